@@ -1,0 +1,85 @@
+//! From an accepted connection to the code that behaves: the one place where behaviours are told apart.
+
+use crate::answers::{right, slow, wrong};
+use crate::behaviour::Behaviour;
+use crate::exchange::{After, Exchange};
+use crate::peer::{Conn, Peer, Trouble};
+use crate::raw;
+use crate::request::Request;
+use crate::response::Response;
+use crate::shared::Shared;
+use crate::websocket;
+
+/// Serves a connection to its end.
+pub(crate) fn connection(conn: Conn, toy: &Shared) {
+    let peer = Peer::new(conn);
+    match &toy.behaviour {
+        Behaviour::Echo => http(peer, toy, right::echo),
+        Behaviour::Fixed(len) => http(peer, toy, |exchange| right::fixed(exchange, *len)),
+        Behaviour::Upload => http(peer, toy, right::upload),
+        Behaviour::Interim(count) => http(peer, toy, |exchange| right::interim(exchange, *count)),
+        Behaviour::Chunked { count, size } => {
+            http(peer, toy, |exchange| right::chunked(exchange, *count, *size));
+        }
+        Behaviour::CloseDelimited(len) => http(peer, toy, |exchange| right::close_delimited(exchange, *len)),
+        Behaviour::SlowFirstByte(wait) => http(peer, toy, |exchange| slow::first_byte(exchange, *wait)),
+        Behaviour::SlowDrip { bytes, every } => {
+            http(peer, toy, |exchange| slow::drip(exchange, *bytes, *every));
+        }
+        Behaviour::Sse { events, every } => {
+            http(peer, toy, |exchange| slow::events(exchange, *events, *every));
+        }
+        Behaviour::EarlyResponse => http(peer, toy, wrong::early_response),
+        Behaviour::Close => http(peer, toy, |_| Ok(After::Close)),
+        Behaviour::Reset => http(peer, toy, |_| Ok(After::Reset)),
+        Behaviour::Truncated(len) => http(peer, toy, |exchange| wrong::truncated(exchange, *len)),
+        Behaviour::Garbage => http(peer, toy, wrong::garbage),
+        Behaviour::Extra => http(peer, toy, wrong::extra),
+        Behaviour::Websocket => http(peer, toy, websocket::handshake),
+        Behaviour::TcpEcho => drop(raw::echo(peer)),
+        Behaviour::SpeaksFirst(text) => drop(raw::speak_first(peer, text)),
+        Behaviour::TcpClose => drop(peer),
+        Behaviour::TcpReset => peer.reset(),
+        Behaviour::TcpSink => drop(raw::sink(peer)),
+        Behaviour::Silent => raw::stay_silent(peer, toy),
+    }
+}
+
+/// Answers one request after the other. The client leaving, or failing, is a normal end.
+fn http(mut peer: Peer, toy: &Shared, answer: impl Fn(&mut Exchange<'_>) -> Result<After, Trouble>) {
+    loop {
+        match serve_one(&mut peer, toy, &answer) {
+            Ok(Some(After::Next)) => {}
+            Ok(Some(After::Close)) => return peer.close(),
+            Ok(Some(After::Reset)) => return peer.reset(),
+            Ok(Some(After::Upgrade)) => return websocket::echo(peer),
+            Ok(None) | Err(Trouble::Io(_)) => return,
+            Err(Trouble::Bad(why)) => return refuse(peer, toy, why),
+        }
+    }
+}
+
+fn serve_one(
+    peer: &mut Peer,
+    toy: &Shared,
+    answer: impl Fn(&mut Exchange<'_>) -> Result<After, Trouble>,
+) -> Result<Option<After>, Trouble> {
+    let Some(raw) = peer.read_head()? else { return Ok(None) };
+    toy.note(&raw);
+    let request = Request::parse(&raw)?;
+    answer(&mut Exchange { peer, toy, request: &request }).map(Some)
+}
+
+/// Answers 400 and closes: after a bad request nobody knows where the next one would begin.
+fn refuse(mut peer: Peer, toy: &Shared, why: &str) {
+    let head = Response::new(400, &toy.name)
+        .field("Connection", "close")
+        .field("Content-Type", "text/plain")
+        .field("Content-Length", why.len() + 1);
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(why.as_bytes());
+    bytes.push(b'\n');
+    if peer.write(&bytes).is_ok() {
+        peer.close();
+    }
+}

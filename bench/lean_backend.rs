@@ -1,0 +1,303 @@
+//! A backend that costs next to nothing, so that a measurement shows the proxy in front of it.
+//!
+//! One thread, level-triggered epoll, and a response that is rendered once per size. It reads a request only as far
+//! as it must: the target (`/size/N` asks for N bytes, any other for `--body` bytes), where the body ends, and
+//! whether the connection stays. It is no model of an HTTP server: a chunked request is refused with 501.
+//!
+//! Invariant: a connection waits either to be read or to be written, never for both. While a response is unsent no
+//! further request is read, so a client that does not read cannot make the backend hold more than one read's worth.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use clap::Parser;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use socket2::{Domain, Protocol, Socket, Type};
+
+const READ_BYTES: usize = 64 * 1024;
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
+const CACHED_SIZES_MAX: usize = 16;
+const EVENTS_PER_WAIT: usize = 256;
+const LISTENER: u64 = u64::MAX;
+
+/// The command line of `lean-backend`.
+#[derive(Parser)]
+struct Options {
+    /// Where to listen; port 0 asks the kernel for a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// How many bytes a response's body has.
+    #[arg(long, default_value_t = 100)]
+    body: usize,
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let mut server = Server::bind(&options)?;
+    let address = server.listener.local_addr()?.as_socket().unwrap_or(options.listen);
+    let mut stdout = io::stdout();
+    writeln!(stdout, "listening on {address}")?;
+    stdout.flush()?;
+    server.run()
+}
+
+struct Server {
+    epoll: Epoll,
+    listener: Socket,
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    responses: Responses,
+}
+
+impl Server {
+    fn bind(options: &Options) -> io::Result<Server> {
+        let listener = Socket::new(Domain::for_address(options.listen), Type::STREAM, Some(Protocol::TCP))?;
+        listener.set_reuse_address(true)?;
+        listener.set_nonblocking(true)?;
+        listener.bind(&options.listen.into())?;
+        listener.listen(4096)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        let responses = Responses { body: options.body.min(BODY_BYTES_MAX), rendered: HashMap::new() };
+        Ok(Server { epoll, listener, connections: Vec::new(), free: Vec::new(), responses })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = vec![EpollEvent::empty(); EVENTS_PER_WAIT];
+        let mut scratch = vec![0; READ_BYTES];
+        loop {
+            let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Err(nix::errno::Errno::EINTR) => continue,
+                outcome => outcome?,
+            };
+            for event in events.iter().take(ready) {
+                match usize::try_from(event.data()) {
+                    Ok(slot) if event.data() != LISTENER => self.drive(slot, &mut scratch),
+                    _ => self.accept(),
+                }
+            }
+        }
+    }
+
+    /// Takes one connection; epoll reports the listener again while more of them wait.
+    fn accept(&mut self) {
+        let Ok((socket, _)) = self.listener.accept() else { return };
+        if socket.set_nonblocking(true).is_err() || socket.set_tcp_nodelay(true).is_err() {
+            return;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.connections.len() - 1
+        });
+        let added = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLIN, slot as u64));
+        match (added, self.connections.get_mut(slot)) {
+            (Ok(()), Some(place)) => *place = Some(Connection::new(socket)),
+            _ => self.free.push(slot),
+        }
+    }
+
+    fn drive(&mut self, slot: usize, scratch: &mut [u8]) {
+        // An event for a connection that ended earlier in this batch finds its slot empty, or finds
+        // a newcomer for whom it is one needless read.
+        let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
+        let waited_for = connection.waits_for();
+        let stays = connection.drive(scratch, &mut self.responses);
+        let waits_for = connection.waits_for();
+        if stays && waits_for != waited_for {
+            let mut event = EpollEvent::new(waits_for, slot as u64);
+            if self.epoll.modify(&connection.socket, &mut event).is_ok() {
+                return;
+            }
+        } else if stays {
+            return;
+        }
+        // Closing the socket takes it out of the epoll set.
+        self.connections[slot] = None;
+        self.free.push(slot);
+    }
+}
+
+/// Rendered responses by body size; each is head and body in one piece.
+struct Responses {
+    body: usize,
+    rendered: HashMap<usize, Response>,
+}
+
+#[derive(Clone)]
+struct Response {
+    bytes: Rc<[u8]>,
+    head_len: usize,
+}
+
+impl Responses {
+    fn for_target(&mut self, target: &[u8]) -> Response {
+        let asked = target.strip_prefix(b"/size/").and_then(decimal);
+        let size = asked.unwrap_or(self.body).min(BODY_BYTES_MAX);
+        if self.rendered.len() >= CACHED_SIZES_MAX && !self.rendered.contains_key(&size) {
+            self.rendered.clear();
+        }
+        self.rendered.entry(size).or_insert_with(|| render(size)).clone()
+    }
+}
+
+fn render(size: usize) -> Response {
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n");
+    let body = (b'a'..=b'z').cycle().take(size);
+    Response { head_len: head.len(), bytes: head.bytes().chain(body).collect() }
+}
+
+struct Connection {
+    socket: Socket,
+    /// Bytes of a request head that has not arrived whole.
+    partial: Vec<u8>,
+    /// Bytes of a request body still to be read and thrown away.
+    body_left: usize,
+    unsent: VecDeque<Piece>,
+    closing: bool,
+}
+
+/// The part of a response that is still to be sent.
+struct Piece {
+    bytes: Rc<[u8]>,
+    sent: usize,
+    len: usize,
+}
+
+impl Connection {
+    fn new(socket: Socket) -> Connection {
+        Connection { socket, partial: Vec::new(), body_left: 0, unsent: VecDeque::new(), closing: false }
+    }
+
+    fn waits_for(&self) -> EpollFlags {
+        if self.unsent.is_empty() { EpollFlags::EPOLLIN } else { EpollFlags::EPOLLOUT }
+    }
+
+    /// Does what can be done now; says whether the connection stays.
+    fn drive(&mut self, scratch: &mut [u8], responses: &mut Responses) -> bool {
+        if self.unsent.is_empty() {
+            let count = match self.socket.read(scratch) {
+                Ok(0) => return false,
+                Ok(count) => count,
+                Err(error) => return is_passing(&error),
+            };
+            if !self.take(scratch.get(..count).unwrap_or_default(), responses) {
+                return false;
+            }
+        }
+        match self.flush() {
+            Ok(()) => !(self.closing && self.unsent.is_empty()),
+            Err(error) => is_passing(&error),
+        }
+    }
+
+    /// Takes what was read; false when it can be no request that this backend serves.
+    fn take(&mut self, bytes: &[u8], responses: &mut Responses) -> bool {
+        if self.partial.is_empty() {
+            let taken = self.answer_all(bytes, responses);
+            self.partial.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+        } else {
+            let mut joined = std::mem::take(&mut self.partial);
+            joined.extend_from_slice(bytes);
+            let taken = self.answer_all(&joined, responses);
+            joined.drain(..taken);
+            self.partial = joined;
+        }
+        self.partial.len() <= HEAD_BYTES_MAX + READ_BYTES
+    }
+
+    /// Queues a response per whole request head; returns how many bytes are done with.
+    fn answer_all(&mut self, bytes: &[u8], responses: &mut Responses) -> usize {
+        let mut taken = 0;
+        loop {
+            let rest = bytes.get(taken..).unwrap_or_default();
+            let skipped = self.body_left.min(rest.len());
+            self.body_left -= skipped;
+            taken += skipped;
+            let rest = rest.get(skipped..).unwrap_or_default();
+            if self.closing {
+                return bytes.len();
+            }
+            let Some(head_len) = head_len(rest) else { return taken };
+            self.answer(rest.get(..head_len).unwrap_or_default(), responses);
+            taken += head_len;
+        }
+    }
+
+    fn answer(&mut self, head: &[u8], responses: &mut Responses) {
+        let request = Request::of(head);
+        self.closing = request.closes || request.chunked;
+        if request.chunked {
+            let refusal: &[u8] =
+                b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            self.unsent.push_back(Piece { bytes: Rc::from(refusal), sent: 0, len: refusal.len() });
+            return;
+        }
+        self.body_left = request.body_len;
+        let Response { bytes, head_len } = responses.for_target(request.target);
+        let len = if request.is_head { head_len } else { bytes.len() };
+        self.unsent.push_back(Piece { bytes, sent: 0, len });
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while let Some(piece) = self.unsent.front_mut() {
+            piece.sent += self.socket.write(piece.bytes.get(piece.sent..piece.len).unwrap_or_default())?;
+            if piece.sent == piece.len {
+                self.unsent.pop_front();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the backend needs to know of a request.
+struct Request<'a> {
+    target: &'a [u8],
+    is_head: bool,
+    closes: bool,
+    chunked: bool,
+    body_len: usize,
+}
+
+impl<'a> Request<'a> {
+    fn of(head: &'a [u8]) -> Request<'a> {
+        let mut lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+        let mut words = lines.next().unwrap_or_default().split(|&byte| byte == b' ');
+        let is_head = words.next() == Some(b"HEAD".as_slice());
+        let target = words.next().unwrap_or_default();
+        let closes = words.next() == Some(b"HTTP/1.0".as_slice());
+        let mut request = Request { target, is_head, closes, chunked: false, body_len: 0 };
+        for line in lines {
+            request.note(line);
+        }
+        request
+    }
+
+    fn note(&mut self, line: &[u8]) {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-length") {
+            self.body_len = decimal(value).unwrap_or(0);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.chunked = true;
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            self.closes |= value.eq_ignore_ascii_case(b"close");
+        }
+    }
+}
+
+fn head_len(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|start| start + 4)
+}
+
+fn decimal(digits: &[u8]) -> Option<usize> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Whether a failed read or write only means "not now".
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

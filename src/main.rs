@@ -1,0 +1,3 @@
+//! The command `pollux`.
+
+fn main() {}

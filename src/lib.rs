@@ -1,3 +1,11 @@
 //! Pollux: a reverse proxy and load balancer, one `poll(2)` loop per worker thread.
 //!
 //! `ARCHITECTURE.md` is the guide to the house; this is the map of its rooms.
+
+pub mod balance;
+pub mod core;
+pub mod http;
+pub mod os;
+pub mod route;
+pub mod session;
+pub mod snapshot;

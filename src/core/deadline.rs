@@ -1,0 +1,64 @@
+//! When a session must be looked at although nothing has happened.
+//!
+//! A deadline is derived from the state of a session at every turn, never set or cancelled: see `Session::deadline`.
+
+use crate::core::time::Time;
+
+/// What has run out when a deadline passes. Each has its timeout in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The request head is late.
+    ClientHead,
+    /// The client asks for nothing more.
+    ClientIdle,
+    /// The backend connection is late.
+    Connect,
+    /// All attempts together are late.
+    Queue,
+    /// A backend that was busy may be tried again.
+    Retry,
+    /// The response head is late.
+    BackendResponse,
+    /// Nothing moves.
+    Idle,
+    /// Nothing moves in a tunnel.
+    Tunnel,
+    /// The client does not close.
+    Linger,
+}
+
+/// A point in time, and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// When.
+    pub at: Time,
+    /// What has run out then.
+    pub timer: Timer,
+}
+
+impl Deadline {
+    /// The deadline of `timer` at `at`.
+    #[must_use]
+    pub const fn new(at: Time, timer: Timer) -> Deadline {
+        Deadline { at, timer }
+    }
+
+    /// The earlier of the two; this one if they fall together.
+    #[must_use]
+    pub fn or_earlier(self, other: Deadline) -> Deadline {
+        if other.at < self.at { other } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earlier_one_counts() {
+        let early = Deadline::new(Time::from_nanos(1), Timer::Connect);
+        let late = Deadline::new(Time::from_nanos(2), Timer::Queue);
+        assert_eq!(early.or_earlier(late), early);
+        assert_eq!(late.or_earlier(early), early);
+    }
+}

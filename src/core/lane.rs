@@ -1,0 +1,287 @@
+//! One direction of a relay: a buffer, a framer, a source that fills it and a sink that drains it.
+//!
+//! A lane does not know what its source and sink are. Whoever moves the bytes asks [`Lane::wants_read`] and
+//! [`Lane::unsent`], moves some, and tells the lane; everything else is derived from the state it is then in. That a full
+//! sink stops the source is not a feature but a consequence: without room the lane does not want to read.
+
+use crate::core::buffer::Buffer;
+use crate::core::framer::Framer;
+use crate::http::body::ChunkFault;
+
+/// Where a lane's bytes come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// There is none (yet).
+    #[default]
+    Absent,
+    /// More may come.
+    Open,
+    /// It has announced its end (POLLRDHUP); bytes before the end may still wait to be read.
+    Leaving,
+    /// Its end was read, after its last byte.
+    Ended,
+    /// It failed: what it had still to say will never be known.
+    Lost,
+}
+
+/// Where a lane's bytes go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sink {
+    /// There is none (yet).
+    #[default]
+    Absent,
+    /// It takes bytes.
+    Open,
+    /// It takes bytes, but not now: its last write was short.
+    Blocked,
+    /// The end was passed on to it.
+    Finished,
+    /// It failed: it takes nothing more.
+    Lost,
+}
+
+/// One direction. See the module.
+#[derive(Debug)]
+pub struct Lane {
+    /// What is to be said before the buffer's bytes: a rewritten head, or an answer of Pollux's own.
+    front: Vec<u8>,
+    front_sent: usize,
+    /// The bytes under way.
+    pub buffer: Buffer,
+    /// How far they may pass.
+    pub framer: Framer,
+    /// Where they come from.
+    pub source: Source,
+    /// Where they go.
+    pub sink: Sink,
+    passed: u64,
+}
+
+impl Lane {
+    /// A lane that lets `framer` decide, without source and sink.
+    #[must_use]
+    pub fn new(framer: Framer) -> Lane {
+        Lane {
+            front: Vec::new(),
+            front_sent: 0,
+            buffer: Buffer::default(),
+            framer,
+            source: Source::Absent,
+            sink: Sink::Absent,
+            passed: 0,
+        }
+    }
+
+    /// Whether a byte from the source would be welcome: there is room for it, it belongs to this message, and its sink is
+    /// not lost.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        matches!(self.source, Source::Open | Source::Leaving)
+            && self.sink != Sink::Lost
+            && self.framer.wants_more()
+            && self.buffer.has_room()
+    }
+
+    /// What may go out now: the front, and then the cleared bytes of the buffer.
+    #[must_use]
+    pub fn unsent(&self) -> (&[u8], &[u8]) {
+        (&self.front[self.front_sent..], self.buffer.unsent())
+    }
+
+    /// Whether nothing waits to go out.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.front_sent == self.front.len() && self.buffer.unsent().is_empty()
+    }
+
+    /// Whether something waits to go out, to a sink that exists and stands.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        matches!(self.sink, Sink::Open | Sink::Blocked) && !self.is_flushed()
+    }
+
+    /// Takes note that `count` of the [`unsent`](Self::unsent) bytes went out.
+    pub fn send(&mut self, count: usize) {
+        let front = count.min(self.front.len() - self.front_sent);
+        self.front_sent += front;
+        self.buffer.send(count - front);
+        self.passed += count as u64;
+        if self.front_sent == self.front.len() && !self.buffer.is_held() {
+            self.front.clear();
+            self.front_sent = 0;
+        }
+    }
+
+    /// Lets the framer look at what has come in.
+    ///
+    /// # Errors
+    /// A malformed chunk.
+    pub fn advance(&mut self) -> Result<(), ChunkFault> {
+        self.framer.advance(&mut self.buffer)?;
+        if self.source == Source::Ended && matches!(self.framer, Framer::UntilEof) {
+            self.framer = Framer::Done;
+        }
+        Ok(())
+    }
+
+    /// Whether the source is over although the message is not.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        matches!(self.source, Source::Ended | Source::Lost)
+            && self.framer.wants_more()
+            && !matches!(self.framer, Framer::Discard)
+    }
+
+    /// Whether the end of the source is now to be passed on: behind the last byte, and once.
+    #[must_use]
+    pub fn is_end_due(&self) -> bool {
+        self.source == Source::Ended
+            && matches!(self.sink, Sink::Open | Sink::Blocked)
+            && self.is_flushed()
+            && self.buffer.unscanned().is_empty()
+    }
+
+    /// Whether no byte will pass any more: the end was passed on, or the sink is lost, or the source is and all that it
+    /// gave has gone out.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.sink {
+            Sink::Finished | Sink::Lost => true,
+            Sink::Absent | Sink::Open | Sink::Blocked => self.source == Source::Lost && self.is_flushed(),
+        }
+    }
+
+    /// Reads the first `end` unscanned bytes as a head that begins at `start` and drops them. `rewrite` is given the head
+    /// and what goes out before the buffer's bytes, to append to.
+    pub fn rewrite<T>(
+        &mut self,
+        (start, end): (usize, usize),
+        rewrite: impl FnOnce(&[u8], &mut Vec<u8>) -> T,
+    ) -> T {
+        debug_assert!(self.buffer.unsent().is_empty(), "a head goes before its body");
+        let verdict = rewrite(&self.buffer.unscanned()[start..end], &mut self.front);
+        self.buffer.skip(end);
+        verdict
+    }
+
+    /// The bytes that go out before the buffer's. To be extended only while the buffer has none to send.
+    pub fn front_mut(&mut self) -> &mut Vec<u8> {
+        debug_assert!(self.buffer.unsent().is_empty(), "a head goes before its body");
+        &mut self.front
+    }
+
+    /// Keeps the message that begins now, so that it can be sent a second time.
+    pub fn hold(&mut self) {
+        debug_assert!(self.front_sent == 0, "a hold begins before the message");
+        self.buffer.hold();
+    }
+
+    /// Whether the message since [`hold`](Self::hold) is still here as a whole.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.buffer.is_held()
+    }
+
+    /// Makes the message since [`hold`](Self::hold) unsent again.
+    pub fn rewind(&mut self) {
+        self.front_sent = 0;
+        self.buffer.rewind();
+    }
+
+    /// Ends a hold.
+    pub fn release(&mut self) {
+        self.buffer.release();
+        if self.front_sent == self.front.len() {
+            self.front.clear();
+            self.front_sent = 0;
+        }
+    }
+
+    /// Forgets what was to go out and has not, and any hold. What no framer has looked at stays.
+    pub fn abandon_unsent(&mut self) {
+        self.front.clear();
+        self.front_sent = 0;
+        self.buffer.release();
+        let unsent = self.buffer.unsent().len();
+        self.buffer.send(unsent);
+    }
+
+    /// Forgets every byte, and any hold.
+    pub fn abandon(&mut self) {
+        self.abandon_unsent();
+        self.buffer.discard();
+    }
+
+    /// How many bytes have gone out since the lane was made.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(bytes: &[u8]) -> Lane {
+        let mut lane = Lane::new(Framer::Opaque);
+        (lane.source, lane.sink) = (Source::Open, Sink::Open);
+        lane.buffer.attach(vec![0; 8].into());
+        lane.buffer.room()[..bytes.len()].copy_from_slice(bytes);
+        lane.buffer.fill(bytes.len());
+        lane
+    }
+
+    #[test]
+    fn the_end_waits_for_the_bytes_before_it() {
+        let mut lane = lane(b"last");
+        lane.source = Source::Ended;
+        assert!(!lane.is_end_due(), "bytes that were not looked at are not lost");
+        lane.advance().unwrap();
+        assert!(!lane.is_end_due());
+        lane.send(3);
+        assert!(!lane.is_end_due());
+        lane.send(1);
+        assert!(lane.is_end_due());
+        lane.sink = Sink::Finished;
+        assert!(!lane.is_end_due() && lane.is_over());
+    }
+
+    #[test]
+    fn a_full_lane_does_not_want_to_read() {
+        let mut lane = lane(b"12345678");
+        lane.advance().unwrap();
+        assert!(!lane.wants_read() && lane.wants_write());
+        lane.send(1);
+        assert!(lane.wants_read());
+    }
+
+    #[test]
+    fn a_lane_whose_sink_is_lost_wants_nothing() {
+        let mut lane = lane(b"1");
+        lane.sink = Sink::Lost;
+        assert!(!lane.wants_read() && !lane.wants_write() && lane.is_over());
+    }
+
+    #[test]
+    fn the_front_goes_before_the_buffer_and_comes_back_with_it() {
+        let mut lane = Lane::new(Framer::of_length(4));
+        (lane.source, lane.sink) = (Source::Open, Sink::Open);
+        lane.hold();
+        lane.front_mut().extend_from_slice(b"head");
+        lane.buffer.attach(vec![0; 8].into());
+        lane.buffer.room()[..4].copy_from_slice(b"body");
+        lane.buffer.fill(4);
+        lane.advance().unwrap();
+        assert_eq!(lane.unsent(), (&b"head"[..], &b"body"[..]));
+        lane.send(6);
+        assert_eq!(lane.unsent(), (&b""[..], &b"dy"[..]));
+        lane.send(2);
+        assert!(lane.is_flushed() && lane.is_held());
+        lane.rewind();
+        assert_eq!(lane.unsent(), (&b"head"[..], &b"body"[..]));
+        lane.send(8);
+        lane.release();
+        assert!(lane.is_flushed());
+    }
+}

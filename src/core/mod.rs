@@ -1,0 +1,10 @@
+//! The pure core: no descriptor, no clock, no randomness. Time and seeds are arguments.
+
+pub mod buffer;
+pub mod deadline;
+pub mod framer;
+pub mod interest;
+pub mod lane;
+pub mod outcome;
+pub mod slab;
+pub mod time;

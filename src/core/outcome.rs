@@ -1,0 +1,284 @@
+//! How an exchange ended: one cause out of a closed list, and the one record that is made of every ending.
+//!
+//! The word of a [`Cause`] is the same in the access line, in the body of Pollux's own answer and in its header. Each
+//! cause says whose fault it was and which status Pollux answers with, if it can still answer.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::snapshot::Mode;
+
+/// Who brought the end about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The client.
+    Client,
+    /// The backend.
+    Backend,
+    /// Pollux itself, by one of its limits.
+    Pollux,
+    /// The operator, by stopping Pollux.
+    Operator,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Who::Client => "client",
+            Who::Backend => "backend",
+            Who::Pollux => "pollux",
+            Who::Operator => "operator",
+        })
+    }
+}
+
+macro_rules! causes {
+    ($($(#[$doc:meta])* $name:ident $word:literal $who:ident $status:expr,)*) => {
+        /// Why an exchange did not end well. The list is closed: whatever goes wrong is one of these.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Cause {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Cause {
+            /// Every cause there is.
+            pub const ALL: &'static [Cause] = &[$(Cause::$name,)*];
+
+            /// The stable word for logs, headers and bodies.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Cause::$name => $word,)* }
+            }
+
+            /// Whose fault it was.
+            #[must_use]
+            pub const fn who(self) -> Who {
+                match self { $(Cause::$name => Who::$who,)* }
+            }
+
+            /// The status that Pollux answers with if no response has begun; `None` where nobody is left to answer.
+            #[must_use]
+            pub const fn status(self) -> Option<u16> {
+                match self { $(Cause::$name => $status,)* }
+            }
+        }
+    };
+}
+
+causes! {
+    /// The request line is not `method SP target SP version` (RFC 9112 §3).
+    BadRequestLine "bad-request-line" Client Some(400),
+    /// A header field breaks the grammar: a bare CR or LF, a control byte, a blank before the colon, a folded line (RFC 9112 §5).
+    BadField "bad-field" Client Some(400),
+    /// The message's length is ambiguous or malformed (RFC 9112 §6).
+    BadFraming "bad-framing" Client Some(400),
+    /// Host is missing, repeated or not a valid authority (RFC 9112 §3.2).
+    BadHost "bad-host" Client Some(400),
+    /// The target has none of the forms of RFC 9112 §3.2 that its method allows.
+    BadTarget "bad-target" Client Some(400),
+    /// A chunk of the request body is malformed (RFC 9112 §7.1).
+    BadChunk "bad-chunk" Client Some(400),
+    /// The client ended its side in the middle of a request.
+    ClientTruncated "client-truncated" Client Some(400),
+    /// The request head did not arrive within `timeouts.client_head`.
+    ClientHeadTimeout "client-head-timeout" Client Some(408),
+    /// The request body stalled for `timeouts.idle`.
+    ClientBodyTimeout "client-body-timeout" Client Some(408),
+    /// The request body is longer than `limits.body`.
+    BodyTooLong "body-too-long" Client Some(413),
+    /// The request line is longer than `limits.request_line`.
+    TargetTooLong "target-too-long" Client Some(414),
+    /// The request head is longer than `limits.head` or has more than `limits.fields` fields.
+    HeadTooLong "head-too-long" Client Some(431),
+    /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
+    UnknownExpectation "unknown-expectation" Client Some(417),
+    /// CONNECT or TRACE, which Pollux does not offer.
+    MethodRefused "method-refused" Client Some(501),
+    /// Neither HTTP/1.0 nor HTTP/1.1.
+    BadVersion "bad-version" Client Some(505),
+    /// The client reset or closed its connection before its response was delivered.
+    ClientAborted "client-aborted" Client None,
+    /// The client took nothing of its response for `timeouts.idle`.
+    ClientStalled "client-stalled" Client None,
+    /// Every backend tried refused the connection.
+    BackendRefused "backend-refused" Backend Some(502),
+    /// No backend tried can be reached over the network.
+    BackendUnreachable "backend-unreachable" Backend Some(502),
+    /// The last backend tried did not accept within `timeouts.connect`.
+    BackendConnectTimeout "backend-connect-timeout" Backend Some(504),
+    /// The backend reset the connection before it answered.
+    BackendReset "backend-reset" Backend Some(502),
+    /// The backend closed the connection before it answered.
+    BackendClosed "backend-closed" Backend Some(502),
+    /// What the backend sent is not a response that may be passed on.
+    BackendBadResponse "backend-bad-response" Backend Some(502),
+    /// The response head is longer than `limits.head` or has more than `limits.fields` fields.
+    BackendHeadTooLong "backend-head-too-long" Backend Some(502),
+    /// The response head did not arrive within `timeouts.backend_response`.
+    BackendResponseTimeout "backend-response-timeout" Backend Some(504),
+    /// The response stopped before the end that its framing promised.
+    BackendTruncated "backend-truncated" Backend None,
+    /// The response body, or the request body's reception, stalled for `timeouts.idle`.
+    BackendStalled "backend-stalled" Backend Some(504),
+    /// No byte moved either way for `timeouts.tunnel`.
+    TunnelIdle "tunnel-idle" Pollux None,
+    /// No backend connection was had within `timeouts.queue`.
+    QueueTimeout "queue-timeout" Pollux Some(503),
+    /// Pollux had no descriptor or local port left for a backend connection.
+    OutOfDescriptors "out-of-descriptors" Pollux Some(503),
+    /// The drain deadline ended the exchange.
+    DrainTimeout "drain-timeout" Operator Some(503),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How far an exchange had come when it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// The request head was awaited.
+    #[default]
+    Head,
+    /// A backend connection was sought.
+    Opening,
+    /// The request had been handed on at least in part and no response had begun.
+    Awaiting,
+    /// The response (or the tunnel) was under way.
+    Response,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Head => "head",
+            Stage::Opening => "opening",
+            Stage::Awaiting => "awaiting",
+            Stage::Response => "response",
+        })
+    }
+}
+
+/// Why a request may be sent to a backend again (RFC 9110 §9.2.2 and the rules of ARCHITECTURE.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Not one byte of it had been handed to the kernel.
+    Unsent,
+    /// The connection was a reused one, nothing came back, the method is idempotent and the whole body is still in hand.
+    StaleReuse,
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Proof::Unsent => "unsent",
+            Proof::StaleReuse => "stale-reuse",
+        })
+    }
+}
+
+/// How an exchange, or a TCP session, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What went wrong; `None` if nothing did.
+    pub cause: Option<Cause>,
+    /// Where it was at the end.
+    pub stage: Stage,
+}
+
+/// The phases of an exchange as spans from its beginning, each `None` if it was not reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// Until the request head was complete.
+    pub head: Option<Duration>,
+    /// Until a backend connection stood.
+    pub opened: Option<Duration>,
+    /// Until the head of the final response was complete.
+    pub response: Option<Duration>,
+    /// Until the end.
+    pub whole: Duration,
+}
+
+/// Everything that is told of one ended exchange (HTTP) or session (TCP).
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The listener's name.
+    pub listener: &'a str,
+    /// What the listener speaks.
+    pub mode: Mode,
+    /// The method; empty in TCP mode and when no head was understood.
+    pub method: &'a [u8],
+    /// The target as the client wrote it, cut at a bound; empty like the method.
+    pub target: &'a [u8],
+    /// The status that was passed to the client; 0 if none was.
+    pub status: u16,
+    /// The pool's name.
+    pub pool: &'a str,
+    /// The name of the backend that was used last, if any was.
+    pub backend: Option<&'a str>,
+    /// How many backend connections were begun or reused for it.
+    pub attempts: u32,
+    /// The proof of the last retry, if there was one.
+    pub retried: Option<Proof>,
+    /// Whether the last backend connection was a reused one.
+    pub reused: bool,
+    /// Bytes handed to the backend, head and framing included.
+    pub bytes_up: u64,
+    /// Bytes handed to the client, head and framing included.
+    pub bytes_down: u64,
+    /// When each phase was reached.
+    pub spans: Spans,
+    /// The ending.
+    pub outcome: Outcome,
+}
+
+/// Where records go.
+pub trait Journal {
+    /// Takes the record of one ending; called exactly once for each.
+    fn record(&mut self, record: &Record<'_>);
+
+    /// Whether the method and the target are worth keeping for the record.
+    fn wants_request(&self) -> bool {
+        true
+    }
+}
+
+/// Keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoJournal;
+
+impl Journal for NoJournal {
+    fn record(&mut self, _record: &Record<'_>) {}
+
+    fn wants_request(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_plain() {
+        let mut words: Vec<_> = Cause::ALL.iter().map(|cause| cause.word()).collect();
+        assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Cause::ALL.len());
+    }
+
+    #[test]
+    fn statuses_are_those_that_pollux_answers_with() {
+        for cause in Cause::ALL {
+            if let Some(status) = cause.status() {
+                assert!([400, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505].contains(&status), "{cause}");
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Pollux's own answers: short, and with the cause in the body and in Proxy-Status (RFC 9209).
+
+use crate::core::outcome::Cause;
+use crate::http::grammar::push_decimal;
+use crate::http::request::push_field;
+
+/// The reason phrase of a status that Pollux answers with.
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+/// The error type that RFC 9209 §2.3 has for a cause.
+fn error_type(cause: Cause) -> &'static str {
+    match cause {
+        Cause::BadRequestLine
+        | Cause::BadField
+        | Cause::BadFraming
+        | Cause::BadHost
+        | Cause::BadTarget
+        | Cause::BadChunk
+        | Cause::ClientTruncated
+        | Cause::ClientHeadTimeout
+        | Cause::ClientBodyTimeout
+        | Cause::BodyTooLong
+        | Cause::TargetTooLong
+        | Cause::HeadTooLong
+        | Cause::UnknownExpectation
+        | Cause::MethodRefused
+        | Cause::BadVersion
+        | Cause::ClientAborted
+        | Cause::ClientStalled => "http_request_error",
+        Cause::BackendRefused => "connection_refused",
+        Cause::BackendUnreachable => "destination_ip_unroutable",
+        Cause::BackendConnectTimeout => "connection_timeout",
+        Cause::BackendReset | Cause::BackendClosed => "connection_terminated",
+        Cause::BackendBadResponse => "http_protocol_error",
+        Cause::BackendHeadTooLong => "http_response_header_section_size",
+        Cause::BackendResponseTimeout => "http_response_timeout",
+        Cause::BackendTruncated => "http_response_incomplete",
+        Cause::BackendStalled | Cause::TunnelIdle => "connection_read_timeout",
+        Cause::QueueTimeout | Cause::OutOfDescriptors => "connection_limit_reached",
+        Cause::DrainTimeout => "proxy_internal_response",
+    }
+}
+
+/// Appends the answer that `cause` calls for with `status` to `out`.
+///
+/// `is_head` leaves the body out, as a response to HEAD must (RFC 9110 §9.3.2).
+pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_head: bool) {
+    let (reason, word) = (reason(status), cause.word());
+    let mut body = [0; 128];
+    let body = write_body(&mut body, status, reason, word);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_decimal(out, u64::from(status));
+    out.push(b' ');
+    push_line(out, reason);
+    push_field(out, b"Content-Type", b"text/plain; charset=utf-8");
+    out.extend_from_slice(b"Content-Length: ");
+    push_decimal(out, body.len() as u64);
+    out.extend_from_slice(b"\r\nProxy-Status: pollux; error=");
+    out.extend_from_slice(error_type(cause).as_bytes());
+    out.extend_from_slice(b"; details=\"");
+    out.extend_from_slice(word.as_bytes());
+    push_line(out, "\"");
+    if !keep_alive {
+        push_line(out, "Connection: close");
+    }
+    push_line(out, "");
+    if !is_head {
+        out.extend_from_slice(body);
+    }
+}
+
+fn push_line(out: &mut Vec<u8>, line: &str) {
+    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `502 Bad Gateway: backend-refused` and a line feed.
+fn write_body<'a>(room: &'a mut [u8; 128], status: u16, reason: &str, word: &str) -> &'a [u8] {
+    let mut cursor = std::io::Cursor::new(&mut room[..]);
+    // The longest reason and word fit; a shorter body would be the worst that could happen.
+    let _ = std::io::Write::write_fmt(&mut cursor, format_args!("{status} {reason}: {word}\n"));
+    let length = usize::try_from(cursor.position()).unwrap_or(0);
+    &room[..length]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(cause: Cause, keep_alive: bool, is_head: bool) -> String {
+        let mut out = Vec::new();
+        write(&mut out, cause.status().unwrap(), cause, keep_alive, is_head);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_cause_stands_in_body_and_header() {
+        let head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\n\
+                    Proxy-Status: pollux; error=connection_refused; details=\"backend-refused\"\r\n";
+        let body = "502 Bad Gateway: backend-refused\n";
+        assert_eq!(answer(Cause::BackendRefused, true, false), format!("{head}\r\n{body}"));
+        assert_eq!(answer(Cause::BackendRefused, false, true), format!("{head}Connection: close\r\n\r\n"));
+    }
+
+    #[test]
+    fn every_answer_is_whole() {
+        for cause in Cause::ALL.iter().filter(|cause| cause.status().is_some()) {
+            let answer = answer(*cause, false, false);
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains(&format!("Content-Length: {}\r\n", body.len())) && body.ends_with('\n'),
+                "{answer}"
+            );
+            assert!(!head.contains(" Error\r\n"), "{answer}");
+        }
+    }
+}

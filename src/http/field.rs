@@ -1,0 +1,97 @@
+//! The header fields that Pollux itself understands, told from the rest by length first.
+
+/// A field by its name. Whatever is not listed passes untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// Connection (RFC 9110 §7.6.1).
+    Connection,
+    /// Content-Length (RFC 9110 §8.6).
+    ContentLength,
+    /// Expect (RFC 9110 §10.1.1).
+    Expect,
+    /// Forwarded and X-Forwarded-*: what proxies say of the client (RFC 7239 and its predecessors).
+    Forwarding,
+    /// Host (RFC 9110 §7.2).
+    Host,
+    /// Keep-Alive and Proxy-Connection: for this connection only.
+    HopByHop,
+    /// HTTP2-Settings (RFC 7540 §3.2.1): only of use to an upgrade that Pollux does not pass on.
+    Http2Settings,
+    /// TE (RFC 9110 §10.1.4).
+    Te,
+    /// Transfer-Encoding (RFC 9112 §6.1).
+    TransferEncoding,
+    /// Upgrade (RFC 9110 §7.8).
+    Upgrade,
+    /// A field that would change what the head before it said, were it to come after the body (RFC 9110 §6.5.1).
+    NeverTrailing,
+    /// Anything else.
+    Other,
+}
+
+impl Name {
+    /// Finds the name, in any case.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Name {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match name.len() {
+            2 if is("te") => Name::Te,
+            3 if is("age") => Name::NeverTrailing,
+            4 if is("host") => Name::Host,
+            4 if is("date") || is("vary") => Name::NeverTrailing,
+            5 if is("range") => Name::NeverTrailing,
+            6 if is("expect") => Name::Expect,
+            6 if is("cookie") || is("pragma") => Name::NeverTrailing,
+            7 if is("upgrade") => Name::Upgrade,
+            7 if is("trailer") || is("expires") => Name::NeverTrailing,
+            8 if is("location") || is("if-match") || is("if-range") => Name::NeverTrailing,
+            9 if is("forwarded") => Name::Forwarding,
+            10 if is("connection") => Name::Connection,
+            10 if is("keep-alive") => Name::HopByHop,
+            10 if is("set-cookie") => Name::NeverTrailing,
+            11 if is("retry-after") => Name::NeverTrailing,
+            12 if is("content-type") || is("max-forwards") => Name::NeverTrailing,
+            13 if is("authorization") || is("cache-control") || is("content-range") => Name::NeverTrailing,
+            13 if is("if-none-match") => Name::NeverTrailing,
+            14 if is("content-length") => Name::ContentLength,
+            14 if is("http2-settings") => Name::Http2Settings,
+            16 if is("proxy-connection") => Name::HopByHop,
+            16 if is("content-encoding") || is("www-authenticate") => Name::NeverTrailing,
+            17 if is("transfer-encoding") => Name::TransferEncoding,
+            17 if is("if-modified-since") => Name::NeverTrailing,
+            18 if is("proxy-authenticate") => Name::NeverTrailing,
+            19 if is("proxy-authorization") || is("if-unmodified-since") => Name::NeverTrailing,
+            12.. if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Name::Forwarding,
+            _ => Name::Other,
+        }
+    }
+
+    /// Whether a field of this name may pass in a trailer section: not if it concerns framing, routing, the connection,
+    /// authentication or how the message is to be handled (RFC 9110 §6.5.1).
+    #[must_use]
+    pub fn may_trail(self) -> bool {
+        matches!(self, Name::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_any_case_and_only_whole() {
+        for (text, name) in [
+            ("Host", Name::Host),
+            ("CONTENT-LENGTH", Name::ContentLength),
+            ("transfer-Encoding", Name::TransferEncoding),
+            ("X-Forwarded-For", Name::Forwarding),
+            ("x-forwarded-anything", Name::Forwarding),
+            ("x-forwarded", Name::Other),
+            ("Proxy-Connection", Name::HopByHop),
+            ("content-length2", Name::Other),
+            ("", Name::Other),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), name, "{text}");
+        }
+    }
+}

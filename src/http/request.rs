@@ -1,0 +1,434 @@
+//! Request heads: read, judged, and written anew for the backend.
+//!
+//! Reading is httparse's; what it lets pass is judged here once more against RFC 9112. A head that is refused never
+//! reaches a backend. The head that goes out is built from scratch: its framing, routing and connection fields are
+//! Pollux's own words, whatever else the client said follows in its order and its spelling.
+
+use std::io::Write;
+use std::mem::MaybeUninit;
+
+use ::core::net::IpAddr;
+
+use crate::core::outcome::Cause;
+use crate::http::field::Name;
+use crate::http::framing::{Framing, FramingFields, Version};
+use crate::http::grammar::{is_field_value, list, push_decimal, trim};
+use crate::http::target::{self, Target};
+use crate::snapshot::Limits;
+
+/// The methods that Pollux must tell apart; they are case-sensitive (RFC 9110 §9.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    #[default]
+    Get,
+    /// HEAD: its response has no body.
+    Head,
+    /// PUT or DELETE: they may be repeated.
+    PutOrDelete,
+    /// OPTIONS: the only one that may ask for `*`.
+    Options,
+    /// CONNECT and TRACE, which are refused.
+    Refused,
+    /// Any other, POST among them.
+    Other,
+}
+
+impl Method {
+    fn of(text: &str) -> Method {
+        match text {
+            "GET" => Method::Get,
+            "HEAD" => Method::Head,
+            "PUT" | "DELETE" => Method::PutOrDelete,
+            "OPTIONS" => Method::Options,
+            "CONNECT" | "TRACE" => Method::Refused,
+            _ => Method::Other,
+        }
+    }
+
+    /// Whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
+    #[must_use]
+    pub fn is_idempotent(self) -> bool {
+        match self {
+            Method::Get | Method::Head | Method::PutOrDelete | Method::Options => true,
+            Method::Refused | Method::Other => false,
+        }
+    }
+}
+
+/// A head that may be passed on.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// What is to be done.
+    pub method: Method,
+    /// The same as the client wrote it.
+    pub method_text: &'a str,
+    /// The target as the client wrote it.
+    pub target_text: &'a str,
+    /// The client's version.
+    pub version: Version,
+    /// How long the body is.
+    pub framing: Framing,
+    /// Whether the client wants to go on after this exchange (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    /// Whether the client asks to switch protocols, and the backend may be asked too.
+    pub wants_upgrade: bool,
+    target: Target<'a>,
+    host: Option<&'a [u8]>,
+    /// Whether Connection names fields that would otherwise pass.
+    nominates: bool,
+    fields: &'a [httparse::Header<'a>],
+}
+
+/// Room for the fields of a head, on the stack of whoever reads it.
+pub type FieldTable<'a> = [MaybeUninit<httparse::Header<'a>>; Limits::FIELDS_MAX];
+
+/// An empty table.
+#[must_use]
+pub fn field_table<'a>() -> FieldTable<'a> {
+    [const { MaybeUninit::uninit() }; Limits::FIELDS_MAX]
+}
+
+/// Reads a complete head, as [`HeadScan`](crate::http::scan::HeadScan) has found it.
+///
+/// # Errors
+/// The cause for which it is refused.
+pub fn read<'a>(
+    head: &'a [u8],
+    table: &'a mut FieldTable<'a>,
+    limits: &Limits,
+) -> Result<Request<'a>, Cause> {
+    let mut parsed = httparse::Request::new(&mut []);
+    let status = parsed.parse_with_uninit_headers(head, &mut table[..limits.fields]).map_err(cause_of)?;
+    if status != httparse::Status::Complete(head.len()) {
+        return Err(Cause::BadRequestLine);
+    }
+    let version = parsed.version.and_then(Version::of_minor).ok_or(Cause::BadVersion)?;
+    let method_text = parsed.method.ok_or(Cause::BadRequestLine)?;
+    let target_text = parsed.path.ok_or(Cause::BadRequestLine)?;
+    judge(method_text, target_text, version, parsed.headers, limits)
+}
+
+fn cause_of(error: httparse::Error) -> Cause {
+    match error {
+        httparse::Error::TooManyHeaders => Cause::HeadTooLong,
+        httparse::Error::Version => Cause::BadVersion,
+        httparse::Error::HeaderName | httparse::Error::HeaderValue => Cause::BadField,
+        httparse::Error::NewLine | httparse::Error::Status | httparse::Error::Token => Cause::BadRequestLine,
+    }
+}
+
+/// What the fields of a request say, gathered one by one.
+#[derive(Default)]
+struct Facts<'a> {
+    framing: FramingFields,
+    host: Option<&'a [u8]>,
+    hosts: usize,
+    close: bool,
+    keep_alive: bool,
+    connection_upgrade: bool,
+    upgrade: Upgrade,
+    nominates: bool,
+    unknown_expectation: bool,
+}
+
+/// What Upgrade asks for.
+#[derive(Default, PartialEq)]
+enum Upgrade {
+    #[default]
+    Nothing,
+    Protocol,
+    /// HTTP/2 over cleartext: Pollux would be blind to what follows, so it is not passed on (RFC 9113 §3.1 has
+    /// deprecated it).
+    Http2,
+}
+
+impl<'a> Facts<'a> {
+    fn take(&mut self, name: Name, value: &'a [u8]) {
+        match name {
+            Name::Host => {
+                self.hosts += 1;
+                self.host = Some(trim(value));
+            }
+            Name::Connection => list(value).for_each(|option| self.connection_option(option)),
+            Name::Upgrade => {
+                for protocol in list(value) {
+                    let is_http2 = [&b"h2c"[..], b"h2", b"http/2", b"http/2.0"]
+                        .iter()
+                        .any(|h| protocol.eq_ignore_ascii_case(h));
+                    self.upgrade = if is_http2 { Upgrade::Http2 } else { Upgrade::Protocol };
+                    if is_http2 {
+                        break;
+                    }
+                }
+            }
+            Name::Expect => self.unknown_expectation |= !trim(value).eq_ignore_ascii_case(b"100-continue"),
+            Name::ContentLength | Name::TransferEncoding => self.framing.take(name, value),
+            Name::Forwarding
+            | Name::HopByHop
+            | Name::Http2Settings
+            | Name::Te
+            | Name::NeverTrailing
+            | Name::Other => {}
+        }
+    }
+
+    fn connection_option(&mut self, option: &[u8]) {
+        if option.eq_ignore_ascii_case(b"close") {
+            self.close = true;
+        } else if option.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case(b"upgrade") {
+            self.connection_upgrade = true;
+        } else {
+            self.nominates = true;
+        }
+    }
+}
+
+fn judge<'a>(
+    method_text: &'a str,
+    target_text: &'a str,
+    version: Version,
+    fields: &'a [httparse::Header<'a>],
+    limits: &Limits,
+) -> Result<Request<'a>, Cause> {
+    let mut facts = Facts::default();
+    for field in fields {
+        if !is_field_value(field.value) {
+            return Err(Cause::BadField);
+        }
+        facts.take(Name::of(field.name.as_bytes()), field.value);
+    }
+    let framing = facts.framing.request(version).map_err(|_| Cause::BadFraming)?;
+    let method = Method::of(method_text);
+    if method == Method::Refused {
+        return Err(Cause::MethodRefused);
+    }
+    let target = target::parse(target_text, method == Method::Options).ok_or(Cause::BadTarget)?;
+    let is_host_due = version == Version::Http11;
+    if facts.hosts > 1 || (facts.hosts == 0 && is_host_due) || !facts.host.is_none_or(target::is_authority) {
+        return Err(Cause::BadHost);
+    }
+    if facts.unknown_expectation && version == Version::Http11 {
+        return Err(Cause::UnknownExpectation);
+    }
+    if let (Framing::Length(length), Some(most)) = (framing, limits.body)
+        && length > most
+    {
+        return Err(Cause::BodyTooLong);
+    }
+    Ok(Request {
+        method,
+        method_text,
+        target_text,
+        version,
+        framing,
+        keep_alive: !facts.close && (version == Version::Http11 || facts.keep_alive),
+        wants_upgrade: version == Version::Http11
+            && facts.connection_upgrade
+            && facts.upgrade == Upgrade::Protocol,
+        target,
+        host: facts.host,
+        nominates: facts.nominates,
+        fields,
+    })
+}
+
+impl Request<'_> {
+    /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0 client did not send.
+    pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
+        let slash = if self.target.path.starts_with(['/', '*']) { "" } else { "/" };
+        for part in [self.method_text, " ", slash, self.target.path, " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        let host = self.target.authority.map(str::as_bytes).or(self.host);
+        push_field(out, b"Host", host.unwrap_or(fallback_host.as_bytes()));
+        for field in self.fields {
+            self.write_field(out, field);
+        }
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{}", client.to_canonical());
+        out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
+        if let Some(host) = host {
+            push_field(out, b"X-Forwarded-Host", host);
+        }
+        push_via(out, self.version);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>) {
+        let name = field.name.as_bytes();
+        match Name::of(name) {
+            // Said anew, or only for this connection.
+            Name::Host
+            | Name::Connection
+            | Name::Forwarding
+            | Name::HopByHop
+            | Name::Http2Settings
+            | Name::Te => {}
+            Name::ContentLength => {
+                let length = match self.framing {
+                    Framing::Length(length) => length,
+                    Framing::Empty | Framing::Chunked | Framing::UntilEof => 0,
+                };
+                push_length(out, length);
+            }
+            Name::TransferEncoding => push_field(out, b"Transfer-Encoding", b"chunked"),
+            Name::Upgrade if self.wants_upgrade => {
+                push_field(out, name, field.value);
+                push_field(out, b"Connection", b"Upgrade");
+            }
+            Name::Upgrade => {}
+            // RFC 9110 §10.1.1: from an HTTP/1.0 client the expectation is ignored.
+            Name::Expect if self.version == Version::Http10 => {}
+            Name::Expect => push_field(out, b"Expect", b"100-continue"),
+            Name::NeverTrailing | Name::Other => {
+                if !(self.nominates && is_nominated(self.fields, name)) {
+                    push_field(out, name, field.value);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a Connection field names `name`.
+pub(crate) fn is_nominated(fields: &[httparse::Header<'_>], name: &[u8]) -> bool {
+    fields
+        .iter()
+        .filter(|field| Name::of(field.name.as_bytes()) == Name::Connection)
+        .any(|field| list(field.value).any(|option| option.eq_ignore_ascii_case(name)))
+}
+
+/// Appends a field line.
+pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends Content-Length.
+pub(crate) fn push_length(out: &mut Vec<u8>, length: u64) {
+    out.extend_from_slice(b"Content-Length: ");
+    push_decimal(out, length);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends Via; a line of its own behind those that are there is the same as a further member of their list.
+pub(crate) fn push_via(out: &mut Vec<u8>, version: Version) {
+    push_field(out, b"Via", if version == Version::Http10 { b"1.0 pollux" } else { b"1.1 pollux" });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(head: &str) -> Result<String, Cause> {
+        let mut table = field_table();
+        let request = read(head.as_bytes(), &mut table, &Limits::default())?;
+        let mut out = Vec::new();
+        request.write(&mut out, [192, 0, 2, 1].into(), "app");
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    const TAIL: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nVia: 1.1 pollux\r\n\r\n";
+
+    #[test]
+    fn what_goes_out() {
+        for (input, output) in [
+            ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n"),
+            (
+                "PUT /x HTTP/1.1\r\nAccept: */*\r\nhost:h\r\ncontent-length: 003\r\nB: 2\r\nb: 1\r\n\r\n",
+                "PUT /x HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Length: 3\r\nB: 2\r\nb: 1\r\n",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: CHUNKED\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: close, x-secret, HOST\r\nX-Secret: 1\r\nX-Other: 2\r\nKeep-Alive: 5\r\n\
+                 Proxy-Connection: close\r\nTE: trailers\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Other: 2\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-FORWARDED-HOST: evil\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\n",
+            ),
+            ("GET http://h HTTP/1.1\r\nHost: other\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n"),
+            ("GET http://h?q HTTP/1.1\r\nHost: other\r\n\r\n", "GET /?q HTTP/1.1\r\nHost: h\r\n"),
+            ("OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: h\r\n"),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\n",
+            ),
+            ("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n"),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.0 a\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nVia: 1.0 a\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Utf: \u{e9}\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nX-Utf: \u{e9}\r\n",
+            ),
+        ] {
+            assert_eq!(rewritten(input), Ok(format!("{output}{TAIL}")), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn an_http_1_0_client_may_lack_a_host() {
+        assert_eq!(
+            rewritten("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"),
+            Ok("GET / HTTP/1.1\r\nHost: app\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nVia: 1.0 pollux\r\n\r\n".into())
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (head, cause) in [
+            ("GET  / HTTP/1.1\r\nHost: h\r\n\r\n", Cause::BadRequestLine),
+            (" GET / HTTP/1.1\r\nHost: h\r\n\r\n", Cause::BadRequestLine),
+            ("GET / HTTP/1.1 \r\nHost: h\r\n\r\n", Cause::BadRequestLine),
+            ("GET /\r\nHost: h\r\n\r\n", Cause::BadRequestLine),
+            ("G(T / HTTP/1.1\r\nHost: h\r\n\r\n", Cause::BadRequestLine),
+            ("GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", Cause::BadVersion),
+            ("GET / HTTP/2.0\r\nHost: h\r\n\r\n", Cause::BadVersion),
+            ("GET / HTTP/1.2\r\nHost: h\r\n\r\n", Cause::BadVersion),
+            ("GET / http/1.1\r\nHost: h\r\n\r\n", Cause::BadVersion),
+            ("PRI * HTTP/2.0\r\n\r\n", Cause::BadVersion),
+            ("GET /#f HTTP/1.1\r\nHost: h\r\n\r\n", Cause::BadTarget),
+            ("GET * HTTP/1.1\r\nHost: h\r\n\r\n", Cause::BadTarget),
+            ("GET / HTTP/1.1\r\n\r\n", Cause::BadHost),
+            ("GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", Cause::BadHost),
+            ("GET / HTTP/1.1\r\nHost: \r\n\r\n", Cause::BadHost),
+            ("GET / HTTP/1.0\r\nHost: a b\r\n\r\n", Cause::BadHost),
+            ("GET / HTTP/1.1\r\nHost : h\r\n\r\n", Cause::BadField),
+            ("GET / HTTP/1.1\r\nHost: h\r\nA\0: b\r\n\r\n", Cause::BadField),
+            ("GET / HTTP/1.1\r\nHost: h\r\nA: b\0\r\n\r\n", Cause::BadField),
+            ("GET / HTTP/1.1\r\nHost: h\r\nA: b\x7f\r\n\r\n", Cause::BadField),
+            ("GET / HTTP/1.1\r\nHost: h\r\nA\r\n\r\n", Cause::BadField),
+            ("GET / HTTP/1.1\r\nHost: h\r\n: b\r\n\r\n", Cause::BadField),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Cause::BadFraming,
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+                Cause::BadFraming,
+            ),
+            ("GET / HTTP/1.1\r\nHost: h\r\nExpect: more\r\n\r\n", Cause::UnknownExpectation),
+            ("CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", Cause::MethodRefused),
+            ("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", Cause::MethodRefused),
+        ] {
+            assert_eq!(rewritten(head), Err(cause), "{head:?}");
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "A: b\r\n".repeat(100));
+        assert_eq!(rewritten(&many), Err(Cause::HeadTooLong));
+    }
+}

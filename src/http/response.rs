@@ -1,0 +1,322 @@
+//! Response heads: read, judged, and written anew for the client.
+
+use crate::core::outcome::Cause;
+use crate::http::field::Name;
+use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
+use crate::http::grammar::{is_field_value, list, push_decimal};
+use crate::http::request::{FieldTable, is_nominated, push_field, push_length, push_via};
+use crate::snapshot::Limits;
+
+/// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Whether the request was HEAD.
+    pub is_head: bool,
+    /// Whether the request asked to switch protocols.
+    pub wants_upgrade: bool,
+}
+
+/// A head that may be passed on.
+#[derive(Debug)]
+pub struct Response<'a> {
+    /// The status code, 100 to 599.
+    pub status: u16,
+    /// How long the body is.
+    pub framing: Framing,
+    /// Whether the backend lets its connection be used again (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    version: Version,
+    reason: &'a [u8],
+    length: Option<u64>,
+    nominates: bool,
+    fields: &'a [httparse::Header<'a>],
+}
+
+/// How the head for the client differs from exchange to exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// The client's version.
+    pub version: Version,
+    /// Whether the client's connection goes on after this response.
+    pub keep_alive: bool,
+}
+
+/// Reads a complete head.
+///
+/// # Errors
+/// The cause for which nothing of it is passed on.
+pub fn read<'a>(
+    head: &'a [u8],
+    table: &'a mut FieldTable<'a>,
+    asked: Asked,
+    limits: &Limits,
+) -> Result<Response<'a>, Cause> {
+    let bad = Cause::BackendBadResponse;
+    let mut parsed = httparse::Response::new(&mut []);
+    let mut config = httparse::ParserConfig::default();
+    config.allow_multiple_spaces_in_response_status_delimiters(false);
+    let outcome = config.parse_response_with_uninit_headers(&mut parsed, head, &mut table[..limits.fields]);
+    match outcome {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Cause::BackendHeadTooLong),
+        Ok(_) | Err(_) => return Err(bad),
+    }
+    let version = parsed.version.and_then(Version::of_minor).ok_or(bad)?;
+    let status = parsed.code.filter(|code| (100..=599).contains(code)).ok_or(bad)?;
+    let is_unasked_switch = status == 101 && !asked.wants_upgrade;
+    if is_unasked_switch || (status < 200 && version == Version::Http10) {
+        return Err(bad);
+    }
+    judge(status, reason_of(head), version, parsed.headers, asked)
+}
+
+/// The reason phrase of a status line that has been parsed; its bytes may be obs-text, which httparse would drop.
+fn reason_of(head: &[u8]) -> &[u8] {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    line.get("HTTP/1.1 200 ".len()..).unwrap_or_default()
+}
+
+fn judge<'a>(
+    status: u16,
+    reason: &'a [u8],
+    version: Version,
+    fields: &'a [httparse::Header<'a>],
+    asked: Asked,
+) -> Result<Response<'a>, Cause> {
+    let mut framing = FramingFields::default();
+    let (mut close, mut keep_alive, mut nominates) = (false, false, false);
+    for field in fields {
+        if !is_field_value(field.value) {
+            return Err(Cause::BackendBadResponse);
+        }
+        let name = Name::of(field.name.as_bytes());
+        framing.take(name, field.value);
+        if name == Name::Connection {
+            for option in list(field.value) {
+                if option.eq_ignore_ascii_case(b"close") {
+                    close = true;
+                } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                    keep_alive = true;
+                } else if !option.eq_ignore_ascii_case(b"upgrade") {
+                    nominates = true;
+                }
+            }
+        }
+    }
+    let length = framing.length();
+    let framing = framing.response(version, status, asked.is_head).map_err(|_| Cause::BackendBadResponse)?;
+    Ok(Response {
+        status,
+        framing,
+        keep_alive: !close && (version == Version::Http11 || keep_alive) && framing != Framing::UntilEof,
+        version,
+        reason,
+        length,
+        nominates,
+        fields,
+    })
+}
+
+impl Response<'_> {
+    /// Whether a final response is still to come after this one (RFC 9110 §15.2).
+    #[must_use]
+    pub fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+
+    /// Appends the head for the client to `out`.
+    pub fn write(&self, out: &mut Vec<u8>, manner: Manner) {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_decimal(out, u64::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(self.reason);
+        out.extend_from_slice(b"\r\n");
+        for field in self.fields {
+            self.write_field(out, field, manner);
+        }
+        push_via(out, self.version);
+        if self.status == 101 {
+            push_field(out, b"Connection", b"Upgrade");
+        } else if !self.is_interim() {
+            match (manner.keep_alive, manner.version) {
+                (false, _) => push_field(out, b"Connection", b"close"),
+                (true, Version::Http10) => push_field(out, b"Connection", b"keep-alive"),
+                (true, Version::Http11) => {}
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, manner: Manner) {
+        let name = field.name.as_bytes();
+        match Name::of(name) {
+            Name::Connection | Name::HopByHop | Name::Http2Settings | Name::Te => {}
+            // RFC 9110 §8.6 and RFC 9112 §6.1 forbid both in these; elsewhere they are said anew, once.
+            Name::ContentLength | Name::TransferEncoding
+                if has_no_body(self.status) && self.status != 304 => {}
+            Name::ContentLength => push_length(out, self.length.unwrap_or(0)),
+            Name::TransferEncoding => {
+                if manner.version == Version::Http11 {
+                    push_field(out, b"Transfer-Encoding", b"chunked");
+                }
+            }
+            // RFC 9110 §7.8: a server may offer protocols in any response, but only for its own connection.
+            Name::Upgrade if self.status == 101 || self.status == 426 => {
+                push_field(out, name, field.value);
+            }
+            Name::Upgrade => {}
+            Name::Expect | Name::Forwarding | Name::Host | Name::NeverTrailing | Name::Other => {
+                if !(self.nominates && is_nominated(self.fields, name)) {
+                    push_field(out, name, field.value);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request::field_table;
+
+    const PLAIN: Asked = Asked { is_head: false, wants_upgrade: false };
+    const KEEP: Manner = Manner { version: Version::Http11, keep_alive: true };
+
+    fn rewritten(head: &str, asked: Asked, manner: Manner) -> Result<(Framing, bool, String), Cause> {
+        let mut table = field_table();
+        let response = read(head.as_bytes(), &mut table, asked, &Limits::default())?;
+        let mut out = Vec::new();
+        response.write(&mut out, manner);
+        Ok((response.framing, response.keep_alive, String::from_utf8(out).unwrap()))
+    }
+
+    #[test]
+    fn what_goes_out() {
+        let old = Manner { version: Version::Http10, keep_alive: true };
+        let close = Manner { version: Version::Http11, keep_alive: false };
+        let head = Asked { is_head: true, wants_upgrade: false };
+        let switch = Asked { is_head: false, wants_upgrade: true };
+        for (input, asked, manner, framing, keep_alive, output) in [
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 05\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",
+                PLAIN,
+                KEEP,
+                Framing::Length(5),
+                true,
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a\r\nset-cookie: b\r\nVia: 1.1 pollux\r\n\r\n",
+            ),
+            (
+                "HTTP/1.0 200 \r\nContent-Length: 5\r\n\r\n",
+                PLAIN,
+                KEEP,
+                Framing::Length(5),
+                false,
+                "HTTP/1.1 200 \r\nContent-Length: 5\r\nVia: 1.0 pollux\r\n\r\n",
+            ),
+            (
+                "HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n\r\n",
+                PLAIN,
+                old,
+                Framing::Length(5),
+                true,
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nVia: 1.0 pollux\r\nConnection: keep-alive\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n\r\n",
+                PLAIN,
+                close,
+                Framing::Chunked,
+                false,
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                PLAIN,
+                Manner { version: Version::Http10, keep_alive: false },
+                Framing::Chunked,
+                true,
+                "HTTP/1.1 200 OK\r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                head,
+                KEEP,
+                Framing::Empty,
+                true,
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nVia: 1.1 pollux\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+                PLAIN,
+                KEEP,
+                Framing::Empty,
+                true,
+                "HTTP/1.1 204 No Content\r\nVia: 1.1 pollux\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\n",
+                PLAIN,
+                KEEP,
+                Framing::Empty,
+                true,
+                "HTTP/1.1 100 Continue\r\nVia: 1.1 pollux\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+                switch,
+                KEEP,
+                Framing::Empty,
+                true,
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nVia: 1.1 pollux\r\nConnection: Upgrade\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200\r\n\r\n",
+                PLAIN,
+                close,
+                Framing::UntilEof,
+                false,
+                "HTTP/1.1 200 \r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 \u{e9}t\u{e9}\r\n\r\n",
+                PLAIN,
+                close,
+                Framing::UntilEof,
+                false,
+                "HTTP/1.1 200 \u{e9}t\u{e9}\r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",
+            ),
+        ] {
+            assert_eq!(
+                rewritten(input, asked, manner),
+                Ok((framing, keep_alive, output.into())),
+                "{input:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for head in [
+            "HTTP/1.1 99 Low\r\n\r\n",
+            "HTTP/1.1 600 High\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1  200 OK\r\n\r\n",
+            "HTTP/2.0 200 OK\r\n\r\n",
+            "HTTP/1.2 200 OK\r\n\r\n",
+            "http/1.1 200 OK\r\n\r\n",
+            "ICY 200 OK\r\n\r\n",
+            "HTTP/1.1 101 Unasked\r\nUpgrade: x\r\n\r\n",
+            "HTTP/1.0 100 Continue\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+            "HTTP/1.1 200 O\0K\r\n\r\n",
+        ] {
+            assert_eq!(rewritten(head, PLAIN, KEEP), Err(Cause::BackendBadResponse), "{head:?}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The one seam to the world: every system call that the data plane makes goes through [`Os`].
+//!
+//! [`SysOs`] is Linux; the simulator under `tests/sim` is a fake kernel with a virtual clock and seeded faults. Faults are
+//! small enums that say what the caller can do about them, not errno values.
+
+mod raw;
+mod sys;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::core::interest::{Interest, Ready};
+use crate::core::time::Time;
+use crate::snapshot::Address;
+
+pub use sys::{DESCRIPTORS_RESERVED, SysOs, bind, probe, raise_descriptor_limit};
+
+/// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`] or [`Os::reset`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fd(pub i32);
+
+/// One entry of the poll array: filled in by the worker but for `got`, which [`Os::poll`] writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// The descriptor.
+    pub fd: Fd,
+    /// What the worker waits for.
+    pub want: Interest,
+    /// What the kernel reported.
+    pub got: Ready,
+}
+
+/// Why bytes could not be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoFault {
+    /// EAGAIN or EINTR: nothing moved, ask `poll(2)` again.
+    Blocked,
+    /// ECONNRESET, EPIPE, ETIMEDOUT and whatever else ends a connection.
+    Lost,
+}
+
+/// Why no client could be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptFault {
+    /// EAGAIN: nobody waits.
+    Blocked,
+    /// ECONNABORTED, EINTR and the network errors that accept(2) says to treat like EAGAIN: this one is gone, try again.
+    Gone,
+    /// EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting again is useless until something is freed.
+    Exhausted,
+}
+
+/// Why a backend could not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFault {
+    /// EAGAIN on a Unix socket: its backlog is full. Try again later; poll(2) cannot tell when.
+    Busy,
+    /// ECONNREFUSED, or ENOENT on a Unix socket.
+    Refused,
+    /// ETIMEDOUT, as the kernel counts it.
+    TimedOut,
+    /// No route, network down, not permitted, or anything else that is not worth a second try now.
+    Unreachable,
+    /// EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL: no descriptor or no local port is left.
+    Exhausted,
+}
+
+/// A connect that has not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connecting {
+    /// The connection stands already.
+    Done(Fd),
+    /// EINPROGRESS: POLLOUT, POLLERR or POLLHUP will announce the decision, [`Os::so_error`] tells it.
+    Pending(Fd),
+}
+
+/// How a `poll(2)` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Polled {
+    /// That many watches have something in `got`; zero after a timeout.
+    Ready(usize),
+    /// EINTR: an empty turn. `got` means nothing.
+    Interrupted,
+}
+
+/// The operating system, as far as a worker needs it. None of these calls blocks, but for [`Os::poll`].
+pub trait Os {
+    /// The monotonic clock, now.
+    fn now(&mut self) -> Time;
+
+    /// `poll(2)` over `watches`, writing each one's `got`. Waits at most `timeout` (rounded up to what the kernel can
+    /// count), for ever if `None`.
+    fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled;
+
+    /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay.
+    ///
+    /// # Errors
+    /// See [`AcceptFault`].
+    fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
+
+    /// Begins a connection to `to`.
+    ///
+    /// # Errors
+    /// See [`ConnectFault`]; nothing stays open after one.
+    fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault>;
+
+    /// SO_ERROR of a pending connect: `Ok` if the connection stands. Valid only once poll has reported on it: before the
+    /// decision SO_ERROR reads as 0 too.
+    ///
+    /// # Errors
+    /// Why the connection failed. The descriptor is still to be closed.
+    fn so_error(&mut self, fd: Fd) -> Result<(), ConnectFault>;
+
+    /// Reads into `room` (never empty); `Ok(0)` is the end of the stream.
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault>;
+
+    /// Writes `head` and then `body` in one call, either of which may be empty, and says how many bytes of the two
+    /// together were taken. Never raises SIGPIPE.
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault>;
+
+    /// `shutdown(SHUT_WR)`: a FIN behind the bytes already written.
+    fn shutdown_write(&mut self, fd: Fd);
+
+    /// Closes `fd`. Bytes already written are still delivered.
+    fn close(&mut self, fd: Fd);
+
+    /// Closes `fd` with a RST (SO_LINGER 0), so that the other side cannot take what it has for the whole.
+    fn reset(&mut self, fd: Fd);
+}

@@ -1,0 +1,244 @@
+//! Linux behind [`Os`]: nix and socket2, and a table that owns every descriptor.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{MsgFlags, recv, send, sendmsg};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+
+use super::raw;
+use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use crate::core::interest::{Interest, Ready};
+use crate::core::time::Time;
+use crate::snapshot::Address;
+
+/// The longest queue of clients that the kernel is asked to keep for a listener; net.core.somaxconn caps it.
+const BACKLOG: i32 = 4096;
+
+/// The descriptors that must be left over for everything but connections: logs, listeners, pipes.
+pub const DESCRIPTORS_RESERVED: usize = 16;
+
+/// The real operating system. One for each worker: descriptors are not shared.
+#[derive(Debug)]
+pub struct SysOs {
+    epoch: Instant,
+    /// By number; each is closed when it is taken out, or with the table.
+    owned: Vec<Option<OwnedFd>>,
+    /// The array that ppoll(2) is given, kept for its memory.
+    pollfds: Vec<libc::pollfd>,
+}
+
+impl Default for SysOs {
+    fn default() -> Self {
+        SysOs { epoch: Instant::now(), owned: Vec::new(), pollfds: Vec::new() }
+    }
+}
+
+impl SysOs {
+    /// Takes a descriptor over.
+    pub fn adopt(&mut self, fd: OwnedFd) -> Fd {
+        let number = fd.as_raw_fd();
+        let slot = usize::try_from(number).unwrap_or(0);
+        if self.owned.len() <= slot {
+            self.owned.resize_with(slot + 1, || None);
+        }
+        self.owned[slot] = Some(fd);
+        Fd(number)
+    }
+
+    fn slot(&mut self, fd: Fd) -> Option<&mut Option<OwnedFd>> {
+        usize::try_from(fd.0).ok().and_then(|slot| self.owned.get_mut(slot))
+    }
+
+    fn get(&self, fd: Fd) -> Option<BorrowedFd<'_>> {
+        let slot = usize::try_from(fd.0).ok()?;
+        self.owned.get(slot)?.as_ref().map(OwnedFd::as_fd)
+    }
+}
+
+/// Finds out whether `address` can be bound by somebody who does not share it.
+///
+/// # Errors
+/// As socket(2) and bind(2) give them.
+pub fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
+}
+
+/// Opens a socket that listens on `address`, for one worker of several: they all bind the same one, and the kernel spreads
+/// the clients over them (SO_REUSEPORT, socket(7)).
+///
+/// # Errors
+/// As socket(2), bind(2) and listen(2) give them.
+pub fn bind(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Accepted sockets inherit it (Linux): no call per connection is needed to switch Nagle's delay off.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok((socket.into(), bound))
+}
+
+/// Raises the soft limit of descriptors to the hard one (setrlimit(2)) and returns it.
+#[must_use]
+pub fn raise_descriptor_limit() -> usize {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
+    let reached = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    usize::try_from(reached).unwrap_or(usize::MAX)
+}
+
+fn io_fault(errno: Errno) -> IoFault {
+    if errno == Errno::EAGAIN || errno == Errno::EINTR { IoFault::Blocked } else { IoFault::Lost }
+}
+
+fn is_exhaustion(errno: i32) -> bool {
+    [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].contains(&errno)
+}
+
+fn connect_fault(error: &io::Error) -> ConnectFault {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => ConnectFault::Busy,
+        Some(libc::ECONNREFUSED | libc::ECONNRESET | libc::ENOENT) => ConnectFault::Refused,
+        Some(libc::ETIMEDOUT) => ConnectFault::TimedOut,
+        Some(errno) if is_exhaustion(errno) || errno == libc::EADDRNOTAVAIL => ConnectFault::Exhausted,
+        _ => ConnectFault::Unreachable,
+    }
+}
+
+fn events(want: Interest) -> libc::c_short {
+    let mut events = 0;
+    for (interest, event) in
+        [(Interest::READ, libc::POLLIN), (Interest::WRITE, libc::POLLOUT), (Interest::LEAVE, libc::POLLRDHUP)]
+    {
+        if want.has(interest) {
+            events |= event;
+        }
+    }
+    events
+}
+
+fn ready(revents: libc::c_short) -> Ready {
+    let mut got = Ready::NONE;
+    for (event, ready) in [
+        (libc::POLLIN, Ready::READ),
+        (libc::POLLOUT, Ready::WRITE),
+        (libc::POLLRDHUP, Ready::LEAVE),
+        (libc::POLLHUP, Ready::HANGUP),
+        (libc::POLLERR, Ready::ERROR),
+        (libc::POLLNVAL, Ready::INVALID),
+    ] {
+        got = got.with_if(ready, revents & event != 0);
+    }
+    got
+}
+
+impl Os for SysOs {
+    fn now(&mut self) -> Time {
+        Time::ZERO + self.epoch.elapsed()
+    }
+
+    fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {
+        self.pollfds.clear();
+        self.pollfds.extend(watches.iter().map(|watch| libc::pollfd {
+            fd: watch.fd.0,
+            events: events(watch.want),
+            revents: 0,
+        }));
+        let Ok(count) = raw::ppoll(&mut self.pollfds, timeout) else { return Polled::Interrupted };
+        for (watch, pollfd) in watches.iter_mut().zip(&self.pollfds) {
+            watch.got = ready(pollfd.revents);
+        }
+        Polled::Ready(count)
+    }
+
+    fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
+        let listener = self.get(listener).ok_or(AcceptFault::Blocked)?;
+        match raw::accept4(listener) {
+            Ok((fd, address)) => Ok((self.adopt(fd), address)),
+            Err(error) => Err(match error.raw_os_error() {
+                Some(libc::EAGAIN) => AcceptFault::Blocked,
+                Some(errno) if is_exhaustion(errno) => AcceptFault::Exhausted,
+                _ => AcceptFault::Gone,
+            }),
+        }
+    }
+
+    fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault> {
+        let (domain, address) = match to {
+            Address::Ip(address) => (Domain::for_address(*address), SockAddr::from(*address)),
+            Address::Unix(path) => {
+                (Domain::UNIX, SockAddr::unix(path).map_err(|_| ConnectFault::Unreachable)?)
+            }
+        };
+        let fault = |error: io::Error| connect_fault(&error);
+        let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), None).map_err(fault)?;
+        if domain != Domain::UNIX {
+            socket.set_tcp_nodelay(true).map_err(fault)?;
+        }
+        match socket.connect(&address) {
+            Ok(()) => Ok(Connecting::Done(self.adopt(socket.into()))),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                Ok(Connecting::Pending(self.adopt(socket.into())))
+            }
+            Err(error) => Err(connect_fault(&error)),
+        }
+    }
+
+    fn so_error(&mut self, fd: Fd) -> Result<(), ConnectFault> {
+        let fd = self.get(fd).ok_or(ConnectFault::Unreachable)?;
+        match SockRef::from(&fd).take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(connect_fault(&error)),
+        }
+    }
+
+    fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault> {
+        recv(fd.0, room, MsgFlags::empty()).map_err(io_fault)
+    }
+
+    fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        if head.is_empty() || body.is_empty() {
+            let bytes = if head.is_empty() { body } else { head };
+            return send(fd.0, bytes, flags).map_err(io_fault);
+        }
+        let parts = [io::IoSlice::new(head), io::IoSlice::new(body)];
+        sendmsg::<()>(fd.0, &parts, &[], flags, None).map_err(io_fault)
+    }
+
+    fn shutdown_write(&mut self, fd: Fd) {
+        if let Some(fd) = self.get(fd) {
+            // ENOTCONN, the only failure, means that the connection is gone: the next read says so.
+            let _ = SockRef::from(&fd).shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    fn close(&mut self, fd: Fd) {
+        if let Some(slot) = self.slot(fd) {
+            slot.take();
+        }
+    }
+
+    fn reset(&mut self, fd: Fd) {
+        if let Some(fd) = self.get(fd) {
+            // Without the option the close below is an orderly one: worse, but no reason to keep the descriptor.
+            let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+        }
+        self.close(fd);
+    }
+}

@@ -1,0 +1,131 @@
+//! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
+
+use std::net::SocketAddr;
+
+use crate::core::outcome::{Cause, Outcome, Proof, Record, Spans, Stage};
+use crate::core::time::Time;
+use crate::http::framing::Version;
+use crate::http::request::{Method, Request};
+use crate::http::response::Asked;
+use crate::snapshot::Mode;
+
+/// The longest method and the longest target that a record keeps, in bytes.
+const TEXT_MAX: usize = 2048;
+
+/// How far the response is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// No final head has come; so many interim ones have.
+    #[default]
+    Awaited,
+    /// The final head was passed on, or is about to be.
+    Begun {
+        /// Whether the client can tell from the bytes where the body ends.
+        is_delimited: bool,
+    },
+}
+
+/// What is known of an exchange.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    pub(crate) began: Time,
+    pub(crate) stage: Stage,
+    pub(crate) method: Method,
+    pub(crate) version: Option<Version>,
+    /// Whether the client's connection goes on afterwards.
+    pub(crate) keep_alive: bool,
+    pub(crate) wants_upgrade: bool,
+    /// Whether the backend lets its connection be used again.
+    pub(crate) backend_keep_alive: bool,
+    pub(crate) answered: Answered,
+    pub(crate) interims: u8,
+    pub(crate) status: u16,
+    pub(crate) cause: Option<Cause>,
+    /// The backend in use, or tried last, by its place in the pool.
+    pub(crate) backend: Option<usize>,
+    pub(crate) is_reused: bool,
+    /// Backends that are not to be picked again.
+    pub(crate) tried: Vec<usize>,
+    /// Whether an idle connection was found stale, so that only a new one will do.
+    pub(crate) only_fresh: bool,
+    /// Since when the backend in question has been busy, if it is.
+    pub(crate) busy_since: Option<Time>,
+    pub(crate) attempts: u32,
+    pub(crate) retried: Option<Proof>,
+    /// Bytes that the lanes had passed when the exchange began, and up when the attempt did.
+    up_before: u64,
+    down_before: u64,
+    pub(crate) up_at_attempt: u64,
+    pub(crate) spans: Spans,
+    /// Method and target, one after the other.
+    text: Vec<u8>,
+    method_length: usize,
+}
+
+/// What a record takes from outside of the exchange.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) now: Time,
+    pub(crate) client: SocketAddr,
+    pub(crate) listener: &'a str,
+    pub(crate) mode: Mode,
+    pub(crate) pool: &'a str,
+    pub(crate) backend: Option<&'a str>,
+    /// What the lanes have passed up and down.
+    pub(crate) bytes: (u64, u64),
+}
+
+impl Exchange {
+    /// Forgets the last exchange, but not the memory it took.
+    pub(crate) fn begin(&mut self, now: Time, up_before: u64, down_before: u64) {
+        let (mut tried, mut text) = (std::mem::take(&mut self.tried), std::mem::take(&mut self.text));
+        tried.clear();
+        text.clear();
+        *self = Exchange { began: now, up_before, down_before, tried, text, ..Exchange::default() };
+    }
+
+    /// Takes what matters of a request head.
+    pub(crate) fn take(&mut self, request: &Request<'_>, keeps_text: bool) {
+        self.method = request.method;
+        self.version = Some(request.version);
+        self.keep_alive = request.keep_alive;
+        self.wants_upgrade = request.wants_upgrade;
+        if keeps_text {
+            let cut = |text: &'_ str| text.len().min(TEXT_MAX);
+            self.method_length = cut(request.method_text);
+            self.text.extend_from_slice(&request.method_text.as_bytes()[..self.method_length]);
+            self.text.extend_from_slice(&request.target_text.as_bytes()[..cut(request.target_text)]);
+        }
+    }
+
+    /// What a reader of the response has to know.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked { is_head: self.method == Method::Head, wants_upgrade: self.wants_upgrade }
+    }
+
+    /// Whether the client speaks HTTP/1.0.
+    pub(crate) fn is_old(&self) -> bool {
+        self.version == Some(Version::Http10)
+    }
+
+    pub(crate) fn record<'a>(&'a self, around: Surroundings<'a>) -> Record<'a> {
+        let (method, target) = self.text.split_at(self.method_length);
+        Record {
+            client: around.client,
+            listener: around.listener,
+            mode: around.mode,
+            method,
+            target,
+            status: self.status,
+            pool: around.pool,
+            backend: around.backend,
+            attempts: self.attempts,
+            retried: self.retried,
+            reused: self.is_reused,
+            bytes_up: around.bytes.0 - self.up_before,
+            bytes_down: around.bytes.1 - self.down_before,
+            spans: Spans { whole: around.now.since(self.began), ..self.spans },
+            outcome: Outcome { cause: self.cause, stage: self.stage },
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Everything about one accepted client, as a pure state machine.
+//!
+//! A session never sees a socket. It is told what has happened (`handle_*`), moves through its phases
+//! ([`Session::advance`], see `phases.rs` for the diagram), asks for what it cannot do itself (an [`Effect`]), and when
+//! asked says what it waits for ([`Session::interest`]) and until when ([`Session::deadline`]): both are derived from its
+//! state, so there is nothing to arm and nothing to forget.
+
+mod exchange;
+mod opening;
+mod phases;
+mod relay;
+mod waits;
+
+use std::net::SocketAddr;
+
+use crate::core::framer::Framer;
+use crate::core::lane::{Lane, Sink, Source};
+use crate::core::outcome::Record;
+use crate::core::time::Time;
+use crate::http::scan::HeadScan;
+use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
+
+pub use exchange::Exchange;
+pub use opening::ConnectOutcome;
+
+/// One of the two sides of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Whoever connected to Pollux.
+    Client,
+    /// Whomever Pollux connected to.
+    Backend,
+}
+
+/// What a session needs done. Effects are carried out in the order in which they were emitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Find a backend connection, and say how it went by [`Session::handle_connect`]. With `again`, begin anew with that
+    /// backend, which was busy; with `is_fresh`, do not take an idle connection.
+    Open {
+        /// The backend that was busy.
+        again: Option<usize>,
+        /// Whether only a new connection will do.
+        is_fresh: bool,
+    },
+    /// Pass the end of the client's bytes on to the backend.
+    FinishBackend,
+    /// Pass the end of the bytes on to the client.
+    FinishClient,
+    /// Keep the backend connection for another exchange.
+    KeepBackend,
+    /// Close the backend connection; what was written is still delivered.
+    CloseBackend,
+    /// Reset the backend connection: what it has got is not the whole.
+    ResetBackend,
+    /// Make the record of the exchange.
+    Record,
+    /// Close the client's connection and forget the session.
+    CloseClient,
+    /// Reset the client's connection, because what it has got is not the whole, and forget the session.
+    ResetClient,
+}
+
+/// What the world looks like to a session at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<'a> {
+    /// The clock.
+    pub now: Time,
+    /// The configuration.
+    pub snapshot: &'a Snapshot,
+    /// Since when Pollux has been about to stop, if it is: no exchange is followed by another.
+    pub draining_since: Option<Time>,
+    /// Whether a record will want the method and the target.
+    pub keeps_request: bool,
+}
+
+impl Env<'_> {
+    /// Whether Pollux is about to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining_since.is_some()
+    }
+}
+
+/// Where a session is. The diagram stands in `phases.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A request head is awaited, since then. HTTP only.
+    Head {
+        /// When the wait began.
+        since: Time,
+        /// Whether this is the pause between two requests, in which nothing has come yet.
+        is_pause: bool,
+    },
+    /// A backend connection is sought.
+    Opening {
+        /// When the search began.
+        since: Time,
+        /// How far it is.
+        dial: Dial,
+    },
+    /// A request and its response are under way.
+    Relay,
+    /// Bytes pass both ways until both ends have.
+    Tunnel,
+    /// Pollux's own answer goes out.
+    Answer {
+        /// Whether the client's connection goes on after it.
+        keep_alive: bool,
+    },
+    /// The exchange is over and its record is being made.
+    Ending {
+        /// Whether the client's connection goes on.
+        keep_alive: bool,
+    },
+    /// Everything has been said; the client has until then to close, so that a RST does not overtake the last bytes.
+    Linger {
+        /// When it began.
+        since: Time,
+    },
+    /// Nothing is left to do.
+    Over,
+}
+
+/// How far the search for a backend connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dial {
+    /// Nobody has been asked.
+    Wanted {
+        /// The busy backend that is to be asked again.
+        again: Option<usize>,
+    },
+    /// An [`Effect::Open`] is under way.
+    Asked,
+    /// The connect of this moment is undecided.
+    Pending {
+        /// When it began.
+        since: Time,
+    },
+    /// The backend (or this machine) had no room; it is asked again later.
+    Busy {
+        /// When the first attempt at this backend began.
+        since: Time,
+        /// When the next one is due.
+        retry_at: Time,
+    },
+}
+
+/// One accepted client. See the module.
+#[derive(Debug)]
+pub struct Session {
+    client: SocketAddr,
+    listener: usize,
+    pool: PoolId,
+    mode: Mode,
+    phase: Phase,
+    /// Client to backend.
+    pub(crate) up: Lane,
+    /// Backend to client.
+    pub(crate) down: Lane,
+    exchange: Exchange,
+    scan: HeadScan,
+    /// When a byte last moved.
+    touched: Time,
+    /// Sides of which poll has said POLLHUP or POLLERR while nobody wanted to read: it would say so for ever.
+    client_hung: bool,
+    backend_hung: bool,
+}
+
+impl Session {
+    /// A session for the client that was accepted now by the listener at `listener` of the snapshot.
+    #[must_use]
+    pub fn new(client: SocketAddr, listener: usize, env: &Env<'_>) -> Session {
+        let rules = &env.snapshot.listeners[listener];
+        let (phase, framer) = match rules.mode {
+            Mode::Http => (Phase::Head { since: env.now, is_pause: false }, Framer::Head),
+            Mode::Tcp => {
+                (Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } }, Framer::Opaque)
+            }
+        };
+        let (mut up, mut down) = (Lane::new(framer), Lane::new(Framer::Opaque));
+        up.source = Source::Open;
+        down.sink = Sink::Open;
+        let mut exchange = Exchange::default();
+        exchange.begin(env.now, 0, 0);
+        Session {
+            client,
+            listener,
+            pool: crate::route::decide(env.snapshot, listener),
+            mode: rules.mode,
+            phase,
+            up,
+            down,
+            exchange,
+            scan: HeadScan::default(),
+            touched: env.now,
+            client_hung: false,
+            backend_hung: false,
+        }
+    }
+
+    /// The pool whose backends serve the exchange.
+    #[must_use]
+    pub fn pool(&self) -> PoolId {
+        self.pool
+    }
+
+    /// The backends (by place in the pool) that are not to be picked again for this exchange.
+    #[must_use]
+    pub fn tried(&self) -> &[usize] {
+        &self.exchange.tried
+    }
+
+    /// The backend in use, or tried last.
+    #[must_use]
+    pub fn backend(&self) -> Option<BackendId> {
+        self.exchange.backend.map(|index| BackendId { pool: self.pool, index })
+    }
+
+    /// Takes note that bytes moved.
+    pub fn handle_moved(&mut self, now: Time) {
+        self.touched = now;
+    }
+
+    /// Takes note that the end of the bytes of `side` was read.
+    pub fn handle_end(&mut self, side: Side) {
+        self.lane_from(side).source = Source::Ended;
+    }
+
+    /// Takes note that reading from `side` failed: the connection is gone, in both directions.
+    pub fn handle_lost(&mut self, side: Side) {
+        self.lane_from(side).source = Source::Lost;
+        self.lane_to(side).sink = Sink::Lost;
+    }
+
+    /// Takes note that writing to `side` failed. What it has sent may still be read.
+    pub fn handle_unwritable(&mut self, side: Side) {
+        self.lane_to(side).sink = Sink::Lost;
+    }
+
+    /// Takes note of a POLLOUT: `side` takes bytes again.
+    pub fn handle_writable(&mut self, side: Side) {
+        let lane = self.lane_to(side);
+        if lane.sink == Sink::Blocked {
+            lane.sink = Sink::Open;
+        }
+    }
+
+    /// Takes note of a POLLRDHUP: the end is in sight, behind what is still to be read.
+    pub fn handle_leaving(&mut self, side: Side) {
+        let lane = self.lane_from(side);
+        if lane.source == Source::Open {
+            lane.source = Source::Leaving;
+        }
+    }
+
+    /// Takes note of a POLLHUP or POLLERR. It matters only if nobody wants to read: a reader finds out more.
+    pub fn handle_hangup(&mut self, side: Side) {
+        if !self.wants_read(side) {
+            match side {
+                Side::Client => self.client_hung = true,
+                Side::Backend => self.backend_hung = true,
+            }
+        }
+    }
+
+    /// The lane that `side` fills.
+    pub(crate) fn lane_from(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Client => &mut self.up,
+            Side::Backend => &mut self.down,
+        }
+    }
+
+    /// The lane that `side` drains.
+    pub(crate) fn lane_to(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Client => &mut self.down,
+            Side::Backend => &mut self.up,
+        }
+    }
+
+    /// Whether the session holds nothing but its connection: it awaits a request of which nothing has come.
+    #[must_use]
+    pub fn is_pausing(&self) -> bool {
+        matches!(self.phase, Phase::Head { is_pause: true, .. })
+    }
+
+    /// Everything that is told of the exchange that has just ended.
+    #[must_use]
+    pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {
+        let pool = env.snapshot.pool(self.pool);
+        let backend = self.exchange.backend.map(|index| pool.backends[index].name.as_str());
+        let listener = &env.snapshot.listeners[self.listener];
+        self.exchange.record(exchange::Surroundings {
+            now: env.now,
+            client: self.client,
+            listener: &listener.name,
+            mode: self.mode,
+            pool: &pool.name,
+            backend,
+            bytes: (self.up.passed(), self.down.passed()),
+        })
+    }
+}

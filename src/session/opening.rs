@@ -1,0 +1,177 @@
+//! The search for a backend connection, and what may be done when one is lost.
+
+use std::time::Duration;
+
+use super::{Dial, Effect, Env, Phase, Session};
+use crate::core::framer::Framer;
+use crate::core::lane::{Sink, Source};
+use crate::core::outcome::{Cause, Proof, Stage};
+use crate::core::time::Time;
+use crate::http::scan::HeadScan;
+use crate::snapshot::Mode;
+
+/// How long to wait before a busy backend is asked again: poll(2) cannot tell when its backlog has room.
+pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// How an [`Effect::Open`], or a connect that was pending, turned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectOutcome {
+    /// Every backend has been tried.
+    NoneLeft,
+    /// A connection to that backend stands: a new one, or an idle one that is used again.
+    Ready {
+        /// The place in the pool.
+        backend: usize,
+        /// Whether it was idle.
+        is_reused: bool,
+    },
+    /// A connect to that backend has begun.
+    Pending {
+        /// The place in the pool.
+        backend: usize,
+    },
+    /// The pending connect succeeded.
+    Connected,
+    /// That backend's backlog is full, or this machine has no descriptor left: try again.
+    Busy {
+        /// The place in the pool.
+        backend: usize,
+        /// What to call it if it stays so.
+        cause: Cause,
+    },
+    /// The connect to that backend failed for that cause.
+    Failed {
+        /// The place in the pool.
+        backend: usize,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+impl Session {
+    /// Takes note of how a connect turned out.
+    pub fn handle_connect(&mut self, outcome: ConnectOutcome, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        let Phase::Opening { since, dial } = self.phase else { return };
+        match outcome {
+            ConnectOutcome::NoneLeft => {
+                let cause = self.exchange.cause.unwrap_or(Cause::BackendUnreachable);
+                self.fail(cause, env, effects);
+            }
+            ConnectOutcome::Ready { backend, is_reused } => {
+                self.attempt(backend);
+                self.exchange.is_reused = is_reused;
+                self.connected(env);
+            }
+            ConnectOutcome::Pending { backend } => {
+                self.attempt(backend);
+                let since_first = match dial {
+                    Dial::Busy { since, .. } => since,
+                    Dial::Wanted { .. } | Dial::Asked | Dial::Pending { .. } => env.now,
+                };
+                self.phase = Phase::Opening { since, dial: Dial::Pending { since: since_first } };
+            }
+            ConnectOutcome::Connected => self.connected(env),
+            ConnectOutcome::Busy { backend, cause } => {
+                self.exchange.backend = Some(backend);
+                self.exchange.cause = Some(cause);
+                let first = self.exchange.busy_since.get_or_insert(env.now);
+                let dial = Dial::Busy { since: *first, retry_at: env.now + BUSY_PAUSE };
+                self.phase = Phase::Opening { since, dial };
+            }
+            ConnectOutcome::Failed { backend, cause } => {
+                if !matches!(dial, Dial::Pending { .. }) {
+                    self.attempt(backend);
+                }
+                self.connect_failed(cause, effects);
+            }
+        }
+    }
+
+    fn attempt(&mut self, backend: usize) {
+        self.exchange.backend = Some(backend);
+        self.exchange.is_reused = false;
+        self.exchange.attempts += 1;
+        self.exchange.up_at_attempt = self.up.passed();
+    }
+
+    fn connected(&mut self, env: &Env<'_>) {
+        self.exchange.cause = None;
+        self.exchange.busy_since = None;
+        self.exchange.spans.opened = Some(env.now.since(self.exchange.began));
+        self.exchange.stage = Stage::Awaiting;
+        self.up.sink = Sink::Open;
+        self.down.source = Source::Open;
+        self.touched = env.now;
+        self.phase = match self.mode {
+            Mode::Http => {
+                self.scan = HeadScan::default();
+                self.down.framer = Framer::Head;
+                Phase::Relay
+            }
+            Mode::Tcp => {
+                self.exchange.stage = Stage::Response;
+                Phase::Tunnel
+            }
+        };
+    }
+
+    /// A backend that could not be connected to is not tried again: on to the next one.
+    pub(super) fn connect_failed(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+        let Phase::Opening { since, .. } = self.phase else { return };
+        self.let_go(Effect::ResetBackend, effects);
+        self.exchange.cause = Some(cause);
+        self.exchange.busy_since = None;
+        self.exchange.tried.extend(self.exchange.backend);
+        self.phase = Phase::Opening { since, dial: Dial::Wanted { again: None } };
+    }
+
+    pub(super) fn step_opening(
+        &mut self,
+        since: Time,
+        dial: Dial,
+        env: &Env<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        self.exchange.stage = Stage::Opening;
+        if self.client_hung || self.up.source == Source::Lost {
+            return self.fail(Cause::ClientAborted, env, effects);
+        }
+        if let Dial::Wanted { again } = dial {
+            self.phase = Phase::Opening { since, dial: Dial::Asked };
+            let is_fresh = self.exchange.only_fresh || self.mode == Mode::Tcp;
+            effects.push(Effect::Open { again, is_fresh });
+        }
+        false
+    }
+
+    /// The backend connection is gone before a response head had come: try again if that is provably safe.
+    pub(super) fn backend_lost(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
+        self.let_go(Effect::ResetBackend, effects);
+        self.exchange.cause = Some(cause);
+        self.exchange.retried = Some(proof);
+        match proof {
+            Proof::Unsent => self.exchange.tried.extend(self.exchange.backend),
+            Proof::StaleReuse => self.exchange.only_fresh = true,
+        }
+        self.up.rewind();
+        self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
+        true
+    }
+
+    /// Why the request may be sent again, if it may.
+    fn proof(&self) -> Option<Proof> {
+        let is_silent = self.exchange.interims == 0 && self.down.buffer.unscanned().is_empty();
+        if self.up.passed() == self.exchange.up_at_attempt && is_silent {
+            Some(Proof::Unsent)
+        } else if self.exchange.is_reused
+            && is_silent
+            && self.exchange.method.is_idempotent()
+            && self.up.is_held()
+        {
+            Some(Proof::StaleReuse)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The phases of a session, and every way from one to the next.
+//!
+//! ```text
+//!                 accepted (HTTP)                         accepted (TCP)
+//!                       |                                       |
+//!     +--------------> Head ---- head complete ------------> Opening <---- retry, on proof ----+
+//!     |                 |  \                                 |  |  |                           |
+//!     |   closed, late  |   bad head, late      no backend   |  |  +- connected (TCP) ---+     |
+//!     |                 |     \              +---------------+  |                        |     |
+//!     |                 |      v             v                  +- connected (HTTP)      |     |
+//!     +--- kept alive - | --- Answer <---------- failed before       |                   v     |
+//!     |                 |      |              the response began     v      101        Tunnel  |
+//!     |                 |      |           +---------------------- Relay ------------->  |     |
+//!     +---------------- | ---- | --------- | -- response over,      | |                 |     |
+//!                       |      |           |     kept alive         | +---------------- | ----+
+//!                       |      v           v                        |                   |
+//!                       |    Linger <------------ response over ----+ failed after      |
+//!                       |      |                                    | the response began|
+//!                       v      v                                    v                   v
+//!                      Over <--- client closed, late -------------- Over <--------------+ both ends passed
+//! ```
+
+use super::exchange::Answered;
+use super::{Dial, Effect, Env, Phase, Session, Side};
+use crate::core::framer::Framer;
+use crate::core::lane::{Sink, Source};
+use crate::core::outcome::{Cause, Stage};
+use crate::core::time::Time;
+use crate::http::answer;
+use crate::http::body::{Chunked, Chunks};
+use crate::http::framing::Framing;
+use crate::http::request::{self, Method, field_table};
+use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::snapshot::Mode;
+
+/// Empty lines that may come before a request line.
+const EMPTY_LINES_MAX: usize = 4;
+
+impl Session {
+    /// Moves from phase to phase as far as what has happened allows, and appends what is to be done to `effects`.
+    pub fn advance(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        while self.step(env, effects) {}
+    }
+
+    /// Makes one step; false if something has to happen first.
+    fn step(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        match self.phase {
+            Phase::Head { since, is_pause } => self.step_head(since, is_pause, env, effects),
+            Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
+            Phase::Relay => self.step_relay(env, effects),
+            Phase::Tunnel => self.step_tunnel(effects),
+            Phase::Answer { keep_alive } => self.step_answer(keep_alive, effects),
+            Phase::Ending { keep_alive } => self.next_exchange(keep_alive, env, effects),
+            Phase::Linger { .. } => self.step_linger(effects),
+            Phase::Over => false,
+        }
+    }
+
+    fn step_head(&mut self, since: Time, is_pause: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let limits = &env.snapshot.limits;
+        let bounds =
+            HeadLimits { head: limits.head, first_line: limits.request_line, empty_lines: EMPTY_LINES_MAX };
+        let bytes = self.up.buffer.unscanned();
+        match self.scan.scan(bytes, &bounds) {
+            Ok(Some(range)) => self.take_head(range, env, effects),
+            Err(fault) => {
+                let cause = match fault {
+                    ScanFault::FirstLine => Cause::BadRequestLine,
+                    ScanFault::Field => Cause::BadField,
+                    ScanFault::FirstLineTooLong => Cause::TargetTooLong,
+                    ScanFault::TooLong => Cause::HeadTooLong,
+                };
+                self.fail(cause, env, effects)
+            }
+            Ok(None) => match (self.up.source, bytes.is_empty()) {
+                // A client that goes before it has asked for anything owes no explanation.
+                (Source::Ended | Source::Lost, true) => self.end(Effect::CloseClient, effects),
+                (Source::Ended, false) => self.fail(Cause::ClientTruncated, env, effects),
+                (Source::Lost, false) => self.fail(Cause::ClientAborted, env, effects),
+                (Source::Absent | Source::Open | Source::Leaving, is_empty) => {
+                    if is_pause && !is_empty {
+                        self.exchange.began = env.now;
+                        self.phase = Phase::Head { since: env.now, is_pause: false };
+                    } else if self.client_hung {
+                        return self.end(Effect::CloseClient, effects);
+                    } else {
+                        self.phase = Phase::Head { since, is_pause };
+                    }
+                    false
+                }
+            },
+        }
+    }
+
+    /// Reads the head that lies at `range` of the unscanned bytes.
+    fn take_head(&mut self, range: (usize, usize), env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let (exchange, limits) = (&mut self.exchange, &env.snapshot.limits);
+        let (client, pool) = (self.client.ip(), env.snapshot.pool(self.pool));
+        if let Phase::Head { is_pause: true, .. } = self.phase {
+            exchange.began = env.now;
+        }
+        let verdict = self.up.rewrite(range, |head, out| {
+            let mut table = field_table();
+            let request = request::read(head, &mut table, limits)?;
+            exchange.take(&request, env.keeps_request);
+            request.write(out, client, &pool.name);
+            Ok(request.framing)
+        });
+        match verdict {
+            Err(cause) => self.fail(cause, env, effects),
+            Ok(framing) => {
+                self.exchange.spans.head = Some(env.now.since(self.exchange.began));
+                self.up.framer = match framing {
+                    Framing::Empty | Framing::UntilEof => Framer::Done,
+                    Framing::Length(length) => Framer::of_length(length),
+                    Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Keep, limits.body)),
+                };
+                self.up.hold();
+                self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
+                true
+            }
+        }
+    }
+
+    fn step_tunnel(&mut self, effects: &mut Vec<Effect>) -> bool {
+        // Opaque bytes cannot be malformed.
+        let _ = self.up.advance();
+        let _ = self.down.advance();
+        self.note_hangups();
+        if self.up.is_end_due() {
+            self.up.sink = Sink::Finished;
+            effects.push(Effect::FinishBackend);
+        }
+        if self.down.is_end_due() {
+            self.down.sink = Sink::Finished;
+            effects.push(Effect::FinishClient);
+        }
+        if !(self.up.is_over() && self.down.is_over()) {
+            return false;
+        }
+        let client_lost = self.up.source == Source::Lost || self.down.sink == Sink::Lost;
+        let backend_lost = self.down.source == Source::Lost || self.up.sink == Sink::Lost;
+        self.exchange.cause = match (client_lost, backend_lost) {
+            (true, _) => Some(Cause::ClientAborted),
+            (false, true) => Some(Cause::BackendReset),
+            (false, false) => None,
+        };
+        let is_whole = self.exchange.cause.is_none();
+        self.let_go(if is_whole { Effect::CloseBackend } else { Effect::ResetBackend }, effects);
+        effects.push(Effect::Record);
+        self.end(if is_whole { Effect::CloseClient } else { Effect::ResetClient }, effects)
+    }
+
+    /// A connection that poll calls dead, and that nobody will read any more, takes no more bytes either.
+    fn note_hangups(&mut self) {
+        let is_unread = |source, other_sink| source == Source::Ended || other_sink == Sink::Lost;
+        if self.client_hung && is_unread(self.up.source, self.up.sink) && self.down.sink != Sink::Finished {
+            self.down.sink = Sink::Lost;
+        }
+        if self.backend_hung && is_unread(self.down.source, self.down.sink) && self.up.sink != Sink::Finished
+        {
+            self.up.sink = Sink::Lost;
+        }
+    }
+
+    fn step_answer(&mut self, keep_alive: bool, effects: &mut Vec<Effect>) -> bool {
+        let _ = self.up.advance();
+        if self.down.sink == Sink::Lost || self.client_hung {
+            effects.push(Effect::Record);
+            return self.end(Effect::ResetClient, effects);
+        }
+        if !self.down.is_flushed() {
+            return false;
+        }
+        self.record_and(keep_alive, effects)
+    }
+
+    /// Has the record of the exchange made before what it tells of is forgotten.
+    pub(super) fn record_and(&mut self, keep_alive: bool, effects: &mut Vec<Effect>) -> bool {
+        effects.push(Effect::Record);
+        self.phase = Phase::Ending { keep_alive };
+        false
+    }
+
+    fn step_linger(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let _ = self.up.advance();
+        if matches!(self.up.source, Source::Ended | Source::Lost) || self.client_hung {
+            return self.end(Effect::CloseClient, effects);
+        }
+        false
+    }
+
+    /// After the last byte of an exchange, and its record: on to the next one, or to the end.
+    fn next_exchange(&mut self, keep_alive: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        self.up.abandon_unsent();
+        if keep_alive {
+            self.exchange.begin(env.now, self.up.passed(), self.down.passed());
+            self.scan = HeadScan::default();
+            self.up.framer = Framer::Head;
+            self.phase = Phase::Head { since: env.now, is_pause: true };
+        } else {
+            self.up.framer = Framer::Discard;
+            self.down.sink = Sink::Finished;
+            effects.push(Effect::FinishClient);
+            self.phase = Phase::Linger { since: env.now };
+        }
+        true
+    }
+
+    /// Ends the exchange for `cause`: with Pollux's own answer if none has begun and the client is there to read it.
+    pub(super) fn fail(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        self.exchange.cause = Some(cause);
+        self.let_go(Effect::ResetBackend, effects);
+        let is_client_there = self.down.sink != Sink::Lost && !self.client_hung;
+        match (cause.status(), self.exchange.answered) {
+            (Some(status), Answered::Awaited) if self.mode == Mode::Http && is_client_there => {
+                self.answer(status, cause, env);
+                true
+            }
+            (_, Answered::Begun { is_delimited: true })
+                if is_client_there && self.down.is_flushed() && self.phase == Phase::Relay =>
+            {
+                effects.push(Effect::Record);
+                self.end(Effect::CloseClient, effects)
+            }
+            _ => {
+                effects.push(Effect::Record);
+                self.end(Effect::ResetClient, effects)
+            }
+        }
+    }
+
+    fn answer(&mut self, status: u16, cause: Cause, env: &Env<'_>) {
+        // What follows a request that was refused or not read to its end is never read as the next one.
+        let is_read = self.exchange.stage != Stage::Head && self.up.framer.is_done();
+        let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
+        self.exchange.keep_alive = keep_alive;
+        self.exchange.status = status;
+        self.down.abandon();
+        self.down.framer = Framer::Opaque;
+        if keep_alive {
+            self.up.abandon_unsent();
+        } else {
+            self.up.abandon();
+            self.up.framer = Framer::Discard;
+        }
+        let is_head = self.exchange.method == Method::Head;
+        answer::write(self.down.front_mut(), status, cause, keep_alive, is_head);
+        self.touched = env.now;
+        self.phase = Phase::Answer { keep_alive };
+    }
+
+    /// Parts with the backend connection, if there is one (or one is being made), in the way that `effect` says.
+    pub(super) fn let_go(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
+        let is_pending = matches!(self.phase, Phase::Opening { dial: Dial::Pending { .. }, .. });
+        if is_pending || self.down.source != Source::Absent {
+            effects.push(effect);
+        }
+        self.up.sink = Sink::Absent;
+        self.down.source = Source::Absent;
+        self.backend_hung = false;
+    }
+
+    /// Ends the session.
+    pub(super) fn end(&mut self, effect: Effect, effects: &mut Vec<Effect>) -> bool {
+        self.let_go(Effect::ResetBackend, effects);
+        self.phase = Phase::Over;
+        effects.push(effect);
+        false
+    }
+
+    /// Ends the session now, whatever it is at, because Pollux will not wait any longer.
+    pub fn force(&mut self, effects: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
+                self.end(Effect::CloseClient, effects);
+            }
+            Phase::Opening { .. } | Phase::Relay | Phase::Tunnel | Phase::Answer { .. } => {
+                self.exchange.cause = Some(Cause::DrainTimeout);
+                effects.push(Effect::Record);
+                self.end(Effect::ResetClient, effects);
+            }
+            Phase::Over => {}
+        }
+    }
+
+    /// Whether a byte from `side` would be welcome now.
+    #[must_use]
+    pub fn wants_read(&self, side: Side) -> bool {
+        match (side, self.phase) {
+            (_, Phase::Opening { .. } | Phase::Over) => false,
+            (Side::Client, _) => self.up.wants_read(),
+            (Side::Backend, _) => self.down.wants_read(),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A request on its way to the backend and the response on its way back.
+
+use super::exchange::Answered;
+use super::{Effect, Env, Phase, Session};
+use crate::core::framer::Framer;
+use crate::core::lane::{Sink, Source};
+use crate::core::outcome::{Cause, Stage};
+use crate::http::body::{ChunkFault, Chunked, Chunks};
+use crate::http::framing::{Framing, Version};
+use crate::http::request::field_table;
+use crate::http::response::{self, Manner};
+use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+
+/// Interim responses that are passed on in one exchange.
+const INTERIMS_MAX: u8 = 32;
+
+/// What a response head means for the exchange.
+struct Verdict {
+    status: u16,
+    is_interim: bool,
+    framing: Framing,
+    backend_keep_alive: bool,
+    keep_alive: bool,
+}
+
+impl Session {
+    pub(super) fn step_relay(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        if self.down.sink == Sink::Lost || self.client_hung {
+            return self.fail(Cause::ClientAborted, env, effects);
+        }
+        if let Some(cause) = self.advance_request() {
+            return self.fail(cause, env, effects);
+        }
+        match self.exchange.answered {
+            Answered::Awaited => self.step_response_head(env, effects),
+            Answered::Begun { .. } => self.step_response_body(env, effects),
+        }
+    }
+
+    /// Lets the request's body pass; the cause, if it cannot.
+    fn advance_request(&mut self) -> Option<Cause> {
+        if self.up.sink == Sink::Lost {
+            return None;
+        }
+        match self.up.advance() {
+            Err(ChunkFault::Malformed) => return Some(Cause::BadChunk),
+            Err(ChunkFault::TooLong) => return Some(Cause::BodyTooLong),
+            Ok(()) => {}
+        }
+        match self.up.source {
+            Source::Ended if self.up.is_cut_short() => Some(Cause::ClientTruncated),
+            Source::Lost => Some(Cause::ClientAborted),
+            Source::Absent | Source::Open | Source::Leaving | Source::Ended => None,
+        }
+    }
+
+    fn step_response_head(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let limits = &env.snapshot.limits;
+        let bounds = HeadLimits { head: limits.head, first_line: limits.head, empty_lines: 0 };
+        let bytes = self.down.buffer.unscanned();
+        match self.scan.scan(bytes, &bounds) {
+            Ok(Some(range)) => self.take_response_head(range, env, effects),
+            Err(ScanFault::FirstLine | ScanFault::Field) => {
+                self.fail(Cause::BackendBadResponse, env, effects)
+            }
+            Err(ScanFault::FirstLineTooLong | ScanFault::TooLong) => {
+                self.fail(Cause::BackendHeadTooLong, env, effects)
+            }
+            Ok(None) => match self.down.source {
+                Source::Ended => self.backend_lost(Cause::BackendClosed, env, effects),
+                Source::Lost => self.backend_lost(Cause::BackendReset, env, effects),
+                Source::Absent | Source::Open | Source::Leaving => false,
+            },
+        }
+    }
+
+    fn take_response_head(
+        &mut self,
+        range: (usize, usize),
+        env: &Env<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
+        let is_request_read = self.up.framer.is_done();
+        let is_request_sent = is_request_read && self.up.is_flushed();
+        let verdict = self.down.rewrite(range, |head, out| {
+            let mut table = field_table();
+            let response = response::read(head, &mut table, exchange.asked(), limits)?;
+            let is_interim = response.is_interim();
+            if (is_interim && exchange.interims == INTERIMS_MAX)
+                || (response.status == 101 && !is_request_sent)
+            {
+                return Err(Cause::BackendBadResponse);
+            }
+            // Without chunks an HTTP/1.0 client can tell the end of a body only from the end of the connection.
+            let is_delimited = is_self_delimited(response.framing, exchange.is_old());
+            let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
+            if !(is_interim && exchange.is_old()) {
+                let version = exchange.version.unwrap_or(Version::Http11);
+                response.write(out, Manner { version, keep_alive });
+            }
+            Ok(Verdict {
+                status: response.status,
+                is_interim,
+                framing: response.framing,
+                backend_keep_alive: response.keep_alive,
+                keep_alive,
+            })
+        });
+        self.scan = HeadScan::default();
+        match verdict {
+            Err(cause) => self.fail(cause, env, effects),
+            Ok(verdict) if verdict.is_interim => {
+                self.exchange.interims += 1;
+                true
+            }
+            Ok(verdict) => {
+                self.begin_response(&verdict, env);
+                true
+            }
+        }
+    }
+
+    fn begin_response(&mut self, verdict: &Verdict, env: &Env<'_>) {
+        let exchange = &mut self.exchange;
+        exchange.status = verdict.status;
+        exchange.stage = Stage::Response;
+        exchange.keep_alive = verdict.keep_alive;
+        exchange.backend_keep_alive = verdict.backend_keep_alive;
+        exchange.spans.response = Some(env.now.since(exchange.began));
+        let is_delimited = is_self_delimited(verdict.framing, exchange.is_old());
+        exchange.answered = Answered::Begun { is_delimited };
+        if verdict.status == 101 {
+            self.up.release();
+            self.up.framer = Framer::Opaque;
+            self.down.framer = Framer::Opaque;
+            self.phase = Phase::Tunnel;
+            return;
+        }
+        let chunks = if exchange.is_old() { Chunks::Strip } else { Chunks::Keep };
+        self.down.framer = match verdict.framing {
+            Framing::Empty => Framer::Done,
+            Framing::Length(length) => Framer::of_length(length),
+            Framing::Chunked => Framer::Chunked(Chunked::new(chunks, None)),
+            Framing::UntilEof => Framer::UntilEof,
+        };
+    }
+
+    fn step_response_body(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        if self.down.advance().is_err() {
+            return self.down.is_flushed() && self.fail(Cause::BackendBadResponse, env, effects);
+        }
+        if !self.down.is_flushed() {
+            return false;
+        }
+        if self.down.framer.is_done() {
+            return self.finish(effects);
+        }
+        self.down.is_cut_short() && self.fail(Cause::BackendTruncated, env, effects)
+    }
+
+    /// The response has been passed on to its last byte.
+    fn finish(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let is_request_sent = self.up.framer.is_done() && self.up.is_flushed() && self.up.sink != Sink::Lost;
+        let is_backend_clean = is_request_sent
+            && self.exchange.backend_keep_alive
+            && self.down.source == Source::Open
+            && self.down.buffer.unscanned().is_empty();
+        self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);
+        self.down.abandon();
+        self.record_and(self.exchange.keep_alive && is_request_sent, effects)
+    }
+}
+
+/// Whether the client can tell from the bytes themselves where a body of that framing ends.
+fn is_self_delimited(framing: Framing, is_old: bool) -> bool {
+    match framing {
+        Framing::Empty | Framing::Length(_) => true,
+        Framing::Chunked => !is_old,
+        Framing::UntilEof => false,
+    }
+}

@@ -1,0 +1,161 @@
+//! What a session waits for, and until when: derived from its state at every turn.
+
+use std::time::Duration;
+
+use super::exchange::Answered;
+use super::{Dial, Effect, Env, Phase, Session, Side};
+use crate::core::deadline::{Deadline, Timer};
+use crate::core::interest::Interest;
+use crate::core::lane::{Lane, Source};
+use crate::core::outcome::Cause;
+
+/// How long a client that has sent nothing may still begin a request after Pollux was told to stop: one may be on its way.
+const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
+impl Session {
+    /// What to ask poll about `side`; `None` to leave it out.
+    #[must_use]
+    pub fn interest(&self, side: Side) -> Option<Interest> {
+        let reads = self.wants_read(side);
+        let (source, to, is_hung) = match side {
+            Side::Client => (self.up.source, &self.down, self.client_hung),
+            Side::Backend => (self.down.source, &self.up, self.backend_hung),
+        };
+        match self.phase {
+            Phase::Over => return None,
+            Phase::Opening { dial: Dial::Pending { .. }, .. } if side == Side::Backend => {
+                return Some(Interest::WRITE);
+            }
+            Phase::Head { .. }
+            | Phase::Opening { .. }
+            | Phase::Relay
+            | Phase::Tunnel
+            | Phase::Answer { .. }
+            | Phase::Ending { .. }
+            | Phase::Linger { .. } => {}
+        }
+        if source == Source::Absent || source == Source::Lost {
+            return None;
+        }
+        let want = Interest::NONE.with_if(Interest::READ, reads).with_if(Interest::WRITE, to.wants_write());
+        if want == Interest::NONE && is_hung {
+            return None;
+        }
+        Some(want.with_if(Interest::LEAVE, !reads && source == Source::Open))
+    }
+
+    /// When to look at the session although nothing has happened.
+    #[must_use]
+    pub fn deadline(&self, env: &Env<'_>) -> Option<Deadline> {
+        let timeouts = &env.snapshot.timeouts;
+        let touched = |span: Duration, timer| Some(Deadline::new(self.touched + span, timer));
+        match self.phase {
+            Phase::Head { since, is_pause } => {
+                let deadline = if is_pause {
+                    Deadline::new(since + timeouts.client_idle, Timer::ClientIdle)
+                } else {
+                    Deadline::new(since + timeouts.client_head, Timer::ClientHead)
+                };
+                match env.draining_since {
+                    Some(start) if self.up.buffer.unscanned().is_empty() => {
+                        let from = if since > start { since } else { start };
+                        Some(deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle)))
+                    }
+                    Some(_) | None => Some(deadline),
+                }
+            }
+            Phase::Opening { since, dial } => {
+                let queue = Deadline::new(since + timeouts.queue, Timer::Queue);
+                let attempt =
+                    |since| queue.or_earlier(Deadline::new(since + timeouts.connect, Timer::Connect));
+                match dial {
+                    Dial::Wanted { .. } | Dial::Asked => Some(queue),
+                    Dial::Pending { since } => Some(attempt(since)),
+                    Dial::Busy { since, retry_at } => {
+                        Some(attempt(since).or_earlier(Deadline::new(retry_at, Timer::Retry)))
+                    }
+                }
+            }
+            Phase::Relay => match self.exchange.answered {
+                Answered::Awaited if self.is_request_sent() => {
+                    touched(timeouts.backend_response, Timer::BackendResponse)
+                }
+                Answered::Awaited | Answered::Begun { .. } => touched(timeouts.idle, Timer::Idle),
+            },
+            // What is left of a connection that was reset is passed on soon or not at all.
+            Phase::Tunnel if self.is_half_lost() => touched(timeouts.linger, Timer::Tunnel),
+            Phase::Tunnel => touched(timeouts.tunnel, Timer::Tunnel),
+            Phase::Answer { .. } => touched(timeouts.idle, Timer::Idle),
+            Phase::Linger { since } => Some(Deadline::new(since + timeouts.linger, Timer::Linger)),
+            Phase::Ending { .. } | Phase::Over => None,
+        }
+    }
+
+    fn is_request_sent(&self) -> bool {
+        self.up.framer.is_done() && self.up.is_flushed()
+    }
+
+    fn is_half_lost(&self) -> bool {
+        let is_lost = |lane: &Lane| lane.source == Source::Lost;
+        is_lost(&self.up) || is_lost(&self.down)
+    }
+
+    /// Takes note that the deadline of `timer` has passed.
+    pub fn handle_deadline(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        match timer {
+            Timer::ClientHead if self.up.buffer.unscanned().is_empty() => {
+                self.end(Effect::CloseClient, effects);
+            }
+            Timer::ClientHead => {
+                self.fail(Cause::ClientHeadTimeout, env, effects);
+            }
+            Timer::ClientIdle | Timer::Linger => {
+                self.end(Effect::CloseClient, effects);
+            }
+            Timer::Connect => {
+                let is_busy = matches!(self.phase, Phase::Opening { dial: Dial::Busy { .. }, .. });
+                let cause = self.exchange.cause.filter(|_| is_busy).unwrap_or(Cause::BackendConnectTimeout);
+                self.connect_failed(cause, effects);
+            }
+            Timer::Queue => {
+                self.fail(Cause::QueueTimeout, env, effects);
+            }
+            Timer::Retry => {
+                if let Phase::Opening { since, .. } = self.phase {
+                    let again = self.exchange.backend;
+                    self.phase = Phase::Opening { since, dial: Dial::Wanted { again } };
+                }
+            }
+            Timer::BackendResponse => {
+                self.fail(Cause::BackendResponseTimeout, env, effects);
+            }
+            Timer::Idle => {
+                let cause = self.stalled();
+                self.fail(cause, env, effects);
+            }
+            Timer::Tunnel => {
+                let cause = if self.is_half_lost() { Cause::ClientAborted } else { Cause::TunnelIdle };
+                self.fail(cause, env, effects);
+            }
+        }
+        self.advance(env, effects);
+    }
+
+    /// Who is to blame that nothing moves.
+    fn stalled(&self) -> Cause {
+        match self.phase {
+            Phase::Answer { .. } => Cause::ClientStalled,
+            Phase::Relay if !self.down.is_flushed() => Cause::ClientStalled,
+            Phase::Relay if self.exchange.answered == Answered::Awaited && self.up.is_flushed() => {
+                Cause::ClientBodyTimeout
+            }
+            Phase::Relay
+            | Phase::Head { .. }
+            | Phase::Opening { .. }
+            | Phase::Tunnel
+            | Phase::Ending { .. }
+            | Phase::Linger { .. }
+            | Phase::Over => Cause::BackendStalled,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The checked configuration as one immutable value, shared by every worker as an `Arc<Snapshot>`.
+//!
+//! Everything in here has been validated: names resolve, weights are in range, every listener's pool exists. What a file or
+//! a command line looks like is the business of [`crate::config`] and [`crate::cli`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Where clients connect; never empty.
+    pub listeners: Vec<Listener>,
+    /// Named sets of backends; [`PoolId`] is an index into this.
+    pub pools: Vec<Pool>,
+    /// How long each phase may take.
+    pub timeouts: Timeouts,
+    /// Bounds on what clients and backends can make Pollux hold.
+    pub limits: Limits,
+}
+
+impl Snapshot {
+    /// The pool behind `id`.
+    #[must_use]
+    pub fn pool(&self, id: PoolId) -> &Pool {
+        &self.pools[id.0]
+    }
+}
+
+/// An index into [`Snapshot::pools`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PoolId(pub usize);
+
+/// A backend by its pool and its place in [`Pool::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId {
+    /// The pool.
+    pub pool: PoolId,
+    /// The place in the pool.
+    pub index: usize,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// HTTP/1.1 and HTTP/1.0, message by message.
+    Http,
+    /// Raw bytes both ways.
+    Tcp,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Http => "http",
+            Mode::Tcp => "tcp",
+        })
+    }
+}
+
+/// An address on which clients are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name in logs; unique.
+    pub name: String,
+    /// The address; port 0 lets the kernel choose.
+    pub bind: SocketAddr,
+    /// What is spoken there.
+    pub mode: Mode,
+    /// Where its clients are sent.
+    pub pool: PoolId,
+}
+
+/// A balancing policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    #[default]
+    RoundRobin,
+}
+
+/// A named set of backends with a balancing policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name; unique.
+    pub name: String,
+    /// How one of the backends is chosen.
+    pub balance: Balance,
+    /// The backends; never empty.
+    pub backends: Vec<Backend>,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// As the configuration wrote it, for logs.
+    pub name: String,
+    /// Where to connect.
+    pub address: Address,
+    /// Its share of the traffic, 1 to [`Backend::WEIGHT_MAX`].
+    pub weight: u32,
+}
+
+impl Backend {
+    /// The largest weight.
+    pub const WEIGHT_MAX: u32 = 1000;
+}
+
+/// Where a backend listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP over IPv4 or IPv6.
+    Ip(SocketAddr),
+    /// A Unix stream socket (unix(7)).
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Ip(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How long each phase may take. `proxy.toml` has a key of the same name for each, under `[timeouts]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the start of a connect to its success, for each backend tried.
+    pub connect: Duration,
+    /// From the first byte of a request head (or from the accept) to its last.
+    pub client_head: Duration,
+    /// Between two requests on a kept-alive connection.
+    pub client_idle: Duration,
+    /// From the last byte of the request to the head of the response.
+    pub backend_response: Duration,
+    /// Without one byte moving in either direction while a message is under way.
+    pub idle: Duration,
+    /// The same for TCP mode and for a connection that was upgraded.
+    pub tunnel: Duration,
+    /// For a free backend connection, all attempts together.
+    pub queue: Duration,
+    /// For a client to close after Pollux has, while what it still sends is thrown away.
+    pub linger: Duration,
+    /// How long a kept-alive backend connection may wait to be reused.
+    pub backend_idle: Duration,
+    /// From SIGTERM to the end.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Timeouts {
+            connect: secs(2),
+            client_head: secs(10),
+            client_idle: secs(60),
+            backend_response: secs(60),
+            idle: secs(60),
+            tunnel: secs(3600),
+            queue: secs(10),
+            linger: secs(2),
+            backend_idle: secs(30),
+            drain: secs(30),
+        }
+    }
+}
+
+/// Bounds on what is held for clients and backends. `proxy.toml` has a key of the same name for each, under `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request or response head, its request or status line included.
+    pub head: usize,
+    /// Bytes of a request line.
+    pub request_line: usize,
+    /// Header fields of a message; at most [`Limits::FIELDS_MAX`].
+    pub fields: usize,
+    /// Bytes of a request body; `None` is unlimited.
+    pub body: Option<u64>,
+    /// Bytes of a lane's buffer; at least `head`.
+    pub buffer: usize,
+    /// Client connections held at once, over all workers.
+    pub sessions: usize,
+    /// Clients that one listener takes in one turn of the loop.
+    pub accept_budget: usize,
+    /// Idle connections kept to each backend, over all workers.
+    pub idle_per_backend: usize,
+}
+
+impl Limits {
+    /// The most header fields that `fields` may allow: their table lies on the stack.
+    pub const FIELDS_MAX: usize = 256;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head: 32 * 1024,
+            request_line: 16 * 1024,
+            fields: 100,
+            body: None,
+            buffer: 64 * 1024,
+            sessions: 10_000,
+            accept_budget: 64,
+            idle_per_backend: 256,
+        }
+    }
+}

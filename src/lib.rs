@@ -3,9 +3,12 @@
 //! `ARCHITECTURE.md` is the guide to the house; this is the map of its rooms.
 
 pub mod balance;
+pub mod config;
 pub mod core;
 pub mod http;
 pub mod os;
 pub mod route;
 pub mod session;
 pub mod snapshot;
+pub mod wire;
+pub mod worker;

@@ -1,0 +1,163 @@
+//! Where to connect and where to listen.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use super::ValueError;
+use super::endpoint::{self, Endpoint};
+use crate::config::quote::quote;
+use crate::snapshot::Address;
+
+/// Looks a host name up: every address that it stands for, with the port.
+pub type Resolve<'a> = dyn FnMut(&str, u16) -> io::Result<Vec<SocketAddr>> + 'a;
+
+/// The longest path of a Unix socket, in bytes: `sun_path` less its final zero (unix(7)).
+const UNIX_LEN_MAX: usize = 107;
+
+/// Asks the system's resolver, and waits for it.
+///
+/// # Errors
+///
+/// When the name is not known or the resolver does not answer.
+pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Iterator::collect)
+}
+
+/// The addresses of a backend written `127.0.0.1:9001`, `[::1]:9001`, `host:9001` or `unix:/run/app.sock`. A host name gives
+/// one for each address that it stands for, never none and each once.
+///
+/// # Errors
+///
+/// When the text has none of these forms, the port is 0, or the name is not known.
+pub fn parse_backend_text(text: &str) -> Result<Vec<Address>, ValueError> {
+    backend_addresses(text, &mut resolve)
+}
+
+/// The address of a listener written `127.0.0.1:8080`, `[::1]:8080` or `host:8080`. Port 0 lets the kernel choose. Of a host
+/// name with several addresses the first counts.
+///
+/// # Errors
+///
+/// When the text has none of these forms or the name is not known.
+pub fn parse_bind(text: &str) -> Result<SocketAddr, ValueError> {
+    bind_address(text, &mut resolve)
+}
+
+pub(in crate::config) fn backend_addresses(
+    text: &str,
+    resolve: &mut Resolve<'_>,
+) -> Result<Vec<Address>, ValueError> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path).map(|path| vec![Address::Unix(path)]);
+    }
+    let addresses = addresses(text, resolve)?;
+    if addresses.iter().any(|address| address.port() == 0) {
+        return Err(error("nothing can connect to port 0", "write the port that the backend listens on"));
+    }
+    Ok(addresses.into_iter().map(Address::Ip).collect())
+}
+
+pub(in crate::config) fn bind_address(
+    text: &str,
+    resolve: &mut Resolve<'_>,
+) -> Result<SocketAddr, ValueError> {
+    if text.starts_with("unix:") {
+        let help = "write an address and a port, such as `127.0.0.1:8080`";
+        return Err(ValueError::new("a listener cannot be a Unix socket", endpoint::EXPECTED, help));
+    }
+    let addresses = addresses(text, resolve)?;
+    addresses.first().copied().ok_or_else(|| no_address(text))
+}
+
+/// The addresses behind `host:port`, each once.
+fn addresses(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<SocketAddr>, ValueError> {
+    let (host, port) = match endpoint::parse(text)? {
+        Endpoint::Literal(address) => return Ok(vec![address]),
+        Endpoint::Named { host, port } => (host, port),
+    };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in resolve(host, port).map_err(|error| unknown_host(host, &error))? {
+        // A resolver gives an address once for each entry that it finds, and `/etc/hosts` often has two.
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() { Err(no_address(host)) } else { Ok(addresses) }
+}
+
+fn unix(path: &str) -> Result<PathBuf, ValueError> {
+    let fail = |message, help: String| Err(ValueError::new(message, "expected unix:/path", help));
+    if !path.starts_with('/') {
+        let help = format!("write the whole path, from `/`: {}", quote(&format!("unix:/run/{path}")));
+        return fail("the path of a Unix socket must be absolute", help);
+    }
+    if path.len() > UNIX_LEN_MAX {
+        let help = format!("the kernel takes at most {UNIX_LEN_MAX} bytes: use a shorter path");
+        return fail("the path of the Unix socket is too long", help);
+    }
+    if path.chars().any(char::is_control) {
+        return fail("the path of a Unix socket has a control character", String::from("take it out"));
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn unknown_host(host: &str, error: &io::Error) -> ValueError {
+    let message = format!("cannot resolve {}: {error}", quote(host));
+    ValueError::new(message, "expected a known host", "check the name, or write the IP address")
+}
+
+fn no_address(host: &str) -> ValueError {
+    let message = format!("{} has no address", quote(host));
+    ValueError::new(message, "expected a known host", "check the name, or write the IP address")
+}
+
+fn error(message: &str, help: &str) -> ValueError {
+    ValueError::new(message, "expected host:port or unix:/path", help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two(_: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(vec![([127, 0, 0, 1], port).into(), ([127, 0, 0, 2], port).into(), ([127, 0, 0, 1], port).into()])
+    }
+
+    #[test]
+    fn a_name_gives_each_of_its_addresses_once() {
+        let found = backend_addresses("app:9001", &mut two).unwrap();
+        let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["127.0.0.1:9001", "127.0.0.2:9001"]);
+        assert_eq!(bind_address("app:9001", &mut two).unwrap().to_string(), "127.0.0.1:9001");
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_an_error() {
+        let mut none = |_: &str, _: u16| Ok(Vec::new());
+        assert_eq!(backend_addresses("app:1", &mut none).unwrap_err().message(), "`app` has no address");
+        let mut fails = |_: &str, _: u16| Err(io::Error::other("no such name"));
+        assert_eq!(
+            bind_address("app:1", &mut fails).unwrap_err().message(),
+            "cannot resolve `app`: no such name"
+        );
+    }
+
+    #[test]
+    fn a_unix_path_is_absolute_short_and_printable() {
+        assert_eq!(parse_backend_text("unix:/run/app.sock"), Ok(vec![Address::Unix("/run/app.sock".into())]));
+        assert!(
+            parse_backend_text("unix:run/app.sock").unwrap_err().help().contains("`unix:/run/run/app.sock`")
+        );
+        assert!(parse_backend_text("unix:/a\0b").is_err());
+        assert!(parse_backend_text(&format!("unix:/{}", "x".repeat(107))).is_err());
+        assert!(parse_backend_text(&format!("unix:/{}", "x".repeat(106))).is_ok());
+        assert!(parse_bind("unix:/run/app.sock").is_err());
+    }
+
+    #[test]
+    fn port_zero_is_for_listeners_only() {
+        assert!(parse_bind("127.0.0.1:0").is_ok());
+        assert_eq!(parse_backend_text("127.0.0.1:0").unwrap_err().message(), "nothing can connect to port 0");
+    }
+}

@@ -1,0 +1,275 @@
+//! Carries out what a session asks for: finds it a backend connection, moves its bytes, makes its records.
+
+use super::idle::IdleSet;
+use super::pump::{self, Filled};
+use super::storage::Storage;
+use crate::balance::RoundRobin;
+use crate::core::outcome::{Cause, Journal};
+use crate::os::{ConnectFault, Connecting, Os};
+use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
+use crate::snapshot::BackendId;
+use crate::wire::Wire;
+
+/// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
+const ROUNDS_MAX: usize = 16;
+
+/// A session with its connections.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) session: Session,
+    /// `None` once the session is over.
+    pub(super) client: Option<Wire>,
+    pub(super) backend: Option<Backend>,
+}
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) wire: Wire,
+    pub(super) id: BackendId,
+    /// Whether the connect is undecided.
+    pub(super) is_pending: bool,
+}
+
+/// From which sides poll says that something can be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readable {
+    pub(super) client: bool,
+    pub(super) backend: bool,
+}
+
+/// What has become of a session that was driven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It waits for the next event.
+    Waits,
+    /// It could go on at once, but others come first.
+    Eager,
+    /// It is over, and its connections are closed.
+    Over,
+}
+
+/// Everything of the worker that a session can make use of.
+pub(super) struct Hands<'a, O> {
+    pub(super) env: Env<'a>,
+    pub(super) os: &'a mut O,
+    pub(super) storage: &'a mut Storage,
+    pub(super) idle: &'a mut IdleSet,
+    pub(super) robins: &'a mut [RoundRobin],
+    pub(super) journal: &'a mut dyn Journal,
+    /// Scratch, empty between calls.
+    pub(super) effects: &'a mut Vec<Effect>,
+}
+
+impl<O: Os> Hands<'_, O> {
+    /// Lets a session read, move on and write until nothing is left to be done, or enough for now.
+    pub(super) fn drive(&mut self, conn: &mut Conn, mut readable: Readable) -> Fate {
+        for _ in 0..ROUNDS_MAX {
+            let read = self.read(conn, &mut readable);
+            let moved_on = self.advance(conn);
+            if conn.client.is_none() {
+                self.take_buffers_back(conn);
+                return Fate::Over;
+            }
+            if !(self.write(conn) || read || moved_on) {
+                self.take_buffers_back(conn);
+                return Fate::Waits;
+            }
+        }
+        Fate::Eager
+    }
+
+    /// Reads from each side that can be read.
+    fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
+        let Conn { session, client, backend } = conn;
+        let (os, storage, now) = (&mut *self.os, &mut *self.storage, self.env.now);
+        let mut has_read = false;
+        let mut fill = |wire: &mut Wire, side, readable: &mut bool| {
+            if *readable {
+                let filled = pump::fill(os, storage, wire, session, side, now);
+                *readable = filled == Filled::Room;
+                has_read |= filled != Filled::Nothing;
+            }
+        };
+        if let Some(wire) = client {
+            fill(wire, Side::Client, &mut readable.client);
+        }
+        if let Some(backend) = backend {
+            fill(&mut backend.wire, Side::Backend, &mut readable.backend);
+        }
+        has_read
+    }
+
+    /// Writes to each side that there is something for.
+    fn write(&mut self, conn: &mut Conn) -> bool {
+        let Conn { session, client, backend } = conn;
+        let mut has_written = false;
+        if let Some(wire) = client {
+            has_written |= pump::drain(self.os, wire, session, Side::Client, self.env.now);
+        }
+        if let Some(backend) = backend {
+            has_written |= pump::drain(self.os, &mut backend.wire, session, Side::Backend, self.env.now);
+        }
+        has_written
+    }
+
+    /// Lets the session's state machine move, and does what it asks for; true if it asked for anything.
+    pub(super) fn advance(&mut self, conn: &mut Conn) -> bool {
+        let mut effects = std::mem::take(self.effects);
+        let mut has_acted = false;
+        loop {
+            conn.session.advance(&self.env, &mut effects);
+            if effects.is_empty() {
+                break;
+            }
+            has_acted = true;
+            let mut next = 0;
+            while let Some(effect) = effects.get(next).copied() {
+                next += 1;
+                self.carry_out(conn, effect, &mut effects);
+            }
+            effects.clear();
+        }
+        *self.effects = effects;
+        has_acted
+    }
+
+    fn carry_out(&mut self, conn: &mut Conn, effect: Effect, effects: &mut Vec<Effect>) {
+        match effect {
+            Effect::Open { again, is_fresh } => {
+                let outcome = self.open(conn, again, is_fresh);
+                conn.session.handle_connect(outcome, &self.env, effects);
+            }
+            Effect::FinishBackend => {
+                if let Some(backend) = &mut conn.backend {
+                    backend.wire.finish(self.os);
+                }
+            }
+            Effect::FinishClient => {
+                if let Some(wire) = &mut conn.client {
+                    wire.finish(self.os);
+                }
+            }
+            Effect::KeepBackend => {
+                if let Some(backend) = conn.backend.take()
+                    && let Some(surplus) = self.idle.keep(backend.id, backend.wire, self.env.now)
+                {
+                    surplus.close(self.os);
+                }
+            }
+            Effect::CloseBackend => {
+                if let Some(backend) = conn.backend.take() {
+                    backend.wire.close(self.os);
+                }
+            }
+            Effect::ResetBackend => {
+                if let Some(backend) = conn.backend.take() {
+                    backend.wire.reset(self.os);
+                }
+            }
+            Effect::Record => self.journal.record(&conn.session.record(&self.env)),
+            Effect::CloseClient => {
+                if let Some(wire) = conn.client.take() {
+                    wire.close(self.os);
+                }
+            }
+            Effect::ResetClient => {
+                if let Some(wire) = conn.client.take() {
+                    wire.reset(self.os);
+                }
+            }
+        }
+    }
+
+    /// Picks a backend and takes an idle connection to it, or begins a new one.
+    fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
+        let id = conn.session.pool();
+        let pool = self.env.snapshot.pool(id);
+        let weights = pool.backends.iter().map(|backend| backend.weight);
+        let picked = again.or_else(|| self.robins[id.0].pick(weights, conn.session.tried()));
+        let Some(index) = picked else { return ConnectOutcome::NoneLeft };
+        let id = BackendId { pool: id, index };
+        if !is_fresh && let Some(wire) = self.idle.take(id) {
+            conn.backend = Some(Backend { wire, id, is_pending: false });
+            return ConnectOutcome::Ready { backend: index, is_reused: true };
+        }
+        let mut outcome = self.os.connect(&pool.backends[index].address);
+        if outcome == Err(ConnectFault::Exhausted)
+            && let Some(wire) = self.idle.evict()
+        {
+            wire.close(self.os);
+            outcome = self.os.connect(&pool.backends[index].address);
+        }
+        match outcome {
+            Ok(Connecting::Done(fd)) => {
+                conn.backend = Some(Backend { wire: Wire::Plain(fd), id, is_pending: false });
+                ConnectOutcome::Ready { backend: index, is_reused: false }
+            }
+            Ok(Connecting::Pending(fd)) => {
+                conn.backend = Some(Backend { wire: Wire::Plain(fd), id, is_pending: true });
+                ConnectOutcome::Pending { backend: index }
+            }
+            Err(ConnectFault::Busy) => {
+                ConnectOutcome::Busy { backend: index, cause: Cause::BackendConnectTimeout }
+            }
+            Err(ConnectFault::Exhausted) => {
+                ConnectOutcome::Busy { backend: index, cause: Cause::OutOfDescriptors }
+            }
+            Err(ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable) => {
+                ConnectOutcome::Failed { backend: index, cause: cause_of(outcome.err()) }
+            }
+        }
+    }
+
+    /// Asks how the pending connect of `conn` turned out, now that poll has reported on it.
+    pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
+        let Some(backend) = &mut conn.backend else { return };
+        let outcome = match self.os.so_error(backend.wire.fd()) {
+            Ok(()) => {
+                backend.is_pending = false;
+                ConnectOutcome::Connected
+            }
+            Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },
+        };
+        self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
+    }
+
+    /// Tells a session something that may make it ask for something.
+    pub(super) fn tell(
+        &mut self,
+        conn: &mut Conn,
+        tell: impl FnOnce(&mut Session, &Env<'_>, &mut Vec<Effect>),
+    ) {
+        let mut effects = std::mem::take(self.effects);
+        tell(&mut conn.session, &self.env, &mut effects);
+        let mut next = 0;
+        while let Some(effect) = effects.get(next).copied() {
+            next += 1;
+            self.carry_out(conn, effect, &mut effects);
+        }
+        effects.clear();
+        *self.effects = effects;
+    }
+
+    /// Takes back the buffers that hold nothing, and those of a session that is over.
+    fn take_buffers_back(&mut self, conn: &mut Conn) {
+        for side in [Side::Client, Side::Backend] {
+            let lane = conn.session.lane_from(side);
+            if conn.client.is_none() {
+                lane.abandon();
+            }
+            if let Some(storage) = lane.buffer.detach() {
+                self.storage.give(storage);
+            }
+        }
+    }
+}
+
+fn cause_of(fault: Option<ConnectFault>) -> Cause {
+    match fault {
+        Some(ConnectFault::Refused) => Cause::BackendRefused,
+        Some(ConnectFault::TimedOut | ConnectFault::Busy) => Cause::BackendConnectTimeout,
+        Some(ConnectFault::Exhausted) => Cause::OutOfDescriptors,
+        Some(ConnectFault::Unreachable) | None => Cause::BackendUnreachable,
+    }
+}

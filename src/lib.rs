@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod config;
+pub mod control;
 pub mod core;
 pub mod http;
 pub mod os;

@@ -1,0 +1,142 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
+use pollux::snapshot::{Backend, Balance, Mode};
+
+const EXAMPLES: &str = "\
+Examples:
+  pollux --listen 127.0.0.1:8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
+  pollux --listen 127.0.0.1:5432 --mode tcp --backend db1:5432 --backend db2:5432,weight=2
+  pollux --listen '[::1]:8080' --backend unix:/run/app.sock
+  pollux -c proxy.toml
+  pollux -c proxy.toml --listen 127.0.0.1:0 --threads 1
+  pollux check -c proxy.toml
+  pollux demo
+
+Without -c and without --backend, ./proxy.toml is served if it is there.
+Environment: RUST_LOG filters the log, for example RUST_LOG=warn or RUST_LOG=info,access=off.";
+
+/// A reverse proxy and load balancer for HTTP/1.1 and TCP: one poll(2) loop per thread.
+#[derive(Debug, Parser)]
+#[command(name = "pollux", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve; the same as without a command.
+    #[command(after_help = EXAMPLES)]
+    Run(RunArgs),
+    /// Read a configuration and say what is wrong with it, without serving.
+    Check(CheckArgs),
+    /// Start three toy backends and Pollux in front of them, to try things out.
+    Demo(DemoArgs),
+}
+
+/// What to serve, and how.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The configuration; flags beside it override what it says.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR", value_parser = bind)]
+    pub(super) listen: Vec<SocketAddr>,
+    /// A backend: HOST:PORT or unix:PATH, with ,weight=N for a share other than 1. May be repeated.
+    #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
+    pub(super) backend: Vec<Backends>,
+    /// What the listeners speak [default: http].
+    #[arg(long, value_enum)]
+    pub(super) mode: Option<ModeArg>,
+    /// How a backend is chosen [default: round-robin].
+    #[arg(long, value_enum)]
+    pub(super) balance: Option<BalanceArg>,
+    /// How many poll loops, each in a thread with its own SO_REUSEPORT listeners [default: one per core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+    /// One line for each exchange on standard error.
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub(super) access_log: Switch,
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// The configuration [default: ./proxy.toml].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// End by itself after this time, such as 5s; without it Ctrl-C ends the demo.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(super) span: Option<Duration>,
+}
+
+/// The addresses that one --backend stands for: a host name may have several.
+#[derive(Clone, Debug)]
+pub(super) struct Backends(pub(super) Vec<Backend>);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ModeArg {
+    Http,
+    Tcp,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Mode {
+        match mode {
+            ModeArg::Http => Mode::Http,
+            ModeArg::Tcp => Mode::Tcp,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum BalanceArg {
+    RoundRobin,
+}
+
+impl From<BalanceArg> for Balance {
+    fn from(balance: BalanceArg) -> Balance {
+        match balance {
+            BalanceArg::RoundRobin => Balance::RoundRobin,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+fn bind(text: &str) -> Result<SocketAddr, String> {
+    parse_bind(text).map_err(|error| error.to_string())
+}
+
+fn backend(text: &str) -> Result<Backends, String> {
+    parse_backend_flag(text).map(Backends).map_err(|error| error.to_string())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
+}

@@ -1,0 +1,92 @@
+//! `pollux demo`: three toy backends, Pollux in front of them, and a line for each request.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use pollux::control::{Server, Signals, StartError};
+use pollux::core::outcome::{Journal, Record};
+use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use toy_backends::{Behaviour, Toy};
+
+use super::args::{DemoArgs, LogFormat};
+use super::{Failure, logging, run, say};
+
+const FIRST_PORT: u16 = 8080;
+const PORTS_TRIED: u16 = 100;
+
+pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    let _guard = logging::start(LogFormat::Text);
+    let mut signals = Signals::take_over().map_err(Failure::failed)?;
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
+    let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
+    let server = start(&toys)?;
+    let address = server.addresses()[0];
+    for toy in &toys {
+        say(&format!("backend {} answers on {}", toy.name(), toy.address()));
+    }
+    say(&format!(
+        "Pollux listens on {address} and takes them in turn. Try it:\n\n    curl -i http://{address}/hello\n"
+    ));
+    say("Every request will be shown here. Ctrl-C ends the demo.");
+    match args.span {
+        Some(span) => {
+            signals.wait_for(span);
+        }
+        None => {
+            signals.wait();
+        }
+    }
+    say("stopping");
+    Ok(run::stop(server, &mut signals))
+}
+
+/// Listens on the first free port.
+fn start(toys: &[Toy]) -> Result<Server, Failure> {
+    for port in FIRST_PORT..FIRST_PORT + PORTS_TRIED {
+        match Server::start(snapshot(toys, port), 1, || Box::new(Lines)) {
+            Err(StartError::Bind { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            outcome => return outcome.map_err(Failure::failed),
+        }
+    }
+    let last = FIRST_PORT + PORTS_TRIED - 1;
+    Err(Failure::failed(format!("no port from {FIRST_PORT} to {last} is free on 127.0.0.1")))
+}
+
+fn snapshot(toys: &[Toy], port: u16) -> Snapshot {
+    let backend =
+        |toy: &Toy| Backend { name: toy.name().to_owned(), address: Address::Ip(toy.address()), weight: 1 };
+    Snapshot {
+        listeners: vec![Listener {
+            name: "demo".into(),
+            bind: ([127, 0, 0, 1], port).into(),
+            mode: Mode::Http,
+            pool: PoolId(0),
+        }],
+        pools: vec![Pool {
+            name: "toys".into(),
+            balance: Balance::RoundRobin,
+            backends: toys.iter().map(backend).collect(),
+        }],
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// Shows each exchange to whoever sits before the terminal.
+struct Lines;
+
+impl Journal for Lines {
+    fn record(&mut self, record: &Record<'_>) {
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        let request = if record.method.is_empty() {
+            "(no request)".into()
+        } else {
+            format!("{} {}", text(record.method), text(record.target))
+        };
+        let backend = record.backend.map_or_else(String::new, |name| format!(" from backend {name}"));
+        let cause = record.outcome.cause.map_or_else(String::new, |cause| format!(" because {cause}"));
+        let took_ms = record.spans.whole.as_secs_f64() * 1e3;
+        say(&format!("{request} -> {}{backend} in {took_ms:.2} ms{cause}", record.status));
+    }
+}

@@ -1,0 +1,73 @@
+//! The command line: what can be typed, and what comes of it.
+//!
+//! Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong, 3 Pollux was
+//! stopped before its work was finished.
+
+mod args;
+mod check;
+mod demo;
+mod logging;
+mod run;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Something could not be done.
+const FAILED: u8 = 1;
+/// What was typed or configured is wrong.
+const USAGE: u8 = 2;
+/// Stopped before the end.
+const FORCED: u8 = 3;
+
+/// Why a command did not do what it was asked to.
+struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    #[allow(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
+    fn failed(error: impl ToString) -> Failure {
+        Failure { code: FAILED, text: error.to_string() }
+    }
+
+    fn usage(text: impl Into<String>) -> Failure {
+        Failure { code: USAGE, text: text.into() }
+    }
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Demo(args)) => demo::demo(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            complain(&failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "this is where errors of the command line go")]
+fn complain(text: &str) {
+    let prefix = if text.starts_with("error") { "" } else { "error: " };
+    eprintln!("{prefix}{}", text.trim_end());
+}
+
+#[allow(clippy::print_stdout, reason = "this is where the command line's output goes")]
+fn say(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    // Whoever reads the output may have gone; that is no reason to stop serving.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

@@ -1,0 +1,87 @@
+//! From the file and the flags to what is served.
+
+use std::path::{Path, PathBuf};
+
+use pollux::config::{self, Loaded};
+use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+
+use super::Failure;
+use super::args::RunArgs;
+
+/// The file that is served if none is named.
+pub(super) const DEFAULT_FILE: &str = "proxy.toml";
+
+const NOTHING_TO_SERVE: &str = "\
+nothing to serve: there is no ./proxy.toml, and no backend was named
+  = help: name a backend:        pollux --listen 127.0.0.1:8080 --backend 127.0.0.1:9001
+  = help: or a configuration:    pollux -c FILE
+  = help: or look at it first:   pollux demo";
+
+/// What is to be served, and by how many threads.
+pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, usize), Failure> {
+    let loaded = match &args.config {
+        Some(file) => from_file(file, args)?,
+        None if !args.backend.is_empty() => Loaded { snapshot: from_flags(args), threads: None },
+        None if Path::new(DEFAULT_FILE).exists() => from_file(&PathBuf::from(DEFAULT_FILE), args)?,
+        None => return Err(Failure::usage(NOTHING_TO_SERVE)),
+    };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.map(usize::from).or(loaded.threads).unwrap_or_else(cores);
+    Ok((loaded.snapshot, threads))
+}
+
+/// Reads a configuration file; its diagnostics are the failure.
+pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
+    use std::io::IsTerminal;
+    config::load(file).map_err(|report| Failure::usage(report.render(std::io::stderr().is_terminal())))
+}
+
+fn from_file(file: &Path, args: &RunArgs) -> Result<Loaded, Failure> {
+    let mut loaded = load(file)?;
+    let snapshot = &mut loaded.snapshot;
+    if !args.backend.is_empty() {
+        let [pool] = snapshot.pools.as_mut_slice() else {
+            return Err(Failure::usage(format!(
+                "--backend does not say which of the {} pools of {} it is for; change the file instead",
+                snapshot.pools.len(),
+                file.display()
+            )));
+        };
+        pool.backends = backends(args);
+    }
+    if let Some(balance) = args.balance {
+        snapshot.pools.iter_mut().for_each(|pool| pool.balance = balance.into());
+    }
+    if let Some(mode) = args.mode {
+        snapshot.listeners.iter_mut().for_each(|listener| listener.mode = mode.into());
+    }
+    if let (false, Some(first)) = (args.listen.is_empty(), snapshot.listeners.first()) {
+        snapshot.listeners = listeners(args, first.mode, first.pool);
+    }
+    Ok(loaded)
+}
+
+fn from_flags(args: &RunArgs) -> Snapshot {
+    let mode = args.mode.map_or(Mode::Http, Mode::from);
+    let balance = args.balance.map_or_else(Balance::default, Balance::from);
+    Snapshot {
+        listeners: listeners(args, mode, PoolId(0)),
+        pools: vec![Pool { name: "default".into(), balance, backends: backends(args) }],
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    }
+}
+
+fn backends(args: &RunArgs) -> Vec<pollux::snapshot::Backend> {
+    args.backend.iter().flat_map(|named| named.0.clone()).collect()
+}
+
+fn listeners(args: &RunArgs, mode: Mode, pool: PoolId) -> Vec<Listener> {
+    let default = [([127, 0, 0, 1], 8080).into()];
+    let binds = if args.listen.is_empty() { &default } else { args.listen.as_slice() };
+    let listener = |(index, bind): (usize, &std::net::SocketAddr)| {
+        let name = format!("listener-{}", index + 1);
+        Listener { name, bind: *bind, mode, pool }
+    };
+    binds.iter().enumerate().map(listener).collect()
+}

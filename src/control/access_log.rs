@@ -1,0 +1,52 @@
+//! One line for each exchange, as a tracing event of the target `access` at the level info.
+
+use std::time::Duration;
+
+use crate::core::outcome::{Journal, Record};
+
+/// The target of the events, for filters such as `RUST_LOG=access=info`.
+const TARGET: &str = "access";
+
+/// Writes every record as an event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AccessLog;
+
+impl Journal for AccessLog {
+    fn record(&mut self, record: &Record<'_>) {
+        let text = |bytes| String::from_utf8_lossy(bytes);
+        let or_dash = |text: Option<&'static str>| text.unwrap_or("-");
+        let cause = record.outcome.cause;
+        tracing::info!(
+            target: TARGET,
+            client = %record.client,
+            listener = record.listener,
+            mode = %record.mode,
+            method = %text(record.method),
+            path = %text(record.target),
+            status = record.status,
+            pool = record.pool,
+            backend = record.backend.unwrap_or("-"),
+            attempts = record.attempts,
+            retried = record.retried.map(tracing::field::display),
+            reused = record.reused,
+            bytes_up = record.bytes_up,
+            bytes_down = record.bytes_down,
+            head_ms = record.spans.head.map(milliseconds),
+            opened_ms = record.spans.opened.map(milliseconds),
+            response_ms = record.spans.response.map(milliseconds),
+            whole_ms = milliseconds(record.spans.whole),
+            cause = or_dash(cause.map(|cause| cause.word())),
+            who = cause.map(|cause| tracing::field::display(cause.who())),
+            stage = cause.map(|_| tracing::field::display(record.outcome.stage)),
+        );
+    }
+
+    fn wants_request(&self) -> bool {
+        tracing::enabled!(target: TARGET, tracing::Level::INFO)
+    }
+}
+
+/// Milliseconds, to the microsecond.
+fn milliseconds(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}

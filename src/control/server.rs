@@ -1,0 +1,203 @@
+//! A running Pollux: one thread for each worker, and the means to stop them.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crate::core::outcome::Journal;
+use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind, probe, raise_descriptor_limit};
+use crate::snapshot::Snapshot;
+use crate::worker::{Setup, Share, Turn, Worker};
+
+/// Why Pollux did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener's address could not be bound.
+    Bind {
+        /// The listener's name.
+        listener: String,
+        /// Its address.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A thread or a pipe could not be made.
+    System(io::Error),
+    /// The descriptor limit leaves no room for a single session.
+    Descriptors {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// The way out of what bind(2) complains about most.
+const BIND_HELP: [(io::ErrorKind, &str); 3] = [
+    (io::ErrorKind::AddrInUse, "; something listens there already: stop it, or choose another port"),
+    (io::ErrorKind::PermissionDenied, "; ports below 1024 need privileges: choose a higher one"),
+    (io::ErrorKind::AddrNotAvailable, "; this machine has no such address"),
+];
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Bind { listener, address, error } => {
+                let help =
+                    BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
+                write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
+            }
+            StartError::System(error) => write!(f, "cannot start the workers: {error}"),
+            StartError::Descriptors { limit } => {
+                write!(f, "a limit of {limit} open files leaves no room for clients; raise it (ulimit -n)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::System(error)
+    }
+}
+
+/// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    threads: Vec<JoinHandle<()>>,
+    wakes: Vec<UnixStream>,
+    is_draining: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Binds every listener of the snapshot and starts `threads` workers. `journal` makes the journal of each.
+    ///
+    /// Clients can connect when this returns.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing stays bound or running after one.
+    pub fn start(
+        mut snapshot: Snapshot,
+        threads: usize,
+        mut journal: impl FnMut() -> Box<dyn Journal + Send>,
+    ) -> Result<Server, StartError> {
+        fit_into_descriptors(&mut snapshot, threads)?;
+        let snapshot = Arc::new(snapshot);
+        let (sockets, addresses) = bind_all(&snapshot, threads)?;
+        let mut server =
+            Server { addresses, threads: Vec::new(), wakes: Vec::new(), is_draining: Arc::default() };
+        for (worker, sockets) in sockets.into_iter().enumerate() {
+            let share = Share { worker, workers: threads };
+            if let Err(error) = server.start_worker(share, sockets, Arc::clone(&snapshot), journal()) {
+                server.drain();
+                let _ = server.join();
+                return Err(error.into());
+            }
+        }
+        Ok(server)
+    }
+
+    fn start_worker(
+        &mut self,
+        share: Share,
+        sockets: Vec<OwnedFd>,
+        snapshot: Arc<Snapshot>,
+        journal: Box<dyn Journal + Send>,
+    ) -> io::Result<()> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let is_draining = Arc::clone(&self.is_draining);
+        let run = move || {
+            let mut os = SysOs::default();
+            let wake = Some(os.adopt(theirs.into()));
+            let listeners =
+                sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
+            let seed = share.worker as u64;
+            let mut worker = Worker::new(os, Setup { snapshot, listeners, wake, share, seed, journal });
+            while worker.turn() == Turn::Running {
+                if is_draining.load(Ordering::Relaxed) {
+                    worker.drain();
+                }
+            }
+        };
+        self.threads.push(thread::Builder::new().name(format!("worker-{}", share.worker)).spawn(run)?);
+        self.wakes.push(ours);
+        Ok(())
+    }
+
+    /// Where each listener of the snapshot is bound, in its order; with the port that the kernel chose for port 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Makes the workers stop accepting and finish what is in flight, within `timeouts.drain`.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+        for mut wake in &self.wakes {
+            // A full pipe has woken the worker already, and a closed one has no worker.
+            let _ = wake.write(&[1]);
+        }
+    }
+
+    /// Waits until every worker has ended; false if one of them panicked.
+    #[must_use]
+    pub fn join(self) -> bool {
+        let joined: Vec<_> = self.threads.into_iter().map(JoinHandle::join).collect();
+        joined.iter().all(Result::is_ok)
+    }
+
+    /// Whether every worker has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each.
+fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), StartError> {
+    let limit = raise_descriptor_limit();
+    // Every worker has a listening socket for each listener, and a pipe with two ends.
+    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 2);
+    let room = limit.saturating_sub(fixed) / 2;
+    if room < threads {
+        return Err(StartError::Descriptors { limit });
+    }
+    if room < snapshot.limits.sessions {
+        tracing::warn!(
+            sessions = room,
+            asked = snapshot.limits.sessions,
+            descriptors = limit,
+            "limits.sessions lowered to what the limit of open files (ulimit -n) can hold"
+        );
+        snapshot.limits.sessions = room;
+    }
+    Ok(())
+}
+
+/// Binds each listener once for each worker.
+fn bind_all(snapshot: &Snapshot, threads: usize) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
+    let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for listener in &snapshot.listeners {
+        let fail =
+            |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind, error };
+        // SO_REUSEPORT would let a second Pollux share the port unnoticed.
+        probe(listener.bind).map_err(fail)?;
+        let mut address = listener.bind;
+        for worker in &mut sockets {
+            let (socket, bound) = bind(address).map_err(fail)?;
+            address = bound;
+            worker.push(socket);
+        }
+        addresses.push(address);
+    }
+    Ok((sockets, addresses))
+}

@@ -1,0 +1,1 @@
+"""The parts of bench/wrk: processes, the proxies under test, the load, the table."""

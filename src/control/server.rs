@@ -171,7 +171,7 @@ fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), S
         return Err(StartError::Descriptors { limit });
     }
     if room < snapshot.limits.sessions {
-        tracing::warn!(
+        tracing::info!(
             sessions = room,
             asked = snapshot.limits.sessions,
             descriptors = limit,

@@ -187,6 +187,10 @@ impl<O: Os> Worker<O> {
 
     /// One turn of the loop. Waits for as long as nothing happens.
     pub fn turn(&mut self) -> Turn {
+        if self.draining_since.is_some() && self.sessions.is_empty() {
+            self.close_idle();
+            return Turn::Finished;
+        }
         let nearest = self.derive();
         let timeout = if self.eager.is_empty() {
             nearest.map(|at| at.since(self.now))
@@ -201,7 +205,7 @@ impl<O: Os> Worker<O> {
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }
-        self.finish_if_drained()
+        Turn::Running
     }
 
     fn env(&self) -> Env<'_> {
@@ -435,14 +439,10 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    fn finish_if_drained(&mut self) -> Turn {
-        if self.draining_since.is_none() || !self.sessions.is_empty() {
-            return Turn::Running;
-        }
+    fn close_idle(&mut self) {
         while let Some(wire) = self.idle.evict() {
             wire.close(&mut self.os);
         }
-        Turn::Finished
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn drain<O: Os>(
     if !lane.wants_write() || lane.sink == Sink::Blocked {
         return false;
     }
+    lane.join_pieces();
     let (head, body) = lane.unsent();
     let wanted = head.len() + body.len();
     match wire.write(os, head, body) {

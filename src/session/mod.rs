@@ -223,8 +223,13 @@ impl Session {
     }
 
     /// Takes note that the end of the bytes of `side` was read.
+    ///
+    /// After a write has failed that may be a reset in disguise: the error was told once, to the writer, and the reader is
+    /// told of an end (tcp(7)). Unless the end had been announced before, it does not count as one.
     pub fn handle_end(&mut self, side: Side) {
-        self.lane_from(side).source = Source::Ended;
+        let is_disguised = self.lane_to(side).sink == Sink::Lost;
+        let lane = self.lane_from(side);
+        lane.source = if is_disguised && lane.source != Source::Leaving { Source::Lost } else { Source::Ended };
     }
 
     /// Takes note that reading from `side` failed: the connection is gone, in both directions.

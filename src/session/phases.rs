@@ -236,7 +236,8 @@ impl Session {
         let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
         self.exchange.keep_alive = keep_alive;
         self.exchange.status = status;
-        self.down.abandon();
+        // An interim response may be half sent: its other half goes first.
+        self.down.buffer.discard();
         self.down.framer = Framer::Opaque;
         if keep_alive {
             self.up.abandon_unsent();

@@ -20,6 +20,19 @@ pub(super) struct Conn {
     /// `None` once the session is over.
     pub(super) client: Option<Wire>,
     pub(super) backend: Option<Backend>,
+    /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
+    pub(super) backend_turn: u32,
+}
+
+impl Conn {
+    pub(super) fn new(session: Session, client: Wire) -> Conn {
+        Conn { session, client: Some(client), backend: None, backend_turn: 0 }
+    }
+
+    fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool) {
+        self.backend_turn = self.backend_turn.wrapping_add(1);
+        self.backend = Some(Backend { wire, id, is_pending });
+    }
 }
 
 /// A connection to a backend.
@@ -81,7 +94,7 @@ impl<O: Os> Hands<'_, O> {
 
     /// Reads from each side that can be read.
     fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
-        let Conn { session, client, backend } = conn;
+        let Conn { session, client, backend, .. } = conn;
         let (os, storage, now) = (&mut *self.os, &mut *self.storage, self.env.now);
         let mut has_read = false;
         let mut fill = |wire: &mut Wire, side, readable: &mut bool| {
@@ -102,7 +115,7 @@ impl<O: Os> Hands<'_, O> {
 
     /// Writes to each side that there is something for.
     fn write(&mut self, conn: &mut Conn) -> bool {
-        let Conn { session, client, backend } = conn;
+        let Conn { session, client, backend, .. } = conn;
         let mut has_written = false;
         if let Some(wire) = client {
             has_written |= pump::drain(self.os, wire, session, Side::Client, self.env.now);
@@ -190,7 +203,7 @@ impl<O: Os> Hands<'_, O> {
         let Some(index) = picked else { return ConnectOutcome::NoneLeft };
         let id = BackendId { pool: id, index };
         if !is_fresh && let Some(wire) = self.idle.take(id) {
-            conn.backend = Some(Backend { wire, id, is_pending: false });
+            conn.attach(wire, id, false);
             return ConnectOutcome::Ready { backend: index, is_reused: true };
         }
         let mut outcome = self.os.connect(&pool.backends[index].address);
@@ -202,11 +215,11 @@ impl<O: Os> Hands<'_, O> {
         }
         match outcome {
             Ok(Connecting::Done(fd)) => {
-                conn.backend = Some(Backend { wire: Wire::Plain(fd), id, is_pending: false });
+                conn.attach(Wire::Plain(fd), id, false);
                 ConnectOutcome::Ready { backend: index, is_reused: false }
             }
             Ok(Connecting::Pending(fd)) => {
-                conn.backend = Some(Backend { wire: Wire::Plain(fd), id, is_pending: true });
+                conn.attach(Wire::Plain(fd), id, true);
                 ConnectOutcome::Pending { backend: index }
             }
             Err(ConnectFault::Busy) => {

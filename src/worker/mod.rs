@@ -22,6 +22,7 @@ use crate::core::time::Time;
 use crate::os::{AcceptFault, Fd, Os, Polled, Watch};
 use crate::session::{Effect, Env, Session, Side};
 use crate::snapshot::Snapshot;
+use crate::wire::Wire;
 
 use door::Door;
 use hands::{Conn, Fate, Hands, Readable};
@@ -89,7 +90,9 @@ enum Token {
     Wake,
     Door(usize),
     Idle(Key),
-    Session(Key, Side),
+    Client(Key),
+    /// With the turn of the connection in its session.
+    Backend(Key, u32),
 }
 
 /// See the module.
@@ -273,13 +276,13 @@ impl<O: Os> Worker<O> {
             if let Some(deadline) = conn.session.deadline(&env) {
                 nearest.note(deadline.at);
             }
-            let client = conn.client.as_ref().map(|wire| (wire.fd(), Side::Client));
-            let backend = conn.backend.as_ref().map(|backend| (backend.wire.fd(), Side::Backend));
-            for (fd, side) in client.into_iter().chain(backend) {
-                if let Some(want) = conn.session.interest(side) {
-                    self.watches.push(Watch { fd, want, got: Ready::NONE });
-                    self.tokens.push(Token::Session(key, side));
-                }
+            if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client)) {
+                self.watches.push(Watch { fd: wire.fd(), want, got: Ready::NONE });
+                self.tokens.push(Token::Client(key));
+            }
+            if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend)) {
+                self.watches.push(Watch { fd: backend.wire.fd(), want, got: Ready::NONE });
+                self.tokens.push(Token::Backend(key, conn.backend_turn));
             }
         }
     }
@@ -309,7 +312,13 @@ impl<O: Os> Worker<O> {
                         wire.close(&mut self.os);
                     }
                 }
-                Token::Session(key, side) => self.handle_session(key, side, ready),
+                Token::Client(key) => self.handle_ready(key, Side::Client, ready),
+                Token::Backend(key, turn) => {
+                    let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
+                    if self.sessions.get_mut(key).is_some_and(is_the_same) {
+                        self.handle_ready(key, Side::Backend, ready);
+                    }
+                }
             }
         }
     }
@@ -321,7 +330,7 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    fn handle_session(&mut self, key: Key, side: Side, ready: Ready) {
+    fn handle_ready(&mut self, key: Key, side: Side, ready: Ready) {
         let is_gone = ready.any(Ready::HANGUP | Ready::ERROR | Ready::INVALID);
         let is_readable = is_gone || ready.any(Ready::READ | Ready::LEAVE);
         self.with(key, |hands, conn| {
@@ -332,11 +341,10 @@ impl<O: Os> Worker<O> {
             if is_gone || ready.any(Ready::WRITE) {
                 conn.session.handle_writable(side);
             }
-            if ready.any(Ready::LEAVE) {
-                conn.session.handle_leaving(side);
-            }
             if is_gone {
                 conn.session.handle_hangup(side);
+            } else if ready.any(Ready::LEAVE) {
+                conn.session.handle_leaving(side);
             }
             let readable = match side {
                 Side::Client => Readable { client: is_readable, backend: false },
@@ -394,8 +402,7 @@ impl<O: Os> Worker<O> {
     /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
     fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
         let session = Session::new(client, listener, &self.env());
-        let wire = crate::wire::Wire::Plain(fd);
-        let key = self.sessions.insert(Conn { session, client: Some(wire), backend: None });
+        let key = self.sessions.insert(Conn::new(session, Wire::Plain(fd)));
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }
 

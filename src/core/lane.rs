@@ -95,7 +95,11 @@ impl Lane {
     /// bytes costs less than handing the kernel two pieces.
     pub fn join_pieces(&mut self) {
         let body = self.buffer.unsent();
-        if self.front_sent < self.front.len() && !body.is_empty() && body.len() <= JOINED_MAX && !self.buffer.is_held() {
+        if self.front_sent < self.front.len()
+            && !body.is_empty()
+            && body.len() <= JOINED_MAX
+            && !self.buffer.is_held()
+        {
             self.front.extend_from_slice(body);
             let count = body.len();
             self.buffer.send(count);

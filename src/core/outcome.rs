@@ -3,8 +3,8 @@
 //! The word of a [`Cause`] is the same in the access line, in the body of Pollux's own answer and in its header. Each
 //! cause says whose fault it was and which status Pollux answers with, if it can still answer.
 
+use ::core::net::SocketAddr;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::snapshot::Mode;

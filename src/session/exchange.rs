@@ -1,6 +1,6 @@
 //! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
 
-use std::net::SocketAddr;
+use ::core::net::SocketAddr;
 
 use crate::core::outcome::{Cause, Outcome, Proof, Record, Spans, Stage};
 use crate::core::time::Time;

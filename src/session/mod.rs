@@ -11,7 +11,7 @@ mod phases;
 mod relay;
 mod waits;
 
-use std::net::SocketAddr;
+use ::core::net::SocketAddr;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
@@ -229,7 +229,8 @@ impl Session {
     pub fn handle_end(&mut self, side: Side) {
         let is_disguised = self.lane_to(side).sink == Sink::Lost;
         let lane = self.lane_from(side);
-        lane.source = if is_disguised && lane.source != Source::Leaving { Source::Lost } else { Source::Ended };
+        lane.source =
+            if is_disguised && lane.source != Source::Leaving { Source::Lost } else { Source::Ended };
     }
 
     /// Takes note that reading from `side` failed: the connection is gone, in both directions.

@@ -161,14 +161,17 @@ impl Session {
 
     /// The response has been passed on to its last byte.
     fn finish(&mut self, effects: &mut Vec<Effect>) -> bool {
-        let is_request_sent = self.up.framer.is_done() && self.up.is_flushed() && self.up.sink != Sink::Lost;
-        let is_backend_clean = is_request_sent
+        let is_request_read = self.up.framer.is_done();
+        let is_backend_clean = is_request_read
+            && self.up.is_flushed()
+            && self.up.sink != Sink::Lost
             && self.exchange.backend_keep_alive
             && self.down.source == Source::Open
             && self.down.buffer.unscanned().is_empty();
         self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);
         self.down.abandon();
-        self.record_and(self.exchange.keep_alive && is_request_sent, effects)
+        // What the backend did not want of a request that was read whole is thrown away; the next one can follow.
+        self.record_and(self.exchange.keep_alive && is_request_read, effects)
     }
 }
 

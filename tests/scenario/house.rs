@@ -1,0 +1,141 @@
+//! A Pollux to try things on, and clients for it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use pollux::config::value::parse_backend_flag;
+use pollux::control::Server;
+use pollux::core::outcome::{Cause, Journal, Record};
+use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+
+/// Nothing here takes so long; a test that hangs fails by it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a test wants to know of a record.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) attempts: u32,
+    pub(crate) reused: bool,
+}
+
+struct Teller(Sender<Told>);
+
+impl Journal for Teller {
+    fn record(&mut self, record: &Record<'_>) {
+        // A test that has seen enough does not listen any more.
+        let _ = self.0.send(Told {
+            status: record.status,
+            cause: record.outcome.cause,
+            attempts: record.attempts,
+            reused: record.reused,
+        });
+    }
+}
+
+/// A running Pollux with one worker. It is drained, and has to end well, when it goes.
+pub(crate) struct Pollux {
+    server: Option<Server>,
+    pub(crate) address: SocketAddr,
+    records: Receiver<Told>,
+}
+
+/// A configuration with one listener and one pool over backends as `--backend` takes them.
+pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
+    let backends = backends.iter().flat_map(|text| parse_backend_flag(text).unwrap()).collect();
+    Snapshot {
+        listeners: vec![Listener {
+            name: "test".into(),
+            bind: ([127, 0, 0, 1], 0).into(),
+            mode,
+            pool: PoolId(0),
+        }],
+        pools: vec![Pool { name: "app".into(), balance: Balance::RoundRobin, backends }],
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    }
+}
+
+impl Pollux {
+    pub(crate) fn start(snapshot: Snapshot) -> Pollux {
+        let (teller, records) = channel();
+        let server = Server::start(snapshot, 1, || Box::new(Teller(teller.clone()))).unwrap();
+        Pollux { address: server.addresses()[0], server: Some(server), records }
+    }
+
+    pub(crate) fn http(backends: &[&str]) -> Pollux {
+        Pollux::start(snapshot(Mode::Http, backends))
+    }
+
+    pub(crate) fn tcp(backends: &[&str]) -> Pollux {
+        Pollux::start(snapshot(Mode::Tcp, backends))
+    }
+
+    /// A client that has just connected.
+    pub(crate) fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client
+    }
+
+    /// Sends a request on a connection of its own and gives the whole answer.
+    pub(crate) fn ask(&self, request: &str) -> String {
+        let mut client = self.client();
+        client.write_all(request.as_bytes()).unwrap();
+        rest(&mut client)
+    }
+
+    /// A GET that ends its connection.
+    pub(crate) fn get(&self) -> String {
+        self.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+    }
+
+    /// What is told of the next exchange that ends.
+    pub(crate) fn told(&self) -> Told {
+        self.records.recv_timeout(PATIENCE).expect("a record of an exchange that has ended")
+    }
+
+    pub(crate) fn drain(&self) {
+        self.server.as_ref().unwrap().drain();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn end(&mut self) {
+        let server = self.server.take().unwrap();
+        assert!(server.join(), "a worker panicked");
+    }
+}
+
+impl Drop for Pollux {
+    fn drop(&mut self) {
+        if self.server.is_some() && !std::thread::panicking() {
+            self.drain();
+            self.end();
+        }
+    }
+}
+
+/// Everything until the end.
+pub(crate) fn rest(client: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// One response with Content-Length (or none), head and body.
+pub(crate) fn response(client: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        bytes.push(byte[0]);
+    }
+    let head = String::from_utf8(bytes).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    client.read_exact(&mut body).unwrap();
+    head + &String::from_utf8(body).unwrap()
+}

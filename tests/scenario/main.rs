@@ -1,0 +1,8 @@
+//! Pollux on real sockets, for what a fake kernel cannot show. Backends are toys or plain sockets; every port is the
+//! kernel's choice, and nothing waits for a time to pass.
+
+mod connecting;
+mod house;
+mod http;
+mod stopping;
+mod tcp;

@@ -112,6 +112,12 @@ impl Lane {
         self.front_sent == self.front.len() && self.buffer.unsent().is_empty()
     }
 
+    /// Whether the front has gone out: the other side knows the whole head.
+    #[must_use]
+    pub fn is_front_flushed(&self) -> bool {
+        self.front_sent == self.front.len()
+    }
+
     /// Whether something waits to go out, to a sink that exists and stands.
     #[must_use]
     pub fn wants_write(&self) -> bool {

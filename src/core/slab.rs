@@ -46,6 +46,13 @@ impl<T> Slab<T> {
     }
 
     /// The entry of `key`, unless it has been removed.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        let place = self.slots.get(key.slot as usize)?;
+        if place.generation == key.generation { place.entry.as_ref() } else { None }
+    }
+
+    /// The same, to be changed.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation == key.generation { place.entry.as_mut() } else { None }

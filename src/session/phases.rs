@@ -199,12 +199,17 @@ impl Session {
             self.up.framer = Framer::Head;
             self.phase = Phase::Head { since: env.now, is_pause: true };
         } else {
-            self.up.framer = Framer::Discard;
-            self.down.sink = Sink::Finished;
-            effects.push(Effect::FinishClient);
-            self.phase = Phase::Linger { since: env.now };
+            self.linger(env.now, effects);
         }
         true
+    }
+
+    /// Ends the client's side in order, and gives it time to do the same.
+    pub(super) fn linger(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.up.framer = Framer::Discard;
+        self.down.sink = Sink::Finished;
+        effects.push(Effect::FinishClient);
+        self.phase = Phase::Linger { since: now };
     }
 
     /// Ends the exchange for `cause`: with Pollux's own answer if none has begun and the client is there to read it.

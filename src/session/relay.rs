@@ -58,6 +58,11 @@ impl Session {
         let limits = &env.snapshot.limits;
         let bounds = HeadLimits { head: limits.head, first_line: limits.head, empty_lines: 0 };
         let bytes = self.down.buffer.unscanned();
+        if !bytes.is_empty() && !self.up.is_front_flushed() {
+            // Nobody answers a head that is not complete: this was meant for somebody else, or for nobody.
+            self.down.buffer.discard();
+            return self.backend_lost(Cause::BackendBadResponse, env, effects);
+        }
         match self.scan.scan(bytes, &bounds) {
             Ok(Some(range)) => self.take_response_head(range, env, effects),
             Err(ScanFault::FirstLine | ScanFault::Field) => {

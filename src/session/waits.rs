@@ -109,7 +109,9 @@ impl Session {
             Timer::ClientHead => {
                 self.fail(Cause::ClientHeadTimeout, env, effects);
             }
-            Timer::ClientIdle | Timer::Linger => {
+            // A request may be on its way: a FIN tells the client that it will not be served, a RST would only be an error.
+            Timer::ClientIdle => self.linger(env.now, effects),
+            Timer::Linger => {
                 self.end(Effect::CloseClient, effects);
             }
             Timer::Connect => {

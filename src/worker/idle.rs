@@ -1,7 +1,9 @@
 //! Kept-alive backend connections that wait to be used again.
 //!
 //! Each is watched: one that its backend closes, or on which it says anything unasked, leaves at once, not when a request
-//! finds out. The one used last is used first, so that the others grow old and go.
+//! finds out. For the same reason a connection is handed out only after a poll has found it quiet: what a backend sends
+//! behind a response would be taken for the response to the next request. Of those, the one used last is used first, so
+//! that the others grow old and go.
 
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ pub(super) struct Idle {
     pub(super) wire: Wire,
     backend: BackendId,
     since: Time,
+    /// How many polls there had been.
+    polls: u64,
 }
 
 /// The waiting connections of one worker.
@@ -26,17 +30,24 @@ pub(super) struct IdleSet {
     stacks: Vec<Vec<Vec<Key>>>,
     /// How many may wait for each backend.
     most: usize,
+    /// How many polls there have been.
+    polls: u64,
 }
 
 impl IdleSet {
     /// A set that keeps at most `most` connections to each backend of the snapshot.
     pub(super) fn new(snapshot: &Snapshot, most: usize) -> IdleSet {
         let stacks = snapshot.pools.iter().map(|pool| vec![Vec::new(); pool.backends.len()]).collect();
-        IdleSet { entries: Slab::default(), stacks, most }
+        IdleSet { entries: Slab::default(), stacks, most, polls: 0 }
     }
 
     fn stack(&mut self, backend: BackendId) -> &mut Vec<Key> {
         &mut self.stacks[backend.pool.0][backend.index]
+    }
+
+    /// Takes note that poll has looked at every connection, and that those which were not quiet will be removed first.
+    pub(super) fn note_poll(&mut self) {
+        self.polls += 1;
     }
 
     /// Keeps a connection; gives it back if there are enough.
@@ -44,14 +55,17 @@ impl IdleSet {
         if self.stack(backend).len() >= self.most {
             return Some(wire);
         }
-        let key = self.entries.insert(Idle { wire, backend, since: now });
+        let key = self.entries.insert(Idle { wire, backend, since: now, polls: self.polls });
         self.stack(backend).push(key);
         None
     }
 
-    /// Takes the connection to `backend` that was used last.
+    /// Takes the connection to `backend` that was used last and that has been quiet since.
     pub(super) fn take(&mut self, backend: BackendId) -> Option<Wire> {
-        let key = self.stack(backend).pop()?;
+        let stack = &mut self.stacks[backend.pool.0][backend.index];
+        let is_quiet = |key: &Key| self.entries.get(*key).is_some_and(|idle| idle.polls < self.polls);
+        let place = stack.iter().rposition(is_quiet)?;
+        let key = stack.remove(place);
         self.entries.remove(key).map(|idle| idle.wire)
     }
 

@@ -290,8 +290,12 @@ impl<O: Os> Worker<O> {
     fn copy_events(&mut self, polled: Polled) {
         self.events.clear();
         match polled {
-            Polled::Interrupted | Polled::Ready(0) => {}
-            Polled::Ready(_) => {
+            Polled::Interrupted => {}
+            Polled::Ready(count) => {
+                self.idle.note_poll();
+                if count == 0 {
+                    return;
+                }
                 let named = self.tokens.iter().zip(&self.watches).filter(|(_, watch)| !watch.got.is_empty());
                 self.events.extend(named.map(|(token, watch)| (*token, watch.got)));
             }

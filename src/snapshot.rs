@@ -176,6 +176,8 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a request line.
     pub request_line: usize,
+    /// Bytes of one header field, its name and its value together.
+    pub field: usize,
     /// Header fields of a message; at most [`Limits::FIELDS_MAX`].
     pub fields: usize,
     /// Bytes of a request body; `None` is unlimited.
@@ -200,6 +202,7 @@ impl Default for Limits {
         Limits {
             head: 32 * 1024,
             request_line: 16 * 1024,
+            field: 16 * 1024,
             fields: 100,
             body: None,
             buffer: 64 * 1024,

@@ -83,6 +83,7 @@ pub(super) struct Timeouts {
 pub(super) struct Limits {
     pub(super) head: Option<Spanned<Leaf>>,
     pub(super) request_line: Option<Spanned<Leaf>>,
+    pub(super) field: Option<Spanned<Leaf>>,
     pub(super) fields: Option<Spanned<Leaf>>,
     pub(super) body: Option<Spanned<Leaf>>,
     pub(super) buffer: Option<Spanned<Leaf>>,

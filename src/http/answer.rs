@@ -1,6 +1,7 @@
 //! Pollux's own answers: short, and with the cause in the body and in Proxy-Status (RFC 9209).
 
 use crate::core::outcome::Cause;
+use crate::http::date::Date;
 use crate::http::grammar::push_decimal;
 use crate::http::request::push_field;
 
@@ -59,7 +60,7 @@ fn error_type(cause: Cause) -> &'static str {
 /// Appends the answer that `cause` calls for with `status` to `out`.
 ///
 /// `is_head` leaves the body out, as a response to HEAD must (RFC 9110 §9.3.2).
-pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_head: bool) {
+pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_head: bool, date: &Date) {
     let (reason, word) = (reason(status), cause.word());
     let mut body = [0; 128];
     let body = write_body(&mut body, status, reason, word);
@@ -67,6 +68,7 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_
     push_decimal(out, u64::from(status));
     out.push(b' ');
     push_line(out, reason);
+    push_field(out, b"Date", date.as_bytes());
     push_field(out, b"Content-Type", b"text/plain; charset=utf-8");
     out.extend_from_slice(b"Content-Length: ");
     push_decimal(out, body.len() as u64);
@@ -82,6 +84,17 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_
     if !is_head {
         out.extend_from_slice(body);
     }
+}
+
+/// Appends the answer to an OPTIONS request that is not to be passed on (RFC 9110 §7.6.2, §9.3.7).
+pub fn write_options(out: &mut Vec<u8>, keep_alive: bool, date: &Date) {
+    push_line(out, "HTTP/1.1 204 No Content");
+    push_field(out, b"Date", date.as_bytes());
+    push_line(out, "Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
+    if !keep_alive {
+        push_line(out, "Connection: close");
+    }
+    push_line(out, "");
 }
 
 fn push_line(out: &mut Vec<u8>, line: &str) {
@@ -104,13 +117,13 @@ mod tests {
 
     fn answer(cause: Cause, keep_alive: bool, is_head: bool) -> String {
         let mut out = Vec::new();
-        write(&mut out, cause.status().unwrap(), cause, keep_alive, is_head);
+        write(&mut out, cause.status().unwrap(), cause, keep_alive, is_head, &Date::new(0));
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_cause_stands_in_body_and_header() {
-        let head = "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\n\
+        let head = "HTTP/1.1 502 Bad Gateway\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\n\
                     Proxy-Status: pollux; error=connection_refused; details=\"backend-refused\"\r\n";
         let body = "502 Bad Gateway: backend-refused\n";
         assert_eq!(answer(Cause::BackendRefused, true, false), format!("{head}\r\n{body}"));

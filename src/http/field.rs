@@ -7,6 +7,8 @@ pub enum Name {
     Connection,
     /// Content-Length (RFC 9110 §8.6).
     ContentLength,
+    /// Date (RFC 9110 §6.6.1).
+    Date,
     /// Expect (RFC 9110 §10.1.1).
     Expect,
     /// Forwarded and X-Forwarded-*: what proxies say of the client (RFC 7239 and its predecessors).
@@ -17,6 +19,8 @@ pub enum Name {
     HopByHop,
     /// HTTP2-Settings (RFC 7540 §3.2.1): only of use to an upgrade that Pollux does not pass on.
     Http2Settings,
+    /// Max-Forwards (RFC 9110 §7.6.2).
+    MaxForwards,
     /// TE (RFC 9110 §10.1.4).
     Te,
     /// Transfer-Encoding (RFC 9112 §6.1).
@@ -38,7 +42,8 @@ impl Name {
             2 if is("te") => Name::Te,
             3 if is("age") => Name::NeverTrailing,
             4 if is("host") => Name::Host,
-            4 if is("date") || is("vary") => Name::NeverTrailing,
+            4 if is("date") => Name::Date,
+            4 if is("vary") => Name::NeverTrailing,
             5 if is("range") => Name::NeverTrailing,
             6 if is("expect") => Name::Expect,
             6 if is("cookie") || is("pragma") => Name::NeverTrailing,
@@ -50,7 +55,8 @@ impl Name {
             10 if is("keep-alive") => Name::HopByHop,
             10 if is("set-cookie") => Name::NeverTrailing,
             11 if is("retry-after") => Name::NeverTrailing,
-            12 if is("content-type") || is("max-forwards") => Name::NeverTrailing,
+            12 if is("max-forwards") => Name::MaxForwards,
+            12 if is("content-type") => Name::NeverTrailing,
             13 if is("authorization") || is("cache-control") || is("content-range") => Name::NeverTrailing,
             13 if is("if-none-match") => Name::NeverTrailing,
             14 if is("content-length") => Name::ContentLength,

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod date;
 pub mod field;
 pub mod framing;
 pub mod grammar;

@@ -12,7 +12,7 @@ use ::core::net::IpAddr;
 use crate::core::outcome::Cause;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version};
-use crate::http::grammar::{is_field_value, list, push_decimal, trim};
+use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
 use crate::http::target::{self, Target};
 use crate::snapshot::Limits;
 
@@ -74,6 +74,8 @@ pub struct Request<'a> {
     /// Whether the client asks to switch protocols, and the backend may be asked too.
     pub wants_upgrade: bool,
     target: Target<'a>,
+    /// How many proxies an OPTIONS request may still pass (RFC 9110 §7.6.2).
+    hops: Option<u64>,
     host: Option<&'a [u8]>,
     /// Whether Connection names fields that would otherwise pass.
     nominates: bool,
@@ -130,6 +132,8 @@ struct Facts<'a> {
     upgrade: Upgrade,
     nominates: bool,
     unknown_expectation: bool,
+    hops: Option<u64>,
+    bad_hops: bool,
 }
 
 /// What Upgrade asks for.
@@ -168,8 +172,14 @@ impl<'a> Facts<'a> {
             | Name::HopByHop
             | Name::Http2Settings
             | Name::Te
+            | Name::Date
             | Name::NeverTrailing
             | Name::Other => {}
+            Name::MaxForwards => {
+                let hops = decimal(trim(value));
+                self.bad_hops |= hops.is_none() || self.hops.is_some();
+                self.hops = hops;
+            }
         }
     }
 
@@ -198,6 +208,9 @@ fn judge<'a>(
         if !is_field_value(field.value) {
             return Err(Cause::BadField);
         }
+        if field.name.len() + field.value.len() > limits.field {
+            return Err(Cause::HeadTooLong);
+        }
         facts.take(Name::of(field.name.as_bytes()), field.value);
     }
     let framing = facts.framing.request(version).map_err(|_| Cause::BadFraming)?;
@@ -209,6 +222,10 @@ fn judge<'a>(
     let is_host_due = version == Version::Http11;
     if facts.hosts > 1 || (facts.hosts == 0 && is_host_due) || !facts.host.is_none_or(target::is_authority) {
         return Err(Cause::BadHost);
+    }
+    let counts_hops = method == Method::Options;
+    if counts_hops && facts.bad_hops {
+        return Err(Cause::BadField);
     }
     if facts.unknown_expectation && version == Version::Http11 {
         return Err(Cause::UnknownExpectation);
@@ -229,6 +246,7 @@ fn judge<'a>(
             && facts.connection_upgrade
             && facts.upgrade == Upgrade::Protocol,
         target,
+        hops: facts.hops.filter(|_| counts_hops),
         host: facts.host,
         nominates: facts.nominates,
         fields,
@@ -236,6 +254,12 @@ fn judge<'a>(
 }
 
 impl Request<'_> {
+    /// Whether the request is not to be passed on, but answered by whoever has received it.
+    #[must_use]
+    pub fn ends_here(&self) -> bool {
+        self.hops == Some(0)
+    }
+
     /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0 client did not send.
     pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
         let slash = if self.target.path.starts_with(['/', '*']) { "" } else { "/" };
@@ -284,7 +308,12 @@ impl Request<'_> {
             // RFC 9110 §10.1.1: from an HTTP/1.0 client the expectation is ignored.
             Name::Expect if self.version == Version::Http10 => {}
             Name::Expect => push_field(out, b"Expect", b"100-continue"),
-            Name::NeverTrailing | Name::Other => {
+            Name::MaxForwards if self.hops.is_some() => {
+                out.extend_from_slice(b"Max-Forwards: ");
+                push_decimal(out, self.hops.map_or(0, |hops| hops.saturating_sub(1)));
+                out.extend_from_slice(b"\r\n");
+            }
+            Name::MaxForwards | Name::Date | Name::NeverTrailing | Name::Other => {
                 if !(self.nominates && is_nominated(self.fields, name)) {
                     push_field(out, name, field.value);
                 }
@@ -339,6 +368,14 @@ mod tests {
     fn what_goes_out() {
         for (input, output) in [
             ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n"),
+            (
+                "OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 07\r\n\r\n",
+                "OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 6\r\n",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: h\r\nMax-Forwards: x\r\n\r\n",
+                "GET / HTTP/1.1\r\nHost: h\r\nMax-Forwards: x\r\n",
+            ),
             (
                 "PUT /x HTTP/1.1\r\nAccept: */*\r\nhost:h\r\ncontent-length: 003\r\nB: 2\r\nb: 1\r\n\r\n",
                 "PUT /x HTTP/1.1\r\nHost: h\r\nAccept: */*\r\nContent-Length: 3\r\nB: 2\r\nb: 1\r\n",
@@ -423,6 +460,8 @@ mod tests {
                 Cause::BadFraming,
             ),
             ("GET / HTTP/1.1\r\nHost: h\r\nExpect: more\r\n\r\n", Cause::UnknownExpectation),
+            ("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: -1\r\n\r\n", Cause::BadField),
+            ("OPTIONS / HTTP/1.1\r\nHost: h\r\nMax-Forwards: 1\r\nMax-Forwards: 1\r\n\r\n", Cause::BadField),
             ("CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", Cause::MethodRefused),
             ("TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", Cause::MethodRefused),
         ] {

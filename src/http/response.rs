@@ -1,6 +1,7 @@
 //! Response heads: read, judged, and written anew for the client.
 
 use crate::core::outcome::Cause;
+use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
 use crate::http::grammar::{is_field_value, list, push_decimal};
@@ -28,6 +29,7 @@ pub struct Response<'a> {
     version: Version,
     reason: &'a [u8],
     length: Option<u64>,
+    has_date: bool,
     nominates: bool,
     fields: &'a [httparse::Header<'a>],
 }
@@ -84,13 +86,14 @@ fn judge<'a>(
     asked: Asked,
 ) -> Result<Response<'a>, Cause> {
     let mut framing = FramingFields::default();
-    let (mut close, mut keep_alive, mut nominates) = (false, false, false);
+    let (mut close, mut keep_alive, mut nominates, mut has_date) = (false, false, false, false);
     for field in fields {
         if !is_field_value(field.value) {
             return Err(Cause::BackendBadResponse);
         }
         let name = Name::of(field.name.as_bytes());
         framing.take(name, field.value);
+        has_date |= name == Name::Date;
         if name == Name::Connection {
             for option in list(field.value) {
                 if option.eq_ignore_ascii_case(b"close") {
@@ -112,6 +115,7 @@ fn judge<'a>(
         version,
         reason,
         length,
+        has_date,
         nominates,
         fields,
     })
@@ -124,8 +128,8 @@ impl Response<'_> {
         self.status < 200 && self.status != 101
     }
 
-    /// Appends the head for the client to `out`.
-    pub fn write(&self, out: &mut Vec<u8>, manner: Manner) {
+    /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110 §6.6.1).
+    pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(out, u64::from(self.status));
         out.push(b' ');
@@ -133,6 +137,9 @@ impl Response<'_> {
         out.extend_from_slice(b"\r\n");
         for field in self.fields {
             self.write_field(out, field, manner);
+        }
+        if !self.has_date && self.status >= 200 {
+            push_field(out, b"Date", date.as_bytes());
         }
         push_via(out, self.version);
         if self.status == 101 {
@@ -165,7 +172,13 @@ impl Response<'_> {
                 push_field(out, name, field.value);
             }
             Name::Upgrade => {}
-            Name::Expect | Name::Forwarding | Name::Host | Name::NeverTrailing | Name::Other => {
+            Name::Date
+            | Name::Expect
+            | Name::Forwarding
+            | Name::Host
+            | Name::MaxForwards
+            | Name::NeverTrailing
+            | Name::Other => {
                 if !(self.nominates && is_nominated(self.fields, name)) {
                     push_field(out, name, field.value);
                 }
@@ -186,8 +199,9 @@ mod tests {
         let mut table = field_table();
         let response = read(head.as_bytes(), &mut table, asked, &Limits::default())?;
         let mut out = Vec::new();
-        response.write(&mut out, manner);
-        Ok((response.framing, response.keep_alive, String::from_utf8(out).unwrap()))
+        response.write(&mut out, manner, &Date::new(0));
+        let out = String::from_utf8(out).unwrap().replace("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", "");
+        Ok((response.framing, response.keep_alive, out))
     }
 
     #[test]
@@ -291,6 +305,22 @@ mod tests {
                 Ok((framing, keep_alive, output.into())),
                 "{input:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_final_response_has_a_date() {
+        for (head, dates) in [
+            ("HTTP/1.1 200 OK\r\n\r\n", 1),
+            ("HTTP/1.1 200 OK\r\nDATE: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n", 1),
+            ("HTTP/1.1 103 Early Hints\r\n\r\n", 0),
+        ] {
+            let mut table = field_table();
+            let response = read(head.as_bytes(), &mut table, PLAIN, &Limits::default()).unwrap();
+            let mut out = Vec::new();
+            response.write(&mut out, KEEP, &Date::new(0));
+            let out = String::from_utf8(out).unwrap().to_ascii_lowercase();
+            assert_eq!(out.matches("\r\ndate: ").count(), dates, "{out}");
         }
     }
 

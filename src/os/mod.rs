@@ -88,6 +88,11 @@ pub trait Os {
     /// The monotonic clock, now.
     fn now(&mut self) -> Time;
 
+    /// The calendar, now: seconds since 1970 in UTC, for the Date field and nothing else.
+    fn unix_time(&mut self) -> u64 {
+        0
+    }
+
     /// `poll(2)` over `watches`, writing each one's `got`. Waits at most `timeout` (rounded up to what the kernel can
     /// count), for ever if `None`.
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -150,6 +150,11 @@ fn ready(revents: libc::c_short) -> Ready {
 impl Os for SysOs {
     fn now(&mut self) -> Time {
         Time::ZERO + self.epoch.elapsed()
+    }
+
+    fn unix_time(&mut self) -> u64 {
+        // A clock before 1970 is as good as one that stands there.
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
     }
 
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {

@@ -17,6 +17,7 @@ use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
 use crate::core::outcome::Record;
 use crate::core::time::Time;
+use crate::http::date::Date;
 use crate::http::scan::HeadScan;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
@@ -66,6 +67,8 @@ pub enum Effect {
 pub struct Env<'a> {
     /// The clock.
     pub now: Time,
+    /// The calendar.
+    pub date: &'a Date,
     /// The configuration.
     pub snapshot: &'a Snapshot,
     /// Since when Pollux has been about to stop, if it is: no exchange is followed by another.

@@ -103,12 +103,18 @@ impl Session {
             let mut table = field_table();
             let request = request::read(head, &mut table, limits)?;
             exchange.take(&request, env.keeps_request);
-            request.write(out, client, &pool.name);
-            Ok(request.framing)
+            if !request.ends_here() {
+                request.write(out, client, &pool.name);
+            }
+            Ok((request.framing, request.ends_here()))
         });
         match verdict {
             Err(cause) => self.fail(cause, env, effects),
-            Ok(framing) => {
+            Ok((framing, true)) => {
+                self.answer_options(framing == Framing::Empty, env);
+                true
+            }
+            Ok((framing, false)) => {
                 self.exchange.spans.head = Some(env.now.since(self.exchange.began));
                 self.up.framer = match framing {
                     Framing::Empty | Framing::UntilEof => Framer::Done,
@@ -235,6 +241,16 @@ impl Session {
         }
     }
 
+    /// Answers an OPTIONS request that is not to be passed on. A body that may follow is not worth reading.
+    fn answer_options(&mut self, is_read: bool, env: &Env<'_>) {
+        let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
+        self.exchange.status = 204;
+        self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
+        answer::write_options(self.down.front_mut(), keep_alive, env.date);
+        self.touched = env.now;
+        self.phase = Phase::Answer { keep_alive };
+    }
+
     fn answer(&mut self, status: u16, cause: Cause, env: &Env<'_>) {
         // What follows a request that was refused or not read to its end is never read as the next one.
         let is_read = self.exchange.stage != Stage::Head && self.up.framer.is_done();
@@ -251,7 +267,7 @@ impl Session {
             self.up.framer = Framer::Discard;
         }
         let is_head = self.exchange.method == Method::Head;
-        answer::write(self.down.front_mut(), status, cause, keep_alive, is_head);
+        answer::write(self.down.front_mut(), status, cause, keep_alive, is_head, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }

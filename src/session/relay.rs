@@ -102,7 +102,7 @@ impl Session {
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
                 let version = exchange.version.unwrap_or(Version::Http11);
-                response.write(out, Manner { version, keep_alive });
+                response.write(out, Manner { version, keep_alive }, env.date);
             }
             Ok(Verdict {
                 status: response.status,

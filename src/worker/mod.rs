@@ -19,6 +19,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
+use crate::http::date::Date;
 use crate::os::{AcceptFault, Fd, Os, Polled, Watch};
 use crate::session::{Effect, Env, Session, Side};
 use crate::snapshot::Snapshot;
@@ -111,6 +112,7 @@ pub struct Worker<O> {
     robins: Vec<RoundRobin>,
     draining_since: Option<Time>,
     now: Time,
+    date: Date,
     /// Sessions that could have gone on in the last turn.
     eager: Vec<Key>,
     // The arrays of a turn, kept for their memory.
@@ -144,6 +146,7 @@ impl<O: Os> Worker<O> {
             robins,
             draining_since: None,
             now: os.now(),
+            date: Date::new(os.unix_time()),
             eager: Vec::new(),
             watches: Vec::new(),
             tokens: Vec::new(),
@@ -202,6 +205,7 @@ impl<O: Os> Worker<O> {
         };
         let polled = self.os.poll(&mut self.watches, timeout);
         self.now = self.os.now();
+        self.date.set(self.os.unix_time());
         self.copy_events(polled);
         self.handle_events();
         self.drive_eager();
@@ -214,6 +218,7 @@ impl<O: Os> Worker<O> {
     fn env(&self) -> Env<'_> {
         Env {
             now: self.now,
+            date: &self.date,
             snapshot: &self.snapshot,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
@@ -268,6 +273,7 @@ impl<O: Os> Worker<O> {
     fn derive_sessions(&mut self, nearest: &mut Nearest) {
         let env = Env {
             now: self.now,
+            date: &self.date,
             snapshot: &self.snapshot,
             draining_since: self.draining_since,
             keeps_request: false,
@@ -364,6 +370,7 @@ impl<O: Os> Worker<O> {
         let mut hands = Hands {
             env: Env {
                 now: self.now,
+                date: &self.date,
                 snapshot: &self.snapshot,
                 draining_since: self.draining_since,
                 keeps_request: self.journal.wants_request(),

@@ -16,6 +16,9 @@ const HEAD: RangeInclusive<usize> = 1024..=1024 * 1024;
 /// The least `request_line`, in bytes: `GET / HTTP/1.1` with its line ending.
 const REQUEST_LINE_MIN: usize = 16;
 
+/// The least `field`, in bytes: room for a Host and what a browser says of itself.
+const FIELD_MIN: usize = 256;
+
 /// The greatest `buffer`, in bytes. A session holds up to two.
 const BUFFER_MAX: usize = 4 * 1024 * 1024;
 
@@ -27,6 +30,7 @@ pub(super) fn check(raw: &raw::Limits, findings: &mut Findings) -> Limits {
     let head = size("head", &raw.head, HEAD, default.head, findings);
     let line_range = REQUEST_LINE_MIN..=*HEAD.end();
     let request_line = size("request_line", &raw.request_line, line_range, default.request_line, findings);
+    let field = size("field", &raw.field, FIELD_MIN..=*HEAD.end(), default.field, findings);
     let buffer = size("buffer", &raw.buffer, *HEAD.start()..=BUFFER_MAX, default.buffer, findings);
 
     let head = Sized { key: "head", written: &raw.head, bytes: head };
@@ -53,6 +57,7 @@ pub(super) fn check(raw: &raw::Limits, findings: &mut Findings) -> Limits {
         body: body(&raw.body, default.body, findings),
         head: head.bytes.unwrap_or(default.head),
         request_line: request_line.bytes.unwrap_or(default.request_line),
+        field: field.unwrap_or(default.field),
         buffer: buffer.bytes.unwrap_or(default.buffer),
     }
 }

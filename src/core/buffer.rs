@@ -34,6 +34,12 @@ impl Buffer {
         !self.storage.is_empty()
     }
 
+    /// How many bytes the storage holds; zero without any.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.storage.len()
+    }
+
     /// Lends storage to a buffer that has none.
     pub fn attach(&mut self, storage: Box<[u8]>) {
         debug_assert!(!self.is_attached() && !storage.is_empty(), "storage is lent once, and never empty");

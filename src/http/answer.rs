@@ -4,6 +4,7 @@ use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::grammar::push_decimal;
 use crate::http::request::push_field;
+use crate::http::response::{Manner, push_connection};
 
 /// The reason phrase of a status that Pollux answers with.
 fn reason(status: u16) -> &'static str {
@@ -60,7 +61,7 @@ fn error_type(cause: Cause) -> &'static str {
 /// Appends the answer that `cause` calls for with `status` to `out`.
 ///
 /// `is_head` leaves the body out, as a response to HEAD must (RFC 9110 §9.3.2).
-pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_head: bool, date: &Date) {
+pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, is_head: bool, date: &Date) {
     let (reason, word) = (reason(status), cause.word());
     let mut body = [0; 128];
     let body = write_body(&mut body, status, reason, word);
@@ -77,9 +78,7 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_
     out.extend_from_slice(b"; details=\"");
     out.extend_from_slice(word.as_bytes());
     push_line(out, "\"");
-    if !keep_alive {
-        push_line(out, "Connection: close");
-    }
+    push_connection(out, manner);
     push_line(out, "");
     if !is_head {
         out.extend_from_slice(body);
@@ -87,13 +86,11 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, keep_alive: bool, is_
 }
 
 /// Appends the answer to an OPTIONS request that is not to be passed on (RFC 9110 §7.6.2, §9.3.7).
-pub fn write_options(out: &mut Vec<u8>, keep_alive: bool, date: &Date) {
+pub fn write_options(out: &mut Vec<u8>, manner: Manner, date: &Date) {
     push_line(out, "HTTP/1.1 204 No Content");
     push_field(out, b"Date", date.as_bytes());
     push_line(out, "Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-    if !keep_alive {
-        push_line(out, "Connection: close");
-    }
+    push_connection(out, manner);
     push_line(out, "");
 }
 
@@ -114,10 +111,12 @@ fn write_body<'a>(room: &'a mut [u8; 128], status: u16, reason: &str, word: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::framing::Version;
 
     fn answer(cause: Cause, keep_alive: bool, is_head: bool) -> String {
         let mut out = Vec::new();
-        write(&mut out, cause.status().unwrap(), cause, keep_alive, is_head, &Date::new(0));
+        let manner = Manner { version: Version::Http11, keep_alive };
+        write(&mut out, cause.status().unwrap(), cause, manner, is_head, &Date::new(0));
         String::from_utf8(out).unwrap()
     }
 

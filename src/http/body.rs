@@ -8,7 +8,7 @@ use memchr::memchr;
 
 use crate::core::buffer::Buffer;
 use crate::http::field::Name;
-use crate::http::grammar::{is_field_value, is_token, trim};
+use crate::http::grammar::{is_field_value, is_token, list, trim};
 
 /// The longest size line, its extensions and CRLF included.
 pub const SIZE_LINE_MAX: usize = 256;
@@ -52,13 +52,16 @@ pub struct Chunked {
     chunks: Chunks,
     /// How much data may still come.
     budget: u64,
+    /// Trailer fields that Connection names, as a list; they do not pass.
+    nominated: Vec<u8>,
 }
 
 impl Chunked {
-    /// A body of which at most `budget` bytes of data may come; `None` is unlimited.
+    /// A body of which at most `budget` bytes of data may come; `None` is unlimited. `nominated` is the list of the fields
+    /// that the head's Connection names, which concern its trailers too.
     #[must_use]
-    pub fn new(chunks: Chunks, budget: Option<u64>) -> Chunked {
-        Chunked { state: State::Size, chunks, budget: budget.unwrap_or(u64::MAX) }
+    pub fn new(chunks: Chunks, budget: Option<u64>, nominated: Vec<u8>) -> Chunked {
+        Chunked { state: State::Size, chunks, budget: budget.unwrap_or(u64::MAX), nominated }
     }
 
     /// Passes what is complete of the buffer's unscanned bytes; true once the body has ended.
@@ -95,9 +98,11 @@ impl Chunked {
                     self.state = State::Size;
                 }
                 State::Trailers(so_far) => {
-                    let Some(line) = line(bytes, TRAILERS_MAX - so_far)? else { return Ok(false) };
+                    // A line that is longer than the buffer would never be complete.
+                    let limit = (TRAILERS_MAX - so_far).min(buffer.capacity());
+                    let Some(line) = line(bytes, limit)? else { return Ok(false) };
                     let (length, is_last) = (line.len() + 2, line.is_empty());
-                    if is_last || passes(line)? {
+                    if is_last || self.passes(line)? {
                         self.pass(buffer, length);
                     } else {
                         buffer.skip(length);
@@ -109,6 +114,17 @@ impl Chunked {
                 }
             }
         }
+    }
+
+    /// Whether a trailer field may pass.
+    fn passes(&self, line: &[u8]) -> Result<bool, ChunkFault> {
+        let colon = memchr(b':', line).ok_or(ChunkFault::Malformed)?;
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        if !is_token(name) || !is_field_value(value) {
+            return Err(ChunkFault::Malformed);
+        }
+        let is_nominated = list(&self.nominated).any(|nominated| nominated.eq_ignore_ascii_case(name));
+        Ok(Name::of(name).may_trail() && !is_nominated)
     }
 
     /// Passes framing as it is, or drops it.
@@ -150,7 +166,7 @@ fn hexadecimal(text: &mut [u8; 18], mut size: u64) -> usize {
 fn line(bytes: &[u8], limit: usize) -> Result<Option<&[u8]>, ChunkFault> {
     let window = &bytes[..bytes.len().min(limit)];
     let Some(end) = memchr(b'\n', window) else {
-        return if bytes.len() > limit { Err(ChunkFault::Malformed) } else { Ok(None) };
+        return if bytes.len() >= limit { Err(ChunkFault::Malformed) } else { Ok(None) };
     };
     let line = window[..end].strip_suffix(b"\r").ok_or(ChunkFault::Malformed)?;
     if line.contains(&b'\r') { Err(ChunkFault::Malformed) } else { Ok(Some(line)) }
@@ -211,16 +227,6 @@ fn is_quoted(value: &[u8]) -> bool {
     is_field_value(inner)
 }
 
-/// Whether a trailer field may pass.
-fn passes(line: &[u8]) -> Result<bool, ChunkFault> {
-    let colon = memchr(b':', line).ok_or(ChunkFault::Malformed)?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if !is_token(name) || !is_field_value(value) {
-        return Err(ChunkFault::Malformed);
-    }
-    Ok(Name::of(name).may_trail())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,7 +236,7 @@ mod tests {
     fn run(bytes: &[u8], chunks: Chunks, sizes: &[usize]) -> Result<(Vec<u8>, bool, usize), ChunkFault> {
         let mut buffer = Buffer::default();
         buffer.attach(vec![0; 1024].into());
-        let mut chunked = Chunked::new(chunks, Some(1000));
+        let mut chunked = Chunked::new(chunks, Some(1000), b"X-Hop, close".to_vec());
         let (mut out, mut given, mut done) = (Vec::new(), 0, false);
         let mut sizes = sizes.iter().cycle();
         while given < bytes.len() && !done {
@@ -255,6 +261,7 @@ mod tests {
         ("5 ;a\r\nhello\r\n0\r\n\r\n", Some("5\r\nhello\r\n0\r\n\r\n")),
         ("0\r\nX-Sum: 1\r\n\r\n", Some("0\r\nX-Sum: 1\r\n\r\n")),
         ("0\r\nContent-Length: 1\r\nX: y\r\nHost: h\r\n\r\n", Some("0\r\nX: y\r\n\r\n")),
+        ("0\r\nx-hop: 1\r\nX: y\r\n\r\n", Some("0\r\nX: y\r\n\r\n")),
         ("5\r\nhello\r\n0\r\n", None),
         ("5\nhello\r\n0\r\n\r\n", None),
         ("5\r\nhello\n0\r\n\r\n", None),

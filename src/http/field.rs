@@ -27,16 +27,36 @@ pub enum Name {
     TransferEncoding,
     /// Upgrade (RFC 9110 §7.8).
     Upgrade,
+    /// A framing, forwarding or hop-by-hop field, spelt with `_` for `-`: many an application cannot tell the two apart (RFC 3875 §4.1.18
+    /// has both become the same variable), so it would take the client's word for Pollux's.
+    Lookalike,
     /// A field that would change what the head before it said, were it to come after the body (RFC 9110 §6.5.1).
     NeverTrailing,
     /// Anything else.
     Other,
 }
 
+/// The longest name that is looked at for other spellings of the known ones.
+const LONGEST: usize = 32;
+
 impl Name {
     /// Finds the name, in any case.
     #[must_use]
     pub fn of(name: &[u8]) -> Name {
+        let found = Name::exactly(name);
+        if found != Name::Other || name.len() > LONGEST || !name.contains(&b'_') {
+            return found;
+        }
+        let mut spelt = [0; LONGEST];
+        spelt[..name.len()].copy_from_slice(name);
+        spelt.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
+        let meant = Name::exactly(&spelt[..name.len()]);
+        let is_weighty =
+            matches!(meant, Name::ContentLength | Name::TransferEncoding | Name::Forwarding | Name::HopByHop);
+        if is_weighty { Name::Lookalike } else { Name::Other }
+    }
+
+    fn exactly(name: &[u8]) -> Name {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.len() {
             2 if is("te") => Name::Te,
@@ -95,6 +115,10 @@ mod tests {
             ("x-forwarded", Name::Other),
             ("Proxy-Connection", Name::HopByHop),
             ("content-length2", Name::Other),
+            ("Content_Length", Name::Lookalike),
+            ("x_forwarded-for", Name::Lookalike),
+            ("if_match", Name::Other),
+            ("my_own_field", Name::Other),
             ("", Name::Other),
         ] {
             assert_eq!(Name::of(text.as_bytes()), name, "{text}");

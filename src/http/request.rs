@@ -12,7 +12,7 @@ use ::core::net::IpAddr;
 use crate::core::outcome::Cause;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version};
-use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
+use crate::http::grammar::{decimal, is_field_value, is_token, list, push_decimal, trim};
 use crate::http::target::{self, Target};
 use crate::snapshot::Limits;
 
@@ -35,7 +35,9 @@ pub enum Method {
 }
 
 impl Method {
-    fn of(text: &str) -> Method {
+    /// Finds the method.
+    #[must_use]
+    pub fn of(text: &str) -> Method {
         match text {
             "GET" => Method::Get,
             "HEAD" => Method::Head,
@@ -131,20 +133,41 @@ struct Facts<'a> {
     connection_upgrade: bool,
     upgrade: Upgrade,
     nominates: bool,
+    expects: bool,
     unknown_expectation: bool,
     hops: Option<u64>,
     bad_hops: bool,
 }
 
-/// What Upgrade asks for.
+/// What the Upgrade fields together ask for.
 #[derive(Default, PartialEq)]
 enum Upgrade {
     #[default]
     Nothing,
     Protocol,
-    /// HTTP/2 over cleartext: Pollux would be blind to what follows, so it is not passed on (RFC 9113 §3.1 has
-    /// deprecated it).
-    Http2,
+    /// HTTP/2 over cleartext, to which Pollux would be blind (RFC 9113 §3.1 has deprecated it), or no protocol at all. One
+    /// of these is enough, and nothing is passed on.
+    Unwanted,
+}
+
+impl Upgrade {
+    fn take(&mut self, value: &[u8]) {
+        for protocol in list(value) {
+            let is_http2 =
+                [&b"h2c"[..], b"h2", b"http/2", b"http/2.0"].iter().any(|h| protocol.eq_ignore_ascii_case(h));
+            if is_http2 || !is_protocol(protocol) {
+                *self = Upgrade::Unwanted;
+            } else if *self == Upgrade::Nothing {
+                *self = Upgrade::Protocol;
+            }
+        }
+    }
+}
+
+/// `protocol-name [ "/" protocol-version ]` (RFC 9110 §7.8).
+fn is_protocol(text: &[u8]) -> bool {
+    let mut parts = text.splitn(2, |&byte| byte == b'/');
+    parts.all(is_token)
 }
 
 impl<'a> Facts<'a> {
@@ -155,20 +178,15 @@ impl<'a> Facts<'a> {
                 self.host = Some(trim(value));
             }
             Name::Connection => list(value).for_each(|option| self.connection_option(option)),
-            Name::Upgrade => {
-                for protocol in list(value) {
-                    let is_http2 = [&b"h2c"[..], b"h2", b"http/2", b"http/2.0"]
-                        .iter()
-                        .any(|h| protocol.eq_ignore_ascii_case(h));
-                    self.upgrade = if is_http2 { Upgrade::Http2 } else { Upgrade::Protocol };
-                    if is_http2 {
-                        break;
-                    }
-                }
+            Name::Upgrade => self.upgrade.take(value),
+            Name::Expect => {
+                self.unknown_expectation |=
+                    self.expects || !trim(value).eq_ignore_ascii_case(b"100-continue");
+                self.expects = true;
             }
-            Name::Expect => self.unknown_expectation |= !trim(value).eq_ignore_ascii_case(b"100-continue"),
             Name::ContentLength | Name::TransferEncoding => self.framing.take(name, value),
-            Name::Forwarding
+            Name::Lookalike
+            | Name::Forwarding
             | Name::HopByHop
             | Name::Http2Settings
             | Name::Te
@@ -260,6 +278,18 @@ impl Request<'_> {
         self.hops == Some(0)
     }
 
+    /// The protocols that the client would switch to, as one list.
+    #[must_use]
+    pub fn protocols(&self) -> Vec<u8> {
+        join(self.fields, Name::Upgrade)
+    }
+
+    /// The fields that Connection names, if any would pass otherwise.
+    #[must_use]
+    pub fn nominated(&self) -> Vec<u8> {
+        if self.nominates { join(self.fields, Name::Connection) } else { Vec::new() }
+    }
+
     /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0 client did not send.
     pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
         let slash = if self.target.path.starts_with(['/', '*']) { "" } else { "/" };
@@ -270,6 +300,9 @@ impl Request<'_> {
         push_field(out, b"Host", host.unwrap_or(fallback_host.as_bytes()));
         for field in self.fields {
             self.write_field(out, field);
+        }
+        if self.wants_upgrade {
+            push_field(out, b"Connection", b"Upgrade");
         }
         out.extend_from_slice(b"X-Forwarded-For: ");
         // Writing to a Vec cannot fail.
@@ -285,8 +318,9 @@ impl Request<'_> {
     fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>) {
         let name = field.name.as_bytes();
         match Name::of(name) {
-            // Said anew, or only for this connection.
-            Name::Host
+            // Said anew, or only for this connection, or meant to be taken for something else.
+            Name::Lookalike
+            | Name::Host
             | Name::Connection
             | Name::Forwarding
             | Name::HopByHop
@@ -300,10 +334,7 @@ impl Request<'_> {
                 push_length(out, length);
             }
             Name::TransferEncoding => push_field(out, b"Transfer-Encoding", b"chunked"),
-            Name::Upgrade if self.wants_upgrade => {
-                push_field(out, name, field.value);
-                push_field(out, b"Connection", b"Upgrade");
-            }
+            Name::Upgrade if self.wants_upgrade => push_field(out, name, field.value),
             Name::Upgrade => {}
             // RFC 9110 §10.1.1: from an HTTP/1.0 client the expectation is ignored.
             Name::Expect if self.version == Version::Http10 => {}
@@ -320,6 +351,24 @@ impl Request<'_> {
             }
         }
     }
+}
+
+/// The values of all fields of a name, as one list (RFC 9110 §5.3).
+pub(crate) fn join(fields: &[httparse::Header<'_>], name: Name) -> Vec<u8> {
+    let values =
+        fields.iter().filter(|field| Name::of(field.name.as_bytes()) == name).map(|field| field.value);
+    values.collect::<Vec<_>>().join(&b","[..])
+}
+
+/// The method and the target of a head that was refused, for its record and its answer; `None` if they are not plain
+/// enough to be repeated.
+#[must_use]
+pub fn first_line(head: &[u8]) -> Option<(&str, &str)> {
+    let line = std::str::from_utf8(head.split(|&byte| byte == b'\r').next()?).ok()?;
+    let mut parts = line.split(' ');
+    let (method, target) = (parts.next()?, parts.next()?);
+    let is_plain = is_token(method.as_bytes()) && target.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain.then_some((method, target))
 }
 
 /// Whether a Connection field names `name`.

@@ -5,16 +5,16 @@ use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
 use crate::http::grammar::{is_field_value, list, push_decimal};
-use crate::http::request::{FieldTable, is_nominated, push_field, push_length, push_via};
+use crate::http::request::{FieldTable, is_nominated, join, push_field, push_length, push_via};
 use crate::snapshot::Limits;
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// Whether the request was HEAD.
     pub is_head: bool,
-    /// Whether the request asked to switch protocols.
-    pub wants_upgrade: bool,
+    /// The protocols that the request would switch to, as a list; empty if it asked for none.
+    pub protocols: &'a [u8],
 }
 
 /// A head that may be passed on.
@@ -43,6 +43,15 @@ pub struct Manner {
     pub keep_alive: bool,
 }
 
+/// Appends what the client has to know of its connection (RFC 9112 §9.3).
+pub(crate) fn push_connection(out: &mut Vec<u8>, manner: Manner) {
+    match (manner.keep_alive, manner.version) {
+        (false, _) => push_field(out, b"Connection", b"close"),
+        (true, Version::Http10) => push_field(out, b"Connection", b"keep-alive"),
+        (true, Version::Http11) => {}
+    }
+}
+
 /// Reads a complete head.
 ///
 /// # Errors
@@ -50,7 +59,7 @@ pub struct Manner {
 pub fn read<'a>(
     head: &'a [u8],
     table: &'a mut FieldTable<'a>,
-    asked: Asked,
+    asked: Asked<'_>,
     limits: &Limits,
 ) -> Result<Response<'a>, Cause> {
     let bad = Cause::BackendBadResponse;
@@ -65,11 +74,19 @@ pub fn read<'a>(
     }
     let version = parsed.version.and_then(Version::of_minor).ok_or(bad)?;
     let status = parsed.code.filter(|code| (100..=599).contains(code)).ok_or(bad)?;
-    let is_unasked_switch = status == 101 && !asked.wants_upgrade;
-    if is_unasked_switch || (status < 200 && version == Version::Http10) {
+    if status < 200 && version == Version::Http10 {
+        return Err(bad);
+    }
+    if status == 101 && !is_asked_for(&join(parsed.headers, Name::Upgrade), asked.protocols) {
         return Err(bad);
     }
     judge(status, reason_of(head), version, parsed.headers, asked)
+}
+
+/// Whether a switch to `protocols` is one that was asked for (RFC 9110 §7.8): it names some, and only those.
+fn is_asked_for(protocols: &[u8], asked: &[u8]) -> bool {
+    let is_asked = |protocol: &[u8]| list(asked).any(|asked| asked.eq_ignore_ascii_case(protocol));
+    list(protocols).next().is_some() && list(protocols).all(is_asked)
 }
 
 /// The reason phrase of a status line that has been parsed; its bytes may be obs-text, which httparse would drop.
@@ -83,7 +100,7 @@ fn judge<'a>(
     reason: &'a [u8],
     version: Version,
     fields: &'a [httparse::Header<'a>],
-    asked: Asked,
+    asked: Asked<'_>,
 ) -> Result<Response<'a>, Cause> {
     let mut framing = FramingFields::default();
     let (mut close, mut keep_alive, mut nominates, mut has_date) = (false, false, false, false);
@@ -106,6 +123,7 @@ fn judge<'a>(
             }
         }
     }
+    has_date &= !(nominates && is_nominated(fields, b"date"));
     let length = framing.length();
     let framing = framing.response(version, status, asked.is_head).map_err(|_| Cause::BackendBadResponse)?;
     Ok(Response {
@@ -142,22 +160,32 @@ impl Response<'_> {
             push_field(out, b"Date", date.as_bytes());
         }
         push_via(out, self.version);
-        if self.status == 101 {
+        if self.passes_upgrade()
+            && self.fields.iter().any(|field| Name::of(field.name.as_bytes()) == Name::Upgrade)
+        {
             push_field(out, b"Connection", b"Upgrade");
-        } else if !self.is_interim() {
-            match (manner.keep_alive, manner.version) {
-                (false, _) => push_field(out, b"Connection", b"close"),
-                (true, Version::Http10) => push_field(out, b"Connection", b"keep-alive"),
-                (true, Version::Http11) => {}
-            }
+        }
+        if self.status >= 200 {
+            push_connection(out, manner);
         }
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// RFC 9110 §7.8: a server may offer protocols in any response, but only for its own connection.
+    fn passes_upgrade(&self) -> bool {
+        matches!(self.status, 101 | 426)
+    }
+
+    /// The fields that Connection names, if any would pass otherwise.
+    #[must_use]
+    pub fn nominated(&self) -> Vec<u8> {
+        if self.nominates { join(self.fields, Name::Connection) } else { Vec::new() }
     }
 
     fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, manner: Manner) {
         let name = field.name.as_bytes();
         match Name::of(name) {
-            Name::Connection | Name::HopByHop | Name::Http2Settings | Name::Te => {}
+            Name::Connection | Name::HopByHop | Name::Http2Settings | Name::Lookalike | Name::Te => {}
             // RFC 9110 §8.6 and RFC 9112 §6.1 forbid both in these; elsewhere they are said anew, once.
             Name::ContentLength | Name::TransferEncoding
                 if has_no_body(self.status) && self.status != 304 => {}
@@ -167,10 +195,7 @@ impl Response<'_> {
                     push_field(out, b"Transfer-Encoding", b"chunked");
                 }
             }
-            // RFC 9110 §7.8: a server may offer protocols in any response, but only for its own connection.
-            Name::Upgrade if self.status == 101 || self.status == 426 => {
-                push_field(out, name, field.value);
-            }
+            Name::Upgrade if self.passes_upgrade() => push_field(out, name, field.value),
             Name::Upgrade => {}
             Name::Date
             | Name::Expect
@@ -192,10 +217,10 @@ mod tests {
     use super::*;
     use crate::http::request::field_table;
 
-    const PLAIN: Asked = Asked { is_head: false, wants_upgrade: false };
+    const PLAIN: Asked<'_> = Asked { is_head: false, protocols: b"" };
     const KEEP: Manner = Manner { version: Version::Http11, keep_alive: true };
 
-    fn rewritten(head: &str, asked: Asked, manner: Manner) -> Result<(Framing, bool, String), Cause> {
+    fn rewritten(head: &str, asked: Asked<'_>, manner: Manner) -> Result<(Framing, bool, String), Cause> {
         let mut table = field_table();
         let response = read(head.as_bytes(), &mut table, asked, &Limits::default())?;
         let mut out = Vec::new();
@@ -208,8 +233,8 @@ mod tests {
     fn what_goes_out() {
         let old = Manner { version: Version::Http10, keep_alive: true };
         let close = Manner { version: Version::Http11, keep_alive: false };
-        let head = Asked { is_head: true, wants_upgrade: false };
-        let switch = Asked { is_head: false, wants_upgrade: true };
+        let head = Asked { is_head: true, protocols: b"" };
+        let switch = Asked { is_head: false, protocols: b"y, X" };
         for (input, asked, manner, framing, keep_alive, output) in [
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 05\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",

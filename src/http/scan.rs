@@ -65,21 +65,25 @@ impl HeadScan {
         Ok(None)
     }
 
+    /// Whether `bytes`, which the scan has looked at, hold more than the empty lines that may come before a head.
+    #[must_use]
+    pub fn has_begun(&self, bytes: &[u8]) -> bool {
+        !matches!(&bytes[self.start.min(bytes.len())..], b"" | b"\r")
+    }
+
     /// Checks the line that ends before `end`; true if it is the empty one behind the head.
     fn line(&mut self, bytes: &[u8], end: usize, limits: &HeadLimits) -> Result<bool, ScanFault> {
         let is_first = self.line == self.start;
         let fault = if is_first { ScanFault::FirstLine } else { ScanFault::Field };
-        let Some(line) = bytes[self.line..end].strip_suffix(b"\r\n") else { return Err(fault) };
+        // The bounds come first, so that the verdict on a line does not depend on how much of it has been seen before.
         self.check_length(end, limits)?;
+        let Some(line) = bytes[self.line..end].strip_suffix(b"\r\n") else { return Err(fault) };
         if memchr(b'\r', line).is_some() {
             return Err(fault);
         }
         if is_first && line.is_empty() {
             self.start = end;
             return if end > 2 * limits.empty_lines { Err(ScanFault::FirstLine) } else { Ok(false) };
-        }
-        if is_first && line.len() > limits.first_line {
-            return Err(ScanFault::FirstLineTooLong);
         }
         if !is_first && matches!(line.first(), Some(b' ' | b'\t')) {
             return Err(ScanFault::Field);

@@ -5,8 +5,8 @@ use ::core::net::SocketAddr;
 use crate::core::outcome::{Cause, Outcome, Proof, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::http::framing::Version;
-use crate::http::request::{Method, Request};
-use crate::http::response::Asked;
+use crate::http::request::{Method, Request, first_line};
+use crate::http::response::{Asked, Manner};
 use crate::snapshot::Mode;
 
 /// The longest method and the longest target that a record keeps, in bytes.
@@ -34,7 +34,8 @@ pub struct Exchange {
     pub(crate) version: Option<Version>,
     /// Whether the client's connection goes on afterwards.
     pub(crate) keep_alive: bool,
-    pub(crate) wants_upgrade: bool,
+    /// The protocols that the client would switch to, as a list.
+    pub(crate) protocols: Vec<u8>,
     /// Whether the backend lets its connection be used again.
     pub(crate) backend_keep_alive: bool,
     pub(crate) answered: Answered,
@@ -89,18 +90,39 @@ impl Exchange {
         self.method = request.method;
         self.version = Some(request.version);
         self.keep_alive = request.keep_alive;
-        self.wants_upgrade = request.wants_upgrade;
+        if request.wants_upgrade {
+            self.protocols = request.protocols();
+        }
         if keeps_text {
-            let cut = |text: &'_ str| text.len().min(TEXT_MAX);
-            self.method_length = cut(request.method_text);
-            self.text.extend_from_slice(&request.method_text.as_bytes()[..self.method_length]);
-            self.text.extend_from_slice(&request.target_text.as_bytes()[..cut(request.target_text)]);
+            self.take_text(request.method_text, request.target_text);
         }
     }
 
+    /// Takes what a record and an answer have to know of a request head that was refused.
+    pub(crate) fn take_refused(&mut self, head: &[u8], keeps_text: bool) {
+        if let Some((method, target)) = first_line(head) {
+            self.method = Method::of(method);
+            if keeps_text {
+                self.take_text(method, target);
+            }
+        }
+    }
+
+    fn take_text(&mut self, method: &str, target: &str) {
+        let cut = |text: &'_ str| text.len().min(TEXT_MAX);
+        self.method_length = cut(method);
+        self.text.extend_from_slice(&method.as_bytes()[..self.method_length]);
+        self.text.extend_from_slice(&target.as_bytes()[..cut(target)]);
+    }
+
     /// What a reader of the response has to know.
-    pub(crate) fn asked(&self) -> Asked {
-        Asked { is_head: self.method == Method::Head, wants_upgrade: self.wants_upgrade }
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { is_head: self.method == Method::Head, protocols: &self.protocols }
+    }
+
+    /// How the client is to be answered.
+    pub(crate) fn manner(&self, keep_alive: bool) -> Manner {
+        Manner { version: self.version.unwrap_or(Version::Http11), keep_alive }
     }
 
     /// Whether the client speaks HTTP/1.0.

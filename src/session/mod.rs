@@ -289,6 +289,11 @@ impl Session {
         }
     }
 
+    /// Whether something has come of the request that is awaited.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.scan.has_begun(self.up.buffer.unscanned())
+    }
+
     /// Whether the session holds nothing but its connection: it awaits a request of which nothing has come.
     #[must_use]
     pub fn is_pausing(&self) -> bool {

@@ -72,7 +72,7 @@ impl Session {
                 };
                 self.fail(cause, env, effects)
             }
-            Ok(None) => match (self.up.source, bytes.is_empty()) {
+            Ok(None) => match (self.up.source, !self.scan.has_begun(bytes)) {
                 // A client that goes before it has asked for anything owes no explanation.
                 (Source::Ended | Source::Lost, true) => self.end(Effect::CloseClient, effects),
                 (Source::Ended, false) => self.fail(Cause::ClientTruncated, env, effects),
@@ -101,25 +101,26 @@ impl Session {
         }
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
-            let request = request::read(head, &mut table, limits)?;
+            let request = request::read(head, &mut table, limits)
+                .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             exchange.take(&request, env.keeps_request);
             if !request.ends_here() {
                 request.write(out, client, &pool.name);
             }
-            Ok((request.framing, request.ends_here()))
+            Ok((request.framing, request.nominated(), request.ends_here()))
         });
         match verdict {
             Err(cause) => self.fail(cause, env, effects),
-            Ok((framing, true)) => {
+            Ok((framing, _, true)) => {
                 self.answer_options(framing == Framing::Empty, env);
                 true
             }
-            Ok((framing, false)) => {
+            Ok((framing, nominated, false)) => {
                 self.exchange.spans.head = Some(env.now.since(self.exchange.began));
                 self.up.framer = match framing {
                     Framing::Empty | Framing::UntilEof => Framer::Done,
                     Framing::Length(length) => Framer::of_length(length),
-                    Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Keep, limits.body)),
+                    Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Keep, limits.body, nominated)),
                 };
                 self.up.hold();
                 self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
@@ -246,7 +247,7 @@ impl Session {
         let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
         self.exchange.status = 204;
         self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
-        answer::write_options(self.down.front_mut(), keep_alive, env.date);
+        answer::write_options(self.down.front_mut(), self.exchange.manner(keep_alive), env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }
@@ -267,7 +268,8 @@ impl Session {
             self.up.framer = Framer::Discard;
         }
         let is_head = self.exchange.method == Method::Head;
-        answer::write(self.down.front_mut(), status, cause, keep_alive, is_head, env.date);
+        let manner = self.exchange.manner(keep_alive);
+        answer::write(self.down.front_mut(), status, cause, manner, is_head, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }

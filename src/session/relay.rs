@@ -6,9 +6,9 @@ use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
-use crate::http::framing::{Framing, Version};
+use crate::http::framing::Framing;
 use crate::http::request::field_table;
-use crate::http::response::{self, Manner};
+use crate::http::response;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 
 /// Interim responses that are passed on in one exchange.
@@ -19,6 +19,7 @@ struct Verdict {
     status: u16,
     is_interim: bool,
     framing: Framing,
+    nominated: Vec<u8>,
     backend_keep_alive: bool,
     keep_alive: bool,
 }
@@ -101,13 +102,13 @@ impl Session {
             let is_delimited = is_self_delimited(response.framing, exchange.is_old());
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
-                let version = exchange.version.unwrap_or(Version::Http11);
-                response.write(out, Manner { version, keep_alive }, env.date);
+                response.write(out, exchange.manner(keep_alive), env.date);
             }
             Ok(Verdict {
                 status: response.status,
                 is_interim,
                 framing: response.framing,
+                nominated: response.nominated(),
                 backend_keep_alive: response.keep_alive,
                 keep_alive,
             })
@@ -120,13 +121,13 @@ impl Session {
                 true
             }
             Ok(verdict) => {
-                self.begin_response(&verdict, env);
+                self.begin_response(verdict, env);
                 true
             }
         }
     }
 
-    fn begin_response(&mut self, verdict: &Verdict, env: &Env<'_>) {
+    fn begin_response(&mut self, verdict: Verdict, env: &Env<'_>) {
         let exchange = &mut self.exchange;
         exchange.status = verdict.status;
         exchange.stage = Stage::Response;
@@ -146,7 +147,7 @@ impl Session {
         self.down.framer = match verdict.framing {
             Framing::Empty => Framer::Done,
             Framing::Length(length) => Framer::of_length(length),
-            Framing::Chunked => Framer::Chunked(Chunked::new(chunks, None)),
+            Framing::Chunked => Framer::Chunked(Chunked::new(chunks, None, verdict.nominated)),
             Framing::UntilEof => Framer::UntilEof,
         };
     }

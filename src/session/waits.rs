@@ -57,7 +57,7 @@ impl Session {
                     Deadline::new(since + timeouts.client_head, Timer::ClientHead)
                 };
                 match env.draining_since {
-                    Some(start) if self.up.buffer.unscanned().is_empty() => {
+                    Some(start) if !self.has_begun() => {
                         let from = if since > start { since } else { start };
                         Some(deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle)))
                     }
@@ -103,7 +103,7 @@ impl Session {
     /// Takes note that the deadline of `timer` has passed.
     pub fn handle_deadline(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match timer {
-            Timer::ClientHead if self.up.buffer.unscanned().is_empty() => {
+            Timer::ClientHead if !self.has_begun() => {
                 self.end(Effect::CloseClient, effects);
             }
             Timer::ClientHead => {

@@ -1,0 +1,54 @@
+//! Compares what a run came to with what its case expects.
+
+use std::fmt::Write as _;
+
+use crate::bytes::{show, without_error_type};
+use crate::case::Expected;
+use crate::run::Seen;
+
+/// What is wrong with `seen`, readable; `None` if nothing is.
+pub(crate) fn fault(expected: &Expected, seen: &Seen) -> Option<String> {
+    let mut out = String::new();
+    if let Some(complaint) = &seen.complaint {
+        let _ = writeln!(out, "  {complaint}");
+    }
+    let to_client = without_error_type(&seen.to_client);
+    bytes(&mut out, "to the client", &expected.to_client, &to_client);
+    if expected.to_backend_at_most.is_empty() {
+        bytes(&mut out, "to the backend", &expected.to_backend, &seen.to_backend);
+    } else {
+        let most = [expected.to_backend.as_slice(), &expected.to_backend_at_most].concat();
+        if !seen.to_backend.starts_with(&expected.to_backend) || !most.starts_with(&seen.to_backend) {
+            bytes(&mut out, "to the backend, at most", &most, &seen.to_backend);
+        }
+    }
+    if let Some(connections) = expected.connections {
+        value(&mut out, "backend connections", &connections, &seen.connections);
+    }
+    value(&mut out, "the client's connection", &expected.client_ends, &seen.client_ends);
+    let is_kept = seen.census.idle > 0;
+    value(&mut out, "a backend connection is kept", &expected.backend_kept, &is_kept);
+    if !expected.backend_kept {
+        let open = seen.backends_open - seen.census.in_flight;
+        value(&mut out, "backend connections that nobody uses", &0, &open);
+    }
+    let last = seen.told.last();
+    let cause = last.and_then(|told| told.cause);
+    value(&mut out, "the cause in the last record", &expected.cause.as_deref(), &cause);
+    let retried = seen.told.iter().rev().find_map(|told| told.retried.as_deref());
+    value(&mut out, "the proof of the last retry", &expected.retried.as_deref(), &retried);
+    (!out.is_empty()).then_some(out)
+}
+
+fn bytes(out: &mut String, what: &str, expected: &[u8], got: &[u8]) {
+    if expected != got {
+        let at = expected.iter().zip(got).take_while(|(expected, got)| expected == got).count();
+        let _ = write!(out, "  {what}, expected\n{}  {what}, got\n{}", show(expected, at), show(got, at));
+    }
+}
+
+fn value<T: PartialEq + std::fmt::Debug>(out: &mut String, what: &str, expected: &T, got: &T) {
+    if expected != got {
+        let _ = writeln!(out, "  {what}: expected {expected:?}, got {got:?}");
+    }
+}

@@ -1,0 +1,201 @@
+//! What all actors share: how they are stepped, and a port through which they read and write in pieces at their own pace.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::core::time::Time;
+use pollux::os::IoFault;
+
+use crate::end::EndId;
+use crate::faults::{chance, log_uniform};
+use crate::net::{Closing, Net};
+use crate::trace::{Deed, Event};
+
+/// What one step of an actor came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something happened.
+    Moved,
+    /// Nothing can happen until somebody else moves.
+    Still,
+    /// Nothing can happen before that time.
+    Until(Time),
+    /// The actor has left.
+    Over,
+}
+
+/// Somebody on the other side of the worker: a client, or one connection of a backend.
+pub(crate) trait Actor {
+    /// Does one small thing, if it can.
+    fn step(&mut self, net: &mut Net) -> Step;
+
+    /// Whether a run goes on for as long as this actor has not left. True of clients.
+    fn is_awaited(&self) -> bool;
+}
+
+/// How fast an actor moves its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    /// The chance of a nap after a step, in percent.
+    nap: u8,
+    nap_max: Duration,
+    /// The most bytes that one step moves.
+    piece_max: usize,
+}
+
+impl Pace {
+    /// A pace for messages of up to `bulk` bytes: the longer they are, the larger the pieces.
+    pub(crate) fn draw(bulk: usize, rng: &mut Rng) -> Pace {
+        Pace {
+            nap: [0, 0, 5, 30][rng.usize(..4)],
+            nap_max: Duration::from_micros(rng.u64(1..20_000)),
+            piece_max: log_uniform(rng, &(1 + bulk / 256..=65536)),
+        }
+    }
+}
+
+/// What came in from the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pulled {
+    Nothing,
+    Bytes,
+    End,
+    Reset,
+}
+
+/// What became of an attempt to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Nothing,
+    Bytes,
+    Lost,
+}
+
+/// An actor's side of a connection, with what it has yet to write and what it has yet to understand.
+#[derive(Debug)]
+pub(crate) struct Port {
+    end: EndId,
+    outbox: Vec<u8>,
+    pushed: usize,
+    /// What has come in and has not been consumed.
+    pub(crate) inbox: Vec<u8>,
+    pace: Pace,
+    nap_until: Time,
+}
+
+impl Port {
+    pub(crate) fn new(end: EndId, pace: Pace) -> Port {
+        Port { end, outbox: Vec::new(), pushed: 0, inbox: Vec::new(), pace, nap_until: Time::ZERO }
+    }
+
+    /// Puts bytes behind those that are to be written.
+    pub(crate) fn post(&mut self, bytes: &[u8]) {
+        if self.pushed == self.outbox.len() {
+            self.outbox.clear();
+            self.pushed = 0;
+        }
+        self.outbox.extend_from_slice(bytes);
+    }
+
+    /// Takes back what has not been written.
+    pub(crate) fn cut(&mut self) {
+        self.outbox.truncate(self.pushed);
+    }
+
+    /// Bytes that are yet to be written.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.outbox.len() - self.pushed
+    }
+
+    /// When the actor goes on, if it is having a nap.
+    pub(crate) fn napping(&self, now: Time) -> Option<Time> {
+        (self.nap_until > now).then_some(self.nap_until)
+    }
+
+    /// Does nothing for `span`.
+    pub(crate) fn nap(&mut self, now: Time, span: Duration) {
+        self.nap_until = now + span;
+    }
+
+    /// Perhaps has a nap, as its pace says.
+    pub(crate) fn breathe(&mut self, now: Time, rng: &mut Rng) {
+        if self.napping(now).is_none() && chance(rng, self.pace.nap) {
+            let most = u64::try_from(self.pace.nap_max.as_micros()).expect("naps are short");
+            self.nap(now, Duration::from_micros(rng.u64(..=most)));
+        }
+    }
+
+    /// Writes a piece.
+    pub(crate) fn push(&mut self, net: &mut Net, rng: &mut Rng) -> Pushed {
+        if self.unwritten() == 0 {
+            return Pushed::Nothing;
+        }
+        let most = self.unwritten().min(self.pace.piece_max);
+        let piece = &self.outbox[self.pushed..][..rng.usize(1..=most)];
+        match net.write(self.end, piece) {
+            Ok(count) => {
+                self.pushed += count;
+                net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
+                Pushed::Bytes
+            }
+            Err(IoFault::Blocked) => Pushed::Nothing,
+            Err(IoFault::Lost) => Pushed::Lost,
+        }
+    }
+
+    /// How much can be written at once.
+    pub(crate) fn room(&self, net: &Net) -> usize {
+        net.end(self.end.peer()).room()
+    }
+
+    /// Writes all that there is room for.
+    pub(crate) fn push_all(&mut self, net: &mut Net) {
+        if let Ok(count) = net.write(self.end, &self.outbox[self.pushed..]) {
+            self.pushed += count;
+            net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
+        }
+    }
+
+    /// What is written next comes in just after what was written, so shortly that nothing can happen in between.
+    pub(crate) fn pause(&self, net: &mut Net) {
+        net.pause(self.end);
+    }
+
+    /// What has come in and lies unread in the kernel.
+    pub(crate) fn unread(&self, net: &Net) -> Vec<u8> {
+        net.end(self.end).inbox.iter().copied().collect()
+    }
+
+    /// Reads a piece into `inbox`.
+    pub(crate) fn pull(&mut self, net: &mut Net, rng: &mut Rng) -> Pulled {
+        let before = self.inbox.len();
+        let most = self.pace.piece_max.min(net.end(self.end).inbox.len()).max(1);
+        self.inbox.resize(before + rng.usize(1..=most), 0);
+        let result = net.read(self.end, &mut self.inbox[before..]);
+        self.inbox.truncate(before + result.unwrap_or(0));
+        let (deed, pulled) = match result {
+            Ok(0) => (Deed::SawEnd, Pulled::End),
+            Ok(count) => (Deed::Read(count), Pulled::Bytes),
+            Err(IoFault::Blocked) => return Pulled::Nothing,
+            Err(IoFault::Lost) => (Deed::SawReset, Pulled::Reset),
+        };
+        net.log(Event::Far { end: self.end, deed });
+        pulled
+    }
+
+    /// A FIN behind what has been written.
+    pub(crate) fn finish(&self, net: &mut Net) {
+        net.log(Event::Far { end: self.end, deed: Deed::Finished });
+        net.finish(self.end);
+    }
+
+    pub(crate) fn close(&self, net: &mut Net) -> Closing {
+        net.log(Event::Far { end: self.end, deed: Deed::Closed });
+        net.close(self.end)
+    }
+
+    pub(crate) fn abort(&self, net: &mut Net) {
+        net.log(Event::Far { end: self.end, deed: Deed::Aborted });
+        net.abort(self.end);
+    }
+}

@@ -1,0 +1,299 @@
+//! One connection of a backend: it checks every request that comes in, and answers it as a [`Plan`] says.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::core::time::Time;
+
+use super::answer::{Deed, EXTRA, GARBAGE, Leave, Mischief, Plan};
+use super::board::Board;
+use super::body::{Body, Framing};
+use super::head::Head;
+use super::request::examine;
+use crate::actor::{Actor, Pace, Port, Pulled, Pushed, Step};
+use crate::end::EndId;
+use crate::faults::{Faults, Weather, chance};
+use crate::net::{Closing, Net};
+
+/// What a foul backend does on an idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whim {
+    Close,
+    Chatter,
+}
+
+/// A request that is being served.
+#[derive(Debug)]
+struct Service {
+    plan: Plan,
+    /// The number of the answer on the board.
+    answer: usize,
+    /// The request's.
+    body: Body,
+    /// What is still to be done.
+    deeds: VecDeque<Deed>,
+}
+
+/// What the connection is busy with.
+///
+/// ```text
+/// Idle ──a head──▶ Serving ──no deeds left──▶ Idle
+///                     ├──Deed::Tunnel──▶ Tunnel
+///                     └──Deed::Leave──▶ gone
+/// ```
+#[derive(Debug)]
+enum Phase {
+    /// A request is awaited; a whim takes over at its time, if there is one.
+    Idle(Option<(Time, Whim)>),
+    Serving(Service),
+    /// Everything that comes in goes back; `true` once the client has finished.
+    Tunnel(bool),
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    port: Port,
+    board: Rc<RefCell<Board>>,
+    faults: Rc<Faults>,
+    phase: Phase,
+    /// It has said what nobody asked for, so that nothing it says can be trusted any more.
+    has_chattered: bool,
+    /// It has said so together with the end of a response.
+    has_added: bool,
+    rng: Rng,
+}
+
+impl Backend {
+    pub(crate) fn new(end: EndId, board: &Rc<RefCell<Board>>, faults: &Rc<Faults>, mut rng: Rng) -> Backend {
+        let port = Port::new(end, Pace::draw(faults.bulk, &mut rng));
+        let (board, faults) = (Rc::clone(board), Rc::clone(faults));
+        Backend { port, board, faults, phase: Phase::Idle(None), has_chattered: false, has_added: false, rng }
+    }
+
+    fn is_foul(&self) -> bool {
+        self.faults.weather == Weather::Foul
+    }
+
+    /// Reads if something is to be read. `None` if nothing has come.
+    fn listen(&mut self, net: &mut Net) -> Option<Step> {
+        if let Phase::Tunnel(true) = self.phase {
+            return None;
+        }
+        if let Phase::Serving(service) = &self.phase
+            && service.body.is_done()
+        {
+            return None;
+        }
+        match self.port.pull(net, &mut self.rng) {
+            Pulled::Nothing => None,
+            Pulled::Bytes => {
+                self.understand();
+                Some(Step::Moved)
+            }
+            Pulled::End => {
+                if let Phase::Tunnel(ended) = &mut self.phase {
+                    *ended = true;
+                    return Some(Step::Moved);
+                }
+                Some(self.abandoned(net))
+            }
+            Pulled::Reset => Some(self.abandoned(net)),
+        }
+    }
+
+    /// Pollux has gone. Unless somebody misbehaves, it does so only between requests.
+    fn abandoned(&mut self, net: &mut Net) -> Step {
+        let between = matches!(self.phase, Phase::Idle(_)) && self.port.inbox.is_empty();
+        assert!(between || self.is_foul(), "Pollux has left in the middle of a request");
+        self.port.close(net);
+        Step::Over
+    }
+
+    /// Makes what it can of the bytes that have come in.
+    fn understand(&mut self) {
+        match &mut self.phase {
+            Phase::Idle(_) => {
+                if let Some(head) = Head::take(&mut self.port.inbox) {
+                    self.serve(&head);
+                    if !self.port.inbox.is_empty() {
+                        self.understand();
+                    }
+                }
+            }
+            Phase::Serving(service) => {
+                service.body.take(&mut self.port.inbox);
+                let goes_on = service.body.is_done() && !self.port.inbox.is_empty();
+                let says_more = service.deeds.iter().any(|deed| {
+                    matches!(deed, Deed::Write(bytes) | Deed::WriteWithExtra(bytes) if !bytes.is_empty())
+                });
+                let answered = !says_more && self.port.unwritten() == 0;
+                assert!(!goes_on || answered, "bytes behind the end of a request");
+            }
+            Phase::Tunnel(_) => {
+                let bytes = std::mem::take(&mut self.port.inbox);
+                self.port.post(&bytes);
+            }
+        }
+    }
+
+    fn serve(&mut self, head: &Head) {
+        assert!(
+            !self.has_added,
+            "a request on a connection where something was said behind the last response"
+        );
+        let mut board = self.board.borrow_mut();
+        let (ask, body) = examine(head, &mut board);
+        let number = board.answers.len();
+        let plan = Plan::draw(&board.asks[ask], number, &self.faults, &mut self.rng);
+        board.asks[ask].wronged |= self.has_chattered || !plan.is_fair();
+        let mut answer = plan.answer(ask, number, &mut self.rng);
+        let (head, content) = plan.render(&answer, &board.asks[ask], &mut self.rng);
+        let deeds = plan.deeds(&head, &content, board.asks[ask].expects, &mut self.rng);
+        if let (Framing::UntilEnd, Some(Mischief::Cut { keep, .. })) = (plan.framing, plan.mischief) {
+            // Nobody can tell a body that ends with its connection from a shorter one.
+            answer.payload.len = content.len().min(keep.saturating_sub(head.len()));
+        }
+        board.answers.push(answer);
+        self.phase = Phase::Serving(Service { plan, answer: number, body, deeds });
+    }
+
+    /// Does the next deed. `None` if it has to wait.
+    fn work(&mut self, net: &mut Net) -> Option<Step> {
+        match self.port.push(net, &mut self.rng) {
+            Pushed::Bytes => return Some(Step::Moved),
+            Pushed::Lost => {
+                assert!(self.is_foul(), "Pollux has reset a connection");
+                self.port.close(net);
+                return Some(Step::Over);
+            }
+            Pushed::Nothing if self.port.unwritten() > 0 => return None,
+            Pushed::Nothing => {}
+        }
+        match &mut self.phase {
+            Phase::Idle(Some((at, whim))) if *at <= net.now => {
+                let whim = *whim;
+                Some(self.indulge(whim, net))
+            }
+            Phase::Idle(Some((at, _))) => Some(Step::Until(*at)),
+            Phase::Idle(None) | Phase::Tunnel(false) => None,
+            Phase::Tunnel(true) => {
+                self.port.close(net);
+                Some(Step::Over)
+            }
+            Phase::Serving(service) => match service.deeds.pop_front() {
+                Some(Deed::AwaitBody) if !service.body.is_done() => {
+                    service.deeds.push_front(Deed::AwaitBody);
+                    None
+                }
+                Some(deed) => Some(self.perform(deed, net)),
+                None => {
+                    self.rest(net.now);
+                    Some(Step::Moved)
+                }
+            },
+        }
+    }
+
+    fn perform(&mut self, deed: Deed, net: &mut Net) -> Step {
+        match deed {
+            Deed::Write(bytes) => self.port.post(&bytes),
+            Deed::WriteWithExtra(bytes) => {
+                let fits = self.port.room(net) >= bytes.len() + EXTRA.len();
+                self.port.post(&bytes);
+                if fits {
+                    self.port.push_all(net);
+                    if self.rng.bool() {
+                        self.port.pause(net);
+                    }
+                    self.port.post(EXTRA);
+                    self.port.push_all(net);
+                    self.has_added = true;
+                }
+            }
+            Deed::Nap(span) => self.port.nap(net.now, span),
+            Deed::AwaitBody => {}
+            Deed::Tunnel => self.phase = Phase::Tunnel(false),
+            Deed::Leave(leave) => return self.leave(leave, net),
+        }
+        Step::Moved
+    }
+
+    fn leave(&mut self, leave: Leave, net: &mut Net) -> Step {
+        let closing = match leave {
+            Leave::Close => self.port.close(net),
+            Leave::Abort => {
+                self.port.abort(net);
+                Closing::Rst
+            }
+        };
+        if let Phase::Serving(service) = &self.phase
+            && service.plan.framing == Framing::UntilEnd
+        {
+            self.board.borrow_mut().answers[service.answer].endless = closing == Closing::Rst;
+        }
+        Step::Over
+    }
+
+    /// An exchange is over; what the backend may do before the next one.
+    fn rest(&mut self, now: Time) {
+        let Phase::Serving(service) = &self.phase else { return };
+        let soon = now + Duration::from_micros(self.rng.u64(..30_000));
+        let whim = match service.plan.mischief {
+            Some(Mischief::LateExtra(span)) => Some((now + span, Whim::Chatter)),
+            _ if self.is_foul() && chance(&mut self.rng, 20) => Some((soon, Whim::Close)),
+            _ => None,
+        };
+        self.phase = Phase::Idle(whim);
+        self.understand();
+    }
+
+    fn indulge(&mut self, whim: Whim, net: &mut Net) -> Step {
+        self.phase = Phase::Idle(None);
+        match whim {
+            Whim::Chatter => {
+                self.port.post(GARBAGE);
+                self.has_chattered = true;
+            }
+            // In the middle of a head it is not idle any more.
+            Whim::Close if !self.port.inbox.is_empty() => {}
+            Whim::Close => {
+                // A request that has come and will not be read has been handed over all the same.
+                if let Some(head) = Head::take(&mut self.port.unread(net)) {
+                    let mut board = self.board.borrow_mut();
+                    let (ask, _) = examine(&head, &mut board);
+                    board.asks[ask].wronged = true;
+                }
+                self.port.close(net);
+                return Step::Over;
+            }
+        }
+        Step::Moved
+    }
+}
+
+impl Actor for Backend {
+    fn step(&mut self, net: &mut Net) -> Step {
+        if let Some(until) = self.port.napping(net.now) {
+            return Step::Until(until);
+        }
+        let before = if self.rng.bool() { self.listen(net) } else { None };
+        let step = before.or_else(|| match self.work(net) {
+            // An alarm does not keep it from listening.
+            Some(Step::Until(alarm)) => self.listen(net).or(Some(Step::Until(alarm))),
+            Some(step) => Some(step),
+            None => self.listen(net),
+        });
+        if step == Some(Step::Moved) {
+            self.port.breathe(net.now, &mut self.rng);
+        }
+        step.unwrap_or(Step::Still)
+    }
+
+    fn is_awaited(&self) -> bool {
+        false
+    }
+}

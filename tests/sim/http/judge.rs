@@ -1,0 +1,64 @@
+//! What must hold of the exchanges of a run and of the worker's records of them, once everybody has gone.
+
+use pollux::core::outcome::{Cause, Who};
+
+use super::board::{Ask, Board, Ending};
+use super::visit::Manners;
+use crate::ledger::Entry;
+
+pub(crate) fn judge(board: &Board, entries: &[Entry], manners: Manners) {
+    // Of a head that never was complete the worker knows no target.
+    let (mut nameless, named): (Vec<_>, Vec<_>) = entries.iter().partition(|entry| entry.target.is_empty());
+    let (own, others): (Vec<_>, Vec<_>) =
+        board.asks.iter().partition(|ask| matches!(ask.ending, Some(Ending::Own(_))));
+    for ask in own.into_iter().chain(others) {
+        let mut records: Vec<_> = named.iter().copied().filter(|entry| entry.target == ask.target).collect();
+        let owed = matches!(ask.ending, Some(Ending::Own(_) | Ending::Visible));
+        if records.is_empty() && owed && ask.seen == 0 {
+            let fits = nameless.iter().position(|entry| is_told(ask, entry));
+            records.extend(fits.map(|place| nameless.swap_remove(place)));
+        }
+        judge_records(ask, &records, manners);
+    }
+    assert!(nameless.is_empty() || manners.foul || manners.draining, "records of nothing: {nameless:?}");
+    for entry in named {
+        let known = board.asks.iter().any(|ask| ask.target == entry.target);
+        assert!(known, "a record of what nobody asked for: {entry}");
+    }
+}
+
+fn judge_records(ask: &Ask, records: &[&Entry], manners: Manners) {
+    let shown = || format!("{} {}, {:?}: {records:?}", ask.method, ask.target, ask.ending);
+    match ask.ending {
+        // A client that never came, or left, or that was turned away.
+        None | Some(Ending::Unanswered | Ending::Left) => {
+            assert!(records.len() <= 1, "records of {}", shown());
+        }
+        Some(Ending::Exact | Ending::Own(_) | Ending::Visible) => {
+            assert!(records.len() == 1, "records of {}", shown());
+            assert!(is_told(ask, records[0]), "the record of {}", shown());
+        }
+    }
+    if let Some(Ending::Own(cause)) = ask.ending {
+        let blames_backend = cause.who() == Who::Backend;
+        let did_well = ask.seen > 0 && !ask.wronged;
+        assert!(!(blames_backend && did_well), "a backend is blamed for nothing: {}", shown());
+        let is_late = matches!(cause, Cause::ClientHeadTimeout | Cause::ClientBodyTimeout);
+        assert!(!(is_late && ask.truncated), "the end of a request was not noticed: {}", shown());
+    }
+    let flawless = ask.ending != Some(Ending::Exact) || records.iter().all(|record| record.cause.is_none());
+    assert!(manners.foul || flawless, "a cause without a reason: {}", shown());
+}
+
+/// Whether `entry` tells the ending that the client saw.
+fn is_told(ask: &Ask, entry: &Entry) -> bool {
+    match ask.ending {
+        Some(Ending::Own(cause)) => entry.cause == Some(cause) && Some(entry.status) == cause.status(),
+        // Not every truncation is known to Pollux: a tunnel that its backend ends early looks like one that had nothing
+        // more to say, and what waits for a client that does not read is lost if the connection is reset later.
+        Some(Ending::Visible) => {
+            entry.cause.is_some() || ask.upgrade.is_some() || ask.pipelined || !ask.honest
+        }
+        Some(Ending::Exact | Ending::Unanswered | Ending::Left) | None => true,
+    }
+}

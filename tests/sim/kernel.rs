@@ -1,0 +1,283 @@
+//! The fake kernel: every system call of the worker, over descriptors that stand for the ends of simulated connections.
+//!
+//! Readiness is level-triggered and true. What is not guaranteed by POSIX is not given either: reads and writes are cut
+//! short, poll reports only some of what is ready, or is interrupted, or is wrong. A call that no worker may make (on a
+//! closed descriptor, on a connect that nobody has decided) ends the run.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::core::interest::Ready;
+use pollux::core::time::Time;
+use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::snapshot::Address;
+
+use crate::cast::Cast;
+use crate::descriptors::{Descriptors, Handle};
+use crate::end::{Connect, EndId};
+use crate::faults::{Faults, chance};
+use crate::net::Net;
+use crate::trace::Event;
+
+/// A kernel as the worker holds it; the test keeps another handle to look inside.
+#[derive(Clone)]
+pub(crate) struct SimOs(pub(crate) Rc<RefCell<Kernel>>);
+
+/// See the head of this file.
+pub(crate) struct Kernel {
+    pub(crate) net: Net,
+    pub(crate) cast: Cast,
+    pub(crate) faults: Faults,
+    pub(crate) rng: Rng,
+    descriptors: Descriptors,
+    /// How often the worker has polled.
+    pub(crate) polls: usize,
+    /// Polls in a row that could not wait and found nothing, while nothing was done between them.
+    pub(crate) barren: u8,
+    /// The worker has been told to drain.
+    pub(crate) draining: bool,
+}
+
+impl Kernel {
+    pub(crate) fn new(net: Net, cast: Cast, faults: Faults, rng: Rng) -> Kernel {
+        let descriptors = Descriptors::new(faults.descriptors);
+        Kernel { net, cast, faults, rng, descriptors, polls: 0, barren: 0, draining: false }
+    }
+
+    /// Opens a listening socket for the worker.
+    pub(crate) fn listen(&mut self) -> Fd {
+        let door = self.net.open_door();
+        self.descriptors.open(Handle::Door(door))
+    }
+
+    /// Descriptors that nobody has closed.
+    pub(crate) fn leaked(&self) -> Vec<(usize, Handle)> {
+        self.descriptors.leaked()
+    }
+
+    pub(crate) fn descriptors(&mut self) -> &mut Descriptors {
+        &mut self.descriptors
+    }
+
+    /// What poll would report of `fd` if it were asked for everything.
+    pub(crate) fn readiness(&mut self, fd: Fd) -> Ready {
+        match self.descriptors.get(fd, "poll").handle {
+            Handle::Door(door) => Ready::NONE.with_if(Ready::READ, self.net.someone_waits(door)),
+            Handle::End(end) => self.net.readiness(end),
+        }
+    }
+
+    /// The connection behind `fd`, on which `call` may be made.
+    fn connection(&mut self, fd: Fd, call: &str) -> EndId {
+        match self.descriptors.get(fd, call).handle {
+            Handle::End(end) => end,
+            Handle::Door(_) => panic!("{call} of fd {}, which is a listener", fd.0),
+        }
+    }
+
+    /// The same, for a call that moves bytes.
+    fn standing(&mut self, fd: Fd, call: &str) -> EndId {
+        let end = self.connection(fd, call);
+        assert!(
+            self.net.end(end).connect == Connect::Known,
+            "{call} of fd {} before poll decided on it",
+            fd.0
+        );
+        end
+    }
+
+    fn moved(&mut self, fd: Fd) {
+        self.barren = 0;
+        self.descriptors.get(fd, "a call").moved();
+    }
+
+    /// The same for a read or write: an end or a loss counts as news only once.
+    fn moved_bytes(&mut self, fd: Fd, result: Result<usize, IoFault>) {
+        let descriptor = self.descriptors.get(fd, "a call");
+        match result {
+            Err(IoFault::Blocked) => {}
+            Ok(0) | Err(IoFault::Lost) if descriptor.told => {}
+            Ok(0) | Err(IoFault::Lost) => {
+                descriptor.told = true;
+                self.moved(fd);
+            }
+            Ok(_) => self.moved(fd),
+        }
+    }
+
+    /// Says `Blocked` of a descriptor that poll reported, now and then.
+    fn whim(&mut self, fd: Fd, of: Ready) -> bool {
+        let descriptor = self.descriptors.get(fd, "a call");
+        let blocked = descriptor.reported.any(of) && chance(&mut self.rng, self.faults.blocked);
+        if blocked {
+            self.moved(fd);
+        }
+        blocked
+    }
+
+    /// How many of `count` bytes a call moves at most.
+    fn portion(&mut self, count: usize) -> usize {
+        if count > 1 && chance(&mut self.rng, self.faults.partial) { self.rng.usize(1..count) } else { count }
+    }
+
+    fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
+        let Handle::Door(door) = self.descriptors.get(listener, "accept").handle else {
+            panic!("accept of fd {}, which is a connection", listener.0)
+        };
+        let result = if self.descriptors.is_full() {
+            Err(AcceptFault::Exhausted)
+        } else if self.net.someone_waits(door) && chance(&mut self.rng, self.faults.gone) {
+            self.moved(listener);
+            Err(AcceptFault::Gone)
+        } else {
+            self.net.let_in(door).ok_or(AcceptFault::Blocked)
+        };
+        let result = result.map(|(end, from)| {
+            self.moved(listener);
+            (self.descriptors.open(Handle::End(end)), end, from)
+        });
+        self.net.log(Event::Accept { listener, result: result.map(|(fd, end, _)| (fd, end)) });
+        result.map(|(fd, _, from)| (fd, from))
+    }
+
+    fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault> {
+        self.barren = 0;
+        let host = self.net.host_at(to);
+        let result = if self.descriptors.is_full() {
+            Err(ConnectFault::Exhausted)
+        } else {
+            self.net.connect(host).map(|end| (self.descriptors.open(Handle::End(end)), end))
+        };
+        self.net.log(Event::Connect { host, result });
+        result.map(|(fd, end)| match self.net.end(end).connect {
+            Connect::Known => Connecting::Done(fd),
+            Connect::Undecided | Connect::Decided => Connecting::Pending(fd),
+        })
+    }
+
+    fn so_error(&mut self, fd: Fd) -> Result<(), ConnectFault> {
+        let end = self.connection(fd, "so_error");
+        assert!(self.net.end(end).connect == Connect::Known, "SO_ERROR of fd {} asked too early", fd.0);
+        self.moved(fd);
+        let result = self.net.end_mut(end).take_error().map_or(Ok(()), Err);
+        self.net.log(Event::SoError { fd, result });
+        result
+    }
+
+    fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault> {
+        assert!(!room.is_empty(), "recv of fd {} into no room", fd.0);
+        let end = self.standing(fd, "recv");
+        let result = if self.whim(fd, Ready::READ) {
+            Err(IoFault::Blocked)
+        } else {
+            // Only what poll has announced can turn out to be nothing.
+            self.descriptors.get(fd, "recv").reported = Ready::NONE;
+            let portion = self.portion(room.len());
+            self.net.read(end, &mut room[..portion])
+        };
+        self.moved_bytes(fd, result);
+        self.net.log(Event::Recv { fd, room: room.len(), result });
+        result
+    }
+
+    fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        assert!(head.len() + body.len() > 0, "send of nothing to fd {}", fd.0);
+        let end = self.standing(fd, "send");
+        assert!(!self.net.end(end).finished, "send to fd {} after its FIN", fd.0);
+        let result = if self.whim(fd, Ready::WRITE) {
+            Err(IoFault::Blocked)
+        } else {
+            let portion = self.portion(head.len() + body.len());
+            self.gather(end, &head[..head.len().min(portion)], &body[..portion.saturating_sub(head.len())])
+        };
+        self.moved_bytes(fd, result);
+        self.net.log(Event::Send { fd, head: head.len(), body: body.len(), result });
+        result
+    }
+
+    /// Writes `head`, and `body` behind it if there is room for all of `head`.
+    fn gather(&mut self, end: EndId, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        if head.is_empty() {
+            return self.net.write(end, body);
+        }
+        let first = self.net.write(end, head)?;
+        if first < head.len() || body.is_empty() {
+            return Ok(first);
+        }
+        Ok(first + self.net.write(end, body).unwrap_or(0))
+    }
+
+    fn close(&mut self, fd: Fd) {
+        self.barren = 0;
+        self.net.log(Event::Close { fd });
+        match self.descriptors.close(fd, "close") {
+            Handle::Door(door) => self.net.close_door(door),
+            Handle::End(end) => {
+                self.net.close(end);
+            }
+        }
+    }
+
+    fn reset(&mut self, fd: Fd) {
+        self.barren = 0;
+        let end = self.connection(fd, "reset");
+        self.net.log(Event::Reset { fd });
+        self.descriptors.close(fd, "reset");
+        self.net.abort(end);
+    }
+}
+
+impl Os for SimOs {
+    fn now(&mut self) -> Time {
+        let mut kernel = self.0.borrow_mut();
+        if kernel.jumps() {
+            let jump = Duration::from_micros(kernel.rng.u64(..1000));
+            let now = kernel.net.now + jump;
+            kernel.net.advance(now);
+        }
+        kernel.net.now
+    }
+
+    fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {
+        self.0.borrow_mut().poll(watches, timeout)
+    }
+
+    fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
+        self.0.borrow_mut().accept(listener)
+    }
+
+    fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault> {
+        self.0.borrow_mut().connect(to)
+    }
+
+    fn so_error(&mut self, fd: Fd) -> Result<(), ConnectFault> {
+        self.0.borrow_mut().so_error(fd)
+    }
+
+    fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault> {
+        self.0.borrow_mut().recv(fd, room)
+    }
+
+    fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        self.0.borrow_mut().send(fd, head, body)
+    }
+
+    fn shutdown_write(&mut self, fd: Fd) {
+        let mut kernel = self.0.borrow_mut();
+        let end = kernel.standing(fd, "shutdown_write");
+        kernel.moved(fd);
+        kernel.net.log(Event::ShutdownWrite { fd });
+        kernel.net.finish(end);
+    }
+
+    fn close(&mut self, fd: Fd) {
+        self.0.borrow_mut().close(fd);
+    }
+
+    fn reset(&mut self, fd: Fd) {
+        self.0.borrow_mut().reset(fd);
+    }
+}

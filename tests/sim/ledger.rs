@@ -1,0 +1,56 @@
+//! What the worker said of every exchange: a journal that keeps its records for the oracles.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use pollux::core::outcome::{Cause, Journal, Proof, Record};
+
+/// The part of a record that oracles look at.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) target: String,
+    pub(crate) status: u16,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) retried: Option<Proof>,
+    pub(crate) bytes_up: u64,
+    pub(crate) bytes_down: u64,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = self.cause.map_or("fine", |cause| cause.word());
+        let Entry { target, status, bytes_up, bytes_down, .. } = self;
+        write!(f, "record of {target:?}: {status}, {cause}, {bytes_up} up, {bytes_down} down")?;
+        self.retried.map_or(Ok(()), |proof| write!(f, ", retried ({proof})"))
+    }
+}
+
+/// A journal; clones share their entries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger(Rc<RefCell<Vec<Entry>>>);
+
+impl Ledger {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.0.borrow().clone()
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.borrow().iter().try_for_each(|entry| writeln!(f, "{entry}"))
+    }
+}
+
+impl Journal for Ledger {
+    fn record(&mut self, record: &Record<'_>) {
+        self.0.borrow_mut().push(Entry {
+            target: String::from_utf8_lossy(record.target).into_owned(),
+            status: record.status,
+            cause: record.outcome.cause,
+            retried: record.retried,
+            bytes_up: record.bytes_up,
+            bytes_down: record.bytes_down,
+        });
+    }
+}

@@ -1,0 +1,73 @@
+//! The whole worker over a fake kernel: seeded clients, backends, network and faults, a virtual clock, and oracles.
+//!
+//! `README.md` says how to read a failure. One seed is one run; `SIM_SEED=n` replays it with its whole trace, and
+//! `SIM_SEEDS=n` runs more of them than usual.
+
+mod actor;
+mod cast;
+mod descriptors;
+mod end;
+mod faults;
+mod http;
+mod kernel;
+mod ledger;
+mod net;
+mod payload;
+mod poll;
+mod seeds;
+mod stage;
+mod tcp;
+mod trace;
+
+use faults::Weather;
+use seeds::each_seed;
+
+/// Seeds of the two plain tests of each protocol.
+const MANY: u64 = 256;
+
+/// Seeds of the tests with one special thing each.
+const SOME: u64 = 128;
+
+#[test]
+fn http_clean() {
+    each_seed("http_clean", MANY, Weather::Clean, http::run);
+}
+
+#[test]
+fn http_faults() {
+    each_seed("http_faults", MANY, Weather::Foul, http::run);
+}
+
+#[test]
+fn tcp_clean() {
+    each_seed("tcp_clean", MANY, Weather::Clean, tcp::run);
+}
+
+#[test]
+fn tcp_faults() {
+    each_seed("tcp_faults", MANY, Weather::Foul, tcp::run);
+}
+
+#[test]
+fn http_descriptors() {
+    each_seed("http_descriptors", SOME, Weather::Clean, |scene| {
+        scene.faults.make_scarce(&mut scene.rng);
+        http::run(scene);
+    });
+}
+
+#[test]
+fn drain_in_flight() {
+    each_seed("drain_in_flight", SOME, Weather::Clean, |scene| {
+        scene.drain_after = Some(scene.rng.usize(..300));
+        http::run(scene);
+    });
+}
+
+#[test]
+fn drain_faults() {
+    each_seed("drain_faults", SOME, Weather::Foul, |scene| {
+        scene.drain_after = Some(scene.rng.usize(..300));
+        http::run(scene);
+    });
+}

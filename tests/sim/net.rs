@@ -1,0 +1,311 @@
+//! The network: every connection with its two ends, the doors at which Pollux listens, the hosts at which backends do, and
+//! the clock. The kernel uses it for the worker, the actors use it directly.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::core::interest::Ready;
+use pollux::core::time::Time;
+use pollux::os::{ConnectFault, IoFault};
+use pollux::snapshot::Address;
+
+use crate::end::{Breach, Connect, End, EndId};
+use crate::faults::{Fate, Fates, Faults, log_uniform};
+use crate::trace::{Deed, Event, Trace};
+
+/// Clients that may wait at a door.
+const BACKLOG: usize = 8;
+
+/// How a RST reads in SO_ERROR: not one of the faults that have a name of their own.
+const RESET: ConnectFault = ConnectFault::Unreachable;
+
+/// A listening socket of the worker.
+#[derive(Debug, Default)]
+struct Door {
+    backlog: VecDeque<(EndId, SocketAddr)>,
+    closed: bool,
+}
+
+/// What the network has decided about a pending connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Stands,
+    StandsThenReset,
+    Refused,
+}
+
+/// A connect whose verdict is due later.
+#[derive(Clone, Copy, Debug)]
+struct Undecided {
+    at: Time,
+    end: EndId,
+    host: usize,
+    verdict: Verdict,
+}
+
+/// How a client's attempt to connect went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialled {
+    Connected(EndId),
+    /// The backlog is full: try again later.
+    Full,
+    /// Nobody listens any more.
+    Refused,
+}
+
+/// What the other side will see of a close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    Fin,
+    /// Bytes lay unread, so the kernel sends a RST.
+    Rst,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Net {
+    pub(crate) now: Time,
+    pub(crate) trace: Trace,
+    rng: Rng,
+    capacity: RangeInclusive<usize>,
+    fates: Fates,
+    ends: Vec<End>,
+    doors: Vec<Door>,
+    hosts: Vec<Address>,
+    undecided: Vec<Undecided>,
+    arrivals: Vec<(usize, EndId)>,
+}
+
+impl Net {
+    pub(crate) fn new(faults: &Faults, hosts: Vec<Address>, rng: Rng, trace: Trace) -> Net {
+        Net {
+            now: Time::ZERO,
+            trace,
+            rng,
+            capacity: faults.capacity.clone(),
+            fates: faults.fates.clone(),
+            ends: Vec::new(),
+            doors: Vec::new(),
+            hosts,
+            undecided: Vec::new(),
+            arrivals: Vec::new(),
+        }
+    }
+
+    pub(crate) fn log(&mut self, event: Event) {
+        self.trace.log(self.now, event);
+    }
+
+    pub(crate) fn end(&self, id: EndId) -> &End {
+        &self.ends[id.0]
+    }
+
+    pub(crate) fn end_mut(&mut self, id: EndId) -> &mut End {
+        &mut self.ends[id.0]
+    }
+
+    pub(crate) fn readiness(&self, id: EndId) -> Ready {
+        self.end(id).readiness(self.end(id.peer()))
+    }
+
+    /// A new connection; the id is that of the worker's side.
+    fn pair(&mut self, connect: Connect) -> EndId {
+        let near = EndId(self.ends.len());
+        for connect in [connect, Connect::Known] {
+            let capacity = log_uniform(&mut self.rng, &self.capacity);
+            self.ends.push(End::new(capacity, connect));
+        }
+        near
+    }
+}
+
+/// The clock and what it brings about.
+impl Net {
+    /// When the network itself will do something next.
+    pub(crate) fn next_event(&self) -> Option<Time> {
+        self.undecided.iter().map(|one| one.at).min()
+    }
+
+    /// Moves the clock and decides the connects that are due.
+    pub(crate) fn advance(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        while let Some(place) = self.undecided.iter().position(|one| one.at <= self.now) {
+            let due = self.undecided.swap_remove(place);
+            self.decide(due);
+        }
+    }
+
+    fn decide(&mut self, due: Undecided) {
+        self.end_mut(due.end).connect = Connect::Decided;
+        match due.verdict {
+            Verdict::Stands => self.arrive(due.host, due.end),
+            Verdict::StandsThenReset => self.end_mut(due.end).breach = Breach::Untold(RESET),
+            Verdict::Refused => self.end_mut(due.end).breach = Breach::Untold(ConnectFault::Refused),
+        }
+    }
+
+    fn arrive(&mut self, host: usize, near: EndId) {
+        self.log(Event::Far { end: near, deed: Deed::Arrived { host } });
+        self.arrivals.push((host, near.peer()));
+    }
+
+    /// The next connection that a backend has to take, with the host at which it came in.
+    pub(crate) fn next_arrival(&mut self) -> Option<(usize, EndId)> {
+        self.arrivals.pop()
+    }
+}
+
+/// Doors: where clients come in.
+impl Net {
+    pub(crate) fn open_door(&mut self) -> usize {
+        self.doors.push(Door::default());
+        self.doors.len() - 1
+    }
+
+    pub(crate) fn close_door(&mut self, door: usize) {
+        let door = &mut self.doors[door];
+        door.closed = true;
+        for (near, _) in std::mem::take(&mut door.backlog) {
+            self.abort(near);
+        }
+    }
+
+    pub(crate) fn someone_waits(&self, door: usize) -> bool {
+        !self.doors[door].backlog.is_empty()
+    }
+
+    pub(crate) fn let_in(&mut self, door: usize) -> Option<(EndId, SocketAddr)> {
+        self.doors[door].backlog.pop_front()
+    }
+
+    /// A client connects.
+    pub(crate) fn dial(&mut self, door: usize, from: SocketAddr) -> Dialled {
+        if self.doors[door].closed {
+            return Dialled::Refused;
+        }
+        if self.doors[door].backlog.len() == BACKLOG {
+            return Dialled::Full;
+        }
+        let near = self.pair(Connect::Known);
+        self.doors[door].backlog.push_back((near, from));
+        self.log(Event::Far { end: near, deed: Deed::Dialled });
+        Dialled::Connected(near.peer())
+    }
+}
+
+/// Connects of the worker.
+impl Net {
+    pub(crate) fn host_at(&self, address: &Address) -> usize {
+        let place = self.hosts.iter().position(|host| host == address);
+        place.unwrap_or_else(|| panic!("the worker connects to {address}, which is nobody's"))
+    }
+
+    /// Begins a connection to `host`; the end's [`Connect`] says whether it stands already.
+    pub(crate) fn connect(&mut self, host: usize) -> Result<EndId, ConnectFault> {
+        let unix = matches!(self.hosts[host], Address::Unix(_));
+        match self.fates.draw(unix, &mut self.rng) {
+            Fate::StandsAtOnce => {
+                let near = self.pair(Connect::Known);
+                self.arrive(host, near);
+                Ok(near)
+            }
+            Fate::Stands => Ok(self.pend(host, Verdict::Stands)),
+            Fate::StandsThenReset => Ok(self.pend(host, Verdict::StandsThenReset)),
+            Fate::Refused => Ok(self.pend(host, Verdict::Refused)),
+            Fate::Unanswered => Ok(self.pair(Connect::Undecided)),
+            Fate::RefusedAtOnce => Err(ConnectFault::Refused),
+            Fate::Unreachable => Err(ConnectFault::Unreachable),
+            Fate::Busy => Err(ConnectFault::Busy),
+        }
+    }
+
+    fn pend(&mut self, host: usize, verdict: Verdict) -> EndId {
+        let end = self.pair(Connect::Undecided);
+        let at = self.now + Duration::from_micros(self.rng.u64(1..20_000));
+        self.undecided.push(Undecided { at, end, host, verdict });
+        end
+    }
+}
+
+/// What either owner of an end can do with it: the system calls proper.
+impl Net {
+    pub(crate) fn read(&mut self, id: EndId, room: &mut [u8]) -> Result<usize, IoFault> {
+        let end = self.end_mut(id);
+        if !end.inbox.is_empty() {
+            return Ok(end.take(room));
+        }
+        if end.ended {
+            return Ok(0);
+        }
+        if end.take_error().is_some() {
+            return Err(IoFault::Lost);
+        }
+        if end.is_broken() { Ok(0) } else { Err(IoFault::Blocked) }
+    }
+
+    pub(crate) fn write(&mut self, id: EndId, bytes: &[u8]) -> Result<usize, IoFault> {
+        let end = self.end_mut(id);
+        if end.is_broken() || end.finished {
+            end.take_error();
+            return Err(IoFault::Lost);
+        }
+        let peer = self.end_mut(id.peer());
+        if peer.closed {
+            // The send buffer takes the bytes; the other kernel answers them with a RST.
+            self.end_mut(id).breach = Breach::Untold(RESET);
+            return Ok(bytes.len());
+        }
+        let taken = bytes.len().min(peer.room());
+        peer.inbox.extend(&bytes[..taken]);
+        if taken == 0 && !bytes.is_empty() { Err(IoFault::Blocked) } else { Ok(taken) }
+    }
+
+    /// The bytes that `id` writes next come only just after those that it has written.
+    pub(crate) fn pause(&mut self, id: EndId) {
+        let peer = self.end_mut(id.peer());
+        peer.seam = Some(peer.inbox.len()).filter(|seam| *seam > 0);
+    }
+
+    /// A FIN behind the bytes already written.
+    pub(crate) fn finish(&mut self, id: EndId) {
+        let end = self.end_mut(id);
+        end.finished = true;
+        if !end.is_broken() {
+            self.end_mut(id.peer()).ended = true;
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: EndId) -> Closing {
+        if !self.end(id).inbox.is_empty() {
+            self.abort(id);
+            return Closing::Rst;
+        }
+        self.finish(id);
+        self.end_mut(id).closed = true;
+        self.undecided.retain(|one| one.end != id);
+        Closing::Fin
+    }
+
+    /// Closes with a RST. What was still on its way to the peer is lost, and its FIN with it.
+    pub(crate) fn abort(&mut self, id: EndId) {
+        self.undecided.retain(|one| one.end != id);
+        let end = self.end_mut(id);
+        end.inbox.clear();
+        end.closed = true;
+        if end.is_broken() {
+            return;
+        }
+        let lost = if self.rng.bool() { self.rng.usize(..=self.end(id.peer()).inbox.len()) } else { 0 };
+        let peer = self.end_mut(id.peer());
+        peer.inbox.truncate(peer.inbox.len() - lost);
+        if lost > 0 {
+            peer.ended = false;
+        }
+        if !peer.is_broken() && !peer.closed {
+            peer.breach = Breach::Untold(RESET);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Runs a test over many seeds. A failure shows the seed, what went wrong, the last events and the line that replays it.
+
+use std::any::Any;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::faults::Weather;
+use crate::stage::Scene;
+
+/// Runs `run` once for each seed: as many as `usual`, or as `SIM_SEEDS` says, or only the one of `SIM_SEED`.
+pub(crate) fn each_seed(test: &str, usual: u64, weather: Weather, run: impl Fn(&mut Scene)) {
+    if let Some(seed) = number_of("SIM_SEED") {
+        let mut scene = Scene::new(seed, weather, true);
+        if let Err(what) = one_seed(&mut scene, &run) {
+            panic!("{}", failure(test, seed, &what, &scene));
+        }
+        // Not `print!`: the trace of a run that succeeds is wanted too, and the harness would swallow it.
+        drop(writeln!(std::io::stderr(), "{test}, seed {seed}:\n{}", scene.report()));
+        return;
+    }
+    let goes_on = number_of("SIM_GO_ON").is_some();
+    let mut failures = Vec::new();
+    for seed in 0..number_of("SIM_SEEDS").unwrap_or(usual) {
+        let mut scene = Scene::new(seed, weather, false);
+        match one_seed(&mut scene, &run) {
+            Ok(()) => {}
+            Err(what) if goes_on => failures.push(format!("{test}, seed {seed}: {what}\n")),
+            Err(what) => panic!("{}", failure(test, seed, &what, &scene)),
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.concat());
+}
+
+/// One run; an error says what went wrong.
+fn one_seed(scene: &mut Scene, run: &impl Fn(&mut Scene)) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| run(scene))).map_err(|panic| message(&*panic).to_owned())
+}
+
+fn failure(test: &str, seed: u64, what: &str, scene: &Scene) -> String {
+    let report = scene.report();
+    format!("{test}, seed {seed}: {what}\n{report}replay: SIM_SEED={seed} cargo test --test sim -- {test}")
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+}
+
+fn number_of(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}

@@ -1,0 +1,142 @@
+//! Where a run takes place: a configuration, a kernel and a worker, all drawn from the seed, and the oracles that hold of
+//! every run whatever is spoken.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::worker::{Census, Setup, Share, Turn, Worker};
+
+use crate::actor::Actor;
+use crate::cast::{Cast, Hire};
+use crate::faults::{Faults, Weather, log_uniform};
+use crate::kernel::{Kernel, SimOs};
+use crate::ledger::{Entry, Ledger};
+use crate::net::Net;
+use crate::trace::{Event, Trace};
+
+/// The one listener of a run.
+pub(crate) const DOOR: usize = 0;
+
+/// Turns that a worker may take to finish once its last client has gone.
+const LAST_TURNS: usize = 20_000;
+
+/// Who acts in a run.
+pub(crate) struct Act {
+    pub(crate) clients: Vec<Box<dyn Actor>>,
+    pub(crate) hire: Hire,
+}
+
+/// One run.
+pub(crate) struct Scene {
+    pub(crate) rng: Rng,
+    pub(crate) faults: Faults,
+    /// After how many turns the worker is told to drain, if not only at the end.
+    pub(crate) drain_after: Option<usize>,
+    whole_trace: bool,
+    kernel: Option<Rc<RefCell<Kernel>>>,
+    ledger: Ledger,
+}
+
+/// The address of client `number`.
+pub(crate) fn address_of(number: usize) -> SocketAddr {
+    let [.., high, low] = number.to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], 40_000))
+}
+
+impl Scene {
+    pub(crate) fn new(seed: u64, weather: Weather, whole_trace: bool) -> Scene {
+        let mut rng = Rng::with_seed(seed);
+        let faults = Faults::draw(weather, &mut rng);
+        Scene { rng, faults, drain_after: None, whole_trace, kernel: None, ledger: Ledger::default() }
+    }
+
+    /// The events of the run so far, and what the worker recorded.
+    pub(crate) fn report(&self) -> String {
+        let trace =
+            self.kernel.as_ref().map_or(String::new(), |kernel| kernel.borrow().net.trace.to_string());
+        format!("{trace}{}", self.ledger)
+    }
+
+    /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
+    pub(crate) fn perform(&mut self, mode: Mode, act: Act) -> Vec<Entry> {
+        let snapshot = snapshot(mode, &mut self.rng);
+        let hosts = snapshot.pools[0].backends.iter().map(|backend| backend.address.clone()).collect();
+        let net = Net::new(&self.faults, hosts, self.rng.fork(), Trace::new(self.whole_trace));
+        let cast = Cast::new(act.clients, act.hire, self.rng.fork());
+        let kernel = Kernel::new(net, cast, self.faults.clone(), self.rng.fork());
+        let kernel = Rc::new(RefCell::new(kernel));
+        self.kernel = Some(Rc::clone(&kernel));
+
+        let listener = kernel.borrow_mut().listen();
+        let mut worker = Worker::new(
+            SimOs(Rc::clone(&kernel)),
+            Setup {
+                snapshot: Arc::new(snapshot),
+                listeners: vec![(listener, 0)],
+                wake: None,
+                share: Share { worker: 0, workers: 1 },
+                seed: self.rng.u64(..),
+                journal: Box::new(self.ledger.clone()),
+            },
+        );
+        self.drive(&mut worker, &kernel);
+        assert_eq!(worker.census(), Census::default(), "something is left in the worker");
+        assert_eq!(kernel.borrow().leaked(), [], "descriptors that nobody has closed");
+        self.ledger.entries()
+    }
+
+    fn drive(&self, worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
+        let mut turns = 0;
+        while kernel.borrow().cast.is_awaited() {
+            if self.drain_after == Some(turns) {
+                drain(worker, kernel);
+            }
+            turns += 1;
+            if worker.turn() == Turn::Finished {
+                assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
+                kernel.borrow_mut().play_on();
+            }
+        }
+        if !kernel.borrow().draining {
+            drain(worker, kernel);
+        }
+        let finishes = (0..LAST_TURNS).any(|_| worker.turn() == Turn::Finished);
+        assert!(finishes, "the worker does not finish although nobody is left");
+    }
+}
+
+fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
+    {
+        let mut kernel = kernel.borrow_mut();
+        kernel.draining = true;
+        kernel.net.log(Event::Drain);
+    }
+    worker.drain();
+}
+
+fn snapshot(mode: Mode, rng: &mut Rng) -> Snapshot {
+    let backends: Vec<_> = (0..rng.u16(1..=3))
+        .map(|number| Backend {
+            name: format!("b{number}"),
+            address: if rng.u8(..4) == 0 {
+                Address::Unix(PathBuf::from(format!("/run/b{number}")))
+            } else {
+                Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number)))
+            },
+            weight: rng.u32(1..=3),
+        })
+        .collect();
+    let buffer = log_uniform(rng, &(4096..=65536));
+    let limits = Limits { head: 4096, request_line: 1024, buffer, ..Limits::default() };
+    let timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
+    let pool = Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends };
+    let bind = SocketAddr::from(([127, 0, 0, 1], 80));
+    let listener = Listener { name: "main".to_owned(), bind, mode, pool: PoolId(0) };
+    Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
+}

@@ -7,6 +7,8 @@ use crate::core::time::Time;
 /// What has run out when a deadline passes. Each has its timeout in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
+    /// A side from which nothing is wanted is to be watched all the same.
+    Watch,
     /// The request head is late.
     ClientHead,
     /// The client asks for nothing more.

@@ -8,14 +8,19 @@ use crate::core::deadline::{Deadline, Timer};
 use crate::core::interest::Interest;
 use crate::core::lane::{Lane, Source};
 use crate::core::outcome::Cause;
+use crate::core::time::Time;
+
+/// How long a side from which nothing is wanted may be left out of the poll array. Most responses come sooner, and a
+/// shorter array is a faster one; a client that leaves is noticed so much later.
+const UNWATCHED: Duration = Duration::from_millis(10);
 
 /// How long a client that has sent nothing may still begin a request after Pollux was told to stop: one may be on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 impl Session {
-    /// What to ask poll about `side`; `None` to leave it out.
+    /// What to ask poll about `side` as of `now`; `None` to leave it out.
     #[must_use]
-    pub fn interest(&self, side: Side) -> Option<Interest> {
+    pub fn interest(&self, side: Side, now: Time) -> Option<Interest> {
         let reads = self.wants_read(side);
         let (source, to, is_hung) = match side {
             Side::Client => (self.up.source, &self.down, self.client_hung),
@@ -38,15 +43,29 @@ impl Session {
             return None;
         }
         let want = Interest::NONE.with_if(Interest::READ, reads).with_if(Interest::WRITE, to.wants_write());
-        if want == Interest::NONE && is_hung {
+        if want == Interest::NONE && (is_hung || now < self.watched_from()) {
             return None;
         }
         Some(want.with_if(Interest::LEAVE, !reads && source == Source::Open))
     }
 
+    /// From when on a side is watched although nothing is wanted from it.
+    fn watched_from(&self) -> Time {
+        self.touched + UNWATCHED
+    }
+
     /// When to look at the session although nothing has happened.
     #[must_use]
     pub fn deadline(&self, env: &Env<'_>) -> Option<Deadline> {
+        let deadline = self.phase_deadline(env)?;
+        let has_unwanted_side = matches!(self.phase, Phase::Opening { .. } | Phase::Relay | Phase::Tunnel);
+        if has_unwanted_side && env.now < self.watched_from() {
+            return Some(deadline.or_earlier(Deadline::new(self.watched_from(), Timer::Watch)));
+        }
+        Some(deadline)
+    }
+
+    fn phase_deadline(&self, env: &Env<'_>) -> Option<Deadline> {
         let timeouts = &env.snapshot.timeouts;
         let touched = |span: Duration, timer| Some(Deadline::new(self.touched + span, timer));
         match self.phase {
@@ -103,6 +122,8 @@ impl Session {
     /// Takes note that the deadline of `timer` has passed.
     pub fn handle_deadline(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match timer {
+            // The poll array that is derived next has what it takes.
+            Timer::Watch => {}
             Timer::ClientHead if !self.has_begun() => {
                 self.end(Effect::CloseClient, effects);
             }

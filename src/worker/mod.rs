@@ -282,11 +282,11 @@ impl<O: Os> Worker<O> {
             if let Some(deadline) = conn.session.deadline(&env) {
                 nearest.note(deadline.at);
             }
-            if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client)) {
+            if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client, self.now)) {
                 self.watches.push(Watch { fd: wire.fd(), want, got: Ready::NONE });
                 self.tokens.push(Token::Client(key));
             }
-            if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend)) {
+            if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, self.now)) {
                 self.watches.push(Watch { fd: backend.wire.fd(), want, got: Ready::NONE });
                 self.tokens.push(Token::Backend(key, conn.backend_turn));
             }

@@ -8,7 +8,7 @@ use memchr::memchr;
 
 use crate::core::buffer::Buffer;
 use crate::http::field::Name;
-use crate::http::grammar::{is_field_value, is_token, list, trim};
+use crate::http::grammar::{LENGTH_MAX, is_field_value, is_token, list, trim};
 
 /// The longest size line, its extensions and CRLF included.
 pub const SIZE_LINE_MAX: usize = 256;
@@ -187,7 +187,7 @@ fn size_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, ChunkFault> {
         let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
         (size << 4) | digit
     });
-    Ok(Some((size, line.len() + 2)))
+    if size > LENGTH_MAX { Err(ChunkFault::Malformed) } else { Ok(Some((size, line.len() + 2))) }
 }
 
 /// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, RFC 9112 §7.1.1. They are dropped, but a line that
@@ -283,6 +283,7 @@ mod tests {
         ("10000000000000000\r\n", None),
         ("00000000000000005\r\nhello\r\n0\r\n\r\n", None),
         ("fffffffffffffffff\r\n", None),
+        ("8000000000000000\r\n", None),
         ("0\r\nno colon\r\n\r\n", None),
         ("0\r\n folded: x\r\n\r\n", None),
         ("0\r\nX : y\r\n\r\n", None),

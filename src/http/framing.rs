@@ -16,7 +16,7 @@
 //! | neither | until the end of the connection |
 
 use crate::http::field::Name;
-use crate::http::grammar::{decimal, trim};
+use crate::http::grammar::{LENGTH_MAX, decimal, trim};
 
 /// The version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ impl FramingFields {
     /// Takes a field of the message; those that do not matter here may be given too.
     pub fn take(&mut self, name: Name, value: &[u8]) {
         if name == Name::ContentLength {
-            let length = decimal(trim(value));
+            let length = decimal(trim(value)).filter(|length| *length <= LENGTH_MAX);
             self.is_refused |= self.length.is_some() || length.is_none();
             self.length = length;
         } else if name == Name::TransferEncoding {
@@ -182,6 +182,8 @@ mod tests {
             (Http11, vec![(CL, "12.0")], Err(Ambiguous)),
             (Http11, vec![(CL, "x"), (CL, "12")], Err(Ambiguous)),
             (Http11, vec![(CL, "18446744073709551616")], Err(Ambiguous)),
+            (Http11, vec![(CL, "9223372036854775808")], Err(Ambiguous)),
+            (Http11, vec![(CL, "9223372036854775807")], Ok(Length(9_223_372_036_854_775_807))),
         ] {
             assert_eq!(fields(&given).request(version), verdict, "{version:?} {given:?}");
         }

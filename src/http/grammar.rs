@@ -43,6 +43,9 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|member| !member.is_empty())
 }
 
+/// The greatest length that is passed on: many a reader keeps lengths in a signed number of 64 bits.
+pub const LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// A decimal number: digits only, no sign, no blank, no overflow.
 #[must_use]
 pub fn decimal(digits: &[u8]) -> Option<u64> {

@@ -253,6 +253,8 @@ fn judge<'a>(
     {
         return Err(Cause::BodyTooLong);
     }
+    // There are readers that take what follows the head of an upgrade for another message, whatever its length says.
+    let is_upgrade = version == Version::Http11 && facts.connection_upgrade && framing == Framing::Empty;
     Ok(Request {
         method,
         method_text,
@@ -260,9 +262,7 @@ fn judge<'a>(
         version,
         framing,
         keep_alive: !facts.close && (version == Version::Http11 || facts.keep_alive),
-        wants_upgrade: version == Version::Http11
-            && facts.connection_upgrade
-            && facts.upgrade == Upgrade::Protocol,
+        wants_upgrade: is_upgrade && facts.upgrade == Upgrade::Protocol,
         target,
         hops: facts.hops.filter(|_| counts_hops),
         host: facts.host,
@@ -452,6 +452,10 @@ mod tests {
             (
                 "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n\r\n",
                 "GET / HTTP/1.1\r\nHost: h\r\n",
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 3\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n",
             ),
             ("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n"),
             (

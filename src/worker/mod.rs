@@ -286,7 +286,9 @@ impl<O: Os> Worker<O> {
                 self.watches.push(Watch { fd: wire.fd(), want, got: Ready::NONE });
                 self.tokens.push(Token::Client(key));
             }
-            if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, self.now)) {
+            if let (Some(backend), Some(want)) =
+                (&conn.backend, conn.session.interest(Side::Backend, self.now))
+            {
                 self.watches.push(Watch { fd: backend.wire.fd(), want, got: Ready::NONE });
                 self.tokens.push(Token::Backend(key, conn.backend_turn));
             }

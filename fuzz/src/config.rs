@@ -1,0 +1,69 @@
+//! `proxy.toml`: any text is either refused, with a report that can be shown, or gives a snapshot that can be run.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+
+use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with};
+use pollux::snapshot::{Backend, Limits, Snapshot};
+
+/// The longest report that an input of the length that the fuzzer gives can make.
+const REPORT_MAX: usize = 1 << 20;
+
+/// Names of one letter exist, `many` has several addresses; no network is asked.
+fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let address = |last: u8| SocketAddr::from(([192, 0, 2, last], port));
+    match host {
+        "many" => Ok((1..=4).map(address).collect()),
+        "localhost" => Ok(vec![address(1), address(1)]),
+        _ if host.len() == 1 => Ok(vec![address(host.as_bytes()[0])]),
+        _ => Err(io::Error::other("no such host")),
+    }
+}
+
+/// See the module.
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut asked = 0;
+    let loaded = parse_with(text, "fuzz.toml", &mut |host, port| {
+        asked += 1;
+        resolve(host, port)
+    });
+    assert!(asked <= text.len(), "more names are looked up than can stand in the text");
+    match loaded {
+        Ok(loaded) => {
+            assert!(loaded.threads.is_none_or(|threads| (1..=THREADS_MAX).contains(&threads)));
+            check_snapshot(&loaded.snapshot);
+        }
+        Err(report) => {
+            assert!((1..=ERRORS_MAX).contains(&report.len()));
+            let shown = report.render(false);
+            assert!(!shown.is_empty() && shown.len() <= REPORT_MAX, "a report of {} bytes", shown.len());
+            assert!(report.render(true).len() >= shown.len());
+        }
+    }
+}
+
+/// What the rest of Pollux takes for granted.
+fn check_snapshot(snapshot: &Snapshot) {
+    assert!(!snapshot.listeners.is_empty() && !snapshot.pools.is_empty());
+    let mut names = HashSet::new();
+    for listener in &snapshot.listeners {
+        assert!(names.insert(&listener.name), "two listeners of one name");
+        assert!(listener.pool.0 < snapshot.pools.len(), "a listener without its pool");
+    }
+    for pool in &snapshot.pools {
+        assert!(!pool.backends.is_empty());
+        assert!(pool.backends.iter().all(|backend| (1..=Backend::WEIGHT_MAX).contains(&backend.weight)));
+    }
+    let Limits { head, request_line, fields, buffer, sessions, accept_budget, .. } = snapshot.limits;
+    assert!(request_line <= head && head <= buffer);
+    assert!((1..=Limits::FIELDS_MAX).contains(&fields) && sessions > 0 && accept_budget > 0);
+    let t = &snapshot.timeouts;
+    for span in [t.connect, t.client_head, t.client_idle, t.backend_response, t.idle] {
+        assert!(!span.is_zero());
+    }
+    for span in [t.tunnel, t.queue, t.linger, t.backend_idle, t.drain] {
+        assert!(!span.is_zero());
+    }
+}

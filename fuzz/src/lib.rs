@@ -1,0 +1,13 @@
+//! What each fuzz target checks. A target is one line around one of these functions: bytes in, a panic if an oracle is
+//! broken.
+//!
+//! The oracles are written a second time, from the RFCs and as plainly as possible, instead of calling what they judge.
+
+pub mod chunked;
+pub mod config;
+pub mod cuts;
+pub mod framing;
+pub mod head;
+pub mod response;
+pub mod session;
+pub mod wire;

@@ -1,0 +1,1 @@
+"""What the differential tests share: vectors, readers, recorders. The tests themselves are tests/real/test_differential*.py."""

@@ -135,7 +135,7 @@ pub struct Timeouts {
     pub client_head: Duration,
     /// Between two requests on a kept-alive connection.
     pub client_idle: Duration,
-    /// From the last byte of the request to the head of the response.
+    /// From the last byte of the request, or an interim response, to the head of the response.
     pub backend_response: Duration,
     /// Without one byte moving in either direction while a message is under way.
     pub idle: Duration,

@@ -19,6 +19,8 @@ Examples:
   pollux demo
 
 Without -c and without --backend, ./proxy.toml is served if it is there.
+Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong,
+3 an interrupt ended the drain.
 Environment: RUST_LOG filters the log, for example RUST_LOG=warn or RUST_LOG=info,access=off.";
 
 /// A reverse proxy and load balancer for HTTP/1.1 and TCP: one poll(2) loop per thread.
@@ -64,17 +66,20 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
     /// One line for each exchange on standard error.
-    #[arg(long, value_enum, default_value_t = Switch::On)]
+    #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
     pub(super) access_log: Switch,
     /// How log lines are written.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// The configuration [default: ./proxy.toml].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// The same.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     pub(super) config: Option<PathBuf>,
 }
 

@@ -7,7 +7,7 @@ use super::args::CheckArgs;
 use super::{Failure, say, settings};
 
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let file = args.config.as_deref().unwrap_or(Path::new(settings::DEFAULT_FILE));
+    let file = args.file.as_deref().or(args.config.as_deref()).unwrap_or(Path::new(settings::DEFAULT_FILE));
     let loaded = settings::load(file)?;
     let count =
         |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });

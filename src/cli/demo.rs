@@ -7,20 +7,23 @@ use pollux::control::{Server, Signals, StartError};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
+use tracing_appender::non_blocking::NonBlocking;
 
 use super::args::{DemoArgs, LogFormat};
-use super::{Failure, logging, run, say};
+use super::{Failure, logging, run};
 
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let _guard = logging::start(LogFormat::Text);
+    let (out, _out_guard) = logging::unhurried_stdout();
+    let say = |text: &str| say_to(&out, text);
     let mut signals = Signals::take_over().map_err(Failure::failed)?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
-    let server = start(&toys)?;
+    let server = start(&toys, &out)?;
     let address = server.addresses()[0];
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
@@ -42,9 +45,9 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Listens on the first free port.
-fn start(toys: &[Toy]) -> Result<Server, Failure> {
+fn start(toys: &[Toy], out: &NonBlocking) -> Result<Server, Failure> {
     for port in FIRST_PORT..FIRST_PORT + PORTS_TRIED {
-        match Server::start(snapshot(toys, port), 1, || Box::new(Lines)) {
+        match Server::start(snapshot(toys, port), 1, || Box::new(Lines(out.clone()))) {
             Err(StartError::Bind { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {}
             outcome => return outcome.map_err(Failure::failed),
         }
@@ -74,7 +77,13 @@ fn snapshot(toys: &[Toy], port: u16) -> Snapshot {
 }
 
 /// Shows each exchange to whoever sits before the terminal.
-struct Lines;
+struct Lines(NonBlocking);
+
+fn say_to(out: &NonBlocking, text: &str) {
+    use std::io::Write;
+    // Nobody may be there to read it any more, which is no reason to stop.
+    let _ = out.clone().write_all(format!("{text}\n").as_bytes());
+}
 
 impl Journal for Lines {
     fn record(&mut self, record: &Record<'_>) {
@@ -87,6 +96,6 @@ impl Journal for Lines {
         let backend = record.backend.map_or_else(String::new, |name| format!(" from backend {name}"));
         let cause = record.outcome.cause.map_or_else(String::new, |cause| format!(" because {cause}"));
         let took_ms = record.spans.whole.as_secs_f64() * 1e3;
-        say(&format!("{request} -> {}{backend} in {took_ms:.2} ms{cause}", record.status));
+        say_to(&self.0, &format!("{request} -> {}{backend} in {took_ms:.2} ms{cause}", record.status));
     }
 }

@@ -1,6 +1,6 @@
 //! The log: on standard error, filtered by RUST_LOG, and never in the way of the traffic.
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -8,6 +8,11 @@ use super::args::LogFormat;
 
 /// Lines that wait for a slow reader; more are dropped rather than waited for.
 const LINES_MAX: usize = 16 * 1024;
+
+/// Lines for standard output that a slow reader does not hold up: like the log, they are dropped rather than waited for.
+pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX).finish(std::io::stdout())
+}
 
 /// Sets the log up. It is written by a thread of its own, which ends, after the last line, with the guard.
 pub(super) fn start(format: LogFormat) -> WorkerGuard {

@@ -58,13 +58,13 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "this is where errors of the command line go")]
 fn complain(text: &str) {
+    use std::io::Write;
     let prefix = if text.starts_with("error") { "" } else { "error: " };
-    eprintln!("{prefix}{}", text.trim_end());
+    // Where an error cannot even be written, the exit code has to do.
+    let _ = writeln!(std::io::stderr(), "{prefix}{}", text.trim_end());
 }
 
-#[allow(clippy::print_stdout, reason = "this is where the command line's output goes")]
 fn say(text: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();

@@ -28,18 +28,19 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         say(&format!("listening on {address} ({name})"));
     }
     match signals.wait() {
-        Asked::Stop => tracing::info!("SIGTERM: draining"),
+        Asked::Stop => tracing::info!("SIGTERM: draining; SIGINT ends at once"),
         Asked::Interrupt => tracing::info!("interrupted: draining; once more ends at once"),
     }
     Ok(stop(server, &mut signals))
 }
 
-/// Drains, unless a second signal says that there is no time for it.
+/// Drains, unless an interrupt says that there is no time for it.
 pub(super) fn stop(server: Server, signals: &mut Signals) -> ExitCode {
     server.drain();
-    if signals.wait_unless(|| server.is_finished()).is_some() {
+    if !signals.is_left_in_peace(|| server.is_finished()) {
         tracing::warn!("stopped before the drain was over");
         return ExitCode::from(FORCED);
     }
+    tracing::info!("drained");
     if server.join() { ExitCode::SUCCESS } else { ExitCode::from(super::FAILED) }
 }

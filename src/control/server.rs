@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::core::outcome::Journal;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind, probe, raise_descriptor_limit};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Limits, Listener, Snapshot};
 use crate::worker::{Setup, Share, Turn, Worker};
 
 /// Why Pollux did not start.
@@ -25,6 +25,15 @@ pub enum StartError {
         address: SocketAddr,
         /// Why.
         error: io::Error,
+    },
+    /// Two listeners have the same address.
+    Taken {
+        /// The second listener's name.
+        listener: String,
+        /// The first one's.
+        other: String,
+        /// The address of both.
+        address: SocketAddr,
     },
     /// A thread or a pipe could not be made.
     System(io::Error),
@@ -45,6 +54,12 @@ const BIND_HELP: [(io::ErrorKind, &str); 3] = [
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Taken { listener, other, address } => {
+                write!(
+                    f,
+                    "the listeners `{other}` and `{listener}` both bind {address}; give one of them another port"
+                )
+            }
             StartError::Bind { listener, address, error } => {
                 let help =
                     BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
@@ -161,6 +176,9 @@ impl Server {
     }
 }
 
+/// Room for fewer sessions than this is worth a word.
+const SESSIONS_EXPECTED: usize = 1000;
+
 /// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each.
 fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), StartError> {
     let limit = raise_descriptor_limit();
@@ -171,12 +189,15 @@ fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), S
         return Err(StartError::Descriptors { limit });
     }
     if room < snapshot.limits.sessions {
-        tracing::info!(
-            sessions = room,
-            asked = snapshot.limits.sessions,
-            descriptors = limit,
-            "limits.sessions lowered to what the limit of open files (ulimit -n) can hold"
-        );
+        // Whoever has not asked for a number of sessions need not be told of it, unless it is a small one.
+        if snapshot.limits.sessions != Limits::default().sessions || room < SESSIONS_EXPECTED {
+            tracing::warn!(
+                sessions = room,
+                asked = snapshot.limits.sessions,
+                descriptors = limit,
+                "limits.sessions lowered to what the limit of open files (ulimit -n) can hold"
+            );
+        }
         snapshot.limits.sessions = room;
     }
     Ok(())
@@ -186,7 +207,12 @@ fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), S
 fn bind_all(snapshot: &Snapshot, threads: usize) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
     let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
-    for listener in &snapshot.listeners {
+    for (index, listener) in snapshot.listeners.iter().enumerate() {
+        let is_same = |other: &&Listener| other.bind == listener.bind && listener.bind.port() != 0;
+        if let Some(other) = snapshot.listeners[..index].iter().find(is_same) {
+            let (listener, other) = (listener.name.clone(), other.name.clone());
+            return Err(StartError::Taken { listener, other, address: snapshot.listeners[index].bind });
+        }
         let fail =
             |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind, error };
         // SO_REUSEPORT would let a second Pollux share the port unnoticed.

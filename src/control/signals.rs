@@ -36,11 +36,15 @@ impl Signals {
         }
     }
 
-    /// Waits for the next one until `is_over` says that there is no point in it, asking every few milliseconds.
-    pub fn wait_unless(&mut self, mut is_over: impl FnMut() -> bool) -> Option<Asked> {
+    /// Waits until `is_over` says so, asking every few milliseconds, or until a signal comes that `counts`.
+    fn wait_until(
+        &mut self,
+        mut is_over: impl FnMut() -> bool,
+        counts: impl Fn(Asked) -> bool,
+    ) -> Option<Asked> {
         const STEP: Duration = Duration::from_millis(5);
         loop {
-            if let Some(asked) = self.0.pending().find_map(asked) {
+            if let Some(asked) = self.0.pending().filter_map(asked).find(|asked| counts(*asked)) {
                 return Some(asked);
             }
             if is_over() {
@@ -50,10 +54,16 @@ impl Signals {
         }
     }
 
+    /// Waits until `is_over` says so; false if an interrupt comes first. A supervisor may well send SIGTERM twice, which
+    /// means no more than once; a person who presses Ctrl-C again means it.
+    pub fn is_left_in_peace(&mut self, is_over: impl FnMut() -> bool) -> bool {
+        self.wait_until(is_over, |asked| asked == Asked::Interrupt).is_none()
+    }
+
     /// Waits for the next one for at most `span`.
     pub fn wait_for(&mut self, span: Duration) -> Option<Asked> {
         let start = Instant::now();
-        self.wait_unless(|| start.elapsed() >= span)
+        self.wait_until(|| start.elapsed() >= span, |_| true)
     }
 }
 

@@ -299,7 +299,7 @@ mod tests {
                 let verdict = run(input.as_bytes(), Chunks::Keep, &[size]);
                 match (output, verdict) {
                     (Some(output), Ok((out, true, 0))) => {
-                        assert_eq!(String::from_utf8(out).unwrap(), *output)
+                        assert_eq!(String::from_utf8(out).unwrap(), *output);
                     }
                     (None, Ok((_, false, _)) | Err(ChunkFault::Malformed)) => {}
                     (_, verdict) => panic!("{input:?} in pieces of {size}: {verdict:?}"),

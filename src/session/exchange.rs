@@ -53,6 +53,10 @@ pub struct Exchange {
     pub(crate) busy_since: Option<Time>,
     pub(crate) attempts: u32,
     pub(crate) retried: Option<Proof>,
+    /// Why another attempt may be made, until it is.
+    pub(crate) pending_proof: Option<Proof>,
+    /// When the last byte of the request went out, or the last interim response came in.
+    pub(crate) asked_at: Option<Time>,
     /// Bytes that the lanes had passed when the exchange began, and up when the attempt did.
     up_before: u64,
     down_before: u64,

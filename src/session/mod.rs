@@ -9,6 +9,8 @@ mod exchange;
 mod opening;
 mod phases;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod waits;
 
 use ::core::net::SocketAddr;

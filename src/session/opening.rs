@@ -91,6 +91,9 @@ impl Session {
         self.exchange.backend = Some(backend);
         self.exchange.is_reused = false;
         self.exchange.attempts += 1;
+        if let Some(proof) = self.exchange.pending_proof.take() {
+            self.exchange.retried = Some(proof);
+        }
         self.exchange.up_at_attempt = self.up.passed();
     }
 
@@ -121,6 +124,7 @@ impl Session {
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
         self.exchange.busy_since = None;
+        self.exchange.pending_proof = Some(Proof::Unsent);
         self.exchange.tried.extend(self.exchange.backend);
         self.phase = Phase::Opening { since, dial: Dial::Wanted { again: None } };
     }
@@ -149,10 +153,12 @@ impl Session {
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
-        self.exchange.retried = Some(proof);
-        match proof {
-            Proof::Unsent => self.exchange.tried.extend(self.exchange.backend),
-            Proof::StaleReuse => self.exchange.only_fresh = true,
+        self.exchange.pending_proof = Some(proof);
+        // That an idle connection had gone stale says nothing about its backend; that a new one broke does.
+        if self.exchange.is_reused {
+            self.exchange.only_fresh = true;
+        } else {
+            self.exchange.tried.extend(self.exchange.backend);
         }
         self.up.rewind();
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };

@@ -32,6 +32,9 @@ impl Session {
         if let Some(cause) = self.advance_request() {
             return self.fail(cause, env, effects);
         }
+        if self.exchange.asked_at.is_none() && self.is_request_sent() {
+            self.exchange.asked_at = Some(env.now);
+        }
         match self.exchange.answered {
             Answered::Awaited => self.step_response_head(env, effects),
             Answered::Begun { .. } => self.step_response_body(env, effects),
@@ -118,6 +121,7 @@ impl Session {
             Err(cause) => self.fail(cause, env, effects),
             Ok(verdict) if verdict.is_interim => {
                 self.exchange.interims += 1;
+                self.exchange.asked_at = self.exchange.asked_at.map(|_| env.now);
                 true
             }
             Ok(verdict) => {

@@ -95,11 +95,13 @@ impl Session {
                     }
                 }
             }
-            Phase::Relay => match self.exchange.answered {
-                Answered::Awaited if self.is_request_sent() => {
-                    touched(timeouts.backend_response, Timer::BackendResponse)
+            Phase::Relay => match (self.exchange.answered, self.exchange.asked_at) {
+                (Answered::Awaited, Some(asked_at)) => {
+                    Some(Deadline::new(asked_at + timeouts.backend_response, Timer::BackendResponse))
                 }
-                Answered::Awaited | Answered::Begun { .. } => touched(timeouts.idle, Timer::Idle),
+                (Answered::Awaited, None) | (Answered::Begun { .. }, _) => {
+                    touched(timeouts.idle, Timer::Idle)
+                }
             },
             // What is left of a connection that was reset is passed on soon or not at all.
             Phase::Tunnel if self.is_half_lost() => touched(timeouts.linger, Timer::Tunnel),
@@ -110,13 +112,17 @@ impl Session {
         }
     }
 
-    fn is_request_sent(&self) -> bool {
+    pub(super) fn is_request_sent(&self) -> bool {
         self.up.framer.is_done() && self.up.is_flushed()
     }
 
+    /// Whether one side of a tunnel is gone, so that only what it has left behind is still to be passed on. A side that
+    /// poll calls dead counts too if its bytes are not read because the other side takes none.
     fn is_half_lost(&self) -> bool {
-        let is_lost = |lane: &Lane| lane.source == Source::Lost;
-        is_lost(&self.up) || is_lost(&self.down)
+        let is_gone = |lane: &Lane, is_hung: bool| {
+            lane.source == Source::Lost || (is_hung && lane.source != Source::Ended)
+        };
+        is_gone(&self.up, self.client_hung) || is_gone(&self.down, self.backend_hung)
     }
 
     /// Takes note that the deadline of `timer` has passed.
@@ -157,7 +163,12 @@ impl Session {
                 self.fail(cause, env, effects);
             }
             Timer::Tunnel => {
-                let cause = if self.is_half_lost() { Cause::ClientAborted } else { Cause::TunnelIdle };
+                let cause = match (self.is_half_lost(), self.down.source == Source::Lost || self.backend_hung)
+                {
+                    (true, true) => Cause::BackendReset,
+                    (true, false) => Cause::ClientAborted,
+                    (false, _) => Cause::TunnelIdle,
+                };
                 self.fail(cause, env, effects);
             }
         }

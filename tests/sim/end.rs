@@ -60,6 +60,8 @@ pub(crate) struct End {
     pub(crate) connect: Connect,
     /// The peer's FIN has come in, behind `inbox`.
     pub(crate) ended: bool,
+    /// The owner has been told of the FIN, so that everything before it must have come in too.
+    pub(crate) end_known: bool,
     /// Our FIN has gone out.
     pub(crate) finished: bool,
     pub(crate) breach: Breach,
@@ -75,6 +77,7 @@ impl End {
             capacity,
             connect,
             ended: false,
+            end_known: false,
             finished: false,
             breach: Breach::None,
             closed: false,

@@ -22,7 +22,7 @@ pub(crate) struct Faults {
     pub(crate) partial: u8,
     /// A recv or send that poll announced says `Blocked`.
     pub(crate) blocked: u8,
-    /// Poll keeps a ready descriptor back until the next call.
+    /// Poll keeps back until the next call what has come in during this one.
     pub(crate) withheld: u8,
     /// Poll ends with EINTR.
     pub(crate) interrupted: u8,

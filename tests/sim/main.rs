@@ -20,13 +20,22 @@ mod tcp;
 mod trace;
 
 use faults::Weather;
-use seeds::each_seed;
+use seeds::{each_seed, each_seed_twice};
 
 /// Seeds of the two plain tests of each protocol.
 const MANY: u64 = 256;
 
 /// Seeds of the tests with one special thing each.
 const SOME: u64 = 128;
+
+/// Seeds of the test of the simulator itself.
+const FEW: u64 = 16;
+
+#[test]
+fn a_seed_is_a_run() {
+    each_seed_twice(FEW, Weather::Foul, http::run);
+    each_seed_twice(FEW, Weather::Foul, tcp::run);
+}
 
 #[test]
 fn http_clean() {

@@ -238,6 +238,7 @@ impl Net {
             return Ok(end.take(room));
         }
         if end.ended {
+            end.end_known = true;
             return Ok(0);
         }
         if end.take_error().is_some() {
@@ -289,7 +290,7 @@ impl Net {
         Closing::Fin
     }
 
-    /// Closes with a RST. What was still on its way to the peer is lost, and its FIN with it.
+    /// Closes with a RST. What was still on its way to the peer can be lost, and with it a FIN of which nobody knows yet.
     pub(crate) fn abort(&mut self, id: EndId) {
         self.undecided.retain(|one| one.end != id);
         let end = self.end_mut(id);
@@ -298,10 +299,11 @@ impl Net {
         if end.is_broken() {
             return;
         }
-        let lost = if self.rng.bool() { self.rng.usize(..=self.end(id.peer()).inbox.len()) } else { 0 };
-        let peer = self.end_mut(id.peer());
-        peer.inbox.truncate(peer.inbox.len() - lost);
-        if lost > 0 {
+        let loses = self.rng.bool();
+        let peer = &mut self.ends[id.peer().0];
+        let arrived = self.rng.usize(..=peer.inbox.len());
+        if loses && arrived < peer.inbox.len() && !peer.end_known {
+            peer.inbox.truncate(arrived);
             peer.ended = false;
         }
         if !peer.is_broken() && !peer.closed {

@@ -27,6 +27,8 @@ impl Kernel {
         self.net.log(Event::Poll { watches: watches.len(), timeout });
         self.descriptors().begin_poll();
         let deadline = timeout.map(|span| self.net.now + span);
+        self.look(watches);
+        let certain: Vec<bool> = watches.iter().map(|watch| !watch.got.is_empty()).collect();
         self.net.advance(self.net.now + Duration::from_micros(self.rng.u64(1..20)));
         for _ in 0..self.rng.usize(..=self.faults.steps) {
             self.cast.play(&mut self.net);
@@ -39,7 +41,7 @@ impl Kernel {
         loop {
             let ready = self.look(watches);
             if ready > 0 {
-                return Polled::Ready(self.report(watches, ready));
+                return Polled::Ready(self.report(watches, &certain, ready));
             }
             if deadline.is_some_and(|deadline| deadline <= self.net.now) {
                 return self.time_out(timeout);
@@ -92,12 +94,14 @@ impl Kernel {
         ready
     }
 
-    /// Reports at least one of the watches that have news, and keeps some of the others back.
-    fn report(&mut self, watches: &mut [Watch], ready: usize) -> usize {
-        let certain = self.rng.usize(..ready);
+    /// Reports the watches that have news. Those of which there was none when the call began can be kept back, as if the
+    /// news had come a moment later, but for one.
+    fn report(&mut self, watches: &mut [Watch], certain: &[bool], ready: usize) -> usize {
+        let chosen = self.rng.usize(..ready);
         let mut reported = 0;
-        for (place, watch) in watches.iter_mut().filter(|watch| !watch.got.is_empty()).enumerate() {
-            if place != certain && chance(&mut self.rng, self.faults.withheld) {
+        let news = watches.iter_mut().zip(certain).filter(|(watch, _)| !watch.got.is_empty());
+        for (place, (watch, certain)) in news.enumerate() {
+            if place != chosen && !certain && chance(&mut self.rng, self.faults.withheld) {
                 watch.got = Ready::NONE;
                 continue;
             }
@@ -107,7 +111,10 @@ impl Kernel {
             let descriptor = self.descriptors().get(watch.fd, "poll");
             descriptor.report(watch.fd, watch.got, now);
             if let Handle::End(end) = descriptor.handle {
-                self.net.end_mut(end).connect = Connect::Known;
+                let tells_end = watch.got.any(Ready::LEAVE | Ready::HANGUP);
+                let end = self.net.end_mut(end);
+                end.connect = Connect::Known;
+                end.end_known |= end.ended && tells_end;
             }
         }
         reported

@@ -31,6 +31,18 @@ pub(crate) fn each_seed(test: &str, usual: u64, weather: Weather, run: impl Fn(&
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.concat());
 }
 
+/// Runs each seed below `seeds` twice, and expects the same events.
+pub(crate) fn each_seed_twice(seeds: u64, weather: Weather, run: impl Fn(&mut Scene)) {
+    for seed in 0..seeds {
+        let report = || {
+            let mut scene = Scene::new(seed, weather, true);
+            let ending = one_seed(&mut scene, &run);
+            (ending, scene.report())
+        };
+        assert!(report() == report(), "seed {seed} does not replay");
+    }
+}
+
 /// One run; an error says what went wrong.
 fn one_seed(scene: &mut Scene, run: &impl Fn(&mut Scene)) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| run(scene))).map_err(|panic| message(&*panic).to_owned())

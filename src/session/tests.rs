@@ -1,0 +1,135 @@
+//! What is hard to bring about from outside: a session told of events one by one.
+
+use std::time::Duration;
+
+use super::{ConnectOutcome, Effect, Env, Session, Side};
+use crate::core::deadline::Timer;
+use crate::core::outcome::Proof;
+use crate::core::time::Time;
+use crate::http::date::Date;
+use crate::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+
+fn snapshot(mode: Mode) -> Snapshot {
+    let address = Address::Ip(([127, 0, 0, 1], 9001).into());
+    let backend = Backend { name: "a".into(), address, weight: 1 };
+    Snapshot {
+        listeners: vec![Listener {
+            name: "l".into(),
+            bind: ([127, 0, 0, 1], 0).into(),
+            mode,
+            pool: PoolId(0),
+        }],
+        pools: vec![Pool { name: "p".into(), balance: Balance::RoundRobin, backends: vec![backend] }],
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    }
+}
+
+struct Stage {
+    snapshot: Snapshot,
+    date: Date,
+    now: Time,
+    effects: Vec<Effect>,
+}
+
+impl Stage {
+    fn new(mode: Mode) -> (Stage, Session) {
+        let stage =
+            Stage { snapshot: snapshot(mode), date: Date::new(0), now: Time::ZERO, effects: Vec::new() };
+        let session = Session::new(([192, 0, 2, 1], 1).into(), 0, &stage.env());
+        (stage, session)
+    }
+
+    fn env(&self) -> Env<'_> {
+        Env {
+            now: self.now,
+            date: &self.date,
+            snapshot: &self.snapshot,
+            draining_since: None,
+            keeps_request: true,
+        }
+    }
+
+    /// Lets the session move on, and gives what it asks for.
+    fn advance(&mut self, session: &mut Session) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.effects);
+        session.advance(&self.env(), &mut effects);
+        effects
+    }
+
+    fn connect(&mut self, session: &mut Session, is_reused: bool) {
+        let mut effects = Vec::new();
+        session.handle_connect(ConnectOutcome::Ready { backend: 0, is_reused }, &self.env(), &mut effects);
+        assert_eq!(effects, []);
+    }
+}
+
+fn receive(session: &mut Session, side: Side, bytes: &[u8]) {
+    let buffer = &mut session.lane_from(side).buffer;
+    if !buffer.is_attached() {
+        buffer.attach(vec![0; 1024].into());
+    }
+    buffer.room()[..bytes.len()].copy_from_slice(bytes);
+    buffer.fill(bytes.len());
+}
+
+/// A POST on an idle connection that turns out to be dead before one byte of it was taken.
+#[test]
+fn what_was_never_sent_goes_out_again_on_a_new_connection_to_the_same_backend() {
+    let (mut stage, mut session) = Stage::new(Mode::Http);
+    receive(&mut session, Side::Client, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(stage.advance(&mut session), [Effect::Open { again: None, is_fresh: false }]);
+    stage.connect(&mut session, true);
+    session.handle_unwritable(Side::Backend);
+    session.handle_lost(Side::Backend);
+    let effects = stage.advance(&mut session);
+    assert_eq!(effects, [Effect::ResetBackend, Effect::Open { again: None, is_fresh: true }]);
+    assert_eq!(session.tried(), [0; 0]);
+    assert_eq!(session.record(&stage.env()).retried, None, "it has not been sent again yet");
+    stage.connect(&mut session, false);
+    let record = session.record(&stage.env());
+    assert_eq!((record.retried, record.attempts), (Some(Proof::Unsent), 2));
+    // A new connection that breaks is the backend's fault: it is not picked again.
+    session.handle_lost(Side::Backend);
+    stage.advance(&mut session);
+    assert_eq!(session.tried(), [0]);
+}
+
+/// The backend takes nothing, so nothing more is read from a client that has been reset since.
+#[test]
+fn a_client_that_is_gone_does_not_hold_a_full_tunnel_for_an_hour() {
+    let (mut stage, mut session) = Stage::new(Mode::Tcp);
+    stage.advance(&mut session);
+    stage.connect(&mut session, false);
+    receive(&mut session, Side::Client, &[b'x'; 1024]);
+    assert_eq!(stage.advance(&mut session), []);
+    assert!(!session.wants_read(Side::Client));
+    session.handle_hangup(Side::Client);
+    assert_eq!(
+        session.interest(Side::Client, Time::from_nanos(u64::MAX)),
+        None,
+        "poll would say so for ever"
+    );
+    stage.now = Time::ZERO + Duration::from_secs(1);
+    let deadline = session.deadline(&stage.env()).unwrap();
+    assert_eq!((deadline.timer, deadline.at), (Timer::Tunnel, Time::ZERO + stage.snapshot.timeouts.linger));
+}
+
+/// A backend that drips its head keeps within the time for the whole of it.
+#[test]
+fn a_dripped_response_head_does_not_win_time() {
+    let (mut stage, mut session) = Stage::new(Mode::Http);
+    receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    stage.advance(&mut session);
+    stage.connect(&mut session, false);
+    let length = session.lane_to(Side::Backend).unsent().0.len();
+    session.lane_to(Side::Backend).send(length);
+    stage.advance(&mut session);
+    stage.now = Time::ZERO + Duration::from_secs(59);
+    receive(&mut session, Side::Backend, b"HTTP/1.1 2");
+    session.handle_moved(stage.now);
+    stage.advance(&mut session);
+    stage.now = Time::ZERO + Duration::from_millis(59_100);
+    let deadline = session.deadline(&stage.env()).unwrap();
+    assert_eq!((deadline.timer, deadline.at), (Timer::BackendResponse, Time::ZERO + Duration::from_secs(60)));
+}

@@ -78,6 +78,14 @@ impl<T> Slab<T> {
         })
     }
 
+    /// The same, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
+        self.slots.iter_mut().enumerate().filter_map(|(slot, place)| {
+            let key = Key { slot: slot as u32, generation: place.generation };
+            place.entry.as_mut().map(|entry| (key, entry))
+        })
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {

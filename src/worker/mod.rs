@@ -262,11 +262,13 @@ impl<O: Os> Worker<O> {
     }
 
     fn derive_idle(&mut self, nearest: &mut Nearest) {
-        let patience = self.snapshot.timeouts.backend_idle;
-        for (key, idle) in self.idle.iter() {
-            nearest.note(idle.deadline(patience));
-            self.watches.push(Watch { fd: idle.wire.fd(), want: Interest::READ, got: Ready::NONE });
-            self.tokens.push(Token::Idle(key));
+        let (watches, tokens) = (&mut self.watches, &mut self.tokens);
+        let due = self.idle.watch(self.now, self.snapshot.timeouts.backend_idle, |key, wire| {
+            watches.push(Watch { fd: wire.fd(), want: Interest::READ, got: Ready::NONE });
+            tokens.push(Token::Idle(key));
+        });
+        if let Some(at) = due {
+            nearest.note(at);
         }
     }
 

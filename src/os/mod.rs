@@ -89,9 +89,7 @@ pub trait Os {
     fn now(&mut self) -> Time;
 
     /// The calendar, now: seconds since 1970 in UTC, for the Date field and nothing else.
-    fn unix_time(&mut self) -> u64 {
-        0
-    }
+    fn unix_time(&mut self) -> u64;
 
     /// `poll(2)` over `watches`, writing each one's `got`. Waits at most `timeout` (rounded up to what the kernel can
     /// count), for ever if `None`.

@@ -241,6 +241,11 @@ impl Os for SimOs {
         kernel.net.now
     }
 
+    fn unix_time(&mut self) -> u64 {
+        // The simulated world began in 1970.
+        self.0.borrow().net.now.since(Time::ZERO).as_secs()
+    }
+
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {
         self.0.borrow_mut().poll(watches, timeout)
     }

@@ -316,6 +316,10 @@ impl Os for MemoryOs {
         Time::ZERO + self.0.borrow().now
     }
 
+    fn unix_time(&mut self) -> u64 {
+        0
+    }
+
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {
         self.0.borrow_mut().poll(watches, timeout)
     }

@@ -293,13 +293,17 @@ impl Session {
         false
     }
 
-    /// Ends the session now, whatever it is at, because Pollux will not wait any longer.
-    pub fn force(&mut self, effects: &mut Vec<Effect>) {
+    /// Ends the session, because Pollux will not wait any longer. A client that still waits for its response is told so, if
+    /// it takes the answer at once; a second call ends the session whatever it is at.
+    pub fn force(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match self.phase {
             Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.end(Effect::CloseClient, effects);
             }
-            Phase::Opening { .. } | Phase::Relay | Phase::Tunnel | Phase::Answer { .. } => {
+            Phase::Opening { .. } | Phase::Relay => {
+                self.fail(Cause::DrainTimeout, env, effects);
+            }
+            Phase::Tunnel | Phase::Answer { .. } => {
                 self.exchange.cause = Some(Cause::DrainTimeout);
                 effects.push(Effect::Record);
                 self.end(Effect::ResetClient, effects);

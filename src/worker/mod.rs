@@ -441,7 +441,7 @@ impl<O: Os> Worker<O> {
         for (key, timer) in late.drain(..) {
             self.with(key, |hands, conn| {
                 hands.tell(conn, |session, env, effects| match is_cut_off {
-                    true => session.force(effects),
+                    true => session.force(env, effects),
                     false => session.handle_deadline(timer, env, effects),
                 });
                 hands.drive(conn, Readable::default())

@@ -40,6 +40,8 @@ fn what_does_not_end_is_cut_off_at_the_deadline() {
     pollux.drain();
     pollux.end();
     assert_eq!(pollux.told().cause, Some(Cause::DrainTimeout));
+    let answer = rest(&mut client);
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("drain-timeout\n"), "{answer}");
 }
 
 #[test]

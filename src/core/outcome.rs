@@ -169,6 +169,9 @@ pub enum Proof {
     Unsent,
     /// The connection was a reused one, nothing came back, the method is idempotent and the whole body is still in hand.
     StaleReuse,
+    /// The connection was a new one, nothing came back, the method is idempotent and the whole body is still in hand: the
+    /// backend died with the request. Once in an exchange, and to another backend.
+    Idempotent,
 }
 
 impl fmt::Display for Proof {
@@ -176,6 +179,7 @@ impl fmt::Display for Proof {
         f.write_str(match self {
             Proof::Unsent => "unsent",
             Proof::StaleReuse => "stale-reuse",
+            Proof::Idempotent => "idempotent",
         })
     }
 }

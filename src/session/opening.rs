@@ -169,15 +169,13 @@ impl Session {
     fn proof(&self) -> Option<Proof> {
         let is_silent = self.exchange.interims == 0 && self.down.buffer.unscanned().is_empty();
         if self.up.passed() == self.exchange.up_at_attempt && is_silent {
-            Some(Proof::Unsent)
-        } else if self.exchange.is_reused
-            && is_silent
-            && self.exchange.method.is_idempotent()
-            && self.up.is_held()
-        {
-            Some(Proof::StaleReuse)
-        } else {
-            None
+            return Some(Proof::Unsent);
         }
+        let is_repeatable = is_silent && self.exchange.method.is_idempotent() && self.up.is_held();
+        if is_repeatable && self.exchange.is_reused {
+            return Some(Proof::StaleReuse);
+        }
+        // Once: a request that kills the backend which reads it must not go from one to the next.
+        (is_repeatable && self.exchange.retried != Some(Proof::Idempotent)).then_some(Proof::Idempotent)
     }
 }

@@ -95,6 +95,23 @@ fn what_was_never_sent_goes_out_again_on_a_new_connection_to_the_same_backend() 
     assert_eq!(session.tried(), [0]);
 }
 
+/// The only backend dies with a GET: there is no other to send it to, and it is not sent to the same one again.
+#[test]
+fn a_backend_that_dies_with_a_request_does_not_get_it_twice() {
+    for (method, is_repeated) in [("GET", true), ("POST", false)] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        let length = session.lane_to(Side::Backend).unsent().0.len();
+        session.lane_to(Side::Backend).send(length);
+        session.handle_lost(Side::Backend);
+        let effects = stage.advance(&mut session);
+        assert_eq!(effects.contains(&Effect::Open { again: None, is_fresh: false }), is_repeated, "{method}");
+        assert_eq!(session.tried(), if is_repeated { &[0][..] } else { &[] }, "{method}");
+    }
+}
+
 /// The backend takes nothing, so nothing more is read from a client that has been reset since.
 #[test]
 fn a_client_that_is_gone_does_not_hold_a_full_tunnel_for_an_hour() {

@@ -48,7 +48,9 @@ fn model(lengths: &[&[u8]], codings: &[&[u8]], version: Version) -> Option<Optio
         ([length], []) => {
             let digits = trimmed(length);
             let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-            let number: u64 = std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()?;
+            // Signed, for the greatest length is 2^63 - 1; the sign itself is no digit.
+            let number: i64 = std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()?;
+            let number = number as u64;
             Some(Some(if number == 0 { Framing::Empty } else { Framing::Length(number) }))
         }
         ([], [coding]) => {

@@ -1,8 +1,8 @@
 //! HTTP over real sockets: reuse, staleness, and clients that go away.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pollux::core::outcome::Cause;
 use socket2::SockRef;
@@ -29,8 +29,21 @@ fn request(backend: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// The next connection; a test for which none comes fails.
 fn accept(listener: &TcpListener) -> TcpStream {
-    let (backend, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let begun = Instant::now();
+    let backend = loop {
+        match listener.accept() {
+            Ok((backend, _)) => break backend,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                assert!(begun.elapsed() < PATIENCE, "nobody connects");
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    backend.set_nonblocking(false).unwrap();
     backend.set_read_timeout(Some(PATIENCE)).unwrap();
     backend
 }

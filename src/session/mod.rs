@@ -296,12 +296,6 @@ impl Session {
         self.scan.has_begun(self.up.buffer.unscanned())
     }
 
-    /// Whether the session holds nothing but its connection: it awaits a request of which nothing has come.
-    #[must_use]
-    pub fn is_pausing(&self) -> bool {
-        matches!(self.phase, Phase::Head { is_pause: true, .. })
-    }
-
     /// Everything that is told of the exchange that has just ended.
     #[must_use]
     pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {

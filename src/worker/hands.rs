@@ -136,15 +136,20 @@ impl<O: Os> Hands<'_, O> {
                 break;
             }
             has_acted = true;
-            let mut next = 0;
-            while let Some(effect) = effects.get(next).copied() {
-                next += 1;
-                self.carry_out(conn, effect, &mut effects);
-            }
-            effects.clear();
+            self.carry_out_all(conn, &mut effects);
         }
         *self.effects = effects;
         has_acted
+    }
+
+    /// Does what a session asked for, and what it asks for because of that, in order; leaves nothing.
+    fn carry_out_all(&mut self, conn: &mut Conn, effects: &mut Vec<Effect>) {
+        let mut next = 0;
+        while let Some(effect) = effects.get(next).copied() {
+            next += 1;
+            self.carry_out(conn, effect, effects);
+        }
+        effects.clear();
     }
 
     fn carry_out(&mut self, conn: &mut Conn, effect: Effect, effects: &mut Vec<Effect>) {
@@ -255,12 +260,7 @@ impl<O: Os> Hands<'_, O> {
     ) {
         let mut effects = std::mem::take(self.effects);
         tell(&mut conn.session, &self.env, &mut effects);
-        let mut next = 0;
-        while let Some(effect) = effects.get(next).copied() {
-            next += 1;
-            self.carry_out(conn, effect, &mut effects);
-        }
-        effects.clear();
+        self.carry_out_all(conn, &mut effects);
         *self.effects = effects;
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
+use pollux::os::usable_cores;
 use pollux::snapshot::{Backend, Balance, Mode};
+use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,6 +67,12 @@ pub(super) struct RunArgs {
     /// How many poll loops, each in a thread with its own SO_REUSEPORT listeners [default: one per core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
+    /// The cores that the threads are bound to, in turn: `auto` for all that may be used, or numbers such as 0,2.
+    #[arg(long, value_name = "CORES", value_parser = cores)]
+    pub(super) affinity: Option<Cores>,
+    /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
+    #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndLot)]
+    pub(super) poller: PollerArg,
     /// One line for each exchange on standard error.
     #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
     pub(super) access_log: Switch,
@@ -93,6 +101,26 @@ pub(super) struct DemoArgs {
 /// The addresses that one --backend stands for: a host name may have several.
 #[derive(Clone, Debug)]
 pub(super) struct Backends(pub(super) Vec<Backend>);
+
+/// The cores that --affinity names.
+#[derive(Clone, Debug)]
+pub(super) struct Cores(pub(super) Vec<usize>);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum PollerArg {
+    Poll,
+    #[value(name = "poll+lot")]
+    PollAndLot,
+}
+
+impl From<PollerArg> for Poller {
+    fn from(poller: PollerArg) -> Poller {
+        match poller {
+            PollerArg::Poll => Poller::Poll,
+            PollerArg::PollAndLot => Poller::PollAndLot,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum ModeArg {
@@ -140,6 +168,22 @@ fn bind(text: &str) -> Result<SocketAddr, String> {
 
 fn backend(text: &str) -> Result<Backends, String> {
     parse_backend_flag(text).map(Backends).map_err(|error| error.to_string())
+}
+
+/// Numbers of cores that this process may use, with commas between them, or all of those.
+fn cores(text: &str) -> Result<Cores, String> {
+    let usable = usable_cores().map_err(|error| error.to_string())?;
+    if text == "auto" {
+        return Ok(Cores(usable));
+    }
+    let core = |text: &str| {
+        let number = text.trim().parse().map_err(|_| format!("`{text}` is not the number of a core"))?;
+        if usable.contains(&number) {
+            return Ok(number);
+        }
+        Err(format!("this process may not use core {number}, only {usable:?}"))
+    };
+    text.split(',').map(core).collect::<Result<_, _>>().map(Cores)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use pollux::control::{Server, Signals, StartError};
+use pollux::control::{Crew, Server, Signals, StartError};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
@@ -47,7 +47,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
 /// Listens on the first free port.
 fn start(toys: &[Toy], out: &NonBlocking) -> Result<Server, Failure> {
     for port in FIRST_PORT..FIRST_PORT + PORTS_TRIED {
-        match Server::start(snapshot(toys, port), 1, || Box::new(Lines(out.clone()))) {
+        match Server::start(snapshot(toys, port), &Crew::of(1), || Box::new(Lines(out.clone()))) {
             Err(StartError::Bind { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {}
             outcome => return outcome.map_err(Failure::failed),
         }

@@ -9,7 +9,7 @@ use super::args::{RunArgs, Switch};
 use super::{FORCED, Failure, logging, say, settings};
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    let (snapshot, threads) = settings::settle(args)?;
+    let (snapshot, crew) = settings::settle(args)?;
     let _guard = logging::start(args.log_format);
     let mut signals = Signals::take_over().map_err(Failure::failed)?;
     let journal = || -> Box<dyn Journal + Send> {
@@ -23,7 +23,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         .iter()
         .map(|listener| format!("{}, pool {}", listener.mode, snapshot.pool(listener.pool).name))
         .collect();
-    let server = Server::start(snapshot, threads, journal).map_err(Failure::failed)?;
+    let server = Server::start(snapshot, &crew, journal).map_err(Failure::failed)?;
     for (address, name) in server.addresses().iter().zip(names) {
         say(&format!("listening on {address} ({name})"));
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pollux::config::{self, Loaded};
+use pollux::control::Crew;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 use super::Failure;
@@ -17,8 +18,8 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
   = help: or a configuration:    pollux -c FILE
   = help: or look at it first:   pollux demo";
 
-/// What is to be served, and by how many threads.
-pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, usize), Failure> {
+/// What is to be served, and by whom.
+pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, Crew), Failure> {
     let loaded = match &args.config {
         Some(file) => from_file(file, args)?,
         None if !args.backend.is_empty() => Loaded { snapshot: from_flags(args), threads: None },
@@ -27,7 +28,8 @@ pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, usize), Failure> {
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.threads).unwrap_or_else(cores);
-    Ok((loaded.snapshot, threads))
+    let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
+    Ok((loaded.snapshot, Crew { threads, poller: args.poller.into(), cores }))
 }
 
 /// Reads a configuration file; its diagnostics are the failure.

@@ -5,5 +5,5 @@ mod server;
 mod signals;
 
 pub use access_log::AccessLog;
-pub use server::{Server, StartError};
+pub use server::{Crew, Server, StartError};
 pub use signals::{Asked, Signals};

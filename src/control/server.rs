@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::core::outcome::Journal;
-use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind, probe, raise_descriptor_limit};
+use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit};
 use crate::snapshot::{Limits, Listener, Snapshot};
-use crate::worker::{Setup, Share, Turn, Worker};
+use crate::worker::{Poller, Setup, Share, Turn, Worker};
 
 /// Why Pollux did not start.
 #[derive(Debug)]
@@ -81,6 +81,39 @@ impl From<io::Error> for StartError {
     }
 }
 
+/// The workers of a Pollux.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    /// How many there are, at least 1.
+    pub threads: usize,
+    /// How they wait for their connections.
+    pub poller: Poller,
+    /// The cores that they are bound to, in turn; none if it is empty.
+    pub cores: Vec<usize>,
+}
+
+impl Crew {
+    /// So many workers, as a machine with nothing else to do would have them.
+    #[must_use]
+    pub fn of(threads: usize) -> Crew {
+        Crew { threads, poller: Poller::default(), cores: Vec::new() }
+    }
+
+    /// What the worker with that number has to know of the crew.
+    fn berth(&self, worker: usize) -> Berth {
+        let core = self.cores.get(worker % self.cores.len().max(1)).copied();
+        Berth { share: Share { worker, workers: self.threads }, poller: self.poller, core }
+    }
+}
+
+/// A worker's place.
+#[derive(Clone, Copy, Debug)]
+struct Berth {
+    share: Share,
+    poller: Poller,
+    core: Option<usize>,
+}
+
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
@@ -91,7 +124,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds every listener of the snapshot and starts `threads` workers. `journal` makes the journal of each.
+    /// Binds every listener of the snapshot and starts the workers of `crew`. `journal` makes the journal of each.
     ///
     /// Clients can connect when this returns.
     ///
@@ -99,17 +132,17 @@ impl Server {
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
         mut snapshot: Snapshot,
-        threads: usize,
+        crew: &Crew,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
-        fit_into_descriptors(&mut snapshot, threads)?;
+        fit_into_descriptors(&mut snapshot, crew.threads)?;
         let snapshot = Arc::new(snapshot);
-        let (sockets, addresses) = bind_all(&snapshot, threads)?;
+        let (sockets, addresses) = bind_all(&snapshot, crew.threads)?;
         let mut server =
             Server { addresses, threads: Vec::new(), wakes: Vec::new(), is_draining: Arc::default() };
         for (worker, sockets) in sockets.into_iter().enumerate() {
-            let share = Share { worker, workers: threads };
-            if let Err(error) = server.start_worker(share, sockets, Arc::clone(&snapshot), journal()) {
+            let berth = crew.berth(worker);
+            if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
                 server.drain();
                 let _ = server.join();
                 return Err(error.into());
@@ -120,7 +153,7 @@ impl Server {
 
     fn start_worker(
         &mut self,
-        share: Share,
+        berth: Berth,
         sockets: Vec<OwnedFd>,
         snapshot: Arc<Snapshot>,
         journal: Box<dyn Journal + Send>,
@@ -129,13 +162,20 @@ impl Server {
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let is_draining = Arc::clone(&self.is_draining);
+        let Berth { share, poller, core } = berth;
         let run = move || {
+            if let Some(core) = core
+                && let Err(error) = bind_to_core(core)
+            {
+                tracing::warn!(worker = share.worker, core, %error, "the worker cannot be bound to its core");
+            }
             let mut os = SysOs::default();
             let wake = Some(os.adopt(theirs.into()));
             let listeners =
                 sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
             let seed = share.worker as u64;
-            let mut worker = Worker::new(os, Setup { snapshot, listeners, wake, share, seed, journal });
+            let setup = Setup { snapshot, listeners, wake, share, poller, seed, journal };
+            let mut worker = Worker::new(os, setup);
             while worker.turn() == Turn::Running {
                 if is_draining.load(Ordering::Relaxed) {
                     worker.drain();

@@ -236,6 +236,13 @@ impl Lane {
         self.buffer.discard();
     }
 
+    /// Gives back what memory can be spared while nothing happens.
+    pub fn rest(&mut self) {
+        if self.front.is_empty() {
+            self.front = Vec::new();
+        }
+    }
+
     /// How many bytes have gone out since the lane was made.
     #[must_use]
     pub fn passed(&self) -> u64 {

@@ -4,10 +4,24 @@
 //! generation in every key such an event finds nothing, instead of a stranger.
 
 /// The name of an entry: its slot, and which tenant of the slot it means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     slot: u32,
     generation: u32,
+}
+
+impl Key {
+    /// The key as one number: the slot in its lower half, the generation in its upper one.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.slot)
+    }
+
+    /// The key that [`Key::to_bits`] gave as `bits`.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Key {
+        Key { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
 }
 
 #[derive(Debug)]

@@ -305,8 +305,7 @@ impl Request<'_> {
             push_field(out, b"Connection", b"Upgrade");
         }
         out.extend_from_slice(b"X-Forwarded-For: ");
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{}", client.to_canonical());
+        push_address(out, client.to_canonical());
         out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
         if let Some(host) = host {
             push_field(out, b"X-Forwarded-Host", host);
@@ -387,6 +386,23 @@ pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends an IP address.
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        // By far the most frequent kind, and formatting costs as much as parsing a field.
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_decimal(out, first.into());
+            for octet in rest {
+                out.push(b'.');
+                push_decimal(out, octet.into());
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
 /// Appends Content-Length.
 pub(crate) fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
@@ -409,6 +425,15 @@ mod tests {
         let mut out = Vec::new();
         request.write(&mut out, [192, 0, 2, 1].into(), "app");
         Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn addresses_look_as_they_always_do() {
+        for text in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::1", "2001:db8::a"] {
+            let mut out = Vec::new();
+            push_address(&mut out, text.parse().unwrap());
+            assert_eq!(out, text.as_bytes());
+        }
     }
 
     const TAIL: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nVia: 1.1 pollux\r\n\r\n";

@@ -13,7 +13,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
-pub use sys::{DESCRIPTORS_RESERVED, SysOs, bind, probe, raise_descriptor_limit};
+pub use sys::{DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, usable_cores};
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`] or [`Os::reset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +95,12 @@ pub trait Os {
     /// count), for ever if `None`.
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled;
 
+    /// Whether a poll for [`Interest::READ`] that does not wait has nothing to say of `fd`.
+    fn is_quiet(&mut self, fd: Fd) -> bool {
+        let mut watches = [Watch { fd, want: Interest::READ, got: Ready::NONE }];
+        self.poll(&mut watches, Some(Duration::ZERO)) == Polled::Ready(0)
+    }
+
     /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay.
     ///
     /// # Errors
@@ -129,6 +135,25 @@ pub trait Os {
 
     /// `shutdown(SHUT_WR)`: a FIN behind the bytes already written.
     fn shutdown_write(&mut self, fd: Fd);
+
+    /// Opens the lot: a descriptor that poll reports as readable as long as one that was [parked](Os::park) in it has news
+    /// (`epoll(7)`). A worker has one at most; `None` if the system has no such thing, or no descriptor left.
+    fn open_lot(&mut self) -> Option<Fd> {
+        None
+    }
+
+    /// Parks `fd` in the lot until it has news of what `want` asks for, a hangup or an error, which are told once, under
+    /// `tag` (EPOLLONESHOT). Parking it again replaces both, closing it takes it out. False if it could not be parked.
+    fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {
+        let _ = (fd, want, tag);
+        false
+    }
+
+    /// Appends the tag and the news of everything in the lot that has any, up to a bound; true if that was all.
+    fn read_lot(&mut self, news: &mut Vec<(u64, Ready)>) -> bool {
+        let _ = news;
+        true
+    }
 
     /// Closes `fd`. Bytes already written are still delivered.
     fn close(&mut self, fd: Fd);

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send, sendmsg};
+use nix::unistd::Pid;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::raw;
@@ -19,6 +22,12 @@ use crate::snapshot::Address;
 /// The longest queue of clients that the kernel is asked to keep for a listener; net.core.somaxconn caps it.
 const BACKLOG: i32 = 4096;
 
+/// A poll with so many events was a busy one.
+const BUSY: usize = 4;
+
+/// The most that the lot tells at once.
+const NEWS_MAX: usize = 256;
+
 /// The descriptors that must be left over for everything but connections: logs, listeners, pipes.
 pub const DESCRIPTORS_RESERVED: usize = 16;
 
@@ -27,14 +36,25 @@ pub const DESCRIPTORS_RESERVED: usize = 16;
 pub struct SysOs {
     epoch: Instant,
     /// By number; each is closed when it is taken out, or with the table.
-    owned: Vec<Option<OwnedFd>>,
+    owned: Vec<Slot>,
+    lot: Option<Epoll>,
     /// The array that ppoll(2) is given, kept for its memory.
     pollfds: Vec<libc::pollfd>,
+    /// Whether the last poll had so much to say that the next one is likely not to wait.
+    is_busy: bool,
+}
+
+/// A place in the table.
+#[derive(Debug, Default)]
+struct Slot {
+    fd: Option<OwnedFd>,
+    /// Whether it is registered with the lot, armed or not. Closing it ends that.
+    is_enrolled: bool,
 }
 
 impl Default for SysOs {
     fn default() -> Self {
-        SysOs { epoch: Instant::now(), owned: Vec::new(), pollfds: Vec::new() }
+        SysOs { epoch: Instant::now(), owned: Vec::new(), lot: None, pollfds: Vec::new(), is_busy: false }
     }
 }
 
@@ -44,19 +64,31 @@ impl SysOs {
         let number = fd.as_raw_fd();
         let slot = usize::try_from(number).unwrap_or(0);
         if self.owned.len() <= slot {
-            self.owned.resize_with(slot + 1, || None);
+            self.owned.resize_with(slot + 1, Slot::default);
         }
-        self.owned[slot] = Some(fd);
+        self.owned[slot] = Slot { fd: Some(fd), is_enrolled: false };
         Fd(number)
     }
 
-    fn slot(&mut self, fd: Fd) -> Option<&mut Option<OwnedFd>> {
+    /// A poll that may wait puts the caller into the queue of every descriptor first, which is most of what it costs. One
+    /// that may not is worth a try while there is much to do.
+    fn ppoll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
+        if self.is_busy && timeout != Some(Duration::ZERO) {
+            let count = raw::ppoll(&mut self.pollfds, Some(Duration::ZERO))?;
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+        raw::ppoll(&mut self.pollfds, timeout)
+    }
+
+    fn slot(&mut self, fd: Fd) -> Option<&mut Slot> {
         usize::try_from(fd.0).ok().and_then(|slot| self.owned.get_mut(slot))
     }
 
     fn get(&self, fd: Fd) -> Option<BorrowedFd<'_>> {
         let slot = usize::try_from(fd.0).ok()?;
-        self.owned.get(slot)?.as_ref().map(OwnedFd::as_fd)
+        self.owned.get(slot)?.fd.as_ref().map(OwnedFd::as_fd)
     }
 }
 
@@ -100,6 +132,25 @@ pub fn raise_descriptor_limit() -> usize {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
     let reached = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
     usize::try_from(reached).unwrap_or(usize::MAX)
+}
+
+/// Makes the calling thread run on the core with that number only (sched_setaffinity(2)).
+///
+/// # Errors
+/// EINVAL if there is no such core, or this process may not use it.
+pub fn bind_to_core(core: usize) -> io::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &cores)?)
+}
+
+/// The cores that this process may use, lowest number first.
+///
+/// # Errors
+/// As sched_getaffinity(2) gives them.
+pub fn usable_cores() -> io::Result<Vec<usize>> {
+    let cores = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).filter(|core| cores.is_set(*core).unwrap_or(false)).collect())
 }
 
 fn io_fault(errno: Errno) -> IoFault {
@@ -164,11 +215,17 @@ impl Os for SysOs {
             events: events(watch.want),
             revents: 0,
         }));
-        let Ok(count) = raw::ppoll(&mut self.pollfds, timeout) else { return Polled::Interrupted };
+        let Ok(count) = self.ppoll(timeout) else { return Polled::Interrupted };
+        self.is_busy = count >= BUSY;
         for (watch, pollfd) in watches.iter_mut().zip(&self.pollfds) {
             watch.got = ready(pollfd.revents);
         }
         Polled::Ready(count)
+    }
+
+    fn is_quiet(&mut self, fd: Fd) -> bool {
+        let mut entry = [libc::pollfd { fd: fd.0, events: libc::POLLIN, revents: 0 }];
+        raw::ppoll(&mut entry, Some(Duration::ZERO)).is_ok_and(|count| count == 0)
     }
 
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
@@ -233,9 +290,41 @@ impl Os for SysOs {
         }
     }
 
+    fn open_lot(&mut self) -> Option<Fd> {
+        let lot = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok()?;
+        let fd = Fd(lot.0.as_raw_fd());
+        self.lot = Some(lot);
+        Some(fd)
+    }
+
+    fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {
+        let Some(number) = usize::try_from(fd.0).ok() else { return false };
+        let (Some(lot), Some(slot)) = (&self.lot, self.owned.get_mut(number)) else { return false };
+        let Some(owned) = &slot.fd else { return false };
+        // The bits of epoll(7) are those of poll(2).
+        let want = EpollFlags::from_bits_truncate(events(want).into()) | EpollFlags::EPOLLONESHOT;
+        let mut event = EpollEvent::new(want, tag);
+        if slot.is_enrolled {
+            return lot.modify(owned, &mut event).is_ok();
+        }
+        slot.is_enrolled = lot.add(owned, event).is_ok();
+        slot.is_enrolled
+    }
+
+    fn read_lot(&mut self, news: &mut Vec<(u64, Ready)>) -> bool {
+        let Some(lot) = &self.lot else { return true };
+        let mut events = [EpollEvent::empty(); NEWS_MAX];
+        let count = lot.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        news.extend(events[..count].iter().map(|event| {
+            let bits = libc::c_short::try_from(event.events().bits() & 0xffff);
+            (event.data(), bits.map_or(Ready::NONE, ready))
+        }));
+        count < NEWS_MAX
+    }
+
     fn close(&mut self, fd: Fd) {
         if let Some(slot) = self.slot(fd) {
-            slot.take();
+            *slot = Slot::default();
         }
     }
 

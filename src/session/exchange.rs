@@ -89,6 +89,13 @@ impl Exchange {
         *self = Exchange { began: now, up_before, down_before, tried, text, ..Exchange::default() };
     }
 
+    /// Gives back what memory can be spared while nothing happens.
+    pub(crate) fn rest(&mut self) {
+        self.tried.shrink_to_fit();
+        self.text.shrink_to_fit();
+        self.protocols.shrink_to_fit();
+    }
+
     /// Takes what matters of a request head.
     pub(crate) fn take(&mut self, request: &Request<'_>, keeps_text: bool) {
         self.method = request.method;

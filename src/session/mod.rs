@@ -275,6 +275,19 @@ impl Session {
         }
     }
 
+    /// When bytes last moved, or a phase last began that was to see some.
+    #[must_use]
+    pub fn touched(&self) -> Time {
+        self.touched
+    }
+
+    /// Gives back what memory can be spared while nothing happens.
+    pub fn rest(&mut self) {
+        self.up.rest();
+        self.down.rest();
+        self.exchange.rest();
+    }
+
     /// The lane that `side` fills.
     pub(crate) fn lane_from(&mut self, side: Side) -> &mut Lane {
         match side {

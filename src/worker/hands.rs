@@ -1,10 +1,12 @@
 //! Carries out what a session asks for: finds it a backend connection, moves its bytes, makes its records.
 
 use super::idle::IdleSet;
+use super::lot::Lot;
 use super::pump::{self, Filled};
 use super::storage::Storage;
 use crate::balance::RoundRobin;
 use crate::core::outcome::{Cause, Journal};
+use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Os};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::snapshot::BackendId;
@@ -22,11 +24,28 @@ pub(super) struct Conn {
     pub(super) backend: Option<Backend>,
     /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
     pub(super) backend_turn: u32,
+    pub(super) stay: Stay,
+}
+
+/// Where a session waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// Its connections are in every poll array that it wants them in.
+    Hot {
+        /// When it came, or woke.
+        since: Time,
+    },
+    /// They are in the lot.
+    Parked {
+        /// Its deadline.
+        until: Time,
+    },
 }
 
 impl Conn {
-    pub(super) fn new(session: Session, client: Wire) -> Conn {
-        Conn { session, client: Some(client), backend: None, backend_turn: 0 }
+    pub(super) fn new(session: Session, client: Wire, now: Time) -> Conn {
+        let stay = Stay::Hot { since: now };
+        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay }
     }
 
     fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool) {
@@ -68,6 +87,7 @@ pub(super) struct Hands<'a, O> {
     pub(super) os: &'a mut O,
     pub(super) storage: &'a mut Storage,
     pub(super) idle: &'a mut IdleSet,
+    pub(super) lot: &'a mut Lot,
     pub(super) robins: &'a mut [RoundRobin],
     pub(super) journal: &'a mut dyn Journal,
     /// Scratch, empty between calls.
@@ -207,13 +227,13 @@ impl<O: Os> Hands<'_, O> {
         let picked = again.or_else(|| self.robins[id.0].pick(weights, conn.session.tried()));
         let Some(index) = picked else { return ConnectOutcome::NoneLeft };
         let id = BackendId { pool: id, index };
-        if !is_fresh && let Some(wire) = self.idle.take(id) {
+        if !is_fresh && let Some(wire) = self.idle.take(self.os, id, self.lot) {
             conn.attach(wire, id, false);
             return ConnectOutcome::Ready { backend: index, is_reused: true };
         }
         let mut outcome = self.os.connect(&pool.backends[index].address);
         if outcome == Err(ConnectFault::Exhausted)
-            && let Some(wire) = self.idle.evict()
+            && let Some(wire) = self.idle.evict(self.lot)
         {
             wire.close(self.os);
             outcome = self.os.connect(&pool.backends[index].address);

@@ -1,32 +1,38 @@
 //! Kept-alive backend connections that wait to be used again.
 //!
-//! Each is watched: one that its backend closes, or on which it says anything unasked, leaves at once, not when a request
-//! finds out. For the same reason a connection is handed out only after a poll has found it quiet: what a backend sends
-//! behind a response would be taken for the response to the next request. Of those, the one used last is used first, so
-//! that the others grow old and go.
+//! Each is watched: one that its backend closes, or on which it says anything unasked, leaves soon, not when a request
+//! finds out. And what a backend sends behind a response would be taken for the response to the next request: so a
+//! connection is handed out only if it was found quiet in the same turn. The one used last is used first, so that the
+//! others grow old and go: first into the [lot](super::lot), then altogether.
 //!
-//! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors. So connections
-//! that have not been used for a while are left out of most polls; they are not handed out by the turns that follow one.
+//! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors. So of those that
+//! are not in the lot only the few are polled that are likely to be handed out; another one is asked when its turn comes.
 
 use std::time::Duration;
 
+use super::lot::{Guest, Lot, QUIET, Tag};
+use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
+use crate::os::Os;
 use crate::snapshot::{BackendId, Snapshot};
 use crate::wire::Wire;
 
 /// A waiting connection.
 #[derive(Debug)]
-pub(super) struct Idle {
-    pub(super) wire: Wire,
+struct Idle {
+    wire: Wire,
     backend: BackendId,
     since: Time,
-    /// The number of the last poll that it was part of; zero if there was none.
+    /// When it has waited long enough.
+    until: Time,
+    /// The number of the last poll that it was part of, or, once it is parked, of the first one.
     polled: u64,
+    is_parked: bool,
 }
 
-/// How long a connection is part of every poll, and how often the others are.
-const ROUND: Duration = Duration::from_millis(20);
+/// How many connections are polled of those that are not in the lot.
+const POLLED: usize = 16;
 
 /// The waiting connections of one worker.
 #[derive(Debug)]
@@ -34,55 +40,75 @@ pub(super) struct IdleSet {
     entries: Slab<Idle>,
     /// By pool, then by backend: the keys, oldest first.
     stacks: Vec<Vec<Vec<Key>>>,
+    /// Those that are not parked, and some that have left.
+    recent: Vec<Key>,
     /// How many may wait for each backend.
     most: usize,
+    /// How long they may wait.
+    patience: Duration,
     /// How many polls there have been.
     polls: u64,
-    /// When all connections were last part of one.
-    all_polled: Time,
+    /// Whether the last poll has told everything of those in the lot.
+    is_lot_read: bool,
 }
 
 impl IdleSet {
     /// A set that keeps at most `most` connections to each backend of the snapshot.
     pub(super) fn new(snapshot: &Snapshot, most: usize) -> IdleSet {
-        let stacks = snapshot.pools.iter().map(|pool| vec![Vec::new(); pool.backends.len()]).collect();
-        IdleSet { entries: Slab::default(), stacks, most, polls: 0, all_polled: Time::ZERO }
+        IdleSet {
+            entries: Slab::default(),
+            stacks: snapshot.pools.iter().map(|pool| vec![Vec::new(); pool.backends.len()]).collect(),
+            recent: Vec::new(),
+            most,
+            patience: snapshot.timeouts.backend_idle,
+            polls: 0,
+            is_lot_read: true,
+        }
     }
 
     fn stack(&mut self, backend: BackendId) -> &mut Vec<Key> {
         &mut self.stacks[backend.pool.0][backend.index]
     }
 
-    /// Names the connections that are to be part of the next poll; gives the time of the first deadline, counted from the
-    /// last use by `patience`, or of the next poll that is to have all of them.
-    pub(super) fn watch(
+    /// Parks the connections that have not been used for a while, and names those of the others that are to be part of the
+    /// next poll: all of them if there is no lot, for they would never be polled. Gives the first deadline of the others.
+    pub(super) fn watch<O: Os>(
         &mut self,
+        os: &mut O,
+        lot: &mut Lot,
         now: Time,
-        patience: Duration,
         mut watch: impl FnMut(Key, &Wire),
     ) -> Option<Time> {
-        let all = now >= self.all_polled + ROUND;
-        let (mut nearest, mut is_any_left_out) = (None, false);
-        for (key, idle) in self.entries.iter_mut() {
-            let deadline = idle.since + patience;
-            nearest = Some(nearest.map_or(deadline, |nearest: Time| nearest.min(deadline)));
-            if all || now < idle.since + ROUND {
-                idle.polled = self.polls + 1;
-                watch(key, &idle.wire);
-            } else {
-                is_any_left_out = true;
+        let (entries, next_poll) = (&mut self.entries, self.polls + 1);
+        self.recent.retain(|key| {
+            let Some(idle) = entries.get_mut(*key).filter(|idle| !idle.is_parked) else { return false };
+            if now >= idle.since + QUIET && lot.park(os, idle.wire.fd(), Interest::READ, Tag::Idle(*key)) {
+                (idle.polled, idle.is_parked) = (next_poll, true);
+                lot.enter(idle.until, Guest::Idle(*key));
+            }
+            !idle.is_parked
+        });
+        let left_out = if lot.fd().is_some() { self.recent.len().saturating_sub(POLLED) } else { 0 };
+        for key in &self.recent[left_out..] {
+            if let Some(idle) = entries.get_mut(*key) {
+                idle.polled = next_poll;
+                watch(*key, &idle.wire);
             }
         }
-        if all {
-            self.all_polled = now;
-        }
-        let round = is_any_left_out.then(|| self.all_polled + ROUND);
-        nearest.into_iter().chain(round).min()
+        // They came one after the other, each for the same time.
+        self.recent.first().and_then(|key| entries.get(*key)).map(|idle| idle.until)
     }
 
-    /// Takes note that poll has looked at the watched ones; those that were not quiet are to be removed first.
+    /// Takes note that poll has looked at the watched ones and at the lot, and has no news of those that are not removed
+    /// before the next [`IdleSet::take`].
     pub(super) fn note_poll(&mut self) {
         self.polls += 1;
+        self.is_lot_read = true;
+    }
+
+    /// Takes note that the lot had news, and whether that was all of them.
+    pub(super) fn note_lot(&mut self, is_all: bool) {
+        self.is_lot_read = is_all;
     }
 
     /// Keeps a connection; gives it back if there are enough.
@@ -90,47 +116,61 @@ impl IdleSet {
         if self.stack(backend).len() >= self.most {
             return Some(wire);
         }
-        let key = self.entries.insert(Idle { wire, backend, since: now, polled: 0 });
+        let until = now + self.patience;
+        let idle = Idle { wire, backend, since: now, until, polled: u64::MAX, is_parked: false };
+        let key = self.entries.insert(idle);
         self.stack(backend).push(key);
+        self.recent.push(key);
         None
     }
 
-    /// Takes the connection to `backend` that was used last and that has been quiet since.
-    pub(super) fn take(&mut self, backend: BackendId) -> Option<Wire> {
-        let stack = &mut self.stacks[backend.pool.0][backend.index];
-        let is_quiet = |key: &Key| self.entries.get(*key).is_some_and(|idle| idle.polled == self.polls);
-        let place = stack.iter().rposition(is_quiet)?;
-        let key = stack.remove(place);
-        self.entries.remove(key).map(|idle| idle.wire)
+    /// Takes the connection to `backend` that was used last, of those that are quiet; closes those that are not.
+    pub(super) fn take<O: Os>(&mut self, os: &mut O, backend: BackendId, lot: &mut Lot) -> Option<Wire> {
+        while let Some(key) = self.stack(backend).pop() {
+            let idle = self.let_go(key, lot)?;
+            let is_known = match idle.is_parked {
+                true => idle.polled <= self.polls && self.is_lot_read,
+                false => idle.polled == self.polls,
+            };
+            if is_known || os.is_quiet(idle.wire.fd()) {
+                return Some(idle.wire);
+            }
+            idle.wire.close(os);
+        }
+        None
     }
 
     /// Takes the connection of `key`, unless somebody else has.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Wire> {
-        let idle = self.entries.remove(key)?;
+    pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Wire> {
+        let idle = self.let_go(key, lot)?;
         self.stack(idle.backend).retain(|other| *other != key);
         Some(idle.wire)
     }
 
-    /// Takes any connection, to free its descriptor.
-    pub(super) fn evict(&mut self) -> Option<Wire> {
-        let key = self.entries.iter().next()?.0;
-        self.remove(key)
+    fn let_go(&mut self, key: Key, lot: &mut Lot) -> Option<Idle> {
+        let idle = self.entries.remove(key)?;
+        if idle.is_parked {
+            lot.leave(idle.until, Guest::Idle(key));
+        }
+        Some(idle)
     }
 
-    /// Every connection with its key.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Idle)> {
-        self.entries.iter()
+    /// Takes any connection, to free its descriptor.
+    pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Wire> {
+        let key = self.entries.iter().next()?.0;
+        self.remove(key, lot)
+    }
+
+    /// Takes a connection that is not parked and has waited long enough.
+    pub(super) fn pop_late(&mut self, now: Time, lot: &mut Lot) -> Option<Wire> {
+        let is_late =
+            |key: &Key| self.entries.get(*key).is_some_and(|idle| !idle.is_parked && idle.until <= now);
+        let key = self.recent.iter().copied().find(is_late)?;
+        self.remove(key, lot)
     }
 
     /// How many connections wait.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-}
-
-impl Idle {
-    /// When it has waited long enough.
-    pub(super) fn deadline(&self, backend_idle: Duration) -> Time {
-        self.since + backend_idle
     }
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use pollux::config::value::parse_backend_flag;
-use pollux::control::Server;
+use pollux::control::{Crew, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
@@ -62,7 +62,7 @@ pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
 impl Pollux {
     pub(crate) fn start(snapshot: Snapshot) -> Pollux {
         let (teller, records) = channel();
-        let server = Server::start(snapshot, 1, || Box::new(Teller(teller.clone()))).unwrap();
+        let server = Server::start(snapshot, &Crew::of(1), || Box::new(Teller(teller.clone()))).unwrap();
         Pollux { address: server.addresses()[0], server: Some(server), records }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pollux::core::interest::Ready;
+use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
 use pollux::os::Fd;
 
@@ -23,6 +23,7 @@ const APART: Duration = Duration::from_millis(5);
 pub(crate) enum Handle {
     Door(usize),
     End(EndId),
+    Lot,
 }
 
 /// An open descriptor.
@@ -33,6 +34,8 @@ pub(crate) struct Descriptor {
     pub(crate) reported: Ready,
     /// The worker has been told of the end of the stream, or of its loss: being told again gets it nowhere.
     pub(crate) told: bool,
+    /// What it waits for in the lot, and under which tag; `None` once it was told, or if it never was there.
+    pub(crate) parked: Option<(Interest, u64)>,
     /// Reports since the worker last got anywhere with it, and when the last was.
     unmoved: u8,
     last_report: Time,
@@ -77,7 +80,8 @@ impl Descriptors {
             self.table.len() - 1
         });
         let (reported, last_report) = (Ready::NONE, Time::ZERO);
-        self.table[place] = Some(Descriptor { handle, reported, told: false, unmoved: 0, last_report });
+        let (told, parked, unmoved) = (false, None, 0);
+        self.table[place] = Some(Descriptor { handle, reported, told, parked, unmoved, last_report });
         Fd(i32::try_from(place + FIRST).expect("a table is small"))
     }
 
@@ -94,6 +98,15 @@ impl Descriptors {
         handle
     }
 
+    /// Everything that is parked: what it is, what it waits for, and under which tag.
+    pub(crate) fn parked(&self) -> Vec<(Fd, Interest, u64)> {
+        let parked = |(place, entry): (usize, &Option<Descriptor>)| {
+            let (want, tag) = entry.as_ref()?.parked?;
+            Some((Fd(i32::try_from(place + FIRST).expect("a table is small")), want, tag))
+        };
+        self.table.iter().enumerate().filter_map(parked).collect()
+    }
+
     /// Forgets what the last poll said.
     pub(crate) fn begin_poll(&mut self) {
         for descriptor in self.table.iter_mut().flatten() {
@@ -105,6 +118,8 @@ impl Descriptors {
     pub(crate) fn leaked(&self) -> Vec<(usize, Handle)> {
         let open =
             |(place, entry): (usize, &Option<Descriptor>)| entry.map(|one| (place + FIRST, one.handle));
-        self.table.iter().enumerate().filter_map(open).collect()
+        let open = self.table.iter().enumerate().filter_map(open);
+        // The lot lives as long as the worker.
+        open.filter(|(_, handle)| *handle != Handle::Lot).collect()
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Faults {
     pub(crate) gone: u8,
     /// Bytes that a direction of a connection may hold.
     pub(crate) capacity: RangeInclusive<usize>,
+    /// There is a lot to park in.
+    pub(crate) lot: bool,
     /// The longest message: what would take for ever to go through short queues does not have to.
     pub(crate) bulk: usize,
     /// How many steps the actors make before a poll looks.
@@ -91,6 +93,7 @@ impl Faults {
             jump,
             gone,
             capacity,
+            lot: bulk % 3 > 0,
             bulk,
             steps,
             descriptors,
@@ -102,7 +105,7 @@ impl Faults {
 impl Faults {
     /// Leaves the worker so few descriptors, besides the listener's, that clients and backends get into each other's way.
     pub(crate) fn make_scarce(&mut self, rng: &mut Rng) {
-        self.descriptors = 4 + rng.usize(2..=6);
+        self.descriptors = 4 + usize::from(self.lot) + rng.usize(2..=6);
     }
 
     pub(crate) fn is_scarce(&self) -> bool {

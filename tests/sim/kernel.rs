@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pollux::core::interest::Ready;
+use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
 use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
 use pollux::snapshot::Address;
@@ -20,11 +20,15 @@ use crate::descriptors::{Descriptors, Handle};
 use crate::end::{Connect, EndId};
 use crate::faults::{Faults, chance};
 use crate::net::Net;
+use crate::poll::mask;
 use crate::trace::Event;
 
 /// A kernel as the worker holds it; the test keeps another handle to look inside.
 #[derive(Clone)]
 pub(crate) struct SimOs(pub(crate) Rc<RefCell<Kernel>>);
+
+/// The most that the lot tells at once.
+const NEWS_MAX: usize = 3;
 
 /// See the head of this file.
 pub(crate) struct Kernel {
@@ -67,7 +71,44 @@ impl Kernel {
         match self.descriptors.get(fd, "poll").handle {
             Handle::Door(door) => Ready::NONE.with_if(Ready::READ, self.net.someone_waits(door)),
             Handle::End(end) => self.net.readiness(end),
+            Handle::Lot => Ready::NONE.with_if(Ready::READ, !self.parked_news().is_empty()),
         }
+    }
+
+    /// Those in the lot of whom there is news.
+    fn parked_news(&mut self) -> Vec<(Fd, u64, Ready)> {
+        let mut news = Vec::new();
+        for (fd, want, tag) in self.descriptors.parked() {
+            let got = mask(want, self.readiness(fd));
+            if !got.is_empty() {
+                news.push((fd, tag, got));
+            }
+        }
+        news
+    }
+
+    fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {
+        let works = !chance(&mut self.rng, self.faults.blocked);
+        if works {
+            self.descriptors.get(fd, "park").parked = Some((want, tag));
+        }
+        self.net.log(Event::Park { fd, want, works });
+        works
+    }
+
+    /// Tells at most [`NEWS_MAX`] of the news; what is told is not parked any more.
+    fn read_lot(&mut self, told: &mut Vec<(u64, Ready)>) -> bool {
+        self.barren = 0;
+        let (news, now) = (self.parked_news(), self.net.now);
+        let is_all = news.len() <= NEWS_MAX;
+        for (fd, tag, got) in news.into_iter().take(NEWS_MAX) {
+            self.net.log(Event::Woke { fd, got });
+            let descriptor = self.descriptors.get(fd, "read_lot");
+            descriptor.parked = None;
+            descriptor.report(fd, got, now);
+            told.push((tag, got));
+        }
+        is_all
     }
 
     /// The connection behind `fd`, on which `call` may be made.
@@ -75,6 +116,7 @@ impl Kernel {
         match self.descriptors.get(fd, call).handle {
             Handle::End(end) => end,
             Handle::Door(_) => panic!("{call} of fd {}, which is a listener", fd.0),
+            Handle::Lot => panic!("{call} of fd {}, which is the lot", fd.0),
         }
     }
 
@@ -215,6 +257,7 @@ impl Kernel {
         self.net.log(Event::Close { fd });
         match self.descriptors.close(fd, "close") {
             Handle::Door(door) => self.net.close_door(door),
+            Handle::Lot => {}
             Handle::End(end) => {
                 self.net.close(end);
             }
@@ -250,6 +293,11 @@ impl Os for SimOs {
         self.0.borrow_mut().poll(watches, timeout)
     }
 
+    fn is_quiet(&mut self, fd: Fd) -> bool {
+        let mut kernel = self.0.borrow_mut();
+        mask(Interest::READ, kernel.readiness(fd)).is_empty()
+    }
+
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
         self.0.borrow_mut().accept(listener)
     }
@@ -276,6 +324,18 @@ impl Os for SimOs {
         kernel.moved(fd);
         kernel.net.log(Event::ShutdownWrite { fd });
         kernel.net.finish(end);
+    }
+
+    fn open_lot(&mut self) -> Option<Fd> {
+        Some(self.0.borrow_mut().descriptors.open(Handle::Lot))
+    }
+
+    fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {
+        self.0.borrow_mut().park(fd, want, tag)
+    }
+
+    fn read_lot(&mut self, news: &mut Vec<(u64, Ready)>) -> bool {
+        self.0.borrow_mut().read_lot(news)
     }
 
     fn close(&mut self, fd: Fd) {

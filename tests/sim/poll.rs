@@ -110,6 +110,10 @@ impl Kernel {
             let now = self.net.now;
             let descriptor = self.descriptors().get(watch.fd, "poll");
             descriptor.report(watch.fd, watch.got, now);
+            if descriptor.handle == Handle::Lot {
+                // Whoever it tells of is judged by themselves.
+                descriptor.moved();
+            }
             if let Handle::End(end) = descriptor.handle {
                 let tells_end = watch.got.any(Ready::LEAVE | Ready::HANGUP);
                 let end = self.net.end_mut(end);
@@ -134,7 +138,7 @@ impl Kernel {
 }
 
 /// What poll says to somebody who asked for `want`: a hangup and an error cannot be masked.
-fn mask(want: Interest, state: Ready) -> Ready {
+pub(crate) fn mask(want: Interest, state: Ready) -> Ready {
     let maskable =
         [(Interest::READ, Ready::READ), (Interest::WRITE, Ready::WRITE), (Interest::LEAVE, Ready::LEAVE)];
     let asked = maskable

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::worker::{Census, Setup, Share, Turn, Worker};
+use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
 use crate::cast::{Cast, Hire};
@@ -81,6 +81,7 @@ impl Scene {
                 listeners: vec![(listener, 0)],
                 wake: None,
                 share: Share { worker: 0, workers: 1 },
+                poller: if self.faults.lot { Poller::PollAndLot } else { Poller::Poll },
                 seed: self.rng.u64(..),
                 journal: Box::new(self.ledger.clone()),
             },

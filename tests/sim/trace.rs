@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Poll { watches: usize, timeout: Option<Duration> },
     Reported { fd: Fd, want: Interest, got: Ready },
     TimedOut,
+    Park { fd: Fd, want: Interest, works: bool },
+    Woke { fd: Fd, got: Ready },
     Interrupted,
     Accept { listener: Fd, result: Result<(Fd, EndId), AcceptFault> },
     Connect { host: usize, result: Result<(Fd, EndId), ConnectFault> },
@@ -87,6 +89,8 @@ impl fmt::Display for Event {
             Event::Reported { fd, want, got } => {
                 write!(f, "    fd {} wants {}, got {}", fd.0, words_of_interest(*want), words_of_ready(*got))
             }
+            Event::Park { fd, want, works } => write!(f, "    park({}, {want:?}) = {works}", fd.0),
+            Event::Woke { fd, got } => write!(f, "    fd {} woke: {got:?}", fd.0),
             Event::TimedOut => f.write_str("    timed out"),
             Event::Interrupted => f.write_str("    interrupted"),
             Event::Accept { listener, result } => match result {

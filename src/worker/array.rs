@@ -1,0 +1,153 @@
+//! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
+
+use super::hands::{Conn, Stay};
+use super::lot::{Guest, Lot, QUIET, Tag};
+use super::{Token, Worker};
+use crate::core::interest::{Interest, Ready};
+use crate::core::slab::Key;
+use crate::core::time::Time;
+use crate::os::{Fd, Os, Watch};
+use crate::session::{Env, Side};
+
+/// The array, with whom each of its entries belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Array {
+    pub(super) watches: Vec<Watch>,
+    pub(super) tokens: Vec<Token>,
+}
+
+impl Array {
+    fn clear(&mut self) {
+        self.watches.clear();
+        self.tokens.clear();
+    }
+
+    fn push(&mut self, fd: Fd, want: Interest, token: Token) {
+        self.watches.push(Watch { fd, want, got: Ready::NONE });
+        self.tokens.push(token);
+    }
+}
+
+/// The earliest of some points in time.
+#[derive(Default)]
+struct Nearest {
+    at: Option<Time>,
+}
+
+impl Nearest {
+    fn note(&mut self, at: Time) {
+        if self.at.is_none_or(|nearest| at < nearest) {
+            self.at = Some(at);
+        }
+    }
+}
+
+impl<O: Os> Worker<O> {
+    /// Builds the poll array; gives the nearest deadline.
+    ///
+    /// Idle backend connections and the lot come before the sessions: one that its backend has just closed is not to be
+    /// handed out to a session whose event comes behind.
+    pub(super) fn derive(&mut self) -> Option<Time> {
+        self.array.clear();
+        let mut nearest = Nearest::default();
+        if let Some(fd) = self.wake {
+            self.array.push(fd, Interest::READ, Token::Wake);
+        }
+        self.derive_idle(&mut nearest);
+        if let Some(fd) = self.lot.fd() {
+            self.array.push(fd, Interest::READ, Token::Lot);
+        }
+        self.derive_doors(&mut nearest);
+        self.derive_sessions(&mut nearest);
+        if let Some(at) = self.lot.nearest() {
+            nearest.note(at);
+        }
+        if let Some(since) = self.draining_since {
+            nearest.note(since + self.snapshot.timeouts.drain);
+        }
+        nearest.at
+    }
+
+    fn derive_idle(&mut self, nearest: &mut Nearest) {
+        let array = &mut self.array;
+        let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), Interest::READ, Token::Idle(key));
+        if let Some(at) = self.idle.watch(&mut self.os, &mut self.lot, self.now, watch) {
+            nearest.note(at);
+        }
+    }
+
+    fn derive_doors(&mut self, nearest: &mut Nearest) {
+        if self.sessions.len() >= self.sessions_max {
+            return;
+        }
+        for (index, door) in self.doors.iter().enumerate() {
+            if door.is_open(self.now, self.ended) {
+                self.array.push(door.fd, Interest::READ, Token::Door(index));
+            } else if let Some(at) = door.opens_at() {
+                nearest.note(at);
+            }
+        }
+    }
+
+    fn derive_sessions(&mut self, nearest: &mut Nearest) {
+        let env = Env {
+            now: self.now,
+            date: &self.date,
+            snapshot: &self.snapshot,
+            draining_since: self.draining_since,
+            keeps_request: false,
+        };
+        let (sessions, lot, os, array) = (&mut self.sessions, &mut self.lot, &mut self.os, &mut self.array);
+        self.hot.retain(|key| {
+            let Some(conn) = sessions.get_mut(*key) else { return false };
+            let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
+            if conn.is_quiet(env.now) && park(os, lot, *key, conn, deadline, env.now) {
+                return false;
+            }
+            if let Some(at) = deadline {
+                nearest.note(at);
+            }
+            watch(array, *key, conn, env.now);
+            true
+        });
+    }
+}
+
+fn watch(array: &mut Array, key: Key, conn: &Conn, now: Time) {
+    if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client, now)) {
+        array.push(wire.fd(), want, Token::Client(key));
+    }
+    if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, now)) {
+        array.push(backend.wire.fd(), want, Token::Backend(key, conn.backend_turn));
+    }
+}
+
+/// Parks both connections of a session; false if that cannot be done. What was parked all the same does no harm: its news
+/// comes once, and finds the session awake.
+fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Option<Time>, now: Time) -> bool {
+    let Some(until) = until else { return false };
+    if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client, now))
+        && !lot.park(os, wire.fd(), want, Tag::Client(key))
+    {
+        return false;
+    }
+    if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, now))
+        && !lot.park(os, backend.wire.fd(), want, Tag::Backend(key))
+    {
+        return false;
+    }
+    conn.session.rest();
+    conn.stay = Stay::Parked { until };
+    lot.enter(until, Guest::Session(key));
+    true
+}
+
+impl Conn {
+    /// Whether nothing has happened for so long that the session can be parked.
+    fn is_quiet(&self, now: Time) -> bool {
+        match self.stay {
+            Stay::Hot { since } => now >= since + QUIET && now >= self.session.touched() + QUIET,
+            Stay::Parked { .. } => false,
+        }
+    }
+}

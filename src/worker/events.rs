@@ -1,0 +1,246 @@
+//! What a turn does after poll: drives whomever poll, the lot, or the clock has named.
+
+use std::net::SocketAddr;
+
+use super::hands::{Conn, Fate, Hands, Readable, Stay};
+use super::lot::{Guest, Lot, Tag};
+use super::{Token, Worker};
+use crate::core::interest::Ready;
+use crate::core::slab::Key;
+use crate::os::{AcceptFault, Fd, Os, Polled};
+use crate::session::{Env, Session, Side};
+use crate::wire::Wire;
+
+impl<O: Os> Worker<O> {
+    pub(super) fn env(&self) -> Env<'_> {
+        Env {
+            now: self.now,
+            date: &self.date,
+            snapshot: &self.snapshot,
+            draining_since: self.draining_since,
+            keeps_request: self.journal.wants_request(),
+        }
+    }
+
+    pub(super) fn copy_events(&mut self, polled: Polled) {
+        self.events.clear();
+        match polled {
+            Polled::Interrupted => {}
+            Polled::Ready(count) => {
+                self.idle.note_poll();
+                if count == 0 {
+                    return;
+                }
+                let entries = self.array.tokens.iter().zip(&self.array.watches);
+                let named = entries.filter(|(_, watch)| !watch.got.is_empty());
+                self.events.extend(named.map(|(token, watch)| (*token, watch.got)));
+            }
+        }
+    }
+
+    pub(super) fn handle_events(&mut self) {
+        for index in 0..self.events.len() {
+            let (token, ready) = self.events[index];
+            debug_assert!(!ready.any(Ready::INVALID), "poll was given a closed descriptor for {token:?}");
+            match token {
+                Token::Wake => self.hush(),
+                Token::Lot => self.handle_lot(),
+                Token::Door(door) => self.accept(door, self.snapshot.limits.accept_budget),
+                Token::Idle(key) => self.close_idle_one(key),
+                Token::Client(key) => self.handle_ready(key, Side::Client, ready),
+                Token::Backend(key, turn) => {
+                    let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
+                    if self.sessions.get_mut(key).is_some_and(is_the_same) {
+                        self.handle_ready(key, Side::Backend, ready);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what the wake descriptor has to say, which is nothing but that it has.
+    fn hush(&mut self) {
+        if let Some(fd) = self.wake {
+            let _ = self.os.recv(fd, &mut [0; 64]);
+        }
+    }
+
+    /// Wakes whomever the lot has news of; first of all, idle connections that are of no use any more leave.
+    fn handle_lot(&mut self) {
+        let (news, is_all) = self.lot.read(&mut self.os);
+        self.idle.note_lot(is_all);
+        for (bits, _) in &news {
+            if let Tag::Idle(key) = Lot::whose(*bits) {
+                self.close_idle_one(key);
+            }
+        }
+        for (bits, ready) in &news {
+            let is_readable = ready.any(Ready::READ);
+            match Lot::whose(*bits) {
+                Tag::Client(key) => self.handle_news(key, Readable { client: is_readable, backend: false }),
+                Tag::Backend(key) => self.handle_news(key, Readable { client: false, backend: is_readable }),
+                Tag::Idle(_) => {}
+            }
+        }
+        self.lot.put_back(news);
+    }
+
+    /// The lot may speak of a connection that has been replaced since: a read that finds nothing does no harm, and everything
+    /// else is left to the next poll.
+    fn handle_news(&mut self, key: Key, readable: Readable) {
+        self.with(key, |hands, conn| match readable {
+            Readable { client: false, backend: false } => Fate::Waits,
+            Readable { .. } => hands.drive(conn, readable),
+        });
+    }
+
+    fn handle_ready(&mut self, key: Key, side: Side, ready: Ready) {
+        let is_gone = ready.any(Ready::HANGUP | Ready::ERROR | Ready::INVALID);
+        let is_readable = is_gone || ready.any(Ready::READ | Ready::LEAVE);
+        self.with(key, |hands, conn| {
+            if side == Side::Backend && conn.backend.as_ref().is_some_and(|backend| backend.is_pending) {
+                hands.decide_connect(conn);
+                return hands.drive(conn, Readable::default());
+            }
+            if is_gone || ready.any(Ready::WRITE) {
+                conn.session.handle_writable(side);
+            }
+            if is_gone {
+                conn.session.handle_hangup(side);
+            } else if ready.any(Ready::LEAVE) {
+                conn.session.handle_leaving(side);
+            }
+            let readable = match side {
+                Side::Client => Readable { client: is_readable, backend: false },
+                Side::Backend => Readable { client: false, backend: is_readable },
+            };
+            hands.drive(conn, readable)
+        });
+    }
+
+    /// Does something with the session of `key`, if it still lives. It is awake from now on.
+    fn with(&mut self, key: Key, act: impl FnOnce(&mut Hands<'_, O>, &mut Conn) -> Fate) {
+        let Some(conn) = self.sessions.get_mut(key) else { return };
+        if let Stay::Parked { until } = conn.stay {
+            self.lot.leave(until, Guest::Session(key));
+            conn.stay = Stay::Hot { since: self.now };
+            self.hot.push(key);
+        }
+        let mut hands = Hands {
+            env: Env {
+                now: self.now,
+                date: &self.date,
+                snapshot: &self.snapshot,
+                draining_since: self.draining_since,
+                keeps_request: self.journal.wants_request(),
+            },
+            os: &mut self.os,
+            storage: &mut self.storage,
+            idle: &mut self.idle,
+            lot: &mut self.lot,
+            robins: &mut self.robins,
+            journal: &mut *self.journal,
+            effects: &mut self.effects,
+        };
+        match act(&mut hands, conn) {
+            Fate::Waits => {}
+            Fate::Eager => self.eager.push(key),
+            Fate::Over => {
+                self.sessions.remove(key);
+                self.ended += 1;
+            }
+        }
+    }
+
+    /// Takes everybody back who is parked: what their deadlines were derived from has changed, or has ceased to matter.
+    pub(super) fn wake_up_all(&mut self) {
+        let is_parked = |conn: &Conn| matches!(conn.stay, Stay::Parked { .. });
+        let parked = self.sessions.iter().filter(|(_, conn)| is_parked(conn)).map(|(key, _)| key);
+        for key in parked.collect::<Vec<_>>() {
+            self.with(key, |_, _| Fate::Waits);
+        }
+    }
+
+    /// Lets in at most `budget` clients.
+    pub(super) fn accept(&mut self, door: usize, budget: usize) {
+        for _ in 0..budget {
+            if self.sessions.len() >= self.sessions_max {
+                return;
+            }
+            match self.os.accept(self.doors[door].fd) {
+                Ok((fd, client)) => self.admit(fd, client, self.doors[door].listener),
+                Err(AcceptFault::Gone) => {}
+                Err(AcceptFault::Blocked) => return,
+                Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
+                    Some(wire) => wire.close(&mut self.os),
+                    None => return self.doors[door].shut(self.now, self.ended),
+                },
+            }
+        }
+    }
+
+    /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
+    fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
+        let session = Session::new(client, listener, &self.env());
+        let key = self.sessions.insert(Conn::new(session, Wire::Plain(fd), self.now));
+        self.hot.push(key);
+        self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
+    }
+
+    /// Sessions that had more to do in the last turn than their share go on behind the others.
+    pub(super) fn drive_eager(&mut self) {
+        for key in std::mem::take(&mut self.eager) {
+            self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: true }));
+        }
+    }
+
+    pub(super) fn handle_deadlines(&mut self) {
+        let is_cut_off =
+            self.draining_since.is_some_and(|since| since + self.snapshot.timeouts.drain <= self.now);
+        self.wake_up_late();
+        if is_cut_off {
+            self.wake_up_all();
+        }
+        let mut late = std::mem::take(&mut self.late);
+        let env = self.env();
+        late.extend(self.hot.iter().filter_map(|key| {
+            let deadline = self.sessions.get(*key)?.session.deadline(&env)?;
+            (is_cut_off || deadline.at <= self.now).then_some((*key, deadline.timer))
+        }));
+        for (key, timer) in late.drain(..) {
+            self.with(key, |hands, conn| {
+                hands.tell(conn, |session, env, effects| match is_cut_off {
+                    true => session.force(env, effects),
+                    false => session.handle_deadline(timer, env, effects),
+                });
+                hands.drive(conn, Readable::default())
+            });
+        }
+        self.late = late;
+    }
+
+    /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have passed.
+    fn wake_up_late(&mut self) {
+        while let Some(wire) = self.idle.pop_late(self.now, &mut self.lot) {
+            wire.close(&mut self.os);
+        }
+        while let Some(guest) = self.lot.pop_late(self.now) {
+            match guest {
+                Guest::Session(key) => self.with(key, |_, _| Fate::Waits),
+                Guest::Idle(key) => self.close_idle_one(key),
+            }
+        }
+    }
+
+    fn close_idle_one(&mut self, key: Key) {
+        if let Some(wire) = self.idle.remove(key, &mut self.lot) {
+            wire.close(&mut self.os);
+        }
+    }
+
+    pub(super) fn close_idle(&mut self) {
+        while let Some(wire) = self.idle.evict(&mut self.lot) {
+            wire.close(&mut self.os);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The lot: where those wait who have been quiet for a while, so that the poll array holds only the busy.
+//!
+//! It is an epoll(7) instance that is itself one entry of the poll array. Parking goes by time, not by state: a connection
+//! that is used all the time never enters, so that bursts pay for no epoll_ctl(2), and one that rests costs a turn nothing.
+//! Whoever is parked is told of once. That says who has woken; what of, the next poll says, which has it in its array.
+//!
+//! Deadlines of the parked are kept here in order. They cannot change while nothing happens, and when something does
+//! (news, a deadline, the drain) the parked one leaves first, and derives its deadline anew.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::core::interest::{Interest, Ready};
+use crate::core::slab::Key;
+use crate::core::time::Time;
+use crate::os::{Fd, Os};
+
+/// How long nothing may have happened before somebody is parked.
+pub(super) const QUIET: Duration = Duration::from_millis(20);
+
+/// Who is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Guest {
+    /// A session.
+    Session(Key),
+    /// An idle backend connection.
+    Idle(Key),
+}
+
+/// Which connection the lot has news of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// The client of a session.
+    Client(Key),
+    /// The backend of a session. It may be another one by now.
+    Backend(Key),
+    /// An idle backend connection.
+    Idle(Key),
+}
+
+impl Tag {
+    /// The slot lies in the lower half of a key, and is far below 2^30: there are not as many descriptors.
+    fn to_bits(self) -> u64 {
+        let (key, kind) = match self {
+            Tag::Client(key) => (key, 0),
+            Tag::Backend(key) => (key, 1),
+            Tag::Idle(key) => (key, 2),
+        };
+        key.to_bits() | kind << 30
+    }
+
+    fn from_bits(bits: u64) -> Tag {
+        let key = Key::from_bits(bits & !(3 << 30));
+        match bits >> 30 & 3 {
+            0 => Tag::Client(key),
+            1 => Tag::Backend(key),
+            _ => Tag::Idle(key),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lot {
+    /// `None` without one: nobody is ever parked.
+    fd: Option<Fd>,
+    deadlines: BTreeSet<(Time, Guest)>,
+    /// Kept for its memory.
+    news: Vec<(u64, Ready)>,
+}
+
+impl Lot {
+    /// A lot in which something can be parked if `os` has such a thing.
+    pub(super) fn open<O: Os>(os: &mut O) -> Lot {
+        Lot { fd: os.open_lot(), ..Lot::default() }
+    }
+
+    /// Its entry in the poll array, if it has one.
+    pub(super) fn fd(&self) -> Option<Fd> {
+        self.fd
+    }
+
+    /// Parks one connection; false if it cannot be.
+    pub(super) fn park<O: Os>(&self, os: &mut O, fd: Fd, want: Interest, tag: Tag) -> bool {
+        self.fd.is_some() && os.park(fd, want, tag.to_bits())
+    }
+
+    /// Takes note that `guest` is parked until `deadline`, if nothing happens before.
+    pub(super) fn enter(&mut self, deadline: Time, guest: Guest) {
+        self.deadlines.insert((deadline, guest));
+    }
+
+    /// Takes note that `guest`, who was parked until `deadline`, is not any more.
+    pub(super) fn leave(&mut self, deadline: Time, guest: Guest) {
+        self.deadlines.remove(&(deadline, guest));
+    }
+
+    /// The first deadline of all who are parked.
+    pub(super) fn nearest(&self) -> Option<Time> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes out the first one whose deadline has passed.
+    pub(super) fn pop_late(&mut self, now: Time) -> Option<Guest> {
+        let (deadline, guest) = *self.deadlines.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.deadlines.pop_first();
+        Some(guest)
+    }
+
+    /// Hands over the news, if there are any, as the kernel has them now; and whether that was all of them. What `hand` is
+    /// given is to be given back by [`Lot::put_back`].
+    pub(super) fn read<O: Os>(&mut self, os: &mut O) -> (Vec<(u64, Ready)>, bool) {
+        let mut news = std::mem::take(&mut self.news);
+        news.clear();
+        let is_all = os.read_lot(&mut news);
+        (news, is_all)
+    }
+
+    /// Keeps the memory of what [`Lot::read`] gave.
+    pub(super) fn put_back(&mut self, news: Vec<(u64, Ready)>) {
+        self.news = news;
+    }
+
+    /// Whose news that is.
+    pub(super) fn whose(bits: u64) -> Tag {
+        Tag::from_bits(bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_survives_as_a_number() {
+        for bits in [0, 7, 1 << 32, u64::from(u32::MAX) << 32 | 0x3fff_ffff] {
+            let key = Key::from_bits(bits);
+            for tag in [Tag::Client(key), Tag::Backend(key), Tag::Idle(key)] {
+                assert_eq!(Tag::from_bits(tag.to_bits()), tag);
+            }
+        }
+    }
+
+    #[test]
+    fn the_late_leave_in_order() {
+        let (mut lot, key) = (Lot::default(), Key::from_bits);
+        lot.enter(Time::from_nanos(2), Guest::Session(key(1)));
+        lot.enter(Time::from_nanos(1), Guest::Idle(key(1)));
+        lot.enter(Time::from_nanos(3), Guest::Session(key(2)));
+        lot.leave(Time::from_nanos(1), Guest::Idle(key(1)));
+        assert_eq!(lot.nearest(), Some(Time::from_nanos(2)));
+        assert_eq!(lot.pop_late(Time::from_nanos(1)), None);
+        assert_eq!(lot.pop_late(Time::from_nanos(3)), Some(Guest::Session(key(1))));
+        assert_eq!(lot.pop_late(Time::from_nanos(3)), Some(Guest::Session(key(2))));
+    }
+}

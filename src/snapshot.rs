@@ -184,6 +184,8 @@ pub struct Limits {
     pub body: Option<u64>,
     /// Bytes of a lane's buffer; at least `head`.
     pub buffer: usize,
+    /// Buffers in use at once, over all workers; a worker has 4 at least. At the bound nobody reads until one is free.
+    pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,
     /// Clients that one listener takes in one turn of the loop.
@@ -206,6 +208,7 @@ impl Default for Limits {
             fields: 100,
             body: None,
             buffer: 64 * 1024,
+            buffers: 8192,
             sessions: 10_000,
             accept_budget: 64,
             idle_per_backend: 256,

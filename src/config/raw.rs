@@ -89,6 +89,7 @@ pub(super) struct Limits {
     pub(super) buffer: Option<Spanned<Leaf>>,
     pub(super) sessions: Option<Spanned<Leaf>>,
     pub(super) accept_budget: Option<Spanned<Leaf>>,
+    pub(super) buffers: Option<Spanned<Leaf>>,
     pub(super) idle_per_backend: Option<Spanned<Leaf>>,
 }
 

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crate::core::outcome::Journal;
-use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit};
+use crate::os::{
+    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
+};
 use crate::snapshot::{Limits, Listener, Snapshot};
 use crate::worker::{Poller, Setup, Share, Turn, Worker};
 
@@ -136,6 +138,7 @@ impl Server {
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
         fit_into_descriptors(&mut snapshot, crew.threads)?;
+        return_buffers_of(snapshot.limits.buffer);
         let snapshot = Arc::new(snapshot);
         let (sockets, addresses) = bind_all(&snapshot, crew.threads)?;
         let mut server =

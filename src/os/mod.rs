@@ -13,7 +13,10 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
-pub use sys::{DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, usable_cores};
+pub use sys::{
+    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
+    usable_cores,
+};
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`] or [`Os::reset`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

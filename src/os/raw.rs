@@ -1,4 +1,4 @@
-//! The two system calls that neither nix nor socket2 offers as the loop needs them. This is the only unsafe code.
+//! The system calls that neither nix nor socket2 offers as the loop needs them. This is the only unsafe code.
 //!
 //! nix's `poll` knows no POLLRDHUP, and loses the other events of a descriptor that reports it; its `accept4` does not say
 //! who was accepted, and getpeername(2) would be one more call per connection.
@@ -53,6 +53,20 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
     let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
     Ok((fd, address))
 }
+
+/// Has malloc(3) give blocks of `size` bytes or more back to the system when they are freed (mallopt(3),
+/// M_MMAP_THRESHOLD), and take them from it untouched: what is not used of one costs no memory. Without it such blocks come
+/// out of heaps that shrink only from their ends.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(super) fn map_large_blocks(size: usize) {
+    // SAFETY: mallopt takes two numbers and changes nothing but how later allocations are served. It can be called at any
+    // time.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::try_from(size).unwrap_or(libc::c_int::MAX)) };
+}
+
+/// Other allocators do as they do.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn map_large_blocks(_size: usize) {}
 
 #[cfg(test)]
 mod tests {

@@ -134,6 +134,11 @@ pub fn raise_descriptor_limit() -> usize {
     usize::try_from(reached).unwrap_or(usize::MAX)
 }
 
+/// Prepares the allocator for buffers of `size` bytes: what is freed of them after a peak goes back to the system.
+pub fn return_buffers_of(size: usize) {
+    raw::map_large_blocks(size);
+}
+
 /// Makes the calling thread run on the core with that number only (sched_setaffinity(2)).
 ///
 /// # Errors

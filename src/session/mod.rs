@@ -275,6 +275,15 @@ impl Session {
         }
     }
 
+    /// Whether the lane that `side` fills has storage.
+    #[must_use]
+    pub fn has_buffer(&self, side: Side) -> bool {
+        match side {
+            Side::Client => self.up.buffer.is_attached(),
+            Side::Backend => self.down.buffer.is_attached(),
+        }
+    }
+
     /// When bytes last moved, or a phase last began that was to see some.
     #[must_use]
     pub fn touched(&self) -> Time {

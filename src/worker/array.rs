@@ -2,12 +2,13 @@
 
 use super::hands::{Conn, Stay};
 use super::lot::{Guest, Lot, QUIET, Tag};
+use super::storage::Storage;
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, Os, Watch};
-use crate::session::{Env, Side};
+use crate::session::{Env, Session, Side};
 
 /// The array, with whom each of its entries belongs to.
 #[derive(Debug, Default)]
@@ -62,6 +63,9 @@ impl<O: Os> Worker<O> {
         if let Some(at) = self.lot.nearest() {
             nearest.note(at);
         }
+        if let Some(at) = self.storage.tidies_at() {
+            nearest.note(at);
+        }
         if let Some(since) = self.draining_since {
             nearest.note(since + self.snapshot.timeouts.drain);
         }
@@ -97,7 +101,12 @@ impl<O: Os> Worker<O> {
             draining_since: self.draining_since,
             keeps_request: false,
         };
-        let (sessions, lot, os, array) = (&mut self.sessions, &mut self.lot, &mut self.os, &mut self.array);
+        if self.storage.has_refused() && !self.hot.is_empty() {
+            // Events come in the order of the array: let somebody else be the first to find a free buffer.
+            self.hot.rotate_left(1);
+        }
+        let (sessions, storage) = (&mut self.sessions, &self.storage);
+        let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = sessions.get_mut(*key) else { return false };
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
@@ -107,19 +116,28 @@ impl<O: Os> Worker<O> {
             if let Some(at) = deadline {
                 nearest.note(at);
             }
-            watch(array, *key, conn, env.now);
+            watch(array, storage, *key, conn, env.now);
             true
         });
     }
 }
 
-fn watch(array: &mut Array, key: Key, conn: &Conn, now: Time) {
-    if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client, now)) {
+fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time) {
+    let affordable = |side| affordable(conn.session.interest(side, now)?, &conn.session, side, storage);
+    if let (Some(wire), Some(want)) = (&conn.client, affordable(Side::Client)) {
         array.push(wire.fd(), want, Token::Client(key));
     }
-    if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, now)) {
+    if let (Some(backend), Some(want)) = (&conn.backend, affordable(Side::Backend)) {
         array.push(backend.wire.fd(), want, Token::Backend(key, conn.backend_turn));
     }
+}
+
+/// What of `want` there are the means for: without a buffer nobody reads, and who only wants to read is not asked at all.
+fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) -> Option<Interest> {
+    if !want.has(Interest::READ) || session.has_buffer(side) || storage.can_lend(side) {
+        return Some(want);
+    }
+    want.has(Interest::WRITE).then_some(Interest::WRITE)
 }
 
 /// Parks both connections of a session; false if that cannot be done. What was parked all the same does no harm: its news

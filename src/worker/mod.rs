@@ -167,7 +167,7 @@ impl<O: Os> Worker<O> {
             sessions_max: share.of(limits.sessions),
             ended: 0,
             idle: IdleSet::new(&snapshot, limits.idle_per_backend.div_ceil(share.workers)),
-            storage: Storage::new(limits.buffer),
+            storage: Storage::new(limits.buffer, share.of(limits.buffers)),
             robins,
             draining_since: None,
             now: os.now(),
@@ -234,6 +234,7 @@ impl<O: Os> Worker<O> {
         self.copy_events(polled);
         self.handle_events();
         self.drive_eager();
+        self.storage.tidy(self.now);
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }

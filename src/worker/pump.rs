@@ -10,7 +10,7 @@ use crate::wire::Wire;
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
-    /// Nothing was wanted, or nothing was there.
+    /// Nothing was wanted, or nothing was there, or there is no buffer to read into.
     Nothing,
     /// All that was there, or the end: another read would only say EAGAIN.
     All,
@@ -32,7 +32,8 @@ pub(super) fn fill<O: Os>(
     }
     let buffer = &mut session.lane_from(side).buffer;
     if !buffer.is_attached() {
-        buffer.attach(storage.take());
+        let Some(room) = storage.take(side) else { return Filled::Nothing };
+        buffer.attach(room);
     }
     let room = buffer.room();
     let wanted = room.len();

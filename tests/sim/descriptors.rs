@@ -13,7 +13,10 @@ use crate::end::EndId;
 const FIRST: usize = 3;
 
 /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
-const PATIENCE: u8 = 3;
+pub(crate) const PATIENCE: u8 = 3;
+
+/// The same where sessions wait for each other's buffers: whoever is ready may have to let others go first.
+pub(crate) const PATIENCE_IN_NEED: u8 = 100;
 
 /// Reports that lie further apart than this do not make a busy loop.
 const APART: Duration = Duration::from_millis(5);
@@ -48,11 +51,11 @@ impl Descriptor {
     }
 
     /// Poll reports `got`. A descriptor that is reported again and again while nothing is done about it is a busy loop.
-    pub(crate) fn report(&mut self, fd: Fd, got: Ready, now: Time) {
+    pub(crate) fn report(&mut self, fd: Fd, got: Ready, now: Time, patience: u8) {
         self.reported = got;
         self.unmoved = if now.since(self.last_report) > APART { 1 } else { self.unmoved + 1 };
         self.last_report = now;
-        assert!(self.unmoved <= PATIENCE, "spin: fd {} is reported again and again, to no avail", fd.0);
+        assert!(self.unmoved <= patience, "spin: fd {} is reported again and again, to no avail", fd.0);
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Faults {
     pub(crate) capacity: RangeInclusive<usize>,
     /// There is a lot to park in.
     pub(crate) lot: bool,
+    /// The worker has no more buffers than this.
+    pub(crate) buffers: Option<usize>,
     /// The longest message: what would take for ever to go through short queues does not have to.
     pub(crate) bulk: usize,
     /// How many steps the actors make before a poll looks.
@@ -93,7 +95,8 @@ impl Faults {
             jump,
             gone,
             capacity,
-            lot: bulk % 3 > 0,
+            lot: !steps.is_multiple_of(3),
+            buffers: steps.is_multiple_of(4).then_some(steps),
             bulk,
             steps,
             descriptors,

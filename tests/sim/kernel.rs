@@ -16,7 +16,7 @@ use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled,
 use pollux::snapshot::Address;
 
 use crate::cast::Cast;
-use crate::descriptors::{Descriptors, Handle};
+use crate::descriptors::{Descriptors, Handle, PATIENCE, PATIENCE_IN_NEED};
 use crate::end::{Connect, EndId};
 use crate::faults::{Faults, chance};
 use crate::net::Net;
@@ -37,6 +37,8 @@ pub(crate) struct Kernel {
     pub(crate) faults: Faults,
     pub(crate) rng: Rng,
     descriptors: Descriptors,
+    /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
+    pub(crate) patience: u8,
     /// How often the worker has polled.
     pub(crate) polls: usize,
     /// Polls in a row that could not wait and found nothing, while nothing was done between them.
@@ -48,7 +50,8 @@ pub(crate) struct Kernel {
 impl Kernel {
     pub(crate) fn new(net: Net, cast: Cast, faults: Faults, rng: Rng) -> Kernel {
         let descriptors = Descriptors::new(faults.descriptors);
-        Kernel { net, cast, faults, rng, descriptors, polls: 0, barren: 0, draining: false }
+        let patience = if faults.buffers.is_some() { PATIENCE_IN_NEED } else { PATIENCE };
+        Kernel { net, cast, faults, rng, descriptors, patience, polls: 0, barren: 0, draining: false }
     }
 
     /// Opens a listening socket for the worker.
@@ -105,7 +108,7 @@ impl Kernel {
             self.net.log(Event::Woke { fd, got });
             let descriptor = self.descriptors.get(fd, "read_lot");
             descriptor.parked = None;
-            descriptor.report(fd, got, now);
+            descriptor.report(fd, got, now, self.patience);
             told.push((tag, got));
         }
         is_all

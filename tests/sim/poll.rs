@@ -107,9 +107,9 @@ impl Kernel {
             }
             reported += 1;
             self.net.log(Event::Reported { fd: watch.fd, want: watch.want, got: watch.got });
-            let now = self.net.now;
+            let (now, patience) = (self.net.now, self.patience);
             let descriptor = self.descriptors().get(watch.fd, "poll");
-            descriptor.report(watch.fd, watch.got, now);
+            descriptor.report(watch.fd, watch.got, now, patience);
             if descriptor.handle == Handle::Lot {
                 // Whoever it tells of is judged by themselves.
                 descriptor.moved();

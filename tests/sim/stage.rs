@@ -65,7 +65,7 @@ impl Scene {
 
     /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
     pub(crate) fn perform(&mut self, mode: Mode, act: Act) -> Vec<Entry> {
-        let snapshot = snapshot(mode, &mut self.rng);
+        let snapshot = snapshot(mode, &self.faults, &mut self.rng);
         let hosts = snapshot.pools[0].backends.iter().map(|backend| backend.address.clone()).collect();
         let net = Net::new(&self.faults, hosts, self.rng.fork(), Trace::new(self.whole_trace));
         let cast = Cast::new(act.clients, act.hire, self.rng.fork());
@@ -121,7 +121,7 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
     worker.drain();
 }
 
-fn snapshot(mode: Mode, rng: &mut Rng) -> Snapshot {
+fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let backends: Vec<_> = (0..rng.u16(1..=3))
         .map(|number| Backend {
             name: format!("b{number}"),
@@ -136,7 +136,9 @@ fn snapshot(mode: Mode, rng: &mut Rng) -> Snapshot {
     let buffer = log_uniform(rng, &(4096..=65536));
     // So few that there is a surplus at times; how many follows from the seed, as the size of the buffers does.
     let idle_per_backend = buffer % 3;
-    let limits = Limits { head: 4096, request_line: 1024, buffer, idle_per_backend, ..Limits::default() };
+    let buffers = faults.buffers.unwrap_or(Limits::default().buffers);
+    let limits =
+        Limits { head: 4096, request_line: 1024, buffer, buffers, idle_per_backend, ..Limits::default() };
     let timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
     let pool = Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends };
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));

@@ -47,6 +47,7 @@ pub(super) fn check(raw: &raw::Limits, findings: &mut Findings) -> Limits {
     Limits {
         fields: count("fields", &raw.fields, 1..=Limits::FIELDS_MAX, default.fields),
         sessions: count("sessions", &raw.sessions, 1..=COUNT_MAX, default.sessions),
+        buffers: count("buffers", &raw.buffers, 1..=COUNT_MAX, default.buffers),
         accept_budget: count("accept_budget", &raw.accept_budget, 1..=COUNT_MAX, default.accept_budget),
         idle_per_backend: count(
             "idle_per_backend",

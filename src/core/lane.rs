@@ -11,6 +11,9 @@ use crate::http::body::ChunkFault;
 /// The longest body that is copied behind its head.
 const JOINED_MAX: usize = 4096;
 
+/// About as many bytes as Pollux adds to a head.
+const ADDED: usize = 256;
+
 /// Where a lane's bytes come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -183,6 +186,8 @@ impl Lane {
         rewrite: impl FnOnce(&[u8], &mut Vec<u8>) -> T,
     ) -> T {
         debug_assert!(self.buffer.unsent().is_empty(), "a head goes before its body");
+        // What comes out is seldom longer by more than that, and growing by and by means copying again and again.
+        self.front.reserve(end - start + ADDED);
         let verdict = rewrite(&self.buffer.unscanned()[start..end], &mut self.front);
         self.buffer.skip(end);
         verdict

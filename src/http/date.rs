@@ -1,12 +1,16 @@
 //! The Date field (RFC 9110 §6.6.1), written once for each second.
 
+use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
+
+/// An IMF-fixdate is always so long.
+const LENGTH: usize = 29;
 
 /// A point in time as an IMF-fixdate (RFC 9110 §5.6.7), such as `Sun, 06 Nov 1994 08:49:37 GMT`.
 #[derive(Clone, Debug)]
 pub struct Date {
     second: u64,
-    text: String,
+    text: [u8; LENGTH],
 }
 
 impl Date {
@@ -15,7 +19,10 @@ impl Date {
     pub fn new(second: u64) -> Date {
         const LAST: u64 = 253_402_300_799;
         let point = UNIX_EPOCH + Duration::from_secs(second.min(LAST));
-        Date { second, text: httpdate::fmt_http_date(point) }
+        let mut text = [b' '; LENGTH];
+        // It fits.
+        let _ = write!(&mut text[..], "{}", httpdate::HttpDate::from(point));
+        Date { second, text }
     }
 
     /// Makes it the date of `second`, which costs nothing if it is that already.
@@ -28,7 +35,7 @@ impl Date {
     /// The date as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.text
     }
 }
 

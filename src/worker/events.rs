@@ -189,9 +189,13 @@ impl<O: Os> Worker<O> {
 
     /// Sessions that had more to do in the last turn than their share go on behind the others.
     pub(super) fn drive_eager(&mut self) {
-        for key in std::mem::take(&mut self.eager) {
+        let count = self.eager.len();
+        for index in 0..count {
+            let key = self.eager[index];
             self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: true }));
         }
+        // Behind them are those that have still more to do.
+        self.eager.drain(..count);
     }
 
     pub(super) fn handle_deadlines(&mut self) {

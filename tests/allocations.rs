@@ -1,0 +1,259 @@
+//! The steady state allocates nothing: once a worker has seen what it serves, the memory it has is enough.
+//!
+//! The worker's turns run in the test's own thread, over real sockets, with a client and a backend in threads of their
+//! own. The allocator counts for each thread by itself, so only what the turns ask for is counted.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use allocation_counter::{AllocationInfo, measure};
+use pollux::core::outcome::NoJournal;
+use pollux::http::date::Date;
+use pollux::os::{SysOs, bind};
+use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::worker::{Poller, Setup, Share, Worker};
+
+/// Nothing here takes so long; a test that hangs fails by it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is said over and over again on one connection.
+struct Exchange {
+    /// What the client sends.
+    request: Vec<u8>,
+    /// What the backend knows the end of a request by.
+    request_end: &'static [u8],
+    /// What the backend sends.
+    response: Vec<u8>,
+    /// What the client has to receive.
+    expected: Vec<u8>,
+}
+
+fn snapshot(mode: Mode, backend: SocketAddr) -> Snapshot {
+    let backend = Backend { name: "a".into(), address: Address::Ip(backend), weight: 1 };
+    Snapshot {
+        listeners: vec![Listener {
+            name: "test".into(),
+            bind: (Ipv4Addr::LOCALHOST, 0).into(),
+            mode,
+            pool: PoolId(0),
+        }],
+        pools: vec![Pool { name: "app".into(), balance: Balance::RoundRobin, backends: vec![backend] }],
+        timeouts: Timeouts::default(),
+        limits: Limits::default(),
+    }
+}
+
+/// Answers every request on one connection.
+fn serve(mut connection: TcpStream, exchange: &Exchange) {
+    connection.set_nodelay(true).unwrap();
+    let (mut request, mut room) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        match connection.read(&mut room).unwrap() {
+            0 => return,
+            count => request.extend_from_slice(&room[..count]),
+        }
+        if request.ends_with(exchange.request_end) {
+            request.clear();
+            connection.write_all(&exchange.response).unwrap();
+        }
+    }
+}
+
+/// Starts a backend that lives for as long as the process.
+fn backend(exchange: &Arc<Exchange>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let exchange = Arc::clone(exchange);
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let exchange = Arc::clone(&exchange);
+            thread::spawn(move || serve(connection.unwrap(), &exchange));
+        }
+    });
+    address
+}
+
+/// Makes `count` exchanges, and looks at every byte that comes back. Each begins when the worker has settled after the one
+/// before: a faster client is served too, but sometimes over one more backend connection, which is not the steady state.
+fn ask(connection: &mut TcpStream, exchange: &Exchange, count: usize, is_settled: &AtomicBool) {
+    let mut response = vec![0; exchange.expected.len()];
+    for _ in 0..count {
+        connection.write_all(&exchange.request).unwrap();
+        connection.read_exact(&mut response).unwrap();
+        assert!(response == exchange.expected, "{}", String::from_utf8_lossy(&response));
+        let received = Instant::now();
+        while !is_settled.load(Ordering::SeqCst) {
+            assert!(received.elapsed() < PATIENCE, "the exchange does not end");
+            thread::yield_now();
+        }
+    }
+}
+
+fn connect(to: SocketAddr) -> TcpStream {
+    let connection = TcpStream::connect(to).unwrap();
+    connection.set_nodelay(true).unwrap();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    connection.set_write_timeout(Some(PATIENCE)).unwrap();
+    connection
+}
+
+/// Clients who say the beginning of something and no more.
+fn crowd(to: SocketAddr) -> Vec<TcpStream> {
+    let hesitate = |_| {
+        let mut connection = connect(to);
+        connection.write_all(b"GET /").unwrap();
+        connection
+    };
+    (0..8).map(hesitate).collect()
+}
+
+/// A worker with one listener, and where that is.
+fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, SocketAddr) {
+    let (door, address) = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let mut os = SysOs::default();
+    let setup = Setup {
+        snapshot: Arc::new(snapshot(mode, backend)),
+        listeners: vec![(os.adopt(door), 0)],
+        wake: Some(os.adopt(wake.into())),
+        share: Share { worker: 0, workers: 1 },
+        // Whoever is parked in the lot gives memory back on purpose; on a busy machine that may happen to anybody.
+        poller: Poller::Poll,
+        seed: 0,
+        journal: Box::new(NoJournal),
+    };
+    (Worker::new(os, setup), address)
+}
+
+/// What a worker's turns allocate while `count` exchanges go through it. Those of the warm-up come before: they make tables
+/// and buffers grow to their size.
+fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> AllocationInfo {
+    let exchange = Arc::new(exchange);
+    let (mut waker, wake) = UnixStream::pair().unwrap();
+    let (mut worker, address) = worker(mode, backend(&exchange), wake);
+    let [is_warm, is_settled, is_over] = [(); 3].map(|()| Arc::<AtomicBool>::default());
+    let client = {
+        let [is_warm, is_settled, is_over] = [&is_warm, &is_settled, &is_over].map(Arc::clone);
+        thread::spawn(move || {
+            let mut connection = connect(address);
+            // Beside a crowd the tables, the arrays and the stock of buffers grow beyond what one client needs.
+            let crowd = crowd(address);
+            ask(&mut connection, &exchange, warm_up, &is_settled);
+            drop(crowd);
+            ask(&mut connection, &exchange, warm_up, &is_settled);
+            is_warm.store(true, Ordering::SeqCst);
+            // The turn that waits for its request may have begun before, and not be counted.
+            ask(&mut connection, &exchange, 1, &is_settled);
+            ask(&mut connection, &exchange, count, &is_settled);
+            is_over.store(true, Ordering::SeqCst);
+            let _ = waker.write(&[0]);
+            // Handed over, so that their ends are in none of the counted turns.
+            (connection, waker)
+        })
+    };
+    let (mut total, mut turns) = (AllocationInfo::default(), 0);
+    while !(is_over.load(Ordering::SeqCst) || client.is_finished()) {
+        let is_counted = is_warm.load(Ordering::SeqCst);
+        let turn = measure(|| {
+            worker.turn();
+        });
+        if is_counted {
+            total += turn;
+            turns += 1;
+        }
+        // Between two HTTP exchanges the backend connection rests; that of a TCP session never does.
+        is_settled.store(mode == Mode::Tcp || worker.census().idle > 0, Ordering::SeqCst);
+    }
+    client.join().unwrap();
+    assert!(turns > count, "{turns} turns cannot have been all");
+    total
+}
+
+#[track_caller]
+fn expect_none(info: AllocationInfo) {
+    assert_eq!((info.count_total, info.bytes_total), (0, 0), "allocations, and their bytes");
+}
+
+fn head(lines: &[&str]) -> Vec<u8> {
+    (lines.join("\r\n") + "\r\n\r\n").into_bytes()
+}
+
+const DATE: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
+
+#[test]
+fn small_gets() {
+    let ok = "HTTP/1.1 200 OK";
+    let get = head(&[
+        "GET /some/path?query=1 HTTP/1.1",
+        "Host: example.org",
+        "User-Agent: test",
+        "Accept: */*",
+        "Accept-Encoding: gzip",
+        "Cookie: a=1; b=2",
+    ]);
+    let exchange = Exchange {
+        request: get,
+        request_end: b"\r\n\r\n",
+        response: [head(&[ok, DATE, "Content-Type: text/plain", "Content-Length: 5"]), b"hello".into()]
+            .concat(),
+        expected: [
+            head(&[ok, DATE, "Content-Type: text/plain", "Content-Length: 5", "Via: 1.1 pollux"]),
+            b"hello".into(),
+        ]
+        .concat(),
+    };
+    expect_none(allocated(Mode::Http, exchange, 500, 10_000));
+}
+
+#[test]
+fn posts_with_a_body_and_chunked_responses() {
+    let ok = "HTTP/1.1 200 OK";
+    let post = head(&["POST /form HTTP/1.1", "Host: example.org", "Content-Length: 3003"]);
+    let chunks = b"4\r\nwiki\r\n10;a=b\r\n0123456789abcdef\r\n0\r\nX-Sum: 1\r\n\r\n";
+    let exchange = Exchange {
+        request: [post, vec![b'x'; 3000], b"end".into()].concat(),
+        request_end: b"end",
+        response: [head(&[ok, DATE, "Transfer-Encoding: chunked"]), chunks.into()].concat(),
+        expected: [
+            head(&[ok, DATE, "Transfer-Encoding: chunked", "Via: 1.1 pollux"]),
+            b"4\r\nwiki\r\n10\r\n0123456789abcdef\r\n0\r\nX-Sum: 1\r\n\r\n".into(),
+        ]
+        .concat(),
+    };
+    expect_none(allocated(Mode::Http, exchange, 500, 10_000));
+}
+
+/// So long that a turn ends before the response does, for the sake of the others.
+#[test]
+fn long_responses() {
+    let ok = "HTTP/1.1 200 OK";
+    let body = vec![b'x'; 4 << 20];
+    let length = format!("Content-Length: {}", body.len());
+    let exchange = Exchange {
+        request: head(&["GET / HTTP/1.1", "Host: example.org"]),
+        request_end: b"\r\n\r\n",
+        response: [head(&[ok, DATE, &length]), body.clone()].concat(),
+        expected: [head(&[ok, DATE, &length, "Via: 1.1 pollux"]), body].concat(),
+    };
+    expect_none(allocated(Mode::Http, exchange, 20, 200));
+}
+
+#[test]
+fn lines_through_tcp() {
+    let line = b"a line that comes back\n";
+    let exchange =
+        Exchange { request: line.into(), request_end: b"\n", response: line.into(), expected: line.into() };
+    expect_none(allocated(Mode::Tcp, exchange, 500, 10_000));
+}
+
+/// A second is long for an exchange, so the tests above see few of them pass.
+#[test]
+fn a_second_that_passes() {
+    let mut date = Date::new(784_111_777);
+    expect_none(measure(|| date.set(784_111_778)));
+    assert_eq!(date.as_bytes(), b"Sun, 06 Nov 1994 08:49:38 GMT");
+}

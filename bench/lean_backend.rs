@@ -2,7 +2,8 @@
 //!
 //! One thread, level-triggered epoll, and a response that is rendered once per size. It reads a request only as far
 //! as it must: the target (`/size/N` asks for N bytes, any other for `--body` bytes), where the body ends, and
-//! whether the connection stays. It is no model of an HTTP server: a chunked request is refused with 501.
+//! whether the connection stays. A request's body is counted and thrown away, and its response follows the last of
+//! its bytes. It is no model of an HTTP server: a chunked request is refused with 501.
 //!
 //! Invariant: a connection waits either to be read or to be written, never for both. While a response is unsent no
 //! further request is read, so a client that does not read cannot make the backend hold more than one read's worth.
@@ -120,10 +121,10 @@ impl Server {
     }
 }
 
-/// Rendered responses by body size; each is head and body in one piece.
+/// Rendered responses by body size and by whether the connection ends; each is head and body in one piece.
 struct Responses {
     body: usize,
-    rendered: HashMap<usize, Response>,
+    rendered: HashMap<(usize, bool), Response>,
 }
 
 #[derive(Clone)]
@@ -133,18 +134,22 @@ struct Response {
 }
 
 impl Responses {
-    fn for_target(&mut self, target: &[u8]) -> Response {
-        let asked = target.strip_prefix(b"/size/").and_then(decimal);
+    fn for_request(&mut self, request: &Request<'_>) -> Response {
+        let asked = request.target.strip_prefix(b"/size/").and_then(decimal);
         let size = asked.unwrap_or(self.body).min(BODY_BYTES_MAX);
-        if self.rendered.len() >= CACHED_SIZES_MAX && !self.rendered.contains_key(&size) {
+        let key = (size, request.closes);
+        if self.rendered.len() >= CACHED_SIZES_MAX && !self.rendered.contains_key(&key) {
             self.rendered.clear();
         }
-        self.rendered.entry(size).or_insert_with(|| render(size)).clone()
+        self.rendered.entry(key).or_insert_with(|| render(size, request.closes)).clone()
     }
 }
 
-fn render(size: usize) -> Response {
-    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n");
+/// The end of a connection is announced, for the clients that a blind relay puts right in front of this backend.
+fn render(size: usize, closes: bool) -> Response {
+    let ending = if closes { "Connection: close\r\n" } else { "" };
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n{ending}Content-Length: {size}\r\n\r\n");
     let body = (b'a'..=b'z').cycle().take(size);
     Response { head_len: head.len(), bytes: head.bytes().chain(body).collect() }
 }
@@ -155,6 +160,8 @@ struct Connection {
     partial: Vec<u8>,
     /// Bytes of a request body still to be read and thrown away.
     body_left: usize,
+    /// The response to the request whose body is being read.
+    owed: Option<Piece>,
     unsent: VecDeque<Piece>,
     closing: bool,
 }
@@ -168,7 +175,14 @@ struct Piece {
 
 impl Connection {
     fn new(socket: Socket) -> Connection {
-        Connection { socket, partial: Vec::new(), body_left: 0, unsent: VecDeque::new(), closing: false }
+        Connection {
+            socket,
+            partial: Vec::new(),
+            body_left: 0,
+            owed: None,
+            unsent: VecDeque::new(),
+            closing: false,
+        }
     }
 
     fn waits_for(&self) -> EpollFlags {
@@ -188,7 +202,7 @@ impl Connection {
             }
         }
         match self.flush() {
-            Ok(()) => !(self.closing && self.unsent.is_empty()),
+            Ok(()) => !(self.closing && self.owed.is_none() && self.unsent.is_empty()),
             Err(error) => is_passing(&error),
         }
     }
@@ -208,7 +222,7 @@ impl Connection {
         self.partial.len() <= HEAD_BYTES_MAX + READ_BYTES
     }
 
-    /// Queues a response per whole request head; returns how many bytes are done with.
+    /// Queues a response per whole request; returns how many bytes are done with.
     fn answer_all(&mut self, bytes: &[u8], responses: &mut Responses) -> usize {
         let mut taken = 0;
         loop {
@@ -217,6 +231,10 @@ impl Connection {
             self.body_left -= skipped;
             taken += skipped;
             let rest = rest.get(skipped..).unwrap_or_default();
+            if self.body_left > 0 {
+                return taken;
+            }
+            self.unsent.extend(self.owed.take());
             if self.closing {
                 return bytes.len();
             }
@@ -232,13 +250,13 @@ impl Connection {
         if request.chunked {
             let refusal: &[u8] =
                 b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-            self.unsent.push_back(Piece { bytes: Rc::from(refusal), sent: 0, len: refusal.len() });
+            self.owed = Some(Piece { bytes: Rc::from(refusal), sent: 0, len: refusal.len() });
             return;
         }
         self.body_left = request.body_len;
-        let Response { bytes, head_len } = responses.for_target(request.target);
+        let Response { bytes, head_len } = responses.for_request(&request);
         let len = if request.is_head { head_len } else { bytes.len() };
-        self.unsent.push_back(Piece { bytes, sent: 0, len });
+        self.owed = Some(Piece { bytes, sent: 0, len });
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,1 +1,1 @@
-"""The parts of bench/wrk: processes, the proxies under test, the load, the table."""
+"""The parts of bench/compare and bench/wrk: processes, contenders, workloads, the turns, figures, tables, plots."""

@@ -1,4 +1,4 @@
-"""One run of wrk, and what it and the kernel say about it."""
+"""One run of a load, and what it and the kernel say about it."""
 
 import json
 import pathlib
@@ -12,12 +12,17 @@ REPORT = pathlib.Path(__file__).with_name("report.lua")
 SPARE_S = 30
 
 
-def wrk(address, *, connections, seconds, core):
-    """Loads `address` and returns wrk's summary, with the rate added."""
+def wrk(address, *, connections, seconds, core, path="/", closing=False, upload_bytes=0):
+    """Loads `address` and returns wrk's summary, with the rate added.
+
+    `closing` asks for the end of the connection with each request, `upload_bytes` posts as many.
+    """
     command = [tool("taskset"), "-c", str(core), tool("wrk"), "--threads", "1", "--latency"]
     command += ["--connections", str(connections), "--duration", f"{seconds}s"]
-    command += ["--script", str(REPORT), f"http://{address}/"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + SPARE_S)
+    command += ["--header", "Connection: close"] if closing else []
+    command += ["--script", str(REPORT), f"http://{address}{path}"]
+    command += ["--", str(upload_bytes)] if upload_bytes else []
+    done = run(command, seconds)
     for line in done.stdout.splitlines():
         if line.startswith("SUMMARY "):
             summary = json.loads(line.removeprefix("SUMMARY "))
@@ -26,16 +31,35 @@ def wrk(address, *, connections, seconds, core):
     raise BenchError(f"wrk gave no summary\n{done.stdout}{done.stderr}")
 
 
+def paced(program, address, *, connections, rate, seconds, core):
+    """Loads `address` at a fixed rate; latencies count from when each request was due."""
+    command = [tool("taskset"), "-c", str(core), program, address, "--rate", str(rate)]
+    command += ["--seconds", str(seconds), "--connections", str(connections)]
+    done = run(command, seconds)
+    if done.returncode != 0:
+        raise BenchError(f"paced-load failed\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def run(command, seconds):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=seconds + SPARE_S)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"the load took more than {SPARE_S} s longer than it should") from None
+
+
 def measured(running, load):
     """Runs `load`; adds what `running` spent on it, in µs of CPU time per request."""
-    before = running.cpu_s()
+    ticks_before, before_ns = running.cpu_s(), running.cpu_ns()
     summary = load()
     running.check_alive()
-    user, system = (after - then for after, then in zip(running.cpu_s(), before))
-    requests = max(summary["requests"], 1)
-    summary["user_us"] = user * 1e6 / requests
-    summary["system_us"] = system * 1e6 / requests
-    summary["cpu_us"] = summary["user_us"] + summary["system_us"]
+    spent_us = (running.cpu_ns() - before_ns) / 1e3
+    user, system = (after - then for after, then in zip(running.cpu_s(), ticks_before))
+    # The sum is exact; only its two parts are known in ticks.
+    user_share = user / (user + system) if user + system else 0
+    summary["cpu_us"] = spent_us / max(summary["requests"], 1)
+    summary["user_us"] = summary["cpu_us"] * user_share
+    summary["system_us"] = summary["cpu_us"] - summary["user_us"]
     return summary
 
 

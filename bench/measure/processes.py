@@ -1,9 +1,11 @@
-"""Start programs, wait until they say that they are ready, count their CPU time, end them.
+"""Start programs, wait until they are ready, count their CPU time and memory, end them.
 
 Everything started here is ended here, by pid: `Running` is a context manager.
 """
 
+import ctypes
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -11,8 +13,10 @@ import socket
 import subprocess
 import time
 
-READY_S_MAX = 10
+READY_S_MAX = 15
+RETRY_S = 0.001
 STOP_S_MAX = 5
+LIBC = ctypes.CDLL(None, use_errno=True)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,18 +42,41 @@ def listening_socket():
     return listener
 
 
-class Running:
-    """A child process on chosen cores."""
+def free_address():
+    """An address for a proxy that can neither inherit a listener nor say which port it got.
 
-    def __init__(self, name, command, *, cores, log, env=None, keep_fds=()):
+    Between this and the proxy's bind somebody else may take the port: then the proxy ends, which is told.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return "127.0.0.1:{1}".format(*listener.getsockname())
+
+
+def more_descriptors(wanted):
+    """Raises the limit on open files, for this process and for all that it starts; returns what it is now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in ((max(wanted, soft), max(wanted, hard)), (hard, hard)):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+            break
+        except (ValueError, OSError):
+            # Only root may raise the hard limit.
+            continue
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Running:
+    """A child process on chosen cores. `says_address` keeps its stdout apart, for `ready_address`."""
+
+    def __init__(self, name, command, *, cores, log, env=None, keep_fds=(), says_address=False):
         self.name = name
         self.log_path = log
         self._log = open(log, "wb")
         pinned = [tool("taskset"), "-c", ",".join(map(str, cores)), *command]
+        self.started_ns = time.monotonic_ns()
         self.process = subprocess.Popen(
             pinned,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if says_address else self._log,
             stderr=self._log,
             env=None if env is None else {**os.environ, **env},
             pass_fds=keep_fds,
@@ -76,6 +103,17 @@ class Running:
                     break
         raise BenchError(f"{self.name} did not say that it listens\n{self.log_tail()}")
 
+    def await_answer(self, address):
+        """Asks until a request is answered with 200; returns the moment, in ns of the monotonic clock."""
+        deadline = time.monotonic() + READY_S_MAX
+        while time.monotonic() < deadline:
+            self.check_alive()
+            # A proxy that listens may have no backend, or no route, for a moment more.
+            if answers(address, deadline - time.monotonic()):
+                return time.monotonic_ns()
+            time.sleep(RETRY_S)
+        raise BenchError(f"{self.name} does not answer at {address}\n{self.log_tail()}")
+
     def log_tail(self):
         with open(self.log_path, "rb") as log:
             return log.read()[-2000:].decode(errors="replace")
@@ -89,10 +127,17 @@ class Running:
             unseen += children(pid)
         return found
 
+    def cpu_ns(self):
+        """CPU time so far, over all processes and their threads, those that have ended included."""
+        return sum(cpu_clock_ns(pid) for pid in self.pids())
+
     def cpu_s(self):
-        """(user, system) CPU seconds so far, over all processes and their threads."""
+        """(user, system) CPU seconds so far, in steps of a clock tick: good for the shares of the two."""
         spent = [cpu_ticks(pid) for pid in self.pids()]
         return tuple(sum(ticks) / TICKS_PER_S for ticks in zip(*spent))
+
+    def resident_bytes(self):
+        return sum(resident_bytes(pid) for pid in self.pids())
 
     def check_alive(self):
         if self.process.poll() is not None:
@@ -108,7 +153,8 @@ class Running:
                 kill_if_there(pid)
             self.process.wait()
         finally:
-            self.process.stdout.close()
+            if self.process.stdout:
+                self.process.stdout.close()
             self._log.close()
 
 
@@ -118,6 +164,34 @@ def children(pid):
             return [int(child) for child in listing.read().split()]
     except FileNotFoundError:
         return []
+
+
+def answers(address, seconds):
+    """Whether a GET to `address` is answered with 200 within that time."""
+    host, port = address.split(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=seconds) as client:
+            client.sendall(f"GET / HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+            return client.recv(4096).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def cpu_clock_ns(pid):
+    """The process's CPU clock: exact, where /proc/PID/stat counts ticks and schedstat lags behind by one."""
+    clock = ctypes.c_int()
+    error = LIBC.clock_getcpuclockid(pid, ctypes.byref(clock))
+    if error:
+        raise BenchError(f"process {pid} has no CPU clock: {os.strerror(error)}")
+    return time.clock_gettime_ns(clock.value)
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        for line in rollup:
+            if line.startswith("Rss:"):
+                return int(line.split()[1]) * 1024
+    raise BenchError(f"/proc/{pid}/smaps_rollup does not say how much memory the process has")
 
 
 def cpu_ticks(pid):

@@ -1,6 +1,7 @@
-"""Medians, spreads and ratios as text."""
+"""The tables of bench/wrk: a column per target, a row per measure."""
 
-import statistics
+from . import figures
+from .figures import values
 
 MEASURES = [
     ("requests/s", "rate", "{:.0f}"),
@@ -17,10 +18,6 @@ RATIOS = [("requests/s", "rate"), ("p99", "p99_us"), ("CPU/req", "cpu_us")]
 COUNTED = {"socket_errors", "bad_status"}
 
 
-def values(rounds, key):
-    return [run[key] for run in rounds if key in run]
-
-
 def cell(rounds, key, shape):
     """`median (min–max)`, or the sum for what must be zero."""
     found = values(rounds, key)
@@ -28,8 +25,7 @@ def cell(rounds, key, shape):
         return "–"
     if key in COUNTED:
         return shape.format(sum(found))
-    middle, low, high = statistics.median(found), min(found), max(found)
-    return f"{shape.format(middle)} ({shape.format(low)}–{shape.format(high)})"
+    return figures.spread(found, shape)
 
 
 def results(runs):
@@ -52,10 +48,7 @@ def ratios(runs):
 
 
 def ratio(ours, theirs, key):
-    found = [our / their for our, their in zip(values(ours, key), values(theirs, key)) if their]
-    if not found:
-        return "–"
-    return f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
+    return figures.spread(figures.ratios(ours, theirs, key), "{:.2f}")
 
 
 def calls(name, per_request):
@@ -68,3 +61,9 @@ def calls(name, per_request):
 def align(rows):
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+
+
+def markdown(rows):
+    heading, *rest = rows
+    rules = ["---", *("---:" for _ in heading[1:])]
+    return ["| " + " | ".join(row) + " |" for row in (heading, rules, *rest)]

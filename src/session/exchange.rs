@@ -34,6 +34,8 @@ pub struct Exchange {
     pub(crate) version: Option<Version>,
     /// Whether the client's connection goes on afterwards.
     pub(crate) keep_alive: bool,
+    /// Whether the client has said that it will not ask for anything more.
+    pub(crate) is_last: bool,
     /// The protocols that the client would switch to, as a list.
     pub(crate) protocols: Vec<u8>,
     /// Whether the backend lets its connection be used again.
@@ -101,6 +103,7 @@ impl Exchange {
         self.method = request.method;
         self.version = Some(request.version);
         self.keep_alive = request.keep_alive;
+        self.is_last = !request.keep_alive;
         if request.wants_upgrade {
             self.protocols = request.protocols();
         }

@@ -200,6 +200,9 @@ impl Session {
     /// After the last byte of an exchange, and its record: on to the next one, or to the end.
     fn next_exchange(&mut self, keep_alive: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.up.abandon_unsent();
+        if !keep_alive && self.has_said_all() {
+            return self.end(Effect::CloseClient, effects);
+        }
         if keep_alive {
             self.exchange.begin(env.now, self.up.passed(), self.down.passed());
             self.scan = HeadScan::default();
@@ -209,6 +212,12 @@ impl Session {
             self.linger(env.now, effects);
         }
         true
+    }
+
+    /// Whether the client has announced that its request is the last one (RFC 9112 §9.6), and nothing but it has come:
+    /// then no byte is on its way that would turn a close into a RST.
+    fn has_said_all(&self) -> bool {
+        self.exchange.is_last && self.up.framer.is_done() && self.up.buffer.unscanned().is_empty()
     }
 
     /// Ends the client's side in order, and gives it time to do the same.

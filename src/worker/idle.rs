@@ -26,13 +26,13 @@ struct Idle {
     since: Time,
     /// When it has waited long enough.
     until: Time,
-    /// The number of the last poll that it was part of, or, once it is parked, of the first one.
+    /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one with the lot.
     polled: u64,
     is_parked: bool,
 }
 
-/// How many connections are polled of those that are not in the lot.
-const POLLED: usize = 16;
+/// How many connections are polled at least of those that are not in the lot.
+const POLLED_MIN: usize = 8;
 
 /// The waiting connections of one worker.
 #[derive(Debug)]
@@ -48,6 +48,10 @@ pub(super) struct IdleSet {
     patience: Duration,
     /// How many polls there have been.
     polls: u64,
+    /// How many have been taken since the last poll.
+    taken: usize,
+    /// How many are to be polled of those that are not in the lot: about twice as many as a turn takes.
+    polled_most: usize,
     /// Whether the last poll has told everything of those in the lot.
     is_lot_read: bool,
 }
@@ -62,6 +66,8 @@ impl IdleSet {
             most,
             patience: snapshot.timeouts.backend_idle,
             polls: 0,
+            taken: 0,
+            polled_most: POLLED_MIN,
             is_lot_read: true,
         }
     }
@@ -88,7 +94,8 @@ impl IdleSet {
             }
             !idle.is_parked
         });
-        let left_out = if lot.fd().is_some() { self.recent.len().saturating_sub(POLLED) } else { 0 };
+        let left_out =
+            if lot.fd().is_some() { self.recent.len().saturating_sub(self.polled_most) } else { 0 };
         for key in &self.recent[left_out..] {
             if let Some(idle) = entries.get_mut(*key) {
                 idle.polled = next_poll;
@@ -104,6 +111,8 @@ impl IdleSet {
     pub(super) fn note_poll(&mut self) {
         self.polls += 1;
         self.is_lot_read = true;
+        self.polled_most = POLLED_MIN.max(2 * self.taken).max(self.polled_most - self.polled_most / 8);
+        self.taken = 0;
     }
 
     /// Takes note that the lot had news, and whether that was all of them.
@@ -124,15 +133,22 @@ impl IdleSet {
         None
     }
 
-    /// Takes the connection to `backend` that was used last, of those that are quiet; closes those that are not.
+    /// Takes a quiet connection to `backend`: of those that were polled the one that was used last, or else the one that
+    /// was used last, if it turns out to be quiet; closes those that are not.
     pub(super) fn take<O: Os>(&mut self, os: &mut O, backend: BackendId, lot: &mut Lot) -> Option<Wire> {
+        self.taken += 1;
+        let stack = &self.stacks[backend.pool.0][backend.index];
+        let is_fresh = |idle: &Idle| !idle.is_parked && idle.polled == self.polls;
+        let is_polled = |key: &Key| self.entries.get(*key).is_some_and(is_fresh);
+        let likely = stack.len().saturating_sub(2 * self.polled_most);
+        if let Some(place) = stack[likely..].iter().rposition(is_polled) {
+            let key = self.stack(backend).remove(likely + place);
+            return self.let_go(key, lot).map(|idle| idle.wire);
+        }
         while let Some(key) = self.stack(backend).pop() {
             let idle = self.let_go(key, lot)?;
-            let is_known = match idle.is_parked {
-                true => idle.polled <= self.polls && self.is_lot_read,
-                false => idle.polled == self.polls,
-            };
-            if is_known || os.is_quiet(idle.wire.fd()) {
+            let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
+            if is_told_of || os.is_quiet(idle.wire.fd()) {
                 return Some(idle.wire);
             }
             idle.wire.close(os);

@@ -99,7 +99,7 @@ pub struct Backend {
     pub name: String,
     /// Where to connect.
     pub address: Address,
-    /// Its share of the traffic, 1 to [`Backend::WEIGHT_MAX`].
+    /// Its share of the traffic, 0 to [`Backend::WEIGHT_MAX`]; in every pool there is a share above 0.
     pub weight: u32,
 }
 

@@ -3,6 +3,8 @@
 //! Beside each broken file `tests/config/NAME.toml` lies `NAME.txt`, all that is shown for it. `UPDATE_EXPECT=1` writes
 //! the second anew; read the difference before keeping it.
 
+#[path = "config/files.rs"]
+mod files;
 #[path = "config/survival.rs"]
 mod survival;
 
@@ -48,7 +50,7 @@ fn example_in_full() -> String {
 #[test]
 fn the_example_is_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
-    let Loaded { snapshot, threads } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
+    let Loaded { snapshot, threads, .. } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
 
     assert_eq!(threads, None);
     let bind = (Ipv4Addr::LOCALHOST, 8080).into();
@@ -82,7 +84,7 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
 
 #[test]
 fn every_form_of_a_value_is_read() {
-    let Loaded { snapshot, threads } = loaded(
+    let Loaded { snapshot, threads, .. } = loaded(
         r#"
         threads = 4
         [[listener]]
@@ -150,6 +152,7 @@ fn each_broken_file_is_told_so_in_full() {
     for file in files {
         let text = fs::read_to_string(&file).expect("a readable file");
         let shown = match parse(&text) {
+            Ok(Loaded { warnings: Some(report), .. }) => format!("{report}\n"),
             Ok(_) => String::from("no error\n"),
             Err(report) => format!("{report}\n"),
         };
@@ -177,11 +180,11 @@ fn a_file_that_cannot_be_read_is_a_report() {
     };
 
     let missing = shown("missing.toml", None);
-    assert!(missing.starts_with("error: cannot read the configuration: "), "{missing}");
+    assert!(missing.starts_with("error[P0004]: cannot read the configuration: "), "{missing}");
     assert!(missing.contains("FOLDER/missing.toml"), "{missing}");
 
     let latin = shown("latin.toml", Some(b"threads = 2\n# caf\xe9\n"));
-    assert!(latin.starts_with("error: the file is not UTF-8 text"), "{latin}");
+    assert!(latin.starts_with("error[P0004]: the file is not UTF-8 text"), "{latin}");
     assert!(latin.contains("FOLDER/latin.toml:2:6"), "{latin}");
 
     let long = shown("long.toml", Some(&vec![b'#'; FILE_LEN_MAX + 1]));
@@ -224,4 +227,19 @@ fn colour_is_only_there_when_asked_for() {
     let report = parse("threads = 0").expect_err("a report");
     assert!(!report.to_string().contains('\u{1b}'));
     assert!(report.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn a_report_is_json_too() {
+    let report = parse(
+        "[[listener]]\nbind = \"127.0.0.1:1\"\npool = \"ap\"\n[pool.app]\nbackends = [\"127.0.0.1:2\"]",
+    )
+    .expect_err("a report");
+    let json = report.to_json();
+    assert_eq!(json[0]["code"], "P0012");
+    assert_eq!(json[0]["severity"], "error");
+    assert_eq!(json[0]["places"][0]["line"], 3);
+    assert_eq!(json[0]["places"][0]["column"], 8);
+    assert_eq!(json[0]["places"][0]["end_column"], 12);
+    assert_eq!(json[0]["places"][0]["file"], "proxy.toml");
 }

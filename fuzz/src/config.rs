@@ -54,7 +54,8 @@ fn check_snapshot(snapshot: &Snapshot) {
     }
     for pool in &snapshot.pools {
         assert!(!pool.backends.is_empty());
-        assert!(pool.backends.iter().all(|backend| (1..=Backend::WEIGHT_MAX).contains(&backend.weight)));
+        assert!(pool.backends.iter().all(|backend| backend.weight <= Backend::WEIGHT_MAX));
+        assert!(pool.backends.iter().any(|backend| backend.weight > 0), "nothing can be picked");
     }
     let Limits { head, request_line, fields, buffer, sessions, accept_budget, .. } = snapshot.limits;
     assert!(request_line <= head && head <= buffer);

@@ -40,6 +40,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Read a configuration and say what is wrong with it, without serving.
     Check(CheckArgs),
+    /// Say what a code such as P0012 in a diagnostic means.
+    ExplainCode(ExplainCodeArgs),
     /// Start three toy backends and Pollux in front of them, to try things out.
     Demo(DemoArgs),
 }
@@ -81,6 +83,19 @@ pub(super) struct CheckArgs {
     /// The same.
     #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     pub(super) config: Option<PathBuf>,
+    /// Take warnings for errors.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Write what was found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainCodeArgs {
+    /// The code, such as P0012; without it, all codes are listed.
+    #[arg(value_name = "CODE")]
+    pub(super) code: Option<String>,
 }
 
 #[derive(Debug, Args)]

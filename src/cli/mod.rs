@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod demo;
+mod explain_code;
 mod logging;
 mod run;
 mod settings;
@@ -47,6 +48,7 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
         Some(Command::Demo(args)) => demo::demo(&args),
     };
     match done {
@@ -60,7 +62,9 @@ pub(crate) fn main() -> ExitCode {
 
 fn complain(text: &str) {
     use std::io::Write;
-    let prefix = if text.starts_with("error") { "" } else { "error: " };
+    // A report says by itself what it is, in colours or without.
+    let is_report = text.starts_with(['\u{1b}']) || text.starts_with("error") || text.starts_with("warning");
+    let prefix = if is_report { "" } else { "error: " };
     // Where an error cannot even be written, the exit code has to do.
     let _ = writeln!(std::io::stderr(), "{prefix}{}", text.trim_end());
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, Loaded};
+use pollux::config::{self, Loaded, Report};
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 use super::Failure;
@@ -21,7 +21,9 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, usize), Failure> {
     let loaded = match &args.config {
         Some(file) => from_file(file, args)?,
-        None if !args.backend.is_empty() => Loaded { snapshot: from_flags(args), threads: None },
+        None if !args.backend.is_empty() => {
+            Loaded { snapshot: from_flags(args), threads: None, warnings: None }
+        }
         None if Path::new(DEFAULT_FILE).exists() => from_file(&PathBuf::from(DEFAULT_FILE), args)?,
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
@@ -30,10 +32,19 @@ pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, usize), Failure> {
     Ok((loaded.snapshot, threads))
 }
 
-/// Reads a configuration file; its diagnostics are the failure.
+/// Reads a configuration file; its errors are the failure, its warnings are told.
 pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
+    let loaded = config::load(file).map_err(|report| Failure::usage(show(&report)))?;
+    if let Some(warnings) = &loaded.warnings {
+        super::complain(&show(warnings));
+    }
+    Ok(loaded)
+}
+
+/// A report for standard error.
+pub(super) fn show(report: &Report) -> String {
     use std::io::IsTerminal;
-    config::load(file).map_err(|report| Failure::usage(report.render(std::io::stderr().is_terminal())))
+    report.render(std::io::stderr().is_terminal())
 }
 
 fn from_file(file: &Path, args: &RunArgs) -> Result<Loaded, Failure> {

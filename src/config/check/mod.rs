@@ -1,49 +1,63 @@
 //! From the raw shape to the checked one: every mistake in one run.
 //!
 //! A check that fails puts a finding down and goes on with a stand-in, usually the default. The result counts only if
-//! nothing was found, so a stand-in is never run.
+//! no error was found, so a stand-in is never run.
 
-mod leaf;
+mod binds;
 mod limits;
 mod listeners;
+mod names;
 mod pools;
 mod timeouts;
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::ops::Range;
-
-use super::raw;
-use super::report::Findings;
-use super::value::Resolve;
-use super::{Loaded, THREADS_MAX};
-use crate::snapshot::Snapshot;
-
-/// The longest name of a listener or a pool, in bytes.
-const NAME_LEN_MAX: usize = 64;
+use super::Loaded;
+use super::code::Code;
+use super::doc::Table;
+use super::language;
+use super::quote::quote;
+use super::read::Reader;
+use super::report::{Diagnostic, Findings};
+use super::world::World;
+use crate::snapshot::{Listener, PoolId, Snapshot};
 
 /// Checks the whole file.
-pub(super) fn file(raw: &raw::File, resolve: &mut Resolve<'_>, findings: &mut Findings) -> Loaded {
-    let threads = raw.threads.as_ref().and_then(|threads| {
-        leaf::integer("threads", threads, 1..=THREADS_MAX as u64, findings)
-            .and_then(|n| usize::try_from(n).ok())
-    });
-    let pools = pools::check(&raw.pool, resolve, findings);
-    let listeners = listeners::check(&raw.listener, &pools, resolve, findings);
-    let timeouts = timeouts::check(&raw.timeouts, findings);
-    let limits = limits::check(&raw.limits, findings);
-    Loaded { snapshot: Snapshot { listeners, pools, timeouts, limits }, threads }
+pub(super) fn file(root: &Table, world: &mut dyn World, findings: &mut Findings) -> Loaded {
+    let root = Reader::new(root, &language::FILE);
+    let pools = pools::check(root, world, findings);
+    if pools.is_empty() && root.names("pool").is_empty() && !findings.is_meant(root.place(), "pool") {
+        let help = "add one:\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]";
+        findings.push(Diagnostic::new(Code::NoPool, "there is no pool").help(help));
+    }
+    let listeners = listeners::check(root, &pools, world, findings);
+    // What could not be made out may be what the pool is for.
+    if listeners.len() == root.list("listener").len() {
+        warn_unused(&pools, &listeners, findings);
+    }
+    let timeouts = timeouts::check(root, findings);
+    let limits = limits::check(root, findings);
+    Loaded {
+        snapshot: Snapshot {
+            listeners,
+            pools: pools.into_iter().map(|found| found.pool).collect(),
+            timeouts,
+            limits,
+        },
+        threads: root.count("threads"),
+        warnings: None,
+    }
 }
 
-/// Where `key` was seen before, if it was; otherwise it is noted as seen at `span`.
-fn first_place<K: Clone + Eq + Hash>(
-    seen: &mut HashMap<K, Range<usize>>,
-    key: &K,
-    span: &Range<usize>,
-) -> Option<Range<usize>> {
-    let first = seen.get(key).cloned();
-    if first.is_none() {
-        seen.insert(key.clone(), span.clone());
+/// Warns of pools to which nothing is sent.
+fn warn_unused(pools: &[pools::Found], listeners: &[Listener], findings: &mut Findings) {
+    for (index, found) in pools.iter().enumerate() {
+        if listeners.iter().any(|listener| listener.pool == PoolId(index)) {
+            continue;
+        }
+        let message = format!("nothing is sent to the pool {}", quote(&found.pool.name));
+        findings.push(
+            Diagnostic::new(Code::UnusedPool, message)
+                .mark(found.place, "unused")
+                .help("name it in a listener or a route, or remove it"),
+        );
     }
-    first
 }

@@ -1,0 +1,295 @@
+//! The language of `proxy.toml`: every table, every key, its type, its default and an example.
+//!
+//! This is the one description. The shape check holds a file to it, the readers can ask for no key that is not in it, and
+//! the JSON Schema and the tables of `docs/configuration.md` are written from it.
+
+use super::THREADS_MAX;
+use crate::snapshot::{Backend, Limits};
+
+/// A table of the language.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// How it is written, such as `[[listener]]`.
+    pub(super) title: &'static str,
+    pub(super) about: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// What holds without it, as the file would say it, or in words in parentheses.
+    pub(super) default: &'static str,
+    /// A value that it can have.
+    pub(super) example: &'static str,
+    pub(super) about: &'static str,
+}
+
+/// The type of a value.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// Text, held to a form by the checks.
+    Text,
+    /// One of a few words.
+    Word(&'static [&'static str]),
+    /// A whole number between two bounds, both included.
+    Number(u64, u64),
+    /// A number of bytes, or text such as `"64KiB"`, between two bounds.
+    Size(u64, u64),
+    /// The same, or `"none"`.
+    SizeOrNone,
+    /// A time such as `"2s"`, above zero.
+    Time,
+    /// `true` or `false`.
+    Flag,
+    /// A list.
+    List(&'static Kind),
+    /// A table.
+    Table(&'static Table),
+    /// A list of tables, each under a header of its own or in braces.
+    Tables(&'static Table),
+    /// A table whose keys are names that the file chooses, each with a table.
+    NamedTables(&'static Table),
+    /// A table whose keys are names that the file chooses, each with a value.
+    Names(&'static Kind),
+    /// One of these; told apart by the type that TOML gives the value.
+    Either(&'static [Kind]),
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { name, kind, default, example, about }
+}
+
+/// The bounds of `limits.head`, in bytes.
+const HEAD: (u64, u64) = (1024, 1024 * 1024);
+
+/// The greatest `limits.buffer`, in bytes. A session holds up to two.
+const BUFFER_MAX: u64 = 4 * 1024 * 1024;
+
+/// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).
+const COUNT_MAX: u64 = 1_000_000;
+
+const NONE: &str = "(none)";
+const REQUIRED: &str = "(required)";
+
+/// The whole file.
+pub(super) static FILE: Table = Table {
+    title: "proxy.toml",
+    about: "The top of the file.",
+    keys: &[
+        key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads."),
+        key(
+            "include",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["conf.d/*.toml"]"#,
+            "Further files, relative to this one; `*` and `?` stand for any characters. What they say is added in the order of \
+             their names.",
+        ),
+        key("listener", Kind::Tables(&LISTENER), REQUIRED, "[[listener]]", "Where clients connect."),
+        key("pool", Kind::NamedTables(&POOL), "(none)", "[pool.app]", "Named sets of backends."),
+        key("timeouts", Kind::Table(&TIMEOUTS), "(see there)", "[timeouts]", "How long each phase may take."),
+        key(
+            "limits",
+            Kind::Table(&LIMITS),
+            "(see there)",
+            "[limits]",
+            "What clients and backends can make Pollux hold.",
+        ),
+    ],
+};
+
+/// `[[listener]]`.
+pub(super) static LISTENER: Table = Table {
+    title: "[[listener]]",
+    about: "Where clients connect. There may be several, each under a header of its own.",
+    keys: &[
+        key(
+            "name",
+            Kind::Text,
+            r#"("listener-1", … by place)"#,
+            r#""web""#,
+            "For logs and the command line; unique.",
+        ),
+        key(
+            "bind",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:8080""#,
+            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port.",
+        ),
+        key(
+            "mode",
+            Kind::Word(&["http", "tcp"]),
+            r#""http""#,
+            r#""http""#,
+            "`http`: HTTP/1.1 and 1.0, message by message; `tcp`: raw bytes both ways.",
+        ),
+        key("pool", Kind::Text, "(the only pool)", r#""app""#, "Where clients are sent."),
+    ],
+};
+
+/// `[pool.NAME]`.
+pub(super) static POOL: Table = Table {
+    title: "[pool.NAME]",
+    about: "A set of backends. Its name has letters, digits, `_` and `-`.",
+    keys: &[
+        key(
+            "balance",
+            Kind::Word(&["round-robin"]),
+            r#""round-robin""#,
+            r#""round-robin""#,
+            "How a backend is chosen. `round-robin`: each in turn, as often as its weight says.",
+        ),
+        key(
+            "backends",
+            Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
+            REQUIRED,
+            r#"["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 3 }]"#,
+            "`host:port` or `unix:/path`, or a table. A host name is resolved once, at load, and stands for all of its addresses.",
+        ),
+    ],
+};
+
+/// One of `backends`, as a table.
+pub(super) static BACKEND: Table = Table {
+    title: "backends = [{ … }]",
+    about: "A backend of which more is said than its address.",
+    keys: &[
+        key("address", Kind::Text, REQUIRED, r#""127.0.0.1:9001""#, "`host:port` or `unix:/path`."),
+        key(
+            "name",
+            Kind::Text,
+            "(the address)",
+            r#""b1""#,
+            "For logs and the command line; unique in the pool. Of several addresses each gets its own in parentheses.",
+        ),
+        key(
+            "weight",
+            Kind::Number(0, Backend::WEIGHT_MAX as u64),
+            "1",
+            "3",
+            "Its share of the traffic; 0 sends it none.",
+        ),
+    ],
+};
+
+/// `[timeouts]`.
+pub(super) static TIMEOUTS: Table = Table {
+    title: "[timeouts]",
+    about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
+    keys: &[
+        CONNECT,
+        key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
+        key(
+            "client_idle",
+            Kind::Time,
+            r#""60s""#,
+            r#""60s""#,
+            "Between two requests on a kept-alive connection.",
+        ),
+        BACKEND_RESPONSE,
+        IDLE,
+        TUNNEL,
+        QUEUE,
+        key("linger", Kind::Time, r#""2s""#, r#""2s""#, "For a client to close after Pollux has."),
+        key(
+            "backend_idle",
+            Kind::Time,
+            r#""30s""#,
+            r#""30s""#,
+            "For a kept-alive backend connection to wait for its next use.",
+        ),
+        key("drain", Kind::Time, r#""30s""#, r#""30s""#, "From SIGTERM to the end."),
+    ],
+};
+
+const CONNECT: Key =
+    key("connect", Kind::Time, r#""2s""#, r#""2s""#, "To connect to a backend, for each one tried.");
+const BACKEND_RESPONSE: Key = key(
+    "backend_response",
+    Kind::Time,
+    r#""60s""#,
+    r#""60s""#,
+    "From the end of the request to the head of the response.",
+);
+const IDLE: Key =
+    key("idle", Kind::Time, r#""60s""#, r#""60s""#, "Without a byte moving while a message is under way.");
+const TUNNEL: Key = key(
+    "tunnel",
+    Kind::Time,
+    r#""1h""#,
+    r#""1h""#,
+    "The same in TCP mode, and after an upgrade such as WebSocket.",
+);
+const QUEUE: Key =
+    key("queue", Kind::Time, r#""10s""#, r#""10s""#, "For a free backend connection, all attempts together.");
+
+/// `[limits]`.
+pub(super) static LIMITS: Table = Table {
+    title: "[limits]",
+    about: "What clients and backends can make Pollux hold. Sizes are bytes, or text: `32KiB`, `1MiB`, `10MB`, `1GiB`.",
+    keys: &[
+        key("head", Kind::Size(HEAD.0, HEAD.1), r#""32KiB""#, r#""32KiB""#, "A request or response head."),
+        // `GET / HTTP/1.1` with its line ending fits the least.
+        key(
+            "request_line",
+            Kind::Size(16, HEAD.1),
+            r#""16KiB""#,
+            r#""16KiB""#,
+            "Its first line; at most `head`.",
+        ),
+        // A Host and what a browser says of itself fit the least.
+        key(
+            "field",
+            Kind::Size(256, HEAD.1),
+            r#""16KiB""#,
+            r#""16KiB""#,
+            "One header field, its name and value together.",
+        ),
+        key(
+            "fields",
+            Kind::Number(1, Limits::FIELDS_MAX as u64),
+            "100",
+            "100",
+            "Header fields of a message.",
+        ),
+        key("body", Kind::SizeOrNone, r#""none""#, r#""10MB""#, "A request body; `none` is no bound."),
+        key(
+            "buffer",
+            Kind::Size(HEAD.0, BUFFER_MAX),
+            r#""64KiB""#,
+            r#""64KiB""#,
+            "The buffer of one direction; at least `head`.",
+        ),
+        key(
+            "sessions",
+            Kind::Number(1, COUNT_MAX),
+            "10000",
+            "10000",
+            "Client connections at once, over all workers.",
+        ),
+        key(
+            "accept_budget",
+            Kind::Number(1, COUNT_MAX),
+            "64",
+            "64",
+            "Clients that a listener takes in one turn of the loop.",
+        ),
+        key(
+            "idle_per_backend",
+            Kind::Number(0, COUNT_MAX),
+            "256",
+            "256",
+            "Idle connections kept to each backend, over all workers.",
+        ),
+    ],
+};

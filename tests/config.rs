@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pollux::config::{self, ERRORS_MAX, FILE_LEN_MAX, Loaded, Report};
+use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Report};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -54,7 +54,7 @@ fn the_example_is_the_defaults() {
 
     assert_eq!(threads, None);
     let bind = (Ipv4Addr::LOCALHOST, 8080).into();
-    let listener = Listener { name: String::from("web"), bind, mode: Mode::Http, pool: PoolId(0) };
+    let listener = Listener::to_pool("web", bind, Mode::Http, PoolId(0));
     assert_eq!(snapshot.listeners, [listener]);
     let backends = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"].map(|text| backend(text, 1));
     let pool = Pool { name: String::from("app"), balance: Balance::RoundRobin, backends: backends.into() };
@@ -113,7 +113,10 @@ fn every_form_of_a_value_is_read() {
     let listeners: Vec<String> = snapshot
         .listeners
         .iter()
-        .map(|l| format!("{} {} {} {}", l.name, l.bind, l.mode, snapshot.pool(l.pool).name))
+        .map(|l| {
+            let pool = l.routes.routes()[0].action.pools().next().expect("a pool");
+            format!("{} {} {} {}", l.name, l.bind, l.mode, snapshot.pool(pool).name)
+        })
         .collect();
     assert_eq!(listeners, ["listener-1 [::1]:8080 tcp b", "listener-2 [::1]:8081 http a"]);
     let backends: Vec<String> = snapshot.pools[0]
@@ -227,6 +230,26 @@ fn colour_is_only_there_when_asked_for() {
     let report = parse("threads = 0").expect_err("a report");
     assert!(!report.to_string().contains('\u{1b}'));
     assert!(report.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn every_code_is_shown_somewhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let shown: String = fs::read_dir(&folder)
+        .expect("the folder of broken files")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .map(|path| fs::read_to_string(path).expect("a readable file"))
+        .collect();
+    // These need a machine: a file that is not there, a variable that is not set.
+    let elsewhere = [Code::Unreadable, Code::BadInclude, Code::SetTwice, Code::UnknownName];
+    for code in Code::ALL.iter().filter(|code| !elsewhere.contains(code)) {
+        assert!(
+            shown.contains(&format!("[{code}]: ")),
+            "no file of tests/config shows {code}, {}",
+            code.title()
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with};
-use pollux::snapshot::{Backend, Limits, Snapshot};
+use pollux::snapshot::{Backend, Limits, Mode, Snapshot};
 
 /// The longest report that an input of the length that the fuzzer gives can make.
 const REPORT_MAX: usize = 1 << 20;
@@ -50,7 +50,10 @@ fn check_snapshot(snapshot: &Snapshot) {
     let mut names = HashSet::new();
     for listener in &snapshot.listeners {
         assert!(names.insert(&listener.name), "two listeners of one name");
-        assert!(listener.pool.0 < snapshot.pools.len(), "a listener without its pool");
+        for route in listener.routes.routes() {
+            assert!(route.action.pools().all(|pool| pool.0 < snapshot.pools.len()), "a route without its pool");
+        }
+        assert!(listener.mode == Mode::Http || listener.routes.routes().len() == 1);
     }
     for pool in &snapshot.pools {
         assert!(!pool.backends.is_empty());

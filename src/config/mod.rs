@@ -10,7 +10,6 @@
 
 mod check;
 mod code;
-#[allow(dead_code, reason = "routes will read more kinds of values")]
 mod doc;
 mod environment;
 mod excerpt;
@@ -18,7 +17,6 @@ mod include;
 #[allow(dead_code, reason = "the schema and the documentation are to be written from it")]
 mod language;
 mod quote;
-#[allow(dead_code, reason = "routes will read more kinds of values")]
 mod read;
 mod report;
 mod shape;
@@ -32,6 +30,7 @@ use std::path::Path;
 use crate::snapshot::Snapshot;
 
 pub use code::{Code, Severity};
+use excerpt::{Place, Source};
 use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
 use value::Resolve;
@@ -50,8 +49,36 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
     pub threads: Option<usize>,
+    /// Where the file says what.
+    pub places: Places,
     /// What is hardly meant, although it can be run.
     pub warnings: Option<Report>,
+}
+
+/// Where a configuration says what, as `file:line`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// For each listener its place, and those of its routes.
+    pub listeners: Vec<(String, Vec<String>)>,
+}
+
+impl Places {
+    fn new(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
+        let sources: Vec<_> = texts.iter().map(|text| Source::new(&text.origin, &text.text)).collect();
+        let show = |place: &Place| match sources.get(usize::from(place.file)) {
+            Some(source) => format!("{}:{}", source.origin, source.line_and_column(place.start as usize).0),
+            None => String::new(),
+        };
+        let listener =
+            |(place, routes): &(Place, Vec<Place>)| (show(place), routes.iter().map(show).collect());
+        Places { listeners: places.iter().map(listener).collect() }
+    }
+
+    /// Where the route at `route` of the listener at `listener` stands; empty if no file says so.
+    #[must_use]
+    pub fn route(&self, listener: usize, route: usize) -> &str {
+        self.listeners.get(listener).and_then(|(_, routes)| routes.get(route)).map_or("", String::as_str)
+    }
 }
 
 /// Reads and checks the file at `path` and those that it includes, and resolves the host names in them.
@@ -125,13 +152,14 @@ fn finish(
     let mut texts = vec![main];
     let root = include::all(&mut texts, folder, world, &mut findings);
     shape::check(&root, &language::FILE, &mut findings);
-    let mut loaded = check::file(&root, world, &mut findings);
+    let checked = check::file(&root, &texts, world, &mut findings);
+    let places = Places::new(&checked.places, &texts);
     let has_errors = findings.has_errors();
     match findings.finish(texts) {
         Some(report) if has_errors => Err(report),
         warnings => {
-            loaded.warnings = warnings;
-            Ok(loaded)
+            let check::Checked { snapshot, threads, .. } = checked;
+            Ok(Loaded { snapshot, threads, places, warnings })
         }
     }
 }

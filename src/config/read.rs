@@ -30,11 +30,6 @@ impl<'a> Reader<'a> {
         self.table.place
     }
 
-    /// The keys that are there, in the order of the file.
-    pub(super) fn entries(&self) -> &'a [Entry] {
-        &self.table.entries
-    }
-
     /// The entry of `key`, whatever it holds.
     pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
         debug_assert!(
@@ -65,11 +60,6 @@ impl<'a> Reader<'a> {
 
     pub(super) fn count(&self, key: &str) -> Option<usize> {
         self.number(key).and_then(|(number, _)| usize::try_from(number).ok())
-    }
-
-    pub(super) fn flag(&self, key: &str) -> Found<bool> {
-        let node = self.node(key)?;
-        Some((shape::truth(&node.value)?, node.place))
     }
 
     pub(super) fn time(&self, key: &str) -> Found<Duration> {

@@ -23,11 +23,3 @@ pub use rule::{
 pub use table::{Decision, Table};
 pub use template::{Context, Template, TemplateError};
 pub use view::View;
-
-use crate::snapshot::Snapshot;
-
-/// The pool for what comes in at the listener at `listener` of the snapshot. Every listener has one pool.
-#[must_use]
-pub fn decide(snapshot: &Snapshot, listener: usize) -> crate::snapshot::PoolId {
-    snapshot.listeners[listener].pool
-}

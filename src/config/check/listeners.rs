@@ -2,26 +2,41 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
 use super::binds::Binds;
+use super::conditions;
 use super::names::{self, Seen};
-use super::pools;
+use super::routes::{self, Around};
+use super::site::Site;
 use crate::config::code::Code;
+use crate::config::excerpt::Place;
 use crate::config::language;
-use crate::config::quote::quote_list;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
-use crate::snapshot::{Listener, Mode, PoolId};
+use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
+use crate::snapshot::{Forwarding, Listener, Mode};
+
+/// The most networks of trusted proxies.
+const TRUSTED_MAX: usize = 64;
+
+/// A listener, and where it and its routes begin.
+pub(super) struct Found {
+    pub(super) listener: Listener,
+    pub(super) place: Place,
+    pub(super) routes: Vec<Place>,
+}
 
 /// The listeners that could be made out, in the order of the file.
 pub(super) fn check(
     root: Reader<'_>,
-    pools: &[pools::Found],
-    world: &mut dyn World,
+    mut around: Around<'_>,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Listener> {
+) -> Vec<Found> {
     if root.list("listener").is_empty() && !findings.is_meant(root.place(), "listener") {
         let help = "add one:\n[[listener]]\nbind = \"127.0.0.1:8080\"";
         findings.push(Diagnostic::new(Code::NoListener, "there is no listener").help(help));
@@ -33,7 +48,7 @@ pub(super) fn check(
         if findings.is_full() {
             break;
         }
-        listeners.extend(listener(index, table, pools, &mut seen, world, findings));
+        listeners.extend(listener(index, table, &mut around, &mut seen, site, findings));
     }
     listeners
 }
@@ -48,20 +63,31 @@ struct Taken {
 fn listener(
     index: usize,
     table: Reader<'_>,
-    pools: &[pools::Found],
+    around: &mut Around<'_>,
     taken: &mut Taken,
-    world: &mut dyn World,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Listener> {
+) -> Option<Found> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
-    let bind = bind(table, taken, world, findings);
-    let mode = match table.text("mode") {
-        Some(("tcp", _)) => Mode::Tcp,
-        Some(_) | None => Mode::Http,
+    let bind = bind(table, taken, site.world, findings);
+    let (mode, found) = match table.text("mode") {
+        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, findings)),
+        Some(_) | None => (Mode::Http, routes::check(table, around, site, findings)),
     };
-    let pool = pool(table, pools, findings);
-    Some(Listener { name: name?, bind: bind?, mode, pool: pool? })
+    let ambiguous = match table.text("ambiguous_paths") {
+        Some(("pass", _)) => AmbiguousPaths::Pass,
+        Some(_) | None => AmbiguousPaths::Refuse,
+    };
+    let trusted_proxies = trusted_proxies(table, findings);
+    let forwarding = match table.text("forwarding") {
+        Some(("forwarded", _)) => Forwarding::Forwarded,
+        Some(_) | None => Forwarding::XForwarded,
+    };
+    let places = found.iter().map(|found| found.place).collect();
+    let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
+    let listener = Listener { name: name?, bind: bind?, mode, routes, trusted_proxies, forwarding };
+    Some(Found { listener, place: table.place(), routes: places })
 }
 
 fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findings) -> Option<String> {
@@ -106,17 +132,50 @@ fn bind(
     }
 }
 
-fn pool(table: Reader<'_>, pools: &[pools::Found], findings: &mut Findings) -> Option<PoolId> {
-    let names = pools.iter().map(|found| found.pool.name.as_str());
-    let Some(entry) = table.entry("pool") else {
-        if pools.len() > 1 && !findings.is_meant(table.place(), "pool") {
-            findings.push(
-                Diagnostic::new(Code::MissingKey, "the listener does not say which pool it serves")
-                    .mark(table.place(), "`pool` is missing")
-                    .help(format!("write `pool = \"…\"` with one of {}", quote_list(names))),
-            );
-        }
-        return (pools.len() == 1).then_some(PoolId(0));
+/// Keys that only mean something where messages are read.
+const OF_HTTP: [&str; 4] = ["route", "trusted_proxies", "forwarding", "ambiguous_paths"];
+
+/// The one route of a listener that passes bytes.
+fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
+    for entry in OF_HTTP.iter().filter_map(|key| table.entry(key)) {
+        findings.push(
+            Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
+                .mark(entry.key_place, "only for HTTP")
+                .help("remove it, or the `mode`; a TCP listener has a `pool` or a `split`"),
+        );
+    }
+    let Some((action, place)) = routes::own_action(table, !table.has("route"), around, findings) else {
+        return Vec::new();
     };
-    pools::find(entry.node.text()?, entry.node.place, pools, findings)
+    if let Action::Split(Split { sticky: Some(sticky), .. }) = &action
+        && sticky.to_string() != "{client}"
+    {
+        let place = table.text("sticky").map_or(place, |(_, place)| place);
+        findings.push(
+            Diagnostic::new(Code::HttpOnly, "in TCP mode nothing is known but the client")
+                .mark(place, "cannot be filled in")
+                .help("write `sticky = \"{client}\"`, or nothing"),
+        );
+    }
+    let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
+    vec![routes::Found { route: Route { name, when, action, options: None }, place }]
+}
+
+fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {
+    let items = table.list("trusted_proxies");
+    if let Some(extra) = items.get(TRUSTED_MAX) {
+        findings.push(conditions::too_many("trusted_proxies", TRUSTED_MAX, extra.place));
+    }
+    let mut networks = Vec::new();
+    for item in items.iter().take(TRUSTED_MAX) {
+        match item.text().map(conditions::network) {
+            Some(Ok(network)) => networks.push(network),
+            Some(Err((code, message, help))) => {
+                let message = format!("bad `trusted_proxies`: {message}");
+                findings.push(Diagnostic::new(code, message).mark(item.place, "no network").help(help));
+            }
+            None => {}
+        }
+    }
+    networks
 }

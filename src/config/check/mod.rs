@@ -4,53 +4,78 @@
 //! no error was found, so a stand-in is never run.
 
 mod binds;
+mod conditions;
+mod fields;
 mod limits;
 mod listeners;
 mod names;
 mod pools;
+mod routes;
+mod site;
 mod timeouts;
 
-use super::Loaded;
 use super::code::Code;
+use std::collections::HashSet;
+
 use super::doc::Table;
+use super::excerpt::Place;
 use super::language;
 use super::quote::quote;
 use super::read::Reader;
-use super::report::{Diagnostic, Findings};
+use super::report::{Diagnostic, Findings, Text};
 use super::world::World;
-use crate::snapshot::{Listener, PoolId, Snapshot};
+use crate::snapshot::{PoolId, Snapshot};
+use routes::Around;
+use site::Site;
+
+/// What a configuration comes to, and where it says so.
+pub(super) struct Checked {
+    pub(super) snapshot: Snapshot,
+    pub(super) threads: Option<usize>,
+    /// For each listener its place, and those of its routes.
+    pub(super) places: Vec<(Place, Vec<Place>)>,
+}
 
 /// Checks the whole file.
-pub(super) fn file(root: &Table, world: &mut dyn World, findings: &mut Findings) -> Loaded {
-    let root = Reader::new(root, &language::FILE);
-    let pools = pools::check(root, world, findings);
-    if pools.is_empty() && root.names("pool").is_empty() && !findings.is_meant(root.place(), "pool") {
-        let help = "add one:\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]";
-        findings.push(Diagnostic::new(Code::NoPool, "there is no pool").help(help));
-    }
-    let listeners = listeners::check(root, &pools, world, findings);
-    // What could not be made out may be what the pool is for.
-    if listeners.len() == root.list("listener").len() {
-        warn_unused(&pools, &listeners, findings);
-    }
+pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings: &mut Findings) -> Checked {
+    let (root, mut site) = (Reader::new(root, &language::FILE), Site::new(world, texts));
     let timeouts = timeouts::check(root, findings);
     let limits = limits::check(root, findings);
-    Loaded {
-        snapshot: Snapshot {
-            listeners,
-            pools: pools.into_iter().map(|found| found.pool).collect(),
-            timeouts,
-            limits,
-        },
+    let pools = pools::check(root, site.world, findings);
+    let around = Around { pools: &pools, timeouts: &timeouts, patterns: 0 };
+    let listeners = listeners::check(root, around, &mut site, findings);
+    // What could not be made out may be what the pool is for.
+    if listeners.len() == root.list("listener").len() && !findings.has_errors() {
+        warn_unused(&pools, &listeners, findings);
+    }
+    check_any_pool(root, findings);
+    let places = listeners.iter().map(|found| (found.place, found.routes.clone())).collect();
+    let listeners = listeners.into_iter().map(|found| found.listener).collect();
+    let pools = pools.into_iter().map(|found| found.pool).collect();
+    Checked {
+        snapshot: Snapshot { listeners, pools, timeouts, limits },
         threads: root.count("threads"),
-        warnings: None,
+        places,
+    }
+}
+
+/// Somebody has to answer: a backend, or routes that do it by themselves.
+fn check_any_pool(root: Reader<'_>, findings: &mut Findings) {
+    let has_routes = |listener: Reader<'_>| listener.has("route");
+    let all_have_routes =
+        !root.list("listener").is_empty() && root.tables("listener", &language::LISTENER).all(has_routes);
+    if root.names("pool").is_empty() && !all_have_routes && !findings.is_meant(root.place(), "pool") {
+        let help = "add one:\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]";
+        findings.push(Diagnostic::new(Code::NoPool, "there is no pool").help(help));
     }
 }
 
 /// Warns of pools to which nothing is sent.
-fn warn_unused(pools: &[pools::Found], listeners: &[Listener], findings: &mut Findings) {
+fn warn_unused(pools: &[pools::Found], listeners: &[listeners::Found], findings: &mut Findings) {
+    let routes = listeners.iter().flat_map(|found| found.listener.routes.routes());
+    let used: HashSet<PoolId> = routes.flat_map(|route| route.action.pools()).collect();
     for (index, found) in pools.iter().enumerate() {
-        if listeners.iter().any(|listener| listener.pool == PoolId(index)) {
+        if used.contains(&PoolId(index)) {
             continue;
         }
         let message = format!("nothing is sent to the pool {}", quote(&found.pool.name));

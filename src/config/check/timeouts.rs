@@ -29,6 +29,24 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
     timeouts
 }
 
+/// The times of a route, if it has any of its own; the others are those of the whole.
+pub(super) fn of_route(route: Reader<'_>, whole: &Timeouts, findings: &mut Findings) -> Option<Timeouts> {
+    let table = route.table("timeouts", &language::ROUTE_TIMEOUTS)?;
+    let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
+    let timeouts = Timeouts {
+        connect: time("connect", whole.connect),
+        backend_response: time("backend_response", whole.backend_response),
+        idle: time("idle", whole.idle),
+        tunnel: time("tunnel", whole.tunnel),
+        queue: time("queue", whole.queue),
+        ..whole.clone()
+    };
+    if table.has("connect") || table.has("queue") {
+        connect_fires(table, &timeouts, findings);
+    }
+    Some(timeouts)
+}
+
 /// Warns if the time for all attempts is over before that for a single one. `table` is where they are written.
 pub(super) fn connect_fires(table: Reader<'_>, timeouts: &Timeouts, findings: &mut Findings) {
     if timeouts.connect < timeouts.queue {

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Read a configuration and say what is wrong with it, without serving.
     Check(CheckArgs),
+    /// Say what would become of a request, and why: each route tried, the one taken, the backend picked.
+    Explain(ExplainArgs),
     /// Say what a code such as P0012 in a diagnostic means.
     ExplainCode(ExplainCodeArgs),
     /// Start three toy backends and Pollux in front of them, to try things out.
@@ -87,6 +89,34 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) strict: bool,
     /// Write what was found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The request, such as 'GET https://api.example.com/v1/x?y=1'.
+    #[arg(value_name = "REQUEST")]
+    pub(super) request: String,
+    /// The configuration [default: ./proxy.toml].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// A header field, such as 'Cookie: a=b'. May be repeated.
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(super) header: Vec<(String, String)>,
+    /// Who connects [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) from: Option<IpAddr>,
+    /// To which listener [default: the one with the port of the URL, else the first].
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// A backend that is down. May be repeated.
+    #[arg(long, value_name = "POOL/BACKEND")]
+    pub(super) down: Vec<String>,
+    /// A backend that takes no more. May be repeated.
+    #[arg(long, value_name = "POOL/BACKEND")]
+    pub(super) full: Vec<String>,
+    /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -155,6 +185,11 @@ fn bind(text: &str) -> Result<SocketAddr, String> {
 
 fn backend(text: &str) -> Result<Backends, String> {
     parse_backend_flag(text).map(Backends).map_err(|error| error.to_string())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

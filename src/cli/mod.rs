@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod demo;
+mod explain;
 mod explain_code;
 mod logging;
 mod run;
@@ -48,6 +49,7 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
         Some(Command::Demo(args)) => demo::demo(&args),
     };

@@ -8,6 +8,7 @@
 mod exchange;
 mod opening;
 mod phases;
+mod rehearsal;
 mod relay;
 mod routing;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
 pub use opening::ConnectOutcome;
+pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Read a configuration and say what is wrong with it, without serving.
     Check(CheckArgs),
+    /// Run the [[test]] blocks of a configuration.
+    Test(TestArgs),
     /// Say what would become of a request, and why: each route tried, the one taken, the backend picked.
     Explain(ExplainArgs),
     /// Say what a code such as P0012 in a diagnostic means.
@@ -89,6 +91,19 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) strict: bool,
     /// Write what was found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The configuration [default: ./proxy.toml].
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// The same.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    pub(super) config: Option<PathBuf>,
+    /// Write how they went as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use pollux::config::{self, Loaded, Report};
 
 use super::args::CheckArgs;
-use super::{FAILED, Failure, complain, say, settings};
+use super::{FAILED, Failure, complain, say, settings, test};
 
 /// Exits with 0 if the configuration can be run, else with 1; with `--strict` warnings count too.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let file = args.file.as_deref().or(args.config.as_deref()).unwrap_or(Path::new(settings::DEFAULT_FILE));
     let outcome = config::load(file);
+    let trials = outcome.as_ref().map_or_else(|_| Vec::new(), test::run);
+    let tests_pass = trials.iter().all(|trial| trial.failures.is_empty());
     let is_good = match &outcome {
-        Ok(loaded) => !(args.strict && loaded.warnings.is_some()),
+        Ok(loaded) => tests_pass && !(args.strict && loaded.warnings.is_some()),
         Err(_) => false,
     };
     let report = match &outcome {
@@ -22,10 +24,13 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     };
     if args.json {
         let found = report.map_or_else(|| serde_json::json!([]), Report::to_json);
-        say(&serde_json::json!({ "good": is_good, "found": found }).to_string());
+        say(&serde_json::json!({ "good": is_good, "found": found, "tests": trials }).to_string());
     } else {
         if let Some(report) = report {
             complain(&settings::show(report));
+        }
+        if !tests_pass {
+            complain(&format!("error: {}", test::tell(&trials, false)));
         }
         if let (Ok(loaded), true) = (&outcome, is_good) {
             say(&format!("{}: good ({})", file.display(), contents(loaded)));

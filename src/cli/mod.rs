@@ -11,6 +11,7 @@ mod explain_code;
 mod logging;
 mod run;
 mod settings;
+mod test;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Test(args)) => test::test(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
         Some(Command::Demo(args)) => demo::demo(&args),

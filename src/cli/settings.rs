@@ -22,9 +22,13 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, usize), Failure> {
     let loaded = match &args.config {
         Some(file) => from_file(file, args)?,
-        None if !args.backend.is_empty() => {
-            Loaded { snapshot: from_flags(args), threads: None, places: Places::default(), warnings: None }
-        }
+        None if !args.backend.is_empty() => Loaded {
+            snapshot: from_flags(args),
+            threads: None,
+            places: Places::default(),
+            tests: Vec::new(),
+            warnings: None,
+        },
         None if Path::new(DEFAULT_FILE).exists() => from_file(&PathBuf::from(DEFAULT_FILE), args)?,
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };

@@ -27,6 +27,7 @@ mod world;
 
 use std::path::Path;
 
+use crate::explain::Trial;
 use crate::snapshot::Snapshot;
 
 pub use code::{Code, Severity};
@@ -49,10 +50,29 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
     pub threads: Option<usize>,
+    /// The tests that it brings along.
+    pub tests: Vec<Trial>,
     /// Where the file says what.
     pub places: Places,
     /// What is hardly meant, although it can be run.
     pub warnings: Option<Report>,
+}
+
+fn sources(texts: &[Text]) -> Vec<Source<'_>> {
+    texts.iter().map(|text| Source::new(&text.origin, &text.text)).collect()
+}
+
+/// A place as `file:line`.
+fn show(place: Place, sources: &[Source<'_>]) -> String {
+    sources.get(usize::from(place.file)).map_or_else(String::new, |source| {
+        format!("{}:{}", source.origin, source.line_and_column(place.start as usize).0)
+    })
+}
+
+/// The tests, each with its place.
+fn place_trials(trials: &[(Trial, Place)], texts: &[Text]) -> Vec<Trial> {
+    let sources = sources(texts);
+    trials.iter().map(|(trial, place)| Trial { place: show(*place, &sources), ..trial.clone() }).collect()
 }
 
 /// Where a configuration says what, as `file:line`.
@@ -64,11 +84,8 @@ pub struct Places {
 
 impl Places {
     fn new(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
-        let sources: Vec<_> = texts.iter().map(|text| Source::new(&text.origin, &text.text)).collect();
-        let show = |place: &Place| match sources.get(usize::from(place.file)) {
-            Some(source) => format!("{}:{}", source.origin, source.line_and_column(place.start as usize).0),
-            None => String::new(),
-        };
+        let sources = sources(texts);
+        let show = |place: &Place| show(*place, &sources);
         let listener =
             |(place, routes): &(Place, Vec<Place>)| (show(place), routes.iter().map(show).collect());
         Places { listeners: places.iter().map(listener).collect() }
@@ -154,12 +171,13 @@ fn finish(
     shape::check(&root, &language::FILE, &mut findings);
     let checked = check::file(&root, &texts, world, &mut findings);
     let places = Places::new(&checked.places, &texts);
+    let tests = place_trials(&checked.trials, &texts);
     let has_errors = findings.has_errors();
     match findings.finish(texts) {
         Some(report) if has_errors => Err(report),
         warnings => {
             let check::Checked { snapshot, threads, .. } = checked;
-            Ok(Loaded { snapshot, threads, places, warnings })
+            Ok(Loaded { snapshot, threads, places, tests, warnings })
         }
     }
 }

@@ -8,6 +8,7 @@ mod question;
 mod tell;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use serde::Serialize;
 
@@ -21,6 +22,7 @@ use crate::session::{Env, Rehearsed, rehearse};
 use crate::snapshot::{BackendId, Balance, Pool, PoolId, Snapshot};
 
 pub use question::{Ask, Question, QuestionError};
+pub use trial::{Expect, Outcome, Trial};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -131,3 +131,28 @@ fn warnings_do_not_stop_anything() {
     );
     assert!(load(&[("etc/proxy.toml", LISTENER)], &[]).is_err());
 }
+
+#[test]
+fn tests_are_run() {
+    let main = "[[listener]]\nbind = \"127.0.0.1:80\"\n[[listener.route]]\nname = \"api\"\nmatch.path = \"/u/{id}\"\npool = \"app\"\n\
+        request_headers = { set = { X-Id = \"{id}\" } }\n[[listener.route]]\nname = \"old\"\nmatch.path = \"/old\"\n\
+        redirect = { location = \"/new\" }\n[pool.app]\nbackends = [{ name = \"b1\", address = \"127.0.0.1:1\" }, { name = \"b2\", address = \"127.0.0.1:2\" }]\n\
+        [[test]]\nrequest = \"/u/7\"\ndown = [\"app/b1\"]\nexpect = { route = \"api\", pool = \"app\", backend = \"b2\", header = { X-Id = \"7\", X-No = \"\" } }\n\
+        [[test]]\nrequest = \"HEAD http://h/old\"\nexpect = { route = \"old\", status = 302, location = \"/new\" }\n\
+        [[test]]\nrequest = \"/nowhere\"\nexpect = { status = 404, cause = \"no-route\" }\n\
+        [[test]]\nname = \"wrong\"\nrequest = \"/u/7\"\nexpect = { route = \"old\", backend = \"b2\", status = 200, header = { X-Id = \"8\" } }\n";
+    let loaded = load(&[("etc/proxy.toml", main)], &[]).unwrap_or_else(|report| panic!("{report}"));
+    let outcomes: Vec<_> =
+        loaded.tests.iter().map(|trial| trial.run(&loaded.snapshot, &loaded.places)).collect();
+    assert!(outcomes[..3].iter().all(|outcome| outcome.failures.is_empty()), "{outcomes:?}");
+    assert_eq!(
+        outcomes[3].failures,
+        [
+            "expected the route old, got api",
+            "expected the backend b2, got b1",
+            "expected the status 200, got none",
+            "expected the field X-Id to be 8, got 7",
+        ]
+    );
+    assert_eq!((outcomes[3].name.as_str(), outcomes[3].place.as_str()), ("wrong", "etc/proxy.toml:24"));
+}

@@ -13,6 +13,7 @@ mod pools;
 mod routes;
 mod site;
 mod timeouts;
+mod trials;
 
 use super::code::Code;
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use super::quote::quote;
 use super::read::Reader;
 use super::report::{Diagnostic, Findings, Text};
 use super::world::World;
+use crate::explain::Trial;
 use crate::snapshot::{PoolId, Snapshot};
 use routes::Around;
 use site::Site;
@@ -34,6 +36,8 @@ pub(super) struct Checked {
     pub(super) threads: Option<usize>,
     /// For each listener its place, and those of its routes.
     pub(super) places: Vec<(Place, Vec<Place>)>,
+    /// The tests, and where they stand.
+    pub(super) trials: Vec<(Trial, Place)>,
 }
 
 /// Checks the whole file.
@@ -52,11 +56,10 @@ pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings
     let places = listeners.iter().map(|found| (found.place, found.routes.clone())).collect();
     let listeners = listeners.into_iter().map(|found| found.listener).collect();
     let pools = pools.into_iter().map(|found| found.pool).collect();
-    Checked {
-        snapshot: Snapshot { listeners, pools, timeouts, limits },
-        threads: root.count("threads"),
-        places,
-    }
+    let snapshot = Snapshot { listeners, pools, timeouts, limits };
+    let known = (!findings.has_errors()).then_some(&snapshot);
+    let trials = trials::check(root, known, findings);
+    Checked { snapshot, threads: root.count("threads"), places, trials }
 }
 
 /// Somebody has to answer: a backend, or routes that do it by themselves.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 
-use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with};
+use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with, print};
 use pollux::snapshot::{Backend, Limits, Mode, Snapshot};
 
 /// The longest report that an input of the length that the fuzzer gives can make.
@@ -34,6 +34,10 @@ pub fn check(data: &[u8]) {
         Ok(loaded) => {
             assert!(loaded.threads.is_none_or(|threads| (1..=THREADS_MAX).contains(&threads)));
             check_snapshot(&loaded.snapshot);
+            check_print(&loaded.snapshot, loaded.threads);
+            for trial in &loaded.tests {
+                let _ = trial.run(&loaded.snapshot, &loaded.places);
+            }
         }
         Err(report) => {
             assert!((1..=ERRORS_MAX).contains(&report.len()));
@@ -42,6 +46,13 @@ pub fn check(data: &[u8]) {
             assert!(report.render(true).len() >= shown.len());
         }
     }
+}
+
+/// What is printed is the same configuration.
+fn check_print(snapshot: &Snapshot, threads: Option<usize>) {
+    let text = print(snapshot, threads);
+    let again = parse_with(&text, "printed.toml", &mut resolve).unwrap_or_else(|report| panic!("{report}\n{text}"));
+    assert!(again.snapshot == *snapshot && again.threads == threads, "{text}");
 }
 
 /// What the rest of Pollux takes for granted.

@@ -40,6 +40,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Read a configuration and say what is wrong with it, without serving.
     Check(CheckArgs),
+    /// Print the JSON Schema of proxy.toml, for editors.
+    Schema,
     /// Run the [[test]] blocks of a configuration.
     Test(TestArgs),
     /// Say what would become of a request, and why: each route tried, the one taken, the backend picked.
@@ -93,6 +95,9 @@ pub(super) struct CheckArgs {
     /// Write what was found as JSON.
     #[arg(long)]
     pub(super) json: bool,
+    /// Print the whole configuration that holds, defaults included, if it is good.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) print: bool,
 }
 
 #[derive(Debug, Args)]

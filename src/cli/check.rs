@@ -33,7 +33,11 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             complain(&format!("error: {}", test::tell(&trials, false)));
         }
         if let (Ok(loaded), true) = (&outcome, is_good) {
-            say(&format!("{}: good ({})", file.display(), contents(loaded)));
+            if args.print {
+                say(config::print(&loaded.snapshot, loaded.threads).trim_end());
+            } else {
+                say(&format!("{}: good ({})", file.display(), contents(loaded)));
+            }
         }
     }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })

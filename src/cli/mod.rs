@@ -50,6 +50,10 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Schema) => {
+            say(&format!("{:#}", pollux::config::schema()));
+            Ok(ExitCode::SUCCESS)
+        }
         Some(Command::Test(args)) => test::test(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),

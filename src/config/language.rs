@@ -68,6 +68,30 @@ const fn key(
     Key { name, kind, default, example, about }
 }
 
+/// Every table, in the order in which they are told.
+pub(super) fn tables() -> [&'static Table; 18] {
+    [
+        &FILE,
+        &LISTENER,
+        &SHARE,
+        &ROUTE,
+        &MATCH,
+        &REGEX,
+        &REDIRECT,
+        &RESPOND,
+        &PREFIX,
+        &FIELDS,
+        &ROUTE_TIMEOUTS,
+        &ROUTE_LIMITS,
+        &POOL,
+        &BACKEND,
+        &TIMEOUTS,
+        &LIMITS,
+        &TEST,
+        &EXPECT,
+    ]
+}
+
 /// The bounds of `limits.head`, in bytes.
 const HEAD: (u64, u64) = (1024, 1024 * 1024);
 

@@ -14,11 +14,13 @@ mod doc;
 mod environment;
 mod excerpt;
 mod include;
-#[allow(dead_code, reason = "the schema and the documentation are to be written from it")]
 mod language;
+mod print;
 mod quote;
 mod read;
+mod reference;
 mod report;
+mod schema;
 mod shape;
 mod suggest;
 mod syntax;
@@ -32,8 +34,11 @@ use crate::snapshot::Snapshot;
 
 pub use code::{Code, Severity};
 use excerpt::{Place, Source};
+pub use print::print;
+pub use reference::{Example, examples, reference};
 use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
+pub use schema::schema;
 use value::Resolve;
 pub use world::{Machine, World};
 

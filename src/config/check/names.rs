@@ -12,6 +12,9 @@ use crate::config::suggest::closest;
 /// The longest name, in bytes.
 pub(super) const NAME_LEN_MAX: usize = 64;
 
+/// The longest name of a backend, in bytes: a host with its port, and an address behind it, fit.
+const BACKEND_NAME_LEN_MAX: usize = 400;
+
 /// Where each of some things was seen first.
 #[derive(Debug)]
 pub(super) struct Seen<K>(HashMap<K, Place>);
@@ -37,9 +40,10 @@ impl<K: Eq + Hash> Seen<K> {
 
 /// Checks a name that is for people: short, and without characters that could move the cursor.
 pub(super) fn check_plain(what: &str, name: &str, place: Place, findings: &mut Findings) -> bool {
+    let most = if what == "backend" { BACKEND_NAME_LEN_MAX } else { NAME_LEN_MAX };
     let problem = if name.is_empty() {
         "is empty"
-    } else if name.len() > NAME_LEN_MAX {
+    } else if name.len() > most {
         "is too long"
     } else if name.chars().any(char::is_control) {
         "has a control character"
@@ -48,7 +52,7 @@ pub(super) fn check_plain(what: &str, name: &str, place: Place, findings: &mut F
     };
     findings.push(
         Diagnostic::new(Code::BadName, format!("the name of the {what} {problem}"))
-            .mark(place, format!("expected 1 to {NAME_LEN_MAX} bytes without control characters"))
+            .mark(place, format!("expected 1 to {most} bytes without control characters"))
             .help("the name is for the logs: write a short word, such as `name = \"web\"`"),
     );
     false

@@ -26,7 +26,7 @@ use pollux::http::request::{self, field_table};
 use pollux::http::response::{self, Asked, Manner};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
-use pollux::route;
+use pollux::route::{Decision, View};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Poller, Setup, Share, Worker};
 
@@ -145,10 +145,22 @@ fn write_requests(count: usize) {
 fn choose_backends(count: usize) {
     let snapshot = snapshot(3);
     let mut robin = RoundRobin::default();
+    let view = View {
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        method: "GET",
+        authority: b"www.example.org",
+        path: "/articles/2026/11/22/index.html",
+        query: Some("page=2&sort=date"),
+        fields: &[],
+    };
     for _ in 0..count {
         // All three in turn, because which one it is makes a difference.
         for expected in 0..3 {
-            let pool = route::decide(black_box(&snapshot), black_box(0));
+            let table = &black_box(&snapshot).listeners[0].routes;
+            let Decision::Route(place) = table.decide(black_box(&view)) else {
+                unreachable!("one route takes all")
+            };
+            let pool = table.pool(place, &view, 0).expect("a route to a pool");
             let weights = snapshot.pool(pool).backends.iter().map(|backend| backend.weight);
             assert_eq!(robin.pick(weights, black_box(&[])), Some(expected));
         }
@@ -240,12 +252,7 @@ fn snapshot(backends: u16) -> Snapshot {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let backend = |port| Backend { name: "backend".into(), address: Address::Ip(address(port)), weight: 1 };
     Snapshot {
-        listeners: vec![Listener {
-            name: "main".into(),
-            bind: address(8080),
-            mode: Mode::Http,
-            pool: PoolId(0),
-        }],
+        listeners: vec![Listener::to_pool("main", address(8080), Mode::Http, PoolId(0))],
         pools: vec![Pool {
             name: "app".into(),
             balance: Balance::RoundRobin,

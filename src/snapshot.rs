@@ -4,9 +4,13 @@
 //! a command line looks like is the business of [`crate::config`] and the command's `cli`.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::route::Table;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +73,43 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What is spoken there.
     pub mode: Mode,
-    /// Where its clients are sent.
-    pub pool: PoolId,
+    /// What becomes of its requests; in TCP mode one route for all clients.
+    pub routes: Table,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How backends are told of the client.
+    pub forwarding: Forwarding,
+}
+
+impl Listener {
+    /// A listener that sends all of its clients to `pool`.
+    #[must_use]
+    pub fn to_pool(name: impl Into<String>, bind: SocketAddr, mode: Mode, pool: PoolId) -> Listener {
+        Listener {
+            name: name.into(),
+            bind,
+            mode,
+            routes: Table::to_pool(pool),
+            trusted_proxies: Vec::new(),
+            forwarding: Forwarding::default(),
+        }
+    }
+
+    /// Whether `address` is a proxy that is believed.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The fields that tell a backend of its client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// X-Forwarded-For, -Proto and -Host.
+    #[default]
+    XForwarded,
+    /// Forwarded (RFC 7239).
+    Forwarded,
 }
 
 /// A balancing policy.
@@ -99,7 +138,7 @@ pub struct Backend {
     pub name: String,
     /// Where to connect.
     pub address: Address,
-    /// Its share of the traffic, 1 to [`Backend::WEIGHT_MAX`].
+    /// Its share of the traffic, 0 to [`Backend::WEIGHT_MAX`]; in every pool there is a share above 0.
     pub weight: u32,
 }
 

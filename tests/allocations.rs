@@ -36,12 +36,7 @@ struct Exchange {
 fn snapshot(mode: Mode, backend: SocketAddr) -> Snapshot {
     let backend = Backend { name: "a".into(), address: Address::Ip(backend), weight: 1 };
     Snapshot {
-        listeners: vec![Listener {
-            name: "test".into(),
-            bind: (Ipv4Addr::LOCALHOST, 0).into(),
-            mode,
-            pool: PoolId(0),
-        }],
+        listeners: vec![Listener::to_pool("test", (Ipv4Addr::LOCALHOST, 0).into(), mode, PoolId(0))],
         pools: vec![Pool { name: "app".into(), balance: Balance::RoundRobin, backends: vec![backend] }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),

@@ -3,6 +3,10 @@
 //! Beside each broken file `tests/config/NAME.toml` lies `NAME.txt`, all that is shown for it. `UPDATE_EXPECT=1` writes
 //! the second anew; read the difference before keeping it.
 
+#[path = "config/documentation.rs"]
+mod documentation;
+#[path = "config/files.rs"]
+mod files;
 #[path = "config/survival.rs"]
 mod survival;
 
@@ -12,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pollux::config::{self, ERRORS_MAX, FILE_LEN_MAX, Loaded, Report};
+use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Report};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -48,11 +52,11 @@ fn example_in_full() -> String {
 #[test]
 fn the_example_is_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
-    let Loaded { snapshot, threads } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
+    let Loaded { snapshot, threads, .. } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
 
     assert_eq!(threads, None);
     let bind = (Ipv4Addr::LOCALHOST, 8080).into();
-    let listener = Listener { name: String::from("web"), bind, mode: Mode::Http, pool: PoolId(0) };
+    let listener = Listener::to_pool("web", bind, Mode::Http, PoolId(0));
     assert_eq!(snapshot.listeners, [listener]);
     let backends = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"].map(|text| backend(text, 1));
     let pool = Pool { name: String::from("app"), balance: Balance::RoundRobin, backends: backends.into() };
@@ -82,7 +86,7 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
 
 #[test]
 fn every_form_of_a_value_is_read() {
-    let Loaded { snapshot, threads } = loaded(
+    let Loaded { snapshot, threads, .. } = loaded(
         r#"
         threads = 4
         [[listener]]
@@ -111,7 +115,10 @@ fn every_form_of_a_value_is_read() {
     let listeners: Vec<String> = snapshot
         .listeners
         .iter()
-        .map(|l| format!("{} {} {} {}", l.name, l.bind, l.mode, snapshot.pool(l.pool).name))
+        .map(|l| {
+            let pool = l.routes.routes()[0].action.pools().next().expect("a pool");
+            format!("{} {} {} {}", l.name, l.bind, l.mode, snapshot.pool(pool).name)
+        })
         .collect();
     assert_eq!(listeners, ["listener-1 [::1]:8080 tcp b", "listener-2 [::1]:8081 http a"]);
     let backends: Vec<String> = snapshot.pools[0]
@@ -150,6 +157,7 @@ fn each_broken_file_is_told_so_in_full() {
     for file in files {
         let text = fs::read_to_string(&file).expect("a readable file");
         let shown = match parse(&text) {
+            Ok(Loaded { warnings: Some(report), .. }) => format!("{report}\n"),
             Ok(_) => String::from("no error\n"),
             Err(report) => format!("{report}\n"),
         };
@@ -177,11 +185,11 @@ fn a_file_that_cannot_be_read_is_a_report() {
     };
 
     let missing = shown("missing.toml", None);
-    assert!(missing.starts_with("error: cannot read the configuration: "), "{missing}");
+    assert!(missing.starts_with("error[P0004]: cannot read the configuration: "), "{missing}");
     assert!(missing.contains("FOLDER/missing.toml"), "{missing}");
 
     let latin = shown("latin.toml", Some(b"threads = 2\n# caf\xe9\n"));
-    assert!(latin.starts_with("error: the file is not UTF-8 text"), "{latin}");
+    assert!(latin.starts_with("error[P0004]: the file is not UTF-8 text"), "{latin}");
     assert!(latin.contains("FOLDER/latin.toml:2:6"), "{latin}");
 
     let long = shown("long.toml", Some(&vec![b'#'; FILE_LEN_MAX + 1]));
@@ -224,4 +232,39 @@ fn colour_is_only_there_when_asked_for() {
     let report = parse("threads = 0").expect_err("a report");
     assert!(!report.to_string().contains('\u{1b}'));
     assert!(report.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn every_code_is_shown_somewhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let shown: String = fs::read_dir(&folder)
+        .expect("the folder of broken files")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .map(|path| fs::read_to_string(path).expect("a readable file"))
+        .collect();
+    // These need a machine: a file that is not there, a variable that is not set.
+    let elsewhere = [Code::Unreadable, Code::BadInclude, Code::SetTwice];
+    for code in Code::ALL.iter().filter(|code| !elsewhere.contains(code)) {
+        assert!(
+            shown.contains(&format!("[{code}]: ")),
+            "no file of tests/config shows {code}, {}",
+            code.title()
+        );
+    }
+}
+
+#[test]
+fn a_report_is_json_too() {
+    let report = parse(
+        "[[listener]]\nbind = \"127.0.0.1:1\"\npool = \"ap\"\n[pool.app]\nbackends = [\"127.0.0.1:2\"]",
+    )
+    .expect_err("a report");
+    let json = report.to_json();
+    assert_eq!(json[0]["code"], "P0012");
+    assert_eq!(json[0]["severity"], "error");
+    assert_eq!(json[0]["places"][0]["line"], 3);
+    assert_eq!(json[0]["places"][0]["column"], 8);
+    assert_eq!(json[0]["places"][0]["end_column"], 12);
+    assert_eq!(json[0]["places"][0]["file"], "proxy.toml");
 }

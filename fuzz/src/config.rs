@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 
-use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with};
-use pollux::snapshot::{Backend, Limits, Snapshot};
+use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with, print};
+use pollux::snapshot::{Backend, Limits, Mode, Snapshot};
 
 /// The longest report that an input of the length that the fuzzer gives can make.
 const REPORT_MAX: usize = 1 << 20;
@@ -34,6 +34,10 @@ pub fn check(data: &[u8]) {
         Ok(loaded) => {
             assert!(loaded.threads.is_none_or(|threads| (1..=THREADS_MAX).contains(&threads)));
             check_snapshot(&loaded.snapshot);
+            check_print(&loaded.snapshot, loaded.threads);
+            for trial in &loaded.tests {
+                let _ = trial.run(&loaded.snapshot, &loaded.places);
+            }
         }
         Err(report) => {
             assert!((1..=ERRORS_MAX).contains(&report.len()));
@@ -44,17 +48,28 @@ pub fn check(data: &[u8]) {
     }
 }
 
+/// What is printed is the same configuration.
+fn check_print(snapshot: &Snapshot, threads: Option<usize>) {
+    let text = print(snapshot, threads);
+    let again = parse_with(&text, "printed.toml", &mut resolve).unwrap_or_else(|report| panic!("{report}\n{text}"));
+    assert!(again.snapshot == *snapshot && again.threads == threads, "{text}");
+}
+
 /// What the rest of Pollux takes for granted.
 fn check_snapshot(snapshot: &Snapshot) {
     assert!(!snapshot.listeners.is_empty() && !snapshot.pools.is_empty());
     let mut names = HashSet::new();
     for listener in &snapshot.listeners {
         assert!(names.insert(&listener.name), "two listeners of one name");
-        assert!(listener.pool.0 < snapshot.pools.len(), "a listener without its pool");
+        for route in listener.routes.routes() {
+            assert!(route.action.pools().all(|pool| pool.0 < snapshot.pools.len()), "a route without its pool");
+        }
+        assert!(listener.mode == Mode::Http || listener.routes.routes().len() == 1);
     }
     for pool in &snapshot.pools {
         assert!(!pool.backends.is_empty());
-        assert!(pool.backends.iter().all(|backend| (1..=Backend::WEIGHT_MAX).contains(&backend.weight)));
+        assert!(pool.backends.iter().all(|backend| backend.weight <= Backend::WEIGHT_MAX));
+        assert!(pool.backends.iter().any(|backend| backend.weight > 0), "nothing can be picked");
     }
     let Limits { head, request_line, fields, buffer, sessions, accept_budget, .. } = snapshot.limits;
     assert!(request_line <= head && head <= buffer);

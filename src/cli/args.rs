@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +42,14 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Read a configuration and say what is wrong with it, without serving.
     Check(CheckArgs),
+    /// Print the JSON Schema of proxy.toml, for editors.
+    Schema,
+    /// Run the [[test]] blocks of a configuration.
+    Test(TestArgs),
+    /// Say what would become of a request, and why: each route tried, the one taken, the backend picked.
+    Explain(ExplainArgs),
+    /// Say what a code such as P0012 in a diagnostic means.
+    ExplainCode(ExplainCodeArgs),
     /// Start three toy backends and Pollux in front of them, to try things out.
     Demo(DemoArgs),
 }
@@ -89,6 +97,63 @@ pub(super) struct CheckArgs {
     /// The same.
     #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     pub(super) config: Option<PathBuf>,
+    /// Take warnings for errors.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Write what was found as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print the whole configuration that holds, defaults included, if it is good.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The configuration [default: ./proxy.toml].
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// The same.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    pub(super) config: Option<PathBuf>,
+    /// Write how they went as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The request, such as 'GET https://api.example.com/v1/x?y=1'.
+    #[arg(value_name = "REQUEST")]
+    pub(super) request: String,
+    /// The configuration [default: ./proxy.toml].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// A header field, such as 'Cookie: a=b'. May be repeated.
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
+    pub(super) header: Vec<(String, String)>,
+    /// Who connects [default: 127.0.0.1].
+    #[arg(long, value_name = "ADDR")]
+    pub(super) from: Option<IpAddr>,
+    /// To which listener [default: the one with the port of the URL, else the first].
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// A backend that is down. May be repeated.
+    #[arg(long, value_name = "POOL/BACKEND")]
+    pub(super) down: Vec<String>,
+    /// A backend that takes no more. May be repeated.
+    #[arg(long, value_name = "POOL/BACKEND")]
+    pub(super) full: Vec<String>,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainCodeArgs {
+    /// The code, such as P0012; without it, all codes are listed.
+    #[arg(value_name = "CODE")]
+    pub(super) code: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +249,11 @@ fn cores(text: &str) -> Result<Cores, String> {
         Err(format!("this process may not use core {number}, only {usable:?}"))
     };
     text.split(',').map(core).collect::<Result<_, _>>().map(Cores)
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as `Name: value`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

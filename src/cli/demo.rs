@@ -60,12 +60,7 @@ fn snapshot(toys: &[Toy], port: u16) -> Snapshot {
     let backend =
         |toy: &Toy| Backend { name: toy.name().to_owned(), address: Address::Ip(toy.address()), weight: 1 };
     Snapshot {
-        listeners: vec![Listener {
-            name: "demo".into(),
-            bind: ([127, 0, 0, 1], port).into(),
-            mode: Mode::Http,
-            pool: PoolId(0),
-        }],
+        listeners: vec![Listener::to_pool("demo", ([127, 0, 0, 1], port).into(), Mode::Http, PoolId(0))],
         pools: vec![Pool {
             name: "toys".into(),
             balance: Balance::RoundRobin,

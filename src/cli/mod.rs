@@ -6,9 +6,12 @@
 mod args;
 mod check;
 mod demo;
+mod explain;
+mod explain_code;
 mod logging;
 mod run;
 mod settings;
+mod test;
 
 use std::process::ExitCode;
 
@@ -47,6 +50,13 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Schema) => {
+            say(&format!("{:#}", pollux::config::schema()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Test(args)) => test::test(&args),
+        Some(Command::Explain(args)) => explain::explain(&args),
+        Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
         Some(Command::Demo(args)) => demo::demo(&args),
     };
     match done {
@@ -60,7 +70,9 @@ pub(crate) fn main() -> ExitCode {
 
 fn complain(text: &str) {
     use std::io::Write;
-    let prefix = if text.starts_with("error") { "" } else { "error: " };
+    // A report says by itself what it is, in colours or without.
+    let is_report = text.starts_with(['\u{1b}']) || text.starts_with("error") || text.starts_with("warning");
+    let prefix = if is_report { "" } else { "error: " };
     // Where an error cannot even be written, the exit code has to do.
     let _ = writeln!(std::io::stderr(), "{prefix}{}", text.trim_end());
 }

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use pollux::control::{AccessLog, Asked, Server, Signals};
 use pollux::core::outcome::{Journal, NoJournal};
 
+use pollux::route::{Action, Route};
+use pollux::snapshot::{Listener, Snapshot};
+
 use super::args::{RunArgs, Switch};
 use super::{FORCED, Failure, logging, say, settings};
 
@@ -21,7 +24,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let names: Vec<_> = snapshot
         .listeners
         .iter()
-        .map(|listener| format!("{}, pool {}", listener.mode, snapshot.pool(listener.pool).name))
+        .map(|listener| format!("{}, {}", listener.mode, whither(listener, &snapshot)))
         .collect();
     let server = Server::start(snapshot, &crew, journal).map_err(Failure::failed)?;
     for (address, name) in server.addresses().iter().zip(names) {
@@ -32,6 +35,17 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         Asked::Interrupt => tracing::info!("interrupted: draining; once more ends at once"),
     }
     Ok(stop(server, &mut signals))
+}
+
+/// Where a listener sends its clients, in a few words.
+fn whither(listener: &Listener, snapshot: &Snapshot) -> String {
+    match listener.routes.routes() {
+        [Route { action: Action::Pool(pool), when, .. }] if when.is_empty() => {
+            format!("pool {}", snapshot.pool(*pool).name)
+        }
+        [_] => String::from("1 route"),
+        routes => format!("{} routes", routes.len()),
+    }
 }
 
 /// Drains, unless an interrupt says that there is no time for it.

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, Loaded};
+use pollux::config::{self, Loaded, Places, Report};
 use pollux::control::Crew;
+use pollux::route::Route;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 use super::Failure;
@@ -22,7 +23,13 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, Crew), Failure> {
     let loaded = match &args.config {
         Some(file) => from_file(file, args)?,
-        None if !args.backend.is_empty() => Loaded { snapshot: from_flags(args), threads: None },
+        None if !args.backend.is_empty() => Loaded {
+            snapshot: from_flags(args),
+            threads: None,
+            places: Places::default(),
+            tests: Vec::new(),
+            warnings: None,
+        },
         None if Path::new(DEFAULT_FILE).exists() => from_file(&PathBuf::from(DEFAULT_FILE), args)?,
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
@@ -32,10 +39,19 @@ pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, Crew), Failure> {
     Ok((loaded.snapshot, Crew { threads, poller: args.poller.into(), cores }))
 }
 
-/// Reads a configuration file; its diagnostics are the failure.
+/// Reads a configuration file; its errors are the failure, its warnings are told.
 pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
+    let loaded = config::load(file).map_err(|report| Failure::usage(show(&report)))?;
+    if let Some(warnings) = &loaded.warnings {
+        super::complain(&show(warnings));
+    }
+    Ok(loaded)
+}
+
+/// A report for standard error.
+pub(super) fn show(report: &Report) -> String {
     use std::io::IsTerminal;
-    config::load(file).map_err(|report| Failure::usage(report.render(std::io::stderr().is_terminal())))
+    report.render(std::io::stderr().is_terminal())
 }
 
 fn from_file(file: &Path, args: &RunArgs) -> Result<Loaded, Failure> {
@@ -58,16 +74,34 @@ fn from_file(file: &Path, args: &RunArgs) -> Result<Loaded, Failure> {
         snapshot.listeners.iter_mut().for_each(|listener| listener.mode = mode.into());
     }
     if let (false, Some(first)) = (args.listen.is_empty(), snapshot.listeners.first()) {
-        snapshot.listeners = listeners(args, first.mode, first.pool);
+        snapshot.listeners = listeners(args, first);
+    }
+    if let Some(listener) = snapshot.listeners.iter().find(|listener| !is_fit(listener)) {
+        return Err(Failure::usage(format!(
+            "--mode tcp does not go with the routes of the listener `{}` of {}: bytes have no host and no path",
+            listener.name,
+            file.display()
+        )));
     }
     Ok(loaded)
+}
+
+/// Whether the routes of a listener are of the kind that its mode can have.
+fn is_fit(listener: &Listener) -> bool {
+    let is_for_bytes = |route: &Route| {
+        route.when.is_empty() && route.options.is_none() && route.action.pools().next().is_some()
+    };
+    match listener.mode {
+        Mode::Http => true,
+        Mode::Tcp => matches!(listener.routes.routes(), [route] if is_for_bytes(route)),
+    }
 }
 
 fn from_flags(args: &RunArgs) -> Snapshot {
     let mode = args.mode.map_or(Mode::Http, Mode::from);
     let balance = args.balance.map_or_else(Balance::default, Balance::from);
     Snapshot {
-        listeners: listeners(args, mode, PoolId(0)),
+        listeners: listeners(args, &Listener::to_pool("", ([127, 0, 0, 1], 8080).into(), mode, PoolId(0))),
         pools: vec![Pool { name: "default".into(), balance, backends: backends(args) }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
@@ -78,12 +112,14 @@ fn backends(args: &RunArgs) -> Vec<pollux::snapshot::Backend> {
     args.backend.iter().flat_map(|named| named.0.clone()).collect()
 }
 
-fn listeners(args: &RunArgs, mode: Mode, pool: PoolId) -> Vec<Listener> {
+/// A listener like `model` for each --listen.
+fn listeners(args: &RunArgs, model: &Listener) -> Vec<Listener> {
     let default = [([127, 0, 0, 1], 8080).into()];
     let binds = if args.listen.is_empty() { &default } else { args.listen.as_slice() };
-    let listener = |(index, bind): (usize, &std::net::SocketAddr)| {
-        let name = format!("listener-{}", index + 1);
-        Listener { name, bind: *bind, mode, pool }
+    let listener = |(index, bind): (usize, &std::net::SocketAddr)| Listener {
+        name: format!("listener-{}", index + 1),
+        bind: *bind,
+        ..model.clone()
     };
     binds.iter().enumerate().map(listener).collect()
 }

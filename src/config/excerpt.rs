@@ -1,4 +1,4 @@
-//! The lines around a mark, out of a file of any size and shape: rendering costs what is shown, not what the file holds.
+//! The lines around a mark, out of files of any size and shape: rendering costs what is shown, not what a file holds.
 
 use std::ops::Range;
 
@@ -8,17 +8,47 @@ use annotate_snippets::{Annotation, AnnotationKind, Element, Origin, Snippet};
 /// line that is longer still gets its line and column alone.
 const EXCERPT_LEN_MAX: usize = 8 * 1024;
 
-/// A place in a file, and what is to be said about it.
+/// A piece of text in one of the files of a configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Place {
+    /// Which file, in the order of reading.
+    pub(super) file: u16,
+    /// Its first byte.
+    pub(super) start: u32,
+    /// The byte behind its last.
+    pub(super) end: u32,
+}
+
+impl Place {
+    /// The bytes of `span` in the file number `file`. Files are far shorter than 4 GiB.
+    pub(super) fn new(file: u16, span: Range<usize>) -> Place {
+        let cut = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Place { file, start: cut(span.start), end: cut(span.end) }
+    }
+
+    /// Whether the first byte of `other` lies in it, or directly behind it.
+    pub(super) fn holds(self, other: Place) -> bool {
+        self.file == other.file && (self.start..=self.end).contains(&other.start)
+    }
+
+    fn span(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// A place, and what is to be said about it.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
-    /// The place, in bytes; any range will do, in the file or not.
-    pub(super) span: Range<usize>,
+    /// The place; any will do, in the file or not.
+    pub(super) place: Place,
     /// What is said there.
     pub(super) label: String,
 }
 
 /// A file, with its lines found.
 pub(super) struct Source<'a> {
+    /// Its name.
+    pub(super) origin: &'a str,
     text: &'a str,
     /// Where each line begins, in bytes.
     starts: Vec<usize>,
@@ -33,37 +63,63 @@ struct Excerpt<'a> {
     start: usize,
 }
 
+/// What to show for `marks`, of which the first is where the mistake is; for none, the first file alone.
+pub(super) fn places<'a>(sources: &[Source<'a>], marks: &'a [Mark]) -> Vec<Element<'a>> {
+    let Some(first) = marks.first() else {
+        return sources.first().map(|source| Origin::path(source.origin).into()).into_iter().collect();
+    };
+    let mut elements = Vec::new();
+    let mut files: Vec<u16> = marks.iter().map(|mark| mark.place.file).collect();
+    // The file of the mistake comes first.
+    files.sort_unstable_by_key(|file| (*file != first.place.file, *file));
+    files.dedup();
+    for file in files {
+        let marks: Vec<_> = marks.iter().enumerate().filter(|(_, mark)| mark.place.file == file).collect();
+        if let Some(source) = sources.get(usize::from(file)) {
+            elements.extend(source.places(&marks));
+        }
+    }
+    elements
+}
+
 impl<'a> Source<'a> {
     /// Finds the lines of `text`.
-    pub(super) fn new(text: &'a str) -> Source<'a> {
+    pub(super) fn new(origin: &'a str, text: &'a str) -> Source<'a> {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Source { text, starts }
+        Source { origin, text, starts }
     }
 
-    /// What to show for `marks`, of which the first is where the error is; for none, the file alone.
-    pub(super) fn places(&self, path: &'a str, marks: &'a [Mark]) -> Vec<Element<'a>> {
+    /// The number of the line that holds the byte at `at`, and its column in characters; both count from 1.
+    pub(super) fn line_and_column(&self, at: usize) -> (usize, usize) {
+        let line = self.line_of(at);
+        let start = self.starts[line];
+        let end = floor(self.text, at).max(start);
+        (line + 1, 1 + self.text[start..end].chars().count())
+    }
+
+    fn places(&self, marks: &[(usize, &'a Mark)]) -> Vec<Element<'a>> {
         let kind = |index| if index == 0 { AnnotationKind::Primary } else { AnnotationKind::Context };
-        let Some(all) = self.excerpt(marks) else { return vec![Origin::path(path).into()] };
+        let Some(all) = self.excerpt(marks.iter().map(|(_, mark)| *mark)) else { return Vec::new() };
         if all.text.len() <= EXCERPT_LEN_MAX {
-            let marks = marks.iter().enumerate().map(|(index, mark)| all.annotate(mark, kind(index)));
-            return vec![all.snippet(path).annotations(marks).into()];
+            let marks = marks.iter().map(|(index, mark)| all.annotate(mark, kind(*index)));
+            return vec![all.snippet(self.origin).annotations(marks).into()];
         }
-        let place = |(index, mark)| {
-            let excerpt = self.excerpt(std::slice::from_ref(mark))?;
+        let place = |(index, mark): &(usize, &'a Mark)| {
+            let excerpt = self.excerpt(std::iter::once(*mark))?;
             Some(if excerpt.text.len() <= EXCERPT_LEN_MAX {
-                excerpt.snippet(path).annotation(excerpt.annotate(mark, kind(index))).into()
+                excerpt.snippet(self.origin).annotation(excerpt.annotate(mark, kind(*index))).into()
             } else {
-                let column = 1 + excerpt.text[..excerpt.place(&mark.span).start].chars().count();
-                Origin::path(path).line(excerpt.line).char_column(column).into()
+                let (line, column) = self.line_and_column(mark.place.span().start);
+                Origin::path(self.origin).line(line).char_column(column).into()
             })
         };
-        marks.iter().enumerate().filter_map(place).collect()
+        marks.iter().filter_map(place).collect()
     }
 
     /// The lines from the first mark to the last.
-    fn excerpt(&self, marks: &[Mark]) -> Option<Excerpt<'a>> {
-        let lines = marks.iter().map(|mark| self.line_of(mark.span.start));
-        let (first, last) = (lines.clone().min()?, lines.max()?);
+    fn excerpt<'m>(&self, marks: impl Iterator<Item = &'m Mark>) -> Option<Excerpt<'a>> {
+        let lines: Vec<usize> = marks.map(|mark| self.line_of(mark.place.span().start)).collect();
+        let (first, last) = (*lines.iter().min()?, *lines.iter().max()?);
         let start = self.starts[first];
         let end = self.starts.get(last + 1).map_or(self.text.len(), |next| next - 1);
         Some(Excerpt { text: &self.text[start..end], line: first + 1, start })
@@ -82,7 +138,7 @@ impl<'a> Excerpt<'a> {
     }
 
     fn annotate<'m>(&self, mark: &'m Mark, kind: AnnotationKind) -> Annotation<'m> {
-        kind.span(self.place(&mark.span)).label(&*mark.label)
+        kind.span(self.place(&mark.place.span())).label(&*mark.label)
     }
 
     /// `span` of the file as a span of the excerpt, on character boundaries and no further than the end of its first line.

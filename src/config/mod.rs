@@ -1,30 +1,46 @@
 //! `proxy.toml`, from text to a [`Snapshot`].
 //!
-//! A file passes through two shapes. The raw one (`raw.rs`) is what TOML can say: tables, keys, and leaves that remember
-//! where they stand. [`Snapshot`] is what Pollux can run. Between them lie the checks (`check/`), which find every mistake
-//! in one run and say for each where it is, what was expected and how to mend it. A mistake in the TOML itself, or a key that
-//! does not exist, ends the reading before the checks begin, because nothing certain is known about the rest of the file.
+//! A file passes through two shapes. The first is what TOML can say: a tree of values that remember where they stand
+//! (`doc.rs`), held to the description of the language (`language.rs`, `shape.rs`). [`Snapshot`] is what Pollux can run.
+//! Between them lie the checks (`check/`). Every mistake is found in one run, in the TOML itself, in the shape and in the
+//! meaning; each is told with a code, its place and the way to mend it.
 //!
-//! Host names are resolved here and nowhere else. No input makes this room panic.
+//! Host names, environment variables and files are asked for here, through [`World`], and nowhere else. No input makes
+//! this room panic.
 
 mod check;
+mod code;
+mod doc;
+mod environment;
 mod excerpt;
+mod include;
+mod language;
+mod print;
 mod quote;
-mod raw;
+mod read;
+mod reference;
 mod report;
+mod schema;
 mod shape;
 mod suggest;
+mod syntax;
 pub mod value;
+mod world;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use crate::explain::Trial;
 use crate::snapshot::Snapshot;
 
-use report::{Diagnostic, Findings};
+pub use code::{Code, Severity};
+use excerpt::{Place, Source};
+pub use print::print;
+pub use reference::{Example, examples, reference};
+use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
+pub use schema::schema;
 use value::Resolve;
+pub use world::{Machine, World};
 
 /// The largest file that is read, in bytes.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -32,75 +48,141 @@ pub const FILE_LEN_MAX: usize = 1024 * 1024;
 /// The most worker threads that `threads` may ask for.
 pub const THREADS_MAX: usize = 1024;
 
-/// A file that has been read and checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A configuration that has been read and checked.
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// What the workers run on.
     pub snapshot: Snapshot,
     /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
     pub threads: Option<usize>,
+    /// The tests that it brings along.
+    pub tests: Vec<Trial>,
+    /// Where the file says what.
+    pub places: Places,
+    /// What is hardly meant, although it can be run.
+    pub warnings: Option<Report>,
 }
 
-/// Reads and checks the file at `path`, and resolves the host names in it.
-///
-/// # Errors
-///
-/// When the file cannot be read, is longer than [`FILE_LEN_MAX`], is not UTF-8, or fails a check.
-pub fn load(path: &Path) -> Result<Loaded, Report> {
-    let origin = path.display().to_string();
-    let bytes = read(path).map_err(|error| {
-        let message = format!("cannot read the configuration: {error}");
-        let help = "name an existing file that this user may read";
-        Report::one(&origin, "", Diagnostic::new(message).help(help))
-    })?;
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, &origin),
-        Err(error) => {
-            let start = error.utf8_error().valid_up_to();
-            // Every byte before `start` is kept as it is, so the offset holds in the lossy text too.
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let found = Diagnostic::new("the file is not UTF-8 text")
-                .mark(start..start + 1, "this byte belongs to no character")
-                .help("save the file as UTF-8");
-            Err(Report::one(&origin, &text, found))
-        }
+fn sources(texts: &[Text]) -> Vec<Source<'_>> {
+    texts.iter().map(|text| Source::new(&text.origin, &text.text)).collect()
+}
+
+/// A place as `file:line`.
+fn show(place: Place, sources: &[Source<'_>]) -> String {
+    sources.get(usize::from(place.file)).map_or_else(String::new, |source| {
+        format!("{}:{}", source.origin, source.line_and_column(place.start as usize).0)
+    })
+}
+
+/// The tests, each with its place.
+fn place_trials(trials: &[(Trial, Place)], texts: &[Text]) -> Vec<Trial> {
+    let sources = sources(texts);
+    trials.iter().map(|(trial, place)| Trial { place: show(*place, &sources), ..trial.clone() }).collect()
+}
+
+/// Where a configuration says what, as `file:line`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// For each listener its place, and those of its routes.
+    pub listeners: Vec<(String, Vec<String>)>,
+}
+
+impl Places {
+    fn new(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
+        let sources = sources(texts);
+        let show = |place: &Place| show(*place, &sources);
+        let listener =
+            |(place, routes): &(Place, Vec<Place>)| (show(place), routes.iter().map(show).collect());
+        Places { listeners: places.iter().map(listener).collect() }
+    }
+
+    /// Where the route at `route` of the listener at `listener` stands; empty if no file says so.
+    #[must_use]
+    pub fn route(&self, listener: usize, route: usize) -> &str {
+        self.listeners.get(listener).and_then(|(_, routes)| routes.get(route)).map_or("", String::as_str)
     }
 }
 
-/// Checks `text` and resolves the host names in it; `origin` is the file name that errors show.
+/// Reads and checks the file at `path` and those that it includes, and resolves the host names in them.
 ///
 /// # Errors
 ///
-/// When `text` is longer than [`FILE_LEN_MAX`], is not TOML, has an unknown key, or fails a check.
-pub fn parse(text: &str, origin: &str) -> Result<Loaded, Report> {
-    parse_with(text, origin, &mut value::resolve)
+/// When a file cannot be read, is longer than [`FILE_LEN_MAX`], is not UTF-8, or fails a check.
+pub fn load(path: &Path) -> Result<Loaded, Report> {
+    load_in(path, &mut Machine)
 }
 
-/// Like [`parse`], with host names looked up by `resolve`, so that a test or a fuzzer needs no network.
+/// Like [`load`], in a world of the caller's.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_in(path: &Path, world: &mut dyn World) -> Result<Loaded, Report> {
+    let mut findings = Findings::default();
+    let main = include::read(path, None, 0, world, &mut findings);
+    finish(main, path.parent().unwrap_or(Path::new("")), world, findings)
+}
+
+/// Checks `text` and resolves the host names in it; `origin` is the file name that findings show.
+///
+/// # Errors
+///
+/// When `text` is longer than [`FILE_LEN_MAX`] or fails a check.
+pub fn parse(text: &str, origin: &str) -> Result<Loaded, Report> {
+    parse_in(text, origin, &mut Machine)
+}
+
+/// Like [`parse`], with host names looked up by `resolve` and neither files nor environment variables to be had, so that a
+/// test or a fuzzer needs no machine.
 ///
 /// # Errors
 ///
 /// As [`parse`].
 pub fn parse_with(text: &str, origin: &str, resolve: &mut Resolve<'_>) -> Result<Loaded, Report> {
-    if text.len() > FILE_LEN_MAX {
-        let found = Diagnostic::new(format!("the file is longer than {FILE_LEN_MAX} bytes"))
-            .help("a configuration is far smaller: is this the right file?");
-        return Err(Report::one(origin, "", found));
-    }
-    let raw: raw::File =
-        toml::from_str(text).map_err(|error| Report::one(origin, text, shape::explain(text, &error)))?;
-    let mut findings = Findings::default();
-    let loaded = check::file(&raw, resolve, &mut findings);
-    findings.finish(loaded, origin, text)
+    parse_in(text, origin, &mut world::Names(resolve))
 }
 
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than allowed is enough to know that the file is too long.
-    File::open(path)?.take(FILE_LEN_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > FILE_LEN_MAX {
-        // The cut may run through a character; the message about the length is the one that helps.
-        return Err(std::io::Error::other(format!("it is longer than {FILE_LEN_MAX} bytes")));
+/// Like [`parse`], in a world of the caller's.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_in(text: &str, origin: &str, world: &mut dyn World) -> Result<Loaded, Report> {
+    let mut findings = Findings::default();
+    let mut main = Text { origin: origin.to_owned(), text: text.to_owned() };
+    if text.len() > FILE_LEN_MAX {
+        main.text.clear();
+        findings.push(
+            Diagnostic::new(Code::Unreadable, format!("the file is longer than {FILE_LEN_MAX} bytes"))
+                .help("a configuration is far smaller: is this the right file?"),
+        );
     }
-    Ok(bytes)
+    finish(main, Path::new(""), world, findings)
+}
+
+/// Checks what `main` and the files that it includes, relative to `folder`, say.
+fn finish(
+    main: Text,
+    folder: &Path,
+    world: &mut dyn World,
+    mut findings: Findings,
+) -> Result<Loaded, Report> {
+    // Whatever else could be said about a file that was not read would be wrong.
+    if findings.has_errors() {
+        return Err(findings.finish(vec![main]).unwrap_or_else(|| unreachable!("it has errors")));
+    }
+    let mut texts = vec![main];
+    let root = include::all(&mut texts, folder, world, &mut findings);
+    shape::check(&root, &language::FILE, &mut findings);
+    let checked = check::file(&root, &texts, world, &mut findings);
+    let places = Places::new(&checked.places, &texts);
+    let tests = place_trials(&checked.trials, &texts);
+    let has_errors = findings.has_errors();
+    match findings.finish(texts) {
+        Some(report) if has_errors => Err(report),
+        warnings => {
+            let check::Checked { snapshot, threads, .. } = checked;
+            Ok(Loaded { snapshot, threads, places, tests, warnings })
+        }
+    }
 }

@@ -1,130 +1,284 @@
-//! Mistakes in the TOML itself, told in the same form as those of the checks.
+//! Holds a file to the language: keys that exist, values of the right type and within their bounds.
 
-use std::ops::Range;
-
+use super::code::Code;
+use super::doc::{self, Entry, Node, Value};
+use super::language::{Key, Kind, Table};
 use super::quote::{quote, quote_list};
-use super::report::Diagnostic;
+use super::report::{Diagnostic, Findings};
 use super::suggest::closest;
+use super::value::{ValueError, parse_body, parse_duration, parse_size, show_size};
 
-/// What the TOML reader found wrong with `text`.
-pub(super) fn explain(text: &str, error: &toml::de::Error) -> Diagnostic {
-    let span = error.span().unwrap_or(0..0);
-    let message = error.message();
-    if let Some((key, known)) = unknown_key(message) {
-        let help = match closest(key, known.iter().copied()) {
-            Some(near) => format!("did you mean {}? the keys here are {}", quote(near), list(&known)),
-            None => format!("the keys here are {}", list(&known)),
-        };
-        return Diagnostic::new(format!("unknown key {}", quote(key)))
-            .mark(span, "no such key here")
-            .help(help);
-    }
-    if let Some((found, expected)) =
-        message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected "))
-    {
-        return wrong_type(found, expected)
-            .mark(span.clone(), "of the wrong type")
-            .help(type_help(text.get(span).unwrap_or_default(), expected));
-    }
-    syntax(text, span, message)
-}
-
-/// The key and the known keys out of serde's "unknown field `a`, expected one of `b`, `c`".
-fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
-    // The key may hold anything, the known keys are ours: the last "expected" is serde's.
-    let (key, known) = message.strip_prefix("unknown field `")?.rsplit_once("`, expected ")?;
-    Some((key, known.split('`').skip(1).step_by(2).collect()))
-}
-
-fn list(names: &[&str]) -> String {
-    quote_list(names.iter().copied())
-}
-
-fn wrong_type(found: &str, expected: &str) -> Diagnostic {
-    let expected = if expected == "a sequence" { "a list" } else { "a table" };
-    // Serde adds the value to the name of its type; the source line shows it anyway.
-    let found = match found.split(' ').next().unwrap_or_default() {
-        "map" => "a table",
-        "sequence" => "a list",
-        "string" => "text",
-        "integer" => "a number",
-        "boolean" => "a boolean",
-        _ => "another type",
-    };
-    Diagnostic::new(format!("expected {expected}, found {found}"))
-}
-
-fn type_help(source: &str, expected: &str) -> &'static str {
-    match (expected, source) {
-        ("a sequence", table) if table.starts_with("[listener") => {
-            "there may be several listeners: write `[[listener]]` with two brackets"
+/// Checks `table` against its description, and everything in it.
+pub(super) fn check(table: &doc::Table, is: &'static Table, findings: &mut Findings) {
+    for entry in &table.entries {
+        if findings.is_full() {
+            return;
         }
-        ("a sequence", _) => "write a list in brackets, such as `backends = [\"127.0.0.1:9001\"]`",
-        _ => "write a table, such as `[pool.app]` or `[timeouts]` on a line of its own",
-    }
-}
-
-/// What is not TOML at all. The reader knows where, but seldom what was meant.
-fn syntax(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
-    let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let value = value_before(text, span.start);
-    let (what, label, help) = match value {
-        Some("") => ("the key has no value", "expected a value", String::from("write one after `=`")),
-        Some(bare) if !bare.starts_with(['"', '\'', '[', '{']) => {
-            (what, "expected text in double quotes", format!("write {}", quote(&format!("\"{bare}\""))))
+        match is.keys.iter().find(|key| key.name == entry.key) {
+            Some(key) => value(&Asked { key, kind: &key.kind, is_item: false }, &entry.node, findings),
+            None => unknown_key(table, entry, is, findings),
         }
-        Some(_) | None => (what, "", String::from(syntax_help(what))),
-    };
-    let label = match (label, expected) {
-        ("", "" | "nothing") => String::from("here"),
-        ("", expected) => format!("expected {expected}"),
-        (label, _) => label.to_owned(),
-    };
-    Diagnostic::new(format!("not valid TOML: {what}")).mark(span, label).help(help)
-}
-
-/// The value of the line `key = value # comment` when `at` lies behind its `=`.
-fn value_before(text: &str, at: usize) -> Option<&str> {
-    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text.get(start..)?.lines().next()?;
-    let (key, value) = line.split_once('=')?;
-    (at > start + key.len()).then(|| value.split('#').next().unwrap_or_default().trim())
-}
-
-fn syntax_help(what: &str) -> &'static str {
-    if what.contains("duplicate key") {
-        "a key may stand once in a table: remove one of the two"
-    } else if what.contains("string") {
-        "text stands between two double quotes, on one line"
-    } else {
-        "a line is `[table]`, or `key = value` with text in double quotes; `#` begins a comment"
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn unknown_key(table: &doc::Table, entry: &Entry, is: &'static Table, findings: &mut Findings) {
+    let names = || is.keys.iter().map(|key| key.name);
+    let known = quote_list(names());
+    let help = match closest(&entry.key, names()) {
+        Some(near) => {
+            findings.note_meant(table.place, near);
+            format!("did you mean {}? the keys here are {known}", quote(near))
+        }
+        None => format!("the keys here are {known}"),
+    };
+    findings.push(
+        Diagnostic::new(Code::UnknownKey, format!("unknown key {}", quote(&entry.key)))
+            .mark(entry.key_place, "no such key here")
+            .help(help),
+    );
+}
 
-    #[test]
-    fn the_known_keys_are_read_out_of_the_message() {
-        assert_eq!(unknown_key("unknown field `a`, expected `b` or `c`"), Some(("a", vec!["b", "c"])));
-        assert_eq!(
-            unknown_key("unknown field `a`, expected one of `b`, `c`, `d`"),
-            Some(("a", vec!["b", "c", "d"]))
-        );
-        assert_eq!(
-            unknown_key("unknown field `a`, expected `b`, expected `c`"),
-            Some(("a`, expected `b", vec!["c"]))
-        );
-        assert_eq!(unknown_key("missing field `a`"), None);
+/// What is expected of a value.
+struct Asked {
+    key: &'static Key,
+    kind: &'static Kind,
+    /// Whether the value is one of several that the key has.
+    is_item: bool,
+}
+
+impl Asked {
+    fn item(&self, kind: &'static Kind) -> Asked {
+        Asked { key: self.key, kind, is_item: true }
     }
 
-    #[test]
-    fn a_value_is_found_only_behind_its_equals_sign() {
-        let text = "a = 1\nkey = 127.0.0.1 # local\n";
-        assert_eq!(value_before(text, 15), Some("127.0.0.1"));
-        assert_eq!(value_before(text, 7), None);
-        assert_eq!(value_before(text, 1000), None);
-        assert_eq!(value_before("key =", 5), Some(""));
+    /// The value, in a sentence.
+    fn subject(&self) -> String {
+        if self.is_item { format!("an entry of `{}`", self.key.name) } else { format!("`{}`", self.key.name) }
+    }
+}
+
+fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
+    match (asked.kind, &node.value) {
+        (Kind::Text, Value::Text { .. }) => {}
+        (Kind::Flag, found) if truth(found).is_some() => {}
+        (Kind::Word(words), Value::Text { text, .. }) => word(asked, words, text, node, findings),
+        (Kind::Number(min, max), found) if number(found).is_some() => {
+            in_range(asked, node, number(found).unwrap_or_default(), *min, *max, |n| n.to_string(), findings);
+        }
+        (Kind::Size(..) | Kind::SizeOrNone, Value::Text { .. } | Value::Number(_)) => {
+            size(asked, node, findings);
+        }
+        (Kind::Time, Value::Text { text, .. }) => {
+            if let Err(error) = parse_duration(text) {
+                findings.push(refused(asked.key.name, node, &error));
+            }
+        }
+        (Kind::List(kind), Value::List(items)) => {
+            let asked = asked.item(kind);
+            for item in items {
+                if findings.is_full() {
+                    return;
+                }
+                value(&asked, item, findings);
+            }
+        }
+        (Kind::Table(is), Value::Table(table)) => check(table, is, findings),
+        (Kind::Tables(is), Value::List(items)) => {
+            for item in items {
+                match item.table() {
+                    Some(table) => check(table, is, findings),
+                    None => findings.push(wrong_type(&asked.item(asked.kind), item)),
+                }
+            }
+        }
+        (Kind::NamedTables(is), Value::Table(table)) => {
+            for entry in &table.entries {
+                match entry.node.table() {
+                    Some(table) => check(table, is, findings),
+                    None => findings.push(wrong_type(&asked.item(asked.kind), &entry.node)),
+                }
+            }
+        }
+        (Kind::Names(kind), Value::Table(table)) => {
+            let asked = asked.item(kind);
+            table.entries.iter().for_each(|entry| value(&asked, &entry.node, findings));
+        }
+        (Kind::Either(kinds), found) => match kinds.iter().find(|kind| takes(kind, found)) {
+            Some(kind) => value(&Asked { kind, ..*asked }, node, findings),
+            None => findings.push(wrong_type(asked, node)),
+        },
+        (
+            Kind::Text
+            | Kind::Word(_)
+            | Kind::Number(..)
+            | Kind::Size(..)
+            | Kind::SizeOrNone
+            | Kind::Time
+            | Kind::Flag
+            | Kind::List(_)
+            | Kind::Table(_)
+            | Kind::Tables(_)
+            | Kind::NamedTables(_)
+            | Kind::Names(_),
+            _,
+        ) => findings.push(wrong_type(asked, node)),
+    }
+}
+
+/// Whether a value of that type could be meant for `kind`.
+fn takes(kind: &Kind, value: &Value) -> bool {
+    match kind {
+        Kind::Text | Kind::Word(_) | Kind::Time => matches!(value, Value::Text { .. }),
+        Kind::Number(..) => number(value).is_some(),
+        Kind::Size(..) | Kind::SizeOrNone => matches!(value, Value::Text { .. } | Value::Number(_)),
+        Kind::Flag => truth(value).is_some(),
+        Kind::List(_) | Kind::Tables(_) => matches!(value, Value::List(_)),
+        Kind::Table(_) | Kind::NamedTables(_) | Kind::Names(_) => matches!(value, Value::Table(_)),
+        Kind::Either(kinds) => kinds.iter().any(|kind| takes(kind, value)),
+    }
+}
+
+/// The whole number that `value` is, or that the environment has put into it.
+pub(super) fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        Value::Text { text, is_expanded: true } => text.trim().parse().ok(),
+        Value::Text { .. } | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => None,
+    }
+}
+
+/// The truth value that `value` is, or that the environment has put into it.
+pub(super) fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Flag(flag) => Some(*flag),
+        Value::Text { text, is_expanded: true } => text.trim().parse().ok(),
+        Value::Text { .. } | Value::Number(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => None,
+    }
+}
+
+fn word(asked: &Asked, words: &[&str], written: &str, node: &Node, findings: &mut Findings) {
+    if words.contains(&written) {
+        return;
+    }
+    let known = quote_list(words.iter().copied());
+    let help = match closest(written, words.iter().copied()) {
+        Some(near) => format!("did you mean {}? the choice is {known}", quote(near)),
+        None => format!("the choice is {known}"),
+    };
+    let name = asked.key.name;
+    findings.push(
+        Diagnostic::new(Code::UnknownWord, format!("unknown {name} {}", quote(written)))
+            .mark(node.place, format!("no such {name}"))
+            .help(help),
+    );
+}
+
+fn size(asked: &Asked, node: &Node, findings: &mut Findings) {
+    let (min, max) = if let Kind::Size(min, max) = asked.kind { (*min, *max) } else { (0, u64::MAX) };
+    let bytes = match (node.text(), number(&node.value)) {
+        (Some(text), _) if matches!(asked.kind, Kind::SizeOrNone) => {
+            parse_body(text).map(|body| body.unwrap_or(0))
+        }
+        (Some(text), _) => parse_size(text),
+        (None, Some(number)) if number >= 0 => Ok(number.unsigned_abs()),
+        (None, _) => {
+            let help = "write a number of bytes, or text with a unit, such as `\"64KiB\"`";
+            let found = Diagnostic::new(Code::OutOfRange, format!("{} is negative", asked.subject()))
+                .mark(node.place, "expected a size")
+                .help(help);
+            return findings.push(found);
+        }
+    };
+    match bytes {
+        Ok(bytes) => {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            in_range(asked, node, bytes, min, max, |n| show_size(u64::try_from(n).unwrap_or(0)), findings);
+        }
+        Err(error) => findings.push(refused(asked.key.name, node, &error)),
+    }
+}
+
+fn in_range(
+    asked: &Asked,
+    node: &Node,
+    found: i64,
+    min: u64,
+    max: u64,
+    show: impl Fn(i64) -> String,
+    findings: &mut Findings,
+) {
+    if u64::try_from(found).is_ok_and(|found| (min..=max).contains(&found)) {
+        return;
+    }
+    let [low, high] = [min, max].map(|bound| show(i64::try_from(bound).unwrap_or(i64::MAX)));
+    findings.push(
+        Diagnostic::new(Code::OutOfRange, format!("{} is out of range: {}", asked.subject(), show(found)))
+            .mark(node.place, format!("expected {low} to {high}"))
+            .help(format!("write a value from {low} to {high}")),
+    );
+}
+
+/// A value of `key` whose text its reader refused.
+pub(super) fn refused(key: &str, node: &Node, error: &ValueError) -> Diagnostic {
+    Diagnostic::new(Code::BadValue, format!("bad `{key}`: {}", error.message()))
+        .mark(node.place, error.expected())
+        .help(error.help())
+}
+
+/// A value that is not of the type that the key takes.
+fn wrong_type(asked: &Asked, node: &Node) -> Diagnostic {
+    let expected = expected(asked.kind);
+    Diagnostic::new(Code::WrongType, format!("{} is {}, not {expected}", asked.subject(), node.value.kind()))
+        .mark(node.place, format!("expected {expected}"))
+        .help(type_help(asked, node))
+}
+
+/// The type in words.
+pub(super) fn expected(kind: &Kind) -> String {
+    match kind {
+        Kind::Text | Kind::Word(_) => String::from("text"),
+        Kind::Number(..) => String::from("a whole number"),
+        Kind::Size(..) | Kind::SizeOrNone => String::from("a size"),
+        Kind::Time => String::from("a time"),
+        Kind::Flag => String::from("true or false"),
+        Kind::List(_) => String::from("a list"),
+        Kind::Table(_) | Kind::Names(_) | Kind::NamedTables(_) => String::from("a table"),
+        Kind::Tables(_) => String::from("tables"),
+        Kind::Either(kinds) => kinds.iter().map(expected).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+fn type_help(asked: &Asked, node: &Node) -> String {
+    let (name, example) = (asked.key.name, asked.key.example);
+    match asked.kind {
+        // The unit that was left out is a guess, and the commonest one.
+        Kind::Time => match number(&node.value) {
+            Some(number) => {
+                format!("write text with a unit, such as `{name} = \"{}s\"`", number.saturating_abs().max(1))
+            }
+            None => format!("write text with a unit, such as `{name} = {example}`"),
+        },
+        Kind::Number(min, max) => format!("write a number from {min} to {max}"),
+        Kind::Size(..) | Kind::SizeOrNone => {
+            String::from("write a number of bytes, or text with a unit, such as `\"64KiB\"`")
+        }
+        Kind::Tables(_) if !asked.is_item => {
+            format!("there may be several: write `{example}` with two brackets")
+        }
+        Kind::Table(_) | Kind::NamedTables(_) | Kind::Tables(_) if example.starts_with('[') => {
+            format!("write a table, such as `{example}` on a line of its own")
+        }
+        Kind::Text | Kind::Word(_) if !asked.is_item => {
+            format!("write it in double quotes, such as `{name} = {example}`")
+        }
+        Kind::Text
+        | Kind::Word(_)
+        | Kind::Flag
+        | Kind::List(_)
+        | Kind::Table(_)
+        | Kind::NamedTables(_)
+        | Kind::Tables(_)
+        | Kind::Names(_)
+        | Kind::Either(_) => format!("write for example `{name} = {example}`"),
     }
 }

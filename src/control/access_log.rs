@@ -1,5 +1,7 @@
 //! One line for each exchange, as a tracing event of the target `access` at the level info.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::outcome::{Journal, Record};
@@ -18,13 +20,15 @@ impl Journal for AccessLog {
         let cause = record.outcome.cause;
         tracing::info!(
             target: TARGET,
-            client = %record.client,
+            client = %ClientShown(record.client),
+            proxy = record.proxy.map(tracing::field::display),
             listener = record.listener,
             mode = %record.mode,
             method = %text(record.method),
             path = %text(record.target),
             status = record.status,
-            pool = record.pool,
+            route = record.route.unwrap_or("-"),
+            pool = if record.pool.is_empty() { "-" } else { record.pool },
             backend = record.backend.unwrap_or("-"),
             attempts = record.attempts,
             retried = record.retried.map(tracing::field::display),
@@ -43,6 +47,15 @@ impl Journal for AccessLog {
 
     fn wants_request(&self) -> bool {
         tracing::enabled!(target: TARGET, tracing::Level::INFO)
+    }
+}
+
+/// A client, without its port where that is not known.
+struct ClientShown(SocketAddr);
+
+impl fmt::Display for ClientShown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
     }
 }
 

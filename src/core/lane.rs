@@ -8,6 +8,9 @@ use crate::core::buffer::Buffer;
 use crate::core::framer::Framer;
 use crate::http::body::ChunkFault;
 
+/// The memory of a front that is kept for the next one. Heads are shorter; a fixed answer may be far longer.
+const FRONT_KEPT: usize = 64 * 1024;
+
 /// The longest body that is copied behind its head.
 const JOINED_MAX: usize = 4096;
 
@@ -134,9 +137,15 @@ impl Lane {
         self.buffer.send(count - front);
         self.passed += count as u64;
         if self.front_sent == self.front.len() && !self.buffer.is_held() {
-            self.front.clear();
-            self.front_sent = 0;
+            self.clear_front();
         }
+    }
+
+    /// Empties the front, but keeps its memory if that is little.
+    fn clear_front(&mut self) {
+        self.front.clear();
+        self.front.shrink_to(FRONT_KEPT);
+        self.front_sent = 0;
     }
 
     /// Lets the framer look at what has come in.
@@ -221,15 +230,13 @@ impl Lane {
     pub fn release(&mut self) {
         self.buffer.release();
         if self.front_sent == self.front.len() {
-            self.front.clear();
-            self.front_sent = 0;
+            self.clear_front();
         }
     }
 
     /// Forgets what was to go out and has not, and any hold. What no framer has looked at stays.
     pub fn abandon_unsent(&mut self) {
-        self.front.clear();
-        self.front_sent = 0;
+        self.clear_front();
         self.buffer.release();
         let unsent = self.buffer.unsent().len();
         self.buffer.send(unsent);

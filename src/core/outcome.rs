@@ -97,6 +97,10 @@ causes! {
     MethodRefused "method-refused" Client Some(501),
     /// Neither HTTP/1.0 nor HTTP/1.1.
     BadVersion "bad-version" Client Some(505),
+    /// Readers disagree about which path is meant (dot segments, empty segments, encoded slashes), and routes look at paths.
+    AmbiguousPath "ambiguous-path" Client Some(400),
+    /// No route of the listener matches.
+    NoRoute "no-route" Client Some(404),
     /// The client reset or closed its connection before its response was delivered.
     ClientAborted "client-aborted" Client None,
     /// The client took nothing of its response for `timeouts.idle`.
@@ -143,6 +147,8 @@ pub enum Stage {
     /// The request head was awaited.
     #[default]
     Head,
+    /// The request was read, and a route was sought or answered it.
+    Routing,
     /// A backend connection was sought.
     Opening,
     /// The request had been handed on at least in part and no response had begun.
@@ -155,6 +161,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::Head => "head",
+            Stage::Routing => "routing",
             Stage::Opening => "opening",
             Stage::Awaiting => "awaiting",
             Stage::Response => "response",
@@ -209,8 +216,10 @@ pub struct Spans {
 /// Everything that is told of one ended exchange (HTTP) or session (TCP).
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    /// The client's address.
+    /// The client's address; behind trusted proxies with port 0, which they do not tell.
     pub client: SocketAddr,
+    /// Who connected, if that was a trusted proxy and not the client.
+    pub proxy: Option<SocketAddr>,
     /// The listener's name.
     pub listener: &'a str,
     /// What the listener speaks.
@@ -221,7 +230,9 @@ pub struct Record<'a> {
     pub target: &'a [u8],
     /// The status that was passed to the client; 0 if none was.
     pub status: u16,
-    /// The pool's name.
+    /// The name of the route that was taken, if one was.
+    pub route: Option<&'a str>,
+    /// The pool's name; empty if no pool was asked.
     pub pool: &'a str,
     /// The name of the backend that was used last, if any was.
     pub backend: Option<&'a str>,
@@ -281,7 +292,10 @@ mod tests {
     fn statuses_are_those_that_pollux_answers_with() {
         for cause in Cause::ALL {
             if let Some(status) = cause.status() {
-                assert!([400, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505].contains(&status), "{cause}");
+                assert!(
+                    [400, 404, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505].contains(&status),
+                    "{cause}"
+                );
             }
         }
     }

@@ -2,25 +2,61 @@
 
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
+use crate::http::framing::has_no_body;
 use crate::http::grammar::push_decimal;
-use crate::http::request::push_field;
+use crate::http::request::{push_edits, push_field, push_length, push_template};
 use crate::http::response::{Manner, push_connection};
+use crate::route::{Context, Redirect, Respond};
 
-/// The reason phrase of a status that Pollux answers with.
+/// The reason phrase of a status (RFC 9110 §15); empty for one that has none.
 fn reason(status: u16) -> &'static str {
     match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
         417 => "Expectation Failed",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
-        _ => "Error",
+        _ => "",
     }
 }
 
@@ -42,8 +78,10 @@ fn error_type(cause: Cause) -> &'static str {
         | Cause::UnknownExpectation
         | Cause::MethodRefused
         | Cause::BadVersion
+        | Cause::AmbiguousPath
         | Cause::ClientAborted
         | Cause::ClientStalled => "http_request_error",
+        Cause::NoRoute => "destination_not_found",
         Cause::BackendRefused => "connection_refused",
         Cause::BackendUnreachable => "destination_ip_unroutable",
         Cause::BackendConnectTimeout => "connection_timeout",
@@ -82,6 +120,78 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, is_he
     push_line(out, "");
     if !is_head {
         out.extend_from_slice(body);
+    }
+}
+
+/// Appends the answer that a route gives by itself, with the changes that it makes to header fields.
+///
+/// `is_head` leaves the body out, as a response to HEAD must (RFC 9110 §9.3.2).
+pub fn write_of_route(
+    out: &mut Vec<u8>,
+    answer: &RouteAnswer<'_>,
+    context: &Context<'_>,
+    manner: Manner,
+    is_head: bool,
+    date: &Date,
+) {
+    let edits = context.route.options.as_ref().map(|options| &options.response);
+    let passes = |name: &str| !edits.is_some_and(|edits| edits.takes_out(name.as_bytes()));
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_decimal(out, u64::from(answer.status()));
+    out.push(b' ');
+    push_line(out, reason(answer.status()));
+    push_field(out, b"Date", date.as_bytes());
+    let body: &[u8] = match answer {
+        RouteAnswer::Redirect(redirect) => {
+            if passes("location") {
+                out.extend_from_slice(b"Location: ");
+                redirect.location.render_uri(context, out);
+                push_line(out, "");
+            }
+            b""
+        }
+        RouteAnswer::Respond(respond) => {
+            let has_type = respond.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+            if !has_type && !respond.body.bytes.is_empty() && passes("content-type") {
+                push_field(out, b"Content-Type", b"text/plain; charset=utf-8");
+            }
+            for (name, value) in respond.headers.iter().filter(|(name, _)| passes(name)) {
+                push_template(out, name, value, context);
+            }
+            &respond.body.bytes
+        }
+    };
+    if let Some(edits) = edits {
+        push_edits(out, edits, context);
+    }
+    let has_body = !has_no_body(answer.status());
+    if has_body {
+        push_length(out, body.len() as u64);
+    }
+    push_connection(out, manner);
+    push_line(out, "");
+    if has_body && !is_head {
+        out.extend_from_slice(body);
+    }
+}
+
+/// What a route answers by itself.
+#[derive(Clone, Copy, Debug)]
+pub enum RouteAnswer<'a> {
+    /// That it is to be found elsewhere.
+    Redirect(&'a Redirect),
+    /// What the configuration says.
+    Respond(&'a Respond),
+}
+
+impl RouteAnswer<'_> {
+    /// Its status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            RouteAnswer::Redirect(redirect) => redirect.status,
+            RouteAnswer::Respond(respond) => respond.status,
+        }
     }
 }
 
@@ -138,7 +248,7 @@ mod tests {
                 head.contains(&format!("Content-Length: {}\r\n", body.len())) && body.ends_with('\n'),
                 "{answer}"
             );
-            assert!(!head.contains(" Error\r\n"), "{answer}");
+            assert!(!head.lines().next().unwrap().ends_with(' '), "{answer}");
         }
     }
 }

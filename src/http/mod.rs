@@ -7,6 +7,7 @@ pub mod answer;
 pub mod body;
 pub mod date;
 pub mod field;
+pub mod forwarded;
 pub mod framing;
 pub mod grammar;
 pub mod request;

@@ -4,17 +4,18 @@
 //! reaches a backend. The head that goes out is built from scratch: its framing, routing and connection fields are
 //! Pollux's own words, whatever else the client said follows in its order and its spelling.
 
-use std::io::Write;
 use std::mem::MaybeUninit;
 
 use ::core::net::IpAddr;
 
 use crate::core::outcome::Cause;
 use crate::http::field::Name;
+use crate::http::forwarded::Said;
 use crate::http::framing::{Framing, FramingFields, Version};
 use crate::http::grammar::{decimal, is_field_value, is_token, list, push_decimal, trim};
 use crate::http::target::{self, Target};
-use crate::snapshot::Limits;
+use crate::route::{Context, FieldEdits, Template};
+use crate::snapshot::{Forwarding, Limits};
 
 /// The methods that Pollux must tell apart; they are case-sensitive (RFC 9110 §9.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -248,11 +249,6 @@ fn judge<'a>(
     if facts.unknown_expectation && version == Version::Http11 {
         return Err(Cause::UnknownExpectation);
     }
-    if let (Framing::Length(length), Some(most)) = (framing, limits.body)
-        && length > most
-    {
-        return Err(Cause::BodyTooLong);
-    }
     // There are readers that take what follows the head of an upgrade for another message, whatever its length says.
     let is_upgrade = version == Version::Http11 && facts.connection_upgrade && framing == Framing::Empty;
     Ok(Request {
@@ -290,41 +286,100 @@ impl Request<'_> {
         if self.nominates { join(self.fields, Name::Connection) } else { Vec::new() }
     }
 
+    /// The authority that is asked for: of the target, or Host; `None` if an HTTP/1.0 client names none.
+    #[must_use]
+    pub fn authority(&self) -> Option<&[u8]> {
+        self.target.authority.map(str::as_bytes).or(self.host)
+    }
+
+    /// The path without the query, and the query if there is one.
+    #[must_use]
+    pub fn path_and_query(&self) -> (&str, Option<&str>) {
+        let (path, query) = match self.target.path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (self.target.path, None),
+        };
+        (if path.is_empty() { "/" } else { path }, query)
+    }
+
+    /// The header fields.
+    #[must_use]
+    pub fn fields(&self) -> &[httparse::Header<'_>] {
+        self.fields
+    }
+
+    /// Holds the body to a bound, as far as its length is known.
+    ///
+    /// # Errors
+    /// If it is longer.
+    pub fn check_body(&self, most: Option<u64>) -> Result<(), Cause> {
+        match (self.framing, most) {
+            (Framing::Length(length), Some(most)) if length > most => Err(Cause::BodyTooLong),
+            (Framing::Empty | Framing::Length(_) | Framing::Chunked | Framing::UntilEof, _) => Ok(()),
+        }
+    }
+
     /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0 client did not send.
     pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
-        let slash = if self.target.path.starts_with(['/', '*']) { "" } else { "/" };
-        for part in [self.method_text, " ", slash, self.target.path, " HTTP/1.1\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        let host = self.target.authority.map(str::as_bytes).or(self.host);
-        push_field(out, b"Host", host.unwrap_or(fallback_host.as_bytes()));
+        self.write_onward(out, &Onward::plain(client, fallback_host));
+    }
+
+    /// The same, with what the listener and the route want done to it.
+    pub fn write_onward(&self, out: &mut Vec<u8>, onward: &Onward<'_>) {
+        self.write_line(out, onward);
+        let host = self.authority();
+        push_field(out, b"Host", host.unwrap_or(onward.fallback_host.as_bytes()));
+        let said =
+            Said { peer: onward.peer, is_trusted: onward.is_trusted, forwarding: onward.forwarding, host };
         for field in self.fields {
-            self.write_field(out, field);
+            self.write_field(out, field, onward, &said);
+        }
+        if let Some((edits, context)) = &onward.edits {
+            push_edits(out, edits, context);
         }
         if self.wants_upgrade {
             push_field(out, b"Connection", b"Upgrade");
         }
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        push_address(out, client.to_canonical());
-        out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\n");
-        if let Some(host) = host {
-            push_field(out, b"X-Forwarded-Host", host);
-        }
+        said.write(out, self.fields);
         push_via(out, self.version);
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>) {
+    fn write_line(&self, out: &mut Vec<u8>, onward: &Onward<'_>) {
+        let Some((to, rest)) = onward.path else {
+            let slash = if self.target.path.starts_with(['/', '*']) { "" } else { "/" };
+            for part in [self.method_text, " ", slash, self.target.path, " HTTP/1.1\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+            return;
+        };
+        let (mark, query) = self.path_and_query().1.map_or(("", ""), |query| ("?", query));
+        for part in [self.method_text, " ", to, rest, mark, query, " HTTP/1.1\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    fn write_field(
+        &self,
+        out: &mut Vec<u8>,
+        field: &httparse::Header<'_>,
+        onward: &Onward<'_>,
+        said: &Said<'_>,
+    ) {
         let name = field.name.as_bytes();
         match Name::of(name) {
             // Said anew, or only for this connection, or meant to be taken for something else.
             Name::Lookalike
             | Name::Host
             | Name::Connection
-            | Name::Forwarding
             | Name::HopByHop
             | Name::Http2Settings
             | Name::Te => {}
+            Name::Forwarding => {
+                if said.passes(name) && !onward.takes_out(name) {
+                    push_field(out, name, field.value);
+                }
+            }
             Name::ContentLength => {
                 let length = match self.framing {
                     Framing::Length(length) => length,
@@ -344,12 +399,59 @@ impl Request<'_> {
                 out.extend_from_slice(b"\r\n");
             }
             Name::MaxForwards | Name::Date | Name::NeverTrailing | Name::Other => {
-                if !(self.nominates && is_nominated(self.fields, name)) {
+                let is_dropped =
+                    onward.takes_out(name) || (self.nominates && is_nominated(self.fields, name));
+                if !is_dropped {
                     push_field(out, name, field.value);
                 }
             }
         }
     }
+}
+
+/// What is done to a request on its way to the backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward<'a> {
+    /// Who connected.
+    pub peer: IpAddr,
+    /// Whether it is a proxy that is believed.
+    pub is_trusted: bool,
+    /// How the backend is told of the client.
+    pub forwarding: Forwarding,
+    /// What stands in for a Host that an HTTP/1.0 client did not send.
+    pub fallback_host: &'a str,
+    /// The new path, in two pieces, if it is changed.
+    pub path: Option<(&'a str, &'a str)>,
+    /// Changes to header fields, and what their values are filled in with.
+    pub edits: Option<(&'a FieldEdits, Context<'a>)>,
+}
+
+impl<'a> Onward<'a> {
+    /// Nothing but what is always done.
+    #[must_use]
+    pub fn plain(peer: IpAddr, fallback_host: &'a str) -> Onward<'a> {
+        let forwarding = Forwarding::default();
+        Onward { peer, is_trusted: false, forwarding, fallback_host, path: None, edits: None }
+    }
+
+    fn takes_out(&self, name: &[u8]) -> bool {
+        self.edits.is_some_and(|(edits, _)| edits.takes_out(name))
+    }
+}
+
+/// Appends the fields that a route writes.
+pub(crate) fn push_edits(out: &mut Vec<u8>, edits: &FieldEdits, context: &Context<'_>) {
+    for (name, value) in edits.written() {
+        push_template(out, name, value, context);
+    }
+}
+
+/// Appends a field line whose value is a template.
+pub(crate) fn push_template(out: &mut Vec<u8>, name: &str, value: &Template, context: &Context<'_>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    value.render(context, out);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The values of all fields of a name, as one list (RFC 9110 §5.3).
@@ -386,23 +488,6 @@ pub(crate) fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends an IP address.
-fn push_address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        // By far the most frequent kind, and formatting costs as much as parsing a field.
-        IpAddr::V4(address) => {
-            let [first, rest @ ..] = address.octets();
-            push_decimal(out, first.into());
-            for octet in rest {
-                out.push(b'.');
-                push_decimal(out, octet.into());
-            }
-        }
-        // Writing to a Vec cannot fail.
-        IpAddr::V6(address) => drop(write!(out, "{address}")),
-    }
-}
-
 /// Appends Content-Length.
 pub(crate) fn push_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
@@ -425,15 +510,6 @@ mod tests {
         let mut out = Vec::new();
         request.write(&mut out, [192, 0, 2, 1].into(), "app");
         Ok(String::from_utf8(out).unwrap())
-    }
-
-    #[test]
-    fn addresses_look_as_they_always_do() {
-        for text in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::1", "2001:db8::a"] {
-            let mut out = Vec::new();
-            push_address(&mut out, text.parse().unwrap());
-            assert_eq!(out, text.as_bytes());
-        }
     }
 
     const TAIL: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nVia: 1.1 pollux\r\n\r\n";

@@ -6,6 +6,7 @@ use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
 use crate::http::grammar::{is_field_value, list, push_decimal};
 use crate::http::request::{FieldTable, is_nominated, join, push_field, push_length, push_via};
+use crate::route::FieldEdits;
 use crate::snapshot::Limits;
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
@@ -41,6 +42,11 @@ pub struct Manner {
     pub version: Version,
     /// Whether the client's connection goes on after this response.
     pub keep_alive: bool,
+}
+
+/// Whether a route may take out a field: not those that say where the message ends. The configuration has no such route.
+fn is_editable(name: &str) -> bool {
+    !matches!(Name::of(name.as_bytes()), Name::ContentLength | Name::TransferEncoding | Name::Date)
 }
 
 /// Appends what the client has to know of its connection (RFC 9112 §9.3).
@@ -148,13 +154,33 @@ impl Response<'_> {
 
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110 §6.6.1).
     pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
+        self.write_edited(out, manner, date, None);
+    }
+
+    /// The same with a route's changes to header fields, of which those that are written are given ready. They are for final
+    /// responses.
+    pub fn write_edited(
+        &self,
+        out: &mut Vec<u8>,
+        manner: Manner,
+        date: &Date,
+        edits: Option<(&FieldEdits, &[u8])>,
+    ) {
+        let edits = edits.filter(|_| self.status >= 200);
         out.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(out, u64::from(self.status));
         out.push(b' ');
         out.extend_from_slice(self.reason);
         out.extend_from_slice(b"\r\n");
         for field in self.fields {
-            self.write_field(out, field, manner);
+            if !edits
+                .is_some_and(|(edits, _)| edits.takes_out(field.name.as_bytes()) && is_editable(field.name))
+            {
+                self.write_field(out, field, manner);
+            }
+        }
+        if let Some((_, written)) = edits {
+            out.extend_from_slice(written);
         }
         if !self.has_date && self.status >= 200 {
             push_field(out, b"Date", date.as_bytes());

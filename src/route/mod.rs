@@ -1,9 +1,25 @@
-//! Which pool serves a client: a pure function of the snapshot and what is known of the request.
+//! What becomes of a request: a pure function of the routes of its listener and of what the request says.
+//!
+//! A listener has an ordered list of routes, and the first one that matches wins. [`Table`] is that list, indexed when the
+//! configuration is loaded so that the work for a request does not grow with the number of its routes; what it decides is
+//! what a scan of the list from its beginning would decide. [`miss`] says of a single route why it does not match.
 
-use crate::snapshot::{PoolId, Snapshot};
+pub mod hash;
+mod host;
+pub mod miss;
+pub mod path;
+mod pattern;
+mod rule;
+mod table;
+mod template;
+mod view;
 
-/// The pool for what comes in at the listener at `listener` of the snapshot. Every listener has one pool.
-#[must_use]
-pub fn decide(snapshot: &Snapshot, listener: usize) -> PoolId {
-    snapshot.listeners[listener].pool
-}
+pub use host::Host;
+pub use pattern::{Pattern, PatternError};
+pub use rule::{
+    Action, AmbiguousPaths, Body, Conditions, FieldEdits, Options, PrefixEdit, Redirect, Respond, Retry,
+    Route, Share, Split, Want,
+};
+pub use table::{Decision, Table};
+pub use template::{Context, Template, TemplateError};
+pub use view::View;

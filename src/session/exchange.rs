@@ -1,13 +1,14 @@
 //! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
 
-use ::core::net::SocketAddr;
+use ::core::net::{IpAddr, SocketAddr};
 
 use crate::core::outcome::{Cause, Outcome, Proof, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::http::framing::Version;
 use crate::http::request::{Method, Request, first_line};
 use crate::http::response::{Asked, Manner};
-use crate::snapshot::Mode;
+use crate::route::Retry;
+use crate::snapshot::{Mode, PoolId};
 
 /// The longest method and the longest target that a record keeps, in bytes.
 const TEXT_MAX: usize = 2048;
@@ -32,6 +33,16 @@ pub struct Exchange {
     pub(crate) stage: Stage,
     pub(crate) method: Method,
     pub(crate) version: Option<Version>,
+    /// The client, behind the proxies that are trusted; `None` as long as no head was read.
+    pub(crate) client: Option<IpAddr>,
+    /// The route that was taken, by its place in the listener.
+    pub(crate) route: Option<usize>,
+    /// The pool that is asked.
+    pub(crate) pool: Option<PoolId>,
+    /// When the request may be sent again.
+    pub(crate) retry: Retry,
+    /// Lines that the route adds to the response.
+    pub(crate) response_fields: Vec<u8>,
     /// Whether the client's connection goes on afterwards.
     pub(crate) keep_alive: bool,
     /// Whether the client has said that it will not ask for anything more.
@@ -76,6 +87,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) client: SocketAddr,
     pub(crate) listener: &'a str,
     pub(crate) mode: Mode,
+    pub(crate) route: Option<&'a str>,
     pub(crate) pool: &'a str,
     pub(crate) backend: Option<&'a str>,
     /// What the lanes have passed up and down.
@@ -86,9 +98,19 @@ impl Exchange {
     /// Forgets the last exchange, but not the memory it took.
     pub(crate) fn begin(&mut self, now: Time, up_before: u64, down_before: u64) {
         let (mut tried, mut text) = (std::mem::take(&mut self.tried), std::mem::take(&mut self.text));
+        let mut response_fields = std::mem::take(&mut self.response_fields);
         tried.clear();
         text.clear();
-        *self = Exchange { began: now, up_before, down_before, tried, text, ..Exchange::default() };
+        response_fields.clear();
+        *self = Exchange {
+            began: now,
+            up_before,
+            down_before,
+            tried,
+            text,
+            response_fields,
+            ..Exchange::default()
+        };
     }
 
     /// Gives back what memory can be spared while nothing happens.
@@ -144,15 +166,30 @@ impl Exchange {
         self.version == Some(Version::Http10)
     }
 
+    /// The client's address: that of the connection, unless it is a trusted proxy's.
+    fn client_of(&self, peer: SocketAddr) -> SocketAddr {
+        match self.client {
+            Some(client) if client != peer.ip().to_canonical() => SocketAddr::new(client, 0),
+            Some(_) | None => peer,
+        }
+    }
+
+    /// What the lanes had passed up and down when the exchange began.
+    pub(crate) fn bytes_before(&self) -> (u64, u64) {
+        (self.up_before, self.down_before)
+    }
+
     pub(crate) fn record<'a>(&'a self, around: Surroundings<'a>) -> Record<'a> {
         let (method, target) = self.text.split_at(self.method_length);
         Record {
-            client: around.client,
+            client: self.client_of(around.client),
+            proxy: (self.client_of(around.client) != around.client).then_some(around.client),
             listener: around.listener,
             mode: around.mode,
             method,
             target,
             status: self.status,
+            route: around.route,
             pool: around.pool,
             backend: around.backend,
             attempts: self.attempts,

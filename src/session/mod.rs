@@ -8,7 +8,9 @@
 mod exchange;
 mod opening;
 mod phases;
+mod rehearsal;
 mod relay;
+mod routing;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -25,6 +27,7 @@ use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
 pub use opening::ConnectOutcome;
+pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +159,6 @@ pub(crate) enum Dial {
 pub struct Session {
     client: SocketAddr,
     listener: usize,
-    pool: PoolId,
     mode: Mode,
     phase: Phase,
     /// Client to backend.
@@ -188,10 +190,13 @@ impl Session {
         down.sink = Sink::Open;
         let mut exchange = Exchange::default();
         exchange.begin(env.now, 0, 0);
+        if rules.mode == Mode::Tcp {
+            exchange.route = Some(0);
+            exchange.pool = routing::pool_of_connection(rules, listener, client, env);
+        }
         Session {
             client,
             listener,
-            pool: crate::route::decide(env.snapshot, listener),
             mode: rules.mode,
             phase,
             up,
@@ -204,10 +209,10 @@ impl Session {
         }
     }
 
-    /// The pool whose backends serve the exchange.
+    /// The pool whose backends serve the exchange. It is known by the time a backend is asked for.
     #[must_use]
     pub fn pool(&self) -> PoolId {
-        self.pool
+        self.exchange.pool.unwrap_or(PoolId(0))
     }
 
     /// The backends (by place in the pool) that are not to be picked again for this exchange.
@@ -219,7 +224,7 @@ impl Session {
     /// The backend in use, or tried last.
     #[must_use]
     pub fn backend(&self) -> Option<BackendId> {
-        self.exchange.backend.map(|index| BackendId { pool: self.pool, index })
+        self.exchange.backend.map(|index| BackendId { pool: self.pool(), index })
     }
 
     /// Takes note that bytes moved.
@@ -321,15 +326,16 @@ impl Session {
     /// Everything that is told of the exchange that has just ended.
     #[must_use]
     pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {
-        let pool = env.snapshot.pool(self.pool);
-        let backend = self.exchange.backend.map(|index| pool.backends[index].name.as_str());
+        let pool = self.exchange.pool.map(|pool| env.snapshot.pool(pool));
+        let backend = pool.and_then(|pool| Some(pool.backends.get(self.exchange.backend?)?.name.as_str()));
         let listener = &env.snapshot.listeners[self.listener];
         self.exchange.record(exchange::Surroundings {
             now: env.now,
             client: self.client,
             listener: &listener.name,
             mode: self.mode,
-            pool: &pool.name,
+            route: self.route(env).map(|route| route.name.as_str()),
+            pool: pool.map_or("", |pool| &pool.name),
             backend,
             bytes: (self.up.passed(), self.down.passed()),
         })

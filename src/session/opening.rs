@@ -8,6 +8,7 @@ use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Proof, Stage};
 use crate::core::time::Time;
 use crate::http::scan::HeadScan;
+use crate::route::Retry;
 use crate::snapshot::Mode;
 
 /// How long to wait before a busy backend is asked again: poll(2) cannot tell when its backlog has room.
@@ -82,7 +83,7 @@ impl Session {
                 if !matches!(dial, Dial::Pending { .. }) {
                     self.attempt(backend);
                 }
-                self.connect_failed(cause, effects);
+                self.connect_failed(cause, env, effects);
             }
         }
     }
@@ -119,8 +120,12 @@ impl Session {
     }
 
     /// A backend that could not be connected to is not tried again: on to the next one.
-    pub(super) fn connect_failed(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+    pub(super) fn connect_failed(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, .. } = self.phase else { return };
+        if self.exchange.retry == Retry::Off {
+            self.fail(cause, env, effects);
+            return;
+        }
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
         self.exchange.busy_since = None;
@@ -167,9 +172,15 @@ impl Session {
 
     /// Why the request may be sent again, if it may.
     fn proof(&self) -> Option<Proof> {
+        if self.exchange.retry == Retry::Off {
+            return None;
+        }
         let is_silent = self.exchange.interims == 0 && self.down.buffer.unscanned().is_empty();
         if self.up.passed() == self.exchange.up_at_attempt && is_silent {
             return Some(Proof::Unsent);
+        }
+        if self.exchange.retry == Retry::Unsent {
+            return None;
         }
         let is_repeatable = is_silent && self.exchange.method.is_idempotent() && self.up.is_held();
         if is_repeatable && self.exchange.is_reused {

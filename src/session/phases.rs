@@ -21,6 +21,7 @@
 //! ```
 
 use super::exchange::Answered;
+use super::routing::{Arrival, Routed};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
@@ -31,10 +32,25 @@ use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::request::{self, Method, field_table};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
-use crate::snapshot::Mode;
+use crate::snapshot::{Limits, Mode};
 
 /// Empty lines that may come before a request line.
 const EMPTY_LINES_MAX: usize = 4;
+
+/// The bounds of a request head.
+pub(super) fn head_limits(limits: &Limits) -> HeadLimits {
+    HeadLimits { head: limits.head, first_line: limits.request_line, empty_lines: EMPTY_LINES_MAX }
+}
+
+/// What it is called that a request head cannot be one.
+pub(super) fn cause_of_scan(fault: ScanFault) -> Cause {
+    match fault {
+        ScanFault::FirstLine => Cause::BadRequestLine,
+        ScanFault::Field => Cause::BadField,
+        ScanFault::FirstLineTooLong => Cause::TargetTooLong,
+        ScanFault::TooLong => Cause::HeadTooLong,
+    }
+}
 
 impl Session {
     /// Moves from phase to phase as far as what has happened allows, and appends what is to be done to `effects`.
@@ -57,21 +73,10 @@ impl Session {
     }
 
     fn step_head(&mut self, since: Time, is_pause: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
-        let limits = &env.snapshot.limits;
-        let bounds =
-            HeadLimits { head: limits.head, first_line: limits.request_line, empty_lines: EMPTY_LINES_MAX };
         let bytes = self.up.buffer.unscanned();
-        match self.scan.scan(bytes, &bounds) {
+        match self.scan.scan(bytes, &head_limits(&env.snapshot.limits)) {
             Ok(Some(range)) => self.take_head(range, env, effects),
-            Err(fault) => {
-                let cause = match fault {
-                    ScanFault::FirstLine => Cause::BadRequestLine,
-                    ScanFault::Field => Cause::BadField,
-                    ScanFault::FirstLineTooLong => Cause::TargetTooLong,
-                    ScanFault::TooLong => Cause::HeadTooLong,
-                };
-                self.fail(cause, env, effects)
-            }
+            Err(fault) => self.fail(cause_of_scan(fault), env, effects),
             Ok(None) => match (self.up.source, !self.scan.has_begun(bytes)) {
                 // A client that goes before it has asked for anything owes no explanation.
                 (Source::Ended | Source::Lost, true) => self.end(Effect::CloseClient, effects),
@@ -94,39 +99,56 @@ impl Session {
 
     /// Reads the head that lies at `range` of the unscanned bytes.
     fn take_head(&mut self, range: (usize, usize), env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
-        let (exchange, limits) = (&mut self.exchange, &env.snapshot.limits);
-        let (client, pool) = (self.client.ip(), env.snapshot.pool(self.pool));
+        let limits = &env.snapshot.limits;
         if let Phase::Head { is_pause: true, .. } = self.phase {
-            exchange.began = env.now;
+            self.exchange.began = env.now;
         }
+        let listener = &env.snapshot.listeners[self.listener];
+        let arrival = Arrival { listener, number: self.listener, peer: self.client, env };
+        let (exchange, down) = (&mut self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
             let request = request::read(head, &mut table, limits)
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             exchange.take(&request, env.keeps_request);
-            if !request.ends_here() {
-                request.write(out, client, &pool.name);
+            if request.ends_here() {
+                return Ok(Routed::Options { is_read: request.framing == Framing::Empty });
             }
-            Ok((request.framing, request.nominated(), request.ends_here()))
+            arrival.route(&request, exchange, out, down.front_mut())
         });
         match verdict {
             Err(cause) => self.fail(cause, env, effects),
-            Ok((framing, _, true)) => {
-                self.answer_options(framing == Framing::Empty, env);
-                true
+            Ok(routed) => self.take_routed(routed, env, effects),
+        }
+    }
+
+    fn take_routed(&mut self, routed: Routed, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        match routed {
+            Routed::Options { is_read } => self.answer_options(is_read, env),
+            Routed::Unroutable { cause, framing } => {
+                self.exchange.stage = Stage::Routing;
+                self.up.framer = if framing == Framing::Empty { Framer::Done } else { Framer::Discard };
+                return self.fail(cause, env, effects);
             }
-            Ok((framing, nominated, false)) => {
+            Routed::Answered { keep_alive } => {
+                self.exchange.stage = Stage::Routing;
+                self.exchange.spans.head = Some(env.now.since(self.exchange.began));
+                self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
+                self.touched = env.now;
+                self.phase = Phase::Answer { keep_alive };
+            }
+            Routed::Forwarded { framing, nominated, body } => {
                 self.exchange.spans.head = Some(env.now.since(self.exchange.began));
                 self.up.framer = match framing {
                     Framing::Empty | Framing::UntilEof => Framer::Done,
                     Framing::Length(length) => Framer::of_length(length),
-                    Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Keep, limits.body, nominated)),
+                    Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Keep, body, nominated)),
                 };
                 self.up.hold();
                 self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
-                true
             }
         }
+        true
     }
 
     fn step_tunnel(&mut self, effects: &mut Vec<Effect>) -> bool {

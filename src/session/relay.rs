@@ -89,6 +89,7 @@ impl Session {
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        let edits = self.options(env).map(|options| &options.response);
         let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
@@ -105,7 +106,8 @@ impl Session {
             let is_delimited = is_self_delimited(response.framing, exchange.is_old());
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
-                response.write(out, exchange.manner(keep_alive), env.date);
+                let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
+                response.write_edited(out, exchange.manner(keep_alive), env.date, edits);
             }
             Ok(Verdict {
                 status: response.status,

@@ -13,12 +13,7 @@ fn snapshot(mode: Mode) -> Snapshot {
     let address = Address::Ip(([127, 0, 0, 1], 9001).into());
     let backend = Backend { name: "a".into(), address, weight: 1 };
     Snapshot {
-        listeners: vec![Listener {
-            name: "l".into(),
-            bind: ([127, 0, 0, 1], 0).into(),
-            mode,
-            pool: PoolId(0),
-        }],
+        listeners: vec![Listener::to_pool("l", ([127, 0, 0, 1], 0).into(), mode, PoolId(0))],
         pools: vec![Pool { name: "p".into(), balance: Balance::RoundRobin, backends: vec![backend] }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),

@@ -66,7 +66,7 @@ impl Session {
     }
 
     fn phase_deadline(&self, env: &Env<'_>) -> Option<Deadline> {
-        let timeouts = &env.snapshot.timeouts;
+        let timeouts = self.timeouts(env);
         let touched = |span: Duration, timer| Some(Deadline::new(self.touched + span, timer));
         match self.phase {
             Phase::Head { since, is_pause } => {
@@ -144,7 +144,7 @@ impl Session {
             Timer::Connect => {
                 let is_busy = matches!(self.phase, Phase::Opening { dial: Dial::Busy { .. }, .. });
                 let cause = self.exchange.cause.filter(|_| is_busy).unwrap_or(Cause::BackendConnectTimeout);
-                self.connect_failed(cause, effects);
+                self.connect_failed(cause, env, effects);
             }
             Timer::Queue => {
                 self.fail(Cause::QueueTimeout, env, effects);

@@ -84,6 +84,7 @@ fn braces(inner: &str) -> Vec<u8> {
 fn answer(status: &str, cause: &str, connection: &str) -> String {
     let reason = match status {
         "400" => "Bad Request",
+        "404" => "Not Found",
         "408" => "Request Timeout",
         "413" => "Content Too Large",
         "414" => "URI Too Long",

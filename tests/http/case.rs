@@ -88,6 +88,8 @@ pub(crate) struct Case {
     pub(crate) backend_length: usize,
     pub(crate) is_refused: bool,
     pub(crate) limits: Limits,
+    /// The configuration of the listener, if it is more than a pool.
+    pub(crate) routes: Option<String>,
     pub(crate) patience_secs: u64,
     pub(crate) orders: Vec<Order>,
     pub(crate) expected: Expected,
@@ -155,6 +157,8 @@ struct Raw {
     connect: Option<String>,
     #[serde(default)]
     limits: RawLimits,
+    /// As in proxy.toml, behind the first lines of a listener.
+    routes: Option<String>,
     #[serde(default)]
     patience_secs: u64,
     order: Option<Order>,
@@ -202,6 +206,7 @@ impl Raw {
             backend_length,
             is_refused: self.connect.as_deref() == Some("refused"),
             limits: self.limits(),
+            routes: self.routes.clone(),
             patience_secs: self.patience_secs,
             orders: self
                 .order

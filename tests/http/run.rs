@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pollux::core::outcome::{Journal, Record};
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Balance, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
 
 use crate::case::{self, Case, Ends, Order};
@@ -78,19 +78,25 @@ impl Journal for Notes {
     }
 }
 
-fn snapshot(limits: &Limits) -> Arc<Snapshot> {
+/// The configuration of a case: a listener with one pool, or with the routes that the case has.
+fn snapshot(case: &Case) -> Arc<Snapshot> {
     let address = |number| (Ipv4Addr::new(198, 51, 100, 1), number).into();
+    let limits = case.limits.clone();
+    if let Some(routes) = &case.routes {
+        let text = format!(
+            "[pool.app]\nbackends = [\"198.51.100.1:8080\"]\n[pool.other]\nbackends = [\"198.51.100.1:8081\"]\n\
+             [[listener]]\nbind = \"198.51.100.1:80\"\nname = \"web\"\n{routes}"
+        );
+        let loaded =
+            pollux::config::parse(&text, "routes").unwrap_or_else(|report| panic!("{}: {report}", case.name));
+        return Arc::new(Snapshot { limits, ..loaded.snapshot });
+    }
     let backend = Backend { name: "a".to_owned(), address: Address::Ip(address(8080)), weight: 1 };
     Arc::new(Snapshot {
-        listeners: vec![Listener {
-            name: "web".to_owned(),
-            bind: address(80),
-            mode: Mode::Http,
-            pool: PoolId(0),
-        }],
+        listeners: vec![Listener::to_pool("web", address(80), Mode::Http, PoolId(0))],
         pools: vec![Pool { name: "app".to_owned(), balance: Balance::RoundRobin, backends: vec![backend] }],
         timeouts: Timeouts::default(),
-        limits: limits.clone(),
+        limits,
     })
 }
 
@@ -107,7 +113,7 @@ pub(crate) fn cases(file: &str, cases: &[Case]) {
 
 /// Plays `case` in all ways up to the first that fails.
 fn failure(file: &str, case: &Case) -> Option<String> {
-    let snapshot = snapshot(&case.limits);
+    let snapshot = snapshot(case);
     let mut first: Option<Seen> = None;
     for way in ways(case) {
         let seen = play(case, way, &snapshot);

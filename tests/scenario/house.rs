@@ -47,12 +47,7 @@ pub(crate) struct Pollux {
 pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
     let backends = backends.iter().flat_map(|text| parse_backend_flag(text).unwrap()).collect();
     Snapshot {
-        listeners: vec![Listener {
-            name: "test".into(),
-            bind: ([127, 0, 0, 1], 0).into(),
-            mode,
-            pool: PoolId(0),
-        }],
+        listeners: vec![Listener::to_pool("test", ([127, 0, 0, 1], 0).into(), mode, PoolId(0))],
         pools: vec![Pool { name: "app".into(), balance: Balance::RoundRobin, backends }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),

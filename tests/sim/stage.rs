@@ -142,6 +142,6 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
     let pool = Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends };
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
-    let listener = Listener { name: "main".to_owned(), bind, mode, pool: PoolId(0) };
+    let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
 }

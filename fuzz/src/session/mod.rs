@@ -101,7 +101,7 @@ fn snapshot(backends: u16) -> Snapshot {
     };
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     Snapshot {
-        listeners: vec![Listener { name: "main".to_owned(), bind, mode: Mode::Http, pool: PoolId(0) }],
+        listeners: vec![Listener::to_pool("main", bind, Mode::Http, PoolId(0))],
         pools: vec![Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends }],
         timeouts: Timeouts::default(),
         limits,

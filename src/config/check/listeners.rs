@@ -1,178 +1,181 @@
 //! `[[listener]]`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::ops::Range;
 
-use toml::Spanned;
+use ipnet::IpNet;
 
-use super::{NAME_LEN_MAX, first_place, leaf};
-use crate::config::quote::{quote, quote_list};
-use crate::config::raw::{self, Leaf};
+use super::binds::Binds;
+use super::conditions;
+use super::names::{self, Seen};
+use super::routes::{self, Around};
+use super::site::Site;
+use crate::config::code::Code;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
-use crate::config::suggest::closest;
-use crate::config::value::{Resolve, bind_address};
-use crate::snapshot::{Listener, Mode, Pool, PoolId};
+use crate::config::shape;
+use crate::config::value::bind_address;
+use crate::config::world::World;
+use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
+use crate::snapshot::{Forwarding, Listener, Mode};
 
-const MODES: [(&str, Mode); 2] = [("http", Mode::Http), ("tcp", Mode::Tcp)];
+/// The most networks of trusted proxies.
+const TRUSTED_MAX: usize = 64;
+
+/// A listener, and where it and its routes begin.
+pub(super) struct Found {
+    pub(super) listener: Listener,
+    pub(super) place: Place,
+    pub(super) routes: Vec<Place>,
+}
 
 /// The listeners that could be made out, in the order of the file.
 pub(super) fn check(
-    raw: &[Spanned<raw::Listener>],
-    pools: &[Pool],
-    resolve: &mut Resolve<'_>,
+    root: Reader<'_>,
+    mut around: Around<'_>,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Listener> {
-    if raw.is_empty() {
+) -> Vec<Found> {
+    if root.list("listener").is_empty() && !findings.is_meant(root.place(), "listener") {
         let help = "add one:\n[[listener]]\nbind = \"127.0.0.1:8080\"";
-        findings.push(Diagnostic::new("there is no listener").help(help));
+        findings.push(Diagnostic::new(Code::NoListener, "there is no listener").help(help));
     }
-    let mut seen = Seen::default();
+    let mut seen = Taken::default();
     let mut listeners = Vec::new();
-    for (index, raw) in raw.iter().enumerate() {
+    for (index, table) in root.tables("listener", &language::LISTENER).enumerate() {
         // Each listener may ask the resolver, so stop when nobody would see the answer.
         if findings.is_full() {
             break;
         }
-        listeners.extend(listener(index, raw, pools, &mut seen, resolve, findings));
+        listeners.extend(listener(index, table, &mut around, &mut seen, site, findings));
     }
     listeners
 }
 
 /// What the listeners before have taken, and where they say so.
 #[derive(Default)]
-struct Seen {
-    names: HashMap<String, Range<usize>>,
-    binds: HashMap<SocketAddr, Range<usize>>,
+struct Taken {
+    names: Seen<String>,
+    binds: Binds,
 }
 
 fn listener(
     index: usize,
-    raw: &Spanned<raw::Listener>,
-    pools: &[Pool],
-    seen: &mut Seen,
-    resolve: &mut Resolve<'_>,
+    table: Reader<'_>,
+    around: &mut Around<'_>,
+    taken: &mut Taken,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Listener> {
-    let (span, raw) = (raw.span(), raw.get_ref());
+) -> Option<Found> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
-    let name = name(index, &span, raw, seen, findings);
-    let bind = bind(&span, raw, seen, resolve, findings);
-    let mode = raw.mode.as_ref().map_or(Some(Mode::Http), |leaf| leaf::word("mode", leaf, &MODES, findings));
-    let pool = pool(&span, raw, pools, findings);
-    Some(Listener { name: name?, bind: bind?, mode: mode?, pool: pool? })
+    let name = name(index, table, taken, findings);
+    let bind = bind(table, taken, site.world, findings);
+    let (mode, found) = match table.text("mode") {
+        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, findings)),
+        Some(_) | None => (Mode::Http, routes::check(table, around, site, findings)),
+    };
+    let ambiguous = match table.text("ambiguous_paths") {
+        Some(("pass", _)) => AmbiguousPaths::Pass,
+        Some(_) | None => AmbiguousPaths::Refuse,
+    };
+    let trusted_proxies = trusted_proxies(table, findings);
+    let forwarding = match table.text("forwarding") {
+        Some(("forwarded", _)) => Forwarding::Forwarded,
+        Some(_) | None => Forwarding::XForwarded,
+    };
+    let places = found.iter().map(|found| found.place).collect();
+    let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
+    let listener = Listener { name: name?, bind: bind?, mode, routes, trusted_proxies, forwarding };
+    Some(Found { listener, place: table.place(), routes: places })
 }
 
-fn name(
-    index: usize,
-    header: &Range<usize>,
-    raw: &raw::Listener,
-    seen: &mut Seen,
-    findings: &mut Findings,
-) -> Option<String> {
-    let (name, span) = match &raw.name {
-        None => (format!("listener-{}", index + 1), header.clone()),
-        Some(leaf) => (valid_name(leaf, findings)?, leaf.span()),
+fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findings) -> Option<String> {
+    let (name, place) = match table.text("name") {
+        None => (format!("listener-{}", index + 1), table.place()),
+        Some((name, place)) => {
+            (names::check_plain("listener", name, place, findings).then(|| name.to_owned())?, place)
+        }
     };
-    if let Some(first) = first_place(&mut seen.names, &name, &span) {
-        let defaulted = if raw.name.is_none() { "named so for its place" } else { "again here" };
-        findings.push(
-            Diagnostic::new(format!("two listeners have the name {}", quote(&name)))
-                .mark(span, defaulted)
-                .mark(first, "first here")
-                .help("give one of the two another `name`"),
-        );
+    if let Some(first) = taken.names.first(name.clone(), place) {
+        let label = if table.has("name") { "again here" } else { "named so for its place" };
+        findings.push(names::twice("listeners", &name, (place, label), first));
     }
     Some(name)
 }
 
-fn valid_name(leaf: &Spanned<Leaf>, findings: &mut Findings) -> Option<String> {
-    let name = leaf::text("name", leaf, "web", findings)?;
-    let problem = if name.is_empty() {
-        "is empty"
-    } else if name.len() > NAME_LEN_MAX {
-        "is too long"
-    } else if name.chars().any(char::is_control) {
-        "has a control character"
-    } else {
-        return Some(name.to_owned());
-    };
-    findings.push(
-        Diagnostic::new(format!("the name of the listener {problem}"))
-            .mark(leaf.span(), format!("expected 1 to {NAME_LEN_MAX} bytes without control characters"))
-            .help("the name is for the logs: write a short word, such as `name = \"web\"`"),
-    );
-    None
-}
-
 fn bind(
-    header: &Range<usize>,
-    raw: &raw::Listener,
-    seen: &mut Seen,
-    resolve: &mut Resolve<'_>,
+    table: Reader<'_>,
+    taken: &mut Taken,
+    world: &mut dyn World,
     findings: &mut Findings,
 ) -> Option<SocketAddr> {
-    let Some(leaf) = &raw.bind else {
-        findings.push(
-            Diagnostic::new("the listener has no address")
-                .mark(header.clone(), "`bind` is missing")
-                .help("say where clients connect: `bind = \"127.0.0.1:8080\"`"),
-        );
-        return None;
-    };
-    let address = match bind_address(leaf::text("bind", leaf, "127.0.0.1:8080", findings)?, resolve) {
-        Ok(address) => address,
-        Err(error) => {
-            findings.push(leaf::refused("bind", leaf, &error));
-            return None;
-        }
-    };
-    // With port 0 each listener gets a port of its own.
-    let taken = if address.port() == 0 { None } else { first_place(&mut seen.binds, &address, &leaf.span()) };
-    if let Some(first) = taken {
-        findings.push(
-            Diagnostic::new(format!("two listeners bind {}", quote(&address.to_string())))
-                .mark(leaf.span(), "again here")
-                .mark(first, "first here")
-                .help("give one of the two another port, or remove it"),
-        );
-    }
-    Some(address)
-}
-
-fn pool(
-    header: &Range<usize>,
-    raw: &raw::Listener,
-    pools: &[Pool],
-    findings: &mut Findings,
-) -> Option<PoolId> {
-    let names = || pools.iter().map(|pool| pool.name.as_str());
-    let Some(leaf) = &raw.pool else {
-        if pools.len() > 1 {
+    let Some(entry) = table.entry("bind") else {
+        if !findings.is_meant(table.place(), "bind") {
             findings.push(
-                Diagnostic::new("the listener does not say which pool it serves")
-                    .mark(header.clone(), "`pool` is missing")
-                    .help(format!("write `pool = \"…\"` with one of {}", quote_list(names()))),
+                Diagnostic::new(Code::MissingKey, "the listener has no address")
+                    .mark(table.place(), "`bind` is missing")
+                    .help("say where clients connect: `bind = \"127.0.0.1:8080\"`"),
             );
         }
-        return (pools.len() == 1).then_some(PoolId(0));
+        return None;
     };
-    let written = leaf::text("pool", leaf, "app", findings)?;
-    if let Some(index) = names().position(|name| name == written) {
-        return Some(PoolId(index));
+    match bind_address(entry.node.text()?, &mut |host, port| world.resolve(host, port)) {
+        Ok(address) => {
+            taken.binds.take(address, entry.node.place, findings);
+            Some(address)
+        }
+        Err(error) => {
+            findings.push(shape::refused("bind", &entry.node, &error));
+            None
+        }
     }
-    // Without any pool there is a finding already, and none to choose from.
-    if !pools.is_empty() {
-        let known = quote_list(names());
-        let help = match closest(written, names()) {
-            Some(near) => format!("did you mean {}? the pools are {known}", quote(near)),
-            None => format!("the pools are {known}"),
-        };
+}
+
+/// Keys that only mean something where messages are read.
+const OF_HTTP: [&str; 4] = ["route", "trusted_proxies", "forwarding", "ambiguous_paths"];
+
+/// The one route of a listener that passes bytes.
+fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
+    for entry in OF_HTTP.iter().filter_map(|key| table.entry(key)) {
         findings.push(
-            Diagnostic::new(format!("unknown pool {}", quote(written)))
-                .mark(leaf.span(), "no such pool")
-                .help(help),
+            Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
+                .mark(entry.key_place, "only for HTTP")
+                .help("remove it, or the `mode`; a TCP listener has a `pool` or a `split`"),
         );
     }
-    None
+    let Some((action, place)) = routes::own_action(table, !table.has("route"), around, findings) else {
+        return Vec::new();
+    };
+    if let Action::Split(Split { sticky: Some(sticky), .. }) = &action
+        && sticky.to_string() != "{client}"
+    {
+        let place = table.text("sticky").map_or(place, |(_, place)| place);
+        findings.push(
+            Diagnostic::new(Code::HttpOnly, "in TCP mode nothing is known but the client")
+                .mark(place, "cannot be filled in")
+                .help("write `sticky = \"{client}\"`, or nothing"),
+        );
+    }
+    let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
+    vec![routes::Found { route: Route { name, when, action, options: None }, place }]
+}
+
+fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {
+    let items = table.list("trusted_proxies");
+    if let Some(extra) = items.get(TRUSTED_MAX) {
+        findings.push(conditions::too_many("trusted_proxies", TRUSTED_MAX, extra.place));
+    }
+    let mut networks = Vec::new();
+    for item in items.iter().take(TRUSTED_MAX) {
+        match item.text().map(conditions::network) {
+            Some(Ok(network)) => networks.push(network),
+            Some(Err((code, message, help))) => {
+                let message = format!("bad `trusted_proxies`: {message}");
+                findings.push(Diagnostic::new(code, message).mark(item.place, "no network").help(help));
+            }
+            None => {}
+        }
+    }
+    networks
 }

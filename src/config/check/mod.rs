@@ -1,49 +1,91 @@
 //! From the raw shape to the checked one: every mistake in one run.
 //!
 //! A check that fails puts a finding down and goes on with a stand-in, usually the default. The result counts only if
-//! nothing was found, so a stand-in is never run.
+//! no error was found, so a stand-in is never run.
 
-mod leaf;
+mod binds;
+mod conditions;
+mod fields;
 mod limits;
 mod listeners;
+mod names;
 mod pools;
+mod routes;
+mod site;
 mod timeouts;
+mod trials;
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::ops::Range;
+use super::code::Code;
+use std::collections::HashSet;
 
-use super::raw;
-use super::report::Findings;
-use super::value::Resolve;
-use super::{Loaded, THREADS_MAX};
-use crate::snapshot::Snapshot;
+use super::doc::Table;
+use super::excerpt::Place;
+use super::language;
+use super::quote::quote;
+use super::read::Reader;
+use super::report::{Diagnostic, Findings, Text};
+use super::world::World;
+use crate::explain::Trial;
+use crate::snapshot::{PoolId, Snapshot};
+use routes::Around;
+use site::Site;
 
-/// The longest name of a listener or a pool, in bytes.
-const NAME_LEN_MAX: usize = 64;
-
-/// Checks the whole file.
-pub(super) fn file(raw: &raw::File, resolve: &mut Resolve<'_>, findings: &mut Findings) -> Loaded {
-    let threads = raw.threads.as_ref().and_then(|threads| {
-        leaf::integer("threads", threads, 1..=THREADS_MAX as u64, findings)
-            .and_then(|n| usize::try_from(n).ok())
-    });
-    let pools = pools::check(&raw.pool, resolve, findings);
-    let listeners = listeners::check(&raw.listener, &pools, resolve, findings);
-    let timeouts = timeouts::check(&raw.timeouts, findings);
-    let limits = limits::check(&raw.limits, findings);
-    Loaded { snapshot: Snapshot { listeners, pools, timeouts, limits }, threads }
+/// What a configuration comes to, and where it says so.
+pub(super) struct Checked {
+    pub(super) snapshot: Snapshot,
+    pub(super) threads: Option<usize>,
+    /// For each listener its place, and those of its routes.
+    pub(super) places: Vec<(Place, Vec<Place>)>,
+    /// The tests, and where they stand.
+    pub(super) trials: Vec<(Trial, Place)>,
 }
 
-/// Where `key` was seen before, if it was; otherwise it is noted as seen at `span`.
-fn first_place<K: Clone + Eq + Hash>(
-    seen: &mut HashMap<K, Range<usize>>,
-    key: &K,
-    span: &Range<usize>,
-) -> Option<Range<usize>> {
-    let first = seen.get(key).cloned();
-    if first.is_none() {
-        seen.insert(key.clone(), span.clone());
+/// Checks the whole file.
+pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings: &mut Findings) -> Checked {
+    let (root, mut site) = (Reader::new(root, &language::FILE), Site::new(world, texts));
+    let timeouts = timeouts::check(root, findings);
+    let limits = limits::check(root, findings);
+    let pools = pools::check(root, site.world, findings);
+    let around = Around { pools: &pools, timeouts: &timeouts, patterns: 0 };
+    let listeners = listeners::check(root, around, &mut site, findings);
+    // What could not be made out may be what the pool is for.
+    if listeners.len() == root.list("listener").len() && !findings.has_errors() {
+        warn_unused(&pools, &listeners, findings);
     }
-    first
+    check_any_pool(root, findings);
+    let places = listeners.iter().map(|found| (found.place, found.routes.clone())).collect();
+    let listeners = listeners.into_iter().map(|found| found.listener).collect();
+    let pools = pools.into_iter().map(|found| found.pool).collect();
+    let snapshot = Snapshot { listeners, pools, timeouts, limits };
+    let known = (!findings.has_errors()).then_some(&snapshot);
+    let trials = trials::check(root, known, findings);
+    Checked { snapshot, threads: root.count("threads"), places, trials }
+}
+
+/// Somebody has to answer: a backend, or routes that do it by themselves.
+fn check_any_pool(root: Reader<'_>, findings: &mut Findings) {
+    let has_routes = |listener: Reader<'_>| listener.has("route");
+    let all_have_routes =
+        !root.list("listener").is_empty() && root.tables("listener", &language::LISTENER).all(has_routes);
+    if root.names("pool").is_empty() && !all_have_routes && !findings.is_meant(root.place(), "pool") {
+        let help = "add one:\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]";
+        findings.push(Diagnostic::new(Code::NoPool, "there is no pool").help(help));
+    }
+}
+
+/// Warns of pools to which nothing is sent.
+fn warn_unused(pools: &[pools::Found], listeners: &[listeners::Found], findings: &mut Findings) {
+    let routes = listeners.iter().flat_map(|found| found.listener.routes.routes());
+    let used: HashSet<PoolId> = routes.flat_map(|route| route.action.pools()).collect();
+    for (index, found) in pools.iter().enumerate() {
+        if used.contains(&PoolId(index)) {
+            continue;
+        }
+        let message = format!("nothing is sent to the pool {}", quote(&found.pool.name));
+        findings.push(
+            Diagnostic::new(Code::UnusedPool, message)
+                .mark(found.place, "unused")
+                .help("name it in a listener or a route, or remove it"),
+        );
+    }
 }

@@ -1,133 +1,166 @@
 //! `[pool.NAME]`.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
-
-use toml::Spanned;
-
-use super::{NAME_LEN_MAX, first_place, leaf};
+use super::names::{self, NAME_LEN_MAX, Seen};
+use crate::config::code::Code;
+use crate::config::doc::{Entry, Node, Value};
+use crate::config::excerpt::Place;
+use crate::config::language;
 use crate::config::quote::quote;
-use crate::config::raw::{self, Entry, Leaf};
+use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
-use crate::config::value::{Resolve, backend_addresses, named};
-use crate::snapshot::{Address, Backend, Balance, Pool};
+use crate::config::shape;
+use crate::config::value::{backend_addresses, named};
+use crate::config::world::World;
+use crate::snapshot::{Address, Backend, Balance, Pool, PoolId};
 
 const BALANCES: [(&str, Balance); 1] = [("round-robin", Balance::RoundRobin)];
 
-/// The pools in the order of the file; one with a finding is there all the same, so that its listeners find it.
-pub(super) fn check(
-    raw: &BTreeMap<Spanned<String>, raw::Pool>,
-    resolve: &mut Resolve<'_>,
-    findings: &mut Findings,
-) -> Vec<Pool> {
-    if raw.is_empty() {
-        let help = "add one:\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]";
-        findings.push(Diagnostic::new("there is no pool").help(help));
-    }
-    let mut pools: Vec<_> = raw.iter().collect();
-    pools.sort_by_key(|(name, _)| name.span().start);
-    pools.into_iter().map(|(name, raw)| pool(name, raw, resolve, findings)).collect()
+/// A pool, and where its name stands.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) pool: Pool,
+    pub(super) place: Place,
 }
 
-fn pool(name: &Spanned<String>, raw: &raw::Pool, resolve: &mut Resolve<'_>, findings: &mut Findings) -> Pool {
-    check_name(name, findings);
-    let balance = raw.balance.as_ref().and_then(|leaf| leaf::word("balance", leaf, &BALANCES, findings));
-    let mut backends = Vec::new();
-    match &raw.backends {
-        None => findings.push(empty(name.get_ref(), name.span(), "`backends` is missing")),
-        Some(entries) if entries.get_ref().is_empty() => {
-            findings.push(empty(name.get_ref(), entries.span(), "expected at least one backend"));
+/// The pool that is called `written` at `place`.
+pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut Findings) -> Option<PoolId> {
+    if let Some(index) = pools.iter().position(|found| found.pool.name == written) {
+        return Some(PoolId(index));
+    }
+    let names: Vec<_> = pools.iter().map(|found| found.pool.name.as_str()).collect();
+    findings.push(names::unknown(Code::UnknownPool, "pool", written, place, &names));
+    None
+}
+
+/// The pools in the order of the file; one with a finding is there all the same, so that its listeners find it.
+pub(super) fn check(root: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Vec<Found> {
+    let check = |entry: &Entry| {
+        let table = Reader::new(entry.node.table()?, &language::POOL);
+        Some(Found { pool: pool(entry, table, world, findings), place: entry.key_place })
+    };
+    root.names("pool").iter().filter_map(check).collect()
+}
+
+fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Pool {
+    let name = entry.key.as_str();
+    check_name(name, entry.key_place, findings);
+    let word = table.text("balance").map_or("", |(word, _)| word);
+    let balance = BALANCES.iter().find(|(name, _)| *name == word).map(|(_, balance)| *balance);
+    let (mut backends, mut addresses, mut named) = (Vec::new(), Seen::default(), Seen::default());
+    let found_before = findings.len();
+    for item in table.list("backends") {
+        // Each entry may ask the resolver, so stop when nobody would see the answer.
+        if findings.is_full() {
+            break;
         }
-        Some(entries) => {
-            let mut seen = HashMap::new();
-            for entry in entries.get_ref() {
-                // Each entry may ask the resolver, so stop when nobody would see the answer.
-                if findings.is_full() {
-                    break;
-                }
-                for backend in entry_backends(entry, resolve, findings) {
-                    if let Some(first) = first_place(&mut seen, &backend.address, &entry.span()) {
-                        findings.push(duplicate(&backend.address, entry.span(), first));
-                    }
-                    backends.push(backend);
-                }
+        for backend in item_backends(item, world, findings) {
+            if let Some(first) = addresses.first(backend.address.clone(), item.place) {
+                findings.push(duplicate(&backend.address, item.place, first));
+            } else if let Some(first) = named.first(backend.name.clone(), item.place) {
+                findings.push(names::twice(
+                    "backends of the pool",
+                    &backend.name,
+                    (item.place, "again here"),
+                    first,
+                ));
             }
+            backends.push(backend);
         }
     }
-    Pool { name: name.get_ref().clone(), balance: balance.unwrap_or_default(), backends }
+    match table.entry("backends") {
+        None if !findings.is_meant(table.place(), "backends") => {
+            findings.push(empty(name, entry.key_place, "`backends` is missing"));
+        }
+        Some(list) if list.node.items().is_empty() => {
+            findings.push(empty(name, list.node.place, "expected at least one backend"));
+        }
+        Some(list) if findings.len() == found_before && is_weightless(&backends) => {
+            findings.push(
+                Diagnostic::new(
+                    Code::ZeroWeight,
+                    format!("the weights of the pool {} add up to 0", quote(name)),
+                )
+                .mark(list.node.place, "all of these have weight 0")
+                .help("give at least one backend a weight of 1 or more"),
+            );
+        }
+        None | Some(_) => {}
+    }
+    Pool { name: name.to_owned(), balance: balance.unwrap_or_default(), backends }
+}
+
+fn is_weightless(backends: &[Backend]) -> bool {
+    !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0)
 }
 
 /// A pool's name can stand for the host in a request, so it has to be a valid Host value.
-fn check_name(name: &Spanned<String>, findings: &mut Findings) {
-    let text = name.get_ref();
+fn check_name(name: &str, place: Place, findings: &mut Findings) {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if text.is_empty() || text.len() > NAME_LEN_MAX || !text.bytes().all(allowed) {
+    if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(allowed) {
         findings.push(
-            Diagnostic::new(format!("{} cannot be the name of a pool", quote(text)))
-                .mark(name.span(), format!("expected 1 to {NAME_LEN_MAX} letters, digits, `_` and `-`"))
+            Diagnostic::new(Code::BadName, format!("{} cannot be the name of a pool", quote(name)))
+                .mark(place, format!("expected 1 to {NAME_LEN_MAX} letters, digits, `_` and `-`"))
                 .help("the name can stand as a Host, so it has no other characters"),
         );
     }
 }
 
-fn empty(pool: &str, span: Range<usize>, label: &str) -> Diagnostic {
-    Diagnostic::new(format!("the pool {} has no backend", quote(pool)))
-        .mark(span, label)
+fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
+    Diagnostic::new(Code::EmptyPool, format!("the pool {} has no backend", quote(pool)))
+        .mark(place, label)
         .help("list where the backends listen: `backends = [\"127.0.0.1:9001\"]`")
 }
 
-/// The backends that one entry of the list stands for; none when it has a finding.
-fn entry_backends(
-    entry: &Spanned<Entry>,
-    resolve: &mut Resolve<'_>,
+/// The backends that one item of the list stands for; none when it has a finding.
+fn item_backends(item: &Node, world: &mut dyn World, findings: &mut Findings) -> Vec<Backend> {
+    match &item.value {
+        Value::Text { text, .. } => read(text, item.place, None, 1, world, findings),
+        Value::Table(table) => {
+            let table = Reader::new(table, &language::BACKEND);
+            let weight = table.number("weight").map_or(Some(1), |(weight, _)| u32::try_from(weight).ok());
+            let name = table.text("name");
+            if let Some((name, place)) = name
+                && !names::check_plain("backend", name, place, findings)
+            {
+                return Vec::new();
+            }
+            let Some((text, place)) = table.text("address") else {
+                if !table.has("address") && !findings.is_meant(table.place(), "address") {
+                    findings.push(
+                        Diagnostic::new(Code::MissingKey, "the backend has no address")
+                            .mark(item.place, "`address` is missing")
+                            .help("write `{ address = \"127.0.0.1:9001\", weight = 1 }`, or the address alone as text"),
+                    );
+                }
+                return Vec::new();
+            };
+            read(text, place, name.map(|(name, _)| name), weight.unwrap_or(1), world, findings)
+        }
+        Value::Number(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => Vec::new(),
+    }
+}
+
+fn read(
+    text: &str,
+    place: Place,
+    name: Option<&str>,
+    weight: u32,
+    world: &mut dyn World,
     findings: &mut Findings,
 ) -> Vec<Backend> {
-    let (address, weight) = match entry.get_ref() {
-        Entry::Short(address) => (Some((address, entry.span())), None),
-        Entry::Long(raw) => {
-            (raw.address.as_ref().map(|leaf| (leaf.get_ref(), leaf.span())), raw.weight.as_ref())
+    match backend_addresses(text, &mut |host, port| world.resolve(host, port)) {
+        Ok(addresses) => named(name.unwrap_or(text), weight, addresses),
+        Err(error) => {
+            let node = Node { place, value: Value::Flag(false) };
+            findings.push(shape::refused("address", &node, &error));
+            Vec::new()
         }
-    };
-    let max = u64::from(Backend::WEIGHT_MAX);
-    let weight = weight.map_or(Some(1), |leaf| leaf::integer("weight", leaf, 1..=max, findings));
-    let weight = weight.and_then(|weight| u32::try_from(weight).ok());
-    let Some((address, span)) = address else {
-        findings.push(
-            Diagnostic::new("the backend has no address")
-                .mark(entry.span(), "`address` is missing")
-                .help("write `{ address = \"127.0.0.1:9001\", weight = 1 }`, or the address alone as text"),
-        );
-        return Vec::new();
-    };
-    let Some((written, addresses)) = read_address(address, span, resolve, findings) else {
-        return Vec::new();
-    };
-    weight.map_or_else(Vec::new, |weight| named(written, weight, addresses))
+    }
 }
 
-fn read_address<'a>(
-    leaf: &'a Leaf,
-    span: Range<usize>,
-    resolve: &mut Resolve<'_>,
-    findings: &mut Findings,
-) -> Option<(&'a str, Vec<Address>)> {
-    let found = match leaf {
-        Leaf::Text(text) => match backend_addresses(text, resolve) {
-            Ok(addresses) => return Some((text, addresses)),
-            Err(error) => Diagnostic::new(format!("bad backend address: {}", error.message()))
-                .mark(span, error.expected())
-                .help(error.help()),
-        },
-        Leaf::Integer(_) | Leaf::Other(_) => Diagnostic::new("the address of a backend is not text")
-            .mark(span, "expected text")
-            .help("write `\"127.0.0.1:9001\"`, or `{ address = \"127.0.0.1:9001\", weight = 3 }`"),
-    };
-    findings.push(found);
-    None
-}
-
-fn duplicate(address: &Address, second: Range<usize>, first: Range<usize>) -> Diagnostic {
-    Diagnostic::new(format!("the backend {} stands twice in the pool", quote(&address.to_string())))
+fn duplicate(address: &Address, second: Place, first: Place) -> Diagnostic {
+    let message = format!("the backend {} stands twice in the pool", quote(&address.to_string()));
+    Diagnostic::new(Code::DuplicateBackend, message)
         .mark(second, "again here")
         .mark(first, "first here")
         .help("remove one of the two; to send it more, write `{ address = \"…\", weight = 2 }`")

@@ -2,48 +2,75 @@
 
 use std::time::Duration;
 
-use toml::Spanned;
-
-use super::leaf;
-use crate::config::raw::{self, Leaf};
-use crate::config::report::Findings;
-use crate::config::value::parse_duration;
+use crate::config::code::Code;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
 use crate::snapshot::Timeouts;
 
-pub(super) fn check(raw: &raw::Timeouts, findings: &mut Findings) -> Timeouts {
+pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
     let default = Timeouts::default();
-    let mut time = |key, leaf: &Option<Spanned<Leaf>>, default| match leaf {
-        None => default,
-        Some(leaf) => read(key, leaf, findings).unwrap_or(default),
+    let Some(table) = root.table("timeouts", &language::TIMEOUTS) else { return default };
+    let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
+    let timeouts = Timeouts {
+        connect: time("connect", default.connect),
+        client_head: time("client_head", default.client_head),
+        client_idle: time("client_idle", default.client_idle),
+        backend_response: time("backend_response", default.backend_response),
+        idle: time("idle", default.idle),
+        tunnel: time("tunnel", default.tunnel),
+        queue: time("queue", default.queue),
+        linger: time("linger", default.linger),
+        backend_idle: time("backend_idle", default.backend_idle),
+        drain: time("drain", default.drain),
     };
-    Timeouts {
-        connect: time("connect", &raw.connect, default.connect),
-        client_head: time("client_head", &raw.client_head, default.client_head),
-        client_idle: time("client_idle", &raw.client_idle, default.client_idle),
-        backend_response: time("backend_response", &raw.backend_response, default.backend_response),
-        idle: time("idle", &raw.idle, default.idle),
-        tunnel: time("tunnel", &raw.tunnel, default.tunnel),
-        queue: time("queue", &raw.queue, default.queue),
-        linger: time("linger", &raw.linger, default.linger),
-        backend_idle: time("backend_idle", &raw.backend_idle, default.backend_idle),
-        drain: time("drain", &raw.drain, default.drain),
-    }
+    connect_fires(table, &timeouts, findings);
+    timeouts
 }
 
-fn read(key: &str, leaf: &Spanned<Leaf>, findings: &mut Findings) -> Option<Duration> {
-    let found = match leaf.get_ref() {
-        Leaf::Text(text) => match parse_duration(text) {
-            Ok(time) => return Some(time),
-            Err(error) => leaf::refused(key, leaf, &error),
-        },
-        // The unit that was left out is a guess, and the commonest one.
-        Leaf::Integer(number) => leaf::wrong_type(key, leaf, "a time").help(format!(
-            "write text with a unit, such as `{key} = \"{}s\"`",
-            number.saturating_abs().max(1)
-        )),
-        Leaf::Other(_) => leaf::wrong_type(key, leaf, "a time")
-            .help(format!("write text with a unit, such as `{key} = \"2s\"`")),
+/// The times of a route, if it has any of its own; the others are those of the whole.
+pub(super) fn of_route(route: Reader<'_>, whole: &Timeouts, findings: &mut Findings) -> Option<Timeouts> {
+    let table = route.table("timeouts", &language::ROUTE_TIMEOUTS)?;
+    let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
+    let timeouts = Timeouts {
+        connect: time("connect", whole.connect),
+        backend_response: time("backend_response", whole.backend_response),
+        idle: time("idle", whole.idle),
+        tunnel: time("tunnel", whole.tunnel),
+        queue: time("queue", whole.queue),
+        ..whole.clone()
     };
-    findings.push(found);
-    None
+    if table.has("connect") || table.has("queue") {
+        connect_fires(table, &timeouts, findings);
+    }
+    Some(timeouts)
+}
+
+/// Warns if the time for all attempts is over before that for a single one. `table` is where they are written.
+pub(super) fn connect_fires(table: Reader<'_>, timeouts: &Timeouts, findings: &mut Findings) {
+    if timeouts.connect < timeouts.queue {
+        return;
+    }
+    let place = |key: &str| table.time(key).map(|(_, place)| place);
+    let (connect, queue) = (place("connect"), place("queue"));
+    let show = |key: &str, time: Duration, place: Option<Place>| {
+        let shown = humantime::format_duration(time);
+        if place.is_some() {
+            format!("`{key}` is {shown}")
+        } else {
+            format!("`{key}` is {shown} if nothing is said")
+        }
+    };
+    let [connect_label, queue_label] =
+        [show("connect", timeouts.connect, connect), show("queue", timeouts.queue, queue)];
+    let mut found =
+        Diagnostic::new(Code::NeverFires, "`connect` can never fire: `queue` ends all attempts before");
+    for (place, label) in [(connect, &connect_label), (queue, &queue_label)] {
+        if let Some(place) = place {
+            found = found.mark(place, label.clone());
+        }
+    }
+    let help = format!("make `connect` shorter than `queue`: {connect_label}, {queue_label}");
+    findings.push(found.help(help));
 }

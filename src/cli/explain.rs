@@ -1,0 +1,32 @@
+//! `pollux explain`: what would become of a request, and why.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use pollux::balance::RoundRobin;
+use pollux::explain::{self, Ask};
+
+use super::args::ExplainArgs;
+use super::{Failure, say, settings};
+
+pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let file = args.config.as_deref().unwrap_or(Path::new(settings::DEFAULT_FILE));
+    let loaded = settings::load(file)?;
+    let ask = Ask {
+        request: args.request.clone(),
+        headers: args.header.clone(),
+        from: args.from,
+        listener: args.listener.clone(),
+        down: args.down.clone(),
+        full: args.full.clone(),
+    };
+    let question = ask.understand(&loaded.snapshot).map_err(|error| Failure::usage(error.to_string()))?;
+    let told = explain::explain(&loaded.snapshot, &loaded.places, &question, |_| RoundRobin::default());
+    if args.json {
+        let json = serde_json::to_string(&told).map_err(Failure::failed)?;
+        say(&json);
+    } else {
+        say(told.to_string().trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,78 @@
+//! Whether two listeners would take the same connections.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use super::names::Seen;
+use crate::config::code::Code;
+use crate::config::excerpt::Place;
+use crate::config::quote::quote;
+use crate::config::report::{Diagnostic, Findings};
+
+/// A port, for IPv6 or for IPv4. `[::]` takes no IPv4 connections: the sockets are IPV6_V6ONLY.
+type Port = (u16, bool);
+
+/// The addresses of the listeners so far.
+#[derive(Debug, Default)]
+pub(super) struct Binds {
+    exact: Seen<SocketAddr>,
+    wild: HashMap<Port, (SocketAddr, Place)>,
+    any: HashMap<Port, (SocketAddr, Place)>,
+}
+
+impl Binds {
+    /// Takes the address of one more listener.
+    pub(super) fn take(&mut self, address: SocketAddr, place: Place, findings: &mut Findings) {
+        // With port 0 each listener gets a port of its own.
+        if address.port() == 0 {
+            return;
+        }
+        let port = (address.port(), address.is_ipv6());
+        let (is_wild, shown) = (address.ip().is_unspecified(), quote(&address.to_string()));
+        if let Some(first) = self.exact.first(address, place) {
+            let message = format!("two listeners bind {shown}");
+            findings.push(overlap(message, (place, "again here"), (first, "first here")));
+        } else if let Some((wild, first)) = self.wild.get(&port) {
+            let message = format!("the address {} contains {shown}", quote(&wild.to_string()));
+            findings.push(overlap(message, (place, "is contained"), (*first, "contains it")));
+        } else if let Some((other, first)) = self.any.get(&port).filter(|_| is_wild) {
+            let message = format!("the address {shown} contains {}", quote(&other.to_string()));
+            findings.push(overlap(message, (place, "contains the other"), (*first, "is contained")));
+        }
+        self.any.entry(port).or_insert((address, place));
+        if is_wild {
+            self.wild.entry(port).or_insert((address, place));
+        }
+    }
+}
+
+fn overlap(message: String, second: (Place, &str), first: (Place, &str)) -> Diagnostic {
+    Diagnostic::new(Code::OverlappingBinds, message)
+        .mark(second.0, second.1)
+        .mark(first.0, first.1)
+        .help("give one of the two another port, or remove it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_overlap_what_they_contain() {
+        for (a, b, is_overlap) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("127.0.0.1:80", "[::]:80", false),
+            ("0.0.0.0:80", "[::]:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let (mut binds, mut findings) = (Binds::default(), Findings::default());
+            binds.take(a.parse().unwrap(), Place::default(), &mut findings);
+            binds.take(b.parse().unwrap(), Place::default(), &mut findings);
+            assert_eq!(findings.len() == 1, is_overlap, "{a} {b}");
+        }
+    }
+}

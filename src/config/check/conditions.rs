@@ -1,0 +1,204 @@
+//! `match` of a route.
+
+use ipnet::IpNet;
+
+use super::site::Site;
+use crate::config::code::Code;
+use crate::config::doc::{Entry, Node};
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::config::shape;
+use crate::http::grammar::is_token;
+use crate::route::path::Path;
+use crate::route::{Conditions, Host, Pattern, Want};
+
+/// The most values of one condition.
+const VALUES_MAX: usize = 32;
+
+/// The most expressions of a configuration: each may take some memory.
+pub(super) const PATTERNS_MAX: usize = 500;
+
+/// Reads conditions; counts expressions in `patterns`.
+pub(super) fn check(
+    table: Reader<'_>,
+    site: &Site<'_>,
+    patterns: &mut usize,
+    findings: &mut Findings,
+) -> Conditions {
+    let mut pattern = |text: &str, place: Place, findings: &mut Findings| {
+        *patterns += 1;
+        compile(text, place, *patterns, site, findings)
+    };
+    Conditions {
+        hosts: values(table, "host", findings, host),
+        paths: values(table, "path", findings, path),
+        path_regex: table.text("path_regex").and_then(|(text, place)| pattern(text, place, findings)),
+        methods: values(table, "method", findings, method),
+        headers: wants(table, "header", &mut pattern, findings),
+        query: wants(table, "query", &mut pattern, findings),
+        cookies: wants(table, "cookie", &mut pattern, findings),
+        clients: values(table, "client", findings, network),
+    }
+}
+
+type Refused = (Code, String, String);
+
+/// The values of `key`, each read by `read`.
+fn values<T: PartialEq>(
+    table: Reader<'_>,
+    key: &str,
+    findings: &mut Findings,
+    read: impl Fn(&str) -> Result<T, Refused>,
+) -> Vec<T> {
+    let items = table.list(key);
+    if let Some(extra) = items.get(VALUES_MAX) {
+        findings.push(too_many(key, VALUES_MAX, extra.place));
+    }
+    let mut values = Vec::new();
+    for item in items.iter().take(VALUES_MAX) {
+        let Some(text) = item.text() else { continue };
+        match read(text) {
+            // A value that stands twice asks for nothing more.
+            Ok(value) if values.contains(&value) => {}
+            Ok(value) => values.push(value),
+            Err((code, message, help)) => {
+                let message = format!("bad `{key}`: {message}");
+                findings.push(Diagnostic::new(code, message).mark(item.place, "cannot match").help(help));
+            }
+        }
+    }
+    values
+}
+
+pub(super) fn too_many(what: &str, most: usize, place: Place) -> Diagnostic {
+    Diagnostic::new(Code::TooMany, format!("more than {most} values of `{what}`"))
+        .mark(place, "this is one more")
+        .help("use a wildcard or an expression, or divide them among several routes")
+}
+
+fn host(text: &str) -> Result<Host, Refused> {
+    let help = "write a name or an address without a port, such as `api.example.com` or `*.example.com`";
+    Host::parse(text)
+        .ok_or_else(|| (Code::BadHost, format!("{} is not a host", quote(text)), help.to_owned()))
+}
+
+fn path(text: &str) -> Result<Path, Refused> {
+    let help = "write a path such as `/users`, `/api/*` or `/users/{id}`";
+    Path::parse(text)
+        .map_err(|message| (Code::BadPath, format!("{}: {message}", quote(text)), help.to_owned()))
+}
+
+fn method(text: &str) -> Result<String, Refused> {
+    let fail = |message: String, help: &str| Err((Code::BadValue, message, help.to_owned()));
+    if !is_token(text.as_bytes()) {
+        return fail(format!("{} is not a method", quote(text)), "write a method such as `GET`");
+    }
+    if matches!(text, "CONNECT" | "TRACE") {
+        return fail(format!("{text} requests are refused before any route"), "remove it");
+    }
+    if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        let upper = text.to_ascii_uppercase();
+        return fail(
+            format!("{} is not how methods are written", quote(text)),
+            &format!("write `{upper}`: methods are case-sensitive"),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+/// A network, or a single address.
+pub(super) fn network(text: &str) -> Result<IpNet, (Code, String, String)> {
+    let help = String::from("write a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address");
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    match net {
+        Ok(net) if net.trunc() != net => {
+            let message = format!("{} has bits behind its prefix", quote(text));
+            Err((Code::BadValue, message, format!("write `{}`, or the address alone", net.trunc())))
+        }
+        Ok(net) => Ok(net),
+        Err(_) => Err((Code::BadValue, format!("{} is not a network", quote(text)), help)),
+    }
+}
+
+fn compile(
+    text: &str,
+    place: Place,
+    count: usize,
+    site: &Site<'_>,
+    findings: &mut Findings,
+) -> Option<Pattern> {
+    if count > PATTERNS_MAX {
+        if count == PATTERNS_MAX + 1 {
+            findings.push(too_many("regex", PATTERNS_MAX, place));
+        }
+        return None;
+    }
+    match Pattern::new(text) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let inside = error.span.map_or(place, |span| site.inside(place, text, span.start, span.end));
+            findings.push(
+                Diagnostic::new(Code::BadRegex, format!("bad expression: {}", error.message))
+                    .mark(inside, "here")
+                    .help("the syntax is that of the regex crate, without look-around and back-references"),
+            );
+            None
+        }
+    }
+}
+
+/// The values of `key`, a table of names.
+fn wants(
+    table: Reader<'_>,
+    key: &str,
+    pattern: &mut impl FnMut(&str, Place, &mut Findings) -> Option<Pattern>,
+    findings: &mut Findings,
+) -> Vec<(String, Want)> {
+    let names = table.names(key);
+    if let Some(extra) = names.get(VALUES_MAX) {
+        findings.push(too_many(key, VALUES_MAX, extra.key_place));
+    }
+    let mut wants: Vec<(String, Want)> = Vec::new();
+    for entry in names.iter().take(VALUES_MAX) {
+        if key != "query" && !is_token(entry.key.as_bytes()) {
+            let message = format!("{} cannot be the name of a {key}", quote(&entry.key));
+            let help = "names have letters, digits, `-` and `_`";
+            findings.push(
+                Diagnostic::new(Code::BadName, message).mark(entry.key_place, "no such name").help(help),
+            );
+            continue;
+        }
+        if let Some(want) = want(entry, pattern, findings) {
+            wants.push((entry.key.clone(), want));
+        }
+    }
+    wants
+}
+
+fn want(
+    entry: &Entry,
+    pattern: &mut impl FnMut(&str, Place, &mut Findings) -> Option<Pattern>,
+    findings: &mut Findings,
+) -> Option<Want> {
+    let node = &entry.node;
+    if let Some(table) = node.table() {
+        let (text, place) = Reader::new(table, &language::REGEX).text("regex")?;
+        return pattern(text, place, findings).map(Want::Like);
+    }
+    if let Some(flag) = shape::truth(&node.value) {
+        return Some(if flag { Want::Present } else { Want::Absent });
+    }
+    let items = node.items();
+    if let Some(extra) = items.get(VALUES_MAX) {
+        findings.push(too_many(&entry.key, VALUES_MAX, extra.place));
+    }
+    let values: Vec<String> =
+        items.iter().take(VALUES_MAX).filter_map(Node::text).map(str::to_owned).collect();
+    if values.is_empty() {
+        return None;
+    }
+    Some(Want::Is(values))
+}

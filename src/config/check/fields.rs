@@ -1,0 +1,153 @@
+//! Header fields and templates of a route: what it may write, and what it may not touch.
+
+use crate::config::code::Code;
+use crate::config::doc::Entry;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::http::field::Name;
+use crate::http::grammar::{is_field_value, is_token};
+use crate::route::{FieldEdits, Template};
+
+/// The most changes of one kind.
+const EDITS_MAX: usize = 64;
+
+/// Whether the fields are those of a request or of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    Request,
+    Response,
+}
+
+/// Reads `key` of a route.
+pub(super) fn edits(
+    route: Reader<'_>,
+    key: &str,
+    of: Of,
+    parts: &[&str],
+    findings: &mut Findings,
+) -> FieldEdits {
+    let Some(table) = route.table(key, &language::FIELDS) else { return FieldEdits::default() };
+    let mut remove = Vec::new();
+    for item in table.list("remove") {
+        if let Some(name) = item.text()
+            && may_touch(name, item.place, of, true, findings)
+        {
+            remove.push(name.to_owned());
+        }
+    }
+    let set = written(table.names("set"), of, parts, findings);
+    let add = written(table.names("add"), of, parts, findings);
+    let most = remove.len().max(set.len()).max(add.len());
+    if most > EDITS_MAX {
+        findings.push(super::conditions::too_many(key, EDITS_MAX, table.place()));
+    }
+    FieldEdits { remove, set, add }
+}
+
+/// Reads names with their values.
+pub(super) fn written(
+    entries: &[Entry],
+    of: Of,
+    parts: &[&str],
+    findings: &mut Findings,
+) -> Vec<(String, Template)> {
+    let mut fields = Vec::new();
+    for entry in entries {
+        let is_good = may_touch(&entry.key, entry.key_place, of, false, findings);
+        let Some(text) = entry.node.text() else { continue };
+        let value = template(text, entry.node.place, parts, findings);
+        if let (true, Some(value)) = (is_good, value) {
+            fields.push((entry.key.clone(), value));
+        }
+    }
+    fields
+}
+
+/// Reads a template whose text may stand in a header field.
+pub(super) fn template(
+    text: &str,
+    place: Place,
+    parts: &[&str],
+    findings: &mut Findings,
+) -> Option<Template> {
+    match Template::parse(text, parts) {
+        Ok(template) if template.fixed().all(|text| is_field_value(text.as_bytes())) => Some(template),
+        Ok(_) => {
+            findings.push(
+                Diagnostic::new(
+                    Code::ForbiddenField,
+                    "the value has a line break or another control character",
+                )
+                .mark(place, "cannot stand in a header field")
+                .help("take it out: it would end the field, and what follows would be another"),
+            );
+            None
+        }
+        Err(error) => {
+            findings.push(
+                Diagnostic::new(Code::BadTemplate, format!("bad template: {}", error.0))
+                    .mark(place, "cannot be filled in")
+                    .help("write for example `{client}`, or `{{` for a brace"),
+            );
+            None
+        }
+    }
+}
+
+/// Whether a route may change the field called `name`.
+fn may_touch(name: &str, place: Place, of: Of, is_removal: bool, findings: &mut Findings) -> bool {
+    if name.len() > 256 || !is_token(name.as_bytes()) {
+        findings.push(
+            Diagnostic::new(Code::BadName, format!("{} cannot be the name of a header field", quote(name)))
+                .mark(place, "not a token")
+                .help("names have letters, digits, `-` and `_`"),
+        );
+        return false;
+    }
+    let Some(help) = objection(name, of, is_removal) else { return true };
+    findings.push(
+        Diagnostic::new(Code::ForbiddenField, format!("no route may touch {}", quote(name)))
+            .mark(place, "written by Pollux alone")
+            .help(help),
+    );
+    false
+}
+
+/// Why no route may change that field, if none may.
+fn objection(name: &str, of: Of, is_removal: bool) -> Option<&'static str> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match Name::of(name.as_bytes()) {
+        Name::ContentLength | Name::TransferEncoding => {
+            Some("it says where the message ends, and two answers to that would be a way to smuggle requests")
+        }
+        Name::Host if of == Of::Request => {
+            Some("it says whom the request is for, and is passed on as the client said it")
+        }
+        Name::Connection | Name::HopByHop | Name::Te | Name::Upgrade | Name::Http2Settings => {
+            Some("it is about a single connection, and the connections are Pollux's own")
+        }
+        Name::Lookalike => {
+            Some("an application could take it for the same name with `-`, which is Pollux's own")
+        }
+        Name::Expect | Name::MaxForwards => {
+            Some("it is between the client, Pollux and the backend, and Pollux acts on it")
+        }
+        Name::Forwarding if of == Of::Request => {
+            let is_own =
+                ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].into_iter().any(is);
+            (is_own || is_removal).then_some(
+                "what backends are told of the client is said by `forwarding` and `trusted_proxies`",
+            )
+        }
+        Name::Date if of == Of::Response => {
+            Some("a response has the date at which it was made (RFC 9110 §6.6.1)")
+        }
+        Name::Other if is("via") => {
+            Some("it is how proxies find out that they send to themselves (RFC 9110 §7.6.3)")
+        }
+        Name::Host | Name::Forwarding | Name::Date | Name::NeverTrailing | Name::Other => None,
+    }
+}

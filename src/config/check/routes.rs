@@ -1,0 +1,450 @@
+//! `[[listener.route]]`, and the route that a listener's own `pool` or `split` makes.
+
+use std::collections::HashMap;
+
+use super::conditions;
+use super::fields::{self, Of};
+use super::names::{self, Seen};
+use super::pools;
+use super::site::Site;
+use super::timeouts;
+use crate::config::code::Code;
+use crate::config::doc::Entry;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::{quote, quote_list};
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::http::framing::has_no_body;
+use crate::route::miss::shadows;
+use crate::route::path::Path;
+use crate::route::{
+    Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
+};
+use crate::snapshot::Timeouts;
+
+/// The most routes of a listener.
+const ROUTES_MAX: usize = 20_000;
+
+/// What routes are checked against.
+pub(super) struct Around<'a> {
+    pub(super) pools: &'a [pools::Found],
+    pub(super) timeouts: &'a Timeouts,
+    /// How many expressions there are so far.
+    pub(super) patterns: usize,
+}
+
+/// A route, and where it begins.
+pub(super) struct Found {
+    pub(super) route: Route,
+    pub(super) place: Place,
+}
+
+/// The routes of a listener that speaks HTTP, in their order.
+pub(super) fn check(
+    listener: Reader<'_>,
+    around: &mut Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Vec<Found> {
+    let (mut routes, mut seen) = (Vec::new(), Seen::default());
+    for (index, table) in listener.tables("route", &language::ROUTE).enumerate() {
+        if findings.is_full() {
+            return routes;
+        }
+        if index == ROUTES_MAX {
+            findings.push(conditions::too_many("route", ROUTES_MAX, table.place()));
+            return routes;
+        }
+        let name = name(index, table, &mut seen, findings);
+        let route = route(name, table, around, site, findings);
+        routes.extend(route.map(|route| Found { route, place: table.place() }));
+    }
+    if let Some((action, place)) =
+        own_action(listener, routes.is_empty() && !listener.has("route"), around, findings)
+    {
+        let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
+        if let Some(first) = seen.first(name.clone(), place) {
+            findings.push(names::twice(
+                "routes of the listener",
+                &name,
+                (place, "named so as the listener's own"),
+                first,
+            ));
+        }
+        routes.push(Found { route: Route { name, when, action, options: None }, place });
+    }
+    warn_unreachable(&routes, findings);
+    routes
+}
+
+fn name(index: usize, table: Reader<'_>, seen: &mut Seen<String>, findings: &mut Findings) -> String {
+    let (name, place) = match table.text("name") {
+        Some((name, place)) if names::check_plain("route", name, place, findings) => (name.to_owned(), place),
+        Some(_) | None => (format!("route-{}", index + 1), table.place()),
+    };
+    if let Some(first) = seen.first(name.clone(), place) {
+        let label = if table.has("name") { "again here" } else { "named so for its place" };
+        findings.push(names::twice("routes of the listener", &name, (place, label), first));
+    }
+    name
+}
+
+/// What a listener's own `pool` or `split` does. Without either, the only pool is meant if `is_implied`.
+pub(super) fn own_action(
+    listener: Reader<'_>,
+    is_implied: bool,
+    around: &Around<'_>,
+    findings: &mut Findings,
+) -> Option<(Action, Place)> {
+    let action = match (listener.entry("pool"), listener.entry("split")) {
+        (Some(pool), Some(split)) => {
+            findings.push(
+                Diagnostic::new(Code::NotOneAction, "the listener has both a pool and a split")
+                    .mark(split.key_place, "this")
+                    .mark(pool.key_place, "and this")
+                    .help("keep one of them"),
+            );
+            None
+        }
+        (Some(pool), None) => to_pool(pool, around, findings),
+        (None, Some(split)) => to_split(listener, split, &[], around, findings),
+        (None, None) if is_implied && !findings.is_meant(listener.place(), "pool") => {
+            implied_pool(listener, around, findings)
+        }
+        (None, None) => None,
+    };
+    let entry = listener.entry("pool").or(listener.entry("split"));
+    if let (Some(sticky), false) = (listener.entry("sticky"), listener.has("split")) {
+        findings.push(no_effect(sticky, "there is no `split`"));
+    }
+    action.map(|action| (action, entry.map_or(listener.place(), |entry| entry.key_place)))
+}
+
+fn implied_pool(listener: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Option<Action> {
+    match around.pools {
+        [_] => Some(Action::Pool(crate::snapshot::PoolId(0))),
+        [] => None,
+        several => {
+            let names = several.iter().map(|found| found.pool.name.as_str());
+            findings.push(
+                Diagnostic::new(Code::MissingKey, "the listener does not say which pool it serves")
+                    .mark(listener.place(), "`pool` is missing")
+                    .help(format!("write `pool = \"…\"` with one of {}", quote_list(names))),
+            );
+            None
+        }
+    }
+}
+
+fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Option<Action> {
+    pools::find(entry.node.text()?, entry.node.place, around.pools, findings).map(Action::Pool)
+}
+
+fn to_split(
+    table: Reader<'_>,
+    entry: &Entry,
+    parts: &[&str],
+    around: &Around<'_>,
+    findings: &mut Findings,
+) -> Option<Action> {
+    let before = findings.len();
+    let mut shares = Vec::new();
+    for share in table.tables("split", &language::SHARE) {
+        let weight = share.number("weight").map_or(Some(1), |(weight, _)| u32::try_from(weight).ok());
+        let pool = match share.entry("pool") {
+            Some(pool) => pools::find(pool.node.text()?, pool.node.place, around.pools, findings),
+            None => {
+                findings.push(missing(
+                    "pool",
+                    "the share has no pool",
+                    share.place(),
+                    "`{ pool = \"app\", weight = 1 }`",
+                ));
+                None
+            }
+        };
+        if let (Some(pool), Some(weight)) = (pool, weight) {
+            shares.push(Share { pool, weight });
+        }
+    }
+    if shares.iter().all(|share| share.weight == 0) && findings.len() == before {
+        findings.push(
+            Diagnostic::new(Code::ZeroWeight, "the weights of the split add up to 0")
+                .mark(entry.node.place, "nothing would be picked")
+                .help("give at least one share a weight of 1 or more"),
+        );
+    }
+    let sticky =
+        table.text("sticky").and_then(|(text, place)| fields::template(text, place, parts, findings));
+    (findings.len() == before).then_some(Action::Split(Split { shares, sticky }))
+}
+
+fn missing(key: &str, message: &str, place: Place, example: &str) -> Diagnostic {
+    Diagnostic::new(Code::MissingKey, message)
+        .mark(place, format!("`{key}` is missing"))
+        .help(format!("write {example}"))
+}
+
+fn no_effect(entry: &Entry, why: &str) -> Diagnostic {
+    Diagnostic::new(Code::NoEffect, format!("{} changes nothing here", quote(&entry.key)))
+        .mark(entry.key_place, why)
+        .help("remove it")
+}
+
+fn route(
+    name: String,
+    table: Reader<'_>,
+    around: &mut Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<Route> {
+    let when = table.table("match", &language::MATCH).map_or_else(Conditions::default, |table| {
+        conditions::check(table, site, &mut around.patterns, findings)
+    });
+    let parts = parts(&when);
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let action = action(table, &parts, around, site, findings);
+    let options = options(table, &parts, around, findings);
+    let options = (options != Options::default()).then(|| Box::new(options));
+    Some(Route { name, when, action: action?, options })
+}
+
+/// The parts of the path that templates may name: those that every path of the route has, and those of the expression.
+fn parts(when: &Conditions) -> Vec<String> {
+    let mut parts: Vec<String> =
+        when.paths.first().map_or_else(Vec::new, |path| path.names().map(str::to_owned).collect());
+    parts.retain(|name| when.paths.iter().all(|path| path.names().any(|other| other == name)));
+    parts.extend(when.path_regex.iter().flat_map(|regex| regex.names()).map(str::to_owned));
+    parts
+}
+
+const ACTIONS: [&str; 4] = ["pool", "split", "redirect", "respond"];
+
+fn action(
+    table: Reader<'_>,
+    parts: &[&str],
+    around: &Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<Action> {
+    let found: Vec<&Entry> = ACTIONS.iter().filter_map(|key| table.entry(key)).collect();
+    if let (Some(sticky), false) = (table.entry("sticky"), table.has("split")) {
+        findings.push(no_effect(sticky, "there is no `split`"));
+    }
+    match found.as_slice() {
+        [] => {
+            if !ACTIONS.iter().any(|key| findings.is_meant(table.place(), key)) {
+                let help =
+                    "add one: `pool = \"app\"`, `split = […]`, `redirect = { … }` or `respond = { … }`";
+                let found = Diagnostic::new(Code::NotOneAction, "the route does nothing")
+                    .mark(table.place(), "no action");
+                findings.push(found.help(help));
+            }
+            None
+        }
+        [entry] => match entry.key.as_str() {
+            "pool" => to_pool(entry, around, findings),
+            "split" => to_split(table, entry, parts, around, findings),
+            "redirect" => {
+                redirect(table.table("redirect", &language::REDIRECT)?, parts, findings).map(Action::Redirect)
+            }
+            _ => respond(table.table("respond", &language::RESPOND)?, parts, site, findings)
+                .map(Action::Respond),
+        },
+        [first, second, ..] => {
+            findings.push(
+                Diagnostic::new(Code::NotOneAction, "the route has more than one action")
+                    .mark(second.key_place, "this")
+                    .mark(first.key_place, "and this")
+                    .help("keep one of them, or make two routes"),
+            );
+            None
+        }
+    }
+}
+
+fn redirect(table: Reader<'_>, parts: &[&str], findings: &mut Findings) -> Option<Redirect> {
+    let (status, place) = table.number("status").unwrap_or((302, table.place()));
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        findings.push(
+            Diagnostic::new(Code::OutOfRange, format!("{status} does not point elsewhere"))
+                .mark(place, "expected 301, 302, 303, 307 or 308")
+                .help("308 and 307 keep the method and the body, for good and for now; 301 and 302 may turn a POST into a GET"),
+        );
+    }
+    let Some((text, place)) = table.text("location") else {
+        if !table.has("location") {
+            findings.push(missing(
+                "location",
+                "the redirect leads nowhere",
+                table.place(),
+                "`location = \"https://{host}{uri}\"`",
+            ));
+        }
+        return None;
+    };
+    let location = fields::template(text, place, parts, findings)?;
+    Some(Redirect { status: u16::try_from(status).ok()?, location })
+}
+
+fn respond(
+    table: Reader<'_>,
+    parts: &[&str],
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<Respond> {
+    let status = table.number("status").map_or(200, |(status, _)| status);
+    let status = u16::try_from(status).ok().filter(|status| (200..=599).contains(status))?;
+    let headers = fields::written(table.names("headers"), Of::Response, parts, findings);
+    let body = body(table, site, findings)?;
+    if let Some(entry) = table.entry("body").or(table.entry("body_file"))
+        && has_no_body(status)
+        && !body.bytes.is_empty()
+    {
+        findings.push(no_effect(entry, &format!("a response with status {status} has no body")));
+    }
+    Some(Respond { status, headers, body })
+}
+
+fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Body> {
+    let Some((name, place)) = table.text("body_file") else {
+        let (text, place) = table.text("body").unwrap_or(("", table.place()));
+        if text.len() > Body::LEN_MAX {
+            findings.push(conditions::too_many("bytes in body", Body::LEN_MAX, place));
+        }
+        return Some(Body { bytes: text.as_bytes().into(), file: None });
+    };
+    if let Some(entry) = table.entry("body") {
+        findings.push(no_effect(entry, "the body is read from `body_file`"));
+    }
+    let path = site.path(name, place);
+    match site.world.read(&path, Body::LEN_MAX) {
+        Ok(bytes) => {
+            let file = Some(std::path::absolute(&path).unwrap_or(path));
+            Some(Body { bytes: bytes.into(), file })
+        }
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", quote(&path.display().to_string()));
+            findings.push(
+                Diagnostic::new(Code::Unreadable, message)
+                    .mark(place, "named here")
+                    .help("name an existing file that this user may read, relative to the configuration"),
+            );
+            None
+        }
+    }
+}
+
+/// Keys that only mean something where a backend answers.
+const OF_BACKENDS: [&str; 6] =
+    ["strip_prefix", "replace_prefix", "request_headers", "timeouts", "limits", "retry"];
+
+fn options(table: Reader<'_>, parts: &[&str], around: &Around<'_>, findings: &mut Findings) -> Options {
+    let answers = table.has("redirect") || table.has("respond");
+    for entry in OF_BACKENDS.iter().filter(|_| answers).filter_map(|key| table.entry(key)) {
+        findings.push(no_effect(entry, "no backend is asked by this route"));
+    }
+    Options {
+        prefix: prefix(table, findings),
+        request: fields::edits(table, "request_headers", Of::Request, parts, findings),
+        response: fields::edits(table, "response_headers", Of::Response, parts, findings),
+        timeouts: timeouts::of_route(table, around.timeouts, findings),
+        body: table
+            .table("limits", &language::ROUTE_LIMITS)
+            .and_then(|limits| limits.size_or_none("body"))
+            .map(|it| it.0),
+        retry: match table.text("retry") {
+            Some(("unsent", _)) => Retry::Unsent,
+            Some(("off", _)) => Retry::Off,
+            Some(_) | None => Retry::Safe,
+        },
+    }
+}
+
+fn prefix(table: Reader<'_>, findings: &mut Findings) -> Option<PrefixEdit> {
+    if let (Some(strip), Some(replace)) = (table.entry("strip_prefix"), table.entry("replace_prefix")) {
+        findings.push(
+            Diagnostic::new(Code::NotOneAction, "the prefix is both taken off and replaced")
+                .mark(replace.key_place, "this")
+                .mark(strip.key_place, "and this")
+                .help("keep one of them"),
+        );
+        return None;
+    }
+    if let Some((from, place)) = table.text("strip_prefix") {
+        return Some(PrefixEdit { from: prefix_path(from, place, findings)?, to: String::new() });
+    }
+    let replace = table.table("replace_prefix", &language::PREFIX)?;
+    let [from, to] = ["from", "to"].map(|key| {
+        if !replace.has(key) {
+            findings.push(missing(
+                key,
+                "the prefix is not replaced",
+                replace.place(),
+                "`{ from = \"/api\", to = \"/v2\" }`",
+            ));
+        }
+        replace.text(key).and_then(|(text, place)| Some((prefix_path(text, place, findings)?, text)))
+    });
+    Some(PrefixEdit { from: from?.0, to: to?.1.trim_end_matches('/').to_owned() })
+}
+
+/// A prefix such as `/api`, as a rule for it and everything below.
+fn prefix_path(text: &str, place: Place, findings: &mut Findings) -> Option<Path> {
+    let read = if text.contains('*') {
+        Err(String::from("it has a `*`"))
+    } else {
+        Path::parse(&format!("{}/*", text.trim_end_matches('/')))
+    };
+    match read {
+        Ok(path) if path.names().next().is_none() => Some(path),
+        Ok(_) | Err(_) if text == "/" => Path::parse("/*").ok(),
+        Ok(_) => {
+            findings.push(bad_prefix(text, "it has a `{name}`", place));
+            None
+        }
+        Err(message) => {
+            findings.push(bad_prefix(text, &message, place));
+            None
+        }
+    }
+}
+
+fn bad_prefix(text: &str, message: &str, place: Place) -> Diagnostic {
+    Diagnostic::new(Code::BadPath, format!("{} is not a prefix: {message}", quote(text)))
+        .mark(place, "expected whole segments")
+        .help("write segments such as `/api` or `/api/v1`")
+}
+
+/// Warns of routes that no request reaches, because one before takes all that they would.
+fn warn_unreachable(routes: &[Found], findings: &mut Findings) {
+    // Only a route that asks for the same host, for a wildcard or for none can be in front of another.
+    let mut by_host: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut wide: Vec<usize> = Vec::new();
+    for (index, found) in routes.iter().enumerate() {
+        let when = &found.route.when;
+        let empty = Vec::new();
+        let same = when.hosts.first().and_then(|host| by_host.get(&host.to_string())).unwrap_or(&empty);
+        let before =
+            wide.iter().chain(same).copied().min_by_key(|&other| {
+                if shadows(&routes[other].route.when, when) { other } else { usize::MAX }
+            });
+        if let Some(other) = before.filter(|&other| shadows(&routes[other].route.when, when)) {
+            let message = format!("the route {} is never reached", quote(&found.route.name));
+            findings.push(
+                Diagnostic::new(Code::UnreachableRoute, message)
+                    .mark(found.place, "never reached")
+                    .mark(routes[other].place, "this route takes all of its requests")
+                    .help("put the narrower route in front of the wider one, or remove it"),
+            );
+        }
+        let is_wide = when.hosts.is_empty()
+            || when.hosts.iter().any(|host| matches!(host, crate::route::Host::Below(_)));
+        if is_wide {
+            wide.push(index);
+        } else {
+            when.hosts.iter().for_each(|host| by_host.entry(host.to_string()).or_default().push(index));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Where the checks take place: the world that they may ask, and the texts that they are about.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::excerpt::Place;
+use crate::config::report::Text;
+use crate::config::world::World;
+
+/// See the module.
+pub(super) struct Site<'a> {
+    pub(super) world: &'a mut dyn World,
+    texts: &'a [Text],
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn new(world: &'a mut dyn World, texts: &'a [Text]) -> Site<'a> {
+        Site { world, texts }
+    }
+
+    /// `path`, relative to the file that names it at `place`.
+    pub(super) fn path(&self, path: &str, place: Place) -> PathBuf {
+        let origin = self.texts.get(usize::from(place.file)).map_or("", |text| text.origin.as_str());
+        Path::new(origin).parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The place of the bytes `from..to` of `value`, which is written at `place`. Where the file has escapes it is the whole.
+    pub(super) fn inside(&self, place: Place, value: &str, from: usize, to: usize) -> Place {
+        let text = self.texts.get(usize::from(place.file)).map_or("", |text| text.text.as_str());
+        let written = text.get(place.start as usize..place.end as usize).unwrap_or_default();
+        match written.find(value) {
+            Some(at) if !value.is_empty() => {
+                let start = place.start as usize + at;
+                Place::new(place.file, start + from..start + to.max(from + 1))
+            }
+            Some(_) | None => place,
+        }
+    }
+}

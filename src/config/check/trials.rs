@@ -1,0 +1,144 @@
+//! `[[test]]`.
+
+use std::net::IpAddr;
+
+use super::names::{self, Seen};
+use crate::config::code::Code;
+use crate::config::doc::Node;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::core::outcome::Cause;
+use crate::explain::{Ask, Expect, QuestionError, Trial};
+use crate::snapshot::{Listener, Snapshot};
+
+/// The tests of a configuration, with their places. `snapshot` is `None` if it has errors: then nothing is said of names.
+pub(super) fn check(
+    root: Reader<'_>,
+    snapshot: Option<&Snapshot>,
+    findings: &mut Findings,
+) -> Vec<(Trial, Place)> {
+    let (mut trials, mut seen) = (Vec::new(), Seen::default());
+    for (index, table) in root.tables("test", &language::TEST).enumerate() {
+        if findings.is_full() {
+            break;
+        }
+        let (name, place) = match table.text("name") {
+            Some((name, place)) if names::check_plain("test", name, place, findings) => {
+                (name.to_owned(), place)
+            }
+            Some(_) | None => (format!("test-{}", index + 1), table.place()),
+        };
+        if let Some(first) = seen.first(name.clone(), place) {
+            findings.push(names::twice("tests", &name, (place, "again here"), first));
+        }
+        let Some(ask) = ask(table, findings) else { continue };
+        let expect = expect(table, findings);
+        if let Some(snapshot) = snapshot {
+            check_ask(table, &ask, snapshot, findings);
+            check_expected(table, &expect, snapshot, findings);
+        }
+        trials.push((Trial { name, place: String::new(), ask, expect }, table.place()));
+    }
+    trials
+}
+
+fn ask(table: Reader<'_>, findings: &mut Findings) -> Option<Ask> {
+    let Some((request, _)) = table.text("request") else {
+        if !table.has("request") && !findings.is_meant(table.place(), "request") {
+            findings.push(
+                Diagnostic::new(Code::MissingKey, "the test has no request")
+                    .mark(table.place(), "`request` is missing")
+                    .help("write `request = \"GET https://example.com/\"`"),
+            );
+        }
+        return None;
+    };
+    let from = table.text("from").and_then(|(text, place)| {
+        let address = text.parse::<IpAddr>().ok();
+        if address.is_none() {
+            findings.push(
+                Diagnostic::new(Code::BadValue, format!("bad `from`: {} is not an address", quote(text)))
+                    .mark(place, "expected an IP address")
+                    .help("write an address such as `10.1.2.3`"),
+            );
+        }
+        address
+    });
+    let texts = |key: &str| table.list(key).iter().filter_map(Node::text).map(str::to_owned).collect();
+    Some(Ask {
+        request: request.to_owned(),
+        headers: pairs(table, "headers"),
+        from,
+        listener: table.text("listener").map(|(name, _)| name.to_owned()),
+        down: texts("down"),
+        full: texts("full"),
+    })
+}
+
+fn pairs(table: Reader<'_>, key: &str) -> Vec<(String, String)> {
+    let pair = |entry: &crate::config::doc::Entry| Some((entry.key.clone(), entry.node.text()?.to_owned()));
+    table.names(key).iter().filter_map(pair).collect()
+}
+
+fn expect(table: Reader<'_>, findings: &mut Findings) -> Expect {
+    let Some(expect) = table.table("expect", &language::EXPECT) else {
+        if !table.has("expect") && !findings.is_meant(table.place(), "expect") {
+            findings.push(
+                Diagnostic::new(Code::MissingKey, "the test expects nothing")
+                    .mark(table.place(), "`expect` is missing")
+                    .help("write `expect = { pool = \"app\" }`"),
+            );
+        }
+        return Expect::default();
+    };
+    let text = |key: &str| expect.text(key).map(|(text, _)| text.to_owned());
+    Expect {
+        route: text("route"),
+        pool: text("pool"),
+        backend: text("backend"),
+        status: expect.number("status").and_then(|(status, _)| u16::try_from(status).ok()),
+        cause: text("cause"),
+        location: text("location"),
+        header: pairs(expect, "header"),
+    }
+}
+
+/// Names in the request have to be known.
+fn check_ask(table: Reader<'_>, ask: &Ask, snapshot: &Snapshot, findings: &mut Findings) {
+    let Err(error) = ask.understand(snapshot) else { return };
+    let (code, keys) = match error {
+        QuestionError::Request(_) => (Code::BadValue, ["request", "headers"]),
+        QuestionError::Listener(_) => (Code::UnknownName, ["listener", "request"]),
+        QuestionError::Backend(_) => (Code::UnknownName, ["down", "full"]),
+    };
+    let place = keys.iter().find_map(|key| table.entry(key)).map_or(table.place(), |entry| entry.node.place);
+    findings.push(
+        Diagnostic::new(code, format!("the test cannot be run: {error}"))
+            .mark(place, "here")
+            .help("requests are `GET https://host/path` or `GET /path`, backends `pool/backend`"),
+    );
+}
+
+/// So have those of what is expected.
+fn check_expected(table: Reader<'_>, expect: &Expect, snapshot: &Snapshot, findings: &mut Findings) {
+    let routes = snapshot.listeners.iter().flat_map(|listener: &Listener| listener.routes.routes());
+    let backends = snapshot.pools.iter().flat_map(|pool| &pool.backends);
+    let known: [(&str, &Option<String>, Vec<&str>); 4] = [
+        ("route", &expect.route, routes.map(|route| route.name.as_str()).collect()),
+        ("pool", &expect.pool, snapshot.pools.iter().map(|pool| pool.name.as_str()).collect()),
+        ("backend", &expect.backend, backends.map(|backend| backend.name.as_str()).collect()),
+        ("cause", &expect.cause, Cause::ALL.iter().map(|cause| cause.word()).collect()),
+    ];
+    let Some(reader) = table.table("expect", &language::EXPECT) else { return };
+    for (key, written, names) in known {
+        if let Some(written) = written
+            && !names.contains(&written.as_str())
+        {
+            let place = reader.entry(key).map_or(reader.place(), |entry| entry.node.place);
+            findings.push(names::unknown(Code::UnknownName, key, written, place, &names));
+        }
+    }
+}

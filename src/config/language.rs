@@ -1,0 +1,703 @@
+//! The language of `proxy.toml`: every table, every key, its type, its default and an example.
+//!
+//! This is the one description. The shape check holds a file to it, the readers can ask for no key that is not in it, and
+//! the JSON Schema and the tables of `docs/configuration.md` are written from it.
+
+use super::THREADS_MAX;
+use crate::snapshot::{Backend, Limits};
+
+/// A table of the language.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// How it is written, such as `[[listener]]`.
+    pub(super) title: &'static str,
+    pub(super) about: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// What holds without it, as the file would say it, or in words in parentheses.
+    pub(super) default: &'static str,
+    /// A value that it can have.
+    pub(super) example: &'static str,
+    pub(super) about: &'static str,
+}
+
+/// The type of a value.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// Text, held to a form by the checks.
+    Text,
+    /// One of a few words.
+    Word(&'static [&'static str]),
+    /// A whole number between two bounds, both included.
+    Number(u64, u64),
+    /// A number of bytes, or text such as `"64KiB"`, between two bounds.
+    Size(u64, u64),
+    /// The same, or `"none"`.
+    SizeOrNone,
+    /// A time such as `"2s"`, above zero.
+    Time,
+    /// `true` or `false`.
+    Flag,
+    /// A list.
+    List(&'static Kind),
+    /// A table.
+    Table(&'static Table),
+    /// A list of tables, each under a header of its own or in braces.
+    Tables(&'static Table),
+    /// A table whose keys are names that the file chooses, each with a table.
+    NamedTables(&'static Table),
+    /// A table whose keys are names that the file chooses, each with a value.
+    Names(&'static Kind),
+    /// One of these; told apart by the type that TOML gives the value.
+    Either(&'static [Kind]),
+}
+
+const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { name, kind, default, example, about }
+}
+
+/// Every table, in the order in which they are told.
+pub(super) fn tables() -> [&'static Table; 18] {
+    [
+        &FILE,
+        &LISTENER,
+        &SHARE,
+        &ROUTE,
+        &MATCH,
+        &REGEX,
+        &REDIRECT,
+        &RESPOND,
+        &PREFIX,
+        &FIELDS,
+        &ROUTE_TIMEOUTS,
+        &ROUTE_LIMITS,
+        &POOL,
+        &BACKEND,
+        &TIMEOUTS,
+        &LIMITS,
+        &TEST,
+        &EXPECT,
+    ]
+}
+
+/// The bounds of `limits.head`, in bytes.
+const HEAD: (u64, u64) = (1024, 1024 * 1024);
+
+/// The greatest `limits.buffer`, in bytes. A session holds up to two.
+const BUFFER_MAX: u64 = 4 * 1024 * 1024;
+
+/// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).
+const COUNT_MAX: u64 = 1_000_000;
+
+const NONE: &str = "(none)";
+const REQUIRED: &str = "(required)";
+
+/// The whole file.
+pub(super) static FILE: Table = Table {
+    title: "proxy.toml",
+    about: "The top of the file.",
+    keys: &[
+        key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads."),
+        key(
+            "include",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["conf.d/*.toml"]"#,
+            "Further files, relative to this one; `*` and `?` stand for any characters. What they say is added in the order of \
+             their names.",
+        ),
+        key("listener", Kind::Tables(&LISTENER), REQUIRED, "[[listener]]", "Where clients connect."),
+        key("pool", Kind::NamedTables(&POOL), "(none)", "[pool.app]", "Named sets of backends."),
+        key(
+            "test",
+            Kind::Tables(&TEST),
+            "[]",
+            "[[test]]",
+            "Requests, and what is expected to become of them: `pollux test` and `pollux check`.",
+        ),
+        key("timeouts", Kind::Table(&TIMEOUTS), "(see there)", "[timeouts]", "How long each phase may take."),
+        key(
+            "limits",
+            Kind::Table(&LIMITS),
+            "(see there)",
+            "[limits]",
+            "What clients and backends can make Pollux hold.",
+        ),
+    ],
+};
+
+/// `[[listener]]`.
+pub(super) static LISTENER: Table = Table {
+    title: "[[listener]]",
+    about: "Where clients connect. There may be several, each under a header of its own.",
+    keys: &[
+        key(
+            "name",
+            Kind::Text,
+            r#"("listener-1", … by place)"#,
+            r#""web""#,
+            "For logs and the command line; unique.",
+        ),
+        key(
+            "bind",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:8080""#,
+            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port.",
+        ),
+        key(
+            "mode",
+            Kind::Word(&["http", "tcp"]),
+            r#""http""#,
+            r#""http""#,
+            "`http`: HTTP/1.1 and 1.0, message by message; `tcp`: raw bytes both ways.",
+        ),
+        key(
+            "pool",
+            Kind::Text,
+            "(the only pool)",
+            r#""app""#,
+            "Where clients are sent; behind routes, where those are sent that no route takes. Needed only when there are several \
+             pools, or to have a default behind routes.",
+        ),
+        SPLIT,
+        STICKY,
+        key(
+            "route",
+            Kind::Tables(&ROUTE),
+            "[]",
+            "[[listener.route]]",
+            "What becomes of requests; the first route that matches wins. HTTP only.",
+        ),
+        key(
+            "trusted_proxies",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["10.0.0.0/8", "::1"]"#,
+            "Networks of proxies that are believed when they say for whom they ask. HTTP only.",
+        ),
+        key(
+            "forwarding",
+            Kind::Word(&["x-forwarded", "forwarded"]),
+            r#""x-forwarded""#,
+            r#""forwarded""#,
+            "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded` (RFC 7239). HTTP only.",
+        ),
+        key(
+            "ambiguous_paths",
+            Kind::Word(&["refuse", "pass"]),
+            r#""refuse""#,
+            r#""pass""#,
+            "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
+        ),
+    ],
+};
+
+static SHARES: Kind = Kind::Table(&SHARE);
+
+const SPLIT: Key = key(
+    "split",
+    Kind::List(&SHARES),
+    NONE,
+    r#"[{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]"#,
+    "Several pools, each with its share of the requests (of the clients, in TCP mode).",
+);
+const STICKY: Key = key(
+    "sticky",
+    Kind::Text,
+    "(drawn for each request)",
+    r#""{client}""#,
+    "For a split: requests for which this template gives the same text go to the same pool.",
+);
+
+/// One of `split`.
+pub(super) static SHARE: Table = Table {
+    title: "split = [{ … }]",
+    about: "A share of a split.",
+    keys: &[
+        key("pool", Kind::Text, REQUIRED, r#""app""#, "Where it is sent."),
+        key(
+            "weight",
+            Kind::Number(0, Backend::WEIGHT_MAX as u64),
+            "1",
+            "9",
+            "How large it is; 0 is nothing.",
+        ),
+    ],
+};
+
+/// `[[listener.route]]`.
+pub(super) static ROUTE: Table = Table {
+    title: "[[listener.route]]",
+    about: "A route of the listener above it. It has one action: `pool`, `split`, `redirect` or `respond`.",
+    keys: &[
+        key(
+            "name",
+            Kind::Text,
+            r#"("route-1", … by place)"#,
+            r#""api""#,
+            "For logs and the command line; unique in its listener.",
+        ),
+        key(
+            "match",
+            Kind::Table(&MATCH),
+            "(everything matches)",
+            r#"{ host = "api.example.com", path = "/v1/*" }"#,
+            "What a request must be like: all of it holds, and of each list one.",
+        ),
+        key("pool", Kind::Text, NONE, r#""app""#, "Action: a backend of that pool answers."),
+        SPLIT,
+        STICKY,
+        key(
+            "redirect",
+            Kind::Table(&REDIRECT),
+            NONE,
+            r#"{ status = 308, location = "https://{host}{uri}" }"#,
+            "Action: the client is sent elsewhere.",
+        ),
+        key(
+            "respond",
+            Kind::Table(&RESPOND),
+            NONE,
+            r#"{ status = 503, body = "back soon\n" }"#,
+            "Action: Pollux answers by itself.",
+        ),
+        key(
+            "strip_prefix",
+            Kind::Text,
+            NONE,
+            r#""/api""#,
+            "Takes these segments off the beginning of the path.",
+        ),
+        key(
+            "replace_prefix",
+            Kind::Table(&PREFIX),
+            NONE,
+            r#"{ from = "/api", to = "/v2" }"#,
+            "Puts others in their place.",
+        ),
+        key(
+            "request_headers",
+            Kind::Table(&FIELDS),
+            NONE,
+            r#"{ set = { X-Client = "{client}" }, remove = ["X-Debug"] }"#,
+            "Changes to what the backend gets.",
+        ),
+        key(
+            "response_headers",
+            Kind::Table(&FIELDS),
+            NONE,
+            r#"{ set = { X-Frame-Options = "DENY" } }"#,
+            "Changes to what the client gets from the backend, a redirect or a fixed response.",
+        ),
+        key(
+            "timeouts",
+            Kind::Table(&ROUTE_TIMEOUTS),
+            "(those of `[timeouts]`)",
+            r#"{ backend_response = "5s" }"#,
+            "Times of its own.",
+        ),
+        key(
+            "limits",
+            Kind::Table(&ROUTE_LIMITS),
+            "(those of `[limits]`)",
+            r#"{ body = "10MB" }"#,
+            "Bounds of its own.",
+        ),
+        key(
+            "retry",
+            Kind::Word(&["safe", "unsent", "off"]),
+            r#""safe""#,
+            r#""off""#,
+            "When a request may be sent again. `safe`: on proof that it is safe; `unsent`: only if nothing of it was handed on; \
+             `off`: never.",
+        ),
+    ],
+};
+
+const TEXTS: Kind = Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]);
+const WANTS: Kind =
+    Kind::Names(&Kind::Either(&[Kind::Text, Kind::Flag, Kind::List(&Kind::Text), Kind::Table(&REGEX)]));
+
+/// `match` of a route.
+pub(super) static MATCH: Table = Table {
+    title: "match = { … }",
+    about: "What a request must be like.",
+    keys: &[
+        key(
+            "host",
+            TEXTS,
+            NONE,
+            r#"["example.com", "*.example.com"]"#,
+            "A host, or `*.name` for every name below it.",
+        ),
+        key(
+            "path",
+            TEXTS,
+            NONE,
+            r#"["/users/{id}", "/api/*"]"#,
+            "A path, `/api/*` for `/api` and everything below it, `{name}` for any one segment.",
+        ),
+        key(
+            "path_regex",
+            Kind::Text,
+            NONE,
+            r#""^/v(?<version>[0-9]+)/""#,
+            "An expression that is found in the path.",
+        ),
+        key("method", TEXTS, NONE, r#"["GET", "HEAD"]"#, "A method."),
+        key(
+            "header",
+            WANTS,
+            NONE,
+            r#"{ X-Beta = "1", X-Debug = false, Accept = { regex = "json" } }"#,
+            "Header fields: a value, a list of values, `true` for any and `false` for none, or an expression.",
+        ),
+        key(
+            "query",
+            WANTS,
+            NONE,
+            r#"{ beta = true }"#,
+            "Query parameters, in the same way; compared decoded.",
+        ),
+        key("cookie", WANTS, NONE, r#"{ tenant = ["a", "b"] }"#, "Cookies, in the same way."),
+        key("client", TEXTS, NONE, r#"["10.0.0.0/8", "2001:db8::/32"]"#, "The network of the client."),
+    ],
+};
+
+/// An expression for a value.
+pub(super) static REGEX: Table = Table {
+    title: "{ regex = … }",
+    about: "An expression.",
+    keys: &[key("regex", Kind::Text, REQUIRED, r#""^v[12]$""#, "It is found in the value.")],
+};
+
+/// `redirect` of a route.
+pub(super) static REDIRECT: Table = Table {
+    title: "redirect = { … }",
+    about: "An answer that points elsewhere.",
+    keys: &[
+        key("status", Kind::Number(301, 308), "302", "308", "301, 302, 303, 307 or 308."),
+        key("location", Kind::Text, REQUIRED, r#""https://{host}{uri}""#, "Where to; a template."),
+    ],
+};
+
+/// `respond` of a route.
+pub(super) static RESPOND: Table = Table {
+    title: "respond = { … }",
+    about: "A fixed answer.",
+    keys: &[
+        key("status", Kind::Number(200, 599), "200", "404", "The status."),
+        key(
+            "headers",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ Retry-After = "60" }"#,
+            "Header fields; templates.",
+        ),
+        key(
+            "body",
+            Kind::Text,
+            r#""""#,
+            r#""back soon\n""#,
+            "The body; text/plain if `headers` has no Content-Type.",
+        ),
+        key(
+            "body_file",
+            Kind::Text,
+            NONE,
+            r#""maintenance.html""#,
+            "The body is in that file, relative to this one; read once, at load, at most 1 MiB.",
+        ),
+    ],
+};
+
+/// `replace_prefix` of a route.
+pub(super) static PREFIX: Table = Table {
+    title: "replace_prefix = { … }",
+    about: "A prefix and what takes its place.",
+    keys: &[
+        key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path."),
+        key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place."),
+    ],
+};
+
+/// `request_headers` and `response_headers` of a route.
+pub(super) static FIELDS: Table = Table {
+    title: "request_headers = { … }, response_headers = { … }",
+    about: "Changes to header fields; the values are templates.",
+    keys: &[
+        key(
+            "set",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ X-Client = "{client}" }"#,
+            "Fields of which there is one afterwards.",
+        ),
+        key(
+            "add",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ X-Seen-By = "pollux" }"#,
+            "Fields of which there is one more.",
+        ),
+        key("remove", TEXTS, NONE, r#"["X-Debug"]"#, "Fields that are taken out."),
+    ],
+};
+
+/// `timeouts` of a route.
+pub(super) static ROUTE_TIMEOUTS: Table = Table {
+    title: "timeouts = { … }",
+    about: "Times of a route; what each means stands under `[timeouts]`.",
+    keys: &[CONNECT, BACKEND_RESPONSE, IDLE, TUNNEL, QUEUE],
+};
+
+/// `limits` of a route.
+pub(super) static ROUTE_LIMITS: Table = Table {
+    title: "limits = { … }",
+    about: "Bounds of a route.",
+    keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")],
+};
+
+/// `[pool.NAME]`.
+pub(super) static POOL: Table = Table {
+    title: "[pool.NAME]",
+    about: "A set of backends. Its name has letters, digits, `_` and `-`.",
+    keys: &[
+        key(
+            "balance",
+            Kind::Word(&["round-robin"]),
+            r#""round-robin""#,
+            r#""round-robin""#,
+            "How a backend is chosen. `round-robin`: each in turn, as often as its weight says.",
+        ),
+        key(
+            "backends",
+            Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
+            REQUIRED,
+            r#"["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 3 }]"#,
+            "`host:port` or `unix:/path`, or a table. A host name is resolved once, at load, and stands for all of its addresses.",
+        ),
+    ],
+};
+
+/// One of `backends`, as a table.
+pub(super) static BACKEND: Table = Table {
+    title: "backends = [{ … }]",
+    about: "A backend of which more is said than its address.",
+    keys: &[
+        key("address", Kind::Text, REQUIRED, r#""127.0.0.1:9001""#, "`host:port` or `unix:/path`."),
+        key(
+            "name",
+            Kind::Text,
+            "(the address)",
+            r#""b1""#,
+            "For logs and the command line; unique in the pool. Of several addresses each gets its own in parentheses.",
+        ),
+        key(
+            "weight",
+            Kind::Number(0, Backend::WEIGHT_MAX as u64),
+            "1",
+            "3",
+            "Its share of the traffic; 0 sends it none.",
+        ),
+    ],
+};
+
+/// `[timeouts]`.
+pub(super) static TIMEOUTS: Table = Table {
+    title: "[timeouts]",
+    about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
+    keys: &[
+        CONNECT,
+        key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
+        key(
+            "client_idle",
+            Kind::Time,
+            r#""60s""#,
+            r#""60s""#,
+            "Between two requests on a kept-alive connection.",
+        ),
+        BACKEND_RESPONSE,
+        IDLE,
+        TUNNEL,
+        QUEUE,
+        key("linger", Kind::Time, r#""2s""#, r#""2s""#, "For a client to close after Pollux has."),
+        key(
+            "backend_idle",
+            Kind::Time,
+            r#""30s""#,
+            r#""30s""#,
+            "For a kept-alive backend connection to wait for its next use.",
+        ),
+        key("drain", Kind::Time, r#""30s""#, r#""30s""#, "From SIGTERM to the end."),
+    ],
+};
+
+const CONNECT: Key =
+    key("connect", Kind::Time, r#""2s""#, r#""2s""#, "To connect to a backend, for each one tried.");
+const BACKEND_RESPONSE: Key = key(
+    "backend_response",
+    Kind::Time,
+    r#""60s""#,
+    r#""60s""#,
+    "From the end of the request to the head of the response.",
+);
+const IDLE: Key =
+    key("idle", Kind::Time, r#""60s""#, r#""60s""#, "Without a byte moving while a message is under way.");
+const TUNNEL: Key = key(
+    "tunnel",
+    Kind::Time,
+    r#""1h""#,
+    r#""1h""#,
+    "The same in TCP mode, and after an upgrade such as WebSocket.",
+);
+const QUEUE: Key =
+    key("queue", Kind::Time, r#""10s""#, r#""10s""#, "For a free backend connection, all attempts together.");
+
+/// `[limits]`.
+pub(super) static LIMITS: Table = Table {
+    title: "[limits]",
+    about: "What clients and backends can make Pollux hold. Sizes are bytes, or text: `32KiB`, `1MiB`, `10MB`, `1GiB`.",
+    keys: &[
+        key("head", Kind::Size(HEAD.0, HEAD.1), r#""32KiB""#, r#""32KiB""#, "A request or response head."),
+        // `GET / HTTP/1.1` with its line ending fits the least.
+        key(
+            "request_line",
+            Kind::Size(16, HEAD.1),
+            r#""16KiB""#,
+            r#""16KiB""#,
+            "Its first line; at most `head`.",
+        ),
+        // A Host and what a browser says of itself fit the least.
+        key(
+            "field",
+            Kind::Size(256, HEAD.1),
+            r#""16KiB""#,
+            r#""16KiB""#,
+            "One header field, its name and value together.",
+        ),
+        key(
+            "fields",
+            Kind::Number(1, Limits::FIELDS_MAX as u64),
+            "100",
+            "100",
+            "Header fields of a message.",
+        ),
+        key("body", Kind::SizeOrNone, r#""none""#, r#""10MB""#, "A request body; `none` is no bound."),
+        key(
+            "buffer",
+            Kind::Size(HEAD.0, BUFFER_MAX),
+            r#""64KiB""#,
+            r#""64KiB""#,
+            "The buffer of one direction; at least `head`.",
+        ),
+        key(
+            "buffers",
+            Kind::Number(1, COUNT_MAX),
+            "8192",
+            "8192",
+            "Buffers in use at once, over all workers; when all are, nobody reads. A worker has 4 at least.",
+        ),
+        key(
+            "sessions",
+            Kind::Number(1, COUNT_MAX),
+            "10000",
+            "10000",
+            "Client connections at once, over all workers.",
+        ),
+        key(
+            "accept_budget",
+            Kind::Number(1, COUNT_MAX),
+            "64",
+            "64",
+            "Clients that a listener takes in one turn of the loop.",
+        ),
+        key(
+            "idle_per_backend",
+            Kind::Number(0, COUNT_MAX),
+            "256",
+            "256",
+            "Idle connections kept to each backend, over all workers.",
+        ),
+    ],
+};
+
+/// `[[test]]`.
+pub(super) static TEST: Table = Table {
+    title: "[[test]]",
+    about: "A request, and what is expected to become of it.",
+    keys: &[
+        key("name", Kind::Text, r#"("test-1", … by place)"#, r#""the api""#, "What it is called; unique."),
+        key(
+            "request",
+            Kind::Text,
+            REQUIRED,
+            r#""GET https://api.example.com/v1/x""#,
+            "A method and a URL, or a path.",
+        ),
+        key("headers", Kind::Names(&Kind::Text), NONE, r#"{ Cookie = "a=b" }"#, "Header fields."),
+        key("from", Kind::Text, r#""127.0.0.1""#, r#""10.1.2.3""#, "Who connects."),
+        key(
+            "listener",
+            Kind::Text,
+            "(the one with the port of the URL, else the first)",
+            r#""web""#,
+            "To which listener.",
+        ),
+        key(
+            "down",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["app/b2"]"#,
+            "Backends that are down, as `pool/backend`.",
+        ),
+        key("full", Kind::List(&Kind::Text), "[]", r#"["app/b1"]"#, "Backends that take no more."),
+        key(
+            "expect",
+            Kind::Table(&EXPECT),
+            REQUIRED,
+            r#"{ route = "api", pool = "app" }"#,
+            "What is expected.",
+        ),
+    ],
+};
+
+/// `expect` of a test.
+pub(super) static EXPECT: Table = Table {
+    title: "expect = { … }",
+    about: "What is expected; what is left out may be anything.",
+    keys: &[
+        key("route", Kind::Text, NONE, r#""api""#, "The route that is taken."),
+        key("pool", Kind::Text, NONE, r#""app""#, "The pool that is asked."),
+        key(
+            "backend",
+            Kind::Text,
+            NONE,
+            r#""b1""#,
+            "The backend that is picked, by a round that begins anew.",
+        ),
+        key("status", Kind::Number(100, 599), NONE, "404", "The status that Pollux itself answers with."),
+        key("cause", Kind::Text, NONE, r#""no-route""#, "The cause that it answers for."),
+        key("location", Kind::Text, NONE, r#""https://example.com/""#, "The Location of its answer."),
+        key(
+            "header",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ X-Client = "10.1.2.3" }"#,
+            "Fields of the request as the backend gets it, or of the answer; an empty text stands for none.",
+        ),
+    ],
+};

@@ -1,0 +1,318 @@
+//! A snapshot as a file that says it: everything, defaults included.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::value::show_size;
+use crate::route::{
+    Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
+    Template, Want,
+};
+use crate::snapshot::{Balance, Forwarding, Limits, Listener, Mode, Pool, Snapshot, Timeouts};
+
+/// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
+/// for; of a file that a route answers with, the path is named.
+#[must_use]
+pub fn print(snapshot: &Snapshot, threads: Option<usize>) -> String {
+    let mut out = String::new();
+    if let Some(threads) = threads {
+        line(&mut out, "threads", &threads.to_string());
+        out.push('\n');
+    }
+    for listener in &snapshot.listeners {
+        print_listener(&mut out, listener, snapshot);
+    }
+    for pool in &snapshot.pools {
+        print_pool(&mut out, pool);
+    }
+    print_timeouts(&mut out, &snapshot.timeouts);
+    print_limits(&mut out, &snapshot.limits);
+    out
+}
+
+/// A line `key = value`. Writing to a String cannot fail.
+fn line(out: &mut String, key: &str, value: &str) {
+    let _ = writeln!(out, "{key} = {value}");
+}
+
+/// A text between quotes, so that nothing in it is taken for a variable.
+fn text(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.replace("${", "$${").chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn table(pairs: impl Iterator<Item = (String, String)>) -> String {
+    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
+    if pairs.is_empty() { String::from("{}") } else { format!("{{ {} }}", pairs.join(", ")) }
+}
+
+fn time(time: Duration) -> String {
+    text(&humantime::format_duration(time).to_string())
+}
+
+fn body(bytes: Option<u64>) -> String {
+    text(&bytes.map_or_else(|| String::from("none"), show_size))
+}
+
+fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
+    out.push_str("[[listener]]\n");
+    line(out, "name", &text(&listener.name));
+    line(out, "bind", &text(&listener.bind.to_string()));
+    line(out, "mode", &text(&listener.mode.to_string()));
+    let mut routes = listener.routes.routes();
+    if let Some((last, others)) = routes.split_last()
+        && is_own(last)
+    {
+        print_action(out, &last.action, snapshot);
+        routes = others;
+    }
+    match listener.mode {
+        Mode::Tcp => {}
+        Mode::Http => {
+            line(
+                out,
+                "trusted_proxies",
+                &list(listener.trusted_proxies.iter().map(|net| text(&net.to_string()))),
+            );
+            let forwarding = match listener.forwarding {
+                Forwarding::XForwarded => "x-forwarded",
+                Forwarding::Forwarded => "forwarded",
+            };
+            line(out, "forwarding", &text(forwarding));
+            let ambiguous = match listener.routes.ambiguous() {
+                AmbiguousPaths::Refuse => "refuse",
+                AmbiguousPaths::Pass => "pass",
+            };
+            line(out, "ambiguous_paths", &text(ambiguous));
+        }
+    }
+    out.push('\n');
+    for route in routes {
+        print_route(out, route, snapshot);
+    }
+}
+
+/// Whether a route is what a listener's own `pool` or `split` makes.
+fn is_own(route: &Route) -> bool {
+    route.name == Route::DEFAULT
+        && route.when.is_empty()
+        && route.options.is_none()
+        && route.action.pools().next().is_some()
+}
+
+fn print_route(out: &mut String, route: &Route, snapshot: &Snapshot) {
+    out.push_str("[[listener.route]]\n");
+    line(out, "name", &text(&route.name));
+    line(out, "match", &conditions(&route.when));
+    print_action(out, &route.action, snapshot);
+    if let Some(options) = &route.options {
+        print_options(out, options);
+    }
+    out.push('\n');
+}
+
+fn conditions(when: &Conditions) -> String {
+    let shown = |key: &str, items: Vec<String>| {
+        (!items.is_empty()).then(|| (key.to_owned(), list(items.iter().map(|item| text(item)))))
+    };
+    let pairs = [
+        shown("host", when.hosts.iter().map(ToString::to_string).collect()),
+        shown("path", when.paths.iter().map(ToString::to_string).collect()),
+        when.path_regex.as_ref().map(|regex| (String::from("path_regex"), text(regex.text()))),
+        shown("method", when.methods.clone()),
+        wants("header", &when.headers),
+        wants("query", &when.query),
+        wants("cookie", &when.cookies),
+        shown("client", when.clients.iter().map(ToString::to_string).collect()),
+    ];
+    table(pairs.into_iter().flatten())
+}
+
+fn wants(key: &str, wants: &[(String, Want)]) -> Option<(String, String)> {
+    let want = |want: &Want| match want {
+        Want::Is(values) => list(values.iter().map(|value| text(value))),
+        Want::Like(pattern) => format!("{{ regex = {} }}", text(pattern.text())),
+        Want::Present => String::from("true"),
+        Want::Absent => String::from("false"),
+    };
+    let pairs = wants.iter().map(|(name, wanted)| (quoted_key(name), want(wanted)));
+    (!wants.is_empty()).then(|| (key.to_owned(), table(pairs)))
+}
+
+/// A key that the file has chosen; unlike values it has no variables.
+fn quoted_key(key: &str) -> String {
+    text(key).replace("$${", "${")
+}
+
+fn print_action(out: &mut String, action: &Action, snapshot: &Snapshot) {
+    match action {
+        Action::Pool(pool) => line(out, "pool", &text(&snapshot.pool(*pool).name)),
+        Action::Split(Split { shares, sticky }) => {
+            let share = |share: &crate::route::Share| {
+                let pool = text(&snapshot.pool(share.pool).name);
+                format!("{{ pool = {pool}, weight = {} }}", share.weight)
+            };
+            line(out, "split", &list(shares.iter().map(share)));
+            if let Some(sticky) = sticky {
+                line(out, "sticky", &text(&sticky.to_string()));
+            }
+        }
+        Action::Redirect(redirect) => {
+            let location = text(&redirect.location.to_string());
+            line(out, "redirect", &format!("{{ status = {}, location = {location} }}", redirect.status));
+        }
+        Action::Respond(respond) => line(out, "respond", &print_respond(respond)),
+    }
+}
+
+fn print_respond(respond: &Respond) -> String {
+    let mut pairs = vec![(String::from("status"), respond.status.to_string())];
+    if !respond.headers.is_empty() {
+        pairs.push((String::from("headers"), fields(&respond.headers)));
+    }
+    pairs.push(match &respond.body.file {
+        Some(file) => (String::from("body_file"), text(&file.display().to_string())),
+        None => (String::from("body"), text(&String::from_utf8_lossy(&respond.body.bytes))),
+    });
+    table(pairs.into_iter())
+}
+
+fn fields(fields: &[(String, Template)]) -> String {
+    table(fields.iter().map(|(name, value)| (quoted_key(name), text(&value.to_string()))))
+}
+
+fn print_options(out: &mut String, options: &Options) {
+    if let Some(PrefixEdit { from, to }) = &options.prefix {
+        let from = from.to_string();
+        let from = from.strip_suffix("/*").filter(|from| !from.is_empty()).unwrap_or("/");
+        match to.as_str() {
+            "" => line(out, "strip_prefix", &text(from)),
+            to => line(out, "replace_prefix", &format!("{{ from = {}, to = {} }}", text(from), text(to))),
+        }
+    }
+    for (key, edits) in [("request_headers", &options.request), ("response_headers", &options.response)] {
+        if !edits.is_empty() {
+            line(out, key, &print_edits(edits));
+        }
+    }
+    if let Some(timeouts) = &options.timeouts {
+        let Timeouts { connect, backend_response, idle, tunnel, queue, .. } = timeouts;
+        let all = [
+            ("connect", connect),
+            ("backend_response", backend_response),
+            ("idle", idle),
+            ("tunnel", tunnel),
+            ("queue", queue),
+        ];
+        line(out, "timeouts", &table(all.into_iter().map(|(key, span)| (key.to_owned(), time(*span)))));
+    }
+    if let Some(most) = options.body {
+        line(out, "limits", &format!("{{ body = {} }}", body(most)));
+    }
+    let retry = match options.retry {
+        Retry::Safe => "safe",
+        Retry::Unsent => "unsent",
+        Retry::Off => "off",
+    };
+    line(out, "retry", &text(retry));
+}
+
+fn print_edits(edits: &FieldEdits) -> String {
+    let pairs = [
+        ("remove", list(edits.remove.iter().map(|name| text(name)))),
+        ("set", fields(&edits.set)),
+        ("add", fields(&edits.add)),
+    ];
+    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+}
+
+fn print_pool(out: &mut String, pool: &Pool) {
+    let _ = writeln!(out, "[pool.{}]", pool.name);
+    let balance = match pool.balance {
+        Balance::RoundRobin => "round-robin",
+    };
+    line(out, "balance", &text(balance));
+    out.push_str("backends = [\n");
+    for backend in &pool.backends {
+        let (name, address) = (text(&backend.name), text(&backend.address.to_string()));
+        let _ = writeln!(out, "    {{ name = {name}, address = {address}, weight = {} }},", backend.weight);
+    }
+    out.push_str("]\n\n");
+}
+
+fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
+    let Timeouts {
+        connect,
+        client_head,
+        client_idle,
+        backend_response,
+        idle,
+        tunnel,
+        queue,
+        linger,
+        backend_idle,
+        drain,
+    } = timeouts;
+    out.push_str("[timeouts]\n");
+    for (key, span) in [
+        ("connect", connect),
+        ("client_head", client_head),
+        ("client_idle", client_idle),
+        ("backend_response", backend_response),
+        ("idle", idle),
+        ("tunnel", tunnel),
+        ("queue", queue),
+        ("linger", linger),
+        ("backend_idle", backend_idle),
+        ("drain", drain),
+    ] {
+        line(out, key, &time(*span));
+    }
+    out.push('\n');
+}
+
+fn print_limits(out: &mut String, limits: &Limits) {
+    let Limits {
+        head,
+        request_line,
+        field,
+        fields,
+        body: most,
+        buffer,
+        buffers,
+        sessions,
+        accept_budget,
+        idle_per_backend,
+    } = limits;
+    let size = |bytes: &usize| text(&show_size(*bytes as u64));
+    out.push_str("[limits]\n");
+    for (key, value) in [
+        ("head", size(head)),
+        ("request_line", size(request_line)),
+        ("field", size(field)),
+        ("fields", fields.to_string()),
+        ("body", body(*most)),
+        ("buffer", size(buffer)),
+        ("buffers", buffers.to_string()),
+        ("sessions", sessions.to_string()),
+        ("accept_budget", accept_budget.to_string()),
+        ("idle_per_backend", idle_per_backend.to_string()),
+    ] {
+        line(out, key, &value);
+    }
+}

@@ -1,0 +1,108 @@
+//! What a configuration may ask of the world outside of its text: host names, environment variables and other files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::value::Resolve;
+
+/// The world, as a configuration sees it.
+pub trait World {
+    /// Every address that `host` stands for, with `port`.
+    ///
+    /// # Errors
+    /// When the name is not known or the resolver does not answer.
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+
+    /// The environment variable `name`; `None` if it is not set or not UTF-8.
+    fn variable(&mut self, name: &str) -> Option<String>;
+
+    /// The bytes of the file at `path`, but no more than `len_max`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is longer.
+    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>>;
+
+    /// The files that match `pattern`, in the order of their names.
+    ///
+    /// # Errors
+    /// When the pattern cannot be read, as text that says why.
+    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String>;
+}
+
+/// The machine that Pollux runs on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine;
+
+impl World for Machine {
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        super::value::resolve(host, port)
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // One byte more than allowed is enough to know that the file is too long.
+        File::open(path)?.take(len_max as u64 + 1).read_to_end(&mut bytes)?;
+        if bytes.len() > len_max {
+            return Err(io::Error::other(format!("it is longer than {len_max} bytes")));
+        }
+        Ok(bytes)
+    }
+
+    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        let paths = glob::glob(pattern).map_err(|error| error.to_string())?;
+        paths.map(|path| path.map_err(|error| error.to_string())).collect()
+    }
+}
+
+/// A world in which there are host names, and nothing else.
+pub(super) struct Names<'a, 'b>(pub(super) &'a mut Resolve<'b>);
+
+impl World for Names<'_, '_> {
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        (self.0)(host, port)
+    }
+
+    fn variable(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn read(&mut self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn files(&mut self, _: &str) -> Result<Vec<PathBuf>, String> {
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A world of environment variables.
+    pub(in crate::config) struct Variables<'a>(pub(in crate::config) &'a [(&'a str, &'a str)]);
+
+    impl World for Variables<'_> {
+        fn resolve(&mut self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn variable(&mut self, name: &str) -> Option<String> {
+            self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        }
+
+        fn read(&mut self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn files(&mut self, _: &str) -> Result<Vec<PathBuf>, String> {
+            Ok(Vec::new())
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A request as somebody types it, made into one as a client sends it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::http::grammar::{is_field_value, is_token};
+use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
+
+/// The port of a client that is only imagined.
+const PORT: u16 = 40_000;
+
+/// What somebody wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET.
+    pub request: String,
+    /// Header fields.
+    pub headers: Vec<(String, String)>,
+    /// Who connects; 127.0.0.1 if it is not said.
+    pub from: Option<IpAddr>,
+    /// To which listener; the one that fits the URL best if it is not said.
+    pub listener: Option<String>,
+    /// Backends that are down, as `pool/backend`.
+    pub down: Vec<String>,
+    /// Backends that take no more, in the same way.
+    pub full: Vec<String>,
+}
+
+/// The same, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The listener, by its place in the snapshot.
+    pub listener: usize,
+    /// Who connects.
+    pub peer: SocketAddr,
+    /// The head of the request.
+    pub head: Vec<u8>,
+    /// Backends that are down.
+    pub down: Vec<BackendId>,
+    /// Backends that take no more.
+    pub full: Vec<BackendId>,
+}
+
+/// Why a question cannot be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QuestionError {
+    /// What is said of the request, in a sentence without a full stop.
+    Request(String),
+    /// There is no such listener, or none that speaks HTTP.
+    Listener(String),
+    /// There is no such backend.
+    Backend(String),
+}
+
+impl fmt::Display for QuestionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            QuestionError::Request(text) | QuestionError::Listener(text) | QuestionError::Backend(text) => {
+                f.write_str(text)
+            }
+        }
+    }
+}
+
+impl std::error::Error for QuestionError {}
+
+/// A URL, taken apart.
+struct Url<'a> {
+    method: &'a str,
+    scheme: Option<&'a str>,
+    authority: Option<&'a str>,
+    target: &'a str,
+}
+
+impl Ask {
+    /// Understands the question as one about `snapshot`.
+    ///
+    /// # Errors
+    /// See [`QuestionError`].
+    pub fn understand(&self, snapshot: &Snapshot) -> Result<Question, QuestionError> {
+        let url = url(&self.request)?;
+        let listener = self.listener(&url, snapshot)?;
+        let from = self.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Ok(Question {
+            listener,
+            peer: SocketAddr::new(from, PORT),
+            head: self.head(&url)?,
+            down: self.down.iter().map(|name| backend(name, snapshot)).collect::<Result<_, _>>()?,
+            full: self.full.iter().map(|name| backend(name, snapshot)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn head(&self, url: &Url<'_>) -> Result<Vec<u8>, QuestionError> {
+        let mut head = format!("{} {} HTTP/1.1\r\n", url.method, url.target);
+        let has_host = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+        match url.authority {
+            Some(_) if has_host => {
+                return Err(fail("both the URL and a header say the host: keep one of them"));
+            }
+            Some(authority) => head.push_str(&format!("Host: {authority}\r\n")),
+            None if !has_host => head.push_str("Host: localhost\r\n"),
+            None => {}
+        }
+        for (name, value) in &self.headers {
+            if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+                return Err(fail(&format!(
+                    "`{}: {}` is not a header field",
+                    name.escape_debug(),
+                    value.escape_debug()
+                )));
+            }
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        Ok(head.into_bytes())
+    }
+
+    fn listener(&self, url: &Url<'_>, snapshot: &Snapshot) -> Result<usize, QuestionError> {
+        let listeners = &snapshot.listeners;
+        let fail = |text: String| Err(QuestionError::Listener(text));
+        if let Some(name) = &self.listener {
+            return match listeners.iter().position(|listener| listener.name == *name) {
+                Some(place) if listeners[place].mode == Mode::Http => Ok(place),
+                Some(_) => fail(format!("the listener `{name}` passes bytes: it has no routes to try")),
+                None => fail(format!("there is no listener `{}`", name.escape_debug())),
+            };
+        }
+        let http = || listeners.iter().enumerate().filter(|(_, listener)| listener.mode == Mode::Http);
+        let port = url.authority.and_then(|authority| authority.rsplit_once(':')?.1.parse().ok()).or(
+            match url.scheme {
+                Some("https") => Some(443),
+                Some(_) => Some(80),
+                None => None,
+            },
+        );
+        let by_port = http().find(|(_, listener)| Some(listener.bind.port()) == port);
+        match by_port.or_else(|| http().next()) {
+            Some((place, _)) => Ok(place),
+            None => fail(String::from("no listener speaks HTTP")),
+        }
+    }
+}
+
+fn fail(text: &str) -> QuestionError {
+    QuestionError::Request(text.to_owned())
+}
+
+fn url(request: &str) -> Result<Url<'_>, QuestionError> {
+    let (method, rest) = request.trim().split_once(' ').unwrap_or(("GET", request.trim()));
+    if !is_token(method.as_bytes())
+        || rest.is_empty()
+        || rest.contains(|c: char| c.is_whitespace() || c.is_control())
+    {
+        return Err(fail(&format!(
+            "`{}` is not a request: write `GET https://host/path`",
+            request.escape_debug()
+        )));
+    }
+    if rest.starts_with('/') || rest == "*" {
+        return Ok(Url { method, scheme: None, authority: None, target: rest });
+    }
+    let Some((scheme @ ("http" | "https"), rest)) = rest.split_once("://") else {
+        return Err(fail(&format!(
+            "`{}` is no URL: it begins with `http://`, `https://` or `/`",
+            rest.escape_debug()
+        )));
+    };
+    let (authority, target) = rest.find(['/', '?']).map_or((rest, ""), |at| rest.split_at(at));
+    let target = if target.is_empty() { "/" } else { target };
+    if target.starts_with('?') {
+        return Err(fail("the URL has a query and no path: write `/` in front of it"));
+    }
+    Ok(Url { method, scheme: Some(scheme), authority: Some(authority), target })
+}
+
+/// The backend that is called `name`, as `pool/backend`; a name alone is one of the only pool.
+fn backend(name: &str, snapshot: &Snapshot) -> Result<BackendId, QuestionError> {
+    let find = |pool: usize, backend: &str| {
+        let backends = &snapshot.pools[pool].backends;
+        let index = backends.iter().position(|it| it.name == backend || it.address.to_string() == backend)?;
+        Some(BackendId { pool: PoolId(pool), index })
+    };
+    let of_pool = name
+        .split_once('/')
+        .and_then(|(pool, backend)| find(snapshot.pools.iter().position(|it| it.name == pool)?, backend));
+    let alone = || if snapshot.pools.len() == 1 { find(0, name) } else { None };
+    of_pool.or_else(alone).ok_or_else(|| {
+        QuestionError::Backend(format!("there is no backend `{}`: write `pool/backend`", name.escape_debug()))
+    })
+}

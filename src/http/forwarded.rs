@@ -1,0 +1,276 @@
+//! What proxies say of the client: X-Forwarded-For and its kin, and Forwarded (RFC 7239).
+//!
+//! Whoever connects can write what it likes there. It is believed only from a proxy that the configuration trusts, and only
+//! as far as the chain of trusted ones reaches: the list is read from its end, where the nearest proxy has written, and the
+//! first address that is not a trusted proxy's is the client.
+
+use std::io::Write;
+
+use ::core::net::{IpAddr, SocketAddr};
+
+use crate::http::grammar::{list, push_decimal, trim};
+use crate::http::request::push_field;
+use crate::http::target::is_authority;
+use crate::snapshot::{Forwarding, Listener};
+
+/// The client of a request that came from `peer`.
+#[must_use]
+pub fn client(listener: &Listener, peer: IpAddr, fields: &[httparse::Header<'_>]) -> IpAddr {
+    let mut client = peer.to_canonical();
+    if listener.trusted_proxies.is_empty() || !listener.trusts(client) {
+        return client;
+    }
+    let hops: Vec<Option<IpAddr>> = match listener.forwarding {
+        Forwarding::XForwarded => values(fields, "x-forwarded-for").flat_map(list).map(node).collect(),
+        Forwarding::Forwarded => values(fields, "forwarded").flat_map(elements).map(for_of).collect(),
+    };
+    for hop in hops.into_iter().rev() {
+        // What is not an address (`unknown`, a name) ends the chain: nobody knows who is behind it.
+        let Some(hop) = hop else { return client };
+        client = hop;
+        if !listener.trusts(client) {
+            return client;
+        }
+    }
+    client
+}
+
+fn values<'a>(fields: &'a [httparse::Header<'a>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| trim(field.value))
+}
+
+/// An address, with or without a port.
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+/// The elements of a Forwarded field; commas between quotes do not divide.
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    split(value, b',')
+}
+
+fn split(value: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    value
+        .split(move |&byte| {
+            let divides = byte == at && !is_quoted;
+            if is_escaped {
+                is_escaped = false;
+            } else if byte == b'"' {
+                is_quoted = !is_quoted;
+            } else if byte == b'\\' && is_quoted {
+                is_escaped = true;
+            }
+            divides
+        })
+        .map(trim)
+        .filter(|member| !member.is_empty())
+}
+
+/// The address that an element says the request is for.
+fn for_of(element: &[u8]) -> Option<IpAddr> {
+    let (_, value) = split(element, b';').find_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (&pair[..at], &pair[at + 1..]);
+        name.eq_ignore_ascii_case(b"for").then_some((name, value))
+    })?;
+    let inner = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    node(inner)
+}
+
+/// What is said of a request to its backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// Who connected.
+    pub peer: IpAddr,
+    /// Whether it is a proxy whose word is passed on.
+    pub is_trusted: bool,
+    /// In which fields.
+    pub forwarding: Forwarding,
+    /// The authority that was asked for, if any was.
+    pub host: Option<&'a [u8]>,
+}
+
+impl Said<'_> {
+    /// Appends the fields to `out`; `fields` are those of the request.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
+        match self.forwarding {
+            Forwarding::XForwarded => self.write_x_forwarded(out, fields),
+            Forwarding::Forwarded => self.write_forwarded(out, fields),
+        }
+    }
+
+    fn write_x_forwarded(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
+        out.extend_from_slice(b"X-Forwarded-For: ");
+        self.push_chain(out, fields, "x-forwarded-for");
+        push_address(out, self.peer.to_canonical());
+        out.extend_from_slice(b"\r\n");
+        let proto =
+            self.single(fields, "x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
+        push_field(out, b"X-Forwarded-Proto", proto.unwrap_or(b"http"));
+        let host = self.single(fields, "x-forwarded-host").filter(|host| is_authority(host)).or(self.host);
+        if let Some(host) = host {
+            push_field(out, b"X-Forwarded-Host", host);
+        }
+    }
+
+    fn write_forwarded(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
+        out.extend_from_slice(b"Forwarded: ");
+        self.push_chain(out, fields, "forwarded");
+        let _ = match self.peer.to_canonical() {
+            IpAddr::V4(peer) => write!(out, "for={peer}"),
+            IpAddr::V6(peer) => write!(out, "for=\"[{peer}]\""),
+        };
+        if let Some(host) = self.host {
+            // An authority has no quotes and no backslashes.
+            out.extend_from_slice(b";host=\"");
+            out.extend_from_slice(host);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b";proto=http\r\n");
+    }
+
+    /// Appends what a trusted proxy has said before, as a list that goes on.
+    fn push_chain(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>], name: &'static str) {
+        if !self.is_trusted {
+            return;
+        }
+        for value in values(fields, name).filter(|value| !value.is_empty()) {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+    }
+
+    /// The value of a field that a trusted proxy has written once.
+    fn single<'f>(&self, fields: &'f [httparse::Header<'f>], name: &'static str) -> Option<&'f [u8]> {
+        if !self.is_trusted {
+            return None;
+        }
+        let mut found = values(fields, name);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// Whether a field of that family passes as it came: one of a trusted proxy's about which Pollux says nothing itself.
+    pub(crate) fn passes(&self, name: &[u8]) -> bool {
+        let own = [&b"forwarded"[..], b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"];
+        self.is_trusted
+            && self.forwarding == Forwarding::XForwarded
+            && !own.iter().any(|own| name.eq_ignore_ascii_case(own))
+    }
+}
+
+/// Appends an IP address.
+fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        // By far the most frequent kind, and formatting costs as much as parsing a field.
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_decimal(out, first.into());
+            for octet in rest {
+                out.push(b'.');
+                push_decimal(out, octet.into());
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Mode, PoolId};
+
+    fn listener(forwarding: Forwarding) -> Listener {
+        let trusted_proxies = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).into();
+        let listener = Listener::to_pool("l", ([127, 0, 0, 1], 0).into(), Mode::Http, PoolId(0));
+        Listener { trusted_proxies, forwarding, ..listener }
+    }
+
+    fn header<'a>(name: &'a str, value: &'a str) -> httparse::Header<'a> {
+        httparse::Header { name, value: value.as_bytes() }
+    }
+
+    #[test]
+    fn addresses_look_as_they_always_do() {
+        for text in ["0.0.0.0", "192.0.2.1", "255.255.255.255", "::1", "2001:db8::a"] {
+            let mut out = Vec::new();
+            push_address(&mut out, text.parse().unwrap());
+            assert_eq!(out, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_first_from_the_right_who_is_not_trusted() {
+        for (peer, chain, expected) in [
+            ("192.0.2.1", &["6.6.6.6"][..], "192.0.2.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+            ("10.0.0.1", &["192.0.2.7"], "192.0.2.7"),
+            ("::ffff:10.0.0.1", &["192.0.2.7"], "192.0.2.7"),
+            ("10.0.0.1", &["6.6.6.6, 192.0.2.7, 10.9.9.9"], "192.0.2.7"),
+            ("10.0.0.1", &["6.6.6.6", "192.0.2.7", "10.9.9.9"], "192.0.2.7"),
+            ("10.0.0.1", &["10.1.1.1, 10.2.2.2"], "10.1.1.1"),
+            ("10.0.0.1", &["192.0.2.7:4711"], "192.0.2.7"),
+            ("10.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
+            ("10.0.0.1", &["6.6.6.6, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["6.6.6.6, unknown, 10.3.3.3"], "10.3.3.3"),
+            ("10.0.0.1", &["a, , ,"], "10.0.0.1"),
+        ] {
+            let fields: Vec<_> = chain.iter().map(|value| header("X-Forwarded-For", value)).collect();
+            let found = client(&listener(Forwarding::XForwarded), peer.parse().unwrap(), &fields);
+            assert_eq!(found.to_string(), expected, "{peer} {chain:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_with_its_quotes() {
+        for (value, expected) in [
+            ("for=192.0.2.7", "192.0.2.7"),
+            ("For=\"[2001:db8::1]:47\";proto=http", "2001:db8::1"),
+            ("for=6.6.6.6, proto=https;for=192.0.2.7;by=x", "192.0.2.7"),
+            ("for=192.0.2.7;host=\"a, for=6.6.6.6\"", "192.0.2.7"),
+            ("for=_hidden", "10.0.0.1"),
+            ("for=unknown, for=10.5.5.5", "10.5.5.5"),
+            ("proto=http", "10.0.0.1"),
+        ] {
+            let fields = [header("Forwarded", value), header("X-Forwarded-For", "7.7.7.7")];
+            let found = client(&listener(Forwarding::Forwarded), [10, 0, 0, 1].into(), &fields);
+            assert_eq!(found.to_string(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_grows_only_behind_trusted_proxies() {
+        let fields = [
+            header("X-Forwarded-For", "192.0.2.7"),
+            header("x-forwarded-proto", "https"),
+            header("X-Forwarded-Host", "evil/"),
+            header("Forwarded", "for=192.0.2.7"),
+        ];
+        let say = |is_trusted, forwarding, peer: &str| {
+            let peer = peer.parse().unwrap();
+            let mut out = Vec::new();
+            Said { peer, is_trusted, forwarding, host: Some(b"h:80") }.write(&mut out, &fields);
+            String::from_utf8(out).unwrap()
+        };
+        use Forwarding::{Forwarded, XForwarded};
+        assert_eq!(
+            say(true, XForwarded, "10.0.0.1"),
+            "X-Forwarded-For: 192.0.2.7, 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: h:80\r\n"
+        );
+        assert_eq!(
+            say(false, XForwarded, "10.0.0.1"),
+            "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h:80\r\n"
+        );
+        assert_eq!(
+            say(true, Forwarded, "fd00::1"),
+            "Forwarded: for=192.0.2.7, for=\"[fd00::1]\";host=\"h:80\";proto=http\r\n"
+        );
+        assert_eq!(say(false, Forwarded, "10.0.0.1"), "Forwarded: for=10.0.0.1;host=\"h:80\";proto=http\r\n");
+    }
+}

@@ -1,0 +1,340 @@
+//! A route: what it asks of a request, and what it does with one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::hash;
+use super::host::Host;
+use super::path::{self, Path};
+use super::pattern::Pattern;
+use super::template::Template;
+use crate::snapshot::{PoolId, Timeouts};
+
+/// One route of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name in logs and on the command line; unique in its listener.
+    pub name: String,
+    /// What a request must be like.
+    pub when: Conditions,
+    /// What is done with it.
+    pub action: Action,
+    /// What is done besides; `None` where nothing is, so that a plain route costs nothing.
+    pub options: Option<Box<Options>>,
+}
+
+/// What a request must be like: all of these hold, and of each list one. An empty list asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Its host.
+    pub hosts: Vec<Host>,
+    /// Its path.
+    pub paths: Vec<Path>,
+    /// An expression for the normal form of its path.
+    pub path_regex: Option<Pattern>,
+    /// Its method.
+    pub methods: Vec<String>,
+    /// Header fields, by name.
+    pub headers: Vec<(String, Want)>,
+    /// Query parameters, by name.
+    pub query: Vec<(String, Want)>,
+    /// Cookies, by name.
+    pub cookies: Vec<(String, Want)>,
+    /// The client's network.
+    pub clients: Vec<IpNet>,
+}
+
+impl Conditions {
+    /// Whether every request meets them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Conditions::default()
+    }
+
+    /// Whether they look at the path.
+    #[must_use]
+    pub fn is_about_path(&self) -> bool {
+        !self.paths.is_empty() || self.path_regex.is_some()
+    }
+}
+
+/// What is asked of a value that a request can have several times, once or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// One of them is one of these.
+    Is(Vec<String>),
+    /// The expression is found in one of them.
+    Like(Pattern),
+    /// There is one.
+    Present,
+    /// There is none.
+    Absent,
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A backend of that pool answers.
+    Pool(PoolId),
+    /// A backend of one of several pools does.
+    Split(Split),
+    /// Pollux answers that it is to be found elsewhere.
+    Redirect(Redirect),
+    /// Pollux answers from memory.
+    Respond(Respond),
+}
+
+impl Action {
+    /// The pools that it can send to.
+    pub fn pools(&self) -> impl Iterator<Item = PoolId> {
+        let (one, several) = match self {
+            Action::Pool(pool) => (Some(*pool), &[][..]),
+            Action::Split(split) => (None, split.shares.as_slice()),
+            Action::Redirect(_) | Action::Respond(_) => (None, &[][..]),
+        };
+        one.into_iter().chain(several.iter().map(|share| share.pool))
+    }
+}
+
+/// Several pools, each with its share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The shares; their weights add up to more than 0.
+    pub shares: Vec<Share>,
+    /// What decides: equal texts go to the same pool. Without it, or where it is empty, every request is drawn anew.
+    pub sticky: Option<Template>,
+}
+
+/// One share of a split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Where it is sent.
+    pub pool: PoolId,
+    /// How large it is.
+    pub weight: u32,
+}
+
+impl Split {
+    /// The place of the share for a point out of all that there are.
+    #[must_use]
+    pub fn pick(&self, point: u64) -> usize {
+        let total: u64 = self.shares.iter().map(|share| u64::from(share.weight)).sum();
+        let mut left = ((u128::from(point) * u128::from(total)) >> 64) as u64;
+        for (index, share) in self.shares.iter().enumerate() {
+            match left.checked_sub(u64::from(share.weight)) {
+                Some(rest) => left = rest,
+                None => return index,
+            }
+        }
+        0
+    }
+
+    /// The point of a key.
+    #[must_use]
+    pub fn point(key: &[u8]) -> u64 {
+        hash::stable(key)
+    }
+}
+
+/// An answer that points elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Where to.
+    pub location: Template,
+}
+
+/// A fixed answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Respond {
+    /// 200 to 599.
+    pub status: u16,
+    /// Header fields of its own.
+    pub headers: Vec<(String, Template)>,
+    /// The body.
+    pub body: Body,
+}
+
+/// The body of a fixed answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Body {
+    /// Its bytes.
+    pub bytes: Arc<[u8]>,
+    /// The file that they were read from, at load.
+    pub file: Option<PathBuf>,
+}
+
+impl Body {
+    /// The longest body, in bytes.
+    pub const LEN_MAX: usize = 1024 * 1024;
+}
+
+/// What a route does besides its action.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How the path is changed for the backend.
+    pub prefix: Option<PrefixEdit>,
+    /// Header fields of the request.
+    pub request: FieldEdits,
+    /// Header fields of the response.
+    pub response: FieldEdits,
+    /// Times of its own; those that it does not name are those of the whole.
+    pub timeouts: Option<Timeouts>,
+    /// A bound of its own for request bodies.
+    pub body: Option<Option<u64>>,
+    /// When a request may be sent again.
+    pub retry: Retry,
+}
+
+/// A prefix of the path, and what takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixEdit {
+    /// The prefix: whole segments, such as `/api`.
+    pub from: Path,
+    /// What takes its place: nothing, or segments such as `/v2`.
+    pub to: String,
+}
+
+impl PrefixEdit {
+    /// The new path for `path`, in two pieces; `None` if it does not begin with the prefix.
+    ///
+    /// The normal form has the same segments as the path itself, so that as many are taken off as the prefix has.
+    #[must_use]
+    pub fn apply<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str)> {
+        if !self.from.matches(&path::normal(path)) {
+            return None;
+        }
+        let mut rest = path;
+        for _ in &self.from.segments {
+            let inner = rest.strip_prefix('/')?;
+            rest = inner.find('/').map_or("", |at| &inner[at..]);
+        }
+        // Two slashes would begin an authority for some readers.
+        let extra = rest.bytes().take_while(|&byte| byte == b'/').count().saturating_sub(1);
+        let rest = &rest[extra..];
+        let to = if self.to.is_empty() && rest.is_empty() { "/" } else { &self.to };
+        Some((to, rest))
+    }
+}
+
+/// Changes to header fields, carried out in this order. Names are compared in any case, and with `_` for `-`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldEdits {
+    /// Fields that are taken out.
+    pub remove: Vec<String>,
+    /// Fields of which there is one afterwards, with that value.
+    pub set: Vec<(String, Template)>,
+    /// Fields of which there is one more afterwards.
+    pub add: Vec<(String, Template)>,
+}
+
+impl FieldEdits {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
+    /// Whether a field called `name` does not pass as it came.
+    #[must_use]
+    pub fn takes_out(&self, name: &[u8]) -> bool {
+        let is_same = |edited: &str| {
+            edited.len() == name.len()
+                && edited
+                    .bytes()
+                    .zip(name)
+                    .all(|(a, &b)| a.eq_ignore_ascii_case(&b) || (a == b'-' && b == b'_'))
+        };
+        self.remove.iter().any(|edited| is_same(edited)) || self.set.iter().any(|(edited, _)| is_same(edited))
+    }
+
+    /// The fields that are written, with their values.
+    pub fn written(&self) -> impl Iterator<Item = &(String, Template)> {
+        self.set.iter().chain(&self.add)
+    }
+}
+
+/// When a request may be sent to a backend again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// On proof that it is safe: nothing of it was handed on, or it may be repeated and is still in hand.
+    #[default]
+    Safe,
+    /// Only if nothing of it was handed on.
+    Unsent,
+    /// Never: there is one attempt, on a new connection.
+    Off,
+}
+
+/// What becomes of paths that two readers would read differently, on a listener whose routes look at paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AmbiguousPaths {
+    /// They are answered with 400.
+    #[default]
+    Refuse,
+    /// They are matched as they are.
+    Pass,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A route that takes everything.
+    pub(crate) fn route() -> Route {
+        let when = Conditions::default();
+        Route { name: "all".to_owned(), when, action: Action::Pool(PoolId(0)), options: None }
+    }
+
+    #[test]
+    fn a_prefix_is_whole_segments_however_they_are_written() {
+        for (from, to, path, new) in [
+            ("/api/*", "", "/api/v1/x", Some("/v1/x")),
+            ("/api/*", "", "/api", Some("/")),
+            ("/api/*", "", "/api/", Some("/")),
+            ("/api/*", "", "/apix", None),
+            ("/api/*", "", "/%61pi;v=2/x;y", Some("/x;y")),
+            ("/api/*", "/v2", "/api/x", Some("/v2/x")),
+            ("/api/*", "/v2", "/api", Some("/v2")),
+            ("/api/*", "", "/api//evil.example/", Some("/evil.example/")),
+            ("/a/b/*", "", "/a/b/c", Some("/c")),
+            ("/u/{id}/*", "/me", "/u/7/c", Some("/me/c")),
+            ("/*", "/base", "/x", Some("/base/x")),
+            ("/*", "/base", "/", Some("/base/")),
+        ] {
+            let edit = PrefixEdit { from: Path::parse(from).unwrap(), to: to.to_owned() };
+            let new_path = edit.apply(path).map(|(to, rest)| format!("{to}{rest}"));
+            assert_eq!(new_path.as_deref(), new, "{from} {to} {path}");
+        }
+    }
+
+    #[test]
+    fn names_that_an_application_cannot_tell_apart_go_together() {
+        let edits = FieldEdits { remove: vec!["X-User".to_owned()], ..FieldEdits::default() };
+        assert!(edits.takes_out(b"x-user") && edits.takes_out(b"X_USER") && !edits.takes_out(b"X-User2"));
+    }
+
+    proptest! {
+        /// Every share gets its part of all points, and none that has no weight is picked.
+        #[test]
+        fn shares_are_in_proportion(weights in prop::collection::vec(0_u32..5, 1..6)) {
+            prop_assume!(weights.iter().any(|weight| *weight > 0));
+            let shares = weights.iter().enumerate().map(|(pool, &weight)| Share { pool: PoolId(pool), weight }).collect();
+            let split = Split { shares, sticky: None };
+            let total: u32 = weights.iter().sum();
+            let mut counts = vec![0; weights.len()];
+            for step in 0..total * 100 {
+                let point = u64::MAX / u64::from(total * 100) * u64::from(step) + 1;
+                counts[split.pick(point)] += 1;
+            }
+            for (count, weight) in counts.iter().zip(&weights) {
+                prop_assert!(i64::from(*count).abs_diff(i64::from(weight * 100)) <= 2, "{:?} {:?}", counts, weights);
+            }
+            prop_assert!(weights[split.pick(u64::MAX)] > 0);
+        }
+    }
+}

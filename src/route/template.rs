@@ -1,0 +1,283 @@
+//! Texts with variables, such as `https://{host}{uri}`. Read when the configuration is loaded, filled in for a request.
+
+use std::fmt;
+use std::io::Write;
+
+use super::path;
+use super::rule::Route;
+use super::view::View;
+
+/// The most pieces of a template.
+const PIECES_MAX: usize = 64;
+
+/// A text with variables. Two of the same text are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Client,
+    RequestId,
+    Method,
+    Host,
+    Path,
+    Query,
+    Uri,
+    Field(String),
+    Cookie(String),
+    Parameter(String),
+    /// A part of the path that the route's pattern or expression has named.
+    Part(String),
+}
+
+/// Why a text is not a template, without a full stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateError(pub String);
+
+/// What a template is filled in with.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The request.
+    pub view: &'a View<'a>,
+    /// The route that was taken.
+    pub route: &'a Route,
+    /// A number of the request that no other has.
+    pub request_id: u128,
+}
+
+impl Template {
+    /// Reads `text`. `parts` are the names that the route's path gives; `{{` and `}}` stand for braces.
+    ///
+    /// # Errors
+    /// When a brace is left open or a variable is not known.
+    pub fn parse(text: &str, parts: &[&str]) -> Result<Template, TemplateError> {
+        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
+        while let Some(at) = rest.find(['{', '}']) {
+            plain.push_str(&rest[..at]);
+            let brace = &rest[at..=at];
+            rest = &rest[at + 1..];
+            if let Some(behind) = rest.strip_prefix(brace) {
+                plain.push_str(brace);
+                rest = behind;
+                continue;
+            }
+            let inner = if brace == "{" { rest.split_once('}') } else { None };
+            let Some((name, behind)) = inner else {
+                return Err(TemplateError(format!(
+                    "a `{brace}` stands alone; `{brace}{brace}` is the character itself"
+                )));
+            };
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            }
+            pieces.push(variable(name, parts)?);
+            rest = behind;
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(plain));
+        }
+        if pieces.len() > PIECES_MAX {
+            return Err(TemplateError(format!("it has more than {PIECES_MAX} parts")));
+        }
+        Ok(Template { text: text.to_owned(), pieces })
+    }
+
+    /// What it is without variables; `None` if it has any.
+    #[must_use]
+    pub fn constant(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [] => Some(""),
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text that does not depend on the request.
+    pub fn fixed(&self) -> impl Iterator<Item = &str> {
+        self.pieces
+            .iter()
+            .filter_map(|piece| if let Piece::Text(text) = piece { Some(text.as_str()) } else { None })
+    }
+
+    /// Appends the text with its variables filled in to `out`; one that the request does not have is empty. What comes out
+    /// can stand in a header field: nothing in a request that was let in can break a line, and whatever could is left out.
+    pub fn render(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        for piece in &self.pieces {
+            piece.render(context, out);
+        }
+        let is_good = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+        if !out[start..].iter().all(is_good) {
+            let kept: Vec<u8> = out.drain(start..).filter(is_good).collect();
+            out.extend(kept);
+        }
+    }
+
+    /// Appends it as a URI reference: what no URI may have is percent-encoded, and a path does not become an authority.
+    pub fn render_uri(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        let mut text = Vec::new();
+        self.render(context, &mut text);
+        let is_path = text.starts_with(b"//") && !self.text.starts_with("//");
+        let from =
+            if is_path { text.iter().position(|&byte| byte != b'/').unwrap_or(text.len()) - 1 } else { 0 };
+        for &byte in &text[from..] {
+            if byte.is_ascii_graphic()
+                && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+            {
+                out.push(byte);
+            } else {
+                // Writing to a Vec cannot fail.
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+
+    /// Whether it has `{request_id}`.
+    #[must_use]
+    pub fn has_request_id(&self) -> bool {
+        self.pieces.contains(&Piece::RequestId)
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// The names of the variables that every route has, for messages.
+const VARIABLES: [(&str, Piece); 7] = [
+    ("client", Piece::Client),
+    ("request_id", Piece::RequestId),
+    ("method", Piece::Method),
+    ("host", Piece::Host),
+    ("path", Piece::Path),
+    ("query", Piece::Query),
+    ("uri", Piece::Uri),
+];
+
+fn variable(name: &str, parts: &[&str]) -> Result<Piece, TemplateError> {
+    if parts.contains(&name) {
+        return Ok(Piece::Part(name.to_owned()));
+    }
+    if let Some((_, piece)) = VARIABLES.iter().find(|(known, _)| *known == name) {
+        return Ok(piece.clone());
+    }
+    let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(str::to_owned);
+    let token = |rest: &String| crate::http::grammar::is_token(rest.as_bytes());
+    if let Some(rest) = of("header.").filter(token) {
+        return Ok(Piece::Field(rest));
+    }
+    if let Some(rest) = of("cookie.").filter(token) {
+        return Ok(Piece::Cookie(rest));
+    }
+    if let Some(rest) = of("query.") {
+        return Ok(Piece::Parameter(rest));
+    }
+    let known = VARIABLES.iter().map(|(known, _)| *known).chain(parts.iter().copied());
+    let known: Vec<String> = known.map(|name| format!("{{{name}}}")).collect();
+    let list = known.join(", ");
+    let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+    Err(TemplateError(format!(
+        "`{{{shown}}}` is no variable here; there are {list}, {{header.NAME}}, {{cookie.NAME}} and {{query.NAME}}"
+    )))
+}
+
+impl Piece {
+    fn render(&self, context: &Context<'_>, out: &mut Vec<u8>) {
+        let view = context.view;
+        match self {
+            Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+            // Writing to a Vec cannot fail.
+            Piece::Client => drop(write!(out, "{}", view.client)),
+            Piece::RequestId => drop(write!(out, "{:032x}", context.request_id)),
+            Piece::Method => out.extend_from_slice(view.method.as_bytes()),
+            Piece::Host => out.extend_from_slice(view.host()),
+            Piece::Path => out.extend_from_slice(view.path.as_bytes()),
+            Piece::Query => out.extend_from_slice(view.query.unwrap_or_default().as_bytes()),
+            Piece::Uri => {
+                out.extend_from_slice(view.path.as_bytes());
+                if let Some(query) = view.query {
+                    out.push(b'?');
+                    out.extend_from_slice(query.as_bytes());
+                }
+            }
+            Piece::Field(name) => out.extend_from_slice(view.field(name).next().unwrap_or_default()),
+            Piece::Cookie(name) => out.extend_from_slice(view.cookie(name).next().unwrap_or_default()),
+            Piece::Parameter(name) => {
+                out.extend_from_slice(view.parameter(name).next().unwrap_or_default().as_bytes());
+            }
+            Piece::Part(name) => push_part(name, context, out),
+        }
+    }
+}
+
+/// Appends the part of the path that is called `name`.
+fn push_part(name: &str, context: &Context<'_>, out: &mut Vec<u8>) {
+    let (when, path) = (&context.route.when, context.view.path);
+    let normal = path::normal(path);
+    let rule = when.paths.iter().find(|rule| rule.matches(&normal));
+    if let Some(part) = rule.and_then(|rule| rule.capture(name, path)) {
+        out.extend_from_slice(part.as_bytes());
+    } else if let Some(part) =
+        when.path_regex.as_ref().and_then(|regex| regex.capture(name, normal.as_bytes()))
+    {
+        out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::rule::tests::route;
+
+    fn rendered(text: &str, path: &str, query: Option<&str>) -> String {
+        let mut route = route();
+        route.when.paths = vec![path::Path::parse("/users/{id}/*").unwrap()];
+        let fields = [httparse::Header { name: "X", value: b"a b" }];
+        let view = View {
+            path,
+            query,
+            authority: b"h.example:80",
+            fields: &fields,
+            method: "GET",
+            ..View::connection([10, 1, 2, 3].into())
+        };
+        let (mut out, context) = (Vec::new(), Context { view: &view, route: &route, request_id: 255 });
+        Template::parse(text, &["id"]).unwrap().render_uri(&context, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn variables_are_filled_in() {
+        for (text, expected) in [
+            ("https://{host}{uri}", "https://h.example/users/7;v/x?a=b"),
+            ("/{id}-{client}-{method}", "/7;v-10.1.2.3-GET"),
+            ("{header.x}|{query.a}|{cookie.c}|{{}}", "a%20b%7Cb%7C%7C%7B%7D"),
+            ("{request_id}", "000000000000000000000000000000ff"),
+            ("{path}?{query}", "/users/7;v/x?a=b"),
+        ] {
+            assert_eq!(rendered(text, "/users/7;v/x", Some("a=b")), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_does_not_become_an_authority() {
+        assert_eq!(rendered("{path}", "//evil.example/", None), "/evil.example/");
+        assert_eq!(rendered("//{host}{path}", "/x", None), "//h.example/x");
+        assert_eq!(rendered("{path}", "//", None), "/");
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for bad in ["{", "}", "{x", "{nope}", "{header.}", "{header.a b}", "{}", "{id", "a}b"] {
+            assert!(Template::parse(bad, &["id"]).is_err(), "{bad}");
+        }
+        assert_eq!(Template::parse("a{{b", &[]).unwrap().constant(), Some("a{b"));
+    }
+}

@@ -1,0 +1,234 @@
+//! From a request head to what becomes of it: which route, which pool, and the head or the answer that follows from it.
+
+use ::core::net::{IpAddr, SocketAddr};
+
+use super::exchange::Exchange;
+use super::{Env, Session};
+use crate::core::outcome::Cause;
+use crate::core::time::Time;
+use crate::http::answer::{self, RouteAnswer};
+use crate::http::forwarded;
+use crate::http::framing::Framing;
+use crate::http::request::{Onward, Request, push_edits};
+use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
+use crate::snapshot::{Limits, Listener, PoolId};
+
+/// What a head that was read comes to.
+pub(super) enum Routed {
+    /// It goes to a backend; its new head was written.
+    Forwarded {
+        framing: Framing,
+        /// Fields that its trailers may not have, as a list.
+        nominated: Vec<u8>,
+        /// The bound of its body.
+        body: Option<u64>,
+    },
+    /// Its route answers by itself; the answer was written.
+    Answered { keep_alive: bool },
+    /// It asks what Pollux can do, and not a backend.
+    Options { is_read: bool },
+    /// It is answered for that cause.
+    Unroutable { cause: Cause, framing: Framing },
+}
+
+/// A request, and where it came in.
+pub(super) struct Arrival<'a> {
+    pub(super) listener: &'a Listener,
+    pub(super) number: usize,
+    pub(super) peer: SocketAddr,
+    pub(super) env: &'a Env<'a>,
+}
+
+impl Arrival<'_> {
+    /// Decides on `request`. A head for the backend is appended to `up`, an answer to `down`.
+    pub(super) fn route(
+        &self,
+        request: &Request<'_>,
+        exchange: &mut Exchange,
+        up: &mut Vec<u8>,
+        down: &mut Vec<u8>,
+    ) -> Result<Routed, Cause> {
+        let client = forwarded::client(self.listener, self.peer.ip(), request.fields());
+        exchange.client = Some(client);
+        let view = view(request, client);
+        let table = &self.listener.routes;
+        let place = match table.decide(&view) {
+            Decision::Route(place) => place,
+            Decision::NoRoute => {
+                return Ok(Routed::Unroutable { cause: Cause::NoRoute, framing: request.framing });
+            }
+            Decision::AmbiguousPath => return Err(Cause::AmbiguousPath),
+        };
+        let route = &table.routes()[place];
+        exchange.route = Some(place);
+        let ticket = if is_plain(route) { 0 } else { self.ticket(exchange) };
+        exchange.pool = table.pool(place, &view, ticket);
+        let context = Context { view: &view, route, request_id: ticket };
+        match &route.action {
+            Action::Redirect(redirect) => {
+                Ok(self.answer(request, RouteAnswer::Redirect(redirect), &context, exchange, down))
+            }
+            Action::Respond(respond) => {
+                Ok(self.answer(request, RouteAnswer::Respond(respond), &context, exchange, down))
+            }
+            Action::Pool(_) | Action::Split(_) => self.forward(request, &context, exchange, up),
+        }
+    }
+
+    fn answer(
+        &self,
+        request: &Request<'_>,
+        answer: RouteAnswer<'_>,
+        context: &Context<'_>,
+        exchange: &mut Exchange,
+        down: &mut Vec<u8>,
+    ) -> Routed {
+        // A body that may follow is not worth reading.
+        let keep_alive = exchange.keep_alive && request.framing == Framing::Empty && !self.env.is_draining();
+        exchange.status = answer.status();
+        exchange.keep_alive = keep_alive;
+        let is_head = exchange.method == crate::http::request::Method::Head;
+        answer::write_of_route(down, &answer, context, exchange.manner(keep_alive), is_head, self.env.date);
+        Routed::Answered { keep_alive }
+    }
+
+    fn forward(
+        &self,
+        request: &Request<'_>,
+        context: &Context<'_>,
+        exchange: &mut Exchange,
+        up: &mut Vec<u8>,
+    ) -> Result<Routed, Cause> {
+        let options = context.route.options.as_deref();
+        let body = options.and_then(|options| options.body).unwrap_or(self.env.snapshot.limits.body);
+        request.check_body(body)?;
+        let pool = exchange.pool.unwrap_or(PoolId(0));
+        let onward = Onward {
+            is_trusted: self.listener.trusts(self.peer.ip().to_canonical()),
+            forwarding: self.listener.forwarding,
+            ..Onward::plain(self.peer.ip(), &self.env.snapshot.pool(pool).name)
+        };
+        let mut nominated = request.nominated();
+        match options {
+            None => request.write_onward(up, &onward),
+            Some(options) => {
+                write_edited(request, options, onward, context, &self.env.snapshot.limits, up)?;
+                note_options(options, context, exchange);
+                for name in
+                    options.request.remove.iter().chain(options.request.set.iter().map(|(name, _)| name))
+                {
+                    push_nominated(&mut nominated, name);
+                }
+            }
+        }
+        Ok(Routed::Forwarded { framing: request.framing, nominated, body })
+    }
+
+    /// A number that no other exchange has.
+    fn ticket(&self, exchange: &Exchange) -> u128 {
+        ticket(self.peer, self.number, exchange.began, exchange.bytes_before(), self.env.date.as_bytes())
+    }
+}
+
+/// What routes can know of a request.
+pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
+    let (path, query) = request.path_and_query();
+    View {
+        client,
+        method: request.method_text,
+        authority: request.authority().unwrap_or_default(),
+        path,
+        query,
+        fields: request.fields(),
+    }
+}
+
+/// Whether a route needs nothing but its pool.
+fn is_plain(route: &Route) -> bool {
+    route.options.is_none() && matches!(route.action, Action::Pool(_))
+}
+
+/// The pool for a connection of which nothing is known but its client.
+pub(super) fn pool_of_connection(
+    listener: &Listener,
+    number: usize,
+    peer: SocketAddr,
+    env: &Env<'_>,
+) -> Option<PoolId> {
+    let is_plain = listener.routes.routes().first().is_some_and(is_plain);
+    let ticket = if is_plain { 0 } else { ticket(peer, number, env.now, (0, 0), env.date.as_bytes()) };
+    listener.routes.pool(0, &View::connection(peer.ip().to_canonical()), ticket)
+}
+
+/// A number that no other exchange has: an address has one connection to a listener at a time, and that has one exchange
+/// at a time, which begins at some moment behind so many bytes.
+fn ticket(peer: SocketAddr, listener: usize, began: Time, bytes: (u64, u64), date: &[u8]) -> u128 {
+    let mut text = Vec::with_capacity(96);
+    match peer.ip().to_canonical() {
+        IpAddr::V4(ip) => text.extend_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => text.extend_from_slice(&ip.octets()),
+    }
+    text.extend_from_slice(&peer.port().to_be_bytes());
+    for number in [listener as u64, began.as_nanos(), bytes.0, bytes.1] {
+        text.extend_from_slice(&number.to_be_bytes());
+    }
+    text.extend_from_slice(date);
+    let high = hash::stable(&text);
+    text.push(1);
+    (u128::from(high) << 64) | u128::from(hash::stable(&text))
+}
+
+/// Writes a head as the route wants it. What comes out is held to the bound of what comes in.
+fn write_edited(
+    request: &Request<'_>,
+    options: &Options,
+    onward: Onward<'_>,
+    context: &Context<'_>,
+    limits: &Limits,
+    up: &mut Vec<u8>,
+) -> Result<(), Cause> {
+    let path = options.prefix.as_ref().and_then(|prefix| prefix.apply(context.view.path));
+    let edits = Some((&options.request, *context));
+    let start = up.len();
+    request.write_onward(up, &Onward { path, edits, ..onward });
+    // A template can repeat what the client said, but not without end.
+    if up.len() - start > 2 * limits.head {
+        up.truncate(start);
+        return Err(Cause::HeadTooLong);
+    }
+    Ok(())
+}
+
+/// Keeps what is needed of the options when the response comes.
+fn note_options(options: &Options, context: &Context<'_>, exchange: &mut Exchange) {
+    exchange.retry = options.retry;
+    exchange.only_fresh = options.retry == Retry::Off;
+    push_edits(&mut exchange.response_fields, &options.response, context);
+}
+
+/// A field that a route takes out of the head is not to come back behind the body.
+fn push_nominated(list: &mut Vec<u8>, name: &str) {
+    for spelling in [name.to_owned(), name.replace('-', "_")] {
+        if !list.is_empty() {
+            list.push(b',');
+        }
+        list.extend_from_slice(spelling.as_bytes());
+    }
+}
+
+impl Session {
+    /// The route that was taken, if one was.
+    pub(super) fn route<'a>(&self, env: &Env<'a>) -> Option<&'a Route> {
+        env.snapshot.listeners[self.listener].routes.routes().get(self.exchange.route?)
+    }
+
+    /// The options of the route that was taken.
+    pub(super) fn options<'a>(&self, env: &Env<'a>) -> Option<&'a Options> {
+        self.route(env)?.options.as_deref()
+    }
+
+    /// The times that hold for the exchange.
+    pub(super) fn timeouts<'a>(&self, env: &Env<'a>) -> &'a crate::snapshot::Timeouts {
+        self.options(env).and_then(|options| options.timeouts.as_ref()).unwrap_or(&env.snapshot.timeouts)
+    }
+}

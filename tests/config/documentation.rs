@@ -1,0 +1,191 @@
+//! `docs/configuration.md` and what is printed: the same language as the one that is read.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use pollux::config::{self, Example, Loaded, World};
+use proptest::prelude::*;
+
+/// A machine on which every file is there.
+struct Full;
+
+impl World for Full {
+    fn resolve(&mut self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+        Err(io::Error::other("no such name"))
+    }
+
+    fn variable(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn read(&mut self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
+        Ok(b"# a file\n".to_vec())
+    }
+
+    fn files(&mut self, _: &str) -> Result<Vec<PathBuf>, String> {
+        Ok(Vec::new())
+    }
+}
+
+const LISTENER: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:8080\"\n";
+const POOLS: &str = "[pool.app]\nbackends = [{ name = \"b1\", address = \"127.0.0.1:9001\" }, { name = \"b2\", address = \"127.0.0.1:9002\" }]\n[pool.next]\nbackends = [\"127.0.0.1:9003\"]\n";
+
+/// A configuration around the example of a key.
+fn around(example: &Example) -> String {
+    let Example { table, key, value } = example;
+    let line = format!("{key} = {value}\n");
+    let route = |inner: &str| {
+        format!("{POOLS}{LISTENER}[[listener.route]]\nname = \"api\"\nmatch.path = \"/u/{{id}}\"\n{inner}")
+    };
+    let inline = |outer: &str| format!("{outer} = {{ {key} = {value} }}\n");
+    match *table {
+        "proxy.toml" if value.starts_with("[[") || value.starts_with("[p") => {
+            format!("{LISTENER}pool = \"app\"\n{POOLS}")
+        }
+        "proxy.toml" if value.starts_with("[t") || value.starts_with("[l") => {
+            format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\n")
+        }
+        "proxy.toml" => format!("{line}{LISTENER}pool = \"app\"\n{POOLS}"),
+        "[[listener]]" => {
+            let rest = match *key {
+                "name" => "bind = \"127.0.0.1:1\"\npool = \"app\"\n",
+                "bind" => "pool = \"app\"\n",
+                "pool" | "split" => "bind = \"127.0.0.1:1\"\n",
+                "sticky" => "bind = \"127.0.0.1:1\"\nsplit = [{ pool = \"app\" }]\n",
+                "route" => return route("pool = \"app\"\n"),
+                _ => "bind = \"127.0.0.1:1\"\npool = \"app\"\n",
+            };
+            format!("{POOLS}[[listener]]\n{line}{rest}")
+        }
+        "split = [{ … }]" => {
+            let rest = if *key == "pool" { "" } else { "pool = \"app\", " };
+            route(&format!("split = [{{ {rest}{key} = {value} }}]\n"))
+        }
+        "[[listener.route]]" => match *key {
+            "name" | "match" => format!("{POOLS}{LISTENER}[[listener.route]]\n{line}pool = \"app\"\n"),
+            "pool" | "split" | "redirect" | "respond" => route(&line),
+            "sticky" => route(&format!("split = [{{ pool = \"app\" }}]\n{line}")),
+            _ => route(&format!("pool = \"app\"\n{line}")),
+        },
+        "match = { … }" => {
+            format!("{POOLS}{LISTENER}[[listener.route]]\n{}pool = \"app\"\n", inline("match"))
+        }
+        "{ regex = … }" => {
+            route(&format!("match.header = {{ X = {{ {key} = {value} }} }}\npool = \"app\"\n"))
+        }
+        "redirect = { … }" => {
+            let rest = if *key == "location" { "" } else { ", location = \"/\"" };
+            route(&format!("redirect = {{ {key} = {value}{rest} }}\n"))
+        }
+        "respond = { … }" => route(&inline("respond")),
+        "replace_prefix = { … }" => {
+            let rest = if *key == "from" { "to = \"/x\"" } else { "from = \"/x\"" };
+            route(&format!("replace_prefix = {{ {key} = {value}, {rest} }}\npool = \"app\"\n"))
+        }
+        "request_headers = { … }, response_headers = { … }" => {
+            route(&format!("{}{}pool = \"app\"\n", inline("request_headers"), inline("response_headers")))
+        }
+        "timeouts = { … }" => route(&format!("{}pool = \"app\"\n", inline("timeouts"))),
+        "limits = { … }" => route(&format!("{}pool = \"app\"\n", inline("limits"))),
+        "[pool.NAME]" => {
+            let rest = if *key == "backends" { "" } else { "backends = [\"127.0.0.1:1\"]\n" };
+            format!("{LISTENER}[pool.app]\n{line}{rest}")
+        }
+        "backends = [{ … }]" => {
+            let rest = if *key == "address" { "" } else { ", address = \"127.0.0.1:1\"" };
+            format!("{LISTENER}[pool.app]\nbackends = [{{ {key} = {value}{rest} }}]\n")
+        }
+        "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
+        "[[test]]" => {
+            let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };
+            let expect = if *key == "expect" { "" } else { "expect = {}\n" };
+            route(&format!("pool = \"app\"\n[[test]]\n{line}{request}{expect}"))
+        }
+        "expect = { … }" => {
+            route(&format!("pool = \"app\"\n[[test]]\nrequest = \"/u/7\"\n{}", inline("expect")))
+        }
+        other => panic!("{other} is a table without examples"),
+    }
+}
+
+fn load(text: &str) -> Loaded {
+    config::parse_in(text, "example", &mut Full).unwrap_or_else(|report| panic!("{report}\n{text}"))
+}
+
+/// What is printed loads to the same.
+fn check_print(loaded: &Loaded) {
+    let text = config::print(&loaded.snapshot, loaded.threads);
+    let again = load(&text);
+    assert_eq!(again.snapshot, loaded.snapshot, "{text}");
+    assert_eq!(again.threads, loaded.threads);
+    assert_eq!(config::print(&again.snapshot, again.threads), text);
+}
+
+#[test]
+fn every_example_loads_and_is_printed() {
+    let mut count: HashMap<&str, usize> = HashMap::new();
+    for example in config::examples() {
+        let text = around(&example);
+        check_print(&load(&text));
+        *count.entry(example.table).or_default() += 1;
+    }
+    assert!(count.len() == 18 && count.values().sum::<usize>() > 80, "{count:?}");
+}
+
+/// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.
+#[test]
+fn the_documentation_lists_every_key() {
+    const MARK: &str =
+        "<!-- What follows is written from the language; tests/config/documentation.rs keeps it so. -->\n\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = fs::read_to_string(&path).expect("docs/configuration.md");
+    let (before, tables) = text.split_once(MARK).expect("the mark");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, format!("{before}{MARK}{}", config::reference())).expect("a writable file");
+    } else {
+        assert!(
+            tables == config::reference(),
+            "docs/configuration.md is not what the language says; UPDATE_EXPECT=1 writes it anew"
+        );
+    }
+}
+
+const ROUTES: [&str; 9] = [
+    "match = { host = [\"a.example\", \"*.b.example\", \"[::1]\"], path = [\"/\", \"/x/{id}/*\"], method = \"GET\" }\npool = \"app\"",
+    "match.path_regex = \"^/(?<v>[0-9]{1,2})\\\\.\"\nredirect = { status = 301, location = \"/{v}${ENV:-$}{{x}}\" }",
+    "match.header = { \"X-A\" = { regex = \"a|b\" }, X-B = true, X-C = false, X-D = [\"1\", \"2\"] }\nrespond = { status = 418, body = \"\\u0001$${x}\\\"\\n\" }",
+    "match.query = { \"a b\" = \"c\", \"${x\" = true }\nmatch.cookie = { c = \"\" }\nrespond = { body_file = \"x\", headers = { Content-Type = \"text/html\" } }",
+    "match.client = [\"10.0.0.0/8\", \"::1\"]\nsplit = [{ pool = \"app\", weight = 0 }, { pool = \"next\", weight = 7 }]\nsticky = \"{cookie.c}\"",
+    "strip_prefix = \"/\"\npool = \"app\"\ntimeouts = { idle = \"1h 30m 5ms\" }\nlimits = { body = 1000 }\nretry = \"off\"",
+    "replace_prefix = { from = \"/a/b/\", to = \"/c/\" }\npool = \"next\"\nretry = \"unsent\"",
+    "request_headers = { set = { X-Forwarded-Prefix = \"/a\" }, add = { A = \"{{\" }, remove = \"B\" }\nresponse_headers = { set = { C = \"\" } }\npool = \"app\"",
+    "name = \"default\"\npool = \"app\"",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn what_is_printed_loads_to_the_same(
+        routes in prop::sample::subsequence(ROUTES.to_vec(), 0..9),
+        own in prop::sample::select(vec!["", "pool = \"next\"", "split = [{ pool = \"app\" }, { pool = \"next\", weight = 3 }]"]),
+        listener in prop::sample::subsequence(vec!["trusted_proxies = [\"10.0.0.0/8\"]", "forwarding = \"forwarded\"", "ambiguous_paths = \"pass\""], 0..=3),
+        rest in prop::sample::subsequence(vec!["[timeouts]\nlinger = \"3ms\"", "[limits]\nbody = \"3GB\"\nhead = 20000"], 0..=2),
+    ) {
+        let own = if routes.is_empty() && own.is_empty() { "pool = \"app\"" } else { own };
+        // Two routes of one name are an error.
+        let routes: Vec<_> = routes.into_iter().filter(|route| own.is_empty() || !route.starts_with("name")).collect();
+        let routes: String = routes.iter().map(|route| format!("[[listener.route]]\n{route}\n")).collect();
+        let text = format!("{POOLS}{LISTENER}{own}\n{}\n{routes}{}\n", listener.join("\n"), rest.join("\n"));
+        let loaded = config::parse_in(&text, "example", &mut Full);
+        // Without any route left there is nothing to serve.
+        if let Ok(loaded) = loaded {
+            check_print(&loaded);
+        } else {
+            prop_assert!(own.is_empty() && routes.is_empty(), "{}\n{}", loaded.unwrap_err(), text);
+        }
+    }
+}

@@ -29,6 +29,15 @@ impl RoundRobin {
         self.credits[best?] -= sum;
         best
     }
+
+    /// The round of a pool that follows this one's. `kept` has for each of its backends the place that it had before, if it
+    /// had one. Credits are held to what they could be under the new weights, so that nobody waits off an old debt.
+    #[must_use]
+    pub fn carried_over(&self, kept: &[Option<usize>], weights: impl Iterator<Item = u32>) -> RoundRobin {
+        let sum: i64 = weights.map(i64::from).sum();
+        let credit = |place: &Option<usize>| place.and_then(|place| self.credits.get(place).copied());
+        RoundRobin { credits: kept.iter().map(|place| credit(place).unwrap_or(0).clamp(-sum, sum)).collect() }
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +63,13 @@ mod tests {
         assert_eq!(robin.pick(weights.into_iter(), &[0]), Some(1));
         assert_eq!(robin.pick(weights.into_iter(), &[0, 1]), None);
         assert_eq!(robin.pick([].into_iter(), &[]), None);
+    }
+
+    #[test]
+    fn a_round_outlives_its_pool() {
+        let mut robin = RoundRobin { credits: vec![900, -900, 3] };
+        robin = robin.carried_over(&[Some(1), None, Some(2), Some(9)], [1, 1, 2, 1].into_iter());
+        assert_eq!(robin.credits, [-5, 0, 3, 0]);
     }
 
     proptest! {

@@ -209,6 +209,35 @@ impl Session {
         }
     }
 
+    /// The place of its listener in the snapshot.
+    #[must_use]
+    pub fn listener(&self) -> usize {
+        self.listener
+    }
+
+    /// Whether the next request can be held to another snapshot than the last one: no request was read whole that is not
+    /// over, with its record made. Ask only when all effects were carried out.
+    #[must_use]
+    pub fn is_between_exchanges(&self) -> bool {
+        match self.phase {
+            Phase::Head { .. } | Phase::Ending { keep_alive: true } => true,
+            Phase::Ending { keep_alive: false }
+            | Phase::Opening { .. }
+            | Phase::Relay
+            | Phase::Tunnel
+            | Phase::Answer { .. }
+            | Phase::Linger { .. }
+            | Phase::Over => false,
+        }
+    }
+
+    /// Takes note that the session will be shown another snapshot, in which its listener is at `listener`. It must be between
+    /// two exchanges.
+    pub fn move_to(&mut self, listener: usize) {
+        debug_assert!(self.is_between_exchanges(), "a session was moved in the middle of an exchange");
+        self.listener = listener;
+    }
+
     /// The pool whose backends serve the exchange. It is known by the time a backend is asked for.
     #[must_use]
     pub fn pool(&self) -> PoolId {

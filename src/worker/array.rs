@@ -1,6 +1,6 @@
 //! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
 
-use super::hands::{Conn, Stay};
+use super::hands::{Conn, Stay, World};
 use super::lot::{Guest, Lot, QUIET, Tag};
 use super::storage::Storage;
 use super::{Token, Worker};
@@ -8,7 +8,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, Os, Watch};
-use crate::session::{Env, Session, Side};
+use crate::session::{Session, Side};
 
 /// The array, with whom each of its entries belongs to.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl<O: Os> Worker<O> {
             nearest.note(at);
         }
         if let Some(since) = self.draining_since {
-            nearest.note(since + self.snapshot.timeouts.drain);
+            nearest.note(since + self.edition.snapshot.timeouts.drain);
         }
         nearest.at
     }
@@ -94,13 +94,9 @@ impl<O: Os> Worker<O> {
     }
 
     fn derive_sessions(&mut self, nearest: &mut Nearest) {
-        let env = Env {
-            now: self.now,
-            date: &self.date,
-            snapshot: &self.snapshot,
-            draining_since: self.draining_since,
-            keeps_request: false,
-        };
+        let now = self.now;
+        let world =
+            World { now, date: &self.date, draining_since: self.draining_since, keeps_request: false };
         if self.storage.has_refused() && !self.hot.is_empty() {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.
             self.hot.rotate_left(1);
@@ -109,14 +105,15 @@ impl<O: Os> Worker<O> {
         let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = sessions.get_mut(*key) else { return false };
+            let env = world.env(&conn.edition, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
-            if conn.is_quiet(env.now) && park(os, lot, *key, conn, deadline, env.now) {
+            if conn.is_quiet(now) && park(os, lot, *key, conn, deadline, now) {
                 return false;
             }
             if let Some(at) = deadline {
                 nearest.note(at);
             }
-            watch(array, storage, *key, conn, env.now);
+            watch(array, storage, *key, conn, now);
             true
         });
     }

@@ -1,22 +1,22 @@
 //! What a turn does after poll: drives whomever poll, the lot, or the clock has named.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
-use super::hands::{Conn, Fate, Hands, Readable, Stay};
+use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, World};
 use super::lot::{Guest, Lot, Tag};
 use super::{Token, Worker};
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
-use crate::session::{Env, Session, Side};
+use crate::session::{Session, Side};
 use crate::wire::Wire;
 
 impl<O: Os> Worker<O> {
-    pub(super) fn env(&self) -> Env<'_> {
-        Env {
+    pub(super) fn world(&self) -> World<'_> {
+        World {
             now: self.now,
             date: &self.date,
-            snapshot: &self.snapshot,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         }
@@ -45,7 +45,7 @@ impl<O: Os> Worker<O> {
             match token {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
-                Token::Door(door) => self.accept(door, self.snapshot.limits.accept_budget),
+                Token::Door(door) => self.accept(door, self.edition.snapshot.limits.accept_budget),
                 Token::Idle(key) => self.close_idle_one(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
@@ -119,26 +119,28 @@ impl<O: Os> Worker<O> {
     }
 
     /// Does something with the session of `key`, if it still lives. It is awake from now on.
-    fn with(&mut self, key: Key, act: impl FnOnce(&mut Hands<'_, O>, &mut Conn) -> Fate) {
+    pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Hands<'_, O>, &mut Conn) -> Fate) {
         let Some(conn) = self.sessions.get_mut(key) else { return };
         if let Stay::Parked { until } = conn.stay {
             self.lot.leave(until, Guest::Session(key));
             conn.stay = Stay::Hot { since: self.now };
             self.hot.push(key);
         }
+        let world = World {
+            now: self.now,
+            date: &self.date,
+            draining_since: self.draining_since,
+            keeps_request: self.journal.wants_request(),
+        };
+        let edition = Rc::clone(&conn.edition);
         let mut hands = Hands {
-            env: Env {
-                now: self.now,
-                date: &self.date,
-                snapshot: &self.snapshot,
-                draining_since: self.draining_since,
-                keeps_request: self.journal.wants_request(),
-            },
+            env: world.env(&edition, conn.standing),
             os: &mut self.os,
             storage: &mut self.storage,
             idle: &mut self.idle,
             lot: &mut self.lot,
-            robins: &mut self.robins,
+            edition: &edition,
+            latest: &self.edition,
             journal: &mut *self.journal,
             effects: &mut self.effects,
         };
@@ -181,8 +183,10 @@ impl<O: Os> Worker<O> {
 
     /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
     fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
-        let session = Session::new(client, listener, &self.env());
-        let key = self.sessions.insert(Conn::new(session, Wire::Plain(fd), self.now));
+        let env = self.world().env(&self.edition, Standing::At(listener));
+        let session = Session::new(client, listener, &env);
+        let conn = Conn::new(session, Wire::Plain(fd), self.now, Rc::clone(&self.edition));
+        let key = self.sessions.insert(conn);
         self.hot.push(key);
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }
@@ -200,15 +204,16 @@ impl<O: Os> Worker<O> {
 
     pub(super) fn handle_deadlines(&mut self) {
         let is_cut_off =
-            self.draining_since.is_some_and(|since| since + self.snapshot.timeouts.drain <= self.now);
+            self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         if is_cut_off {
             self.wake_up_all();
         }
         let mut late = std::mem::take(&mut self.late);
-        let env = self.env();
+        let world = self.world();
         late.extend(self.hot.iter().filter_map(|key| {
-            let deadline = self.sessions.get(*key)?.session.deadline(&env)?;
+            let conn = self.sessions.get(*key)?;
+            let deadline = conn.session.deadline(&world.env(&conn.edition, conn.standing))?;
             (is_cut_off || deadline.at <= self.now).then_some((*key, deadline.timer))
         }));
         for (key, timer) in late.drain(..) {

@@ -1,12 +1,15 @@
 //! Carries out what a session asks for: finds it a backend connection, moves its bytes, makes its records.
 
+use std::rc::Rc;
+
+use super::edition::Edition;
 use super::idle::IdleSet;
 use super::lot::Lot;
 use super::pump::{self, Filled};
 use super::storage::Storage;
-use crate::balance::RoundRobin;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::time::Time;
+use crate::http::date::Date;
 use crate::os::{ConnectFault, Connecting, Os};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::snapshot::BackendId;
@@ -25,6 +28,42 @@ pub(super) struct Conn {
     /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
     pub(super) backend_turn: u32,
     pub(super) stay: Stay,
+    /// What its exchange is held to.
+    pub(super) edition: Rc<Edition>,
+    pub(super) standing: Standing,
+}
+
+/// What has become of the listener that a session came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is at that place of the latest edition.
+    At(usize),
+    /// It was taken away: no exchange is followed by another.
+    Gone {
+        /// When.
+        since: Time,
+    },
+}
+
+/// What all sessions of a worker see alike at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct World<'a> {
+    pub(super) now: Time,
+    pub(super) date: &'a Date,
+    pub(super) draining_since: Option<Time>,
+    pub(super) keeps_request: bool,
+}
+
+impl<'a> World<'a> {
+    /// The same, as a session sees it that is held to `edition` and stands like that.
+    pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
+        let World { now, date, draining_since, keeps_request } = self;
+        let draining_since = match standing {
+            Standing::At(_) => draining_since,
+            Standing::Gone { since } => Some(since),
+        };
+        Env { now, date, snapshot: &edition.snapshot, draining_since, keeps_request }
+    }
 }
 
 /// Where a session waits.
@@ -43,9 +82,21 @@ pub(super) enum Stay {
 }
 
 impl Conn {
-    pub(super) fn new(session: Session, client: Wire, now: Time) -> Conn {
+    pub(super) fn new(session: Session, client: Wire, now: Time, edition: Rc<Edition>) -> Conn {
         let stay = Stay::Hot { since: now };
-        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay }
+        let standing = Standing::At(session.listener());
+        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay, edition, standing }
+    }
+
+    /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
+    pub(super) fn renew(&mut self, latest: &Rc<Edition>) -> bool {
+        let Standing::At(listener) = self.standing else { return false };
+        if Rc::ptr_eq(&self.edition, latest) || !self.session.is_between_exchanges() {
+            return false;
+        }
+        self.edition = Rc::clone(latest);
+        self.session.move_to(listener);
+        true
     }
 
     fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool) {
@@ -88,7 +139,9 @@ pub(super) struct Hands<'a, O> {
     pub(super) storage: &'a mut Storage,
     pub(super) idle: &'a mut IdleSet,
     pub(super) lot: &'a mut Lot,
-    pub(super) robins: &'a mut [RoundRobin],
+    /// The edition that the session is held to.
+    pub(super) edition: &'a Edition,
+    pub(super) latest: &'a Rc<Edition>,
     pub(super) journal: &'a mut dyn Journal,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
@@ -151,6 +204,10 @@ impl<O: Os> Hands<'_, O> {
         let mut effects = std::mem::take(self.effects);
         let mut has_acted = false;
         loop {
+            if conn.renew(self.latest) {
+                self.edition = self.latest;
+                self.env.snapshot = &self.latest.snapshot;
+            }
             conn.session.advance(&self.env, &mut effects);
             if effects.is_empty() {
                 break;
@@ -190,7 +247,8 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take()
-                    && let Some(surplus) = self.idle.keep(backend.id, backend.wire, self.env.now)
+                    && let Some(surplus) =
+                        self.idle.keep(self.edition.home(backend.id), backend.wire, self.env.now)
                 {
                     surplus.close(self.os);
                 }
@@ -223,11 +281,10 @@ impl<O: Os> Hands<'_, O> {
     fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
         let id = conn.session.pool();
         let pool = self.env.snapshot.pool(id);
-        let weights = pool.backends.iter().map(|backend| backend.weight);
-        let picked = again.or_else(|| self.robins[id.0].pick(weights, conn.session.tried()));
+        let picked = again.or_else(|| self.edition.pick(id, conn.session.tried()));
         let Some(index) = picked else { return ConnectOutcome::NoneLeft };
         let id = BackendId { pool: id, index };
-        if !is_fresh && let Some(wire) = self.idle.take(self.os, id, self.lot) {
+        if !is_fresh && let Some(wire) = self.idle.take(self.os, self.edition.home(id), self.lot) {
             conn.attach(wire, id, false);
             return ConnectOutcome::Ready { backend: index, is_reused: true };
         }

@@ -15,14 +15,14 @@ use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::os::Os;
-use crate::snapshot::{BackendId, Snapshot};
+use crate::snapshot::Timeouts;
 use crate::wire::Wire;
 
 /// A waiting connection.
 #[derive(Debug)]
 struct Idle {
     wire: Wire,
-    backend: BackendId,
+    home: Key,
     since: Time,
     /// When it has waited long enough.
     until: Time,
@@ -38,8 +38,8 @@ const POLLED_MIN: usize = 8;
 #[derive(Debug)]
 pub(super) struct IdleSet {
     entries: Slab<Idle>,
-    /// By pool, then by backend: the keys, oldest first.
-    stacks: Vec<Vec<Vec<Key>>>,
+    /// By backend: the keys, oldest first.
+    homes: Slab<Vec<Key>>,
     /// Those that are not parked, and some that have left.
     recent: Vec<Key>,
     /// How many may wait for each backend.
@@ -57,14 +57,14 @@ pub(super) struct IdleSet {
 }
 
 impl IdleSet {
-    /// A set that keeps at most `most` connections to each backend of the snapshot.
-    pub(super) fn new(snapshot: &Snapshot, most: usize) -> IdleSet {
+    /// A set that keeps at most `most` connections to each backend.
+    pub(super) fn new(timeouts: &Timeouts, most: usize) -> IdleSet {
         IdleSet {
             entries: Slab::default(),
-            stacks: snapshot.pools.iter().map(|pool| vec![Vec::new(); pool.backends.len()]).collect(),
+            homes: Slab::default(),
             recent: Vec::new(),
             most,
-            patience: snapshot.timeouts.backend_idle,
+            patience: timeouts.backend_idle,
             polls: 0,
             taken: 0,
             polled_most: POLLED_MIN,
@@ -72,8 +72,41 @@ impl IdleSet {
         }
     }
 
-    fn stack(&mut self, backend: BackendId) -> &mut Vec<Key> {
-        &mut self.stacks[backend.pool.0][backend.index]
+    /// Makes room for the connections of one backend.
+    pub(super) fn open_home(&mut self) -> Key {
+        self.homes.insert(Vec::new())
+    }
+
+    /// Gives up the room of one backend, and closes the connections there. None will be kept for it any more.
+    pub(super) fn close_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
+        for key in self.homes.remove(home).unwrap_or_default() {
+            if let Some(idle) = self.let_go(key, lot) {
+                idle.wire.close(os);
+            }
+        }
+    }
+
+    /// From now on `most` connections are kept to each backend, for as long as `timeouts` say; what is too much is closed.
+    pub(super) fn adapt<O: Os>(&mut self, os: &mut O, timeouts: &Timeouts, most: usize, lot: &mut Lot) {
+        let homes: Vec<Key> = self.homes.iter().map(|(home, _)| home).collect();
+        for home in homes {
+            let surplus = self.homes.get_mut(home).map_or_else(Vec::new, |stack| {
+                let count = stack.len().saturating_sub(most);
+                stack.drain(..count).collect()
+            });
+            for idle in surplus.into_iter().filter_map(|key| self.let_go(key, lot)) {
+                idle.wire.close(os);
+            }
+        }
+        (self.most, self.patience) = (most, timeouts.backend_idle);
+        for (key, idle) in self.entries.iter_mut() {
+            let until = idle.since + timeouts.backend_idle;
+            if idle.is_parked {
+                lot.leave(idle.until, Guest::Idle(key));
+                lot.enter(until, Guest::Idle(key));
+            }
+            idle.until = until;
+        }
     }
 
     /// Parks the connections that have not been used for a while, and names those of the others that are to be part of the
@@ -120,32 +153,32 @@ impl IdleSet {
         self.is_lot_read = is_all;
     }
 
-    /// Keeps a connection; gives it back if there are enough.
-    pub(super) fn keep(&mut self, backend: BackendId, wire: Wire, now: Time) -> Option<Wire> {
-        if self.stack(backend).len() >= self.most {
+    /// Keeps a connection; gives it back if there are enough, or if its backend has no home any more.
+    pub(super) fn keep(&mut self, home: Key, wire: Wire, now: Time) -> Option<Wire> {
+        let Some(stack) = self.homes.get_mut(home).filter(|stack| stack.len() < self.most) else {
             return Some(wire);
-        }
+        };
         let until = now + self.patience;
-        let idle = Idle { wire, backend, since: now, until, polled: u64::MAX, is_parked: false };
+        let idle = Idle { wire, home, since: now, until, polled: u64::MAX, is_parked: false };
         let key = self.entries.insert(idle);
-        self.stack(backend).push(key);
+        stack.push(key);
         self.recent.push(key);
         None
     }
 
-    /// Takes a quiet connection to `backend`: of those that were polled the one that was used last, or else the one that
+    /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else the one that
     /// was used last, if it turns out to be quiet; closes those that are not.
-    pub(super) fn take<O: Os>(&mut self, os: &mut O, backend: BackendId, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) -> Option<Wire> {
         self.taken += 1;
-        let stack = &self.stacks[backend.pool.0][backend.index];
+        let stack = self.homes.get_mut(home)?;
         let is_fresh = |idle: &Idle| !idle.is_parked && idle.polled == self.polls;
         let is_polled = |key: &Key| self.entries.get(*key).is_some_and(is_fresh);
         let likely = stack.len().saturating_sub(2 * self.polled_most);
         if let Some(place) = stack[likely..].iter().rposition(is_polled) {
-            let key = self.stack(backend).remove(likely + place);
+            let key = stack.remove(likely + place);
             return self.let_go(key, lot).map(|idle| idle.wire);
         }
-        while let Some(key) = self.stack(backend).pop() {
+        while let Some(key) = self.homes.get_mut(home).and_then(Vec::pop) {
             let idle = self.let_go(key, lot)?;
             let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
             if is_told_of || os.is_quiet(idle.wire.fd()) {
@@ -159,7 +192,9 @@ impl IdleSet {
     /// Takes the connection of `key`, unless somebody else has.
     pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Wire> {
         let idle = self.let_go(key, lot)?;
-        self.stack(idle.backend).retain(|other| *other != key);
+        if let Some(stack) = self.homes.get_mut(idle.home) {
+            stack.retain(|other| *other != key);
+        }
         Some(idle.wire)
     }
 

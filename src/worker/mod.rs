@@ -7,16 +7,18 @@
 
 mod array;
 mod door;
+mod edition;
 mod events;
 mod hands;
 mod idle;
 mod lot;
 mod pump;
 mod storage;
+mod switch;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::balance::RoundRobin;
 use crate::core::deadline::Timer;
 use crate::core::interest::Ready;
 use crate::core::outcome::Journal;
@@ -29,10 +31,12 @@ use crate::snapshot::Snapshot;
 
 use array::Array;
 use door::Door;
+use edition::Edition;
 use hands::Conn;
 use idle::IdleSet;
 use lot::Lot;
 use storage::Storage;
+pub use switch::{Change, Seat};
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +121,9 @@ enum Token {
 /// See the module.
 pub struct Worker<O> {
     os: O,
-    snapshot: Arc<Snapshot>,
+    /// The latest one. A session whose exchange was routed by another keeps that until it is over.
+    edition: Rc<Edition>,
+    share: Share,
     journal: Box<dyn Journal>,
     doors: Vec<Door>,
     wake: Option<Fd>,
@@ -130,7 +136,6 @@ pub struct Worker<O> {
     ended: u64,
     idle: IdleSet,
     storage: Storage,
-    robins: Vec<RoundRobin>,
     draining_since: Option<Time>,
     now: Time,
     date: Date,
@@ -149,12 +154,8 @@ impl<O: Os> Worker<O> {
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
         let Setup { snapshot, listeners, wake, share, poller, seed, journal } = setup;
         let limits = &snapshot.limits;
-        let mut robins = vec![RoundRobin::default(); snapshot.pools.len()];
-        for (robin, pool) in robins.iter_mut().zip(&snapshot.pools) {
-            for _ in 0..seed % pool.backends.len() as u64 {
-                robin.pick(pool.backends.iter().map(|backend| backend.weight), &[]);
-            }
-        }
+        let most = limits.idle_per_backend.div_ceil(share.workers);
+        let mut idle = IdleSet::new(&snapshot.timeouts, most);
         Worker {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
             wake,
@@ -166,9 +167,10 @@ impl<O: Os> Worker<O> {
             },
             sessions_max: share.of(limits.sessions),
             ended: 0,
-            idle: IdleSet::new(&snapshot, limits.idle_per_backend.div_ceil(share.workers)),
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
-            robins,
+            edition: Rc::new(Edition::first(snapshot, &mut idle, seed)),
+            idle,
+            share,
             draining_since: None,
             now: os.now(),
             date: Date::new(os.unix_time()),
@@ -178,7 +180,6 @@ impl<O: Os> Worker<O> {
             late: Vec::new(),
             effects: Vec::new(),
             os,
-            snapshot,
             journal,
         }
     }
@@ -206,12 +207,7 @@ impl<O: Os> Worker<O> {
             return;
         }
         self.now = self.os.now();
-        for door in 0..self.doors.len() {
-            self.accept(door, usize::MAX);
-        }
-        for door in std::mem::take(&mut self.doors) {
-            self.os.close(door.fd);
-        }
+        self.close_doors(|_| true);
         self.draining_since = Some(self.now);
         self.wake_up_all();
     }

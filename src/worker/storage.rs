@@ -35,6 +35,11 @@ impl Storage {
         Storage { size, most, free: Vec::new(), out: 0, spare: 0, looked: Time::ZERO, has_refused: false }
     }
 
+    /// From now on at most `most` are lent; more may be out until they come back.
+    pub(super) fn adapt(&mut self, most: usize) {
+        self.most = most.max(BUFFERS_MIN);
+    }
+
     /// Whether there is a buffer for what comes from `side`.
     #[must_use]
     pub(super) fn can_lend(&self, side: Side) -> bool {

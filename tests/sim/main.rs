@@ -14,12 +14,14 @@ mod ledger;
 mod net;
 mod payload;
 mod poll;
+mod reload;
 mod seeds;
 mod stage;
 mod tcp;
 mod trace;
 
 use faults::Weather;
+use reload::Reloads;
 use seeds::{each_seed, each_seed_twice};
 
 /// Seeds of the two plain tests of each protocol.
@@ -69,6 +71,47 @@ fn http_descriptors() {
 fn drain_in_flight() {
     each_seed("drain_in_flight", SOME, Weather::Clean, |scene| {
         scene.drain_after = Some(scene.rng.usize(..300));
+        http::run(scene);
+    });
+}
+
+#[test]
+fn reload_http_clean() {
+    each_seed("reload_http_clean", MANY, Weather::Clean, |scene| {
+        scene.reloads = Some(Reloads::new(scene.rng.fork(), false));
+        http::run(scene);
+    });
+}
+
+#[test]
+fn reload_http_faults() {
+    each_seed("reload_http_faults", MANY, Weather::Foul, |scene| {
+        scene.reloads = Some(Reloads::new(scene.rng.fork(), false));
+        http::run(scene);
+    });
+}
+
+#[test]
+fn reload_tcp_clean() {
+    each_seed("reload_tcp_clean", SOME, Weather::Clean, |scene| {
+        scene.reloads = Some(Reloads::new(scene.rng.fork(), false));
+        tcp::run(scene);
+    });
+}
+
+#[test]
+fn reload_tcp_faults() {
+    each_seed("reload_tcp_faults", SOME, Weather::Foul, |scene| {
+        scene.reloads = Some(Reloads::new(scene.rng.fork(), false));
+        tcp::run(scene);
+    });
+}
+
+/// The listener is taken away, and the sessions that came in by it finish what they have begun.
+#[test]
+fn reload_listeners() {
+    each_seed("reload_listeners", SOME, Weather::Clean, |scene| {
+        scene.reloads = Some(Reloads::new(scene.rng.fork(), true));
         http::run(scene);
     });
 }

@@ -18,6 +18,7 @@ use crate::faults::{Faults, Weather, log_uniform};
 use crate::kernel::{Kernel, SimOs};
 use crate::ledger::{Entry, Ledger};
 use crate::net::Net;
+use crate::reload::Reloads;
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
@@ -38,6 +39,8 @@ pub(crate) struct Scene {
     pub(crate) faults: Faults,
     /// After how many turns the worker is told to drain, if not only at the end.
     pub(crate) drain_after: Option<usize>,
+    /// The reloads, if there are to be any.
+    pub(crate) reloads: Option<Reloads>,
     whole_trace: bool,
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
@@ -53,7 +56,8 @@ impl Scene {
     pub(crate) fn new(seed: u64, weather: Weather, whole_trace: bool) -> Scene {
         let mut rng = Rng::with_seed(seed);
         let faults = Faults::draw(weather, &mut rng);
-        Scene { rng, faults, drain_after: None, whole_trace, kernel: None, ledger: Ledger::default() }
+        let ledger = Ledger::default();
+        Scene { rng, faults, drain_after: None, reloads: None, whole_trace, kernel: None, ledger }
     }
 
     /// The events of the run so far, and what the worker recorded.
@@ -66,7 +70,10 @@ impl Scene {
     /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
     pub(crate) fn perform(&mut self, mode: Mode, act: Act) -> Vec<Entry> {
         let snapshot = snapshot(mode, &self.faults, &mut self.rng);
-        let hosts = snapshot.pools[0].backends.iter().map(|backend| backend.address.clone()).collect();
+        let snapshot = Arc::new(snapshot);
+        let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
+        let backends = snapshot.pools[0].backends.iter().chain(late);
+        let hosts = backends.map(|backend| backend.address.clone()).collect();
         let net = Net::new(&self.faults, hosts, self.rng.fork(), Trace::new(self.whole_trace));
         let cast = Cast::new(act.clients, act.hire, self.rng.fork());
         let kernel = Kernel::new(net, cast, self.faults.clone(), self.rng.fork());
@@ -77,7 +84,7 @@ impl Scene {
         let mut worker = Worker::new(
             SimOs(Rc::clone(&kernel)),
             Setup {
-                snapshot: Arc::new(snapshot),
+                snapshot: Arc::clone(&snapshot),
                 listeners: vec![(listener, 0)],
                 wake: None,
                 share: Share { worker: 0, workers: 1 },
@@ -86,17 +93,30 @@ impl Scene {
                 journal: Box::new(self.ledger.clone()),
             },
         );
-        self.drive(&mut worker, &kernel);
+        self.drive(&mut worker, &kernel, snapshot);
         assert_eq!(worker.census(), Census::default(), "something is left in the worker");
         assert_eq!(kernel.borrow().leaked(), [], "descriptors that nobody has closed");
         self.ledger.entries()
     }
 
-    fn drive(&self, worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
+    fn drive(
+        &mut self,
+        worker: &mut Worker<SimOs>,
+        kernel: &Rc<RefCell<Kernel>>,
+        mut snapshot: Arc<Snapshot>,
+    ) {
         let mut turns = 0;
         while kernel.borrow().cast.is_awaited() {
             if self.drain_after == Some(turns) {
                 drain(worker, kernel);
+            }
+            if let Some(reloads) = self.reloads.as_mut().filter(|_| !kernel.borrow().draining)
+                && reloads.is_due()
+            {
+                let change = reloads.change(&snapshot, || kernel.borrow_mut().listen());
+                kernel.borrow_mut().net.log(Event::Reload);
+                snapshot = Arc::clone(&change.snapshot);
+                worker.switch(change);
             }
             turns += 1;
             if worker.turn() == Turn::Finished {

@@ -32,6 +32,7 @@ pub(crate) enum Event {
     Reset { fd: Fd },
     Far { end: EndId, deed: Deed },
     Drain,
+    Reload,
 }
 
 /// What an actor did, or what became of its connection.
@@ -109,6 +110,7 @@ impl fmt::Display for Event {
             Event::Reset { fd } => write!(f, "reset({})", fd.0),
             Event::Far { end, deed } => write!(f, "        {end}: {deed}"),
             Event::Drain => f.write_str("drain"),
+            Event::Reload => f.write_str("reload"),
         }
     }
 }

@@ -19,6 +19,7 @@ use pollux::snapshot::Mode;
 
 use crate::actor::Actor;
 use crate::faults::Weather;
+use crate::reload::Reloads;
 use crate::stage::{Act, Scene};
 use backend::Backend;
 use board::Board;
@@ -29,7 +30,7 @@ use visit::Manners;
 pub(crate) fn run(scene: &mut Scene) {
     let manners = Manners {
         foul: scene.faults.weather == Weather::Foul,
-        draining: scene.drain_after.is_some(),
+        draining: scene.drain_after.is_some() || scene.reloads.as_ref().is_some_and(Reloads::moves_door),
         scarce: scene.faults.is_scarce(),
     };
     let board = Rc::new(RefCell::new(Board::default()));

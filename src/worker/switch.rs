@@ -1,0 +1,111 @@
+//! From one configuration to the next, between two turns.
+//!
+//! What can change at once does: listeners, pools, backends, timeouts, and every limit but the size of the buffers, which are
+//! made once. Nobody who is connected is disturbed: an exchange under way keeps its edition, and everybody else takes the new
+//! one.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::door::Door;
+use super::hands::{Fate, Standing, Stay};
+use super::{Edition, Worker};
+use crate::os::{Fd, Os};
+use crate::snapshot::Snapshot;
+
+/// What a worker is to run on from now on.
+pub struct Change {
+    /// The configuration. Its buffers are as large as they were.
+    pub snapshot: Arc<Snapshot>,
+    /// For each of its listeners, in their order, where its clients come in.
+    pub seats: Vec<Seat>,
+}
+
+/// Where the clients of a listener come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// By a new socket.
+    New(Fd),
+    /// By the socket of the listener that was at that place until now.
+    Kept(usize),
+}
+
+impl<O: Os> Worker<O> {
+    /// Takes another configuration for everything that begins from now on.
+    pub fn switch(&mut self, change: Change) {
+        let Change { snapshot, seats } = change;
+        self.now = self.os.now();
+        self.close_doors(|listener| !seats.contains(&Seat::Kept(listener)));
+        let old = Rc::clone(&self.edition);
+        let (edition, homeless) = old.next(snapshot, &mut self.idle);
+        self.edition = Rc::new(edition);
+        for home in homeless {
+            self.idle.close_home(&mut self.os, home, &mut self.lot);
+        }
+        self.adapt();
+        self.move_doors(&seats);
+        self.move_sessions(&old, &seats);
+    }
+
+    /// Closes the doors of some listeners, once those who wait before them have been let in.
+    pub(super) fn close_doors(&mut self, closes: impl Fn(usize) -> bool) {
+        for door in 0..self.doors.len() {
+            if closes(self.doors[door].listener) {
+                self.accept(door, usize::MAX);
+            }
+        }
+        let (closed, kept) =
+            std::mem::take(&mut self.doors).into_iter().partition(|door| closes(door.listener));
+        self.doors = kept;
+        for Door { fd, .. } in closed {
+            self.os.close(fd);
+        }
+    }
+
+    /// Holds the worker to the bounds of its edition.
+    fn adapt(&mut self) {
+        let Snapshot { limits, timeouts, .. } = &*self.edition.snapshot;
+        self.sessions_max = self.share.of(limits.sessions);
+        self.storage.adapt(self.share.of(limits.buffers));
+        let most = limits.idle_per_backend.div_ceil(self.share.workers);
+        self.idle.adapt(&mut self.os, timeouts, most, &mut self.lot);
+    }
+
+    fn move_doors(&mut self, seats: &[Seat]) {
+        for door in &mut self.doors {
+            if let Some(place) = seats.iter().position(|seat| *seat == Seat::Kept(door.listener)) {
+                door.listener = place;
+            }
+        }
+        for (place, seat) in seats.iter().enumerate() {
+            if let Seat::New(fd) = *seat {
+                self.doors.push(Door::new(fd, place));
+            }
+        }
+    }
+
+    /// Tells every session what has become of its listener, and gives the new edition to those that are between two
+    /// exchanges. Their deadlines follow from it, so none of them stays in the lot.
+    fn move_sessions(&mut self, old: &Edition, seats: &[Seat]) {
+        let (new, now) = (&self.edition.snapshot.listeners, self.now);
+        let place_of = |before: usize| {
+            let place = seats.iter().position(|seat| *seat == Seat::Kept(before))?;
+            // Who has come to speak one protocol cannot be served another one.
+            (new[place].mode == old.snapshot.listeners[before].mode).then_some(place)
+        };
+        let places: Vec<_> = (0..old.snapshot.listeners.len()).map(place_of).collect();
+        let mut woken = Vec::new();
+        for (key, conn) in self.sessions.iter_mut() {
+            if let Standing::At(before) = conn.standing {
+                conn.standing = places[before].map_or(Standing::Gone { since: now }, Standing::At);
+            }
+            conn.renew(&self.edition);
+            if conn.session.is_between_exchanges() && matches!(conn.stay, Stay::Parked { .. }) {
+                woken.push(key);
+            }
+        }
+        for key in woken {
+            self.with(key, |_, _| Fate::Waits);
+        }
+    }
+}

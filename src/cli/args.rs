@@ -17,12 +17,14 @@ Examples:
   pollux --listen '[::1]:8080' --backend unix:/run/app.sock
   pollux -c proxy.toml
   pollux -c proxy.toml --listen 127.0.0.1:0 --threads 1
+  pollux -c proxy.toml --control /run/pollux/control
+  pollux reload --control /run/pollux/control
   pollux check -c proxy.toml
   pollux demo
 
 Without -c and without --backend, ./proxy.toml is served if it is there.
 Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong,
-3 an interrupt ended the drain.
+3 a second signal ended the drain.
 Environment: RUST_LOG filters the log, for example RUST_LOG=warn or RUST_LOG=info,access=off.";
 
 /// A reverse proxy and load balancer for HTTP/1.1 and TCP: one poll(2) loop per thread.
@@ -42,6 +44,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Read a configuration and say what is wrong with it, without serving.
     Check(CheckArgs),
+    /// Have a running Pollux read its configuration again, and say what came of it.
+    Reload(CallArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -81,12 +85,23 @@ pub(super) struct RunArgs {
     /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
     #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndLot)]
     pub(super) poller: PollerArg,
+    /// Where a control socket is opened, for `pollux reload`; without it there is none.
+    #[arg(long, value_name = "PATH")]
+    pub(super) control: Option<PathBuf>,
     /// One line for each exchange on standard error.
     #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
     pub(super) access_log: Switch,
     /// How log lines are written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
+}
+
+/// Which Pollux is meant.
+#[derive(Debug, Args)]
+pub(super) struct CallArgs {
+    /// Its control socket, as it was started with.
+    #[arg(long, value_name = "PATH")]
+    pub(super) control: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use pollux::control::{Crew, Server, Signals, StartError};
+use pollux::control::{Crew, Events, Server, StartError};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
@@ -19,7 +19,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let _guard = logging::start(LogFormat::Text);
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
-    let mut signals = Signals::take_over().map_err(Failure::failed)?;
+    let events = Events::default();
+    events.take_over_signals(false).map_err(Failure::failed)?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
@@ -32,16 +33,10 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         "Pollux listens on {address} and takes them in turn. Try it:\n\n    curl -i http://{address}/hello\n"
     ));
     say("Every request will be shown here. Ctrl-C ends the demo.");
-    match args.span {
-        Some(span) => {
-            signals.wait_for(span);
-        }
-        None => {
-            signals.wait();
-        }
-    }
+    // Nothing comes but signals, and each of them ends the demo.
+    let _ = events.next(args.span);
     say("stopping");
-    Ok(run::stop(server, &mut signals))
+    Ok(run::stop(server, &events))
 }
 
 /// Listens on the first free port.

@@ -4,6 +4,7 @@
 //! stopped before its work was finished.
 
 mod args;
+mod call;
 mod check;
 mod demo;
 mod explain;
@@ -50,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)

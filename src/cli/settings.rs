@@ -1,6 +1,6 @@
 //! From the file and the flags to what is served.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pollux::config::{self, Loaded, Places, Report};
 use pollux::control::Crew;
@@ -20,23 +20,42 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
   = help: or look at it first:   pollux demo";
 
 /// What is to be served, and by whom.
-pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, Crew), Failure> {
-    let loaded = match &args.config {
-        Some(file) => from_file(file, args)?,
-        None if !args.backend.is_empty() => Loaded {
+pub(super) struct Settled {
+    pub(super) snapshot: Snapshot,
+    pub(super) crew: Crew,
+    /// What is hardly meant, as text.
+    pub(super) warnings: Option<String>,
+    /// Whether there is a file that could say something else the next time.
+    pub(super) is_from_file: bool,
+}
+
+/// Makes out what is to be served, and by whom. Reports have colours if `colour`.
+pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
+    let file = match &args.config {
+        Some(file) => Some(file.as_path()),
+        None if !args.backend.is_empty() => None,
+        None if Path::new(DEFAULT_FILE).exists() => Some(Path::new(DEFAULT_FILE)),
+        None => return Err(Failure::usage(NOTHING_TO_SERVE)),
+    };
+    let loaded = match file {
+        Some(file) => from_file(file, args, colour)?,
+        None => Loaded {
             snapshot: from_flags(args),
             threads: None,
             places: Places::default(),
             tests: Vec::new(),
             warnings: None,
         },
-        None if Path::new(DEFAULT_FILE).exists() => from_file(&PathBuf::from(DEFAULT_FILE), args)?,
-        None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
-    Ok((loaded.snapshot, Crew { threads, poller: args.poller.into(), cores }))
+    Ok(Settled {
+        snapshot: loaded.snapshot,
+        crew: Crew { threads, poller: args.poller.into(), cores },
+        warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
+        is_from_file: file.is_some(),
+    })
 }
 
 /// Reads a configuration file; its errors are the failure, its warnings are told.
@@ -50,12 +69,17 @@ pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
 
 /// A report for standard error.
 pub(super) fn show(report: &Report) -> String {
-    use std::io::IsTerminal;
-    report.render(std::io::stderr().is_terminal())
+    report.render(has_colours())
 }
 
-fn from_file(file: &Path, args: &RunArgs) -> Result<Loaded, Failure> {
-    let mut loaded = load(file)?;
+/// Whether standard error shows colours.
+pub(super) fn has_colours() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal()
+}
+
+fn from_file(file: &Path, args: &RunArgs, colour: bool) -> Result<Loaded, Failure> {
+    let mut loaded = config::load(file).map_err(|report| Failure::usage(report.render(colour)))?;
     let snapshot = &mut loaded.snapshot;
     if !args.backend.is_empty() {
         let [pool] = snapshot.pools.as_mut_slice() else {

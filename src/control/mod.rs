@@ -1,9 +1,18 @@
-//! Around the data plane: starting the workers, stopping them, and the signals that ask for it.
+//! Around the data plane: starting the workers, giving them another configuration, stopping them, and the signals and the
+//! socket by which that is asked for.
 
 mod access_log;
+mod binding;
+mod events;
+mod mailbox;
+mod reload;
 mod server;
 mod signals;
+mod socket;
 
 pub use access_log::AccessLog;
+pub use events::{Call, Event, Events};
+pub use reload::{ReloadError, Reloaded};
 pub use server::{Crew, Server, StartError};
-pub use signals::{Asked, Signals};
+pub use signals::Asked;
+pub use socket::{Command, Reply, Request, SocketFile, ask};

@@ -1,20 +1,22 @@
 //! A running Pollux: one thread for each worker, and the means to stop them.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::core::outcome::Journal;
-use crate::os::{
-    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
-};
-use crate::snapshot::{Limits, Listener, Snapshot};
-use crate::worker::{Poller, Setup, Share, Turn, Worker};
+use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
+use crate::snapshot::{Limits, Snapshot};
+use crate::worker::{Change, Poller, Seat, Setup, Share, Turn, Worker};
+
+use super::binding::{Present, bind_for, check_unique, kept};
+use super::mailbox::{Mailbox, Order, SeatGiven};
+use super::reload::{ReloadError, Reloaded, hold_to_buffers};
 
 /// Why Pollux did not start.
 #[derive(Debug)]
@@ -119,10 +121,12 @@ struct Berth {
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
+    /// What is served, as the workers have it.
+    snapshot: Arc<Snapshot>,
     addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
-    wakes: Vec<UnixStream>,
-    is_draining: Arc<AtomicBool>,
+    mailboxes: Vec<Arc<Mailbox>>,
+    is_draining: bool,
 }
 
 impl Server {
@@ -139,10 +143,22 @@ impl Server {
     ) -> Result<Server, StartError> {
         fit_into_descriptors(&mut snapshot, crew.threads)?;
         return_buffers_of(snapshot.limits.buffer);
+        check_unique(&snapshot.listeners)?;
+        let mut sockets: Vec<Vec<OwnedFd>> = (0..crew.threads).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for listener in &snapshot.listeners {
+            let (bound, address) = bind_for(listener, crew.threads, Present::default())?;
+            sockets.iter_mut().zip(bound).for_each(|(worker, socket)| worker.push(socket));
+            addresses.push(address);
+        }
         let snapshot = Arc::new(snapshot);
-        let (sockets, addresses) = bind_all(&snapshot, crew.threads)?;
-        let mut server =
-            Server { addresses, threads: Vec::new(), wakes: Vec::new(), is_draining: Arc::default() };
+        let mut server = Server {
+            snapshot: Arc::clone(&snapshot),
+            addresses,
+            threads: Vec::new(),
+            mailboxes: Vec::new(),
+            is_draining: false,
+        };
         for (worker, sockets) in sockets.into_iter().enumerate() {
             let berth = crew.berth(worker);
             if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
@@ -161,10 +177,9 @@ impl Server {
         snapshot: Arc<Snapshot>,
         journal: Box<dyn Journal + Send>,
     ) -> io::Result<()> {
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        theirs.set_nonblocking(true)?;
-        let is_draining = Arc::clone(&self.is_draining);
+        let (mailbox, wake) = Mailbox::open()?;
+        let mailbox = Arc::new(mailbox);
+        self.mailboxes.push(Arc::clone(&mailbox));
         let Berth { share, poller, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -173,21 +188,27 @@ impl Server {
                 tracing::warn!(worker = share.worker, core, %error, "the worker cannot be bound to its core");
             }
             let mut os = SysOs::default();
-            let wake = Some(os.adopt(theirs.into()));
+            let wake = Some(os.adopt(wake.into()));
             let listeners =
                 sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
             let seed = share.worker as u64;
             let setup = Setup { snapshot, listeners, wake, share, poller, seed, journal };
             let mut worker = Worker::new(os, setup);
+            let mut seen = 0;
             while worker.turn() == Turn::Running {
-                if is_draining.load(Ordering::Relaxed) {
-                    worker.drain();
+                for order in mailbox.take(&mut seen) {
+                    obey(&mut worker, order);
                 }
             }
         };
         self.threads.push(thread::Builder::new().name(format!("worker-{}", share.worker)).spawn(run)?);
-        self.wakes.push(ours);
         Ok(())
+    }
+
+    /// What is served now.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// Where each listener of the snapshot is bound, in its order; with the port that the kernel chose for port 0.
@@ -196,12 +217,80 @@ impl Server {
         &self.addresses
     }
 
+    /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are kept, new ones
+    /// are bound first, and nobody who is connected is disturbed.
+    ///
+    /// # Errors
+    /// See [`ReloadError`]; everything stays as it was after one.
+    pub fn reload(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+        if self.is_draining {
+            return Err(ReloadError::Draining);
+        }
+        let later = hold_to_buffers(&mut snapshot.limits, self.snapshot.limits.buffer);
+        fit_into_descriptors(&mut snapshot, self.mailboxes.len())?;
+        check_unique(&snapshot.listeners)?;
+        let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
+        let (seats, addresses) = self.seats(&snapshot, &mut reloaded)?;
+        self.snapshot = Arc::new(snapshot);
+        self.addresses = addresses;
+        let (done, are_done) = channel();
+        for (mailbox, seats) in self.mailboxes.iter().zip(seats) {
+            let snapshot = Arc::clone(&self.snapshot);
+            mailbox.post(Order::Switch { snapshot, seats, done: done.clone() });
+        }
+        self.await_all(&are_done);
+        Ok(reloaded)
+    }
+
+    /// Binds what is new of the listeners of `snapshot`: gives the seats of each worker, and the addresses.
+    fn seats(
+        &self,
+        snapshot: &Snapshot,
+        reloaded: &mut Reloaded,
+    ) -> Result<(Vec<Vec<SeatGiven>>, Vec<SocketAddr>), StartError> {
+        let old = &self.snapshot.listeners;
+        let present = Present { listeners: old, addresses: &self.addresses };
+        let places = kept(present, &snapshot.listeners);
+        let mut seats: Vec<Vec<SeatGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for (listener, place) in snapshot.listeners.iter().zip(&places) {
+            if let Some(place) = *place {
+                seats.iter_mut().for_each(|worker| worker.push(SeatGiven::Kept(place)));
+                addresses.push(self.addresses[place]);
+                continue;
+            }
+            let (sockets, address) = bind_for(listener, seats.len(), present)?;
+            seats.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(SeatGiven::New(socket)));
+            addresses.push(address);
+            reloaded.opened.push(format!("{} on {address}", listener.name));
+        }
+        let closed = (0..old.len()).filter(|place| !places.contains(&Some(*place)));
+        reloaded.closed = closed.map(|at| format!("{} on {}", old[at].name, self.addresses[at])).collect();
+        Ok((seats, addresses))
+    }
+
+    /// Waits until every worker that still runs has said that it is done.
+    fn await_all(&self, are_done: &Receiver<()>) {
+        /// How long nothing may come before it is asked who still runs.
+        const STEP: Duration = Duration::from_millis(100);
+        let mut awaited = self.threads.len();
+        while awaited > 0 {
+            match are_done.recv_timeout(STEP) {
+                Ok(()) => awaited -= 1,
+                Err(_) if self.threads.iter().any(JoinHandle::is_finished) => {
+                    tracing::error!("a worker has ended by itself, and takes part in no reload");
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
     /// Makes the workers stop accepting and finish what is in flight, within `timeouts.drain`.
-    pub fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
-        for mut wake in &self.wakes {
-            // A full pipe has woken the worker already, and a closed one has no worker.
-            let _ = wake.write(&[1]);
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+        for mailbox in &self.mailboxes {
+            mailbox.post(Order::Drain);
         }
     }
 
@@ -216,6 +305,24 @@ impl Server {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// Does what the control thread asks of a worker.
+fn obey(worker: &mut Worker<SysOs>, order: Order) {
+    match order {
+        Order::Drain => worker.drain(),
+        Order::Switch { snapshot, seats, done } => {
+            let os = worker.os_mut();
+            let seat = |given| match given {
+                SeatGiven::New(socket) => Seat::New(os.adopt(socket)),
+                SeatGiven::Kept(place) => Seat::Kept(place),
+            };
+            let seats = seats.into_iter().map(seat).collect();
+            worker.switch(Change { snapshot, seats });
+            // Whoever asked may have lost patience.
+            let _ = done.send(());
+        }
     }
 }
 
@@ -244,29 +351,4 @@ fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), S
         snapshot.limits.sessions = room;
     }
     Ok(())
-}
-
-/// Binds each listener once for each worker.
-fn bind_all(snapshot: &Snapshot, threads: usize) -> Result<(Vec<Vec<OwnedFd>>, Vec<SocketAddr>), StartError> {
-    let mut sockets: Vec<Vec<OwnedFd>> = (0..threads).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for (index, listener) in snapshot.listeners.iter().enumerate() {
-        let is_same = |other: &&Listener| other.bind == listener.bind && listener.bind.port() != 0;
-        if let Some(other) = snapshot.listeners[..index].iter().find(is_same) {
-            let (listener, other) = (listener.name.clone(), other.name.clone());
-            return Err(StartError::Taken { listener, other, address: snapshot.listeners[index].bind });
-        }
-        let fail =
-            |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind, error };
-        // SO_REUSEPORT would let a second Pollux share the port unnoticed.
-        probe(listener.bind).map_err(fail)?;
-        let mut address = listener.bind;
-        for worker in &mut sockets {
-            let (socket, bound) = bind(address).map_err(fail)?;
-            address = bound;
-            worker.push(socket);
-        }
-        addresses.push(address);
-    }
-    Ok((sockets, addresses))
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use pollux::config::value::parse_backend_flag;
-use pollux::control::{Crew, Server};
+use pollux::control::{Crew, ReloadError, Reloaded, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
@@ -93,8 +93,16 @@ impl Pollux {
         self.records.recv_timeout(PATIENCE).expect("a record of an exchange that has ended")
     }
 
-    pub(crate) fn drain(&self) {
-        self.server.as_ref().unwrap().drain();
+    pub(crate) fn drain(&mut self) {
+        self.server.as_mut().unwrap().drain();
+    }
+
+    /// Exchanges the configuration; the address is that of its first listener.
+    pub(crate) fn reload(&mut self, snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+        let server = self.server.as_mut().unwrap();
+        let outcome = server.reload(snapshot);
+        self.address = server.addresses()[0];
+        outcome
     }
 
     /// Waits until it has ended.

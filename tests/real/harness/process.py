@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 
 READY_S_MAX = 10
 STOP_S_MAX = 20
@@ -115,13 +116,22 @@ class Pollux(Child):
             self.signal(signal.SIGTERM)
         self.expect_end()
 
-    def expect_end(self):
-        """Waits for the end that a SIGTERM asked for."""
+    def wait_for_stderr(self, text):
+        """Waits until it has logged `text`."""
+        deadline = time.monotonic() + READY_S_MAX
+        while text not in self.stderr():
+            assert time.monotonic() < deadline, f"did not log {text!r}\n{self.stderr()[-4000:]}"
+            time.sleep(0.01)
+
+    def expect_end(self, code=0):
+        """Waits for the end that a SIGTERM asked for, and for that exit code."""
+        if self._ended_well:
+            return
         try:
-            code = self.wait()
+            found = self.wait()
         except subprocess.TimeoutExpired:
             raise AssertionError(f"Pollux does not end on SIGTERM\n{self.stderr()[-4000:]}")
-        assert code == 0, f"Pollux exited with {code}\n{self.stderr()[-4000:]}"
+        assert found == code, f"Pollux exited with {found}\n{self.stderr()[-4000:]}"
         assert "panicked" not in self.stderr()
         self._ended_well = True
 

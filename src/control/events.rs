@@ -1,0 +1,91 @@
+//! What the main thread waits for: signals, and callers at the control socket. Each comes through a thread of its own.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use super::signals::{Asked, Signals};
+use super::socket::{self, Reply, Request, SocketFile};
+
+/// Events that wait for the main thread; whoever brings one more waits.
+const WAITING_MAX: usize = 16;
+
+/// Something that the main thread has to do with.
+#[derive(Debug)]
+pub enum Event {
+    /// A signal has come.
+    Signal(Asked),
+    /// Somebody at the control socket wants something.
+    Call(Call),
+}
+
+/// A caller at the control socket, who waits.
+#[derive(Debug)]
+pub struct Call {
+    /// What is wanted.
+    pub request: Request,
+    reply: SyncSender<Reply>,
+}
+
+impl Call {
+    pub(super) fn new(request: Request, reply: SyncSender<Reply>) -> Call {
+        Call { request, reply }
+    }
+
+    /// Answers.
+    pub fn answer(self, reply: Reply) {
+        // A caller that has gone needs no answer.
+        let _ = self.reply.send(reply);
+    }
+}
+
+/// The way by which events come.
+#[derive(Debug)]
+pub struct Events {
+    sender: SyncSender<Event>,
+    receiver: Receiver<Event>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        Events { sender, receiver }
+    }
+}
+
+impl Events {
+    /// Takes the signals over that end Pollux, and SIGHUP if it `reloads`; from now on they are events.
+    ///
+    /// # Errors
+    /// As sigaction(2) gives them, or if there can be no more threads.
+    pub fn take_over_signals(&self, reloads: bool) -> io::Result<()> {
+        let (mut signals, sender) = (Signals::take_over(reloads)?, self.sender.clone());
+        let forward = move || {
+            // The main thread listens until the process ends.
+            while sender.send(Event::Signal(signals.wait())).is_ok() {}
+        };
+        thread::Builder::new().name("signals".into()).spawn(forward).map(drop)
+    }
+
+    /// Opens a control socket at `path`; its callers are events.
+    ///
+    /// # Errors
+    /// If there is something at `path` that is not the socket of a Pollux that has ended, or as socket(2) and bind(2) give them.
+    pub fn open_socket(&self, path: &Path) -> io::Result<SocketFile> {
+        let (listener, file) = socket::open(path)?;
+        let sender = self.sender.clone();
+        let serve = move || socket::serve(&listener, &sender);
+        thread::Builder::new().name("control".into()).spawn(serve)?;
+        Ok(file)
+    }
+
+    /// Waits for the next one, for at most `span` if one is given.
+    pub fn next(&self, span: Option<Duration>) -> Option<Event> {
+        match span {
+            None => self.receiver.recv().ok(),
+            Some(span) => self.receiver.recv_timeout(span).ok(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What the control thread asks of a worker, who looks between two turns: one atomic load, and a lock only if something came.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::snapshot::Snapshot;
+
+/// What a worker is to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Stop accepting, and end with the last session.
+    Drain,
+    /// Run on another configuration from now on.
+    Switch {
+        snapshot: Arc<Snapshot>,
+        /// For each of its listeners.
+        seats: Vec<SeatGiven>,
+        /// Is told when it is done.
+        done: Sender<()>,
+    },
+}
+
+/// Where the clients of a listener come in.
+#[derive(Debug)]
+pub(super) enum SeatGiven {
+    /// By this socket.
+    New(OwnedFd),
+    /// By that of the listener that was at that place until now.
+    Kept(usize),
+}
+
+/// The orders of one worker. The control thread gives few, and waits for each reload to be done before the next.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    /// How many orders were ever given.
+    version: AtomicU64,
+    orders: Mutex<VecDeque<Order>>,
+    wake: UnixStream,
+}
+
+impl Mailbox {
+    /// A mailbox, and the descriptor that becomes readable when something comes.
+    pub(super) fn open() -> io::Result<(Mailbox, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        let (version, orders) = (AtomicU64::new(0), Mutex::default());
+        Ok((Mailbox { version, orders, wake: ours }, theirs))
+    }
+
+    /// Gives an order and wakes the worker.
+    pub(super) fn post(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
+        self.version.fetch_add(1, Ordering::Release);
+        // A full pipe has woken the worker already, and a closed one has no worker.
+        let _ = (&self.wake).write(&[1]);
+    }
+
+    /// The orders that have come since `seen`, which takes note of them.
+    pub(super) fn take(&self, seen: &mut u64) -> VecDeque<Order> {
+        let version = self.version.load(Ordering::Acquire);
+        if version == *seen {
+            return VecDeque::new();
+        }
+        *seen = version;
+        std::mem::take(&mut *self.orders.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_comes_once() {
+        let (mailbox, _wake) = Mailbox::open().unwrap();
+        let mut seen = 0;
+        assert!(mailbox.take(&mut seen).is_empty());
+        mailbox.post(Order::Drain);
+        mailbox.post(Order::Drain);
+        assert_eq!(mailbox.take(&mut seen).len(), 2);
+        assert!(mailbox.take(&mut seen).is_empty());
+    }
+}

@@ -1,0 +1,217 @@
+//! The control socket: a Unix stream socket that only its owner can use. A caller writes one line of JSON, a [`Request`], and
+//! reads one, a [`Reply`].
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::events::{Call, Event};
+
+/// The longest request, and the longest reply, in bytes.
+const REQUEST_MAX: u64 = 64 * 1024;
+const REPLY_MAX: u64 = 16 * 1024 * 1024;
+
+/// Callers that wait.
+const BACKLOG: i32 = 16;
+
+/// How long a caller may take to say what it wants, or to take the answer: the next one waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a caller wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What is to be done.
+    pub command: Command,
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Read the configuration again.
+    Reload,
+}
+
+/// What a caller is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The exit code of the command that has called.
+    pub exit: u8,
+    /// For people.
+    pub text: String,
+    /// The same for programs.
+    #[serde(default)]
+    pub data: serde_json::Value,
+}
+
+/// The name of the socket in the file system, which goes with this value.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// Keeps the inode from being given to another file.
+    _listener: UnixListener,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another Pollux may have put its own there since.
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+/// Listens at `path`, in the place of a socket that a Pollux has left behind.
+pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    remove_left_over(path)?;
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    // The file gets the mode that the socket has when it is bound, so there is no moment at which others could connect.
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::sys::stat::fchmod(&socket, mode).map_err(io::Error::from)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    let listener = UnixListener::from(OwnedFd::from(socket));
+    let (identity, pin) = (identity(path)?, listener.try_clone()?);
+    Ok((listener, SocketFile { path: path.to_owned(), identity, _listener: pin }))
+}
+
+fn remove_left_over(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(io::Error::other("there is a file that is not a socket"));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::other("another Pollux listens there")),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Serves one caller after the other, until nobody takes events any more.
+pub(super) fn serve(listener: &UnixListener, events: &SyncSender<Event>) {
+    loop {
+        let served = listener.accept().and_then(|(stream, _)| serve_one(&stream, events));
+        match served {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "a caller at the control socket was not served");
+                // Without a descriptor accept fails at once, time and again.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+/// False if nobody takes events any more.
+fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    if BufReader::new(stream.take(REQUEST_MAX)).read_line(&mut line)? == 0 {
+        // Somebody wanted to know whether anybody is there.
+        return Ok(true);
+    }
+    let reply = match serde_json::from_str(&line) {
+        Ok(request) => {
+            let (sender, receiver) = sync_channel(1);
+            if events.send(Event::Call(Call::new(request, sender))).is_err() {
+                return Ok(false);
+            }
+            match receiver.recv() {
+                Ok(reply) => reply,
+                Err(_) => return Ok(true),
+            }
+        }
+        Err(error) => {
+            let text = format!("this Pollux does not understand what is asked of it: {error}");
+            Reply { exit: 1, text, data: serde_json::Value::Null }
+        }
+    };
+    let mut text = serde_json::to_string(&reply)?;
+    text.push('\n');
+    (&*stream).write_all(text.as_bytes())?;
+    Ok(true)
+}
+
+/// Asks the Pollux at `path`, and waits for the answer for as long as that takes.
+///
+/// # Errors
+/// If nobody listens there, or goes away without an answer.
+pub fn ask(path: &Path, request: Request) -> io::Result<Reply> {
+    let stream = UnixStream::connect(path)?;
+    let mut text = serde_json::to_string(&request)?;
+    text.push('\n');
+    (&stream).write_all(text.as_bytes())?;
+    let mut line = String::new();
+    if BufReader::new(stream.take(REPLY_MAX)).read_line(&mut line)? == 0 {
+        return Err(io::Error::other("Pollux has gone without an answer"));
+    }
+    Ok(serde_json::from_str(&line)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_socket_is_its_owners_and_goes_with_its_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let (listener, file) = open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(open(&path).is_err(), "two can listen at one path");
+        std::fs::remove_file(&path).unwrap();
+        let (other_listener, other) = open(&path).unwrap();
+        drop((listener, file));
+        assert!(path.exists(), "the file of another one was removed");
+        drop((other_listener, other));
+        assert!(!path.exists());
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(open(&path).is_ok(), "what was left behind is in the way");
+    }
+
+    #[test]
+    fn a_file_is_not_taken_for_a_socket() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(open(file.path()).is_err() && file.path().exists());
+    }
+
+    #[test]
+    fn who_asks_is_answered() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let (listener, _file) = open(&path).unwrap();
+        let (sender, events) = sync_channel(1);
+        let answering = std::thread::spawn(move || {
+            let Ok(Event::Call(call)) = events.recv() else { panic!("no call") };
+            assert_eq!(call.request.command, Command::Reload);
+            call.answer(Reply { exit: 2, text: "no\n".into(), data: serde_json::Value::Null });
+        });
+        let serving = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            serve_one(&stream, &sender).unwrap()
+        });
+        let reply = ask(&path, Request { command: Command::Reload }).unwrap();
+        assert_eq!((reply.exit, reply.text.as_str()), (2, "no\n"));
+        answering.join().unwrap();
+        assert!(serving.join().unwrap());
+    }
+}

@@ -36,7 +36,7 @@ pub(super) fn settle(args: &RunArgs) -> Result<(Snapshot, Crew), Failure> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
-    Ok((loaded.snapshot, Crew { threads, poller: args.poller.into(), cores }))
+    Ok((loaded.snapshot, Crew { threads, poller: args.poller.into(), cores, ..Crew::of(threads) }))
 }
 
 /// Reads a configuration file; its errors are the failure, its warnings are told.

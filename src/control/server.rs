@@ -14,7 +14,7 @@ use crate::os::{
     DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
 };
 use crate::snapshot::{Limits, Listener, Snapshot};
-use crate::worker::{Poller, Setup, Share, Turn, Worker};
+use crate::worker::{Poller, Setup, Share, Splicing, Turn, Worker};
 
 /// Why Pollux did not start.
 #[derive(Debug)]
@@ -90,6 +90,8 @@ pub struct Crew {
     pub threads: usize,
     /// How they wait for their connections.
     pub poller: Poller,
+    /// When bodies go around the memory of the process. There are fewer pipes where there are few descriptors.
+    pub splicing: Splicing,
     /// The cores that they are bound to, in turn; none if it is empty.
     pub cores: Vec<usize>,
 }
@@ -98,13 +100,14 @@ impl Crew {
     /// So many workers, as a machine with nothing else to do would have them.
     #[must_use]
     pub fn of(threads: usize) -> Crew {
-        Crew { threads, poller: Poller::default(), cores: Vec::new() }
+        Crew { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
     }
 
     /// What the worker with that number has to know of the crew.
     fn berth(&self, worker: usize) -> Berth {
         let core = self.cores.get(worker % self.cores.len().max(1)).copied();
-        Berth { share: Share { worker, workers: self.threads }, poller: self.poller, core }
+        let share = Share { worker, workers: self.threads };
+        Berth { share, poller: self.poller, splicing: self.splicing, core }
     }
 }
 
@@ -113,6 +116,7 @@ impl Crew {
 struct Berth {
     share: Share,
     poller: Poller,
+    splicing: Splicing,
     core: Option<usize>,
 }
 
@@ -137,14 +141,15 @@ impl Server {
         crew: &Crew,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
-        fit_into_descriptors(&mut snapshot, crew.threads)?;
+        let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         let snapshot = Arc::new(snapshot);
         let (sockets, addresses) = bind_all(&snapshot, crew.threads)?;
         let mut server =
             Server { addresses, threads: Vec::new(), wakes: Vec::new(), is_draining: Arc::default() };
         for (worker, sockets) in sockets.into_iter().enumerate() {
-            let berth = crew.berth(worker);
+            let mut berth = crew.berth(worker);
+            berth.splicing.pipes = pipes;
             if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
                 server.drain();
                 let _ = server.join();
@@ -165,7 +170,7 @@ impl Server {
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let is_draining = Arc::clone(&self.is_draining);
-        let Berth { share, poller, core } = berth;
+        let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
                 && let Err(error) = bind_to_core(core)
@@ -177,7 +182,7 @@ impl Server {
             let listeners =
                 sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, seed, journal };
+            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
             let mut worker = Worker::new(os, setup);
             while worker.turn() == Turn::Running {
                 if is_draining.load(Ordering::Relaxed) {
@@ -222,11 +227,16 @@ impl Server {
 /// Room for fewer sessions than this is worth a word.
 const SESSIONS_EXPECTED: usize = 1000;
 
-/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each.
-fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), StartError> {
-    let limit = raise_descriptor_limit();
-    // Every worker has a listening socket for each listener, and a pipe with two ends.
-    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 2);
+/// The part of the descriptors that pipes for splice(2) may take: one in so many.
+const PIPES_SHARE: usize = 16;
+
+/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Gives the number of
+/// pipes that a worker may have, each with two ends.
+fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Crew) -> Result<usize, StartError> {
+    let (limit, threads) = (raise_descriptor_limit(), crew.threads);
+    let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
+    // Every worker has a listening socket for each listener, a pipe to be woken by, and the lot.
+    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 3 + 2 * pipes);
     let room = limit.saturating_sub(fixed) / 2;
     if room < threads {
         return Err(StartError::Descriptors { limit });
@@ -243,7 +253,7 @@ fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), S
         }
         snapshot.limits.sessions = room;
     }
-    Ok(())
+    Ok(pipes)
 }
 
 /// Binds each listener once for each worker.

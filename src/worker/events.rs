@@ -136,6 +136,8 @@ impl<O: Os> Worker<O> {
             },
             os: &mut self.os,
             storage: &mut self.storage,
+            pipes: &mut self.pipes,
+            spliced: self.spliced,
             idle: &mut self.idle,
             lot: &mut self.lot,
             robins: &mut self.robins,

@@ -28,7 +28,7 @@ use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
 use pollux::route::{Decision, View};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::worker::{Poller, Setup, Share, Worker};
+use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Does a part so many times.
 type Part = fn(usize);
@@ -239,6 +239,7 @@ fn make_exchanges(count: usize) {
         wake: None,
         share: Share { worker: 0, workers: 1 },
         poller: Poller::default(),
+        splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(NoJournal),
     };

@@ -9,6 +9,7 @@ pub mod core;
 pub mod explain;
 pub mod http;
 pub mod os;
+pub mod plan;
 pub mod route;
 pub mod session;
 pub mod snapshot;

@@ -16,7 +16,7 @@ use pollux::core::outcome::NoJournal;
 use pollux::http::date::Date;
 use pollux::os::{SysOs, bind};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::worker::{Poller, Setup, Share, Worker};
+use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Nothing here takes so long; a test that hangs fails by it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -118,6 +118,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         share: Share { worker: 0, workers: 1 },
         // Whoever is parked in the lot gives memory back on purpose; on a busy machine that may happen to anybody.
         poller: Poller::Poll,
+        splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(NoJournal),
     };

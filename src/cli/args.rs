@@ -52,6 +52,8 @@ pub(super) enum Command {
     Test(TestArgs),
     /// Say what would become of a request, and why: each route tried, the one taken, the backend picked.
     Explain(ExplainArgs),
+    /// Say what a reload would do: what is opened, closed, added, drained, moved.
+    Plan(PlanArgs),
     /// Say what a code such as P0012 in a diagnostic means.
     ExplainCode(ExplainCodeArgs),
     /// Start three toy backends and Pollux in front of them, to try things out.
@@ -132,6 +134,22 @@ pub(super) struct TestArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
     pub(super) config: Option<PathBuf>,
     /// Write how they went as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// The configuration that would be loaded.
+    #[arg(value_name = "NEW")]
+    pub(super) new: PathBuf,
+    /// The one that is in force [default: ./proxy.toml].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// An access log, text or JSON: how many of its requests would go elsewhere.
+    #[arg(long, value_name = "ACCESSLOG")]
+    pub(super) replay: Option<PathBuf>,
+    /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -10,6 +10,7 @@ mod demo;
 mod explain;
 mod explain_code;
 mod logging;
+mod plan;
 mod run;
 mod settings;
 mod test;
@@ -57,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Test(args)) => test::test(&args),
+        Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
         Some(Command::Demo(args)) => demo::demo(&args),

@@ -52,7 +52,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
     Ok(Settled {
         snapshot: loaded.snapshot,
-        crew: Crew { threads, poller: args.poller.into(), cores },
+        crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
         is_from_file: file.is_some(),
     })

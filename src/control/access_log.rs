@@ -26,6 +26,7 @@ impl Journal for AccessLog {
             mode = %record.mode,
             method = %text(record.method),
             path = %text(record.target),
+            host = %text(record.authority),
             status = record.status,
             route = record.route.unwrap_or("-"),
             pool = if record.pool.is_empty() { "-" } else { record.pool },

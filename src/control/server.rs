@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::core::outcome::Journal;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::snapshot::{Limits, Snapshot};
-use crate::worker::{Change, Poller, Seat, Setup, Share, Turn, Worker};
+use crate::worker::{Change, Poller, Seat, Setup, Share, Splicing, Turn, Worker};
 
 use super::binding::{Present, bind_for, check_unique, kept};
 use super::mailbox::{Mailbox, Order, SeatGiven};
@@ -92,6 +92,8 @@ pub struct Crew {
     pub threads: usize,
     /// How they wait for their connections.
     pub poller: Poller,
+    /// When bodies go around the memory of the process. There are fewer pipes where there are few descriptors.
+    pub splicing: Splicing,
     /// The cores that they are bound to, in turn; none if it is empty.
     pub cores: Vec<usize>,
 }
@@ -100,13 +102,14 @@ impl Crew {
     /// So many workers, as a machine with nothing else to do would have them.
     #[must_use]
     pub fn of(threads: usize) -> Crew {
-        Crew { threads, poller: Poller::default(), cores: Vec::new() }
+        Crew { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
     }
 
     /// What the worker with that number has to know of the crew.
     fn berth(&self, worker: usize) -> Berth {
         let core = self.cores.get(worker % self.cores.len().max(1)).copied();
-        Berth { share: Share { worker, workers: self.threads }, poller: self.poller, core }
+        let share = Share { worker, workers: self.threads };
+        Berth { share, poller: self.poller, splicing: self.splicing, core }
     }
 }
 
@@ -115,12 +118,14 @@ impl Crew {
 struct Berth {
     share: Share,
     poller: Poller,
+    splicing: Splicing,
     core: Option<usize>,
 }
 
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
+    crew: Crew,
     /// What is served, as the workers have it.
     snapshot: Arc<Snapshot>,
     addresses: Vec<SocketAddr>,
@@ -141,7 +146,7 @@ impl Server {
         crew: &Crew,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
-        fit_into_descriptors(&mut snapshot, crew.threads)?;
+        let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
         let mut sockets: Vec<Vec<OwnedFd>> = (0..crew.threads).map(|_| Vec::new()).collect();
@@ -153,6 +158,7 @@ impl Server {
         }
         let snapshot = Arc::new(snapshot);
         let mut server = Server {
+            crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
             addresses,
             threads: Vec::new(),
@@ -160,7 +166,8 @@ impl Server {
             is_draining: false,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
-            let berth = crew.berth(worker);
+            let mut berth = crew.berth(worker);
+            berth.splicing.pipes = pipes;
             if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
                 server.drain();
                 let _ = server.join();
@@ -180,7 +187,7 @@ impl Server {
         let (mailbox, wake) = Mailbox::open()?;
         let mailbox = Arc::new(mailbox);
         self.mailboxes.push(Arc::clone(&mailbox));
-        let Berth { share, poller, core } = berth;
+        let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
                 && let Err(error) = bind_to_core(core)
@@ -192,7 +199,7 @@ impl Server {
             let listeners =
                 sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, seed, journal };
+            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             while worker.turn() == Turn::Running {
@@ -227,7 +234,7 @@ impl Server {
             return Err(ReloadError::Draining);
         }
         let later = hold_to_buffers(&mut snapshot.limits, self.snapshot.limits.buffer);
-        fit_into_descriptors(&mut snapshot, self.mailboxes.len())?;
+        fit_into_descriptors(&mut snapshot, &self.crew)?;
         check_unique(&snapshot.listeners)?;
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
         let (seats, addresses) = self.seats(&snapshot, &mut reloaded)?;
@@ -329,11 +336,16 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
 /// Room for fewer sessions than this is worth a word.
 const SESSIONS_EXPECTED: usize = 1000;
 
-/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each.
-fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), StartError> {
-    let limit = raise_descriptor_limit();
-    // Every worker has a listening socket for each listener, and a pipe with two ends.
-    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 2);
+/// The part of the descriptors that pipes for splice(2) may take: one in so many.
+const PIPES_SHARE: usize = 16;
+
+/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Gives the number of
+/// pipes that a worker may have, each with two ends.
+fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Crew) -> Result<usize, StartError> {
+    let (limit, threads) = (raise_descriptor_limit(), crew.threads);
+    let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
+    // Every worker has a listening socket for each listener, a pipe to be woken by, and the lot.
+    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 3 + 2 * pipes);
     let room = limit.saturating_sub(fixed) / 2;
     if room < threads {
         return Err(StartError::Descriptors { limit });
@@ -350,5 +362,5 @@ fn fit_into_descriptors(snapshot: &mut Snapshot, threads: usize) -> Result<(), S
         }
         snapshot.limits.sessions = room;
     }
-    Ok(())
+    Ok(pipes)
 }

@@ -47,6 +47,23 @@ impl Framer {
         matches!(self, Framer::Done)
     }
 
+    /// How many bytes may pass without a look at them, if any may.
+    #[must_use]
+    pub fn blind(&self) -> Option<u64> {
+        match self {
+            Framer::Length { left } => Some(*left),
+            Framer::Opaque | Framer::UntilEof => Some(u64::MAX),
+            Framer::Head | Framer::Chunked(_) | Framer::Done | Framer::Discard => None,
+        }
+    }
+
+    /// Takes note that `count` of the [`blind`](Self::blind) bytes have passed beside the buffer.
+    pub fn pass(&mut self, count: u64) {
+        if let Framer::Length { left } = self {
+            *self = Framer::of_length(left.saturating_sub(count));
+        }
+    }
+
     /// Passes or drops as many of the buffer's unscanned bytes as it can.
     ///
     /// # Errors

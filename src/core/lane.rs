@@ -64,7 +64,14 @@ pub struct Lane {
     /// Where they go.
     pub sink: Sink,
     passed: u64,
+    /// Bytes that are under way in a pipe, behind those of the buffer.
+    piped: usize,
+    /// Reads in a row that have taken as much as there was room for.
+    streak: u8,
 }
+
+/// After so many full reads a stream of unknown length is taken for a long one.
+const STREAK_LONG: u8 = 2;
 
 impl Lane {
     /// A lane that lets `framer` decide, without source and sink.
@@ -78,6 +85,8 @@ impl Lane {
             source: Source::Absent,
             sink: Sink::Absent,
             passed: 0,
+            piped: 0,
+            streak: 0,
         }
     }
 
@@ -88,7 +97,44 @@ impl Lane {
         matches!(self.source, Source::Open | Source::Leaving)
             && self.sink != Sink::Lost
             && self.framer.wants_more()
+            && self.piped == 0
             && self.buffer.has_room()
+    }
+
+    /// How many bytes from the source may go to the sink beside the buffer: all of the rest of a message of which `least`
+    /// are left, or a stream that seems to be long, once nothing is before them and the sink takes them.
+    #[must_use]
+    pub fn spliceable(&self, least: u64) -> Option<u64> {
+        let left = self.framer.blind().filter(|left| *left >= least)?;
+        let is_long = left < u64::MAX || self.streak >= STREAK_LONG;
+        let is_clear = self.sink == Sink::Open && self.is_flushed() && self.buffer.unscanned().is_empty();
+        (is_long && is_clear && self.wants_read()).then_some(left)
+    }
+
+    /// Takes note that `count` bytes were read into memory, and whether that was all there was room for.
+    pub fn fill(&mut self, count: usize, is_full: bool) {
+        self.buffer.fill(count);
+        self.streak = if is_full { self.streak.saturating_add(1) } else { 0 };
+    }
+
+    /// Takes note that `count` of the [`spliceable`](Self::spliceable) bytes are in the pipe. They cannot be sent again.
+    pub fn pipe_in(&mut self, count: usize, is_full: bool) {
+        self.release();
+        self.framer.pass(count as u64);
+        self.piped += count;
+        self.streak = if is_full { STREAK_LONG } else { self.streak.saturating_sub(1) };
+    }
+
+    /// Takes note that `count` of the bytes in the pipe went out.
+    pub fn pipe_out(&mut self, count: usize) {
+        self.piped -= count;
+        self.passed += count as u64;
+    }
+
+    /// How many bytes lie in the pipe.
+    #[must_use]
+    pub fn piped(&self) -> usize {
+        self.piped
     }
 
     /// What may go out now: the front, and then the cleared bytes of the buffer.
@@ -115,7 +161,7 @@ impl Lane {
     /// Whether nothing waits to go out.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.front_sent == self.front.len() && self.buffer.unsent().is_empty()
+        self.front_sent == self.front.len() && self.buffer.unsent().is_empty() && self.piped == 0
     }
 
     /// Whether the front has gone out: the other side knows the whole head.
@@ -237,6 +283,7 @@ impl Lane {
     /// Forgets what was to go out and has not, and any hold. What no framer has looked at stays.
     pub fn abandon_unsent(&mut self) {
         self.clear_front();
+        self.piped = 0;
         self.buffer.release();
         let unsent = self.buffer.unsent().len();
         self.buffer.send(unsent);

@@ -228,6 +228,8 @@ pub struct Record<'a> {
     pub method: &'a [u8],
     /// The target as the client wrote it, cut at a bound; empty like the method.
     pub target: &'a [u8],
+    /// The authority that was asked for, of the target or Host, cut at a bound; empty if there was none.
+    pub authority: &'a [u8],
     /// The status that was passed to the client; 0 if none was.
     pub status: u16,
     /// The name of the route that was taken, if one was.

@@ -33,6 +33,17 @@ pub struct Watch {
     pub got: Ready,
 }
 
+/// A pipe(7), open at both ends.
+#[derive(Debug)]
+pub struct Pipe {
+    /// Where bytes come out.
+    pub read: Fd,
+    /// Where they go in.
+    pub write: Fd,
+    /// How many bytes it holds about at most.
+    pub capacity: usize,
+}
+
 /// Why bytes could not be read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoFault {
@@ -135,6 +146,35 @@ pub trait Os {
     /// # Errors
     /// See [`IoFault`].
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault>;
+
+    /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or no descriptors left.
+    fn open_pipe(&mut self) -> Option<Pipe> {
+        None
+    }
+
+    /// Moves at most `most` bytes from a connection into `pipe`, which is empty (`splice(2)`); `Ok(0)` is the end of the stream.
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn splice_in(&mut self, from: Fd, pipe: &Pipe, most: usize) -> Result<usize, IoFault> {
+        let _ = (from, pipe, most);
+        Err(IoFault::Lost)
+    }
+
+    /// Moves at most `most` bytes, which lie in `pipe`, to a connection.
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn splice_out(&mut self, pipe: &Pipe, to: Fd, most: usize) -> Result<usize, IoFault> {
+        let _ = (pipe, to, most);
+        Err(IoFault::Lost)
+    }
+
+    /// Closes both ends of a pipe, with whatever lies in it.
+    fn close_pipe(&mut self, pipe: Pipe) {
+        self.close(pipe.read);
+        self.close(pipe.write);
+    }
 
     /// `shutdown(SHUT_WR)`: a FIN behind the bytes already written.
     fn shutdown_write(&mut self, fd: Fd);

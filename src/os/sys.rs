@@ -6,21 +6,25 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
 use nix::libc;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send, sendmsg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe2};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::raw;
-use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
 use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
 /// The longest queue of clients that the kernel is asked to keep for a listener; net.core.somaxconn caps it.
 const BACKLOG: i32 = 4096;
+
+/// What a pipe is to hold, in bytes.
+const PIPE_SIZE: libc::c_int = 256 * 1024;
 
 /// A poll with so many events was a busy one.
 const BUSY: usize = 4;
@@ -80,6 +84,13 @@ impl SysOs {
             }
         }
         raw::ppoll(&mut self.pollfds, timeout)
+    }
+
+    /// A peer that is gone raises SIGPIPE here, as splice(2) has no MSG_NOSIGNAL; Rust's start-up code has it ignored.
+    fn splice(&mut self, from: Fd, to: Fd, most: usize) -> Result<usize, IoFault> {
+        let (Some(from), Some(to)) = (self.get(from), self.get(to)) else { return Err(IoFault::Lost) };
+        let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
+        splice(from, None, to, None, most, flags).map_err(io_fault)
     }
 
     fn slot(&mut self, fd: Fd) -> Option<&mut Slot> {
@@ -286,6 +297,23 @@ impl Os for SysOs {
         }
         let parts = [io::IoSlice::new(head), io::IoSlice::new(body)];
         sendmsg::<()>(fd.0, &parts, &[], flags, None).map_err(io_fault)
+    }
+
+    fn open_pipe(&mut self) -> Option<Pipe> {
+        let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).ok()?;
+        // A user with too many large pipes gets one as the system makes them (pipe(7), pipe-user-pages-soft).
+        let enlarged = fcntl(&write, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE));
+        let size = enlarged.or_else(|_| fcntl(&write, FcntlArg::F_GETPIPE_SZ)).ok()?;
+        let capacity = usize::try_from(size).ok()?;
+        Some(Pipe { read: self.adopt(read), write: self.adopt(write), capacity })
+    }
+
+    fn splice_in(&mut self, from: Fd, pipe: &Pipe, most: usize) -> Result<usize, IoFault> {
+        self.splice(from, pipe.write, most)
+    }
+
+    fn splice_out(&mut self, pipe: &Pipe, to: Fd, most: usize) -> Result<usize, IoFault> {
+        self.splice(pipe.read, to, most)
     }
 
     fn shutdown_write(&mut self, fd: Fd) {

@@ -31,7 +31,7 @@ impl Host {
         Some(if is_below { Host::Below(name) } else { Host::Exact(name) })
     }
 
-    /// Whether it is the host of a request, given as [`key`] writes it.
+    /// Whether it is the host of a request, given in the one form in which hosts are compared.
     #[must_use]
     pub fn matches(&self, key: &[u8]) -> bool {
         match self {

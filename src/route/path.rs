@@ -130,6 +130,15 @@ impl Path {
         self.segments.iter().filter_map(name_of)
     }
 
+    /// The text of its first segment, if that is one: no other path matches.
+    #[must_use]
+    pub fn first_literal(&self) -> Option<&str> {
+        match self.segments.first()? {
+            Segment::Literal(text) => Some(text),
+            Segment::Any(_) => None,
+        }
+    }
+
     /// Whether it is the path `normal`, which is in normal form.
     #[must_use]
     pub fn matches(&self, normal: &str) -> bool {

@@ -75,9 +75,10 @@ pub struct Exchange {
     down_before: u64,
     pub(crate) up_at_attempt: u64,
     pub(crate) spans: Spans,
-    /// Method and target, one after the other.
+    /// Method, target and authority, one after the other.
     text: Vec<u8>,
     method_length: usize,
+    target_length: usize,
 }
 
 /// What a record takes from outside of the exchange.
@@ -130,7 +131,7 @@ impl Exchange {
             self.protocols = request.protocols();
         }
         if keeps_text {
-            self.take_text(request.method_text, request.target_text);
+            self.take_text(request.method_text, request.target_text, request.authority().unwrap_or_default());
         }
     }
 
@@ -139,16 +140,17 @@ impl Exchange {
         if let Some((method, target)) = first_line(head) {
             self.method = Method::of(method);
             if keeps_text {
-                self.take_text(method, target);
+                self.take_text(method, target, b"");
             }
         }
     }
 
-    fn take_text(&mut self, method: &str, target: &str) {
-        let cut = |text: &'_ str| text.len().min(TEXT_MAX);
-        self.method_length = cut(method);
+    fn take_text(&mut self, method: &str, target: &str, authority: &[u8]) {
+        let cut = |text: &[u8]| text.len().min(TEXT_MAX);
+        (self.method_length, self.target_length) = (cut(method.as_bytes()), cut(target.as_bytes()));
         self.text.extend_from_slice(&method.as_bytes()[..self.method_length]);
-        self.text.extend_from_slice(&target.as_bytes()[..cut(target)]);
+        self.text.extend_from_slice(&target.as_bytes()[..self.target_length]);
+        self.text.extend_from_slice(&authority[..cut(authority)]);
     }
 
     /// What a reader of the response has to know.
@@ -180,7 +182,8 @@ impl Exchange {
     }
 
     pub(crate) fn record<'a>(&'a self, around: Surroundings<'a>) -> Record<'a> {
-        let (method, target) = self.text.split_at(self.method_length);
+        let (method, rest) = self.text.split_at(self.method_length);
+        let (target, authority) = rest.split_at(self.target_length);
         Record {
             client: self.client_of(around.client),
             proxy: (self.client_of(around.client) != around.client).then_some(around.client),
@@ -188,6 +191,7 @@ impl Exchange {
             mode: around.mode,
             method,
             target,
+            authority,
             status: self.status,
             route: around.route,
             pool: around.pool,

@@ -318,6 +318,23 @@ impl Session {
         }
     }
 
+    /// How many bytes from `side` may go to the other side without passing through memory; see [`Lane::spliceable`].
+    pub(crate) fn spliceable(&self, side: Side, least: u64) -> Option<u64> {
+        match (side, self.phase) {
+            (Side::Client, Phase::Relay | Phase::Tunnel) => self.up.spliceable(least),
+            (Side::Backend, Phase::Relay | Phase::Tunnel) => self.down.spliceable(least),
+            (
+                _,
+                Phase::Head { .. }
+                | Phase::Opening { .. }
+                | Phase::Answer { .. }
+                | Phase::Ending { .. }
+                | Phase::Linger { .. }
+                | Phase::Over,
+            ) => None,
+        }
+    }
+
     /// When bytes last moved, or a phase last began that was to see some.
     #[must_use]
     pub fn touched(&self) -> Time {

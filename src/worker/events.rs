@@ -137,6 +137,8 @@ impl<O: Os> Worker<O> {
             env: world.env(&edition, conn.standing),
             os: &mut self.os,
             storage: &mut self.storage,
+            pipes: &mut self.pipes,
+            spliced: self.spliced,
             idle: &mut self.idle,
             lot: &mut self.lot,
             edition: &edition,

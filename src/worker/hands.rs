@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::edition::Edition;
 use super::idle::IdleSet;
 use super::lot::Lot;
-use super::pump::{self, Filled};
+use super::pipes::{Loan, Pipes};
+use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::time::Time;
@@ -31,6 +32,15 @@ pub(super) struct Conn {
     /// What its exchange is held to.
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
+    /// What lies in pipes, from the client and from the backend.
+    pipes: Piped,
+}
+
+/// The pipes of the two lanes.
+#[derive(Debug, Default)]
+struct Piped {
+    up: Option<Loan>,
+    down: Option<Loan>,
 }
 
 /// What has become of the listener that a session came in by.
@@ -85,7 +95,8 @@ impl Conn {
     pub(super) fn new(session: Session, client: Wire, now: Time, edition: Rc<Edition>) -> Conn {
         let stay = Stay::Hot { since: now };
         let standing = Standing::At(session.listener());
-        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay, edition, standing }
+        let pipes = Piped::default();
+        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay, edition, standing, pipes }
     }
 
     /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
@@ -137,6 +148,9 @@ pub(super) struct Hands<'a, O> {
     pub(super) env: Env<'a>,
     pub(super) os: &'a mut O,
     pub(super) storage: &'a mut Storage,
+    pub(super) pipes: &'a mut Pipes,
+    /// How many bytes must be left of a message that is spliced.
+    pub(super) spliced: u64,
     pub(super) idle: &'a mut IdleSet,
     pub(super) lot: &'a mut Lot,
     /// The edition that the session is held to.
@@ -167,34 +181,36 @@ impl<O: Os> Hands<'_, O> {
 
     /// Reads from each side that can be read.
     fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
-        let Conn { session, client, backend, .. } = conn;
-        let (os, storage, now) = (&mut *self.os, &mut *self.storage, self.env.now);
+        let Conn { session, client, backend, pipes, .. } = conn;
+        let (os, now) = (&mut *self.os, self.env.now);
+        let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };
         let mut has_read = false;
-        let mut fill = |wire: &mut Wire, side, readable: &mut bool| {
+        let mut fill = |wire: &mut Wire, pipe, side, readable: &mut bool| {
             if *readable {
-                let filled = pump::fill(os, storage, wire, session, side, now);
+                let filled = pump::fill(os, &mut stores, pipe, wire, session, side, now);
                 *readable = filled == Filled::Room;
                 has_read |= filled != Filled::Nothing;
             }
         };
         if let Some(wire) = client {
-            fill(wire, Side::Client, &mut readable.client);
+            fill(wire, &mut pipes.up, Side::Client, &mut readable.client);
         }
         if let Some(backend) = backend {
-            fill(&mut backend.wire, Side::Backend, &mut readable.backend);
+            fill(&mut backend.wire, &mut pipes.down, Side::Backend, &mut readable.backend);
         }
         has_read
     }
 
     /// Writes to each side that there is something for.
     fn write(&mut self, conn: &mut Conn) -> bool {
-        let Conn { session, client, backend, .. } = conn;
+        let Conn { session, client, backend, pipes, .. } = conn;
+        let (os, now) = (&mut *self.os, self.env.now);
         let mut has_written = false;
         if let Some(wire) = client {
-            has_written |= pump::drain(self.os, wire, session, Side::Client, self.env.now);
+            has_written |= pump::drain(os, &mut pipes.down, wire, session, Side::Client, now);
         }
         if let Some(backend) = backend {
-            has_written |= pump::drain(self.os, &mut backend.wire, session, Side::Backend, self.env.now);
+            has_written |= pump::drain(os, &mut pipes.up, &mut backend.wire, session, Side::Backend, now);
         }
         has_written
     }
@@ -350,6 +366,15 @@ impl<O: Os> Hands<'_, O> {
             }
             if let Some(storage) = lane.buffer.detach() {
                 self.storage.give(storage);
+            }
+            let pipe = match side {
+                Side::Client => &mut conn.pipes.up,
+                Side::Backend => &mut conn.pipes.down,
+            };
+            if lane.piped() == 0
+                && let Some(loan) = pipe.take()
+            {
+                self.pipes.give(self.os, loan);
             }
         }
     }

@@ -12,6 +12,7 @@ mod events;
 mod hands;
 mod idle;
 mod lot;
+mod pipes;
 mod pump;
 mod storage;
 mod switch;
@@ -35,8 +36,11 @@ use edition::Edition;
 use hands::Conn;
 use idle::IdleSet;
 use lot::Lot;
+use pipes::Pipes;
 use storage::Storage;
 pub use switch::{Change, Seat};
+
+pub use pipes::Splicing;
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,8 @@ pub struct Setup {
     pub share: Share,
     /// How it waits for its connections.
     pub poller: Poller,
+    /// When bodies go around the memory of the process.
+    pub splicing: Splicing,
     /// Makes workers begin their rounds at different backends.
     pub seed: u64,
     /// Where records go.
@@ -102,6 +108,8 @@ pub struct Census {
     pub idle: usize,
     /// Buffers that are lent to lanes.
     pub buffers_out: usize,
+    /// Pipes that are lent to lanes.
+    pub pipes_out: usize,
     /// Backend connections in use, or being made.
     pub in_flight: usize,
 }
@@ -136,6 +144,9 @@ pub struct Worker<O> {
     ended: u64,
     idle: IdleSet,
     storage: Storage,
+    pipes: Pipes,
+    /// How many bytes must be left of a message that is spliced.
+    spliced: u64,
     draining_since: Option<Time>,
     now: Time,
     date: Date,
@@ -152,7 +163,7 @@ impl<O: Os> Worker<O> {
     /// A worker that will make its system calls through `os`.
     #[must_use]
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
-        let Setup { snapshot, listeners, wake, share, poller, seed, journal } = setup;
+        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal } = setup;
         let limits = &snapshot.limits;
         let most = limits.idle_per_backend.div_ceil(share.workers);
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
@@ -171,6 +182,8 @@ impl<O: Os> Worker<O> {
             edition: Rc::new(Edition::first(snapshot, &mut idle, seed)),
             idle,
             share,
+            pipes: Pipes::new(splicing.pipes),
+            spliced: splicing.least,
             draining_since: None,
             now: os.now(),
             date: Date::new(os.unix_time()),
@@ -196,6 +209,7 @@ impl<O: Os> Worker<O> {
             sessions: self.sessions.len(),
             idle: self.idle.len(),
             buffers_out: self.storage.out(),
+            pipes_out: self.pipes.out(),
             in_flight: self.sessions.iter().filter(|(_, conn)| conn.backend.is_some()).count(),
         }
     }
@@ -216,6 +230,7 @@ impl<O: Os> Worker<O> {
     pub fn turn(&mut self) -> Turn {
         if self.draining_since.is_some() && self.sessions.is_empty() {
             self.close_idle();
+            self.pipes.close_free(&mut self.os);
             return Turn::Finished;
         }
         let nearest = self.derive();

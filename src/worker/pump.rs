@@ -1,5 +1,6 @@
 //! The only place where bytes move between a wire and a lane.
 
+use super::pipes::{Loan, Pipes};
 use super::storage::Storage;
 use crate::core::lane::Sink;
 use crate::core::time::Time;
@@ -18,10 +19,19 @@ pub(super) enum Filled {
     Room,
 }
 
-/// Reads once from `side` into its lane.
+/// What the pump takes storage from.
+pub(super) struct Stores<'a> {
+    pub(super) buffers: &'a mut Storage,
+    pub(super) pipes: &'a mut Pipes,
+    /// How many bytes must be left of a message that is spliced.
+    pub(super) least: u64,
+}
+
+/// Reads once from `side` into its lane, or into `pipe`, which is the lane's.
 pub(super) fn fill<O: Os>(
     os: &mut O,
-    storage: &mut Storage,
+    stores: &mut Stores<'_>,
+    pipe: &mut Option<Loan>,
     wire: &mut Wire,
     session: &mut Session,
     side: Side,
@@ -30,9 +40,15 @@ pub(super) fn fill<O: Os>(
     if !session.wants_read(side) {
         return Filled::Nothing;
     }
+    if let Some(most) = session.spliceable(side, stores.least) {
+        *pipe = pipe.take().or_else(|| stores.pipes.take(os));
+        if let Some(pipe) = pipe {
+            return fill_pipe(os, pipe, wire, session, side, most, now);
+        }
+    }
     let buffer = &mut session.lane_from(side).buffer;
     if !buffer.is_attached() {
-        let Some(room) = storage.take(side) else { return Filled::Nothing };
+        let Some(room) = stores.buffers.take(side) else { return Filled::Nothing };
         buffer.attach(room);
     }
     let room = buffer.room();
@@ -40,7 +56,7 @@ pub(super) fn fill<O: Os>(
     match wire.read(os, room) {
         Ok(0) => session.handle_end(side),
         Ok(count) => {
-            buffer.fill(count);
+            session.lane_from(side).fill(count, count == wanted);
             session.handle_moved(now);
             if count == wanted {
                 return Filled::Room;
@@ -52,10 +68,37 @@ pub(super) fn fill<O: Os>(
     Filled::All
 }
 
-/// Writes once to `side` from its lane, unless the last write was short and poll has not said since that there is room;
-/// true if that changed anything.
+fn fill_pipe<O: Os>(
+    os: &mut O,
+    pipe: &mut Loan,
+    wire: &Wire,
+    session: &mut Session,
+    side: Side,
+    most: u64,
+    now: Time,
+) -> Filled {
+    match pipe.fill(os, wire, most) {
+        Ok(0) => session.handle_end(side),
+        Ok(count) => {
+            // A pipe is full when it has no slot left, which may be long before it has no room left.
+            let is_full = count >= pipe.capacity() / 4;
+            session.lane_from(side).pipe_in(count, is_full);
+            session.handle_moved(now);
+            if is_full {
+                return Filled::Room;
+            }
+        }
+        Err(IoFault::Blocked) => return Filled::Nothing,
+        Err(IoFault::Lost) => session.handle_lost(side),
+    }
+    Filled::All
+}
+
+/// Writes once to `side` from its lane, or from `pipe`, which is the lane's, unless the last write was short and poll has
+/// not said since that there is room; true if that changed anything.
 pub(super) fn drain<O: Os>(
     os: &mut O,
+    pipe: &mut Option<Loan>,
     wire: &mut Wire,
     session: &mut Session,
     side: Side,
@@ -67,10 +110,18 @@ pub(super) fn drain<O: Os>(
     }
     lane.join_pieces();
     let (head, body) = lane.unsent();
-    let wanted = head.len() + body.len();
-    match wire.write(os, head, body) {
+    let in_memory = head.len() + body.len();
+    let (outcome, wanted) = match pipe {
+        Some(pipe) if in_memory == 0 => (pipe.drain(os, wire), lane.piped()),
+        Some(_) | None => (wire.write(os, head, body), in_memory),
+    };
+    match outcome {
         Ok(count) => {
-            lane.send(count);
+            if in_memory == 0 {
+                lane.pipe_out(count);
+            } else {
+                lane.send(count);
+            }
             if count < wanted {
                 lane.sink = Sink::Blocked;
             }

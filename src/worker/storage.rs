@@ -11,7 +11,10 @@ use crate::session::Side;
 /// The fewest buffers a worker can do with: one for a backend, and a few to be used at the same time.
 pub(super) const BUFFERS_MIN: usize = 4;
 
-/// How long a free buffer is kept that nobody has needed.
+/// So many free buffers are kept in any case: a worker that has a moment's rest does not begin anew.
+const KEPT_MIN: usize = 4;
+
+/// How long any other free buffer is kept that nobody has needed.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// Buffers of one size, lent and returned, last returned first.
@@ -81,7 +84,7 @@ impl Storage {
     /// When to look again for buffers that nobody needs; `None` if there are none.
     #[must_use]
     pub(super) fn tidies_at(&self) -> Option<Time> {
-        (!self.free.is_empty()).then(|| self.looked + KEPT)
+        (self.free.len() > KEPT_MIN).then(|| self.looked + KEPT)
     }
 
     /// Gives those back to the system that have not been needed since the last look, if it is time.
@@ -90,7 +93,8 @@ impl Storage {
             return;
         }
         // The ones used last lie at the end.
-        self.free.drain(..self.spare.min(self.free.len()));
+        let unneeded = self.spare.min(self.free.len().saturating_sub(KEPT_MIN));
+        self.free.drain(..unneeded);
         (self.spare, self.looked) = (self.free.len(), now);
     }
 }
@@ -116,15 +120,15 @@ mod tests {
         let lent: Vec<_> = (0..50).map_while(|_| storage.take(Side::Backend)).collect();
         lent.into_iter().for_each(|buffer| storage.give(buffer));
         for _ in 0..3 {
-            let in_use: Vec<_> = (0..2).map_while(|_| storage.take(Side::Backend)).collect();
+            let in_use: Vec<_> = (0..6).map_while(|_| storage.take(Side::Backend)).collect();
             in_use.into_iter().for_each(|buffer| storage.give(buffer));
             now = now + KEPT;
             assert_eq!(storage.tidies_at().map(|at| at <= now), Some(true));
             storage.tidy(now);
         }
-        assert_eq!(storage.free.len(), 2);
+        assert_eq!(storage.free.len(), 6);
         storage.tidy(now + KEPT);
         storage.tidy(now + KEPT + KEPT);
-        assert_eq!((storage.free.len(), storage.tidies_at()), (0, None));
+        assert_eq!((storage.free.len(), storage.tidies_at()), (KEPT_MIN, None));
     }
 }

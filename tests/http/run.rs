@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Balance, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
+use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use crate::case::{self, Case, Ends, Order};
 use crate::memory::{Cut, LISTENER, Memory};
@@ -156,6 +156,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
         wake: None,
         share: Share { worker: 0, workers: 1 },
         poller: Poller::Poll,
+        splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(Notes(Rc::clone(&told))),
     };

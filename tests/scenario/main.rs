@@ -5,5 +5,6 @@ mod connecting;
 mod house;
 mod http;
 mod reload;
+mod routes;
 mod stopping;
 mod tcp;

@@ -26,6 +26,8 @@ const APART: Duration = Duration::from_millis(5);
 pub(crate) enum Handle {
     Door(usize),
     End(EndId),
+    /// One end of a pipe.
+    Pipe(usize),
     Lot,
 }
 

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use fastrand::Rng;
+use pollux::worker::Splicing;
 
 /// How the world is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) lot: bool,
     /// The worker has no more buffers than this.
     pub(crate) buffers: Option<usize>,
+    /// When the worker splices.
+    pub(crate) splicing: Splicing,
     /// The longest message: what would take for ever to go through short queues does not have to.
     pub(crate) bulk: usize,
     /// How many steps the actors make before a poll looks.
@@ -96,6 +99,11 @@ impl Faults {
             gone,
             capacity,
             lot: !steps.is_multiple_of(3),
+            splicing: if steps.is_multiple_of(2) {
+                Splicing::NEVER
+            } else {
+                Splicing { pipes: steps, least: (steps as u64 - 1) * 500 }
+            },
             buffers: steps.is_multiple_of(4).then_some(steps),
             bulk,
             steps,
@@ -108,6 +116,7 @@ impl Faults {
 impl Faults {
     /// Leaves the worker so few descriptors, besides the listener's, that clients and backends get into each other's way.
     pub(crate) fn make_scarce(&mut self, rng: &mut Rng) {
+        self.splicing = Splicing::NEVER;
         self.descriptors = 4 + usize::from(self.lot) + rng.usize(2..=6);
     }
 

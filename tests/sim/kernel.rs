@@ -12,7 +12,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
-use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
 use pollux::snapshot::Address;
 
 use crate::cast::Cast;
@@ -37,6 +37,8 @@ pub(crate) struct Kernel {
     pub(crate) faults: Faults,
     pub(crate) rng: Rng,
     descriptors: Descriptors,
+    /// What lies in each pipe.
+    pipes: Vec<Vec<u8>>,
     /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
     pub(crate) patience: u8,
     /// How often the worker has polled.
@@ -51,7 +53,8 @@ impl Kernel {
     pub(crate) fn new(net: Net, cast: Cast, faults: Faults, rng: Rng) -> Kernel {
         let descriptors = Descriptors::new(faults.descriptors);
         let patience = if faults.buffers.is_some() { PATIENCE_IN_NEED } else { PATIENCE };
-        Kernel { net, cast, faults, rng, descriptors, patience, polls: 0, barren: 0, draining: false }
+        let pipes = Vec::new();
+        Kernel { net, cast, faults, rng, descriptors, pipes, patience, polls: 0, barren: 0, draining: false }
     }
 
     /// Opens a listening socket for the worker.
@@ -74,6 +77,7 @@ impl Kernel {
         match self.descriptors.get(fd, "poll").handle {
             Handle::Door(door) => Ready::NONE.with_if(Ready::READ, self.net.someone_waits(door)),
             Handle::End(end) => self.net.readiness(end),
+            Handle::Pipe(_) => panic!("poll of fd {}, which is a pipe", fd.0),
             Handle::Lot => Ready::NONE.with_if(Ready::READ, !self.parked_news().is_empty()),
         }
     }
@@ -119,6 +123,7 @@ impl Kernel {
         match self.descriptors.get(fd, call).handle {
             Handle::End(end) => end,
             Handle::Door(_) => panic!("{call} of fd {}, which is a listener", fd.0),
+            Handle::Pipe(_) => panic!("{call} of fd {}, which is a pipe", fd.0),
             Handle::Lot => panic!("{call} of fd {}, which is the lot", fd.0),
         }
     }
@@ -255,12 +260,45 @@ impl Kernel {
         Ok(first + self.net.write(end, body).unwrap_or(0))
     }
 
+    fn open_pipe(&mut self) -> Option<Pipe> {
+        self.pipes.push(Vec::new());
+        let handle = Handle::Pipe(self.pipes.len() - 1);
+        let (read, write) = (self.descriptors.open(handle), self.descriptors.open(handle));
+        Some(Pipe { read, write, capacity: self.rng.usize(1..=10_000) })
+    }
+
+    fn pipe(&mut self, fd: Fd) -> usize {
+        match self.descriptors.get(fd, "splice").handle {
+            Handle::Pipe(pipe) => pipe,
+            Handle::Door(_) | Handle::End(_) | Handle::Lot => panic!("fd {} is no pipe", fd.0),
+        }
+    }
+
+    fn splice_in(&mut self, from: Fd, pipe: &Pipe, most: usize) -> Result<usize, IoFault> {
+        let index = self.pipe(pipe.write);
+        assert!(self.pipes[index].is_empty(), "a pipe is filled again before it is empty");
+        assert!(most <= pipe.capacity, "more is asked for than a pipe can hold");
+        let mut room = vec![0; most];
+        let count = self.recv(from, &mut room)?;
+        self.pipes[index].extend_from_slice(&room[..count]);
+        Ok(count)
+    }
+
+    fn splice_out(&mut self, pipe: &Pipe, to: Fd, most: usize) -> Result<usize, IoFault> {
+        let index = self.pipe(pipe.read);
+        assert!(most <= self.pipes[index].len(), "more is asked for than lies in the pipe");
+        let bytes = self.pipes[index][..most].to_vec();
+        let count = self.send(to, &bytes, &[])?;
+        self.pipes[index].drain(..count);
+        Ok(count)
+    }
+
     fn close(&mut self, fd: Fd) {
         self.barren = 0;
         self.net.log(Event::Close { fd });
         match self.descriptors.close(fd, "close") {
             Handle::Door(door) => self.net.close_door(door),
-            Handle::Lot => {}
+            Handle::Lot | Handle::Pipe(_) => {}
             Handle::End(end) => {
                 self.net.close(end);
             }
@@ -327,6 +365,18 @@ impl Os for SimOs {
         kernel.moved(fd);
         kernel.net.log(Event::ShutdownWrite { fd });
         kernel.net.finish(end);
+    }
+
+    fn open_pipe(&mut self) -> Option<Pipe> {
+        self.0.borrow_mut().open_pipe()
+    }
+
+    fn splice_in(&mut self, from: Fd, pipe: &Pipe, most: usize) -> Result<usize, IoFault> {
+        self.0.borrow_mut().splice_in(from, pipe, most)
+    }
+
+    fn splice_out(&mut self, pipe: &Pipe, to: Fd, most: usize) -> Result<usize, IoFault> {
+        self.0.borrow_mut().splice_out(pipe, to, most)
     }
 
     fn open_lot(&mut self) -> Option<Fd> {

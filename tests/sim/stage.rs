@@ -89,6 +89,7 @@ impl Scene {
                 wake: None,
                 share: Share { worker: 0, workers: 1 },
                 poller: if self.faults.lot { Poller::PollAndLot } else { Poller::Poll },
+                splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
                 journal: Box::new(self.ledger.clone()),
             },

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use pollux::core::outcome::NoJournal;
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
+use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use kernel::{DOOR, Kernel, MemoryOs};
 
@@ -41,6 +41,7 @@ pub fn check(data: &[u8]) {
             wake: None,
             share: Share { worker: 0, workers: 1 },
             poller: Poller::Poll,
+            splicing: Splicing::NEVER,
             seed: 0,
             journal: Box::new(NoJournal),
         },

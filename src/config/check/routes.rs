@@ -19,7 +19,7 @@ use crate::http::framing::has_no_body;
 use crate::route::miss::shadows;
 use crate::route::path::Path;
 use crate::route::{
-    Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
+    Action, Body, Conditions, Host, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
 };
 use crate::snapshot::Timeouts;
 
@@ -419,18 +419,12 @@ fn bad_prefix(text: &str, message: &str, place: Place) -> Diagnostic {
 
 /// Warns of routes that no request reaches, because one before takes all that they would.
 fn warn_unreachable(routes: &[Found], findings: &mut Findings) {
-    // Only a route that asks for the same host, for a wildcard or for none can be in front of another.
-    let mut by_host: HashMap<String, Vec<usize>> = HashMap::new();
-    let mut wide: Vec<usize> = Vec::new();
+    let mut before: HashMap<Bucket, Vec<usize>> = HashMap::new();
     for (index, found) in routes.iter().enumerate() {
         let when = &found.route.when;
-        let empty = Vec::new();
-        let same = when.hosts.first().and_then(|host| by_host.get(&host.to_string())).unwrap_or(&empty);
-        let before =
-            wide.iter().chain(same).copied().min_by_key(|&other| {
-                if shadows(&routes[other].route.when, when) { other } else { usize::MAX }
-            });
-        if let Some(other) = before.filter(|&other| shadows(&routes[other].route.when, when)) {
+        let candidates =
+            searched(when).into_iter().filter_map(|bucket| before.get(&bucket)).flatten().copied();
+        if let Some(other) = candidates.filter(|&other| shadows(&routes[other].route.when, when)).min() {
             let message = format!("the route {} is never reached", quote(&found.route.name));
             findings.push(
                 Diagnostic::new(Code::UnreachableRoute, message)
@@ -439,12 +433,40 @@ fn warn_unreachable(routes: &[Found], findings: &mut Findings) {
                     .help("put the narrower route in front of the wider one, or remove it"),
             );
         }
-        let is_wide = when.hosts.is_empty()
-            || when.hosts.iter().any(|host| matches!(host, crate::route::Host::Below(_)));
-        if is_wide {
-            wide.push(index);
-        } else {
-            when.hosts.iter().for_each(|host| by_host.entry(host.to_string()).or_default().push(index));
+        for bucket in filed(when) {
+            before.entry(bucket).or_default().push(index);
         }
     }
+}
+
+/// A host and the first segment of a path; `None` is any. Only a route that shares both with another can be in front of it,
+/// which spares most comparisons.
+type Bucket = (Option<String>, Option<String>);
+
+/// Where a route is looked for by those behind it.
+fn filed(when: &Conditions) -> Vec<Bucket> {
+    let host = |host: &Host| match host {
+        Host::Exact(name) => Some(name.clone()),
+        Host::Below(_) => None,
+    };
+    let mut hosts: Vec<_> = when.hosts.iter().map(host).collect();
+    let mut firsts: Vec<_> = when.paths.iter().map(|path| path.first_literal().map(str::to_owned)).collect();
+    for keys in [&mut hosts, &mut firsts] {
+        if keys.is_empty() {
+            keys.push(None);
+        }
+        keys.sort_unstable();
+        keys.dedup();
+    }
+    hosts.iter().flat_map(|host| firsts.iter().map(|first| (host.clone(), first.clone()))).collect()
+}
+
+/// Where the routes are that could take everything that a route takes: they take its first host and its first path.
+fn searched(when: &Conditions) -> Vec<Bucket> {
+    let host = when.hosts.first().map(ToString::to_string);
+    let first = when.paths.first().and_then(|path| path.first_literal()).map(str::to_owned);
+    let mut buckets = vec![(host.clone(), first.clone()), (host, None), (None, first), (None, None)];
+    buckets.sort_unstable();
+    buckets.dedup();
+    buckets
 }

@@ -1,0 +1,308 @@
+//! What a reload would do: two configurations, told apart as a reader would.
+//!
+//! Pure: it is given snapshots and the lines of an access log, and gives a list of changes. Listeners are the same if they
+//! have the same address, pools and routes if they have the same name, backends if they have the same address in a pool.
+
+mod replay;
+mod share;
+mod tell;
+
+use serde::Serialize;
+
+use crate::route::{Action, Route};
+use crate::snapshot::{Listener, Pool, Snapshot};
+
+pub use replay::{Moved, Replay};
+
+/// What a reload would do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Plan {
+    /// Listeners, routes, pools, backends and settings that would change, in that order.
+    pub changes: Vec<Change>,
+    /// What becomes of logged requests, if some were given.
+    pub replay: Option<Replay>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// What kind of change.
+    pub kind: Kind,
+    /// What is changed, such as `listener web` or `backend app/b2`.
+    pub what: String,
+    /// What is different, in a few words; empty where the kind says it all.
+    pub how: String,
+}
+
+/// The kinds of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A listener begins to listen.
+    Opened,
+    /// A listener ends; its connections are drained.
+    Closed,
+    /// A route, a pool or a backend is new.
+    Added,
+    /// A route or a pool is gone.
+    Removed,
+    /// A backend gets no new requests; those in flight end.
+    Drained,
+    /// A route stands at another place among the others.
+    Moved,
+    /// It stays, but differs.
+    Changed,
+}
+
+/// Tells `new` apart from `old`.
+#[must_use]
+pub fn plan(old: &Snapshot, new: &Snapshot) -> Plan {
+    let mut changes = Vec::new();
+    listeners(old, new, &mut changes);
+    pools(old, new, &mut changes);
+    settings(old, new, &mut changes);
+    Plan { changes, replay: None }
+}
+
+fn push(changes: &mut Vec<Change>, kind: Kind, what: String, how: impl Into<String>) {
+    changes.push(Change { kind, what, how: how.into() });
+}
+
+fn listeners(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
+    let name = |listener: &Listener| format!("listener {} on {}", listener.name, listener.bind);
+    for before in &old.listeners {
+        if !new.listeners.iter().any(|after| is_same(before, after)) {
+            push(changes, Kind::Closed, name(before), "");
+        }
+    }
+    for after in &new.listeners {
+        match old.listeners.iter().find(|before| is_same(before, after)) {
+            None => push(
+                changes,
+                Kind::Opened,
+                name(after),
+                format!("{} with {} routes", after.mode, after.routes.routes().len()),
+            ),
+            Some(before) => listener((before, old), (after, new), changes),
+        }
+    }
+}
+
+/// Listeners keep their socket by address; with port 0, which the kernel chooses, by name.
+fn is_same(a: &Listener, b: &Listener) -> bool {
+    a.bind == b.bind && (a.bind.port() != 0 || a.name == b.name)
+}
+
+fn listener(
+    (before, old): (&Listener, &Snapshot),
+    (after, new): (&Listener, &Snapshot),
+    changes: &mut Vec<Change>,
+) {
+    let what = || format!("listener {}", after.name);
+    if before.name != after.name {
+        push(changes, Kind::Changed, what(), format!("was called {}", before.name));
+    }
+    if before.mode != after.mode {
+        push(changes, Kind::Changed, what(), format!("speaks {}, spoke {}", after.mode, before.mode));
+    }
+    for (is_changed, key) in [
+        (before.trusted_proxies != after.trusted_proxies, "trusted_proxies"),
+        (before.forwarding != after.forwarding, "forwarding"),
+        (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
+    ] {
+        if is_changed {
+            push(changes, Kind::Changed, what(), key);
+        }
+    }
+    routes((before.routes.routes(), old), (after.routes.routes(), new), &after.name, changes);
+}
+
+fn routes(
+    (before, old): (&[Route], &Snapshot),
+    (after, new): (&[Route], &Snapshot),
+    listener: &str,
+    changes: &mut Vec<Change>,
+) {
+    let what = |route: &Route| format!("route {listener}/{}", route.name);
+    let kept = |routes: &[Route], others: &[Route]| -> Vec<String> {
+        let names = routes.iter().filter(|route| others.iter().any(|other| other.name == route.name));
+        names.map(|route| route.name.clone()).collect()
+    };
+    for route in before.iter().filter(|route| !after.iter().any(|other| other.name == route.name)) {
+        push(changes, Kind::Removed, what(route), "");
+    }
+    // Of the routes that stay, those whose order differs.
+    let (order_before, order_after) = (kept(before, after), kept(after, before));
+    let stays: Vec<&String> = common(&order_before, &order_after);
+    for (index, route) in after.iter().enumerate() {
+        let Some(was) = before.iter().find(|other| other.name == route.name) else {
+            let place = match index {
+                0 => String::from("first"),
+                _ => format!("behind {}", after[index - 1].name),
+            };
+            push(changes, Kind::Added, what(route), place);
+            continue;
+        };
+        if !stays.contains(&&route.name) {
+            let from = before.iter().position(|other| other.name == route.name).unwrap_or(0);
+            push(
+                changes,
+                Kind::Moved,
+                what(route),
+                format!("from place {} to place {}", from + 1, index + 1),
+            );
+        }
+        for how in differences((was, old), (route, new)) {
+            push(changes, Kind::Changed, what(route), how);
+        }
+    }
+}
+
+/// The longest list of names that stands in both in the same order. Long lists are compared as wholes.
+fn common<'a>(a: &'a [String], b: &[String]) -> Vec<&'a String> {
+    const LONG: usize = 2000;
+    if a == b {
+        return a.iter().collect();
+    }
+    if a.len() > LONG {
+        return a.iter().zip(b).filter(|(a, b)| a == b).map(|(a, _)| a).collect();
+    }
+    // `best[i][j]` is the length of that list for what follows `a[i]` and `b[j]`.
+    let mut best = vec![vec![0_u32; b.len() + 1]; a.len() + 1];
+    for i in (0..a.len()).rev() {
+        for j in (0..b.len()).rev() {
+            best[i][j] =
+                if a[i] == b[j] { best[i + 1][j + 1] + 1 } else { best[i + 1][j].max(best[i][j + 1]) };
+        }
+    }
+    let (mut i, mut j, mut found) = (0, 0, Vec::new());
+    while i < a.len() && j < b.len() {
+        if a[i] == b[j] {
+            found.push(&a[i]);
+            (i, j) = (i + 1, j + 1);
+        } else if best[i + 1][j] >= best[i][j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    found
+}
+
+fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snapshot)) -> Vec<String> {
+    let mut found = Vec::new();
+    if before.when != after.when {
+        found.push(String::from("takes other requests"));
+    }
+    let (was, is) = (tell_action(&before.action, old), tell_action(&after.action, new));
+    if was != is {
+        found.push(format!("{is}, was {was}"));
+    }
+    if let (Action::Split(was), Action::Split(is)) = (&before.action, &after.action) {
+        let share = share::moved((was, old), (is, new));
+        if share > 0.0 {
+            found.push(format!("{:.1} % of the keys move to another pool", share * 100.0));
+        }
+        if was.sticky != is.sticky {
+            found.push(String::from("another key decides"));
+        }
+    }
+    if before.options != after.options {
+        found.push(String::from("prefix, header fields, timeouts, limits or retries"));
+    }
+    found
+}
+
+fn tell_action(action: &Action, snapshot: &Snapshot) -> String {
+    match action {
+        Action::Pool(pool) => format!("pool {}", snapshot.pool(*pool).name),
+        Action::Split(split) => {
+            let share =
+                |share: &crate::route::Share| format!("{} {}", snapshot.pool(share.pool).name, share.weight);
+            format!("split {}", split.shares.iter().map(share).collect::<Vec<_>>().join(", "))
+        }
+        Action::Redirect(redirect) => format!("redirect {} to {}", redirect.status, redirect.location),
+        Action::Respond(respond) => {
+            format!("respond {} with {} bytes", respond.status, respond.body.bytes.len())
+        }
+    }
+}
+
+fn pools(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
+    for before in old.pools.iter().filter(|before| !new.pools.iter().any(|after| after.name == before.name)) {
+        push(changes, Kind::Removed, format!("pool {}", before.name), "");
+    }
+    for after in &new.pools {
+        match old.pools.iter().find(|before| before.name == after.name) {
+            None => {
+                push(
+                    changes,
+                    Kind::Added,
+                    format!("pool {}", after.name),
+                    format!("{} backends", after.backends.len()),
+                );
+            }
+            Some(before) => pool(before, after, changes),
+        }
+    }
+}
+
+fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
+    if before.balance != after.balance {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "balance");
+    }
+    let what = |backend: &crate::snapshot::Backend| format!("backend {}/{}", after.name, backend.name);
+    for backend in
+        before.backends.iter().filter(|it| !after.backends.iter().any(|other| other.address == it.address))
+    {
+        push(changes, Kind::Drained, what(backend), "");
+    }
+    for backend in &after.backends {
+        match before.backends.iter().find(|it| it.address == backend.address) {
+            None => push(changes, Kind::Added, what(backend), format!("weight {}", backend.weight)),
+            Some(was) => {
+                if was.weight != backend.weight {
+                    push(
+                        changes,
+                        Kind::Changed,
+                        what(backend),
+                        format!("weight {}, was {}", backend.weight, was.weight),
+                    );
+                }
+                if was.name != backend.name {
+                    push(changes, Kind::Changed, what(backend), format!("was called {}", was.name));
+                }
+            }
+        }
+    }
+}
+
+/// Timeouts and limits: their fields by name, as `Debug` shows them.
+fn settings(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
+    let lines = |shown: String| -> Vec<String> {
+        shown.lines().map(|line| line.trim().trim_end_matches(',').to_owned()).collect()
+    };
+    let pairs = [
+        ("timeouts", format!("{:?}", old.timeouts), format!("{:?}", new.timeouts)),
+        ("limits", format!("{:?}", old.limits), format!("{:?}", new.limits)),
+    ];
+    for (table, before, after) in pairs {
+        let split = |shown: &str| lines(shown.replace(", ", ",\n").replace("{ ", "{\n"));
+        for (was, is) in split(&before).iter().zip(&split(&after)) {
+            if let (Some((key, is)), Some((_, was))) = (is.split_once(": "), was.split_once(": "))
+                && is != was
+            {
+                let clean = |text: &str| text.trim_end_matches(" }").to_owned();
+                push(
+                    changes,
+                    Kind::Changed,
+                    format!("{table}.{key}"),
+                    format!("{}, was {}", clean(is), clean(was)),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Two configurations, told apart.
+
+use super::{Replay, plan};
+use crate::config;
+use crate::snapshot::Snapshot;
+
+fn snapshot(text: &str) -> Snapshot {
+    config::parse(text, "test").unwrap_or_else(|report| panic!("{report}")).snapshot
+}
+
+const OLD: &str = r#"
+[[listener]]
+name = "web"
+bind = "127.0.0.1:8080"
+pool = "app"
+[[listener.route]]
+name = "a"
+match.path = "/a/*"
+pool = "app"
+[[listener.route]]
+name = "b"
+match.path = "/b/*"
+split = [{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]
+[[listener.route]]
+name = "c"
+match.path = "/c/*"
+respond = { status = 403 }
+[[listener]]
+name = "old"
+bind = "127.0.0.1:8081"
+pool = "app"
+[pool.app]
+backends = ["127.0.0.1:1", { address = "127.0.0.1:2", weight = 2 }]
+[pool.next]
+backends = ["127.0.0.1:3"]
+"#;
+
+const NEW: &str = r#"
+[[listener]]
+name = "web"
+bind = "127.0.0.1:8080"
+pool = "app"
+forwarding = "forwarded"
+[[listener.route]]
+name = "b"
+match.path = "/b/*"
+split = [{ pool = "app", weight = 4 }, { pool = "next", weight = 1 }]
+[[listener.route]]
+name = "d"
+match.path = "/a/x"
+pool = "next"
+[[listener.route]]
+name = "a"
+match.path = "/a/*"
+pool = "app"
+retry = "off"
+[[listener]]
+name = "new"
+bind = "127.0.0.1:8082"
+pool = "app"
+[pool.app]
+backends = [{ address = "127.0.0.1:2", weight = 3 }, "127.0.0.1:4"]
+[pool.next]
+backends = ["127.0.0.1:3"]
+[timeouts]
+connect = "1s"
+[limits]
+body = "1MB"
+"#;
+
+#[test]
+fn it_reads_like_this() {
+    let expected = "\
+closes   listener old on 127.0.0.1:8081
+changes  listener web: forwarding
+removes  route web/c
+adds     route web/d: behind b
+moves    route web/a: from place 1 to place 3
+changes  route web/a: prefix, header fields, timeouts, limits or retries
+changes  route web/b: split app 4, next 1, was split app 9, next 1
+changes  route web/b: 10.0 % of the keys move to another pool
+opens    listener new on 127.0.0.1:8082: http with 1 routes
+drains   backend app/127.0.0.1:1
+changes  backend app/127.0.0.1:2: weight 3, was 2
+adds     backend app/127.0.0.1:4: weight 1
+changes  timeouts.connect: 1s, was 2s
+changes  limits.body: Some(1000000), was None
+";
+    let told = plan(&snapshot(OLD), &snapshot(NEW)).to_string();
+    let mut lines: [Vec<&str>; 2] = [told.lines().collect(), expected.lines().collect()];
+    lines.iter_mut().for_each(|lines| lines.sort_unstable());
+    assert_eq!(lines[0], lines[1], "{told}");
+    assert_eq!(plan(&snapshot(OLD), &snapshot(OLD)).to_string(), "nothing changes\n");
+}
+
+#[test]
+fn logged_requests_are_asked_of_both() {
+    let log = r#"
+2026-01-01T00:00:00Z  INFO access: client=10.0.0.1:4711 listener="web" mode=http method=GET path=/a/x host=h.example status=200 route="a" pool="app"
+2026-01-01T00:00:00Z  INFO access: client=10.0.0.1:4711 listener="web" mode=http method=GET path=/a/y status=200 route="a" pool="app"
+{"client":"10.0.0.2:1","listener":"web","method":"PUT","path":"/c/x","status":403}
+{"client":"10.0.0.2","listener":"old","method":"GET","path":"/"}
+something else
+{"client":"10.0.0.2:1","listener":"web","method":"","path":""}
+"#;
+    let replay = Replay::of(log.lines(), &snapshot(OLD), &snapshot(NEW));
+    assert_eq!((replay.requests, replay.skipped, replay.moved), (3, 3, 2));
+    let shown = replay.to_string();
+    assert!(
+        shown.contains("GET http://h.example/a/x from 10.0.0.1: d, pool next, was a, pool app"),
+        "{shown}"
+    );
+    assert!(shown.contains("PUT /c/x from 10.0.0.2: default, pool app, was c, 403"), "{shown}");
+}

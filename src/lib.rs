@@ -11,6 +11,7 @@ pub mod http;
 pub mod os;
 pub mod route;
 pub mod session;
+pub mod shared;
 pub mod snapshot;
 pub mod wire;
 pub mod worker;

@@ -4,5 +4,6 @@
 mod connecting;
 mod house;
 mod http;
+mod neighbours;
 mod stopping;
 mod tcp;

@@ -13,6 +13,7 @@ use crate::core::outcome::Journal;
 use crate::os::{
     DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
 };
+use crate::shared::neighbours::Neighbours;
 use crate::snapshot::{Limits, Listener, Snapshot};
 use crate::worker::{Poller, Setup, Share, Splicing, Turn, Worker};
 
@@ -125,7 +126,8 @@ struct Berth {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
-    wakes: Vec<UnixStream>,
+    wakes: Vec<Arc<UnixStream>>,
+    neighbours: Arc<Neighbours>,
     is_draining: Arc<AtomicBool>,
 }
 
@@ -145,8 +147,13 @@ impl Server {
         return_buffers_of(snapshot.limits.buffer);
         let snapshot = Arc::new(snapshot);
         let (sockets, addresses) = bind_all(&snapshot, crew.threads)?;
-        let mut server =
-            Server { addresses, threads: Vec::new(), wakes: Vec::new(), is_draining: Arc::default() };
+        let mut server = Server {
+            addresses,
+            threads: Vec::new(),
+            wakes: Vec::new(),
+            neighbours: Neighbours::new(crew.threads),
+            is_draining: Arc::default(),
+        };
         for (worker, sockets) in sockets.into_iter().enumerate() {
             let mut berth = crew.berth(worker);
             berth.splicing.pipes = pipes;
@@ -169,6 +176,8 @@ impl Server {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
+        let ours = Arc::new(ours);
+        let seat = self.neighbours.seat(berth.share.worker, Arc::clone(&ours));
         let is_draining = Arc::clone(&self.is_draining);
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
@@ -184,6 +193,7 @@ impl Server {
             let seed = share.worker as u64;
             let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
             let mut worker = Worker::new(os, setup);
+            worker.sit(seat);
             while worker.turn() == Turn::Running {
                 if is_draining.load(Ordering::Relaxed) {
                     worker.drain();
@@ -201,12 +211,18 @@ impl Server {
         &self.addresses
     }
 
+    /// How many clients each worker has.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<usize> {
+        self.neighbours.sessions()
+    }
+
     /// Makes the workers stop accepting and finish what is in flight, within `timeouts.drain`.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
-        for mut wake in &self.wakes {
+        for wake in &self.wakes {
             // A full pipe has woken the worker already, and a closed one has no worker.
-            let _ = wake.write(&[1]);
+            let _ = (&**wake).write(&[1]);
         }
     }
 

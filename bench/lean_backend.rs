@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use clap::Parser;
@@ -22,7 +22,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const BODY_BYTES_MAX: usize = 256 * 1024 * 1024;
 const CACHED_SIZES_MAX: usize = 16;
 const EVENTS_PER_WAIT: usize = 256;
+/// The first listener; the others count down from it, and connections count up from 0.
 const LISTENER: u64 = u64::MAX;
+const LISTENERS_MAX: u16 = 8192;
 
 /// The command line of `lean-backend`.
 #[derive(Parser)]
@@ -33,12 +35,16 @@ struct Options {
     /// How many bytes a response's body has.
     #[arg(long, default_value_t = 100)]
     body: usize,
+    /// On how many addresses to listen, with the same port: that one and those that follow it. To a proxy they are as
+    /// many backends.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(LISTENERS_MAX)))]
+    addresses: u16,
 }
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
     let mut server = Server::bind(&options)?;
-    let address = server.listener.local_addr()?.as_socket().unwrap_or(options.listen);
+    let address = server.listeners[0].local_addr()?.as_socket().unwrap_or(options.listen);
     let mut stdout = io::stdout();
     writeln!(stdout, "listening on {address}")?;
     stdout.flush()?;
@@ -47,7 +53,7 @@ fn main() -> io::Result<()> {
 
 struct Server {
     epoll: Epoll,
-    listener: Socket,
+    listeners: Vec<Socket>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     responses: Responses,
@@ -55,15 +61,18 @@ struct Server {
 
 impl Server {
     fn bind(options: &Options) -> io::Result<Server> {
-        let listener = Socket::new(Domain::for_address(options.listen), Type::STREAM, Some(Protocol::TCP))?;
-        listener.set_reuse_address(true)?;
-        listener.set_nonblocking(true)?;
-        listener.bind(&options.listen.into())?;
-        listener.listen(4096)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+        let mut listeners = Vec::new();
+        let mut address = options.listen;
+        for number in 0..u64::from(options.addresses) {
+            let listener = listen(address)?;
+            epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER - number))?;
+            let bound = listener.local_addr()?.as_socket().unwrap_or(address);
+            address = SocketAddr::new(following(bound.ip()), bound.port());
+            listeners.push(listener);
+        }
         let responses = Responses { body: options.body.min(BODY_BYTES_MAX), rendered: HashMap::new() };
-        Ok(Server { epoll, listener, connections: Vec::new(), free: Vec::new(), responses })
+        Ok(Server { epoll, listeners, connections: Vec::new(), free: Vec::new(), responses })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -75,17 +84,18 @@ impl Server {
                 outcome => outcome?,
             };
             for event in events.iter().take(ready) {
+                let number = usize::try_from(LISTENER - event.data()).unwrap_or(usize::MAX);
                 match usize::try_from(event.data()) {
-                    Ok(slot) if event.data() != LISTENER => self.drive(slot, &mut scratch),
-                    _ => self.accept(),
+                    Ok(slot) if number >= self.listeners.len() => self.drive(slot, &mut scratch),
+                    _ => self.accept(number),
                 }
             }
         }
     }
 
     /// Takes one connection; epoll reports the listener again while more of them wait.
-    fn accept(&mut self) {
-        let Ok((socket, _)) = self.listener.accept() else { return };
+    fn accept(&mut self, listener: usize) {
+        let Ok((socket, _)) = self.listeners[listener].accept() else { return };
         if socket.set_nonblocking(true).is_err() || socket.set_tcp_nodelay(true).is_err() {
             return;
         }
@@ -118,6 +128,22 @@ impl Server {
         // Closing the socket takes it out of the epoll set.
         self.connections[slot] = None;
         self.free.push(slot);
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<Socket> {
+    let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    listener.set_reuse_address(true)?;
+    listener.set_nonblocking(true)?;
+    listener.bind(&address.into())?;
+    listener.listen(4096)?;
+    Ok(listener)
+}
+
+fn following(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits().wrapping_add(1)).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits().wrapping_add(1)).into(),
     }
 }
 

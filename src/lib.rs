@@ -12,6 +12,7 @@ pub mod os;
 pub mod plan;
 pub mod route;
 pub mod session;
+pub mod shared;
 pub mod snapshot;
 pub mod wire;
 pub mod worker;

@@ -19,7 +19,7 @@ pub(super) enum Order {
     Switch {
         snapshot: Arc<Snapshot>,
         /// For each of its listeners.
-        seats: Vec<SeatGiven>,
+        inlets: Vec<InletGiven>,
         /// Is told when it is done.
         done: Sender<()>,
     },
@@ -27,7 +27,7 @@ pub(super) enum Order {
 
 /// Where the clients of a listener come in.
 #[derive(Debug)]
-pub(super) enum SeatGiven {
+pub(super) enum InletGiven {
     /// By this socket.
     New(OwnedFd),
     /// By that of the listener that was at that place until now.
@@ -40,7 +40,7 @@ pub(super) struct Mailbox {
     /// How many orders were ever given.
     version: AtomicU64,
     orders: Mutex<VecDeque<Order>>,
-    wake: UnixStream,
+    wake: Arc<UnixStream>,
 }
 
 impl Mailbox {
@@ -50,7 +50,12 @@ impl Mailbox {
         ours.set_nonblocking(true)?;
         theirs.set_nonblocking(true)?;
         let (version, orders) = (AtomicU64::new(0), Mutex::default());
-        Ok((Mailbox { version, orders, wake: ours }, theirs))
+        Ok((Mailbox { version, orders, wake: Arc::new(ours) }, theirs))
+    }
+
+    /// What wakes the worker when something is written to it.
+    pub(super) fn wake(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.wake)
     }
 
     /// Gives an order and wakes the worker.
@@ -58,7 +63,7 @@ impl Mailbox {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).push_back(order);
         self.version.fetch_add(1, Ordering::Release);
         // A full pipe has woken the worker already, and a closed one has no worker.
-        let _ = (&self.wake).write(&[1]);
+        let _ = (&*self.wake).write(&[1]);
     }
 
     /// The orders that have come since `seen`, which takes note of them.

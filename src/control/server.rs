@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use crate::core::outcome::Journal;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
+use crate::shared::neighbours::Neighbours;
 use crate::snapshot::{Limits, Snapshot};
-use crate::worker::{Change, Poller, Seat, Setup, Share, Splicing, Turn, Worker};
+use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use super::binding::{Present, bind_for, check_unique, kept};
-use super::mailbox::{Mailbox, Order, SeatGiven};
+use super::mailbox::{InletGiven, Mailbox, Order};
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
 
 /// Why Pollux did not start.
@@ -131,6 +132,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     threads: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox>>,
+    neighbours: Arc<Neighbours>,
     is_draining: bool,
 }
 
@@ -163,6 +165,7 @@ impl Server {
             addresses,
             threads: Vec::new(),
             mailboxes: Vec::new(),
+            neighbours: Neighbours::new(crew.threads),
             is_draining: false,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
@@ -187,6 +190,7 @@ impl Server {
         let (mailbox, wake) = Mailbox::open()?;
         let mailbox = Arc::new(mailbox);
         self.mailboxes.push(Arc::clone(&mailbox));
+        let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -202,6 +206,7 @@ impl Server {
             let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
+            worker.sit(place);
             while worker.turn() == Turn::Running {
                 for order in mailbox.take(&mut seen) {
                     obey(&mut worker, order);
@@ -224,6 +229,12 @@ impl Server {
         &self.addresses
     }
 
+    /// How many clients each worker has.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<usize> {
+        self.neighbours.sessions()
+    }
+
     /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are kept, new ones
     /// are bound first, and nobody who is connected is disturbed.
     ///
@@ -237,43 +248,43 @@ impl Server {
         fit_into_descriptors(&mut snapshot, &self.crew)?;
         check_unique(&snapshot.listeners)?;
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
-        let (seats, addresses) = self.seats(&snapshot, &mut reloaded)?;
+        let (inlets, addresses) = self.inlets(&snapshot, &mut reloaded)?;
         self.snapshot = Arc::new(snapshot);
         self.addresses = addresses;
         let (done, are_done) = channel();
-        for (mailbox, seats) in self.mailboxes.iter().zip(seats) {
+        for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {
             let snapshot = Arc::clone(&self.snapshot);
-            mailbox.post(Order::Switch { snapshot, seats, done: done.clone() });
+            mailbox.post(Order::Switch { snapshot, inlets, done: done.clone() });
         }
         self.await_all(&are_done);
         Ok(reloaded)
     }
 
-    /// Binds what is new of the listeners of `snapshot`: gives the seats of each worker, and the addresses.
-    fn seats(
+    /// Binds what is new of the listeners of `snapshot`: gives the inlets of each worker, and the addresses.
+    fn inlets(
         &self,
         snapshot: &Snapshot,
         reloaded: &mut Reloaded,
-    ) -> Result<(Vec<Vec<SeatGiven>>, Vec<SocketAddr>), StartError> {
+    ) -> Result<(Vec<Vec<InletGiven>>, Vec<SocketAddr>), StartError> {
         let old = &self.snapshot.listeners;
         let present = Present { listeners: old, addresses: &self.addresses };
         let places = kept(present, &snapshot.listeners);
-        let mut seats: Vec<Vec<SeatGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
+        let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for (listener, place) in snapshot.listeners.iter().zip(&places) {
             if let Some(place) = *place {
-                seats.iter_mut().for_each(|worker| worker.push(SeatGiven::Kept(place)));
+                inlets.iter_mut().for_each(|worker| worker.push(InletGiven::Kept(place)));
                 addresses.push(self.addresses[place]);
                 continue;
             }
-            let (sockets, address) = bind_for(listener, seats.len(), present)?;
-            seats.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(SeatGiven::New(socket)));
+            let (sockets, address) = bind_for(listener, inlets.len(), present)?;
+            inlets.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(InletGiven::New(socket)));
             addresses.push(address);
             reloaded.opened.push(format!("{} on {address}", listener.name));
         }
         let closed = (0..old.len()).filter(|place| !places.contains(&Some(*place)));
         reloaded.closed = closed.map(|at| format!("{} on {}", old[at].name, self.addresses[at])).collect();
-        Ok((seats, addresses))
+        Ok((inlets, addresses))
     }
 
     /// Waits until every worker that still runs has said that it is done.
@@ -319,14 +330,14 @@ impl Server {
 fn obey(worker: &mut Worker<SysOs>, order: Order) {
     match order {
         Order::Drain => worker.drain(),
-        Order::Switch { snapshot, seats, done } => {
+        Order::Switch { snapshot, inlets, done } => {
             let os = worker.os_mut();
-            let seat = |given| match given {
-                SeatGiven::New(socket) => Seat::New(os.adopt(socket)),
-                SeatGiven::Kept(place) => Seat::Kept(place),
+            let inlet = |given| match given {
+                InletGiven::New(socket) => Inlet::New(os.adopt(socket)),
+                InletGiven::Kept(place) => Inlet::Kept(place),
             };
-            let seats = seats.into_iter().map(seat).collect();
-            worker.switch(Change { snapshot, seats });
+            let inlets = inlets.into_iter().map(inlet).collect();
+            worker.switch(Change { snapshot, inlets });
             // Whoever asked may have lost patience.
             let _ = done.send(());
         }

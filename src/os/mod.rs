@@ -7,6 +7,7 @@ mod raw;
 mod sys;
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::core::interest::{Interest, Ready};
@@ -18,7 +19,8 @@ pub use sys::{
     usable_cores,
 };
 
-/// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`] or [`Os::reset`].
+/// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`], [`Os::reset`]
+/// or [`Os::give_away`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fd(pub i32);
 
@@ -196,6 +198,19 @@ pub trait Os {
     fn read_lot(&mut self, news: &mut Vec<(u64, Ready)>) -> bool {
         let _ = news;
         true
+    }
+
+    /// Gives a descriptor away that is in no lot, for another worker's [`Os`] to [take in](Os::take_in); `None` if they
+    /// cannot be moved, and then it stays.
+    fn give_away(&mut self, fd: Fd) -> Option<OwnedFd> {
+        let _ = fd;
+        None
+    }
+
+    /// Takes over a descriptor that another worker's [`Os`] has given away; one that gives none away gets none.
+    fn take_in(&mut self, fd: OwnedFd) -> Option<Fd> {
+        let _ = fd;
+        None
     }
 
     /// Closes `fd`. Bytes already written are still delivered.

@@ -35,7 +35,7 @@ const NEWS_MAX: usize = 256;
 /// The descriptors that must be left over for everything but connections: logs, listeners, pipes.
 pub const DESCRIPTORS_RESERVED: usize = 16;
 
-/// The real operating system. One for each worker: descriptors are not shared.
+/// The real operating system. One for each worker: a descriptor has one owner, and may be given away.
 #[derive(Debug)]
 pub struct SysOs {
     epoch: Instant,
@@ -353,6 +353,14 @@ impl Os for SysOs {
             (event.data(), bits.map_or(Ready::NONE, ready))
         }));
         count < NEWS_MAX
+    }
+
+    fn give_away(&mut self, fd: Fd) -> Option<OwnedFd> {
+        std::mem::take(self.slot(fd)?).fd
+    }
+
+    fn take_in(&mut self, fd: OwnedFd) -> Option<Fd> {
+        Some(self.adopt(fd))
     }
 
     fn close(&mut self, fd: Fd) {

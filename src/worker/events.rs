@@ -152,6 +152,9 @@ impl<O: Os> Worker<O> {
             Fate::Over => {
                 self.sessions.remove(key);
                 self.ended += 1;
+                if let Some(seat) = &self.seat {
+                    seat.end();
+                }
             }
         }
     }
@@ -172,7 +175,12 @@ impl<O: Os> Worker<O> {
                 return;
             }
             match self.os.accept(self.doors[door].fd) {
-                Ok((fd, client)) => self.admit(fd, client, self.doors[door].listener),
+                Ok((fd, client)) => {
+                    let listener = self.doors[door].listener;
+                    if let Some(fd) = self.hand_over(fd, client, listener) {
+                        self.admit(fd, client, listener);
+                    }
+                }
                 Err(AcceptFault::Gone) => {}
                 Err(AcceptFault::Blocked) => return,
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
@@ -184,12 +192,15 @@ impl<O: Os> Worker<O> {
     }
 
     /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
-    fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
+    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
         let env = self.world().env(&self.edition, Standing::At(listener));
         let session = Session::new(client, listener, &env);
         let conn = Conn::new(session, Wire::Plain(fd), self.now, Rc::clone(&self.edition));
         let key = self.sessions.insert(conn);
         self.hot.push(key);
+        if let Some(seat) = &self.seat {
+            seat.begin();
+        }
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }
 

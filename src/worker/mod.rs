@@ -1,5 +1,5 @@
 //! One poll loop: a worker owns its sessions, its listeners, its idle backend connections and its buffers, and shares
-//! nothing with the other workers.
+//! nothing with the other workers. Only a client that has just come may be handed over to one with fewer (`neighbours.rs`).
 //!
 //! A turn asks everybody who is awake what they wait for and until when (`array.rs`), polls, and drives whomever poll has
 //! named (`events.rs`). The poll array is a view: it is built anew each time. Who has been quiet for a while waits in the lot
@@ -12,6 +12,7 @@ mod events;
 mod hands;
 mod idle;
 mod lot;
+mod neighbours;
 mod pipes;
 mod pump;
 mod storage;
@@ -28,6 +29,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::os::{Fd, Os};
 use crate::session::Effect;
+use crate::shared::neighbours::Seat;
 use crate::snapshot::Snapshot;
 
 use array::Array;
@@ -36,9 +38,10 @@ use edition::Edition;
 use hands::Conn;
 use idle::IdleSet;
 use lot::Lot;
+use neighbours::Churn;
 use pipes::Pipes;
 use storage::Storage;
-pub use switch::{Change, Seat};
+pub use switch::{Change, Inlet};
 
 pub use pipes::Splicing;
 
@@ -142,6 +145,9 @@ pub struct Worker<O> {
     sessions_max: usize,
     /// How many sessions have ended.
     ended: u64,
+    /// Its place among the workers, if there are several.
+    seat: Option<Seat>,
+    churn: Churn,
     idle: IdleSet,
     storage: Storage,
     pipes: Pipes,
@@ -178,6 +184,8 @@ impl<O: Os> Worker<O> {
             },
             sessions_max: share.of(limits.sessions),
             ended: 0,
+            seat: None,
+            churn: Churn::default(),
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
             edition: Rc::new(Edition::first(snapshot, &mut idle, seed)),
             idle,
@@ -221,6 +229,7 @@ impl<O: Os> Worker<O> {
             return;
         }
         self.now = self.os.now();
+        self.leave_neighbours();
         self.close_doors(|_| true);
         self.draining_since = Some(self.now);
         self.wake_up_all();
@@ -233,6 +242,7 @@ impl<O: Os> Worker<O> {
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;
         }
+        self.take_in_guests();
         let nearest = self.derive();
         let timeout = if self.eager.is_empty() {
             nearest.map(|at| at.since(self.now))

@@ -18,12 +18,12 @@ pub struct Change {
     /// The configuration. Its buffers are as large as they were.
     pub snapshot: Arc<Snapshot>,
     /// For each of its listeners, in their order, where its clients come in.
-    pub seats: Vec<Seat>,
+    pub inlets: Vec<Inlet>,
 }
 
 /// Where the clients of a listener come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seat {
+pub enum Inlet {
     /// By a new socket.
     New(Fd),
     /// By the socket of the listener that was at that place until now.
@@ -33,9 +33,11 @@ pub enum Seat {
 impl<O: Os> Worker<O> {
     /// Takes another configuration for everything that begins from now on.
     pub fn switch(&mut self, change: Change) {
-        let Change { snapshot, seats } = change;
+        let Change { snapshot, inlets } = change;
         self.now = self.os.now();
-        self.close_doors(|listener| !seats.contains(&Seat::Kept(listener)));
+        self.close_doors(|listener| !inlets.contains(&Inlet::Kept(listener)));
+        // Behind the doors: who was accepted there may still go to a neighbour that has this edition.
+        self.turn_neighbours_over();
         let old = Rc::clone(&self.edition);
         let (edition, homeless) = old.next(snapshot, &mut self.idle);
         self.edition = Rc::new(edition);
@@ -43,8 +45,8 @@ impl<O: Os> Worker<O> {
             self.idle.close_home(&mut self.os, home, &mut self.lot);
         }
         self.adapt();
-        self.move_doors(&seats);
-        self.move_sessions(&old, &seats);
+        self.move_doors(&inlets);
+        self.move_sessions(&old, &inlets);
     }
 
     /// Closes the doors of some listeners, once those who wait before them have been let in.
@@ -71,14 +73,14 @@ impl<O: Os> Worker<O> {
         self.idle.adapt(&mut self.os, timeouts, most, &mut self.lot);
     }
 
-    fn move_doors(&mut self, seats: &[Seat]) {
+    fn move_doors(&mut self, inlets: &[Inlet]) {
         for door in &mut self.doors {
-            if let Some(place) = seats.iter().position(|seat| *seat == Seat::Kept(door.listener)) {
+            if let Some(place) = inlets.iter().position(|inlet| *inlet == Inlet::Kept(door.listener)) {
                 door.listener = place;
             }
         }
-        for (place, seat) in seats.iter().enumerate() {
-            if let Seat::New(fd) = *seat {
+        for (place, inlet) in inlets.iter().enumerate() {
+            if let Inlet::New(fd) = *inlet {
                 self.doors.push(Door::new(fd, place));
             }
         }
@@ -86,10 +88,10 @@ impl<O: Os> Worker<O> {
 
     /// Tells every session what has become of its listener, and gives the new edition to those that are between two
     /// exchanges. Their deadlines follow from it, so none of them stays in the lot.
-    fn move_sessions(&mut self, old: &Edition, seats: &[Seat]) {
+    fn move_sessions(&mut self, old: &Edition, inlets: &[Inlet]) {
         let (new, now) = (&self.edition.snapshot.listeners, self.now);
         let place_of = |before: usize| {
-            let place = seats.iter().position(|seat| *seat == Seat::Kept(before))?;
+            let place = inlets.iter().position(|inlet| *inlet == Inlet::Kept(before))?;
             // Who has come to speak one protocol cannot be served another one.
             (new[place].mode == old.snapshot.listeners[before].mode).then_some(place)
         };

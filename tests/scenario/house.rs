@@ -36,7 +36,7 @@ impl Journal for Teller {
     }
 }
 
-/// A running Pollux with one worker. It is drained, and has to end well, when it goes.
+/// A running Pollux, with one worker unless asked otherwise. It is drained, and has to end well, when it goes.
 pub(crate) struct Pollux {
     server: Option<Server>,
     pub(crate) address: SocketAddr,
@@ -56,8 +56,12 @@ pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
 
 impl Pollux {
     pub(crate) fn start(snapshot: Snapshot) -> Pollux {
+        Pollux::with_crew(snapshot, &Crew::of(1))
+    }
+
+    pub(crate) fn with_crew(snapshot: Snapshot, crew: &Crew) -> Pollux {
         let (teller, records) = channel();
-        let server = Server::start(snapshot, &Crew::of(1), || Box::new(Teller(teller.clone()))).unwrap();
+        let server = Server::start(snapshot, crew, || Box::new(Teller(teller.clone()))).unwrap();
         Pollux { address: server.addresses()[0], server: Some(server), records }
     }
 
@@ -91,6 +95,11 @@ impl Pollux {
     /// What is told of the next exchange that ends.
     pub(crate) fn told(&self) -> Told {
         self.records.recv_timeout(PATIENCE).expect("a record of an exchange that has ended")
+    }
+
+    /// How many clients each worker has.
+    pub(crate) fn sessions(&self) -> Vec<usize> {
+        self.server.as_ref().unwrap().sessions()
     }
 
     pub(crate) fn drain(&mut self) {

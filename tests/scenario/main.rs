@@ -4,6 +4,7 @@
 mod connecting;
 mod house;
 mod http;
+mod neighbours;
 mod reload;
 mod routes;
 mod stopping;

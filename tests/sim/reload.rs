@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::os::Fd;
 use pollux::snapshot::{Address, Backend, Listener, Pool, PoolId, Snapshot};
-use pollux::worker::{Change, Seat};
+use pollux::worker::{Change, Inlet};
 
 use crate::faults::log_uniform;
 
@@ -81,8 +81,8 @@ impl Reloads {
         timeouts.tunnel = Duration::from_secs(rng.u64(120..=240));
         snapshot.limits.idle_per_backend = rng.usize(..4);
         let moves = self.moves_door && rng.u8(..3) == 0;
-        let seat = if moves { Seat::New(listen()) } else { Seat::Kept(0) };
-        Change { snapshot: Arc::new(snapshot), seats: vec![seat] }
+        let inlet = if moves { Inlet::New(listen()) } else { Inlet::Kept(0) };
+        Change { snapshot: Arc::new(snapshot), inlets: vec![inlet] }
     }
 }
 

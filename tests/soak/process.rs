@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use toy_backends::Toy;
 
 /// How long after the last client everything must be given back.
 const REST_MAX: Duration = Duration::from_secs(30);
+const WORKERS: usize = 2;
 
 pub(crate) struct Process {
     child: Child,
@@ -28,7 +30,7 @@ fn pool(name: &str, toys: &[Toy]) -> String {
 impl Process {
     pub(crate) fn start(good: &[Toy], bad: &[Toy]) -> Process {
         let text = format!(
-            "threads = 2\n\
+            "threads = {WORKERS}\n\
              [[listener]]\nname = \"good\"\nbind = \"127.0.0.1:0\"\npool = \"good\"\n\
              [[listener]]\nname = \"bad\"\nbind = \"127.0.0.1:0\"\npool = \"bad\"\n\
              {}{}\
@@ -54,7 +56,26 @@ impl Process {
             line.split(' ').nth(2).unwrap_or_else(|| panic!("not ready: {line:?}")).parse().unwrap()
         };
         let (good, bad) = (address(), address());
-        Process { child, _stdout: stdout, good, bad }
+        let process = Process { child, _stdout: stdout, good, bad };
+        process.becomes_complete();
+        process
+    }
+
+    /// Waits until both workers have opened their lots: only then it has all the descriptors that it keeps.
+    fn becomes_complete(&self) {
+        let begun = Instant::now();
+        let is_lot = |path: &Path| path.to_string_lossy().contains("eventpoll");
+        let lots = || self.files().filter(|path| is_lot(path)).count();
+        while lots() < WORKERS {
+            assert!(begun.elapsed() < REST_MAX, "a worker has not begun");
+            std::thread::yield_now();
+        }
+    }
+
+    /// What its descriptors stand for.
+    fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
     }
 
     pub(crate) fn descriptors(&self) -> usize {

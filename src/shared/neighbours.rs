@@ -1,0 +1,320 @@
+//! How many clients each worker has, and a queue into each for clients that another one has accepted.
+//!
+//! The kernel spreads connections over the listening sockets of a port by a hash, so that a few long ones may all come to
+//! one worker. Here it sees that, and gives some away; whether it should is for the worker to say.
+//!
+//! The numbers change when a session begins or ends, and the queues are empty but for the moments of a hand-over. Invariant:
+//! a client is in one queue, or with one worker. A worker that leaves gets all that its queue holds, and from then on whoever
+//! wants to hand it a client gets the client back.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// So many clients may wait in a queue. A worker that falls behind is no place to send more.
+const QUEUE_MAX: usize = 64;
+
+/// Added to the number of a place where no client can be sent, so that it never looks like the least.
+const AWAY: usize = 1 << (usize::BITS - 8);
+
+/// An accepted client on its way from one worker to another. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Guest {
+    /// The connection.
+    pub fd: OwnedFd,
+    /// Whose it is.
+    pub client: SocketAddr,
+    /// The place in the snapshot of the listener that it came through.
+    pub listener: usize,
+}
+
+/// All workers of a process.
+#[derive(Debug)]
+pub struct Neighbours {
+    places: Box<[Place]>,
+}
+
+/// What the others may know and use of one worker.
+#[derive(Debug)]
+struct Place {
+    load: Load,
+    entrance: Entrance,
+}
+
+/// The worker's sessions, and the clients in its queue. Others read it whenever they accept, so it stands in a line of
+/// cache by itself; two, because processors fetch them in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Load(AtomicUsize);
+
+#[derive(Debug)]
+#[repr(align(128))]
+struct Entrance {
+    /// How many there are in the queue, to be read without the lock.
+    waiting: AtomicUsize,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    guests: VecDeque<Guest>,
+    /// `None` while there is no worker that would look into the queue.
+    wake: Option<Arc<UnixStream>>,
+    /// How many configurations the worker has left behind. A guest comes by a listener of the present one.
+    edition: u64,
+}
+
+impl Neighbours {
+    /// Places for so many workers, with nobody in them yet.
+    #[must_use]
+    pub fn new(workers: usize) -> Arc<Neighbours> {
+        let place = |_| Place {
+            load: Load(AtomicUsize::new(AWAY)),
+            entrance: Entrance { waiting: AtomicUsize::new(0), queue: Mutex::default() },
+        };
+        Arc::new(Neighbours { places: (0..workers).map(place).collect() })
+    }
+
+    /// Lets a worker take its place. A byte is written to `wake` when there is a client for it.
+    #[must_use]
+    pub fn seat(self: &Arc<Neighbours>, place: usize, wake: Arc<UnixStream>) -> Seat {
+        self.places[place].entrance.lock().wake = Some(wake);
+        self.places[place].load.0.store(0, Ordering::Relaxed);
+        Seat { neighbours: Arc::clone(self), place, is_open: true, edition: 0 }
+    }
+
+    /// How many clients each worker has, with those on their way to it.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<usize> {
+        self.places.iter().map(|place| place.load.0.load(Ordering::Relaxed) % AWAY).collect()
+    }
+}
+
+impl Entrance {
+    /// A thread that panicked with the lock has left the queue whole: it only pushes and pops.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The place of one worker. Dropping it [leaves](Seat::leave) it.
+#[derive(Debug)]
+pub struct Seat {
+    neighbours: Arc<Neighbours>,
+    place: usize,
+    is_open: bool,
+    /// How many configurations this worker has left behind.
+    edition: u64,
+}
+
+impl Seat {
+    fn own(&self) -> &Place {
+        &self.neighbours.places[self.place]
+    }
+
+    /// Takes note that a session has begun.
+    pub fn begin(&self) {
+        self.own().load.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes note that a session has ended.
+    pub fn end(&self) {
+        self.own().load.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many clients this worker has, with those on their way to it.
+    #[must_use]
+    pub fn load(&self) -> usize {
+        self.own().load.0.load(Ordering::Relaxed) % AWAY
+    }
+
+    /// The other worker with the fewest clients, and how many these are; `None` if this one is alone, or has left.
+    #[must_use]
+    pub fn lightest(&self) -> Option<(usize, usize)> {
+        let places = self.neighbours.places.iter().enumerate();
+        let others = places.filter(|(place, _)| self.is_open && *place != self.place);
+        others
+            .map(|(place, other)| (place, other.load.0.load(Ordering::Relaxed)))
+            .min_by_key(|(_, load)| *load)
+    }
+
+    /// Hands a client over to the worker at `place`, and wakes it.
+    ///
+    /// # Errors
+    /// Gives the client back if that worker takes none any more, has enough to take in already, or does not run on the same
+    /// configuration, so that a listener's place would mean another listener there.
+    pub fn hand_over(&self, place: usize, guest: Guest) -> Result<(), Guest> {
+        let Place { load, entrance } = &self.neighbours.places[place];
+        let mut queue = entrance.lock();
+        let Queue { guests, wake: Some(wake), edition } = &mut *queue else { return Err(guest) };
+        if guests.len() >= QUEUE_MAX || *edition != self.edition {
+            return Err(guest);
+        }
+        guests.push_back(guest);
+        load.0.fetch_add(1, Ordering::Relaxed);
+        entrance.waiting.store(guests.len(), Ordering::Release);
+        // Whoever came before has woken it. A full pipe has, too.
+        if guests.len() == 1 {
+            let _ = (&**wake).write(&[1]);
+        }
+        Ok(())
+    }
+
+    /// Whether clients wait to be taken in. That costs a look at a number that seldom changes.
+    #[must_use]
+    pub fn has_guests(&self) -> bool {
+        self.own().entrance.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Takes in the client that has waited longest.
+    #[must_use]
+    pub fn take(&self) -> Option<Guest> {
+        let Place { load, entrance } = self.own();
+        let mut queue = entrance.lock();
+        let guest = queue.guests.pop_front()?;
+        entrance.waiting.store(queue.guests.len(), Ordering::Release);
+        load.0.fetch_sub(1, Ordering::Relaxed);
+        Some(guest)
+    }
+
+    /// Takes in the clients that wait, before the worker runs on its next configuration: from now on it gets only clients of
+    /// those that do so too, and hands over only to them.
+    pub fn turn_over(&mut self) -> VecDeque<Guest> {
+        let Place { load, entrance } = &self.neighbours.places[self.place];
+        let mut queue = entrance.lock();
+        self.edition += 1;
+        queue.edition = self.edition;
+        let guests = std::mem::take(&mut queue.guests);
+        entrance.waiting.store(0, Ordering::Release);
+        load.0.fetch_sub(guests.len(), Ordering::Relaxed);
+        guests
+    }
+
+    /// Takes in the clients that wait, and from now on no other will be handed over. This one hands none over, either.
+    pub fn leave(&mut self) -> VecDeque<Guest> {
+        if !std::mem::take(&mut self.is_open) {
+            return VecDeque::new();
+        }
+        let Place { load, entrance } = self.own();
+        let mut queue = entrance.lock();
+        queue.wake = None;
+        let guests = std::mem::take(&mut queue.guests);
+        entrance.waiting.store(0, Ordering::Release);
+        load.0.fetch_add(AWAY - guests.len(), Ordering::Relaxed);
+        guests
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{ErrorKind, Read};
+
+    /// A client at one end of a pair of sockets, and the other end.
+    fn guest(listener: usize) -> (Guest, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Guest { fd: ours.into(), client: ([127, 0, 0, 1], 1).into(), listener }, theirs)
+    }
+
+    fn seat(neighbours: &Arc<Neighbours>, place: usize) -> (Seat, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (neighbours.seat(place, Arc::new(ours)), theirs)
+    }
+
+    #[test]
+    fn clients_come_out_in_their_order_and_are_counted_throughout() {
+        let neighbours = Neighbours::new(2);
+        let ((ours, _), (theirs, mut wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        let mut others = Vec::new();
+        for listener in 0..3 {
+            let (guest, other) = guest(listener);
+            ours.hand_over(1, guest).unwrap();
+            others.push(other);
+        }
+        assert_eq!((neighbours.sessions(), theirs.has_guests()), (vec![0, 3], true));
+        assert_eq!(wake.read(&mut [0; 8]).unwrap(), 1);
+        let taken: Vec<_> = std::iter::from_fn(|| theirs.take()).inspect(|_| theirs.begin()).collect();
+        assert_eq!(taken.iter().map(|guest| guest.listener).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!((neighbours.sessions(), theirs.has_guests()), (vec![0, 3], false));
+        theirs.end();
+        assert_eq!(neighbours.sessions(), [0, 2]);
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_client_back() {
+        let neighbours = Neighbours::new(2);
+        let ((ours, _), (theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        let others: Vec<_> = (0..QUEUE_MAX)
+            .map(|listener| {
+                let (guest, other) = guest(listener);
+                ours.hand_over(1, guest).unwrap();
+                other
+            })
+            .collect();
+        assert!(ours.hand_over(1, guest(0).0).is_err());
+        assert!(theirs.take().is_some());
+        assert!(ours.hand_over(1, guest(0).0).is_ok());
+        drop(others);
+    }
+
+    #[test]
+    fn who_leaves_gets_all_that_wait_and_no_more_come() {
+        let neighbours = Neighbours::new(3);
+        let ((ours, _), (mut theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        ours.hand_over(1, guest(7).0).unwrap();
+        let left = theirs.leave();
+        assert_eq!((left.len(), left[0].listener, theirs.has_guests()), (1, 7, false));
+        left.iter().for_each(|_| theirs.begin());
+        assert_eq!((neighbours.sessions(), theirs.lightest()), (vec![0, 1, 0], None));
+        assert!(ours.hand_over(1, guest(0).0).is_err() && theirs.leave().is_empty());
+        // Nobody sits at the third place either: whoever is away has more than anybody.
+        assert!(ours.hand_over(2, guest(0).0).is_err());
+        assert!(ours.lightest().is_some_and(|(_, load)| load >= AWAY));
+    }
+
+    #[test]
+    fn a_client_never_goes_to_another_configuration() {
+        let neighbours = Neighbours::new(2);
+        let ((mut ours, _), (mut theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        ours.hand_over(1, guest(7).0).unwrap();
+        assert_eq!(theirs.turn_over().iter().map(|guest| guest.listener).collect::<Vec<_>>(), [7]);
+        assert_eq!((neighbours.sessions(), theirs.has_guests()), (vec![0, 0], false));
+        assert!(ours.hand_over(1, guest(0).0).is_err() && theirs.hand_over(0, guest(0).0).is_err());
+        assert!(ours.turn_over().is_empty() && ours.hand_over(1, guest(0).0).is_ok());
+    }
+
+    #[test]
+    fn what_waits_is_closed_with_the_place() {
+        let neighbours = Neighbours::new(2);
+        let ((ours, _), (theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        let (guest, mut other) = guest(0);
+        other.set_nonblocking(true).unwrap();
+        ours.hand_over(1, guest).unwrap();
+        assert_eq!(other.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(theirs);
+        assert_eq!((other.read(&mut [0]).unwrap(), neighbours.sessions()), (0, vec![0, 0]));
+    }
+
+    #[test]
+    fn the_lightest_is_another_one() {
+        let neighbours = Neighbours::new(3);
+        let seats: Vec<_> = (0..3).map(|place| seat(&neighbours, place)).collect();
+        seats[1].0.begin();
+        assert_eq!(seats[0].0.lightest(), Some((2, 0)));
+        seats[2].0.begin();
+        seats[2].0.begin();
+        assert_eq!((seats[0].0.lightest(), seats[1].0.lightest()), (Some((1, 1)), Some((0, 0))));
+    }
+}

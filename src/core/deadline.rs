@@ -29,6 +29,19 @@ pub enum Timer {
     Linger,
 }
 
+impl Timer {
+    /// Whether it runs while bytes are awaited from either side.
+    #[must_use]
+    pub const fn awaits_bytes(self) -> bool {
+        match self {
+            Timer::ClientHead | Timer::ClientIdle | Timer::BackendResponse | Timer::Idle | Timer::Tunnel => {
+                true
+            }
+            Timer::Watch | Timer::Connect | Timer::Queue | Timer::Retry | Timer::Linger => false,
+        }
+    }
+}
+
 /// A point in time, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {

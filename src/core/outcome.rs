@@ -131,6 +131,8 @@ causes! {
     QueueTimeout "queue-timeout" Pollux Some(503),
     /// Pollux had no descriptor or local port left for a backend connection.
     OutOfDescriptors "out-of-descriptors" Pollux Some(503),
+    /// Something waited to be read, and until the timeout there was no buffer to read it into (`limits.buffers`).
+    OutOfBuffers "out-of-buffers" Pollux Some(503),
     /// The drain deadline ended the exchange.
     DrainTimeout "drain-timeout" Operator Some(503),
 }

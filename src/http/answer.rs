@@ -92,17 +92,30 @@ fn error_type(cause: Cause) -> &'static str {
         Cause::BackendTruncated => "http_response_incomplete",
         Cause::BackendStalled | Cause::TunnelIdle => "connection_read_timeout",
         Cause::QueueTimeout | Cause::OutOfDescriptors => "connection_limit_reached",
+        Cause::OutOfBuffers => "proxy_internal_error",
         Cause::DrainTimeout => "proxy_internal_response",
     }
 }
 
+/// What becomes of the body of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// It is sent.
+    Sent,
+    /// Only its length is told: the request was a HEAD (RFC 9110 §9.3.2).
+    Told,
+    /// There is none: nothing is known of the request, and this is right for a HEAD and for all others.
+    Absent,
+}
+
 /// Appends the answer that `cause` calls for with `status` to `out`.
-///
-/// `is_head` leaves the body out, as a response to HEAD must (RFC 9110 §9.3.2).
-pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, is_head: bool, date: &Date) {
+pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, content: Content, date: &Date) {
     let (reason, word) = (reason(status), cause.word());
     let mut body = [0; 128];
-    let body = write_body(&mut body, status, reason, word);
+    let body = match content {
+        Content::Sent | Content::Told => write_body(&mut body, status, reason, word),
+        Content::Absent => b"",
+    };
     out.extend_from_slice(b"HTTP/1.1 ");
     push_decimal(out, u64::from(status));
     out.push(b' ');
@@ -118,7 +131,7 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, is_he
     push_line(out, "\"");
     push_connection(out, manner);
     push_line(out, "");
-    if !is_head {
+    if content == Content::Sent {
         out.extend_from_slice(body);
     }
 }
@@ -223,10 +236,10 @@ mod tests {
     use super::*;
     use crate::http::framing::Version;
 
-    fn answer(cause: Cause, keep_alive: bool, is_head: bool) -> String {
+    fn answer(cause: Cause, keep_alive: bool, content: Content) -> String {
         let mut out = Vec::new();
         let manner = Manner { version: Version::Http11, keep_alive };
-        write(&mut out, cause.status().unwrap(), cause, manner, is_head, &Date::new(0));
+        write(&mut out, cause.status().unwrap(), cause, manner, content, &Date::new(0));
         String::from_utf8(out).unwrap()
     }
 
@@ -235,20 +248,24 @@ mod tests {
         let head = "HTTP/1.1 502 Bad Gateway\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 33\r\n\
                     Proxy-Status: pollux; error=connection_refused; details=\"backend-refused\"\r\n";
         let body = "502 Bad Gateway: backend-refused\n";
-        assert_eq!(answer(Cause::BackendRefused, true, false), format!("{head}\r\n{body}"));
-        assert_eq!(answer(Cause::BackendRefused, false, true), format!("{head}Connection: close\r\n\r\n"));
+        assert_eq!(answer(Cause::BackendRefused, true, Content::Sent), format!("{head}\r\n{body}"));
+        assert_eq!(
+            answer(Cause::BackendRefused, false, Content::Told),
+            format!("{head}Connection: close\r\n\r\n")
+        );
     }
 
     #[test]
     fn every_answer_is_whole() {
         for cause in Cause::ALL.iter().filter(|cause| cause.status().is_some()) {
-            let answer = answer(*cause, false, false);
+            let answer = answer(*cause, false, Content::Sent);
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(
                 head.contains(&format!("Content-Length: {}\r\n", body.len())) && body.ends_with('\n'),
                 "{answer}"
             );
             assert!(!head.lines().next().unwrap().ends_with(' '), "{answer}");
+            assert!(self::answer(*cause, false, Content::Absent).contains("Content-Length: 0\r\n"));
         }
     }
 }

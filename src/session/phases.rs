@@ -27,7 +27,7 @@ use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
-use crate::http::answer;
+use crate::http::answer::{self, Content};
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::request::{self, Method, field_table};
@@ -298,9 +298,15 @@ impl Session {
             self.up.abandon();
             self.up.framer = Framer::Discard;
         }
-        let is_head = self.exchange.method == Method::Head;
+        let content = if cause == Cause::OutOfBuffers && self.exchange.stage == Stage::Head {
+            Content::Absent
+        } else if self.exchange.method == Method::Head {
+            Content::Told
+        } else {
+            Content::Sent
+        };
         let manner = self.exchange.manner(keep_alive);
-        answer::write(self.down.front_mut(), status, cause, manner, is_head, env.date);
+        answer::write(self.down.front_mut(), status, cause, manner, content, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }

@@ -175,6 +175,13 @@ impl Session {
         self.advance(env, effects);
     }
 
+    /// Takes note that a deadline has passed while bytes waited that Pollux had no buffer to read into: nobody else is to
+    /// blame, and a client that has asked is told.
+    pub fn handle_starved(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        self.fail(Cause::OutOfBuffers, env, effects);
+        self.advance(env, effects);
+    }
+
     /// Who is to blame that nothing moves.
     fn stalled(&self) -> Cause {
         match self.phase {

@@ -231,9 +231,11 @@ impl<O: Os> Worker<O> {
         }));
         for (key, timer) in late.drain(..) {
             self.with(key, |hands, conn| {
-                hands.tell(conn, |session, env, effects| match is_cut_off {
-                    true => session.force(env, effects),
-                    false => session.handle_deadline(timer, env, effects),
+                let is_starved = !is_cut_off && timer.awaits_bytes() && hands.is_starved(conn);
+                hands.tell(conn, |session, env, effects| match (is_cut_off, is_starved) {
+                    (true, _) => session.force(env, effects),
+                    (false, true) => session.handle_starved(env, effects),
+                    (false, false) => session.handle_deadline(timer, env, effects),
                 });
                 hands.drive(conn, Readable::default())
             });

@@ -357,6 +357,17 @@ impl<O: Os> Hands<'_, O> {
         *self.effects = effects;
     }
 
+    /// Whether bytes wait that the session would read if there were a buffer for them.
+    pub(super) fn is_starved(&mut self, conn: &Conn) -> bool {
+        let (session, storage) = (&conn.session, &*self.storage);
+        let goes_without =
+            |side| session.wants_read(side) && !session.has_buffer(side) && !storage.can_lend(side);
+        let client = conn.client.as_ref().filter(|_| goes_without(Side::Client));
+        let backend =
+            conn.backend.as_ref().filter(|_| goes_without(Side::Backend)).map(|backend| &backend.wire);
+        [client, backend].into_iter().flatten().any(|wire| !self.os.is_quiet(wire.fd()))
+    }
+
     /// Takes back the buffers that hold nothing, and those of a session that is over.
     fn take_buffers_back(&mut self, conn: &mut Conn) {
         for side in [Side::Client, Side::Backend] {

@@ -22,7 +22,7 @@ mod trace;
 
 use faults::Weather;
 use reload::Reloads;
-use seeds::{each_seed, each_seed_twice};
+use seeds::{each_seed, each_seed_twice, these_seeds};
 
 /// Seeds of the two plain tests of each protocol.
 const MANY: u64 = 256;
@@ -37,6 +37,12 @@ const FEW: u64 = 16;
 fn a_seed_is_a_run() {
     each_seed_twice(FEW, Weather::Foul, http::run);
     each_seed_twice(FEW, Weather::Foul, tcp::run);
+}
+
+/// Each of them once failed, and is no longer among those that are run as a rule.
+#[test]
+fn seeds_that_found_something() {
+    these_seeds("seeds_that_found_something", &[3736, 4085], Weather::Foul, http::run);
 }
 
 #[test]

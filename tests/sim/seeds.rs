@@ -31,6 +31,16 @@ pub(crate) fn each_seed(test: &str, usual: u64, weather: Weather, run: impl Fn(&
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.concat());
 }
 
+/// Runs `run` once for each of `seeds`, whatever the environment says.
+pub(crate) fn these_seeds(test: &str, seeds: &[u64], weather: Weather, run: impl Fn(&mut Scene)) {
+    for seed in seeds {
+        let mut scene = Scene::new(*seed, weather, false);
+        if let Err(what) = one_seed(&mut scene, &run) {
+            panic!("{}", failure(test, *seed, &what, &scene));
+        }
+    }
+}
+
 /// Runs each seed below `seeds` twice, and expects the same events.
 pub(crate) fn each_seed_twice(seeds: u64, weather: Weather, run: impl Fn(&mut Scene)) {
     for seed in 0..seeds {

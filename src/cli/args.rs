@@ -87,7 +87,7 @@ pub(super) struct RunArgs {
     /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
     #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndLot)]
     pub(super) poller: PollerArg,
-    /// Where a control socket is opened, for `pollux reload`; without it there is none.
+    /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
     /// One line for each exchange on standard error.
@@ -101,9 +101,12 @@ pub(super) struct RunArgs {
 /// Which Pollux is meant.
 #[derive(Debug, Args)]
 pub(super) struct CallArgs {
-    /// Its control socket, as it was started with.
+    /// Its control socket [default: as the configuration says].
     #[arg(long, value_name = "PATH")]
-    pub(super) control: PathBuf,
+    pub(super) control: Option<PathBuf>,
+    /// The configuration that names the control socket [default: ./proxy.toml].
+    #[arg(short, long, value_name = "FILE", conflicts_with = "control")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

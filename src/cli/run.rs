@@ -28,7 +28,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         let fail = |error| Failure::failed(format!("no control socket at {}: {error}", path.display()));
         events.open_socket(path).map_err(fail)
     };
-    let _socket = args.control.as_ref().map(open).transpose()?;
+    let _socket = settled.control.as_ref().map(open).transpose()?;
     let journal = || -> Box<dyn Journal + Send> {
         match args.access_log {
             Switch::On => Box::new(AccessLog),

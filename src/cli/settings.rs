@@ -1,8 +1,8 @@
 //! From the file and the flags to what is served.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use pollux::config::{self, Loaded, Places, Report};
+use pollux::config::{self, Loaded, Places, Process, Report};
 use pollux::control::Crew;
 use pollux::route::Route;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
@@ -23,6 +23,8 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 pub(super) struct Settled {
     pub(super) snapshot: Snapshot,
     pub(super) crew: Crew,
+    /// Where the control socket is opened, if there is to be one.
+    pub(super) control: Option<PathBuf>,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
     /// Whether there is a file that could say something else the next time.
@@ -41,17 +43,18 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
         Some(file) => from_file(file, args, colour)?,
         None => Loaded {
             snapshot: from_flags(args),
-            threads: None,
+            process: Process::default(),
             places: Places::default(),
             tests: Vec::new(),
             warnings: None,
         },
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.map(usize::from).or(loaded.threads).unwrap_or_else(cores);
+    let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
     Ok(Settled {
         snapshot: loaded.snapshot,
+        control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
         is_from_file: file.is_some(),

@@ -111,6 +111,13 @@ pub(super) static FILE: Table = Table {
     keys: &[
         key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads."),
         key(
+            "control",
+            Kind::Text,
+            NONE,
+            r#""/run/pollux/control""#,
+            "Where the control socket is opened, relative to this file: for `pollux status`, `reload`, `upgrade` and `explain --live`.",
+        ),
+        key(
             "include",
             Kind::List(&Kind::Text),
             "[]",

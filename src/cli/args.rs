@@ -46,6 +46,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Have a running Pollux read its configuration again, and say what came of it.
     Reload(CallArgs),
+    /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
+    Status(StatusArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -107,6 +109,15 @@ pub(super) struct CallArgs {
     /// The configuration that names the control socket [default: ./proxy.toml].
     #[arg(short, long, value_name = "FILE", conflicts_with = "control")]
     pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use pollux::config;
 use pollux::control::{Command, Reply, Request, ask};
 
-use super::args::CallArgs;
+use super::args::{CallArgs, StatusArgs};
 use super::{Failure, complain, say, settings};
 
 /// `pollux reload`.
@@ -14,9 +14,18 @@ pub(super) fn reload(args: &CallArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&call(args, Command::Reload)?))
 }
 
+/// `pollux status`.
+pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    let mut reply = call(&args.call, Command::Status)?;
+    if args.json && reply.exit == 0 {
+        reply.text = reply.data.to_string();
+    }
+    Ok(tell(&reply))
+}
+
 fn tell(reply: &Reply) -> ExitCode {
     match reply.exit {
-        0 => say(&reply.text),
+        0 => say(reply.text.trim_end()),
         _ => complain(&reply.text),
     }
     ExitCode::from(reply.exit)

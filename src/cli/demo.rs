@@ -10,7 +10,7 @@ use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
 use super::args::{DemoArgs, LogFormat};
-use super::{Failure, logging, run};
+use super::{Failure, logging, stop};
 
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
@@ -36,7 +36,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     // Nothing comes but signals, and each of them ends the demo.
     let _ = events.next(args.span);
     say("stopping");
-    Ok(run::stop(server, &events))
+    Ok(stop::stop(server, &events, Server::status))
 }
 
 /// Listens on the first free port.

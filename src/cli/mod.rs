@@ -13,6 +13,7 @@ mod logging;
 mod plan;
 mod run;
 mod settings;
+mod stop;
 mod test;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
+        Some(Command::Status(args)) => call::status(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)

@@ -1,20 +1,18 @@
 //! `pollux`: serve until told to stop.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use pollux::control::{AccessLog, Asked, Command, Event, Events, ReloadError, Reply, Server};
-use pollux::core::outcome::{Journal, NoJournal};
+use pollux::control::{AccessLog, Asked, Call, Command, Event, Events, Reply, Server, SocketFile, Unlogged};
+use pollux::core::outcome::Journal;
 
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
+use pollux::status::Status;
 
 use super::args::{RunArgs, Switch};
 use super::settings::Settled;
-use super::{FAILED, FORCED, Failure, complain, logging, say, settings};
-
-/// How often it is looked whether the drain is over.
-const STEP: Duration = Duration::from_millis(5);
+use super::{Failure, complain, logging, say, settings, stop};
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let settled = settings::settle(args, settings::has_colours())?;
@@ -23,39 +21,103 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
     let _guard = logging::start(args.log_format);
     let events = Events::default();
-    events.take_over_signals(settled.is_from_file).map_err(Failure::failed)?;
-    let open = |path: &std::path::PathBuf| {
-        let fail = |error| Failure::failed(format!("no control socket at {}: {error}", path.display()));
-        events.open_socket(path).map_err(fail)
-    };
-    let _socket = settled.control.as_ref().map(open).transpose()?;
-    let journal = || -> Box<dyn Journal + Send> {
-        match args.access_log {
-            Switch::On => Box::new(AccessLog),
-            Switch::Off => Box::new(NoJournal),
-        }
-    };
-    let Settled { snapshot, crew, .. } = settled;
-    let mut server = Server::start(snapshot, &crew, journal).map_err(Failure::failed)?;
-    tell_addresses(&server);
-    loop {
-        match events.next(None) {
-            None => {}
-            Some(Event::Signal(asked @ Asked::Stop(_))) => {
-                tracing::info!("{asked}: draining; a second signal ends at once");
-                return Ok(stop(server, &events));
+    events.take_over_signals(settled.file.is_some()).map_err(Failure::failed)?;
+    let _socket = settled.control.as_ref().map(|path| open_socket(&events, path)).transpose()?;
+    let running = Running::start(args, settled)?;
+    tell_addresses(&running.server);
+    Ok(running.serve(&events))
+}
+
+fn open_socket(events: &Events, path: &Path) -> Result<SocketFile, Failure> {
+    let fail = |error| Failure::failed(format!("no control socket at {}: {error}", path.display()));
+    events.open_socket(path).map_err(fail)
+}
+
+/// A Pollux that serves, and what it was started with.
+struct Running<'a> {
+    server: Server,
+    args: &'a RunArgs,
+    threads: usize,
+    control: Option<PathBuf>,
+    file: Option<PathBuf>,
+}
+
+impl<'a> Running<'a> {
+    fn start(args: &'a RunArgs, settled: Settled) -> Result<Running<'a>, Failure> {
+        let journal = || -> Box<dyn Journal + Send> {
+            match args.access_log {
+                Switch::On => Box::new(AccessLog),
+                Switch::Off => Box::new(Unlogged),
             }
-            Some(Event::Signal(Asked::Reload)) => {
-                reload(&mut server, args, crew.threads);
-            }
-            Some(Event::Call(call)) => match call.request.command {
-                Command::Reload => {
-                    let reply = reload(&mut server, args, crew.threads);
-                    call.answer(reply);
+        };
+        let Settled { snapshot, crew, control, file, .. } = settled;
+        let server = Server::start(snapshot, &crew, journal).map_err(Failure::failed)?;
+        Ok(Running { server, args, threads: crew.threads, control, file })
+    }
+
+    /// Serves until the end.
+    fn serve(mut self, events: &Events) -> ExitCode {
+        loop {
+            match events.next(None) {
+                None => {}
+                Some(Event::Signal(asked @ Asked::Stop(_))) => {
+                    tracing::info!("{asked}: draining; a second signal ends at once");
+                    let Running { server, file, .. } = self;
+                    return stop::stop(server, events, |server| status(server, file.as_deref()));
                 }
-            },
+                Some(Event::Signal(Asked::Reload)) => drop(self.reload()),
+                Some(Event::Call(call)) => self.answer(call),
+            }
         }
     }
+
+    fn answer(&mut self, call: Call) {
+        let reply = match call.request.command {
+            Command::Reload => self.reload(),
+            Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
+        };
+        call.answer(reply);
+    }
+
+    /// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
+    /// caller.
+    fn reload(&mut self) -> Reply {
+        match self.read_again() {
+            Ok(text) => {
+                tracing::info!("{text}");
+                Reply::text(0, text)
+            }
+            Err(Failure { code, text }) => {
+                tracing::error!("the configuration stays as it was:\n{text}");
+                Reply::text(code, text)
+            }
+        }
+    }
+
+    /// What was done, in words.
+    fn read_again(&mut self) -> Result<String, Failure> {
+        let settled = settings::settle(self.args, false)?;
+        if settled.file.is_none() {
+            return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
+        }
+        let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
+        if settled.crew.threads != self.threads {
+            reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
+        }
+        if settled.control != self.control {
+            reloaded.later.push(String::from("another control socket"));
+        }
+        Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
+            + &reloaded.to_string())
+    }
+}
+
+/// What it is at, with what the server does not know.
+fn status(server: &Server, file: Option<&Path>) -> Status {
+    let mut status = server.status();
+    let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    status.configuration.file = file.map(|file| whole(file).display().to_string());
+    status
 }
 
 fn tell_addresses(server: &Server) {
@@ -63,34 +125,6 @@ fn tell_addresses(server: &Server) {
     for (address, listener) in server.addresses().iter().zip(&snapshot.listeners) {
         say(&format!("listening on {address} ({}, {})", listener.mode, whither(listener, snapshot)));
     }
-}
-
-/// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
-/// caller.
-fn reload(server: &mut Server, args: &RunArgs, threads: usize) -> Reply {
-    let done = read_again(server, args, threads);
-    let reply = match done {
-        Ok(text) => Reply { exit: 0, text, data: serde_json::Value::Null },
-        Err(Failure { code, text }) => Reply { exit: code, text, data: serde_json::Value::Null },
-    };
-    match reply.exit {
-        0 => tracing::info!("{}", reply.text),
-        _ => tracing::error!("the configuration stays as it was:\n{}", reply.text),
-    }
-    reply
-}
-
-/// What was done, in words.
-fn read_again(server: &mut Server, args: &RunArgs, threads: usize) -> Result<String, Failure> {
-    let settled = settings::settle(args, false)?;
-    if !settled.is_from_file {
-        return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
-    }
-    let mut reloaded = server.reload(settled.snapshot).map_err(Failure::failed)?;
-    if settled.crew.threads != threads {
-        reloaded.later.push(format!("threads = {} (there are {threads})", settled.crew.threads));
-    }
-    Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n")) + &reloaded.to_string())
 }
 
 /// Where a listener sends its clients, in a few words.
@@ -102,27 +136,4 @@ fn whither(listener: &Listener, snapshot: &Snapshot) -> String {
         [_] => String::from("1 route"),
         routes => format!("{} routes", routes.len()),
     }
-}
-
-/// Drains, unless a second signal says that there is no time for it.
-pub(super) fn stop(mut server: Server, events: &Events) -> ExitCode {
-    server.drain();
-    while !server.is_finished() {
-        match events.next(Some(STEP)) {
-            None | Some(Event::Signal(Asked::Reload)) => {}
-            Some(Event::Signal(asked @ Asked::Stop(_))) => {
-                tracing::warn!("{asked}: stopped before the drain was over");
-                return ExitCode::from(FORCED);
-            }
-            Some(Event::Call(call)) => match call.request.command {
-                Command::Reload => call.answer(Reply {
-                    exit: FAILED,
-                    text: ReloadError::Draining.to_string(),
-                    data: serde_json::Value::Null,
-                }),
-            },
-        }
-    }
-    tracing::info!("drained");
-    if server.join() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }

@@ -27,8 +27,8 @@ pub(super) struct Settled {
     pub(super) control: Option<PathBuf>,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
-    /// Whether there is a file that could say something else the next time.
-    pub(super) is_from_file: bool,
+    /// The file that could say something else the next time, if there is one.
+    pub(super) file: Option<PathBuf>,
 }
 
 /// Makes out what is to be served, and by whom. Reports have colours if `colour`.
@@ -57,7 +57,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
-        is_from_file: file.is_some(),
+        file: file.map(Path::to_owned),
     })
 }
 

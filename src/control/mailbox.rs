@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::snapshot::Snapshot;
+use crate::worker::Report;
 
 /// What a worker is to do.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ pub(super) enum Order {
         inlets: Vec<InletGiven>,
         /// Is told when it is done.
         done: Sender<()>,
+    },
+    /// Say what it holds.
+    Report {
+        /// To whom.
+        to: Sender<Report>,
     },
 }
 

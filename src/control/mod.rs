@@ -10,7 +10,7 @@ mod server;
 mod signals;
 mod socket;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Unlogged};
 pub use events::{Call, Event, Events};
 pub use reload::{ReloadError, Reloaded};
 pub use server::{Crew, Server, StartError};

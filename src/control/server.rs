@@ -7,12 +7,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::core::outcome::Journal;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
 use crate::snapshot::{Limits, Snapshot};
+use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use super::binding::{Present, bind_for, check_unique, kept};
@@ -133,7 +134,11 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox>>,
     neighbours: Arc<Neighbours>,
-    is_draining: bool,
+    started: Instant,
+    /// When the configuration was loaded, and how many there were before it.
+    loaded: Instant,
+    reloads: u64,
+    draining_since: Option<Instant>,
 }
 
 impl Server {
@@ -166,7 +171,10 @@ impl Server {
             threads: Vec::new(),
             mailboxes: Vec::new(),
             neighbours: Neighbours::new(crew.threads),
-            is_draining: false,
+            started: Instant::now(),
+            loaded: Instant::now(),
+            reloads: 0,
+            draining_since: None,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
             let mut berth = crew.berth(worker);
@@ -241,7 +249,7 @@ impl Server {
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
     pub fn reload(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
-        if self.is_draining {
+        if self.draining_since.is_some() {
             return Err(ReloadError::Draining);
         }
         let later = hold_to_buffers(&mut snapshot.limits, self.snapshot.limits.buffer);
@@ -256,7 +264,10 @@ impl Server {
             let snapshot = Arc::clone(&self.snapshot);
             mailbox.post(Order::Switch { snapshot, inlets, done: done.clone() });
         }
-        self.await_all(&are_done);
+        if self.gather(&are_done, self.threads.len()).len() < self.threads.len() {
+            tracing::error!("a worker has ended by itself, and takes part in no reload");
+        }
+        (self.loaded, self.reloads) = (Instant::now(), self.reloads + 1);
         Ok(reloaded)
     }
 
@@ -287,26 +298,65 @@ impl Server {
         Ok((inlets, addresses))
     }
 
-    /// Waits until every worker that still runs has said that it is done.
-    fn await_all(&self, are_done: &Receiver<()>) {
+    /// What `asked` workers say; without what those would have said that have ended meanwhile.
+    fn gather<T>(&self, answers: &Receiver<T>, asked: usize) -> Vec<T> {
         /// How long nothing may come before it is asked who still runs.
         const STEP: Duration = Duration::from_millis(100);
-        let mut awaited = self.threads.len();
-        while awaited > 0 {
-            match are_done.recv_timeout(STEP) {
-                Ok(()) => awaited -= 1,
-                Err(_) if self.threads.iter().any(JoinHandle::is_finished) => {
-                    tracing::error!("a worker has ended by itself, and takes part in no reload");
-                    return;
-                }
+        let mut said = Vec::new();
+        while said.len() < asked {
+            match answers.recv_timeout(STEP) {
+                Ok(answer) => said.push(answer),
+                Err(_) if self.threads.iter().any(JoinHandle::is_finished) => break,
                 Err(_) => {}
             }
+        }
+        said
+    }
+
+    /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (to, answers) = channel();
+        let running = || self.threads.iter().zip(&self.mailboxes).filter(|(thread, _)| !thread.is_finished());
+        let asked = running().map(|(_, mailbox)| mailbox.post(Order::Report { to: to.clone() })).count();
+        let mut reports = self.gather(&answers, asked);
+        reports.sort_by_key(|report| report.worker.number);
+        let mut crowd = Crowd::default();
+        let workers = reports.into_iter().map(|report| {
+            crowd.join(report.crowd);
+            report.worker
+        });
+        let workers: Vec<_> = workers.collect();
+        let listeners = self.snapshot.listeners.iter().zip(&self.addresses);
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_ms: ms(self.started.elapsed()),
+            configuration: Configuration {
+                file: None,
+                loaded_ms: ms(self.loaded.elapsed()),
+                reloads: self.reloads,
+            },
+            listeners: listeners
+                .map(|(listener, address)| Listening {
+                    name: listener.name.clone(),
+                    address: address.to_string(),
+                    mode: listener.mode.to_string(),
+                })
+                .collect(),
+            workers_silent: self.threads.len() - workers.len(),
+            workers,
+            crowd,
+            drain: self.draining_since.map(|since| Drain {
+                since_ms: ms(since.elapsed()),
+                left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),
+            }),
         }
     }
 
     /// Makes the workers stop accepting and finish what is in flight, within `timeouts.drain`.
     pub fn drain(&mut self) {
-        self.is_draining = true;
+        self.draining_since.get_or_insert_with(Instant::now);
         for mailbox in &self.mailboxes {
             mailbox.post(Order::Drain);
         }
@@ -330,6 +380,8 @@ impl Server {
 fn obey(worker: &mut Worker<SysOs>, order: Order) {
     match order {
         Order::Drain => worker.drain(),
+        // Whoever asked may have lost patience.
+        Order::Report { to } => drop(to.send(worker.report())),
         Order::Switch { snapshot, inlets, done } => {
             let os = worker.os_mut();
             let inlet = |given| match given {
@@ -342,6 +394,10 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             let _ = done.send(());
         }
     }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Room for fewer sessions than this is worth a word.

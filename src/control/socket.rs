@@ -36,6 +36,8 @@ pub struct Request {
 pub enum Command {
     /// Read the configuration again.
     Reload,
+    /// Say what it is at.
+    Status,
 }
 
 /// What a caller is told.
@@ -48,6 +50,14 @@ pub struct Reply {
     /// The same for programs.
     #[serde(default)]
     pub data: serde_json::Value,
+}
+
+impl Reply {
+    /// An answer of words alone.
+    #[must_use]
+    pub fn text(exit: u8, text: impl Into<String>) -> Reply {
+        Reply { exit, text: text.into(), data: serde_json::Value::Null }
+    }
 }
 
 /// The name of the socket in the file system, which goes with this value.
@@ -139,10 +149,7 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
                 Err(_) => return Ok(true),
             }
         }
-        Err(error) => {
-            let text = format!("this Pollux does not understand what is asked of it: {error}");
-            Reply { exit: 1, text, data: serde_json::Value::Null }
-        }
+        Err(error) => Reply::text(1, format!("this Pollux does not understand what is asked of it: {error}")),
     };
     let mut text = serde_json::to_string(&reply)?;
     text.push('\n');
@@ -203,7 +210,7 @@ mod tests {
         let answering = std::thread::spawn(move || {
             let Ok(Event::Call(call)) = events.recv() else { panic!("no call") };
             assert_eq!(call.request.command, Command::Reload);
-            call.answer(Reply { exit: 2, text: "no\n".into(), data: serde_json::Value::Null });
+            call.answer(Reply::text(2, "no\n"));
         });
         let serving = std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();

@@ -15,6 +15,7 @@ mod lot;
 mod neighbours;
 mod pipes;
 mod pump;
+mod report;
 mod storage;
 mod switch;
 
@@ -44,6 +45,7 @@ use storage::Storage;
 pub use switch::{Change, Inlet};
 
 pub use pipes::Splicing;
+pub use report::Report;
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]

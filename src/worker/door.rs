@@ -1,7 +1,10 @@
 //! A listening socket, and when it is open: a worker that has no room for another client does not ask for one.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::edition::Edition;
+use super::hands::Standing;
 use crate::core::time::Time;
 use crate::os::Fd;
 
@@ -15,6 +18,8 @@ pub(super) struct Door {
     /// The place of the listener in the snapshot.
     pub(super) listener: usize,
     shut: Option<Shut>,
+    /// What its clients are held to, if it is to be closed as soon as its queue is empty. They see a drain.
+    leaving: Option<(Rc<Edition>, Standing)>,
 }
 
 /// Descriptors ran out.
@@ -28,7 +33,22 @@ struct Shut {
 impl Door {
     /// The door of the listener at `listener` of the snapshot.
     pub(super) fn new(fd: Fd, listener: usize) -> Door {
-        Door { fd, listener, shut: None }
+        Door { fd, listener, shut: None, leaving: None }
+    }
+
+    /// Lets in who waits before it, and then nobody. Its listener is one of `edition`, whatever comes after that.
+    pub(super) fn leave(&mut self, edition: Rc<Edition>, standing: Standing) {
+        self.leaving = Some((edition, standing));
+    }
+
+    /// Whether it is to be closed.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// What a client that comes in is held to, if not to the latest.
+    pub(super) fn left_behind(&self) -> Option<(Rc<Edition>, Standing)> {
+        self.leaving.clone()
     }
 
     /// Shuts it until a session ends or a moment passes.

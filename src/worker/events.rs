@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::edition::Edition;
 use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, World};
 use super::lot::{Guest, Lot, Tag};
 use super::{Token, Worker};
@@ -11,6 +12,15 @@ use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
 use crate::wire::Wire;
+
+/// Whether clients wait before a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// No.
+    Nobody,
+    /// There was no room, or no time, to find out.
+    Perhaps,
+}
 
 impl<O: Os> Worker<O> {
     pub(super) fn world(&self) -> World<'_> {
@@ -45,7 +55,9 @@ impl<O: Os> Worker<O> {
             match token {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
-                Token::Door(door) => self.accept(door, self.edition.snapshot.limits.accept_budget),
+                Token::Door(door) => {
+                    self.accept(door, self.edition.snapshot.limits.accept_budget);
+                }
                 Token::Idle(key) => self.close_idle_one(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
@@ -168,34 +180,54 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets in at most `budget` clients.
-    pub(super) fn accept(&mut self, door: usize, budget: usize) {
+    /// Lets in at most `budget` clients; says whether somebody may still wait.
+    pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for _ in 0..budget {
             if self.sessions.len() >= self.sessions_max {
-                return;
+                return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
-                Ok((fd, client)) => {
-                    let listener = self.doors[door].listener;
-                    if let Some(fd) = self.hand_over(fd, client, listener) {
-                        self.admit(fd, client, listener);
-                    }
-                }
+                Ok((fd, client)) => self.welcome(door, fd, client),
                 Err(AcceptFault::Gone) => {}
-                Err(AcceptFault::Blocked) => return,
+                Err(AcceptFault::Blocked) => return Waiting::Nobody,
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
                     Some(wire) => wire.close(&mut self.os),
-                    None => return self.doors[door].shut(self.now, self.ended),
+                    None => {
+                        self.doors[door].shut(self.now, self.ended);
+                        return Waiting::Perhaps;
+                    }
                 },
             }
         }
+        Waiting::Perhaps
+    }
+
+    /// Takes in a client that has come by `door`, or hands it over.
+    fn welcome(&mut self, door: usize, fd: Fd, client: SocketAddr) {
+        let listener = self.doors[door].listener;
+        if let Some((edition, standing)) = self.doors[door].left_behind() {
+            self.begin(fd, client, listener, standing, edition);
+        } else if let Some(fd) = self.hand_over(fd, client, listener) {
+            self.admit(fd, client, listener);
+        }
+    }
+
+    /// Begins a session for a client of a listener of the latest edition.
+    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
+        self.begin(fd, client, listener, Standing::At(listener), Rc::clone(&self.edition));
     }
 
     /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
-    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
-        let env = self.world().env(&self.edition, Standing::At(listener));
-        let session = Session::new(client, listener, &env);
-        let conn = Conn::new(session, Wire::Plain(fd), self.now, Rc::clone(&self.edition));
+    fn begin(
+        &mut self,
+        fd: Fd,
+        client: SocketAddr,
+        listener: usize,
+        standing: Standing,
+        edition: Rc<Edition>,
+    ) {
+        let session = Session::new(client, listener, &self.world().env(&edition, standing));
+        let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);
         self.hot.push(key);
         if let Some(seat) = &self.seat {
@@ -220,6 +252,7 @@ impl<O: Os> Worker<O> {
             self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         if is_cut_off {
+            self.close_doors();
             self.wake_up_all();
         }
         let mut late = std::mem::take(&mut self.late);

@@ -92,9 +92,14 @@ pub(super) enum Stay {
 }
 
 impl Conn {
-    pub(super) fn new(session: Session, client: Wire, now: Time, edition: Rc<Edition>) -> Conn {
+    pub(super) fn new(
+        session: Session,
+        client: Wire,
+        now: Time,
+        edition: Rc<Edition>,
+        standing: Standing,
+    ) -> Conn {
         let stay = Stay::Hot { since: now };
-        let standing = Standing::At(session.listener());
         let pipes = Piped::default();
         Conn { session, client: Some(client), backend: None, backend_turn: 0, stay, edition, standing, pipes }
     }

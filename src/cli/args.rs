@@ -191,6 +191,12 @@ pub(super) struct ExplainArgs {
     /// A backend that takes no more. May be repeated.
     #[arg(long, value_name = "POOL/BACKEND")]
     pub(super) full: Vec<String>,
+    /// Ask a running Pollux: what it would do now, with the configuration that it has and in the state in which it is.
+    #[arg(long)]
+    pub(super) live: bool,
+    /// Its control socket [default: as the configuration says].
+    #[arg(long, value_name = "PATH", requires = "live", conflicts_with = "config")]
+    pub(super) control: Option<PathBuf>,
     /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,

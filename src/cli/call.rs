@@ -4,23 +4,44 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pollux::config;
-use pollux::control::{Command, Reply, Request, ask};
+use pollux::control::{self, Command, Reply, Request};
+use pollux::explain::Ask;
 
-use super::args::{CallArgs, StatusArgs};
+use super::args::{CallArgs, ExplainArgs, StatusArgs};
 use super::{Failure, complain, say, settings};
 
 /// `pollux reload`.
 pub(super) fn reload(args: &CallArgs) -> Result<ExitCode, Failure> {
-    Ok(tell(&call(args, Command::Reload)?))
+    Ok(tell(&call(args.socket(), Command::Reload)?))
 }
 
 /// `pollux status`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let mut reply = call(&args.call, Command::Status)?;
-    if args.json && reply.exit == 0 {
-        reply.text = reply.data.to_string();
+    Ok(tell(&in_form(call(args.call.socket(), Command::Status)?, args.json)))
+}
+
+/// `pollux explain --live`.
+pub(super) fn explain(args: &ExplainArgs, ask: Ask) -> Result<ExitCode, Failure> {
+    let socket = Socket { control: args.control.as_deref(), config: args.config.as_deref() };
+    Ok(tell(&in_form(call(socket, Command::Explain(ask))?, args.json)))
+}
+
+/// How a caller finds the socket.
+#[derive(Clone, Copy)]
+struct Socket<'a> {
+    control: Option<&'a Path>,
+    config: Option<&'a Path>,
+}
+
+impl CallArgs {
+    fn socket(&self) -> Socket<'_> {
+        Socket { control: self.control.as_deref(), config: self.config.as_deref() }
     }
-    Ok(tell(&reply))
+}
+
+/// The answer in words, or in JSON if there is any.
+fn in_form(reply: Reply, json: bool) -> Reply {
+    if json && reply.exit == 0 { Reply { text: reply.data.to_string(), ..reply } } else { reply }
 }
 
 fn tell(reply: &Reply) -> ExitCode {
@@ -31,32 +52,34 @@ fn tell(reply: &Reply) -> ExitCode {
     ExitCode::from(reply.exit)
 }
 
-fn call(args: &CallArgs, command: Command) -> Result<Reply, Failure> {
-    let path = socket(args)?;
-    ask(&path, Request { command })
+fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failure> {
+    let path = socket.path()?;
+    control::ask(&path, &Request { command })
         .map_err(|error| Failure::failed(format!("no answer from a Pollux at {}: {error}", path.display())))
 }
 
-/// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not known what it means, so
-/// these are told.
-fn socket(args: &CallArgs) -> Result<PathBuf, Failure> {
-    if let Some(path) = &args.control {
-        return Ok(path.clone());
+impl Socket<'_> {
+    /// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not known what it means, so
+    /// these are told.
+    fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = self.control {
+            return Ok(path.to_owned());
+        }
+        let file = self.config.unwrap_or(Path::new(settings::DEFAULT_FILE));
+        if self.config.is_none() && !file.exists() {
+            return Err(Failure::usage(
+                "which Pollux is meant? name its control socket with --control PATH, or its configuration with -c FILE",
+            ));
+        }
+        let loaded = config::load(file).map_err(|report| {
+            let why = settings::show(&report);
+            Failure::usage(format!("{why}\n  = help: name the control socket itself: --control PATH"))
+        })?;
+        loaded.process.control.ok_or_else(|| {
+            Failure::usage(format!(
+                "{} names no control socket; add `control = \"PATH\"`, or name the socket with --control PATH",
+                file.display()
+            ))
+        })
     }
-    let file = args.config.as_deref().unwrap_or(Path::new(settings::DEFAULT_FILE));
-    if args.config.is_none() && !file.exists() {
-        return Err(Failure::usage(
-            "which Pollux is meant? name its control socket with --control PATH, or its configuration with -c FILE",
-        ));
-    }
-    let loaded = config::load(file).map_err(|report| {
-        let why = settings::show(&report);
-        Failure::usage(format!("{why}\n  = help: name the control socket itself: --control PATH"))
-    })?;
-    loaded.process.control.ok_or_else(|| {
-        Failure::usage(format!(
-            "{} names no control socket; add `control = \"PATH\"`, or name the socket with --control PATH",
-            file.display()
-        ))
-    })
 }

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use pollux::config::Places;
 use pollux::control::{AccessLog, Asked, Call, Command, Event, Events, Reply, Server, SocketFile, Unlogged};
 use pollux::core::outcome::Journal;
-
+use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
 use pollux::status::Status;
 
 use super::args::{RunArgs, Switch};
 use super::settings::Settled;
-use super::{Failure, complain, logging, say, settings, stop};
+use super::{Failure, USAGE, complain, logging, say, settings, stop};
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let settled = settings::settle(args, settings::has_colours())?;
@@ -40,6 +41,8 @@ struct Running<'a> {
     threads: usize,
     control: Option<PathBuf>,
     file: Option<PathBuf>,
+    /// Where the configuration that is served says what.
+    places: Places,
 }
 
 impl<'a> Running<'a> {
@@ -50,9 +53,9 @@ impl<'a> Running<'a> {
                 Switch::Off => Box::new(Unlogged),
             }
         };
-        let Settled { snapshot, crew, control, file, .. } = settled;
+        let Settled { snapshot, crew, control, file, places, .. } = settled;
         let server = Server::start(snapshot, &crew, journal).map_err(Failure::failed)?;
-        Ok(Running { server, args, threads: crew.threads, control, file })
+        Ok(Running { server, args, threads: crew.threads, control, file, places })
     }
 
     /// Serves until the end.
@@ -72,11 +75,23 @@ impl<'a> Running<'a> {
     }
 
     fn answer(&mut self, call: Call) {
-        let reply = match call.request.command {
+        let reply = match &call.request.command {
             Command::Reload => self.reload(),
             Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
+            Command::Explain(ask) => self.explain(ask),
         };
         call.answer(reply);
+    }
+
+    /// What would become of a request now.
+    fn explain(&self, ask: &Ask) -> Reply {
+        let snapshot = self.server.snapshot();
+        let question = match ask.understand(snapshot) {
+            Ok(question) => question,
+            Err(error) => return Reply::text(USAGE, error.to_string()),
+        };
+        let told = explain_live(snapshot, &self.places, &question, &self.server.live());
+        Reply { data: serde_json::to_value(&told).unwrap_or_default(), ..Reply::text(0, told.to_string()) }
     }
 
     /// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
@@ -101,6 +116,7 @@ impl<'a> Running<'a> {
             return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
+        self.places = settled.places;
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }

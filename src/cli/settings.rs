@@ -27,6 +27,8 @@ pub(super) struct Settled {
     pub(super) control: Option<PathBuf>,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
+    /// Where the file says what.
+    pub(super) places: Places,
     /// The file that could say something else the next time, if there is one.
     pub(super) file: Option<PathBuf>,
 }
@@ -58,6 +60,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
         file: file.map(Path::to_owned),
+        places: loaded.places,
     })
 }
 

@@ -40,6 +40,7 @@ fn answer(call: Call, status: impl FnOnce() -> Status) {
     let reply = match call.request.command {
         Command::Reload => Reply::text(FAILED, ReloadError::Draining.to_string()),
         Command::Status => tell(&status()),
+        Command::Explain(_) => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
     };
     call.answer(reply);
 }

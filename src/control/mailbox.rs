@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::explain::Live;
 use crate::snapshot::Snapshot;
 use crate::worker::Report;
 
@@ -28,6 +29,11 @@ pub(super) enum Order {
     Report {
         /// To whom.
         to: Sender<Report>,
+    },
+    /// Say what its next decisions depend on.
+    Live {
+        /// To whom.
+        to: Sender<Live>,
     },
 }
 

@@ -5,11 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::core::outcome::Journal;
+use crate::explain::Live;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
 use crate::snapshot::{Limits, Snapshot};
@@ -313,13 +314,26 @@ impl Server {
         said
     }
 
+    /// The state of each worker that its next decisions depend on; they all run on [`Server::snapshot`].
+    #[must_use]
+    pub fn live(&self) -> Vec<Live> {
+        let mut live = self.ask(|to| Order::Live { to });
+        live.sort_by_key(|live| live.worker);
+        live
+    }
+
+    /// Asks every worker that still runs, and waits for what they say.
+    fn ask<T>(&self, order: impl Fn(Sender<T>) -> Order) -> Vec<T> {
+        let (to, answers) = channel();
+        let running = self.threads.iter().zip(&self.mailboxes).filter(|(thread, _)| !thread.is_finished());
+        let asked = running.map(|(_, mailbox)| mailbox.post(order(to.clone()))).count();
+        self.gather(&answers, asked)
+    }
+
     /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
     #[must_use]
     pub fn status(&self) -> Status {
-        let (to, answers) = channel();
-        let running = || self.threads.iter().zip(&self.mailboxes).filter(|(thread, _)| !thread.is_finished());
-        let asked = running().map(|(_, mailbox)| mailbox.post(Order::Report { to: to.clone() })).count();
-        let mut reports = self.gather(&answers, asked);
+        let mut reports = self.ask(|to| Order::Report { to });
         reports.sort_by_key(|report| report.worker.number);
         let mut crowd = Crowd::default();
         let workers = reports.into_iter().map(|report| {
@@ -382,6 +396,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         Order::Drain => worker.drain(),
         // Whoever asked may have lost patience.
         Order::Report { to } => drop(to.send(worker.report())),
+        Order::Live { to } => drop(to.send(worker.live())),
         Order::Switch { snapshot, inlets, done } => {
             let os = worker.os_mut();
             let inlet = |given| match given {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::events::{Call, Event};
+use crate::explain::Ask;
 
 /// The longest request, and the longest reply, in bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
@@ -24,20 +25,22 @@ const BACKLOG: i32 = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a caller wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// What is to be done.
     pub command: Command,
 }
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// Read the configuration again.
     Reload,
     /// Say what it is at.
     Status,
+    /// Say what would become of a request now.
+    Explain(Ask),
 }
 
 /// What a caller is told.
@@ -161,9 +164,9 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
 ///
 /// # Errors
 /// If nobody listens there, or goes away without an answer.
-pub fn ask(path: &Path, request: Request) -> io::Result<Reply> {
+pub fn ask(path: &Path, request: &Request) -> io::Result<Reply> {
     let stream = UnixStream::connect(path)?;
-    let mut text = serde_json::to_string(&request)?;
+    let mut text = serde_json::to_string(request)?;
     text.push('\n');
     (&stream).write_all(text.as_bytes())?;
     let mut line = String::new();
@@ -216,7 +219,7 @@ mod tests {
             let (stream, _) = listener.accept().unwrap();
             serve_one(&stream, &sender).unwrap()
         });
-        let reply = ask(&path, Request { command: Command::Reload }).unwrap();
+        let reply = ask(&path, &Request { command: Command::Reload }).unwrap();
         assert_eq!((reply.exit, reply.text.as_str()), (2, "no\n"));
         answering.join().unwrap();
         assert!(serving.join().unwrap());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Worker;
 use super::hands::Conn;
 use crate::core::slab::Key;
+use crate::explain::Live;
 use crate::os::Os;
 use crate::session::Glance;
 use crate::status::{self, Crowd, HOLDERS_MAX, Holder};
@@ -33,6 +34,12 @@ impl<O: Os> Worker<O> {
             pipes_out: census.pipes_out,
         };
         Report { worker, crowd: self.crowd() }
+    }
+
+    /// What its next decisions depend on, under its latest configuration.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        Live { worker: self.share.worker, robins: self.edition.robins(), idle: self.edition.idle(&self.idle) }
     }
 
     fn crowd(&self) -> Crowd {

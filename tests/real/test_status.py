@@ -19,13 +19,13 @@ DEADLINE_S = 20
 class Watched:
     """A Pollux with a control socket that its configuration names."""
 
-    def __init__(self, binary, directory, backends, *options):
+    def __init__(self, binary, directory, backends, options):
         self.binary, self.file = binary, directory / "proxy.toml"
         listed = ", ".join(f'"{backend.host_port}"' for backend in backends)
         self.file.write_text(
             f'control = "control"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{listed}]\n'
         )
-        self.running = Pollux(binary, ["-c", self.file, "--threads", "2", *options], directory)
+        self.running = Pollux(binary, ["-c", self.file, *options], directory)
 
     def run(self, *arguments):
         command = [self.binary, *arguments, "-c", self.file]
@@ -47,8 +47,8 @@ class Watched:
 def watched(pollux_bin, tmp_path):
     started = []
 
-    def start(*backends, options=()):
-        started.append(Watched(pollux_bin, tmp_path, backends, *options))
+    def start(*backends, options=("--threads", "2")):
+        started.append(Watched(pollux_bin, tmp_path, backends, options))
         return started[-1]
 
     yield start
@@ -78,7 +78,7 @@ class Hung:
 
 
 def test_clients_are_counted_by_what_they_are_at(watched, toy):
-    proxy = watched(toy("echo"), options=["--access-log", "off"])
+    proxy = watched(toy("echo"), options=["--threads", "2", "--access-log", "off"])
     with connect(proxy.running.address) as idle, connect(proxy.running.address), idle.makefile("rb") as stream:
         idle.sendall(get())
         assert Response(stream).status == 200
@@ -96,7 +96,7 @@ def test_clients_are_counted_by_what_they_are_at(watched, toy):
 def test_the_drain_names_the_download_that_holds_it(watched):
     hung = Hung()
     with ScriptedBackend(hung.serve) as backend:
-        proxy = watched(backend, options=["--access-log", "off"])
+        proxy = watched(backend, options=["--threads", "2", "--access-log", "off"])
         with connect(proxy.running.address) as connection, connection.makefile("rb") as stream:
             connection.sendall(get("/big.iso"))
             proxy.wait_for(lambda status: status["crowd"]["holders"][:1] and status["crowd"]["holders"][0]["bytes_down"] > 0, "begun")
@@ -131,3 +131,28 @@ def test_the_drain_names_the_websocket_that_holds_it(watched, toy):
         socket.send("still there")
         assert socket.recv(timeout=DEADLINE_S) == "still there"
     proxy.running.expect_end()
+
+
+def test_explain_live_knows_the_round_and_the_idle_connections(watched, toy):
+    a, b = toy("echo", name="a"), toy("echo", name="b")
+    proxy = watched(a, b, options=["--threads", "1"])
+
+    def explain():
+        done = proxy.run("explain", "--live", "--json", "GET /x")
+        assert done.returncode == 0, done
+        end = json.loads(done.stdout)["end"]["forwarded"]
+        return end["workers"][0]["picked"], end["workers"][0]["idle"]
+
+    before, idle = explain()
+    assert idle == [0, 0] and before == explain()[0]
+    with connect(proxy.running.address) as connection, connection.makefile("rb") as stream:
+        connection.sendall(get())
+        first = Response(stream).headers["X-Backend"]
+    assert before == {"a": a, "b": b}[first].host_port
+    # The other one's turn has come, and the connection to the first waits to be used again.
+    after, idle = explain()
+    assert after == {"a": b, "b": a}[first].host_port
+    assert idle == ([1, 0] if first == "a" else [0, 1])
+    said = proxy.run("explain", "--live", "GET /x").stdout
+    assert f"worker 0 picks {after} now" in said and "proxy.toml:2" in said, said
+    assert proxy.run("explain", "--live", "GET nowhere").returncode == 2

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Have a running Pollux read its configuration again, and say what came of it.
     Reload(CallArgs),
+    /// Have a new process of the executable, as it is now, take over from a running Pollux, which then drains.
+    Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
     /// Print the JSON Schema of proxy.toml, for editors.

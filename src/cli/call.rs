@@ -15,6 +15,11 @@ pub(super) fn reload(args: &CallArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&call(args.socket(), Command::Reload)?))
 }
 
+/// `pollux upgrade`.
+pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
+    Ok(tell(&call(args.socket(), Command::Upgrade)?))
+}
+
 /// `pollux status`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&in_form(call(args.call.socket(), Command::Status)?, args.json)))

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use pollux::control::{Crew, Events, Server, StartError};
+use pollux::control::{Crew, Events, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
@@ -20,11 +20,11 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();
-    events.take_over_signals(false).map_err(Failure::failed)?;
+    events.take_over_signals(Taken::End).map_err(Failure::failed)?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
-    let server = start(&toys, &out)?;
+    let mut server = start(&toys, &out)?;
     let address = server.addresses()[0];
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
@@ -36,6 +36,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     // Nothing comes but signals, and each of them ends the demo.
     let _ = events.next(args.span);
     say("stopping");
+    server.drain();
     Ok(stop::stop(server, &events, Server::status))
 }
 

@@ -12,9 +12,11 @@ mod explain_code;
 mod logging;
 mod plan;
 mod run;
+mod running;
 mod settings;
 mod stop;
 mod test;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -55,6 +57,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
+        Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)

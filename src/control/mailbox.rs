@@ -16,7 +16,15 @@ use crate::worker::Report;
 #[derive(Debug)]
 pub(super) enum Order {
     /// Stop accepting, and end with the last session.
-    Drain,
+    Drain {
+        /// For each listener, whether another process has taken over its sockets.
+        handed: Arc<[bool]>,
+    },
+    /// Give copies of the sockets by which clients come in.
+    Doors {
+        /// To whom: each with the place of its listener.
+        to: Sender<io::Result<Vec<(OwnedFd, usize)>>>,
+    },
     /// Run on another configuration from now on.
     Switch {
         snapshot: Arc<Snapshot>,
@@ -98,8 +106,8 @@ mod tests {
         let (mailbox, _wake) = Mailbox::open().unwrap();
         let mut seen = 0;
         assert!(mailbox.take(&mut seen).is_empty());
-        mailbox.post(Order::Drain);
-        mailbox.post(Order::Drain);
+        mailbox.post(Order::Drain { handed: [].into() });
+        mailbox.post(Order::Drain { handed: [].into() });
         assert_eq!(mailbox.take(&mut seen).len(), 2);
         assert!(mailbox.take(&mut seen).is_empty());
     }

@@ -4,6 +4,8 @@
 mod access_log;
 mod binding;
 mod events;
+mod handover;
+mod inherited;
 mod mailbox;
 mod reload;
 mod server;
@@ -12,7 +14,9 @@ mod socket;
 
 pub use access_log::{AccessLog, Unlogged};
 pub use events::{Call, Event, Events};
+pub use handover::{Origin, Predecessor, Successor, UpgradeError};
+pub use inherited::Inherited;
 pub use reload::{ReloadError, Reloaded};
 pub use server::{Crew, Server, StartError};
-pub use signals::Asked;
+pub use signals::{Asked, Taken};
 pub use socket::{Command, Reply, Request, SocketFile, ask};

@@ -17,7 +17,8 @@ use crate::snapshot::{Limits, Snapshot};
 use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
-use super::binding::{Present, bind_for, check_unique, kept};
+use super::binding::{self, Present, bind_for, check_unique, kept, share_out};
+use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
 
@@ -150,20 +151,47 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
+        snapshot: Snapshot,
+        crew: &Crew,
+        journal: impl FnMut() -> Box<dyn Journal + Send>,
+    ) -> Result<Server, StartError> {
+        Server::start_with(snapshot, crew, Inherited::default(), journal).map(|(server, _)| server)
+    }
+
+    /// The same with sockets that others have opened, for those listeners that can keep them. Gives the addresses of those
+    /// that are of no use, which are closed here.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(
         mut snapshot: Snapshot,
         crew: &Crew,
+        mut inherited: Inherited,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
-    ) -> Result<Server, StartError> {
+    ) -> Result<(Server, Vec<SocketAddr>), StartError> {
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
-        let mut sockets: Vec<Vec<OwnedFd>> = (0..crew.threads).map(|_| Vec::new()).collect();
+        let present = inherited.present();
+        let places = kept(&present, &snapshot.listeners);
+        let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..crew.threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
-        for listener in &snapshot.listeners {
-            let (bound, address) = bind_for(listener, crew.threads, Present::default())?;
-            sockets.iter_mut().zip(bound).for_each(|(worker, socket)| worker.push(socket));
+        for (index, listener) in snapshot.listeners.iter().enumerate() {
+            let handed = places[index].map(|place| (present[place].address, inherited.take(place)));
+            let (bound, address) = match handed {
+                Some((address, handed)) if !handed.is_empty() => {
+                    share_out(listener, crew.threads, address, handed)?
+                }
+                Some(_) | None => bind_for(listener, crew.threads, &present)?,
+            };
+            for (worker, bound) in sockets.iter_mut().zip(bound) {
+                worker.extend(bound.into_iter().map(|socket| (socket, index)));
+            }
             addresses.push(address);
         }
+        let left: Vec<_> = (0..present.len()).filter(|place| !places.contains(&Some(*place))).collect();
+        let left = left.into_iter().map(|place| present[place].address).collect();
+        drop(inherited);
         let snapshot = Arc::new(snapshot);
         let mut server = Server {
             crew: crew.clone(),
@@ -181,18 +209,19 @@ impl Server {
             let mut berth = crew.berth(worker);
             berth.splicing.pipes = pipes;
             if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
-                server.drain();
+                // Sockets that were handed over are still somebody else's, and go on.
+                server.drain_but(&[]);
                 let _ = server.join();
                 return Err(error.into());
             }
         }
-        Ok(server)
+        Ok((server, left))
     }
 
     fn start_worker(
         &mut self,
         berth: Berth,
-        sockets: Vec<OwnedFd>,
+        sockets: Vec<(OwnedFd, usize)>,
         snapshot: Arc<Snapshot>,
         journal: Box<dyn Journal + Send>,
     ) -> io::Result<()> {
@@ -209,8 +238,7 @@ impl Server {
             }
             let mut os = SysOs::default();
             let wake = Some(os.adopt(wake.into()));
-            let listeners =
-                sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
+            let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
             let seed = share.worker as u64;
             let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
             let mut worker = Worker::new(os, setup);
@@ -278,9 +306,8 @@ impl Server {
         snapshot: &Snapshot,
         reloaded: &mut Reloaded,
     ) -> Result<(Vec<Vec<InletGiven>>, Vec<SocketAddr>), StartError> {
-        let old = &self.snapshot.listeners;
-        let present = Present { listeners: old, addresses: &self.addresses };
-        let places = kept(present, &snapshot.listeners);
+        let present = self.present();
+        let places = kept(&present, &snapshot.listeners);
         let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for (listener, place) in snapshot.listeners.iter().zip(&places) {
@@ -289,13 +316,16 @@ impl Server {
                 addresses.push(self.addresses[place]);
                 continue;
             }
-            let (sockets, address) = bind_for(listener, inlets.len(), present)?;
-            inlets.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(InletGiven::New(socket)));
+            let (sockets, address) = bind_for(listener, inlets.len(), &present)?;
+            for (worker, sockets) in inlets.iter_mut().zip(sockets) {
+                worker.extend(sockets.into_iter().map(InletGiven::New));
+            }
             addresses.push(address);
             reloaded.opened.push(format!("{} on {address}", listener.name));
         }
-        let closed = (0..old.len()).filter(|place| !places.contains(&Some(*place)));
-        reloaded.closed = closed.map(|at| format!("{} on {}", old[at].name, self.addresses[at])).collect();
+        let closed = (0..present.len()).filter(|place| !places.contains(&Some(*place)));
+        reloaded.closed =
+            closed.map(|at| format!("{} on {}", present[at].name, present[at].address)).collect();
         Ok((inlets, addresses))
     }
 
@@ -368,11 +398,39 @@ impl Server {
         }
     }
 
+    /// What is bound.
+    fn present(&self) -> Vec<Present> {
+        binding::present(&self.snapshot.listeners, &self.addresses)
+    }
+
+    /// Copies of the sockets by which clients come in, all of them, for another process.
+    ///
+    /// # Errors
+    /// If a worker has ended, or there are no descriptors left.
+    pub fn hand_out(&self) -> io::Result<Inherited> {
+        let mut inherited = Inherited::of(self.present());
+        let given = self.ask(|to| Order::Doors { to });
+        if given.len() < self.threads.len() {
+            return Err(io::Error::other("a worker has ended"));
+        }
+        for doors in given {
+            doors?.into_iter().for_each(|(socket, listener)| inherited.add(listener, socket));
+        }
+        Ok(inherited)
+    }
+
     /// Makes the workers stop accepting and finish what is in flight, within `timeouts.drain`.
     pub fn drain(&mut self) {
+        let all = self.addresses.clone();
+        self.drain_but(&all);
+    }
+
+    /// The same where another process has taken all sockets over but those that listen on `left`.
+    pub fn drain_but(&mut self, left: &[SocketAddr]) {
         self.draining_since.get_or_insert_with(Instant::now);
+        let handed: Arc<[bool]> = self.addresses.iter().map(|address| !left.contains(address)).collect();
         for mailbox in &self.mailboxes {
-            mailbox.post(Order::Drain);
+            mailbox.post(Order::Drain { handed: Arc::clone(&handed) });
         }
     }
 
@@ -393,7 +451,16 @@ impl Server {
 /// Does what the control thread asks of a worker.
 fn obey(worker: &mut Worker<SysOs>, order: Order) {
     match order {
-        Order::Drain => worker.drain(),
+        Order::Drain { handed } => {
+            worker.give_up_doors(|listener| handed.get(listener).is_some_and(|is_handed| *is_handed));
+            worker.drain();
+        }
+        Order::Doors { to } => {
+            let doors: Vec<_> = worker.doors().collect();
+            let os = worker.os_mut();
+            let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
+            let _ = to.send(doors.into_iter().map(copy).collect());
+        }
         // Whoever asked may have lost patience.
         Order::Report { to } => drop(to.send(worker.report())),
         Order::Live { to } => drop(to.send(worker.live())),

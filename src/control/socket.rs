@@ -41,6 +41,8 @@ pub enum Command {
     Status,
     /// Say what would become of a request now.
     Explain(Ask),
+    /// Let a new process of the executable, as it is now, take over.
+    Upgrade,
 }
 
 /// What a caller is told.
@@ -86,9 +88,32 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
+impl SocketFile {
+    /// Puts the socket at `path` in one step, in the place of whatever is there.
+    ///
+    /// # Errors
+    /// As rename(2) gives them; the socket stays where it is.
+    pub fn take_place(&mut self, path: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, path)?;
+        self.path = path.to_owned();
+        Ok(())
+    }
+}
+
 /// Listens at `path`, in the place of a socket that a Pollux has left behind.
 pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_left_over(path)?;
+    open_at(path)
+}
+
+/// Listens beside `path`, under a name of this process.
+pub(super) fn open_beside(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let beside = path.with_file_name(format!(".pollux-{}", std::process::id()));
+    remove_left_over(&beside)?;
+    open_at(&beside)
+}
+
+fn open_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
     // The file gets the mode that the socket has when it is bound, so there is no moment at which others could connect.
     let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
@@ -196,6 +221,20 @@ mod tests {
         assert!(!path.exists());
         drop(UnixListener::bind(&path).unwrap());
         assert!(open(&path).is_ok(), "what was left behind is in the way");
+    }
+
+    #[test]
+    fn a_socket_takes_the_place_of_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let (old_listener, old) = open(&path).unwrap();
+        let (listener, mut file) = open_beside(&path).unwrap();
+        file.take_place(&path).unwrap();
+        drop((old_listener, old));
+        let _caller = UnixStream::connect(&path).unwrap();
+        assert!(listener.accept().is_ok());
+        drop(file);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]

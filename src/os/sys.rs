@@ -74,6 +74,14 @@ impl SysOs {
         Fd(number)
     }
 
+    /// Another descriptor of the same socket, for somebody else.
+    ///
+    /// # Errors
+    /// As fcntl(2) gives them; EBADF if `fd` is not owned here.
+    pub fn duplicate(&self, fd: Fd) -> io::Result<OwnedFd> {
+        self.get(fd).ok_or(io::Error::from(Errno::EBADF))?.try_clone_to_owned()
+    }
+
     /// A poll that may wait puts the caller into the queue of every descriptor first, which is most of what it costs. One
     /// that may not is worth a try while there is much to do.
     fn ppoll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
@@ -156,6 +164,25 @@ const NO_NEWCOMERS: [SockFilter; 5] = {
 fn refuse_newcomers(listener: impl AsFd) {
     // Without the filter there is that moment, which is short.
     let _ = SockRef::from(&listener).attach_filter(&NO_NEWCOMERS);
+}
+
+/// Makes a socket that was opened by somebody else, and listens, into one as [`bind`] gives them.
+///
+/// # Errors
+/// As fcntl(2) and setsockopt(2) give them.
+pub fn prepare(listener: &OwnedFd) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)?;
+    socket.set_tcp_nodelay(true)
+}
+
+/// The address that a socket listens on; `None` if it is not one that listens for TCP.
+#[must_use]
+pub fn listening_on(socket: &OwnedFd) -> Option<SocketAddr> {
+    let socket = SockRef::from(socket);
+    let listens = socket.is_listener().ok()? && socket.r#type().ok()? == Type::STREAM;
+    if listens { socket.local_addr().ok()?.as_socket() } else { None }
 }
 
 /// Raises the soft limit of descriptors to the hard one (setrlimit(2)) and returns it.

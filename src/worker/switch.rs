@@ -77,6 +77,22 @@ impl<O: Os> Worker<O> {
         }
     }
 
+    /// The sockets by which clients come in, each with the place of its listener.
+    pub fn doors(&self) -> impl Iterator<Item = (Fd, usize)> {
+        self.doors.iter().filter(|door| !door.is_leaving()).map(|door| (door.fd, door.listener))
+    }
+
+    /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too. Whoever waits
+    /// there is let in by that one.
+    pub fn give_up_doors(&mut self, is_handed: impl Fn(usize) -> bool) {
+        let is_given_up = |door: &Door| !door.is_leaving() && is_handed(door.listener);
+        let (given_up, kept) = std::mem::take(&mut self.doors).into_iter().partition(is_given_up);
+        self.doors = kept;
+        for Door { fd, .. } in given_up {
+            self.os.close(fd);
+        }
+    }
+
     /// Closes all doors at once, whoever waits.
     pub(super) fn close_doors(&mut self) {
         for Door { fd, .. } in self.doors.drain(..) {

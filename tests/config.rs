@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
+use pollux::config::{self, AccessLog, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -90,6 +90,7 @@ fn every_form_of_a_value_is_read() {
         r#"
         threads = 4
         control = "run/control"
+        access_log = "access.log"
         [[listener]]
         bind = "[::1]:8080"
         mode = "tcp"
@@ -112,7 +113,14 @@ fn every_form_of_a_value_is_read() {
         idle_per_backend = 0
         "#,
     );
-    assert_eq!(process, Process { threads: Some(4), control: Some("run/control".into()) });
+    assert_eq!(
+        process,
+        Process {
+            threads: Some(4),
+            control: Some("run/control".into()),
+            access_log: Some(AccessLog::File("access.log".into()))
+        }
+    );
     let listeners: Vec<String> = snapshot
         .listeners
         .iter()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
 use pollux::snapshot::{Backend, Balance, Mode};
@@ -94,9 +95,10 @@ pub(super) struct RunArgs {
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// One line for each exchange on standard error.
-    #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
-    pub(super) access_log: Switch,
+    /// Where the line for each exchange goes: on (standard error), off, or a file, which SIGUSR1 opens anew [default: as the
+    /// configuration says, or on].
+    #[arg(long, value_name = "on|off|FILE", value_parser = access_log)]
+    pub(super) access_log: Option<AccessLog>,
     /// How log lines are written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
@@ -271,12 +273,6 @@ impl From<BalanceArg> for Balance {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Switch {
-    On,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     Text,
     Json,
@@ -304,6 +300,13 @@ fn cores(text: &str) -> Result<Cores, String> {
         Err(format!("this process may not use core {number}, only {usable:?}"))
     };
     text.split(',').map(core).collect::<Result<_, _>>().map(Cores)
+}
+
+fn access_log(text: &str) -> Result<AccessLog, String> {
+    if text.is_empty() {
+        return Err(String::from("expected on, off or the path of a file"));
+    }
+    Ok(AccessLog::parse(text, |path| PathBuf::from(path)))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

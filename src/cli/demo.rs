@@ -10,13 +10,14 @@ use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
 use super::args::{DemoArgs, LogFormat};
-use super::{Failure, logging, stop};
+use super::logging::{self, Logs};
+use super::{Failure, stop};
 
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let _guard = logging::start(LogFormat::Text);
+    let logs = Logs::start(LogFormat::Text, None);
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();
@@ -37,7 +38,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let _ = events.next(args.span);
     say("stopping");
     server.drain();
-    Ok(stop::stop(server, &events, Server::status))
+    Ok(stop::stop(server, &events, &logs, Server::status))
 }
 
 /// Listens on the first free port.

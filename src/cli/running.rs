@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pollux::config::Places;
+use pollux::config::{self, Places};
 use pollux::control::{
     AccessLog, Asked, Call, Command, Event, Events, Inherited, Origin, Reply, Server, SocketFile, Taken,
     Unlogged,
@@ -15,12 +15,12 @@ use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
 use pollux::status::Status;
-use tracing_appender::non_blocking::WorkerGuard;
 
-use super::args::{RunArgs, Switch};
+use super::args::RunArgs;
+use super::logging::Logs;
 use super::settings::Settled;
 use super::upgrade::Upgrade;
-use super::{Failure, USAGE, complain, logging, say, settings, stop};
+use super::{Failure, USAGE, complain, say, settings, stop};
 
 /// See the module.
 pub(super) struct Running<'a> {
@@ -36,8 +36,8 @@ pub(super) struct Running<'a> {
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
     socket: Option<SocketFile>,
-    /// The last lines of the log are written when it goes.
-    log: WorkerGuard,
+    access_log: config::AccessLog,
+    logs: Logs,
 }
 
 impl<'a> Running<'a> {
@@ -76,23 +76,37 @@ impl<'a> Running<'a> {
         if let Some(warnings) = &settled.warnings {
             complain(warnings);
         }
-        let log = logging::start(args.log_format);
-        let Settled { snapshot, crew, control, file, places, .. } = settled;
+        let Settled { snapshot, crew, control, access_log, file, places, .. } = settled;
+        let logs = Logs::start(args.log_format, access_log.file());
+        logs.open().map_err(Failure::failed)?;
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
         let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
         let socket = control.as_ref().map(open).transpose()?;
         let journal = || -> Box<dyn Journal + Send> {
-            match args.access_log {
-                Switch::On => Box::new(AccessLog),
-                Switch::Off => Box::new(Unlogged),
+            match access_log {
+                config::AccessLog::On | config::AccessLog::File(_) => Box::new(AccessLog),
+                config::AccessLog::Off => Box::new(Unlogged),
             }
         };
         let started = Server::start_with(snapshot, &crew, inherited, journal);
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
-        Ok(Running { server, events, args, threads, control, file, places, left, upgrade, socket, log })
+        Ok(Running {
+            server,
+            events,
+            args,
+            threads,
+            control,
+            file,
+            places,
+            left,
+            upgrade,
+            socket,
+            access_log,
+            logs,
+        })
     }
 
     /// The addresses of sockets that it was given and has no use for; they are closed.
@@ -118,6 +132,7 @@ impl<'a> Running<'a> {
                     return self.stop();
                 }
                 Some(Event::Signal(Asked::Reload)) => drop(self.reload()),
+                Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
                 Some(Event::Signal(Asked::Upgrade)) => self.upgrade.begin(&self.server, &self.events, None),
                 Some(Event::Call(call)) => self.answer(call),
                 Some(Event::Upgraded(outcome)) => {
@@ -132,9 +147,9 @@ impl<'a> Running<'a> {
 
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
-        let Running { server, events, file, socket, log, .. } = self;
-        let code = stop::stop(server, &events, |server| status(server, file.as_deref()));
-        drop((socket, log));
+        let Running { server, events, file, socket, logs, .. } = self;
+        let code = stop::stop(server, &events, &logs, |server| status(server, file.as_deref()));
+        drop((socket, logs));
         code
     }
 
@@ -192,6 +207,9 @@ impl<'a> Running<'a> {
         }
         if settled.control != self.control {
             reloaded.later.push(String::from("another control socket"));
+        }
+        if settled.access_log != self.access_log {
+            reloaded.later.push(String::from("another access log"));
         }
         Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
             + &reloaded.to_string())

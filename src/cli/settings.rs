@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, Loaded, Places, Process, Report};
+use pollux::config::{self, AccessLog, Loaded, Places, Process, Report};
 use pollux::control::Crew;
 use pollux::route::Route;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
@@ -25,6 +25,8 @@ pub(super) struct Settled {
     pub(super) crew: Crew,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
+    /// Where the line for each exchange goes.
+    pub(super) access_log: AccessLog,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
     /// Where the file says what.
@@ -56,6 +58,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
     Ok(Settled {
         snapshot: loaded.snapshot,
+        access_log: args.access_log.clone().or(loaded.process.access_log).unwrap_or_default(),
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
 use pollux::status::Status;
 
+use super::logging::Logs;
 use super::{FAILED, FORCED};
 
 /// How often it is looked whether the drain is over.
@@ -18,11 +19,17 @@ const TOLD: Duration = Duration::from_secs(1);
 
 /// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it. `status` says what
 /// a server is at.
-pub(super) fn stop(server: Server, events: &Events, status: impl Fn(&Server) -> Status) -> ExitCode {
+pub(super) fn stop(
+    server: Server,
+    events: &Events,
+    logs: &Logs,
+    status: impl Fn(&Server) -> Status,
+) -> ExitCode {
     let mut told = Instant::now();
     while !server.is_finished() {
         match events.next(Some(STEP)) {
             None | Some(Event::Signal(Asked::Reload | Asked::Upgrade) | Event::Upgraded(Err(_))) => {}
+            Some(Event::Signal(Asked::Reopen)) => logs.reopen(),
             Some(Event::Upgraded(Ok(successor))) => stop_too(successor.pid),
             Some(Event::Signal(asked @ Asked::Stop(_))) => {
                 tracing::warn!("{asked}: stopped before the drain was over");

@@ -118,6 +118,14 @@ pub(super) static FILE: Table = Table {
             "Where the control socket is opened, relative to this file: for `pollux status`, `reload`, `upgrade` and `explain --live`.",
         ),
         key(
+            "access_log",
+            Kind::Text,
+            r#""on""#,
+            r#""/var/log/pollux/access.log""#,
+            "Where the line for each exchange goes: `on` is the log, on standard error; `off` nowhere; anything else is a file, relative to \
+             this one, that SIGUSR1 opens anew.",
+        ),
+        key(
             "include",
             Kind::List(&Kind::Text),
             "[]",

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::Process;
 use super::value::show_size;
+use super::{AccessLog, Process};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
@@ -29,12 +29,20 @@ pub fn print(snapshot: &Snapshot, process: &Process) -> String {
 }
 
 fn print_process(out: &mut String, process: &Process) {
-    let Process { threads, control } = process;
+    let Process { threads, control, access_log } = process;
     if let Some(threads) = threads {
         line(out, "threads", &threads.to_string());
     }
     if let Some(control) = control {
         line(out, "control", &text(&control.to_string_lossy()));
+    }
+    if let Some(log) = access_log {
+        let log = match log {
+            AccessLog::On => "on".into(),
+            AccessLog::Off => "off".into(),
+            AccessLog::File(path) => path.to_string_lossy(),
+        };
+        line(out, "access_log", &text(&log));
     }
     if !out.is_empty() {
         out.push('\n');

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{SignalsInfo, exfiltrator::SignalOnly};
 
 /// What a signal asks for.
@@ -13,6 +13,8 @@ pub enum Asked {
     Stop(&'static str),
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR1: open the files of the log anew.
+    Reopen,
     /// SIGUSR2: let a new process of the executable, as it is now, take over.
     Upgrade,
 }
@@ -22,6 +24,7 @@ impl fmt::Display for Asked {
         f.write_str(match self {
             Asked::Stop(name) => name,
             Asked::Reload => "SIGHUP",
+            Asked::Reopen => "SIGUSR1",
             Asked::Upgrade => "SIGUSR2",
         })
     }
@@ -46,8 +49,8 @@ impl Signals {
     pub(super) fn take_over(taken: Taken) -> io::Result<Signals> {
         let signals: &[i32] = match taken {
             Taken::End => &[SIGTERM, SIGINT, SIGQUIT],
-            Taken::AllButReload => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR2],
-            Taken::All => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR2, SIGHUP],
+            Taken::AllButReload => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2],
+            Taken::All => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP],
         };
         SignalsInfo::new(signals).map(Signals)
     }
@@ -68,6 +71,7 @@ fn asked(signal: i32) -> Option<Asked> {
         SIGINT => Some(Asked::Stop("SIGINT")),
         SIGQUIT => Some(Asked::Stop("SIGQUIT")),
         SIGHUP => Some(Asked::Reload),
+        SIGUSR1 => Some(Asked::Reopen),
         SIGUSR2 => Some(Asked::Upgrade),
         _ => None,
     }

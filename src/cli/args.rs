@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
@@ -61,6 +62,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Say what a code such as P0012 in a diagnostic means.
     ExplainCode(ExplainCodeArgs),
+    /// Write completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual page.
+    Man(ManArgs),
     /// Start three toy backends and Pollux in front of them, to try things out.
     Demo(DemoArgs),
 }
@@ -92,6 +97,12 @@ pub(super) struct RunArgs {
     /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
     #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndLot)]
     pub(super) poller: PollerArg,
+    /// Become this user, by name or number, once everything is bound; needs root.
+    #[arg(long, value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// And this group [default: that of the user].
+    #[arg(long, value_name = "GROUP")]
+    pub(super) group: Option<String>,
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
@@ -211,6 +222,20 @@ pub(super) struct ExplainCodeArgs {
     /// The code, such as P0012; without it, all codes are listed.
     #[arg(value_name = "CODE")]
     pub(super) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write pollux.1 and a page for each command into this folder instead.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

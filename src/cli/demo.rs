@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use pollux::control::{Crew, Events, Server, StartError, Taken};
+use pollux::control::{Crew, Events, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
 use super::args::{DemoArgs, LogFormat};
+use super::heart::Heart;
 use super::logging::{self, Logs};
 use super::{Failure, stop};
 
@@ -38,7 +39,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let _ = events.next(args.span);
     say("stopping");
     server.drain();
-    Ok(stop::stop(server, &events, &logs, Server::status))
+    Ok(stop::stop(server, &events, &logs, Heart::new(Manager::default()), Server::status))
 }
 
 /// Listens on the first free port.

@@ -9,6 +9,8 @@ mod check;
 mod demo;
 mod explain;
 mod explain_code;
+mod generate;
+mod heart;
 mod logging;
 mod plan;
 mod run;
@@ -66,6 +68,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
+        Some(Command::Completions(args)) => generate::completions(&args),
+        Some(Command::Man(args)) => generate::man(&args),
         Some(Command::Demo(args)) => demo::demo(&args),
     };
     match done {

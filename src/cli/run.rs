@@ -9,10 +9,8 @@ use super::args::RunArgs;
 use super::running::Running;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    // Before anything is opened: what a manager has passed is known by its numbers.
-    let passed = Inherited::from_manager();
     match Predecessor::find().map_err(|error| Failure::failed(format!("cannot take over: {error}")))? {
-        None => Ok(Running::start(args, passed)?.serve()),
+        None => Ok(Running::start(args)?.serve()),
         Some((predecessor, inherited)) => succeed(args, predecessor, inherited),
     }
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use pollux::config::{self, Places};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Event, Events, Inherited, Origin, Reply, Server, SocketFile, Taken,
-    Unlogged,
+    AccessLog, Asked, Call, Command, Event, Events, Identity, Inherited, Manager, Origin, Reply, Server,
+    SocketFile, Taken, Unlogged,
 };
 use pollux::core::outcome::Journal;
 use pollux::explain::{Ask, explain_live};
@@ -17,6 +17,7 @@ use pollux::snapshot::{Listener, Snapshot};
 use pollux::status::Status;
 
 use super::args::RunArgs;
+use super::heart::Heart;
 use super::logging::Logs;
 use super::settings::Settled;
 use super::upgrade::Upgrade;
@@ -35,15 +36,16 @@ pub(super) struct Running<'a> {
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
+    heart: Heart,
     socket: Option<SocketFile>,
     access_log: config::AccessLog,
     logs: Logs,
 }
 
 impl<'a> Running<'a> {
-    /// Starts to serve, on these sockets as far as there are listeners for them.
-    pub(super) fn start(args: &'a RunArgs, passed: Inherited) -> Result<Running<'a>, Failure> {
-        let running = Running::begin(args, passed, Events::open_socket)?;
+    /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for them.
+    pub(super) fn start(args: &'a RunArgs) -> Result<Running<'a>, Failure> {
+        let running = Running::begin(args, None, Events::open_socket)?;
         if !running.left.is_empty() {
             tracing::warn!(addresses = ?running.left, "sockets were passed that no listener is bound to");
         }
@@ -52,23 +54,23 @@ impl<'a> Running<'a> {
 
     /// The same in the place of another process. Its control socket is taken over when everything else stands.
     pub(super) fn take_over(args: &'a RunArgs, inherited: Inherited) -> Result<Running<'a>, Failure> {
-        let mut running = Running::begin(args, inherited, Events::open_socket_beside)?;
+        let mut running = Running::begin(args, Some(inherited), Events::open_socket_beside)?;
         let taken = match (&mut running.socket, &running.control) {
             (Some(socket), Some(path)) => socket.take_place(path).map_err(|error| no_socket(path, &error)),
             (None, _) | (_, None) => Ok(()),
         };
         match taken {
             Ok(()) => Ok(running),
-            Err(failure) => {
+            Err(why) => {
                 running.withdraw();
-                Err(failure)
+                Err(Failure::failed(why))
             }
         }
     }
 
     fn begin(
         args: &'a RunArgs,
-        inherited: Inherited,
+        inherited: Option<Inherited>,
         open: impl Fn(&Events, &Path) -> io::Result<SocketFile>,
     ) -> Result<Running<'a>, Failure> {
         let origin = Origin::of_this_process();
@@ -77,20 +79,28 @@ impl<'a> Running<'a> {
             complain(warnings);
         }
         let Settled { snapshot, crew, control, access_log, file, places, .. } = settled;
+        let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let logs = Logs::start(args.log_format, access_log.file());
-        logs.open().map_err(Failure::failed)?;
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
-        let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
-        let socket = control.as_ref().map(open).transpose()?;
+        let mut socket = None;
+        // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
+        let bound = || {
+            identity.iter().try_for_each(Identity::assume)?;
+            logs.open()?;
+            let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
+            socket = control.as_ref().map(open).transpose()?;
+            Ok(())
+        };
         let journal = || -> Box<dyn Journal + Send> {
             match access_log {
                 config::AccessLog::On | config::AccessLog::File(_) => Box::new(AccessLog),
                 config::AccessLog::Off => Box::new(Unlogged),
             }
         };
-        let started = Server::start_with(snapshot, &crew, inherited, journal);
+        let inherited = inherited.unwrap_or_else(Inherited::from_manager);
+        let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
         Ok(Running {
@@ -103,6 +113,7 @@ impl<'a> Running<'a> {
             places,
             left,
             upgrade,
+            heart: Heart::new(Manager::from_environment()),
             socket,
             access_log,
             logs,
@@ -123,11 +134,14 @@ impl<'a> Running<'a> {
     /// Serves until the end.
     pub(super) fn serve(mut self) -> ExitCode {
         tell_addresses(&self.server);
+        self.heart.manager().ready(&self.summary());
         loop {
-            match self.events.next(None) {
+            self.heart.beat(&self.server);
+            match self.events.next(self.heart.rest()) {
                 None => {}
                 Some(Event::Signal(asked @ Asked::Stop(_))) => {
                     tracing::info!("{asked}: draining; a second signal ends at once");
+                    self.heart.manager().stopping(&format!("{asked}: draining"));
                     self.server.drain();
                     return self.stop();
                 }
@@ -137,6 +151,7 @@ impl<'a> Running<'a> {
                 Some(Event::Call(call)) => self.answer(call),
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
+                        self.heart.hand_over(successor.pid);
                         self.server.drain_but(&successor.left);
                         return self.stop();
                     }
@@ -145,10 +160,16 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// What it serves, in one line.
+    fn summary(&self) -> String {
+        let addresses: Vec<String> = self.server.addresses().iter().map(ToString::to_string).collect();
+        format!("serves {}", addresses.join(", "))
+    }
+
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
-        let Running { server, events, file, socket, logs, .. } = self;
-        let code = stop::stop(server, &events, &logs, |server| status(server, file.as_deref()));
+        let Running { server, events, file, socket, logs, heart, .. } = self;
+        let code = stop::stop(server, &events, &logs, heart, |server| status(server, file.as_deref()));
         drop((socket, logs));
         code
     }
@@ -177,7 +198,13 @@ impl<'a> Running<'a> {
     /// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
     /// caller.
     fn reload(&mut self) -> Reply {
-        match self.read_again() {
+        self.heart.manager().reloading();
+        let done = self.read_again();
+        self.heart.manager().ready(&match &done {
+            Ok(_) => self.summary(),
+            Err(_) => format!("{}; the last reload failed, the log says why", self.summary()),
+        });
+        match done {
             Ok(text) => {
                 tracing::info!("{text}");
                 Reply::text(0, text)
@@ -224,8 +251,8 @@ fn status(server: &Server, file: Option<&Path>) -> Status {
     status
 }
 
-fn no_socket(path: &Path, error: &io::Error) -> Failure {
-    Failure::failed(format!("no control socket at {}: {error}", path.display()))
+fn no_socket(path: &Path, error: &io::Error) -> String {
+    format!("no control socket at {}: {error}", path.display())
 }
 
 fn tell_addresses(server: &Server) {

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
 use pollux::status::Status;
 
+use super::heart::Heart;
 use super::logging::Logs;
 use super::{FAILED, FORCED};
 
@@ -23,6 +24,7 @@ pub(super) fn stop(
     server: Server,
     events: &Events,
     logs: &Logs,
+    mut heart: Heart,
     status: impl Fn(&Server) -> Status,
 ) -> ExitCode {
     let mut told = Instant::now();
@@ -37,9 +39,12 @@ pub(super) fn stop(
             }
             Some(Event::Call(call)) => answer(call, || status(&server)),
         }
+        heart.beat(&server);
         if told.elapsed() >= TOLD {
             told = Instant::now();
-            tracing::info!("{}", status(&server).drain_line());
+            let line = status(&server).drain_line();
+            heart.manager().status(&line);
+            tracing::info!("{line}");
         }
     }
     tracing::info!("drained");

@@ -26,7 +26,7 @@ use super::inherited::Inherited;
 use crate::os::{SOCKETS_MAX, receive_with_sockets};
 
 /// Says in the environment of a child whose place it is to take: the number of the process that has started it.
-const VARIABLE: &str = "POLLUX_TAKES_OVER_FROM";
+pub(super) const VARIABLE: &str = "POLLUX_TAKES_OVER_FROM";
 
 /// How long a new process may take until it is ready, or the old one to hand its sockets over.
 const PATIENCE: Duration = Duration::from_secs(30);

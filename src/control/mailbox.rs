@@ -38,6 +38,11 @@ pub(super) enum Order {
         /// To whom.
         to: Sender<Report>,
     },
+    /// Say that it still turns.
+    Ping {
+        /// To whom.
+        to: Sender<()>,
+    },
     /// Say what its next decisions depend on.
     Live {
         /// To whom.

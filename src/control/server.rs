@@ -45,6 +45,8 @@ pub enum StartError {
     },
     /// A thread or a pipe could not be made.
     System(io::Error),
+    /// What was to be done between binding and serving could not be.
+    Bound(String),
     /// The descriptor limit leaves no room for a single session.
     Descriptors {
         /// The limit.
@@ -73,6 +75,7 @@ impl fmt::Display for StartError {
                     BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
                 write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
             }
+            StartError::Bound(why) => f.write_str(why),
             StartError::System(error) => write!(f, "cannot start the workers: {error}"),
             StartError::Descriptors { limit } => {
                 write!(f, "a limit of {limit} open files leaves no room for clients; raise it (ulimit -n)")
@@ -126,6 +129,13 @@ struct Berth {
     core: Option<usize>,
 }
 
+/// A question to every worker whether it still turns.
+#[derive(Debug)]
+pub struct Pulse {
+    /// Those that have not answered yet.
+    awaited: Vec<(usize, Receiver<()>)>,
+}
+
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
@@ -155,18 +165,20 @@ impl Server {
         crew: &Crew,
         journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
-        Server::start_with(snapshot, crew, Inherited::default(), journal).map(|(server, _)| server)
+        let started = Server::start_with(snapshot, crew, Inherited::default(), || Ok(()), journal);
+        started.map(|(server, _)| server)
     }
 
     /// The same with sockets that others have opened, for those listeners that can keep them. Gives the addresses of those
-    /// that are of no use, which are closed here.
+    /// that are of no use, which are closed here. Once everything is bound, and before anybody is served, `bound` is called.
     ///
     /// # Errors
-    /// As [`Server::start`].
+    /// As [`Server::start`], and what `bound` says.
     pub fn start_with(
         mut snapshot: Snapshot,
         crew: &Crew,
         mut inherited: Inherited,
+        bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<(Server, Vec<SocketAddr>), StartError> {
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
@@ -192,6 +204,7 @@ impl Server {
         let left: Vec<_> = (0..present.len()).filter(|place| !places.contains(&Some(*place))).collect();
         let left = left.into_iter().map(|place| present[place].address).collect();
         drop(inherited);
+        bound().map_err(StartError::Bound)?;
         let snapshot = Arc::new(snapshot);
         let mut server = Server {
             crew: crew.clone(),
@@ -360,6 +373,25 @@ impl Server {
         self.gather(&answers, asked)
     }
 
+    /// Asks every worker whether it still turns, and does not wait; see [`Server::is_back`].
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let ask = |(worker, mailbox): (usize, &Arc<Mailbox>)| {
+            let (to, answer) = channel();
+            mailbox.post(Order::Ping { to });
+            (worker, answer)
+        };
+        Pulse { awaited: self.mailboxes.iter().enumerate().map(ask).collect() }
+    }
+
+    /// Whether every worker has answered to `pulse` by now. In a drain one that has ended needs not.
+    #[must_use]
+    pub fn is_back(&self, pulse: &mut Pulse) -> bool {
+        let has_ended = |worker: usize| self.draining_since.is_some() && self.threads[worker].is_finished();
+        pulse.awaited.retain(|(worker, answer)| answer.try_recv().is_err() && !has_ended(*worker));
+        pulse.awaited.is_empty()
+    }
+
     /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -463,6 +495,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         }
         // Whoever asked may have lost patience.
         Order::Report { to } => drop(to.send(worker.report())),
+        Order::Ping { to } => drop(to.send(())),
         Order::Live { to } => drop(to.send(worker.live())),
         Order::Switch { snapshot, inlets, done } => {
             let os = worker.os_mut();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, World};
+use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, Want, World};
 use super::lot::{Guest, Lot, Tag};
 use super::{Token, Worker};
 use crate::core::interest::Ready;
@@ -231,11 +231,13 @@ impl<O: Os> Worker<O> {
         }));
         for (key, timer) in late.drain(..) {
             self.with(key, |hands, conn| {
-                let is_starved = !is_cut_off && timer.awaits_bytes() && hands.is_starved(conn);
-                hands.tell(conn, |session, env, effects| match (is_cut_off, is_starved) {
-                    (true, _) => session.force(env, effects),
-                    (false, true) => session.handle_starved(env, effects),
-                    (false, false) => session.handle_deadline(timer, env, effects),
+                let want = if !is_cut_off && timer.awaits_bytes() { hands.feed(conn) } else { Want::No };
+                hands.tell(conn, |session, env, effects| match want {
+                    _ if is_cut_off => session.force(env, effects),
+                    Want::No => session.handle_deadline(timer, env, effects),
+                    Want::Bytes => session.handle_starved(timer, env, effects),
+                    // What follows from it is found out by driving.
+                    Want::End => {}
                 });
                 hands.drive(conn, Readable::default())
             });

@@ -32,7 +32,11 @@ pub(crate) struct Manners {
 impl Manners {
     /// Whether Pollux may answer by itself because of `cause`.
     fn permit(self, cause: Cause) -> bool {
-        self.foul || (self.scarce && matches!(cause, Cause::OutOfDescriptors | Cause::QueueTimeout))
+        // A drain does not wait long for a client that seems to have nothing to say, be it that nobody could listen.
+        let is_rushed = self.draining && cause == Cause::OutOfBuffers;
+        self.foul
+            || is_rushed
+            || (self.scarce && matches!(cause, Cause::OutOfDescriptors | Cause::QueueTimeout))
     }
 }
 

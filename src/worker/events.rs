@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, Want, World};
-use super::lot::{Guest, Lot, Tag};
+use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
@@ -45,7 +45,7 @@ impl<O: Os> Worker<O> {
             match token {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
-                Token::Door(door) => self.accept(door, self.edition.snapshot.limits.accept_budget),
+                Token::Door(door) => self.answer_door(door),
                 Token::Idle(key) => self.close_idle_one(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
@@ -75,22 +75,21 @@ impl<O: Os> Worker<O> {
             }
         }
         for (bits, ready) in &news {
-            let is_readable = ready.any(Ready::READ);
             match Lot::whose(*bits) {
-                Tag::Client(key) => self.handle_news(key, Readable { client: is_readable, backend: false }),
-                Tag::Backend(key) => self.handle_news(key, Readable { client: false, backend: is_readable }),
+                Tag::Client(key) => self.handle_ready(key, Side::Client, *ready),
+                Tag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
                 Tag::Idle(_) => {}
             }
         }
         self.lot.put_back(news);
     }
 
-    /// The lot may speak of a connection that has been replaced since: a read that finds nothing does no harm, and everything
-    /// else is left to the next poll.
-    fn handle_news(&mut self, key: Key, readable: Readable) {
-        self.with(key, |hands, conn| match readable {
-            Readable { client: false, backend: false } => Fate::Waits,
-            Readable { .. } => hands.drive(conn, readable),
+    /// The lot may speak of a backend connection that has been replaced since: a read that finds nothing does no harm, and
+    /// everything else is left to the next poll.
+    fn handle_news(&mut self, key: Key, is_readable: bool) {
+        self.with(key, |hands, conn| match is_readable {
+            true => hands.drive(conn, Readable { client: false, backend: true }),
+            false => Fate::Waits,
         });
     }
 
@@ -121,6 +120,7 @@ impl<O: Os> Worker<O> {
     /// Does something with the session of `key`, if it still lives. It is awake from now on.
     pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Hands<'_, O>, &mut Conn) -> Fate) {
         let Some(conn) = self.sessions.get_mut(key) else { return };
+        conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
             self.lot.leave(until, Guest::Session(key));
             conn.stay = Stay::Hot { since: self.now };
@@ -168,31 +168,48 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets in at most `budget` clients.
-    pub(super) fn accept(&mut self, door: usize, budget: usize) {
-        for _ in 0..budget {
+    /// Lets in those who are likely to wait. If there are more the next poll says so.
+    fn answer_door(&mut self, door: usize) {
+        let budget = self.edition.snapshot.limits.accept_budget;
+        let likely = self.doors[door].queue.likely(self.turn).min(budget);
+        let count = self.accept(door, likely);
+        self.doors[door].queue.note(self.turn, count, count < likely);
+    }
+
+    /// Lets in at most `budget` clients, and says how many it were.
+    pub(super) fn accept(&mut self, door: usize, budget: usize) -> usize {
+        for count in 0..budget {
             if self.sessions.len() >= self.sessions_max {
-                return;
+                return count;
             }
             match self.os.accept(self.doors[door].fd) {
                 Ok((fd, client)) => {
                     let listener = self.doors[door].listener;
                     if let Some(fd) = self.hand_over(fd, client, listener) {
-                        self.admit(fd, client, listener);
+                        let listens = self.doors[door].greetings.listens();
+                        let has_spoken = self.admit(fd, client, listener, listens);
+                        if listens {
+                            self.doors[door].greetings.note(has_spoken);
+                        }
                     }
                 }
                 Err(AcceptFault::Gone) => {}
-                Err(AcceptFault::Blocked) => return,
+                Err(AcceptFault::Blocked) => return count,
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
                     Some(wire) => wire.close(&mut self.os),
-                    None => return self.doors[door].shut(self.now, self.ended),
+                    None => {
+                        self.doors[door].shut(self.now, self.ended);
+                        return count;
+                    }
                 },
             }
         }
+        budget
     }
 
-    /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
-    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
+    /// Begins a session. If it `listens` the first read comes before the first poll; whether that found something is returned.
+    /// Of a client who is expected to say nothing yet the lot will tell.
+    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize, listens: bool) -> bool {
         let env = self.world().env(&self.edition, Standing::At(listener));
         let session = Session::new(client, listener, &env);
         let conn = Conn::new(session, Wire::Plain(fd), self.now, Rc::clone(&self.edition));
@@ -201,7 +218,17 @@ impl<O: Os> Worker<O> {
         if let Some(seat) = &self.seat {
             seat.begin();
         }
-        self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
+        let mut has_spoken = false;
+        self.with(key, |hands, conn| {
+            let mut readable = Readable { client: listens, backend: false };
+            has_spoken = hands.read(conn, &mut readable);
+            let fate = hands.drive(conn, readable);
+            if !listens && conn.backend.is_none() {
+                conn.unheard = UNHEARD_MAX;
+            }
+            fate
+        });
+        has_spoken
     }
 
     /// Sessions that had more to do in the last turn than their share go on behind the others.

@@ -30,6 +30,8 @@ pub(super) struct Conn {
     /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
     pub(super) backend_turn: u32,
     pub(super) stay: Stay,
+    /// How many polls in a row have had nothing to say of it.
+    pub(super) unheard: u8,
     /// What its exchange is held to.
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
@@ -96,8 +98,17 @@ impl Conn {
     pub(super) fn new(session: Session, client: Wire, now: Time, edition: Rc<Edition>) -> Conn {
         let stay = Stay::Hot { since: now };
         let standing = Standing::At(session.listener());
-        let pipes = Piped::default();
-        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay, edition, standing, pipes }
+        Conn {
+            session,
+            client: Some(client),
+            backend: None,
+            backend_turn: 0,
+            stay,
+            unheard: 0,
+            edition,
+            standing,
+            pipes: Piped::default(),
+        }
     }
 
     /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
@@ -192,7 +203,7 @@ impl<O: Os> Hands<'_, O> {
     }
 
     /// Reads from each side that can be read.
-    fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
+    pub(super) fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
         let Conn { session, client, backend, pipes, .. } = conn;
         let (os, now) = (&mut *self.os, self.env.now);
         let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };

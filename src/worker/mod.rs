@@ -143,6 +143,8 @@ pub struct Worker<O> {
     hot: Vec<Key>,
     lot: Lot,
     sessions_max: usize,
+    /// How many turns there have been.
+    turn: u64,
     /// How many sessions have ended.
     ended: u64,
     /// Its place among the workers, if there are several.
@@ -183,6 +185,7 @@ impl<O: Os> Worker<O> {
                 Poller::PollAndLot => Lot::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
+            turn: 0,
             ended: 0,
             seat: None,
             churn: Churn::default(),
@@ -249,6 +252,7 @@ impl<O: Os> Worker<O> {
         } else {
             Some(std::time::Duration::ZERO)
         };
+        self.turn += 1;
         let polled = self.os.poll(&mut self.array.watches, timeout);
         self.now = self.os.now();
         self.date.set(self.os.unix_time());

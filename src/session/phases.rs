@@ -294,8 +294,9 @@ impl Session {
             (_, Answered::Begun { is_delimited: true })
                 if is_client_there && self.down.is_flushed() && self.phase == Phase::Relay =>
             {
-                effects.push(Effect::Record);
-                self.end(Effect::CloseClient, effects)
+                // The FIN shows that bytes are missing. A RST, which a close may cause, could take those with it that are not.
+                self.down.abandon();
+                self.record_and(false, effects)
             }
             _ => {
                 effects.push(Effect::Record);

@@ -156,6 +156,15 @@ pub trait Os {
     /// See [`IoFault`].
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault>;
 
+    /// The same for bytes that the caller lets the end follow, by [`Os::shutdown_write`] or [`Os::close`] and without a poll
+    /// between, if all of them are taken: they may wait for it, to go out in one segment.
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        self.send(fd, head, body)
+    }
+
     /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or no descriptors left.
     fn open_pipe(&mut self) -> Option<Pipe> {
         None

@@ -263,6 +263,15 @@ fn ready(revents: libc::c_short) -> Ready {
     got
 }
 
+fn send_with(fd: Fd, head: &[u8], body: &[u8], flags: MsgFlags) -> Result<usize, IoFault> {
+    if head.is_empty() || body.is_empty() {
+        let bytes = if head.is_empty() { body } else { head };
+        return send(fd.0, bytes, flags).map_err(io_fault);
+    }
+    let parts = [io::IoSlice::new(head), io::IoSlice::new(body)];
+    sendmsg::<()>(fd.0, &parts, &[], flags, None).map_err(io_fault)
+}
+
 impl Os for SysOs {
     fn now(&mut self) -> Time {
         Time::ZERO + self.epoch.elapsed()
@@ -345,13 +354,11 @@ impl Os for SysOs {
     }
 
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
-        let flags = MsgFlags::MSG_NOSIGNAL;
-        if head.is_empty() || body.is_empty() {
-            let bytes = if head.is_empty() { body } else { head };
-            return send(fd.0, bytes, flags).map_err(io_fault);
-        }
-        let parts = [io::IoSlice::new(head), io::IoSlice::new(body)];
-        sendmsg::<()>(fd.0, &parts, &[], flags, None).map_err(io_fault)
+        send_with(fd, head, body, MsgFlags::MSG_NOSIGNAL)
+    }
+
+    fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        send_with(fd, head, body, MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE))
     }
 
     fn open_pipe(&mut self) -> Option<Pipe> {

@@ -195,9 +195,12 @@ impl Session {
         self.advance(env, effects);
     }
 
-    /// Takes note that a deadline has passed while bytes waited that Pollux had no buffer to read into: nobody else is to
-    /// blame, and a client that has asked is told.
-    pub fn handle_starved(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
+    /// Takes note that the deadline of `timer` has passed while bytes waited, which have just come in, and which Pollux had no
+    /// buffer for: nobody else is to blame, and a client that has asked is told.
+    pub fn handle_starved(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Head { .. }) && !self.has_begun() {
+            return self.handle_deadline(timer, env, effects);
+        }
         self.fail(Cause::OutOfBuffers, env, effects);
         self.advance(env, effects);
     }

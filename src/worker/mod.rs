@@ -145,6 +145,8 @@ pub struct Worker<O> {
     hot: Vec<Key>,
     lot: Lot,
     sessions_max: usize,
+    /// How many turns there have been.
+    turn: u64,
     /// How many sessions have ended.
     ended: u64,
     /// Its place among the workers, if there are several.
@@ -185,6 +187,7 @@ impl<O: Os> Worker<O> {
                 Poller::PollAndLot => Lot::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
+            turn: 0,
             ended: 0,
             seat: None,
             churn: Churn::default(),
@@ -252,6 +255,7 @@ impl<O: Os> Worker<O> {
         } else {
             Some(std::time::Duration::ZERO)
         };
+        self.turn += 1;
         let polled = self.os.poll(&mut self.array.watches, timeout);
         self.now = self.os.now();
         self.date.set(self.os.unix_time());

@@ -68,7 +68,7 @@ impl<O: Os> Worker<O> {
         let mut door = 0;
         while door < self.doors.len() {
             let is_tried = self.doors[door].is_leaving() && self.doors[door].is_open(self.now, self.ended);
-            if is_tried && self.accept(door, usize::MAX) == Waiting::Nobody {
+            if is_tried && self.accept(door, usize::MAX).waiting == Waiting::Nobody {
                 let Door { fd, .. } = self.doors.remove(door);
                 self.os.close(fd);
             } else {

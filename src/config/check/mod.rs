@@ -12,6 +12,7 @@ mod names;
 mod pools;
 mod process;
 mod routes;
+mod shadows;
 mod site;
 mod timeouts;
 mod trials;

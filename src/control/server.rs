@@ -392,6 +392,12 @@ impl Server {
         pulse.awaited.is_empty()
     }
 
+    /// Since when it runs on its configuration. Which file that was is for the caller to say.
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        Configuration { file: None, loaded_ms: ms(self.loaded.elapsed()), reloads: self.reloads }
+    }
+
     /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -408,11 +414,7 @@ impl Server {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_ms: ms(self.started.elapsed()),
-            configuration: Configuration {
-                file: None,
-                loaded_ms: ms(self.loaded.elapsed()),
-                reloads: self.reloads,
-            },
+            configuration: self.configuration(),
             listeners: listeners
                 .map(|(listener, address)| Listening {
                     name: listener.name.clone(),

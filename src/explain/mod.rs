@@ -89,6 +89,31 @@ pub struct Forwarded {
     pub picked: Option<String>,
     /// By which rule.
     pub rule: String,
+    /// What each worker of a running Pollux would do, if one was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<AtWorker>,
+}
+
+/// What one worker of a running Pollux would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AtWorker {
+    /// Which one, counted from 0.
+    pub worker: usize,
+    /// The backend that it would pick now.
+    pub picked: Option<String>,
+    /// How many idle connections it has to each candidate, in their order.
+    pub idle: Vec<usize>,
+}
+
+/// What the state of one worker is, as far as a decision depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Which one, counted from 0.
+    pub worker: usize,
+    /// By pool: the state of its round robin.
+    pub robins: Vec<RoundRobin>,
+    /// By pool, then by backend: how many idle connections wait.
+    pub idle: Vec<Vec<usize>>,
 }
 
 /// A backend that was considered.
@@ -131,6 +156,7 @@ pub fn explain(
                 picked: picked.map(|index| candidates[index].name.clone()),
                 rule: rule(snapshot.pool(pool), picked.is_some()),
                 candidates,
+                workers: Vec::new(),
             })
         }
         Rehearsed::Answered { status, answer } => {
@@ -147,6 +173,29 @@ pub fn explain(
         routes: tried,
         end,
     }
+}
+
+/// The same, as the workers of a running Pollux would decide it, each in the state in which it is: `live` has one for each.
+/// They run on `snapshot`.
+#[must_use]
+pub fn explain_live(snapshot: &Snapshot, places: &Places, question: &Question, live: &[Live]) -> Explanation {
+    let mut explanation = explain(snapshot, places, question, |_| RoundRobin::default());
+    if let End::Forwarded(forwarded) = &mut explanation.end
+        && let Some(pool) = snapshot.pools.iter().position(|pool| pool.name == forwarded.pool)
+    {
+        let (candidates, excluded) = candidates(&snapshot.pools[pool], PoolId(pool), question);
+        let at_worker = |live: &Live| {
+            let robin = live.robins.get(pool).cloned().unwrap_or_default();
+            let picked = pick(&snapshot.pools[pool], &excluded, robin);
+            let idle = live.idle.get(pool).cloned().unwrap_or_default();
+            AtWorker { worker: live.worker, picked: picked.map(|at| candidates[at].name.clone()), idle }
+        };
+        forwarded.workers = live.iter().map(at_worker).collect();
+        // A round that begins now is nobody's.
+        forwarded.picked = None;
+        forwarded.rule = rule_live(&snapshot.pools[pool], excluded.len() < candidates.len());
+    }
+    explanation
 }
 
 /// The lines of a head, without the Date, which is that of nobody.
@@ -227,6 +276,15 @@ fn candidates(pool: &Pool, id: PoolId, question: &Question) -> (Vec<Candidate>, 
 fn pick(pool: &Pool, excluded: &[usize], mut robin: RoundRobin) -> Option<usize> {
     match pool.balance {
         Balance::RoundRobin => robin.pick(pool.backends.iter().map(|backend| backend.weight), excluded),
+    }
+}
+
+fn rule_live(pool: &Pool, is_picked: bool) -> String {
+    match (pool.balance, is_picked) {
+        (Balance::RoundRobin, true) => {
+            String::from("round-robin: each worker has a round of its own, and picks whose turn it is there")
+        }
+        (_, false) => String::from("every backend is out of the question"),
     }
 }
 

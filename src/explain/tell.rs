@@ -57,6 +57,14 @@ impl fmt::Display for Forwarded {
             };
             writeln!(f, "  {:width$}{address}  weight {}  {fate}", candidate.name, candidate.weight)?;
         }
+        for at in &self.workers {
+            let picked = at.picked.as_deref().unwrap_or("nobody");
+            write!(f, "  worker {} picks {picked} now; idle connections:", at.worker)?;
+            for (candidate, count) in self.candidates.iter().zip(&at.idle) {
+                write!(f, " {} {count}", candidate.name)?;
+            }
+            writeln!(f)?;
+        }
         writeln!(f, "  {}", self.rule)
     }
 }

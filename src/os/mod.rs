@@ -14,9 +14,10 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
+pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
-    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
-    usable_cores,
+    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, listening_on, prepare, probe, raise_descriptor_limit,
+    return_buffers_of, usable_cores,
 };
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`], [`Os::reset`]
@@ -122,6 +123,12 @@ pub trait Os {
     /// # Errors
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
+
+    /// Lets no more clients into the queue of `listener`; those whose connections stand, or are about to, still come out of it.
+    /// Where that cannot be had, clients may be lost that come in the moment before it is closed.
+    fn stop_listening(&mut self, listener: Fd) {
+        let _ = listener;
+    }
 
     /// Begins a connection to `to`.
     ///

@@ -85,7 +85,12 @@ impl<O: Os> Worker<O> {
             return;
         }
         for (index, door) in self.doors.iter().enumerate() {
-            if door.is_open(self.now, self.ended) {
+            if door.is_leaving() {
+                // It is looked at in each turn: nobody new comes, and there may be nobody.
+                if let Some(at) = door.opens_at().filter(|at| *at > self.now) {
+                    nearest.note(at);
+                }
+            } else if door.is_open(self.now, self.ended) {
                 self.array.push(door.fd, Interest::READ, Token::Door(index));
             } else if let Some(at) = door.opens_at() {
                 nearest.note(at);

@@ -1,7 +1,10 @@
 //! A listening socket, and when it is open: a worker that has no room for another client does not ask for one.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::edition::Edition;
+use super::hands::Standing;
 use crate::core::time::Time;
 use crate::os::Fd;
 
@@ -15,6 +18,8 @@ pub(super) struct Door {
     /// The place of the listener in the snapshot.
     pub(super) listener: usize,
     shut: Option<Shut>,
+    /// What its clients are held to, if it is to be closed as soon as its queue is empty. They see a drain.
+    leaving: Option<(Rc<Edition>, Standing)>,
     pub(super) queue: Queue,
     pub(super) greetings: Greetings,
 }
@@ -40,13 +45,14 @@ impl Queue {
         self.likely
     }
 
-    /// Takes note that in that turn so many were taken in, and whether the queue was empty then.
-    pub(super) fn note(&mut self, turn: u64, count: usize, is_empty: bool) {
-        if is_empty {
-            self.likely = count.max(1);
-        } else {
-            self.full = turn;
-        }
+    /// Takes note that it was empty after so many.
+    pub(super) fn note_empty(&mut self, count: usize) {
+        self.likely = count.max(1);
+    }
+
+    /// Takes note that in that turn as many were taken in as were likely.
+    pub(super) fn note_full(&mut self, turn: u64) {
+        self.full = turn;
     }
 }
 
@@ -92,7 +98,23 @@ struct Shut {
 impl Door {
     /// The door of the listener at `listener` of the snapshot.
     pub(super) fn new(fd: Fd, listener: usize) -> Door {
-        Door { fd, listener, shut: None, queue: Queue::new(), greetings: Greetings::new() }
+        let (queue, greetings) = (Queue::new(), Greetings::new());
+        Door { fd, listener, shut: None, leaving: None, queue, greetings }
+    }
+
+    /// Lets in who waits before it, and then nobody. Its listener is one of `edition`, whatever comes after that.
+    pub(super) fn leave(&mut self, edition: Rc<Edition>, standing: Standing) {
+        self.leaving = Some((edition, standing));
+    }
+
+    /// Whether it is to be closed.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// What a client that comes in is held to, if not to the latest.
+    pub(super) fn left_behind(&self) -> Option<(Rc<Edition>, Standing)> {
+        self.leaving.clone()
     }
 
     /// Shuts it until a session ends or a moment passes.
@@ -119,16 +141,16 @@ mod tests {
     fn a_queue_is_known_by_its_last_length() {
         let mut queue = Queue::new();
         assert_eq!(queue.likely(7), 1);
-        queue.note(7, 1, false);
+        queue.note_full(7);
         assert_eq!(queue.likely(8), 2);
-        queue.note(8, 2, false);
+        queue.note_full(8);
         assert_eq!(queue.likely(9), 4);
-        queue.note(9, 3, true);
+        queue.note_empty(3);
         assert_eq!(queue.likely(10), 3);
-        queue.note(10, 3, false);
+        queue.note_full(10);
         // Whoever comes turns later has not waited since then.
         assert_eq!(queue.likely(20), 3);
-        queue.note(20, 0, true);
+        queue.note_empty(0);
         assert_eq!(queue.likely(21), 1);
     }
 

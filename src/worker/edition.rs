@@ -68,6 +68,17 @@ impl Edition {
         self.homes[backend.pool.0][backend.index]
     }
 
+    /// By pool, then by backend: how many idle connections wait.
+    pub(super) fn idle(&self, idle: &IdleSet) -> Vec<Vec<usize>> {
+        let count = |homes: &Vec<Key>| homes.iter().map(|home| idle.len_of(*home)).collect();
+        self.homes.iter().map(count).collect()
+    }
+
+    /// By pool: where its round is.
+    pub(super) fn robins(&self) -> Vec<RoundRobin> {
+        self.robins.borrow().clone()
+    }
+
     /// The backend of `pool` whose turn it is, of those whose place is not in `tried`.
     pub(super) fn pick(&self, pool: PoolId, tried: &[usize]) -> Option<usize> {
         let weights = self.snapshot.pool(pool).backends.iter().map(|backend| backend.weight);

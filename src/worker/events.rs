@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::edition::Edition;
 use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, Want, World};
 use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
@@ -11,6 +12,15 @@ use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
 use crate::wire::Wire;
+
+/// Whether clients wait before a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// No.
+    Nobody,
+    /// There was no room, or no time, to find out.
+    Perhaps,
+}
 
 impl<O: Os> Worker<O> {
     pub(super) fn world(&self) -> World<'_> {
@@ -172,47 +182,68 @@ impl<O: Os> Worker<O> {
     fn answer_door(&mut self, door: usize) {
         let budget = self.edition.snapshot.limits.accept_budget;
         let likely = self.doors[door].queue.likely(self.turn).min(budget);
-        let count = self.accept(door, likely);
-        self.doors[door].queue.note(self.turn, count, count < likely);
+        self.accept(door, likely);
     }
 
-    /// Lets in at most `budget` clients, and says how many it were.
-    pub(super) fn accept(&mut self, door: usize, budget: usize) -> usize {
+    /// Lets in at most `budget` clients; says whether somebody may still wait.
+    pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for count in 0..budget {
             if self.sessions.len() >= self.sessions_max {
-                return count;
+                return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
-                Ok((fd, client)) => {
-                    let listener = self.doors[door].listener;
-                    if let Some(fd) = self.hand_over(fd, client, listener) {
-                        let listens = self.doors[door].greetings.listens();
-                        let has_spoken = self.admit(fd, client, listener, listens);
-                        if listens {
-                            self.doors[door].greetings.note(has_spoken);
-                        }
-                    }
-                }
+                Ok((fd, client)) => self.welcome(door, fd, client),
                 Err(AcceptFault::Gone) => {}
-                Err(AcceptFault::Blocked) => return count,
+                Err(AcceptFault::Blocked) => {
+                    self.doors[door].queue.note_empty(count);
+                    return Waiting::Nobody;
+                }
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
                     Some(wire) => wire.close(&mut self.os),
                     None => {
                         self.doors[door].shut(self.now, self.ended);
-                        return count;
+                        return Waiting::Perhaps;
                     }
                 },
             }
         }
-        budget
+        self.doors[door].queue.note_full(self.turn);
+        Waiting::Perhaps
+    }
+
+    /// Takes in a client that has come by `door`, or hands it over.
+    fn welcome(&mut self, door: usize, fd: Fd, client: SocketAddr) {
+        let listener = self.doors[door].listener;
+        let left_behind = self.doors[door].left_behind();
+        let fd = if left_behind.is_some() { Some(fd) } else { self.hand_over(fd, client, listener) };
+        let Some(fd) = fd else { return };
+        let (edition, standing) =
+            left_behind.unwrap_or_else(|| (Rc::clone(&self.edition), Standing::At(listener)));
+        let listens = self.doors[door].greetings.listens();
+        let has_spoken = self.begin(fd, client, listener, standing, edition, listens);
+        if listens {
+            self.doors[door].greetings.note(has_spoken);
+        }
+    }
+
+    /// Begins a session for a client of a listener of the latest edition.
+    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
+        self.begin(fd, client, listener, Standing::At(listener), Rc::clone(&self.edition), true);
     }
 
     /// Begins a session. If it `listens` the first read comes before the first poll; whether that found something is returned.
     /// Of a client who is expected to say nothing yet the lot will tell.
-    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize, listens: bool) -> bool {
-        let env = self.world().env(&self.edition, Standing::At(listener));
-        let session = Session::new(client, listener, &env);
-        let conn = Conn::new(session, Wire::Plain(fd), self.now, Rc::clone(&self.edition));
+    fn begin(
+        &mut self,
+        fd: Fd,
+        client: SocketAddr,
+        listener: usize,
+        standing: Standing,
+        edition: Rc<Edition>,
+        listens: bool,
+    ) -> bool {
+        let session = Session::new(client, listener, &self.world().env(&edition, standing));
+        let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);
         self.hot.push(key);
         if let Some(seat) = &self.seat {
@@ -247,6 +278,7 @@ impl<O: Os> Worker<O> {
             self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         if is_cut_off {
+            self.close_doors();
             self.wake_up_all();
         }
         let mut late = std::mem::take(&mut self.late);

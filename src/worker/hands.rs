@@ -95,9 +95,14 @@ pub(super) enum Stay {
 }
 
 impl Conn {
-    pub(super) fn new(session: Session, client: Wire, now: Time, edition: Rc<Edition>) -> Conn {
+    pub(super) fn new(
+        session: Session,
+        client: Wire,
+        now: Time,
+        edition: Rc<Edition>,
+        standing: Standing,
+    ) -> Conn {
         let stay = Stay::Hot { since: now };
-        let standing = Standing::At(session.listener());
         Conn {
             session,
             client: Some(client),

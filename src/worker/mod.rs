@@ -15,6 +15,7 @@ mod lot;
 mod neighbours;
 mod pipes;
 mod pump;
+mod report;
 mod storage;
 mod switch;
 
@@ -35,7 +36,7 @@ use crate::snapshot::Snapshot;
 use array::Array;
 use door::Door;
 use edition::Edition;
-use hands::Conn;
+use hands::{Conn, Standing};
 use idle::IdleSet;
 use lot::Lot;
 use neighbours::Churn;
@@ -44,6 +45,7 @@ use storage::Storage;
 pub use switch::{Change, Inlet};
 
 pub use pipes::Splicing;
+pub use report::Report;
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]
@@ -233,14 +235,15 @@ impl<O: Os> Worker<O> {
         }
         self.now = self.os.now();
         self.leave_neighbours();
-        self.close_doors(|_| true);
         self.draining_since = Some(self.now);
+        self.leave_doors(|listener| Some(Standing::At(listener)));
         self.wake_up_all();
     }
 
     /// One turn of the loop. Waits for as long as nothing happens.
     pub fn turn(&mut self) -> Turn {
-        if self.draining_since.is_some() && self.sessions.is_empty() {
+        self.empty_leaving_doors();
+        if self.draining_since.is_some() && self.sessions.is_empty() && self.doors.is_empty() {
             self.close_idle();
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;

@@ -27,7 +27,7 @@ use pollux::http::response::{self, Asked, Manner};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
 use pollux::route::{Decision, View};
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Does a part so many times.
@@ -251,14 +251,10 @@ fn make_exchanges(count: usize) {
 
 fn snapshot(backends: u16) -> Snapshot {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let backend = |port| Backend { name: "backend".into(), address: Address::Ip(address(port)), weight: 1 };
+    let backend = |port| Backend::new("backend", Address::Ip(address(port)), 1);
     Snapshot {
         listeners: vec![Listener::to_pool("main", address(8080), Mode::Http, PoolId(0))],
-        pools: vec![Pool {
-            name: "app".into(),
-            balance: Balance::RoundRobin,
-            backends: (1..=backends).map(backend).collect(),
-        }],
+        pools: vec![Pool::new("app", (1..=backends).map(backend).collect())],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

@@ -131,6 +131,14 @@ pub struct Pool {
     pub backends: Vec<Backend>,
 }
 
+impl Pool {
+    /// A pool of which nothing more is said.
+    #[must_use]
+    pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
+        Pool { name: name.into(), balance: Balance::default(), backends }
+    }
+}
+
 /// One backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
@@ -145,6 +153,12 @@ pub struct Backend {
 impl Backend {
     /// The largest weight.
     pub const WEIGHT_MAX: u32 = 1000;
+
+    /// A backend of which nothing more is said.
+    #[must_use]
+    pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
+        Backend { name: name.into(), address, weight }
+    }
 }
 
 /// Where a backend listens.

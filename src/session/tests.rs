@@ -7,14 +7,14 @@ use crate::core::deadline::Timer;
 use crate::core::outcome::Proof;
 use crate::core::time::Time;
 use crate::http::date::Date;
-use crate::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 fn snapshot(mode: Mode) -> Snapshot {
     let address = Address::Ip(([127, 0, 0, 1], 9001).into());
-    let backend = Backend { name: "a".into(), address, weight: 1 };
+    let backend = Backend::new("a", address, 1);
     Snapshot {
         listeners: vec![Listener::to_pool("l", ([127, 0, 0, 1], 0).into(), mode, PoolId(0))],
-        pools: vec![Pool { name: "p".into(), balance: Balance::RoundRobin, backends: vec![backend] }],
+        pools: vec![Pool::new("p", vec![backend])],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

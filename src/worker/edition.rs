@@ -88,19 +88,12 @@ fn same_backends(old: &Pool, new: &Pool) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Backend, Balance, Limits, Timeouts};
+    use crate::snapshot::{Backend, Limits, Timeouts};
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
-        let backend = |port: &u16| Backend {
-            name: port.to_string(),
-            address: Address::Ip(([127, 0, 0, 1], *port).into()),
-            weight: 1,
-        };
-        let pool = |(name, ports): &(&str, &[u16])| Pool {
-            name: (*name).to_owned(),
-            balance: Balance::RoundRobin,
-            backends: ports.iter().map(backend).collect(),
-        };
+        let backend =
+            |port: &u16| Backend::new(port.to_string(), Address::Ip(([127, 0, 0, 1], *port).into()), 1);
+        let pool = |(name, ports): &(&str, &[u16])| Pool::new(*name, ports.iter().map(backend).collect());
         let pools = pools.iter().map(pool).collect();
         Arc::new(Snapshot {
             listeners: vec![],

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pollux::core::outcome::{Journal, Record};
-use pollux::snapshot::{Address, Backend, Balance, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use crate::case::{self, Case, Ends, Order};
@@ -91,10 +91,10 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
             pollux::config::parse(&text, "routes").unwrap_or_else(|report| panic!("{}: {report}", case.name));
         return Arc::new(Snapshot { limits, ..loaded.snapshot });
     }
-    let backend = Backend { name: "a".to_owned(), address: Address::Ip(address(8080)), weight: 1 };
+    let backend = Backend::new("a", Address::Ip(address(8080)), 1);
     Arc::new(Snapshot {
         listeners: vec![Listener::to_pool("web", address(80), Mode::Http, PoolId(0))],
-        pools: vec![Pool { name: "app".to_owned(), balance: Balance::RoundRobin, backends: vec![backend] }],
+        pools: vec![Pool::new("app", vec![backend])],
         timeouts: Timeouts::default(),
         limits,
     })

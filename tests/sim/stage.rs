@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
@@ -144,14 +144,13 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
 
 fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let backends: Vec<_> = (0..rng.u16(1..=3))
-        .map(|number| Backend {
-            name: format!("b{number}"),
-            address: if rng.u8(..4) == 0 {
+        .map(|number| {
+            let address = if rng.u8(..4) == 0 {
                 Address::Unix(PathBuf::from(format!("/run/b{number}")))
             } else {
                 Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number)))
-            },
-            weight: rng.u32(1..=3),
+            };
+            Backend::new(format!("b{number}"), address, rng.u32(1..=3))
         })
         .collect();
     let buffer = log_uniform(rng, &(4096..=65536));
@@ -161,7 +160,7 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let limits =
         Limits { head: 4096, request_line: 1024, buffer, buffers, idle_per_backend, ..Limits::default() };
     let timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
-    let pool = Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends };
+    let pool = Pool::new("pool", backends);
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }

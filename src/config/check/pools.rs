@@ -86,7 +86,7 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         }
         None | Some(_) => {}
     }
-    Pool { name: name.to_owned(), balance: balance.unwrap_or_default(), backends }
+    Pool { balance: balance.unwrap_or_default(), ..Pool::new(name, backends) }
 }
 
 fn is_weightless(backends: &[Backend]) -> bool {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::route::Table;
+use crate::balance::Derived;
+use crate::route::{Table, Template};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,12 +113,62 @@ pub enum Forwarding {
     Forwarded,
 }
 
-/// A balancing policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A balancing policy. How each decides is told in [`crate::balance`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
     /// Smooth weighted round robin.
     #[default]
     RoundRobin,
+    /// The fewest requests in flight for the weight.
+    LeastConnections,
+    /// A draw by weight.
+    Random,
+    /// The lighter of two that are drawn.
+    TwoChoices,
+    /// The lowest latency.
+    Latency,
+    /// By the hash of a key.
+    Hash(Hashing),
+    /// The first with room.
+    First,
+}
+
+impl Balance {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Balance::RoundRobin => "round-robin",
+            Balance::LeastConnections => "least-connections",
+            Balance::Random => "random",
+            Balance::TwoChoices => "two-choices",
+            Balance::Latency => "latency",
+            Balance::Hash(_) => "hash",
+            Balance::First => "first",
+        }
+    }
+}
+
+/// What [`Balance::Hash`] goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashing {
+    /// The key of a request.
+    pub key: Template,
+    /// How much more than its share of the requests in flight a backend may have, in thousandths of that share, at least
+    /// 1000; `None` is any number.
+    pub max_load: Option<u32>,
+}
+
+impl Hashing {
+    /// The key where none is given: the client's address.
+    pub const KEY: &'static str = "{client}";
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        let key = Template::parse(Hashing::KEY, &[]).unwrap_or_default();
+        Hashing { key, max_load: None }
+    }
 }
 
 /// A named set of backends with a balancing policy.
@@ -129,13 +180,15 @@ pub struct Pool {
     pub balance: Balance,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
+    /// What follows from all this.
+    pub derived: Derived,
 }
 
 impl Pool {
     /// A pool of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
-        Pool { name: name.into(), balance: Balance::default(), backends }
+        Pool { name: name.into(), balance: Balance::default(), backends, derived: Derived::default() }
     }
 }
 
@@ -148,16 +201,21 @@ pub struct Backend {
     pub address: Address,
     /// Its share of the traffic, 0 to [`Backend::WEIGHT_MAX`]; in every pool there is a share above 0.
     pub weight: u32,
+    /// 1, or more for backups: a tier is used while every backend of the lower ones is down.
+    pub tier: u8,
 }
 
 impl Backend {
     /// The largest weight.
     pub const WEIGHT_MAX: u32 = 1000;
 
+    /// The highest tier.
+    pub const TIER_MAX: u8 = 9;
+
     /// A backend of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
-        Backend { name: name.into(), address, weight }
+        Backend { name: name.into(), address, weight, tier: 1 }
     }
 }
 

@@ -121,6 +121,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(NoJournal),
+        registry: Arc::default(),
     };
     (Worker::new(os, setup), address)
 }

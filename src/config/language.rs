@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Size(u64, u64),
     /// The same, or `"none"`.
     SizeOrNone,
+    /// A number with up to three decimals, between two bounds in thousandths.
+    Fraction(u64, u64),
     /// A time such as `"2s"`, above zero.
     Time,
     /// `true` or `false`.
@@ -478,10 +480,37 @@ pub(super) static POOL: Table = Table {
     keys: &[
         key(
             "balance",
-            Kind::Word(&["round-robin"]),
+            Kind::Word(&[
+                "round-robin",
+                "least-connections",
+                "random",
+                "two-choices",
+                "latency",
+                "hash",
+                "first",
+            ]),
             r#""round-robin""#,
-            r#""round-robin""#,
-            "How a backend is chosen. `round-robin`: each in turn, as often as its weight says.",
+            r#""least-connections""#,
+            "How a backend is chosen; docs/balancing.md says when to take which. `round-robin`: each in turn, as often as its \
+             weight says. `least-connections`: the fewest requests in flight for its weight. `random`: drawn by weight. \
+             `two-choices`: the lighter of two that are drawn. `latency`: the one that answers soonest. `hash`: the same key, the \
+             same backend. `first`: the first with room.",
+        ),
+        key(
+            "hash_key",
+            Kind::Text,
+            r#""{client}""#,
+            r#""{cookie.session}""#,
+            "For `balance = \"hash\"`: requests for which this template gives the same text go to the same backend; where it \
+             gives none, one is drawn.",
+        ),
+        key(
+            "max_load",
+            Kind::Fraction(1000, 100_000),
+            "(no bound)",
+            "1.25",
+            "For `balance = \"hash\"`: a backend that has more than so many times its share of the requests in flight is passed \
+             over.",
         ),
         key(
             "backends",
@@ -511,8 +540,16 @@ pub(super) static BACKEND: Table = Table {
             Kind::Number(0, Backend::WEIGHT_MAX as u64),
             "1",
             "3",
-            "Its share of the traffic; 0 sends it none.",
+            "Its share of the traffic; 0 sends it only those who are bound to it.",
         ),
+        key(
+            "tier",
+            Kind::Number(1, Backend::TIER_MAX as u64),
+            "1",
+            "2",
+            "A backend of a higher tier is used while every backend of the lower ones is down.",
+        ),
+        key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
     ],
 };
 

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::value::show_size;
+use super::value::{show_size, show_thousandths};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
-use crate::snapshot::{Balance, Forwarding, Limits, Listener, Mode, Pool, Snapshot, Timeouts};
+use crate::snapshot::{Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Snapshot, Timeouts};
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
@@ -243,14 +243,19 @@ fn print_edits(edits: &FieldEdits) -> String {
 
 fn print_pool(out: &mut String, pool: &Pool) {
     let _ = writeln!(out, "[pool.{}]", pool.name);
-    let balance = match pool.balance {
-        Balance::RoundRobin => "round-robin",
-    };
-    line(out, "balance", &text(balance));
+    line(out, "balance", &text(pool.balance.word()));
+    if let Balance::Hash(hashing) = &pool.balance {
+        line(out, "hash_key", &text(&hashing.key.to_string()));
+        if let Some(load) = hashing.max_load {
+            line(out, "max_load", &show_thousandths(u64::from(load)));
+        }
+    }
     out.push_str("backends = [\n");
     for backend in &pool.backends {
         let (name, address) = (text(&backend.name), text(&backend.address.to_string()));
-        let _ = writeln!(out, "    {{ name = {name}, address = {address}, weight = {} }},", backend.weight);
+        let Backend { weight, tier, .. } = backend;
+        let _ =
+            writeln!(out, "    {{ name = {name}, address = {address}, weight = {weight}, tier = {tier} }},");
     }
     out.push_str("]\n\n");
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::core::outcome::Journal;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
+use crate::shared::pools::Registry;
 use crate::snapshot::{Limits, Snapshot};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
@@ -133,6 +134,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox>>,
     neighbours: Arc<Neighbours>,
+    registry: Arc<Registry>,
     is_draining: bool,
 }
 
@@ -159,6 +161,8 @@ impl Server {
             addresses.push(address);
         }
         let snapshot = Arc::new(snapshot);
+        let registry = Arc::new(Registry::default());
+        registry.open(&snapshot);
         let mut server = Server {
             crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
@@ -166,6 +170,7 @@ impl Server {
             threads: Vec::new(),
             mailboxes: Vec::new(),
             neighbours: Neighbours::new(crew.threads),
+            registry,
             is_draining: false,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
@@ -191,6 +196,7 @@ impl Server {
         let mailbox = Arc::new(mailbox);
         self.mailboxes.push(Arc::clone(&mailbox));
         let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
+        let registry = Arc::clone(&self.registry);
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -203,7 +209,7 @@ impl Server {
             let listeners =
                 sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
+            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
@@ -250,6 +256,8 @@ impl Server {
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
         let (inlets, addresses) = self.inlets(&snapshot, &mut reloaded)?;
         self.snapshot = Arc::new(snapshot);
+        // The tables of the pools are made here, where nobody waits.
+        self.registry.open(&self.snapshot);
         self.addresses = addresses;
         let (done, are_done) = channel();
         for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {

@@ -129,6 +129,10 @@ causes! {
     TunnelIdle "tunnel-idle" Pollux None,
     /// No backend connection was had within `timeouts.queue`.
     QueueTimeout "queue-timeout" Pollux Some(503),
+    /// Every backend of the pool had as many requests or connections as it may, and as many requests waited as may.
+    QueueFull "queue-full" Pollux Some(503),
+    /// Every backend of the pool is down, ejected or of weight 0.
+    NoBackend "no-backend" Backend Some(503),
     /// Pollux had no descriptor or local port left for a backend connection.
     OutOfDescriptors "out-of-descriptors" Pollux Some(503),
     /// Something waited to be read, and until the timeout there was no buffer to read it into (`limits.buffers`).

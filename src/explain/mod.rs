@@ -12,14 +12,14 @@ mod trial;
 
 use serde::Serialize;
 
-use crate::balance::RoundRobin;
+use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
 use crate::config::Places;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
-use crate::route::{Action, Decision, Split, View};
+use crate::route::{self, Action, Decision, Split};
 use crate::session::{Env, Rehearsed, rehearse};
-use crate::snapshot::{BackendId, Balance, Pool, PoolId, Snapshot};
+use crate::snapshot::{BackendId, Pool, PoolId, Snapshot};
 
 pub use question::{Ask, Question, QuestionError};
 pub use trial::{Expect, Outcome, Trial};
@@ -100,6 +100,8 @@ pub struct Candidate {
     pub address: String,
     /// Its weight.
     pub weight: u32,
+    /// Its tier.
+    pub tier: u8,
     /// Why it is not picked, whoever else is there.
     pub excluded: Option<String>,
 }
@@ -121,16 +123,18 @@ pub fn explain(
         split = tell_split(snapshot, question.listener, view);
     });
     let end = match rehearsal.end {
-        Rehearsed::Forwarded { pool, head } => {
-            let (candidates, excluded) = candidates(snapshot.pool(pool), pool, question);
-            let picked = pick(snapshot.pool(pool), &excluded, robin(pool));
+        Rehearsed::Forwarded { pool: id, head, key } => {
+            let pool = snapshot.pool(id);
+            let view = Imagined { pool, id, question };
+            let asked = Asked { key, ..Asked::default() };
+            let picked = balance::pick(pool, &view, &asked, &mut robin(id));
             End::Forwarded(Forwarded {
-                pool: snapshot.pool(pool).name.clone(),
+                pool: pool.name.clone(),
                 split,
                 head: lines(&head),
-                picked: picked.map(|index| candidates[index].name.clone()),
-                rule: rule(snapshot.pool(pool), picked.is_some()),
-                candidates,
+                candidates: candidates(pool, balance::exclusions(pool, &view, &asked)),
+                picked: picked.ok().map(|picked| pool.backends[picked.place].name.clone()),
+                rule: tell_rule(pool, picked),
             })
         }
         Rehearsed::Answered { status, answer } => {
@@ -156,7 +160,7 @@ fn lines(head: &[u8]) -> Vec<String> {
 }
 
 /// The routes up to the one that the table takes, each with the reason for which it was not taken.
-fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &View<'_>) -> Vec<Tried> {
+fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &route::View<'_>) -> Vec<Tried> {
     let table = &snapshot.listeners[number].routes;
     let last = match table.decide(view) {
         Decision::Route(place) => place,
@@ -176,7 +180,7 @@ fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &View<
     .collect()
 }
 
-fn tell_split(snapshot: &Snapshot, number: usize, view: &View<'_>) -> Option<String> {
+fn tell_split(snapshot: &Snapshot, number: usize, view: &route::View<'_>) -> Option<String> {
     let table = &snapshot.listeners[number].routes;
     let Decision::Route(place) = table.decide(view) else { return None };
     let route = &table.routes()[place];
@@ -196,45 +200,79 @@ fn tell_shares(snapshot: &Snapshot, split: &Split) -> String {
     split.shares.iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
-/// The backends of a pool, and the places of those that are out of the question.
-fn candidates(pool: &Pool, id: PoolId, question: &Question) -> (Vec<Candidate>, Vec<usize>) {
-    let why = |index: usize, weight: u32| {
-        let id = BackendId { pool: id, index };
-        if question.down.contains(&id) {
-            Some("down")
-        } else if question.full.contains(&id) {
-            Some("full")
+/// A pool in which nothing is in flight, and some backends are imagined to be down or full.
+struct Imagined<'a> {
+    pool: &'a Pool,
+    id: PoolId,
+    question: &'a Question,
+}
+
+impl View for Imagined<'_> {
+    fn backend(&self, place: usize) -> Seen {
+        let (backend, id) = (&self.pool.backends[place], BackendId { pool: self.id, index: place });
+        let exclusion = if self.question.down.contains(&id) {
+            Some(Exclusion::Down)
         } else {
-            (weight == 0).then_some("its weight is 0")
-        }
+            self.question.full.contains(&id).then_some(Exclusion::Full)
+        };
+        Seen { weight: backend.weight, share: FULL_SHARE, tier: backend.tier, exclusion }
+    }
+
+    fn in_flight(&self, _: usize) -> u32 {
+        0
+    }
+
+    fn latency(&self, _: usize) -> Option<u64> {
+        None
+    }
+}
+
+fn candidates(pool: &Pool, exclusions: impl Iterator<Item = Option<Exclusion>>) -> Vec<Candidate> {
+    let candidate = |(backend, why): (&crate::snapshot::Backend, Option<Exclusion>)| Candidate {
+        name: backend.name.clone(),
+        address: backend.address.to_string(),
+        weight: backend.weight,
+        tier: backend.tier,
+        excluded: why.map(|why| why.word().to_owned()),
     };
-    let all: Vec<Candidate> = pool
-        .backends
-        .iter()
-        .enumerate()
-        .map(|(index, backend)| Candidate {
-            name: backend.name.clone(),
-            address: backend.address.to_string(),
-            weight: backend.weight,
-            excluded: why(index, backend.weight).map(str::to_owned),
-        })
-        .collect();
-    let excluded =
-        all.iter().enumerate().filter(|(_, it)| it.excluded.is_some()).map(|(index, _)| index).collect();
-    (all, excluded)
+    pool.backends.iter().zip(exclusions).map(candidate).collect()
 }
 
-fn pick(pool: &Pool, excluded: &[usize], mut robin: RoundRobin) -> Option<usize> {
-    match pool.balance {
-        Balance::RoundRobin => robin.pick(pool.backends.iter().map(|backend| backend.weight), excluded),
-    }
-}
-
-fn rule(pool: &Pool, is_picked: bool) -> String {
-    match (pool.balance, is_picked) {
-        (Balance::RoundRobin, true) => String::from(
-            "round-robin: of those that are left, the one whose turn comes first in a round that begins now",
+/// The rule that decided, in words.
+fn tell_rule(pool: &Pool, picked: Result<Picked, Nobody>) -> String {
+    let balance = pool.balance.word();
+    let (word, text) = match picked {
+        Ok(Picked { rule, .. }) => (
+            rule.word(),
+            match rule {
+                Rule::Bound => "the client is bound to it",
+                Rule::Turn => {
+                    "of those that are left, the one whose turn comes first in a round that begins now"
+                }
+                Rule::FewestInFlight => {
+                    "the fewest requests in flight for its weight; nothing is in flight here, so all are alike and one is drawn"
+                }
+                Rule::Drawn => "drawn in proportion to the weights; another request may get another one",
+                Rule::LighterOfTwo => {
+                    "of two that are drawn the one with fewer requests in flight; another request may get others"
+                }
+                Rule::LowestLatency => {
+                    "the lowest latency for its weight; nothing was measured here, so all are alike and one is drawn"
+                }
+                Rule::Hashed => "the hash of the key points to it",
+                Rule::NextInTable => {
+                    "the one that the hash of the key points to is out of the question, and this is the next"
+                }
+                Rule::DrawnWithoutKey => {
+                    "the request has no key, so one is drawn in proportion to the weights"
+                }
+                Rule::FirstWithRoom => "the first that has room",
+            },
         ),
-        (_, false) => String::from("every backend is out of the question"),
-    }
+        Err(Nobody::Full) => {
+            return String::from("every backend that could be asked is full: the request waits");
+        }
+        Err(Nobody::Tried | Nobody::Down) => return String::from("every backend is out of the question"),
+    };
+    format!("{balance}, {word}: {text}")
 }

@@ -55,7 +55,8 @@ impl fmt::Display for Forwarded {
             } else {
                 format!(" ({})", candidate.address)
             };
-            writeln!(f, "  {:width$}{address}  weight {}  {fate}", candidate.name, candidate.weight)?;
+            let tier = if candidate.tier > 1 { format!("  tier {}", candidate.tier) } else { String::new() };
+            writeln!(f, "  {:width$}{address}  weight {}{tier}  {fate}", candidate.name, candidate.weight)?;
         }
         writeln!(f, "  {}", self.rule)
     }

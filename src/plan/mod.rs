@@ -269,6 +269,14 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
                         format!("weight {}, was {}", backend.weight, was.weight),
                     );
                 }
+                if was.tier != backend.tier {
+                    push(
+                        changes,
+                        Kind::Changed,
+                        what(backend),
+                        format!("tier {}, was {}", backend.tier, was.tier),
+                    );
+                }
                 if was.name != backend.name {
                     push(changes, Kind::Changed, what(backend), format!("was called {}", was.name));
                 }

@@ -39,6 +39,8 @@ pub struct Exchange {
     pub(crate) route: Option<usize>,
     /// The pool that is asked.
     pub(crate) pool: Option<PoolId>,
+    /// The hash of the key by which a backend is picked.
+    pub(crate) key: Option<u64>,
     /// When the request may be sent again.
     pub(crate) retry: Retry,
     /// Lines that the route adds to the response.

@@ -19,7 +19,7 @@ use ::core::net::SocketAddr;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
-use crate::core::outcome::Record;
+use crate::core::outcome::{Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
@@ -53,6 +53,8 @@ pub enum Effect {
     FinishBackend,
     /// Pass the end of the bytes on to the client.
     FinishClient,
+    /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
+    NoteAnswer,
     /// Keep the backend connection for another exchange.
     KeepBackend,
     /// Close the backend connection; what was written is still delivered.
@@ -191,8 +193,7 @@ impl Session {
         let mut exchange = Exchange::default();
         exchange.begin(env.now, 0, 0);
         if rules.mode == Mode::Tcp {
-            exchange.route = Some(0);
-            exchange.pool = routing::pool_of_connection(rules, listener, client, env);
+            routing::route_connection(&mut exchange, rules, listener, client, env);
         }
         Session {
             client,
@@ -248,6 +249,24 @@ impl Session {
     #[must_use]
     pub fn tried(&self) -> &[usize] {
         &self.exchange.tried
+    }
+
+    /// The hash of the key by which a backend is picked, if the pool goes by one and the request has it.
+    #[must_use]
+    pub fn key(&self) -> Option<u64> {
+        self.exchange.key
+    }
+
+    /// Since when only an answer is awaited, if it is.
+    #[must_use]
+    pub fn asked_at(&self) -> Option<Time> {
+        self.exchange.asked_at
+    }
+
+    /// Whether a response, or a tunnel, has begun.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.exchange.stage == Stage::Response
     }
 
     /// The backend in use, or tried last.

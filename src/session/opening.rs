@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Dial, Effect, Env, Phase, Session};
+use crate::balance::Nobody;
 use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Proof, Stage};
@@ -17,8 +18,8 @@ pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// How an [`Effect::Open`], or a connect that was pending, turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectOutcome {
-    /// Every backend has been tried.
-    NoneLeft,
+    /// There is no backend that can be asked.
+    NoneLeft(Nobody),
     /// A connection to that backend stands: a new one, or an idle one that is used again.
     Ready {
         /// The place in the pool.
@@ -54,14 +55,19 @@ impl Session {
     pub fn handle_connect(&mut self, outcome: ConnectOutcome, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, dial } = self.phase else { return };
         match outcome {
-            ConnectOutcome::NoneLeft => {
-                let cause = self.exchange.cause.unwrap_or(Cause::BackendUnreachable);
-                self.fail(cause, env, effects);
+            ConnectOutcome::NoneLeft(nobody) => {
+                let cause = match nobody {
+                    Nobody::Down => Cause::NoBackend,
+                    Nobody::Full => Cause::QueueFull,
+                    Nobody::Tried => Cause::BackendUnreachable,
+                };
+                // Why the last one failed says more than that there is no other.
+                self.fail(self.exchange.cause.unwrap_or(cause), env, effects);
             }
             ConnectOutcome::Ready { backend, is_reused } => {
                 self.attempt(backend);
                 self.exchange.is_reused = is_reused;
-                self.connected(env);
+                self.connected(env, effects);
             }
             ConnectOutcome::Pending { backend } => {
                 self.attempt(backend);
@@ -71,7 +77,7 @@ impl Session {
                 };
                 self.phase = Phase::Opening { since, dial: Dial::Pending { since: since_first } };
             }
-            ConnectOutcome::Connected => self.connected(env),
+            ConnectOutcome::Connected => self.connected(env, effects),
             ConnectOutcome::Busy { backend, cause } => {
                 self.exchange.backend = Some(backend);
                 self.exchange.cause = Some(cause);
@@ -98,7 +104,7 @@ impl Session {
         self.exchange.up_at_attempt = self.up.passed();
     }
 
-    fn connected(&mut self, env: &Env<'_>) {
+    fn connected(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         self.exchange.cause = None;
         self.exchange.busy_since = None;
         self.exchange.spans.opened = Some(env.now.since(self.exchange.began));
@@ -114,6 +120,7 @@ impl Session {
             }
             Mode::Tcp => {
                 self.exchange.stage = Stage::Response;
+                effects.push(Effect::NoteAnswer);
                 Phase::Tunnel
             }
         };

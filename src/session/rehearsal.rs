@@ -21,6 +21,8 @@ pub enum Rehearsed {
         pool: PoolId,
         /// The head as the backend gets it.
         head: Vec<u8>,
+        /// The hash of the key by which a backend is picked, if the pool goes by one and the request has it.
+        key: Option<u64>,
     },
     /// The route answers by itself.
     Answered {
@@ -86,7 +88,7 @@ fn run(
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => {
-            Rehearsed::Forwarded { pool: exchange.pool.unwrap_or(PoolId(0)), head: up }
+            Rehearsed::Forwarded { pool: exchange.pool.unwrap_or(PoolId(0)), head: up, key: exchange.key }
         }
         Routed::Answered { .. } => Rehearsed::Answered { status: exchange.status, answer: down },
         Routed::Options { .. } => Rehearsed::Options,

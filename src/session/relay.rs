@@ -128,6 +128,7 @@ impl Session {
             }
             Ok(verdict) => {
                 self.begin_response(verdict, env);
+                effects.push(Effect::NoteAnswer);
                 true
             }
         }

@@ -11,7 +11,7 @@ use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::request::{Onward, Request, push_edits};
 use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
-use crate::snapshot::{Limits, Listener, PoolId};
+use crate::snapshot::{Balance, Hashing, Limits, Listener, PoolId};
 
 /// What a head that was read comes to.
 pub(super) enum Routed {
@@ -103,6 +103,7 @@ impl Arrival<'_> {
         let body = options.and_then(|options| options.body).unwrap_or(self.env.snapshot.limits.body);
         request.check_body(body)?;
         let pool = exchange.pool.unwrap_or(PoolId(0));
+        exchange.key = key(&self.env.snapshot.pool(pool).balance, context, up);
         let onward = Onward {
             is_trusted: self.listener.trusts(self.peer.ip().to_canonical()),
             forwarding: self.listener.forwarding,
@@ -148,16 +149,43 @@ fn is_plain(route: &Route) -> bool {
     route.options.is_none() && matches!(route.action, Action::Pool(_))
 }
 
-/// The pool for a connection of which nothing is known but its client.
-pub(super) fn pool_of_connection(
+/// Finds the pool for a connection of which nothing is known but its client.
+pub(super) fn route_connection(
+    exchange: &mut Exchange,
     listener: &Listener,
     number: usize,
     peer: SocketAddr,
     env: &Env<'_>,
-) -> Option<PoolId> {
-    let is_plain = listener.routes.routes().first().is_some_and(is_plain);
-    let ticket = if is_plain { 0 } else { ticket(peer, number, env.now, (0, 0), env.date.as_bytes()) };
-    listener.routes.pool(0, &View::connection(peer.ip().to_canonical()), ticket)
+) {
+    let Some(route) = listener.routes.routes().first() else { return };
+    let ticket = if is_plain(route) { 0 } else { ticket(peer, number, env.now, (0, 0), env.date.as_bytes()) };
+    let view = View::connection(peer.ip().to_canonical());
+    exchange.route = Some(0);
+    exchange.pool = listener.routes.pool(0, &view, ticket);
+    if let Some(pool) = exchange.pool {
+        let context = Context { view: &view, route, request_id: ticket };
+        exchange.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());
+    }
+}
+
+/// The hash of the key by which the backends of a pool are picked, if the pool goes by one and the request has it. `scratch`
+/// is left as it was.
+fn key(balance: &Balance, context: &Context<'_>, scratch: &mut Vec<u8>) -> Option<u64> {
+    match balance {
+        Balance::Hash(Hashing { key, .. }) => {
+            let start = scratch.len();
+            key.render(context, scratch);
+            let hash = (scratch.len() > start).then(|| hash::stable(&scratch[start..]));
+            scratch.truncate(start);
+            hash
+        }
+        Balance::RoundRobin
+        | Balance::LeastConnections
+        | Balance::Random
+        | Balance::TwoChoices
+        | Balance::Latency
+        | Balance::First => None,
+    }
 }
 
 /// A number that no other exchange has: an address has one connection to a listener at a time, and that has one exchange

@@ -91,7 +91,11 @@ fn around(example: &Example) -> String {
         "timeouts = { … }" => route(&format!("{}pool = \"app\"\n", inline("timeouts"))),
         "limits = { … }" => route(&format!("{}pool = \"app\"\n", inline("limits"))),
         "[pool.NAME]" => {
-            let rest = if *key == "backends" { "" } else { "backends = [\"127.0.0.1:1\"]\n" };
+            let rest = match *key {
+                "backends" => "",
+                "hash_key" | "max_load" => "balance = \"hash\"\nbackends = [\"127.0.0.1:1\"]\n",
+                _ => "backends = [\"127.0.0.1:1\"]\n",
+            };
             format!("{LISTENER}[pool.app]\n{line}{rest}")
         }
         "backends = [{ … }]" => {
@@ -150,6 +154,29 @@ fn the_documentation_lists_every_key() {
             tables == config::reference(),
             "docs/configuration.md is not what the language says; UPDATE_EXPECT=1 writes it anew"
         );
+    }
+}
+
+/// The examples of `docs/balancing.md` are pools, each under its header.
+#[test]
+fn the_examples_of_balancing_load() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/balancing.md");
+    let text = fs::read_to_string(path).expect("docs/balancing.md");
+    let mut examples: Vec<String> = vec![String::new()];
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) => examples.iter_mut().last().expect("an example").push_str(&format!("{line}\n")),
+            None if line.is_empty() => {}
+            None => examples.push(String::new()),
+        }
+    }
+    examples.retain(|example| example.starts_with("[pool."));
+    assert!(examples.len() >= 5, "the examples are gone");
+    for example in examples {
+        let name = example[6..].split(']').next().expect("a header");
+        let loaded = load(&format!("{LISTENER}pool = \"{name}\"\n{example}"));
+        assert!(loaded.warnings.is_none(), "{example}");
+        check_print(&loaded);
     }
 }
 

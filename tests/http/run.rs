@@ -159,6 +159,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
         splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(Notes(Rc::clone(&told))),
+        registry: Arc::default(),
     };
     let mut worker = Worker::new(memory, setup);
     let mut turns = 0;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::shared::pools::Registry;
+use pollux::snapshot::{
+    Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+};
 use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
@@ -44,6 +47,7 @@ pub(crate) struct Scene {
     whole_trace: bool,
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
+    registry: Arc<Registry>,
 }
 
 /// The address of client `number`.
@@ -57,7 +61,16 @@ impl Scene {
         let mut rng = Rng::with_seed(seed);
         let faults = Faults::draw(weather, &mut rng);
         let ledger = Ledger::default();
-        Scene { rng, faults, drain_after: None, reloads: None, whole_trace, kernel: None, ledger }
+        Scene {
+            rng,
+            faults,
+            drain_after: None,
+            reloads: None,
+            whole_trace,
+            kernel: None,
+            ledger,
+            registry: Arc::default(),
+        }
     }
 
     /// The events of the run so far, and what the worker recorded.
@@ -92,10 +105,12 @@ impl Scene {
                 splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
                 journal: Box::new(self.ledger.clone()),
+                registry: Arc::clone(&self.registry),
             },
         );
         self.drive(&mut worker, &kernel, snapshot);
         assert_eq!(worker.census(), Census::default(), "something is left in the worker");
+        assert_eq!(self.registry.in_flight(), 0, "a backend is thought to have something in flight");
         assert_eq!(kernel.borrow().leaked(), [], "descriptors that nobody has closed");
         self.ledger.entries()
     }
@@ -120,7 +135,13 @@ impl Scene {
                 worker.switch(change);
             }
             turns += 1;
-            if worker.turn() == Turn::Finished {
+            let turn = worker.turn();
+            assert_eq!(
+                self.registry.in_flight(),
+                worker.census().in_flight,
+                "what is in flight was not counted right"
+            );
+            if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
                 kernel.borrow_mut().play_on();
             }
@@ -160,8 +181,21 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let limits =
         Limits { head: 4096, request_line: 1024, buffer, buffers, idle_per_backend, ..Limits::default() };
     let timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
-    let pool = Pool::new("pool", backends);
+    let pool = Pool { balance: policy(rng), ..Pool::new("pool", backends) };
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
+}
+
+/// Any of the policies.
+fn policy(rng: &mut Rng) -> Balance {
+    match rng.u8(..8) {
+        0 => Balance::LeastConnections,
+        1 => Balance::Random,
+        2 => Balance::TwoChoices,
+        3 => Balance::Latency,
+        4 => Balance::Hash(Hashing { max_load: rng.bool().then_some(1250), ..Hashing::default() }),
+        5 => Balance::First,
+        _ => Balance::RoundRobin,
+    }
 }

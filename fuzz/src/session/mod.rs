@@ -44,6 +44,7 @@ pub fn check(data: &[u8]) {
             splicing: Splicing::NEVER,
             seed: 0,
             journal: Box::new(NoJournal),
+            registry: Arc::default(),
         },
     );
     for step in script::steps(script) {

@@ -178,6 +178,8 @@ pub struct Pool {
     pub name: String,
     /// How one of the backends is chosen.
     pub balance: Balance,
+    /// The cookie that binds clients to backends, if there is one.
+    pub sticky: Option<Sticky>,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -188,7 +190,75 @@ impl Pool {
     /// A pool of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
-        Pool { name: name.into(), balance: Balance::default(), backends, derived: Derived::default() }
+        Pool {
+            name: name.into(),
+            balance: Balance::default(),
+            sticky: None,
+            backends,
+            derived: Derived::default(),
+        }
+    }
+}
+
+/// A cookie that binds a client to a backend (RFC 6265).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// Its name.
+    pub cookie: String,
+    /// What its values are signed with.
+    pub secret: Option<Secret>,
+    /// Its Path.
+    pub path: String,
+    /// Its Domain; `None` is the host alone.
+    pub domain: Option<String>,
+    /// Its Max-Age; `None` is until the browser closes.
+    pub max_age: Option<Duration>,
+    /// Secure.
+    pub is_secure: bool,
+    /// HttpOnly.
+    pub is_http_only: bool,
+    /// SameSite.
+    pub same_site: SameSite,
+    /// Whether backends do not see it.
+    pub is_hidden: bool,
+}
+
+impl Sticky {
+    /// A cookie of which nothing is said but its name.
+    #[must_use]
+    pub fn named(cookie: impl Into<String>) -> Sticky {
+        Sticky {
+            cookie: cookie.into(),
+            secret: None,
+            path: String::from("/"),
+            domain: None,
+            max_age: None,
+            is_secure: false,
+            is_http_only: true,
+            same_site: SameSite::Lax,
+            is_hidden: false,
+        }
+    }
+}
+
+/// Which requests that other sites cause have a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// Those that lead to another page.
+    Lax,
+    /// None.
+    Strict,
+    /// All.
+    None,
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::draw;
 use super::maglev::Maglev;
+use super::sticky::Tokens;
 use crate::snapshot::{Balance, Pool};
 
 /// Tables that are made when they are first asked for, or beforehand by [`Derived::prepare`]. They say nothing that the pool
@@ -12,11 +13,15 @@ use crate::snapshot::{Balance, Pool};
 pub struct Derived {
     sums: OnceLock<Box<[u64]>>,
     maglev: OnceLock<Maglev>,
+    tokens: OnceLock<Tokens>,
 }
 
 impl Derived {
     /// Makes what picks in `pool`, which is the one that this is a part of, will ask for.
     pub fn prepare(&self, pool: &Pool) {
+        if pool.sticky.is_some() {
+            self.tokens(pool);
+        }
         match &pool.balance {
             Balance::RoundRobin | Balance::LeastConnections | Balance::Latency | Balance::First => {}
             Balance::Random | Balance::TwoChoices => {
@@ -37,6 +42,11 @@ impl Derived {
     /// The table from hashes to backends.
     pub(super) fn maglev(&self, pool: &Pool) -> &Maglev {
         self.maglev.get_or_init(|| Maglev::new(&pool.backends))
+    }
+
+    /// What the cookies of the backends say.
+    pub fn tokens(&self, pool: &Pool) -> &Tokens {
+        self.tokens.get_or_init(|| Tokens::new(pool))
     }
 }
 

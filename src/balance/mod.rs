@@ -18,6 +18,7 @@ mod maglev;
 mod peak;
 mod round_robin;
 mod standing;
+mod sticky;
 #[cfg(test)]
 mod tests;
 mod two_choices;
@@ -31,6 +32,7 @@ pub use maglev::Maglev;
 pub use peak::Peak;
 pub use round_robin::RoundRobin;
 pub use standing::Standing;
+pub use sticky::Tokens;
 
 use dice::Dice;
 use field::Field;

@@ -71,7 +71,7 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 18] {
+pub(super) fn tables() -> [&'static Table; 19] {
     [
         &FILE,
         &LISTENER,
@@ -87,6 +87,7 @@ pub(super) fn tables() -> [&'static Table; 18] {
         &ROUTE_LIMITS,
         &POOL,
         &BACKEND,
+        &STICKY_COOKIE,
         &TIMEOUTS,
         &LIMITS,
         &TEST,
@@ -513,6 +514,13 @@ pub(super) static POOL: Table = Table {
              over.",
         ),
         key(
+            "sticky",
+            Kind::Table(&STICKY_COOKIE),
+            NONE,
+            r#"{ cookie = "srv" }"#,
+            "Binds each client to the backend that served it first, by a cookie. HTTP only.",
+        ),
+        key(
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
             REQUIRED,
@@ -550,6 +558,35 @@ pub(super) static BACKEND: Table = Table {
             "A backend of a higher tier is used while every backend of the lower ones is down.",
         ),
         key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
+    ],
+};
+
+/// `sticky` of a pool.
+pub(super) static STICKY_COOKIE: Table = Table {
+    title: "sticky = { … }",
+    about: "A cookie that binds a client to a backend.",
+    keys: &[
+        key("cookie", Kind::Text, REQUIRED, r#""srv""#, "Its name."),
+        key(
+            "secret",
+            Kind::Text,
+            NONE,
+            r#""${STICKY_SECRET:-a long one that nobody guesses}""#,
+            "Signs the value (HMAC-SHA-256), so that no client chooses its backend; at least 16 characters.",
+        ),
+        key("path", Kind::Text, r#""/""#, r#""/app""#, "Its Path."),
+        key("domain", Kind::Text, "(the host alone)", r#""example.com""#, "Its Domain."),
+        key("max_age", Kind::Time, "(until the browser closes)", r#""8h""#, "Its Max-Age."),
+        key("secure", Kind::Flag, "false", "true", "Whether browsers send it over TLS only."),
+        key("http_only", Kind::Flag, "true", "false", "Whether it is kept from scripts."),
+        key(
+            "same_site",
+            Kind::Word(&["lax", "strict", "none"]),
+            r#""lax""#,
+            r#""strict""#,
+            "Whether requests that other sites cause have it.",
+        ),
+        key("hide", Kind::Flag, "false", "true", "Whether it is kept from the backends."),
     ],
 };
 

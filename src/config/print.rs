@@ -8,7 +8,9 @@ use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
-use crate::snapshot::{Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Snapshot, Timeouts};
+use crate::snapshot::{
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, SameSite, Snapshot, Sticky, Timeouts,
+};
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
@@ -250,6 +252,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
             line(out, "max_load", &show_thousandths(u64::from(load)));
         }
     }
+    if let Some(sticky) = &pool.sticky {
+        line(out, "sticky", &print_sticky(sticky));
+    }
     out.push_str("backends = [\n");
     for backend in &pool.backends {
         let (name, address) = (text(&backend.name), text(&backend.address.to_string()));
@@ -258,6 +263,26 @@ fn print_pool(out: &mut String, pool: &Pool) {
             writeln!(out, "    {{ name = {name}, address = {address}, weight = {weight}, tier = {tier} }},");
     }
     out.push_str("]\n\n");
+}
+
+fn print_sticky(sticky: &Sticky) -> String {
+    let same_site = match sticky.same_site {
+        SameSite::Lax => "lax",
+        SameSite::Strict => "strict",
+        SameSite::None => "none",
+    };
+    let pairs = [
+        Some(("cookie", text(&sticky.cookie))),
+        sticky.secret.as_ref().map(|secret| ("secret", text(&secret.0))),
+        Some(("path", text(&sticky.path))),
+        sticky.domain.as_ref().map(|domain| ("domain", text(domain))),
+        sticky.max_age.map(|age| ("max_age", time(age))),
+        Some(("secure", sticky.is_secure.to_string())),
+        Some(("http_only", sticky.is_http_only.to_string())),
+        Some(("same_site", text(same_site))),
+        Some(("hide", sticky.is_hidden.to_string())),
+    ];
+    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
 }
 
 fn print_timeouts(out: &mut String, timeouts: &Timeouts) {

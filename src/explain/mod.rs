@@ -123,16 +123,21 @@ pub fn explain(
         split = tell_split(snapshot, question.listener, view);
     });
     let end = match rehearsal.end {
-        Rehearsed::Forwarded { pool: id, head, key } => {
+        Rehearsed::Forwarded { pool: id, head, key, bound } => {
             let pool = snapshot.pool(id);
             let view = Imagined { pool, id, question };
-            let asked = Asked { key, ..Asked::default() };
+            let asked = Asked { key, bound, ..Asked::default() };
             let picked = balance::pick(pool, &view, &asked, &mut robin(id));
+            let mut candidates = candidates(pool, balance::exclusions(pool, &view, &asked));
+            if let Ok(Picked { place, .. }) = picked {
+                // Whom a client is bound to is taken whatever keeps it from the others.
+                candidates[place].excluded = None;
+            }
             End::Forwarded(Forwarded {
                 pool: pool.name.clone(),
                 split,
                 head: lines(&head),
-                candidates: candidates(pool, balance::exclusions(pool, &view, &asked)),
+                candidates,
                 picked: picked.ok().map(|picked| pool.backends[picked.place].name.clone()),
                 rule: tell_rule(pool, picked),
             })

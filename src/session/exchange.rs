@@ -41,6 +41,8 @@ pub struct Exchange {
     pub(crate) pool: Option<PoolId>,
     /// The hash of the key by which a backend is picked.
     pub(crate) key: Option<u64>,
+    /// The backend that the client is bound to, by its place in the pool.
+    pub(crate) bound: Option<usize>,
     /// When the request may be sent again.
     pub(crate) retry: Retry,
     /// Lines that the route adds to the response.

@@ -257,6 +257,12 @@ impl Session {
         self.exchange.key
     }
 
+    /// The backend that the client is bound to, by its place in the pool.
+    #[must_use]
+    pub fn bound(&self) -> Option<usize> {
+        self.exchange.bound
+    }
+
     /// Since when only an answer is awaited, if it is.
     #[must_use]
     pub fn asked_at(&self) -> Option<Time> {

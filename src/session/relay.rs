@@ -90,6 +90,7 @@ impl Session {
         effects: &mut Vec<Effect>,
     ) -> bool {
         let edits = self.options(env).map(|options| &options.response);
+        let cookie = self.cookie_line(env);
         let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
@@ -107,7 +108,7 @@ impl Session {
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
                 let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
-                response.write_edited(out, exchange.manner(keep_alive), env.date, edits);
+                response.write_edited(out, exchange.manner(keep_alive), env.date, edits, &cookie);
             }
             Ok(Verdict {
                 status: response.status,

@@ -119,8 +119,12 @@ impl Edition {
     pub(super) fn pick(&self, session: &Session, now: Time) -> Result<usize, Nobody> {
         let random = self.random.get();
         self.random.set(random.wrapping_add(1));
-        let asked =
-            Asked { tried: session.tried(), key: session.key(), bound: None, random: hash::mix(random) };
+        let asked = Asked {
+            tried: session.tried(),
+            key: session.key(),
+            bound: session.bound(),
+            random: hash::mix(random),
+        };
         self.pick_in(session.pool(), &asked, now)
     }
 

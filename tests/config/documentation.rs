@@ -102,6 +102,14 @@ fn around(example: &Example) -> String {
             let rest = if *key == "address" { "" } else { ", address = \"127.0.0.1:1\"" };
             format!("{LISTENER}[pool.app]\nbackends = [{{ {key} = {value}{rest} }}]\n")
         }
+        "sticky = { … }" => {
+            let rest = match *key {
+                "cookie" => "",
+                _ => ", cookie = \"srv\"",
+            };
+            let inner = format!("{key} = {value}{rest}");
+            format!("{LISTENER}[pool.app]\nsticky = {{ {inner} }}\nbackends = [\"127.0.0.1:1\"]\n")
+        }
         "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
         "[[test]]" => {
             let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };
@@ -136,7 +144,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 18 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 19 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.

@@ -7,5 +7,6 @@ mod http;
 mod neighbours;
 mod reload;
 mod routes;
+mod sticky;
 mod stopping;
 mod tcp;

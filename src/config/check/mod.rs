@@ -13,6 +13,7 @@ mod names;
 mod pools;
 mod routes;
 mod site;
+mod sticky;
 mod timeouts;
 mod trials;
 

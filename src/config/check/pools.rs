@@ -2,6 +2,7 @@
 
 use super::balance::balance;
 use super::names::{self, NAME_LEN_MAX, Seen};
+use super::sticky::sticky;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
 use crate::config::excerpt::Place;
@@ -84,7 +85,7 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         }
         None | Some(_) => {}
     }
-    Pool { balance, ..Pool::new(name, backends) }
+    Pool { balance, sticky: sticky(table, findings), ..Pool::new(name, backends) }
 }
 
 fn is_weightless(backends: &[Backend]) -> bool {

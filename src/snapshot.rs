@@ -180,6 +180,8 @@ pub struct Pool {
     pub balance: Balance,
     /// The cookie that binds clients to backends, if there is one.
     pub sticky: Option<Sticky>,
+    /// When its requests are sent again.
+    pub retries: Retries,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -194,9 +196,41 @@ impl Pool {
             name: name.into(),
             balance: Balance::default(),
             sticky: None,
+            retries: Retries::default(),
             backends,
             derived: Derived::default(),
         }
+    }
+}
+
+/// When a request is sent again. Each time that needs a [proof](crate::core::outcome::Proof) that it does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How often, at most [`Retries::MOST`]. That an idle connection had gone stale does not count.
+    pub most: u32,
+    /// After a connect that failed.
+    pub connect: bool,
+    /// After a connection that was lost before it had answered.
+    pub reset: bool,
+    /// After `timeouts.backend_response`.
+    pub timeout: bool,
+    /// After a response with one of these.
+    pub statuses: Vec<u16>,
+    /// How many of the requests in flight in the pool may be retries, in thousandths of them.
+    pub budget: u32,
+    /// So many may be retries in any case.
+    pub budget_min: u32,
+}
+
+impl Retries {
+    /// The most that there can be.
+    pub const MOST: u64 = 10;
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        let statuses = Vec::new();
+        Retries { most: 2, connect: true, reset: true, timeout: false, statuses, budget: 200, budget_min: 3 }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the JSON Schema and the tables of `docs/configuration.md` are written from it.
 
 use super::THREADS_MAX;
-use crate::snapshot::{Backend, Limits};
+use crate::snapshot::{Backend, Limits, Retries};
 
 /// A table of the language.
 #[derive(Debug)]
@@ -474,6 +474,9 @@ pub(super) static ROUTE_LIMITS: Table = Table {
     keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")],
 };
 
+/// What `retry_on` knows besides statuses.
+pub(super) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
+
 /// `[pool.NAME]`.
 pub(super) static POOL: Table = Table {
     title: "[pool.NAME]",
@@ -519,6 +522,35 @@ pub(super) static POOL: Table = Table {
             NONE,
             r#"{ cookie = "srv" }"#,
             "Binds each client to the backend that served it first, by a cookie. HTTP only.",
+        ),
+        key(
+            "retries",
+            Kind::Number(0, Retries::MOST),
+            "2",
+            "1",
+            "How often a request is sent again, if that is proven to be safe; to another backend as long as there is one.",
+        ),
+        key(
+            "retry_on",
+            Kind::List(&Kind::Either(&[Kind::Text, Kind::Number(400, 599)])),
+            r#"["connect", "reset"]"#,
+            r#"["connect", "reset", "timeout", 503]"#,
+            "After what: a connect that failed, a connection that was lost before it answered, `timeouts.backend_response`, or one of \
+             these statuses.",
+        ),
+        key(
+            "retry_budget",
+            Kind::Fraction(0, 1000),
+            "0.2",
+            "0.1",
+            "Of the requests in flight in the pool so many may be retries.",
+        ),
+        key(
+            "retry_budget_min",
+            Kind::Number(0, 1000),
+            "3",
+            "10",
+            "So many retries at once are allowed, however few requests are in flight.",
         ),
         key(
             "backends",

@@ -9,7 +9,7 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, SameSite, Snapshot, Sticky, Timeouts,
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -255,6 +255,13 @@ fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(sticky) = &pool.sticky {
         line(out, "sticky", &print_sticky(sticky));
     }
+    let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
+    let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
+    let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));
+    line(out, "retries", &most.to_string());
+    line(out, "retry_on", &list(words.chain(statuses.iter().map(ToString::to_string))));
+    line(out, "retry_budget", &show_thousandths(u64::from(*budget)));
+    line(out, "retry_budget_min", &budget_min.to_string());
     out.push_str("backends = [\n");
     for backend in &pool.backends {
         let (name, address) = (text(&backend.name), text(&backend.address.to_string()));

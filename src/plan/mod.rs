@@ -254,6 +254,9 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     if before.sticky != after.sticky {
         push(changes, Kind::Changed, format!("pool {}", after.name), "sticky");
     }
+    if before.retries != after.retries {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "retries");
+    }
     let what = |backend: &crate::snapshot::Backend| format!("backend {}/{}", after.name, backend.name);
     for backend in
         before.backends.iter().filter(|it| !after.backends.iter().any(|other| other.address == it.address))

@@ -53,6 +53,8 @@ pub enum Effect {
     FinishBackend,
     /// Pass the end of the bytes on to the client.
     FinishClient,
+    /// Find out whether the pool has a budget for a retry, and say so by [`Session::handle_budget`].
+    AskBudget,
     /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
     NoteAnswer,
     /// Keep the backend connection for another exchange.
@@ -146,6 +148,11 @@ pub(crate) enum Dial {
     Pending {
         /// When it began.
         since: Time,
+    },
+    /// Every backend has failed; they are asked once more later.
+    Paused {
+        /// When.
+        until: Time,
     },
     /// The backend (or this machine) had no room; it is asked again later.
     Busy {
@@ -261,6 +268,12 @@ impl Session {
     #[must_use]
     pub fn bound(&self) -> Option<usize> {
         self.exchange.bound
+    }
+
+    /// Whether the next attempt is one for which the pool must have a budget.
+    #[must_use]
+    pub fn needs_budget(&self) -> bool {
+        self.exchange.needs_budget
     }
 
     /// Since when only an answer is awaited, if it is.

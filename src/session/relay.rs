@@ -7,6 +7,7 @@ use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
+use crate::http::grammar::decimal;
 use crate::http::request::field_table;
 use crate::http::response;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
@@ -89,6 +90,13 @@ impl Session {
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        if !env.snapshot.pool(self.pool()).retries.statuses.is_empty()
+            && let Some(digits) = self.down.buffer.unscanned().get(range.0 + 9..range.0 + 12)
+            && let Some(status) = decimal(digits).and_then(|status| u16::try_from(status).ok())
+            && self.asks_for_another(status, env, effects)
+        {
+            return false;
+        }
         let edits = self.options(env).map(|options| &options.response);
         let cookie = self.cookie_line(env);
         let (exchange, limits) = (&self.exchange, &env.snapshot.limits);

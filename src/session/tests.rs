@@ -81,10 +81,10 @@ fn what_was_never_sent_goes_out_again_on_a_new_connection_to_the_same_backend() 
     let effects = stage.advance(&mut session);
     assert_eq!(effects, [Effect::ResetBackend, Effect::Open { again: None, is_fresh: true }]);
     assert_eq!(session.tried(), [0; 0]);
-    assert_eq!(session.record(&stage.env()).retried, None, "it has not been sent again yet");
+    assert_eq!(session.record(&stage.env()).retried.last(), None, "it has not been sent again yet");
     stage.connect(&mut session, false);
     let record = session.record(&stage.env());
-    assert_eq!((record.retried, record.attempts), (Some(Proof::Unsent), 2));
+    assert_eq!((record.retried.last(), record.attempts), (Some(Proof::Unsent), 2));
     // A new connection that breaks is the backend's fault: it is not picked again.
     session.handle_lost(Side::Backend);
     stage.advance(&mut session);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::balance::{Peak, Seen, Standing, View};
 use crate::core::time::Time;
-use crate::snapshot::{Address, BackendId, Pool, PoolId, Snapshot};
+use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
 
 /// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
 /// pairs), apart from what every pick reads.
@@ -77,10 +77,18 @@ impl BackendState {
     }
 }
 
+/// What is known of a pool as a whole.
+#[derive(Debug, Default)]
+struct Whole {
+    /// Requests that are being sent again.
+    retrying: AtomicU32,
+}
+
 /// A pool of one snapshot: the states of its backends, by their places.
 #[derive(Debug)]
 pub struct PoolState {
     backends: Box<[Arc<BackendState>]>,
+    whole: Arc<Whole>,
 }
 
 impl PoolState {
@@ -94,6 +102,27 @@ impl PoolState {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.backends.iter().map(|backend| backend.in_flight() as usize).sum()
+    }
+
+    /// The requests that are being sent again.
+    #[must_use]
+    pub fn retrying(&self) -> u32 {
+        self.whole.retrying.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that is sent again, if `rules` allow one more now. Every success is followed by one
+    /// [`PoolState::end_retry`].
+    #[must_use]
+    pub fn begin_retry(&self, rules: &Retries) -> bool {
+        let share = self.in_flight() as u64 * u64::from(rules.budget) / 1000;
+        let most = u32::try_from(share).unwrap_or(u32::MAX).max(rules.budget_min);
+        let more = |retrying| (retrying < most).then_some(retrying + 1);
+        self.whole.retrying.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Counts it out again.
+    pub fn end_retry(&self) {
+        self.whole.retrying.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -129,6 +158,8 @@ struct Known {
     latest: Option<(Arc<Snapshot>, Arc<Pools>)>,
     /// By the name of the pool and the address.
     backends: HashMap<(String, Address), Weak<BackendState>>,
+    /// By name.
+    pools: HashMap<String, Weak<Whole>>,
 }
 
 impl Registry {
@@ -144,19 +175,44 @@ impl Registry {
         }
         let pools = Arc::new(Pools { pools: snapshot.pools.iter().map(|pool| known.pool(pool)).collect() });
         known.backends.retain(|_, state| state.strong_count() > 0);
+        known.pools.retain(|_, whole| whole.strong_count() > 0);
         snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
         known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
         pools
     }
 }
 
+/// What a pool is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Its name.
+    pub pool: String,
+    /// The requests in flight.
+    pub in_flight: usize,
+    /// Those of them that are being sent again.
+    pub retrying: u32,
+}
+
 impl Registry {
-    /// The requests in flight to all backends that anybody still knows of.
+    /// What every pool that anybody still knows of is doing, by name.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
+    pub fn figures(&self) -> Vec<Figures> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let states = known.backends.values().filter_map(Weak::upgrade);
-        states.map(|state| state.in_flight() as usize).sum()
+        let mut figures: Vec<Figures> = Vec::new();
+        for (name, whole) in &known.pools {
+            if let Some(whole) = whole.upgrade() {
+                let retrying = whole.retrying.load(Ordering::Relaxed);
+                figures.push(Figures { pool: name.clone(), in_flight: 0, retrying });
+            }
+        }
+        for ((name, _), state) in &known.backends {
+            let pool = figures.iter_mut().find(|figures| figures.pool == *name);
+            if let (Some(pool), Some(state)) = (pool, state.upgrade()) {
+                pool.in_flight += state.in_flight() as usize;
+            }
+        }
+        figures.sort_by(|a, b| a.pool.cmp(&b.pool));
+        figures
     }
 }
 
@@ -171,7 +227,11 @@ impl Known {
                 state
             })
         };
-        PoolState { backends: pool.backends.iter().map(state).collect() }
+        let backends = pool.backends.iter().map(state).collect();
+        let slot = self.pools.entry(pool.name.clone()).or_default();
+        let whole = slot.upgrade().unwrap_or_default();
+        *slot = Arc::downgrade(&whole);
+        PoolState { backends, whole }
     }
 }
 

@@ -58,6 +58,26 @@ impl Drop for Lease {
     }
 }
 
+/// That a request is sent again which its pool has a budget for, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Permit {
+    edition: Rc<Edition>,
+    pool: PoolId,
+}
+
+impl Permit {
+    pub(super) fn ask(edition: &Rc<Edition>, pool: PoolId) -> Option<Permit> {
+        let rules = &edition.snapshot.pool(pool).retries;
+        edition.pools.pool(pool).begin_retry(rules).then(|| Permit { edition: Rc::clone(edition), pool })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.edition.pools.pool(self.pool).end_retry();
+    }
+}
+
 impl Edition {
     /// The first edition of a worker, which begins its rounds `seed` backends further on, and its draws with `random`.
     pub(super) fn first(

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::edition::{Edition, Lease};
+use super::edition::{Edition, Lease, Permit};
 use super::idle::IdleSet;
 use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
@@ -32,6 +32,8 @@ pub(super) struct Conn {
     /// What its exchange is held to.
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
+    /// That the exchange is one that was begun again, for which its pool has a budget.
+    permit: Option<Permit>,
     /// What lies in pipes, from the client and from the backend.
     pipes: Piped,
 }
@@ -96,7 +98,17 @@ impl Conn {
         let stay = Stay::Hot { since: now };
         let standing = Standing::At(session.listener());
         let pipes = Piped::default();
-        Conn { session, client: Some(client), backend: None, backend_turn: 0, stay, edition, standing, pipes }
+        Conn {
+            session,
+            client: Some(client),
+            backend: None,
+            backend_turn: 0,
+            stay,
+            edition,
+            standing,
+            permit: None,
+            pipes,
+        }
     }
 
     /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
@@ -108,6 +120,14 @@ impl Conn {
         self.edition = Rc::clone(latest);
         self.session.move_to(listener);
         true
+    }
+
+    /// Whether there is a budget for a retry; if so, it is used up until the exchange is over.
+    fn has_budget(&mut self) -> bool {
+        if self.permit.is_none() {
+            self.permit = Permit::ask(&self.edition, self.session.pool());
+        }
+        self.permit.is_some()
     }
 
     fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool, lease: Lease) {
@@ -263,6 +283,10 @@ impl<O: Os> Hands<'_, O> {
                     wire.finish(self.os);
                 }
             }
+            Effect::AskBudget => {
+                let is_granted = conn.has_budget();
+                conn.session.handle_budget(is_granted, &self.env, effects);
+            }
             Effect::NoteAnswer => {
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
@@ -287,7 +311,10 @@ impl<O: Os> Hands<'_, O> {
                     backend.wire.reset(self.os);
                 }
             }
-            Effect::Record => self.journal.record(&conn.session.record(&self.env)),
+            Effect::Record => {
+                conn.permit = None;
+                self.journal.record(&conn.session.record(&self.env));
+            }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
                     wire.close(self.os);
@@ -323,6 +350,9 @@ impl<O: Os> Hands<'_, O> {
 
     /// Picks a backend and takes an idle connection to it, or begins a new one.
     fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
+        if conn.session.needs_budget() && !conn.has_budget() {
+            return ConnectOutcome::BudgetSpent;
+        }
         let id = conn.session.pool();
         let pool = self.env.snapshot.pool(id);
         let index = match again {

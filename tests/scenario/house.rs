@@ -20,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) cause: Option<Cause>,
     pub(crate) attempts: u32,
     pub(crate) reused: bool,
+    pub(crate) retried: String,
+    pub(crate) budget_spent: bool,
 }
 
 struct Teller(Sender<Told>);
@@ -32,6 +34,8 @@ impl Journal for Teller {
             cause: record.outcome.cause,
             attempts: record.attempts,
             reused: record.reused,
+            retried: record.retried.to_string(),
+            budget_spent: record.budget_spent,
         });
     }
 }

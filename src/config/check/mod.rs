@@ -11,6 +11,7 @@ mod limits;
 mod listeners;
 mod names;
 mod pools;
+mod retries;
 mod routes;
 mod site;
 mod sticky;

@@ -2,6 +2,7 @@
 
 use super::balance::balance;
 use super::names::{self, NAME_LEN_MAX, Seen};
+use super::retries::retries;
 use super::sticky::sticky;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
@@ -85,7 +86,12 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         }
         None | Some(_) => {}
     }
-    Pool { balance, sticky: sticky(table, findings), ..Pool::new(name, backends) }
+    Pool {
+        balance,
+        sticky: sticky(table, findings),
+        retries: retries(table, findings),
+        ..Pool::new(name, backends)
+    }
 }
 
 fn is_weightless(backends: &[Backend]) -> bool {

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux::balance::RoundRobin;
+use pollux::balance::{self, RoundRobin};
 use pollux::core::framer::Framer;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::lane::{Lane, Sink, Source};
@@ -27,7 +27,8 @@ use pollux::http::response::{self, Asked, Manner};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
 use pollux::route::{Decision, View};
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::shared::pools::{Live, Registry};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Does a part so many times.
@@ -143,7 +144,8 @@ fn write_requests(count: usize) {
 }
 
 fn choose_backends(count: usize) {
-    let snapshot = snapshot(3);
+    let snapshot = Arc::new(snapshot(3));
+    let pools = Registry::default().open(&snapshot);
     let mut robin = RoundRobin::default();
     let view = View {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -161,8 +163,9 @@ fn choose_backends(count: usize) {
                 unreachable!("one route takes all")
             };
             let pool = table.pool(place, &view, 0).expect("a route to a pool");
-            let weights = snapshot.pool(pool).backends.iter().map(|backend| backend.weight);
-            assert_eq!(robin.pick(weights, black_box(&[])), Some(expected));
+            let live = Live { pool: snapshot.pool(pool), state: pools.pool(pool), now: Time::ZERO };
+            let picked = balance::pick(live.pool, &live, black_box(&balance::Asked::default()), &mut robin);
+            assert_eq!(picked.map(|picked| picked.place), Ok(expected));
         }
     }
 }
@@ -242,6 +245,7 @@ fn make_exchanges(count: usize) {
         splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(NoJournal),
+        registry: Arc::default(),
     };
     let mut worker = Worker::new(Memory::default(), setup);
     while worker.os_mut().answered < count {
@@ -251,14 +255,10 @@ fn make_exchanges(count: usize) {
 
 fn snapshot(backends: u16) -> Snapshot {
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let backend = |port| Backend { name: "backend".into(), address: Address::Ip(address(port)), weight: 1 };
+    let backend = |port| Backend::new("backend", Address::Ip(address(port)), 1);
     Snapshot {
         listeners: vec![Listener::to_pool("main", address(8080), Mode::Http, PoolId(0))],
-        pools: vec![Pool {
-            name: "app".into(),
-            balance: Balance::RoundRobin,
-            backends: (1..=backends).map(backend).collect(),
-        }],
+        pools: vec![Pool::new("app", (1..=backends).map(backend).collect())],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

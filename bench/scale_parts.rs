@@ -89,7 +89,7 @@ fn decide_by_header(size: usize, count: usize) -> Duration {
 
 /// So many backends of the same weight.
 fn pick_backends(size: usize, count: usize) -> Duration {
-    let weights = vec![1; size];
+    let weights = vec![1_u64; size];
     let mut robin = RoundRobin::default();
-    timed(count, || assert!(robin.pick(black_box(&weights).iter().copied(), &[]).is_some()))
+    timed(count, || assert!(robin.pick(black_box(&weights).iter().copied()).is_some()))
 }

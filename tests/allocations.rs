@@ -15,7 +15,7 @@ use allocation_counter::{AllocationInfo, measure};
 use pollux::core::outcome::NoJournal;
 use pollux::http::date::Date;
 use pollux::os::{SysOs, bind};
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Nothing here takes so long; a test that hangs fails by it.
@@ -34,10 +34,10 @@ struct Exchange {
 }
 
 fn snapshot(mode: Mode, backend: SocketAddr) -> Snapshot {
-    let backend = Backend { name: "a".into(), address: Address::Ip(backend), weight: 1 };
+    let backend = Backend::new("a", Address::Ip(backend), 1);
     Snapshot {
         listeners: vec![Listener::to_pool("test", (Ipv4Addr::LOCALHOST, 0).into(), mode, PoolId(0))],
-        pools: vec![Pool { name: "app".into(), balance: Balance::RoundRobin, backends: vec![backend] }],
+        pools: vec![Pool::new("app", vec![backend])],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }
@@ -121,6 +121,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(NoJournal),
+        registry: Arc::default(),
     };
     (Worker::new(os, setup), address)
 }

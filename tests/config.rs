@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pollux::config::{self, AccessLog, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Timeouts};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
 
@@ -38,7 +38,7 @@ fn loaded(text: &str) -> Loaded {
 }
 
 fn backend(text: &str, weight: u32) -> Backend {
-    Backend { name: text.to_owned(), address: Address::Ip(text.parse().expect("an address")), weight }
+    Backend::new(text, Address::Ip(text.parse().expect("an address")), weight)
 }
 
 /// The example with every commented key put into force.
@@ -59,7 +59,7 @@ fn the_example_is_the_defaults() {
     let listener = Listener::to_pool("web", bind, Mode::Http, PoolId(0));
     assert_eq!(snapshot.listeners, [listener]);
     let backends = ["127.0.0.1:9001", "127.0.0.1:9002", "127.0.0.1:9003"].map(|text| backend(text, 1));
-    let pool = Pool { name: String::from("app"), balance: Balance::RoundRobin, backends: backends.into() };
+    let pool = Pool::new("app", backends.into());
     assert_eq!(snapshot.pools, [pool]);
     assert_eq!(snapshot.timeouts, Timeouts::default());
     assert_eq!(snapshot.limits, Limits::default());

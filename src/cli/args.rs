@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
-use pollux::snapshot::{Backend, Balance, Mode};
+use pollux::snapshot::{Backend, Balance, Hashing, Mode};
 use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
@@ -287,12 +287,25 @@ impl From<ModeArg> for Mode {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum BalanceArg {
     RoundRobin,
+    LeastConnections,
+    Random,
+    TwoChoices,
+    Latency,
+    /// By the client's address.
+    Hash,
+    First,
 }
 
 impl From<BalanceArg> for Balance {
     fn from(balance: BalanceArg) -> Balance {
         match balance {
             BalanceArg::RoundRobin => Balance::RoundRobin,
+            BalanceArg::LeastConnections => Balance::LeastConnections,
+            BalanceArg::Random => Balance::Random,
+            BalanceArg::TwoChoices => Balance::TwoChoices,
+            BalanceArg::Latency => Balance::Latency,
+            BalanceArg::Hash => Balance::Hash(Hashing::default()),
+            BalanceArg::First => Balance::First,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use pollux::control::{Crew, Events, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
@@ -55,15 +55,10 @@ fn start(toys: &[Toy], out: &NonBlocking) -> Result<Server, Failure> {
 }
 
 fn snapshot(toys: &[Toy], port: u16) -> Snapshot {
-    let backend =
-        |toy: &Toy| Backend { name: toy.name().to_owned(), address: Address::Ip(toy.address()), weight: 1 };
+    let backend = |toy: &Toy| Backend::new(toy.name(), Address::Ip(toy.address()), 1);
     Snapshot {
         listeners: vec![Listener::to_pool("demo", ([127, 0, 0, 1], port).into(), Mode::Http, PoolId(0))],
-        pools: vec![Pool {
-            name: "toys".into(),
-            balance: Balance::RoundRobin,
-            backends: toys.iter().map(backend).collect(),
-        }],
+        pools: vec![Pool::new("toys", toys.iter().map(backend).collect())],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

@@ -135,7 +135,7 @@ fn from_flags(args: &RunArgs) -> Snapshot {
     let balance = args.balance.map_or_else(Balance::default, Balance::from);
     Snapshot {
         listeners: listeners(args, &Listener::to_pool("", ([127, 0, 0, 1], 8080).into(), mode, PoolId(0))),
-        pools: vec![Pool { name: "default".into(), balance, backends: backends(args) }],
+        pools: vec![Pool { balance, ..Pool::new("default", backends(args)) }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

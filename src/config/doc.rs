@@ -30,6 +30,8 @@ pub(super) enum Value {
         is_expanded: bool,
     },
     Number(i64),
+    /// A number with decimals, as it was written.
+    Decimal(String),
     Flag(bool),
     List(Vec<Node>),
     Table(Table),
@@ -65,6 +67,7 @@ impl Value {
         match self {
             Value::Text { .. } => "text",
             Value::Number(_) => "a number",
+            Value::Decimal(_) => "a fraction",
             Value::Flag(_) => "a boolean",
             Value::List(_) => "a list",
             Value::Table(_) => "a table",
@@ -120,7 +123,7 @@ fn node(value: &Spanned<DeValue<'_>>, file: u16, world: &mut dyn World, findings
             i64::from_str_radix(digits, number.radix())
                 .map_or(Value::Other("a number beyond 64 bits"), Value::Number)
         }
-        DeValue::Float(_) => Value::Other("a fraction"),
+        DeValue::Float(number) => Value::Decimal(number.as_str().to_owned()),
         DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Array(items) => {

@@ -4,7 +4,7 @@
 //! the JSON Schema and the tables of `docs/configuration.md` are written from it.
 
 use super::THREADS_MAX;
-use crate::snapshot::{Backend, Limits};
+use crate::snapshot::{Backend, Limits, Retries};
 
 /// A table of the language.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Size(u64, u64),
     /// The same, or `"none"`.
     SizeOrNone,
+    /// A number with up to three decimals, between two bounds in thousandths.
+    Fraction(u64, u64),
     /// A time such as `"2s"`, above zero.
     Time,
     /// `true` or `false`.
@@ -69,7 +71,7 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 18] {
+pub(super) fn tables() -> [&'static Table; 19] {
     [
         &FILE,
         &LISTENER,
@@ -85,6 +87,7 @@ pub(super) fn tables() -> [&'static Table; 18] {
         &ROUTE_LIMITS,
         &POOL,
         &BACKEND,
+        &STICKY_COOKIE,
         &TIMEOUTS,
         &LIMITS,
         &TEST,
@@ -486,6 +489,9 @@ pub(super) static ROUTE_LIMITS: Table = Table {
     keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")],
 };
 
+/// What `retry_on` knows besides statuses.
+pub(super) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
+
 /// `[pool.NAME]`.
 pub(super) static POOL: Table = Table {
     title: "[pool.NAME]",
@@ -493,10 +499,73 @@ pub(super) static POOL: Table = Table {
     keys: &[
         key(
             "balance",
-            Kind::Word(&["round-robin"]),
+            Kind::Word(&[
+                "round-robin",
+                "least-connections",
+                "random",
+                "two-choices",
+                "latency",
+                "hash",
+                "first",
+            ]),
             r#""round-robin""#,
-            r#""round-robin""#,
-            "How a backend is chosen. `round-robin`: each in turn, as often as its weight says.",
+            r#""least-connections""#,
+            "How a backend is chosen; docs/balancing.md says when to take which. `round-robin`: each in turn, as often as its \
+             weight says. `least-connections`: the fewest requests in flight for its weight. `random`: drawn by weight. \
+             `two-choices`: the lighter of two that are drawn. `latency`: the one that answers soonest. `hash`: the same key, the \
+             same backend. `first`: the first with room.",
+        ),
+        key(
+            "hash_key",
+            Kind::Text,
+            r#""{client}""#,
+            r#""{cookie.session}""#,
+            "For `balance = \"hash\"`: requests for which this template gives the same text go to the same backend; where it \
+             gives none, one is drawn.",
+        ),
+        key(
+            "max_load",
+            Kind::Fraction(1000, 100_000),
+            "(no bound)",
+            "1.25",
+            "For `balance = \"hash\"`: a backend that has more than so many times its share of the requests in flight is passed \
+             over.",
+        ),
+        key(
+            "sticky",
+            Kind::Table(&STICKY_COOKIE),
+            NONE,
+            r#"{ cookie = "srv" }"#,
+            "Binds each client to the backend that served it first, by a cookie. HTTP only.",
+        ),
+        key(
+            "retries",
+            Kind::Number(0, Retries::MOST),
+            "2",
+            "1",
+            "How often a request is sent again, if that is proven to be safe; to another backend as long as there is one.",
+        ),
+        key(
+            "retry_on",
+            Kind::List(&Kind::Either(&[Kind::Text, Kind::Number(400, 599)])),
+            r#"["connect", "reset"]"#,
+            r#"["connect", "reset", "timeout", 503]"#,
+            "After what: a connect that failed, a connection that was lost before it answered, `timeouts.backend_response`, or one of \
+             these statuses.",
+        ),
+        key(
+            "retry_budget",
+            Kind::Fraction(0, 1000),
+            "0.2",
+            "0.1",
+            "Of the requests in flight in the pool so many may be retries.",
+        ),
+        key(
+            "retry_budget_min",
+            Kind::Number(0, 1000),
+            "3",
+            "10",
+            "So many retries at once are allowed, however few requests are in flight.",
         ),
         key(
             "backends",
@@ -526,8 +595,45 @@ pub(super) static BACKEND: Table = Table {
             Kind::Number(0, Backend::WEIGHT_MAX as u64),
             "1",
             "3",
-            "Its share of the traffic; 0 sends it none.",
+            "Its share of the traffic; 0 sends it only those who are bound to it.",
         ),
+        key(
+            "tier",
+            Kind::Number(1, Backend::TIER_MAX as u64),
+            "1",
+            "2",
+            "A backend of a higher tier is used while every backend of the lower ones is down.",
+        ),
+        key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
+    ],
+};
+
+/// `sticky` of a pool.
+pub(super) static STICKY_COOKIE: Table = Table {
+    title: "sticky = { … }",
+    about: "A cookie that binds a client to a backend.",
+    keys: &[
+        key("cookie", Kind::Text, REQUIRED, r#""srv""#, "Its name."),
+        key(
+            "secret",
+            Kind::Text,
+            NONE,
+            r#""${STICKY_SECRET:-a long one that nobody guesses}""#,
+            "Signs the value (HMAC-SHA-256), so that no client chooses its backend; at least 16 characters.",
+        ),
+        key("path", Kind::Text, r#""/""#, r#""/app""#, "Its Path."),
+        key("domain", Kind::Text, "(the host alone)", r#""example.com""#, "Its Domain."),
+        key("max_age", Kind::Time, "(until the browser closes)", r#""8h""#, "Its Max-Age."),
+        key("secure", Kind::Flag, "false", "true", "Whether browsers send it over TLS only."),
+        key("http_only", Kind::Flag, "true", "false", "Whether it is kept from scripts."),
+        key(
+            "same_site",
+            Kind::Word(&["lax", "strict", "none"]),
+            r#""lax""#,
+            r#""strict""#,
+            "Whether requests that other sites cause have it.",
+        ),
+        key("hide", Kind::Flag, "false", "true", "Whether it is kept from the backends."),
     ],
 };
 

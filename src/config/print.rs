@@ -3,13 +3,15 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::value::show_size;
+use super::value::{show_size, show_thousandths};
 use super::{AccessLog, Process};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
-use crate::snapshot::{Balance, Forwarding, Limits, Listener, Mode, Pool, Snapshot, Timeouts};
+use crate::snapshot::{
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
+};
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
@@ -262,16 +264,51 @@ fn print_edits(edits: &FieldEdits) -> String {
 
 fn print_pool(out: &mut String, pool: &Pool) {
     let _ = writeln!(out, "[pool.{}]", pool.name);
-    let balance = match pool.balance {
-        Balance::RoundRobin => "round-robin",
-    };
-    line(out, "balance", &text(balance));
+    line(out, "balance", &text(pool.balance.word()));
+    if let Balance::Hash(hashing) = &pool.balance {
+        line(out, "hash_key", &text(&hashing.key.to_string()));
+        if let Some(load) = hashing.max_load {
+            line(out, "max_load", &show_thousandths(u64::from(load)));
+        }
+    }
+    if let Some(sticky) = &pool.sticky {
+        line(out, "sticky", &print_sticky(sticky));
+    }
+    let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
+    let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
+    let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));
+    line(out, "retries", &most.to_string());
+    line(out, "retry_on", &list(words.chain(statuses.iter().map(ToString::to_string))));
+    line(out, "retry_budget", &show_thousandths(u64::from(*budget)));
+    line(out, "retry_budget_min", &budget_min.to_string());
     out.push_str("backends = [\n");
     for backend in &pool.backends {
         let (name, address) = (text(&backend.name), text(&backend.address.to_string()));
-        let _ = writeln!(out, "    {{ name = {name}, address = {address}, weight = {} }},", backend.weight);
+        let Backend { weight, tier, .. } = backend;
+        let _ =
+            writeln!(out, "    {{ name = {name}, address = {address}, weight = {weight}, tier = {tier} }},");
     }
     out.push_str("]\n\n");
+}
+
+fn print_sticky(sticky: &Sticky) -> String {
+    let same_site = match sticky.same_site {
+        SameSite::Lax => "lax",
+        SameSite::Strict => "strict",
+        SameSite::None => "none",
+    };
+    let pairs = [
+        Some(("cookie", text(&sticky.cookie))),
+        sticky.secret.as_ref().map(|secret| ("secret", text(&secret.0))),
+        Some(("path", text(&sticky.path))),
+        sticky.domain.as_ref().map(|domain| ("domain", text(domain))),
+        sticky.max_age.map(|age| ("max_age", time(age))),
+        Some(("secure", sticky.is_secure.to_string())),
+        Some(("http_only", sticky.is_http_only.to_string())),
+        Some(("same_site", text(same_site))),
+        Some(("hide", sticky.is_hidden.to_string())),
+    ];
+    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
 }
 
 fn print_timeouts(out: &mut String, timeouts: &Timeouts) {

@@ -58,8 +58,18 @@ impl<'a> Reader<'a> {
         Some((u64::try_from(shape::number(&node.value)?).ok()?, node.place))
     }
 
+    /// A number in thousandths.
+    pub(super) fn thousandths(&self, key: &str) -> Found<u64> {
+        let node = self.node(key)?;
+        Some((shape::thousandths(&node.value)?, node.place))
+    }
+
     pub(super) fn count(&self, key: &str) -> Option<usize> {
         self.number(key).and_then(|(number, _)| usize::try_from(number).ok())
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        self.node(key).and_then(|node| shape::truth(&node.value))
     }
 
     pub(super) fn time(&self, key: &str) -> Found<Duration> {

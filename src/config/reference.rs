@@ -1,7 +1,7 @@
 //! The language as tables in Markdown, for `docs/configuration.md`, written from its description.
 
 use super::language::{self, Kind, Table};
-use super::value::show_size;
+use super::value::{show_size, show_thousandths};
 
 /// A key with its example, and the table that it is of.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,9 @@ fn kind(is: &Kind) -> String {
         Kind::Number(min, max) => format!("{min} to {max}"),
         Kind::Size(min, max) => format!("size, {} to {}", show_size(*min), show_size(*max)),
         Kind::SizeOrNone => String::from("size or `\"none\"`"),
+        Kind::Fraction(min, max) => {
+            format!("number, {} to {}", show_thousandths(*min), show_thousandths(*max))
+        }
         Kind::Time => String::from("time"),
         Kind::Flag => String::from("`true`, `false`"),
         Kind::List(item) => format!("list of {}", kind(item)),

@@ -41,6 +41,9 @@ fn kind(is: &Kind) -> Value {
             { "type": "integer", "minimum": 0 },
             { "type": "string", "pattern": "^none$|^[0-9]+ *([kmgKMG]i?)?[bB]?$|\\$\\{" },
         ] }),
+        Kind::Fraction(min, max) => or_variable(
+            json!({ "type": "number", "minimum": *min as f64 / 1000.0, "maximum": *max as f64 / 1000.0 }),
+        ),
         Kind::Time => json!({ "type": "string", "pattern": "^ *[0-9]+ *[a-zA-Z]|\\$\\{" }),
         Kind::Flag => or_variable(json!({ "type": "boolean" })),
         Kind::List(item) => json!({ "type": "array", "items": kind(item) }),

@@ -1,12 +1,16 @@
 //! Holds a file to the language: keys that exist, values of the right type and within their bounds.
 
+use std::borrow::Cow;
+
 use super::code::Code;
 use super::doc::{self, Entry, Node, Value};
 use super::language::{Key, Kind, Table};
 use super::quote::{quote, quote_list};
 use super::report::{Diagnostic, Findings};
 use super::suggest::closest;
-use super::value::{ValueError, parse_body, parse_duration, parse_size, show_size};
+use super::value::{
+    ValueError, parse_body, parse_duration, parse_size, parse_thousandths, show_size, show_thousandths,
+};
 
 /// Checks `table` against its description, and everything in it.
 pub(super) fn check(table: &doc::Table, is: &'static Table, findings: &mut Findings) {
@@ -65,6 +69,9 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
         (Kind::Number(min, max), found) if number(found).is_some() => {
             in_range(asked, node, number(found).unwrap_or_default(), *min, *max, |n| n.to_string(), findings);
         }
+        (Kind::Fraction(min, max), found) if fraction_text(found).is_some() => {
+            fraction(asked, node, (*min, *max), findings);
+        }
         (Kind::Size(..) | Kind::SizeOrNone, Value::Text { .. } | Value::Number(_)) => {
             size(asked, node, findings);
         }
@@ -111,6 +118,7 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
             Kind::Text
             | Kind::Word(_)
             | Kind::Number(..)
+            | Kind::Fraction(..)
             | Kind::Size(..)
             | Kind::SizeOrNone
             | Kind::Time
@@ -130,6 +138,7 @@ fn takes(kind: &Kind, value: &Value) -> bool {
     match kind {
         Kind::Text | Kind::Word(_) | Kind::Time => matches!(value, Value::Text { .. }),
         Kind::Number(..) => number(value).is_some(),
+        Kind::Fraction(..) => fraction_text(value).is_some(),
         Kind::Size(..) | Kind::SizeOrNone => matches!(value, Value::Text { .. } | Value::Number(_)),
         Kind::Flag => truth(value).is_some(),
         Kind::List(_) | Kind::Tables(_) => matches!(value, Value::List(_)),
@@ -143,8 +152,27 @@ pub(super) fn number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => Some(*number),
         Value::Text { text, is_expanded: true } => text.trim().parse().ok(),
+        Value::Text { .. }
+        | Value::Decimal(_)
+        | Value::Flag(_)
+        | Value::List(_)
+        | Value::Table(_)
+        | Value::Other(_) => None,
+    }
+}
+
+/// The number that `value` is, whole or not, as it was written, or that the environment has put into it.
+fn fraction_text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Decimal(text) | Value::Text { text, is_expanded: true } => Some(text.into()),
         Value::Text { .. } | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => None,
     }
+}
+
+/// The thousandths of the number that `value` is, if it is one.
+pub(super) fn thousandths(value: &Value) -> Option<u64> {
+    parse_thousandths(&fraction_text(value)?).ok()
 }
 
 /// The truth value that `value` is, or that the environment has put into it.
@@ -152,7 +180,12 @@ pub(super) fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Flag(flag) => Some(*flag),
         Value::Text { text, is_expanded: true } => text.trim().parse().ok(),
-        Value::Text { .. } | Value::Number(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => None,
+        Value::Text { .. }
+        | Value::Number(_)
+        | Value::Decimal(_)
+        | Value::List(_)
+        | Value::Table(_)
+        | Value::Other(_) => None,
     }
 }
 
@@ -198,6 +231,18 @@ fn size(asked: &Asked, node: &Node, findings: &mut Findings) {
     }
 }
 
+fn fraction(asked: &Asked, node: &Node, (min, max): (u64, u64), findings: &mut Findings) {
+    let text = fraction_text(&node.value).unwrap_or_default();
+    match parse_thousandths(&text) {
+        Ok(found) => {
+            let found = i64::try_from(found).unwrap_or(i64::MAX);
+            let show = |n| show_thousandths(u64::try_from(n).unwrap_or(0));
+            in_range(asked, node, found, min, max, show, findings);
+        }
+        Err(error) => findings.push(refused(asked.key.name, node, &error)),
+    }
+}
+
 fn in_range(
     asked: &Asked,
     node: &Node,
@@ -238,6 +283,7 @@ pub(super) fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Text | Kind::Word(_) => String::from("text"),
         Kind::Number(..) => String::from("a whole number"),
+        Kind::Fraction(..) => String::from("a number"),
         Kind::Size(..) | Kind::SizeOrNone => String::from("a size"),
         Kind::Time => String::from("a time"),
         Kind::Flag => String::from("true or false"),
@@ -259,6 +305,9 @@ fn type_help(asked: &Asked, node: &Node) -> String {
             None => format!("write text with a unit, such as `{name} = {example}`"),
         },
         Kind::Number(min, max) => format!("write a number from {min} to {max}"),
+        Kind::Fraction(min, max) => {
+            format!("write a number from {} to {}", show_thousandths(*min), show_thousandths(*max))
+        }
         Kind::Size(..) | Kind::SizeOrNone => {
             String::from("write a number of bytes, or text with a unit, such as `\"64KiB\"`")
         }

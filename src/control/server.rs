@@ -13,6 +13,7 @@ use crate::core::outcome::Journal;
 use crate::explain::Live;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
+use crate::shared::pools::Registry;
 use crate::snapshot::{Limits, Snapshot};
 use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
@@ -146,6 +147,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox>>,
     neighbours: Arc<Neighbours>,
+    registry: Arc<Registry>,
     started: Instant,
     /// When the configuration was loaded, and how many there were before it.
     loaded: Instant,
@@ -206,6 +208,8 @@ impl Server {
         drop(inherited);
         bound().map_err(StartError::Bound)?;
         let snapshot = Arc::new(snapshot);
+        let registry = Arc::new(Registry::default());
+        registry.open(&snapshot);
         let mut server = Server {
             crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
@@ -213,6 +217,7 @@ impl Server {
             threads: Vec::new(),
             mailboxes: Vec::new(),
             neighbours: Neighbours::new(crew.threads),
+            registry,
             started: Instant::now(),
             loaded: Instant::now(),
             reloads: 0,
@@ -242,6 +247,7 @@ impl Server {
         let mailbox = Arc::new(mailbox);
         self.mailboxes.push(Arc::clone(&mailbox));
         let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
+        let registry = Arc::clone(&self.registry);
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -253,7 +259,7 @@ impl Server {
             let wake = Some(os.adopt(wake.into()));
             let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal };
+            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
@@ -300,6 +306,8 @@ impl Server {
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
         let (inlets, addresses) = self.inlets(&snapshot, &mut reloaded)?;
         self.snapshot = Arc::new(snapshot);
+        // The tables of the pools are made here, where nobody waits.
+        self.registry.open(&self.snapshot);
         self.addresses = addresses;
         let (done, are_done) = channel();
         for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {

@@ -129,6 +129,10 @@ causes! {
     TunnelIdle "tunnel-idle" Pollux None,
     /// No backend connection was had within `timeouts.queue`.
     QueueTimeout "queue-timeout" Pollux Some(503),
+    /// Every backend of the pool had as many requests or connections as it may, and as many requests waited as may.
+    QueueFull "queue-full" Pollux Some(503),
+    /// Every backend of the pool is down, ejected or of weight 0.
+    NoBackend "no-backend" Backend Some(503),
     /// Pollux had no descriptor or local port left for a backend connection.
     OutOfDescriptors "out-of-descriptors" Pollux Some(503),
     /// Something waited to be read, and until the timeout there was no buffer to read it into (`limits.buffers`).
@@ -181,6 +185,50 @@ pub enum Proof {
     /// The connection was a new one, nothing came back, the method is idempotent and the whole body is still in hand: the
     /// backend died with the request. Once in an exchange, and to another backend.
     Idempotent,
+    /// The backend did not answer in time, the method is idempotent and the whole body is still in hand.
+    Timeout,
+    /// The backend answered with a status that is to be retried, the method is idempotent and the whole body is still in hand.
+    Status,
+}
+
+/// The proofs of the retries of an exchange, in their order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proofs([Option<Proof>; Proofs::MOST]);
+
+impl Proofs {
+    /// As many as there can be: the retries that a pool may have, and one after a stale connection.
+    const MOST: usize = crate::snapshot::Retries::MOST as usize + 1;
+
+    /// Adds one.
+    pub fn push(&mut self, proof: Proof) {
+        if let Some(free) = self.0.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(proof);
+        }
+    }
+
+    /// Whether `proof` is among them.
+    #[must_use]
+    pub fn contains(&self, proof: Proof) -> bool {
+        self.0.contains(&Some(proof))
+    }
+
+    /// The last one.
+    #[must_use]
+    pub fn last(&self) -> Option<Proof> {
+        self.0.iter().rev().find_map(|proof| *proof)
+    }
+}
+
+impl fmt::Display for Proofs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, proof) in self.0.iter().flatten().enumerate() {
+            if place > 0 {
+                f.write_str(",")?;
+            }
+            proof.fmt(f)?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Proof {
@@ -189,6 +237,8 @@ impl fmt::Display for Proof {
             Proof::Unsent => "unsent",
             Proof::StaleReuse => "stale-reuse",
             Proof::Idempotent => "idempotent",
+            Proof::Timeout => "timeout",
+            Proof::Status => "status",
         })
     }
 }
@@ -242,8 +292,10 @@ pub struct Record<'a> {
     pub backend: Option<&'a str>,
     /// How many backend connections were begun or reused for it.
     pub attempts: u32,
-    /// The proof of the last retry, if there was one.
-    pub retried: Option<Proof>,
+    /// The proofs of its retries.
+    pub retried: Proofs,
+    /// Whether one more was refused because the pool had no budget left for it.
+    pub budget_spent: bool,
     /// Whether the last backend connection was a reused one.
     pub reused: bool,
     /// Bytes handed to the backend, head and framing included.

@@ -12,14 +12,14 @@ mod trial;
 
 use serde::Serialize;
 
-use crate::balance::RoundRobin;
+use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
 use crate::config::Places;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
-use crate::route::{Action, Decision, Split, View};
+use crate::route::{self, Action, Decision, Split};
 use crate::session::{Env, Rehearsed, rehearse};
-use crate::snapshot::{BackendId, Balance, Pool, PoolId, Snapshot};
+use crate::snapshot::{BackendId, Pool, PoolId, Snapshot};
 
 pub use question::{Ask, Question, QuestionError};
 pub use trial::{Expect, Outcome, Trial};
@@ -101,6 +101,8 @@ pub struct AtWorker {
     pub worker: usize,
     /// The backend that it would pick now.
     pub picked: Option<String>,
+    /// The word of the rule behind that.
+    pub rule: Option<&'static str>,
     /// How many idle connections it has to each candidate, in their order.
     pub idle: Vec<usize>,
 }
@@ -112,8 +114,25 @@ pub struct Live {
     pub worker: usize,
     /// By pool: the state of its round robin.
     pub robins: Vec<RoundRobin>,
+    /// The random number of its next decision.
+    pub random: u64,
     /// By pool, then by backend: how many idle connections wait.
     pub idle: Vec<Vec<usize>>,
+    /// By pool, then by backend: what all workers know of it.
+    pub readings: Vec<Vec<Reading>>,
+}
+
+/// What the workers of a running Pollux know of a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// See [`Seen::share`].
+    pub share: u32,
+    /// Why it cannot be used, if it cannot.
+    pub exclusion: Option<Exclusion>,
+    /// The requests that it has in flight.
+    pub in_flight: u32,
+    /// Its latency, in nanoseconds.
+    pub latency: Option<u64>,
 }
 
 /// A backend that was considered.
@@ -125,6 +144,8 @@ pub struct Candidate {
     pub address: String,
     /// Its weight.
     pub weight: u32,
+    /// Its tier.
+    pub tier: u8,
     /// Why it is not picked, whoever else is there.
     pub excluded: Option<String>,
 }
@@ -137,6 +158,16 @@ pub fn explain(
     question: &Question,
     robin: impl FnOnce(PoolId) -> RoundRobin,
 ) -> Explanation {
+    explain_with(snapshot, places, question, robin, &[])
+}
+
+fn explain_with(
+    snapshot: &Snapshot,
+    places: &Places,
+    question: &Question,
+    robin: impl FnOnce(PoolId) -> RoundRobin,
+    live: &[Live],
+) -> Explanation {
     let date = Date::new(0);
     let env = Env { now: Time::ZERO, date: &date, snapshot, draining_since: None, keeps_request: false };
     let listener = &snapshot.listeners[question.listener];
@@ -146,17 +177,25 @@ pub fn explain(
         split = tell_split(snapshot, question.listener, view);
     });
     let end = match rehearsal.end {
-        Rehearsed::Forwarded { pool, head } => {
-            let (candidates, excluded) = candidates(snapshot.pool(pool), pool, question);
-            let picked = pick(snapshot.pool(pool), &excluded, robin(pool));
+        Rehearsed::Forwarded { pool: id, head, key, bound } => {
+            let pool = snapshot.pool(id);
+            let readings = live.first().and_then(|live| live.readings.get(id.0)).map(Vec::as_slice);
+            let view = Imagined { pool, id, question, readings };
+            let asked = Asked { key, bound, ..Asked::default() };
+            let picked = balance::pick(pool, &view, &asked, &mut robin(id));
+            let mut candidates = candidates(pool, balance::exclusions(pool, &view, &asked));
+            if let Ok(Picked { place, .. }) = picked {
+                // Whom a client is bound to is taken whatever keeps it from the others.
+                candidates[place].excluded = None;
+            }
             End::Forwarded(Forwarded {
-                pool: snapshot.pool(pool).name.clone(),
+                pool: pool.name.clone(),
                 split,
                 head: lines(&head),
-                picked: picked.map(|index| candidates[index].name.clone()),
-                rule: rule(snapshot.pool(pool), picked.is_some()),
                 candidates,
-                workers: Vec::new(),
+                picked: picked.ok().map(|picked| pool.backends[picked.place].name.clone()),
+                rule: tell_rule(pool, picked),
+                workers: live.iter().map(|live| at_worker(pool, id, &view, &asked, live)).collect(),
             })
         }
         Rehearsed::Answered { status, answer } => {
@@ -179,23 +218,30 @@ pub fn explain(
 /// They run on `snapshot`.
 #[must_use]
 pub fn explain_live(snapshot: &Snapshot, places: &Places, question: &Question, live: &[Live]) -> Explanation {
-    let mut explanation = explain(snapshot, places, question, |_| RoundRobin::default());
-    if let End::Forwarded(forwarded) = &mut explanation.end
-        && let Some(pool) = snapshot.pools.iter().position(|pool| pool.name == forwarded.pool)
-    {
-        let (candidates, excluded) = candidates(&snapshot.pools[pool], PoolId(pool), question);
-        let at_worker = |live: &Live| {
-            let robin = live.robins.get(pool).cloned().unwrap_or_default();
-            let picked = pick(&snapshot.pools[pool], &excluded, robin);
-            let idle = live.idle.get(pool).cloned().unwrap_or_default();
-            AtWorker { worker: live.worker, picked: picked.map(|at| candidates[at].name.clone()), idle }
-        };
-        forwarded.workers = live.iter().map(at_worker).collect();
+    let mut explanation = explain_with(snapshot, places, question, |_| RoundRobin::default(), live);
+    if let End::Forwarded(forwarded) = &mut explanation.end {
         // A round that begins now is nobody's.
         forwarded.picked = None;
-        forwarded.rule = rule_live(&snapshot.pools[pool], excluded.len() < candidates.len());
+        if let Some(rule) = forwarded.workers.iter().find_map(|at| at.rule) {
+            let balance = snapshot.pools.iter().find(|pool| pool.name == forwarded.pool);
+            let balance = balance.map_or("", |pool| pool.balance.word());
+            forwarded.rule =
+                format!("{balance}, {rule}: each worker picks by itself, with the same knowledge of loads");
+        }
     }
     explanation
+}
+
+/// What the worker in the state `live` would pick now.
+fn at_worker(pool: &Pool, id: PoolId, view: &Imagined<'_>, asked: &Asked<'_>, live: &Live) -> AtWorker {
+    let mut robin = live.robins.get(id.0).cloned().unwrap_or_default();
+    let picked = balance::pick(pool, view, &Asked { random: live.random, ..*asked }, &mut robin).ok();
+    AtWorker {
+        worker: live.worker,
+        picked: picked.map(|picked| pool.backends[picked.place].name.clone()),
+        rule: picked.map(|picked| picked.rule.word()),
+        idle: live.idle.get(id.0).cloned().unwrap_or_default(),
+    }
 }
 
 /// The lines of a head, without the Date, which is that of nobody.
@@ -205,7 +251,7 @@ fn lines(head: &[u8]) -> Vec<String> {
 }
 
 /// The routes up to the one that the table takes, each with the reason for which it was not taken.
-fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &View<'_>) -> Vec<Tried> {
+fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &route::View<'_>) -> Vec<Tried> {
     let table = &snapshot.listeners[number].routes;
     let last = match table.decide(view) {
         Decision::Route(place) => place,
@@ -225,7 +271,7 @@ fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &View<
     .collect()
 }
 
-fn tell_split(snapshot: &Snapshot, number: usize, view: &View<'_>) -> Option<String> {
+fn tell_split(snapshot: &Snapshot, number: usize, view: &route::View<'_>) -> Option<String> {
     let table = &snapshot.listeners[number].routes;
     let Decision::Route(place) = table.decide(view) else { return None };
     let route = &table.routes()[place];
@@ -245,54 +291,91 @@ fn tell_shares(snapshot: &Snapshot, split: &Split) -> String {
     split.shares.iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
-/// The backends of a pool, and the places of those that are out of the question.
-fn candidates(pool: &Pool, id: PoolId, question: &Question) -> (Vec<Candidate>, Vec<usize>) {
-    let why = |index: usize, weight: u32| {
-        let id = BackendId { pool: id, index };
-        if question.down.contains(&id) {
-            Some("down")
-        } else if question.full.contains(&id) {
-            Some("full")
+/// A pool as a running Pollux knows it, or one in which nothing is in flight; some backends may be imagined to be down or full.
+struct Imagined<'a> {
+    pool: &'a Pool,
+    id: PoolId,
+    question: &'a Question,
+    /// By place.
+    readings: Option<&'a [Reading]>,
+}
+
+impl Imagined<'_> {
+    fn reading(&self, place: usize) -> Option<&Reading> {
+        self.readings?.get(place)
+    }
+}
+
+impl View for Imagined<'_> {
+    fn backend(&self, place: usize) -> Seen {
+        let (backend, id) = (&self.pool.backends[place], BackendId { pool: self.id, index: place });
+        let reading = self.reading(place);
+        let exclusion = if self.question.down.contains(&id) {
+            Some(Exclusion::Down)
+        } else if self.question.full.contains(&id) {
+            Some(Exclusion::Full)
         } else {
-            (weight == 0).then_some("its weight is 0")
-        }
+            reading.and_then(|reading| reading.exclusion)
+        };
+        let share = reading.map_or(FULL_SHARE, |reading| reading.share);
+        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
+    }
+
+    fn in_flight(&self, place: usize) -> u32 {
+        self.reading(place).map_or(0, |reading| reading.in_flight)
+    }
+
+    fn latency(&self, place: usize) -> Option<u64> {
+        self.reading(place)?.latency
+    }
+}
+
+fn candidates(pool: &Pool, exclusions: impl Iterator<Item = Option<Exclusion>>) -> Vec<Candidate> {
+    let candidate = |(backend, why): (&crate::snapshot::Backend, Option<Exclusion>)| Candidate {
+        name: backend.name.clone(),
+        address: backend.address.to_string(),
+        weight: backend.weight,
+        tier: backend.tier,
+        excluded: why.map(|why| why.word().to_owned()),
     };
-    let all: Vec<Candidate> = pool
-        .backends
-        .iter()
-        .enumerate()
-        .map(|(index, backend)| Candidate {
-            name: backend.name.clone(),
-            address: backend.address.to_string(),
-            weight: backend.weight,
-            excluded: why(index, backend.weight).map(str::to_owned),
-        })
-        .collect();
-    let excluded =
-        all.iter().enumerate().filter(|(_, it)| it.excluded.is_some()).map(|(index, _)| index).collect();
-    (all, excluded)
+    pool.backends.iter().zip(exclusions).map(candidate).collect()
 }
 
-fn pick(pool: &Pool, excluded: &[usize], mut robin: RoundRobin) -> Option<usize> {
-    match pool.balance {
-        Balance::RoundRobin => robin.pick(pool.backends.iter().map(|backend| backend.weight), excluded),
-    }
-}
-
-fn rule_live(pool: &Pool, is_picked: bool) -> String {
-    match (pool.balance, is_picked) {
-        (Balance::RoundRobin, true) => {
-            String::from("round-robin: each worker has a round of its own, and picks whose turn it is there")
-        }
-        (_, false) => String::from("every backend is out of the question"),
-    }
-}
-
-fn rule(pool: &Pool, is_picked: bool) -> String {
-    match (pool.balance, is_picked) {
-        (Balance::RoundRobin, true) => String::from(
-            "round-robin: of those that are left, the one whose turn comes first in a round that begins now",
+/// The rule that decided, in words.
+fn tell_rule(pool: &Pool, picked: Result<Picked, Nobody>) -> String {
+    let balance = pool.balance.word();
+    let (word, text) = match picked {
+        Ok(Picked { rule, .. }) => (
+            rule.word(),
+            match rule {
+                Rule::Bound => "the client is bound to it",
+                Rule::Turn => {
+                    "of those that are left, the one whose turn comes first in a round that begins now"
+                }
+                Rule::FewestInFlight => {
+                    "the fewest requests in flight for its weight; nothing is in flight here, so all are alike and one is drawn"
+                }
+                Rule::Drawn => "drawn in proportion to the weights; another request may get another one",
+                Rule::LighterOfTwo => {
+                    "of two that are drawn the one with fewer requests in flight; another request may get others"
+                }
+                Rule::LowestLatency => {
+                    "the lowest latency for its weight; nothing was measured here, so all are alike and one is drawn"
+                }
+                Rule::Hashed => "the hash of the key points to it",
+                Rule::NextInTable => {
+                    "the one that the hash of the key points to is out of the question, and this is the next"
+                }
+                Rule::DrawnWithoutKey => {
+                    "the request has no key, so one is drawn in proportion to the weights"
+                }
+                Rule::FirstWithRoom => "the first that has room",
+            },
         ),
-        (_, false) => String::from("every backend is out of the question"),
-    }
+        Err(Nobody::Full) => {
+            return String::from("every backend that could be asked is full: the request waits");
+        }
+        Err(Nobody::Tried | Nobody::Down) => return String::from("every backend is out of the question"),
+    };
+    format!("{balance}, {word}: {text}")
 }

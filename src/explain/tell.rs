@@ -55,7 +55,8 @@ impl fmt::Display for Forwarded {
             } else {
                 format!(" ({})", candidate.address)
             };
-            writeln!(f, "  {:width$}{address}  weight {}  {fate}", candidate.name, candidate.weight)?;
+            let tier = if candidate.tier > 1 { format!("  tier {}", candidate.tier) } else { String::new() };
+            writeln!(f, "  {:width$}{address}  weight {}{tier}  {fate}", candidate.name, candidate.weight)?;
         }
         for at in &self.workers {
             let picked = at.picked.as_deref().unwrap_or("nobody");

@@ -98,7 +98,7 @@ proptest! {
         let robin = |pool: PoolId| {
             let mut robin = RoundRobin::default();
             for _ in 0..turns {
-                robin.pick(loaded.snapshot.pool(pool).backends.iter().map(|backend| backend.weight), &[]);
+                robin.pick(loaded.snapshot.pool(pool).backends.iter().map(|backend| u64::from(backend.weight) * 1000));
             }
             robin
         };
@@ -113,7 +113,8 @@ proptest! {
                 prop_assert_eq!(&forwarded.pool, &loaded.snapshot.pool(pool).name);
                 let backends = &loaded.snapshot.pool(pool).backends;
                 let tried: Vec<usize> = question.down.iter().filter(|id| id.pool == pool).map(|id| id.index).collect();
-                let picked = robin(pool).pick(backends.iter().map(|backend| backend.weight), &tried);
+                let weights = backends.iter().enumerate().map(|(place, backend)| if tried.contains(&place) { 0 } else { u64::from(backend.weight) * 1000 });
+                let picked = robin(pool).pick(weights);
                 prop_assert_eq!(forwarded.picked.as_ref(), picked.map(|index| &backends[index].name));
             }
             (End::Answered { status, .. }, Err((answered, None))) => prop_assert_eq!(*status, answered),
@@ -159,8 +160,8 @@ the request as the backend gets it
 pool a
   a0 (127.0.0.1:9000)  weight 1  picked
   a1 (127.0.0.1:9001)  weight 2  excluded: down
-  a2 (127.0.0.1:9002)  weight 0  excluded: its weight is 0
-  round-robin: of those that are left, the one whose turn comes first in a round that begins now
+  a2 (127.0.0.1:9002)  weight 0  excluded: weight-zero
+  round-robin, turn: of those that are left, the one whose turn comes first in a round that begins now
 ";
     assert_eq!(told.to_string(), expected);
 }

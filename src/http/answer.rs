@@ -83,6 +83,7 @@ fn error_type(cause: Cause) -> &'static str {
         | Cause::ClientStalled => "http_request_error",
         Cause::NoRoute => "destination_not_found",
         Cause::BackendRefused => "connection_refused",
+        Cause::NoBackend => "destination_unavailable",
         Cause::BackendUnreachable => "destination_ip_unroutable",
         Cause::BackendConnectTimeout => "connection_timeout",
         Cause::BackendReset | Cause::BackendClosed => "connection_terminated",
@@ -91,7 +92,7 @@ fn error_type(cause: Cause) -> &'static str {
         Cause::BackendResponseTimeout => "http_response_timeout",
         Cause::BackendTruncated => "http_response_incomplete",
         Cause::BackendStalled | Cause::TunnelIdle => "connection_read_timeout",
-        Cause::QueueTimeout | Cause::OutOfDescriptors => "connection_limit_reached",
+        Cause::QueueTimeout | Cause::QueueFull | Cause::OutOfDescriptors => "connection_limit_reached",
         Cause::OutOfBuffers => "proxy_internal_error",
         Cause::DrainTimeout => "proxy_internal_response",
     }

@@ -401,8 +401,12 @@ impl Request<'_> {
             Name::MaxForwards | Name::Date | Name::NeverTrailing | Name::Other => {
                 let is_dropped =
                     onward.takes_out(name) || (self.nominates && is_nominated(self.fields, name));
-                if !is_dropped {
-                    push_field(out, name, field.value);
+                match onward.hidden_cookie {
+                    _ if is_dropped => {}
+                    Some(hidden) if name.eq_ignore_ascii_case(b"cookie") => {
+                        push_cookies_but(out, name, field.value, hidden.as_bytes());
+                    }
+                    Some(_) | None => push_field(out, name, field.value),
                 }
             }
         }
@@ -422,6 +426,8 @@ pub struct Onward<'a> {
     pub fallback_host: &'a str,
     /// The new path, in two pieces, if it is changed.
     pub path: Option<(&'a str, &'a str)>,
+    /// A cookie that is not passed on.
+    pub hidden_cookie: Option<&'a str>,
     /// Changes to header fields, and what their values are filled in with.
     pub edits: Option<(&'a FieldEdits, Context<'a>)>,
 }
@@ -431,12 +437,44 @@ impl<'a> Onward<'a> {
     #[must_use]
     pub fn plain(peer: IpAddr, fallback_host: &'a str) -> Onward<'a> {
         let forwarding = Forwarding::default();
-        Onward { peer, is_trusted: false, forwarding, fallback_host, path: None, edits: None }
+        Onward {
+            peer,
+            is_trusted: false,
+            forwarding,
+            fallback_host,
+            path: None,
+            hidden_cookie: None,
+            edits: None,
+        }
     }
 
     fn takes_out(&self, name: &[u8]) -> bool {
         self.edits.is_some_and(|(edits, _)| edits.takes_out(name))
     }
+}
+
+/// Appends a Cookie field without the cookie that is called `hidden`, and nothing if there is no other.
+fn push_cookies_but(out: &mut Vec<u8>, name: &[u8], value: &[u8], hidden: &[u8]) {
+    let is_hidden =
+        |pair: &[u8]| trim(pair).strip_prefix(hidden).is_some_and(|rest| rest.first() == Some(&b'='));
+    let mut kept = value.split(|byte| *byte == b';').filter(|pair| !is_hidden(pair)).peekable();
+    if kept.peek().is_none() {
+        return;
+    }
+    let start = out.len();
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    let pairs = out.len();
+    for pair in kept.map(trim).filter(|pair| !pair.is_empty()) {
+        if out.len() > pairs {
+            out.extend_from_slice(b"; ");
+        }
+        out.extend_from_slice(pair);
+    }
+    if out.len() == pairs {
+        return out.truncate(start);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the fields that a route writes.

@@ -154,17 +154,18 @@ impl Response<'_> {
 
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110 §6.6.1).
     pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
-        self.write_edited(out, manner, date, None);
+        self.write_edited(out, manner, date, None, b"");
     }
 
-    /// The same with a route's changes to header fields, of which those that are written are given ready. They are for final
-    /// responses.
+    /// The same with a route's changes to header fields, of which those that are written are given ready, and with lines of
+    /// Pollux's own. They are for final responses.
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,
         manner: Manner,
         date: &Date,
         edits: Option<(&FieldEdits, &[u8])>,
+        added: &[u8],
     ) {
         let edits = edits.filter(|_| self.status >= 200);
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -181,6 +182,9 @@ impl Response<'_> {
         }
         if let Some((_, written)) = edits {
             out.extend_from_slice(written);
+        }
+        if self.status >= 200 {
+            out.extend_from_slice(added);
         }
         if !self.has_date && self.status >= 200 {
             push_field(out, b"Date", date.as_bytes());

@@ -251,6 +251,12 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     if before.balance != after.balance {
         push(changes, Kind::Changed, format!("pool {}", after.name), "balance");
     }
+    if before.sticky != after.sticky {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "sticky");
+    }
+    if before.retries != after.retries {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "retries");
+    }
     let what = |backend: &crate::snapshot::Backend| format!("backend {}/{}", after.name, backend.name);
     for backend in
         before.backends.iter().filter(|it| !after.backends.iter().any(|other| other.address == it.address))
@@ -267,6 +273,14 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
                         Kind::Changed,
                         what(backend),
                         format!("weight {}, was {}", backend.weight, was.weight),
+                    );
+                }
+                if was.tier != backend.tier {
+                    push(
+                        changes,
+                        Kind::Changed,
+                        what(backend),
+                        format!("tier {}, was {}", backend.tier, was.tier),
                     );
                 }
                 if was.name != backend.name {

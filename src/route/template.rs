@@ -10,8 +10,8 @@ use super::view::View;
 /// The most pieces of a template.
 const PIECES_MAX: usize = 64;
 
-/// A text with variables. Two of the same text are equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A text with variables. Two of the same text are equal. The default is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     text: String,
     pieces: Vec<Piece>,

@@ -2,7 +2,7 @@
 
 use ::core::net::{IpAddr, SocketAddr};
 
-use crate::core::outcome::{Cause, Outcome, Proof, Record, Spans, Stage};
+use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::http::framing::Version;
 use crate::http::request::{Method, Request, first_line};
@@ -39,6 +39,10 @@ pub struct Exchange {
     pub(crate) route: Option<usize>,
     /// The pool that is asked.
     pub(crate) pool: Option<PoolId>,
+    /// The hash of the key by which a backend is picked.
+    pub(crate) key: Option<u64>,
+    /// The backend that the client is bound to, by its place in the pool.
+    pub(crate) bound: Option<usize>,
     /// When the request may be sent again.
     pub(crate) retry: Retry,
     /// Lines that the route adds to the response.
@@ -65,7 +69,14 @@ pub struct Exchange {
     /// Since when the backend in question has been busy, if it is.
     pub(crate) busy_since: Option<Time>,
     pub(crate) attempts: u32,
-    pub(crate) retried: Option<Proof>,
+    pub(crate) retried: Proofs,
+    /// How many of them count against what the pool allows.
+    pub(crate) retries: u32,
+    /// Whether the next attempt is one of these, for which the pool must have a budget.
+    pub(crate) needs_budget: bool,
+    pub(crate) budget_spent: bool,
+    /// Whether a status that is to be retried is passed on all the same, because it cannot be.
+    pub(crate) keeps_status: bool,
     /// Why another attempt may be made, until it is.
     pub(crate) pending_proof: Option<Proof>,
     /// When the last byte of the request went out, or the last interim response came in.
@@ -198,6 +209,7 @@ impl Exchange {
             backend: around.backend,
             attempts: self.attempts,
             retried: self.retried,
+            budget_spent: self.budget_spent,
             reused: self.is_reused,
             bytes_up: around.bytes.0 - self.up_before,
             bytes_down: around.bytes.1 - self.down_before,

@@ -20,7 +20,7 @@ use ::core::net::SocketAddr;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
-use crate::core::outcome::Record;
+use crate::core::outcome::{Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
@@ -55,6 +55,10 @@ pub enum Effect {
     FinishBackend,
     /// Pass the end of the bytes on to the client.
     FinishClient,
+    /// Find out whether the pool has a budget for a retry, and say so by [`Session::handle_budget`].
+    AskBudget,
+    /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
+    NoteAnswer,
     /// Keep the backend connection for another exchange.
     KeepBackend,
     /// Close the backend connection; what was written is still delivered.
@@ -147,6 +151,11 @@ pub(crate) enum Dial {
         /// When it began.
         since: Time,
     },
+    /// Every backend has failed; they are asked once more later.
+    Paused {
+        /// When.
+        until: Time,
+    },
     /// The backend (or this machine) had no room; it is asked again later.
     Busy {
         /// When the first attempt at this backend began.
@@ -193,8 +202,7 @@ impl Session {
         let mut exchange = Exchange::default();
         exchange.begin(env.now, 0, 0);
         if rules.mode == Mode::Tcp {
-            exchange.route = Some(0);
-            exchange.pool = routing::pool_of_connection(rules, listener, client, env);
+            routing::route_connection(&mut exchange, rules, listener, client, env);
         }
         Session {
             client,
@@ -250,6 +258,36 @@ impl Session {
     #[must_use]
     pub fn tried(&self) -> &[usize] {
         &self.exchange.tried
+    }
+
+    /// The hash of the key by which a backend is picked, if the pool goes by one and the request has it.
+    #[must_use]
+    pub fn key(&self) -> Option<u64> {
+        self.exchange.key
+    }
+
+    /// The backend that the client is bound to, by its place in the pool.
+    #[must_use]
+    pub fn bound(&self) -> Option<usize> {
+        self.exchange.bound
+    }
+
+    /// Whether the next attempt is one for which the pool must have a budget.
+    #[must_use]
+    pub fn needs_budget(&self) -> bool {
+        self.exchange.needs_budget
+    }
+
+    /// Since when only an answer is awaited, if it is.
+    #[must_use]
+    pub fn asked_at(&self) -> Option<Time> {
+        self.exchange.asked_at
+    }
+
+    /// Whether a response, or a tunnel, has begun.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.exchange.stage == Stage::Response
     }
 
     /// The backend in use, or tried last.

@@ -3,22 +3,28 @@
 use std::time::Duration;
 
 use super::{Dial, Effect, Env, Phase, Session};
+use crate::balance::Nobody;
 use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Proof, Stage};
 use crate::core::time::Time;
 use crate::http::scan::HeadScan;
 use crate::route::Retry;
-use crate::snapshot::Mode;
+use crate::snapshot::{Mode, Retries};
 
 /// How long to wait before a busy backend is asked again: poll(2) cannot tell when its backlog has room.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long to wait before backends that have all failed are asked once more.
+const AGAIN_PAUSE: Duration = Duration::from_millis(100);
+
 /// How an [`Effect::Open`], or a connect that was pending, turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectOutcome {
-    /// Every backend has been tried.
-    NoneLeft,
+    /// There is no backend that can be asked.
+    NoneLeft(Nobody),
+    /// It would be a retry, and the pool has no budget for one.
+    BudgetSpent,
     /// A connection to that backend stands: a new one, or an idle one that is used again.
     Ready {
         /// The place in the pool.
@@ -54,24 +60,42 @@ impl Session {
     pub fn handle_connect(&mut self, outcome: ConnectOutcome, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, dial } = self.phase else { return };
         match outcome {
-            ConnectOutcome::NoneLeft => {
-                let cause = self.exchange.cause.unwrap_or(Cause::BackendUnreachable);
-                self.fail(cause, env, effects);
+            // Nobody is left who was not tried. Who has just failed is given a moment, and who may have died of the request
+            // does not get it again.
+            ConnectOutcome::NoneLeft(Nobody::Tried)
+                if self.exchange.needs_budget && self.exchange.pending_proof != Some(Proof::Idempotent) =>
+            {
+                self.exchange.tried.clear();
+                let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
+                self.phase = Phase::Opening { since, dial };
+            }
+            ConnectOutcome::BudgetSpent => {
+                self.exchange.budget_spent = true;
+                self.fail(self.exchange.cause.unwrap_or(Cause::BackendUnreachable), env, effects);
+            }
+            ConnectOutcome::NoneLeft(nobody) => {
+                let cause = match nobody {
+                    Nobody::Down => Cause::NoBackend,
+                    Nobody::Full => Cause::QueueFull,
+                    Nobody::Tried => Cause::BackendUnreachable,
+                };
+                // Why the last one failed says more than that there is no other.
+                self.fail(self.exchange.cause.unwrap_or(cause), env, effects);
             }
             ConnectOutcome::Ready { backend, is_reused } => {
                 self.attempt(backend);
                 self.exchange.is_reused = is_reused;
-                self.connected(env);
+                self.connected(env, effects);
             }
             ConnectOutcome::Pending { backend } => {
                 self.attempt(backend);
                 let since_first = match dial {
                     Dial::Busy { since, .. } => since,
-                    Dial::Wanted { .. } | Dial::Asked | Dial::Pending { .. } => env.now,
+                    Dial::Wanted { .. } | Dial::Asked | Dial::Paused { .. } | Dial::Pending { .. } => env.now,
                 };
                 self.phase = Phase::Opening { since, dial: Dial::Pending { since: since_first } };
             }
-            ConnectOutcome::Connected => self.connected(env),
+            ConnectOutcome::Connected => self.connected(env, effects),
             ConnectOutcome::Busy { backend, cause } => {
                 self.exchange.backend = Some(backend);
                 self.exchange.cause = Some(cause);
@@ -92,13 +116,15 @@ impl Session {
         self.exchange.backend = Some(backend);
         self.exchange.is_reused = false;
         self.exchange.attempts += 1;
+        self.exchange.needs_budget = false;
+        self.exchange.asked_at = None;
         if let Some(proof) = self.exchange.pending_proof.take() {
-            self.exchange.retried = Some(proof);
+            self.exchange.retried.push(proof);
         }
         self.exchange.up_at_attempt = self.up.passed();
     }
 
-    fn connected(&mut self, env: &Env<'_>) {
+    fn connected(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         self.exchange.cause = None;
         self.exchange.busy_since = None;
         self.exchange.spans.opened = Some(env.now.since(self.exchange.began));
@@ -114,6 +140,7 @@ impl Session {
             }
             Mode::Tcp => {
                 self.exchange.stage = Stage::Response;
+                effects.push(Effect::NoteAnswer);
                 Phase::Tunnel
             }
         };
@@ -122,15 +149,14 @@ impl Session {
     /// A backend that could not be connected to is not tried again: on to the next one.
     pub(super) fn connect_failed(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, .. } = self.phase else { return };
-        if self.exchange.retry == Retry::Off {
+        if self.exchange.retry == Retry::Off || !self.may_retry(env, |rules| rules.connect) {
             self.fail(cause, env, effects);
             return;
         }
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
         self.exchange.busy_since = None;
-        self.exchange.pending_proof = Some(Proof::Unsent);
-        self.exchange.tried.extend(self.exchange.backend);
+        self.count_retry(Proof::Unsent);
         self.phase = Phase::Opening { since, dial: Dial::Wanted { again: None } };
     }
 
@@ -156,18 +182,86 @@ impl Session {
     /// The backend connection is gone before a response head had come: try again if that is provably safe.
     pub(super) fn backend_lost(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
-        self.let_go(Effect::ResetBackend, effects);
-        self.exchange.cause = Some(cause);
-        self.exchange.pending_proof = Some(proof);
-        // That an idle connection had gone stale says nothing about its backend; that a new one broke does.
+        // That an idle connection had gone stale says nothing about its backend; that a new one broke does. So the first is no
+        // load on the pool, and happens once.
         if self.exchange.is_reused {
             self.exchange.only_fresh = true;
+            self.exchange.pending_proof = Some(proof);
+        } else if self.may_retry(env, |rules| rules.reset) {
+            self.count_retry(proof);
         } else {
-            self.exchange.tried.extend(self.exchange.backend);
+            return self.fail(cause, env, effects);
         }
+        self.begin_again(Some(cause), env, effects);
+        true
+    }
+
+    /// Parts with the backend, and looks for another one to say the same to.
+    fn begin_again(&mut self, cause: Option<Cause>, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        self.let_go(Effect::ResetBackend, effects);
+        self.exchange.cause = cause;
         self.up.rewind();
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
-        true
+    }
+
+    /// Whether the pool allows one more retry, of those after what `is_meant` looks at.
+    fn may_retry(&self, env: &Env<'_>, is_meant: impl Fn(&Retries) -> bool) -> bool {
+        let rules = &env.snapshot.pool(self.pool()).retries;
+        is_meant(rules) && self.exchange.retries < rules.most
+    }
+
+    /// The next attempt is a retry that counts, and not to the backend in use.
+    fn count_retry(&mut self, proof: Proof) {
+        self.exchange.retries += 1;
+        self.exchange.needs_budget = true;
+        self.exchange.pending_proof = Some(proof);
+        self.exchange.tried.extend(self.exchange.backend);
+    }
+
+    /// The response has not come in time.
+    pub(super) fn response_late(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        let cause = Cause::BackendResponseTimeout;
+        let is_silent = self.down.buffer.unscanned().is_empty();
+        if is_silent && self.is_repeatable() && self.may_retry(env, |rules| rules.timeout) {
+            self.count_retry(Proof::Timeout);
+            self.begin_again(Some(cause), env, effects);
+        } else {
+            self.fail(cause, env, effects);
+        }
+    }
+
+    /// Whether a response with `status` that has just come in would better be another one. Then it waits for an answer to
+    /// [`Effect::AskBudget`].
+    pub(super) fn asks_for_another(&mut self, status: u16, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let is_wanted = !self.exchange.keeps_status
+            && self.is_repeatable()
+            && self.may_retry(env, |rules| rules.statuses.contains(&status));
+        if is_wanted {
+            effects.push(Effect::AskBudget);
+        }
+        is_wanted
+    }
+
+    /// Takes note of whether there is a budget for the retry that was asked for.
+    pub fn handle_budget(&mut self, is_granted: bool, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        // It is read again from its beginning, or not at all.
+        self.scan = HeadScan::default();
+        if is_granted {
+            self.count_retry(Proof::Status);
+            self.down.buffer.discard();
+            self.begin_again(None, env, effects);
+        } else {
+            self.exchange.keeps_status = true;
+            self.exchange.budget_spent = true;
+        }
+    }
+
+    /// Whether the request may be said twice, and can be.
+    fn is_repeatable(&self) -> bool {
+        self.exchange.retry == Retry::Safe
+            && self.exchange.interims == 0
+            && self.exchange.method.is_idempotent()
+            && self.up.is_held()
     }
 
     /// Why the request may be sent again, if it may.
@@ -182,11 +276,11 @@ impl Session {
         if self.exchange.retry == Retry::Unsent {
             return None;
         }
-        let is_repeatable = is_silent && self.exchange.method.is_idempotent() && self.up.is_held();
+        let is_repeatable = is_silent && self.is_repeatable();
         if is_repeatable && self.exchange.is_reused {
             return Some(Proof::StaleReuse);
         }
         // Once: a request that kills the backend which reads it must not go from one to the next.
-        (is_repeatable && self.exchange.retried != Some(Proof::Idempotent)).then_some(Proof::Idempotent)
+        (is_repeatable && !self.exchange.retried.contains(Proof::Idempotent)).then_some(Proof::Idempotent)
     }
 }

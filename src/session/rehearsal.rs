@@ -21,6 +21,10 @@ pub enum Rehearsed {
         pool: PoolId,
         /// The head as the backend gets it.
         head: Vec<u8>,
+        /// The hash of the key by which a backend is picked, if the pool goes by one and the request has it.
+        key: Option<u64>,
+        /// The backend that the client is bound to, by its place in the pool.
+        bound: Option<usize>,
     },
     /// The route answers by itself.
     Answered {
@@ -85,9 +89,12 @@ fn run(
         look(&routing::view(&request, client));
     }
     Ok(match routed? {
-        Routed::Forwarded { .. } => {
-            Rehearsed::Forwarded { pool: exchange.pool.unwrap_or(PoolId(0)), head: up }
-        }
+        Routed::Forwarded { .. } => Rehearsed::Forwarded {
+            pool: exchange.pool.unwrap_or(PoolId(0)),
+            head: up,
+            key: exchange.key,
+            bound: exchange.bound,
+        },
         Routed::Answered { .. } => Rehearsed::Answered { status: exchange.status, answer: down },
         Routed::Options { .. } => Rehearsed::Options,
         Routed::Unroutable { cause, .. } => Rehearsed::Refused(cause),

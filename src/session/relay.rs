@@ -7,6 +7,7 @@ use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
+use crate::http::grammar::decimal;
 use crate::http::request::field_table;
 use crate::http::response;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
@@ -89,7 +90,15 @@ impl Session {
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        if !env.snapshot.pool(self.pool()).retries.statuses.is_empty()
+            && let Some(digits) = self.down.buffer.unscanned().get(range.0 + 9..range.0 + 12)
+            && let Some(status) = decimal(digits).and_then(|status| u16::try_from(status).ok())
+            && self.asks_for_another(status, env, effects)
+        {
+            return false;
+        }
         let edits = self.options(env).map(|options| &options.response);
+        let cookie = self.cookie_line(env);
         let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
@@ -107,7 +116,7 @@ impl Session {
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
                 let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
-                response.write_edited(out, exchange.manner(keep_alive), env.date, edits);
+                response.write_edited(out, exchange.manner(keep_alive), env.date, edits, &cookie);
             }
             Ok(Verdict {
                 status: response.status,
@@ -128,6 +137,7 @@ impl Session {
             }
             Ok(verdict) => {
                 self.begin_response(verdict, env);
+                effects.push(Effect::NoteAnswer);
                 true
             }
         }

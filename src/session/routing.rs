@@ -11,7 +11,7 @@ use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::request::{Onward, Request, push_edits};
 use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
-use crate::snapshot::{Limits, Listener, PoolId};
+use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, SameSite, Sticky};
 
 /// What a head that was read comes to.
 pub(super) enum Routed {
@@ -103,10 +103,15 @@ impl Arrival<'_> {
         let body = options.and_then(|options| options.body).unwrap_or(self.env.snapshot.limits.body);
         request.check_body(body)?;
         let pool = exchange.pool.unwrap_or(PoolId(0));
+        let rules = self.env.snapshot.pool(pool);
+        exchange.key = key(&rules.balance, context, up);
+        exchange.bound = rules.sticky.as_ref().and_then(|sticky| bound(rules, sticky, context.view));
+        let hidden = rules.sticky.as_ref().filter(|sticky| sticky.is_hidden);
         let onward = Onward {
             is_trusted: self.listener.trusts(self.peer.ip().to_canonical()),
             forwarding: self.listener.forwarding,
-            ..Onward::plain(self.peer.ip(), &self.env.snapshot.pool(pool).name)
+            hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
+            ..Onward::plain(self.peer.ip(), &rules.name)
         };
         let mut nominated = request.nominated();
         match options {
@@ -148,16 +153,74 @@ fn is_plain(route: &Route) -> bool {
     route.options.is_none() && matches!(route.action, Action::Pool(_))
 }
 
-/// The pool for a connection of which nothing is known but its client.
-pub(super) fn pool_of_connection(
+/// Finds the pool for a connection of which nothing is known but its client.
+pub(super) fn route_connection(
+    exchange: &mut Exchange,
     listener: &Listener,
     number: usize,
     peer: SocketAddr,
     env: &Env<'_>,
-) -> Option<PoolId> {
-    let is_plain = listener.routes.routes().first().is_some_and(is_plain);
-    let ticket = if is_plain { 0 } else { ticket(peer, number, env.now, (0, 0), env.date.as_bytes()) };
-    listener.routes.pool(0, &View::connection(peer.ip().to_canonical()), ticket)
+) {
+    let Some(route) = listener.routes.routes().first() else { return };
+    let ticket = if is_plain(route) { 0 } else { ticket(peer, number, env.now, (0, 0), env.date.as_bytes()) };
+    let view = View::connection(peer.ip().to_canonical());
+    exchange.route = Some(0);
+    exchange.pool = listener.routes.pool(0, &view, ticket);
+    if let Some(pool) = exchange.pool {
+        let context = Context { view: &view, route, request_id: ticket };
+        exchange.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());
+    }
+}
+
+/// The hash of the key by which the backends of a pool are picked, if the pool goes by one and the request has it. `scratch`
+/// is left as it was.
+fn key(balance: &Balance, context: &Context<'_>, scratch: &mut Vec<u8>) -> Option<u64> {
+    match balance {
+        Balance::Hash(Hashing { key, .. }) => {
+            let start = scratch.len();
+            key.render(context, scratch);
+            let hash = (scratch.len() > start).then(|| hash::stable(&scratch[start..]));
+            scratch.truncate(start);
+            hash
+        }
+        Balance::RoundRobin
+        | Balance::LeastConnections
+        | Balance::Random
+        | Balance::TwoChoices
+        | Balance::Latency
+        | Balance::First => None,
+    }
+}
+
+/// The backend that a cookie of the request is for.
+fn bound(pool: &Pool, sticky: &Sticky, view: &View<'_>) -> Option<usize> {
+    let tokens = pool.derived.tokens(pool);
+    view.cookie(&sticky.cookie).find_map(|value| tokens.find(value))
+}
+
+/// The line that binds a client to the backend at `place`.
+fn cookie_line(pool: &Pool, sticky: &Sticky, place: usize) -> Vec<u8> {
+    let mut line = format!("Set-Cookie: {}=", sticky.cookie).into_bytes();
+    line.extend_from_slice(&pool.derived.tokens(pool).value(place));
+    line.extend_from_slice(format!("; Path={}", sticky.path).as_bytes());
+    if let Some(domain) = &sticky.domain {
+        line.extend_from_slice(format!("; Domain={domain}").as_bytes());
+    }
+    if let Some(age) = sticky.max_age {
+        line.extend_from_slice(format!("; Max-Age={}", age.as_secs().max(1)).as_bytes());
+    }
+    if sticky.is_secure {
+        line.extend_from_slice(b"; Secure");
+    }
+    if sticky.is_http_only {
+        line.extend_from_slice(b"; HttpOnly");
+    }
+    line.extend_from_slice(match sticky.same_site {
+        SameSite::Lax => b"; SameSite=Lax\r\n",
+        SameSite::Strict => b"; SameSite=Strict\r\n",
+        SameSite::None => b"; SameSite=None\r\n",
+    });
+    line
 }
 
 /// A number that no other exchange has: an address has one connection to a listener at a time, and that has one exchange
@@ -217,6 +280,17 @@ fn push_nominated(list: &mut Vec<u8>, name: &str) {
 }
 
 impl Session {
+    /// The line that binds the client to the backend that has answered; empty if there is none, or if it is bound already.
+    pub(super) fn cookie_line(&self, env: &Env<'_>) -> Vec<u8> {
+        let pool = env.snapshot.pool(self.pool());
+        match (&pool.sticky, self.exchange.backend) {
+            (Some(sticky), Some(place)) if self.exchange.bound != Some(place) => {
+                cookie_line(pool, sticky, place)
+            }
+            (Some(_) | None, _) => Vec::new(),
+        }
+    }
+
     /// The route that was taken, if one was.
     pub(super) fn route<'a>(&self, env: &Env<'a>) -> Option<&'a Route> {
         env.snapshot.listeners[self.listener].routes.routes().get(self.exchange.route?)

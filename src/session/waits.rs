@@ -96,6 +96,7 @@ impl Session {
                     |since| queue.or_earlier(Deadline::new(since + timeouts.connect, Timer::Connect));
                 match dial {
                     Dial::Wanted { .. } | Dial::Asked => Some(queue),
+                    Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),
                     Dial::Pending { since } => Some(attempt(since)),
                     Dial::Busy { since, retry_at } => {
                         Some(attempt(since).or_earlier(Deadline::new(retry_at, Timer::Retry)))
@@ -170,14 +171,17 @@ impl Session {
                 self.fail(Cause::QueueTimeout, env, effects);
             }
             Timer::Retry => {
-                if let Phase::Opening { since, .. } = self.phase {
-                    let again = self.exchange.backend;
+                if let Phase::Opening { since, dial } = self.phase {
+                    let again = match dial {
+                        Dial::Busy { .. } => self.exchange.backend,
+                        Dial::Paused { .. } | Dial::Wanted { .. } | Dial::Asked | Dial::Pending { .. } => {
+                            None
+                        }
+                    };
                     self.phase = Phase::Opening { since, dial: Dial::Wanted { again } };
                 }
             }
-            Timer::BackendResponse => {
-                self.fail(Cause::BackendResponseTimeout, env, effects);
-            }
+            Timer::BackendResponse => self.response_late(env, effects),
             Timer::Idle => {
                 let cause = self.stalled();
                 self.fail(cause, env, effects);

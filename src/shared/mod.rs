@@ -1,3 +1,4 @@
-//! What the workers of a process share: no lock and no line of cache that a request would touch.
+//! What workers share with each other: how many clients each has, a queue into each, and what each backend has to do.
 
 pub mod neighbours;
+pub mod pools;

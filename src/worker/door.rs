@@ -45,13 +45,14 @@ impl Queue {
         self.likely
     }
 
-    /// Takes note that in that turn so many were taken in, and whether the queue was empty then.
-    pub(super) fn note(&mut self, turn: u64, count: usize, is_empty: bool) {
-        if is_empty {
-            self.likely = count.max(1);
-        } else {
-            self.full = turn;
-        }
+    /// Takes note that it was empty after so many.
+    pub(super) fn note_empty(&mut self, count: usize) {
+        self.likely = count.max(1);
+    }
+
+    /// Takes note that in that turn as many were taken in as were likely.
+    pub(super) fn note_full(&mut self, turn: u64) {
+        self.full = turn;
     }
 }
 
@@ -97,7 +98,8 @@ struct Shut {
 impl Door {
     /// The door of the listener at `listener` of the snapshot.
     pub(super) fn new(fd: Fd, listener: usize) -> Door {
-        Door { fd, listener, shut: None, leaving: None, queue: Queue::new(), greetings: Greetings::new() }
+        let (queue, greetings) = (Queue::new(), Greetings::new());
+        Door { fd, listener, shut: None, leaving: None, queue, greetings }
     }
 
     /// Lets in who waits before it, and then nobody. Its listener is one of `edition`, whatever comes after that.
@@ -139,16 +141,16 @@ mod tests {
     fn a_queue_is_known_by_its_last_length() {
         let mut queue = Queue::new();
         assert_eq!(queue.likely(7), 1);
-        queue.note(7, 1, false);
+        queue.note_full(7);
         assert_eq!(queue.likely(8), 2);
-        queue.note(8, 2, false);
+        queue.note_full(8);
         assert_eq!(queue.likely(9), 4);
-        queue.note(9, 3, true);
+        queue.note_empty(3);
         assert_eq!(queue.likely(10), 3);
-        queue.note(10, 3, false);
+        queue.note_full(10);
         // Whoever comes turns later has not waited since then.
         assert_eq!(queue.likely(20), 3);
-        queue.note(20, 0, true);
+        queue.note_empty(0);
         assert_eq!(queue.likely(21), 1);
     }
 

@@ -4,13 +4,19 @@
 //! it, so no place in a snapshot ever has to be translated. What outlives an edition is found through keys with generations:
 //! the home of a backend that is in both is the same, and one that has gone misses harmlessly.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::idle::IdleSet;
-use crate::balance::RoundRobin;
+use crate::balance::{self, Asked, FULL_SHARE, Nobody, RoundRobin, Seen, View};
 use crate::core::slab::Key;
+use crate::core::time::Time;
+use crate::explain::Reading;
+use crate::route::hash;
+use crate::session::Session;
+use crate::shared::pools::{BackendState, Live, Pools};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Snapshot};
 
 /// See the module.
@@ -19,27 +25,89 @@ pub(super) struct Edition {
     pub(super) snapshot: Arc<Snapshot>,
     /// By pool, then by backend: where its idle connections wait.
     homes: Vec<Vec<Key>>,
+    /// What all workers know of the backends.
+    pub(super) pools: Arc<Pools>,
     /// By pool. The borrow never leaves [`Edition::pick`].
     robins: RefCell<Vec<RoundRobin>>,
+    /// A random number, and how many were taken.
+    random: Cell<u64>,
+}
+
+/// A request that a backend has in flight, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lease {
+    edition: Rc<Edition>,
+    id: BackendId,
+    /// When it began.
+    pub(super) since: Time,
+}
+
+impl Lease {
+    pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Lease {
+        edition.pools.backend(id).begin();
+        Lease { edition: Rc::clone(edition), id, since }
+    }
+
+    pub(super) fn backend(&self) -> &BackendState {
+        self.edition.pools.backend(self.id)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.backend().end();
+    }
+}
+
+/// That a request is sent again which its pool has a budget for, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Permit {
+    edition: Rc<Edition>,
+    pool: PoolId,
+}
+
+impl Permit {
+    pub(super) fn ask(edition: &Rc<Edition>, pool: PoolId) -> Option<Permit> {
+        let rules = &edition.snapshot.pool(pool).retries;
+        edition.pools.pool(pool).begin_retry(rules).then(|| Permit { edition: Rc::clone(edition), pool })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.edition.pools.pool(self.pool).end_retry();
+    }
 }
 
 impl Edition {
-    /// The first edition of a worker, which begins its rounds `seed` backends further on.
-    pub(super) fn first(snapshot: Arc<Snapshot>, idle: &mut IdleSet, seed: u64) -> Edition {
+    /// The first edition of a worker, which begins its rounds `seed` backends further on, and its draws with `random`.
+    pub(super) fn first(
+        snapshot: Arc<Snapshot>,
+        pools: Arc<Pools>,
+        idle: &mut IdleSet,
+        seed: u64,
+        random: u64,
+    ) -> Edition {
         let homes =
             snapshot.pools.iter().map(|pool| pool.backends.iter().map(|_| idle.open_home()).collect());
         let mut robins = vec![RoundRobin::default(); snapshot.pools.len()];
         for (robin, pool) in robins.iter_mut().zip(&snapshot.pools) {
             for _ in 0..seed % pool.backends.len() as u64 {
-                robin.pick(pool.backends.iter().map(|backend| backend.weight), &[]);
+                robin.pick(weights(pool));
             }
         }
-        Edition { homes: homes.collect(), robins: RefCell::new(robins), snapshot }
+        let random = Cell::new(random);
+        Edition { homes: homes.collect(), robins: RefCell::new(robins), snapshot, pools, random }
     }
 
     /// The edition that follows this one. A backend with the same address in the pool of the same name keeps its home and its
     /// place in the round; the homes that are left over are given too.
-    pub(super) fn next(&self, snapshot: Arc<Snapshot>, idle: &mut IdleSet) -> (Edition, Vec<Key>) {
+    pub(super) fn next(
+        &self,
+        snapshot: Arc<Snapshot>,
+        pools: Arc<Pools>,
+        idle: &mut IdleSet,
+    ) -> (Edition, Vec<Key>) {
         let mut left_over: Vec<Key> = self.homes.iter().flatten().copied().collect();
         let (mut homes, mut robins) = (Vec::new(), Vec::new());
         for pool in &snapshot.pools {
@@ -53,14 +121,14 @@ impl Edition {
                 _ => idle.open_home(),
             };
             homes.push(kept.iter().map(home).collect::<Vec<_>>());
-            let weights = pool.backends.iter().map(|backend| backend.weight);
             robins.push(before.map_or_else(RoundRobin::default, |place| {
-                self.robins.borrow()[place].carried_over(&kept, weights)
+                self.robins.borrow()[place].carried_over(&kept, weights(pool))
             }));
         }
         let kept: HashSet<Key> = homes.iter().flatten().copied().collect();
         left_over.retain(|home| !kept.contains(home));
-        (Edition { snapshot, homes, robins: RefCell::new(robins) }, left_over)
+        let random = self.random.clone();
+        (Edition { snapshot, homes, pools, robins: RefCell::new(robins), random }, left_over)
     }
 
     /// Where idle connections to a backend wait.
@@ -79,11 +147,44 @@ impl Edition {
         self.robins.borrow().clone()
     }
 
-    /// The backend of `pool` whose turn it is, of those whose place is not in `tried`.
-    pub(super) fn pick(&self, pool: PoolId, tried: &[usize]) -> Option<usize> {
-        let weights = self.snapshot.pool(pool).backends.iter().map(|backend| backend.weight);
-        self.robins.borrow_mut()[pool.0].pick(weights, tried)
+    /// By pool, then by backend: what picks see of it at `now`.
+    pub(super) fn readings(&self, now: Time) -> Vec<Vec<Reading>> {
+        let of_pool = |(number, pool): (usize, &Pool)| {
+            let view = Live { pool, state: self.pools.pool(PoolId(number)), now };
+            let reading = |place| {
+                let Seen { share, exclusion, .. } = view.backend(place);
+                let (in_flight, latency) = (view.in_flight(place), view.latency(place));
+                Reading { share, exclusion, in_flight, latency }
+            };
+            (0..pool.backends.len()).map(reading).collect()
+        };
+        self.snapshot.pools.iter().enumerate().map(of_pool).collect()
     }
+
+    /// The number that the next draw begins with.
+    pub(super) fn random(&self) -> u64 {
+        hash::mix(self.random.get())
+    }
+
+    /// The backend for the exchange of `session`.
+    pub(super) fn pick(&self, session: &Session, now: Time) -> Result<usize, Nobody> {
+        let random = self.random();
+        self.random.set(self.random.get().wrapping_add(1));
+        let asked = Asked { tried: session.tried(), key: session.key(), bound: session.bound(), random };
+        self.pick_in(session.pool(), &asked, now)
+    }
+
+    fn pick_in(&self, id: PoolId, asked: &Asked<'_>, now: Time) -> Result<usize, Nobody> {
+        let pool = self.snapshot.pool(id);
+        let view = Live { pool, state: self.pools.pool(id), now };
+        let round = &mut self.robins.borrow_mut()[id.0];
+        balance::pick(pool, &view, asked, round).map(|picked| picked.place)
+    }
+}
+
+/// What a round counts with, as long as nothing is known of the backends.
+fn weights(pool: &Pool) -> impl ExactSizeIterator<Item = u64> {
+    pool.backends.iter().map(|backend| u64::from(backend.weight) * u64::from(FULL_SHARE))
 }
 
 /// For each backend of `new` the place of the one in `old` that has the same address; each is found once.
@@ -99,19 +200,13 @@ fn same_backends(old: &Pool, new: &Pool) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Backend, Balance, Limits, Timeouts};
+    use crate::shared::pools::Registry;
+    use crate::snapshot::{Backend, Limits, Timeouts};
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
-        let backend = |port: &u16| Backend {
-            name: port.to_string(),
-            address: Address::Ip(([127, 0, 0, 1], *port).into()),
-            weight: 1,
-        };
-        let pool = |(name, ports): &(&str, &[u16])| Pool {
-            name: (*name).to_owned(),
-            balance: Balance::RoundRobin,
-            backends: ports.iter().map(backend).collect(),
-        };
+        let backend =
+            |port: &u16| Backend::new(port.to_string(), Address::Ip(([127, 0, 0, 1], *port).into()), 1);
+        let pool = |(name, ports): &(&str, &[u16])| Pool::new(*name, ports.iter().map(backend).collect());
         let pools = pools.iter().map(pool).collect();
         Arc::new(Snapshot {
             listeners: vec![],
@@ -121,12 +216,21 @@ mod tests {
         })
     }
 
+    fn first(snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> Edition {
+        Edition::first(Arc::clone(snapshot), Registry::default().open(snapshot), idle, 0, 0)
+    }
+
+    fn next(edition: &Edition, snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> (Edition, Vec<Key>) {
+        edition.next(Arc::clone(snapshot), Registry::default().open(snapshot), idle)
+    }
+
     #[test]
     fn a_backend_keeps_its_home_by_pool_and_address() {
         let old = snapshot(&[("a", &[1, 2, 2]), ("b", &[1])]);
         let mut idle = IdleSet::new(&old.timeouts, 1);
-        let first = Edition::first(old, &mut idle, 0);
-        let (second, gone) = first.next(snapshot(&[("b", &[1]), ("a", &[3, 2, 1]), ("c", &[1])]), &mut idle);
+        let first = first(&old, &mut idle);
+        let (second, gone) =
+            next(&first, &snapshot(&[("b", &[1]), ("a", &[3, 2, 1]), ("c", &[1])]), &mut idle);
         assert_eq!(second.homes[0], first.homes[1]);
         assert_eq!(second.homes[1][1..], [first.homes[0][1], first.homes[0][0]]);
         assert_eq!(gone, [first.homes[0][2]]);
@@ -138,9 +242,10 @@ mod tests {
     fn the_round_goes_on_where_it_was() {
         let old = snapshot(&[("a", &[1, 2, 3])]);
         let mut idle = IdleSet::new(&old.timeouts, 1);
-        let first = Edition::first(old, &mut idle, 0);
-        assert_eq!([first.pick(PoolId(0), &[]), first.pick(PoolId(0), &[])], [Some(0), Some(1)]);
-        let (second, _) = first.next(snapshot(&[("a", &[3, 1, 2])]), &mut idle);
-        assert_eq!(second.pick(PoolId(0), &[]), Some(0));
+        let first = first(&old, &mut idle);
+        let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO);
+        assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);
+        let (second, _) = next(&first, &snapshot(&[("a", &[3, 1, 2])]), &mut idle);
+        assert_eq!(pick(&second), Ok(0));
     }
 }

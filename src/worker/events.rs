@@ -13,21 +13,6 @@ use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
 use crate::wire::Wire;
 
-/// Where a client has come in, and what it is held to.
-struct Place {
-    listener: usize,
-    standing: Standing,
-    edition: Rc<Edition>,
-}
-
-/// What came of letting clients in.
-pub(super) struct Accepted {
-    /// How many they were.
-    count: usize,
-    /// Whether there are more.
-    pub(super) waiting: Waiting,
-}
-
 /// Whether clients wait before a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
@@ -197,56 +182,66 @@ impl<O: Os> Worker<O> {
     fn answer_door(&mut self, door: usize) {
         let budget = self.edition.snapshot.limits.accept_budget;
         let likely = self.doors[door].queue.likely(self.turn).min(budget);
-        let Accepted { count, .. } = self.accept(door, likely);
-        self.doors[door].queue.note(self.turn, count, count < likely);
+        self.accept(door, likely);
     }
 
-    /// Lets in at most `budget` clients.
-    pub(super) fn accept(&mut self, door: usize, budget: usize) -> Accepted {
+    /// Lets in at most `budget` clients; says whether somebody may still wait.
+    pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for count in 0..budget {
             if self.sessions.len() >= self.sessions_max {
-                return Accepted { count, waiting: Waiting::Perhaps };
+                return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
                 Ok((fd, client)) => self.welcome(door, fd, client),
                 Err(AcceptFault::Gone) => {}
-                Err(AcceptFault::Blocked) => return Accepted { count, waiting: Waiting::Nobody },
+                Err(AcceptFault::Blocked) => {
+                    self.doors[door].queue.note_empty(count);
+                    return Waiting::Nobody;
+                }
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
                     Some(wire) => wire.close(&mut self.os),
                     None => {
                         self.doors[door].shut(self.now, self.ended);
-                        return Accepted { count, waiting: Waiting::Perhaps };
+                        return Waiting::Perhaps;
                     }
                 },
             }
         }
-        Accepted { count: budget, waiting: Waiting::Perhaps }
+        self.doors[door].queue.note_full(self.turn);
+        Waiting::Perhaps
     }
 
     /// Takes in a client that has come by `door`, or hands it over.
     fn welcome(&mut self, door: usize, fd: Fd, client: SocketAddr) {
         let listener = self.doors[door].listener;
-        if let Some((edition, standing)) = self.doors[door].left_behind() {
-            self.begin(fd, client, Place { listener, standing, edition }, true);
-        } else if let Some(fd) = self.hand_over(fd, client, listener) {
-            let listens = self.doors[door].greetings.listens();
-            let has_spoken = self.admit(fd, client, listener, listens);
-            if listens {
-                self.doors[door].greetings.note(has_spoken);
-            }
+        let left_behind = self.doors[door].left_behind();
+        let fd = if left_behind.is_some() { Some(fd) } else { self.hand_over(fd, client, listener) };
+        let Some(fd) = fd else { return };
+        let (edition, standing) =
+            left_behind.unwrap_or_else(|| (Rc::clone(&self.edition), Standing::At(listener)));
+        let listens = self.doors[door].greetings.listens();
+        let has_spoken = self.begin(fd, client, listener, standing, edition, listens);
+        if listens {
+            self.doors[door].greetings.note(has_spoken);
         }
     }
 
-    /// Begins a session for a client of a listener of the latest edition; see `begin`.
-    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize, listens: bool) -> bool {
-        let place = Place { listener, standing: Standing::At(listener), edition: Rc::clone(&self.edition) };
-        self.begin(fd, client, place, listens)
+    /// Begins a session for a client of a listener of the latest edition.
+    pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
+        self.begin(fd, client, listener, Standing::At(listener), Rc::clone(&self.edition), true);
     }
 
     /// Begins a session. If it `listens` the first read comes before the first poll; whether that found something is returned.
     /// Of a client who is expected to say nothing yet the lot will tell.
-    fn begin(&mut self, fd: Fd, client: SocketAddr, place: Place, listens: bool) -> bool {
-        let Place { listener, standing, edition } = place;
+    fn begin(
+        &mut self,
+        fd: Fd,
+        client: SocketAddr,
+        listener: usize,
+        standing: Standing,
+        edition: Rc<Edition>,
+        listens: bool,
+    ) -> bool {
         let session = Session::new(client, listener, &self.world().env(&edition, standing));
         let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::edition::Edition;
+use super::edition::{Edition, Lease, Permit};
 use super::idle::IdleSet;
 use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
@@ -14,7 +14,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::os::{ConnectFault, Connecting, Os};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
-use crate::snapshot::BackendId;
+use crate::snapshot::{BackendId, Balance};
 use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
@@ -35,6 +35,8 @@ pub(super) struct Conn {
     /// What its exchange is held to.
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
+    /// That the exchange is one that was begun again, for which its pool has a budget.
+    permit: Option<Permit>,
     /// What lies in pipes, from the client and from the backend.
     pipes: Piped,
 }
@@ -112,6 +114,7 @@ impl Conn {
             unheard: 0,
             edition,
             standing,
+            permit: None,
             pipes: Piped::default(),
         }
     }
@@ -127,9 +130,17 @@ impl Conn {
         true
     }
 
-    fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool) {
+    /// Whether there is a budget for a retry; if so, it is used up until the exchange is over.
+    fn has_budget(&mut self) -> bool {
+        if self.permit.is_none() {
+            self.permit = Permit::ask(&self.edition, self.session.pool());
+        }
+        self.permit.is_some()
+    }
+
+    fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool, lease: Lease) {
         self.backend_turn = self.backend_turn.wrapping_add(1);
-        self.backend = Some(Backend { wire, id, is_pending });
+        self.backend = Some(Backend { wire, id, is_pending, lease });
     }
 }
 
@@ -140,6 +151,8 @@ pub(super) struct Backend {
     pub(super) id: BackendId,
     /// Whether the connect is undecided.
     pub(super) is_pending: bool,
+    /// That the backend has a request in flight.
+    lease: Lease,
 }
 
 /// From which sides poll says that something can be read.
@@ -289,6 +302,15 @@ impl<O: Os> Hands<'_, O> {
                     wire.finish(self.os);
                 }
             }
+            Effect::AskBudget => {
+                let is_granted = conn.has_budget();
+                conn.session.handle_budget(is_granted, &self.env, effects);
+            }
+            Effect::NoteAnswer => {
+                if let Some(backend) = &conn.backend {
+                    self.note_latency(&conn.session, &backend.lease);
+                }
+            }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take()
                     && let Some(surplus) =
@@ -304,10 +326,14 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::ResetBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_wait(&conn.session, &backend.lease);
                     backend.wire.reset(self.os);
                 }
             }
-            Effect::Record => self.journal.record(&conn.session.record(&self.env)),
+            Effect::Record => {
+                conn.permit = None;
+                self.journal.record(&conn.session.record(&self.env));
+            }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
                     wire.close(self.os);
@@ -321,15 +347,44 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
+    /// The policy of the pool, where that is what goes by latency: for the others it is not measured.
+    fn measures_latency(&self, session: &Session) -> bool {
+        self.env.snapshot.pool(session.pool()).balance == Balance::Latency
+    }
+
+    /// Takes note of how long the backend has taken to answer.
+    fn note_latency(&self, session: &Session, lease: &Lease) {
+        if self.measures_latency(session) {
+            let since = session.asked_at().unwrap_or(lease.since);
+            lease.backend().note_latency(self.env.now.since(since), self.env.now);
+        }
+    }
+
+    /// Takes note of how long it has not answered, if it has not.
+    fn note_wait(&self, session: &Session, lease: &Lease) {
+        if self.measures_latency(session) && !session.is_answered() {
+            lease.backend().note_wait(self.env.now.since(lease.since), self.env.now);
+        }
+    }
+
     /// Picks a backend and takes an idle connection to it, or begins a new one.
     fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
+        if conn.session.needs_budget() && !conn.has_budget() {
+            return ConnectOutcome::BudgetSpent;
+        }
         let id = conn.session.pool();
         let pool = self.env.snapshot.pool(id);
-        let picked = again.or_else(|| self.edition.pick(id, conn.session.tried()));
-        let Some(index) = picked else { return ConnectOutcome::NoneLeft };
+        let index = match again {
+            Some(index) => index,
+            None => match self.edition.pick(&conn.session, self.env.now) {
+                Ok(index) => index,
+                Err(nobody) => return ConnectOutcome::NoneLeft(nobody),
+            },
+        };
         let id = BackendId { pool: id, index };
+        let lease = Lease::begin(&conn.edition, id, self.env.now);
         if !is_fresh && let Some(wire) = self.idle.take(self.os, self.edition.home(id), self.lot) {
-            conn.attach(wire, id, false);
+            conn.attach(wire, id, false, lease);
             return ConnectOutcome::Ready { backend: index, is_reused: true };
         }
         let mut outcome = self.os.connect(&pool.backends[index].address);
@@ -341,11 +396,11 @@ impl<O: Os> Hands<'_, O> {
         }
         match outcome {
             Ok(Connecting::Done(fd)) => {
-                conn.attach(Wire::Plain(fd), id, false);
+                conn.attach(Wire::Plain(fd), id, false, lease);
                 ConnectOutcome::Ready { backend: index, is_reused: false }
             }
             Ok(Connecting::Pending(fd)) => {
-                conn.attach(Wire::Plain(fd), id, true);
+                conn.attach(Wire::Plain(fd), id, true, lease);
                 ConnectOutcome::Pending { backend: index }
             }
             Err(ConnectFault::Busy) => {

@@ -29,8 +29,10 @@ use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::os::{Fd, Os};
+use crate::route::hash;
 use crate::session::Effect;
 use crate::shared::neighbours::Seat;
+use crate::shared::pools::Registry;
 use crate::snapshot::Snapshot;
 
 use array::Array;
@@ -89,10 +91,12 @@ pub struct Setup {
     pub poller: Poller,
     /// When bodies go around the memory of the process.
     pub splicing: Splicing,
-    /// Makes workers begin their rounds at different backends.
+    /// Makes workers begin their rounds at different backends, and draw differently.
     pub seed: u64,
     /// Where records go.
     pub journal: Box<dyn Journal>,
+    /// What all workers know of the backends.
+    pub registry: Arc<Registry>,
 }
 
 /// Whether there will be another turn.
@@ -136,6 +140,7 @@ pub struct Worker<O> {
     os: O,
     /// The latest one. A session whose exchange was routed by another keeps that until it is over.
     edition: Rc<Edition>,
+    registry: Arc<Registry>,
     share: Share,
     journal: Box<dyn Journal>,
     doors: Vec<Door>,
@@ -173,9 +178,12 @@ impl<O: Os> Worker<O> {
     /// A worker that will make its system calls through `os`.
     #[must_use]
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
-        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal } = setup;
+        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry } = setup;
         let limits = &snapshot.limits;
         let most = limits.idle_per_backend.div_ceil(share.workers);
+        let pools = registry.open(&snapshot);
+        // Two processes are not to draw the same.
+        let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
         Worker {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
@@ -192,7 +200,7 @@ impl<O: Os> Worker<O> {
             seat: None,
             churn: Churn::default(),
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
-            edition: Rc::new(Edition::first(snapshot, &mut idle, seed)),
+            edition: Rc::new(Edition::first(snapshot, pools, &mut idle, seed, random)),
             idle,
             share,
             pipes: Pipes::new(splicing.pipes),
@@ -207,6 +215,7 @@ impl<O: Os> Worker<O> {
             effects: Vec::new(),
             os,
             journal,
+            registry,
         }
     }
 

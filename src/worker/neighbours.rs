@@ -98,7 +98,7 @@ impl<O: Os> Worker<O> {
 
     fn begin_guest(&mut self, guest: Guest) {
         if let Some(fd) = self.os.take_in(guest.fd) {
-            self.admit(fd, guest.client, guest.listener, true);
+            self.admit(fd, guest.client, guest.listener);
         }
     }
 }

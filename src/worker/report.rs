@@ -39,7 +39,13 @@ impl<O: Os> Worker<O> {
     /// What its next decisions depend on, under its latest configuration.
     #[must_use]
     pub fn live(&self) -> Live {
-        Live { worker: self.share.worker, robins: self.edition.robins(), idle: self.edition.idle(&self.idle) }
+        Live {
+            worker: self.share.worker,
+            robins: self.edition.robins(),
+            random: self.edition.random(),
+            idle: self.edition.idle(&self.idle),
+            readings: self.edition.readings(self.now),
+        }
     }
 
     fn crowd(&self) -> Crowd {

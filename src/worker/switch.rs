@@ -41,7 +41,8 @@ impl<O: Os> Worker<O> {
         // Behind the doors: who was accepted there may still go to a neighbour that has this edition.
         self.turn_neighbours_over();
         let old = Rc::clone(&self.edition);
-        let (edition, homeless) = old.next(snapshot, &mut self.idle);
+        let pools = self.registry.open(&snapshot);
+        let (edition, homeless) = old.next(snapshot, pools, &mut self.idle);
         self.edition = Rc::new(edition);
         for home in homeless {
             self.idle.close_home(&mut self.os, home, &mut self.lot);
@@ -68,7 +69,7 @@ impl<O: Os> Worker<O> {
         let mut door = 0;
         while door < self.doors.len() {
             let is_tried = self.doors[door].is_leaving() && self.doors[door].is_open(self.now, self.ended);
-            if is_tried && self.accept(door, usize::MAX).waiting == Waiting::Nobody {
+            if is_tried && self.accept(door, usize::MAX) == Waiting::Nobody {
                 let Door { fd, .. } = self.doors.remove(door);
                 self.os.close(fd);
             } else {

@@ -91,12 +91,24 @@ fn around(example: &Example) -> String {
         "timeouts = { … }" => route(&format!("{}pool = \"app\"\n", inline("timeouts"))),
         "limits = { … }" => route(&format!("{}pool = \"app\"\n", inline("limits"))),
         "[pool.NAME]" => {
-            let rest = if *key == "backends" { "" } else { "backends = [\"127.0.0.1:1\"]\n" };
+            let rest = match *key {
+                "backends" => "",
+                "hash_key" | "max_load" => "balance = \"hash\"\nbackends = [\"127.0.0.1:1\"]\n",
+                _ => "backends = [\"127.0.0.1:1\"]\n",
+            };
             format!("{LISTENER}[pool.app]\n{line}{rest}")
         }
         "backends = [{ … }]" => {
             let rest = if *key == "address" { "" } else { ", address = \"127.0.0.1:1\"" };
             format!("{LISTENER}[pool.app]\nbackends = [{{ {key} = {value}{rest} }}]\n")
+        }
+        "sticky = { … }" => {
+            let rest = match *key {
+                "cookie" => "",
+                _ => ", cookie = \"srv\"",
+            };
+            let inner = format!("{key} = {value}{rest}");
+            format!("{LISTENER}[pool.app]\nsticky = {{ {inner} }}\nbackends = [\"127.0.0.1:1\"]\n")
         }
         "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
         "[[test]]" => {
@@ -132,7 +144,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 18 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 19 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.
@@ -150,6 +162,29 @@ fn the_documentation_lists_every_key() {
             tables == config::reference(),
             "docs/configuration.md is not what the language says; UPDATE_EXPECT=1 writes it anew"
         );
+    }
+}
+
+/// The examples of `docs/balancing.md` are pools, each under its header.
+#[test]
+fn the_examples_of_balancing_load() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/balancing.md");
+    let text = fs::read_to_string(path).expect("docs/balancing.md");
+    let mut examples: Vec<String> = vec![String::new()];
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) => examples.iter_mut().last().expect("an example").push_str(&format!("{line}\n")),
+            None if line.is_empty() => {}
+            None => examples.push(String::new()),
+        }
+    }
+    examples.retain(|example| example.starts_with("[pool."));
+    assert!(examples.len() >= 5, "the examples are gone");
+    for example in examples {
+        let name = example[6..].split(']').next().expect("a header");
+        let loaded = load(&format!("{LISTENER}pool = \"{name}\"\n{example}"));
+        assert!(loaded.warnings.is_none(), "{example}");
+        check_print(&loaded);
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pollux::core::outcome::{Journal, Record};
-use pollux::snapshot::{Address, Backend, Balance, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts};
 use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use crate::case::{self, Case, Ends, Order};
@@ -73,7 +73,7 @@ impl Journal for Notes {
         self.0.borrow_mut().push(Told {
             status: record.status,
             cause: record.outcome.cause.map(|cause| cause.word()),
-            retried: record.retried.map(|proof| proof.to_string()),
+            retried: record.retried.last().map(|proof| proof.to_string()),
         });
     }
 }
@@ -91,10 +91,12 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
             pollux::config::parse(&text, "routes").unwrap_or_else(|report| panic!("{}: {report}", case.name));
         return Arc::new(Snapshot { limits, ..loaded.snapshot });
     }
-    let backend = Backend { name: "a".to_owned(), address: Address::Ip(address(8080)), weight: 1 };
+    let backend = Backend::new("a", Address::Ip(address(8080)), 1);
+    // There is no other backend, and no time passes until this one is asked once more.
+    let retries = Retries { most: 0, ..Retries::default() };
     Arc::new(Snapshot {
         listeners: vec![Listener::to_pool("web", address(80), Mode::Http, PoolId(0))],
-        pools: vec![Pool { name: "app".to_owned(), balance: Balance::RoundRobin, backends: vec![backend] }],
+        pools: vec![Pool { retries, ..Pool::new("app", vec![backend]) }],
         timeouts: Timeouts::default(),
         limits,
     })
@@ -159,6 +161,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
         splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(Notes(Rc::clone(&told))),
+        registry: Arc::default(),
     };
     let mut worker = Worker::new(memory, setup);
     let mut turns = 0;

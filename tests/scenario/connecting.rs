@@ -16,7 +16,7 @@ fn toy(name: &str) -> Toy {
 }
 
 /// An address on which nobody listens, and nobody will while the socket lives.
-fn refusing() -> (Socket, String) {
+pub(crate) fn refusing() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
@@ -90,7 +90,7 @@ fn when_all_refuse_the_answer_says_so() {
         "{answer}"
     );
     let told = pollux.told();
-    assert_eq!((told.status, told.cause, told.attempts), (502, Some(Cause::BackendRefused), 2));
+    assert_eq!((told.status, told.cause, told.attempts), (502, Some(Cause::BackendRefused), 3));
 }
 
 #[test]

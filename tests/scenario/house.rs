@@ -8,7 +8,7 @@ use std::time::Duration;
 use pollux::config::value::parse_backend_flag;
 use pollux::control::{Crew, ReloadError, Reloaded, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
-use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 /// Nothing here takes so long; a test that hangs fails by it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,6 +20,8 @@ pub(crate) struct Told {
     pub(crate) cause: Option<Cause>,
     pub(crate) attempts: u32,
     pub(crate) reused: bool,
+    pub(crate) retried: String,
+    pub(crate) budget_spent: bool,
 }
 
 struct Teller(Sender<Told>);
@@ -32,6 +34,8 @@ impl Journal for Teller {
             cause: record.outcome.cause,
             attempts: record.attempts,
             reused: record.reused,
+            retried: record.retried.to_string(),
+            budget_spent: record.budget_spent,
         });
     }
 }
@@ -48,7 +52,7 @@ pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
     let backends = backends.iter().flat_map(|text| parse_backend_flag(text).unwrap()).collect();
     Snapshot {
         listeners: vec![Listener::to_pool("test", ([127, 0, 0, 1], 0).into(), mode, PoolId(0))],
-        pools: vec![Pool { name: "app".into(), balance: Balance::RoundRobin, backends }],
+        pools: vec![Pool::new("app", backends)],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

@@ -6,6 +6,8 @@ mod house;
 mod http;
 mod neighbours;
 mod reload;
+mod retries;
 mod routes;
+mod sticky;
 mod stopping;
 mod tcp;

@@ -70,6 +70,7 @@ fn worker(
         splicing: Splicing::NEVER,
         seed: 0,
         journal: Box::new(NoJournal),
+        registry: Arc::default(),
     };
     let mut worker = Worker::new(os, setup);
     worker.sit(neighbours.seat(number, Arc::new(ours)));

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use pollux::core::outcome::{Cause, Journal, Proof, Record};
+use pollux::core::outcome::{Cause, Journal, Proofs, Record};
 
 /// The part of a record that oracles look at.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Entry {
     pub(crate) target: String,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
-    pub(crate) retried: Option<Proof>,
+    pub(crate) retried: Proofs,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
 }
@@ -22,7 +22,7 @@ impl fmt::Display for Entry {
         let cause = self.cause.map_or("fine", |cause| cause.word());
         let Entry { target, status, bytes_up, bytes_down, .. } = self;
         write!(f, "record of {target:?}: {status}, {cause}, {bytes_up} up, {bytes_down} down")?;
-        self.retried.map_or(Ok(()), |proof| write!(f, ", retried ({proof})"))
+        self.retried.last().map_or(Ok(()), |_| write!(f, ", retried ({})", self.retried))
     }
 }
 

@@ -46,7 +46,7 @@ impl Reloads {
         let known = self.hosts.len();
         for number in 0..2_u16 {
             let address = Address::Ip(([10, 1, 0, 2], 8000 + number).into());
-            self.hosts.push(Backend { name: format!("late{number}"), address, weight: 1 });
+            self.hosts.push(Backend::new(format!("late{number}"), address, 1));
         }
         self.model = Some(pool.clone());
         &self.hosts[known..]

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::shared::pools::{Figures, Registry};
+use pollux::snapshot::{
+    Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
+};
 use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
@@ -23,6 +26,9 @@ use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
 pub(crate) const DOOR: usize = 0;
+
+/// So many retries may there be at once in a run.
+const RETRYING_MAX: u32 = 2;
 
 /// Turns that a worker may take to finish once its last client has gone.
 const LAST_TURNS: usize = 20_000;
@@ -41,9 +47,12 @@ pub(crate) struct Scene {
     pub(crate) drain_after: Option<usize>,
     /// The reloads, if there are to be any.
     pub(crate) reloads: Option<Reloads>,
+    /// Whether the pools have no policy and rules but those that there always were.
+    pub(crate) is_plain: bool,
     whole_trace: bool,
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
+    registry: Arc<Registry>,
 }
 
 /// The address of client `number`.
@@ -57,7 +66,17 @@ impl Scene {
         let mut rng = Rng::with_seed(seed);
         let faults = Faults::draw(weather, &mut rng);
         let ledger = Ledger::default();
-        Scene { rng, faults, drain_after: None, reloads: None, whole_trace, kernel: None, ledger }
+        Scene {
+            rng,
+            faults,
+            drain_after: None,
+            reloads: None,
+            is_plain: false,
+            whole_trace,
+            kernel: None,
+            ledger,
+            registry: Arc::default(),
+        }
     }
 
     /// The events of the run so far, and what the worker recorded.
@@ -69,7 +88,14 @@ impl Scene {
 
     /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
     pub(crate) fn perform(&mut self, mode: Mode, act: Act) -> Vec<Entry> {
-        let snapshot = snapshot(mode, &self.faults, &mut self.rng);
+        // What pools are like is drawn aside, so that the rest of the run is the same whatever they are like.
+        let mut aside = self.rng.clone();
+        let mut snapshot = snapshot(mode, &self.faults, &mut self.rng);
+        if !self.is_plain {
+            let pool = &mut snapshot.pools[0];
+            pool.balance = policy(&mut aside);
+            pool.retries = retries(&mut aside, self.faults.weather == Weather::Foul);
+        }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
         let backends = snapshot.pools[0].backends.iter().chain(late);
@@ -92,12 +118,24 @@ impl Scene {
                 splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
                 journal: Box::new(self.ledger.clone()),
+                registry: Arc::clone(&self.registry),
             },
         );
         self.drive(&mut worker, &kernel, snapshot);
         assert_eq!(worker.census(), Census::default(), "something is left in the worker");
+        self.check_pools(Census::default());
+        assert!(self.registry.figures().iter().all(|pool| pool.retrying == 0), "a retry that never ends");
         assert_eq!(kernel.borrow().leaked(), [], "descriptors that nobody has closed");
         self.ledger.entries()
+    }
+
+    /// What the pools are thought to be doing is what the worker does, and no more than they may.
+    fn check_pools(&self, census: Census) {
+        let figures = self.registry.figures();
+        let in_flight: usize = figures.iter().map(|pool| pool.in_flight).sum();
+        assert_eq!(in_flight, census.in_flight, "what is in flight was not counted right");
+        let is_within = |pool: &Figures| self.is_plain || pool.retrying <= RETRYING_MAX;
+        assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
     }
 
     fn drive(
@@ -120,7 +158,9 @@ impl Scene {
                 worker.switch(change);
             }
             turns += 1;
-            if worker.turn() == Turn::Finished {
+            let turn = worker.turn();
+            self.check_pools(worker.census());
+            if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
                 kernel.borrow_mut().play_on();
             }
@@ -144,14 +184,13 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
 
 fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let backends: Vec<_> = (0..rng.u16(1..=3))
-        .map(|number| Backend {
-            name: format!("b{number}"),
-            address: if rng.u8(..4) == 0 {
+        .map(|number| {
+            let address = if rng.u8(..4) == 0 {
                 Address::Unix(PathBuf::from(format!("/run/b{number}")))
             } else {
                 Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number)))
-            },
-            weight: rng.u32(1..=3),
+            };
+            Backend::new(format!("b{number}"), address, rng.u32(1..=3))
         })
         .collect();
     let buffer = log_uniform(rng, &(4096..=65536));
@@ -165,8 +204,34 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
         // A client that goes on writing for longer than the linger is reset, however good its reasons are.
         timeouts.linger = Duration::from_secs(30);
     }
-    let pool = Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends };
+    let pool = Pool::new("pool", backends);
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
+}
+
+/// Any of the policies.
+fn policy(rng: &mut Rng) -> Balance {
+    match rng.u8(..8) {
+        0 => Balance::LeastConnections,
+        1 => Balance::Random,
+        2 => Balance::TwoChoices,
+        3 => Balance::Latency,
+        4 => Balance::Hash(Hashing { max_load: rng.bool().then_some(1250), ..Hashing::default() }),
+        5 => Balance::First,
+        _ => Balance::RoundRobin,
+    }
+}
+
+/// Retries of any kind, but not too many at once.
+fn retries(rng: &mut Rng, is_foul: bool) -> Retries {
+    Retries {
+        most: rng.u32(0..4),
+        timeout: rng.bool(),
+        // Whoever answers with one of these is cut off, which is none of the things that happen to those who do their part.
+        statuses: if is_foul && rng.bool() { vec![404, 500, 503] } else { Vec::new() },
+        budget: 0,
+        budget_min: rng.u32(..=RETRYING_MAX),
+        ..Retries::default()
+    }
 }

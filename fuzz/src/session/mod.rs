@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pollux::core::outcome::NoJournal;
-use pollux::snapshot::{Address, Backend, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use kernel::{DOOR, Kernel, MemoryOs};
@@ -44,6 +44,7 @@ pub fn check(data: &[u8]) {
             splicing: Splicing::NEVER,
             seed: 0,
             journal: Box::new(NoJournal),
+            registry: Arc::default(),
         },
     );
     for step in script::steps(script) {
@@ -83,10 +84,9 @@ fn finish(worker: &mut Worker<MemoryOs>, kernel: &Rc<RefCell<Kernel>>) {
 }
 
 fn snapshot(backends: u16) -> Snapshot {
-    let backend = |number: u16| Backend {
-        name: format!("b{number}"),
-        address: Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number))),
-        weight: 1,
+    let backend = |number: u16| {
+        let address = Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number)));
+        Backend::new(format!("b{number}"), address, 1)
     };
     let backends = (0..backends).map(backend).collect();
     let limits = Limits {
@@ -103,7 +103,7 @@ fn snapshot(backends: u16) -> Snapshot {
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     Snapshot {
         listeners: vec![Listener::to_pool("main", bind, Mode::Http, PoolId(0))],
-        pools: vec![Pool { name: "pool".to_owned(), balance: Balance::RoundRobin, backends }],
+        pools: vec![Pool::new("pool", backends)],
         timeouts: Timeouts::default(),
         limits,
     }

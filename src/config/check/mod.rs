@@ -3,6 +3,7 @@
 //! A check that fails puts a finding down and goes on with a stand-in, usually the default. The result counts only if
 //! no error was found, so a stand-in is never run.
 
+mod balance;
 mod binds;
 mod conditions;
 mod fields;
@@ -11,9 +12,11 @@ mod listeners;
 mod names;
 mod pools;
 mod process;
+mod retries;
 mod routes;
 mod shadows;
 mod site;
+mod sticky;
 mod timeouts;
 mod trials;
 

@@ -1,6 +1,9 @@
 //! `[pool.NAME]`.
 
+use super::balance::balance;
 use super::names::{self, NAME_LEN_MAX, Seen};
+use super::retries::retries;
+use super::sticky::sticky;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
 use crate::config::excerpt::Place;
@@ -11,9 +14,7 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::{backend_addresses, named};
 use crate::config::world::World;
-use crate::snapshot::{Address, Backend, Balance, Pool, PoolId};
-
-const BALANCES: [(&str, Balance); 1] = [("round-robin", Balance::RoundRobin)];
+use crate::snapshot::{Address, Backend, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -44,8 +45,7 @@ pub(super) fn check(root: Reader<'_>, world: &mut dyn World, findings: &mut Find
 fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Pool {
     let name = entry.key.as_str();
     check_name(name, entry.key_place, findings);
-    let word = table.text("balance").map_or("", |(word, _)| word);
-    let balance = BALANCES.iter().find(|(name, _)| *name == word).map(|(_, balance)| *balance);
+    let balance = balance(table, findings);
     let (mut backends, mut addresses, mut named) = (Vec::new(), Seen::default(), Seen::default());
     let found_before = findings.len();
     for item in table.list("backends") {
@@ -86,7 +86,12 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         }
         None | Some(_) => {}
     }
-    Pool { name: name.to_owned(), balance: balance.unwrap_or_default(), backends }
+    Pool {
+        balance,
+        sticky: sticky(table, findings),
+        retries: retries(table, findings),
+        ..Pool::new(name, backends)
+    }
 }
 
 fn is_weightless(backends: &[Backend]) -> bool {
@@ -114,7 +119,7 @@ fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
 /// The backends that one item of the list stands for; none when it has a finding.
 fn item_backends(item: &Node, world: &mut dyn World, findings: &mut Findings) -> Vec<Backend> {
     match &item.value {
-        Value::Text { text, .. } => read(text, item.place, None, 1, world, findings),
+        Value::Text { text, .. } => read(text, item.place, &Said::default(), world, findings),
         Value::Table(table) => {
             let table = Reader::new(table, &language::BACKEND);
             let weight = table.number("weight").map_or(Some(1), |(weight, _)| u32::try_from(weight).ok());
@@ -134,22 +139,56 @@ fn item_backends(item: &Node, world: &mut dyn World, findings: &mut Findings) ->
                 }
                 return Vec::new();
             };
-            read(text, place, name.map(|(name, _)| name), weight.unwrap_or(1), world, findings)
+            let name = name.map(|(name, _)| name);
+            let said = Said { name, weight: weight.unwrap_or(1), tier: tier(table, findings) };
+            read(text, place, &said, world, findings)
         }
-        Value::Number(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => Vec::new(),
+        Value::Number(_) | Value::Decimal(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => {
+            Vec::new()
+        }
     }
+}
+
+/// What is said of a backend besides its address.
+struct Said<'a> {
+    name: Option<&'a str>,
+    weight: u32,
+    tier: u8,
+}
+
+impl Default for Said<'_> {
+    fn default() -> Self {
+        Said { name: None, weight: 1, tier: 1 }
+    }
+}
+
+/// The tier, which `backup` is another word for.
+fn tier(table: Reader<'_>, findings: &mut Findings) -> u8 {
+    let tier = table.number("tier").and_then(|(tier, _)| u8::try_from(tier).ok());
+    if let (Some(_), Some(backup)) = (tier, table.entry("backup")) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`backup` changes nothing here")
+                .mark(backup.key_place, "the backend has a `tier`")
+                .help("remove one of the two: `backup = true` is `tier = 2`"),
+        );
+    }
+    let backup = table.flag("backup").map(|is_backup| if is_backup { 2 } else { 1 });
+    tier.or(backup).unwrap_or(1)
 }
 
 fn read(
     text: &str,
     place: Place,
-    name: Option<&str>,
-    weight: u32,
+    said: &Said<'_>,
     world: &mut dyn World,
     findings: &mut Findings,
 ) -> Vec<Backend> {
     match backend_addresses(text, &mut |host, port| world.resolve(host, port)) {
-        Ok(addresses) => named(name.unwrap_or(text), weight, addresses),
+        Ok(addresses) => {
+            let mut backends = named(said.name.unwrap_or(text), said.weight, addresses);
+            backends.iter_mut().for_each(|backend| backend.tier = said.tier);
+            backends
+        }
         Err(error) => {
             let node = Node { place, value: Value::Flag(false) };
             findings.push(shape::refused("address", &node, &error));

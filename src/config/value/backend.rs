@@ -50,7 +50,7 @@ pub(in crate::config) fn named(written: &str, weight: u32, addresses: Vec<Addres
     let name = |address: &Address| {
         if several { format!("{written} ({address})") } else { written.to_owned() }
     };
-    addresses.into_iter().map(|address| Backend { name: name(&address), address, weight }).collect()
+    addresses.into_iter().map(|address| Backend::new(name(&address), address, weight)).collect()
 }
 
 #[cfg(test)]

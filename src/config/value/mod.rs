@@ -6,6 +6,7 @@ mod address;
 mod backend;
 mod duration;
 mod endpoint;
+mod fraction;
 mod size;
 
 use std::fmt;
@@ -15,6 +16,7 @@ pub(super) use address::{backend_addresses, bind_address};
 pub(super) use backend::named;
 pub use backend::parse_backend_flag;
 pub use duration::parse_duration;
+pub(super) use fraction::{parse_thousandths, show_thousandths};
 pub(super) use size::show_size;
 pub use size::{parse_body, parse_size};
 

@@ -1,0 +1,88 @@
+//! The candidates of a pick: whose weight counts, and for how much.
+
+use super::{Asked, Exclusion, FULL_SHARE, Nobody, Seen, View};
+use crate::snapshot::Pool;
+
+/// What a policy sees: the pool, with everybody who is no candidate at weight 0.
+pub(super) struct Field<'a, V> {
+    pub(super) pool: &'a Pool,
+    pub(super) view: &'a V,
+    pub(super) asked: &'a Asked<'a>,
+    /// The tier that is in use.
+    tier: u8,
+}
+
+/// Why the backend cannot be used even by a client that is bound to it.
+pub(super) fn unfit(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Exclusion> {
+    if asked.tried.contains(&place) {
+        return Some(Exclusion::Tried);
+    }
+    seen.exclusion
+}
+
+/// Why the backend is no candidate, whatever its tier.
+pub(super) fn why_not(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Exclusion> {
+    unfit(seen, place, asked).or((seen.weight == 0).then_some(Exclusion::WeightZero))
+}
+
+impl<'a, V: View> Field<'a, V> {
+    /// Finds the tier that is in use.
+    pub(super) fn open(pool: &'a Pool, view: &'a V, asked: &'a Asked<'a>) -> Result<Field<'a, V>, Nobody> {
+        let (mut lowest, mut is_tried) = (None, false);
+        for place in 0..pool.backends.len() {
+            let seen = view.backend(place);
+            match why_not(&seen, place, asked) {
+                // A full one keeps its tier in use: backups are for those who are gone, not for those who are busy.
+                None | Some(Exclusion::Full) if seen.weight > 0 => {
+                    if seen.tier <= 1 {
+                        return Ok(Field { pool, view, asked, tier: seen.tier });
+                    }
+                    if lowest.is_none_or(|lowest| seen.tier < lowest) {
+                        lowest = Some(seen.tier);
+                    }
+                }
+                Some(Exclusion::Tried) => is_tried |= seen.weight > 0 && seen.exclusion.is_none(),
+                None
+                | Some(
+                    Exclusion::Full
+                    | Exclusion::Down
+                    | Exclusion::Ejected
+                    | Exclusion::WeightZero
+                    | Exclusion::HigherTier,
+                ) => {}
+            }
+        }
+        match lowest {
+            Some(tier) => Ok(Field { pool, view, asked, tier }),
+            None if is_tried => Err(Nobody::Tried),
+            None => Err(Nobody::Down),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pool.backends.len()
+    }
+
+    /// Why the backend at `place` is no candidate.
+    pub(super) fn why_not(&self, place: usize) -> Option<Exclusion> {
+        self.judge(&self.view.backend(place), place)
+    }
+
+    fn judge(&self, seen: &Seen, place: usize) -> Option<Exclusion> {
+        why_not(seen, place, self.asked).or((seen.tier > self.tier).then_some(Exclusion::HigherTier))
+    }
+
+    /// The weight that counts, in thousandths: 0 for who is no candidate, at least 1 for who is.
+    pub(super) fn weight(&self, place: usize) -> u64 {
+        let seen = self.view.backend(place);
+        match self.judge(&seen, place) {
+            None => (u64::from(seen.weight) * u64::from(seen.share)).max(1),
+            Some(_) => 0,
+        }
+    }
+
+    /// The weight that would count if nothing were in the way, in thousandths.
+    pub(super) fn weight_nominal(&self, place: usize) -> u64 {
+        u64::from(self.pool.backends[place].weight) * u64::from(FULL_SHARE)
+    }
+}

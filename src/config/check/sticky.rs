@@ -1,0 +1,95 @@
+//! `sticky` of a pool: the cookie that binds clients to backends.
+
+use crate::config::code::Code;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::http::grammar::is_token;
+use crate::snapshot::{SameSite, Secret, Sticky};
+
+/// A secret is at least so long, in bytes: a shorter one could be found by trying.
+const SECRET_MIN: usize = 16;
+
+/// The cookie of a pool, if it has one that can be used.
+pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Option<Sticky> {
+    let table = pool.table("sticky", &language::STICKY_COOKIE)?;
+    let Some((name, place)) = table.text("cookie") else {
+        if !table.has("cookie") && !findings.is_meant(table.place(), "cookie") {
+            findings.push(
+                Diagnostic::new(Code::MissingKey, "the cookie has no name")
+                    .mark(table.place(), "`cookie` is missing")
+                    .help("write `sticky = { cookie = \"srv\" }`"),
+            );
+        }
+        return None;
+    };
+    if !is_token(name.as_bytes()) {
+        findings.push(
+            Diagnostic::new(Code::BadName, format!("{} cannot be the name of a cookie", quote(name)))
+                .mark(place, "expected letters, digits and `-`, `_`, `.`")
+                .help("choose a plain name, such as `srv`"),
+        );
+    }
+    let mut sticky = Sticky {
+        secret: secret(table, findings),
+        domain: attribute(table, "domain", findings),
+        max_age: table.time("max_age").map(|(age, _)| age),
+        is_secure: table.flag("secure").unwrap_or(false),
+        is_http_only: table.flag("http_only").unwrap_or(true),
+        is_hidden: table.flag("hide").unwrap_or(false),
+        same_site: match table.text("same_site").map(|(word, _)| word) {
+            Some("strict") => SameSite::Strict,
+            Some("none") => SameSite::None,
+            // Any other word is none of the language, and has been told.
+            Some(_) | None => SameSite::Lax,
+        },
+        ..Sticky::named(name)
+    };
+    if let Some(path) = attribute(table, "path", findings) {
+        sticky.path = path;
+    }
+    if let (SameSite::None, false, Some((_, place))) =
+        (sticky.same_site, sticky.is_secure, table.text("same_site"))
+    {
+        findings.push(
+            Diagnostic::new(Code::BadValue, "browsers refuse such a cookie")
+                .mark(place, "`none` holds for secure cookies only")
+                .help("add `secure = true`, or write `same_site = \"lax\"`"),
+        );
+    }
+    Some(sticky)
+}
+
+fn secret(table: Reader<'_>, findings: &mut Findings) -> Option<Secret> {
+    let (secret, place) = table.text("secret")?;
+    if secret.len() < SECRET_MIN {
+        findings.push(
+            Diagnostic::new(Code::BadValue, "the secret is too short to be one")
+                .mark(place, format!("expected at least {SECRET_MIN} characters"))
+                .help("write random ones, such as `openssl rand -hex 32` gives, or `${NAME}` for an environment variable"),
+        );
+    }
+    Some(Secret(secret.to_owned()))
+}
+
+/// An attribute of the cookie (RFC 6265 §4.1.1).
+fn attribute(table: Reader<'_>, key: &str, findings: &mut Findings) -> Option<String> {
+    let (text, place) = table.text(key)?;
+    let is_good = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b';';
+    let is_path_good = key != "path" || text.starts_with('/');
+    if text.is_empty() || !text.bytes().all(is_good) || !is_path_good {
+        let (expected, help) = if key == "path" {
+            ("expected a path that begins with `/`, without `;`", "write for example `path = \"/app\"`")
+        } else {
+            ("expected a host name", "write for example `domain = \"example.com\"`")
+        };
+        findings.push(
+            Diagnostic::new(Code::BadValue, format!("{} cannot be the {key} of a cookie", quote(text)))
+                .mark(place, expected)
+                .help(help),
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}

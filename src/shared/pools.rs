@@ -1,0 +1,312 @@
+//! What all workers know of the backends: the requests that each has in flight, how fast it answers, and whether it may be
+//! asked at all.
+//!
+//! A backend is found by the name of its pool and its address, and is the same from one configuration to the next: what was
+//! begun under the old one still counts. Invariant: every [`BackendState::begin`] is followed by one [`BackendState::end`].
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::balance::{Peak, Seen, Standing, View};
+use crate::core::time::Time;
+use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
+
+/// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
+/// pairs), apart from what every pick reads.
+#[derive(Debug, Default)]
+pub struct BackendState {
+    load: Load,
+    /// [`Standing::to_bits`].
+    standing: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load {
+    in_flight: AtomicU32,
+    /// The bits of a [`Peak`].
+    latency: AtomicU64,
+}
+
+impl BackendState {
+    /// Counts a request that begins.
+    pub fn begin(&self) {
+        self.load.in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts it out again.
+    pub fn end(&self) {
+        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.load.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The latency as of `now`, in nanoseconds; `None` if none was measured.
+    #[must_use]
+    pub fn latency(&self, now: Time) -> Option<u64> {
+        Peak(self.load.latency.load(Ordering::Relaxed)).nanos(now)
+    }
+
+    /// Takes note that it answered after so long. Of two measurements at the same moment one may be lost.
+    pub fn note_latency(&self, latency: Duration, now: Time) {
+        let present = Peak(self.load.latency.load(Ordering::Relaxed));
+        self.load.latency.store(present.with(latency, now).0, Ordering::Relaxed);
+    }
+
+    /// Takes note that it was waited for so long in vain.
+    pub fn note_wait(&self, waited: Duration, now: Time) {
+        let present = Peak(self.load.latency.load(Ordering::Relaxed));
+        self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
+    }
+
+    /// Whether it may be asked.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing::from_bits(self.standing.load(Ordering::Relaxed))
+    }
+
+    /// Says whether it may be asked from now on; holds for all workers.
+    pub fn stand(&self, standing: Standing) {
+        self.standing.store(standing.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// What is known of a pool as a whole.
+#[derive(Debug, Default)]
+struct Whole {
+    /// Requests that are being sent again.
+    retrying: AtomicU32,
+}
+
+/// A pool of one snapshot: the states of its backends, by their places.
+#[derive(Debug)]
+pub struct PoolState {
+    backends: Box<[Arc<BackendState>]>,
+    whole: Arc<Whole>,
+}
+
+impl PoolState {
+    /// The backends, by their places.
+    #[must_use]
+    pub fn backends(&self) -> &[Arc<BackendState>] {
+        &self.backends
+    }
+
+    /// The requests in flight to all of them.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.backends.iter().map(|backend| backend.in_flight() as usize).sum()
+    }
+
+    /// The requests that are being sent again.
+    #[must_use]
+    pub fn retrying(&self) -> u32 {
+        self.whole.retrying.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that is sent again, if `rules` allow one more now. Every success is followed by one
+    /// [`PoolState::end_retry`].
+    #[must_use]
+    pub fn begin_retry(&self, rules: &Retries) -> bool {
+        let share = self.in_flight() as u64 * u64::from(rules.budget) / 1000;
+        let most = u32::try_from(share).unwrap_or(u32::MAX).max(rules.budget_min);
+        let more = |retrying| (retrying < most).then_some(retrying + 1);
+        self.whole.retrying.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Counts it out again.
+    pub fn end_retry(&self) {
+        self.whole.retrying.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// All pools of one snapshot.
+#[derive(Debug)]
+pub struct Pools {
+    pools: Box<[PoolState]>,
+}
+
+impl Pools {
+    /// The pool behind `id`.
+    #[must_use]
+    pub fn pool(&self, id: PoolId) -> &PoolState {
+        &self.pools[id.0]
+    }
+
+    /// The backend behind `id`.
+    #[must_use]
+    pub fn backend(&self, id: BackendId) -> &BackendState {
+        &self.pools[id.pool.0].backends[id.index]
+    }
+}
+
+/// Finds the states that belong to a snapshot. One for the whole process.
+#[derive(Debug, Default)]
+pub struct Registry {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The snapshot that was asked for last.
+    latest: Option<(Arc<Snapshot>, Arc<Pools>)>,
+    /// By the name of the pool and the address.
+    backends: HashMap<(String, Address), Weak<BackendState>>,
+    /// By name.
+    pools: HashMap<String, Weak<Whole>>,
+}
+
+impl Registry {
+    /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in it will ask for is
+    /// made as well, so it is best called before a worker is told of the snapshot.
+    pub fn open(&self, snapshot: &Arc<Snapshot>) -> Arc<Pools> {
+        // Whoever panicked with the lock has left a map in which something may be missing, which is made anew.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((latest, pools)) = &known.latest
+            && Arc::ptr_eq(latest, snapshot)
+        {
+            return Arc::clone(pools);
+        }
+        let pools = Arc::new(Pools { pools: snapshot.pools.iter().map(|pool| known.pool(pool)).collect() });
+        known.backends.retain(|_, state| state.strong_count() > 0);
+        known.pools.retain(|_, whole| whole.strong_count() > 0);
+        snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
+        known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
+        pools
+    }
+}
+
+/// What a pool is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Its name.
+    pub pool: String,
+    /// The requests in flight.
+    pub in_flight: usize,
+    /// Those of them that are being sent again.
+    pub retrying: u32,
+}
+
+impl Registry {
+    /// What every pool that anybody still knows of is doing, by name.
+    #[must_use]
+    pub fn figures(&self) -> Vec<Figures> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut figures: Vec<Figures> = Vec::new();
+        for (name, whole) in &known.pools {
+            if let Some(whole) = whole.upgrade() {
+                let retrying = whole.retrying.load(Ordering::Relaxed);
+                figures.push(Figures { pool: name.clone(), in_flight: 0, retrying });
+            }
+        }
+        for ((name, _), state) in &known.backends {
+            let pool = figures.iter_mut().find(|figures| figures.pool == *name);
+            if let (Some(pool), Some(state)) = (pool, state.upgrade()) {
+                pool.in_flight += state.in_flight() as usize;
+            }
+        }
+        figures.sort_by(|a, b| a.pool.cmp(&b.pool));
+        figures
+    }
+}
+
+impl Known {
+    fn pool(&mut self, pool: &Pool) -> PoolState {
+        let state = |backend: &crate::snapshot::Backend| {
+            let key = (pool.name.clone(), backend.address.clone());
+            let slot = self.backends.entry(key).or_default();
+            slot.upgrade().unwrap_or_else(|| {
+                let state = Arc::new(BackendState::default());
+                *slot = Arc::downgrade(&state);
+                state
+            })
+        };
+        let backends = pool.backends.iter().map(state).collect();
+        let slot = self.pools.entry(pool.name.clone()).or_default();
+        let whole = slot.upgrade().unwrap_or_default();
+        *slot = Arc::downgrade(&whole);
+        PoolState { backends, whole }
+    }
+}
+
+/// A pool as picks see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Live<'a> {
+    /// What was configured.
+    pub pool: &'a Pool,
+    /// What has become of it.
+    pub state: &'a PoolState,
+    /// The clock.
+    pub now: Time,
+}
+
+impl View for Live<'_> {
+    fn backend(&self, place: usize) -> Seen {
+        let (backend, standing) = (&self.pool.backends[place], self.state.backends[place].standing());
+        Seen {
+            weight: backend.weight,
+            share: standing.share(),
+            tier: backend.tier,
+            exclusion: standing.exclusion(),
+        }
+    }
+
+    fn in_flight(&self, place: usize) -> u32 {
+        self.state.backends[place].in_flight()
+    }
+
+    fn latency(&self, place: usize) -> Option<u64> {
+        self.state.backends[place].latency(self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{Backend, Limits, Timeouts};
+
+    fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
+        let backend =
+            |port: &u16| Backend::new(port.to_string(), Address::Ip(([127, 0, 0, 1], *port).into()), 1);
+        let pools =
+            pools.iter().map(|(name, ports)| Pool::new(*name, ports.iter().map(backend).collect())).collect();
+        Arc::new(Snapshot {
+            listeners: vec![],
+            pools,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+        })
+    }
+
+    #[test]
+    fn a_backend_outlives_its_snapshot() {
+        let registry = Registry::default();
+        let first = snapshot(&[("a", &[1, 2]), ("b", &[1])]);
+        let before = registry.open(&first);
+        assert!(Arc::ptr_eq(&before, &registry.open(&first)));
+        before.pools[0].backends[1].begin();
+        before.pools[0].backends[1].stand(Standing::Down);
+
+        let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
+        let kept = &after.pools[1].backends[0];
+        assert_eq!((kept.in_flight(), kept.standing()), (1, Standing::Down));
+        assert!(!Arc::ptr_eq(&after.pools[0].backends[0], &before.pools[0].backends[0]));
+        assert_eq!(after.pool(PoolId(1)).in_flight(), 1);
+
+        // Who has gone and comes back is the same one as long as something of it is left.
+        let empty = snapshot(&[]);
+        registry.open(&empty);
+        drop(after);
+        assert_eq!(registry.open(&snapshot(&[("a", &[2])])).pools[0].in_flight(), 1);
+        drop(before);
+        registry.open(&empty);
+        assert_eq!(registry.open(&snapshot(&[("a", &[2])])).pools[0].in_flight(), 0);
+        assert_eq!(registry.known.lock().unwrap().backends.len(), 1);
+    }
+}

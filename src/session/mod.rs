@@ -149,6 +149,11 @@ pub(crate) enum Dial {
         /// When it began.
         since: Time,
     },
+    /// Every backend is full; the worker says when to look again.
+    Queued {
+        /// Since when.
+        since: Time,
+    },
     /// Every backend has failed; they are asked once more later.
     Paused {
         /// When.
@@ -268,6 +273,12 @@ impl Session {
     #[must_use]
     pub fn bound(&self) -> Option<usize> {
         self.exchange.bound
+    }
+
+    /// Whether it waits until a backend is free.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(self.phase, Phase::Opening { dial: Dial::Queued { .. }, .. })
     }
 
     /// Whether the next attempt is one for which the pool must have a budget.

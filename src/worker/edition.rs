@@ -42,13 +42,18 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Lease {
-        edition.pools.backend(id).begin();
-        Lease { edition: Rc::clone(edition), id, since }
+    /// `None` if the backend has as many as it may.
+    pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
+        let most = edition.snapshot.pool(id.pool).backends[id.index].max_requests;
+        edition.pools.backend(id).begin(most).then(|| Lease { edition: Rc::clone(edition), id, since })
     }
 
     pub(super) fn backend(&self) -> &BackendState {
         self.edition.pools.backend(self.id)
+    }
+
+    pub(super) fn state(&self) -> &Arc<BackendState> {
+        &self.edition.pools.pool(self.id.pool).backends()[self.id.index]
     }
 }
 
@@ -135,8 +140,13 @@ impl Edition {
         self.homes[backend.pool.0][backend.index]
     }
 
-    /// The backend for the exchange of `session`.
-    pub(super) fn pick(&self, session: &Session, now: Time) -> Result<usize, Nobody> {
+    /// The backend for the exchange of `session`. `is_idle` says whether a connection to the one at a place waits to be used.
+    pub(super) fn pick(
+        &self,
+        session: &Session,
+        now: Time,
+        is_idle: &dyn Fn(usize) -> bool,
+    ) -> Result<usize, Nobody> {
         let random = self.random.get();
         self.random.set(random.wrapping_add(1));
         let asked = Asked {
@@ -145,12 +155,25 @@ impl Edition {
             bound: session.bound(),
             random: hash::mix(random),
         };
-        self.pick_in(session.pool(), &asked, now)
+        self.pick_in(session.pool(), &asked, now, is_idle)
     }
 
-    fn pick_in(&self, id: PoolId, asked: &Asked<'_>, now: Time) -> Result<usize, Nobody> {
+    /// Whether a backend of the pool can take one more request of somebody who is bound to none.
+    pub(super) fn has_room(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
         let pool = self.snapshot.pool(id);
-        let view = Live { pool, state: self.pools.pool(id), now };
+        let view = Live { pool, state: self.pools.pool(id), now, is_idle };
+        balance::exclusions(pool, &view, &Asked::default()).any(|why| why.is_none())
+    }
+
+    fn pick_in(
+        &self,
+        id: PoolId,
+        asked: &Asked<'_>,
+        now: Time,
+        is_idle: &dyn Fn(usize) -> bool,
+    ) -> Result<usize, Nobody> {
+        let pool = self.snapshot.pool(id);
+        let view = Live { pool, state: self.pools.pool(id), now, is_idle };
         let round = &mut self.robins.borrow_mut()[id.0];
         balance::pick(pool, &view, asked, round).map(|picked| picked.place)
     }
@@ -217,7 +240,7 @@ mod tests {
         let old = snapshot(&[("a", &[1, 2, 3])]);
         let mut idle = IdleSet::new(&old.timeouts, 1);
         let first = first(&old, &mut idle);
-        let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO);
+        let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
         assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);
         let (second, _) = next(&first, &snapshot(&[("a", &[3, 1, 2])]), &mut idle);
         assert_eq!(pick(&second), Ok(0));

@@ -10,6 +10,7 @@ use crate::core::interest::Ready;
 use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
+use crate::snapshot::{BackendId, PoolId};
 use crate::wire::Wire;
 
 impl<O: Os> Worker<O> {
@@ -143,10 +144,17 @@ impl<O: Os> Worker<O> {
             lot: &mut self.lot,
             edition: &edition,
             latest: &self.edition,
+            key,
+            desk: &self.desk,
+            registry: &self.registry,
             journal: &mut *self.journal,
             effects: &mut self.effects,
         };
-        match act(&mut hands, conn) {
+        let fate = act(&mut hands, conn);
+        if conn.ticket.is_some() && !conn.session.is_queued() {
+            conn.ticket = None;
+        }
+        match fate {
             Fate::Waits => {}
             Fate::Eager => self.eager.push(key),
             Fate::Over => {
@@ -154,6 +162,34 @@ impl<O: Os> Worker<O> {
                 self.ended += 1;
                 if let Some(seat) = &self.seat {
                     seat.end();
+                }
+            }
+        }
+    }
+
+    /// Lets those look for a backend whose turn it is.
+    pub(super) fn take_calls(&mut self) {
+        if self.desk.take_recall() {
+            self.part_with_idle();
+        }
+        for key in self.desk.take() {
+            self.with(key, |hands, conn| {
+                hands.tell(conn, |session, env, _| session.handle_call(env));
+                hands.drive(conn, Readable::default())
+            });
+        }
+    }
+
+    /// Closes an idle connection to each backend that has as many as it may, if somebody waits for one.
+    fn part_with_idle(&mut self) {
+        let edition = Rc::clone(&self.edition);
+        for (id, pool) in edition.snapshot.pools.iter().enumerate() {
+            let state = edition.pools.pool(PoolId(id));
+            for index in 0..pool.backends.len() {
+                let is_wanted = state.queue().waiting() > 0 && state.is_connected_out(pool, index);
+                let home = edition.home(BackendId { pool: PoolId(id), index });
+                if is_wanted && let Some(link) = self.idle.recall(home, &mut self.lot) {
+                    link.close(&mut self.os);
                 }
             }
         }
@@ -184,7 +220,7 @@ impl<O: Os> Worker<O> {
                 Err(AcceptFault::Gone) => {}
                 Err(AcceptFault::Blocked) => return,
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
-                    Some(wire) => wire.close(&mut self.os),
+                    Some(link) => link.close(&mut self.os),
                     None => return self.doors[door].shut(self.now, self.ended),
                 },
             }
@@ -245,8 +281,8 @@ impl<O: Os> Worker<O> {
 
     /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have passed.
     fn wake_up_late(&mut self) {
-        while let Some(wire) = self.idle.pop_late(self.now, &mut self.lot) {
-            wire.close(&mut self.os);
+        while let Some(link) = self.idle.pop_late(self.now, &mut self.lot) {
+            link.close(&mut self.os);
         }
         while let Some(guest) = self.lot.pop_late(self.now) {
             match guest {
@@ -257,14 +293,14 @@ impl<O: Os> Worker<O> {
     }
 
     fn close_idle_one(&mut self, key: Key) {
-        if let Some(wire) = self.idle.remove(key, &mut self.lot) {
-            wire.close(&mut self.os);
+        if let Some(link) = self.idle.remove(key, &mut self.lot) {
+            link.close(&mut self.os);
         }
     }
 
     pub(super) fn close_idle(&mut self) {
-        while let Some(wire) = self.idle.evict(&mut self.lot) {
-            wire.close(&mut self.os);
+        while let Some(link) = self.idle.evict(&mut self.lot) {
+            link.close(&mut self.os);
         }
     }
 }

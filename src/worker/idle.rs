@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use super::link::Link;
 use super::lot::{Guest, Lot, QUIET, Tag};
 use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
@@ -21,7 +22,7 @@ use crate::wire::Wire;
 /// A waiting connection.
 #[derive(Debug)]
 struct Idle {
-    wire: Wire,
+    link: Link,
     home: Key,
     since: Time,
     /// When it has waited long enough.
@@ -81,7 +82,7 @@ impl IdleSet {
     pub(super) fn close_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
         for key in self.homes.remove(home).unwrap_or_default() {
             if let Some(idle) = self.let_go(key, lot) {
-                idle.wire.close(os);
+                idle.link.close(os);
             }
         }
     }
@@ -95,7 +96,7 @@ impl IdleSet {
                 stack.drain(..count).collect()
             });
             for idle in surplus.into_iter().filter_map(|key| self.let_go(key, lot)) {
-                idle.wire.close(os);
+                idle.link.close(os);
             }
         }
         (self.most, self.patience) = (most, timeouts.backend_idle);
@@ -121,7 +122,8 @@ impl IdleSet {
         let (entries, next_poll) = (&mut self.entries, self.polls + 1);
         self.recent.retain(|key| {
             let Some(idle) = entries.get_mut(*key).filter(|idle| !idle.is_parked) else { return false };
-            if now >= idle.since + QUIET && lot.park(os, idle.wire.fd(), Interest::READ, Tag::Idle(*key)) {
+            if now >= idle.since + QUIET && lot.park(os, idle.link.wire.fd(), Interest::READ, Tag::Idle(*key))
+            {
                 (idle.polled, idle.is_parked) = (next_poll, true);
                 lot.enter(idle.until, Guest::Idle(*key));
             }
@@ -132,7 +134,7 @@ impl IdleSet {
         for key in &self.recent[left_out..] {
             if let Some(idle) = entries.get_mut(*key) {
                 idle.polled = next_poll;
-                watch(*key, &idle.wire);
+                watch(*key, &idle.link.wire);
             }
         }
         // They came one after the other, each for the same time.
@@ -154,12 +156,12 @@ impl IdleSet {
     }
 
     /// Keeps a connection; gives it back if there are enough, or if its backend has no home any more.
-    pub(super) fn keep(&mut self, home: Key, wire: Wire, now: Time) -> Option<Wire> {
+    pub(super) fn keep(&mut self, home: Key, link: Link, now: Time) -> Option<Link> {
         let Some(stack) = self.homes.get_mut(home).filter(|stack| stack.len() < self.most) else {
-            return Some(wire);
+            return Some(link);
         };
         let until = now + self.patience;
-        let idle = Idle { wire, home, since: now, until, polled: u64::MAX, is_parked: false };
+        let idle = Idle { link, home, since: now, until, polled: u64::MAX, is_parked: false };
         let key = self.entries.insert(idle);
         stack.push(key);
         self.recent.push(key);
@@ -168,7 +170,7 @@ impl IdleSet {
 
     /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else the one that
     /// was used last, if it turns out to be quiet; closes those that are not.
-    pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) -> Option<Link> {
         self.taken += 1;
         let stack = self.homes.get_mut(home)?;
         let is_fresh = |idle: &Idle| !idle.is_parked && idle.polled == self.polls;
@@ -176,26 +178,37 @@ impl IdleSet {
         let likely = stack.len().saturating_sub(2 * self.polled_most);
         if let Some(place) = stack[likely..].iter().rposition(is_polled) {
             let key = stack.remove(likely + place);
-            return self.let_go(key, lot).map(|idle| idle.wire);
+            return self.let_go(key, lot).map(|idle| idle.link);
         }
         while let Some(key) = self.homes.get_mut(home).and_then(Vec::pop) {
             let idle = self.let_go(key, lot)?;
             let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
-            if is_told_of || os.is_quiet(idle.wire.fd()) {
-                return Some(idle.wire);
+            if is_told_of || os.is_quiet(idle.link.wire.fd()) {
+                return Some(idle.link);
             }
-            idle.wire.close(os);
+            idle.link.close(os);
         }
         None
     }
 
+    /// Whether a connection waits at `home`.
+    pub(super) fn has(&self, home: Key) -> bool {
+        self.homes.get(home).is_some_and(|stack| !stack.is_empty())
+    }
+
+    /// Takes the connection that waits longest at `home`, to be closed.
+    pub(super) fn recall(&mut self, home: Key, lot: &mut Lot) -> Option<Link> {
+        let key = *self.homes.get(home)?.first()?;
+        self.remove(key, lot)
+    }
+
     /// Takes the connection of `key`, unless somebody else has.
-    pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Link> {
         let idle = self.let_go(key, lot)?;
         if let Some(stack) = self.homes.get_mut(idle.home) {
             stack.retain(|other| *other != key);
         }
-        Some(idle.wire)
+        Some(idle.link)
     }
 
     fn let_go(&mut self, key: Key, lot: &mut Lot) -> Option<Idle> {
@@ -207,13 +220,13 @@ impl IdleSet {
     }
 
     /// Takes any connection, to free its descriptor.
-    pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Link> {
         let key = self.entries.iter().next()?.0;
         self.remove(key, lot)
     }
 
     /// Takes a connection that is not parked and has waited long enough.
-    pub(super) fn pop_late(&mut self, now: Time, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn pop_late(&mut self, now: Time, lot: &mut Lot) -> Option<Link> {
         let is_late =
             |key: &Key| self.entries.get(*key).is_some_and(|idle| !idle.is_parked && idle.until <= now);
         let key = self.recent.iter().copied().find(is_late)?;

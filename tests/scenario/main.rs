@@ -5,6 +5,7 @@ mod connecting;
 mod house;
 mod http;
 mod neighbours;
+mod queueing;
 mod reload;
 mod retries;
 mod routes;

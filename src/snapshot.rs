@@ -186,6 +186,8 @@ pub struct Pool {
     pub max_pending: usize,
     /// How long they may, if that is shorter than `timeouts.queue`.
     pub queue: Option<Duration>,
+    /// How many exchanges a connection to a backend serves; `None` is any number.
+    pub max_reuse: Option<u32>,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -206,6 +208,7 @@ impl Pool {
             retries: Retries::default(),
             max_pending: Pool::MAX_PENDING,
             queue: None,
+            max_reuse: None,
             backends,
             derived: Derived::default(),
         }
@@ -420,6 +423,8 @@ pub struct Limits {
     pub accept_budget: usize,
     /// Idle connections kept to each backend, over all workers.
     pub idle_per_backend: usize,
+    /// Idle connections kept to all backends together, over all workers.
+    pub idle: usize,
 }
 
 impl Limits {
@@ -440,6 +445,7 @@ impl Default for Limits {
             sessions: 10_000,
             accept_budget: 64,
             idle_per_backend: 256,
+            idle: 4096,
         }
     }
 }

@@ -552,6 +552,13 @@ pub(super) static POOL: Table = Table {
             "How long they wait; then they are answered with 503 `queue-timeout`.",
         ),
         key(
+            "max_reuse",
+            Kind::Number(1, COUNT_MAX),
+            "(no bound)",
+            "1000",
+            "Requests that a connection to a backend serves, one after the other, before it is closed.",
+        ),
+        key(
             "retries",
             Kind::Number(0, Retries::MOST),
             "2",
@@ -773,6 +780,13 @@ pub(super) static LIMITS: Table = Table {
             "256",
             "256",
             "Idle connections kept to each backend, over all workers.",
+        ),
+        key(
+            "idle",
+            Kind::Number(0, COUNT_MAX),
+            "4096",
+            "4096",
+            "Idle connections kept to all backends together, over all workers.",
         ),
     ],
 };

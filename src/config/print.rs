@@ -259,6 +259,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(queue) = pool.queue {
         line(out, "queue", &time(queue));
     }
+    if let Some(most) = pool.max_reuse {
+        line(out, "max_reuse", &most.to_string());
+    }
     let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
     let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
     let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));
@@ -346,6 +349,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         sessions,
         accept_budget,
         idle_per_backend,
+        idle,
     } = limits;
     let size = |bytes: &usize| text(&show_size(*bytes as u64));
     out.push_str("[limits]\n");
@@ -360,6 +364,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         ("sessions", sessions.to_string()),
         ("accept_budget", accept_budget.to_string()),
         ("idle_per_backend", idle_per_backend.to_string()),
+        ("idle", idle.to_string()),
     ] {
         line(out, key, &value);
     }

@@ -254,6 +254,9 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     if before.sticky != after.sticky {
         push(changes, Kind::Changed, format!("pool {}", after.name), "sticky");
     }
+    if before.max_reuse != after.max_reuse {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "max_reuse");
+    }
     if (before.max_pending, before.queue) != (after.max_pending, after.queue) {
         push(changes, Kind::Changed, format!("pool {}", after.name), "max_pending or queue");
     }

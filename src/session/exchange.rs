@@ -56,6 +56,8 @@ pub struct Exchange {
     pub(crate) protocols: Vec<u8>,
     /// Whether the backend lets its connection be used again.
     pub(crate) backend_keep_alive: bool,
+    /// How long it has said that it keeps it while nothing comes.
+    pub(crate) backend_timeout: Option<Duration>,
     pub(crate) answered: Answered,
     pub(crate) interims: u8,
     pub(crate) status: u16,

@@ -16,6 +16,7 @@ mod tests;
 mod waits;
 
 use ::core::net::SocketAddr;
+use std::time::Duration;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
@@ -273,6 +274,12 @@ impl Session {
     #[must_use]
     pub fn bound(&self) -> Option<usize> {
         self.exchange.bound
+    }
+
+    /// How long the backend has said that it keeps its connection while nothing comes.
+    #[must_use]
+    pub fn backend_timeout(&self) -> Option<Duration> {
+        self.exchange.backend_timeout
     }
 
     /// Whether it waits until a backend is free.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::balance::{Exclusion, Peak, Seen, Standing, View};
+use crate::balance::{Exclusion, Patience, Peak, Seen, Standing, View};
 use crate::core::time::Time;
 use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
@@ -32,6 +32,8 @@ struct Load {
     connections: AtomicU32,
     /// The bits of a [`Peak`].
     latency: AtomicU64,
+    /// The bits of a [`Patience`].
+    patience: AtomicU64,
 }
 
 impl BackendState {
@@ -77,6 +79,18 @@ impl BackendState {
         self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
     }
 
+    /// Takes note that it has closed a connection that had lain idle for `age`.
+    pub fn note_close(&self, age: Duration, now: Time) {
+        let present = Patience(self.load.patience.load(Ordering::Relaxed));
+        self.load.patience.store(present.with_close(age, now).0, Ordering::Relaxed);
+    }
+
+    /// How long a connection to it may lie idle and still be used again, by what it has shown.
+    #[must_use]
+    pub fn patience(&self, now: Time) -> Option<Duration> {
+        Patience(self.load.patience.load(Ordering::Relaxed)).learnt(now)
+    }
+
     /// Whether it may be asked.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -109,6 +123,14 @@ impl Slot {
     #[must_use]
     pub fn open(state: &Arc<BackendState>, most: Option<u32>) -> Option<Slot> {
         add_one(&state.load.connections, most).then(|| Slot(Arc::clone(state)))
+    }
+}
+
+impl Slot {
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &BackendState {
+        &self.0
     }
 }
 

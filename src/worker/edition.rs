@@ -199,6 +199,7 @@ mod tests {
     use super::*;
     use crate::shared::pools::Registry;
     use crate::snapshot::{Backend, Limits, Timeouts};
+    use crate::worker::idle::Most;
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
         let backend =
@@ -224,7 +225,7 @@ mod tests {
     #[test]
     fn a_backend_keeps_its_home_by_pool_and_address() {
         let old = snapshot(&[("a", &[1, 2, 2]), ("b", &[1])]);
-        let mut idle = IdleSet::new(&old.timeouts, 1);
+        let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
         let (second, gone) =
             next(&first, &snapshot(&[("b", &[1]), ("a", &[3, 2, 1]), ("c", &[1])]), &mut idle);
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn the_round_goes_on_where_it_was() {
         let old = snapshot(&[("a", &[1, 2, 3])]);
-        let mut idle = IdleSet::new(&old.timeouts, 1);
+        let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
         let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
         assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);

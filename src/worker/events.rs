@@ -47,7 +47,7 @@ impl<O: Os> Worker<O> {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
                 Token::Door(door) => self.accept(door, self.edition.snapshot.limits.accept_budget),
-                Token::Idle(key) => self.close_idle_one(key),
+                Token::Idle(key) => self.close_dead(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
@@ -72,7 +72,7 @@ impl<O: Os> Worker<O> {
         self.idle.note_lot(is_all);
         for (bits, _) in &news {
             if let Tag::Idle(key) = Lot::whose(*bits) {
-                self.close_idle_one(key);
+                self.close_dead(key);
             }
         }
         for (bits, ready) in &news {
@@ -289,6 +289,12 @@ impl<O: Os> Worker<O> {
                 Guest::Session(key) => self.with(key, |_, _| Fate::Waits),
                 Guest::Idle(key) => self.close_idle_one(key),
             }
+        }
+    }
+
+    fn close_dead(&mut self, key: Key) {
+        if let Some(link) = self.idle.remove_dead(key, self.now, &mut self.lot) {
+            link.close(&mut self.os);
         }
     }
 

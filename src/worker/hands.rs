@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::edition::{Edition, Lease, Permit};
 use super::idle::IdleSet;
@@ -10,7 +11,7 @@ use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::Nobody;
+use crate::balance::{Nobody, safely};
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
 use crate::core::time::Time;
@@ -307,11 +308,8 @@ impl<O: Os> Hands<'_, O> {
                 }
             }
             Effect::KeepBackend => {
-                if let Some(backend) = conn.backend.take()
-                    && let Some(surplus) =
-                        self.idle.keep(self.edition.home(backend.id), backend.link, self.env.now)
-                {
-                    surplus.close(self.os);
+                if let Some(backend) = conn.backend.take() {
+                    self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
@@ -403,6 +401,7 @@ impl<O: Os> Hands<'_, O> {
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
                     ticket.wait_on(releases);
+                    self.recall(conn);
                     Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
                 }
                 None => Err(self.wait(conn)),
@@ -424,11 +423,17 @@ impl<O: Os> Hands<'_, O> {
         if self.has_room(conn) {
             state.queue().release();
         }
-        // Connections may lie idle with other workers, or with this one to another backend.
+        self.recall(conn);
+        ConnectOutcome::Queued { ahead }
+    }
+
+    /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
+    fn recall(&self, conn: &Conn) {
+        let id = conn.session.pool();
+        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
         if (0..rules.backends.len()).any(|place| state.is_connected_out(rules, place)) {
             self.registry.recall();
         }
-        ConnectOutcome::Queued { ahead }
     }
 
     /// Whether a backend of the session's pool could take one more request.
@@ -442,7 +447,9 @@ impl<O: Os> Hands<'_, O> {
     fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
         let id = BackendId { pool: conn.session.pool(), index };
         let lease = Lease::begin(&conn.edition, id, self.env.now)?;
-        if !is_fresh && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.lot) {
+        if !is_fresh
+            && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
+        {
             conn.attach(link, id, false, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
@@ -474,6 +481,21 @@ impl<O: Os> Hands<'_, O> {
                 ConnectOutcome::Failed { backend: index, cause: cause_of(outcome.err()) }
             }
         })
+    }
+
+    /// Keeps a connection for another exchange, if it has not served enough of them. Its backend has said how long it waits, or
+    /// has not.
+    fn keep(&mut self, backend: Backend, timeout: Option<Duration>) {
+        let Backend { mut link, id, .. } = backend;
+        let now = self.env.now;
+        link.uses = link.uses.saturating_add(1);
+        if self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most) {
+            return link.close(self.os);
+        }
+        let patience = timeout.map(safely).or_else(|| link.backend().patience(now));
+        if let Some(surplus) = self.idle.keep(self.edition.home(id), link, now, patience, self.lot) {
+            surplus.close(self.os);
+        }
     }
 
     /// Asks how the pending connect of `conn` turned out, now that poll has reported on it.

@@ -41,7 +41,7 @@ use array::Array;
 use door::Door;
 use edition::Edition;
 use hands::Conn;
-use idle::IdleSet;
+use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
 use pipes::Pipes;
@@ -183,7 +183,7 @@ impl<O: Os> Worker<O> {
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
         let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry } = setup;
         let limits = &snapshot.limits;
-        let most = limits.idle_per_backend.div_ceil(share.workers);
+        let most = Most::of(limits, share.workers);
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));

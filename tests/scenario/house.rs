@@ -113,6 +113,11 @@ impl Pollux {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.waiting).sum()
     }
 
+    /// How many requests backends have in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.server.as_ref().unwrap().pools().iter().map(|pool| pool.in_flight).sum()
+    }
+
     pub(crate) fn drain(&mut self) {
         self.server.as_mut().unwrap().drain();
     }

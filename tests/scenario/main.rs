@@ -8,6 +8,7 @@ mod neighbours;
 mod queueing;
 mod reload;
 mod retries;
+mod reuse;
 mod routes;
 mod sticky;
 mod stopping;

@@ -92,6 +92,7 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         sticky: sticky(table, findings),
         retries: retries(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
+        max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),
         ..Pool::new(name, backends)
     }

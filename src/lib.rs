@@ -14,5 +14,6 @@ pub mod route;
 pub mod session;
 pub mod shared;
 pub mod snapshot;
+pub mod status;
 pub mod wire;
 pub mod worker;

@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Report};
+use pollux::config::{self, AccessLog, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -52,9 +52,9 @@ fn example_in_full() -> String {
 #[test]
 fn the_example_is_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
-    let Loaded { snapshot, threads, .. } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
+    let Loaded { snapshot, process, .. } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
 
-    assert_eq!(threads, None);
+    assert_eq!(process, Process::default());
     let bind = (Ipv4Addr::LOCALHOST, 8080).into();
     let listener = Listener::to_pool("web", bind, Mode::Http, PoolId(0));
     assert_eq!(snapshot.listeners, [listener]);
@@ -70,7 +70,7 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
     let text = example_in_full();
     let full = loaded(&text);
     assert_eq!(full.snapshot, loaded(EXAMPLE).snapshot);
-    assert_eq!(full.threads, Some(2));
+    assert_eq!(full.process.threads, Some(2));
 
     // `Debug` names the fields, so a key that is new in the snapshot is missed here until the example has it.
     for fields in [format!("{:#?}", full.snapshot.timeouts), format!("{:#?}", full.snapshot.limits)] {
@@ -86,9 +86,11 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
 
 #[test]
 fn every_form_of_a_value_is_read() {
-    let Loaded { snapshot, threads, .. } = loaded(
+    let Loaded { snapshot, process, .. } = loaded(
         r#"
         threads = 4
+        control = "run/control"
+        access_log = "access.log"
         [[listener]]
         bind = "[::1]:8080"
         mode = "tcp"
@@ -111,7 +113,14 @@ fn every_form_of_a_value_is_read() {
         idle_per_backend = 0
         "#,
     );
-    assert_eq!(threads, Some(4));
+    assert_eq!(
+        process,
+        Process {
+            threads: Some(4),
+            control: Some("run/control".into()),
+            access_log: Some(AccessLog::File("access.log".into()))
+        }
+    );
     let listeners: Vec<String> = snapshot
         .listeners
         .iter()

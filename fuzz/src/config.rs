@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 
-use pollux::config::{ERRORS_MAX, THREADS_MAX, parse_with, print};
+use pollux::config::{ERRORS_MAX, Process, THREADS_MAX, parse_with, print};
 use pollux::snapshot::{Backend, Limits, Mode, Snapshot};
 
 /// The longest report that an input of the length that the fuzzer gives can make.
@@ -32,9 +32,9 @@ pub fn check(data: &[u8]) {
     assert!(asked <= text.len(), "more names are looked up than can stand in the text");
     match loaded {
         Ok(loaded) => {
-            assert!(loaded.threads.is_none_or(|threads| (1..=THREADS_MAX).contains(&threads)));
+            assert!(loaded.process.threads.is_none_or(|threads| (1..=THREADS_MAX).contains(&threads)));
             check_snapshot(&loaded.snapshot);
-            check_print(&loaded.snapshot, loaded.threads);
+            check_print(&loaded.snapshot, &loaded.process);
             for trial in &loaded.tests {
                 let _ = trial.run(&loaded.snapshot, &loaded.places);
             }
@@ -49,10 +49,10 @@ pub fn check(data: &[u8]) {
 }
 
 /// What is printed is the same configuration.
-fn check_print(snapshot: &Snapshot, threads: Option<usize>) {
-    let text = print(snapshot, threads);
+fn check_print(snapshot: &Snapshot, process: &Process) {
+    let text = print(snapshot, process);
     let again = parse_with(&text, "printed.toml", &mut resolve).unwrap_or_else(|report| panic!("{report}\n{text}"));
-    assert!(again.snapshot == *snapshot && again.threads == threads, "{text}");
+    assert!(again.snapshot == *snapshot && again.process == *process, "{text}");
 }
 
 /// What the rest of Pollux takes for granted.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
 use pollux::snapshot::{Backend, Balance, Hashing, Mode};
@@ -46,6 +48,10 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Have a running Pollux read its configuration again, and say what came of it.
     Reload(CallArgs),
+    /// Have a new process of the executable, as it is now, take over from a running Pollux, which then drains.
+    Upgrade(CallArgs),
+    /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
+    Status(StatusArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -56,6 +62,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Say what a code such as P0012 in a diagnostic means.
     ExplainCode(ExplainCodeArgs),
+    /// Write completions for a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual page.
+    Man(ManArgs),
     /// Start three toy backends and Pollux in front of them, to try things out.
     Demo(DemoArgs),
 }
@@ -87,12 +97,19 @@ pub(super) struct RunArgs {
     /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
     #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndLot)]
     pub(super) poller: PollerArg,
-    /// Where a control socket is opened, for `pollux reload`; without it there is none.
+    /// Become this user, by name or number, once everything is bound; needs root.
+    #[arg(long, value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// And this group [default: that of the user].
+    #[arg(long, value_name = "GROUP")]
+    pub(super) group: Option<String>,
+    /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// One line for each exchange on standard error.
-    #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
-    pub(super) access_log: Switch,
+    /// Where the line for each exchange goes: on (standard error), off, or a file, which SIGUSR1 opens anew [default: as the
+    /// configuration says, or on].
+    #[arg(long, value_name = "on|off|FILE", value_parser = access_log)]
+    pub(super) access_log: Option<AccessLog>,
     /// How log lines are written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
@@ -101,9 +118,21 @@ pub(super) struct RunArgs {
 /// Which Pollux is meant.
 #[derive(Debug, Args)]
 pub(super) struct CallArgs {
-    /// Its control socket, as it was started with.
+    /// Its control socket [default: as the configuration says].
     #[arg(long, value_name = "PATH")]
-    pub(super) control: PathBuf,
+    pub(super) control: Option<PathBuf>,
+    /// The configuration that names the control socket [default: ./proxy.toml].
+    #[arg(short, long, value_name = "FILE", conflicts_with = "control")]
+    pub(super) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -177,6 +206,12 @@ pub(super) struct ExplainArgs {
     /// A backend that takes no more. May be repeated.
     #[arg(long, value_name = "POOL/BACKEND")]
     pub(super) full: Vec<String>,
+    /// Ask a running Pollux: what it would do now, with the configuration that it has and in the state in which it is.
+    #[arg(long)]
+    pub(super) live: bool,
+    /// Its control socket [default: as the configuration says].
+    #[arg(long, value_name = "PATH", requires = "live", conflicts_with = "config")]
+    pub(super) control: Option<PathBuf>,
     /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -187,6 +222,20 @@ pub(super) struct ExplainCodeArgs {
     /// The code, such as P0012; without it, all codes are listed.
     #[arg(value_name = "CODE")]
     pub(super) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(super) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ManArgs {
+    /// Write pollux.1 and a page for each command into this folder instead.
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -262,12 +311,6 @@ impl From<BalanceArg> for Balance {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Switch {
-    On,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
     Text,
     Json,
@@ -295,6 +338,13 @@ fn cores(text: &str) -> Result<Cores, String> {
         Err(format!("this process may not use core {number}, only {usable:?}"))
     };
     text.split(',').map(core).collect::<Result<_, _>>().map(Cores)
+}
+
+fn access_log(text: &str) -> Result<AccessLog, String> {
+    if text.is_empty() {
+        return Err(String::from("expected on, off or the path of a file"));
+    }
+    Ok(AccessLog::parse(text, |path| PathBuf::from(path)))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -1,24 +1,90 @@
 //! What is asked of a running Pollux, over its control socket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pollux::control::{Command, Reply, Request, ask};
+use pollux::config;
+use pollux::control::{self, Command, Reply, Request};
+use pollux::explain::Ask;
 
-use super::args::CallArgs;
-use super::{Failure, complain, say};
+use super::args::{CallArgs, ExplainArgs, StatusArgs};
+use super::{Failure, complain, say, settings};
 
 /// `pollux reload`.
 pub(super) fn reload(args: &CallArgs) -> Result<ExitCode, Failure> {
-    let reply = call(&args.control, Command::Reload)?;
-    match reply.exit {
-        0 => say(&reply.text),
-        _ => complain(&reply.text),
-    }
-    Ok(ExitCode::from(reply.exit))
+    Ok(tell(&call(args.socket(), Command::Reload)?))
 }
 
-fn call(path: &Path, command: Command) -> Result<Reply, Failure> {
-    ask(path, Request { command })
+/// `pollux upgrade`.
+pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
+    Ok(tell(&call(args.socket(), Command::Upgrade)?))
+}
+
+/// `pollux status`.
+pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    Ok(tell(&in_form(call(args.call.socket(), Command::Status)?, args.json)))
+}
+
+/// `pollux explain --live`.
+pub(super) fn explain(args: &ExplainArgs, ask: Ask) -> Result<ExitCode, Failure> {
+    let socket = Socket { control: args.control.as_deref(), config: args.config.as_deref() };
+    Ok(tell(&in_form(call(socket, Command::Explain(ask))?, args.json)))
+}
+
+/// How a caller finds the socket.
+#[derive(Clone, Copy)]
+struct Socket<'a> {
+    control: Option<&'a Path>,
+    config: Option<&'a Path>,
+}
+
+impl CallArgs {
+    fn socket(&self) -> Socket<'_> {
+        Socket { control: self.control.as_deref(), config: self.config.as_deref() }
+    }
+}
+
+/// The answer in words, or in JSON if there is any.
+fn in_form(reply: Reply, json: bool) -> Reply {
+    if json && reply.exit == 0 { Reply { text: reply.data.to_string(), ..reply } } else { reply }
+}
+
+fn tell(reply: &Reply) -> ExitCode {
+    match reply.exit {
+        0 => say(reply.text.trim_end()),
+        _ => complain(&reply.text),
+    }
+    ExitCode::from(reply.exit)
+}
+
+fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failure> {
+    let path = socket.path()?;
+    control::ask(&path, &Request { command })
         .map_err(|error| Failure::failed(format!("no answer from a Pollux at {}: {error}", path.display())))
+}
+
+impl Socket<'_> {
+    /// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not known what it means, so
+    /// these are told.
+    fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(path) = self.control {
+            return Ok(path.to_owned());
+        }
+        let file = self.config.unwrap_or(Path::new(settings::DEFAULT_FILE));
+        if self.config.is_none() && !file.exists() {
+            return Err(Failure::usage(
+                "which Pollux is meant? name its control socket with --control PATH, or its configuration with -c FILE",
+            ));
+        }
+        let loaded = config::load(file).map_err(|report| {
+            let why = settings::show(&report);
+            Failure::usage(format!("{why}\n  = help: name the control socket itself: --control PATH"))
+        })?;
+        loaded.process.control.ok_or_else(|| {
+            Failure::usage(format!(
+                "{} names no control socket; add `control = \"PATH\"`, or name the socket with --control PATH",
+                file.display()
+            ))
+        })
+    }
 }

@@ -34,7 +34,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
         if let (Ok(loaded), true) = (&outcome, is_good) {
             if args.print {
-                say(config::print(&loaded.snapshot, loaded.threads).trim_end());
+                say(config::print(&loaded.snapshot, &loaded.process).trim_end());
             } else {
                 say(&format!("{}: good ({})", file.display(), contents(loaded)));
             }

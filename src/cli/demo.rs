@@ -3,28 +3,30 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use pollux::control::{Crew, Events, Server, StartError};
+use pollux::control::{Crew, Events, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
 use super::args::{DemoArgs, LogFormat};
-use super::{Failure, logging, run};
+use super::heart::Heart;
+use super::logging::{self, Logs};
+use super::{Failure, stop};
 
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let _guard = logging::start(LogFormat::Text);
+    let logs = Logs::start(LogFormat::Text, None);
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();
-    events.take_over_signals(false).map_err(Failure::failed)?;
+    events.take_over_signals(Taken::End).map_err(Failure::failed)?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
-    let server = start(&toys, &out)?;
+    let mut server = start(&toys, &out)?;
     let address = server.addresses()[0];
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
@@ -36,7 +38,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     // Nothing comes but signals, and each of them ends the demo.
     let _ = events.next(args.span);
     say("stopping");
-    Ok(run::stop(server, &events))
+    server.drain();
+    Ok(stop::stop(server, &events, &logs, Heart::new(Manager::default()), Server::status))
 }
 
 /// Listens on the first free port.

@@ -7,11 +7,9 @@ use pollux::balance::RoundRobin;
 use pollux::explain::{self, Ask};
 
 use super::args::ExplainArgs;
-use super::{Failure, say, settings};
+use super::{Failure, call, say, settings};
 
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let file = args.config.as_deref().unwrap_or(Path::new(settings::DEFAULT_FILE));
-    let loaded = settings::load(file)?;
     let ask = Ask {
         request: args.request.clone(),
         headers: args.header.clone(),
@@ -20,6 +18,11 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         down: args.down.clone(),
         full: args.full.clone(),
     };
+    if args.live {
+        return call::explain(args, ask);
+    }
+    let file = args.config.as_deref().unwrap_or(Path::new(settings::DEFAULT_FILE));
+    let loaded = settings::load(file)?;
     let question = ask.understand(&loaded.snapshot).map_err(|error| Failure::usage(error.to_string()))?;
     let told = explain::explain(&loaded.snapshot, &loaded.places, &question, |_| RoundRobin::default());
     if args.json {

@@ -9,11 +9,16 @@ mod check;
 mod demo;
 mod explain;
 mod explain_code;
+mod generate;
+mod heart;
 mod logging;
 mod plan;
 mod run;
+mod running;
 mod settings;
+mod stop;
 mod test;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -53,6 +58,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
+        Some(Command::Status(args)) => call::status(&args),
+        Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)
@@ -61,6 +68,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
+        Some(Command::Completions(args)) => generate::completions(&args),
+        Some(Command::Man(args)) => generate::man(&args),
         Some(Command::Demo(args)) => demo::demo(&args),
     };
     match done {

@@ -1,8 +1,8 @@
 //! From the file and the flags to what is served.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use pollux::config::{self, Loaded, Places, Report};
+use pollux::config::{self, AccessLog, Loaded, Places, Process, Report};
 use pollux::control::Crew;
 use pollux::route::Route;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
@@ -23,10 +23,16 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 pub(super) struct Settled {
     pub(super) snapshot: Snapshot,
     pub(super) crew: Crew,
+    /// Where the control socket is opened, if there is to be one.
+    pub(super) control: Option<PathBuf>,
+    /// Where the line for each exchange goes.
+    pub(super) access_log: AccessLog,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
-    /// Whether there is a file that could say something else the next time.
-    pub(super) is_from_file: bool,
+    /// Where the file says what.
+    pub(super) places: Places,
+    /// The file that could say something else the next time, if there is one.
+    pub(super) file: Option<PathBuf>,
 }
 
 /// Makes out what is to be served, and by whom. Reports have colours if `colour`.
@@ -41,20 +47,23 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
         Some(file) => from_file(file, args, colour)?,
         None => Loaded {
             snapshot: from_flags(args),
-            threads: None,
+            process: Process::default(),
             places: Places::default(),
             tests: Vec::new(),
             warnings: None,
         },
     };
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.map(usize::from).or(loaded.threads).unwrap_or_else(cores);
+    let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
     Ok(Settled {
         snapshot: loaded.snapshot,
+        access_log: args.access_log.clone().or(loaded.process.access_log).unwrap_or_default(),
+        control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
-        is_from_file: file.is_some(),
+        file: file.map(Path::to_owned),
+        places: loaded.places,
     })
 }
 

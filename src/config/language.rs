@@ -114,6 +114,21 @@ pub(super) static FILE: Table = Table {
     keys: &[
         key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads."),
         key(
+            "control",
+            Kind::Text,
+            NONE,
+            r#""/run/pollux/control""#,
+            "Where the control socket is opened, relative to this file: for `pollux status`, `reload`, `upgrade` and `explain --live`.",
+        ),
+        key(
+            "access_log",
+            Kind::Text,
+            r#""on""#,
+            r#""/var/log/pollux/access.log""#,
+            "Where the line for each exchange goes: `on` is the log, on standard error; `off` nowhere; anything else is a file, relative to \
+             this one, that SIGUSR1 opens anew.",
+        ),
+        key(
             "include",
             Kind::List(&Kind::Text),
             "[]",

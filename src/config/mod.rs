@@ -27,7 +27,7 @@ mod syntax;
 pub mod value;
 mod world;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::explain::Trial;
 use crate::snapshot::Snapshot;
@@ -53,14 +53,58 @@ pub const THREADS_MAX: usize = 1024;
 pub struct Loaded {
     /// What the workers run on.
     pub snapshot: Snapshot,
-    /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
-    pub threads: Option<usize>,
+    /// How the process is to be, around what is served.
+    pub process: Process,
     /// The tests that it brings along.
     pub tests: Vec<Trial>,
     /// Where the file says what.
     pub places: Places,
     /// What is hardly meant, although it can be run.
     pub warnings: Option<Report>,
+}
+
+/// What a file says of the process. A flag on the command line wins over each of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
+    pub threads: Option<usize>,
+    /// Where the control socket is opened, if there is to be one.
+    pub control: Option<PathBuf>,
+    /// Where the line for each exchange goes; `None` when the file leaves it open.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where the line for each exchange goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// To the log, on standard error.
+    #[default]
+    On,
+    /// Nowhere.
+    Off,
+    /// To a file of its own.
+    File(PathBuf),
+}
+
+impl AccessLog {
+    /// The file, if there is one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            AccessLog::On | AccessLog::Off => None,
+            AccessLog::File(path) => Some(path),
+        }
+    }
+
+    /// What `text` means: `on`, `off`, or a path, which `whole` makes of it.
+    #[must_use]
+    pub fn parse(text: &str, whole: impl FnOnce(&str) -> PathBuf) -> AccessLog {
+        match text {
+            "on" => AccessLog::On,
+            "off" => AccessLog::Off,
+            path => AccessLog::File(whole(path)),
+        }
+    }
 }
 
 fn sources(texts: &[Text]) -> Vec<Source<'_>> {
@@ -181,8 +225,8 @@ fn finish(
     match findings.finish(texts) {
         Some(report) if has_errors => Err(report),
         warnings => {
-            let check::Checked { snapshot, threads, .. } = checked;
-            Ok(Loaded { snapshot, threads, places, tests, warnings })
+            let check::Checked { snapshot, process, .. } = checked;
+            Ok(Loaded { snapshot, process, places, tests, warnings })
         }
     }
 }

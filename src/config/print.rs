@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::value::{show_size, show_thousandths};
+use super::{AccessLog, Process};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
@@ -15,12 +16,9 @@ use crate::snapshot::{
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
 #[must_use]
-pub fn print(snapshot: &Snapshot, threads: Option<usize>) -> String {
+pub fn print(snapshot: &Snapshot, process: &Process) -> String {
     let mut out = String::new();
-    if let Some(threads) = threads {
-        line(&mut out, "threads", &threads.to_string());
-        out.push('\n');
-    }
+    print_process(&mut out, process);
     for listener in &snapshot.listeners {
         print_listener(&mut out, listener, snapshot);
     }
@@ -30,6 +28,27 @@ pub fn print(snapshot: &Snapshot, threads: Option<usize>) -> String {
     print_timeouts(&mut out, &snapshot.timeouts);
     print_limits(&mut out, &snapshot.limits);
     out
+}
+
+fn print_process(out: &mut String, process: &Process) {
+    let Process { threads, control, access_log } = process;
+    if let Some(threads) = threads {
+        line(out, "threads", &threads.to_string());
+    }
+    if let Some(control) = control {
+        line(out, "control", &text(&control.to_string_lossy()));
+    }
+    if let Some(log) = access_log {
+        let log = match log {
+            AccessLog::On => "on".into(),
+            AccessLog::Off => "off".into(),
+            AccessLog::File(path) => path.to_string_lossy(),
+        };
+        line(out, "access_log", &text(&log));
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
 }
 
 /// A line `key = value`. Writing to a String cannot fail.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::core::outcome::{Journal, Record};
 
-/// The target of the events, for filters such as `RUST_LOG=access=info`.
-const TARGET: &str = "access";
-
 /// Writes every record as an event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AccessLog;
+
+impl AccessLog {
+    /// The target of the events, for filters such as `RUST_LOG=access=info`.
+    pub const TARGET: &str = "access";
+}
 
 impl Journal for AccessLog {
     fn record(&mut self, record: &Record<'_>) {
@@ -19,7 +21,7 @@ impl Journal for AccessLog {
         let or_dash = |text: Option<&'static str>| text.unwrap_or("-");
         let cause = record.outcome.cause;
         tracing::info!(
-            target: TARGET,
+            target: AccessLog::TARGET,
             client = %ClientShown(record.client),
             proxy = record.proxy.map(tracing::field::display),
             listener = record.listener,
@@ -48,10 +50,14 @@ impl Journal for AccessLog {
             stage = cause.map(|_| tracing::field::display(record.outcome.stage)),
         );
     }
+}
 
-    fn wants_request(&self) -> bool {
-        tracing::enabled!(target: TARGET, tracing::Level::INFO)
-    }
+/// Writes nothing, but has what there is to know of a session kept for those who ask what it is at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlogged;
+
+impl Journal for Unlogged {
+    fn record(&mut self, _record: &Record<'_>) {}
 }
 
 /// A client, without its port where that is not known.

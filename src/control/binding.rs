@@ -3,32 +3,40 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use super::server::StartError;
-use crate::os::{bind, probe};
+use crate::os::{bind, prepare, probe};
 use crate::snapshot::Listener;
 
-/// The sockets of one listener, one for each worker, and their address.
-pub(super) type Bound = (Vec<OwnedFd>, SocketAddr);
+/// The sockets of one listener, for each worker, and their address.
+pub(super) type Bound = (Vec<Vec<OwnedFd>>, SocketAddr);
 
-/// Where the listeners that are served are bound, as the configuration says it and as the kernel does.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Present<'a> {
-    pub(super) listeners: &'a [Listener],
-    pub(super) addresses: &'a [SocketAddr],
+/// A listener that is bound, as its configuration says it and as the kernel does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Present {
+    pub(super) name: String,
+    pub(super) bind: SocketAddr,
+    pub(super) address: SocketAddr,
+}
+
+/// Those of `listeners`, which are bound at `addresses`.
+pub(super) fn present(listeners: &[Listener], addresses: &[SocketAddr]) -> Vec<Present> {
+    let pairs = listeners.iter().zip(addresses);
+    pairs.map(|(it, at)| Present { name: it.name.clone(), bind: it.bind, address: *at }).collect()
 }
 
 /// For each of `listeners` the place of the present one whose sockets it can keep, because they are bound to its address. Who
 /// names an address has it; of those that take any port, one of the same name comes first.
-pub(super) fn kept(present: Present<'_>, listeners: &[Listener]) -> Vec<Option<usize>> {
-    let mut taken = vec![false; present.listeners.len()];
+pub(super) fn kept(present: &[Present], listeners: &[Listener]) -> Vec<Option<usize>> {
+    let mut taken = vec![false; present.len()];
     let mut places = vec![None; listeners.len()];
-    let is_there = |old: usize, new: &Listener| present.addresses[old] == new.bind;
-    let is_alike = |old: usize, new: &Listener| present.listeners[old].bind == new.bind;
-    let is_namesake =
-        |old: usize, new: &Listener| is_alike(old, new) && present.listeners[old].name == new.name;
-    for is_same in [&is_there as &dyn Fn(usize, &Listener) -> bool, &is_namesake, &is_alike] {
+    let is_there = |old: &Present, new: &Listener| old.address == new.bind;
+    let is_alike = |old: &Present, new: &Listener| old.bind == new.bind;
+    let is_namesake = |old: &Present, new: &Listener| is_alike(old, new) && old.name == new.name;
+    for is_same in [&is_there as &dyn Fn(&Present, &Listener) -> bool, &is_namesake, &is_alike] {
         for (place, new) in places.iter_mut().zip(listeners).filter(|(place, _)| place.is_none()) {
-            *place = (0..taken.len()).find(|old| !taken[*old] && is_same(*old, new));
+            *place = (0..taken.len()).find(|old| !taken[*old] && is_same(&present[*old], new));
             if let Some(old) = *place {
                 taken[old] = true;
             }
@@ -49,23 +57,49 @@ pub(super) fn check_unique(listeners: &[Listener]) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Binds `listener` once for each worker.
+/// Binds `listener` once for each of so many workers.
 pub(super) fn bind_for(
     listener: &Listener,
-    threads: usize,
-    present: Present<'_>,
+    workers: usize,
+    present: &[Present],
 ) -> Result<Bound, StartError> {
     let fail = |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind, error };
     // SO_REUSEPORT would let a second Pollux share the port unnoticed. This one may: an address is exchanged for a wider or
     // a narrower one with the same port, and for a moment both are bound.
-    if !present.addresses.iter().any(|address| overlaps(*address, listener.bind)) {
+    if !present.iter().any(|present| overlaps(present.address, listener.bind)) {
         probe(listener.bind).map_err(fail)?;
     }
     let (mut sockets, mut address) = (Vec::new(), listener.bind);
-    for _ in 0..threads {
+    for _ in 0..workers {
         let (socket, bound) = bind(address).map_err(fail)?;
         address = bound;
-        sockets.push(socket);
+        sockets.push(vec![socket]);
+    }
+    Ok((sockets, address))
+}
+
+/// Shares the sockets out that were handed to `listener` and listen on `address` already: all of them, for in each queue
+/// clients may wait. Workers that are left without one get another socket on the address, or, where that cannot be bound
+/// beside those, one together with another worker.
+pub(super) fn share_out(
+    listener: &Listener,
+    workers: usize,
+    address: SocketAddr,
+    handed: Vec<OwnedFd>,
+) -> Result<Bound, StartError> {
+    let fail = |error| StartError::Bind { listener: listener.name.clone(), address, error };
+    let mut sockets: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
+    let count = handed.len();
+    for (number, socket) in handed.into_iter().enumerate() {
+        prepare(&socket).map_err(fail)?;
+        sockets[number % workers].push(socket);
+    }
+    for worker in count..workers {
+        let another = match bind(address) {
+            Ok((socket, _)) => socket,
+            Err(_) => sockets[worker % count][0].try_clone().map_err(fail)?,
+        };
+        sockets[worker].push(another);
     }
     Ok((sockets, address))
 }
@@ -90,13 +124,33 @@ mod tests {
         let old = [listener("a", "[::1]:0"), listener("b", "[::1]:0"), listener("c", "10.0.0.1:80")];
         let addresses: Vec<_> =
             ["[::1]:5000", "[::1]:5001", "10.0.0.1:80"].iter().map(|text| text.parse().unwrap()).collect();
-        let present = Present { listeners: &old, addresses: &addresses };
+        let present = present(&old, &addresses);
         let new = [listener("b", "[::1]:0"), listener("x", "10.0.0.1:80"), listener("c", "10.0.0.1:81")];
-        assert_eq!(kept(present, &new), [Some(1), Some(2), None]);
+        assert_eq!(kept(&present, &new), [Some(1), Some(2), None]);
         assert_eq!(
-            kept(present, &[listener("y", "[::1]:5001"), listener("b", "[::1]:0")]),
+            kept(&present, &[listener("y", "[::1]:5001"), listener("b", "[::1]:0")]),
             [Some(1), Some(0)]
         );
+    }
+
+    #[test]
+    fn handed_sockets_are_shared_out_among_few_and_many() {
+        let any = ([127, 0, 0, 1], 0).into();
+        let handed = |count: usize| {
+            let (first, address) = bind(any).unwrap();
+            let others = (1..count).map(|_| bind(address).unwrap().0);
+            (std::iter::once(first).chain(others).collect::<Vec<_>>(), address)
+        };
+        for (count, workers, expected) in [(3, 2, vec![2, 1]), (2, 2, vec![1, 1]), (1, 3, vec![1, 1, 1])] {
+            let (sockets, address) = handed(count);
+            let (sockets, _) = share_out(&listener("a", "127.0.0.1:0"), workers, address, sockets).unwrap();
+            assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), expected);
+        }
+        // One that does not let others beside it is shared.
+        let alone = std::net::TcpListener::bind(any).unwrap();
+        let address = alone.local_addr().unwrap();
+        let (sockets, _) = share_out(&listener("a", "127.0.0.1:0"), 2, address, vec![alone.into()]).unwrap();
+        assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What the main thread waits for: signals, and callers at the control socket. Each comes through a thread of its own.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::signals::{Asked, Signals};
+use super::handover::{Heir, Origin, Successor, UpgradeError};
+use super::inherited::Inherited;
+use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
 
 /// Events that wait for the main thread; whoever brings one more waits.
@@ -19,6 +22,8 @@ pub enum Event {
     Signal(Asked),
     /// Somebody at the control socket wants something.
     Call(Call),
+    /// A new process has taken over, or has not.
+    Upgraded(Result<Successor, UpgradeError>),
 }
 
 /// A caller at the control socket, who waits.
@@ -56,12 +61,12 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Takes the signals over that end Pollux, and SIGHUP if it `reloads`; from now on they are events.
+    /// Takes over the signals that `taken` says; from now on they are events.
     ///
     /// # Errors
     /// As sigaction(2) gives them, or if there can be no more threads.
-    pub fn take_over_signals(&self, reloads: bool) -> io::Result<()> {
-        let (mut signals, sender) = (Signals::take_over(reloads)?, self.sender.clone());
+    pub fn take_over_signals(&self, taken: Taken) -> io::Result<()> {
+        let (mut signals, sender) = (Signals::take_over(taken)?, self.sender.clone());
         let forward = move || {
             // The main thread listens until the process ends.
             while sender.send(Event::Signal(signals.wait())).is_ok() {}
@@ -74,11 +79,39 @@ impl Events {
     /// # Errors
     /// If there is something at `path` that is not the socket of a Pollux that has ended, or as socket(2) and bind(2) give them.
     pub fn open_socket(&self, path: &Path) -> io::Result<SocketFile> {
-        let (listener, file) = socket::open(path)?;
+        self.serve_socket(socket::open(path)?)
+    }
+
+    /// Opens a control socket beside `path`, and makes its callers events; [`SocketFile::take_place`] puts it there, whatever
+    /// is there now.
+    ///
+    /// # Errors
+    /// As socket(2) and bind(2) give them.
+    pub fn open_socket_beside(&self, path: &Path) -> io::Result<SocketFile> {
+        self.serve_socket(socket::open_beside(path)?)
+    }
+
+    fn serve_socket(&self, (listener, file): (UnixListener, SocketFile)) -> io::Result<SocketFile> {
         let sender = self.sender.clone();
         let serve = move || socket::serve(&listener, &sender);
         thread::Builder::new().name("control".into()).spawn(serve)?;
         Ok(file)
+    }
+
+    /// Starts a new process of the executable, as it is now, and hands it `sockets`. What becomes of it is an event. Gives its
+    /// number.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn upgrade(&self, origin: &Origin, sockets: Inherited) -> Result<u32, UpgradeError> {
+        let (heir, sender) = (Heir::start(origin)?, self.sender.clone());
+        let pid = heir.pid();
+        let raise = move || {
+            // The main thread listens until the process ends.
+            let _ = sender.send(Event::Upgraded(heir.raise(sockets)));
+        };
+        thread::Builder::new().name("upgrade".into()).spawn(raise).map_err(UpgradeError::of)?;
+        Ok(pid)
     }
 
     /// Waits for the next one, for at most `span` if one is given.

@@ -8,13 +8,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::explain::Live;
 use crate::snapshot::Snapshot;
+use crate::worker::Report;
 
 /// What a worker is to do.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Stop accepting, and end with the last session.
-    Drain,
+    Drain {
+        /// For each listener, whether another process has taken over its sockets.
+        handed: Arc<[bool]>,
+    },
+    /// Give copies of the sockets by which clients come in.
+    Doors {
+        /// To whom: each with the place of its listener.
+        to: Sender<io::Result<Vec<(OwnedFd, usize)>>>,
+    },
     /// Run on another configuration from now on.
     Switch {
         snapshot: Arc<Snapshot>,
@@ -22,6 +32,21 @@ pub(super) enum Order {
         inlets: Vec<InletGiven>,
         /// Is told when it is done.
         done: Sender<()>,
+    },
+    /// Say what it holds.
+    Report {
+        /// To whom.
+        to: Sender<Report>,
+    },
+    /// Say that it still turns.
+    Ping {
+        /// To whom.
+        to: Sender<()>,
+    },
+    /// Say what its next decisions depend on.
+    Live {
+        /// To whom.
+        to: Sender<Live>,
     },
 }
 
@@ -86,8 +111,8 @@ mod tests {
         let (mailbox, _wake) = Mailbox::open().unwrap();
         let mut seen = 0;
         assert!(mailbox.take(&mut seen).is_empty());
-        mailbox.post(Order::Drain);
-        mailbox.post(Order::Drain);
+        mailbox.post(Order::Drain { handed: [].into() });
+        mailbox.post(Order::Drain { handed: [].into() });
         assert_eq!(mailbox.take(&mut seen).len(), 2);
         assert!(mailbox.take(&mut seen).is_empty());
     }

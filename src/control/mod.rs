@@ -4,15 +4,23 @@
 mod access_log;
 mod binding;
 mod events;
+mod handover;
+mod inherited;
 mod mailbox;
+mod notify;
+mod privileges;
 mod reload;
 mod server;
 mod signals;
 mod socket;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Unlogged};
 pub use events::{Call, Event, Events};
+pub use handover::{Origin, Predecessor, Successor, UpgradeError};
+pub use inherited::Inherited;
+pub use notify::Manager;
+pub use privileges::Identity;
 pub use reload::{ReloadError, Reloaded};
-pub use server::{Crew, Server, StartError};
-pub use signals::Asked;
+pub use server::{Crew, Pulse, Server, StartError};
+pub use signals::{Asked, Taken};
 pub use socket::{Command, Reply, Request, SocketFile, ask};

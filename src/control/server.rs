@@ -5,18 +5,21 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::core::outcome::Journal;
+use crate::explain::Live;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Limits, Snapshot};
+use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
-use super::binding::{Present, bind_for, check_unique, kept};
+use super::binding::{self, Present, bind_for, check_unique, kept, share_out};
+use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
 
@@ -43,6 +46,8 @@ pub enum StartError {
     },
     /// A thread or a pipe could not be made.
     System(io::Error),
+    /// What was to be done between binding and serving could not be.
+    Bound(String),
     /// The descriptor limit leaves no room for a single session.
     Descriptors {
         /// The limit.
@@ -71,6 +76,7 @@ impl fmt::Display for StartError {
                     BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
                 write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
             }
+            StartError::Bound(why) => f.write_str(why),
             StartError::System(error) => write!(f, "cannot start the workers: {error}"),
             StartError::Descriptors { limit } => {
                 write!(f, "a limit of {limit} open files leaves no room for clients; raise it (ulimit -n)")
@@ -124,6 +130,13 @@ struct Berth {
     core: Option<usize>,
 }
 
+/// A question to every worker whether it still turns.
+#[derive(Debug)]
+pub struct Pulse {
+    /// Those that have not answered yet.
+    awaited: Vec<(usize, Receiver<()>)>,
+}
+
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
@@ -135,7 +148,11 @@ pub struct Server {
     mailboxes: Vec<Arc<Mailbox>>,
     neighbours: Arc<Neighbours>,
     registry: Arc<Registry>,
-    is_draining: bool,
+    started: Instant,
+    /// When the configuration was loaded, and how many there were before it.
+    loaded: Instant,
+    reloads: u64,
+    draining_since: Option<Instant>,
 }
 
 impl Server {
@@ -146,20 +163,50 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
+        snapshot: Snapshot,
+        crew: &Crew,
+        journal: impl FnMut() -> Box<dyn Journal + Send>,
+    ) -> Result<Server, StartError> {
+        let started = Server::start_with(snapshot, crew, Inherited::default(), || Ok(()), journal);
+        started.map(|(server, _)| server)
+    }
+
+    /// The same with sockets that others have opened, for those listeners that can keep them. Gives the addresses of those
+    /// that are of no use, which are closed here. Once everything is bound, and before anybody is served, `bound` is called.
+    ///
+    /// # Errors
+    /// As [`Server::start`], and what `bound` says.
+    pub fn start_with(
         mut snapshot: Snapshot,
         crew: &Crew,
+        mut inherited: Inherited,
+        bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
-    ) -> Result<Server, StartError> {
+    ) -> Result<(Server, Vec<SocketAddr>), StartError> {
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
-        let mut sockets: Vec<Vec<OwnedFd>> = (0..crew.threads).map(|_| Vec::new()).collect();
+        let present = inherited.present();
+        let places = kept(&present, &snapshot.listeners);
+        let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..crew.threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
-        for listener in &snapshot.listeners {
-            let (bound, address) = bind_for(listener, crew.threads, Present::default())?;
-            sockets.iter_mut().zip(bound).for_each(|(worker, socket)| worker.push(socket));
+        for (index, listener) in snapshot.listeners.iter().enumerate() {
+            let handed = places[index].map(|place| (present[place].address, inherited.take(place)));
+            let (bound, address) = match handed {
+                Some((address, handed)) if !handed.is_empty() => {
+                    share_out(listener, crew.threads, address, handed)?
+                }
+                Some(_) | None => bind_for(listener, crew.threads, &present)?,
+            };
+            for (worker, bound) in sockets.iter_mut().zip(bound) {
+                worker.extend(bound.into_iter().map(|socket| (socket, index)));
+            }
             addresses.push(address);
         }
+        let left: Vec<_> = (0..present.len()).filter(|place| !places.contains(&Some(*place))).collect();
+        let left = left.into_iter().map(|place| present[place].address).collect();
+        drop(inherited);
+        bound().map_err(StartError::Bound)?;
         let snapshot = Arc::new(snapshot);
         let registry = Arc::new(Registry::default());
         registry.open(&snapshot);
@@ -171,24 +218,28 @@ impl Server {
             mailboxes: Vec::new(),
             neighbours: Neighbours::new(crew.threads),
             registry,
-            is_draining: false,
+            started: Instant::now(),
+            loaded: Instant::now(),
+            reloads: 0,
+            draining_since: None,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
             let mut berth = crew.berth(worker);
             berth.splicing.pipes = pipes;
             if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
-                server.drain();
+                // Sockets that were handed over are still somebody else's, and go on.
+                server.drain_but(&[]);
                 let _ = server.join();
                 return Err(error.into());
             }
         }
-        Ok(server)
+        Ok((server, left))
     }
 
     fn start_worker(
         &mut self,
         berth: Berth,
-        sockets: Vec<OwnedFd>,
+        sockets: Vec<(OwnedFd, usize)>,
         snapshot: Arc<Snapshot>,
         journal: Box<dyn Journal + Send>,
     ) -> io::Result<()> {
@@ -207,8 +258,7 @@ impl Server {
             }
             let mut os = SysOs::default();
             let wake = Some(os.adopt(wake.into()));
-            let listeners =
-                sockets.into_iter().enumerate().map(|(index, fd)| (os.adopt(fd), index)).collect();
+            let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
             let seed = share.worker as u64;
             let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry };
             let mut worker = Worker::new(os, setup);
@@ -255,7 +305,7 @@ impl Server {
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
     pub fn reload(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
-        if self.is_draining {
+        if self.draining_since.is_some() {
             return Err(ReloadError::Draining);
         }
         let later = hold_to_buffers(&mut snapshot.limits, self.snapshot.limits.buffer);
@@ -272,7 +322,10 @@ impl Server {
             let snapshot = Arc::clone(&self.snapshot);
             mailbox.post(Order::Switch { snapshot, inlets, done: done.clone() });
         }
-        self.await_all(&are_done);
+        if self.gather(&are_done, self.threads.len()).len() < self.threads.len() {
+            tracing::error!("a worker has ended by itself, and takes part in no reload");
+        }
+        (self.loaded, self.reloads) = (Instant::now(), self.reloads + 1);
         Ok(reloaded)
     }
 
@@ -282,9 +335,8 @@ impl Server {
         snapshot: &Snapshot,
         reloaded: &mut Reloaded,
     ) -> Result<(Vec<Vec<InletGiven>>, Vec<SocketAddr>), StartError> {
-        let old = &self.snapshot.listeners;
-        let present = Present { listeners: old, addresses: &self.addresses };
-        let places = kept(present, &snapshot.listeners);
+        let present = self.present();
+        let places = kept(&present, &snapshot.listeners);
         let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for (listener, place) in snapshot.listeners.iter().zip(&places) {
@@ -293,38 +345,140 @@ impl Server {
                 addresses.push(self.addresses[place]);
                 continue;
             }
-            let (sockets, address) = bind_for(listener, inlets.len(), present)?;
-            inlets.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(InletGiven::New(socket)));
+            let (sockets, address) = bind_for(listener, inlets.len(), &present)?;
+            for (worker, sockets) in inlets.iter_mut().zip(sockets) {
+                worker.extend(sockets.into_iter().map(InletGiven::New));
+            }
             addresses.push(address);
             reloaded.opened.push(format!("{} on {address}", listener.name));
         }
-        let closed = (0..old.len()).filter(|place| !places.contains(&Some(*place)));
-        reloaded.closed = closed.map(|at| format!("{} on {}", old[at].name, self.addresses[at])).collect();
+        let closed = (0..present.len()).filter(|place| !places.contains(&Some(*place)));
+        reloaded.closed =
+            closed.map(|at| format!("{} on {}", present[at].name, present[at].address)).collect();
         Ok((inlets, addresses))
     }
 
-    /// Waits until every worker that still runs has said that it is done.
-    fn await_all(&self, are_done: &Receiver<()>) {
+    /// What `asked` workers say; without what those would have said that have ended meanwhile.
+    fn gather<T>(&self, answers: &Receiver<T>, asked: usize) -> Vec<T> {
         /// How long nothing may come before it is asked who still runs.
         const STEP: Duration = Duration::from_millis(100);
-        let mut awaited = self.threads.len();
-        while awaited > 0 {
-            match are_done.recv_timeout(STEP) {
-                Ok(()) => awaited -= 1,
-                Err(_) if self.threads.iter().any(JoinHandle::is_finished) => {
-                    tracing::error!("a worker has ended by itself, and takes part in no reload");
-                    return;
-                }
+        let mut said = Vec::new();
+        while said.len() < asked {
+            match answers.recv_timeout(STEP) {
+                Ok(answer) => said.push(answer),
+                Err(_) if self.threads.iter().any(JoinHandle::is_finished) => break,
                 Err(_) => {}
             }
         }
+        said
+    }
+
+    /// The state of each worker that its next decisions depend on; they all run on [`Server::snapshot`].
+    #[must_use]
+    pub fn live(&self) -> Vec<Live> {
+        let mut live = self.ask(|to| Order::Live { to });
+        live.sort_by_key(|live| live.worker);
+        live
+    }
+
+    /// Asks every worker that still runs, and waits for what they say.
+    fn ask<T>(&self, order: impl Fn(Sender<T>) -> Order) -> Vec<T> {
+        let (to, answers) = channel();
+        let running = self.threads.iter().zip(&self.mailboxes).filter(|(thread, _)| !thread.is_finished());
+        let asked = running.map(|(_, mailbox)| mailbox.post(order(to.clone()))).count();
+        self.gather(&answers, asked)
+    }
+
+    /// Asks every worker whether it still turns, and does not wait; see [`Server::is_back`].
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let ask = |(worker, mailbox): (usize, &Arc<Mailbox>)| {
+            let (to, answer) = channel();
+            mailbox.post(Order::Ping { to });
+            (worker, answer)
+        };
+        Pulse { awaited: self.mailboxes.iter().enumerate().map(ask).collect() }
+    }
+
+    /// Whether every worker has answered to `pulse` by now. In a drain one that has ended needs not.
+    #[must_use]
+    pub fn is_back(&self, pulse: &mut Pulse) -> bool {
+        let has_ended = |worker: usize| self.draining_since.is_some() && self.threads[worker].is_finished();
+        pulse.awaited.retain(|(worker, answer)| answer.try_recv().is_err() && !has_ended(*worker));
+        pulse.awaited.is_empty()
+    }
+
+    /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut reports = self.ask(|to| Order::Report { to });
+        reports.sort_by_key(|report| report.worker.number);
+        let mut crowd = Crowd::default();
+        let workers = reports.into_iter().map(|report| {
+            crowd.join(report.crowd);
+            report.worker
+        });
+        let workers: Vec<_> = workers.collect();
+        let listeners = self.snapshot.listeners.iter().zip(&self.addresses);
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_ms: ms(self.started.elapsed()),
+            configuration: Configuration {
+                file: None,
+                loaded_ms: ms(self.loaded.elapsed()),
+                reloads: self.reloads,
+            },
+            listeners: listeners
+                .map(|(listener, address)| Listening {
+                    name: listener.name.clone(),
+                    address: address.to_string(),
+                    mode: listener.mode.to_string(),
+                })
+                .collect(),
+            workers_silent: self.threads.len() - workers.len(),
+            workers,
+            crowd,
+            drain: self.draining_since.map(|since| Drain {
+                since_ms: ms(since.elapsed()),
+                left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),
+            }),
+        }
+    }
+
+    /// What is bound.
+    fn present(&self) -> Vec<Present> {
+        binding::present(&self.snapshot.listeners, &self.addresses)
+    }
+
+    /// Copies of the sockets by which clients come in, all of them, for another process.
+    ///
+    /// # Errors
+    /// If a worker has ended, or there are no descriptors left.
+    pub fn hand_out(&self) -> io::Result<Inherited> {
+        let mut inherited = Inherited::of(self.present());
+        let given = self.ask(|to| Order::Doors { to });
+        if given.len() < self.threads.len() {
+            return Err(io::Error::other("a worker has ended"));
+        }
+        for doors in given {
+            doors?.into_iter().for_each(|(socket, listener)| inherited.add(listener, socket));
+        }
+        Ok(inherited)
     }
 
     /// Makes the workers stop accepting and finish what is in flight, within `timeouts.drain`.
     pub fn drain(&mut self) {
-        self.is_draining = true;
+        let all = self.addresses.clone();
+        self.drain_but(&all);
+    }
+
+    /// The same where another process has taken all sockets over but those that listen on `left`.
+    pub fn drain_but(&mut self, left: &[SocketAddr]) {
+        self.draining_since.get_or_insert_with(Instant::now);
+        let handed: Arc<[bool]> = self.addresses.iter().map(|address| !left.contains(address)).collect();
         for mailbox in &self.mailboxes {
-            mailbox.post(Order::Drain);
+            mailbox.post(Order::Drain { handed: Arc::clone(&handed) });
         }
     }
 
@@ -345,7 +499,20 @@ impl Server {
 /// Does what the control thread asks of a worker.
 fn obey(worker: &mut Worker<SysOs>, order: Order) {
     match order {
-        Order::Drain => worker.drain(),
+        Order::Drain { handed } => {
+            worker.give_up_doors(|listener| handed.get(listener).is_some_and(|is_handed| *is_handed));
+            worker.drain();
+        }
+        Order::Doors { to } => {
+            let doors: Vec<_> = worker.doors().collect();
+            let os = worker.os_mut();
+            let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
+            let _ = to.send(doors.into_iter().map(copy).collect());
+        }
+        // Whoever asked may have lost patience.
+        Order::Report { to } => drop(to.send(worker.report())),
+        Order::Ping { to } => drop(to.send(())),
+        Order::Live { to } => drop(to.send(worker.live())),
         Order::Switch { snapshot, inlets, done } => {
             let os = worker.os_mut();
             let inlet = |given| match given {
@@ -358,6 +525,10 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             let _ = done.send(());
         }
     }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Room for fewer sessions than this is worth a word.

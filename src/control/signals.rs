@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{SignalsInfo, exfiltrator::SignalOnly};
 
 /// What a signal asks for.
@@ -13,6 +13,10 @@ pub enum Asked {
     Stop(&'static str),
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR1: open the files of the log anew.
+    Reopen,
+    /// SIGUSR2: let a new process of the executable, as it is now, take over.
+    Upgrade,
 }
 
 impl fmt::Display for Asked {
@@ -20,18 +24,34 @@ impl fmt::Display for Asked {
         f.write_str(match self {
             Asked::Stop(name) => name,
             Asked::Reload => "SIGHUP",
+            Asked::Reopen => "SIGUSR1",
+            Asked::Upgrade => "SIGUSR2",
         })
     }
+}
+
+/// Which signals are to be values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Those that end the process.
+    End,
+    /// All but SIGHUP, where there is nothing to be read again.
+    AllButReload,
+    /// All.
+    All,
 }
 
 /// The signals of this process.
 pub(super) struct Signals(SignalsInfo<SignalOnly>);
 
 impl Signals {
-    /// Takes them over from the default handlers; SIGHUP only if it `reloads`, or it ends the process as it always did.
-    pub(super) fn take_over(reloads: bool) -> io::Result<Signals> {
-        let mut signals = vec![SIGTERM, SIGINT, SIGQUIT];
-        signals.extend(reloads.then_some(SIGHUP));
+    /// Takes those over from the default handlers that `taken` says; the others do what they always did.
+    pub(super) fn take_over(taken: Taken) -> io::Result<Signals> {
+        let signals: &[i32] = match taken {
+            Taken::End => &[SIGTERM, SIGINT, SIGQUIT],
+            Taken::AllButReload => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2],
+            Taken::All => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP],
+        };
         SignalsInfo::new(signals).map(Signals)
     }
 
@@ -51,6 +71,8 @@ fn asked(signal: i32) -> Option<Asked> {
         SIGINT => Some(Asked::Stop("SIGINT")),
         SIGQUIT => Some(Asked::Stop("SIGQUIT")),
         SIGHUP => Some(Asked::Reload),
+        SIGUSR1 => Some(Asked::Reopen),
+        SIGUSR2 => Some(Asked::Upgrade),
         _ => None,
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::events::{Call, Event};
+use crate::explain::Ask;
 
 /// The longest request, and the longest reply, in bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
@@ -24,18 +25,24 @@ const BACKLOG: i32 = 16;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a caller wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// What is to be done.
     pub command: Command,
 }
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// Read the configuration again.
     Reload,
+    /// Say what it is at.
+    Status,
+    /// Say what would become of a request now.
+    Explain(Ask),
+    /// Let a new process of the executable, as it is now, take over.
+    Upgrade,
 }
 
 /// What a caller is told.
@@ -48,6 +55,14 @@ pub struct Reply {
     /// The same for programs.
     #[serde(default)]
     pub data: serde_json::Value,
+}
+
+impl Reply {
+    /// An answer of words alone.
+    #[must_use]
+    pub fn text(exit: u8, text: impl Into<String>) -> Reply {
+        Reply { exit, text: text.into(), data: serde_json::Value::Null }
+    }
 }
 
 /// The name of the socket in the file system, which goes with this value.
@@ -73,9 +88,32 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
+impl SocketFile {
+    /// Puts the socket at `path` in one step, in the place of whatever is there.
+    ///
+    /// # Errors
+    /// As rename(2) gives them; the socket stays where it is.
+    pub fn take_place(&mut self, path: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, path)?;
+        self.path = path.to_owned();
+        Ok(())
+    }
+}
+
 /// Listens at `path`, in the place of a socket that a Pollux has left behind.
 pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     remove_left_over(path)?;
+    open_at(path)
+}
+
+/// Listens beside `path`, under a name of this process.
+pub(super) fn open_beside(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let beside = path.with_file_name(format!(".pollux-{}", std::process::id()));
+    remove_left_over(&beside)?;
+    open_at(&beside)
+}
+
+fn open_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
     // The file gets the mode that the socket has when it is bound, so there is no moment at which others could connect.
     let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
@@ -139,10 +177,7 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
                 Err(_) => return Ok(true),
             }
         }
-        Err(error) => {
-            let text = format!("this Pollux does not understand what is asked of it: {error}");
-            Reply { exit: 1, text, data: serde_json::Value::Null }
-        }
+        Err(error) => Reply::text(1, format!("this Pollux does not understand what is asked of it: {error}")),
     };
     let mut text = serde_json::to_string(&reply)?;
     text.push('\n');
@@ -154,9 +189,9 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
 ///
 /// # Errors
 /// If nobody listens there, or goes away without an answer.
-pub fn ask(path: &Path, request: Request) -> io::Result<Reply> {
+pub fn ask(path: &Path, request: &Request) -> io::Result<Reply> {
     let stream = UnixStream::connect(path)?;
-    let mut text = serde_json::to_string(&request)?;
+    let mut text = serde_json::to_string(request)?;
     text.push('\n');
     (&stream).write_all(text.as_bytes())?;
     let mut line = String::new();
@@ -189,6 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_takes_the_place_of_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let (old_listener, old) = open(&path).unwrap();
+        let (listener, mut file) = open_beside(&path).unwrap();
+        file.take_place(&path).unwrap();
+        drop((old_listener, old));
+        let _caller = UnixStream::connect(&path).unwrap();
+        assert!(listener.accept().is_ok());
+        drop(file);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_file_is_not_taken_for_a_socket() {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(open(file.path()).is_err() && file.path().exists());
@@ -203,13 +252,13 @@ mod tests {
         let answering = std::thread::spawn(move || {
             let Ok(Event::Call(call)) = events.recv() else { panic!("no call") };
             assert_eq!(call.request.command, Command::Reload);
-            call.answer(Reply { exit: 2, text: "no\n".into(), data: serde_json::Value::Null });
+            call.answer(Reply::text(2, "no\n"));
         });
         let serving = std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
             serve_one(&stream, &sender).unwrap()
         });
-        let reply = ask(&path, Request { command: Command::Reload }).unwrap();
+        let reply = ask(&path, &Request { command: Command::Reload }).unwrap();
         assert_eq!((reply.exit, reply.text.as_str()), (2, "no\n"));
         answering.join().unwrap();
         assert!(serving.join().unwrap());

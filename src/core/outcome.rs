@@ -324,7 +324,7 @@ pub trait Journal {
     /// Takes the record of one ending; called exactly once for each.
     fn record(&mut self, record: &Record<'_>);
 
-    /// Whether the method and the target are worth keeping for the record.
+    /// Whether the method and the target are worth keeping, for the record and for whoever asks what a session is at.
     fn wants_request(&self) -> bool {
         true
     }

@@ -89,6 +89,50 @@ pub struct Forwarded {
     pub picked: Option<String>,
     /// By which rule.
     pub rule: String,
+    /// What each worker of a running Pollux would do, if one was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<AtWorker>,
+}
+
+/// What one worker of a running Pollux would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AtWorker {
+    /// Which one, counted from 0.
+    pub worker: usize,
+    /// The backend that it would pick now.
+    pub picked: Option<String>,
+    /// The word of the rule behind that.
+    pub rule: Option<&'static str>,
+    /// How many idle connections it has to each candidate, in their order.
+    pub idle: Vec<usize>,
+}
+
+/// What the state of one worker is, as far as a decision depends on it.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Which one, counted from 0.
+    pub worker: usize,
+    /// By pool: the state of its round robin.
+    pub robins: Vec<RoundRobin>,
+    /// The random number of its next decision.
+    pub random: u64,
+    /// By pool, then by backend: how many idle connections wait.
+    pub idle: Vec<Vec<usize>>,
+    /// By pool, then by backend: what all workers know of it.
+    pub readings: Vec<Vec<Reading>>,
+}
+
+/// What the workers of a running Pollux know of a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// See [`Seen::share`].
+    pub share: u32,
+    /// Why it cannot be used, if it cannot.
+    pub exclusion: Option<Exclusion>,
+    /// The requests that it has in flight.
+    pub in_flight: u32,
+    /// Its latency, in nanoseconds.
+    pub latency: Option<u64>,
 }
 
 /// A backend that was considered.
@@ -114,6 +158,16 @@ pub fn explain(
     question: &Question,
     robin: impl FnOnce(PoolId) -> RoundRobin,
 ) -> Explanation {
+    explain_with(snapshot, places, question, robin, &[])
+}
+
+fn explain_with(
+    snapshot: &Snapshot,
+    places: &Places,
+    question: &Question,
+    robin: impl FnOnce(PoolId) -> RoundRobin,
+    live: &[Live],
+) -> Explanation {
     let date = Date::new(0);
     let env = Env { now: Time::ZERO, date: &date, snapshot, draining_since: None, keeps_request: false };
     let listener = &snapshot.listeners[question.listener];
@@ -125,7 +179,8 @@ pub fn explain(
     let end = match rehearsal.end {
         Rehearsed::Forwarded { pool: id, head, key, bound } => {
             let pool = snapshot.pool(id);
-            let view = Imagined { pool, id, question };
+            let readings = live.first().and_then(|live| live.readings.get(id.0)).map(Vec::as_slice);
+            let view = Imagined { pool, id, question, readings };
             let asked = Asked { key, bound, ..Asked::default() };
             let picked = balance::pick(pool, &view, &asked, &mut robin(id));
             let mut candidates = candidates(pool, balance::exclusions(pool, &view, &asked));
@@ -140,6 +195,7 @@ pub fn explain(
                 candidates,
                 picked: picked.ok().map(|picked| pool.backends[picked.place].name.clone()),
                 rule: tell_rule(pool, picked),
+                workers: live.iter().map(|live| at_worker(pool, id, &view, &asked, live)).collect(),
             })
         }
         Rehearsed::Answered { status, answer } => {
@@ -155,6 +211,36 @@ pub fn explain(
         client: rehearsal.client.map(|client| client.to_string()),
         routes: tried,
         end,
+    }
+}
+
+/// The same, as the workers of a running Pollux would decide it, each in the state in which it is: `live` has one for each.
+/// They run on `snapshot`.
+#[must_use]
+pub fn explain_live(snapshot: &Snapshot, places: &Places, question: &Question, live: &[Live]) -> Explanation {
+    let mut explanation = explain_with(snapshot, places, question, |_| RoundRobin::default(), live);
+    if let End::Forwarded(forwarded) = &mut explanation.end {
+        // A round that begins now is nobody's.
+        forwarded.picked = None;
+        if let Some(rule) = forwarded.workers.iter().find_map(|at| at.rule) {
+            let balance = snapshot.pools.iter().find(|pool| pool.name == forwarded.pool);
+            let balance = balance.map_or("", |pool| pool.balance.word());
+            forwarded.rule =
+                format!("{balance}, {rule}: each worker picks by itself, with the same knowledge of loads");
+        }
+    }
+    explanation
+}
+
+/// What the worker in the state `live` would pick now.
+fn at_worker(pool: &Pool, id: PoolId, view: &Imagined<'_>, asked: &Asked<'_>, live: &Live) -> AtWorker {
+    let mut robin = live.robins.get(id.0).cloned().unwrap_or_default();
+    let picked = balance::pick(pool, view, &Asked { random: live.random, ..*asked }, &mut robin).ok();
+    AtWorker {
+        worker: live.worker,
+        picked: picked.map(|picked| pool.backends[picked.place].name.clone()),
+        rule: picked.map(|picked| picked.rule.word()),
+        idle: live.idle.get(id.0).cloned().unwrap_or_default(),
     }
 }
 
@@ -205,30 +291,42 @@ fn tell_shares(snapshot: &Snapshot, split: &Split) -> String {
     split.shares.iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
-/// A pool in which nothing is in flight, and some backends are imagined to be down or full.
+/// A pool as a running Pollux knows it, or one in which nothing is in flight; some backends may be imagined to be down or full.
 struct Imagined<'a> {
     pool: &'a Pool,
     id: PoolId,
     question: &'a Question,
+    /// By place.
+    readings: Option<&'a [Reading]>,
+}
+
+impl Imagined<'_> {
+    fn reading(&self, place: usize) -> Option<&Reading> {
+        self.readings?.get(place)
+    }
 }
 
 impl View for Imagined<'_> {
     fn backend(&self, place: usize) -> Seen {
         let (backend, id) = (&self.pool.backends[place], BackendId { pool: self.id, index: place });
+        let reading = self.reading(place);
         let exclusion = if self.question.down.contains(&id) {
             Some(Exclusion::Down)
+        } else if self.question.full.contains(&id) {
+            Some(Exclusion::Full)
         } else {
-            self.question.full.contains(&id).then_some(Exclusion::Full)
+            reading.and_then(|reading| reading.exclusion)
         };
-        Seen { weight: backend.weight, share: FULL_SHARE, tier: backend.tier, exclusion }
+        let share = reading.map_or(FULL_SHARE, |reading| reading.share);
+        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
     }
 
-    fn in_flight(&self, _: usize) -> u32 {
-        0
+    fn in_flight(&self, place: usize) -> u32 {
+        self.reading(place).map_or(0, |reading| reading.in_flight)
     }
 
-    fn latency(&self, _: usize) -> Option<u64> {
-        None
+    fn latency(&self, place: usize) -> Option<u64> {
+        self.reading(place)?.latency
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::http::grammar::{is_field_value, is_token};
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
@@ -10,7 +12,7 @@ use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 const PORT: u16 = 40_000;
 
 /// What somebody wants to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET.
     pub request: String,

@@ -58,6 +58,14 @@ impl fmt::Display for Forwarded {
             let tier = if candidate.tier > 1 { format!("  tier {}", candidate.tier) } else { String::new() };
             writeln!(f, "  {:width$}{address}  weight {}{tier}  {fate}", candidate.name, candidate.weight)?;
         }
+        for at in &self.workers {
+            let picked = at.picked.as_deref().unwrap_or("nobody");
+            write!(f, "  worker {} picks {picked} now; idle connections:", at.worker)?;
+            for (candidate, count) in self.candidates.iter().zip(&at.idle) {
+                write!(f, " {} {count}", candidate.name)?;
+            }
+            writeln!(f)?;
+        }
         writeln!(f, "  {}", self.rule)
     }
 }

@@ -14,9 +14,10 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
+pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
-    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, probe, raise_descriptor_limit, return_buffers_of,
-    usable_cores,
+    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, listening_on, prepare, probe, raise_descriptor_limit,
+    return_buffers_of, usable_cores,
 };
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`], [`Os::reset`]
@@ -123,6 +124,12 @@ pub trait Os {
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
 
+    /// Lets no more clients into the queue of `listener`; those whose connections stand, or are about to, still come out of it.
+    /// Where that cannot be had, clients may be lost that come in the moment before it is closed.
+    fn stop_listening(&mut self, listener: Fd) {
+        let _ = listener;
+    }
+
     /// Begins a connection to `to`.
     ///
     /// # Errors
@@ -148,6 +155,15 @@ pub trait Os {
     /// # Errors
     /// See [`IoFault`].
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault>;
+
+    /// The same for bytes that the caller lets the end follow, by [`Os::shutdown_write`] or [`Os::close`] and without a poll
+    /// between, if all of them are taken: they may wait for it, to go out in one segment.
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        self.send(fd, head, body)
+    }
 
     /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or no descriptors left.
     fn open_pipe(&mut self) -> Option<Pipe> {

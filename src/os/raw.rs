@@ -1,15 +1,18 @@
 //! The system calls that neither nix nor socket2 offers as the loop needs them. This is the only unsafe code.
 //!
 //! nix's `poll` knows no POLLRDHUP, and loses the other events of a descriptor that reports it; its `accept4` does not say
-//! who was accepted, and getpeername(2) would be one more call per connection.
+//! who was accepted, and getpeername(2) would be one more call per connection. Descriptors that come from another process are bare
+//! numbers everywhere: here they get an owner.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::libc;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 /// `ppoll(2)` without a signal mask: waits at most `timeout`, for ever if `None`, and returns how many entries have
 /// something in `revents`.
@@ -53,6 +56,59 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
     let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
     Ok((fd, address))
 }
+
+/// The first descriptor that a service manager passes (sd_listen_fds(3)).
+const PASSED_FIRST: RawFd = 3;
+
+/// The descriptors that a service manager has passed to this process, each with its name if it has one (sd_listen_fds(3)):
+/// those of LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process. A second call gives none.
+#[must_use]
+pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) || TAKEN.swap(true, Ordering::Relaxed) {
+        return Vec::new();
+    }
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
+    let count = RawFd::try_from(number("LISTEN_FDS").unwrap_or(0)).unwrap_or(0);
+    let is_open = |fd: &RawFd| {
+        // SAFETY: fcntl with F_GETFD only looks at the number, whatever it is.
+        unsafe { libc::fcntl(*fd, libc::F_GETFD) >= 0 }
+    };
+    let open = (PASSED_FIRST..PASSED_FIRST.saturating_add(count)).take_while(is_open);
+    // SAFETY: these descriptors are open; the manager has passed them to this very process, whose number it has named, so
+    // nothing in it has opened them; and the swap above sees to it that they are taken over once.
+    open.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).zip(names).collect()
+}
+
+/// Receives one message, of at most `room` bytes, from a Unix socket that keeps messages apart, with the sockets that were sent
+/// along (SCM_RIGHTS, unix(7)): as many as [`SOCKETS_MAX`]. An empty message is the end.
+///
+/// # Errors
+/// As recvmsg(2) gives them; EMSGSIZE if the message, or what came with it, was cut.
+pub fn receive_with_sockets(from: &OwnedFd, room: usize) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; room];
+    let mut space = nix::cmsg_space!([RawFd; SOCKETS_MAX]);
+    let mut parts = [io::IoSliceMut::new(&mut bytes)];
+    let message = recvmsg::<()>(from.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let (length, flags) = (message.bytes, message.flags);
+    let mut sockets = Vec::new();
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = part {
+            // SAFETY: the kernel has just made these descriptors for this process (SCM_RIGHTS), and nobody else has heard of them.
+            sockets.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    bytes.truncate(length);
+    Ok((bytes, sockets))
+}
+
+/// The most sockets that go along with one message; the kernel's bound is 253.
+pub const SOCKETS_MAX: usize = 64;
 
 /// Has malloc(3) give blocks of `size` bytes or more back to the system when they are freed (mallopt(3),
 /// M_MMAP_THRESHOLD), and take them from it untouched: what is not used of one costs no memory. Without it such blocks come

@@ -12,7 +12,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send, sendmsg};
 use nix::unistd::{Pid, pipe2};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 
 use super::raw;
 use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
@@ -72,6 +72,14 @@ impl SysOs {
         }
         self.owned[slot] = Slot { fd: Some(fd), is_enrolled: false };
         Fd(number)
+    }
+
+    /// Another descriptor of the same socket, for somebody else.
+    ///
+    /// # Errors
+    /// As fcntl(2) gives them; EBADF if `fd` is not owned here.
+    pub fn duplicate(&self, fd: Fd) -> io::Result<OwnedFd> {
+        self.get(fd).ok_or(io::Error::from(Errno::EBADF))?.try_clone_to_owned()
     }
 
     /// A poll that may wait puts the caller into the queue of every descriptor first, which is most of what it costs. One
@@ -134,6 +142,47 @@ pub fn bind(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     socket.listen(BACKLOG)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((socket.into(), bound))
+}
+
+/// A classic BPF program for a listening socket: drops what would begin a connection, a segment with SYN and without ACK, and
+/// lets all else pass. A filter sees the TCP header first; its flags are byte 13.
+const NO_NEWCOMERS: [SockFilter; 5] = {
+    const SYN_ACK: u32 = 0x12;
+    const SYN: u32 = 0x02;
+    [
+        SockFilter::new((libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16, 0, 0, 13),
+        SockFilter::new((libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16, 0, 0, SYN_ACK),
+        SockFilter::new((libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, 0, 1, SYN),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+    ]
+};
+
+/// Has the kernel drop whoever begins to connect to `listener` from now on, on every descriptor of that socket. Who is dropped
+/// tries again by itself, and finds the socket closed or another one in its place. Without it a client that comes between
+/// the last accept(2) and the close(2) would be reset.
+fn refuse_newcomers(listener: impl AsFd) {
+    // Without the filter there is that moment, which is short.
+    let _ = SockRef::from(&listener).attach_filter(&NO_NEWCOMERS);
+}
+
+/// Makes a socket that was opened by somebody else, and listens, into one as [`bind`] gives them.
+///
+/// # Errors
+/// As fcntl(2) and setsockopt(2) give them.
+pub fn prepare(listener: &OwnedFd) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_nonblocking(true)?;
+    socket.set_cloexec(true)?;
+    socket.set_tcp_nodelay(true)
+}
+
+/// The address that a socket listens on; `None` if it is not one that listens for TCP.
+#[must_use]
+pub fn listening_on(socket: &OwnedFd) -> Option<SocketAddr> {
+    let socket = SockRef::from(socket);
+    let listens = socket.is_listener().ok()? && socket.r#type().ok()? == Type::STREAM;
+    if listens { socket.local_addr().ok()?.as_socket() } else { None }
 }
 
 /// Raises the soft limit of descriptors to the hard one (setrlimit(2)) and returns it.
@@ -214,6 +263,15 @@ fn ready(revents: libc::c_short) -> Ready {
     got
 }
 
+fn send_with(fd: Fd, head: &[u8], body: &[u8], flags: MsgFlags) -> Result<usize, IoFault> {
+    if head.is_empty() || body.is_empty() {
+        let bytes = if head.is_empty() { body } else { head };
+        return send(fd.0, bytes, flags).map_err(io_fault);
+    }
+    let parts = [io::IoSlice::new(head), io::IoSlice::new(body)];
+    sendmsg::<()>(fd.0, &parts, &[], flags, None).map_err(io_fault)
+}
+
 impl Os for SysOs {
     fn now(&mut self) -> Time {
         Time::ZERO + self.epoch.elapsed()
@@ -256,6 +314,12 @@ impl Os for SysOs {
         }
     }
 
+    fn stop_listening(&mut self, listener: Fd) {
+        if let Some(fd) = self.get(listener) {
+            refuse_newcomers(fd);
+        }
+    }
+
     fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault> {
         let (domain, address) = match to {
             Address::Ip(address) => (Domain::for_address(*address), SockAddr::from(*address)),
@@ -290,13 +354,11 @@ impl Os for SysOs {
     }
 
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
-        let flags = MsgFlags::MSG_NOSIGNAL;
-        if head.is_empty() || body.is_empty() {
-            let bytes = if head.is_empty() { body } else { head };
-            return send(fd.0, bytes, flags).map_err(io_fault);
-        }
-        let parts = [io::IoSlice::new(head), io::IoSlice::new(body)];
-        sendmsg::<()>(fd.0, &parts, &[], flags, None).map_err(io_fault)
+        send_with(fd, head, body, MsgFlags::MSG_NOSIGNAL)
+    }
+
+    fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        send_with(fd, head, body, MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE))
     }
 
     fn open_pipe(&mut self) -> Option<Pipe> {

@@ -6,6 +6,7 @@
 //! state, so there is nothing to arm and nothing to forget.
 
 mod exchange;
+mod glance;
 mod opening;
 mod phases;
 mod rehearsal;
@@ -27,6 +28,7 @@ use crate::http::scan::HeadScan;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
+pub use glance::{Glance, Kind};
 pub use opening::ConnectOutcome;
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 

@@ -236,6 +236,37 @@ impl Session {
         true
     }
 
+    /// Whether the end follows what is to be sent to `side`, as soon as all of that has gone out.
+    #[must_use]
+    pub fn is_end_next(&self, side: Side) -> bool {
+        let lane = match side {
+            Side::Client => &self.down,
+            Side::Backend => &self.up,
+        };
+        if lane.piped() > 0 {
+            return false;
+        }
+        match (self.phase, side) {
+            (Phase::Answer { keep_alive }, Side::Client) => !keep_alive,
+            (Phase::Relay, Side::Client) => {
+                let goes_on = self.exchange.keep_alive && self.up.framer.is_done();
+                matches!(self.exchange.answered, Answered::Begun { .. }) && lane.framer.is_done() && !goes_on
+            }
+            (Phase::Tunnel, Side::Client | Side::Backend) => {
+                lane.source == Source::Ended && lane.buffer.unscanned().is_empty()
+            }
+            (Phase::Answer { .. } | Phase::Relay, Side::Backend)
+            | (
+                Phase::Head { .. }
+                | Phase::Opening { .. }
+                | Phase::Ending { .. }
+                | Phase::Linger { .. }
+                | Phase::Over,
+                _,
+            ) => false,
+        }
+    }
+
     /// Whether the client has announced that its request is the last one (RFC 9112 §9.6), and nothing but it has come:
     /// then no byte is on its way that would turn a close into a RST.
     fn has_said_all(&self) -> bool {
@@ -264,8 +295,9 @@ impl Session {
             (_, Answered::Begun { is_delimited: true })
                 if is_client_there && self.down.is_flushed() && self.phase == Phase::Relay =>
             {
-                effects.push(Effect::Record);
-                self.end(Effect::CloseClient, effects)
+                // The FIN shows that bytes are missing. A RST, which a close may cause, could take those with it that are not.
+                self.down.abandon();
+                self.record_and(false, effects)
             }
             _ => {
                 effects.push(Effect::Record);

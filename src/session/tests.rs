@@ -146,3 +146,25 @@ fn a_dripped_response_head_does_not_win_time() {
     let deadline = session.deadline(&stage.env()).unwrap();
     assert_eq!((deadline.timer, deadline.at), (Timer::BackendResponse, Time::ZERO + Duration::from_secs(60)));
 }
+
+/// Idle clients are closed one after the other over two seconds, in an order of their own; who asks meanwhile is served, and
+/// told that it was the last time.
+#[test]
+fn idle_clients_leave_a_drain_over_a_window() {
+    let (stage, _) = Stage::new(Mode::Http);
+    let start = Time::ZERO + Duration::from_secs(5);
+    let env = Env { now: start, draining_since: Some(start), ..stage.env() };
+    let leaves = |port: u16| {
+        let session = Session::new(([192, 0, 2, 1], port).into(), 0, &stage.env());
+        let deadline = session.deadline(&env).unwrap();
+        assert_eq!((deadline, deadline.timer), (session.deadline(&env).unwrap(), Timer::ClientIdle));
+        deadline.at.since(start).as_millis()
+    };
+    let mut tenths = [0; 10];
+    for port in 0..10_000 {
+        let at = leaves(port);
+        assert!((250..2000).contains(&at), "{at}");
+        tenths[(at - 250) as usize / 175] += 1;
+    }
+    assert!(tenths.iter().all(|count| (800..1200).contains(count)), "{tenths:?}");
+}

@@ -1,5 +1,6 @@
 //! What a session waits for, and until when: derived from its state at every turn.
 
+use ::core::net::IpAddr;
 use std::time::Duration;
 
 use super::exchange::Answered;
@@ -9,6 +10,7 @@ use crate::core::interest::Interest;
 use crate::core::lane::{Lane, Source};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
+use crate::route::hash;
 
 /// How long a side from which nothing is wanted may be left out of the poll array. Most responses come sooner, and a
 /// shorter array is a faster one; a client that leaves is noticed so much later.
@@ -16,6 +18,11 @@ const UNWATCHED: Duration = Duration::from_millis(10);
 
 /// How long a client that has sent nothing may still begin a request after Pollux was told to stop: one may be on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
+
+/// Idle clients are closed over this time, or a quarter of the drain if that is less: they do not all come back, to whoever
+/// takes over, in the same moment.
+const DRAIN_SPREAD_MAX: Duration = Duration::from_secs(2);
+const DRAIN_SPREAD_SHARE: u32 = 4;
 
 impl Session {
     /// What to ask poll about `side` as of `now`; `None` to leave it out.
@@ -77,7 +84,7 @@ impl Session {
                 };
                 match env.draining_since {
                     Some(start) if !self.has_begun() => {
-                        let from = if since > start { since } else { start };
+                        let from = if since > start { since } else { start + self.turn_to_leave(env) };
                         Some(deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle)))
                     }
                     Some(_) | None => Some(deadline),
@@ -115,6 +122,19 @@ impl Session {
             Phase::Linger { since } => Some(Deadline::new(since + timeouts.linger, Timer::Linger)),
             Phase::Ending { .. } | Phase::Over => None,
         }
+    }
+
+    /// How much later than the first of the idle clients this one is closed in a drain. It follows from the client's address,
+    /// so it is the same whenever it is asked, and even over many clients.
+    fn turn_to_leave(&self, env: &Env<'_>) -> Duration {
+        let window = (env.snapshot.timeouts.drain / DRAIN_SPREAD_SHARE).min(DRAIN_SPREAD_MAX);
+        let window = window.saturating_sub(DRAIN_GRACE);
+        let ip = match self.client.ip() {
+            IpAddr::V4(ip) => u64::from(ip.to_bits()),
+            IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64,
+        };
+        let key = hash::mix(hash::mix(ip) ^ u64::from(self.client.port()));
+        window.mul_f64((key >> 11) as f64 / (1_u64 << 53) as f64)
     }
 
     pub(super) fn is_request_sent(&self) -> bool {
@@ -185,9 +205,12 @@ impl Session {
         self.advance(env, effects);
     }
 
-    /// Takes note that a deadline has passed while bytes waited that Pollux had no buffer to read into: nobody else is to
-    /// blame, and a client that has asked is told.
-    pub fn handle_starved(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
+    /// Takes note that the deadline of `timer` has passed while bytes waited, which have just come in, and which Pollux had no
+    /// buffer for: nobody else is to blame, and a client that has asked is told.
+    pub fn handle_starved(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        if matches!(self.phase, Phase::Head { .. }) && !self.has_begun() {
+            return self.handle_deadline(timer, env, effects);
+        }
         self.fail(Cause::OutOfBuffers, env, effects);
         self.advance(env, effects);
     }

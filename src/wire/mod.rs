@@ -38,6 +38,16 @@ impl Wire {
         }
     }
 
+    /// The same for bytes that the end follows at once, if all of them are taken; see [`Os::send_last`].
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    pub fn write_last<O: Os>(&mut self, os: &mut O, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        match self {
+            Wire::Plain(fd) => os.send_last(*fd, head, body),
+        }
+    }
+
     /// Tells the other side that nothing more will come.
     pub fn finish<O: Os>(&mut self, os: &mut O) {
         match self {

@@ -1,7 +1,7 @@
 //! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
 
 use super::hands::{Conn, Stay, World};
-use super::lot::{Guest, Lot, QUIET, Tag};
+use super::lot::{Guest, Lot, QUIET, Tag, UNHEARD_MAX};
 use super::storage::Storage;
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
@@ -85,7 +85,12 @@ impl<O: Os> Worker<O> {
             return;
         }
         for (index, door) in self.doors.iter().enumerate() {
-            if door.is_open(self.now, self.ended) {
+            if door.is_leaving() {
+                // It is looked at in each turn: nobody new comes, and there may be nobody.
+                if let Some(at) = door.opens_at().filter(|at| *at > self.now) {
+                    nearest.note(at);
+                }
+            } else if door.is_open(self.now, self.ended) {
                 self.array.push(door.fd, Interest::READ, Token::Door(index));
             } else if let Some(at) = door.opens_at() {
                 nearest.note(at);
@@ -107,26 +112,38 @@ impl<O: Os> Worker<O> {
             let Some(conn) = sessions.get_mut(*key) else { return false };
             let env = world.env(&conn.edition, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
-            if conn.is_quiet(now) && park(os, lot, *key, conn, deadline, now) {
-                return false;
+            if conn.is_quiet(now) {
+                if park(os, lot, *key, conn, deadline, now) {
+                    return false;
+                }
+                conn.unheard = 0;
             }
             if let Some(at) = deadline {
                 nearest.note(at);
             }
-            watch(array, storage, *key, conn, now);
+            conn.unheard =
+                if watch(array, storage, *key, conn, now) { conn.unheard.saturating_add(1) } else { 0 };
             true
         });
     }
 }
 
-fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time) {
-    let affordable = |side| affordable(conn.session.interest(side, now)?, &conn.session, side, storage);
+/// Puts the connections of a session into the array; false if it is not told of all that it wants to know.
+fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time) -> bool {
+    let mut has_all = true;
+    let mut affordable = |side| {
+        let want = conn.session.interest(side, now)?;
+        let affordable = affordable(want, &conn.session, side, storage);
+        has_all &= affordable == Some(want);
+        affordable
+    };
     if let (Some(wire), Some(want)) = (&conn.client, affordable(Side::Client)) {
         array.push(wire.fd(), want, Token::Client(key));
     }
     if let (Some(backend), Some(want)) = (&conn.backend, affordable(Side::Backend)) {
         array.push(backend.link.wire.fd(), want, Token::Backend(key, conn.backend_turn));
     }
+    has_all
 }
 
 /// What of `want` there are the means for: without a buffer nobody reads, and who only wants to read is not asked at all.
@@ -158,10 +175,12 @@ fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Opti
 }
 
 impl Conn {
-    /// Whether nothing has happened for so long that the session can be parked.
+    /// Whether nothing has happened for so long, or for so many polls, that the session can be parked.
     fn is_quiet(&self, now: Time) -> bool {
         match self.stay {
-            Stay::Hot { since } => now >= since + QUIET && now >= self.session.touched() + QUIET,
+            Stay::Hot { since } => {
+                self.unheard >= UNHEARD_MAX || (now >= since + QUIET && now >= self.session.touched() + QUIET)
+            }
             Stay::Parked { .. } => false,
         }
     }

@@ -1,7 +1,10 @@
 //! A listening socket, and when it is open: a worker that has no room for another client does not ask for one.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::edition::Edition;
+use super::hands::Standing;
 use crate::core::time::Time;
 use crate::os::Fd;
 
@@ -15,6 +18,73 @@ pub(super) struct Door {
     /// The place of the listener in the snapshot.
     pub(super) listener: usize,
     shut: Option<Shut>,
+    /// What its clients are held to, if it is to be closed as soon as its queue is empty. They see a drain.
+    leaving: Option<(Rc<Edition>, Standing)>,
+    pub(super) queue: Queue,
+    pub(super) greetings: Greetings,
+}
+
+/// How many clients are likely to wait before a door: asking for one more than there are costs a system call.
+#[derive(Debug)]
+pub(super) struct Queue {
+    likely: usize,
+    /// The last turn that took in as many as were likely.
+    full: u64,
+}
+
+impl Queue {
+    fn new() -> Queue {
+        Queue { likely: 1, full: 0 }
+    }
+
+    /// How many to take in in the turn of that number. Twice as many as before if those of the last turn were not all.
+    pub(super) fn likely(&mut self, turn: u64) -> usize {
+        if self.full + 1 == turn {
+            self.likely = self.likely.saturating_mul(2);
+        }
+        self.likely
+    }
+
+    /// Takes note that it was empty after so many.
+    pub(super) fn note_empty(&mut self, count: usize) {
+        self.likely = count.max(1);
+    }
+
+    /// Takes note that in that turn as many were taken in as were likely.
+    pub(super) fn note_full(&mut self, turn: u64) {
+        self.full = turn;
+    }
+}
+
+/// Whether clients have mostly spoken by the time they are let in. If so, the first read comes before the first poll; if not,
+/// it would find nothing.
+#[derive(Debug)]
+pub(super) struct Greetings {
+    /// A bit for each of the last reads, the latest lowest: whether it found something.
+    heard: u8,
+    /// How many clients have not been listened to since the last one who was.
+    passed_over: u8,
+}
+
+/// Of so many clients who are expected to say nothing one is listened to all the same.
+const PASSED_OVER_MAX: u8 = 15;
+
+impl Greetings {
+    fn new() -> Greetings {
+        Greetings { heard: u8::MAX, passed_over: 0 }
+    }
+
+    /// Whether to listen to the next client at once.
+    pub(super) fn listens(&mut self) -> bool {
+        let listens = self.heard.count_ones() >= 4 || self.passed_over >= PASSED_OVER_MAX;
+        self.passed_over = if listens { 0 } else { self.passed_over + 1 };
+        listens
+    }
+
+    /// Takes note whether a client who was listened to had said something.
+    pub(super) fn note(&mut self, has_spoken: bool) {
+        self.heard = self.heard << 1 | u8::from(has_spoken);
+    }
 }
 
 /// Descriptors ran out.
@@ -28,7 +98,23 @@ struct Shut {
 impl Door {
     /// The door of the listener at `listener` of the snapshot.
     pub(super) fn new(fd: Fd, listener: usize) -> Door {
-        Door { fd, listener, shut: None }
+        let (queue, greetings) = (Queue::new(), Greetings::new());
+        Door { fd, listener, shut: None, leaving: None, queue, greetings }
+    }
+
+    /// Lets in who waits before it, and then nobody. Its listener is one of `edition`, whatever comes after that.
+    pub(super) fn leave(&mut self, edition: Rc<Edition>, standing: Standing) {
+        self.leaving = Some((edition, standing));
+    }
+
+    /// Whether it is to be closed.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// What a client that comes in is held to, if not to the latest.
+    pub(super) fn left_behind(&self) -> Option<(Rc<Edition>, Standing)> {
+        self.leaving.clone()
     }
 
     /// Shuts it until a session ends or a moment passes.
@@ -44,5 +130,38 @@ impl Door {
     /// When a shut door opens by itself.
     pub(super) fn opens_at(&self) -> Option<Time> {
         self.shut.map(|shut| shut.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_known_by_its_last_length() {
+        let mut queue = Queue::new();
+        assert_eq!(queue.likely(7), 1);
+        queue.note_full(7);
+        assert_eq!(queue.likely(8), 2);
+        queue.note_full(8);
+        assert_eq!(queue.likely(9), 4);
+        queue.note_empty(3);
+        assert_eq!(queue.likely(10), 3);
+        queue.note_full(10);
+        // Whoever comes turns later has not waited since then.
+        assert_eq!(queue.likely(20), 3);
+        queue.note_empty(0);
+        assert_eq!(queue.likely(21), 1);
+    }
+
+    #[test]
+    fn silent_clients_are_seldom_listened_to_and_talkers_are_found_again() {
+        let mut greetings = Greetings::new();
+        let mut listened = |has_spoken: bool, of: usize| {
+            let listens = |_: &usize| greetings.listens().then(|| greetings.note(has_spoken)).is_some();
+            (0..of).filter(listens).count()
+        };
+        assert_eq!(listened(false, 5 + 16 * 10), 5 + 10);
+        assert_eq!(listened(true, 16 * 4 + 100), 4 + 100);
     }
 }

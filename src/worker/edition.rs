@@ -10,9 +10,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::idle::IdleSet;
-use crate::balance::{self, Asked, FULL_SHARE, Nobody, RoundRobin};
+use crate::balance::{self, Asked, FULL_SHARE, Nobody, RoundRobin, Seen, View};
 use crate::core::slab::Key;
 use crate::core::time::Time;
+use crate::explain::Reading;
 use crate::route::hash;
 use crate::session::Session;
 use crate::shared::pools::{BackendState, Live, Pools};
@@ -140,6 +141,38 @@ impl Edition {
         self.homes[backend.pool.0][backend.index]
     }
 
+    /// By pool, then by backend: how many idle connections wait.
+    pub(super) fn idle(&self, idle: &IdleSet) -> Vec<Vec<usize>> {
+        let count = |homes: &Vec<Key>| homes.iter().map(|home| idle.len_of(*home)).collect();
+        self.homes.iter().map(count).collect()
+    }
+
+    /// By pool: where its round is.
+    pub(super) fn robins(&self) -> Vec<RoundRobin> {
+        self.robins.borrow().clone()
+    }
+
+    /// By pool, then by backend: what picks see of it at `now`.
+    pub(super) fn readings(&self, idle: &IdleSet, now: Time) -> Vec<Vec<Reading>> {
+        let of_pool = |(number, pool): (usize, &Pool)| {
+            let id = PoolId(number);
+            let is_idle = |index| idle.has(self.home(BackendId { pool: id, index }));
+            let view = Live { pool, state: self.pools.pool(id), now, is_idle: &is_idle };
+            let reading = |place| {
+                let Seen { share, exclusion, .. } = view.backend(place);
+                let (in_flight, latency) = (view.in_flight(place), view.latency(place));
+                Reading { share, exclusion, in_flight, latency }
+            };
+            (0..pool.backends.len()).map(reading).collect()
+        };
+        self.snapshot.pools.iter().enumerate().map(of_pool).collect()
+    }
+
+    /// The number that the next draw begins with.
+    pub(super) fn random(&self) -> u64 {
+        hash::mix(self.random.get())
+    }
+
     /// The backend for the exchange of `session`. `is_idle` says whether a connection to the one at a place waits to be used.
     pub(super) fn pick(
         &self,
@@ -147,14 +180,9 @@ impl Edition {
         now: Time,
         is_idle: &dyn Fn(usize) -> bool,
     ) -> Result<usize, Nobody> {
-        let random = self.random.get();
-        self.random.set(random.wrapping_add(1));
-        let asked = Asked {
-            tried: session.tried(),
-            key: session.key(),
-            bound: session.bound(),
-            random: hash::mix(random),
-        };
+        let random = self.random();
+        self.random.set(self.random.get().wrapping_add(1));
+        let asked = Asked { tried: session.tried(), key: session.key(), bound: session.bound(), random };
         self.pick_in(session.pool(), &asked, now, is_idle)
     }
 

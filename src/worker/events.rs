@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, World};
-use super::lot::{Guest, Lot, Tag};
+use super::edition::Edition;
+use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, Want, World};
+use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
@@ -12,6 +13,15 @@ use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
 use crate::snapshot::{BackendId, PoolId};
 use crate::wire::Wire;
+
+/// Whether clients wait before a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// No.
+    Nobody,
+    /// There was no room, or no time, to find out.
+    Perhaps,
+}
 
 impl<O: Os> Worker<O> {
     pub(super) fn world(&self) -> World<'_> {
@@ -46,7 +56,7 @@ impl<O: Os> Worker<O> {
             match token {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
-                Token::Door(door) => self.accept(door, self.edition.snapshot.limits.accept_budget),
+                Token::Door(door) => self.answer_door(door),
                 Token::Idle(key) => self.close_dead(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
@@ -76,22 +86,21 @@ impl<O: Os> Worker<O> {
             }
         }
         for (bits, ready) in &news {
-            let is_readable = ready.any(Ready::READ);
             match Lot::whose(*bits) {
-                Tag::Client(key) => self.handle_news(key, Readable { client: is_readable, backend: false }),
-                Tag::Backend(key) => self.handle_news(key, Readable { client: false, backend: is_readable }),
+                Tag::Client(key) => self.handle_ready(key, Side::Client, *ready),
+                Tag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
                 Tag::Idle(_) => {}
             }
         }
         self.lot.put_back(news);
     }
 
-    /// The lot may speak of a connection that has been replaced since: a read that finds nothing does no harm, and everything
-    /// else is left to the next poll.
-    fn handle_news(&mut self, key: Key, readable: Readable) {
-        self.with(key, |hands, conn| match readable {
-            Readable { client: false, backend: false } => Fate::Waits,
-            Readable { .. } => hands.drive(conn, readable),
+    /// The lot may speak of a backend connection that has been replaced since: a read that finds nothing does no harm, and
+    /// everything else is left to the next poll.
+    fn handle_news(&mut self, key: Key, is_readable: bool) {
+        self.with(key, |hands, conn| match is_readable {
+            true => hands.drive(conn, Readable { client: false, backend: true }),
+            false => Fate::Waits,
         });
     }
 
@@ -122,6 +131,7 @@ impl<O: Os> Worker<O> {
     /// Does something with the session of `key`, if it still lives. It is awake from now on.
     pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Hands<'_, O>, &mut Conn) -> Fate) {
         let Some(conn) = self.sessions.get_mut(key) else { return };
+        conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
             self.lot.leave(until, Guest::Session(key));
             conn.stay = Stay::Hot { since: self.now };
@@ -204,40 +214,88 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets in at most `budget` clients.
-    pub(super) fn accept(&mut self, door: usize, budget: usize) {
-        for _ in 0..budget {
+    /// Lets in those who are likely to wait. If there are more the next poll says so.
+    fn answer_door(&mut self, door: usize) {
+        let budget = self.edition.snapshot.limits.accept_budget;
+        let likely = self.doors[door].queue.likely(self.turn).min(budget);
+        self.accept(door, likely);
+    }
+
+    /// Lets in at most `budget` clients; says whether somebody may still wait.
+    pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
+        for count in 0..budget {
             if self.sessions.len() >= self.sessions_max {
-                return;
+                return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
-                Ok((fd, client)) => {
-                    let listener = self.doors[door].listener;
-                    if let Some(fd) = self.hand_over(fd, client, listener) {
-                        self.admit(fd, client, listener);
-                    }
-                }
+                Ok((fd, client)) => self.welcome(door, fd, client),
                 Err(AcceptFault::Gone) => {}
-                Err(AcceptFault::Blocked) => return,
+                Err(AcceptFault::Blocked) => {
+                    self.doors[door].queue.note_empty(count);
+                    return Waiting::Nobody;
+                }
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
                     Some(link) => link.close(&mut self.os),
-                    None => return self.doors[door].shut(self.now, self.ended),
+                    None => {
+                        self.doors[door].shut(self.now, self.ended);
+                        return Waiting::Perhaps;
+                    }
                 },
             }
         }
+        self.doors[door].queue.note_full(self.turn);
+        Waiting::Perhaps
     }
 
-    /// Begins a session. Its client has often spoken already, so the first read comes before the first poll.
+    /// Takes in a client that has come by `door`, or hands it over.
+    fn welcome(&mut self, door: usize, fd: Fd, client: SocketAddr) {
+        let listener = self.doors[door].listener;
+        let left_behind = self.doors[door].left_behind();
+        let fd = if left_behind.is_some() { Some(fd) } else { self.hand_over(fd, client, listener) };
+        let Some(fd) = fd else { return };
+        let (edition, standing) =
+            left_behind.unwrap_or_else(|| (Rc::clone(&self.edition), Standing::At(listener)));
+        let listens = self.doors[door].greetings.listens();
+        let has_spoken = self.begin(fd, client, listener, standing, edition, listens);
+        if listens {
+            self.doors[door].greetings.note(has_spoken);
+        }
+    }
+
+    /// Begins a session for a client of a listener of the latest edition.
     pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
-        let env = self.world().env(&self.edition, Standing::At(listener));
-        let session = Session::new(client, listener, &env);
-        let conn = Conn::new(session, Wire::Plain(fd), self.now, Rc::clone(&self.edition));
+        self.begin(fd, client, listener, Standing::At(listener), Rc::clone(&self.edition), true);
+    }
+
+    /// Begins a session. If it `listens` the first read comes before the first poll; whether that found something is returned.
+    /// Of a client who is expected to say nothing yet the lot will tell.
+    fn begin(
+        &mut self,
+        fd: Fd,
+        client: SocketAddr,
+        listener: usize,
+        standing: Standing,
+        edition: Rc<Edition>,
+        listens: bool,
+    ) -> bool {
+        let session = Session::new(client, listener, &self.world().env(&edition, standing));
+        let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);
         self.hot.push(key);
         if let Some(seat) = &self.seat {
             seat.begin();
         }
-        self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
+        let mut has_spoken = false;
+        self.with(key, |hands, conn| {
+            let mut readable = Readable { client: listens, backend: false };
+            has_spoken = hands.read(conn, &mut readable);
+            let fate = hands.drive(conn, readable);
+            if !listens && conn.backend.is_none() {
+                conn.unheard = UNHEARD_MAX;
+            }
+            fate
+        });
+        has_spoken
     }
 
     /// Sessions that had more to do in the last turn than their share go on behind the others.
@@ -256,6 +314,7 @@ impl<O: Os> Worker<O> {
             self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         if is_cut_off {
+            self.close_doors();
             self.wake_up_all();
         }
         let mut late = std::mem::take(&mut self.late);
@@ -267,11 +326,13 @@ impl<O: Os> Worker<O> {
         }));
         for (key, timer) in late.drain(..) {
             self.with(key, |hands, conn| {
-                let is_starved = !is_cut_off && timer.awaits_bytes() && hands.is_starved(conn);
-                hands.tell(conn, |session, env, effects| match (is_cut_off, is_starved) {
-                    (true, _) => session.force(env, effects),
-                    (false, true) => session.handle_starved(env, effects),
-                    (false, false) => session.handle_deadline(timer, env, effects),
+                let want = if !is_cut_off && timer.awaits_bytes() { hands.feed(conn) } else { Want::No };
+                hands.tell(conn, |session, env, effects| match want {
+                    _ if is_cut_off => session.force(env, effects),
+                    Want::No => session.handle_deadline(timer, env, effects),
+                    Want::Bytes => session.handle_starved(timer, env, effects),
+                    // What follows from it is found out by driving.
+                    Want::End => {}
                 });
                 hands.drive(conn, Readable::default())
             });

@@ -12,6 +12,7 @@ use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
 use crate::balance::{Nobody, safely};
+use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
 use crate::core::time::Time;
@@ -36,6 +37,8 @@ pub(super) struct Conn {
     /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
     pub(super) backend_turn: u32,
     pub(super) stay: Stay,
+    /// How many polls in a row have had nothing to say of it.
+    pub(super) unheard: u8,
     /// What its exchange is held to.
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
@@ -103,21 +106,26 @@ pub(super) enum Stay {
 }
 
 impl Conn {
-    pub(super) fn new(session: Session, client: Wire, now: Time, edition: Rc<Edition>) -> Conn {
+    pub(super) fn new(
+        session: Session,
+        client: Wire,
+        now: Time,
+        edition: Rc<Edition>,
+        standing: Standing,
+    ) -> Conn {
         let stay = Stay::Hot { since: now };
-        let standing = Standing::At(session.listener());
-        let pipes = Piped::default();
         Conn {
             session,
             client: Some(client),
             backend: None,
             backend_turn: 0,
             stay,
+            unheard: 0,
             edition,
             standing,
             permit: None,
             ticket: None,
-            pipes,
+            pipes: Piped::default(),
         }
     }
 
@@ -175,6 +183,17 @@ pub(super) enum Fate {
     Over,
 }
 
+/// What waited for a session that had no buffer to read into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Nothing, or there was a buffer.
+    No,
+    /// Bytes.
+    Bytes,
+    /// The end.
+    End,
+}
+
 /// Everything of the worker that a session can make use of.
 pub(super) struct Hands<'a, O> {
     pub(super) env: Env<'a>,
@@ -216,7 +235,7 @@ impl<O: Os> Hands<'_, O> {
     }
 
     /// Reads from each side that can be read.
-    fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
+    pub(super) fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
         let Conn { session, client, backend, pipes, .. } = conn;
         let (os, now) = (&mut *self.os, self.env.now);
         let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };
@@ -523,15 +542,36 @@ impl<O: Os> Hands<'_, O> {
         *self.effects = effects;
     }
 
-    /// Whether bytes wait that the session would read if there were a buffer for them.
-    pub(super) fn is_starved(&mut self, conn: &Conn) -> bool {
-        let (session, storage) = (&conn.session, &*self.storage);
-        let goes_without =
-            |side| session.wants_read(side) && !session.has_buffer(side) && !storage.can_lend(side);
-        let client = conn.client.as_ref().filter(|_| goes_without(Side::Client));
-        let backend =
-            conn.backend.as_ref().filter(|_| goes_without(Side::Backend)).map(|backend| &backend.link.wire);
-        [client, backend].into_iter().flatten().any(|wire| !self.os.is_quiet(wire.fd()))
+    /// Reads for a session whose time is over what it could not read before because there was no buffer. It gets one beyond
+    /// the bound, and is to give it back at once.
+    pub(super) fn feed(&mut self, conn: &mut Conn) -> Want {
+        let sides = [Side::Client, Side::Backend];
+        sides
+            .into_iter()
+            .map(|side| self.feed_from(conn, side))
+            .find(|want| *want != Want::No)
+            .unwrap_or(Want::No)
+    }
+
+    fn feed_from(&mut self, conn: &mut Conn, side: Side) -> Want {
+        let Conn { session, client, backend, pipes, .. } = conn;
+        let (wire, pipe) = match side {
+            Side::Client => (client.as_mut(), &mut pipes.up),
+            Side::Backend => (backend.as_mut().map(|backend| &mut backend.link.wire), &mut pipes.down),
+        };
+        let Some(wire) = wire else { return Want::No };
+        if !session.wants_read(side) || session.has_buffer(side) || self.storage.can_lend(side) {
+            return Want::No;
+        }
+        session.lane_from(side).buffer.attach(self.storage.take_beyond());
+        let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };
+        if pump::fill(self.os, &mut stores, pipe, wire, session, side, self.env.now) == Filled::Nothing {
+            return Want::No;
+        }
+        match session.lane_from(side).source {
+            Source::Open | Source::Leaving => Want::Bytes,
+            Source::Absent | Source::Ended | Source::Lost => Want::End,
+        }
     }
 
     /// Takes back the buffers that hold nothing, and those of a session that is over.

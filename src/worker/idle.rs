@@ -282,6 +282,11 @@ impl IdleSet {
         self.remove(key, lot)
     }
 
+    /// How many connections wait for the backend of `home`.
+    pub(super) fn len_of(&self, home: Key) -> usize {
+        self.homes.get(home).map_or(0, Vec::len)
+    }
+
     /// How many connections wait.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

@@ -16,6 +16,7 @@ mod lot;
 mod neighbours;
 mod pipes;
 mod pump;
+mod report;
 mod storage;
 mod switch;
 
@@ -40,7 +41,7 @@ use crate::snapshot::Snapshot;
 use array::Array;
 use door::Door;
 use edition::Edition;
-use hands::Conn;
+use hands::{Conn, Standing};
 use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
@@ -49,6 +50,7 @@ use storage::Storage;
 pub use switch::{Change, Inlet};
 
 pub use pipes::Splicing;
+pub use report::Report;
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +157,8 @@ pub struct Worker<O> {
     hot: Vec<Key>,
     lot: Lot,
     sessions_max: usize,
+    /// How many turns there have been.
+    turn: u64,
     /// How many sessions have ended.
     ended: u64,
     /// Its place among the workers, if there are several.
@@ -198,6 +202,7 @@ impl<O: Os> Worker<O> {
                 Poller::PollAndLot => Lot::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
+            turn: 0,
             ended: 0,
             seat: None,
             churn: Churn::default(),
@@ -253,14 +258,15 @@ impl<O: Os> Worker<O> {
         }
         self.now = self.os.now();
         self.leave_neighbours();
-        self.close_doors(|_| true);
         self.draining_since = Some(self.now);
+        self.leave_doors(|listener| Some(Standing::At(listener)));
         self.wake_up_all();
     }
 
     /// One turn of the loop. Waits for as long as nothing happens.
     pub fn turn(&mut self) -> Turn {
-        if self.draining_since.is_some() && self.sessions.is_empty() {
+        self.empty_leaving_doors();
+        if self.draining_since.is_some() && self.sessions.is_empty() && self.doors.is_empty() {
             self.close_idle();
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;
@@ -273,6 +279,7 @@ impl<O: Os> Worker<O> {
         } else {
             Some(std::time::Duration::ZERO)
         };
+        self.turn += 1;
         let polled = self.os.poll(&mut self.array.watches, timeout);
         self.desk.wake();
         self.now = self.os.now();

@@ -104,6 +104,7 @@ pub(super) fn drain<O: Os>(
     side: Side,
     now: Time,
 ) -> bool {
+    let is_last = session.is_end_next(side);
     let lane = session.lane_to(side);
     if !lane.wants_write() || lane.sink == Sink::Blocked {
         return false;
@@ -113,6 +114,7 @@ pub(super) fn drain<O: Os>(
     let in_memory = head.len() + body.len();
     let (outcome, wanted) = match pipe {
         Some(pipe) if in_memory == 0 => (pipe.drain(os, wire), lane.piped()),
+        Some(_) | None if is_last => (wire.write_last(os, head, body), in_memory),
         Some(_) | None => (wire.write(os, head, body), in_memory),
     };
     match outcome {

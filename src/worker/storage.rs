@@ -58,10 +58,15 @@ impl Storage {
             self.has_refused = true;
             return None;
         }
+        Some(self.take_beyond())
+    }
+
+    /// Lends a buffer whatever the bound says, to be given back before anybody else is driven.
+    pub(super) fn take_beyond(&mut self) -> Box<[u8]> {
         self.out += 1;
         let buffer = self.free.pop().unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
         self.spare = self.spare.min(self.free.len());
-        Some(buffer)
+        buffer
     }
 
     /// Whether somebody has gone without since the last time this was asked.

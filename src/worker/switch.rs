@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::door::Door;
+use super::events::Waiting;
 use super::hands::{Fate, Standing, Stay};
 use super::idle::Most;
 use super::{Edition, Worker};
@@ -36,7 +37,8 @@ impl<O: Os> Worker<O> {
     pub fn switch(&mut self, change: Change) {
         let Change { snapshot, inlets } = change;
         self.now = self.os.now();
-        self.close_doors(|listener| !inlets.contains(&Inlet::Kept(listener)));
+        let gone = Standing::Gone { since: self.now };
+        self.leave_doors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));
         // Behind the doors: who was accepted there may still go to a neighbour that has this edition.
         self.turn_neighbours_over();
         let old = Rc::clone(&self.edition);
@@ -51,17 +53,51 @@ impl<O: Os> Worker<O> {
         self.move_sessions(&old, &inlets);
     }
 
-    /// Closes the doors of some listeners, once those who wait before them have been let in.
-    pub(super) fn close_doors(&mut self, closes: impl Fn(usize) -> bool) {
-        for door in 0..self.doors.len() {
-            if closes(self.doors[door].listener) {
-                self.accept(door, usize::MAX);
+    /// Closes the doors of some listeners, once those who wait before them have been let in; `standing` says which, and how
+    /// these clients stand. A worker that has no room for all of them at once closes a door when it has let in the last.
+    pub(super) fn leave_doors(&mut self, standing: impl Fn(usize) -> Option<Standing>) {
+        for door in self.doors.iter_mut().filter(|door| !door.is_leaving()) {
+            if let Some(standing) = standing(door.listener) {
+                self.os.stop_listening(door.fd);
+                door.leave(Rc::clone(&self.edition), standing);
             }
         }
-        let (closed, kept) =
-            std::mem::take(&mut self.doors).into_iter().partition(|door| closes(door.listener));
+        self.empty_leaving_doors();
+    }
+
+    /// Lets in who waits before doors that are to be closed, as far as there is room, and closes those before which nobody waits.
+    pub(super) fn empty_leaving_doors(&mut self) {
+        let mut door = 0;
+        while door < self.doors.len() {
+            let is_tried = self.doors[door].is_leaving() && self.doors[door].is_open(self.now, self.ended);
+            if is_tried && self.accept(door, usize::MAX) == Waiting::Nobody {
+                let Door { fd, .. } = self.doors.remove(door);
+                self.os.close(fd);
+            } else {
+                door += 1;
+            }
+        }
+    }
+
+    /// The sockets by which clients come in, each with the place of its listener.
+    pub fn doors(&self) -> impl Iterator<Item = (Fd, usize)> {
+        self.doors.iter().filter(|door| !door.is_leaving()).map(|door| (door.fd, door.listener))
+    }
+
+    /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too. Whoever waits
+    /// there is let in by that one.
+    pub fn give_up_doors(&mut self, is_handed: impl Fn(usize) -> bool) {
+        let is_given_up = |door: &Door| !door.is_leaving() && is_handed(door.listener);
+        let (given_up, kept) = std::mem::take(&mut self.doors).into_iter().partition(is_given_up);
         self.doors = kept;
-        for Door { fd, .. } in closed {
+        for Door { fd, .. } in given_up {
+            self.os.close(fd);
+        }
+    }
+
+    /// Closes all doors at once, whoever waits.
+    pub(super) fn close_doors(&mut self) {
+        for Door { fd, .. } in self.doors.drain(..) {
             self.os.close(fd);
         }
     }
@@ -76,7 +112,7 @@ impl<O: Os> Worker<O> {
     }
 
     fn move_doors(&mut self, inlets: &[Inlet]) {
-        for door in &mut self.doors {
+        for door in self.doors.iter_mut().filter(|door| !door.is_leaving()) {
             if let Some(place) = inlets.iter().position(|inlet| *inlet == Inlet::Kept(door.listener)) {
                 door.listener = place;
             }

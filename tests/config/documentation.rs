@@ -129,11 +129,11 @@ fn load(text: &str) -> Loaded {
 
 /// What is printed loads to the same.
 fn check_print(loaded: &Loaded) {
-    let text = config::print(&loaded.snapshot, loaded.threads);
+    let text = config::print(&loaded.snapshot, &loaded.process);
     let again = load(&text);
     assert_eq!(again.snapshot, loaded.snapshot, "{text}");
-    assert_eq!(again.threads, loaded.threads);
-    assert_eq!(config::print(&again.snapshot, again.threads), text);
+    assert_eq!(again.process, loaded.process);
+    assert_eq!(config::print(&again.snapshot, &again.process), text);
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn what_cannot_be_included() {
 fn values_can_come_from_the_environment() {
     let main = "threads = \"${N}\"\n[[listener]]\nbind = \"${HOST:-127.0.0.1}:${PORT}\"\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]\n";
     let loaded = load(&[("etc/proxy.toml", main)], &[("N", "3"), ("PORT", "8080")]).unwrap();
-    assert_eq!(loaded.threads, Some(3));
+    assert_eq!(loaded.process.threads, Some(3));
     assert_eq!(loaded.snapshot.listeners[0].bind, ([127, 0, 0, 1], 8080).into());
     assert_eq!(codes(load(&[("etc/proxy.toml", main)], &[("N", "x"), ("PORT", "1")])), [Code::WrongType]);
     // Whatever a variable holds stays within its value.

@@ -39,6 +39,8 @@ pub(crate) struct Kernel {
     descriptors: Descriptors,
     /// What lies in each pipe.
     pipes: Vec<Vec<u8>>,
+    /// Whose last bytes have been taken, so that the end must follow. A real kernel keeps them back until it does.
+    pub(crate) ending: Vec<Fd>,
     /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
     pub(crate) patience: u8,
     /// How often the worker has polled.
@@ -53,8 +55,19 @@ impl Kernel {
     pub(crate) fn new(net: Net, cast: Cast, faults: Faults, rng: Rng) -> Kernel {
         let descriptors = Descriptors::new(faults.descriptors);
         let patience = if faults.buffers.is_some() { PATIENCE_IN_NEED } else { PATIENCE };
-        let pipes = Vec::new();
-        Kernel { net, cast, faults, rng, descriptors, pipes, patience, polls: 0, barren: 0, draining: false }
+        Kernel {
+            net,
+            cast,
+            faults,
+            rng,
+            descriptors,
+            pipes: Vec::new(),
+            ending: Vec::new(),
+            patience,
+            polls: 0,
+            barren: 0,
+            draining: false,
+        }
     }
 
     /// Opens a listening socket for the worker.
@@ -235,6 +248,7 @@ impl Kernel {
 
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
         assert!(head.len() + body.len() > 0, "send of nothing to fd {}", fd.0);
+        assert!(!self.ending.contains(&fd), "send to fd {} behind its last bytes", fd.0);
         let end = self.standing(fd, "send");
         assert!(!self.net.end(end).finished, "send to fd {} after its FIN", fd.0);
         let result = if self.whim(fd, Ready::WRITE) {
@@ -295,6 +309,7 @@ impl Kernel {
 
     fn close(&mut self, fd: Fd) {
         self.barren = 0;
+        self.ending.retain(|other| *other != fd);
         self.net.log(Event::Close { fd });
         match self.descriptors.close(fd, "close") {
             Handle::Door(door) => self.net.close_door(door),
@@ -307,6 +322,7 @@ impl Kernel {
 
     fn reset(&mut self, fd: Fd) {
         self.barren = 0;
+        self.ending.retain(|other| *other != fd);
         let end = self.connection(fd, "reset");
         self.net.log(Event::Reset { fd });
         self.descriptors.close(fd, "reset");
@@ -359,9 +375,19 @@ impl Os for SimOs {
         self.0.borrow_mut().send(fd, head, body)
     }
 
+    fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        let mut kernel = self.0.borrow_mut();
+        let result = kernel.send(fd, head, body);
+        if result == Ok(head.len() + body.len()) {
+            kernel.ending.push(fd);
+        }
+        result
+    }
+
     fn shutdown_write(&mut self, fd: Fd) {
         let mut kernel = self.0.borrow_mut();
         let end = kernel.standing(fd, "shutdown_write");
+        kernel.ending.retain(|other| *other != fd);
         kernel.moved(fd);
         kernel.net.log(Event::ShutdownWrite { fd });
         kernel.net.finish(end);

@@ -23,6 +23,7 @@ mod trace;
 use faults::Weather;
 use reload::Reloads;
 use seeds::{each_seed, each_seed_twice, these_seeds};
+use stage::Scene;
 
 /// Seeds of the two plain tests of each protocol.
 const MANY: u64 = 256;
@@ -42,10 +43,15 @@ fn a_seed_is_a_run() {
 /// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain then.
 #[test]
 fn seeds_that_found_something() {
-    these_seeds("seeds_that_found_something", &[3736, 4085], Weather::Foul, |scene| {
-        scene.is_plain = true;
-        http::run(scene);
-    });
+    let plain = |run: fn(&mut Scene)| {
+        move |scene: &mut Scene| {
+            scene.is_plain = true;
+            run(scene);
+        }
+    };
+    these_seeds("http_faults", &[3736, 4085], Weather::Foul, plain(http::run));
+    these_seeds("drain_in_flight", &[36149], Weather::Clean, plain(drained));
+    these_seeds("drain_faults", &[81165, 92056], Weather::Foul, plain(drained));
 }
 
 #[test]
@@ -76,12 +82,14 @@ fn http_descriptors() {
     });
 }
 
+fn drained(scene: &mut Scene) {
+    scene.drain_after = Some(scene.rng.usize(..300));
+    http::run(scene);
+}
+
 #[test]
 fn drain_in_flight() {
-    each_seed("drain_in_flight", SOME, Weather::Clean, |scene| {
-        scene.drain_after = Some(scene.rng.usize(..300));
-        http::run(scene);
-    });
+    each_seed("drain_in_flight", SOME, Weather::Clean, drained);
 }
 
 #[test]
@@ -127,8 +135,5 @@ fn reload_listeners() {
 
 #[test]
 fn drain_faults() {
-    each_seed("drain_faults", SOME, Weather::Foul, |scene| {
-        scene.drain_after = Some(scene.rng.usize(..300));
-        http::run(scene);
-    });
+    each_seed("drain_faults", SOME, Weather::Foul, drained);
 }

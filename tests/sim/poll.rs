@@ -25,6 +25,9 @@ impl Kernel {
         self.polls += 1;
         assert!(self.polls < POLLS_MAX, "the run does not end");
         self.net.log(Event::Poll { watches: watches.len(), timeout });
+        // A worker that has more to do than fits a turn comes back to it behind a poll that does not wait.
+        let is_kept_back = !self.ending.is_empty() && timeout != Some(Duration::ZERO);
+        assert!(!is_kept_back, "the end does not follow the last bytes to {:?}", self.ending);
         self.descriptors().begin_poll();
         let deadline = timeout.map(|span| self.net.now + span);
         self.look(watches);

@@ -216,7 +216,11 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let buffers = faults.buffers.unwrap_or(Limits::default().buffers);
     let limits =
         Limits { head: 4096, request_line: 1024, buffer, buffers, idle_per_backend, ..Limits::default() };
-    let timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
+    let mut timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
+    if faults.weather == Weather::Clean {
+        // A client that goes on writing for longer than the linger is reset, however good its reasons are.
+        timeouts.linger = Duration::from_secs(30);
+    }
     let pool = Pool::new("pool", backends);
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));

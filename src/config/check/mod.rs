@@ -11,6 +11,7 @@ mod limits;
 mod listeners;
 mod names;
 mod pools;
+mod process;
 mod retries;
 mod routes;
 mod site;
@@ -18,6 +19,7 @@ mod sticky;
 mod timeouts;
 mod trials;
 
+use super::Process;
 use super::code::Code;
 use std::collections::HashSet;
 
@@ -36,7 +38,7 @@ use site::Site;
 /// What a configuration comes to, and where it says so.
 pub(super) struct Checked {
     pub(super) snapshot: Snapshot,
-    pub(super) threads: Option<usize>,
+    pub(super) process: Process,
     /// For each listener its place, and those of its routes.
     pub(super) places: Vec<(Place, Vec<Place>)>,
     /// The tests, and where they stand.
@@ -62,7 +64,7 @@ pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings
     let snapshot = Snapshot { listeners, pools, timeouts, limits };
     let known = (!findings.has_errors()).then_some(&snapshot);
     let trials = trials::check(root, known, findings);
-    Checked { snapshot, threads: root.count("threads"), places, trials }
+    Checked { snapshot, process: process::check(root, &site, findings), places, trials }
 }
 
 /// Somebody has to answer: a backend, or routes that do it by themselves.

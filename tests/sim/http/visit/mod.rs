@@ -27,12 +27,23 @@ pub(crate) struct Manners {
     pub(crate) draining: bool,
     /// Pollux may be out of descriptors, and say so.
     pub(crate) scarce: bool,
+    /// Pollux may be out of buffers.
+    pub(crate) in_need: bool,
 }
 
 impl Manners {
+    /// Whether Pollux may close a connection behind a response that was not asked to be the last.
+    fn may_close(self) -> bool {
+        self.foul || self.draining || self.scarce
+    }
+
     /// Whether Pollux may answer by itself because of `cause`.
     fn permit(self, cause: Cause) -> bool {
-        self.foul || (self.scarce && matches!(cause, Cause::OutOfDescriptors | Cause::QueueTimeout))
+        // A drain does not wait long for a client that seems to have nothing to say, be it that nobody could listen.
+        let is_rushed = self.draining && cause == Cause::OutOfBuffers;
+        self.foul
+            || is_rushed
+            || (self.scarce && matches!(cause, Cause::OutOfDescriptors | Cause::QueueTimeout))
     }
 }
 

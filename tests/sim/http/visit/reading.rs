@@ -2,7 +2,7 @@
 
 use pollux::core::time::Time;
 
-use super::{Manners, Reading, Visiting};
+use super::{Reading, Visiting};
 use crate::actor::{Pulled, Step};
 use crate::http::board::Ending;
 use crate::http::head::Head;
@@ -91,7 +91,7 @@ impl Visiting {
             }
         };
         board.end(number, ending);
-        let fine = last || self.manners != Manners::default();
+        let fine = last || self.manners.may_close();
         assert!(!closes || fine, "Pollux closes for no reason");
         self.current += 1;
         self.reading = if closes { Reading::End } else { Reading::Head };

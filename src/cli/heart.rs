@@ -1,0 +1,49 @@
+//! What the service manager hears of a process: what it is at, and, as often as it wants to, that all workers still turn.
+
+use std::time::{Duration, Instant};
+
+use pollux::control::{Manager, Pulse, Server};
+
+/// See the module.
+pub(super) struct Heart {
+    manager: Manager,
+    due: Instant,
+    pulse: Option<Pulse>,
+}
+
+impl Heart {
+    pub(super) fn new(manager: Manager) -> Heart {
+        Heart { manager, due: Instant::now(), pulse: None }
+    }
+
+    pub(super) fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
+    /// How long nothing has to be done, if ever something has.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        self.manager.watchdog().map(|_| self.due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tells the manager that all is well, if it is due and all workers have answered since the last time. A worker that does
+    /// not is what a watchdog is for.
+    pub(super) fn beat(&mut self, server: &Server) {
+        let Some(span) = self.manager.watchdog() else { return };
+        if Instant::now() < self.due {
+            return;
+        }
+        // Whoever is late is asked about again soon: an answer comes between two turns.
+        let is_well = self.pulse.as_mut().is_none_or(|pulse| server.is_back(pulse));
+        if is_well {
+            self.manager.alive();
+            self.pulse = Some(server.pulse());
+        }
+        self.due = Instant::now() + if is_well { span } else { span / 4 };
+    }
+
+    /// Tells the manager that another process is to be watched; of this one it hears no more.
+    pub(super) fn hand_over(&mut self, pid: u32) {
+        self.manager.main_is(pid, "a new process has taken over");
+        self.manager = Manager::default();
+    }
+}

@@ -1,0 +1,274 @@
+//! A process that serves, from its start to its end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use pollux::config::{self, Places};
+use pollux::control::{
+    AccessLog, Asked, Call, Command, Event, Events, Identity, Inherited, Manager, Origin, Reply, Server,
+    SocketFile, Taken, Unlogged,
+};
+use pollux::core::outcome::Journal;
+use pollux::explain::{Ask, explain_live};
+use pollux::route::{Action, Route};
+use pollux::snapshot::{Listener, Snapshot};
+use pollux::status::Status;
+
+use super::args::RunArgs;
+use super::heart::Heart;
+use super::logging::Logs;
+use super::settings::Settled;
+use super::upgrade::Upgrade;
+use super::{Failure, USAGE, complain, say, settings, stop};
+
+/// See the module.
+pub(super) struct Running<'a> {
+    server: Server,
+    events: Events,
+    args: &'a RunArgs,
+    threads: usize,
+    control: Option<PathBuf>,
+    file: Option<PathBuf>,
+    /// Where the configuration that is served says what.
+    places: Places,
+    /// The addresses of sockets that it was given and has no use for.
+    left: Vec<SocketAddr>,
+    upgrade: Upgrade,
+    heart: Heart,
+    socket: Option<SocketFile>,
+    access_log: config::AccessLog,
+    logs: Logs,
+}
+
+impl<'a> Running<'a> {
+    /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for them.
+    pub(super) fn start(args: &'a RunArgs) -> Result<Running<'a>, Failure> {
+        let running = Running::begin(args, None, Events::open_socket)?;
+        if !running.left.is_empty() {
+            tracing::warn!(addresses = ?running.left, "sockets were passed that no listener is bound to");
+        }
+        Ok(running)
+    }
+
+    /// The same in the place of another process. Its control socket is taken over when everything else stands.
+    pub(super) fn take_over(args: &'a RunArgs, inherited: Inherited) -> Result<Running<'a>, Failure> {
+        let mut running = Running::begin(args, Some(inherited), Events::open_socket_beside)?;
+        let taken = match (&mut running.socket, &running.control) {
+            (Some(socket), Some(path)) => socket.take_place(path).map_err(|error| no_socket(path, &error)),
+            (None, _) | (_, None) => Ok(()),
+        };
+        match taken {
+            Ok(()) => Ok(running),
+            Err(why) => {
+                running.withdraw();
+                Err(Failure::failed(why))
+            }
+        }
+    }
+
+    fn begin(
+        args: &'a RunArgs,
+        inherited: Option<Inherited>,
+        open: impl Fn(&Events, &Path) -> io::Result<SocketFile>,
+    ) -> Result<Running<'a>, Failure> {
+        let origin = Origin::of_this_process();
+        let settled = settings::settle(args, settings::has_colours())?;
+        if let Some(warnings) = &settled.warnings {
+            complain(warnings);
+        }
+        let Settled { snapshot, crew, control, access_log, file, places, .. } = settled;
+        let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
+        let logs = Logs::start(args.log_format, access_log.file());
+        let events = Events::default();
+        let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
+        events.take_over_signals(taken).map_err(Failure::failed)?;
+        let mut socket = None;
+        // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
+        let bound = || {
+            identity.iter().try_for_each(Identity::assume)?;
+            logs.open()?;
+            let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
+            socket = control.as_ref().map(open).transpose()?;
+            Ok(())
+        };
+        let journal = || -> Box<dyn Journal + Send> {
+            match access_log {
+                config::AccessLog::On | config::AccessLog::File(_) => Box::new(AccessLog),
+                config::AccessLog::Off => Box::new(Unlogged),
+            }
+        };
+        let inherited = inherited.unwrap_or_else(Inherited::from_manager);
+        let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
+        let (server, left) = started.map_err(Failure::failed)?;
+        let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
+        Ok(Running {
+            server,
+            events,
+            args,
+            threads,
+            control,
+            file,
+            places,
+            left,
+            upgrade,
+            heart: Heart::new(Manager::from_environment()),
+            socket,
+            access_log,
+            logs,
+        })
+    }
+
+    /// The addresses of sockets that it was given and has no use for; they are closed.
+    pub(super) fn left(&self) -> &[SocketAddr] {
+        &self.left
+    }
+
+    /// Ends one that has not taken over: its sockets are still served by the other process.
+    pub(super) fn withdraw(mut self) {
+        self.server.drain_but(&[]);
+        let _ = self.server.join();
+    }
+
+    /// Serves until the end.
+    pub(super) fn serve(mut self) -> ExitCode {
+        tell_addresses(&self.server);
+        self.heart.manager().ready(&self.summary());
+        loop {
+            self.heart.beat(&self.server);
+            match self.events.next(self.heart.rest()) {
+                None => {}
+                Some(Event::Signal(asked @ Asked::Stop(_))) => {
+                    tracing::info!("{asked}: draining; a second signal ends at once");
+                    self.heart.manager().stopping(&format!("{asked}: draining"));
+                    self.server.drain();
+                    return self.stop();
+                }
+                Some(Event::Signal(Asked::Reload)) => drop(self.reload()),
+                Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
+                Some(Event::Signal(Asked::Upgrade)) => self.upgrade.begin(&self.server, &self.events, None),
+                Some(Event::Call(call)) => self.answer(call),
+                Some(Event::Upgraded(outcome)) => {
+                    if let Some(successor) = self.upgrade.end(outcome) {
+                        self.heart.hand_over(successor.pid);
+                        self.server.drain_but(&successor.left);
+                        return self.stop();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What it serves, in one line.
+    fn summary(&self) -> String {
+        let addresses: Vec<String> = self.server.addresses().iter().map(ToString::to_string).collect();
+        format!("serves {}", addresses.join(", "))
+    }
+
+    /// Waits for the end of the drain that has begun.
+    fn stop(self) -> ExitCode {
+        let Running { server, events, file, socket, logs, heart, .. } = self;
+        let code = stop::stop(server, &events, &logs, heart, |server| status(server, file.as_deref()));
+        drop((socket, logs));
+        code
+    }
+
+    fn answer(&mut self, call: Call) {
+        let reply = match &call.request.command {
+            Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
+            Command::Reload => self.reload(),
+            Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
+            Command::Explain(ask) => self.explain(ask),
+        };
+        call.answer(reply);
+    }
+
+    /// What would become of a request now.
+    fn explain(&self, ask: &Ask) -> Reply {
+        let snapshot = self.server.snapshot();
+        let question = match ask.understand(snapshot) {
+            Ok(question) => question,
+            Err(error) => return Reply::text(USAGE, error.to_string()),
+        };
+        let told = explain_live(snapshot, &self.places, &question, &self.server.live());
+        Reply { data: serde_json::to_value(&told).unwrap_or_default(), ..Reply::text(0, told.to_string()) }
+    }
+
+    /// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
+    /// caller.
+    fn reload(&mut self) -> Reply {
+        self.heart.manager().reloading();
+        let done = self.read_again();
+        self.heart.manager().ready(&match &done {
+            Ok(_) => self.summary(),
+            Err(_) => format!("{}; the last reload failed, the log says why", self.summary()),
+        });
+        match done {
+            Ok(text) => {
+                tracing::info!("{text}");
+                Reply::text(0, text)
+            }
+            Err(Failure { code, text }) => {
+                tracing::error!("the configuration stays as it was:\n{text}");
+                Reply::text(code, text)
+            }
+        }
+    }
+
+    /// What was done, in words.
+    fn read_again(&mut self) -> Result<String, Failure> {
+        if self.upgrade.is_under_way() {
+            return Err(Failure::failed(
+                "a new process is about to take over, with the configuration as it is now",
+            ));
+        }
+        let settled = settings::settle(self.args, false)?;
+        if settled.file.is_none() {
+            return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
+        }
+        let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
+        self.places = settled.places;
+        if settled.crew.threads != self.threads {
+            reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
+        }
+        if settled.control != self.control {
+            reloaded.later.push(String::from("another control socket"));
+        }
+        if settled.access_log != self.access_log {
+            reloaded.later.push(String::from("another access log"));
+        }
+        Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
+            + &reloaded.to_string())
+    }
+}
+
+/// What it is at, with what the server does not know.
+fn status(server: &Server, file: Option<&Path>) -> Status {
+    let mut status = server.status();
+    let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    status.configuration.file = file.map(|file| whole(file).display().to_string());
+    status
+}
+
+fn no_socket(path: &Path, error: &io::Error) -> String {
+    format!("no control socket at {}: {error}", path.display())
+}
+
+fn tell_addresses(server: &Server) {
+    let snapshot = server.snapshot();
+    for (address, listener) in server.addresses().iter().zip(&snapshot.listeners) {
+        say(&format!("listening on {address} ({}, {})", listener.mode, whither(listener, snapshot)));
+    }
+}
+
+/// Where a listener sends its clients, in a few words.
+fn whither(listener: &Listener, snapshot: &Snapshot) -> String {
+    match listener.routes.routes() {
+        [Route { action: Action::Pool(pool), when, .. }] if when.is_empty() => {
+            format!("pool {}", snapshot.pool(*pool).name)
+        }
+        [_] => String::from("1 route"),
+        routes => format!("{} routes", routes.len()),
+    }
+}

@@ -1,0 +1,82 @@
+//! Listening sockets that somebody else has opened: the Pollux whose place this one takes, or a service manager.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use super::binding::Present;
+use crate::os::{listening_on, passed_by_manager};
+
+/// Sockets by the listener that they were, or are, for.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    listeners: Vec<(Present, Vec<OwnedFd>)>,
+}
+
+impl Inherited {
+    /// None yet, of these listeners.
+    pub(super) fn of(listeners: Vec<Present>) -> Inherited {
+        Inherited { listeners: listeners.into_iter().map(|present| (present, Vec::new())).collect() }
+    }
+
+    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for TCP is told and
+    /// closed.
+    #[must_use]
+    pub fn from_manager() -> Inherited {
+        let mut inherited = Inherited::default();
+        for (socket, name) in passed_by_manager() {
+            match listening_on(&socket) {
+                Some(address) => inherited.add_bound(Present { name, bind: address, address }, socket),
+                None => {
+                    tracing::warn!(
+                        name,
+                        "a socket was passed that does not listen for TCP: it is of no use here"
+                    );
+                }
+            }
+        }
+        inherited
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty()
+    }
+
+    pub(super) fn add(&mut self, listener: usize, socket: OwnedFd) {
+        if let Some((_, sockets)) = self.listeners.get_mut(listener) {
+            sockets.push(socket);
+        }
+    }
+
+    pub(super) fn add_bound(&mut self, present: Present, socket: OwnedFd) {
+        match self.listeners.iter_mut().find(|(other, _)| other.address == present.address) {
+            Some((_, sockets)) => sockets.push(socket),
+            None => self.listeners.push((present, vec![socket])),
+        }
+    }
+
+    /// The listeners, in an order that stays.
+    pub(super) fn present(&self) -> Vec<Present> {
+        self.listeners.iter().map(|(present, _)| present.clone()).collect()
+    }
+
+    /// Takes the sockets of the listener at `place`.
+    pub(super) fn take(&mut self, place: usize) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.listeners[place].1)
+    }
+
+    /// Every socket, one after the other, with its listener.
+    pub(super) fn into_sockets(self) -> impl Iterator<Item = (Present, OwnedFd)> {
+        let each = |(present, sockets): (Present, Vec<OwnedFd>)| {
+            sockets.into_iter().map(move |socket| (present.clone(), socket))
+        };
+        self.listeners.into_iter().flat_map(each)
+    }
+
+    /// The addresses on which they listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|(present, _)| present.address).collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
+
+use super::{Env, Phase, Session};
+use crate::core::framer::Framer;
+use crate::core::time::Time;
+use crate::snapshot::Mode;
+
+/// What a session is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// It awaits a request head: the first one, or one that has begun.
+    Head,
+    /// It is kept alive between two requests.
+    Idle,
+    /// It seeks a backend connection.
+    Opening,
+    /// A request and its response are under way.
+    Exchange,
+    /// Bytes pass both ways after an upgrade.
+    Tunnel,
+    /// Bytes pass both ways in TCP mode.
+    Tcp,
+    /// Everything is said, and the client has not closed yet.
+    Linger,
+}
+
+impl Kind {
+    /// Every kind, in the order of a session's life.
+    pub const ALL: [Kind; 7] =
+        [Kind::Head, Kind::Idle, Kind::Opening, Kind::Exchange, Kind::Tunnel, Kind::Tcp, Kind::Linger];
+
+    /// The stable word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Head => "head",
+            Kind::Idle => "idle",
+            Kind::Opening => "opening",
+            Kind::Exchange => "exchange",
+            Kind::Tunnel => "tunnel",
+            Kind::Tcp => "tcp",
+            Kind::Linger => "linger",
+        }
+    }
+
+    /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
+    #[must_use]
+    pub const fn is_busy(self) -> bool {
+        match self {
+            Kind::Opening | Kind::Exchange | Kind::Tunnel | Kind::Tcp => true,
+            Kind::Head | Kind::Idle | Kind::Linger => false,
+        }
+    }
+}
+
+/// What can be seen of a session at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// What it is at.
+    pub kind: Kind,
+    /// Since when.
+    pub since: Time,
+    /// When it ends by itself if nothing comes; `None` if it is [busy](Kind::is_busy), for its deadlines move with its bytes.
+    pub ends: Option<Time>,
+    /// How many bytes of the response are still to come from the backend, if that is known.
+    pub left: Option<u64>,
+}
+
+impl Session {
+    /// What can be seen of the session now; `None` if it is over.
+    #[must_use]
+    pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {
+        let began = self.exchange.began;
+        let (kind, since) = match self.phase {
+            Phase::Head { since, is_pause: true } => (Kind::Idle, since),
+            Phase::Head { since, is_pause: false } => (Kind::Head, since),
+            Phase::Opening { .. } => (Kind::Opening, began),
+            Phase::Relay | Phase::Answer { .. } | Phase::Ending { .. } => (Kind::Exchange, began),
+            Phase::Tunnel if self.mode == Mode::Tcp => (Kind::Tcp, began),
+            Phase::Tunnel => (Kind::Tunnel, began),
+            Phase::Linger { since } => (Kind::Linger, since),
+            Phase::Over => return None,
+        };
+        let ends = self.deadline(env).filter(|_| !kind.is_busy()).map(|deadline| deadline.at);
+        let left = match self.down.framer {
+            Framer::Length { left } if self.phase == Phase::Relay => Some(left),
+            Framer::Length { .. }
+            | Framer::Head
+            | Framer::Opaque
+            | Framer::Chunked(_)
+            | Framer::UntilEof
+            | Framer::Done
+            | Framer::Discard => None,
+        };
+        Some(Glance { kind, since, ends, left })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique() {
+        let mut words = Kind::ALL.map(Kind::word);
+        words.sort_unstable();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

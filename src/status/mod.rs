@@ -1,0 +1,270 @@
+//! What a running Pollux is at, as one value: what `pollux status` shows, and what the log tells of a drain.
+//!
+//! Each worker makes a [`Crowd`] of its sessions when it is asked, between two turns; nothing is counted meanwhile. This room
+//! adds them up and puts them into words. It knows no clock: times are spans that whoever fills the value in has measured.
+
+mod tell;
+
+use serde::{Serialize, Serializer};
+
+use crate::session::Kind;
+
+pub use tell::show_span;
+
+/// How many sessions are shown one by one.
+pub const HOLDERS_MAX: usize = 10;
+
+/// The upper ends of the classes of age but the last one, in seconds.
+pub const AGES_S: [u64; 4] = [1, 10, 60, 600];
+
+/// A running Pollux.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Its version.
+    pub version: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Since it was started.
+    pub uptime_ms: u64,
+    /// What it runs on.
+    pub configuration: Configuration,
+    /// Where clients come in.
+    pub listeners: Vec<Listening>,
+    /// The workers that have answered.
+    pub workers: Vec<Worker>,
+    /// Workers that have not answered in time, or have ended.
+    pub workers_silent: usize,
+    /// All of their sessions.
+    pub crowd: Crowd,
+    /// The drain, if it has begun.
+    pub drain: Option<Drain>,
+}
+
+/// The configuration that is in force.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Configuration {
+    /// The file, if there is one.
+    pub file: Option<String>,
+    /// Since it was loaded.
+    pub loaded_ms: u64,
+    /// How often it was exchanged.
+    pub reloads: u64,
+}
+
+/// A listener.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listening {
+    /// Its name.
+    pub name: String,
+    /// Where it is bound.
+    pub address: String,
+    /// What it speaks.
+    pub mode: String,
+}
+
+/// What one worker holds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Worker {
+    /// Which one, counted from 0.
+    pub number: usize,
+    /// Its clients.
+    pub sessions: usize,
+    /// Its connections to backends that are in use, or being made.
+    pub backends_in_use: usize,
+    /// Its connections to backends that wait to be used again.
+    pub backends_idle: usize,
+    /// Buffers that are lent.
+    pub buffers_out: usize,
+    /// Pipes that are lent.
+    pub pipes_out: usize,
+}
+
+/// A drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Drain {
+    /// Since it began.
+    pub since_ms: u64,
+    /// Until it is over at the latest.
+    pub left_ms: u64,
+}
+
+/// Sessions, counted by what they are at, and the oldest of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Crowd {
+    /// Of each kind that there is any of, in the order of [`Kind::ALL`].
+    pub groups: Vec<Group>,
+    /// The oldest, those that are busy first; [`HOLDERS_MAX`] at most.
+    pub holders: Vec<Holder>,
+}
+
+/// The sessions of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The kind.
+    #[serde(serialize_with = "word")]
+    pub kind: Kind,
+    /// How many there are.
+    pub count: usize,
+    /// How many are younger than each of [`AGES_S`] (and not than the one before), and the rest.
+    pub ages: [usize; AGES_S.len() + 1],
+    /// The age of the oldest.
+    pub oldest_ms: u64,
+    /// Until the last of them ends by itself; `None` if they are busy.
+    pub ends_ms: Option<u64>,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// What it is at.
+    #[serde(serialize_with = "word")]
+    pub kind: Kind,
+    /// For how long.
+    pub age_ms: u64,
+    /// Who the client is.
+    pub client: String,
+    /// Where it came in.
+    pub listener: String,
+    /// The route, if one was taken.
+    pub route: Option<String>,
+    /// The backend as `pool/backend`, if there is one.
+    pub backend: Option<String>,
+    /// Method and target, or nothing.
+    pub request: String,
+    /// What it has sent, in bytes.
+    pub bytes_up: u64,
+    /// What it was sent.
+    pub bytes_down: u64,
+    /// How much of its response is still to come, if that is known.
+    pub bytes_left: Option<u64>,
+}
+
+fn word<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.word())
+}
+
+impl Holder {
+    /// When the response is over, if it goes on as fast as until now.
+    #[must_use]
+    pub fn left_ms(&self) -> Option<u64> {
+        let passed = u128::from(self.bytes_down).max(1);
+        let left = u128::from(self.bytes_left?) * u128::from(self.age_ms) / passed;
+        (self.bytes_down > 0).then_some(u64::try_from(left).unwrap_or(u64::MAX))
+    }
+}
+
+impl Crowd {
+    /// Counts one session of that kind and age, which ends by itself after so long if nothing comes.
+    pub fn count(&mut self, kind: Kind, age_ms: u64, ends_ms: Option<u64>) {
+        let mut ages = [0; AGES_S.len() + 1];
+        ages[AGES_S.iter().take_while(|bound| age_ms >= *bound * 1000).count()] = 1;
+        self.join_group(Group { kind, count: 1, ages, oldest_ms: age_ms, ends_ms });
+    }
+
+    fn join_group(&mut self, group: Group) {
+        let place = self.groups.partition_point(|other| other.kind < group.kind);
+        match self.groups.get_mut(place) {
+            Some(same) if same.kind == group.kind => {
+                same.count += group.count;
+                same.ages.iter_mut().zip(group.ages).for_each(|(sum, count)| *sum += count);
+                same.oldest_ms = same.oldest_ms.max(group.oldest_ms);
+                same.ends_ms = same.ends_ms.max(group.ends_ms);
+            }
+            Some(_) | None => self.groups.insert(place, group),
+        }
+    }
+
+    /// Takes in the sessions of another crowd.
+    pub fn join(&mut self, other: Crowd) {
+        other.groups.into_iter().for_each(|group| self.join_group(group));
+        self.holders.extend(other.holders);
+        self.holders.sort_by_key(|holder| std::cmp::Reverse(rank(holder.kind, holder.age_ms)));
+        self.holders.truncate(HOLDERS_MAX);
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.groups.iter().map(|group| group.count).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// How many are [busy](Kind::is_busy).
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.groups.iter().filter(|group| group.kind.is_busy()).map(|group| group.count).sum()
+    }
+}
+
+/// How much a session matters to whoever asks what holds a drain: who is busy before who is not, then by age.
+#[must_use]
+pub fn rank(kind: Kind, age_ms: u64) -> (bool, u64) {
+    (kind.is_busy(), age_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(kind: Kind, age_ms: u64) -> Holder {
+        Holder {
+            kind,
+            age_ms,
+            client: "127.0.0.1:5".into(),
+            listener: "web".into(),
+            route: None,
+            backend: None,
+            request: String::new(),
+            bytes_up: 0,
+            bytes_down: 0,
+            bytes_left: None,
+        }
+    }
+
+    #[test]
+    fn crowds_add_up() {
+        let (mut one, mut other) = (Crowd::default(), Crowd::default());
+        one.count(Kind::Exchange, 999, None);
+        one.count(Kind::Idle, 1000, Some(5));
+        other.count(Kind::Exchange, 600_000, None);
+        other.count(Kind::Idle, 10, Some(7));
+        other.count(Kind::Head, 10, Some(1));
+        one.join(other);
+        assert_eq!((one.len(), one.busy()), (5, 2));
+        let kinds: Vec<_> = one.groups.iter().map(|group| (group.kind, group.ages, group.ends_ms)).collect();
+        assert_eq!(
+            kinds,
+            [
+                (Kind::Head, [1, 0, 0, 0, 0], Some(1)),
+                (Kind::Idle, [1, 1, 0, 0, 0], Some(7)),
+                (Kind::Exchange, [1, 0, 0, 0, 1], None),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_oldest_that_are_busy_are_kept() {
+        let mut crowd = Crowd::default();
+        let idle = (0..20).map(|age| holder(Kind::Idle, 1000 + age));
+        crowd.join(Crowd { groups: vec![], holders: idle.collect() });
+        crowd.join(Crowd { groups: vec![], holders: vec![holder(Kind::Tunnel, 5), holder(Kind::Tcp, 7)] });
+        assert_eq!(crowd.holders.len(), HOLDERS_MAX);
+        let first: Vec<_> = crowd.holders.iter().take(3).map(|holder| (holder.kind, holder.age_ms)).collect();
+        assert_eq!(first, [(Kind::Tcp, 7), (Kind::Tunnel, 5), (Kind::Idle, 1019)]);
+    }
+
+    #[test]
+    fn a_download_is_foretold_from_its_rate() {
+        let mut download = holder(Kind::Exchange, 2000);
+        assert_eq!(download.left_ms(), None);
+        download.bytes_left = Some(300);
+        assert_eq!(download.left_ms(), None);
+        download.bytes_down = 100;
+        assert_eq!(download.left_ms(), Some(6000));
+    }
+}

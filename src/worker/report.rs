@@ -1,0 +1,113 @@
+//! What a worker holds, for whoever asks between two turns. Nothing is counted for it meanwhile.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use super::Worker;
+use super::hands::Conn;
+use crate::core::slab::Key;
+use crate::explain::Live;
+use crate::os::Os;
+use crate::session::Glance;
+use crate::status::{self, Crowd, HOLDERS_MAX, Holder};
+
+/// What a worker says of itself.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What it holds, in numbers.
+    pub worker: status::Worker,
+    /// Its sessions.
+    pub crowd: Crowd,
+}
+
+impl<O: Os> Worker<O> {
+    /// What the worker holds now. Looks at every session.
+    pub fn report(&mut self) -> Report {
+        self.now = self.os.now();
+        let census = self.census();
+        let worker = status::Worker {
+            number: self.share.worker,
+            sessions: census.sessions,
+            backends_in_use: census.in_flight,
+            backends_idle: census.idle,
+            buffers_out: census.buffers_out,
+            pipes_out: census.pipes_out,
+        };
+        Report { worker, crowd: self.crowd() }
+    }
+
+    /// What its next decisions depend on, under its latest configuration.
+    #[must_use]
+    pub fn live(&self) -> Live {
+        Live {
+            worker: self.share.worker,
+            robins: self.edition.robins(),
+            random: self.edition.random(),
+            idle: self.edition.idle(&self.idle),
+            readings: self.edition.readings(&self.idle, self.now),
+        }
+    }
+
+    fn crowd(&self) -> Crowd {
+        let world = self.world();
+        let mut crowd = Crowd::default();
+        let mut seen: Vec<Seen> = Vec::new();
+        for (key, conn) in self.sessions.iter() {
+            let Some(glance) = conn.session.glance(&world.env(&conn.edition, conn.standing)) else {
+                continue;
+            };
+            let age_ms = ms(self.now.since(glance.since));
+            crowd.count(glance.kind, age_ms, glance.ends.map(|ends| ms(ends.since(self.now))));
+            seen.push(Seen { rank: status::rank(glance.kind, age_ms), key, glance });
+            // The memory is bounded, and each session is sorted a few times at most.
+            if seen.len() == 8 * HOLDERS_MAX {
+                keep_oldest(&mut seen);
+            }
+        }
+        keep_oldest(&mut seen);
+        let holder = |seen: &Seen| Some(self.holder(self.sessions.get(seen.key)?, &seen.glance));
+        crowd.holders = seen.iter().filter_map(holder).collect();
+        crowd
+    }
+
+    fn holder(&self, conn: &Conn, glance: &Glance) -> Holder {
+        let env = self.world().env(&conn.edition, conn.standing);
+        let record = conn.session.record(&env);
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let request = match (record.method, record.target) {
+            ([], []) => String::new(),
+            (method, target) => format!("{} {}", text(method), text(target)),
+        };
+        Holder {
+            kind: glance.kind,
+            age_ms: ms(self.now.since(glance.since)),
+            client: match record.proxy {
+                Some(proxy) => format!("{} by {proxy}", record.client.ip()),
+                None => record.client.to_string(),
+            },
+            listener: record.listener.to_owned(),
+            route: record.route.map(str::to_owned),
+            backend: record.backend.map(|backend| format!("{}/{backend}", record.pool)),
+            request,
+            bytes_up: record.bytes_up,
+            bytes_down: record.bytes_down,
+            bytes_left: glance.left,
+        }
+    }
+}
+
+/// A session that may be one of the oldest.
+struct Seen {
+    rank: (bool, u64),
+    key: Key,
+    glance: Glance,
+}
+
+fn keep_oldest(seen: &mut Vec<Seen>) {
+    seen.sort_unstable_by_key(|seen| Reverse(seen.rank));
+    seen.truncate(HOLDERS_MAX);
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,262 @@
+"""A new executable takes over from a running Pollux, and nobody who connects notices."""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+from websockets.sync.client import connect as open_websocket
+
+from harness.client import Response, connect, get, read_to_end
+from harness.process import Pollux
+from harness.scripted import ScriptedBackend, read_head
+
+DEADLINE_S = 20
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@pytest.fixture(scope="module", autouse=True)
+def foster_parent():
+    """A process whose parent has ended becomes a child of this one, so that it can be waited for."""
+    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+class Upgradable:
+    """A Pollux with an executable of its own, and whoever takes its place."""
+
+    def __init__(self, binary, directory, config):
+        self.binary, self.directory = directory / "bin" / "pollux", directory
+        self.file = directory / "proxy.toml"
+        self.binary.parent.mkdir()
+        self.source = binary
+        self.install()
+        self.configure(config)
+        self.running = Pollux(self.binary, ["-c", self.file, "--access-log", "off"], directory)
+        self.pids = [self.running.process.pid]
+        self.address = self.running.address
+
+    def install(self, source=None):
+        """Puts another file in the place of the executable, as an installation does."""
+        new = self.binary.with_suffix(".new")
+        shutil.copy(source or self.source, new)
+        os.replace(new, self.binary)
+
+    def configure(self, config):
+        self.file.write_text(f'control = "control"\n{config}')
+
+    def run(self, *arguments):
+        command = [self.source, *arguments, "--control", self.directory / "control"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    def pid(self):
+        done = self.run("status", "--json")
+        assert done.returncode == 0, done
+        return json.loads(done.stdout)["pid"]
+
+    def upgrade(self):
+        """Upgrades, and returns what was said; the new process is the one that answers."""
+        done = self.run("upgrade")
+        assert done.returncode == 0, (done, self.running.stderr()[-3000:])
+        pid = self.pid()
+        assert pid not in self.pids
+        self.pids.append(pid)
+        return done.stdout
+
+    def wait_for_end(self, pid):
+        """The exit code of a process; the first one is a child of the harness."""
+        if pid == self.running.process.pid:
+            return self.running.wait()
+        deadline = time.monotonic() + DEADLINE_S
+        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+            assert time.monotonic() < deadline, f"{pid} does not end\n{self.running.stderr()[-3000:]}"
+            time.sleep(0.01)
+        return os.waitstatus_to_exitcode(ended[1])
+
+    def end_well(self):
+        if not self.pids:
+            return
+        # All but the last have been told to drain.
+        assert [self.wait_for_end(pid) for pid in self.pids[:-1]] == [0] * (len(self.pids) - 1)
+        os.kill(self.pids[-1], signal.SIGTERM)
+        assert self.wait_for_end(self.pids[-1]) == 0, self.running.stderr()[-3000:]
+        assert "panicked" not in self.running.stderr()
+        self.pids = []
+
+    def kill(self):
+        for pid in self.pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                if pid != self.running.process.pid:
+                    os.waitpid(pid, 0)
+            except (ProcessLookupError, ChildProcessError):
+                pass
+        self.running.kill()
+
+
+@pytest.fixture
+def upgradable(pollux_bin, tmp_path):
+    started = []
+
+    def start(config):
+        started.append(Upgradable(pollux_bin, tmp_path, config))
+        return started[-1]
+
+    yield start
+    for one in started:
+        try:
+            one.end_well()
+        finally:
+            one.kill()
+
+
+def config(*backends, threads=2, more=""):
+    listed = ", ".join(f'"{backend.host_port}"' for backend in backends)
+    return f'threads = {threads}\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{listed}]\n{more}'
+
+
+class Newcomers:
+    """Threads that connect, ask once, and read to the end, over and over; `failures` tells of whatever else happens."""
+
+    def __init__(self, address, count):
+        self._address, self._stopping = address, threading.Event()
+        self.answered, self.failures = 0, []
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(DEADLINE_S)
+            assert not thread.is_alive(), "a client got no answer"
+
+    def _run(self):
+        while not self._stopping.is_set():
+            try:
+                with connect(self._address) as connection:
+                    connection.sendall(get("/", "Connection: close"))
+                    answer = read_to_end(connection)
+                assert answer.startswith(b"HTTP/1.1 200 "), answer
+                with self._lock:
+                    self.answered += 1
+            except (OSError, AssertionError) as error:
+                self.failures.append(repr(error))
+
+    def wait_for_more(self, count):
+        goal, deadline = self.answered + count, time.monotonic() + DEADLINE_S
+        while self.answered < goal:
+            assert time.monotonic() < deadline, f"{self.answered} answers, {self.failures[:3]}"
+            time.sleep(0.001)
+
+
+def test_ten_upgrades_refuse_and_reset_nobody(upgradable, toy):
+    backends = [toy("fixed:100", name=name) for name in "ab"]
+    chat = toy("websocket", name="chat")
+    more = f'[pool.chat]\nbackends = ["{chat.host_port}"]\n'
+    route = '[[listener.route]]\nmatch.path = "/chat"\npool = "chat"\n'
+
+    def with_threads(threads):
+        return config(*backends, threads=threads, more=more).replace("[pool.app]", f"pool = \"app\"\n{route}[pool.app]")
+
+    proxy = upgradable(with_threads(2))
+    url = "http://{}:{}".format(*proxy.address)
+    with open_websocket(url.replace("http", "ws") + "/chat", proxy=None, compression=None) as first:
+        command = ["wrk", "-t", "1", "-c", "16", "-d", "9s", "-H", "Connection: close", url]
+        load = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            with Newcomers(proxy.address, 4) as clients:
+                for number in range(10):
+                    # More workers, and fewer, so that sockets are shared out anew each time.
+                    proxy.configure(with_threads([1, 3, 2, 4][number % 4]))
+                    proxy.install()
+                    assert "has taken over" in proxy.upgrade()
+                    clients.wait_for_more(50)
+            said, _ = load.communicate(timeout=DEADLINE_S)
+        finally:
+            load.kill()
+            load.wait()
+        assert clients.failures == []
+        assert load.returncode == 0 and "Socket errors" not in said and "Non-2xx" not in said, said
+        # The first process has drained all the while; what it serves is still served.
+        first.send("still there")
+        assert first.recv(timeout=DEADLINE_S) == "still there"
+
+
+def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_path):
+    backend = toy("echo")
+    proxy = upgradable(config(backend))
+    pid = proxy.pid()
+    with Newcomers(proxy.address, 2) as clients:
+        broken = tmp_path / "broken"
+        for script, why in [("#!/bin/sh\nexit 7\n", "exit status: 7"), ("not a program", "cannot start"), ("", "cannot start")]:
+            broken.write_text(script)
+            broken.chmod(0o755)
+            proxy.install(broken)
+            proxy.binary.chmod(0o755)
+            done = proxy.run("upgrade")
+            assert done.returncode == 1 and why in done.stderr and "this process goes on" in done.stderr, done
+        # An executable that starts, with a configuration that does not.
+        proxy.install()
+        proxy.configure(config(backend).replace("backends", "backend"))
+        done = proxy.run("upgrade")
+        assert done.returncode == 1 and "did you mean `backends`" in done.stderr, done
+        assert proxy.pid() == pid
+        clients.wait_for_more(50)
+        proxy.configure(config(backend))
+        proxy.upgrade()
+        clients.wait_for_more(50)
+    assert clients.failures == []
+
+
+def test_sigusr2_upgrades_and_the_old_one_finishes_what_it_has(upgradable):
+    go_on, came = threading.Event(), threading.Event()
+
+    def serve(connection):
+        while read_head(connection):
+            came.set()
+            assert go_on.wait(DEADLINE_S)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+
+    with ScriptedBackend(serve) as backend:
+        proxy = upgradable(config(backend))
+        with connect(proxy.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            assert came.wait(DEADLINE_S)
+            os.kill(proxy.pids[0], signal.SIGUSR2)
+            proxy.running.wait_for_stderr("has taken over")
+            proxy.pids.append(proxy.pid())
+            assert proxy.pids[0] != proxy.pids[1]
+            go_on.set()
+            response = Response(stream)
+            assert response.body == b"done" and response.headers["Connection"] == "close"
+        proxy.end_well()
+
+
+def test_a_listener_that_the_new_one_lacks_is_emptied_by_the_old_one(upgradable, toy):
+    backend = toy("echo")
+    two = config(backend).replace("[pool.app]", '[[listener]]\nname = "other"\nbind = "127.0.0.1:0"\n[pool.app]')
+    proxy = upgradable(two)
+    host, port = proxy.running.line(r"listening on (\S+):(\d+)").groups()
+    with Newcomers(proxy.address, 2) as clients:
+        with connect((host, int(port))) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            assert Response(stream).status == 200
+            proxy.configure(config(backend))
+            proxy.upgrade()
+            connection.sendall(get())
+            assert Response(stream).headers["Connection"] == "close"
+        clients.wait_for_more(20)
+    assert clients.failures == []
+    proxy.end_well()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))

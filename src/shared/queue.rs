@@ -2,7 +2,7 @@
 //!
 //! Nobody is handed a slot: who waits longest is *called*, and picks for itself, under the rules of its own configuration. As
 //! long as anybody waits, who comes new waits behind. A call that its taker cannot use, because it may not go to the backend
-//! that has become free, or is gone, passes on to the next.
+//! that has become free, or is gone, passes on to the next; one that came to nothing, because there is no room, ends there.
 //!
 //! Invariant: whenever there is room, everybody who could use it is called or has been passed the call. Room comes by a
 //! release, which calls; who begins to wait looks once more for room behind that, and calls if there is any; and a release
@@ -185,9 +185,9 @@ impl Ticket {
         lock(&self.queue.line).releases
     }
 
-    /// Goes on waiting after a look for room that was in vain, before which there had been so many releases. The call passes
-    /// on; if there was another release meanwhile, it stays.
-    pub fn wait_on(&self, releases: u64) {
+    /// Goes on waiting after a look for room that was in vain, before which there had been so many releases. If there is room that
+    /// others can use, the call passes on; if there was another release meanwhile, it stays.
+    pub fn wait_on(&self, releases: u64, has_room: bool) {
         let mut line = lock(&self.queue.line);
         let is_missed = line.releases != releases;
         let Some(waiter) = line.waiters.get_mut(&self.number) else { return };
@@ -198,7 +198,9 @@ impl Ticket {
             waiter.desk.call(waiter.session);
         } else {
             waiter.is_called = false;
-            line.call(self.number + 1);
+            if has_room {
+                line.call(self.number + 1);
+            }
         }
     }
 
@@ -254,8 +256,16 @@ mod tests {
         queue.release();
         assert_eq!(desk.take(), [key(0)]);
         // It may not go to the backend that is free.
-        first.wait_on(first.releases());
+        first.wait_on(first.releases(), true);
         assert_eq!(desk.take(), [key(1)]);
+        // Or there is no room at all, and no reason to tell anybody.
+        second.wait_on(second.releases(), false);
+        assert_eq!(desk.take(), []);
+        queue.release();
+        assert_eq!(desk.take(), [key(0)]);
+        queue.release();
+        assert_eq!(desk.take(), [key(1)]);
+        first.wait_on(first.releases(), false);
         // The client of this one has gone.
         drop(second);
         assert_eq!(desk.take(), [key(0)]);
@@ -275,7 +285,7 @@ mod tests {
         assert_eq!(desk.take(), [key(0)]);
         let before = only.releases();
         queue.release();
-        only.wait_on(before);
+        only.wait_on(before, false);
         assert_eq!(desk.take(), [key(0)]);
     }
 
@@ -340,7 +350,7 @@ mod tests {
                         let Some(place) = line.iter().position(|(number, _)| key(*number) == call) else { continue };
                         let ticket = line[place].1.take().expect("a ticket");
                         if free == 0 {
-                            ticket.wait_on(ticket.releases());
+                            ticket.wait_on(ticket.releases(), false);
                             line[place].1 = Some(ticket);
                             continue;
                         }

@@ -14,6 +14,9 @@ use crate::session::{Session, Side};
 use crate::snapshot::{BackendId, PoolId};
 use crate::wire::Wire;
 
+/// How often in a turn a worker looks for calls: one that was not used may come back to it.
+const CALLS_MAX: usize = 16;
+
 /// Whether clients wait before a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
@@ -182,11 +185,17 @@ impl<O: Os> Worker<O> {
         if self.desk.take_recall() {
             self.part_with_idle();
         }
-        for key in self.desk.take() {
-            self.with(key, |hands, conn| {
-                hands.tell(conn, |session, env, _| session.handle_call(env));
-                hands.drive(conn, Readable::default())
-            });
+        for _ in 0..CALLS_MAX {
+            let calls = self.desk.take();
+            if calls.is_empty() {
+                return;
+            }
+            for key in calls {
+                self.with(key, |hands, conn| {
+                    hands.tell(conn, |session, env, _| session.handle_call(env));
+                    hands.drive(conn, Readable::default())
+                });
+            }
         }
     }
 

@@ -419,7 +419,7 @@ impl<O: Os> Hands<'_, O> {
             Ok(index) => Ok(index),
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
-                    ticket.wait_on(releases);
+                    ticket.wait_on(releases, self.has_room(conn));
                     self.recall(conn);
                     Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
                 }

@@ -291,6 +291,8 @@ impl<O: Os> Worker<O> {
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }
+        // What has ended in this turn may have made room for somebody here.
+        self.take_calls();
         Turn::Running
     }
 }

@@ -182,6 +182,12 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// When its requests are sent again.
     pub retries: Retries,
+    /// How many requests may wait until a backend is free.
+    pub max_pending: usize,
+    /// How long they may, if that is shorter than `timeouts.queue`.
+    pub queue: Option<Duration>,
+    /// How many exchanges a connection to a backend serves; `None` is any number.
+    pub max_reuse: Option<u32>,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -189,6 +195,9 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// How many requests may wait where nothing is said.
+    pub const MAX_PENDING: usize = 1024;
+
     /// A pool of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
@@ -197,6 +206,9 @@ impl Pool {
             balance: Balance::default(),
             sticky: None,
             retries: Retries::default(),
+            max_pending: Pool::MAX_PENDING,
+            queue: None,
+            max_reuse: None,
             backends,
             derived: Derived::default(),
         }
@@ -307,6 +319,10 @@ pub struct Backend {
     pub weight: u32,
     /// 1, or more for backups: a tier is used while every backend of the lower ones is down.
     pub tier: u8,
+    /// How many requests it may have in flight, over all workers; `None` is any number.
+    pub max_requests: Option<u32>,
+    /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
+    pub max_connections: Option<u32>,
 }
 
 impl Backend {
@@ -319,7 +335,7 @@ impl Backend {
     /// A backend of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
-        Backend { name: name.into(), address, weight, tier: 1 }
+        Backend { name: name.into(), address, weight, tier: 1, max_requests: None, max_connections: None }
     }
 }
 
@@ -407,6 +423,8 @@ pub struct Limits {
     pub accept_budget: usize,
     /// Idle connections kept to each backend, over all workers.
     pub idle_per_backend: usize,
+    /// Idle connections kept to all backends together, over all workers.
+    pub idle: usize,
 }
 
 impl Limits {
@@ -427,6 +445,7 @@ impl Default for Limits {
             sessions: 10_000,
             accept_budget: 64,
             idle_per_backend: 256,
+            idle: 4096,
         }
     }
 }

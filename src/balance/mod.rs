@@ -15,6 +15,7 @@ mod first;
 mod hashed;
 mod least;
 mod maglev;
+mod patience;
 mod peak;
 mod round_robin;
 mod standing;
@@ -29,6 +30,7 @@ use crate::snapshot::{Balance, Pool};
 
 pub use derived::Derived;
 pub use maglev::Maglev;
+pub use patience::{Patience, safely};
 pub use peak::Peak;
 pub use round_robin::RoundRobin;
 pub use standing::Standing;

@@ -13,7 +13,7 @@ use crate::core::outcome::Journal;
 use crate::explain::Live;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
-use crate::shared::pools::Registry;
+use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Limits, Listener, Snapshot};
 use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
@@ -253,6 +253,7 @@ impl Server {
         self.mailboxes.push(Arc::clone(&mailbox));
         let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
         let registry = Arc::clone(&self.registry);
+        let caller = mailbox.wake();
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -268,6 +269,7 @@ impl Server {
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
+            worker.be_called_by(caller);
             while worker.turn() == Turn::Running {
                 for order in mailbox.take(&mut seen) {
                     obey(&mut worker, order);
@@ -294,6 +296,12 @@ impl Server {
     #[must_use]
     pub fn sessions(&self) -> Vec<usize> {
         self.neighbours.sessions()
+    }
+
+    /// What each pool is doing.
+    #[must_use]
+    pub fn pools(&self) -> Vec<Figures> {
+        self.registry.figures()
     }
 
     /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are kept, new ones

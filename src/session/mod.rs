@@ -17,6 +17,7 @@ mod tests;
 mod waits;
 
 use ::core::net::SocketAddr;
+use std::time::Duration;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
@@ -151,6 +152,11 @@ pub(crate) enum Dial {
         /// When it began.
         since: Time,
     },
+    /// Every backend is full; the worker says when to look again.
+    Queued {
+        /// Since when.
+        since: Time,
+    },
     /// Every backend has failed; they are asked once more later.
     Paused {
         /// When.
@@ -270,6 +276,18 @@ impl Session {
     #[must_use]
     pub fn bound(&self) -> Option<usize> {
         self.exchange.bound
+    }
+
+    /// How long the backend has said that it keeps its connection while nothing comes.
+    #[must_use]
+    pub fn backend_timeout(&self) -> Option<Duration> {
+        self.exchange.backend_timeout
+    }
+
+    /// Whether it waits until a backend is free.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(self.phase, Phase::Opening { dial: Dial::Queued { .. }, .. })
     }
 
     /// Whether the next attempt is one for which the pool must have a budget.

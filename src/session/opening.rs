@@ -23,6 +23,11 @@ const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 pub enum ConnectOutcome {
     /// There is no backend that can be asked.
     NoneLeft(Nobody),
+    /// Every backend is full, and it waits behind so many others; see [`Session::handle_call`].
+    Queued {
+        /// The others.
+        ahead: usize,
+    },
     /// It would be a retry, and the pool has no budget for one.
     BudgetSpent,
     /// A connection to that backend stands: a new one, or an idle one that is used again.
@@ -69,6 +74,10 @@ impl Session {
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
                 self.phase = Phase::Opening { since, dial };
             }
+            ConnectOutcome::Queued { ahead } => {
+                self.exchange.queue_ahead.get_or_insert(ahead);
+                self.phase = Phase::Opening { since, dial: Dial::Queued { since: env.now } };
+            }
             ConnectOutcome::BudgetSpent => {
                 self.exchange.budget_spent = true;
                 self.fail(self.exchange.cause.unwrap_or(Cause::BackendUnreachable), env, effects);
@@ -79,8 +88,9 @@ impl Session {
                     Nobody::Full => Cause::QueueFull,
                     Nobody::Tried => Cause::BackendUnreachable,
                 };
-                // Why the last one failed says more than that there is no other.
-                self.fail(self.exchange.cause.unwrap_or(cause), env, effects);
+                // Why the last one failed says more than that there is no other; that there is no room is another matter.
+                let earlier = self.exchange.cause.filter(|_| nobody != Nobody::Full);
+                self.fail(earlier.unwrap_or(cause), env, effects);
             }
             ConnectOutcome::Ready { backend, is_reused } => {
                 self.attempt(backend);
@@ -91,7 +101,11 @@ impl Session {
                 self.attempt(backend);
                 let since_first = match dial {
                     Dial::Busy { since, .. } => since,
-                    Dial::Wanted { .. } | Dial::Asked | Dial::Paused { .. } | Dial::Pending { .. } => env.now,
+                    Dial::Wanted { .. }
+                    | Dial::Asked
+                    | Dial::Queued { .. }
+                    | Dial::Paused { .. }
+                    | Dial::Pending { .. } => env.now,
                 };
                 self.phase = Phase::Opening { since, dial: Dial::Pending { since: since_first } };
             }
@@ -109,6 +123,21 @@ impl Session {
                 }
                 self.connect_failed(cause, env, effects);
             }
+        }
+    }
+
+    /// Takes note that its turn has come to look for a backend again.
+    pub fn handle_call(&mut self, env: &Env<'_>) {
+        if let Phase::Opening { since, dial: Dial::Queued { .. } } = self.phase {
+            self.note_queued(env);
+            self.phase = Phase::Opening { since, dial: Dial::Wanted { again: None } };
+        }
+    }
+
+    /// Adds to the time that the exchange has waited until a backend was free.
+    pub(super) fn note_queued(&mut self, env: &Env<'_>) {
+        if let Phase::Opening { dial: Dial::Queued { since }, .. } = self.phase {
+            self.exchange.queued += env.now.since(since);
         }
     }
 

@@ -94,6 +94,21 @@ impl Scene {
         if !self.is_plain {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
+            // Few requests at once, and all the time that is needed to wait for that.
+            if aside.bool() {
+                let most = aside.u32(1..=3);
+                let is_by_connections = aside.bool();
+                for backend in &mut pool.backends {
+                    let bound = if is_by_connections {
+                        &mut backend.max_connections
+                    } else {
+                        &mut backend.max_requests
+                    };
+                    *bound = Some(most);
+                }
+                snapshot.timeouts.queue = Duration::from_secs(100_000);
+            }
+            let pool = &mut snapshot.pools[0];
             pool.retries = retries(&mut aside, self.faults.weather == Weather::Foul);
         }
         let snapshot = Arc::new(snapshot);
@@ -135,6 +150,8 @@ impl Scene {
         let in_flight: usize = figures.iter().map(|pool| pool.in_flight).sum();
         assert_eq!(in_flight, census.in_flight, "what is in flight was not counted right");
         let is_within = |pool: &Figures| self.is_plain || pool.retrying <= RETRYING_MAX;
+        let waiting: usize = figures.iter().map(|pool| pool.waiting).sum();
+        assert_eq!(waiting, census.queued, "who waits was not counted right");
         assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
     }
 

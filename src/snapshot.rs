@@ -340,7 +340,7 @@ impl Backend {
 }
 
 /// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// TCP over IPv4 or IPv6.
     Ip(SocketAddr),

@@ -4,7 +4,7 @@
 //! A backend is found by the name of its pool and its address, and is the same from one configuration to the next: what was
 //! begun under the old one still counts. Invariant: every [`BackendState::begin`] is followed by one [`BackendState::end`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -236,9 +236,9 @@ struct Known {
     /// The snapshot that was asked for last.
     latest: Option<(Arc<Snapshot>, Arc<Pools>)>,
     /// By the name of the pool and the address.
-    backends: HashMap<(String, Address), Weak<BackendState>>,
+    backends: BTreeMap<(String, Address), Weak<BackendState>>,
     /// By name.
-    pools: HashMap<String, Weak<Whole>>,
+    pools: BTreeMap<String, Weak<Whole>>,
 }
 
 impl Registry {

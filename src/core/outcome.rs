@@ -191,6 +191,18 @@ pub enum Proof {
     Status,
 }
 
+impl Proof {
+    /// Whether a backend may be at work on the earlier attempt, or was, so that the retry adds to the load of the pool. One that
+    /// could not be connected to, or that broke the connection, has none of it.
+    #[must_use]
+    pub const fn adds_load(self) -> bool {
+        match self {
+            Proof::Timeout | Proof::Status => true,
+            Proof::Unsent | Proof::StaleReuse | Proof::Idempotent => false,
+        }
+    }
+}
+
 /// The proofs of the retries of an exchange, in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proofs([Option<Proof>; Proofs::MOST]);

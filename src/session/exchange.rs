@@ -75,8 +75,8 @@ pub struct Exchange {
     pub(crate) retried: Proofs,
     /// How many of them count against what the pool allows.
     pub(crate) retries: u32,
-    /// Whether the next attempt is one of these, for which the pool must have a budget.
-    pub(crate) needs_budget: bool,
+    /// Whether the next attempt is one of these.
+    pub(crate) is_counted: bool,
     pub(crate) budget_spent: bool,
     /// How long it has waited until a backend was free, and how many did so before it when it began.
     pub(crate) queued: Duration,

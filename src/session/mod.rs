@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
-use crate::core::outcome::{Record, Stage};
+use crate::core::outcome::{Proof, Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
@@ -293,7 +293,7 @@ impl Session {
     /// Whether the next attempt is one for which the pool must have a budget.
     #[must_use]
     pub fn needs_budget(&self) -> bool {
-        self.exchange.needs_budget
+        self.exchange.is_counted && self.exchange.pending_proof.is_some_and(Proof::adds_load)
     }
 
     /// Since when only an answer is awaited, if it is.

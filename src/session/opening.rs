@@ -68,7 +68,7 @@ impl Session {
             // Nobody is left who was not tried. Who has just failed is given a moment, and who may have died of the request
             // does not get it again.
             ConnectOutcome::NoneLeft(Nobody::Tried)
-                if self.exchange.needs_budget && self.exchange.pending_proof != Some(Proof::Idempotent) =>
+                if self.exchange.is_counted && self.exchange.pending_proof != Some(Proof::Idempotent) =>
             {
                 self.exchange.tried.clear();
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
@@ -145,7 +145,7 @@ impl Session {
         self.exchange.backend = Some(backend);
         self.exchange.is_reused = false;
         self.exchange.attempts += 1;
-        self.exchange.needs_budget = false;
+        self.exchange.is_counted = false;
         self.exchange.asked_at = None;
         if let Some(proof) = self.exchange.pending_proof.take() {
             self.exchange.retried.push(proof);
@@ -242,7 +242,7 @@ impl Session {
     /// The next attempt is a retry that counts, and not to the backend in use.
     fn count_retry(&mut self, proof: Proof) {
         self.exchange.retries += 1;
-        self.exchange.needs_budget = true;
+        self.exchange.is_counted = true;
         self.exchange.pending_proof = Some(proof);
         self.exchange.tried.extend(self.exchange.backend);
     }

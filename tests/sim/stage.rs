@@ -194,6 +194,7 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
     {
         let mut kernel = kernel.borrow_mut();
         kernel.draining = true;
+        kernel.drain_ends = Some((kernel.net.now, Timeouts::default().drain));
         kernel.net.log(Event::Drain);
     }
     worker.drain();
@@ -214,8 +215,16 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     // So few that there is a surplus at times; how many follows from the seed, as the size of the buffers does.
     let idle_per_backend = buffer % 3;
     let buffers = faults.buffers.unwrap_or(Limits::default().buffers);
-    let limits =
-        Limits { head: 4096, request_line: 1024, buffer, buffers, idle_per_backend, ..Limits::default() };
+    let sessions = faults.sessions.unwrap_or(Limits::default().sessions);
+    let limits = Limits {
+        head: 4096,
+        request_line: 1024,
+        buffer,
+        buffers,
+        sessions,
+        idle_per_backend,
+        ..Limits::default()
+    };
     let mut timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
     if faults.weather == Weather::Clean {
         // A client that goes on writing for longer than the linger is reset, however good its reasons are.

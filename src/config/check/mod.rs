@@ -14,6 +14,7 @@ mod pools;
 mod process;
 mod retries;
 mod routes;
+mod shadows;
 mod site;
 mod sticky;
 mod timeouts;

@@ -6,6 +6,7 @@ pub mod balance;
 pub mod config;
 pub mod control;
 pub mod core;
+pub mod discovery;
 pub mod explain;
 pub mod http;
 pub mod os;

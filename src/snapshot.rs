@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::balance::Derived;
+use crate::discovery::{RESOLVE, Source};
 use crate::route::{Table, Template};
 
 /// The whole configuration.
@@ -188,7 +189,11 @@ pub struct Pool {
     pub queue: Option<Duration>,
     /// How many exchanges a connection to a backend serves; `None` is any number.
     pub max_reuse: Option<u32>,
-    /// The backends; never empty.
+    /// What the backends are found by, where that is more than their addresses; else empty.
+    pub sources: Vec<Source>,
+    /// How often names are asked for their addresses; `None` is once.
+    pub resolve: Option<Duration>,
+    /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
     /// What follows from all this.
     pub derived: Derived,
@@ -209,6 +214,8 @@ impl Pool {
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,
+            sources: Vec::new(),
+            resolve: Some(RESOLVE),
             backends,
             derived: Derived::default(),
         }

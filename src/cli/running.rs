@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use pollux::config::{self, Places};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Event, Events, Identity, Inherited, Manager, Origin, Reply, Server,
-    SocketFile, Taken, Unlogged,
+    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
+    Origin, Reply, Server, SocketFile, Taken, Unlogged,
 };
 use pollux::core::outcome::Journal;
+use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
@@ -33,6 +34,9 @@ pub(super) struct Running<'a> {
     file: Option<PathBuf>,
     /// Where the configuration that is served says what.
     places: Places,
+    /// What is known of the backends that may change, and who goes on asking.
+    answers: Answers,
+    lookout: Lookout,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
@@ -74,11 +78,11 @@ impl<'a> Running<'a> {
         open: impl Fn(&Events, &Path) -> io::Result<SocketFile>,
     ) -> Result<Running<'a>, Failure> {
         let origin = Origin::of_this_process();
-        let settled = settings::settle(args, settings::has_colours())?;
+        let settled = settings::settle(args, settings::has_colours(), &Answers::default())?;
         if let Some(warnings) = &settled.warnings {
             complain(warnings);
         }
-        let Settled { snapshot, crew, control, access_log, file, places, .. } = settled;
+        let Settled { snapshot, crew, control, access_log, file, places, answers, .. } = settled;
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let logs = Logs::start(args.log_format, access_log.file());
         let events = Events::default();
@@ -103,6 +107,7 @@ impl<'a> Running<'a> {
         let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
+        let lookout = events.look_out(server.snapshot(), &answers);
         Ok(Running {
             server,
             events,
@@ -111,6 +116,8 @@ impl<'a> Running<'a> {
             control,
             file,
             places,
+            answers,
+            lookout,
             left,
             upgrade,
             heart: Heart::new(Manager::from_environment()),
@@ -149,6 +156,7 @@ impl<'a> Running<'a> {
                 Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
                 Some(Event::Signal(Asked::Upgrade)) => self.upgrade.begin(&self.server, &self.events, None),
                 Some(Event::Call(call)) => self.answer(call),
+                Some(Event::Discovered(discovered)) => self.note(discovered),
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.heart.hand_over(successor.pid);
@@ -182,6 +190,20 @@ impl<'a> Running<'a> {
             Command::Explain(ask) => self.explain(ask),
         };
         call.answer(reply);
+    }
+
+    /// Other backends have been found than before.
+    fn note(&mut self, Discovered { question, entries }: Discovered) {
+        let source = question.to_string();
+        self.answers.note(question, entries);
+        match self.server.refill(&self.answers) {
+            Ok(None) => {}
+            Ok(Some(reloaded)) => {
+                let changes: Vec<String> = reloaded.lines().collect();
+                tracing::info!(%source, "other backends: {}", changes.join(", "));
+            }
+            Err(error) => tracing::error!(%source, "other backends could not be taken: {error}"),
+        }
     }
 
     /// What would become of a request now.
@@ -226,12 +248,13 @@ impl<'a> Running<'a> {
                 "a new process is about to take over, with the configuration as it is now",
             ));
         }
-        let settled = settings::settle(self.args, false)?;
+        let settled = settings::settle(self.args, false, &self.answers)?;
         if settled.file.is_none() {
             return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
-        self.places = settled.places;
+        (self.places, self.answers) = (settled.places, settled.answers);
+        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }

@@ -1,9 +1,12 @@
 //! From the file and the flags to what is served.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, AccessLog, Loaded, Places, Process, Report};
+use pollux::config::{self, AccessLog, Loaded, Machine, Places, Process, Report, World};
 use pollux::control::Crew;
+use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
@@ -29,14 +32,17 @@ pub(super) struct Settled {
     pub(super) access_log: AccessLog,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
+    /// What was found out for the pools.
+    pub(super) answers: Answers,
     /// Where the file says what.
     pub(super) places: Places,
     /// The file that could say something else the next time, if there is one.
     pub(super) file: Option<PathBuf>,
 }
 
-/// Makes out what is to be served, and by whom. Reports have colours if `colour`.
-pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
+/// Makes out what is to be served, and by whom. Reports have colours if `colour`; where a name cannot be resolved now, `known` may
+/// have its last good answer.
+pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Settled, Failure> {
     let file = match &args.config {
         Some(file) => Some(file.as_path()),
         None if !args.backend.is_empty() => None,
@@ -44,10 +50,11 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
     let loaded = match file {
-        Some(file) => from_file(file, args, colour)?,
+        Some(file) => from_file(file, args, colour, known)?,
         None => Loaded {
             snapshot: from_flags(args),
             process: Process::default(),
+            answers: Answers::default(),
             places: Places::default(),
             tests: Vec::new(),
             warnings: None,
@@ -63,6 +70,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool) -> Result<Settled, Failure> {
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
         file: file.map(Path::to_owned),
+        answers: loaded.answers,
         places: loaded.places,
     })
 }
@@ -87,8 +95,37 @@ pub(super) fn has_colours() -> bool {
     std::io::stderr().is_terminal()
 }
 
-fn from_file(file: &Path, args: &RunArgs, colour: bool) -> Result<Loaded, Failure> {
-    let mut loaded = config::load(file).map_err(|report| Failure::usage(report.render(colour)))?;
+/// The machine, and what it has said before of names for which it has no answer now: a reload is no reason to lose backends.
+struct Remembering<'a> {
+    known: &'a Answers,
+}
+
+impl World for Remembering<'_> {
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Machine.resolve(host, port)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+        let known = if question.is_name() { self.known.to(question) } else { None };
+        Machine.ask(question).or_else(|why| known.map(<[Entry]>::to_vec).ok_or(why))
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        Machine.variable(name)
+    }
+
+    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
+        Machine.read(path, len_max)
+    }
+
+    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        Machine.files(pattern)
+    }
+}
+
+fn from_file(file: &Path, args: &RunArgs, colour: bool, known: &Answers) -> Result<Loaded, Failure> {
+    let mut loaded = config::load_in(file, &mut Remembering { known })
+        .map_err(|report| Failure::usage(report.render(colour)))?;
     let snapshot = &mut loaded.snapshot;
     if !args.backend.is_empty() {
         let [pool] = snapshot.pools.as_mut_slice() else {
@@ -98,6 +135,7 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool) -> Result<Loaded, Failur
                 file.display()
             )));
         };
+        pool.sources.clear();
         pool.backends = backends(args);
     }
     if let Some(balance) = args.balance {

@@ -30,7 +30,13 @@ pub(super) fn stop(
     let mut told = Instant::now();
     while !server.is_finished() {
         match events.next(Some(STEP)) {
-            None | Some(Event::Signal(Asked::Reload | Asked::Upgrade) | Event::Upgraded(Err(_))) => {}
+            // Nobody new comes, so it does not matter where to.
+            None
+            | Some(
+                Event::Signal(Asked::Reload | Asked::Upgrade)
+                | Event::Upgraded(Err(_))
+                | Event::Discovered(_),
+            ) => {}
             Some(Event::Signal(Asked::Reopen)) => logs.reopen(),
             Some(Event::Upgraded(Ok(successor))) => stop_too(successor.pid),
             Some(Event::Signal(asked @ Asked::Stop(_))) => {

@@ -603,11 +603,20 @@ pub(super) static POOL: Table = Table {
             "So many retries at once are allowed, however few requests are in flight.",
         ),
         key(
+            "resolve",
+            Kind::Either(&[Kind::Time, Kind::Flag]),
+            r#""30s""#,
+            r#""5s""#,
+            "How often the host names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
+             then a name that is not known is an error.",
+        ),
+        key(
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
             REQUIRED,
             r#"["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 3 }]"#,
-            "`host:port` or `unix:/path`, or a table. A host name is resolved once, at load, and stands for all of its addresses.",
+            "`host:port`, `unix:/path` or `file:list.json`, or a table. A host name stands for all of its addresses, as they change; \
+             a file for what it lists, as it changes. docs/balancing.md says how.",
         ),
     ],
 };
@@ -617,7 +626,13 @@ pub(super) static BACKEND: Table = Table {
     title: "backends = [{ … }]",
     about: "A backend of which more is said than its address.",
     keys: &[
-        key("address", Kind::Text, REQUIRED, r#""127.0.0.1:9001""#, "`host:port` or `unix:/path`."),
+        key(
+            "address",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:9001""#,
+            "`host:port`, `unix:/path` or `file:list.json`.",
+        ),
         key(
             "name",
             Kind::Text,

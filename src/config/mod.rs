@@ -29,6 +29,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
+use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::Snapshot;
 
@@ -55,6 +56,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// How the process is to be, around what is served.
     pub process: Process,
+    /// What was found out for the pools, from which their backends were made.
+    pub answers: Answers,
     /// The tests that it brings along.
     pub tests: Vec<Trial>,
     /// Where the file says what.
@@ -225,8 +228,8 @@ fn finish(
     match findings.finish(texts) {
         Some(report) if has_errors => Err(report),
         warnings => {
-            let check::Checked { snapshot, process, .. } = checked;
-            Ok(Loaded { snapshot, process, places, tests, warnings })
+            let check::Checked { snapshot, process, answers, .. } = checked;
+            Ok(Loaded { snapshot, process, answers, places, tests, warnings })
         }
     }
 }

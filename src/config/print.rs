@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::value::{show_size, show_thousandths};
 use super::{AccessLog, Process};
+use crate::discovery::{Like, Question, Source};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
 use crate::snapshot::{
-    Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -288,21 +289,48 @@ fn print_pool(out: &mut String, pool: &Pool) {
     line(out, "retry_on", &list(words.chain(statuses.iter().map(ToString::to_string))));
     line(out, "retry_budget", &show_thousandths(u64::from(*budget)));
     line(out, "retry_budget_min", &budget_min.to_string());
+    match pool.resolve {
+        Some(interval) => line(out, "resolve", &time(interval)),
+        None => line(out, "resolve", "false"),
+    }
     out.push_str("backends = [\n");
-    for backend in &pool.backends {
-        let (name, address) = (text(&backend.name), text(&backend.address.to_string()));
-        let bounds = [("max_requests", backend.max_requests), ("max_connections", backend.max_connections)];
-        let bounds = bounds.into_iter().filter_map(|(key, most)| Some((key, most?.to_string())));
-        let pairs = [
-            ("name", name),
-            ("address", address),
-            ("weight", backend.weight.to_string()),
-            ("tier", backend.tier.to_string()),
-        ];
-        let pairs = pairs.into_iter().chain(bounds).map(|(key, value)| (key.to_owned(), value));
-        let _ = writeln!(out, "    {},", table(pairs));
+    let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };
+    let items = given.iter().map(print_backend).chain(pool.sources.iter().map(|source| match source {
+        Source::Given(backend) => print_backend(backend),
+        Source::Asked { question, like } => print_asked(question, like),
+    }));
+    for item in items {
+        let _ = writeln!(out, "    {item},");
     }
     out.push_str("]\n\n");
+}
+
+fn print_backend(backend: &Backend) -> String {
+    let Backend { name, address, weight, tier, max_requests, max_connections } = backend;
+    print_item(Some(name), &address.to_string(), (*weight, *tier), (*max_requests, *max_connections))
+}
+
+fn print_asked(question: &Question, like: &Like) -> String {
+    let Like { name, weight, tier, max_requests, max_connections } = like;
+    let bounds = (*max_requests, *max_connections);
+    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds)
+}
+
+fn print_item(
+    name: Option<&String>,
+    address: &str,
+    (weight, tier): (u32, u8),
+    (max_requests, max_connections): (Option<u32>, Option<u32>),
+) -> String {
+    let pairs = [
+        ("name", name.map(|name| text(name))),
+        ("address", Some(text(address))),
+        ("weight", Some(weight.to_string())),
+        ("tier", Some(tier.to_string())),
+        ("max_requests", max_requests.map(|most| most.to_string())),
+        ("max_connections", max_connections.map(|most| most.to_string())),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
 }
 
 fn print_sticky(sticky: &Sticky) -> String {

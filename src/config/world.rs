@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::value::Resolve;
+use crate::discovery::{self, Entry, Question};
+use crate::snapshot::Address;
 
 /// The world, as a configuration sees it.
 pub trait World {
@@ -14,6 +16,23 @@ pub trait World {
     /// # Errors
     /// When the name is not known or the resolver does not answer.
     fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+
+    /// The backends that `question` stands for.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+        match question {
+            Question::Host { host, port } => {
+                let found = self.resolve(host, *port).map_err(|error| error.to_string())?;
+                Ok(found.into_iter().map(|address| Entry::at(Address::Ip(address))).collect())
+            }
+            Question::File(path) => {
+                let bytes = self.read(path, super::FILE_LEN_MAX).map_err(|error| error.to_string())?;
+                discovery::parse_file(&bytes)
+            }
+        }
+    }
 
     /// The environment variable `name`; `None` if it is not set or not UTF-8.
     fn variable(&mut self, name: &str) -> Option<String>;
@@ -38,6 +57,10 @@ pub struct Machine;
 impl World for Machine {
     fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         super::value::resolve(host, port)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+        discovery::ask(question)
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use super::handover::{Heir, Origin, Successor, UpgradeError};
 use super::inherited::Inherited;
+use super::lookout::{Discovered, Lookout};
 use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
+use crate::discovery::Answers;
+use crate::snapshot::Snapshot;
 
 /// Events that wait for the main thread; whoever brings one more waits.
 const WAITING_MAX: usize = 16;
@@ -24,6 +27,8 @@ pub enum Event {
     Call(Call),
     /// A new process has taken over, or has not.
     Upgraded(Result<Successor, UpgradeError>),
+    /// There are other backends than before.
+    Discovered(Discovered),
 }
 
 /// A caller at the control socket, who waits.
@@ -112,6 +117,13 @@ impl Events {
         };
         thread::Builder::new().name("upgrade".into()).spawn(raise).map_err(UpgradeError::of)?;
         Ok(pid)
+    }
+
+    /// Begins to ask for the backends of `snapshot` that may change; `answers` are those that are known. Dropping the lookout ends
+    /// it.
+    #[must_use]
+    pub fn look_out(&self, snapshot: &Snapshot, answers: &Answers) -> Lookout {
+        Lookout::open(&self.sender, snapshot, answers)
     }
 
     /// Waits for the next one, for at most `span` if one is given.

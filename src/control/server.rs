@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::core::outcome::Journal;
+use crate::discovery::{self, Answers};
 use crate::explain::Live;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
@@ -309,7 +310,28 @@ impl Server {
     ///
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
-    pub fn reload(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+    pub fn reload(&mut self, snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.exchange(snapshot)?;
+        (self.loaded, self.reloads) = (Instant::now(), self.reloads + 1);
+        Ok(reloaded)
+    }
+
+    /// Fills the pools anew from their sources and `answers`, and returns when every worker knows the backends that there are now;
+    /// `None` if they are the same as before. It is what a reload does, but the configuration is the same one. Backends that are
+    /// gone end what they have in flight.
+    ///
+    /// # Errors
+    /// As [`Server::reload`].
+    pub fn refill(&mut self, answers: &Answers) -> Result<Option<Reloaded>, ReloadError> {
+        let mut pools = self.snapshot.pools.clone();
+        pools.iter_mut().for_each(|pool| discovery::fill(pool, answers));
+        if pools == self.snapshot.pools {
+            return Ok(None);
+        }
+        self.exchange(Snapshot { pools, ..Snapshot::clone(&self.snapshot) }).map(Some)
+    }
+
+    fn exchange(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
         if self.draining_since.is_some() {
             return Err(ReloadError::Draining);
         }
@@ -337,7 +359,6 @@ impl Server {
         if self.gather(&are_done, self.threads.len()).len() < self.threads.len() {
             tracing::error!("a worker has ended by itself, and takes part in no reload");
         }
-        (self.loaded, self.reloads) = (Instant::now(), self.reloads + 1);
         Ok(reloaded)
     }
 

@@ -260,6 +260,9 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     if (before.max_pending, before.queue) != (after.max_pending, after.queue) {
         push(changes, Kind::Changed, format!("pool {}", after.name), "max_pending or queue");
     }
+    if before.resolve != after.resolve {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "resolve");
+    }
     if before.retries != after.retries {
         push(changes, Kind::Changed, format!("pool {}", after.name), "retries");
     }

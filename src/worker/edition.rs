@@ -97,7 +97,7 @@ impl Edition {
             snapshot.pools.iter().map(|pool| pool.backends.iter().map(|_| idle.open_home()).collect());
         let mut robins = vec![RoundRobin::default(); snapshot.pools.len()];
         for (robin, pool) in robins.iter_mut().zip(&snapshot.pools) {
-            for _ in 0..seed % pool.backends.len() as u64 {
+            for _ in 0..seed % pool.backends.len().max(1) as u64 {
                 robin.pick(weights(pool));
             }
         }

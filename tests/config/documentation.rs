@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use pollux::config::{self, Example, Loaded, World};
 use proptest::prelude::*;
 
-/// A machine on which every file is there.
+/// A machine on which every file is there, and every name is known.
 struct Full;
 
 impl World for Full {
-    fn resolve(&mut self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
-        Err(io::Error::other("no such name"))
+    fn resolve(&mut self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(vec![([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], port).into()])
     }
 
     fn variable(&mut self, _: &str) -> Option<String> {
         None
     }
 
-    fn read(&mut self, _: &Path, _: usize) -> io::Result<Vec<u8>> {
-        Ok(b"# a file\n".to_vec())
+    fn read(&mut self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
+        let is_list = path.extension().is_some_and(|extension| extension == "json");
+        Ok(if is_list { b"[\"10.0.0.3:80\"]".to_vec() } else { b"# a file\n".to_vec() })
     }
 
     fn files(&mut self, _: &str) -> Result<Vec<PathBuf>, String> {

@@ -31,6 +31,7 @@ use super::quote::quote;
 use super::read::Reader;
 use super::report::{Diagnostic, Findings, Text};
 use super::world::World;
+use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::{PoolId, Snapshot};
 use routes::Around;
@@ -40,6 +41,8 @@ use site::Site;
 pub(super) struct Checked {
     pub(super) snapshot: Snapshot,
     pub(super) process: Process,
+    /// What was found out for the pools.
+    pub(super) answers: Answers,
     /// For each listener its place, and those of its routes.
     pub(super) places: Vec<(Place, Vec<Place>)>,
     /// The tests, and where they stand.
@@ -51,7 +54,7 @@ pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings
     let (root, mut site) = (Reader::new(root, &language::FILE), Site::new(world, texts));
     let timeouts = timeouts::check(root, findings);
     let limits = limits::check(root, findings);
-    let pools = pools::check(root, site.world, findings);
+    let pools = pools::check(root, &mut site, findings);
     let around = Around { pools: &pools, timeouts: &timeouts, patterns: 0 };
     let listeners = listeners::check(root, around, &mut site, findings);
     // What could not be made out may be what the pool is for.
@@ -65,7 +68,8 @@ pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings
     let snapshot = Snapshot { listeners, pools, timeouts, limits };
     let known = (!findings.has_errors()).then_some(&snapshot);
     let trials = trials::check(root, known, findings);
-    Checked { snapshot, process: process::check(root, &site, findings), places, trials }
+    let process = process::check(root, &site, findings);
+    Checked { snapshot, process, answers: site.answers, places, trials }
 }
 
 /// Somebody has to answer: a backend, or routes that do it by themselves.

@@ -1,8 +1,11 @@
 //! `[pool.NAME]`.
 
+use std::time::Duration;
+
 use super::balance::balance;
 use super::names::{self, NAME_LEN_MAX, Seen};
 use super::retries::retries;
+use super::site::Site;
 use super::sticky::sticky;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
@@ -12,9 +15,9 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
-use crate::config::value::{backend_addresses, named};
-use crate::config::world::World;
-use crate::snapshot::{Address, Backend, Pool, PoolId};
+use crate::config::value::{ValueError, backend_addresses, host_and_port, named};
+use crate::discovery::{self, Like, Question, RESOLVE, Source};
+use crate::snapshot::{Backend, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -34,40 +37,21 @@ pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut 
 }
 
 /// The pools in the order of the file; one with a finding is there all the same, so that its listeners find it.
-pub(super) fn check(root: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Vec<Found> {
+pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Found> {
     let check = |entry: &Entry| {
         let table = Reader::new(entry.node.table()?, &language::POOL);
-        Some(Found { pool: pool(entry, table, world, findings), place: entry.key_place })
+        Some(Found { pool: pool(entry, table, site, findings), place: entry.key_place })
     };
     root.names("pool").iter().filter_map(check).collect()
 }
 
-fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Pool {
+fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Pool {
     let name = entry.key.as_str();
     check_name(name, entry.key_place, findings);
     let balance = balance(table, findings);
-    let bounds = Bounds::read(table, Bounds::default());
-    let (mut backends, mut addresses, mut named) = (Vec::new(), Seen::default(), Seen::default());
+    let around = Around { bounds: Bounds::read(table, Bounds::default()), resolve: resolve(table) };
+    let sources = sources(table, around, site, findings);
     let found_before = findings.len();
-    for item in table.list("backends") {
-        // Each entry may ask the resolver, so stop when nobody would see the answer.
-        if findings.is_full() {
-            break;
-        }
-        for backend in item_backends(item, bounds, world, findings) {
-            if let Some(first) = addresses.first(backend.address.clone(), item.place) {
-                findings.push(duplicate(&backend.address, item.place, first));
-            } else if let Some(first) = named.first(backend.name.clone(), item.place) {
-                findings.push(names::twice(
-                    "backends of the pool",
-                    &backend.name,
-                    (item.place, "again here"),
-                    first,
-                ));
-            }
-            backends.push(backend);
-        }
-    }
     match table.entry("backends") {
         None if !findings.is_meant(table.place(), "backends") => {
             findings.push(empty(name, entry.key_place, "`backends` is missing"));
@@ -75,7 +59,7 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         Some(list) if list.node.items().is_empty() => {
             findings.push(empty(name, list.node.place, "expected at least one backend"));
         }
-        Some(list) if findings.len() == found_before && is_weightless(&backends) => {
+        Some(list) if findings.len() == found_before && is_weightless(&sources) => {
             findings.push(
                 Diagnostic::new(
                     Code::ZeroWeight,
@@ -87,19 +71,69 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         }
         None | Some(_) => {}
     }
-    Pool {
+    let mut pool = Pool {
         balance,
         sticky: sticky(table, findings),
         retries: retries(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),
-        ..Pool::new(name, backends)
+        resolve: around.resolve,
+        sources,
+        ..Pool::new(name, Vec::new())
+    };
+    discovery::fill(&mut pool, &site.answers);
+    if pool.sources.iter().all(|source| matches!(source, Source::Given(_))) {
+        pool.sources.clear();
+    }
+    pool
+}
+
+/// How often names are asked for.
+fn resolve(table: Reader<'_>) -> Option<Duration> {
+    match (table.time("resolve"), table.flag("resolve")) {
+        (Some((interval, _)), _) => Some(interval),
+        (None, Some(false)) => None,
+        (None, Some(true) | None) => Some(RESOLVE),
     }
 }
 
-fn is_weightless(backends: &[Backend]) -> bool {
-    !backends.is_empty() && backends.iter().all(|backend| backend.weight == 0)
+/// What the items of `backends` stand for. What comes by a question may be the same as something else at any moment; that is
+/// for [`discovery::fill`].
+fn sources(table: Reader<'_>, around: Around, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Source> {
+    let (mut sources, mut places, mut named) = (Vec::new(), Seen::default(), Seen::default());
+    for item in table.list("backends") {
+        // Each entry may ask the resolver, so stop when nobody would see the answer.
+        if findings.is_full() {
+            break;
+        }
+        for source in item_sources(item, around, site, findings) {
+            let (place, name) = match &source {
+                Source::Given(backend) => (backend.address.to_string(), Some(&backend.name)),
+                Source::Asked { question, .. } => (question.to_string(), None),
+            };
+            if let Some(first) = places.first(place.clone(), item.place) {
+                findings.push(duplicate(&place, item.place, first));
+            } else if let Some(name) = name
+                && let Some(first) = named.first(name.clone(), item.place)
+            {
+                let again = (item.place, "again here");
+                findings.push(names::twice("backends of the pool", name, again, first));
+            }
+            sources.push(source);
+        }
+    }
+    sources
+}
+
+/// Whether nothing could ever be picked. The answers to questions may bring weights of their own, unless they are addresses alone.
+fn is_weightless(sources: &[Source]) -> bool {
+    let is_zero = |source: &Source| match source {
+        Source::Given(backend) => backend.weight == 0,
+        Source::Asked { question: Question::Host { .. }, like } => like.weight == 0,
+        Source::Asked { question: Question::File(_), .. } => false,
+    };
+    !sources.is_empty() && sources.iter().all(is_zero)
 }
 
 /// A pool's name can stand for the host in a request, so it has to be a valid Host value.
@@ -120,16 +154,12 @@ fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
         .help("list where the backends listen: `backends = [\"127.0.0.1:9001\"]`")
 }
 
-/// The backends that one item of the list stands for; none when it has a finding.
-fn item_backends(
-    item: &Node,
-    bounds: Bounds,
-    world: &mut dyn World,
-    findings: &mut Findings,
-) -> Vec<Backend> {
+/// What one item of the list stands for; nothing when it has a finding.
+fn item_sources(item: &Node, around: Around, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Source> {
     match &item.value {
         Value::Text { text, .. } => {
-            read(text, item.place, &Said { bounds, ..Said::default() }, world, findings)
+            let said = Said { name: None, weight: 1, tier: 1, around };
+            read(text, item.place, &said, site, findings)
         }
         Value::Table(table) => {
             let table = Reader::new(table, &language::BACKEND);
@@ -155,9 +185,9 @@ fn item_backends(
                 name,
                 weight: weight.unwrap_or(1),
                 tier: tier(table, findings),
-                bounds: Bounds::read(table, bounds),
+                around: Around { bounds: Bounds::read(table, around.bounds), ..around },
             };
-            read(text, place, &said, world, findings)
+            read(text, place, &said, site, findings)
         }
         Value::Number(_) | Value::Decimal(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => {
             Vec::new()
@@ -170,7 +200,15 @@ struct Said<'a> {
     name: Option<&'a str>,
     weight: u32,
     tier: u8,
+    around: Around,
+}
+
+/// What a pool says of all of its backends.
+#[derive(Clone, Copy)]
+struct Around {
     bounds: Bounds,
+    /// How often names are asked for.
+    resolve: Option<Duration>,
 }
 
 /// How much a backend may have.
@@ -188,12 +226,6 @@ impl Bounds {
             max_requests: number("max_requests").or(around.max_requests),
             max_connections: number("max_connections").or(around.max_connections),
         }
-    }
-}
-
-impl Default for Said<'_> {
-    fn default() -> Self {
-        Said { name: None, weight: 1, tier: 1, bounds: Bounds::default() }
     }
 }
 
@@ -215,18 +247,25 @@ fn read(
     text: &str,
     place: Place,
     said: &Said<'_>,
-    world: &mut dyn World,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Backend> {
-    match backend_addresses(text, &mut |host, port| world.resolve(host, port)) {
+) -> Vec<Source> {
+    let Bounds { max_requests, max_connections } = said.around.bounds;
+    let found = match question(text, place, said, site) {
+        Ok(Some(question)) => {
+            ask(&question, place, site, findings);
+            let (name, weight, tier) = (said.name.map(str::to_owned), said.weight, said.tier);
+            let like = Like { name, weight, tier, max_requests, max_connections };
+            return vec![Source::Asked { question, like }];
+        }
+        Ok(None) => backend_addresses(text, &mut |host, port| site.world.resolve(host, port)),
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(addresses) => {
-            let mut backends = named(said.name.unwrap_or(text), said.weight, addresses);
-            for backend in &mut backends {
-                backend.tier = said.tier;
-                backend.max_requests = said.bounds.max_requests;
-                backend.max_connections = said.bounds.max_connections;
-            }
-            backends
+            let backends = named(said.name.unwrap_or(text), said.weight, addresses);
+            let bounded = |backend| Backend { tier: said.tier, max_requests, max_connections, ..backend };
+            backends.into_iter().map(|backend| Source::Given(bounded(backend))).collect()
         }
         Err(error) => {
             let node = Node { place, value: Value::Flag(false) };
@@ -236,8 +275,50 @@ fn read(
     }
 }
 
-fn duplicate(address: &Address, second: Place, first: Place) -> Diagnostic {
-    let message = format!("the backend {} stands twice in the pool", quote(&address.to_string()));
+/// The question that `text` asks, if it does not say an address itself.
+fn question(
+    text: &str,
+    place: Place,
+    said: &Said<'_>,
+    site: &Site<'_>,
+) -> Result<Option<Question>, ValueError> {
+    if let Some(path) = text.strip_prefix("file:") {
+        if path.is_empty() || path.contains('\0') || path.ends_with('/') {
+            let help = "write for example `file:backends.json`, relative to this file";
+            return Err(ValueError::new("this is not the path of a file", "expected file:path", help));
+        }
+        return Ok(Some(Question::File(site.path(path, place))));
+    }
+    if said.around.resolve.is_none() {
+        return Ok(None);
+    }
+    let question = |(host, port): (&str, u16)| Question::Host { host: host.to_owned(), port };
+    Ok(host_and_port(text)?.map(question))
+}
+
+/// Asks, unless the answer is known. A name may become known later, but a file that cannot be read is a mistake.
+fn ask(question: &Question, place: Place, site: &mut Site<'_>, findings: &mut Findings) {
+    if site.answers.to(question).is_some() {
+        return;
+    }
+    let shown = quote(&question.to_string());
+    match (site.world.ask(question), question) {
+        (Ok(entries), _) => site.answers.note(question.clone(), entries),
+        (Err(why), Question::File(_)) => findings.push(
+            Diagnostic::new(Code::Unreadable, format!("cannot take backends from {shown}: {why}"))
+                .mark(place, "expected a JSON list of backends")
+                .help("write the list first, if only `[]`: `[\"127.0.0.1:9001\", { \"address\": \"127.0.0.1:9002\", \"weight\": 3 }]`"),
+        ),
+        (Err(why), Question::Host { .. }) => findings.push(
+            Diagnostic::new(Code::Unresolved, format!("cannot resolve {shown}: {why}"))
+                .mark(place, "no backend as long as this is not known")
+                .help("check the name; Pollux starts without it, and asks again"),
+        ),
+    }
+}
+
+fn duplicate(address: &str, second: Place, first: Place) -> Diagnostic {
+    let message = format!("the backend {} stands twice in the pool", quote(address));
     Diagnostic::new(Code::DuplicateBackend, message)
         .mark(second, "again here")
         .mark(first, "first here")

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use crate::config::excerpt::Place;
 use crate::config::report::Text;
 use crate::config::world::World;
+use crate::discovery::Answers;
 
 /// See the module.
 pub(super) struct Site<'a> {
     pub(super) world: &'a mut dyn World,
     texts: &'a [Text],
+    /// What it was asked for backends.
+    pub(super) answers: Answers,
 }
 
 impl<'a> Site<'a> {
     pub(super) fn new(world: &'a mut dyn World, texts: &'a [Text]) -> Site<'a> {
-        Site { world, texts }
+        Site { world, texts, answers: Answers::default() }
     }
 
     /// `path`, relative to the file that names it at `place`.

@@ -44,6 +44,36 @@ pub fn parse_bind(text: &str) -> Result<SocketAddr, ValueError> {
     bind_address(text, &mut resolve)
 }
 
+/// The address of a backend that has to be `127.0.0.1:9001`, `[::1]:9001` or `unix:/run/app.sock`, and no host name.
+///
+/// # Errors
+///
+/// When it is none of these, or the port is 0.
+pub fn parse_backend_literal(text: &str) -> Result<Address, ValueError> {
+    if let Some((host, _)) = host_and_port(text)? {
+        let help = "write the IP address of the backend";
+        return Err(error(&format!("{} is a host name", quote(host)), help));
+    }
+    let mut addresses = backend_addresses(text, &mut |_, _| Ok(Vec::new()))?;
+    addresses.pop().ok_or_else(|| no_address(text))
+}
+
+/// The host name and the port of a backend that is not an IP address or a Unix socket.
+pub(in crate::config) fn host_and_port(text: &str) -> Result<Option<(&str, u16)>, ValueError> {
+    if text.starts_with("unix:") {
+        return Ok(None);
+    }
+    match endpoint::parse(text)? {
+        Endpoint::Named { port: 0, .. } => Err(port_zero()),
+        Endpoint::Named { host, port } => Ok(Some((host, port))),
+        Endpoint::Literal(_) => Ok(None),
+    }
+}
+
+fn port_zero() -> ValueError {
+    error("nothing can connect to port 0", "write the port that the backend listens on")
+}
+
 pub(in crate::config) fn backend_addresses(
     text: &str,
     resolve: &mut Resolve<'_>,
@@ -53,7 +83,7 @@ pub(in crate::config) fn backend_addresses(
     }
     let addresses = addresses(text, resolve)?;
     if addresses.iter().any(|address| address.port() == 0) {
-        return Err(error("nothing can connect to port 0", "write the port that the backend listens on"));
+        return Err(port_zero());
     }
     Ok(addresses.into_iter().map(Address::Ip).collect())
 }

@@ -11,8 +11,8 @@ mod size;
 
 use std::fmt;
 
-pub use address::{Resolve, parse_backend_text, parse_bind, resolve};
-pub(super) use address::{backend_addresses, bind_address};
+pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, resolve};
+pub(super) use address::{backend_addresses, bind_address, host_and_port};
 pub(super) use backend::named;
 pub use backend::parse_backend_flag;
 pub use duration::parse_duration;

@@ -1,0 +1,141 @@
+//! Asks again and again for the backends that may change, beside the data plane. What has changed is an event for the main thread.
+//!
+//! Names and files have a thread each, so that a resolver that does not answer keeps no file waiting. Files are looked at once a
+//! second: that needs no inotify(7) and its limits, and works on every file system.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::events::Event;
+use crate::discovery::{self, Answers, Entry, Question, Schedule, Stamp};
+use crate::snapshot::Snapshot;
+
+/// Another answer than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovered {
+    /// What was asked.
+    pub question: Question,
+    /// What was answered.
+    pub entries: Vec<Entry>,
+}
+
+/// Those who ask, for as long as this lives.
+#[derive(Debug, Default)]
+pub struct Lookout {
+    /// Whoever finds its end closed ends. Nothing is sent.
+    _alive: Vec<Sender<()>>,
+}
+
+impl Lookout {
+    /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed goes to `events`. A snapshot
+    /// without questions has no thread.
+    pub(super) fn open(events: &SyncSender<Event>, snapshot: &Snapshot, answers: &Answers) -> Lookout {
+        let (names, files): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            discovery::questions(snapshot).into_iter().partition(|(question, _)| question.is_name());
+        let mut alive = Vec::new();
+        for (thread, questions) in [("names", names), ("files", files)] {
+            if questions.is_empty() {
+                continue;
+            }
+            let (sender, end) = channel();
+            let asker = Asker::new(questions, answers, events.clone());
+            let started = thread::Builder::new().name(thread.into()).spawn(move || asker.run(&end));
+            match started {
+                Ok(_) => alive.push(sender),
+                Err(error) => tracing::error!(%error, "backends are not looked for: there can be no thread"),
+            }
+        }
+        Lookout { _alive: alive }
+    }
+}
+
+/// A question with what is known of it.
+struct Watched {
+    question: Question,
+    schedule: Schedule,
+    answer: Option<Vec<Entry>>,
+    /// What was wrong the last time.
+    failure: Option<String>,
+    /// How the file looked when it was read.
+    stamp: Option<Stamp>,
+}
+
+struct Asker {
+    watched: Vec<Watched>,
+    started: Instant,
+    events: SyncSender<Event>,
+}
+
+impl Asker {
+    fn new(questions: BTreeMap<Question, Duration>, answers: &Answers, events: SyncSender<Event>) -> Asker {
+        let watched = |(index, (question, interval)): (usize, (Question, Duration))| {
+            let answer = answers.to(&question).map(<[Entry]>::to_vec);
+            let seed = u64::from(std::process::id()) << 32 | index as u64;
+            let schedule = Schedule::new(interval, seed, Duration::ZERO, answer.is_some());
+            Watched { question, schedule, answer, failure: None, stamp: None }
+        };
+        let watched = questions.into_iter().enumerate().map(watched).collect();
+        Asker { watched, started: Instant::now(), events }
+    }
+
+    fn run(mut self, end: &Receiver<()>) {
+        while let Some(due) = self.watched.iter().map(|watched| watched.schedule.due()).min() {
+            let pause = due.saturating_sub(self.started.elapsed());
+            if end.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            for watched in &mut self.watched {
+                if watched.schedule.due() > self.started.elapsed() {
+                    continue;
+                }
+                let change = watched.ask_again(self.started);
+                // Another configuration may have come while the resolver was thinking.
+                if end.try_recv() == Err(TryRecvError::Disconnected) {
+                    return;
+                }
+                if let Some(entries) = change {
+                    let question = watched.question.clone();
+                    // The main thread listens until the process ends.
+                    let _ = self.events.send(Event::Discovered(Discovered { question, entries }));
+                }
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// Asks; gives the answer if it is another one.
+    fn ask_again(&mut self, started: Instant) -> Option<Vec<Entry>> {
+        let stamp = match &self.question {
+            Question::Host { .. } => None,
+            Question::File(path) => Stamp::of(path),
+        };
+        if stamp.is_some() && stamp == self.stamp {
+            self.schedule.note(started.elapsed(), true);
+            return None;
+        }
+        self.stamp = stamp;
+        let asked = discovery::ask(&self.question);
+        // A file is looked at in any case, and is as likely to be mended as a good one to be changed.
+        self.schedule.note(started.elapsed(), asked.is_ok() || !self.question.is_name());
+        match asked {
+            Ok(entries) => {
+                if self.failure.take().is_some() {
+                    tracing::info!(source = %self.question, "there is an answer again");
+                }
+                let is_new = self.answer.as_ref() != Some(&entries);
+                is_new.then(|| self.answer.insert(entries).clone())
+            }
+            Err(why) => {
+                if self.failure.as_ref() != Some(&why) {
+                    let kept = self.answer.as_ref().map_or(0, Vec::len);
+                    tracing::warn!(source = %self.question, kept, "no backends from there, the last ones stay: {why}");
+                }
+                self.failure = Some(why);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Backends that are not written down: who has to be asked for them, what was answered, and what comes of it.
+//!
+//! An item of `backends` is a [`Source`]. Most name an address. A host name, a service of the DNS or a file is a [`Question`], whose
+//! answer may change while Pollux runs; [`Answers`] has the last good one to each. A pool is filled from its sources and the
+//! answers ([`fill`]), when it is loaded and whenever an answer changes.
+
+mod ask;
+mod file;
+mod schedule;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::snapshot::{Address, Backend, Pool, Snapshot};
+
+pub use ask::{Stamp, ask};
+pub use file::{ENTRIES_MAX, parse as parse_file};
+pub use schedule::Schedule;
+
+/// How often names are asked for where nothing is said.
+pub const RESOLVE: Duration = Duration::from_secs(30);
+
+/// How often files are looked at.
+pub const LOOK: Duration = Duration::from_secs(1);
+
+/// What is asked to find backends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Question {
+    /// The addresses of a host.
+    Host {
+        /// Its name.
+        host: String,
+        /// The port of each.
+        port: u16,
+    },
+    /// What a file lists.
+    File(PathBuf),
+}
+
+impl Question {
+    /// Whether the answer comes from the DNS, and not from this machine.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        match self {
+            Question::Host { .. } => true,
+            Question::File(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Question::Host { host, port } => write!(f, "{host}:{port}"),
+            Question::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// A backend of an answer. What it leaves open is as the source says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Where it listens.
+    pub address: Address,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its weight.
+    pub weight: Option<u32>,
+    /// Its tier.
+    pub tier: Option<u8>,
+    /// How many requests it may have in flight.
+    pub max_requests: Option<u32>,
+    /// How many connections there may be to it.
+    pub max_connections: Option<u32>,
+}
+
+impl Entry {
+    /// An entry that says nothing but an address.
+    #[must_use]
+    pub fn at(address: Address) -> Entry {
+        Entry { address, name: None, weight: None, tier: None, max_requests: None, max_connections: None }
+    }
+}
+
+/// An item of a pool's `backends`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A backend whose address is known.
+    Given(Backend),
+    /// Those of an answer.
+    Asked {
+        /// What is asked.
+        question: Question,
+        /// What holds for each, as far as the answer does not say otherwise.
+        like: Like,
+    },
+}
+
+/// What a source says of its backends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Like {
+    /// What their names begin with; the question if nothing is said.
+    pub name: Option<String>,
+    /// Their weight.
+    pub weight: u32,
+    /// Their tier.
+    pub tier: u8,
+    /// How many requests each may have in flight.
+    pub max_requests: Option<u32>,
+    /// How many connections there may be to each.
+    pub max_connections: Option<u32>,
+}
+
+impl Like {
+    fn backend(&self, question: &Question, entry: &Entry) -> Backend {
+        Backend {
+            name: self.name_of(question, entry),
+            address: entry.address.clone(),
+            weight: entry.weight.unwrap_or(self.weight),
+            tier: entry.tier.unwrap_or(self.tier),
+            max_requests: entry.max_requests.or(self.max_requests),
+            max_connections: entry.max_connections.or(self.max_connections),
+        }
+    }
+
+    /// The name never depends on how many others there are: hashes and cookies go by it.
+    fn name_of(&self, question: &Question, entry: &Entry) -> String {
+        match (&entry.name, &self.name, question) {
+            (Some(name), _, _) => name.clone(),
+            (None, Some(name), _) => format!("{name} ({})", entry.address),
+            (None, None, Question::Host { .. }) => format!("{question} ({})", entry.address),
+            (None, None, Question::File(_)) => entry.address.to_string(),
+        }
+    }
+}
+
+/// The last good answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers(BTreeMap<Question, Vec<Entry>>);
+
+impl Answers {
+    /// The last good answer to `question`.
+    #[must_use]
+    pub fn to(&self, question: &Question) -> Option<&[Entry]> {
+        self.0.get(question).map(Vec::as_slice)
+    }
+
+    /// Takes note of an answer.
+    pub fn note(&mut self, question: Question, entries: Vec<Entry>) {
+        self.0.insert(question, entries);
+    }
+}
+
+/// The backends of `pool`, from its sources and `answers`: in their order, each address once, each name once. A pool without
+/// sources stays as it is.
+pub fn fill(pool: &mut Pool, answers: &Answers) {
+    if pool.sources.is_empty() {
+        return;
+    }
+    let (mut addresses, mut names, mut backends) = (HashSet::new(), HashSet::new(), Vec::new());
+    let found = pool.sources.iter().flat_map(|source| match source {
+        Source::Given(backend) => vec![backend.clone()],
+        Source::Asked { question, like } => {
+            let entries = answers.to(question).unwrap_or_default();
+            entries.iter().map(|entry| like.backend(question, entry)).collect()
+        }
+    });
+    for mut backend in found {
+        if !addresses.insert(backend.address.clone()) {
+            continue;
+        }
+        if !names.insert(backend.name.clone()) {
+            backend.name = format!("{} ({})", backend.name, backend.address);
+            names.insert(backend.name.clone());
+        }
+        backends.push(backend);
+    }
+    pool.backends = backends;
+}
+
+/// The questions of a snapshot, each with how often it is asked: as often as the most eager of its pools wants.
+#[must_use]
+pub fn questions(snapshot: &Snapshot) -> BTreeMap<Question, Duration> {
+    let mut questions = BTreeMap::new();
+    for pool in &snapshot.pools {
+        for source in &pool.sources {
+            let Source::Asked { question, .. } = source else { continue };
+            let interval = if question.is_name() { pool.resolve } else { Some(LOOK) };
+            if let Some(interval) = interval {
+                let shortest: &mut Duration = questions.entry(question.clone()).or_insert(interval);
+                *shortest = interval.min(*shortest);
+            }
+        }
+    }
+    questions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        Address::Ip(([127, 0, 0, 1], port).into())
+    }
+
+    fn host(name: &str) -> Question {
+        Question::Host { host: name.to_owned(), port: 80 }
+    }
+
+    fn asked(question: Question) -> Source {
+        let like = Like { name: None, weight: 2, tier: 3, max_requests: Some(4), max_connections: None };
+        Source::Asked { question, like }
+    }
+
+    fn names(pool: &Pool) -> Vec<&str> {
+        pool.backends.iter().map(|backend| backend.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_pool_has_each_address_once_and_each_name_once() {
+        let mut pool = Pool::new("app", vec![]);
+        let given = Backend::new("app", address(1), 1);
+        pool.sources = vec![Source::Given(given), asked(host("a")), asked(host("b")), asked(host("c"))];
+        let mut answers = Answers::default();
+        answers.note(host("a"), vec![Entry::at(address(1)), Entry::at(address(2))]);
+        let named = Entry { name: Some("app".into()), weight: Some(7), ..Entry::at(address(3)) };
+        answers.note(host("b"), vec![Entry::at(address(2)), named]);
+        fill(&mut pool, &answers);
+        assert_eq!(names(&pool), ["app", "a:80 (127.0.0.1:2)", "app (127.0.0.1:3)"]);
+        let said: Vec<_> = pool.backends.iter().map(|it| (it.weight, it.tier, it.max_requests)).collect();
+        assert_eq!(said, [(1, 1, None), (2, 3, Some(4)), (7, 3, Some(4))]);
+        answers.note(host("a"), vec![]);
+        fill(&mut pool, &answers);
+        assert_eq!(names(&pool), ["app", "b:80 (127.0.0.1:2)", "app (127.0.0.1:3)"]);
+    }
+
+    #[test]
+    fn a_pool_without_sources_stays_as_it_is() {
+        let mut pool = Pool::new("app", vec![Backend::new("a", address(1), 1)]);
+        fill(&mut pool, &Answers::default());
+        assert_eq!(names(&pool), ["a"]);
+    }
+}

@@ -28,6 +28,7 @@ use crate::http::scan::HeadScan;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
+use exchange::Kept;
 pub use glance::{Glance, Kind};
 pub use opening::ConnectOutcome;
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
@@ -182,7 +183,7 @@ pub struct Session {
     pub(crate) up: Lane,
     /// Backend to client.
     pub(crate) down: Lane,
-    exchange: Exchange,
+    exchange: Kept,
     scan: HeadScan,
     /// When a byte last moved.
     touched: Time,
@@ -217,7 +218,7 @@ impl Session {
             phase,
             up,
             down,
-            exchange,
+            exchange: Kept::new(exchange),
             scan: HeadScan::default(),
             touched: env.now,
             client_hung: false,
@@ -403,7 +404,18 @@ impl Session {
     pub fn rest(&mut self) {
         self.up.rest();
         self.down.rest();
-        self.exchange.rest();
+        if matches!(self.phase, Phase::Head { .. }) && !self.has_begun() {
+            self.exchange.forget();
+        } else {
+            self.exchange.rest();
+        }
+    }
+
+    /// Takes back what [`Session::rest`] has given away.
+    pub fn wake(&mut self, now: Time) {
+        if self.exchange.is_forgotten() {
+            self.exchange.begin(now, self.up.passed(), self.down.passed());
+        }
     }
 
     /// The lane that `side` fills.

@@ -244,7 +244,8 @@ impl Session {
         self.exchange.retries += 1;
         self.exchange.is_counted = true;
         self.exchange.pending_proof = Some(proof);
-        self.exchange.tried.extend(self.exchange.backend);
+        let exchange = &mut *self.exchange;
+        exchange.tried.extend(exchange.backend);
     }
 
     /// The response has not come in time.

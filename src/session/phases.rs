@@ -105,7 +105,7 @@ impl Session {
         }
         let listener = &env.snapshot.listeners[self.listener];
         let arrival = Arrival { listener, number: self.listener, peer: self.client, env };
-        let (exchange, down) = (&mut self.exchange, &mut self.down);
+        let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
             let request = request::read(head, &mut table, limits)

@@ -138,6 +138,7 @@ impl<O: Os> Worker<O> {
         if let Stay::Parked { until } = conn.stay {
             self.lot.leave(until, Guest::Session(key));
             conn.stay = Stay::Hot { since: self.now };
+            conn.session.wake(self.now);
             self.hot.push(key);
         }
         let world = World {

@@ -16,6 +16,7 @@
 //! there was none takes a doubling back.
 
 mod observation;
+mod probe;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use super::{FULL_SHARE, Standing};
 use crate::core::time::Time;
 
 pub use observation::{By, Fault, Found, HISTORY_MAX, History, Observation};
+pub use probe::{BODY_MAX, Probe};
 pub use rules::{Check, Errors, Http, Kind, Passive, Start, is_among};
 
 /// So many doublings are counted at most.

@@ -18,9 +18,9 @@ struct Patient {
 }
 
 impl Patient {
-    fn with(check: Check) -> Patient {
+    fn with(check: &Check) -> Patient {
         let mut patient = Patient { check: Some(check.clone()), ..Patient::default() };
-        patient.health.adopt(Some(&check), true);
+        patient.health.adopt(Some(check), true);
         patient
     }
 
@@ -62,7 +62,7 @@ impl Patient {
 
 #[test]
 fn checks_in_a_row_decide() {
-    let mut patient = Patient::with(Check { rise: 2, fall: 3, ..Check::default() });
+    let mut patient = Patient::with(&Check { rise: 2, fall: 3, ..Check::default() });
     assert_eq!(patient.health.phase(), Phase::Up);
     for found in [FAILED, FAILED, PASSED, FAILED, FAILED] {
         assert_eq!(patient.checks(found, 1), Phase::Up);
@@ -75,7 +75,7 @@ fn checks_in_a_row_decide() {
 
 #[test]
 fn the_start_is_a_matter_of_choice() {
-    let start = |start| Patient::with(Check { start, ..Check::default() });
+    let start = |start| Patient::with(&Check { start, ..Check::default() });
     assert_eq!(start(Start::Up).health.phase(), Phase::Up);
     let mut down = start(Start::Down);
     assert_eq!(down.health.phase(), Phase::Awaited);
@@ -128,7 +128,7 @@ fn a_probe_that_fails_ejects_again() {
     let mut patient = Patient::default();
     assert_eq!(patient.is_ejected(0), 10);
     assert_eq!(patient.checks(FAILED, 10), Phase::Ejected { until: Time::from_nanos(30_000_000_000) });
-    let mut checked = Patient::with(Check { fall: 2, ..Check::default() });
+    let mut checked = Patient::with(&Check { fall: 2, ..Check::default() });
     checked.is_ejected(0);
     assert!(matches!(checked.checks(FAILED, 1), Phase::Ejected { .. }));
     assert_eq!(checked.checks(FAILED, 2), Phase::Down);
@@ -151,7 +151,7 @@ fn a_rate_ejects_where_no_row_does() {
 
 #[test]
 fn who_comes_back_is_warmed_up() {
-    let mut patient = Patient::with(Check { fall: 1, rise: 1, ..Check::default() });
+    let mut patient = Patient::with(&Check { fall: 1, rise: 1, ..Check::default() });
     patient.passive.slow_start = Some(Duration::from_secs(10));
     let standing = |patient: &Patient, second| {
         patient.health.standing(&patient.passive, Time::ZERO + Duration::from_secs(second))
@@ -192,7 +192,7 @@ proptest! {
         seen in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u64..50), 0..100),
         start in prop::sample::select(vec![Start::Up, Start::Down, Start::CheckFirst]),
     ) {
-        let mut patient = Patient::with(Check { start, ..Check::default() });
+        let mut patient = Patient::with(&Check { start, ..Check::default() });
         let mut now = 0;
         for (is_check, is_well, later) in seen {
             now += later;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::balance::Derived;
+use crate::balance::health::{Check, Passive};
 use crate::route::{Table, Template};
 
 /// The whole configuration.
@@ -182,6 +183,10 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// When its requests are sent again.
     pub retries: Retries,
+    /// What failures of its requests come to.
+    pub health: Passive,
+    /// How its backends are checked, if they are.
+    pub check: Option<Check>,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -197,6 +202,8 @@ impl Pool {
             balance: Balance::default(),
             sticky: None,
             retries: Retries::default(),
+            health: Passive::default(),
+            check: None,
             backends,
             derived: Derived::default(),
         }

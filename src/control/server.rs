@@ -248,6 +248,9 @@ impl Server {
         self.mailboxes.push(Arc::clone(&mailbox));
         let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
         let registry = Arc::clone(&self.registry);
+        if berth.share.worker == 0 {
+            registry.bell().hang(mailbox.wake());
+        }
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core

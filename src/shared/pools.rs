@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use super::bell::Bell;
+use super::health::{Chart, Ward, standing_at};
 use crate::balance::{Peak, Seen, Standing, View};
 use crate::core::time::Time;
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
@@ -20,6 +22,7 @@ pub struct BackendState {
     load: Load,
     /// [`Standing::to_bits`].
     standing: AtomicU32,
+    chart: Chart,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,12 @@ impl BackendState {
         self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
     }
 
+    /// How it is.
+    #[must_use]
+    pub fn chart(&self) -> &Chart {
+        &self.chart
+    }
+
     /// Whether it may be asked.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -82,6 +91,7 @@ impl BackendState {
 struct Whole {
     /// Requests that are being sent again.
     retrying: AtomicU32,
+    ward: Ward,
 }
 
 /// A pool of one snapshot: the states of its backends, by their places.
@@ -96,6 +106,12 @@ impl PoolState {
     #[must_use]
     pub fn backends(&self) -> &[Arc<BackendState>] {
         &self.backends
+    }
+
+    /// How they are together.
+    #[must_use]
+    pub fn ward(&self) -> &Ward {
+        &self.whole.ward
     }
 
     /// The requests in flight to all of them.
@@ -130,6 +146,7 @@ impl PoolState {
 #[derive(Debug)]
 pub struct Pools {
     pools: Box<[PoolState]>,
+    bell: Arc<Bell>,
 }
 
 impl Pools {
@@ -137,6 +154,18 @@ impl Pools {
     #[must_use]
     pub fn pool(&self, id: PoolId) -> &PoolState {
         &self.pools[id.0]
+    }
+
+    /// Is rung when a backend is ejected.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// The backend behind `id`, which outlives this.
+    #[must_use]
+    pub fn shared(&self, id: BackendId) -> Arc<BackendState> {
+        Arc::clone(&self.pools[id.pool.0].backends[id.index])
     }
 
     /// The backend behind `id`.
@@ -150,6 +179,7 @@ impl Pools {
 #[derive(Debug, Default)]
 pub struct Registry {
     known: Mutex<Known>,
+    bell: Arc<Bell>,
 }
 
 #[derive(Debug, Default)]
@@ -173,12 +203,22 @@ impl Registry {
         {
             return Arc::clone(pools);
         }
-        let pools = Arc::new(Pools { pools: snapshot.pools.iter().map(|pool| known.pool(pool)).collect() });
+        let pools = snapshot.pools.iter().map(|pool| known.pool(pool)).collect();
+        let pools = Arc::new(Pools { pools, bell: Arc::clone(&self.bell) });
         known.backends.retain(|_, state| state.strong_count() > 0);
         known.pools.retain(|_, whole| whole.strong_count() > 0);
         snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
+        snapshot.pools.iter().zip(&pools.pools).for_each(|(pool, state)| state.adopt(pool));
         known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
         pools
+    }
+}
+
+impl Registry {
+    /// Is rung when a backend is ejected.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
     }
 }
 
@@ -248,13 +288,10 @@ pub struct Live<'a> {
 
 impl View for Live<'_> {
     fn backend(&self, place: usize) -> Seen {
-        let (backend, standing) = (&self.pool.backends[place], self.state.backends[place].standing());
-        Seen {
-            weight: backend.weight,
-            share: standing.share(),
-            tier: backend.tier,
-            exclusion: standing.exclusion(),
-        }
+        let backend = &self.pool.backends[place];
+        let standing = standing_at(&self.state.backends[place], self.pool, self.now);
+        let exclusion = standing.exclusion().filter(|_| !self.state.ward().panics());
+        Seen { weight: backend.weight, share: standing.share(), tier: backend.tier, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

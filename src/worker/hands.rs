@@ -310,7 +310,9 @@ impl<O: Os> Hands<'_, O> {
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
                 }
+                self.note_served(&conn.session);
             }
+            Effect::NoteFailure(cause) => self.note_failure(&conn.session, cause),
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take()
                     && let Some(surplus) =

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use pollux::balance::health::{Check, Passive};
 use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
@@ -95,6 +96,9 @@ impl Scene {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
             pool.retries = retries(&mut aside, self.faults.weather == Weather::Foul);
+            pool.health = health(&mut aside);
+            // Raw streams are told apart by who comes first.
+            pool.check = check(&mut aside).filter(|_| mode == Mode::Http);
         }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
@@ -234,4 +238,19 @@ fn retries(rng: &mut Rng, is_foul: bool) -> Retries {
         budget_min: rng.u32(..=RETRYING_MAX),
         ..Retries::default()
     }
+}
+
+/// Ejections as they are by default, or after a single failure, or none.
+fn health(rng: &mut Rng) -> Passive {
+    let failures = [5, 5, 2, 1, 0][rng.usize(..5)];
+    let eject = Duration::from_millis(rng.u64(1..2000));
+    let slow_start = rng.bool().then_some(Duration::from_secs(1));
+    Passive { failures, eject, slow_start, ..Passive::default() }
+}
+
+/// Checks that come often, if there are any. Before the first everybody is asked: nobody is to be refused for no reason.
+fn check(rng: &mut Rng) -> Option<Check> {
+    let interval = Duration::from_millis(rng.u64(20..500));
+    let check = Check { interval, fast_interval: interval / 2, ..Check::default() };
+    (rng.u8(..4) == 0).then_some(check)
 }

@@ -1,6 +1,7 @@
 //! `[pool.NAME]`.
 
 use super::balance::balance;
+use super::health;
 use super::names::{self, NAME_LEN_MAX, Seen};
 use super::retries::retries;
 use super::sticky::sticky;
@@ -90,6 +91,8 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         balance,
         sticky: sticky(table, findings),
         retries: retries(table, findings),
+        health: health::passive(table, findings),
+        check: health::check(table, findings),
         ..Pool::new(name, backends)
     }
 }

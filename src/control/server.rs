@@ -434,6 +434,11 @@ impl Server {
             workers_silent: self.threads.len() - workers.len(),
             workers,
             crowd,
+            pools: super::health::pools(
+                &self.snapshot,
+                &self.registry.open(&self.snapshot),
+                crate::os::now(),
+            ),
             drain: self.draining_since.map(|since| Drain {
                 since_ms: ms(since.elapsed()),
                 left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),

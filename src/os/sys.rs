@@ -60,6 +60,12 @@ struct Slot {
     is_enrolled: bool,
 }
 
+/// The clock of every worker, now.
+#[must_use]
+pub fn now() -> Time {
+    Time::ZERO + EPOCH.get_or_init(Instant::now).elapsed()
+}
+
 impl Default for SysOs {
     fn default() -> Self {
         SysOs {

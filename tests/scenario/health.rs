@@ -127,7 +127,7 @@ fn what_fails_requests_is_left_alone() {
     let hole = black_hole();
     for (failing, cause) in [
         (refused, None),
-        (hole.address.clone(), None),
+        (hole.address, None),
         (silent.address().to_string(), Some(Cause::BackendResponseTimeout)),
     ] {
         let well = toy("well", Behaviour::Echo);

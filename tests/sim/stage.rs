@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::balance::health::{Check, Passive};
-use pollux::shared::pools::{Figures, Registry};
+use pollux::shared::pools::{BackendState, Figures, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
 };
@@ -142,6 +142,15 @@ impl Scene {
         assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
     }
 
+    /// How the backends of the pool are now.
+    fn ward(&self, snapshot: &Arc<Snapshot>) -> Ward {
+        let pools = self.registry.open(snapshot);
+        let pool = pools.pool(PoolId(0));
+        let of =
+            |backend: &Arc<BackendState>| (backend.standing().exclusion().is_some(), backend.in_flight());
+        Ward { panics: pool.ward().panics(), backends: pool.backends().iter().map(of).collect() }
+    }
+
     fn drive(
         &mut self,
         worker: &mut Worker<SimOs>,
@@ -162,8 +171,10 @@ impl Scene {
                 worker.switch(change);
             }
             turns += 1;
+            let before = self.ward(&snapshot);
             let turn = worker.turn();
             self.check_pools(worker.census());
+            before.check(&self.ward(&snapshot));
             if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
                 kernel.borrow_mut().play_on();
@@ -212,6 +223,29 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
+}
+
+/// How the backends of a pool are at one moment.
+struct Ward {
+    panics: bool,
+    /// For each whether it is known to be down or ejected, and how many requests it has in flight.
+    backends: Vec<(bool, u32)>,
+}
+
+impl Ward {
+    /// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
+    fn check(&self, after: &Ward) {
+        let is_up = |ward: &Ward| !ward.panics && ward.backends.iter().any(|(is_out, _)| !is_out);
+        if !is_up(self) || !is_up(after) {
+            return;
+        }
+        for (place, ((was_out, before), (is_out, now))) in
+            self.backends.iter().zip(&after.backends).enumerate()
+        {
+            let is_spared = !(*was_out && *is_out) || now <= before;
+            assert!(is_spared, "backend {place} got a request although it is known to be out");
+        }
+    }
 }
 
 /// Any of the policies.

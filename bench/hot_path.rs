@@ -163,7 +163,12 @@ fn choose_backends(count: usize) {
                 unreachable!("one route takes all")
             };
             let pool = table.pool(place, &view, 0).expect("a route to a pool");
-            let live = Live { pool: snapshot.pool(pool), state: pools.pool(pool), now: Time::ZERO };
+            let live = Live {
+                pool: snapshot.pool(pool),
+                state: pools.pool(pool),
+                now: Time::ZERO,
+                is_idle: &|_| false,
+            };
             let picked = balance::pick(live.pool, &live, black_box(&balance::Asked::default()), &mut robin);
             assert_eq!(picked.map(|picked| picked.place), Ok(expected));
         }

@@ -187,6 +187,12 @@ pub struct Pool {
     pub health: Passive,
     /// How its backends are checked, if they are.
     pub check: Option<Check>,
+    /// How many requests may wait until a backend is free.
+    pub max_pending: usize,
+    /// How long they may, if that is shorter than `timeouts.queue`.
+    pub queue: Option<Duration>,
+    /// How many exchanges a connection to a backend serves; `None` is any number.
+    pub max_reuse: Option<u32>,
     /// The backends; never empty.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -194,6 +200,9 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// How many requests may wait where nothing is said.
+    pub const MAX_PENDING: usize = 1024;
+
     /// A pool of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
@@ -204,6 +213,9 @@ impl Pool {
             retries: Retries::default(),
             health: Passive::default(),
             check: None,
+            max_pending: Pool::MAX_PENDING,
+            queue: None,
+            max_reuse: None,
             backends,
             derived: Derived::default(),
         }
@@ -314,6 +326,10 @@ pub struct Backend {
     pub weight: u32,
     /// 1, or more for backups: a tier is used while every backend of the lower ones is down.
     pub tier: u8,
+    /// How many requests it may have in flight, over all workers; `None` is any number.
+    pub max_requests: Option<u32>,
+    /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
+    pub max_connections: Option<u32>,
 }
 
 impl Backend {
@@ -326,12 +342,12 @@ impl Backend {
     /// A backend of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
-        Backend { name: name.into(), address, weight, tier: 1 }
+        Backend { name: name.into(), address, weight, tier: 1, max_requests: None, max_connections: None }
     }
 }
 
 /// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// TCP over IPv4 or IPv6.
     Ip(SocketAddr),
@@ -414,6 +430,8 @@ pub struct Limits {
     pub accept_budget: usize,
     /// Idle connections kept to each backend, over all workers.
     pub idle_per_backend: usize,
+    /// Idle connections kept to all backends together, over all workers.
+    pub idle: usize,
 }
 
 impl Limits {
@@ -434,6 +452,7 @@ impl Default for Limits {
             sessions: 10_000,
             accept_budget: 64,
             idle_per_backend: 256,
+            idle: 4096,
         }
     }
 }

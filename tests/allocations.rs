@@ -12,10 +12,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocation_counter::{AllocationInfo, measure};
+use pollux::balance::{self, Asked, RoundRobin};
 use pollux::core::outcome::NoJournal;
+use pollux::core::time::Time;
 use pollux::http::date::Date;
 use pollux::os::{SysOs, bind};
-use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::shared::pools::{Live, Registry};
+use pollux::snapshot::{
+    Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+};
 use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Nothing here takes so long; a test that hangs fails by it.
@@ -248,6 +253,40 @@ fn lines_through_tcp() {
 }
 
 /// A second is long for an exchange, so the tests above see few of them pass.
+/// A pick, whatever the policy, and with bounds and a client that is bound to nobody in the way.
+#[test]
+fn picks_by_any_policy() {
+    let policies = [
+        Balance::RoundRobin,
+        Balance::LeastConnections,
+        Balance::Random,
+        Balance::TwoChoices,
+        Balance::Latency,
+        Balance::Hash(Hashing { max_load: Some(1250), ..Hashing::default() }),
+        Balance::First,
+    ];
+    for balance in policies {
+        let backend = |number: u16| {
+            let address = Address::Ip((Ipv4Addr::LOCALHOST, number).into());
+            Backend { max_requests: Some(9), ..Backend::new(format!("b{number}"), address, number.into()) }
+        };
+        let pool = Pool { balance, ..Pool::new("app", (1..=5).map(backend).collect()) };
+        let listeners = Vec::new();
+        let (timeouts, limits) = (Timeouts::default(), Limits::default());
+        let snapshot = Arc::new(Snapshot { listeners, pools: vec![pool], timeouts, limits });
+        let pools = Registry::default().open(&snapshot);
+        let (pool, state) = (&snapshot.pools[0], pools.pool(PoolId(0)));
+        let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
+        let mut round = RoundRobin::default();
+        let mut pick = |random: u64| {
+            let asked = Asked { tried: &[1], key: Some(random), bound: None, random };
+            balance::pick(pool, &view, &asked, &mut round).expect("a backend")
+        };
+        pick(0);
+        expect_none(measure(|| (1..500).for_each(|random| assert_ne!(pick(random).place, 1))));
+    }
+}
+
 #[test]
 fn a_second_that_passes() {
     let mut date = Date::new(784_111_777);

@@ -49,6 +49,7 @@ WORKLOADS = {
         Workload("down-1m", "1 MiB responses, 64 connections", response_bytes=MIB),
         Workload("up-1m", "1 MiB uploads, 64 connections", upload_bytes=MIB),
         Workload("tcp-64", "TCP mode, small responses, 64 connections", mode="tcp"),
+        Workload("two-workers", "one worker and two, 64 connections", groups=("pollux", "crew")),
         Workload("idle-5000", "64 busy beside 5,000 idle connections", idle=5000),
         Workload(
             "paced",

@@ -41,7 +41,9 @@ impl<'a, V: View> Field<'a, V> {
                         lowest = Some(seen.tier);
                     }
                 }
-                Some(Exclusion::Tried) => is_tried |= seen.weight > 0 && seen.exclusion.is_none(),
+                Some(Exclusion::Tried) => {
+                    is_tried |= seen.weight > 0 && matches!(seen.exclusion, None | Some(Exclusion::Full));
+                }
                 None
                 | Some(
                     Exclusion::Full

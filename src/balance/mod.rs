@@ -16,6 +16,7 @@ mod hashed;
 pub mod health;
 mod least;
 mod maglev;
+mod patience;
 mod peak;
 mod round_robin;
 mod standing;
@@ -30,6 +31,7 @@ use crate::snapshot::{Balance, Pool};
 
 pub use derived::Derived;
 pub use maglev::Maglev;
+pub use patience::{Patience, safely};
 pub use peak::Peak;
 pub use round_robin::RoundRobin;
 pub use standing::Standing;

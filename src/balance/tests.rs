@@ -232,6 +232,12 @@ fn backups_are_for_those_who_are_gone() {
     assert_eq!(pick(&view, &[]), Ok(1));
     assert_eq!(pick(&view, &[1]), Ok(0));
     assert_eq!(pick(&view, &[1, 0]), Err(Nobody::Tried));
+    view.seen[0].exclusion = Some(Exclusion::Full);
+    assert_eq!(
+        pick(&view, &[1, 0]),
+        Err(Nobody::Tried),
+        "one that was tried and has filled up since is not down"
+    );
     view.seen.iter_mut().for_each(|seen| seen.exclusion = Some(Exclusion::Ejected));
     assert_eq!(pick(&view, &[]), Err(Nobody::Down));
 }

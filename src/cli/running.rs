@@ -14,7 +14,7 @@ use pollux::core::outcome::Journal;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
-use pollux::status::Status;
+use pollux::status::{Configuration, Status};
 
 use super::args::RunArgs;
 use super::heart::Heart;
@@ -193,7 +193,10 @@ impl<'a> Running<'a> {
             Err(error) => return Reply::text(USAGE, error.to_string()),
         };
         let told = explain_live(snapshot, &self.places, &question, &self.server.live());
-        Reply { data: serde_json::to_value(&told).unwrap_or_default(), ..Reply::text(0, told.to_string()) }
+        let configuration = configuration(&self.server, self.file.as_deref());
+        let mut data = serde_json::to_value(&told).unwrap_or_default();
+        data["configuration"] = serde_json::to_value(&configuration).unwrap_or_default();
+        Reply { data, ..Reply::text(0, format!("{configuration}\n{told}")) }
     }
 
     /// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
@@ -246,10 +249,13 @@ impl<'a> Running<'a> {
 
 /// What it is at, with what the server does not know.
 fn status(server: &Server, file: Option<&Path>) -> Status {
-    let mut status = server.status();
+    Status { configuration: configuration(server, file), ..server.status() }
+}
+
+fn configuration(server: &Server, file: Option<&Path>) -> Configuration {
     let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    status.configuration.file = file.map(|file| whole(file).display().to_string());
-    status
+    let file = file.map(|file| whole(file).display().to_string());
+    Configuration { file, ..server.configuration() }
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> String {

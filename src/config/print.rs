@@ -11,7 +11,7 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
+    Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -275,6 +275,13 @@ fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(sticky) = &pool.sticky {
         line(out, "sticky", &print_sticky(sticky));
     }
+    line(out, "max_pending", &pool.max_pending.to_string());
+    if let Some(queue) = pool.queue {
+        line(out, "queue", &time(queue));
+    }
+    if let Some(most) = pool.max_reuse {
+        line(out, "max_reuse", &most.to_string());
+    }
     let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
     let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
     let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));
@@ -289,9 +296,16 @@ fn print_pool(out: &mut String, pool: &Pool) {
     out.push_str("backends = [\n");
     for backend in &pool.backends {
         let (name, address) = (text(&backend.name), text(&backend.address.to_string()));
-        let Backend { weight, tier, .. } = backend;
-        let _ =
-            writeln!(out, "    {{ name = {name}, address = {address}, weight = {weight}, tier = {tier} }},");
+        let bounds = [("max_requests", backend.max_requests), ("max_connections", backend.max_connections)];
+        let bounds = bounds.into_iter().filter_map(|(key, most)| Some((key, most?.to_string())));
+        let pairs = [
+            ("name", name),
+            ("address", address),
+            ("weight", backend.weight.to_string()),
+            ("tier", backend.tier.to_string()),
+        ];
+        let pairs = pairs.into_iter().chain(bounds).map(|(key, value)| (key.to_owned(), value));
+        let _ = writeln!(out, "    {},", table(pairs));
     }
     out.push_str("]\n\n");
 }
@@ -420,6 +434,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         sessions,
         accept_budget,
         idle_per_backend,
+        idle,
     } = limits;
     let size = |bytes: &usize| text(&show_size(*bytes as u64));
     out.push_str("[limits]\n");
@@ -434,6 +449,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         ("sessions", sessions.to_string()),
         ("accept_budget", accept_budget.to_string()),
         ("idle_per_backend", idle_per_backend.to_string()),
+        ("idle", idle.to_string()),
     ] {
         line(out, key, &value);
     }

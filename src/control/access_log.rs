@@ -37,6 +37,8 @@ impl Journal for AccessLog {
             retried = record.retried.last().map(|_| tracing::field::display(record.retried)),
             budget = record.budget_spent.then_some("spent"),
             reused = record.reused,
+            queued_ms = record.queued.map(|queued| milliseconds(queued.wait)),
+            queued_behind = record.queued.map(|queued| queued.ahead),
             bytes_up = record.bytes_up,
             bytes_down = record.bytes_down,
             head_ms = record.spans.head.map(milliseconds),

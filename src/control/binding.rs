@@ -18,12 +18,9 @@ pub(super) struct Present {
     pub(super) name: String,
     pub(super) bind: SocketAddr,
     pub(super) address: SocketAddr,
-}
-
-/// Those of `listeners`, which are bound at `addresses`.
-pub(super) fn present(listeners: &[Listener], addresses: &[SocketAddr]) -> Vec<Present> {
-    let pairs = listeners.iter().zip(addresses);
-    pairs.map(|(it, at)| Present { name: it.name.clone(), bind: it.bind, address: *at }).collect()
+    /// Whether a service manager has the socket too, and keeps it when this process has ended.
+    #[serde(default)]
+    pub(super) is_lent: bool,
 }
 
 /// For each of `listeners` the place of the present one whose sockets it can keep, because they are bound to its address. Who
@@ -78,15 +75,16 @@ pub(super) fn bind_for(
     Ok((sockets, address))
 }
 
-/// Shares the sockets out that were handed to `listener` and listen on `address` already: all of them, for in each queue
-/// clients may wait. Workers that are left without one get another socket on the address, or, where that cannot be bound
-/// beside those, one together with another worker.
+/// Shares the sockets out that were handed to `listener` and are those of `present`: all of them, for in each queue clients may
+/// wait. Workers that are left without one get another socket on the address, or, where that cannot be bound beside those or
+/// they are lent, one together with another worker.
 pub(super) fn share_out(
     listener: &Listener,
     workers: usize,
-    address: SocketAddr,
+    present: &Present,
     handed: Vec<OwnedFd>,
 ) -> Result<Bound, StartError> {
+    let address = present.address;
     let fail = |error| StartError::Bind { listener: listener.name.clone(), address, error };
     let mut sockets: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
     let count = handed.len();
@@ -95,9 +93,10 @@ pub(super) fn share_out(
         sockets[number % workers].push(socket);
     }
     for worker in count..workers {
-        let another = match bind(address) {
-            Ok((socket, _)) => socket,
-            Err(_) => sockets[worker % count][0].try_clone().map_err(fail)?,
+        let beside = if present.is_lent { None } else { bind(address).ok() };
+        let another = match beside {
+            Some((socket, _)) => socket,
+            None => sockets[worker % count][0].try_clone().map_err(fail)?,
         };
         sockets[worker].push(another);
     }
@@ -124,7 +123,13 @@ mod tests {
         let old = [listener("a", "[::1]:0"), listener("b", "[::1]:0"), listener("c", "10.0.0.1:80")];
         let addresses: Vec<_> =
             ["[::1]:5000", "[::1]:5001", "10.0.0.1:80"].iter().map(|text| text.parse().unwrap()).collect();
-        let present = present(&old, &addresses);
+        let present = |(old, address): (&Listener, &SocketAddr)| Present {
+            name: old.name.clone(),
+            bind: old.bind,
+            address: *address,
+            is_lent: false,
+        };
+        let present: Vec<_> = old.iter().zip(&addresses).map(present).collect();
         let new = [listener("b", "[::1]:0"), listener("x", "10.0.0.1:80"), listener("c", "10.0.0.1:81")];
         assert_eq!(kept(&present, &new), [Some(1), Some(2), None]);
         assert_eq!(
@@ -135,21 +140,22 @@ mod tests {
 
     #[test]
     fn handed_sockets_are_shared_out_among_few_and_many() {
-        let any = ([127, 0, 0, 1], 0).into();
+        let any = listener("a", "127.0.0.1:0");
+        let at = |address| Present { name: "a".into(), bind: any.bind, address, is_lent: false };
         let handed = |count: usize| {
-            let (first, address) = bind(any).unwrap();
+            let (first, address) = bind(any.bind).unwrap();
             let others = (1..count).map(|_| bind(address).unwrap().0);
             (std::iter::once(first).chain(others).collect::<Vec<_>>(), address)
         };
         for (count, workers, expected) in [(3, 2, vec![2, 1]), (2, 2, vec![1, 1]), (1, 3, vec![1, 1, 1])] {
             let (sockets, address) = handed(count);
-            let (sockets, _) = share_out(&listener("a", "127.0.0.1:0"), workers, address, sockets).unwrap();
+            let (sockets, _) = share_out(&any, workers, &at(address), sockets).unwrap();
             assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), expected);
         }
         // One that does not let others beside it is shared.
-        let alone = std::net::TcpListener::bind(any).unwrap();
+        let alone = std::net::TcpListener::bind(any.bind).unwrap();
         let address = alone.local_addr().unwrap();
-        let (sockets, _) = share_out(&listener("a", "127.0.0.1:0"), 2, address, vec![alone.into()]).unwrap();
+        let (sockets, _) = share_out(&any, 2, &at(address), vec![alone.into()]).unwrap();
         assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
     }
 

@@ -243,7 +243,7 @@ mod tests {
         for number in 0..SOCKETS_MAX / 2 + 5 {
             let bind_to = ([127, 0, 0, 1], 0).into();
             let (socket, address) = bind(bind_to).unwrap();
-            let present = Present { name: format!("l{number}"), bind: bind_to, address };
+            let present = Present { name: format!("l{number}"), bind: bind_to, address, is_lent: false };
             sent.add_bound(present.clone(), bind(address).unwrap().0);
             sent.add_bound(present, socket);
             addresses.push(address);

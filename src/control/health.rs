@@ -14,7 +14,8 @@ use crate::status::{Backend, Pool, Seen};
 pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<Pool> {
     let pool = |number: usize| {
         let (pool, state) = (&snapshot.pools[number], states.pool(PoolId(number)));
-        let view = Live { pool, state, now };
+        // What lies idle makes no difference to how somebody is.
+        let view = Live { pool, state, now, is_idle: &|_| false };
         Pool {
             name: pool.name.clone(),
             panics: state.ward().panics(),

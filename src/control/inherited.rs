@@ -25,7 +25,9 @@ impl Inherited {
         let mut inherited = Inherited::default();
         for (socket, name) in passed_by_manager() {
             match listening_on(&socket) {
-                Some(address) => inherited.add_bound(Present { name, bind: address, address }, socket),
+                Some(address) => {
+                    inherited.add_bound(Present { name, bind: address, address, is_lent: true }, socket);
+                }
                 None => {
                     tracing::warn!(
                         name,

@@ -30,6 +30,8 @@ pub(super) enum Order {
         snapshot: Arc<Snapshot>,
         /// For each of its listeners.
         inlets: Vec<InletGiven>,
+        /// For each listener until now, whether its sockets go back to a service manager.
+        given_back: Arc<[bool]>,
         /// Is told when it is done.
         done: Sender<()>,
     },

@@ -13,12 +13,12 @@ use crate::core::outcome::Journal;
 use crate::explain::Live;
 use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
-use crate::shared::pools::Registry;
-use crate::snapshot::{Limits, Snapshot};
+use crate::shared::pools::{Figures, Registry};
+use crate::snapshot::{Limits, Listener, Snapshot};
 use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
-use super::binding::{self, Present, bind_for, check_unique, kept, share_out};
+use super::binding::{Present, bind_for, check_unique, kept, share_out};
 use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
@@ -144,6 +144,8 @@ pub struct Server {
     /// What is served, as the workers have it.
     snapshot: Arc<Snapshot>,
     addresses: Vec<SocketAddr>,
+    /// For each listener whether a service manager has its socket too: such a queue is never emptied, and never shut.
+    lent: Vec<bool>,
     threads: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox>>,
     neighbours: Arc<Neighbours>,
@@ -191,10 +193,10 @@ impl Server {
         let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..crew.threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for (index, listener) in snapshot.listeners.iter().enumerate() {
-            let handed = places[index].map(|place| (present[place].address, inherited.take(place)));
+            let handed = places[index].map(|place| (&present[place], inherited.take(place)));
             let (bound, address) = match handed {
-                Some((address, handed)) if !handed.is_empty() => {
-                    share_out(listener, crew.threads, address, handed)?
+                Some((present, handed)) if !handed.is_empty() => {
+                    share_out(listener, crew.threads, present, handed)?
                 }
                 Some(_) | None => bind_for(listener, crew.threads, &present)?,
             };
@@ -203,6 +205,8 @@ impl Server {
             }
             addresses.push(address);
         }
+        let is_lent = |place: &Option<usize>| place.is_some_and(|place| present[place].is_lent);
+        let lent = places.iter().map(is_lent).collect();
         let left: Vec<_> = (0..present.len()).filter(|place| !places.contains(&Some(*place))).collect();
         let left = left.into_iter().map(|place| present[place].address).collect();
         drop(inherited);
@@ -214,6 +218,7 @@ impl Server {
             crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
             addresses,
+            lent,
             threads: Vec::new(),
             mailboxes: Vec::new(),
             neighbours: Neighbours::new(crew.threads),
@@ -251,6 +256,7 @@ impl Server {
         if berth.share.worker == 0 {
             registry.bell().hang(mailbox.wake());
         }
+        let caller = mailbox.wake();
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -266,6 +272,7 @@ impl Server {
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
+            worker.be_called_by(caller);
             while worker.turn() == Turn::Running {
                 for order in mailbox.take(&mut seen) {
                     obey(&mut worker, order);
@@ -294,6 +301,12 @@ impl Server {
         self.neighbours.sessions()
     }
 
+    /// What each pool is doing.
+    #[must_use]
+    pub fn pools(&self) -> Vec<Figures> {
+        self.registry.figures()
+    }
+
     /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are kept, new ones
     /// are bound first, and nobody who is connected is disturbed.
     ///
@@ -307,7 +320,13 @@ impl Server {
         fit_into_descriptors(&mut snapshot, &self.crew)?;
         check_unique(&snapshot.listeners)?;
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
-        let (inlets, addresses) = self.inlets(&snapshot, &mut reloaded)?;
+        let present = self.present();
+        let places = kept(&present, &snapshot.listeners);
+        let (inlets, addresses) = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
+        // What is the manager's is given back as it is.
+        let is_given_back = |place: usize| self.lent[place] && !places.contains(&Some(place));
+        let given_back: Arc<[bool]> = (0..present.len()).map(is_given_back).collect();
+        self.lent = places.iter().map(|place| place.is_some_and(|place| present[place].is_lent)).collect();
         self.snapshot = Arc::new(snapshot);
         // The tables of the pools are made here, where nobody waits.
         self.registry.open(&self.snapshot);
@@ -315,7 +334,8 @@ impl Server {
         let (done, are_done) = channel();
         for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {
             let snapshot = Arc::clone(&self.snapshot);
-            mailbox.post(Order::Switch { snapshot, inlets, done: done.clone() });
+            let given_back = Arc::clone(&given_back);
+            mailbox.post(Order::Switch { snapshot, inlets, given_back, done: done.clone() });
         }
         if self.gather(&are_done, self.threads.len()).len() < self.threads.len() {
             tracing::error!("a worker has ended by itself, and takes part in no reload");
@@ -328,19 +348,19 @@ impl Server {
     fn inlets(
         &self,
         snapshot: &Snapshot,
+        present: &[Present],
+        places: &[Option<usize>],
         reloaded: &mut Reloaded,
     ) -> Result<(Vec<Vec<InletGiven>>, Vec<SocketAddr>), StartError> {
-        let present = self.present();
-        let places = kept(&present, &snapshot.listeners);
         let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
-        for (listener, place) in snapshot.listeners.iter().zip(&places) {
+        for (listener, place) in snapshot.listeners.iter().zip(places) {
             if let Some(place) = *place {
                 inlets.iter_mut().for_each(|worker| worker.push(InletGiven::Kept(place)));
                 addresses.push(self.addresses[place]);
                 continue;
             }
-            let (sockets, address) = bind_for(listener, inlets.len(), &present)?;
+            let (sockets, address) = bind_for(listener, inlets.len(), present)?;
             for (worker, sockets) in inlets.iter_mut().zip(sockets) {
                 worker.extend(sockets.into_iter().map(InletGiven::New));
             }
@@ -403,6 +423,12 @@ impl Server {
         pulse.awaited.is_empty()
     }
 
+    /// Since when it runs on its configuration. Which file that was is for the caller to say.
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        Configuration { file: None, loaded_ms: ms(self.loaded.elapsed()), reloads: self.reloads }
+    }
+
     /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -419,11 +445,7 @@ impl Server {
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             uptime_ms: ms(self.started.elapsed()),
-            configuration: Configuration {
-                file: None,
-                loaded_ms: ms(self.loaded.elapsed()),
-                reloads: self.reloads,
-            },
+            configuration: self.configuration(),
             listeners: listeners
                 .map(|(listener, address)| Listening {
                     name: listener.name.clone(),
@@ -448,7 +470,14 @@ impl Server {
 
     /// What is bound.
     fn present(&self) -> Vec<Present> {
-        binding::present(&self.snapshot.listeners, &self.addresses)
+        let listeners = self.snapshot.listeners.iter().zip(&self.addresses).zip(&self.lent);
+        let present = |((listener, address), is_lent): ((&Listener, &SocketAddr), &bool)| Present {
+            name: listener.name.clone(),
+            bind: listener.bind,
+            address: *address,
+            is_lent: *is_lent,
+        };
+        listeners.map(present).collect()
     }
 
     /// Copies of the sockets by which clients come in, all of them, for another process.
@@ -476,7 +505,9 @@ impl Server {
     /// The same where another process has taken all sockets over but those that listen on `left`.
     pub fn drain_but(&mut self, left: &[SocketAddr]) {
         self.draining_since.get_or_insert_with(Instant::now);
-        let handed: Arc<[bool]> = self.addresses.iter().map(|address| !left.contains(address)).collect();
+        let addresses = self.addresses.iter().zip(&self.lent);
+        let handed = addresses.map(|(address, is_lent)| *is_lent || !left.contains(address));
+        let handed: Arc<[bool]> = handed.collect();
         for mailbox in &self.mailboxes {
             mailbox.post(Order::Drain { handed: Arc::clone(&handed) });
         }
@@ -513,7 +544,8 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         Order::Report { to } => drop(to.send(worker.report())),
         Order::Ping { to } => drop(to.send(())),
         Order::Live { to } => drop(to.send(worker.live())),
-        Order::Switch { snapshot, inlets, done } => {
+        Order::Switch { snapshot, inlets, given_back, done } => {
+            worker.give_up_doors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));
             let os = worker.os_mut();
             let inlet = |given| match given {
                 InletGiven::New(socket) => Inlet::New(os.adopt(socket)),

@@ -191,6 +191,18 @@ pub enum Proof {
     Status,
 }
 
+impl Proof {
+    /// Whether a backend may be at work on the earlier attempt, or was, so that the retry adds to the load of the pool. One that
+    /// could not be connected to, or that broke the connection, has none of it.
+    #[must_use]
+    pub const fn adds_load(self) -> bool {
+        match self {
+            Proof::Timeout | Proof::Status => true,
+            Proof::Unsent | Proof::StaleReuse | Proof::Idempotent => false,
+        }
+    }
+}
+
 /// The proofs of the retries of an exchange, in their order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proofs([Option<Proof>; Proofs::MOST]);
@@ -265,6 +277,15 @@ pub struct Spans {
     pub whole: Duration,
 }
 
+/// How an exchange has waited until a backend was free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// How many waited before it when it came.
+    pub ahead: usize,
+    /// How long it has waited.
+    pub wait: Duration,
+}
+
 /// Everything that is told of one ended exchange (HTTP) or session (TCP).
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
@@ -296,6 +317,8 @@ pub struct Record<'a> {
     pub retried: Proofs,
     /// Whether one more was refused because the pool had no budget left for it.
     pub budget_spent: bool,
+    /// That it had to wait until a backend was free, if it had to.
+    pub queued: Option<Queued>,
     /// Whether the last backend connection was a reused one.
     pub reused: bool,
     /// Bytes handed to the backend, head and framing included.

@@ -1,10 +1,12 @@
 //! Response heads: read, judged, and written anew for the client.
 
+use std::time::Duration;
+
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
-use crate::http::grammar::{is_field_value, list, push_decimal};
+use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
 use crate::http::request::{FieldTable, is_nominated, join, push_field, push_length, push_via};
 use crate::route::FieldEdits;
 use crate::snapshot::Limits;
@@ -27,6 +29,8 @@ pub struct Response<'a> {
     pub framing: Framing,
     /// Whether the backend lets its connection be used again (RFC 9112 §9.3).
     pub keep_alive: bool,
+    /// How long it keeps it while nothing comes, if it says so (`Keep-Alive: timeout=`, RFC 2068 §19.7.1.1).
+    pub timeout: Option<Duration>,
     version: Version,
     reason: &'a [u8],
     length: Option<u64>,
@@ -109,6 +113,7 @@ fn judge<'a>(
     asked: Asked<'_>,
 ) -> Result<Response<'a>, Cause> {
     let mut framing = FramingFields::default();
+    let mut timeout = None;
     let (mut close, mut keep_alive, mut nominates, mut has_date) = (false, false, false, false);
     for field in fields {
         if !is_field_value(field.value) {
@@ -117,6 +122,9 @@ fn judge<'a>(
         let name = Name::of(field.name.as_bytes());
         framing.take(name, field.value);
         has_date |= name == Name::Date;
+        if name == Name::HopByHop && field.name.eq_ignore_ascii_case("keep-alive") {
+            timeout = timeout_of(field.value).or(timeout);
+        }
         if name == Name::Connection {
             for option in list(field.value) {
                 if option.eq_ignore_ascii_case(b"close") {
@@ -136,6 +144,7 @@ fn judge<'a>(
         status,
         framing,
         keep_alive: !close && (version == Version::Http11 || keep_alive) && framing != Framing::UntilEof,
+        timeout,
         version,
         reason,
         length,
@@ -143,6 +152,15 @@ fn judge<'a>(
         nominates,
         fields,
     })
+}
+
+/// The timeout of a Keep-Alive field; a number that is none is not there.
+fn timeout_of(value: &[u8]) -> Option<Duration> {
+    let mut parameters = list(value).filter_map(|parameter| {
+        let (name, seconds) = parameter.split_at_checked(parameter.iter().position(|byte| *byte == b'=')?)?;
+        trim(name).eq_ignore_ascii_case(b"timeout").then(|| decimal(trim(&seconds[1..]))).flatten()
+    });
+    parameters.next().map(Duration::from_secs)
 }
 
 impl Response<'_> {

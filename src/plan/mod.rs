@@ -254,6 +254,12 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     if before.sticky != after.sticky {
         push(changes, Kind::Changed, format!("pool {}", after.name), "sticky");
     }
+    if before.max_reuse != after.max_reuse {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "max_reuse");
+    }
+    if (before.max_pending, before.queue) != (after.max_pending, after.queue) {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "max_pending or queue");
+    }
     if before.retries != after.retries {
         push(changes, Kind::Changed, format!("pool {}", after.name), "retries");
     }
@@ -274,6 +280,10 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
                         what(backend),
                         format!("weight {}, was {}", backend.weight, was.weight),
                     );
+                }
+                if (was.max_requests, was.max_connections) != (backend.max_requests, backend.max_connections)
+                {
+                    push(changes, Kind::Changed, what(backend), "max_requests or max_connections");
                 }
                 if was.tier != backend.tier {
                     push(

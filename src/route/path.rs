@@ -130,13 +130,18 @@ impl Path {
         self.segments.iter().filter_map(name_of)
     }
 
-    /// The text of its first segment, if that is one: no other path matches.
-    #[must_use]
-    pub fn first_literal(&self) -> Option<&str> {
-        match self.segments.first()? {
-            Segment::Literal(text) => Some(text),
+    /// Its segments; `None` stands for one that may be any text.
+    pub fn segments(&self) -> impl Iterator<Item = Option<&str>> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Literal(text) => Some(text.as_str()),
             Segment::Any(_) => None,
-        }
+        })
+    }
+
+    /// Whether it stands for everything below it too.
+    #[must_use]
+    pub fn is_prefix(&self) -> bool {
+        self.is_prefix
     }
 
     /// Whether it is the path `normal`, which is in normal form.

@@ -1,8 +1,9 @@
 //! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
 
 use ::core::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Record, Spans, Stage};
+use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::http::framing::Version;
 use crate::http::request::{Method, Request, first_line};
@@ -55,6 +56,8 @@ pub struct Exchange {
     pub(crate) protocols: Vec<u8>,
     /// Whether the backend lets its connection be used again.
     pub(crate) backend_keep_alive: bool,
+    /// How long it has said that it keeps it while nothing comes.
+    pub(crate) backend_timeout: Option<Duration>,
     pub(crate) answered: Answered,
     pub(crate) interims: u8,
     pub(crate) status: u16,
@@ -74,9 +77,12 @@ pub struct Exchange {
     pub(crate) retried: Proofs,
     /// How many of them count against what the pool allows.
     pub(crate) retries: u32,
-    /// Whether the next attempt is one of these, for which the pool must have a budget.
-    pub(crate) needs_budget: bool,
+    /// Whether the next attempt is one of these.
+    pub(crate) is_counted: bool,
     pub(crate) budget_spent: bool,
+    /// How long it has waited until a backend was free, and how many did so before it when it began.
+    pub(crate) queued: Duration,
+    pub(crate) queue_ahead: Option<usize>,
     /// Whether a status that is to be retried is passed on all the same, because it cannot be.
     pub(crate) keeps_status: bool,
     /// Why another attempt may be made, until it is.
@@ -212,6 +218,7 @@ impl Exchange {
             attempts: self.attempts,
             retried: self.retried,
             budget_spent: self.budget_spent,
+            queued: self.queue_ahead.map(|ahead| Queued { ahead, wait: self.queued }),
             reused: self.is_reused,
             bytes_up: around.bytes.0 - self.up_before,
             bytes_down: around.bytes.1 - self.down_before,

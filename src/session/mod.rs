@@ -17,10 +17,11 @@ mod tests;
 mod waits;
 
 use ::core::net::SocketAddr;
+use std::time::Duration;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
-use crate::core::outcome::{Cause, Record, Stage};
+use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
@@ -153,6 +154,11 @@ pub(crate) enum Dial {
         /// When it began.
         since: Time,
     },
+    /// Every backend is full; the worker says when to look again.
+    Queued {
+        /// Since when.
+        since: Time,
+    },
     /// Every backend has failed; they are asked once more later.
     Paused {
         /// When.
@@ -274,10 +280,22 @@ impl Session {
         self.exchange.bound
     }
 
+    /// How long the backend has said that it keeps its connection while nothing comes.
+    #[must_use]
+    pub fn backend_timeout(&self) -> Option<Duration> {
+        self.exchange.backend_timeout
+    }
+
+    /// Whether it waits until a backend is free.
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(self.phase, Phase::Opening { dial: Dial::Queued { .. }, .. })
+    }
+
     /// Whether the next attempt is one for which the pool must have a budget.
     #[must_use]
     pub fn needs_budget(&self) -> bool {
-        self.exchange.needs_budget
+        self.exchange.is_counted && self.exchange.pending_proof.is_some_and(Proof::adds_load)
     }
 
     /// Since when only an answer is awaited, if it is.

@@ -23,6 +23,11 @@ const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 pub enum ConnectOutcome {
     /// There is no backend that can be asked.
     NoneLeft(Nobody),
+    /// Every backend is full, and it waits behind so many others; see [`Session::handle_call`].
+    Queued {
+        /// The others.
+        ahead: usize,
+    },
     /// It would be a retry, and the pool has no budget for one.
     BudgetSpent,
     /// A connection to that backend stands: a new one, or an idle one that is used again.
@@ -63,11 +68,15 @@ impl Session {
             // Nobody is left who was not tried. Who has just failed is given a moment, and who may have died of the request
             // does not get it again.
             ConnectOutcome::NoneLeft(Nobody::Tried)
-                if self.exchange.needs_budget && self.exchange.pending_proof != Some(Proof::Idempotent) =>
+                if self.exchange.is_counted && self.exchange.pending_proof != Some(Proof::Idempotent) =>
             {
                 self.exchange.tried.clear();
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
                 self.phase = Phase::Opening { since, dial };
+            }
+            ConnectOutcome::Queued { ahead } => {
+                self.exchange.queue_ahead.get_or_insert(ahead);
+                self.phase = Phase::Opening { since, dial: Dial::Queued { since: env.now } };
             }
             ConnectOutcome::BudgetSpent => {
                 self.exchange.budget_spent = true;
@@ -79,8 +88,9 @@ impl Session {
                     Nobody::Full => Cause::QueueFull,
                     Nobody::Tried => Cause::BackendUnreachable,
                 };
-                // Why the last one failed says more than that there is no other.
-                self.fail(self.exchange.cause.unwrap_or(cause), env, effects);
+                // Why the last one failed says more than that there is no other; that there is no room is another matter.
+                let earlier = self.exchange.cause.filter(|_| nobody != Nobody::Full);
+                self.fail(earlier.unwrap_or(cause), env, effects);
             }
             ConnectOutcome::Ready { backend, is_reused } => {
                 self.attempt(backend);
@@ -91,7 +101,11 @@ impl Session {
                 self.attempt(backend);
                 let since_first = match dial {
                     Dial::Busy { since, .. } => since,
-                    Dial::Wanted { .. } | Dial::Asked | Dial::Paused { .. } | Dial::Pending { .. } => env.now,
+                    Dial::Wanted { .. }
+                    | Dial::Asked
+                    | Dial::Queued { .. }
+                    | Dial::Paused { .. }
+                    | Dial::Pending { .. } => env.now,
                 };
                 self.phase = Phase::Opening { since, dial: Dial::Pending { since: since_first } };
             }
@@ -113,12 +127,27 @@ impl Session {
         }
     }
 
+    /// Takes note that its turn has come to look for a backend again.
+    pub fn handle_call(&mut self, env: &Env<'_>) {
+        if let Phase::Opening { since, dial: Dial::Queued { .. } } = self.phase {
+            self.note_queued(env);
+            self.phase = Phase::Opening { since, dial: Dial::Wanted { again: None } };
+        }
+    }
+
+    /// Adds to the time that the exchange has waited until a backend was free.
+    pub(super) fn note_queued(&mut self, env: &Env<'_>) {
+        if let Phase::Opening { dial: Dial::Queued { since }, .. } = self.phase {
+            self.exchange.queued += env.now.since(since);
+        }
+    }
+
     fn attempt(&mut self, backend: usize) {
         self.exchange.backend = Some(backend);
         self.exchange.is_reused = false;
         self.exchange.is_blamed = false;
         self.exchange.attempts += 1;
-        self.exchange.needs_budget = false;
+        self.exchange.is_counted = false;
         self.exchange.asked_at = None;
         if let Some(proof) = self.exchange.pending_proof.take() {
             self.exchange.retried.push(proof);
@@ -228,7 +257,7 @@ impl Session {
     /// The next attempt is a retry that counts, and not to the backend in use.
     fn count_retry(&mut self, proof: Proof) {
         self.exchange.retries += 1;
-        self.exchange.needs_budget = true;
+        self.exchange.is_counted = true;
         self.exchange.pending_proof = Some(proof);
         self.exchange.tried.extend(self.exchange.backend);
     }

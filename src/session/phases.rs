@@ -285,6 +285,7 @@ impl Session {
     pub(super) fn fail(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.exchange.cause = Some(cause);
         self.blame(cause, effects);
+        self.note_queued(env);
         self.let_go(Effect::ResetBackend, effects);
         let is_client_there = self.down.sink != Sink::Lost && !self.client_hung;
         match (cause.status(), self.exchange.answered) {

@@ -1,5 +1,7 @@
 //! A request on its way to the backend and the response on its way back.
 
+use std::time::Duration;
+
 use super::exchange::Answered;
 use super::{Effect, Env, Phase, Session};
 use crate::core::framer::Framer;
@@ -22,6 +24,7 @@ struct Verdict {
     framing: Framing,
     nominated: Vec<u8>,
     backend_keep_alive: bool,
+    backend_timeout: Option<Duration>,
     keep_alive: bool,
 }
 
@@ -124,6 +127,7 @@ impl Session {
                 framing: response.framing,
                 nominated: response.nominated(),
                 backend_keep_alive: response.keep_alive,
+                backend_timeout: response.timeout,
                 keep_alive,
             })
         });
@@ -149,6 +153,7 @@ impl Session {
         exchange.stage = Stage::Response;
         exchange.keep_alive = verdict.keep_alive;
         exchange.backend_keep_alive = verdict.backend_keep_alive;
+        exchange.backend_timeout = verdict.backend_timeout;
         exchange.spans.response = Some(env.now.since(exchange.began));
         let is_delimited = is_self_delimited(verdict.framing, exchange.is_old());
         exchange.answered = Answered::Begun { is_delimited };

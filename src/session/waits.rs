@@ -96,6 +96,10 @@ impl Session {
                     |since| queue.or_earlier(Deadline::new(since + timeouts.connect, Timer::Connect));
                 match dial {
                     Dial::Wanted { .. } | Dial::Asked => Some(queue),
+                    Dial::Queued { since } => {
+                        let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
+                        Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))
+                    }
                     Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),
                     Dial::Pending { since } => Some(attempt(since)),
                     Dial::Busy { since, retry_at } => {
@@ -174,9 +178,11 @@ impl Session {
                 if let Phase::Opening { since, dial } = self.phase {
                     let again = match dial {
                         Dial::Busy { .. } => self.exchange.backend,
-                        Dial::Paused { .. } | Dial::Wanted { .. } | Dial::Asked | Dial::Pending { .. } => {
-                            None
-                        }
+                        Dial::Queued { .. }
+                        | Dial::Paused { .. }
+                        | Dial::Wanted { .. }
+                        | Dial::Asked
+                        | Dial::Pending { .. } => None,
                     };
                     self.phase = Phase::Opening { since, dial: Dial::Wanted { again } };
                 }

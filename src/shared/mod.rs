@@ -5,3 +5,4 @@ pub mod bell;
 pub mod health;
 pub mod neighbours;
 pub mod pools;
+pub mod queue;

@@ -4,15 +4,16 @@
 //! A backend is found by the name of its pool and its address, and is the same from one configuration to the next: what was
 //! begun under the old one still counts. Invariant: every [`BackendState::begin`] is followed by one [`BackendState::end`].
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::bell::Bell;
 use super::health::{Chart, Ward, standing_at};
-use crate::balance::{Peak, Seen, Standing, View};
+use crate::balance::{Exclusion, Patience, Peak, Seen, Standing, View};
 use crate::core::time::Time;
+use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
 
 /// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
@@ -20,6 +21,8 @@ use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
 #[derive(Debug, Default)]
 pub struct BackendState {
     load: Load,
+    /// Those who wait for a backend of its pool.
+    queue: Arc<Queue>,
     /// [`Standing::to_bits`].
     standing: AtomicU32,
     chart: Chart,
@@ -29,25 +32,36 @@ pub struct BackendState {
 #[repr(align(128))]
 struct Load {
     in_flight: AtomicU32,
+    connections: AtomicU32,
     /// The bits of a [`Peak`].
     latency: AtomicU64,
+    /// The bits of a [`Patience`].
+    patience: AtomicU64,
 }
 
 impl BackendState {
-    /// Counts a request that begins.
-    pub fn begin(&self) {
-        self.load.in_flight.fetch_add(1, Ordering::Relaxed);
+    /// Counts a request that begins; false if there are `most` already.
+    #[must_use]
+    pub fn begin(&self, most: Option<u32>) -> bool {
+        add_one(&self.load.in_flight, most)
     }
 
-    /// Counts it out again.
+    /// Counts it out again, and calls somebody who waits for that.
     pub fn end(&self) {
-        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.load.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.queue.release();
+    }
+
+    /// The connections, with those that are idle or being made.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.load.connections.load(Ordering::SeqCst)
     }
 
     /// The requests in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.load.in_flight.load(Ordering::Relaxed)
+        self.load.in_flight.load(Ordering::SeqCst)
     }
 
     /// The latency as of `now`, in nanoseconds; `None` if none was measured.
@@ -74,6 +88,18 @@ impl BackendState {
         &self.chart
     }
 
+    /// Takes note that it has closed a connection that had lain idle for `age`.
+    pub fn note_close(&self, age: Duration, now: Time) {
+        let present = Patience(self.load.patience.load(Ordering::Relaxed));
+        self.load.patience.store(present.with_close(age, now).0, Ordering::Relaxed);
+    }
+
+    /// How long a connection to it may lie idle and still be used again, by what it has shown.
+    #[must_use]
+    pub fn patience(&self, now: Time) -> Option<Duration> {
+        Patience(self.load.patience.load(Ordering::Relaxed)).learnt(now)
+    }
+
     /// Whether it may be asked.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -82,7 +108,45 @@ impl BackendState {
 
     /// Says whether it may be asked from now on; holds for all workers.
     pub fn stand(&self, standing: Standing) {
-        self.standing.store(standing.to_bits(), Ordering::Relaxed);
+        self.standing.store(standing.to_bits(), Ordering::SeqCst);
+        self.queue.release();
+    }
+}
+
+/// Adds one, unless there are `most`.
+fn add_one(count: &AtomicU32, most: Option<u32>) -> bool {
+    let Some(most) = most else {
+        count.fetch_add(1, Ordering::SeqCst);
+        return true;
+    };
+    let more = |count| (count < most).then_some(count + 1);
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+}
+
+/// A connection to a backend, for as long as this lives.
+#[derive(Debug)]
+pub struct Slot(Arc<BackendState>);
+
+impl Slot {
+    /// Counts a connection; `None` if there are `most` already.
+    #[must_use]
+    pub fn open(state: &Arc<BackendState>, most: Option<u32>) -> Option<Slot> {
+        add_one(&state.load.connections, most).then(|| Slot(Arc::clone(state)))
+    }
+}
+
+impl Slot {
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &BackendState {
+        &self.0
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.load.connections.fetch_sub(1, Ordering::SeqCst);
+        self.0.queue.release();
     }
 }
 
@@ -92,6 +156,7 @@ struct Whole {
     /// Requests that are being sent again.
     retrying: AtomicU32,
     ward: Ward,
+    queue: Arc<Queue>,
 }
 
 /// A pool of one snapshot: the states of its backends, by their places.
@@ -112,6 +177,18 @@ impl PoolState {
     #[must_use]
     pub fn ward(&self) -> &Ward {
         &self.whole.ward
+    }
+
+    /// Those who wait for one of them.
+    #[must_use]
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.whole.queue
+    }
+
+    /// Whether `place` has as many connections as it may.
+    #[must_use]
+    pub fn is_connected_out(&self, pool: &Pool, place: usize) -> bool {
+        pool.backends[place].max_connections.is_some_and(|most| self.backends[place].connections() >= most)
     }
 
     /// The requests in flight to all of them.
@@ -180,6 +257,8 @@ impl Pools {
 pub struct Registry {
     known: Mutex<Known>,
     bell: Arc<Bell>,
+    /// Those of the workers.
+    desks: Mutex<Vec<Weak<Desk>>>,
 }
 
 #[derive(Debug, Default)]
@@ -187,12 +266,26 @@ struct Known {
     /// The snapshot that was asked for last.
     latest: Option<(Arc<Snapshot>, Arc<Pools>)>,
     /// By the name of the pool and the address.
-    backends: HashMap<(String, Address), Weak<BackendState>>,
+    backends: BTreeMap<(String, Address), Weak<BackendState>>,
     /// By name.
-    pools: HashMap<String, Weak<Whole>>,
+    pools: BTreeMap<String, Weak<Whole>>,
 }
 
 impl Registry {
+    /// A desk for a worker.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        let desk = Arc::new(Desk::default());
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&desk));
+        desk
+    }
+
+    /// Asks all workers to part with idle connections for which somebody waits.
+    pub fn recall(&self) {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.iter().filter_map(Weak::upgrade).for_each(|desk| desk.recall());
+    }
+
     /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in it will ask for is
     /// made as well, so it is best called before a worker is told of the snapshot.
     pub fn open(&self, snapshot: &Arc<Snapshot>) -> Arc<Pools> {
@@ -231,6 +324,12 @@ pub struct Figures {
     pub in_flight: usize,
     /// Those of them that are being sent again.
     pub retrying: u32,
+    /// The connections, with those that are idle or being made.
+    pub connections: usize,
+    /// The requests that wait until a backend is free.
+    pub waiting: usize,
+    /// The requests in flight of the backend that has most.
+    pub busiest: u32,
 }
 
 impl Registry {
@@ -242,13 +341,16 @@ impl Registry {
         for (name, whole) in &known.pools {
             if let Some(whole) = whole.upgrade() {
                 let retrying = whole.retrying.load(Ordering::Relaxed);
-                figures.push(Figures { pool: name.clone(), in_flight: 0, retrying });
+                let waiting = whole.queue.waiting();
+                figures.push(Figures { pool: name.clone(), retrying, waiting, ..Figures::default() });
             }
         }
         for ((name, _), state) in &known.backends {
             let pool = figures.iter_mut().find(|figures| figures.pool == *name);
             if let (Some(pool), Some(state)) = (pool, state.upgrade()) {
                 pool.in_flight += state.in_flight() as usize;
+                pool.connections += state.connections() as usize;
+                pool.busiest = pool.busiest.max(state.in_flight());
             }
         }
         figures.sort_by(|a, b| a.pool.cmp(&b.pool));
@@ -258,25 +360,28 @@ impl Registry {
 
 impl Known {
     fn pool(&mut self, pool: &Pool) -> PoolState {
+        let slot = self.pools.entry(pool.name.clone()).or_default();
+        let whole = slot.upgrade().unwrap_or_default();
+        *slot = Arc::downgrade(&whole);
         let state = |backend: &crate::snapshot::Backend| {
             let key = (pool.name.clone(), backend.address.clone());
             let slot = self.backends.entry(key).or_default();
-            slot.upgrade().unwrap_or_else(|| {
-                let state = Arc::new(BackendState::default());
+            // Of a pool that was gone for a while, something may still be left.
+            let kept = slot.upgrade().filter(|state| Arc::ptr_eq(&state.queue, &whole.queue));
+            kept.unwrap_or_else(|| {
+                let queue = Arc::clone(&whole.queue);
+                let state = Arc::new(BackendState { queue, ..BackendState::default() });
                 *slot = Arc::downgrade(&state);
                 state
             })
         };
         let backends = pool.backends.iter().map(state).collect();
-        let slot = self.pools.entry(pool.name.clone()).or_default();
-        let whole = slot.upgrade().unwrap_or_default();
-        *slot = Arc::downgrade(&whole);
         PoolState { backends, whole }
     }
 }
 
 /// A pool as picks see it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Live<'a> {
     /// What was configured.
     pub pool: &'a Pool,
@@ -284,6 +389,20 @@ pub struct Live<'a> {
     pub state: &'a PoolState,
     /// The clock.
     pub now: Time,
+    /// Whether a connection to the backend at a place waits to be used.
+    pub is_idle: &'a dyn Fn(usize) -> bool,
+}
+
+impl Live<'_> {
+    /// Whether a backend has as much as it may.
+    fn is_full(&self, place: usize) -> bool {
+        let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
+        let is_reached = |most: Option<u32>, count: u32| most.is_some_and(|most| count >= most);
+        (backend.max_requests.is_some() && is_reached(backend.max_requests, state.in_flight()))
+            || (backend.max_connections.is_some()
+                && is_reached(backend.max_connections, state.connections())
+                && !(self.is_idle)(place))
+    }
 }
 
 impl View for Live<'_> {
@@ -291,6 +410,7 @@ impl View for Live<'_> {
         let backend = &self.pool.backends[place];
         let standing = standing_at(&self.state.backends[place], self.pool, self.now);
         let exclusion = standing.exclusion().filter(|_| !self.state.ward().panics());
+        let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
         Seen { weight: backend.weight, share: standing.share(), tier: backend.tier, exclusion }
     }
 
@@ -327,7 +447,7 @@ mod tests {
         let first = snapshot(&[("a", &[1, 2]), ("b", &[1])]);
         let before = registry.open(&first);
         assert!(Arc::ptr_eq(&before, &registry.open(&first)));
-        before.pools[0].backends[1].begin();
+        assert!(before.pools[0].backends[1].begin(None));
         before.pools[0].backends[1].stand(Standing::Down);
 
         let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{AGES_S, Crowd, Drain, Group, Holder, Status};
+use super::{AGES_S, Configuration, Crowd, Drain, Group, Holder, Status};
 
 /// A span in words that are good enough: `3.2s`, `42s`, `4m 2s`, `3h 7m`, `12d 3h`.
 #[must_use]
@@ -19,15 +19,8 @@ pub fn show_span(span_ms: u64) -> String {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let configuration = &self.configuration;
         writeln!(f, "pollux {}, process {}, up {}", self.version, self.pid, show_span(self.uptime_ms))?;
-        let file = configuration.file.as_deref().unwrap_or("from the command line");
-        write!(f, "configuration {file}, loaded {} ago", show_span(configuration.loaded_ms))?;
-        match configuration.reloads {
-            0 => writeln!(f)?,
-            1 => writeln!(f, " (1 reload)")?,
-            count => writeln!(f, " ({count} reloads)")?,
-        }
+        writeln!(f, "{}", self.configuration)?;
         if let Some(drain) = &self.drain {
             writeln!(f, "draining for {}; {}", show_span(drain.since_ms), drain.forecast(&self.crowd))?;
         }
@@ -38,6 +31,18 @@ impl fmt::Display for Status {
         self.tell_workers(f)?;
         self.pools.iter().try_for_each(|pool| pool.fmt(f))?;
         self.crowd.fmt(f)
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let file = self.file.as_deref().unwrap_or("from the command line");
+        write!(f, "configuration {file}, loaded {} ago", show_span(self.loaded_ms))?;
+        match self.reloads {
+            0 => Ok(()),
+            1 => f.write_str(" (1 reload)"),
+            count => write!(f, " ({count} reloads)"),
+        }
     }
 }
 

@@ -147,7 +147,7 @@ fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time)
         array.push(wire.fd(), want, Token::Client(key));
     }
     if let (Some(backend), Some(want)) = (&conn.backend, affordable(Side::Backend)) {
-        array.push(backend.wire.fd(), want, Token::Backend(key, conn.backend_turn));
+        array.push(backend.link.wire.fd(), want, Token::Backend(key, conn.backend_turn));
     }
     has_all
 }
@@ -170,7 +170,7 @@ fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Opti
         return false;
     }
     if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, now))
-        && !lot.park(os, backend.wire.fd(), want, Tag::Backend(key))
+        && !lot.park(os, backend.link.wire.fd(), want, Tag::Backend(key))
     {
         return false;
     }

@@ -291,7 +291,13 @@ impl<O: Os> Worker<O> {
         let id = self.checks.slots[slot].id;
         let pool = self.edition.snapshot.pool(id.pool);
         let observation = Observation { at: self.now, by: By::Check, found };
-        tell(pool, id.index, self.edition.pools.pool(id.pool).observe(pool, id.index, observation));
+        let state = self.edition.pools.pool(id.pool);
+        let news = state.observe(pool, id.index, observation);
+        tell(pool, id.index, news);
+        if news.change.is_some() {
+            // Who waits for a backend looks again.
+            state.queue().release();
+        }
         let random = hash::mix(self.checks.count ^ hash::stable(pool.backends[id.index].name.as_bytes()));
         let due = match &pool.check {
             Some(check) => {

@@ -43,13 +43,18 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Lease {
-        edition.pools.backend(id).begin();
-        Lease { edition: Rc::clone(edition), id, since }
+    /// `None` if the backend has as many as it may.
+    pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
+        let most = edition.snapshot.pool(id.pool).backends[id.index].max_requests;
+        edition.pools.backend(id).begin(most).then(|| Lease { edition: Rc::clone(edition), id, since })
     }
 
     pub(super) fn backend(&self) -> &BackendState {
         self.edition.pools.backend(self.id)
+    }
+
+    pub(super) fn state(&self) -> &Arc<BackendState> {
+        &self.edition.pools.pool(self.id.pool).backends()[self.id.index]
     }
 }
 
@@ -148,9 +153,11 @@ impl Edition {
     }
 
     /// By pool, then by backend: what picks see of it at `now`.
-    pub(super) fn readings(&self, now: Time) -> Vec<Vec<Reading>> {
+    pub(super) fn readings(&self, idle: &IdleSet, now: Time) -> Vec<Vec<Reading>> {
         let of_pool = |(number, pool): (usize, &Pool)| {
-            let view = Live { pool, state: self.pools.pool(PoolId(number)), now };
+            let id = PoolId(number);
+            let is_idle = |index| idle.has(self.home(BackendId { pool: id, index }));
+            let view = Live { pool, state: self.pools.pool(id), now, is_idle: &is_idle };
             let reading = |place| {
                 let Seen { share, exclusion, .. } = view.backend(place);
                 let (in_flight, latency) = (view.in_flight(place), view.latency(place));
@@ -166,17 +173,35 @@ impl Edition {
         hash::mix(self.random.get())
     }
 
-    /// The backend for the exchange of `session`.
-    pub(super) fn pick(&self, session: &Session, now: Time) -> Result<usize, Nobody> {
+    /// The backend for the exchange of `session`. `is_idle` says whether a connection to the one at a place waits to be used.
+    pub(super) fn pick(
+        &self,
+        session: &Session,
+        now: Time,
+        is_idle: &dyn Fn(usize) -> bool,
+    ) -> Result<usize, Nobody> {
         let random = self.random();
         self.random.set(self.random.get().wrapping_add(1));
         let asked = Asked { tried: session.tried(), key: session.key(), bound: session.bound(), random };
-        self.pick_in(session.pool(), &asked, now)
+        self.pick_in(session.pool(), &asked, now, is_idle)
     }
 
-    fn pick_in(&self, id: PoolId, asked: &Asked<'_>, now: Time) -> Result<usize, Nobody> {
+    /// Whether a backend of the pool can take one more request of somebody who is bound to none.
+    pub(super) fn has_room(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
         let pool = self.snapshot.pool(id);
-        let view = Live { pool, state: self.pools.pool(id), now };
+        let view = Live { pool, state: self.pools.pool(id), now, is_idle };
+        balance::exclusions(pool, &view, &Asked::default()).any(|why| why.is_none())
+    }
+
+    fn pick_in(
+        &self,
+        id: PoolId,
+        asked: &Asked<'_>,
+        now: Time,
+        is_idle: &dyn Fn(usize) -> bool,
+    ) -> Result<usize, Nobody> {
+        let pool = self.snapshot.pool(id);
+        let view = Live { pool, state: self.pools.pool(id), now, is_idle };
         let round = &mut self.robins.borrow_mut()[id.0];
         balance::pick(pool, &view, asked, round).map(|picked| picked.place)
     }
@@ -202,6 +227,7 @@ mod tests {
     use super::*;
     use crate::shared::pools::Registry;
     use crate::snapshot::{Backend, Limits, Timeouts};
+    use crate::worker::idle::Most;
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
         let backend =
@@ -227,7 +253,7 @@ mod tests {
     #[test]
     fn a_backend_keeps_its_home_by_pool_and_address() {
         let old = snapshot(&[("a", &[1, 2, 2]), ("b", &[1])]);
-        let mut idle = IdleSet::new(&old.timeouts, 1);
+        let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
         let (second, gone) =
             next(&first, &snapshot(&[("b", &[1]), ("a", &[3, 2, 1]), ("c", &[1])]), &mut idle);
@@ -241,9 +267,9 @@ mod tests {
     #[test]
     fn the_round_goes_on_where_it_was() {
         let old = snapshot(&[("a", &[1, 2, 3])]);
-        let mut idle = IdleSet::new(&old.timeouts, 1);
+        let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
-        let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO);
+        let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
         assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);
         let (second, _) = next(&first, &snapshot(&[("a", &[3, 1, 2])]), &mut idle);
         assert_eq!(pick(&second), Ok(0));

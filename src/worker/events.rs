@@ -11,7 +11,11 @@ use crate::core::interest::Ready;
 use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
+use crate::snapshot::{BackendId, PoolId};
 use crate::wire::Wire;
+
+/// How often in a turn a worker looks for calls: one that was not used may come back to it.
+const CALLS_MAX: usize = 16;
 
 /// Whether clients wait before a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ impl<O: Os> Worker<O> {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
                 Token::Door(door) => self.answer_door(door),
-                Token::Idle(key) => self.close_idle_one(key),
+                Token::Idle(key) => self.close_dead(key),
                 Token::Check(number) => self.handle_check(number, ready),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
@@ -82,7 +86,7 @@ impl<O: Os> Worker<O> {
         self.idle.note_lot(is_all);
         for (bits, _) in &news {
             if let Tag::Idle(key) = Lot::whose(*bits) {
-                self.close_idle_one(key);
+                self.close_dead(key);
             }
         }
         for (bits, ready) in &news {
@@ -154,10 +158,17 @@ impl<O: Os> Worker<O> {
             lot: &mut self.lot,
             edition: &edition,
             latest: &self.edition,
+            key,
+            desk: &self.desk,
+            registry: &self.registry,
             journal: &mut *self.journal,
             effects: &mut self.effects,
         };
-        match act(&mut hands, conn) {
+        let fate = act(&mut hands, conn);
+        if conn.ticket.is_some() && !conn.session.is_queued() {
+            conn.ticket = None;
+        }
+        match fate {
             Fate::Waits => {}
             Fate::Eager => self.eager.push(key),
             Fate::Over => {
@@ -165,6 +176,40 @@ impl<O: Os> Worker<O> {
                 self.ended += 1;
                 if let Some(seat) = &self.seat {
                     seat.end();
+                }
+            }
+        }
+    }
+
+    /// Lets those look for a backend whose turn it is.
+    pub(super) fn take_calls(&mut self) {
+        if self.desk.take_recall() {
+            self.part_with_idle();
+        }
+        for _ in 0..CALLS_MAX {
+            let calls = self.desk.take();
+            if calls.is_empty() {
+                return;
+            }
+            for key in calls {
+                self.with(key, |hands, conn| {
+                    hands.tell(conn, |session, env, _| session.handle_call(env));
+                    hands.drive(conn, Readable::default())
+                });
+            }
+        }
+    }
+
+    /// Closes an idle connection to each backend that has as many as it may, if somebody waits for one.
+    fn part_with_idle(&mut self) {
+        let edition = Rc::clone(&self.edition);
+        for (id, pool) in edition.snapshot.pools.iter().enumerate() {
+            let state = edition.pools.pool(PoolId(id));
+            for index in 0..pool.backends.len() {
+                let is_wanted = state.queue().waiting() > 0 && state.is_connected_out(pool, index);
+                let home = edition.home(BackendId { pool: PoolId(id), index });
+                if is_wanted && let Some(link) = self.idle.recall(home, &mut self.lot) {
+                    link.close(&mut self.os);
                 }
             }
         }
@@ -200,7 +245,7 @@ impl<O: Os> Worker<O> {
                     return Waiting::Nobody;
                 }
                 Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
-                    Some(wire) => wire.close(&mut self.os),
+                    Some(link) => link.close(&mut self.os),
                     None => {
                         self.doors[door].shut(self.now, self.ended);
                         return Waiting::Perhaps;
@@ -307,8 +352,8 @@ impl<O: Os> Worker<O> {
 
     /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have passed.
     fn wake_up_late(&mut self) {
-        while let Some(wire) = self.idle.pop_late(self.now, &mut self.lot) {
-            wire.close(&mut self.os);
+        while let Some(link) = self.idle.pop_late(self.now, &mut self.lot) {
+            link.close(&mut self.os);
         }
         while let Some(guest) = self.lot.pop_late(self.now) {
             match guest {
@@ -318,15 +363,21 @@ impl<O: Os> Worker<O> {
         }
     }
 
+    fn close_dead(&mut self, key: Key) {
+        if let Some(link) = self.idle.remove_dead(key, self.now, &mut self.lot) {
+            link.close(&mut self.os);
+        }
+    }
+
     fn close_idle_one(&mut self, key: Key) {
-        if let Some(wire) = self.idle.remove(key, &mut self.lot) {
-            wire.close(&mut self.os);
+        if let Some(link) = self.idle.remove(key, &mut self.lot) {
+            link.close(&mut self.os);
         }
     }
 
     pub(super) fn close_idle(&mut self) {
-        while let Some(wire) = self.idle.evict(&mut self.lot) {
-            wire.close(&mut self.os);
+        while let Some(link) = self.idle.evict(&mut self.lot) {
+            link.close(&mut self.os);
         }
     }
 }

@@ -1,19 +1,26 @@
 //! Carries out what a session asks for: finds it a backend connection, moves its bytes, makes its records.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::edition::{Edition, Lease, Permit};
 use super::idle::IdleSet;
+use super::link::Link;
 use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
+use crate::balance::{Nobody, safely};
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
+use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::os::{ConnectFault, Connecting, Os};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
+use crate::shared::pools::{Registry, Slot};
+use crate::shared::queue::{Desk, Ticket};
 use crate::snapshot::{BackendId, Balance};
 use crate::wire::Wire;
 
@@ -37,6 +44,8 @@ pub(super) struct Conn {
     pub(super) standing: Standing,
     /// That the exchange is one that was begun again, for which its pool has a budget.
     permit: Option<Permit>,
+    /// Its place among those who wait for a backend.
+    pub(super) ticket: Option<Ticket>,
     /// What lies in pipes, from the client and from the backend.
     pipes: Piped,
 }
@@ -115,6 +124,7 @@ impl Conn {
             edition,
             standing,
             permit: None,
+            ticket: None,
             pipes: Piped::default(),
         }
     }
@@ -138,16 +148,16 @@ impl Conn {
         self.permit.is_some()
     }
 
-    fn attach(&mut self, wire: Wire, id: BackendId, is_pending: bool, lease: Lease) {
+    fn attach(&mut self, link: Link, id: BackendId, is_pending: bool, lease: Lease) {
         self.backend_turn = self.backend_turn.wrapping_add(1);
-        self.backend = Some(Backend { wire, id, is_pending, lease });
+        self.backend = Some(Backend { link, id, is_pending, lease });
     }
 }
 
 /// A connection to a backend.
 #[derive(Debug)]
 pub(super) struct Backend {
-    pub(super) wire: Wire,
+    pub(super) link: Link,
     pub(super) id: BackendId,
     /// Whether the connect is undecided.
     pub(super) is_pending: bool,
@@ -197,6 +207,10 @@ pub(super) struct Hands<'a, O> {
     /// The edition that the session is held to.
     pub(super) edition: &'a Edition,
     pub(super) latest: &'a Rc<Edition>,
+    /// The session's key, and where it is called when its turn has come.
+    pub(super) key: Key,
+    pub(super) desk: &'a Arc<Desk>,
+    pub(super) registry: &'a Registry,
     pub(super) journal: &'a mut dyn Journal,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
@@ -237,7 +251,7 @@ impl<O: Os> Hands<'_, O> {
             fill(wire, &mut pipes.up, Side::Client, &mut readable.client);
         }
         if let Some(backend) = backend {
-            fill(&mut backend.wire, &mut pipes.down, Side::Backend, &mut readable.backend);
+            fill(&mut backend.link.wire, &mut pipes.down, Side::Backend, &mut readable.backend);
         }
         has_read
     }
@@ -251,7 +265,8 @@ impl<O: Os> Hands<'_, O> {
             has_written |= pump::drain(os, &mut pipes.down, wire, session, Side::Client, now);
         }
         if let Some(backend) = backend {
-            has_written |= pump::drain(os, &mut pipes.up, &mut backend.wire, session, Side::Backend, now);
+            has_written |=
+                pump::drain(os, &mut pipes.up, &mut backend.link.wire, session, Side::Backend, now);
         }
         has_written
     }
@@ -294,7 +309,7 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::FinishBackend => {
                 if let Some(backend) = &mut conn.backend {
-                    backend.wire.finish(self.os);
+                    backend.link.wire.finish(self.os);
                 }
             }
             Effect::FinishClient => {
@@ -314,22 +329,19 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::NoteFailure(cause) => self.note_failure(&conn.session, cause),
             Effect::KeepBackend => {
-                if let Some(backend) = conn.backend.take()
-                    && let Some(surplus) =
-                        self.idle.keep(self.edition.home(backend.id), backend.wire, self.env.now)
-                {
-                    surplus.close(self.os);
+                if let Some(backend) = conn.backend.take() {
+                    self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
-                    backend.wire.close(self.os);
+                    backend.link.close(self.os);
                 }
             }
             Effect::ResetBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.note_wait(&conn.session, &backend.lease);
-                    backend.wire.reset(self.os);
+                    backend.link.reset(self.os);
                 }
             }
             Effect::Record => {
@@ -374,35 +386,112 @@ impl<O: Os> Hands<'_, O> {
         if conn.session.needs_budget() && !conn.has_budget() {
             return ConnectOutcome::BudgetSpent;
         }
-        let id = conn.session.pool();
-        let pool = self.env.snapshot.pool(id);
-        let index = match again {
-            Some(index) => index,
-            None => match self.edition.pick(&conn.session, self.env.now) {
-                Ok(index) => index,
-                Err(nobody) => return ConnectOutcome::NoneLeft(nobody),
-            },
+        // Who was busy may have been taken out since.
+        let again = again.filter(|index| !self.is_out(conn, *index));
+        let chosen = match again {
+            Some(index) => Ok(index),
+            None => self.choose(conn, is_fresh),
         };
-        let id = BackendId { pool: id, index };
-        let lease = Lease::begin(&conn.edition, id, self.env.now);
-        if !is_fresh && let Some(wire) = self.idle.take(self.os, self.edition.home(id), self.lot) {
-            conn.attach(wire, id, false, lease);
-            return ConnectOutcome::Ready { backend: index, is_reused: true };
-        }
-        let mut outcome = self.os.connect(&pool.backends[index].address);
-        if outcome == Err(ConnectFault::Exhausted)
-            && let Some(wire) = self.idle.evict(self.lot)
+        let index = match chosen {
+            Ok(index) => index,
+            Err(outcome) => return outcome,
+        };
+        let outcome = self.connect(conn, index, is_fresh).unwrap_or_else(|| match again {
+            Some(backend) => ConnectOutcome::Busy { backend, cause: Cause::QueueTimeout },
+            // Another worker was faster.
+            None => self.wait(conn),
+        });
+        if !matches!(outcome, ConnectOutcome::Queued { .. })
+            && let Some(ticket) = conn.ticket.take()
         {
-            wire.close(self.os);
-            outcome = self.os.connect(&pool.backends[index].address);
+            ticket.use_up(self.has_room(conn));
         }
-        match outcome {
+        outcome
+    }
+
+    /// Picks a backend, or says what there is instead.
+    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<usize, ConnectOutcome> {
+        let (edition, idle) = (&conn.edition, &*self.idle);
+        let id = conn.session.pool();
+        // Who comes new does not overtake those who wait.
+        if conn.ticket.is_none() && edition.pools.pool(id).queue().waiting() > 0 {
+            return Err(self.wait(conn));
+        }
+        let is_idle = |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }));
+        let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
+        match edition.pick(&conn.session, self.env.now, &is_idle) {
+            Ok(index) => Ok(index),
+            Err(Nobody::Full) => match &conn.ticket {
+                Some(ticket) => {
+                    ticket.wait_on(releases, self.has_room(conn));
+                    self.recall(conn);
+                    Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
+                }
+                None => Err(self.wait(conn)),
+            },
+            Err(nobody) => Err(ConnectOutcome::NoneLeft(nobody)),
+        }
+    }
+
+    /// Lets the session wait until a backend is free.
+    fn wait(&mut self, conn: &mut Conn) -> ConnectOutcome {
+        let id = conn.session.pool();
+        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
+        if conn.ticket.is_none() {
+            conn.ticket = state.queue().enter(self.desk, self.key, rules.max_pending);
+        }
+        let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
+        let ahead = ticket.ahead();
+        // Room that came before it stood in the queue was told to nobody.
+        if self.has_room(conn) {
+            state.queue().release();
+        }
+        self.recall(conn);
+        ConnectOutcome::Queued { ahead }
+    }
+
+    /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
+    fn recall(&self, conn: &Conn) {
+        let id = conn.session.pool();
+        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
+        if (0..rules.backends.len()).any(|place| state.is_connected_out(rules, place)) {
+            self.registry.recall();
+        }
+    }
+
+    /// Whether a backend of the session's pool could take one more request.
+    fn has_room(&self, conn: &Conn) -> bool {
+        let id = conn.session.pool();
+        let is_idle = |index| self.idle.has(conn.edition.home(BackendId { pool: id, index }));
+        conn.edition.has_room(id, self.env.now, &is_idle)
+    }
+
+    /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
+    fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
+        let id = BackendId { pool: conn.session.pool(), index };
+        let lease = Lease::begin(&conn.edition, id, self.env.now)?;
+        if !is_fresh
+            && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
+        {
+            conn.attach(link, id, false, lease);
+            return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
+        }
+        let rules = &self.env.snapshot.pool(id.pool).backends[index];
+        let slot = Slot::open(lease.state(), rules.max_connections)?;
+        let mut outcome = self.os.connect(&rules.address);
+        if outcome == Err(ConnectFault::Exhausted)
+            && let Some(link) = self.idle.evict(self.lot)
+        {
+            link.close(self.os);
+            outcome = self.os.connect(&rules.address);
+        }
+        Some(match outcome {
             Ok(Connecting::Done(fd)) => {
-                conn.attach(Wire::Plain(fd), id, false, lease);
+                conn.attach(Link::new(Wire::Plain(fd), slot), id, false, lease);
                 ConnectOutcome::Ready { backend: index, is_reused: false }
             }
             Ok(Connecting::Pending(fd)) => {
-                conn.attach(Wire::Plain(fd), id, true, lease);
+                conn.attach(Link::new(Wire::Plain(fd), slot), id, true, lease);
                 ConnectOutcome::Pending { backend: index }
             }
             Err(ConnectFault::Busy) => {
@@ -414,13 +503,28 @@ impl<O: Os> Hands<'_, O> {
             Err(ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable) => {
                 ConnectOutcome::Failed { backend: index, cause: cause_of(outcome.err()) }
             }
+        })
+    }
+
+    /// Keeps a connection for another exchange, if it has not served enough of them. Its backend has said how long it waits, or
+    /// has not.
+    fn keep(&mut self, backend: Backend, timeout: Option<Duration>) {
+        let Backend { mut link, id, .. } = backend;
+        let now = self.env.now;
+        link.uses = link.uses.saturating_add(1);
+        if self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most) {
+            return link.close(self.os);
+        }
+        let patience = timeout.map(safely).or_else(|| link.backend().patience(now));
+        if let Some(surplus) = self.idle.keep(self.edition.home(id), link, now, patience, self.lot) {
+            surplus.close(self.os);
         }
     }
 
     /// Asks how the pending connect of `conn` turned out, now that poll has reported on it.
     pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
         let Some(backend) = &mut conn.backend else { return };
-        let outcome = match self.os.so_error(backend.wire.fd()) {
+        let outcome = match self.os.so_error(backend.link.wire.fd()) {
             Ok(()) => {
                 backend.is_pending = false;
                 ConnectOutcome::Connected
@@ -457,7 +561,7 @@ impl<O: Os> Hands<'_, O> {
         let Conn { session, client, backend, pipes, .. } = conn;
         let (wire, pipe) = match side {
             Side::Client => (client.as_mut(), &mut pipes.up),
-            Side::Backend => (backend.as_mut().map(|backend| &mut backend.wire), &mut pipes.down),
+            Side::Backend => (backend.as_mut().map(|backend| &mut backend.link.wire), &mut pipes.down),
         };
         let Some(wire) = wire else { return Want::No };
         if !session.wants_read(side) || session.has_buffer(side) || self.storage.can_lend(side) {

@@ -1,6 +1,6 @@
 //! What the outcomes of requests say of the health of their backends, and the log of what follows.
 
-use super::hands::Hands;
+use super::hands::{Conn, Hands};
 use crate::balance::health::{By, Errors, Fault, Found, Observation};
 use crate::core::outcome::Cause;
 use crate::os::Os;
@@ -33,12 +33,21 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
+    /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts.
+    pub(super) fn is_out(&self, conn: &Conn, place: usize) -> bool {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        state.backends()[place].standing().exclusion().is_some() && !state.ward().panics()
+    }
+
     fn note(&self, id: BackendId, found: Found) {
         let pool = self.edition.snapshot.pool(id.pool);
         let observation = Observation { at: self.env.now, by: By::Request, found };
-        let news = self.edition.pools.pool(id.pool).observe(pool, id.index, observation);
+        let state = self.edition.pools.pool(id.pool);
+        let news = state.observe(pool, id.index, observation);
         tell(pool, id.index, news);
         if news.change.is_some() {
+            // Who waits for a backend looks again.
+            state.queue().release();
             // The worker that checks has to know when the ejection is over.
             self.edition.pools.bell().ring();
         }

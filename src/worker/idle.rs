@@ -10,25 +10,42 @@
 
 use std::time::Duration;
 
+use super::link::Link;
 use super::lot::{Guest, Lot, QUIET, Tag};
 use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::os::Os;
-use crate::snapshot::Timeouts;
+use crate::snapshot::{Limits, Timeouts};
 use crate::wire::Wire;
 
 /// A waiting connection.
 #[derive(Debug)]
 struct Idle {
-    wire: Wire,
+    link: Link,
     home: Key,
     since: Time,
+    /// How long its backend lets it wait, as far as that is known.
+    patience: Duration,
     /// When it has waited long enough.
     until: Time,
     /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one with the lot.
     polled: u64,
     is_parked: bool,
+}
+
+/// How many connections may wait.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Most {
+    pub(super) per_backend: usize,
+    pub(super) in_all: usize,
+}
+
+impl Most {
+    /// A worker's part of what the limits allow.
+    pub(super) fn of(limits: &Limits, workers: usize) -> Most {
+        Most { per_backend: limits.idle_per_backend.div_ceil(workers), in_all: limits.idle.div_ceil(workers) }
+    }
 }
 
 /// How many connections are polled at least of those that are not in the lot.
@@ -42,8 +59,8 @@ pub(super) struct IdleSet {
     homes: Slab<Vec<Key>>,
     /// Those that are not parked, and some that have left.
     recent: Vec<Key>,
-    /// How many may wait for each backend.
-    most: usize,
+    /// How many may wait for each backend, and how many in all.
+    most: Most,
     /// How long they may wait.
     patience: Duration,
     /// How many polls there have been.
@@ -57,8 +74,8 @@ pub(super) struct IdleSet {
 }
 
 impl IdleSet {
-    /// A set that keeps at most `most` connections to each backend.
-    pub(super) fn new(timeouts: &Timeouts, most: usize) -> IdleSet {
+    /// A set that keeps at most `most` connections.
+    pub(super) fn new(timeouts: &Timeouts, most: Most) -> IdleSet {
         IdleSet {
             entries: Slab::default(),
             homes: Slab::default(),
@@ -81,26 +98,31 @@ impl IdleSet {
     pub(super) fn close_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
         for key in self.homes.remove(home).unwrap_or_default() {
             if let Some(idle) = self.let_go(key, lot) {
-                idle.wire.close(os);
+                idle.link.close(os);
             }
         }
     }
 
-    /// From now on `most` connections are kept to each backend, for as long as `timeouts` say; what is too much is closed.
-    pub(super) fn adapt<O: Os>(&mut self, os: &mut O, timeouts: &Timeouts, most: usize, lot: &mut Lot) {
+    /// From now on `most` connections are kept, for as long as `timeouts` say; what is too much is closed.
+    pub(super) fn adapt<O: Os>(&mut self, os: &mut O, timeouts: &Timeouts, most: Most, lot: &mut Lot) {
         let homes: Vec<Key> = self.homes.iter().map(|(home, _)| home).collect();
         for home in homes {
             let surplus = self.homes.get_mut(home).map_or_else(Vec::new, |stack| {
-                let count = stack.len().saturating_sub(most);
+                let count = stack.len().saturating_sub(most.per_backend);
                 stack.drain(..count).collect()
             });
             for idle in surplus.into_iter().filter_map(|key| self.let_go(key, lot)) {
-                idle.wire.close(os);
+                idle.link.close(os);
             }
+        }
+        while self.entries.len() > most.in_all
+            && let Some(surplus) = self.evict(lot)
+        {
+            surplus.close(os);
         }
         (self.most, self.patience) = (most, timeouts.backend_idle);
         for (key, idle) in self.entries.iter_mut() {
-            let until = idle.since + timeouts.backend_idle;
+            let until = idle.since + timeouts.backend_idle.min(idle.patience);
             if idle.is_parked {
                 lot.leave(idle.until, Guest::Idle(key));
                 lot.enter(until, Guest::Idle(key));
@@ -119,11 +141,16 @@ impl IdleSet {
         mut watch: impl FnMut(Key, &Wire),
     ) -> Option<Time> {
         let (entries, next_poll) = (&mut self.entries, self.polls + 1);
+        let mut nearest: Option<Time> = None;
         self.recent.retain(|key| {
             let Some(idle) = entries.get_mut(*key).filter(|idle| !idle.is_parked) else { return false };
-            if now >= idle.since + QUIET && lot.park(os, idle.wire.fd(), Interest::READ, Tag::Idle(*key)) {
+            if now >= idle.since + QUIET && lot.park(os, idle.link.wire.fd(), Interest::READ, Tag::Idle(*key))
+            {
                 (idle.polled, idle.is_parked) = (next_poll, true);
                 lot.enter(idle.until, Guest::Idle(*key));
+            }
+            if !idle.is_parked && nearest.is_none_or(|nearest| idle.until < nearest) {
+                nearest = Some(idle.until);
             }
             !idle.is_parked
         });
@@ -132,11 +159,10 @@ impl IdleSet {
         for key in &self.recent[left_out..] {
             if let Some(idle) = entries.get_mut(*key) {
                 idle.polled = next_poll;
-                watch(*key, &idle.wire);
+                watch(*key, &idle.link.wire);
             }
         }
-        // They came one after the other, each for the same time.
-        self.recent.first().and_then(|key| entries.get(*key)).map(|idle| idle.until)
+        nearest
     }
 
     /// Takes note that poll has looked at the watched ones and at the lot, and has no news of those that are not removed
@@ -153,49 +179,85 @@ impl IdleSet {
         self.is_lot_read = is_all;
     }
 
-    /// Keeps a connection; gives it back if there are enough, or if its backend has no home any more.
-    pub(super) fn keep(&mut self, home: Key, wire: Wire, now: Time) -> Option<Wire> {
-        let Some(stack) = self.homes.get_mut(home).filter(|stack| stack.len() < self.most) else {
-            return Some(wire);
-        };
-        let until = now + self.patience;
-        let idle = Idle { wire, home, since: now, until, polled: u64::MAX, is_parked: false };
+    /// Keeps a connection, for as long as `patience` says if that is known; gives one back if there are enough, or if its backend
+    /// has no home any more.
+    pub(super) fn keep(
+        &mut self,
+        home: Key,
+        link: Link,
+        now: Time,
+        patience: Option<Duration>,
+        lot: &mut Lot,
+    ) -> Option<Link> {
+        let has_room = |stack: &mut Vec<Key>| stack.len() < self.most.per_backend;
+        if self.most.in_all == 0 || !self.homes.get_mut(home).is_some_and(has_room) {
+            return Some(link);
+        }
+        // Somebody has just answered here; of the others nobody knows when they are needed.
+        let surplus = if self.entries.len() < self.most.in_all { None } else { self.evict(lot) };
+        let Some(stack) = self.homes.get_mut(home) else { return Some(link) };
+        let patience = patience.unwrap_or(Duration::MAX);
+        let until = now + self.patience.min(patience);
+        let idle = Idle { link, home, since: now, patience, until, polled: u64::MAX, is_parked: false };
         let key = self.entries.insert(idle);
         stack.push(key);
         self.recent.push(key);
-        None
+        surplus
     }
 
     /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else the one that
     /// was used last, if it turns out to be quiet; closes those that are not.
-    pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, now: Time, lot: &mut Lot) -> Option<Link> {
         self.taken += 1;
         let stack = self.homes.get_mut(home)?;
-        let is_fresh = |idle: &Idle| !idle.is_parked && idle.polled == self.polls;
+        let is_fresh = |idle: &Idle| !idle.is_parked && idle.polled == self.polls && now < idle.until;
         let is_polled = |key: &Key| self.entries.get(*key).is_some_and(is_fresh);
         let likely = stack.len().saturating_sub(2 * self.polled_most);
         if let Some(place) = stack[likely..].iter().rposition(is_polled) {
             let key = stack.remove(likely + place);
-            return self.let_go(key, lot).map(|idle| idle.wire);
+            return self.let_go(key, lot).map(|idle| idle.link);
         }
         while let Some(key) = self.homes.get_mut(home).and_then(Vec::pop) {
             let idle = self.let_go(key, lot)?;
             let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
-            if is_told_of || os.is_quiet(idle.wire.fd()) {
-                return Some(idle.wire);
+            let is_quiet = is_told_of || os.is_quiet(idle.link.wire.fd());
+            if is_quiet && now < idle.until {
+                return Some(idle.link);
             }
-            idle.wire.close(os);
+            if !is_quiet {
+                idle.link.backend().note_close(now.since(idle.since), now);
+            }
+            idle.link.close(os);
         }
         None
     }
 
+    /// Whether a connection waits at `home`.
+    pub(super) fn has(&self, home: Key) -> bool {
+        self.homes.get(home).is_some_and(|stack| !stack.is_empty())
+    }
+
+    /// Takes the connection that waits longest at `home`, to be closed.
+    pub(super) fn recall(&mut self, home: Key, lot: &mut Lot) -> Option<Link> {
+        let key = *self.homes.get(home)?.first()?;
+        self.remove(key, lot)
+    }
+
+    /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has closed it, or as good as.
+    pub(super) fn remove_dead(&mut self, key: Key, now: Time, lot: &mut Lot) -> Option<Link> {
+        if let Some(idle) = self.entries.get(key) {
+            idle.link.backend().note_close(now.since(idle.since), now);
+        }
+        self.remove(key, lot)
+    }
+
     /// Takes the connection of `key`, unless somebody else has.
-    pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Link> {
         let idle = self.let_go(key, lot)?;
         if let Some(stack) = self.homes.get_mut(idle.home) {
             stack.retain(|other| *other != key);
         }
-        Some(idle.wire)
+        Some(idle.link)
     }
 
     fn let_go(&mut self, key: Key, lot: &mut Lot) -> Option<Idle> {
@@ -207,13 +269,13 @@ impl IdleSet {
     }
 
     /// Takes any connection, to free its descriptor.
-    pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Link> {
         let key = self.entries.iter().next()?.0;
         self.remove(key, lot)
     }
 
     /// Takes a connection that is not parked and has waited long enough.
-    pub(super) fn pop_late(&mut self, now: Time, lot: &mut Lot) -> Option<Wire> {
+    pub(super) fn pop_late(&mut self, now: Time, lot: &mut Lot) -> Option<Link> {
         let is_late =
             |key: &Key| self.entries.get(*key).is_some_and(|idle| !idle.is_parked && idle.until <= now);
         let key = self.recent.iter().copied().find(is_late)?;

@@ -13,6 +13,7 @@ mod events;
 mod hands;
 mod health;
 mod idle;
+mod link;
 mod lot;
 mod neighbours;
 mod pipes;
@@ -21,6 +22,7 @@ mod report;
 mod storage;
 mod switch;
 
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use crate::route::hash;
 use crate::session::Effect;
 use crate::shared::neighbours::Seat;
 use crate::shared::pools::Registry;
+use crate::shared::queue::Desk;
 use crate::snapshot::Snapshot;
 
 use array::Array;
@@ -42,7 +45,7 @@ use checks::Checks;
 use door::Door;
 use edition::Edition;
 use hands::{Conn, Standing};
-use idle::IdleSet;
+use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
 use pipes::Pipes;
@@ -124,6 +127,8 @@ pub struct Census {
     pub pipes_out: usize,
     /// Backend connections in use, or being made.
     pub in_flight: usize,
+    /// Sessions that wait until a backend is free.
+    pub queued: usize,
 }
 
 /// Whom an entry of the poll array belongs to.
@@ -146,6 +151,8 @@ pub struct Worker<O> {
     /// The latest one. A session whose exchange was routed by another keeps that until it is over.
     edition: Rc<Edition>,
     registry: Arc<Registry>,
+    /// Where it is told whose turn it is to pick a backend.
+    desk: Arc<Desk>,
     share: Share,
     journal: Box<dyn Journal>,
     doors: Vec<Door>,
@@ -186,8 +193,8 @@ impl<O: Os> Worker<O> {
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
         let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry } = setup;
         let limits = &snapshot.limits;
-        let most = limits.idle_per_backend.div_ceil(share.workers);
-        let pools = registry.open(&snapshot);
+        let most = Most::of(limits, share.workers);
+        let (pools, desk) = (registry.open(&snapshot), registry.desk());
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
@@ -223,7 +230,13 @@ impl<O: Os> Worker<O> {
             os,
             journal,
             registry,
+            desk,
         }
+    }
+
+    /// Makes it one of several workers, which wake each other through `wake` when a backend is free.
+    pub fn be_called_by(&mut self, wake: Arc<UnixStream>) {
+        self.desk.wake_by(wake);
     }
 
     /// The operating system that the worker uses.
@@ -239,6 +252,7 @@ impl<O: Os> Worker<O> {
             idle: self.idle.len(),
             buffers_out: self.storage.out(),
             pipes_out: self.pipes.out(),
+            queued: self.sessions.iter().filter(|(_, conn)| conn.ticket.is_some()).count(),
             in_flight: self.sessions.iter().filter(|(_, conn)| conn.backend.is_some()).count(),
         }
     }
@@ -266,14 +280,16 @@ impl<O: Os> Worker<O> {
             return Turn::Finished;
         }
         self.take_in_guests();
+        self.take_calls();
         let nearest = self.derive();
-        let timeout = if self.eager.is_empty() {
+        let timeout = if self.desk.sleep() && self.eager.is_empty() {
             nearest.map(|at| at.since(self.now))
         } else {
             Some(std::time::Duration::ZERO)
         };
         self.turn += 1;
         let polled = self.os.poll(&mut self.array.watches, timeout);
+        self.desk.wake();
         self.now = self.os.now();
         self.date.set(self.os.unix_time());
         self.copy_events(polled);
@@ -283,6 +299,8 @@ impl<O: Os> Worker<O> {
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }
+        // What has ended in this turn may have made room for somebody here.
+        self.take_calls();
         Turn::Running
     }
 }

@@ -44,7 +44,7 @@ impl<O: Os> Worker<O> {
             robins: self.edition.robins(),
             random: self.edition.random(),
             idle: self.edition.idle(&self.idle),
-            readings: self.edition.readings(self.now),
+            readings: self.edition.readings(&self.idle, self.now),
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::door::Door;
 use super::events::Waiting;
 use super::hands::{Fate, Standing, Stay};
+use super::idle::Most;
 use super::{Edition, Worker};
 use crate::os::{Fd, Os};
 use crate::snapshot::Snapshot;
@@ -106,7 +107,7 @@ impl<O: Os> Worker<O> {
         let Snapshot { limits, timeouts, .. } = &*self.edition.snapshot;
         self.sessions_max = self.share.of(limits.sessions);
         self.storage.adapt(self.share.of(limits.buffers));
-        let most = limits.idle_per_backend.div_ceil(self.share.workers);
+        let most = Most::of(limits, self.share.workers);
         self.idle.adapt(&mut self.os, timeouts, most, &mut self.lot);
     }
 

@@ -68,8 +68,7 @@ def wrk(url, seconds):
 
 def test_no_get_fails_when_one_of_four_is_killed(checked, toy, wrk_seconds):
     backends = [toy("fixed:100", name=f"b{at}") for at in range(1, 5)]
-    # A quarter of what is in flight is lost at once, which is more than the budget that there is by default.
-    fast = 'retry_budget = 0.5\n[pool.app.health]\neject = "200ms"\neject_max = "400ms"\n'
+    fast = '[pool.app.health]\neject = "200ms"\neject_max = "400ms"\n'
     proxy = checked(*(backend.host_port for backend in backends), settings=fast)
     load = wrk(proxy.running.url(), max(wrk_seconds, 4))
     proxy.wait_for("b2", lambda backend: backend["in_flight"] > 0)

@@ -135,6 +135,15 @@ def test_an_upgrade_tells_the_manager_whom_to_watch(pollux_bin, toy, tmp_path):
                 wait_until(lambda: not pathlib.Path(f"/proc/{successor}/exe").exists(), "ended")
 
 
+def start_with_sockets(binary, directory, sockets, *arguments):
+    """Starts a Pollux as a service manager does: with descriptors from 3 on, and their number in the environment."""
+    passed = [one.fileno() for one in sockets]
+    redirect = " ".join(f"{3 + place}<&{fd}" for place, fd in enumerate(passed))
+    # The shell becomes Pollux, whose number it has named.
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(passed)} LISTEN_FDNAMES=web exec "$0" "$@" {redirect}'
+    return Pollux("/bin/bash", ["-c", script, binary, *arguments], directory, pass_fds=passed)
+
+
 def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy, tmp_path):
     backend = toy("echo")
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as useless:
@@ -143,15 +152,9 @@ def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy
         file.write_text(
             f'[[listener]]\nbind = "127.0.0.1:{address[1]}"\n[pool.app]\nbackends = ["{backend.host_port}"]\n'
         )
-        passed = [listener.fileno(), useless.fileno()]
-        redirect = f"3<&{passed[0]} 4<&{passed[1]}"
-        script = f'LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=web:other exec "$0" "$@" {redirect}'
-        # The shell becomes Pollux, whose number it has named.
-        command = ["-c", script, pollux_bin, "-c", file, "--threads", "3"]
-        proxy = Pollux("/bin/bash", command, tmp_path, pass_fds=passed)
+        proxy = start_with_sockets(pollux_bin, tmp_path, [listener, useless], "-c", file, "--threads", "3")
         try:
             assert proxy.address == address
-            # Who has waited in the queue since before the start is served too.
             with SteadyClients(address, 8) as clients:
                 clients.wait_for_more(200)
                 clients.stop()
@@ -208,3 +211,43 @@ def test_there_is_a_manual_page_for_each_command(pollux_bin, tmp_path):
     assert {"pollux.1", "pollux-status.1", "pollux-upgrade.1", "pollux-check.1"} <= pages
     done = subprocess.run([pollux_bin, "man", "--dir", "/proc/none"], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 1 and "/proc/none" in done.stderr
+
+
+@pytest.mark.parametrize("upgrades", [0, 1])
+def test_a_socket_of_the_manager_outlives_a_restart_and_so_do_those_who_wait(pollux_bin, toy, tmp_path, upgrades):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        file = tmp_path / "proxy.toml"
+        pool = f'[pool.app]\nbackends = ["{toy("echo").host_port}"]\n'
+        file.write_text(f'control = "control"\n[[listener]]\nbind = "127.0.0.1:{address[1]}"\n{pool}')
+        first = start_with_sockets(pollux_bin, tmp_path, [listener], "-c", file)
+        try:
+            ask(first, 1, "/")
+            if upgrades:
+                command = [pollux_bin, "upgrade", "-c", file]
+                subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
+                first.expect_end()
+                command = [pollux_bin, "status", "--json", "-c", file]
+                said = subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S).stdout
+                pid = json.loads(said)["pid"]
+                os.kill(pid, signal.SIGTERM)
+                wait_until(lambda: not pathlib.Path(f"/proc/{pid}/exe").exists(), "ended")
+            else:
+                first.end_well()
+        finally:
+            first.kill()
+        # Nobody serves, but the manager listens: who comes now waits.
+        with connect(address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            second = start_with_sockets(pollux_bin, tmp_path, [listener], "-c", file)
+            try:
+                assert Response(stream).status == 200
+                # A reload that has no use for it gives it back as it is.
+                file.write_text(f'control = "control"\n[[listener]]\nbind = "127.0.0.1:0"\n{pool}')
+                command = [pollux_bin, "reload", "-c", file]
+                subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
+                connect(address).close()
+                second.end_well()
+            finally:
+                second.kill()
+        connect(address).close()

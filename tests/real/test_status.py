@@ -154,5 +154,5 @@ def test_explain_live_knows_the_round_and_the_idle_connections(watched, toy):
     assert after == {"a": b, "b": a}[first].host_port
     assert idle == ([1, 0] if first == "a" else [0, 1])
     said = proxy.run("explain", "--live", "GET /x").stdout
-    assert f"worker 0 picks {after} now" in said and "proxy.toml:2" in said, said
+    assert f"configuration {proxy.file}, loaded" in said and f"worker 0 picks {after} now" in said and "proxy.toml:2" in said, said
     assert proxy.run("explain", "--live", "GET nowhere").returncode == 2

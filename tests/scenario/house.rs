@@ -22,6 +22,7 @@ pub(crate) struct Told {
     pub(crate) reused: bool,
     pub(crate) retried: String,
     pub(crate) budget_spent: bool,
+    pub(crate) queued_behind: Option<usize>,
 }
 
 struct Teller(Sender<Told>);
@@ -36,6 +37,7 @@ impl Journal for Teller {
             reused: record.reused,
             retried: record.retried.to_string(),
             budget_spent: record.budget_spent,
+            queued_behind: record.queued.map(|queued| queued.ahead),
         });
     }
 }
@@ -104,6 +106,16 @@ impl Pollux {
     /// How many clients each worker has.
     pub(crate) fn sessions(&self) -> Vec<usize> {
         self.server.as_ref().unwrap().sessions()
+    }
+
+    /// How many requests wait until a backend is free.
+    pub(crate) fn waiting(&self) -> usize {
+        self.server.as_ref().unwrap().pools().iter().map(|pool| pool.waiting).sum()
+    }
+
+    /// How many requests backends have in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.server.as_ref().unwrap().pools().iter().map(|pool| pool.in_flight).sum()
     }
 
     pub(crate) fn drain(&mut self) {

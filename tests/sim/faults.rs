@@ -37,6 +37,8 @@ pub(crate) struct Faults {
     pub(crate) lot: bool,
     /// The worker has no more buffers than this.
     pub(crate) buffers: Option<usize>,
+    /// And no more clients.
+    pub(crate) sessions: Option<usize>,
     /// When the worker splices.
     pub(crate) splicing: Splicing,
     /// The longest message: what would take for ever to go through short queues does not have to.
@@ -104,6 +106,7 @@ impl Faults {
             } else {
                 Splicing { pipes: steps, least: (steps as u64 - 1) * 500 }
             },
+            sessions: None,
             buffers: steps.is_multiple_of(4).then_some(steps),
             bulk,
             steps,

@@ -49,6 +49,8 @@ pub(crate) struct Kernel {
     pub(crate) barren: u8,
     /// The worker has been told to drain.
     pub(crate) draining: bool,
+    /// Since when it does, and for how long it may.
+    pub(crate) drain_ends: Option<(Time, Duration)>,
 }
 
 impl Kernel {
@@ -67,6 +69,7 @@ impl Kernel {
             polls: 0,
             barren: 0,
             draining: false,
+            drain_ends: None,
         }
     }
 
@@ -312,7 +315,11 @@ impl Kernel {
         self.ending.retain(|other| *other != fd);
         self.net.log(Event::Close { fd });
         match self.descriptors.close(fd, "close") {
-            Handle::Door(door) => self.net.close_door(door),
+            Handle::Door(door) => {
+                let is_cut_off = self.drain_ends.is_some_and(|(since, span)| self.net.now >= since + span);
+                assert!(is_cut_off || !self.net.someone_waits(door), "a client in the queue is reset");
+                self.net.close_door(door);
+            }
             Handle::Lot | Handle::Pipe(_) => {}
             Handle::End(end) => {
                 self.net.close(end);
@@ -357,6 +364,13 @@ impl Os for SimOs {
 
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
         self.0.borrow_mut().accept(listener)
+    }
+
+    fn stop_listening(&mut self, listener: Fd) {
+        let mut kernel = self.0.borrow_mut();
+        if let Handle::Door(door) = kernel.descriptors.get(listener, "stop_listening").handle {
+            kernel.net.shut_door(door);
+        }
     }
 
     fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault> {

@@ -92,6 +92,15 @@ fn drain_in_flight() {
     each_seed("drain_in_flight", SOME, Weather::Clean, drained);
 }
 
+/// A worker that is full when it is told to stop: those who wait in the queue are let in one after the other.
+#[test]
+fn drain_full() {
+    each_seed("drain_full", SOME, Weather::Clean, |scene| {
+        scene.faults.sessions = Some(scene.rng.usize(1..=2));
+        drained(scene);
+    });
+}
+
 #[test]
 fn reload_http_clean() {
     each_seed("reload_http_clean", MANY, Weather::Clean, |scene| {

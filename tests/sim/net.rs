@@ -27,6 +27,8 @@ const RESET: ConnectFault = ConnectFault::Unreachable;
 struct Door {
     backlog: VecDeque<(EndId, SocketAddr)>,
     closed: bool,
+    /// Nobody new gets into the queue.
+    shut: bool,
 }
 
 /// What the network has decided about a pending connect.
@@ -165,6 +167,10 @@ impl Net {
         self.doors.len() - 1
     }
 
+    pub(crate) fn shut_door(&mut self, door: usize) {
+        self.doors[door].shut = true;
+    }
+
     pub(crate) fn close_door(&mut self, door: usize) {
         let door = &mut self.doors[door];
         door.closed = true;
@@ -183,7 +189,8 @@ impl Net {
 
     /// A client connects.
     pub(crate) fn dial(&mut self, door: usize, from: SocketAddr) -> Dialled {
-        if self.doors[door].closed {
+        // Who is dropped tries again later, and finds the door closed: it comes to the same.
+        if self.doors[door].closed || self.doors[door].shut {
             return Dialled::Refused;
         }
         if self.doors[door].backlog.len() == BACKLOG {

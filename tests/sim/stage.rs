@@ -95,6 +95,21 @@ impl Scene {
         if !self.is_plain {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
+            // Few requests at once, and all the time that is needed to wait for that.
+            if aside.bool() {
+                let most = aside.u32(1..=3);
+                let is_by_connections = aside.bool();
+                for backend in &mut pool.backends {
+                    let bound = if is_by_connections {
+                        &mut backend.max_connections
+                    } else {
+                        &mut backend.max_requests
+                    };
+                    *bound = Some(most);
+                }
+                snapshot.timeouts.queue = Duration::from_secs(100_000);
+            }
+            let pool = &mut snapshot.pools[0];
             pool.retries = retries(&mut aside, self.faults.weather == Weather::Foul);
             pool.health = health(&mut aside);
             // Raw streams are told apart by who comes first.
@@ -139,6 +154,8 @@ impl Scene {
         let in_flight: usize = figures.iter().map(|pool| pool.in_flight).sum();
         assert_eq!(in_flight, census.in_flight, "what is in flight was not counted right");
         let is_within = |pool: &Figures| self.is_plain || pool.retrying <= RETRYING_MAX;
+        let waiting: usize = figures.iter().map(|pool| pool.waiting).sum();
+        assert_eq!(waiting, census.queued, "who waits was not counted right");
         assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
     }
 
@@ -192,6 +209,7 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
     {
         let mut kernel = kernel.borrow_mut();
         kernel.draining = true;
+        kernel.drain_ends = Some((kernel.net.now, Timeouts::default().drain));
         kernel.net.log(Event::Drain);
     }
     worker.drain();
@@ -212,8 +230,16 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     // So few that there is a surplus at times; how many follows from the seed, as the size of the buffers does.
     let idle_per_backend = buffer % 3;
     let buffers = faults.buffers.unwrap_or(Limits::default().buffers);
-    let limits =
-        Limits { head: 4096, request_line: 1024, buffer, buffers, idle_per_backend, ..Limits::default() };
+    let sessions = faults.sessions.unwrap_or(Limits::default().sessions);
+    let limits = Limits {
+        head: 4096,
+        request_line: 1024,
+        buffer,
+        buffers,
+        sessions,
+        idle_per_backend,
+        ..Limits::default()
+    };
     let mut timeouts = Timeouts { tunnel: Duration::from_secs(120), ..Timeouts::default() };
     if faults.weather == Weather::Clean {
         // A client that goes on writing for longer than the linger is reset, however good its reasons are.

@@ -11,6 +11,8 @@ CONTENDERS = {
     for contender in (
         pollux.CONTENDER,
         pollux.variant("pollux-poll", "--poller", "poll"),
+        # Two workers on the one core: what they cost more than one is what they would lack of twice as much on two.
+        pollux.variant("pollux-two", "--threads", "2", group="crew"),
         nginx.CONTENDER,
         haproxy.CONTENDER,
         haproxy.SPLICE,

@@ -21,7 +21,7 @@ IDLE_S = 600
 @dataclasses.dataclass(frozen=True)
 class Contender:
     name: str
-    # "pollux", "debian" and "package" are proxies; "floor" is none.
+    # "pollux", "debian" and "package" are proxies, and "crew" is Pollux with several workers; "floor" is no proxy.
     group: str
     # Starts it with a Setup; returns (Running, address).
     start: Callable

@@ -26,7 +26,7 @@ idle_per_backend = {idle_per_backend}
 """
 
 
-def variant(name, *flags):
+def variant(name, *flags, group="pollux"):
     """Pollux with more flags; it takes part only if the first of them is known."""
 
     def start(setup):
@@ -49,7 +49,7 @@ def variant(name, *flags):
             return f"this pollux has no {flags[0]}"
         return None
 
-    return Contender(name, "pollux", start, absent, lambda tools: [tools.pollux, "--version"])
+    return Contender(name, group, start, absent, lambda tools: [tools.pollux, "--version"])
 
 
 def help_of(binary):

@@ -23,6 +23,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Limits {
         buffers: count("buffers", default.buffers),
         accept_budget: count("accept_budget", default.accept_budget),
         idle_per_backend: count("idle_per_backend", default.idle_per_backend),
+        idle: count("idle", default.idle),
         body: table.size_or_none("body").map_or(default.body, |(body, _)| body),
         head: head.bytes,
         request_line: request_line.bytes,

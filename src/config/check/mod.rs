@@ -15,6 +15,7 @@ mod pools;
 mod process;
 mod retries;
 mod routes;
+mod shadows;
 mod site;
 mod sticky;
 mod timeouts;

@@ -47,6 +47,7 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
     let name = entry.key.as_str();
     check_name(name, entry.key_place, findings);
     let balance = balance(table, findings);
+    let bounds = Bounds::read(table, Bounds::default());
     let (mut backends, mut addresses, mut named) = (Vec::new(), Seen::default(), Seen::default());
     let found_before = findings.len();
     for item in table.list("backends") {
@@ -54,7 +55,7 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         if findings.is_full() {
             break;
         }
-        for backend in item_backends(item, world, findings) {
+        for backend in item_backends(item, bounds, world, findings) {
             if let Some(first) = addresses.first(backend.address.clone(), item.place) {
                 findings.push(duplicate(&backend.address, item.place, first));
             } else if let Some(first) = named.first(backend.name.clone(), item.place) {
@@ -93,6 +94,9 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         retries: retries(table, findings),
         health: health::passive(table, findings),
         check: health::check(table, findings),
+        max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
+        max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
+        queue: table.time("queue").map(|(time, _)| time),
         ..Pool::new(name, backends)
     }
 }
@@ -120,9 +124,16 @@ fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
 }
 
 /// The backends that one item of the list stands for; none when it has a finding.
-fn item_backends(item: &Node, world: &mut dyn World, findings: &mut Findings) -> Vec<Backend> {
+fn item_backends(
+    item: &Node,
+    bounds: Bounds,
+    world: &mut dyn World,
+    findings: &mut Findings,
+) -> Vec<Backend> {
     match &item.value {
-        Value::Text { text, .. } => read(text, item.place, &Said::default(), world, findings),
+        Value::Text { text, .. } => {
+            read(text, item.place, &Said { bounds, ..Said::default() }, world, findings)
+        }
         Value::Table(table) => {
             let table = Reader::new(table, &language::BACKEND);
             let weight = table.number("weight").map_or(Some(1), |(weight, _)| u32::try_from(weight).ok());
@@ -143,7 +154,12 @@ fn item_backends(item: &Node, world: &mut dyn World, findings: &mut Findings) ->
                 return Vec::new();
             };
             let name = name.map(|(name, _)| name);
-            let said = Said { name, weight: weight.unwrap_or(1), tier: tier(table, findings) };
+            let said = Said {
+                name,
+                weight: weight.unwrap_or(1),
+                tier: tier(table, findings),
+                bounds: Bounds::read(table, bounds),
+            };
             read(text, place, &said, world, findings)
         }
         Value::Number(_) | Value::Decimal(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => {
@@ -157,11 +173,30 @@ struct Said<'a> {
     name: Option<&'a str>,
     weight: u32,
     tier: u8,
+    bounds: Bounds,
+}
+
+/// How much a backend may have.
+#[derive(Clone, Copy, Default)]
+struct Bounds {
+    max_requests: Option<u32>,
+    max_connections: Option<u32>,
+}
+
+impl Bounds {
+    /// What `table` says, and else what `around` does.
+    fn read(table: Reader<'_>, around: Bounds) -> Bounds {
+        let number = |key| table.number(key).and_then(|(number, _)| u32::try_from(number).ok());
+        Bounds {
+            max_requests: number("max_requests").or(around.max_requests),
+            max_connections: number("max_connections").or(around.max_connections),
+        }
+    }
 }
 
 impl Default for Said<'_> {
     fn default() -> Self {
-        Said { name: None, weight: 1, tier: 1 }
+        Said { name: None, weight: 1, tier: 1, bounds: Bounds::default() }
     }
 }
 
@@ -189,7 +224,11 @@ fn read(
     match backend_addresses(text, &mut |host, port| world.resolve(host, port)) {
         Ok(addresses) => {
             let mut backends = named(said.name.unwrap_or(text), said.weight, addresses);
-            backends.iter_mut().for_each(|backend| backend.tier = said.tier);
+            for backend in &mut backends {
+                backend.tier = said.tier;
+                backend.max_requests = said.bounds.max_requests;
+                backend.max_connections = said.bounds.max_connections;
+            }
             backends
         }
         Err(error) => {

@@ -1,11 +1,10 @@
 //! `[[listener.route]]`, and the route that a listener's own `pool` or `split` makes.
 
-use std::collections::HashMap;
-
 use super::conditions;
 use super::fields::{self, Of};
 use super::names::{self, Seen};
 use super::pools;
+use super::shadows::Shadows;
 use super::site::Site;
 use super::timeouts;
 use crate::config::code::Code;
@@ -16,10 +15,9 @@ use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::http::framing::has_no_body;
-use crate::route::miss::shadows;
 use crate::route::path::Path;
 use crate::route::{
-    Action, Body, Conditions, Host, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
+    Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
 };
 use crate::snapshot::Timeouts;
 
@@ -419,12 +417,9 @@ fn bad_prefix(text: &str, message: &str, place: Place) -> Diagnostic {
 
 /// Warns of routes that no request reaches, because one before takes all that they would.
 fn warn_unreachable(routes: &[Found], findings: &mut Findings) {
-    let mut before: HashMap<Bucket, Vec<usize>> = HashMap::new();
+    let mut before = Shadows::default();
     for (index, found) in routes.iter().enumerate() {
-        let when = &found.route.when;
-        let candidates =
-            searched(when).into_iter().filter_map(|bucket| before.get(&bucket)).flatten().copied();
-        if let Some(other) = candidates.filter(|&other| shadows(&routes[other].route.when, when)).min() {
+        if let Some(other) = before.first(&found.route.when, |other| &routes[other].route.when) {
             let message = format!("the route {} is never reached", quote(&found.route.name));
             findings.push(
                 Diagnostic::new(Code::UnreachableRoute, message)
@@ -433,40 +428,6 @@ fn warn_unreachable(routes: &[Found], findings: &mut Findings) {
                     .help("put the narrower route in front of the wider one, or remove it"),
             );
         }
-        for bucket in filed(when) {
-            before.entry(bucket).or_default().push(index);
-        }
+        before.file(&found.route.when, index);
     }
-}
-
-/// A host and the first segment of a path; `None` is any. Only a route that shares both with another can be in front of it,
-/// which spares most comparisons.
-type Bucket = (Option<String>, Option<String>);
-
-/// Where a route is looked for by those behind it.
-fn filed(when: &Conditions) -> Vec<Bucket> {
-    let host = |host: &Host| match host {
-        Host::Exact(name) => Some(name.clone()),
-        Host::Below(_) => None,
-    };
-    let mut hosts: Vec<_> = when.hosts.iter().map(host).collect();
-    let mut firsts: Vec<_> = when.paths.iter().map(|path| path.first_literal().map(str::to_owned)).collect();
-    for keys in [&mut hosts, &mut firsts] {
-        if keys.is_empty() {
-            keys.push(None);
-        }
-        keys.sort_unstable();
-        keys.dedup();
-    }
-    hosts.iter().flat_map(|host| firsts.iter().map(|first| (host.clone(), first.clone()))).collect()
-}
-
-/// Where the routes are that could take everything that a route takes: they take its first host and its first path.
-fn searched(when: &Conditions) -> Vec<Bucket> {
-    let host = when.hosts.first().map(ToString::to_string);
-    let first = when.paths.first().and_then(|path| path.first_literal()).map(str::to_owned);
-    let mut buckets = vec![(host.clone(), first.clone()), (host, None), (None, first), (None, None)];
-    buckets.sort_unstable();
-    buckets.dedup();
-    buckets
 }

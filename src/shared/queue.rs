@@ -1,0 +1,368 @@
+//! Requests that wait for a backend of a pool, over all workers, first come, first served.
+//!
+//! Nobody is handed a slot: who waits longest is *called*, and picks for itself, under the rules of its own configuration. As
+//! long as anybody waits, who comes new waits behind. A call that its taker cannot use, because it may not go to the backend
+//! that has become free, or is gone, passes on to the next; one that came to nothing, because there is no room, ends there.
+//!
+//! Invariant: whenever there is room, everybody who could use it is called or has been passed the call. Room comes by a
+//! release, which calls; who begins to wait looks once more for room behind that, and calls if there is any; and a release
+//! that finds nobody to call, because the one who waits is just looking in vain, is seen by that one from its number.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::core::slab::Key;
+
+/// Where a worker is told whose turn it is.
+#[derive(Debug, Default)]
+pub struct Desk {
+    calls: Mutex<Vec<Key>>,
+    /// How many there are, to be read without the lock.
+    count: AtomicUsize,
+    /// Whether the worker may be about to sleep, so that it has to be woken.
+    is_asleep: AtomicBool,
+    wake: OnceLock<Arc<UnixStream>>,
+    /// Whether somebody waits for connections that may lie idle here.
+    recalls: AtomicBool,
+}
+
+impl Desk {
+    /// From now on a byte is written to `wake` when there is a call while the worker sleeps.
+    pub fn wake_by(&self, wake: Arc<UnixStream>) {
+        // A second one would be for the same worker.
+        let _ = self.wake.set(wake);
+    }
+
+    /// Takes note that the worker is about to sleep; false if it must not, because there are calls.
+    pub fn sleep(&self) -> bool {
+        if self.wake.get().is_some() {
+            self.is_asleep.store(true, Ordering::SeqCst);
+        }
+        self.count.load(Ordering::SeqCst) == 0 && !self.recalls.load(Ordering::SeqCst)
+    }
+
+    /// Takes note that the worker is awake.
+    pub fn wake(&self) {
+        if self.wake.get().is_some() {
+            self.is_asleep.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes the calls that have come.
+    #[must_use]
+    pub fn take(&self) -> Vec<Key> {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let mut calls = lock(&self.calls);
+        self.count.store(0, Ordering::SeqCst);
+        std::mem::take(&mut *calls)
+    }
+
+    /// Asks the worker to part with idle connections for which somebody waits.
+    pub fn recall(&self) {
+        self.recalls.store(true, Ordering::SeqCst);
+        self.rouse();
+    }
+
+    /// Whether it was asked to since it was last looked.
+    #[must_use]
+    pub fn take_recall(&self) -> bool {
+        self.recalls.load(Ordering::Relaxed) && self.recalls.swap(false, Ordering::SeqCst)
+    }
+
+    fn call(&self, session: Key) {
+        let mut calls = lock(&self.calls);
+        calls.push(session);
+        self.count.store(calls.len(), Ordering::SeqCst);
+        self.rouse();
+    }
+
+    fn rouse(&self) {
+        if self.is_asleep.swap(false, Ordering::SeqCst)
+            && let Some(wake) = self.wake.get()
+        {
+            // A full pipe has woken it already.
+            let _ = (&**wake).write(&[1]);
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Queue {
+    /// How many wait, called or not.
+    waiting: AtomicUsize,
+    line: Mutex<Line>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// The number of whoever comes next.
+    next: u64,
+    /// How often there was a release while somebody waited.
+    releases: u64,
+    waiters: BTreeMap<u64, Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    desk: Arc<Desk>,
+    session: Key,
+    /// Whether it has been called, and has not said yet what became of it.
+    is_called: bool,
+}
+
+/// Whoever panicked with a lock has left what is behind it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Line {
+    /// Calls the first who has a number of at least `from` and was not called.
+    fn call(&mut self, from: u64) {
+        if let Some((_, waiter)) = self.waiters.range_mut(from..).find(|(_, waiter)| !waiter.is_called) {
+            waiter.is_called = true;
+            waiter.desk.call(waiter.session);
+        }
+    }
+}
+
+impl Queue {
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    /// Takes note that there may be room: a request or a connection has ended.
+    pub fn release(&self) {
+        if self.waiting() > 0 {
+            let mut line = lock(&self.line);
+            line.releases += 1;
+            line.call(0);
+        }
+    }
+
+    /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `desk`. Afterwards there must
+    /// be another look for room, and a [`Queue::release`] if there is any.
+    #[must_use]
+    pub fn enter(self: &Arc<Queue>, desk: &Arc<Desk>, session: Key, most: usize) -> Option<Ticket> {
+        let mut line = lock(&self.line);
+        let ahead = line.waiters.len();
+        if ahead >= most {
+            return None;
+        }
+        let number = line.next;
+        line.next += 1;
+        line.waiters.insert(number, Waiter { desk: Arc::clone(desk), session, is_called: false });
+        self.waiting.store(line.waiters.len(), Ordering::SeqCst);
+        Some(Ticket { queue: Arc::clone(self), number, ahead })
+    }
+}
+
+/// A place in the queue, for as long as this lives. Who leaves it passes on a call that it has not used.
+#[derive(Debug)]
+pub struct Ticket {
+    queue: Arc<Queue>,
+    number: u64,
+    ahead: usize,
+}
+
+impl Ticket {
+    /// How many waited before it when it came.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// How many releases there have been: to be asked before a look for room.
+    #[must_use]
+    pub fn releases(&self) -> u64 {
+        lock(&self.queue.line).releases
+    }
+
+    /// Goes on waiting after a look for room that was in vain, before which there had been so many releases. If there is room that
+    /// others can use, the call passes on; if there was another release meanwhile, it stays.
+    pub fn wait_on(&self, releases: u64, has_room: bool) {
+        let mut line = lock(&self.queue.line);
+        let is_missed = line.releases != releases;
+        let Some(waiter) = line.waiters.get_mut(&self.number) else { return };
+        if !waiter.is_called {
+            return;
+        }
+        if is_missed {
+            waiter.desk.call(waiter.session);
+        } else {
+            waiter.is_called = false;
+            if has_room {
+                line.call(self.number + 1);
+            }
+        }
+    }
+
+    /// Leaves the queue with a backend; `has_more` says whether there is room for somebody else.
+    pub fn use_up(self, has_more: bool) {
+        if !has_more && let Some(waiter) = lock(&self.queue.line).waiters.get_mut(&self.number) {
+            waiter.is_called = false;
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut line = lock(&self.queue.line);
+        let is_called = line.waiters.remove(&self.number).is_some_and(|waiter| waiter.is_called);
+        self.queue.waiting.store(line.waiters.len(), Ordering::SeqCst);
+        if is_called {
+            line.call(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u64) -> Key {
+        Key::from_bits(number)
+    }
+
+    #[test]
+    fn who_waits_longest_is_called_first() {
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 3).unwrap()).collect();
+        assert!(queue.enter(&desk, key(9), 3).is_none());
+        assert_eq!(tickets.iter().map(Ticket::ahead).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(desk.sleep());
+        queue.release();
+        queue.release();
+        assert!(!desk.sleep());
+        assert_eq!(desk.take(), [key(0), key(1)]);
+        assert_eq!(queue.waiting(), 3);
+    }
+
+    #[test]
+    fn a_call_that_is_not_used_passes_on() {
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let [first, second, third] = [0, 1, 2].map(|number| queue.enter(&desk, key(number), 9).unwrap());
+        queue.release();
+        assert_eq!(desk.take(), [key(0)]);
+        // It may not go to the backend that is free.
+        first.wait_on(first.releases(), true);
+        assert_eq!(desk.take(), [key(1)]);
+        // Or there is no room at all, and no reason to tell anybody.
+        second.wait_on(second.releases(), false);
+        assert_eq!(desk.take(), []);
+        queue.release();
+        assert_eq!(desk.take(), [key(0)]);
+        queue.release();
+        assert_eq!(desk.take(), [key(1)]);
+        first.wait_on(first.releases(), false);
+        // The client of this one has gone.
+        drop(second);
+        assert_eq!(desk.take(), [key(0)]);
+        // Whoever takes the last slot calls nobody.
+        first.use_up(false);
+        assert_eq!((desk.take(), queue.waiting()), (vec![], 1));
+        queue.release();
+        third.use_up(true);
+        assert_eq!((desk.take(), queue.waiting()), (vec![key(2)], 0));
+    }
+
+    #[test]
+    fn a_release_during_a_look_is_not_missed() {
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let only = queue.enter(&desk, key(0), 9).unwrap();
+        queue.release();
+        assert_eq!(desk.take(), [key(0)]);
+        let before = only.releases();
+        queue.release();
+        only.wait_on(before, false);
+        assert_eq!(desk.take(), [key(0)]);
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_is_woken_once() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        desk.wake_by(Arc::new(ours));
+        let _tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 9).unwrap()).collect();
+        queue.release();
+        let read = || std::io::Read::read(&mut &theirs, &mut [0; 9]).ok();
+        assert_eq!(read(), None, "it was awake");
+        assert_eq!(desk.take().len(), 1);
+        assert!(desk.sleep());
+        queue.release();
+        queue.release();
+        assert_eq!(read(), Some(1));
+        desk.wake();
+        assert_eq!(desk.take().len(), 2);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+        /// Slots come and go, sessions come and leave: who gets a slot is always who has waited longest, and nobody waits
+        /// while there is a slot and everybody has been heard.
+        #[test]
+        fn slots_go_to_the_first_and_none_is_left(ops in prop::collection::vec(0_u8..4, 1..60), slots in 1_usize..4) {
+            let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+            let (mut free, mut next) = (slots, 0_u64);
+            let mut line: VecDeque<(u64, Option<Ticket>)> = VecDeque::new();
+            for op in ops {
+                match op {
+                    // Somebody comes.
+                    0 | 1 if free > 0 && queue.waiting() == 0 => free -= 1,
+                    0 | 1 => {
+                        line.push_back((next, queue.enter(&desk, key(next), 100)));
+                        next += 1;
+                        if free > 0 {
+                            queue.release();
+                        }
+                    }
+                    // Somebody is done.
+                    2 if free < slots => {
+                        free += 1;
+                        queue.release();
+                    }
+                    // Somebody who waits in the middle gives up.
+                    _ => {
+                        let middle = line.len() / 2;
+                        line.remove(middle);
+                    }
+                }
+                // Everybody who is called takes a slot, if there is one.
+                loop {
+                    let calls = desk.take();
+                    if calls.is_empty() {
+                        break;
+                    }
+                    for call in calls {
+                        let Some(place) = line.iter().position(|(number, _)| key(*number) == call) else { continue };
+                        let ticket = line[place].1.take().expect("a ticket");
+                        if free == 0 {
+                            ticket.wait_on(ticket.releases(), false);
+                            line[place].1 = Some(ticket);
+                            continue;
+                        }
+                        prop_assert_eq!(place, 0, "somebody was overtaken");
+                        free -= 1;
+                        line.pop_front();
+                        ticket.use_up(free > 0);
+                    }
+                }
+                prop_assert!(free == 0 || line.is_empty(), "{} wait while {} are free", line.len(), free);
+                prop_assert_eq!(queue.waiting(), line.len());
+            }
+        }
+    }
+}

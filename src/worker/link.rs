@@ -1,0 +1,36 @@
+//! A connection to a backend, with what has to be known of it for as long as it is open.
+
+use crate::os::Os;
+use crate::shared::pools::{BackendState, Slot};
+use crate::wire::Wire;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) wire: Wire,
+    /// That the backend has one connection more.
+    slot: Slot,
+    /// How many exchanges it has served.
+    pub(super) uses: u32,
+}
+
+impl Link {
+    pub(super) fn new(wire: Wire, slot: Slot) -> Link {
+        Link { wire, slot, uses: 0 }
+    }
+
+    /// The backend that it leads to.
+    pub(super) fn backend(&self) -> &BackendState {
+        self.slot.backend()
+    }
+
+    /// Ends it; what was written is still delivered.
+    pub(super) fn close<O: Os>(self, os: &mut O) {
+        self.wire.close(os);
+    }
+
+    /// Ends it at once.
+    pub(super) fn reset<O: Os>(self, os: &mut O) {
+        self.wire.reset(os);
+    }
+}

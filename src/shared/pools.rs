@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::bell::Bell;
 use super::health::{Chart, Ward, standing_at};
-use crate::balance::{Exclusion, Patience, Peak, Seen, Standing, View};
+use crate::balance::{Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View};
 use crate::core::time::Time;
 use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
@@ -394,6 +394,13 @@ pub struct Live<'a> {
 }
 
 impl Live<'_> {
+    /// The share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom looked at.
+    #[cold]
+    fn troubled(&self, place: usize) -> (u32, Option<Exclusion>) {
+        let standing = standing_at(&self.state.backends[place], self.pool, self.now);
+        (standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
+    }
+
     /// Whether a backend has as much as it may.
     fn is_full(&self, place: usize) -> bool {
         let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
@@ -407,11 +414,13 @@ impl Live<'_> {
 
 impl View for Live<'_> {
     fn backend(&self, place: usize) -> Seen {
-        let backend = &self.pool.backends[place];
-        let standing = standing_at(&self.state.backends[place], self.pool, self.now);
-        let exclusion = standing.exclusion().filter(|_| !self.state.ward().panics());
+        let (backend, standing) = (&self.pool.backends[place], self.state.backends[place].standing());
+        let (share, exclusion) = match standing {
+            Standing::Up => (FULL_SHARE, None),
+            Standing::Warming { .. } | Standing::Down | Standing::Ejected => self.troubled(place),
+        };
         let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
-        Seen { weight: backend.weight, share: standing.share(), tier: backend.tier, exclusion }
+        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

@@ -67,6 +67,8 @@ pub struct Exchange {
     /// The backend in use, or tried last, by its place in the pool.
     pub(crate) backend: Option<usize>,
     pub(crate) is_reused: bool,
+    /// Whether it was said of the present attempt that the backend has failed.
+    pub(crate) is_blamed: bool,
     /// Backends that are not to be picked again.
     pub(crate) tried: Vec<usize>,
     /// Whether an idle connection was found stale, so that only a new one will do.

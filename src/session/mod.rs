@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
-use crate::core::outcome::{Proof, Record, Stage};
+use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
@@ -61,6 +61,8 @@ pub enum Effect {
     AskBudget,
     /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
     NoteAnswer,
+    /// Take note that the backend has failed the exchange for that cause.
+    NoteFailure(Cause),
     /// Keep the backend connection for another exchange.
     KeepBackend,
     /// Close the backend connection; what was written is still delivered.
@@ -307,6 +309,12 @@ impl Session {
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.exchange.stage == Stage::Response
+    }
+
+    /// The status of the response, if there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        (self.exchange.status > 0).then_some(self.exchange.status)
     }
 
     /// The backend in use, or tried last.

@@ -61,6 +61,7 @@ impl<O: Os> Worker<O> {
                 Token::Lot => self.handle_lot(),
                 Token::Door(door) => self.answer_door(door),
                 Token::Idle(key) => self.close_dead(key),
+                Token::Check(number) => self.handle_check(number, ready),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;

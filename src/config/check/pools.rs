@@ -1,6 +1,7 @@
 //! `[pool.NAME]`.
 
 use super::balance::balance;
+use super::health;
 use super::names::{self, NAME_LEN_MAX, Seen};
 use super::retries::retries;
 use super::sticky::sticky;
@@ -91,6 +92,8 @@ fn pool(entry: &Entry, table: Reader<'_>, world: &mut dyn World, findings: &mut 
         balance,
         sticky: sticky(table, findings),
         retries: retries(table, findings),
+        health: health::passive(table, findings),
+        check: health::check(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::balance::Derived;
+use crate::balance::health::{Check, Passive};
 use crate::discovery::{RESOLVE, Source};
 use crate::route::{Table, Template};
 
@@ -183,6 +184,10 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// When its requests are sent again.
     pub retries: Retries,
+    /// What failures of its requests come to.
+    pub health: Passive,
+    /// How its backends are checked, if they are.
+    pub check: Option<Check>,
     /// How many requests may wait until a backend is free.
     pub max_pending: usize,
     /// How long they may, if that is shorter than `timeouts.queue`.
@@ -211,6 +216,8 @@ impl Pool {
             balance: Balance::default(),
             sticky: None,
             retries: Retries::default(),
+            health: Passive::default(),
+            check: None,
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,

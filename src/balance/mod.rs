@@ -13,6 +13,7 @@ mod draw;
 mod field;
 mod first;
 mod hashed;
+pub mod health;
 mod least;
 mod maglev;
 mod patience;

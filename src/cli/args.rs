@@ -128,6 +128,9 @@ pub(super) struct CallArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
+    /// A backend as `pool/backend`: all that is known of it, with what was last observed.
+    #[arg(value_name = "POOL/BACKEND")]
+    pub(super) backend: Option<String>,
     #[command(flatten)]
     pub(super) call: CallArgs,
     /// Write it as JSON.

@@ -22,7 +22,8 @@ pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
 
 /// `pollux status`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    Ok(tell(&in_form(call(args.call.socket(), Command::Status)?, args.json)))
+    let command = args.backend.clone().map_or(Command::Status, Command::Backend);
+    Ok(tell(&in_form(call(args.call.socket(), command)?, args.json)))
 }
 
 /// `pollux explain --live`.

@@ -187,6 +187,7 @@ impl<'a> Running<'a> {
             Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
             Command::Reload => self.reload(),
             Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
+            Command::Backend(name) => stop::tell_backend(&status(&self.server, self.file.as_deref()), name),
             Command::Explain(ask) => self.explain(ask),
         };
         call.answer(reply);

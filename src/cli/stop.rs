@@ -58,10 +58,11 @@ pub(super) fn stop(
 }
 
 fn answer(call: Call, status: impl FnOnce() -> Status) {
-    let reply = match call.request.command {
+    let reply = match &call.request.command {
         Command::Reload => Reply::text(FAILED, ReloadError::Draining.to_string()),
         Command::Upgrade => Reply::text(FAILED, "Pollux is draining: there is nothing left to hand over"),
         Command::Status => tell(&status()),
+        Command::Backend(name) => tell_backend(&status(), name),
         Command::Explain(_) => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
     };
     call.answer(reply);
@@ -78,4 +79,15 @@ fn stop_too(pid: u32) {
 /// A status for whoever has asked for it.
 pub(super) fn tell(status: &Status) -> Reply {
     Reply { data: serde_json::to_value(status).unwrap_or_default(), ..Reply::text(0, status.to_string()) }
+}
+
+/// All that is known of the backend that is called `name`.
+pub(super) fn tell_backend(status: &Status, name: &str) -> Reply {
+    match status.backend(name) {
+        Ok((pool, backend)) => {
+            let data = serde_json::to_value(backend).unwrap_or_default();
+            Reply { exit: 0, text: backend.tell(pool), data }
+        }
+        Err(why) => Reply::text(super::USAGE, why),
+    }
 }

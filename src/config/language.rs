@@ -71,7 +71,7 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 19] {
+pub(super) fn tables() -> [&'static Table; 21] {
     [
         &FILE,
         &LISTENER,
@@ -88,6 +88,8 @@ pub(super) fn tables() -> [&'static Table; 19] {
         &POOL,
         &BACKEND,
         &STICKY_COOKIE,
+        &HEALTH,
+        &CHECK,
         &TIMEOUTS,
         &LIMITS,
         &TEST,
@@ -611,6 +613,20 @@ pub(super) static POOL: Table = Table {
              then a name that is not known is an error.",
         ),
         key(
+            "health",
+            Kind::Table(&HEALTH),
+            "(see there)",
+            "{ failures = 3, eject = \"5s\" }",
+            "When failures of real requests take a backend out, and how it comes back.",
+        ),
+        key(
+            "check",
+            Kind::Table(&CHECK),
+            NONE,
+            r#"{ type = "http", path = "/healthz" }"#,
+            "Looks at each backend now and then.",
+        ),
+        key(
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
             REQUIRED,
@@ -692,6 +708,125 @@ pub(super) static STICKY_COOKIE: Table = Table {
             "Whether requests that other sites cause have it.",
         ),
         key("hide", Kind::Flag, "false", "true", "Whether it is kept from the backends."),
+    ],
+};
+
+/// What `errors` knows besides statuses.
+pub(super) const ERROR_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
+
+const STATUS: Kind = Kind::Number(100, 599);
+
+/// `[pool.NAME.health]`.
+pub(super) static HEALTH: Table = Table {
+    title: "[pool.NAME.health]",
+    about: "When failures of real requests eject a backend, and how it comes back.",
+    keys: &[
+        key("failures", Kind::Number(0, 1000), "5", "3", "So many failures in a row eject; 0 is never."),
+        key(
+            "failure_rate",
+            Kind::Fraction(1, 1000),
+            NONE,
+            "0.5",
+            "That share of the requests in `window` failing ejects as well.",
+        ),
+        key("window", Kind::Time, r#""10s""#, r#""30s""#, "What `failure_rate` looks at."),
+        key(
+            "window_min",
+            Kind::Number(1, COUNT_MAX),
+            "20",
+            "100",
+            "With fewer requests in the window nothing is said of a rate.",
+        ),
+        key(
+            "errors",
+            Kind::List(&Kind::Either(&[Kind::Text, STATUS])),
+            r#"["connect", "reset", "timeout"]"#,
+            r#"["connect", "reset", "timeout", "500-599"]"#,
+            "What counts as a failure: a connect that failed, a connection that was lost or carried no response, one that did not come \
+             in time, a status or a range of them.",
+        ),
+        key(
+            "eject",
+            Kind::Time,
+            r#""10s""#,
+            r#""5s""#,
+            "How long the first ejection lasts. Each that follows soon lasts twice as long as the one before.",
+        ),
+        key("eject_max", Kind::Time, r#""5m""#, r#""1m""#, "The longest ejection."),
+        key(
+            "max_ejected",
+            Kind::Fraction(0, 1000),
+            "0.5",
+            "0.3",
+            "At most that share of the backends is ejected.",
+        ),
+        key(
+            "panic",
+            Kind::Either(&[Kind::Word(&["off"]), Kind::Fraction(1, 1000)]),
+            "0.1",
+            r#""off""#,
+            "When fewer than that share of the backends can be used, requests go to all of them; `off` is never.",
+        ),
+        key(
+            "slow_start",
+            Kind::Time,
+            "(at once)",
+            r#""30s""#,
+            "How long a backend that comes back takes to its full weight.",
+        ),
+    ],
+};
+
+/// `[pool.NAME.check]`.
+pub(super) static CHECK: Table = Table {
+    title: "[pool.NAME.check]",
+    about: "How the backends of a pool are checked.",
+    keys: &[
+        key(
+            "type",
+            Kind::Word(&["tcp", "http"]),
+            r#""tcp""#,
+            r#""http""#,
+            "`tcp`: a connect; `http`: a request. The keys from `method` to `text` are for `http`.",
+        ),
+        key("method", Kind::Text, r#""GET""#, r#""HEAD""#, "The method."),
+        key("path", Kind::Text, r#""/""#, r#""/healthz""#, "The path, with a query if need be."),
+        key("host", Kind::Text, "(the address)", r#""app.example.com""#, "The Host."),
+        key(
+            "status",
+            Kind::List(&Kind::Either(&[Kind::Text, STATUS])),
+            r#"["200-399"]"#,
+            r#"[200, "300-399"]"#,
+            "The statuses that are good, one by one or as ranges.",
+        ),
+        key("text", Kind::Text, NONE, r#""ready""#, "What must stand in the first 64 KiB of the body."),
+        key("port", Kind::Number(1, 65_535), "(that of the backend)", "9100", "Where to connect instead."),
+        key("interval", Kind::Time, r#""2s""#, r#""5s""#, "From one check to the next."),
+        key(
+            "fast_interval",
+            Kind::Time,
+            r#""1s""#,
+            r#""500ms""#,
+            "The same while the last checks speak against what is thought of the backend.",
+        ),
+        key(
+            "jitter",
+            Kind::Fraction(0, 500),
+            "0.1",
+            "0.2",
+            "By that share an interval may be longer or shorter, so that checks do not come in step.",
+        ),
+        key("timeout", Kind::Time, r#""1s""#, r#""500ms""#, "For one check, from the connect to the end."),
+        key("rise", Kind::Number(1, 100), "2", "1", "So many in a row must pass to bring a backend up."),
+        key("fall", Kind::Number(1, 100), "3", "5", "So many in a row must fail to take it down."),
+        key(
+            "start",
+            Kind::Word(&["up", "down", "check-first"]),
+            r#""up""#,
+            r#""check-first""#,
+            "What holds before the checks have decided. `up`: it gets requests; `down`: none until `rise` have passed; `check-first`: none \
+             until the first, which decides alone.",
+        ),
     ],
 };
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::value::{show_size, show_thousandths};
 use super::{AccessLog, Process};
+use crate::balance::health::{Check, Kind as Probing, Passive, Start};
 use crate::discovery::{Like, Question, Source};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
@@ -293,6 +294,10 @@ fn print_pool(out: &mut String, pool: &Pool) {
         Some(interval) => line(out, "resolve", &time(interval)),
         None => line(out, "resolve", "false"),
     }
+    line(out, "health", &print_health(&pool.health));
+    if let Some(check) = &pool.check {
+        line(out, "check", &print_check(check));
+    }
     out.push_str("backends = [\n");
     let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };
     let items = given.iter().map(print_backend).chain(pool.sources.iter().map(|source| match source {
@@ -331,6 +336,67 @@ fn print_item(
         ("max_connections", max_connections.map(|most| most.to_string())),
     ];
     table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
+}
+
+fn print_health(health: &Passive) -> String {
+    let Passive { failures, failure_rate, window, window_min, errors, eject, eject_max, max_ejected, .. } =
+        health;
+    let words = [("connect", errors.connect), ("reset", errors.reset), ("timeout", errors.timeout)];
+    let words = words.into_iter().filter(|(_, is_on)| *is_on).map(|(word, _)| text(word));
+    let panic = health.panic.map_or_else(|| text("off"), |share| show_thousandths(u64::from(share)));
+    let pairs = [
+        Some(("failures", failures.to_string())),
+        failure_rate.map(|rate| ("failure_rate", show_thousandths(u64::from(rate)))),
+        Some(("window", time(*window))),
+        Some(("window_min", window_min.to_string())),
+        Some(("errors", list(words.chain(ranges(&errors.statuses))))),
+        Some(("eject", time(*eject))),
+        Some(("eject_max", time(*eject_max))),
+        Some(("max_ejected", show_thousandths(u64::from(*max_ejected)))),
+        Some(("panic", panic)),
+        health.slow_start.map(|span| ("slow_start", time(span))),
+    ];
+    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
+}
+
+fn ranges(statuses: &[(u16, u16)]) -> impl Iterator<Item = String> {
+    statuses.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => text(&format!("{first}-{last}")),
+    })
+}
+
+fn print_check(check: &Check) -> String {
+    let mut pairs = match &check.kind {
+        Probing::Tcp => vec![("type", text("tcp"))],
+        Probing::Http(http) => [
+            Some(("type", text("http"))),
+            Some(("method", text(&http.method))),
+            Some(("path", text(&http.path))),
+            http.host.as_ref().map(|host| ("host", text(host))),
+            Some(("status", list(ranges(&http.statuses)))),
+            http.text.as_ref().map(|wanted| ("text", text(wanted))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    };
+    pairs.extend(check.port.map(|port| ("port", port.to_string())));
+    let start = match check.start {
+        Start::Up => "up",
+        Start::Down => "down",
+        Start::CheckFirst => "check-first",
+    };
+    pairs.extend([
+        ("interval", time(check.interval)),
+        ("fast_interval", time(check.fast_interval)),
+        ("jitter", show_thousandths(u64::from(check.jitter))),
+        ("timeout", time(check.timeout)),
+        ("rise", check.rise.to_string()),
+        ("fall", check.fall.to_string()),
+        ("start", text(start)),
+    ]);
+    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
 }
 
 fn print_sticky(sticky: &Sticky) -> String {

@@ -5,6 +5,7 @@ mod access_log;
 mod binding;
 mod events;
 mod handover;
+mod health;
 mod inherited;
 mod lookout;
 mod mailbox;

@@ -254,6 +254,9 @@ impl Server {
         self.mailboxes.push(Arc::clone(&mailbox));
         let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
         let registry = Arc::clone(&self.registry);
+        if berth.share.worker == 0 {
+            registry.bell().hang(mailbox.wake());
+        }
         let caller = mailbox.wake();
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
@@ -474,6 +477,11 @@ impl Server {
             workers_silent: self.threads.len() - workers.len(),
             workers,
             crowd,
+            pools: super::health::pools(
+                &self.snapshot,
+                &self.registry.open(&self.snapshot),
+                crate::os::now(),
+            ),
             drain: self.draining_since.map(|since| Drain {
                 since_ms: ms(since.elapsed()),
                 left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),

@@ -39,6 +39,8 @@ pub enum Command {
     Reload,
     /// Say what it is at.
     Status,
+    /// Say all that is known of a backend, by its name as `pool/backend`.
+    Backend(String),
     /// Say what would become of a request now.
     Explain(Ask),
     /// Let a new process of the executable, as it is now, take over.

@@ -16,8 +16,8 @@ use crate::snapshot::Address;
 
 pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
-    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, listening_on, prepare, probe, raise_descriptor_limit,
-    return_buffers_of, usable_cores,
+    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, listening_on, now, prepare, probe,
+    raise_descriptor_limit, return_buffers_of, usable_cores,
 };
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`], [`Os::reset`]

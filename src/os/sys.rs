@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -19,6 +20,9 @@ use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled
 use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
+
+/// The beginning of time, for all workers: what one notes the others can compare with their own.
+static EPOCH: OnceLock<Instant> = OnceLock::new();
 
 /// The longest queue of clients that the kernel is asked to keep for a listener; net.core.somaxconn caps it.
 const BACKLOG: i32 = 4096;
@@ -56,9 +60,21 @@ struct Slot {
     is_enrolled: bool,
 }
 
+/// The clock of every worker, now.
+#[must_use]
+pub fn now() -> Time {
+    Time::ZERO + EPOCH.get_or_init(Instant::now).elapsed()
+}
+
 impl Default for SysOs {
     fn default() -> Self {
-        SysOs { epoch: Instant::now(), owned: Vec::new(), lot: None, pollfds: Vec::new(), is_busy: false }
+        SysOs {
+            epoch: *EPOCH.get_or_init(Instant::now),
+            owned: Vec::new(),
+            lot: None,
+            pollfds: Vec::new(),
+            is_busy: false,
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
 
 use ::core::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Record, Spans, Stage};
@@ -65,6 +67,8 @@ pub struct Exchange {
     /// The backend in use, or tried last, by its place in the pool.
     pub(crate) backend: Option<usize>,
     pub(crate) is_reused: bool,
+    /// Whether it was said of the present attempt that the backend has failed.
+    pub(crate) is_blamed: bool,
     /// Backends that are not to be picked again.
     pub(crate) tried: Vec<usize>,
     /// Whether an idle connection was found stale, so that only a new one will do.
@@ -96,6 +100,42 @@ pub struct Exchange {
     text: Vec<u8>,
     method_length: usize,
     target_length: usize,
+}
+
+/// The exchange of a session, which a session that rests between two exchanges does without: it is a third of its memory.
+#[derive(Debug)]
+pub(crate) struct Kept(Option<Box<Exchange>>);
+
+/// What is told of an exchange that is not there.
+static NOTHING: LazyLock<Exchange> = LazyLock::new(Exchange::default);
+
+impl Kept {
+    pub(crate) fn new(exchange: Exchange) -> Kept {
+        Kept(Some(Box::new(exchange)))
+    }
+
+    /// Gives its memory back. What it knew is forgotten; [`Exchange::begin`] is to be next.
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Deref for Kept {
+    type Target = Exchange;
+
+    fn deref(&self) -> &Exchange {
+        self.0.as_deref().unwrap_or_else(|| &NOTHING)
+    }
+}
+
+impl DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut Exchange {
+        self.0.get_or_insert_default()
+    }
 }
 
 /// What a record takes from outside of the exchange.

@@ -21,13 +21,14 @@ use std::time::Duration;
 
 use crate::core::framer::Framer;
 use crate::core::lane::{Lane, Sink, Source};
-use crate::core::outcome::{Proof, Record, Stage};
+use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
+use exchange::Kept;
 pub use glance::{Glance, Kind};
 pub use opening::ConnectOutcome;
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
@@ -60,6 +61,8 @@ pub enum Effect {
     AskBudget,
     /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
     NoteAnswer,
+    /// Take note that the backend has failed the exchange for that cause.
+    NoteFailure(Cause),
     /// Keep the backend connection for another exchange.
     KeepBackend,
     /// Close the backend connection; what was written is still delivered.
@@ -182,7 +185,7 @@ pub struct Session {
     pub(crate) up: Lane,
     /// Backend to client.
     pub(crate) down: Lane,
-    exchange: Exchange,
+    exchange: Kept,
     scan: HeadScan,
     /// When a byte last moved.
     touched: Time,
@@ -217,7 +220,7 @@ impl Session {
             phase,
             up,
             down,
-            exchange,
+            exchange: Kept::new(exchange),
             scan: HeadScan::default(),
             touched: env.now,
             client_hung: false,
@@ -306,6 +309,12 @@ impl Session {
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.exchange.stage == Stage::Response
+    }
+
+    /// The status of the response, if there is one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        (self.exchange.status > 0).then_some(self.exchange.status)
     }
 
     /// The backend in use, or tried last.
@@ -403,7 +412,18 @@ impl Session {
     pub fn rest(&mut self) {
         self.up.rest();
         self.down.rest();
-        self.exchange.rest();
+        if matches!(self.phase, Phase::Head { .. }) && !self.has_begun() {
+            self.exchange.forget();
+        } else {
+            self.exchange.rest();
+        }
+    }
+
+    /// Takes back what [`Session::rest`] has given away.
+    pub fn wake(&mut self, now: Time) {
+        if self.exchange.is_forgotten() {
+            self.exchange.begin(now, self.up.passed(), self.down.passed());
+        }
     }
 
     /// The lane that `side` fills.

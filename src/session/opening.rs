@@ -6,7 +6,7 @@ use super::{Dial, Effect, Env, Phase, Session};
 use crate::balance::Nobody;
 use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
-use crate::core::outcome::{Cause, Proof, Stage};
+use crate::core::outcome::{Cause, Proof, Stage, Who};
 use crate::core::time::Time;
 use crate::http::scan::HeadScan;
 use crate::route::Retry;
@@ -111,6 +111,7 @@ impl Session {
             }
             ConnectOutcome::Connected => self.connected(env, effects),
             ConnectOutcome::Busy { backend, cause } => {
+                self.exchange.is_blamed &= self.exchange.backend == Some(backend);
                 self.exchange.backend = Some(backend);
                 self.exchange.cause = Some(cause);
                 let first = self.exchange.busy_since.get_or_insert(env.now);
@@ -144,6 +145,7 @@ impl Session {
     fn attempt(&mut self, backend: usize) {
         self.exchange.backend = Some(backend);
         self.exchange.is_reused = false;
+        self.exchange.is_blamed = false;
         self.exchange.attempts += 1;
         self.exchange.is_counted = false;
         self.exchange.asked_at = None;
@@ -178,6 +180,7 @@ impl Session {
     /// A backend that could not be connected to is not tried again: on to the next one.
     pub(super) fn connect_failed(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, .. } = self.phase else { return };
+        self.blame(cause, effects);
         if self.exchange.retry == Retry::Off || !self.may_retry(env, |rules| rules.connect) {
             self.fail(cause, env, effects);
             return;
@@ -210,6 +213,7 @@ impl Session {
 
     /// The backend connection is gone before a response head had come: try again if that is provably safe.
     pub(super) fn backend_lost(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        self.blame(cause, effects);
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
         // That an idle connection had gone stale says nothing about its backend; that a new one broke does. So the first is no
         // load on the pool, and happens once.
@@ -223,6 +227,17 @@ impl Session {
         }
         self.begin_again(Some(cause), env, effects);
         true
+    }
+
+    /// Has it noted, once for each attempt, that the backend has failed. That an idle connection had gone stale says nothing
+    /// about it.
+    pub(super) fn blame(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+        let is_stale = self.exchange.is_reused && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
+        let is_its_own = cause.who() == Who::Backend && cause != Cause::NoBackend && !is_stale;
+        if is_its_own && !self.exchange.is_blamed && self.exchange.backend.is_some() {
+            self.exchange.is_blamed = true;
+            effects.push(Effect::NoteFailure(cause));
+        }
     }
 
     /// Parts with the backend, and looks for another one to say the same to.
@@ -244,12 +259,14 @@ impl Session {
         self.exchange.retries += 1;
         self.exchange.is_counted = true;
         self.exchange.pending_proof = Some(proof);
-        self.exchange.tried.extend(self.exchange.backend);
+        let exchange = &mut *self.exchange;
+        exchange.tried.extend(exchange.backend);
     }
 
     /// The response has not come in time.
     pub(super) fn response_late(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let cause = Cause::BackendResponseTimeout;
+        self.blame(cause, effects);
         let is_silent = self.down.buffer.unscanned().is_empty();
         if is_silent && self.is_repeatable() && self.may_retry(env, |rules| rules.timeout) {
             self.count_retry(Proof::Timeout);

@@ -105,7 +105,7 @@ impl Session {
         }
         let listener = &env.snapshot.listeners[self.listener];
         let arrival = Arrival { listener, number: self.listener, peer: self.client, env };
-        let (exchange, down) = (&mut self.exchange, &mut self.down);
+        let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
             let request = request::read(head, &mut table, limits)
@@ -284,6 +284,7 @@ impl Session {
     /// Ends the exchange for `cause`: with Pollux's own answer if none has begun and the client is there to read it.
     pub(super) fn fail(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.exchange.cause = Some(cause);
+        self.blame(cause, effects);
         self.note_queued(env);
         self.let_go(Effect::ResetBackend, effects);
         let is_client_there = self.down.sink != Sink::Lost && !self.client_hung;

@@ -102,7 +102,7 @@ impl Session {
         }
         let edits = self.options(env).map(|options| &options.response);
         let cookie = self.cookie_line(env);
-        let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
+        let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
         let verdict = self.down.rewrite(range, |head, out| {
@@ -148,7 +148,7 @@ impl Session {
     }
 
     fn begin_response(&mut self, verdict: Verdict, env: &Env<'_>) {
-        let exchange = &mut self.exchange;
+        let exchange = &mut *self.exchange;
         exchange.status = verdict.status;
         exchange.stage = Stage::Response;
         exchange.keep_alive = verdict.keep_alive;

@@ -1,5 +1,8 @@
-//! What workers share with each other: how many clients each has, a queue into each, and what each backend has to do.
+//! What workers share with each other: how many clients each has, a queue into each, what each backend has to do, and
+//! how it is.
 
+pub mod bell;
+pub mod health;
 pub mod neighbours;
 pub mod pools;
 pub mod queue;

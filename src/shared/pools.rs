@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::balance::{Exclusion, Patience, Peak, Seen, Standing, View};
+use super::bell::Bell;
+use super::health::{Chart, Ward, standing_at};
+use crate::balance::{Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View};
 use crate::core::time::Time;
 use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
@@ -23,6 +25,7 @@ pub struct BackendState {
     queue: Arc<Queue>,
     /// [`Standing::to_bits`].
     standing: AtomicU32,
+    chart: Chart,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +80,12 @@ impl BackendState {
     pub fn note_wait(&self, waited: Duration, now: Time) {
         let present = Peak(self.load.latency.load(Ordering::Relaxed));
         self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn chart(&self) -> &Chart {
+        &self.chart
     }
 
     /// Takes note that it has closed a connection that had lain idle for `age`.
@@ -146,6 +155,7 @@ impl Drop for Slot {
 struct Whole {
     /// Requests that are being sent again.
     retrying: AtomicU32,
+    ward: Ward,
     queue: Arc<Queue>,
 }
 
@@ -161,6 +171,12 @@ impl PoolState {
     #[must_use]
     pub fn backends(&self) -> &[Arc<BackendState>] {
         &self.backends
+    }
+
+    /// How they are together.
+    #[must_use]
+    pub fn ward(&self) -> &Ward {
+        &self.whole.ward
     }
 
     /// Those who wait for one of them.
@@ -207,6 +223,7 @@ impl PoolState {
 #[derive(Debug)]
 pub struct Pools {
     pools: Box<[PoolState]>,
+    bell: Arc<Bell>,
 }
 
 impl Pools {
@@ -214,6 +231,18 @@ impl Pools {
     #[must_use]
     pub fn pool(&self, id: PoolId) -> &PoolState {
         &self.pools[id.0]
+    }
+
+    /// Is rung when a backend is ejected.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// The backend behind `id`, which outlives this.
+    #[must_use]
+    pub fn shared(&self, id: BackendId) -> Arc<BackendState> {
+        Arc::clone(&self.pools[id.pool.0].backends[id.index])
     }
 
     /// The backend behind `id`.
@@ -227,6 +256,7 @@ impl Pools {
 #[derive(Debug, Default)]
 pub struct Registry {
     known: Mutex<Known>,
+    bell: Arc<Bell>,
     /// Those of the workers.
     desks: Mutex<Vec<Weak<Desk>>>,
 }
@@ -266,12 +296,22 @@ impl Registry {
         {
             return Arc::clone(pools);
         }
-        let pools = Arc::new(Pools { pools: snapshot.pools.iter().map(|pool| known.pool(pool)).collect() });
+        let pools = snapshot.pools.iter().map(|pool| known.pool(pool)).collect();
+        let pools = Arc::new(Pools { pools, bell: Arc::clone(&self.bell) });
         known.backends.retain(|_, state| state.strong_count() > 0);
         known.pools.retain(|_, whole| whole.strong_count() > 0);
         snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
+        snapshot.pools.iter().zip(&pools.pools).for_each(|(pool, state)| state.adopt(pool));
         known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
         pools
+    }
+}
+
+impl Registry {
+    /// Is rung when a backend is ejected.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
     }
 }
 
@@ -354,6 +394,13 @@ pub struct Live<'a> {
 }
 
 impl Live<'_> {
+    /// The share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom looked at.
+    #[cold]
+    fn troubled(&self, place: usize) -> (u32, Option<Exclusion>) {
+        let standing = standing_at(&self.state.backends[place], self.pool, self.now);
+        (standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
+    }
+
     /// Whether a backend has as much as it may.
     fn is_full(&self, place: usize) -> bool {
         let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
@@ -368,12 +415,12 @@ impl Live<'_> {
 impl View for Live<'_> {
     fn backend(&self, place: usize) -> Seen {
         let (backend, standing) = (&self.pool.backends[place], self.state.backends[place].standing());
-        Seen {
-            weight: backend.weight,
-            share: standing.share(),
-            tier: backend.tier,
-            exclusion: standing.exclusion().or_else(|| self.is_full(place).then_some(Exclusion::Full)),
-        }
+        let (share, exclusion) = match standing {
+            Standing::Up => (FULL_SHARE, None),
+            Standing::Warming { .. } | Standing::Down | Standing::Ejected => self.troubled(place),
+        };
+        let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
+        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

@@ -3,12 +3,14 @@
 //! Each worker makes a [`Crowd`] of its sessions when it is asked, between two turns; nothing is counted meanwhile. This room
 //! adds them up and puts them into words. It knows no clock: times are spans that whoever fills the value in has measured.
 
+mod pools;
 mod tell;
 
 use serde::{Serialize, Serializer};
 
 use crate::session::Kind;
 
+pub use pools::{Backend, Pool, Seen};
 pub use tell::show_span;
 
 /// How many sessions are shown one by one.
@@ -36,6 +38,8 @@ pub struct Status {
     pub workers_silent: usize,
     /// All of their sessions.
     pub crowd: Crowd,
+    /// The pools of the configuration.
+    pub pools: Vec<Pool>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
 }
@@ -141,6 +145,26 @@ pub struct Holder {
 
 fn word<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.word())
+}
+
+impl Status {
+    /// The backend that is called `name`, as `pool/backend`, with the name of its pool.
+    ///
+    /// # Errors
+    /// What there is instead.
+    pub fn backend(&self, name: &str) -> Result<(&str, &Backend), String> {
+        let all =
+            || self.pools.iter().flat_map(|pool| pool.backends.iter().map(|one| (pool.name.as_str(), one)));
+        all()
+            .find(|(pool, backend)| {
+                name.strip_prefix(*pool).and_then(|rest| rest.strip_prefix('/'))
+                    == Some(backend.name.as_str())
+            })
+            .ok_or_else(|| {
+                let names: Vec<_> = all().map(|(pool, backend)| format!("{pool}/{}", backend.name)).collect();
+                format!("no backend is called {name}; there are {}", names.join(", "))
+            })
+    }
 }
 
 impl Holder {

@@ -29,6 +29,7 @@ impl fmt::Display for Status {
         }
         writeln!(f)?;
         self.tell_workers(f)?;
+        self.pools.iter().try_for_each(|pool| pool.fmt(f))?;
         self.crowd.fmt(f)
     }
 }

@@ -58,6 +58,12 @@ impl<O: Os> Worker<O> {
         if let Some(fd) = self.lot.fd() {
             self.array.push(fd, Interest::READ, Token::Lot);
         }
+        for (fd, want, token) in self.checks.watches() {
+            self.array.push(fd, want, token);
+        }
+        if let Some(at) = self.checks.nearest() {
+            nearest.note(at);
+        }
         self.derive_doors(&mut nearest);
         self.derive_sessions(&mut nearest);
         if let Some(at) = self.lot.nearest() {

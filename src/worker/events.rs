@@ -61,6 +61,7 @@ impl<O: Os> Worker<O> {
                 Token::Lot => self.handle_lot(),
                 Token::Door(door) => self.answer_door(door),
                 Token::Idle(key) => self.close_dead(key),
+                Token::Check(number) => self.handle_check(number, ready),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
@@ -138,6 +139,7 @@ impl<O: Os> Worker<O> {
         if let Stay::Parked { until } = conn.stay {
             self.lot.leave(until, Guest::Session(key));
             conn.stay = Stay::Hot { since: self.now };
+            conn.session.wake(self.now);
             self.hot.push(key);
         }
         let world = World {

@@ -325,7 +325,9 @@ impl<O: Os> Hands<'_, O> {
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
                 }
+                self.note_served(&conn.session);
             }
+            Effect::NoteFailure(cause) => self.note_failure(&conn.session, cause),
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.keep(backend, conn.session.backend_timeout());
@@ -384,6 +386,8 @@ impl<O: Os> Hands<'_, O> {
         if conn.session.needs_budget() && !conn.has_budget() {
             return ConnectOutcome::BudgetSpent;
         }
+        // Who was busy may have been taken out since.
+        let again = again.filter(|index| !self.is_out(conn, *index));
         let chosen = match again {
             Some(index) => Ok(index),
             None => self.choose(conn, is_fresh),

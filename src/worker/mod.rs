@@ -6,10 +6,12 @@
 //! (`lot.rs`), and costs a turn nothing.
 
 mod array;
+mod checks;
 mod door;
 mod edition;
 mod events;
 mod hands;
+mod health;
 mod idle;
 mod link;
 mod lot;
@@ -39,6 +41,7 @@ use crate::shared::queue::Desk;
 use crate::snapshot::Snapshot;
 
 use array::Array;
+use checks::Checks;
 use door::Door;
 use edition::Edition;
 use hands::{Conn, Standing};
@@ -135,6 +138,8 @@ enum Token {
     Lot,
     Door(usize),
     Idle(Key),
+    /// The check with that number.
+    Check(u64),
     Client(Key),
     /// With the turn of the connection in its session.
     Backend(Key, u32),
@@ -165,6 +170,7 @@ pub struct Worker<O> {
     seat: Option<Seat>,
     churn: Churn,
     idle: IdleSet,
+    checks: Checks,
     storage: Storage,
     pipes: Pipes,
     /// How many bytes must be left of a message that is spliced.
@@ -209,6 +215,7 @@ impl<O: Os> Worker<O> {
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
             edition: Rc::new(Edition::first(snapshot, pools, &mut idle, seed, random)),
             idle,
+            checks: Checks::default(),
             share,
             pipes: Pipes::new(splicing.pipes),
             spliced: splicing.least,
@@ -266,6 +273,7 @@ impl<O: Os> Worker<O> {
     /// One turn of the loop. Waits for as long as nothing happens.
     pub fn turn(&mut self) -> Turn {
         self.empty_leaving_doors();
+        self.run_checks();
         if self.draining_since.is_some() && self.sessions.is_empty() && self.doors.is_empty() {
             self.close_idle();
             self.pipes.close_free(&mut self.os);

@@ -111,6 +111,14 @@ fn around(example: &Example) -> String {
             let inner = format!("{key} = {value}{rest}");
             format!("{LISTENER}[pool.app]\nsticky = {{ {inner} }}\nbackends = [\"127.0.0.1:1\"]\n")
         }
+        "[pool.NAME.health]" | "[pool.NAME.check]" => {
+            let table = table.replace("NAME", "app");
+            let rest = match *key {
+                "method" | "path" | "host" | "status" | "text" => "type = \"http\"\n",
+                _ => "",
+            };
+            format!("{LISTENER}[pool.app]\nbackends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
+        }
         "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
         "[[test]]" => {
             let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };
@@ -145,7 +153,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 19 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 21 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.

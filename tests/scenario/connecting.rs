@@ -24,13 +24,13 @@ pub(crate) fn refusing() -> (Socket, String) {
 }
 
 /// A listener whose queue is full: connects to it are neither accepted nor refused.
-struct BlackHole {
-    address: String,
+pub(crate) struct BlackHole {
+    pub(crate) address: String,
     _listener: Socket,
     _queue: Vec<TcpStream>,
 }
 
-fn black_hole() -> BlackHole {
+pub(crate) fn black_hole() -> BlackHole {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     listener.listen(0).unwrap();

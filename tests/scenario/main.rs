@@ -2,6 +2,7 @@
 //! kernel's choice, and nothing waits for a time to pass.
 
 mod connecting;
+mod health;
 mod house;
 mod http;
 mod neighbours;

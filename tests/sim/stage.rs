@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use pollux::shared::pools::{Figures, Registry};
+use pollux::balance::health::{Check, Passive};
+use pollux::shared::pools::{BackendState, Figures, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
 };
@@ -110,6 +111,9 @@ impl Scene {
             }
             let pool = &mut snapshot.pools[0];
             pool.retries = retries(&mut aside, self.faults.weather == Weather::Foul);
+            pool.health = health(&mut aside);
+            // Raw streams are told apart by who comes first.
+            pool.check = check(&mut aside).filter(|_| mode == Mode::Http);
         }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
@@ -155,6 +159,15 @@ impl Scene {
         assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
     }
 
+    /// How the backends of the pool are now.
+    fn ward(&self, snapshot: &Arc<Snapshot>) -> Ward {
+        let pools = self.registry.open(snapshot);
+        let pool = pools.pool(PoolId(0));
+        let of =
+            |backend: &Arc<BackendState>| (backend.standing().exclusion().is_some(), backend.in_flight());
+        Ward { panics: pool.ward().panics(), backends: pool.backends().iter().map(of).collect() }
+    }
+
     fn drive(
         &mut self,
         worker: &mut Worker<SimOs>,
@@ -175,8 +188,10 @@ impl Scene {
                 worker.switch(change);
             }
             turns += 1;
+            let before = self.ward(&snapshot);
             let turn = worker.turn();
             self.check_pools(worker.census());
+            before.check(&self.ward(&snapshot));
             if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
                 kernel.borrow_mut().play_on();
@@ -236,6 +251,29 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
 }
 
+/// How the backends of a pool are at one moment.
+struct Ward {
+    panics: bool,
+    /// For each whether it is known to be down or ejected, and how many requests it has in flight.
+    backends: Vec<(bool, u32)>,
+}
+
+impl Ward {
+    /// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
+    fn check(&self, after: &Ward) {
+        let is_up = |ward: &Ward| !ward.panics && ward.backends.iter().any(|(is_out, _)| !is_out);
+        if !is_up(self) || !is_up(after) {
+            return;
+        }
+        for (place, ((was_out, before), (is_out, now))) in
+            self.backends.iter().zip(&after.backends).enumerate()
+        {
+            let is_spared = !(*was_out && *is_out) || now <= before;
+            assert!(is_spared, "backend {place} got a request although it is known to be out");
+        }
+    }
+}
+
 /// Any of the policies.
 fn policy(rng: &mut Rng) -> Balance {
     match rng.u8(..8) {
@@ -260,4 +298,19 @@ fn retries(rng: &mut Rng, is_foul: bool) -> Retries {
         budget_min: rng.u32(..=RETRYING_MAX),
         ..Retries::default()
     }
+}
+
+/// Ejections as they are by default, or after a single failure, or none.
+fn health(rng: &mut Rng) -> Passive {
+    let failures = [5, 5, 2, 1, 0][rng.usize(..5)];
+    let eject = Duration::from_millis(rng.u64(1..2000));
+    let slow_start = rng.bool().then_some(Duration::from_secs(1));
+    Passive { failures, eject, slow_start, ..Passive::default() }
+}
+
+/// Checks that come often, if there are any. Before the first everybody is asked: nobody is to be refused for no reason.
+fn check(rng: &mut Rng) -> Option<Check> {
+    let interval = Duration::from_millis(rng.u64(20..500));
+    let check = Check { interval, fast_interval: interval / 2, ..Check::default() };
+    (rng.u8(..4) == 0).then_some(check)
 }

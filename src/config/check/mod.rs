@@ -7,6 +7,7 @@ mod balance;
 mod binds;
 mod conditions;
 mod fields;
+mod health;
 mod limits;
 mod listeners;
 mod names;

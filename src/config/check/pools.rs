@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::balance::balance;
+use super::health;
 use super::names::{self, NAME_LEN_MAX, Seen};
 use super::retries::retries;
 use super::site::Site;
@@ -75,6 +76,8 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         balance,
         sticky: sticky(table, findings),
         retries: retries(table, findings),
+        health: health::passive(table, findings),
+        check: health::check(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),

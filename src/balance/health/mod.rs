@@ -1,0 +1,317 @@
+//! What the checks of a backend and the failures of its requests come to: one state machine for each backend.
+//!
+//! ```text
+//!                    checked well (`rise`, or the first)
+//!     Awaited ------------------------------------------> Up <-------- checked well, `rise` times ------- Down
+//!        |                                                | ^                                              ^ ^
+//!        |                requests fail: `failures` in a  | |  the ejection is over, and a check passes    | |
+//!        |                row, or the rate of a window    v |                                              | |
+//!        |                                              Ejected ------- checks fail, `fall` times ---------+ |
+//!        |                                                                                                   |
+//!        +----------------------------------- checks fail (from Up too) --------------------------------------+
+//! ```
+//!
+//! One failed look at a backend never takes it out, unless it has just come back from an ejection: then it is on probation
+//! until it has served one request. A further ejection lasts twice as long as the one before; each span of that length in which
+//! there was none takes a doubling back.
+
+mod observation;
+mod probe;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::{FULL_SHARE, Standing};
+use crate::core::time::Time;
+
+pub use observation::{By, Fault, Found, HISTORY_MAX, History, Observation};
+pub use probe::{BODY_MAX, Probe};
+pub use rules::{Check, Errors, Http, Kind, Passive, Start, is_among};
+
+/// So many doublings are counted at most.
+const DOUBLINGS_MAX: u32 = 20;
+
+/// What a pool says of the health of its backends.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// By the failures of requests.
+    pub passive: &'a Passive,
+    /// By checks, if there are any.
+    pub check: Option<&'a Check>,
+}
+
+/// Where a backend is. The diagram stands at the top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It may be asked.
+    #[default]
+    Up,
+    /// No check has decided yet, and until then it is not asked.
+    Awaited,
+    /// It failed its checks.
+    Down,
+    /// It has failed requests, and is left alone until then; from then on it is checked.
+    Ejected {
+        /// When.
+        until: Time,
+    },
+}
+
+impl Phase {
+    /// The stable word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Phase::Up => "up",
+            Phase::Awaited => "unchecked",
+            Phase::Down => "down",
+            Phase::Ejected { .. } => "ejected",
+        }
+    }
+}
+
+/// A way from one phase to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// From where.
+    pub from: Phase,
+    /// To where.
+    pub to: Phase,
+    /// What brought it about.
+    pub by: Observation,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    phase: Phase,
+    /// When it came there; `None` if it has been there from the beginning.
+    since: Option<Time>,
+    /// Checks in a row that have passed, and that have failed: one of the two is 0.
+    passed: u32,
+    failed: u32,
+    /// Requests in a row that have failed.
+    failures: u32,
+    /// Whether it has come back from an ejection, and not served a request since.
+    is_on_probation: bool,
+    window: Window,
+    ejections: Ejections,
+    history: History,
+}
+
+/// Requests in the window of the failure rate.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    began: Option<Time>,
+    failed: u32,
+    /// How many had been served when it began.
+    served_before: u32,
+}
+
+/// What is remembered of ejections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ejections {
+    /// By how many doublings the next one is longer.
+    doublings: u32,
+    /// When the last one was over, and how long it was.
+    last: Option<(Time, Duration)>,
+}
+
+impl Health {
+    /// Takes the rules of another configuration; `is_new` if there was none before.
+    pub fn adopt(&mut self, check: Option<&Check>, is_new: bool) {
+        match (check, self.phase) {
+            (Some(check), Phase::Up) if is_new && check.start != Start::Up => self.phase = Phase::Awaited,
+            // Nobody would find out that it is well again.
+            (None, Phase::Awaited | Phase::Down) => {
+                self.phase = Phase::Up;
+                (self.passed, self.failed) = (0, 0);
+            }
+            (Some(_), Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. })
+            | (None, Phase::Up | Phase::Ejected { .. }) => {}
+        }
+    }
+
+    /// Takes note of an observation. `served` is how many requests the backend has served, counted from anywhere (it wraps),
+    /// and is needed only where there is a failure rate; `may_eject` whether the pool can spare it.
+    pub fn handle_observation(
+        &mut self,
+        by: Observation,
+        rules: Rules<'_>,
+        served: u32,
+        may_eject: bool,
+    ) -> Option<Change> {
+        self.history.push(by);
+        let from = self.phase;
+        let to = match (by.by, by.found) {
+            (By::Check, Found::Well(_)) => self.check_passed(rules, by.at),
+            (By::Check, Found::Ill(_)) => self.check_failed(rules, by.at),
+            (By::Request, Found::Well(_)) => {
+                self.failures = 0;
+                self.is_on_probation = false;
+                from
+            }
+            (By::Request, Found::Ill(_)) => self.request_failed(rules.passive, by.at, served, may_eject),
+        };
+        if to == from {
+            return None;
+        }
+        (self.phase, self.since, self.failures) = (to, Some(by.at), 0);
+        self.window = Window::default();
+        Some(Change { from, to, by })
+    }
+
+    fn check_passed(&mut self, rules: Rules<'_>, now: Time) -> Phase {
+        self.failed = 0;
+        self.passed = self.passed.saturating_add(1);
+        let rise = match (rules.check.map(|check| (check.rise, check.start)), self.phase) {
+            (Some((_, Start::CheckFirst)), Phase::Awaited) | (None, _) => 1,
+            (Some((rise, _)), _) => rise,
+        };
+        match self.phase {
+            Phase::Awaited | Phase::Down if self.passed >= rise => Phase::Up,
+            Phase::Ejected { until } if until <= now => {
+                self.is_on_probation = true;
+                Phase::Up
+            }
+            Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. } => self.phase,
+        }
+    }
+
+    fn check_failed(&mut self, rules: Rules<'_>, now: Time) -> Phase {
+        self.passed = 0;
+        self.failed = self.failed.saturating_add(1);
+        let has_fallen = rules.check.is_some_and(|check| self.failed >= check.fall);
+        match self.phase {
+            Phase::Awaited => Phase::Down,
+            Phase::Up | Phase::Ejected { .. } if has_fallen => Phase::Down,
+            Phase::Ejected { until } if until <= now => self.eject(rules.passive, now),
+            Phase::Up | Phase::Down | Phase::Ejected { .. } => self.phase,
+        }
+    }
+
+    fn request_failed(&mut self, rules: &Passive, now: Time, served: u32, may_eject: bool) -> Phase {
+        // Requests that were under way when it was taken out say nothing new.
+        if self.phase != Phase::Up {
+            return self.phase;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let limit = if self.is_on_probation { 1 } else { rules.failures };
+        let is_row = rules.failures > 0 && self.failures >= limit;
+        let is_rate = self.window.is_exceeded(rules, now, served);
+        if may_eject && (is_row || is_rate) { self.eject(rules, now) } else { self.phase }
+    }
+
+    fn eject(&mut self, rules: &Passive, now: Time) -> Phase {
+        let span = self.ejections.next(rules, now);
+        self.is_on_probation = false;
+        (self.passed, self.failed) = (0, 0);
+        Phase::Ejected { until: now + span }
+    }
+
+    /// Whether a request that is served is worth being told of.
+    #[must_use]
+    pub fn is_troubled(&self) -> bool {
+        self.failures > 0 || self.is_on_probation
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// When it came there; `None` if it has been there from the beginning.
+    #[must_use]
+    pub fn since(&self) -> Option<Time> {
+        self.since
+    }
+
+    /// The last of what was observed.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whether its last checks speak against where it is.
+    #[must_use]
+    pub fn is_changing(&self) -> bool {
+        match self.phase {
+            Phase::Up => self.failed > 0,
+            Phase::Down => self.passed > 0,
+            Phase::Awaited => true,
+            Phase::Ejected { .. } => false,
+        }
+    }
+
+    /// When it began to warm up, if it comes from another phase.
+    #[must_use]
+    pub fn warms_since(&self) -> Option<Time> {
+        self.since.filter(|_| self.phase == Phase::Up)
+    }
+
+    /// What it comes to.
+    #[must_use]
+    pub fn standing(&self, rules: &Passive, now: Time) -> Standing {
+        match (self.phase, self.warms_since(), rules.slow_start) {
+            (Phase::Up, Some(since), Some(span)) => match ramp(now.since(since), span) {
+                FULL_SHARE => Standing::Up,
+                share => Standing::Warming { share },
+            },
+            (Phase::Up, None, _) | (Phase::Up, _, None) => Standing::Up,
+            (Phase::Awaited | Phase::Down, ..) => Standing::Down,
+            (Phase::Ejected { .. }, ..) => Standing::Ejected,
+        }
+    }
+}
+
+/// The share of its weight, in thousandths, that a backend gets which has been warming up for `age`, of `span` in all.
+#[must_use]
+pub fn ramp(age: Duration, span: Duration) -> u32 {
+    if age >= span {
+        return FULL_SHARE;
+    }
+    let share = age.as_nanos() * u128::from(FULL_SHARE) / span.as_nanos().max(1);
+    u32::try_from(share).unwrap_or(FULL_SHARE).max(1)
+}
+
+/// Whether a pool of which so many backends can be used uses all of them, usable or not.
+#[must_use]
+pub fn panics(rules: &Passive, usable: usize, all: usize) -> bool {
+    rules.panic.is_some_and(|share| (usable as u64) * 1000 < (all as u64) * u64::from(share))
+}
+
+/// Whether a pool of which so many backends are ejected may do without one more.
+#[must_use]
+pub fn may_eject(rules: &Passive, ejected: usize, all: usize) -> bool {
+    (ejected as u64 + 1) * 1000 <= (all as u64) * u64::from(rules.max_ejected)
+}
+
+impl Window {
+    /// Counts a failure; true if there are too many by now.
+    fn is_exceeded(&mut self, rules: &Passive, now: Time, served: u32) -> bool {
+        let Some(rate) = rules.failure_rate else { return false };
+        if self.began.is_none_or(|began| now.since(began) >= rules.window) {
+            *self = Window { began: Some(now), failed: 0, served_before: served };
+        }
+        self.failed = self.failed.saturating_add(1);
+        let all = u64::from(self.failed) + u64::from(served.wrapping_sub(self.served_before));
+        all >= u64::from(rules.window_min) && u64::from(self.failed) * 1000 >= all * u64::from(rate)
+    }
+}
+
+impl Ejections {
+    /// How long an ejection lasts that begins now.
+    fn next(&mut self, rules: &Passive, now: Time) -> Duration {
+        if let Some((over, span)) = self.last {
+            let quiet = now.since(over).as_nanos() / span.as_nanos().max(1);
+            self.doublings = self.doublings.saturating_sub(u32::try_from(quiet).unwrap_or(u32::MAX));
+        }
+        let span = rules.eject.saturating_mul(1 << self.doublings).min(rules.eject_max.max(rules.eject));
+        self.doublings = (self.doublings + 1).min(DOUBLINGS_MAX);
+        self.last = Some((now + span, span));
+        span
+    }
+}

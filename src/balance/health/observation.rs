@@ -1,0 +1,128 @@
+//! What was observed of a backend, and the last of it.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::core::outcome::Cause;
+use crate::core::time::Time;
+
+/// So many observations are kept of each backend.
+pub const HISTORY_MAX: usize = 32;
+
+/// One look at a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// When.
+    pub at: Time,
+    /// By what.
+    pub by: By,
+    /// What came of it.
+    pub found: Found,
+}
+
+/// What a backend was looked at by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A check.
+    Check,
+    /// A real request.
+    Request,
+}
+
+impl By {
+    /// The stable word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            By::Check => "check",
+            By::Request => "request",
+        }
+    }
+}
+
+/// What came of looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is well; with the status that it answered, if it was asked for one.
+    Well(Option<u16>),
+    /// It is not.
+    Ill(Fault),
+}
+
+/// What is wrong with a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// For this cause a real request failed, or would have.
+    Cause(Cause),
+    /// It answered with a status that is not wanted.
+    Status(u16),
+    /// It answered without the text that is wanted.
+    NoText,
+}
+
+impl Fault {
+    /// How far the attempt had come.
+    #[must_use]
+    pub fn phase(self) -> &'static str {
+        match self {
+            Fault::Cause(
+                Cause::BackendRefused
+                | Cause::BackendUnreachable
+                | Cause::BackendConnectTimeout
+                | Cause::OutOfDescriptors,
+            ) => "connect",
+            Fault::Cause(_) | Fault::Status(_) => "response",
+            Fault::NoText => "body",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Cause(cause) => f.write_str(cause.word()),
+            Fault::Status(status) => write!(f, "status {status}"),
+            Fault::NoText => f.write_str("text not found"),
+        }
+    }
+}
+
+impl Found {
+    /// How far the attempt had come.
+    #[must_use]
+    pub fn phase(self) -> &'static str {
+        match self {
+            Found::Well(Some(_)) => "response",
+            Found::Well(None) => "connect",
+            Found::Ill(fault) => fault.phase(),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Found::Well(Some(status)) => write!(f, "status {status}"),
+            Found::Well(None) => f.write_str("connected"),
+            Found::Ill(fault) => fault.fmt(f),
+        }
+    }
+}
+
+/// The last [`HISTORY_MAX`] observations.
+#[derive(Clone, Debug, Default)]
+pub struct History(VecDeque<Observation>);
+
+impl History {
+    pub(super) fn push(&mut self, observation: Observation) {
+        if self.0.len() == HISTORY_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(observation);
+    }
+
+    /// The oldest first.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Observation> {
+        self.0.iter()
+    }
+}

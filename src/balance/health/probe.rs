@@ -1,0 +1,230 @@
+//! One check over HTTP: what is said to the backend, and what to make of what it says.
+//!
+//! The response is held to the same strict form as those to clients. Of the body no more is read than it takes to find the
+//! wanted text, and never more than its first 64 KiB.
+
+use memchr::memmem;
+
+use super::{Fault, Found, Http, is_among};
+use crate::core::framer::Framer;
+use crate::core::lane::{Lane, Source};
+use crate::core::outcome::Cause;
+use crate::http::body::{Chunked, Chunks};
+use crate::http::framing::Framing;
+use crate::http::request::{field_table, push_field};
+use crate::http::response::{self, Asked};
+use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::snapshot::Limits;
+
+/// So much of a body is looked at, in bytes.
+pub const BODY_MAX: usize = 64 * 1024;
+
+/// The longest head, in bytes.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// Interim responses that may come first.
+const INTERIMS_MAX: u8 = 8;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Probe {
+    request: Vec<u8>,
+    sent: usize,
+    scan: HeadScan,
+    answer: Lane,
+    is_head: bool,
+    interims: u8,
+    /// The status, once the head was read and only the text is missing.
+    status: Option<u16>,
+}
+
+impl Probe {
+    /// A check that asks for what `http` says; `host` is the Host where that names none.
+    #[must_use]
+    pub fn new(http: &Http, host: &str) -> Probe {
+        let mut request = format!("{} {} HTTP/1.1\r\n", http.method, http.path).into_bytes();
+        push_field(&mut request, b"Host", http.host.as_deref().unwrap_or(host).as_bytes());
+        push_field(&mut request, b"User-Agent", b"pollux-check");
+        push_field(&mut request, b"Connection", b"close");
+        request.extend_from_slice(b"\r\n");
+        let mut answer = Lane::new(Framer::Head);
+        answer.source = Source::Open;
+        let scan = HeadScan::default();
+        Probe { request, sent: 0, scan, answer, is_head: http.method == "HEAD", interims: 0, status: None }
+    }
+
+    /// What of the request has not gone out yet.
+    #[must_use]
+    pub fn unsent(&self) -> &[u8] {
+        &self.request[self.sent..]
+    }
+
+    /// Takes note that `count` bytes of it have.
+    pub fn handle_sent(&mut self, count: usize) {
+        self.sent += count;
+    }
+
+    /// Where the next bytes of the response go; never empty while there is no verdict.
+    pub fn room(&mut self) -> &mut [u8] {
+        if !self.answer.buffer.is_attached() {
+            self.answer.buffer.attach(vec![0; HEAD_MAX + BODY_MAX].into());
+        }
+        self.answer.buffer.room()
+    }
+
+    /// Takes note that `count` bytes have come into the room. Gives the verdict as soon as it is certain.
+    pub fn handle_filled(&mut self, count: usize, http: &Http) -> Option<Found> {
+        self.answer.buffer.fill(count);
+        self.judge(http)
+    }
+
+    /// Takes note that nothing more comes.
+    pub fn handle_end(&mut self, http: &Http) -> Found {
+        self.answer.source = Source::Ended;
+        self.judge(http).unwrap_or(Found::Ill(match self.status {
+            Some(_) => Fault::NoText,
+            None => Fault::Cause(Cause::BackendClosed),
+        }))
+    }
+
+    fn judge(&mut self, http: &Http) -> Option<Found> {
+        loop {
+            if let Some(status) = self.status {
+                return self.judge_body(status, http);
+            }
+            let limits = HeadLimits { head: HEAD_MAX, first_line: HEAD_MAX, empty_lines: 0 };
+            match self.scan.scan(self.answer.buffer.unscanned(), &limits) {
+                Ok(None) => return None,
+                Ok(Some(range)) => {
+                    if let Some(found) = self.judge_head(range, http) {
+                        return Some(found);
+                    }
+                }
+                Err(ScanFault::FirstLine | ScanFault::Field) => return Some(ill(Cause::BackendBadResponse)),
+                Err(ScanFault::FirstLineTooLong | ScanFault::TooLong) => {
+                    return Some(ill(Cause::BackendHeadTooLong));
+                }
+            }
+        }
+    }
+
+    fn judge_head(&mut self, range: (usize, usize), http: &Http) -> Option<Found> {
+        let asked = Asked { is_head: self.is_head, protocols: &[] };
+        let read = self.answer.rewrite(range, |head, _| {
+            let mut table = field_table();
+            let response = response::read(head, &mut table, asked, &Limits::default())?;
+            Ok((response.status, response.framing, response.is_interim()))
+        });
+        self.scan = HeadScan::default();
+        let (status, framing, is_interim) = match read {
+            Ok(read) => read,
+            Err(cause) => return Some(ill(cause)),
+        };
+        if is_interim {
+            self.interims += 1;
+            return (self.interims > INTERIMS_MAX).then_some(ill(Cause::BackendBadResponse));
+        }
+        if !is_among(&http.statuses, status) {
+            return Some(Found::Ill(Fault::Status(status)));
+        }
+        if http.text.is_none() {
+            return Some(Found::Well(Some(status)));
+        }
+        self.status = Some(status);
+        self.answer.framer = match framing {
+            Framing::Empty => Framer::Done,
+            Framing::Length(length) => Framer::of_length(length),
+            Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Strip, None, Vec::new())),
+            Framing::UntilEof => Framer::UntilEof,
+        };
+        None
+    }
+
+    fn judge_body(&mut self, status: u16, http: &Http) -> Option<Found> {
+        if self.answer.advance().is_err() {
+            return Some(ill(Cause::BackendBadResponse));
+        }
+        let body = self.answer.buffer.unsent();
+        let looked_at = &body[..body.len().min(BODY_MAX)];
+        let wanted = http.text.as_deref().unwrap_or_default();
+        if memmem::find(looked_at, wanted.as_bytes()).is_some() {
+            return Some(Found::Well(Some(status)));
+        }
+        let is_over = self.answer.framer.is_done() || body.len() >= BODY_MAX;
+        (is_over || !self.answer.buffer.has_room()).then_some(Found::Ill(Fault::NoText))
+    }
+}
+
+fn ill(cause: Cause) -> Found {
+    Found::Ill(Fault::Cause(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn http(text: Option<&str>) -> Http {
+        Http { path: "/up".into(), text: text.map(str::to_owned), ..Http::default() }
+    }
+
+    /// The verdict on `bytes`, which come in pieces of so many.
+    fn verdict(http: &Http, bytes: &[u8], piece: usize) -> Found {
+        let mut probe = Probe::new(http, "h:1");
+        for part in bytes.chunks(piece) {
+            let mut part = part;
+            while !part.is_empty() {
+                let room = probe.room();
+                let count = room.len().min(part.len());
+                room[..count].copy_from_slice(&part[..count]);
+                part = &part[count..];
+                if let Some(found) = probe.handle_filled(count, http) {
+                    return found;
+                }
+            }
+        }
+        probe.handle_end(http)
+    }
+
+    #[test]
+    fn it_asks_for_what_it_was_told_to() {
+        let mut probe = Probe::new(&http(None), "h:1");
+        let told = "GET /up HTTP/1.1\r\nHost: h:1\r\nUser-Agent: pollux-check\r\nConnection: close\r\n\r\n";
+        assert_eq!(probe.unsent(), told.as_bytes());
+        probe.handle_sent(told.len());
+        assert!(probe.unsent().is_empty());
+        let named = Http { host: Some("app".into()), ..Http::default() };
+        assert!(Probe::new(&named, "h:1").request.starts_with(b"GET / HTTP/1.1\r\nHost: app\r\n"));
+    }
+
+    #[test]
+    fn the_verdict_is_the_same_however_it_comes() {
+        let well = Found::Well(Some(200));
+        let no_text = Found::Ill(Fault::NoText);
+        let long = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; BODY_MAX], b"ready"].concat();
+        let cases: &[(Option<&str>, &[u8], Found)] = &[
+            (None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", well),
+            (None, b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", well),
+            (None, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Found::Ill(Fault::Status(503))),
+            (None, b"", ill(Cause::BackendClosed)),
+            (None, b"HTTP/1.1 200 OK\r\nContent-", ill(Cause::BackendClosed)),
+            (None, b"SSH-2.0-none\r\n\r\n", ill(Cause::BackendBadResponse)),
+            (Some("ready"), b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nI ready!", well),
+            (Some("ready"), b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nnever", no_text),
+            (Some("ready"), b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nnever", no_text),
+            // The border of two chunks is none of the text.
+            (
+                Some("ready"),
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nrea\r\n2\r\ndy\r\n0\r\n\r\n",
+                well,
+            ),
+            (Some("ready"), b"HTTP/1.1 200 OK\r\n\r\nall ready", well),
+            (Some("ready"), &long, no_text),
+        ];
+        for (text, bytes, expected) in cases {
+            for piece in [1, 2, 7, usize::MAX] {
+                let found = verdict(&http(*text), bytes, piece);
+                assert_eq!(found, *expected, "{:?} in {piece}", String::from_utf8_lossy(bytes));
+            }
+        }
+    }
+}

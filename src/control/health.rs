@@ -1,0 +1,67 @@
+//! What is known of the backends, for whoever asks.
+
+use std::time::Duration;
+
+use crate::balance::health::{Found, Observation, Phase};
+use crate::balance::{Seen as Sight, Standing, View};
+use crate::core::time::Time;
+use crate::shared::health::standing_at;
+use crate::shared::pools::{Live, Pools};
+use crate::snapshot::{PoolId, Snapshot};
+use crate::status::{Backend, Pool, Seen};
+
+/// The pools of `snapshot` at `now`.
+pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<Pool> {
+    let pool = |number: usize| {
+        let (pool, state) = (&snapshot.pools[number], states.pool(PoolId(number)));
+        // What lies idle makes no difference to how somebody is.
+        let view = Live { pool, state, now, is_idle: &|_| false };
+        Pool {
+            name: pool.name.clone(),
+            panics: state.ward().panics(),
+            backends: (0..pool.backends.len()).map(|place| backend(&view, place)).collect(),
+        }
+    };
+    (0..snapshot.pools.len()).map(pool).collect()
+}
+
+fn backend(view: &Live<'_>, place: usize) -> Backend {
+    let (configured, state) = (&view.pool.backends[place], &view.state.backends()[place]);
+    let Sight { share, weight, .. } = view.backend(place);
+    let machine = state.chart().machine();
+    let phase = machine.phase();
+    let standing = match (phase, standing_at(state, view.pool, view.now)) {
+        (Phase::Up, Standing::Warming { .. }) if share < 1000 => "warming",
+        _ => phase.word(),
+    };
+    let left = match phase {
+        Phase::Ejected { until } => Some(until.since(view.now)),
+        Phase::Up | Phase::Awaited | Phase::Down => None,
+    };
+    Backend {
+        name: configured.name.clone(),
+        address: configured.address.to_string(),
+        standing,
+        since_ms: machine.since().map(|since| ms(view.now.since(since))),
+        left_ms: left.map(ms),
+        share,
+        weight,
+        in_flight: view.in_flight(place),
+        latency_us: view.latency(place).map(|nanos| nanos / 1000),
+        history: machine.history().iter().map(|observation| seen(observation, view.now)).collect(),
+    }
+}
+
+fn seen(observation: &Observation, now: Time) -> Seen {
+    Seen {
+        age_ms: ms(now.since(observation.at)),
+        by: observation.by.word(),
+        phase: observation.found.phase(),
+        found: observation.found.to_string(),
+        is_well: matches!(observation.found, Found::Well(_)),
+    }
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,35 @@
+//! Tells the worker that checks backends that one was ejected by another worker.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Bell {
+    rung: AtomicU64,
+    wake: Mutex<Option<Arc<UnixStream>>>,
+}
+
+impl Bell {
+    /// Has a byte written to `wake` whenever the bell is rung.
+    pub fn hang(&self, wake: Arc<UnixStream>) {
+        *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
+    }
+
+    /// Rings it.
+    pub fn ring(&self) {
+        self.rung.fetch_add(1, Ordering::Release);
+        if let Some(wake) = &*self.wake.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A full socket wakes as well, and one that is closed has nobody behind it.
+            let _ = (&**wake).write(&[1]);
+        }
+    }
+
+    /// How often it was rung.
+    #[must_use]
+    pub fn rung(&self) -> u64 {
+        self.rung.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,337 @@
+//! Looks at backends: now and then where the pool has a check, and at the end of each ejection.
+//!
+//! The first worker does it for all, in its own loop: what runs stands in the poll array, what is due in the nearest deadline.
+//! A worker that drains has no more use for it. Invariant: a descriptor is in `running` or closed.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::edition::Edition;
+use super::health::tell;
+use super::{Token, Worker};
+use crate::balance::health::{By, Check, Fault, Found, Kind, Observation, Phase, Probe};
+use crate::core::interest::{Interest, Ready};
+use crate::core::outcome::Cause;
+use crate::core::time::Time;
+use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
+use crate::route::hash;
+use crate::snapshot::{Address, BackendId, Pool, PoolId};
+
+/// So many checks run at once.
+const RUNNING_MAX: usize = 64;
+
+/// Reads that a check gets in one go.
+const READS_MAX: usize = 4;
+
+/// The checks of all backends.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    /// What the slots belong to; `None` before the first turn.
+    edition: Option<Rc<Edition>>,
+    slots: Vec<Slot>,
+    running: Vec<Running>,
+    /// Counts checks, so that what poll says of one is not taken for news of another, and no two intervals are alike.
+    count: u64,
+    rung: u64,
+    /// When the first slot is due; kept, because there may be many.
+    due: Option<Time>,
+}
+
+/// When a backend is looked at next.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    id: BackendId,
+    /// `None` while it is being looked at, and where nobody looks.
+    due: Option<Time>,
+}
+
+/// A check that is under way.
+#[derive(Debug)]
+struct Running {
+    slot: usize,
+    number: u64,
+    fd: Fd,
+    began: Time,
+    until: Time,
+    is_pending: bool,
+    /// The request, in a check that makes one.
+    probe: Option<Probe>,
+}
+
+impl Running {
+    fn want(&self) -> Interest {
+        let has_more = self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty());
+        if self.is_pending || has_more { Interest::WRITE } else { Interest::READ }
+    }
+}
+
+impl Checks {
+    /// What the checks that are under way wait for.
+    pub(super) fn watches(&self) -> impl Iterator<Item = (Fd, Interest, Token)> {
+        self.running.iter().map(|running| (running.fd, running.want(), Token::Check(running.number)))
+    }
+
+    /// When there is something to be done without an event.
+    pub(super) fn nearest(&self) -> Option<Time> {
+        // Where no more can run at once, the end of one is awaited.
+        let due = self.due.filter(|_| self.running.len() < RUNNING_MAX);
+        self.running.iter().map(|running| running.until).chain(due).min()
+    }
+
+    fn find_due(&mut self) {
+        self.due = self.slots.iter().filter_map(|slot| slot.due).min();
+    }
+}
+
+/// The check of a backend that is only looked at because it was ejected.
+fn plain() -> Check {
+    Check { kind: Kind::Tcp, ..Check::default() }
+}
+
+/// Where a check connects to.
+fn target(address: &Address, port: Option<u16>) -> Address {
+    match (address, port) {
+        (Address::Ip(address), Some(port)) => Address::Ip((address.ip(), port).into()),
+        (Address::Ip(_), None) | (Address::Unix(_), _) => address.clone(),
+    }
+}
+
+/// The Host where none is named.
+fn host(pool: &Pool, address: &Address) -> String {
+    match address {
+        Address::Ip(address) => address.to_string(),
+        Address::Unix(_) => pool.name.clone(),
+    }
+}
+
+/// `interval`, longer or shorter by at most that many thousandths, by chance.
+fn jittered(interval: Duration, jitter: u32, random: u64) -> Duration {
+    let spread = u64::from(jitter) * 2 + 1;
+    let thousandths = 1000 - u64::from(jitter) + random % spread;
+    Duration::from_nanos(
+        (interval.as_nanos() * u128::from(thousandths) / 1000).try_into().unwrap_or(u64::MAX),
+    )
+}
+
+impl<O: Os> Worker<O> {
+    /// Begins the checks that are due, and gives up those that have taken too long.
+    pub(super) fn run_checks(&mut self) {
+        if self.share.worker != 0 || self.draining_since.is_some() {
+            return self.stop_checks();
+        }
+        self.prepare_checks();
+        while let Some(place) = self.checks.running.iter().position(|running| running.until <= self.now) {
+            let is_pending = self.checks.running[place].is_pending;
+            let late = if is_pending { Cause::BackendConnectTimeout } else { Cause::BackendResponseTimeout };
+            self.end_check(place, Found::Ill(Fault::Cause(late)));
+        }
+        if self.checks.due.is_none_or(|due| due > self.now) {
+            return;
+        }
+        for slot in 0..self.checks.slots.len() {
+            let is_due = self.checks.slots[slot].due.is_some_and(|due| due <= self.now);
+            if is_due && self.checks.running.len() < RUNNING_MAX {
+                self.begin_check(slot);
+            }
+        }
+        self.checks.find_due();
+    }
+
+    /// Closes what is under way.
+    fn stop_checks(&mut self) {
+        for running in std::mem::take(&mut self.checks.running) {
+            self.os.close(running.fd);
+        }
+        self.checks.due = None;
+    }
+
+    /// Makes the slots anew for another edition, and takes note of new ejections.
+    fn prepare_checks(&mut self) {
+        if self.checks.edition.as_ref().is_none_or(|edition| !Rc::ptr_eq(edition, &self.edition)) {
+            self.remake_slots();
+        }
+        let rung = self.edition.pools.bell().rung();
+        if rung != self.checks.rung {
+            self.checks.rung = rung;
+            for slot in 0..self.checks.slots.len() {
+                let Slot { id, due } = self.checks.slots[slot];
+                let is_running = self.checks.running.iter().any(|running| running.slot == slot);
+                if due.is_none() && !is_running {
+                    self.checks.slots[slot].due = self.due_by_ejection(id);
+                }
+            }
+            self.checks.find_due();
+        }
+    }
+
+    fn remake_slots(&mut self) {
+        self.stop_checks();
+        let old = self.checks.edition.replace(Rc::clone(&self.edition));
+        let before = std::mem::take(&mut self.checks.slots);
+        let kept = |id: BackendId, pool: &Pool| {
+            let (old, state) = (old.as_ref()?, self.edition.pools.shared(id));
+            let same = before.iter().find(|slot| Arc::ptr_eq(&old.pools.shared(slot.id), &state))?;
+            (old.snapshot.pool(same.id.pool).check == pool.check).then_some(same.due)?
+        };
+        let mut slots = Vec::new();
+        for (number, pool) in self.edition.snapshot.pools.iter().enumerate() {
+            for index in 0..pool.backends.len() {
+                let id = BackendId { pool: PoolId(number), index };
+                let due = match &pool.check {
+                    Some(_) => kept(id, pool).or(Some(self.now)),
+                    None => self.due_by_ejection(id),
+                };
+                slots.push(Slot { id, due });
+            }
+        }
+        self.checks.slots = slots;
+        self.checks.find_due();
+    }
+
+    /// When the ejection of a backend is over, if there is one.
+    fn due_by_ejection(&self, id: BackendId) -> Option<Time> {
+        match self.edition.pools.backend(id).chart().machine().phase() {
+            Phase::Ejected { until } => Some(until),
+            Phase::Up | Phase::Awaited | Phase::Down => None,
+        }
+    }
+
+    fn begin_check(&mut self, slot: usize) {
+        let id = self.checks.slots[slot].id;
+        let edition = Rc::clone(&self.edition);
+        let pool = edition.snapshot.pool(id.pool);
+        let check = pool.check.clone().unwrap_or_else(plain);
+        let address = &pool.backends[id.index].address;
+        let probe = match &check.kind {
+            Kind::Tcp => None,
+            Kind::Http(http) => Some(Probe::new(http, &host(pool, address))),
+        };
+        self.checks.count += 1;
+        let (fd, is_pending) = match self.os.connect(&target(address, check.port)) {
+            Ok(Connecting::Done(fd)) => (fd, false),
+            Ok(Connecting::Pending(fd)) => (fd, true),
+            // That says nothing about the backend.
+            Err(ConnectFault::Exhausted) => {
+                self.checks.slots[slot].due = Some(self.now + check.fast_interval);
+                return;
+            }
+            Err(fault) => return self.note_check(slot, self.now, Found::Ill(fault_of(fault))),
+        };
+        let (now, number) = (self.now, self.checks.count);
+        self.checks.slots[slot].due = None;
+        let until = now + check.timeout;
+        self.checks.running.push(Running { slot, number, fd, began: now, until, is_pending, probe });
+        if !is_pending {
+            self.go_on(self.checks.running.len() - 1, false);
+        }
+    }
+
+    /// Handles what poll says of a check.
+    pub(super) fn handle_check(&mut self, number: u64, ready: Ready) {
+        let Some(place) = self.checks.running.iter().position(|running| running.number == number) else {
+            return;
+        };
+        let running = &mut self.checks.running[place];
+        if running.is_pending {
+            if let Err(fault) = self.os.so_error(running.fd) {
+                return self.end_check(place, Found::Ill(fault_of(fault)));
+            }
+            running.is_pending = false;
+            return self.go_on(place, false);
+        }
+        self.go_on(place, ready.any(Ready::READ | Ready::LEAVE | Ready::HANGUP | Ready::ERROR));
+    }
+
+    /// Lets a check whose connection stands go on as far as it can.
+    fn go_on(&mut self, place: usize, is_readable: bool) {
+        let Running { fd, probe, slot, .. } = &mut self.checks.running[place];
+        let edition = Rc::clone(&self.edition);
+        let check = edition.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
+        let (Some(probe), Some(Kind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
+            return self.end_check(place, Found::Well(None));
+        };
+        let reset = Found::Ill(Fault::Cause(Cause::BackendReset));
+        if !probe.unsent().is_empty() {
+            match self.os.send(*fd, probe.unsent(), &[]) {
+                Ok(count) => probe.handle_sent(count),
+                Err(IoFault::Blocked) => {}
+                Err(IoFault::Lost) => return self.end_check(place, reset),
+            }
+        }
+        if !is_readable {
+            return;
+        }
+        let mut found = None;
+        for _ in 0..READS_MAX {
+            found = match self.os.recv(*fd, probe.room()) {
+                Ok(0) => Some(probe.handle_end(http)),
+                Ok(count) => probe.handle_filled(count, http),
+                Err(IoFault::Blocked) => break,
+                Err(IoFault::Lost) => Some(reset),
+            };
+            if found.is_some() {
+                break;
+            }
+        }
+        if let Some(found) = found {
+            self.end_check(place, found);
+        }
+    }
+
+    fn end_check(&mut self, place: usize, found: Found) {
+        let Running { slot, fd, began, .. } = self.checks.running.swap_remove(place);
+        self.os.close(fd);
+        self.note_check(slot, began, found);
+        self.checks.find_due();
+    }
+
+    /// Takes note of what a check that began then has found, and of when the next one is due.
+    fn note_check(&mut self, slot: usize, began: Time, found: Found) {
+        let id = self.checks.slots[slot].id;
+        let pool = self.edition.snapshot.pool(id.pool);
+        let observation = Observation { at: self.now, by: By::Check, found };
+        let state = self.edition.pools.pool(id.pool);
+        let news = state.observe(pool, id.index, observation);
+        tell(pool, id.index, news);
+        if news.change.is_some() {
+            // Who waits for a backend looks again.
+            state.queue().release();
+        }
+        let random = hash::mix(self.checks.count ^ hash::stable(pool.backends[id.index].name.as_bytes()));
+        let due = match &pool.check {
+            Some(check) => {
+                let is_changing = self.edition.pools.backend(id).chart().machine().is_changing();
+                let interval = if is_changing { check.fast_interval } else { check.interval };
+                Some((began + jittered(interval, check.jitter, random)).max(self.now))
+            }
+            None => self.due_by_ejection(id),
+        };
+        self.checks.slots[slot].due = due;
+    }
+}
+
+fn fault_of(fault: ConnectFault) -> Fault {
+    Fault::Cause(match fault {
+        ConnectFault::Refused => Cause::BackendRefused,
+        ConnectFault::TimedOut | ConnectFault::Busy => Cause::BackendConnectTimeout,
+        ConnectFault::Exhausted => Cause::OutOfDescriptors,
+        ConnectFault::Unreachable => Cause::BackendUnreachable,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_keeps_within_its_bounds() {
+        let all: Vec<_> =
+            (0..1000).map(|random| jittered(Duration::from_secs(1), 100, hash::mix(random))).collect();
+        assert!(all.iter().all(|span| (900..=1100).contains(&span.as_millis())));
+        assert!(
+            all.iter().any(|span| span.as_millis() < 920) && all.iter().any(|span| span.as_millis() > 1080)
+        );
+        assert_eq!(jittered(Duration::from_secs(3), 0, 7), Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,93 @@
+//! What the outcomes of requests say of the health of their backends, and the log of what follows.
+
+use super::hands::{Conn, Hands};
+use crate::balance::health::{By, Errors, Fault, Found, Observation};
+use crate::core::outcome::Cause;
+use crate::os::Os;
+use crate::session::Session;
+use crate::shared::health::News;
+use crate::snapshot::{BackendId, Pool};
+
+impl<O: Os> Hands<'_, O> {
+    /// Takes note that the backend has answered.
+    pub(super) fn note_served(&self, session: &Session) {
+        let Some(id) = session.backend() else { return };
+        let pool = self.edition.snapshot.pool(id.pool);
+        let status = session.status();
+        match status.filter(|status| pool.health.errors.has_status(*status)) {
+            Some(status) => self.note(id, Found::Ill(Fault::Status(status))),
+            None => {
+                let state = self.edition.pools.pool(id.pool);
+                if let Some(news) = state.note_served(pool, id.index, status, self.env.now) {
+                    tell(pool, id.index, news);
+                }
+            }
+        }
+    }
+
+    /// Takes note that the backend has failed a request for that cause.
+    pub(super) fn note_failure(&self, session: &Session, cause: Cause) {
+        let Some(id) = session.backend() else { return };
+        if counts(&self.edition.snapshot.pool(id.pool).health.errors, cause) {
+            self.note(id, Found::Ill(Fault::Cause(cause)));
+        }
+    }
+
+    /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts.
+    pub(super) fn is_out(&self, conn: &Conn, place: usize) -> bool {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        state.backends()[place].standing().exclusion().is_some() && !state.ward().panics()
+    }
+
+    fn note(&self, id: BackendId, found: Found) {
+        let pool = self.edition.snapshot.pool(id.pool);
+        let observation = Observation { at: self.env.now, by: By::Request, found };
+        let state = self.edition.pools.pool(id.pool);
+        let news = state.observe(pool, id.index, observation);
+        tell(pool, id.index, news);
+        if news.change.is_some() {
+            // Who waits for a backend looks again.
+            state.queue().release();
+            // The worker that checks has to know when the ejection is over.
+            self.edition.pools.bell().ring();
+        }
+    }
+}
+
+/// Whether a pool counts that cause as a failure.
+fn counts(errors: &Errors, cause: Cause) -> bool {
+    let connect = [Cause::BackendRefused, Cause::BackendUnreachable, Cause::BackendConnectTimeout];
+    let timeout = [Cause::BackendResponseTimeout, Cause::BackendStalled];
+    if connect.contains(&cause) {
+        errors.connect
+    } else if timeout.contains(&cause) {
+        errors.timeout
+    } else {
+        // The rest of what backends are blamed for: a connection that was lost, and a response that was none.
+        errors.reset
+    }
+}
+
+/// Writes into the log what an observation has come to.
+pub(super) fn tell(pool: &Pool, place: usize, news: News) {
+    if let Some(change) = news.change {
+        tracing::warn!(
+            pool = pool.name,
+            backend = pool.backends[place].name,
+            from = change.from.word(),
+            to = change.to.word(),
+            by = change.by.by.word(),
+            found = %change.by.found,
+            "the standing of a backend has changed"
+        );
+    }
+    match news.panics {
+        Some(true) => {
+            tracing::error!(pool = pool.name, "too few backends are well: requests go to all of them");
+        }
+        Some(false) => {
+            tracing::warn!(pool = pool.name, "enough backends are well again: requests go to these only");
+        }
+        None => {}
+    }
+}

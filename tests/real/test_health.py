@@ -1,0 +1,128 @@
+"""Backends that are killed, hang and return, under real load; and what `pollux status` says of them."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from harness.client import Response, connect, get
+from harness.process import Pollux
+
+DEADLINE_S = 30
+
+
+class Checked:
+    """A Pollux with a control socket, over backends that are named b1, b2, and so on."""
+
+    def __init__(self, binary, directory, addresses, settings):
+        self.binary, self.file = binary, directory / "proxy.toml"
+        backends = ", ".join(f'{{ name = "b{at + 1}", address = "{one}" }}' for at, one in enumerate(addresses))
+        listener = 'control = "control"\naccess_log = "off"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n'
+        self.file.write_text(f"{listener}[pool.app]\nbackends = [{backends}]\n{settings}")
+        self.running = Pollux(binary, ["-c", self.file, "--threads", "2"], directory)
+
+    def tell(self, *arguments):
+        command = [self.binary, "status", *arguments, "-c", self.file]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def backend(self, name):
+        return json.loads(self.tell(f"app/{name}", "--json"))
+
+    def wait_for(self, name, condition):
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(backend := self.backend(name)):
+            assert time.monotonic() < deadline, backend
+        return backend
+
+    def get(self):
+        with connect(self.running.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            return Response(stream)
+
+
+@pytest.fixture
+def checked(pollux_bin, tmp_path):
+    started = []
+
+    def start(*addresses, settings=""):
+        started.append(Checked(pollux_bin, tmp_path, addresses, settings))
+        return started[-1]
+
+    yield start
+    for one in started:
+        try:
+            one.running.end_well()
+        finally:
+            one.running.kill()
+
+
+def wrk(url, seconds):
+    command = ["wrk", "--threads", "1", "--connections", "64", "--duration", f"{seconds}s", url]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_no_get_fails_when_one_of_four_is_killed(checked, toy, wrk_seconds):
+    backends = [toy("fixed:100", name=f"b{at}") for at in range(1, 5)]
+    fast = '[pool.app.health]\neject = "200ms"\neject_max = "400ms"\n'
+    proxy = checked(*(backend.host_port for backend in backends), settings=fast)
+    load = wrk(proxy.running.url(), max(wrk_seconds, 4))
+    proxy.wait_for("b2", lambda backend: backend["in_flight"] > 0)
+    backends[1].kill()
+    down = proxy.wait_for("b2", lambda backend: backend["standing"] == "ejected")
+    assert {seen["by"] for seen in down["history"] if not seen["is_well"]} <= {"request", "check"}
+    told, _ = load.communicate(timeout=DEADLINE_S)
+    assert "Socket errors" not in told and "Non-2xx" not in told, told
+    assert int(re.search(r"(\d+) requests in", told).group(1)) > 0
+    # It returns, and is found by a probe: nobody has to ask.
+    toy("fixed:100", name="b2", listen=backends[1].host_port)
+    proxy.wait_for("b2", lambda backend: backend["standing"] == "up")
+
+
+def test_a_backend_that_hangs_is_found_by_its_checks(checked, toy):
+    well, hangs = toy("fixed:3", name="b1"), toy("silent", name="b2")
+    check = '[pool.app.check]\ntype = "http"\ninterval = "50ms"\ntimeout = "50ms"\nfall = 2\nstart = "check-first"\n'
+    proxy = checked(well.host_port, hangs.host_port, settings=check)
+    proxy.wait_for("b1", lambda backend: backend["standing"] == "up")
+    proxy.wait_for("b2", lambda backend: backend["standing"] == "down")
+    assert all(proxy.get().status == 200 for _ in range(20))
+    told = proxy.tell("app/b2")
+    assert re.search(r"^down for .*weight 1", told, re.M), told
+    assert re.search(r"ago +check +ill +response +backend-response-timeout$", told, re.M), told
+    whole = proxy.tell()
+    assert re.search(r"^pool app$", whole, re.M) and re.search(r"^  b2  down for", whole, re.M), whole
+
+
+def test_a_black_hole_is_found_by_its_checks(checked, toy):
+    well = toy("fixed:3", name="b1")
+    with socket.socket() as hole:
+        hole.bind(("127.0.0.1", 0))
+        hole.listen(0)
+        queue = []
+        while True:
+            client = socket.socket()
+            queue.append(client)
+            client.settimeout(0.2)
+            try:
+                client.connect(hole.getsockname())
+            except TimeoutError:
+                break
+        check = '[pool.app.check]\ntype = "tcp"\ninterval = "50ms"\ntimeout = "100ms"\nstart = "check-first"\n'
+        proxy = checked(well.host_port, "127.0.0.1:%d" % hole.getsockname()[1], settings=check)
+        down = proxy.wait_for("b2", lambda backend: backend["standing"] == "down")
+        assert down["history"][-1]["found"] == "backend-connect-timeout"
+        proxy.wait_for("b1", lambda backend: backend["standing"] == "up")
+        assert all(proxy.get().status == 200 for _ in range(20))
+        for client in queue:
+            client.close()
+
+
+def test_a_backend_that_is_unknown_is_named(checked, toy):
+    proxy = checked(toy("fixed:3").host_port)
+    command = [proxy.binary, "status", "app/b9", "-c", proxy.file]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 2 and "no backend is called app/b9; there are app/b1" in done.stderr, done

@@ -1,0 +1,182 @@
+//! Backends that die, hang, answer wrongly and come back, as checks and requests find them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use pollux::balance::health::{Check, Http, Kind, Passive, Start};
+use pollux::core::outcome::Cause;
+use pollux::snapshot::{Mode, Snapshot};
+use toy_backends::{Behaviour, Toy};
+
+use crate::connecting::{black_hole, refusing};
+use crate::house::{PATIENCE, Pollux, snapshot};
+
+const MOMENT: Duration = Duration::from_millis(10);
+
+fn toy(name: &str, behaviour: Behaviour) -> Toy {
+    Toy::start(([127, 0, 0, 1], 0).into(), name, behaviour).unwrap()
+}
+
+fn with(backends: &[String], health: Passive, check: Option<Check>) -> Snapshot {
+    let backends: Vec<&str> = backends.iter().map(String::as_str).collect();
+    let mut snapshot = snapshot(Mode::Http, &backends);
+    (snapshot.pools[0].health, snapshot.pools[0].check) = (health, check);
+    snapshot
+}
+
+/// A check that comes as often as it can.
+fn eager(kind: Kind) -> Check {
+    Check { kind, interval: MOMENT, fast_interval: MOMENT, rise: 1, fall: 2, ..Check::default() }
+}
+
+fn page(path: &str) -> Kind {
+    Kind::Http(Http { path: path.into(), text: Some("yes".into()), ..Http::default() })
+}
+
+/// A backend that is well for as long as it is told to be, and tells of each check.
+struct Moody {
+    address: SocketAddr,
+    is_well: Arc<AtomicBool>,
+    checked: Receiver<()>,
+}
+
+fn moody(is_well: bool) -> Moody {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, is_well) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(is_well)));
+    let (told, checked) = channel();
+    let mood = Arc::clone(&is_well);
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut head = [0; 4096];
+            // It does not matter how much of a request comes at once, nor whether an answer is taken.
+            let count = client.read(&mut head).unwrap_or(0);
+            let body = if mood.load(Ordering::Relaxed) { "yes" } else { "no " };
+            let _ = write!(client, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n{body}");
+            if head[..count].starts_with(b"GET /check ") {
+                let _ = told.send(());
+            }
+        }
+    });
+    Moody { address, is_well, checked }
+}
+
+impl Moody {
+    /// Waits until it was checked so often.
+    fn is_checked(&self, count: usize) {
+        (0..count).for_each(|_| self.checked.recv_timeout(PATIENCE).expect("a check"));
+    }
+
+    fn is(&self, well: bool) {
+        self.is_well.store(well, Ordering::Relaxed);
+        self.checked.try_iter().for_each(drop);
+        // The one that was under way, those that decide, and one that begins when their end is known.
+        self.is_checked(4);
+    }
+}
+
+#[test]
+fn checks_take_a_backend_out_and_bring_it_back() {
+    let (first, second) = (moody(true), toy("second", Behaviour::Echo));
+    let backends = [first.address.to_string(), second.address().to_string()];
+    let text = |path| Check { start: Start::Up, ..eager(page(path)) };
+    // Of the toy the check finds its own path in what it echoes.
+    let mut snapshot = with(&backends, Passive::default(), Some(text("/check")));
+    if let Some(Check { kind: Kind::Http(http), .. }) = &mut snapshot.pools[0].check {
+        http.host = Some("yes".into());
+    }
+    let pollux = Pollux::start(snapshot);
+    first.is(false);
+    for _ in 0..6 {
+        let answer = pollux.get();
+        assert!(answer.contains("X-Backend: second"), "{answer}");
+        assert_eq!(pollux.told().attempts, 1);
+    }
+    first.is(true);
+    let answers: Vec<_> = (0..6).map(|_| pollux.get()).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.ends_with("\r\n\r\nyes")).count(), 3);
+}
+
+#[test]
+fn nobody_is_asked_before_the_first_check() {
+    let backend = moody(false);
+    let check = Check { start: Start::CheckFirst, ..eager(page("/check")) };
+    let health = Passive { panic: None, ..Passive::default() };
+    let pollux = Pollux::start(with(&[backend.address.to_string()], health, Some(check.clone())));
+    backend.is_checked(2);
+    assert!(pollux.get().starts_with("HTTP/1.1 503 "));
+    assert_eq!(pollux.told().cause, Some(Cause::NoBackend));
+    backend.is(true);
+    assert!(pollux.get().ends_with("\r\n\r\nyes"));
+
+    // Where nobody is well, all are asked, unless that is off.
+    let backend = moody(false);
+    let pollux = Pollux::start(with(&[backend.address.to_string()], Passive::default(), Some(check)));
+    backend.is_checked(3);
+    assert!(pollux.get().ends_with("\r\n\r\nno "));
+}
+
+#[test]
+fn what_fails_requests_is_left_alone() {
+    let silent = toy("silent", Behaviour::Silent);
+    let (_held, refused) = refusing();
+    let hole = black_hole();
+    for (failing, cause) in [
+        (refused, None),
+        (hole.address, None),
+        (silent.address().to_string(), Some(Cause::BackendResponseTimeout)),
+    ] {
+        let well = toy("well", Behaviour::Echo);
+        let backends = [failing, well.address().to_string()];
+        let mut snapshot = with(&backends, Passive { failures: 2, ..Passive::default() }, None);
+        snapshot.timeouts.backend_response = Duration::from_millis(50);
+        snapshot.timeouts.connect = Duration::from_millis(50);
+        let pollux = Pollux::start(snapshot);
+        let told: Vec<_> = (0..20)
+            .map(|_| {
+                pollux.get();
+                pollux.told()
+            })
+            .collect();
+        let troubled = told.iter().filter(|told| told.attempts > 1 || told.cause.is_some());
+        assert_eq!(troubled.clone().count(), 2, "{told:?}");
+        assert!(troubled.clone().all(|told| told.cause == cause), "{told:?}");
+    }
+}
+
+/// Nobody has to ask for a backend to come back: a probe does, at the end of the ejection, and whoever ejected it.
+#[test]
+fn who_was_ejected_comes_back_by_a_probe() {
+    let (held, refused) = refusing();
+    let well = toy("well", Behaviour::Echo);
+    let health = Passive { failures: 1, eject: MOMENT, eject_max: MOMENT, ..Passive::default() };
+    let crew = pollux::control::Crew::of(2);
+    let backends = [refused, well.address().to_string()];
+    let pollux = Pollux::with_crew(with(&backends, health, None), &crew);
+    let asks_both = |pollux: &Pollux| {
+        (0..4)
+            .map(|_| {
+                pollux.get();
+                pollux.told().attempts
+            })
+            .collect::<Vec<_>>()
+    };
+    assert!(asks_both(&pollux).iter().all(|attempts| *attempts <= 2));
+    held.listen(16).unwrap();
+    let listener = TcpListener::from(held);
+    // The probe, which says nothing.
+    let mut probe = listener.accept().unwrap().0;
+    assert_eq!(probe.read(&mut [0; 16]).unwrap(), 0);
+    let serves = thread::spawn(move || {
+        let mut client = listener.accept().unwrap().0;
+        let _ = client.read(&mut [0; 4096]).unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nback").unwrap();
+    });
+    let answers = std::iter::repeat_with(|| pollux.get());
+    assert!(answers.take(1000).any(|answer| answer.ends_with("\r\n\r\nback")));
+    serves.join().unwrap();
+}

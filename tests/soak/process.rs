@@ -34,7 +34,7 @@ impl Process {
              [[listener]]\nname = \"good\"\nbind = \"127.0.0.1:0\"\npool = \"good\"\n\
              [[listener]]\nname = \"bad\"\nbind = \"127.0.0.1:0\"\npool = \"bad\"\n\
              {}{}\
-             [timeouts]\nlinger = \"200ms\"\nbackend_idle = \"500ms\"\nclient_idle = \"500ms\"\nclient_head = \"2s\"\n\
+             [timeouts]\nlinger = \"200ms\"\nbackend_idle = \"500ms\"\nclient_idle = \"20s\"\nclient_head = \"2s\"\n\
              [limits]\nbody = \"1MiB\"\n",
             pool("good", good),
             pool("bad", bad)

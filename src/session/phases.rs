@@ -223,6 +223,8 @@ impl Session {
     fn next_exchange(&mut self, keep_alive: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.up.abandon_unsent();
         if !keep_alive && self.has_said_all() {
+            // Its last bytes may have been kept back for the FIN. A close alone would drop them if something has come after all.
+            effects.push(Effect::FinishClient);
             return self.end(Effect::CloseClient, effects);
         }
         if keep_alive {

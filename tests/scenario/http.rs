@@ -140,6 +140,23 @@ fn an_error_answer_survives_what_the_client_still_sends() {
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("bad-framing\n"), "{answer}");
 }
 
+/// Some clients send an empty line behind a body. With the response kept back for the FIN, a close with that line unread would
+/// drop it.
+#[test]
+fn a_last_response_survives_what_comes_behind_the_last_request() {
+    let (listener, address) = listener();
+    let pollux = Pollux::http(&[&address]);
+    let mut client = pollux.client();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+    let mut backend = accept(&listener);
+    assert!(backend.read(&mut [0; 4096]).unwrap() > 0);
+    client.write_all(b"\r\n").unwrap();
+    backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole").unwrap();
+    let mut answer = [0; 4096];
+    let count = client.read(&mut answer).unwrap();
+    assert!(answer[..count].ends_with(b"whole"), "{:?}", String::from_utf8_lossy(&answer[..count]));
+}
+
 #[test]
 fn opens_and_closes_leave_no_descriptor_behind() {
     let toy =

@@ -6,5 +6,6 @@ pub mod framer;
 pub mod interest;
 pub mod lane;
 pub mod outcome;
+mod remedy;
 pub mod slab;
 pub mod time;

@@ -61,7 +61,8 @@ fn reason(status: u16) -> &'static str {
 }
 
 /// The error type that RFC 9209 §2.3 has for a cause.
-fn error_type(cause: Cause) -> &'static str {
+#[must_use]
+pub const fn error_type(cause: Cause) -> &'static str {
     match cause {
         Cause::BadRequestLine
         | Cause::BadField
@@ -69,6 +70,7 @@ fn error_type(cause: Cause) -> &'static str {
         | Cause::BadHost
         | Cause::BadTarget
         | Cause::BadChunk
+        | Cause::NoRequest
         | Cause::ClientTruncated
         | Cause::ClientHeadTimeout
         | Cause::ClientBodyTimeout

@@ -78,15 +78,20 @@ impl Session {
             Ok(Some(range)) => self.take_head(range, env, effects),
             Err(fault) => self.fail(cause_of_scan(fault), env, effects),
             Ok(None) => match (self.up.source, !self.scan.has_begun(bytes)) {
-                // A client that goes before it has asked for anything owes no explanation.
-                (Source::Ended | Source::Lost, true) => self.end(Effect::CloseClient, effects),
+                (Source::Ended | Source::Lost, true) => {
+                    self.note_no_request(effects);
+                    self.end(Effect::CloseClient, effects)
+                }
                 (Source::Ended, false) => self.fail(Cause::ClientTruncated, env, effects),
                 (Source::Lost, false) => self.fail(Cause::ClientAborted, env, effects),
                 (Source::Absent | Source::Open | Source::Leaving, is_empty) => {
                     if is_pause && !is_empty {
                         self.exchange.began = env.now;
                         self.phase = Phase::Head { since: env.now, is_pause: false };
+                    } else if self.client_hung && !is_empty {
+                        return self.fail(Cause::ClientAborted, env, effects);
                     } else if self.client_hung {
+                        self.note_no_request(effects);
                         return self.end(Effect::CloseClient, effects);
                     } else {
                         self.phase = Phase::Head { since, is_pause };
@@ -94,6 +99,19 @@ impl Session {
                     false
                 }
             },
+        }
+    }
+
+    /// Has it recorded that the client never asked for anything, if it did not. One that goes between two requests owes no
+    /// explanation.
+    pub(super) fn note_no_request(&mut self, effects: &mut Vec<Effect>) {
+        if let Phase::Head { since, is_pause: false } = self.phase
+            && !self.has_begun()
+        {
+            // What was known since the connection was accepted may have been forgotten while it rested.
+            self.exchange.began = since;
+            self.exchange.cause = Some(Cause::NoRequest);
+            effects.push(Effect::Record);
         }
     }
 
@@ -370,7 +388,13 @@ impl Session {
     /// it takes the answer at once; a second call ends the session whatever it is at.
     pub fn force(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match self.phase {
+            Phase::Head { .. } if self.has_begun() => {
+                self.exchange.cause = Some(Cause::DrainTimeout);
+                effects.push(Effect::Record);
+                self.end(Effect::CloseClient, effects);
+            }
             Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
+                self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
             Phase::Opening { .. } | Phase::Relay => {

@@ -3,6 +3,7 @@
 pub mod buffer;
 pub mod deadline;
 pub mod framer;
+pub mod identity;
 pub mod interest;
 pub mod lane;
 pub mod outcome;

@@ -7,6 +7,7 @@ use ::core::net::SocketAddr;
 use std::fmt;
 use std::time::Duration;
 
+use crate::core::identity::RequestId;
 use crate::snapshot::Mode;
 
 /// Who brought the end about.
@@ -325,6 +326,12 @@ pub struct Record<'a> {
     pub target: &'a [u8],
     /// The authority that was asked for, of the target or Host, cut at a bound; empty if there was none.
     pub authority: &'a [u8],
+    /// `HTTP/1.1` or `HTTP/1.0`; empty like the method.
+    pub protocol: &'a str,
+    /// What the request is called: by Pollux, or by a trusted proxy before it. No other record has a number of Pollux's again.
+    pub request_id: RequestId<'a>,
+    /// The trace that the request is part of (W3C Trace Context), as 32 hexadecimal digits; empty if it is part of none.
+    pub trace_id: &'a str,
     /// The status that was passed to the client; 0 if none was.
     pub status: u16,
     /// The name of the route that was taken, if one was.

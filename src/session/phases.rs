@@ -27,7 +27,7 @@ use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
-use crate::http::answer::{self, Content};
+use crate::http::answer::{self, Content, Told};
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::request::{self, Method, field_table};
@@ -122,7 +122,7 @@ impl Session {
             self.exchange.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
-        let arrival = Arrival { listener, number: self.listener, peer: self.client, env };
+        let arrival = Arrival { listener, peer: self.client, env };
         let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
@@ -360,7 +360,9 @@ impl Session {
             Content::Sent
         };
         let manner = self.exchange.manner(keep_alive);
-        answer::write(self.down.front_mut(), status, cause, manner, content, env.date);
+        let telling = env.snapshot.listeners[self.listener].telling;
+        let told = Told { telling, request_id: self.exchange.identity.make(env.ids) };
+        answer::write(self.down.front_mut(), status, cause, manner, content, &told, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }

@@ -16,5 +16,6 @@ pub mod session;
 pub mod shared;
 pub mod snapshot;
 pub mod status;
+pub mod why;
 pub mod wire;
 pub mod worker;

@@ -19,6 +19,7 @@ mod settings;
 mod stop;
 mod test;
 mod upgrade;
+mod why;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
+        Some(Command::Why(args)) => why::why(&args),
         Some(Command::Completions(args)) => generate::completions(&args),
         Some(Command::Man(args)) => generate::man(&args),
         Some(Command::Demo(args)) => demo::demo(&args),

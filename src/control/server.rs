@@ -258,6 +258,7 @@ impl Server {
             registry.bell().hang(mailbox.wake());
         }
         let caller = mailbox.wake();
+        let identity = random()?;
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -269,7 +270,18 @@ impl Server {
             let wake = Some(os.adopt(wake.into()));
             let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry };
+            let setup = Setup {
+                snapshot,
+                listeners,
+                wake,
+                share,
+                poller,
+                splicing,
+                seed,
+                identity,
+                journal,
+                registry,
+            };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
@@ -578,6 +590,13 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             let _ = done.send(());
         }
     }
+}
+
+/// A number that nobody can guess.
+fn random() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random number: {error}")))?;
+    Ok(u128::from_ne_bytes(bytes))
 }
 
 fn ms(span: Duration) -> u64 {

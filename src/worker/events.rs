@@ -31,6 +31,7 @@ impl<O: Os> Worker<O> {
         World {
             now: self.now,
             date: &self.date,
+            ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         }
@@ -145,6 +146,7 @@ impl<O: Os> Worker<O> {
         let world = World {
             now: self.now,
             date: &self.date,
+            ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         };

@@ -12,6 +12,7 @@ use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
 use crate::balance::{Nobody, safely};
+use crate::core::identity::Ids;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
@@ -74,6 +75,7 @@ pub(super) enum Standing {
 pub(super) struct World<'a> {
     pub(super) now: Time,
     pub(super) date: &'a Date,
+    pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
 }
@@ -81,12 +83,12 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, draining_since, keeps_request } = self;
+        let World { now, date, ids, draining_since, keeps_request } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, draining_since, keeps_request }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request }
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) enum Command {
     Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
+    /// Print the metrics of a running Pollux, in the text format of Prometheus.
+    Metrics(CallArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.

@@ -60,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
+        Some(Command::Metrics(args)) => call::metrics(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));

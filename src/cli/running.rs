@@ -13,6 +13,7 @@ use pollux::control::{
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
+use pollux::metrics::Format;
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
 use pollux::status::{Configuration, Status};
@@ -188,6 +189,7 @@ impl<'a> Running<'a> {
             Command::Reload => self.reload(),
             Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
             Command::Backend(name) => stop::tell_backend(&status(&self.server, self.file.as_deref()), name),
+            Command::Metrics => Reply::text(0, self.server.metrics(Format::Text)),
             Command::Explain(ask) => self.explain(ask),
         };
         call.answer(reply);

@@ -7,12 +7,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::core::outcome::Journal;
 use crate::discovery::{self, Answers};
 use crate::explain::Live;
-use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
+use crate::metrics::{self, Around, Format, Totals};
+use crate::os::{
+    DESCRIPTORS_RESERVED, Process, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of,
+};
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Limits, Listener, Snapshot};
@@ -498,6 +501,37 @@ impl Server {
                 since_ms: ms(since.elapsed()),
                 left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),
             }),
+        }
+    }
+
+    /// Its metrics, as Prometheus reads them. No worker is asked: they show what they count.
+    #[must_use]
+    pub fn metrics(&self, format: Format) -> String {
+        metrics::page(&self.totals(), &self.around(), format)
+    }
+
+    /// What all workers have counted since they began.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.registry.metrics().totals()
+    }
+
+    fn around(&self) -> Around {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let before = |moment: Instant| since_1970.saturating_sub(moment.elapsed());
+        let limits = &self.snapshot.limits;
+        let pools = self.registry.open(&self.snapshot);
+        Around {
+            version: env!("CARGO_PKG_VERSION"),
+            workers: self.threads.iter().filter(|thread| !thread.is_finished()).count(),
+            is_draining: self.draining_since.is_some(),
+            loaded: before(self.loaded),
+            reloads: self.reloads,
+            sessions_max: limits.sessions,
+            buffers_max: limits.buffers,
+            pools: super::scrape::pools(&self.snapshot, &pools),
+            backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
+            process: Process::now().map(|process| Process { started: before(self.started), ..process }),
         }
     }
 

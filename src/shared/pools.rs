@@ -13,6 +13,7 @@ use super::bell::Bell;
 use super::health::{Chart, Ward, standing_at};
 use crate::balance::{Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View, stamp};
 use crate::core::time::Time;
+use crate::metrics::Hub;
 use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
 
@@ -270,6 +271,7 @@ pub struct Registry {
     bell: Arc<Bell>,
     /// Those of the workers.
     desks: Mutex<Vec<Weak<Desk>>>,
+    metrics: Hub,
 }
 
 #[derive(Debug, Default)]
@@ -323,6 +325,12 @@ impl Registry {
     #[must_use]
     pub fn bell(&self) -> &Bell {
         &self.bell
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Hub {
+        &self.metrics
     }
 }
 

@@ -291,6 +291,7 @@ impl<O: Os> Worker<O> {
         edition: Rc<Edition>,
         listens: bool,
     ) -> bool {
+        edition.meters.note_client(listener);
         let session = Session::new(client, listener, &self.world().env(&edition, standing));
         let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);

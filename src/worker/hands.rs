@@ -329,7 +329,12 @@ impl<O: Os> Hands<'_, O> {
                 }
                 self.note_served(&conn.session);
             }
-            Effect::NoteFailure(cause) => self.note_failure(&conn.session, cause),
+            Effect::NoteFailure(cause) => {
+                if let Some(id) = conn.session.backend() {
+                    self.edition.meters.note_failure(id, cause);
+                }
+                self.note_failure(&conn.session, cause);
+            }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.keep(backend, conn.session.backend_timeout());
@@ -348,7 +353,9 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::Record => {
                 conn.permit = None;
-                self.journal.record(&conn.session.record(&self.env));
+                let record = conn.session.record(&self.env);
+                self.edition.meters.note(&record, conn.session.places());
+                self.journal.record(&record);
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
@@ -475,6 +482,7 @@ impl<O: Os> Hands<'_, O> {
         if !is_fresh
             && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
         {
+            self.edition.meters.note_reused(id);
             conn.attach(link, id, false, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
@@ -489,6 +497,7 @@ impl<O: Os> Hands<'_, O> {
         }
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
+                self.edition.meters.note_connected(id, Duration::ZERO);
                 conn.attach(Link::new(Wire::Plain(fd), slot), id, false, lease);
                 ConnectOutcome::Ready { backend: index, is_reused: false }
             }
@@ -529,6 +538,8 @@ impl<O: Os> Hands<'_, O> {
         let outcome = match self.os.so_error(backend.link.wire.fd()) {
             Ok(()) => {
                 backend.is_pending = false;
+                let span = self.env.now.since(backend.lease.since);
+                self.edition.meters.note_connected(backend.id, span);
                 ConnectOutcome::Connected
             }
             Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },

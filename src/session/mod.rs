@@ -7,6 +7,7 @@
 
 mod exchange;
 mod glance;
+mod kill;
 mod opening;
 mod phases;
 mod rehearsal;

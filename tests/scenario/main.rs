@@ -6,6 +6,7 @@ mod health;
 mod house;
 mod http;
 mod neighbours;
+mod operate;
 mod queueing;
 mod reload;
 mod retries;

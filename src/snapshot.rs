@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::balance::Derived;
 use crate::balance::health::{Check, Passive};
+use crate::balance::{Derived, Duty};
 use crate::discovery::{RESOLVE, Source};
 use crate::route::{Table, Template};
 
@@ -420,6 +420,8 @@ pub struct Backend {
     pub max_requests: Option<u32>,
     /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
     pub max_connections: Option<u32>,
+    /// What the operator wants of it.
+    pub duty: Duty,
 }
 
 impl Backend {
@@ -432,7 +434,15 @@ impl Backend {
     /// A backend of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
-        Backend { name: name.into(), address, weight, tier: 1, max_requests: None, max_connections: None }
+        Backend {
+            name: name.into(),
+            address,
+            weight,
+            tier: 1,
+            max_requests: None,
+            max_connections: None,
+            duty: Duty::Ready,
+        }
     }
 }
 

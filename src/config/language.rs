@@ -703,6 +703,14 @@ pub(super) static BACKEND: Table = Table {
         ),
         key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it."),
         key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
+        key(
+            "state",
+            Kind::Word(&["ready", "drain", "down"]),
+            r#""ready""#,
+            r#""drain""#,
+            "What the operator wants of it. `drain`: only those who are bound to it by a cookie get it. `down`: nobody does. `pollux \
+             backend` changes it while Pollux runs.",
+        ),
     ],
 };
 

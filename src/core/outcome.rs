@@ -19,7 +19,7 @@ pub enum Who {
     Backend,
     /// Pollux itself, by one of its limits.
     Pollux,
-    /// The operator, by stopping Pollux.
+    /// The operator, by stopping Pollux or by ending the session.
     Operator,
 }
 
@@ -162,6 +162,8 @@ causes! {
     OutOfBuffers "out-of-buffers" Pollux Some(503),
     /// The drain deadline ended the exchange.
     DrainTimeout "drain-timeout" Operator Some(503),
+    /// The operator ended the session.
+    OperatorKilled "operator-killed" Operator None,
 }
 
 impl fmt::Display for Cause {

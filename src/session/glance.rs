@@ -1,5 +1,7 @@
 //! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Env, Exchange, Phase, Session};
 use crate::core::framer::Framer;
 use crate::core::outcome::Places;
@@ -7,7 +9,8 @@ use crate::core::time::Time;
 use crate::snapshot::Mode;
 
 /// What a session is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// It awaits a request head: the first one, or one that has begun.
     Head,
@@ -42,6 +45,12 @@ impl Kind {
             Kind::Tcp => "tcp",
             Kind::Linger => "linger",
         }
+    }
+
+    /// The kind with that word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
     /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.

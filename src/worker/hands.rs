@@ -11,7 +11,7 @@ use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Nobody, safely};
+use crate::balance::{Duty, Nobody, safely};
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
@@ -523,7 +523,8 @@ impl<O: Os> Hands<'_, O> {
         let Backend { mut link, id, .. } = backend;
         let now = self.env.now;
         link.uses = link.uses.saturating_add(1);
-        if self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most) {
+        let is_used_up = self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
+        if is_used_up || link.backend().duty() != Duty::Ready {
             return link.close(self.os);
         }
         let patience = timeout.map(safely).or_else(|| link.backend().patience(now));

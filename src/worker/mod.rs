@@ -13,6 +13,7 @@ mod events;
 mod hands;
 mod health;
 mod idle;
+mod kill;
 mod link;
 mod lot;
 mod neighbours;

@@ -346,6 +346,8 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::Record => {
                 conn.permit = None;
+                // The next request does not take the place of one that has waited in vain.
+                conn.ticket = None;
                 self.journal.record(&conn.session.record(&self.env));
             }
             Effect::CloseClient => {

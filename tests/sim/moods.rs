@@ -6,7 +6,7 @@ use fastrand::Rng;
 use pollux::core::time::Time;
 
 /// When the last of the moods is over: after it everybody is well.
-const SPAN_MS: u64 = 6000;
+const SPAN_MS: u64 = 4000;
 
 /// How a backend is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,6 @@ fn mood(rng: &mut Rng) -> Mood {
         0 => Mood::Dead,
         1 => Mood::Hung,
         2 => Mood::Hole,
-        _ => Mood::Slow(Duration::from_millis(rng.u64(20..1500))),
+        _ => Mood::Slow(Duration::from_millis(rng.u64(20..800))),
     }
 }

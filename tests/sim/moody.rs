@@ -8,8 +8,9 @@ use pollux::snapshot::{Balance, Pool, Retries, Timeouts};
 
 /// Timeouts that are noticed, but longer than anybody takes who is well.
 pub(crate) fn timeouts(timeouts: &mut Timeouts, rng: &mut Rng) {
-    timeouts.connect = millis(rng, 50, 400);
-    timeouts.backend_response = millis(rng, 150, 1000);
+    timeouts.connect = millis(rng, 50, 200);
+    timeouts.backend_response = millis(rng, 150, 400);
+    timeouts.idle = millis(rng, 150, 400);
     timeouts.queue = Duration::from_secs(100);
 }
 
@@ -40,8 +41,8 @@ fn health(rng: &mut Rng) -> Passive {
         failure_rate: rng.bool().then(|| rng.u32(200..=900)),
         window: millis(rng, 100, 2000),
         window_min: rng.u32(1..=6),
-        eject: millis(rng, 20, 300),
-        eject_max: Duration::from_millis(1000),
+        eject: millis(rng, 20, 200),
+        eject_max: Duration::from_millis(400),
         max_ejected: [300, 500, 1000][rng.usize(..3)],
         panic: [None, None, Some(100), Some(500)][rng.usize(..4)],
         slow_start: rng.bool().then(|| millis(rng, 50, 1000)),
@@ -51,12 +52,12 @@ fn health(rng: &mut Rng) -> Passive {
 
 fn check(rng: &mut Rng) -> Option<Check> {
     let http = Http { path: String::from("/alive"), text: Some(String::from("ready")), ..Http::default() };
-    let interval = millis(rng, 20, 200);
+    let interval = millis(rng, 20, 100);
     let check = Check {
         kind: if rng.bool() { Kind::Tcp } else { Kind::Http(http) },
         interval,
         fast_interval: interval / 2,
-        timeout: millis(rng, 50, 200),
+        timeout: millis(rng, 50, 100),
         rise: rng.u32(1..=3),
         fall: rng.u32(1..=3),
         start: [Start::Up, Start::Down, Start::CheckFirst][rng.usize(..3)],

@@ -45,7 +45,7 @@ pub(super) struct Lease {
 impl Lease {
     /// `None` if the backend has as many as it may.
     pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
-        edition.pools.backend(id).begin().then(|| Lease { edition: Rc::clone(edition), id, since })
+        edition.pools.backend(id).begin(since).then(|| Lease { edition: Rc::clone(edition), id, since })
     }
 
     pub(super) fn backend(&self) -> &BackendState {

@@ -118,6 +118,7 @@ impl Oversight {
         // Who has tried somebody waits for another one, and may be passed by those who have not.
         if pool.retries.most == 0 {
             check_order(&before.line, &after.line);
+            check_newcomers(before, after);
             self.check_left(pool, after, now);
         }
         if is_checked {
@@ -202,6 +203,14 @@ fn check_budget(rules: &Retries, before: &Sight, after: &Sight) {
     let most = (in_flight * u64::from(rules.budget) / 1000).max(u64::from(rules.budget_min));
     let is_within = after.retrying <= before.retrying || u64::from(after.retrying) <= most;
     assert!(is_within, "{} retries at once, of {most} at most", after.retrying);
+}
+
+/// While somebody waits, and nobody of those who do has left, nobody else gets a backend.
+fn check_newcomers(before: &Sight, after: &Sight) {
+    let is_waiting = !before.line.is_empty() && before.line.iter().all(|number| after.line.contains(number));
+    let has_more = |(was, is): (&One, &One)| is.in_flight > was.in_flight;
+    let is_overtaken = is_waiting && before.backends.iter().zip(&after.backends).any(has_more);
+    assert!(!is_overtaken, "somebody who came new has overtaken {:?}", before.line);
 }
 
 /// Those who have left the queue stood before those who are still there.

@@ -166,6 +166,9 @@ codes! {
         "Nobody knows the addresses of a host name, or the resolver does not answer. Pollux starts all the same and goes on asking, \
          because a name may come later than its proxy; until then the pool is without these backends. With `resolve = false` it is an \
          error.",
+    NeverFull "P0036" Warning Whole "backend that is never full"
+        "`balance = \"first\"` goes on to the next backend when one is full, and this one has no bound, so those behind it get nothing as \
+         long as it is up. For a spare that only steps in, `backup = true` says what is meant.",
 }
 
 impl Code {

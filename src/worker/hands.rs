@@ -22,7 +22,7 @@ use crate::os::{ConnectFault, Connecting, Os};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::shared::pools::{Registry, Slot};
 use crate::shared::queue::{Desk, Ticket};
-use crate::snapshot::{BackendId, Balance};
+use crate::snapshot::{BackendId, Balance, PoolId};
 use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
@@ -353,6 +353,8 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::Record => {
                 conn.permit = None;
+                // The next request does not take the place of one that has waited in vain.
+                conn.ticket = None;
                 let record = conn.session.record(&self.env);
                 self.edition.meters.note(&record, conn.session.places());
                 self.journal.record(&record);
@@ -461,18 +463,28 @@ impl<O: Os> Hands<'_, O> {
 
     /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
     fn recall(&self, conn: &Conn) {
-        let id = conn.session.pool();
-        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
-        if (0..rules.backends.len()).any(|place| state.is_connected_out(rules, place)) {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        if state.backends().iter().any(|backend| backend.is_connected_out()) {
             self.registry.recall();
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request.
+    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
+    /// a reload.
     fn has_room(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        let is_idle = |index| self.idle.has(conn.edition.home(BackendId { pool: id, index }));
-        conn.edition.has_room(id, self.env.now, &is_idle)
+        if self.has_room_in(&conn.edition, id) {
+            return true;
+        }
+        let name = &conn.edition.snapshot.pool(id).name;
+        let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
+        !Rc::ptr_eq(&conn.edition, self.latest)
+            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+    }
+
+    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
+        edition.has_room(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
@@ -487,7 +499,7 @@ impl<O: Os> Hands<'_, O> {
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
         let rules = &self.env.snapshot.pool(id.pool).backends[index];
-        let slot = Slot::open(lease.state(), rules.max_connections)?;
+        let slot = Slot::open(lease.state())?;
         let mut outcome = self.os.connect(&rules.address);
         if outcome == Err(ConnectFault::Exhausted)
             && let Some(link) = self.idle.evict(self.lot)

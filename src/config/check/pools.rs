@@ -19,7 +19,7 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::{ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
-use crate::snapshot::{Backend, Pool, PoolId};
+use crate::snapshot::{Backend, Balance, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -73,6 +73,7 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         }
         None | Some(_) => {}
     }
+    warn_of_never_full(&balance, &sources, table, findings);
     let mut pool = Pool {
         balance,
         sticky: sticky(table, findings),
@@ -91,6 +92,23 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         pool.sources.clear();
     }
     pool
+}
+
+/// `first` fills one after the other, if there is something to be filled.
+fn warn_of_never_full(balance: &Balance, sources: &[Source], table: Reader<'_>, findings: &mut Findings) {
+    let is_unbounded = |source: &Source| match source {
+        Source::Given(backend) => backend.max_requests.or(backend.max_connections).is_none(),
+        Source::Asked { like, .. } => like.max_requests.or(like.max_connections).is_none(),
+    };
+    let [rest @ .., _] = sources else { return };
+    let Some((_, place)) = table.text("balance") else { return };
+    if *balance == Balance::First && rest.iter().any(is_unbounded) {
+        findings.push(
+            Diagnostic::new(Code::NeverFull, "a backend before the last one is never full")
+                .mark(place, "goes on to the next one when one is full")
+                .help("write `max_requests` or `max_connections`, or another `balance`"),
+        );
+    }
 }
 
 /// How often names are asked for.

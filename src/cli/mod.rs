@@ -12,6 +12,7 @@ mod explain_code;
 mod generate;
 mod heart;
 mod logging;
+mod named;
 mod plan;
 mod run;
 mod running;

@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pollux::config::{self, Places};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
-    Origin, Reply, Server, SocketFile, Taken, Unlogged,
+    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout,
+    Manager, Origin, Reply, Server, SocketFile, Taken, Unlogged,
 };
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
@@ -37,6 +38,7 @@ pub(super) struct Running<'a> {
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
     lookout: Lookout,
+    ledger: Arc<Ledger>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
@@ -107,7 +109,8 @@ impl<'a> Running<'a> {
         let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
-        let lookout = events.look_out(server.snapshot(), &answers);
+        let ledger = Arc::new(Ledger::default());
+        let lookout = events.look_out(server.snapshot(), &answers, &ledger);
         Ok(Running {
             server,
             events,
@@ -118,6 +121,7 @@ impl<'a> Running<'a> {
             places,
             answers,
             lookout,
+            ledger,
             left,
             upgrade,
             heart: Heart::new(Manager::from_environment()),
@@ -176,18 +180,23 @@ impl<'a> Running<'a> {
 
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
-        let Running { server, events, file, socket, logs, heart, .. } = self;
-        let code = stop::stop(server, &events, &logs, heart, |server| status(server, file.as_deref()));
+        let Running { server, events, file, socket, logs, heart, ledger, .. } = self;
+        let code =
+            stop::stop(server, &events, &logs, heart, |server| status(server, file.as_deref(), &ledger));
         drop((socket, logs));
         code
+    }
+
+    fn status(&self) -> Status {
+        status(&self.server, self.file.as_deref(), &self.ledger)
     }
 
     fn answer(&mut self, call: Call) {
         let reply = match &call.request.command {
             Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
             Command::Reload => self.reload(),
-            Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
-            Command::Backend(name) => stop::tell_backend(&status(&self.server, self.file.as_deref()), name),
+            Command::Status => stop::tell(&self.status()),
+            Command::Backend(name) => stop::tell_backend(&self.status(), name),
             Command::Explain(ask) => self.explain(ask),
         };
         call.answer(reply);
@@ -255,7 +264,7 @@ impl<'a> Running<'a> {
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
         (self.places, self.answers) = (settled.places, settled.answers);
-        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers);
+        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }
@@ -271,8 +280,8 @@ impl<'a> Running<'a> {
 }
 
 /// What it is at, with what the server does not know.
-fn status(server: &Server, file: Option<&Path>) -> Status {
-    Status { configuration: configuration(server, file), ..server.status() }
+fn status(server: &Server, file: Option<&Path>, ledger: &Ledger) -> Status {
+    Status { configuration: configuration(server, file), sources: ledger.tell(), ..server.status() }
 }
 
 fn configuration(server: &Server, file: Option<&Path>) -> Configuration {

@@ -263,6 +263,9 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     if before.resolve != after.resolve {
         push(changes, Kind::Changed, format!("pool {}", after.name), "resolve");
     }
+    if before.resolver != after.resolver {
+        push(changes, Kind::Changed, format!("pool {}", after.name), "resolver");
+    }
     if before.retries != after.retries {
         push(changes, Kind::Changed, format!("pool {}", after.name), "retries");
     }

@@ -4,6 +4,7 @@
 //! adds them up and puts them into words. It knows no clock: times are spans that whoever fills the value in has measured.
 
 mod pools;
+mod sources;
 mod tell;
 
 use serde::{Serialize, Serializer};
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::session::Kind;
 
 pub use pools::{Backend, Pool, Seen};
+pub use sources::{Found, NotFound, Source};
 pub use tell::show_span;
 
 /// How many sessions are shown one by one.
@@ -40,6 +42,8 @@ pub struct Status {
     pub crowd: Crowd,
     /// The pools of the configuration.
     pub pools: Vec<Pool>,
+    /// Where backends come from that may change.
+    pub sources: Vec<Source>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
 }

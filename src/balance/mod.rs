@@ -32,7 +32,7 @@ use crate::snapshot::{Balance, Pool};
 pub use derived::Derived;
 pub use maglev::Maglev;
 pub use patience::{Patience, safely};
-pub use peak::Peak;
+pub use peak::{Peak, stamp};
 pub use round_robin::RoundRobin;
 pub use standing::Standing;
 pub use sticky::Tokens;

@@ -20,6 +20,11 @@ pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&call(args.socket(), Command::Upgrade)?))
 }
 
+/// `pollux metrics`.
+pub(super) fn metrics(args: &CallArgs) -> Result<ExitCode, Failure> {
+    Ok(tell(&call(args.socket(), Command::Metrics)?))
+}
+
 /// `pollux status`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let command = args.backend.clone().map_or(Command::Status, Command::Backend);

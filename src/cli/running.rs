@@ -14,6 +14,7 @@ use pollux::control::{
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
+use pollux::metrics::Format;
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
 use pollux::status::{Configuration, Status};
@@ -197,6 +198,7 @@ impl<'a> Running<'a> {
             Command::Reload => self.reload(),
             Command::Status => stop::tell(&self.status()),
             Command::Backend(name) => stop::tell_backend(&self.status(), name),
+            Command::Metrics => Reply::text(0, self.server.metrics(Format::Text)),
             Command::Explain(ask) => self.explain(ask),
         };
         call.answer(reply);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
+use pollux::metrics::Format;
 use pollux::status::Status;
 
 use super::heart::Heart;
@@ -43,7 +44,7 @@ pub(super) fn stop(
                 tracing::warn!("{asked}: stopped before the drain was over");
                 return ExitCode::from(FORCED);
             }
-            Some(Event::Call(call)) => answer(call, || status(&server)),
+            Some(Event::Call(call)) => answer(call, &server, || status(&server)),
         }
         heart.beat(&server);
         if told.elapsed() >= TOLD {
@@ -57,12 +58,13 @@ pub(super) fn stop(
     if server.join() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-fn answer(call: Call, status: impl FnOnce() -> Status) {
+fn answer(call: Call, server: &Server, status: impl FnOnce() -> Status) {
     let reply = match &call.request.command {
         Command::Reload => Reply::text(FAILED, ReloadError::Draining.to_string()),
         Command::Upgrade => Reply::text(FAILED, "Pollux is draining: there is nothing left to hand over"),
         Command::Status => tell(&status()),
         Command::Backend(name) => tell_backend(&status(), name),
+        Command::Metrics => Reply::text(0, server.metrics(Format::Text)),
         Command::Explain(_) => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
     };
     call.answer(reply);

@@ -13,6 +13,7 @@ mod mailbox;
 mod notify;
 mod privileges;
 mod reload;
+mod scrape;
 mod server;
 mod signals;
 mod socket;

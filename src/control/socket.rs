@@ -43,6 +43,8 @@ pub enum Command {
     Backend(String),
     /// Say what would become of a request now.
     Explain(Ask),
+    /// Give the metrics.
+    Metrics,
     /// Let a new process of the executable, as it is now, take over.
     Upgrade,
 }

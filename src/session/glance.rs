@@ -1,7 +1,8 @@
 //! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
 
-use super::{Env, Phase, Session};
+use super::{Env, Exchange, Phase, Session};
 use crate::core::framer::Framer;
+use crate::core::outcome::Places;
 use crate::core::time::Time;
 use crate::snapshot::Mode;
 
@@ -67,6 +68,13 @@ pub struct Glance {
 }
 
 impl Session {
+    /// Where the exchange is, or was.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let Exchange { route, pool, backend, .. } = &*self.exchange;
+        Places { listener: self.listener, route: *route, pool: *pool, backend: *backend }
+    }
+
     /// What can be seen of the session now; `None` if it is over.
     #[must_use]
     pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {

@@ -11,10 +11,15 @@ use std::time::Duration;
 
 use super::bell::Bell;
 use super::health::{Chart, Ward, standing_at};
-use crate::balance::{Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View, stamp};
+use crate::balance::{Duty, Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View, stamp};
 use crate::core::time::Time;
+use crate::metrics::Hub;
 use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, Backend, BackendId, Pool, PoolId, Retries, Snapshot};
+
+/// The bits of a stance that are the standing, and how many there are.
+const STANDING: u32 = (1 << STANDING_BITS) - 1;
+const STANDING_BITS: u32 = 16;
 
 /// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
 /// pairs), apart from what every pick reads.
@@ -24,8 +29,8 @@ pub struct BackendState {
     bounds: Bounds,
     /// Those who wait for a backend of its pool.
     queue: Arc<Queue>,
-    /// [`Standing::to_bits`].
-    standing: AtomicU32,
+    /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
+    stance: AtomicU32,
     chart: Chart,
 }
 
@@ -149,13 +154,36 @@ impl BackendState {
     /// Whether it may be asked.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        Standing::from_bits(self.standing.load(Ordering::Relaxed))
+        Standing::from_bits(self.stance.load(Ordering::Relaxed) & STANDING)
     }
 
     /// Says whether it may be asked from now on; holds for all workers.
     pub fn stand(&self, standing: Standing) {
-        self.standing.store(standing.to_bits(), Ordering::SeqCst);
+        self.change_stance(|stance| stance & !STANDING | standing.to_bits());
+    }
+
+    /// What the operator wants of it.
+    #[must_use]
+    pub fn duty(&self) -> Duty {
+        Duty::from_bits(self.stance.load(Ordering::Relaxed) >> STANDING_BITS)
+    }
+
+    /// Says what the operator wants of it from now on; holds for all workers, and for what is under way too.
+    pub fn assign(&self, duty: Duty) {
+        if self.duty() != duty {
+            self.change_stance(|stance| stance & STANDING | duty.to_bits() << STANDING_BITS);
+        }
+    }
+
+    fn change_stance(&self, change: impl Fn(u32) -> u32) {
+        // The closure always gives a number, so this cannot fail.
+        let _ = self.stance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |stance| Some(change(stance)));
         self.queue.release();
+    }
+
+    /// Whether nothing speaks against asking it.
+    fn is_plain(&self) -> bool {
+        self.stance.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -306,6 +334,7 @@ pub struct Registry {
     bell: Arc<Bell>,
     /// Those of the workers.
     desks: Mutex<Vec<Weak<Desk>>>,
+    metrics: Hub,
 }
 
 #[derive(Debug, Default)]
@@ -364,6 +393,12 @@ impl Registry {
     #[must_use]
     pub fn bell(&self) -> &Bell {
         &self.bell
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Hub {
+        &self.metrics
     }
 }
 
@@ -446,11 +481,13 @@ pub struct Live<'a> {
 }
 
 impl Live<'_> {
-    /// The share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom looked at.
+    /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom
+    /// looked at.
     #[cold]
-    fn troubled(&self, place: usize) -> (u32, Option<Exclusion>) {
-        let standing = standing_at(&self.state.backends[place], self.pool, self.now);
-        (standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
+    fn troubled(&self, place: usize) -> (Duty, u32, Option<Exclusion>) {
+        let state = &self.state.backends[place];
+        let standing = standing_at(state, self.pool, self.now);
+        (state.duty(), standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
     }
 
     /// Whether a backend has as much as it may.
@@ -462,13 +499,11 @@ impl Live<'_> {
 
 impl View for Live<'_> {
     fn backend(&self, place: usize) -> Seen {
-        let (backend, standing) = (&self.pool.backends[place], self.state.backends[place].standing());
-        let (share, exclusion) = match standing {
-            Standing::Up => (FULL_SHARE, None),
-            Standing::Warming { .. } | Standing::Down | Standing::Ejected => self.troubled(place),
-        };
+        let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
+        let (duty, share, exclusion) =
+            if state.is_plain() { (Duty::Ready, FULL_SHARE, None) } else { self.troubled(place) };
         let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
-        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
+        Seen { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {
@@ -497,6 +532,33 @@ mod tests {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
         })
+    }
+
+    #[test]
+    fn duty_and_standing_change_apart() {
+        let state = BackendState::default();
+        assert!(state.is_plain());
+        state.stand(Standing::Warming { share: FULL_SHARE });
+        state.assign(Duty::Down);
+        assert_eq!((state.standing(), state.duty()), (Standing::Warming { share: FULL_SHARE }, Duty::Down));
+        state.stand(Standing::Up);
+        assert_eq!((state.standing(), state.duty()), (Standing::Up, Duty::Down));
+        state.assign(Duty::Ready);
+        assert!(state.is_plain());
+    }
+
+    /// What was begun under an old configuration is held to what the operator wants now.
+    #[test]
+    fn a_duty_holds_for_every_snapshot() {
+        let registry = Registry::default();
+        let before = snapshot(&[("a", &[1, 2])]);
+        let pools = registry.open(&before);
+        let mut after = Snapshot::clone(&before);
+        after.pools[0].backends[1].duty = Duty::Down;
+        registry.open(&Arc::new(after));
+        let (pool, state) = (&before.pools[0], pools.pool(PoolId(0)));
+        let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
+        assert_eq!([0, 1].map(|place| view.backend(place).duty), [Duty::Ready, Duty::Down]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::names::{self, NAME_LEN_MAX, Seen};
 use super::retries::retries;
 use super::site::Site;
 use super::sticky::sticky;
+use crate::balance::Duty;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
 use crate::config::excerpt::Place;
@@ -179,7 +180,7 @@ fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
 fn item_sources(item: &Node, around: Around, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Source> {
     match &item.value {
         Value::Text { text, .. } => {
-            let said = Said { name: None, weight: 1, tier: 1, around };
+            let said = Said { name: None, weight: 1, tier: 1, duty: Duty::Ready, around };
             read(text, item.place, &said, site, findings)
         }
         Value::Table(table) => {
@@ -206,6 +207,7 @@ fn item_sources(item: &Node, around: Around, site: &mut Site<'_>, findings: &mut
                 name,
                 weight: weight.unwrap_or(1),
                 tier: tier(table, findings),
+                duty: table.text("state").and_then(|(word, _)| Duty::find(word)).unwrap_or_default(),
                 around: Around { bounds: Bounds::read(table, around.bounds), ..around },
             };
             read(text, place, &said, site, findings)
@@ -221,6 +223,7 @@ struct Said<'a> {
     name: Option<&'a str>,
     weight: u32,
     tier: u8,
+    duty: Duty,
     around: Around,
 }
 
@@ -276,7 +279,7 @@ fn read(
         Ok(Some(question)) => {
             ask(&question, place, site, findings);
             let (name, weight, tier) = (said.name.map(str::to_owned), said.weight, said.tier);
-            let like = Like { name, weight, tier, max_requests, max_connections };
+            let like = Like { name, weight, tier, max_requests, max_connections, duty: said.duty };
             return vec![Source::Asked { question, like }];
         }
         Ok(None) => backend_addresses(text, &mut |host, port| site.world.resolve(host, port)),
@@ -285,7 +288,8 @@ fn read(
     match found {
         Ok(addresses) => {
             let backends = named(said.name.unwrap_or(text), said.weight, addresses);
-            let bounded = |backend| Backend { tier: said.tier, max_requests, max_connections, ..backend };
+            let (tier, duty) = (said.tier, said.duty);
+            let bounded = |backend| Backend { tier, max_requests, max_connections, duty, ..backend };
             backends.into_iter().map(|backend| Source::Given(bounded(backend))).collect()
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod binding;
+mod certificates;
 mod changes;
 mod events;
 mod handover;

@@ -8,5 +8,6 @@ pub mod interest;
 pub mod lane;
 pub mod outcome;
 mod remedy;
+pub mod secured;
 pub mod slab;
 pub mod time;

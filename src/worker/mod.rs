@@ -11,6 +11,7 @@ mod door;
 mod edition;
 mod events;
 mod hands;
+mod handshakes;
 mod health;
 mod idle;
 mod kill;
@@ -48,6 +49,7 @@ use checks::Checks;
 use door::Door;
 use edition::Edition;
 use hands::{Conn, Standing};
+use handshakes::Handshakes;
 use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
@@ -145,6 +147,8 @@ enum Token {
     Idle(Key),
     /// The check with that number.
     Check(u64),
+    /// A client whose handshake is under way.
+    Handshake(Key),
     Client(Key),
     /// With the turn of the connection in its session.
     Backend(Key, u32),
@@ -165,6 +169,7 @@ pub struct Worker<O> {
     doors: Vec<Door>,
     wake: Option<Fd>,
     sessions: Slab<Conn>,
+    handshakes: Handshakes,
     /// The sessions that are not parked, and some that are over.
     hot: Vec<Key>,
     lot: Lot,
@@ -213,6 +218,7 @@ impl<O: Os> Worker<O> {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
             wake,
             sessions: Slab::default(),
+            handshakes: Handshakes::new(share.of(limits.handshakes)),
             hot: Vec::new(),
             lot: match poller {
                 Poller::Poll => Lot::default(),
@@ -261,7 +267,7 @@ impl<O: Os> Worker<O> {
     #[must_use]
     pub fn census(&self) -> Census {
         Census {
-            sessions: self.sessions.len(),
+            sessions: self.clients(),
             idle: self.idle.len(),
             buffers_out: self.storage.out(),
             pipes_out: self.pipes.out(),
@@ -287,7 +293,7 @@ impl<O: Os> Worker<O> {
     pub fn turn(&mut self) -> Turn {
         self.empty_leaving_doors();
         self.run_checks();
-        if self.draining_since.is_some() && self.sessions.is_empty() && self.doors.is_empty() {
+        if self.draining_since.is_some() && self.clients() == 0 && self.doors.is_empty() {
             self.close_idle();
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;

@@ -13,6 +13,7 @@ mod generate;
 mod heart;
 mod logging;
 mod plan;
+mod recorder;
 mod run;
 mod running;
 mod settings;
@@ -60,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
         Some(Command::Metrics(args)) => call::metrics(&args),
+        Some(Command::Recorder(args)) => call::recorder(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));

@@ -23,7 +23,7 @@ use super::heart::Heart;
 use super::logging::Logs;
 use super::settings::Settled;
 use super::upgrade::Upgrade;
-use super::{Failure, USAGE, complain, say, settings, stop};
+use super::{Failure, USAGE, complain, recorder, say, settings, stop};
 
 /// See the module.
 pub(super) struct Running<'a> {
@@ -189,6 +189,7 @@ impl<'a> Running<'a> {
             Command::Reload => self.reload(),
             Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
             Command::Backend(name) => stop::tell_backend(&status(&self.server, self.file.as_deref()), name),
+            Command::Recorder { id, all } => recorder::answer(&self.server, id.as_deref(), *all),
             Command::Metrics => Reply::text(0, self.server.metrics(Format::Text)),
             Command::Explain(ask) => self.explain(ask),
         };

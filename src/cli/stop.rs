@@ -11,7 +11,7 @@ use pollux::status::Status;
 
 use super::heart::Heart;
 use super::logging::Logs;
-use super::{FAILED, FORCED};
+use super::{FAILED, FORCED, recorder};
 
 /// How often it is looked whether the drain is over.
 const STEP: Duration = Duration::from_millis(5);
@@ -64,6 +64,7 @@ fn answer(call: Call, server: &Server, status: impl FnOnce() -> Status) {
         Command::Upgrade => Reply::text(FAILED, "Pollux is draining: there is nothing left to hand over"),
         Command::Status => tell(&status()),
         Command::Backend(name) => tell_backend(&status(), name),
+        Command::Recorder { id, all } => recorder::answer(server, id.as_deref(), *all),
         Command::Metrics => Reply::text(0, server.metrics(Format::Text)),
         Command::Explain(_) => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
     };

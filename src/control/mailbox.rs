@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::explain::Live;
+use crate::recorder::Story;
 use crate::snapshot::Snapshot;
 use crate::worker::Report;
 
@@ -44,6 +45,11 @@ pub(super) enum Order {
     Ping {
         /// To whom.
         to: Sender<()>,
+    },
+    /// Say what it remembers of exchanges.
+    Stories {
+        /// To whom.
+        to: Sender<Vec<Story>>,
     },
     /// Say what its next decisions depend on.
     Live {

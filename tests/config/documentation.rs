@@ -119,7 +119,9 @@ fn around(example: &Example) -> String {
             };
             format!("{LISTENER}[pool.app]\nbackends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
         }
-        "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
+        "[timeouts]" | "[limits]" | "[recorder]" => {
+            format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}")
+        }
         "[[test]]" => {
             let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };
             let expect = if *key == "expect" { "" } else { "expect = {}\n" };

@@ -46,7 +46,7 @@ fn around(example: &Example) -> String {
         "proxy.toml" if value.starts_with("[[") || value.starts_with("[p") => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}")
         }
-        "proxy.toml" if value.starts_with("[t") || value.starts_with("[l") => {
+        "proxy.toml" if ["[t", "[l", "[r"].iter().any(|start| value.starts_with(start)) => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\n")
         }
         "proxy.toml" => format!("{line}{LISTENER}pool = \"app\"\n{POOLS}"),

@@ -95,7 +95,7 @@ families! {
     CONNECTIONS Gauge "pollux_backend_connections" ["pool", "backend"]
         "Connections to the backend, with those that are idle or being made.";
     HEAD_SECONDS Histogram "pollux_request_head_seconds" ["pool", "backend"]
-        "From the first byte of a request until its head was complete.";
+        "From the first byte of a request (from the accept, for the first one of a connection) until its head was complete.";
     QUEUE_SECONDS Histogram "pollux_queue_seconds" ["pool", "backend"]
         "How long those requests waited in the queue of the pool that had to.";
     OPENING_SECONDS Histogram "pollux_backend_opening_seconds" ["pool", "backend"]

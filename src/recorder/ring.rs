@@ -51,8 +51,10 @@ impl Ring {
         (self.next, self.most) = (0, most);
     }
 
+    /// All of them, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter()
+        let (newer, older) = self.slots.split_at(self.next);
+        older.iter().chain(newer)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
@@ -78,9 +80,7 @@ mod tests {
     }
 
     fn numbers(ring: &Ring) -> Vec<u64> {
-        let mut numbers: Vec<_> = ring.iter().map(number).collect();
-        numbers.sort_unstable();
-        numbers
+        ring.iter().map(number).collect()
     }
 
     #[test]

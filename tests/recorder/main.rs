@@ -89,29 +89,29 @@ fn a_timeline_tells_each_attempt() {
         stories[0].to_string(),
         "\
 0-0  GET /cart?id=7 from 192.0.2.1:1024 at web, 0.0s ago
-200 in 1.415 s, at the stage response; 112 bytes up, 61 bytes down
+200 in 1.416 s, at the stage response; 266 bytes up, 94 bytes down
 
          +0 us  accepted
-     +3.000 ms  head complete, route default, pool app
-     +3.000 ms  picked b1 (turn)
-     +3.000 ms  b1: connecting
-     +3.240 ms  b1: failed, backend-refused
-     +3.240 ms  b1: connection reset
-     +3.240 ms  once more (unsent)
-     +3.240 ms  picked b2 (turn)
-     +3.240 ms  b2: connecting
-     +3.550 ms  b2: connected
-     +3.550 ms  b2: request sent
-    +15.550 ms  b2: failed, backend-reset
-    +15.550 ms  b2: connection reset
-    +15.550 ms  once more (idempotent)
-    +15.550 ms  picked b3 (turn)
-    +15.550 ms  b3: connecting
-    +15.650 ms  b3: connected
-    +15.650 ms  b3: request sent
-      +1.415 s  b3: response head, status 200
-      +1.415 s  b3: connection kept
-      +1.415 s  ended
+     +4.000 ms  head complete, route default, pool app
+     +4.000 ms  picked b1 (turn)
+     +4.000 ms  b1: connecting
+     +4.240 ms  b1: failed, backend-refused
+     +4.240 ms  b1: connection reset
+     +4.240 ms  once more (unsent)
+     +4.240 ms  picked b2 (turn)
+     +4.240 ms  b2: connecting
+     +4.550 ms  b2: connected
+     +4.550 ms  b2: request sent
+    +16.550 ms  b2: failed, backend-reset
+    +16.550 ms  b2: connection reset
+    +16.550 ms  once more (idempotent)
+    +16.550 ms  picked b3 (turn)
+    +16.550 ms  b3: connecting
+    +16.650 ms  b3: connected
+    +16.650 ms  b3: request sent
+      +1.416 s  b3: response head, status 200
+      +1.416 s  b3: connection kept
+      +1.416 s  ended
 "
     );
 }

@@ -18,5 +18,6 @@ pub mod session;
 pub mod shared;
 pub mod snapshot;
 pub mod status;
+pub mod why;
 pub mod wire;
 pub mod worker;

@@ -305,6 +305,7 @@ mod tests {
     use super::super::page::{Around, page};
     use super::super::text::Format;
     use super::*;
+    use crate::core::identity::RequestId;
     use crate::core::outcome::{Outcome, Proof, Proofs, Spans, Stage};
     use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
@@ -332,6 +333,9 @@ mod tests {
             method: b"",
             target: b"",
             authority: b"",
+            protocol: "",
+            request_id: RequestId::Own(1),
+            trace_id: "",
             status,
             route: None,
             pool: "",

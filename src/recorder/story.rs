@@ -15,6 +15,8 @@ use crate::status::show_span;
 pub struct Story {
     /// What it is called in a list: the worker's number and the exchange's.
     pub id: String,
+    /// What the request is called, in the access line and for the backend.
+    pub request_id: String,
     /// Why it was kept.
     pub kept: Kept,
     /// How long ago it ended.
@@ -111,6 +113,7 @@ impl Story {
         };
         Story {
             id: format!("{worker}-{}", trail.number),
+            request_id: trail.end.request_id(),
             kept,
             ago_ms: 0,
             client: client.to_string(),
@@ -141,7 +144,7 @@ impl Story {
     /// Whether somebody who asks for `id` means it.
     #[must_use]
     pub fn is_called(&self, id: &str) -> bool {
-        self.id == id
+        self.id == id || self.request_id == id
     }
 
     /// How it ended, in a few words.
@@ -162,8 +165,9 @@ impl Story {
     #[must_use]
     pub fn line(&self) -> String {
         format!(
-            "{:<12} {:>9} ago  {:<6}  {:>10}  {}  {}{}",
+            "{:<8}  {}  {:>9} ago  {:<6}  {:>10}  {}  {}{}",
             self.id,
+            self.request_id,
             show_span(self.ago_ms),
             self.kept.word(),
             show_us(self.took_us),
@@ -180,7 +184,8 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{}  {} from {} at {}, {} ago",
+            "{} ({})  {} from {} at {}, {} ago",
+            self.request_id,
             self.id,
             self.subject(),
             self.client,

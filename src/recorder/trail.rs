@@ -4,6 +4,7 @@ use ::core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::step::{Event, Step};
+use crate::core::identity::{REQUEST_ID_MAX, RequestId};
 use crate::core::outcome::{Outcome, Places, Record};
 use crate::core::time::Time;
 use crate::snapshot::Mode;
@@ -41,6 +42,14 @@ pub(super) struct End {
     text: [u8; TEXT_MAX],
     method_length: u8,
     text_length: u8,
+    name: Name,
+}
+
+/// What the request is called.
+#[derive(Debug)]
+enum Name {
+    Own(u128),
+    Kept([u8; REQUEST_ID_MAX], u8),
 }
 
 impl Default for End {
@@ -57,6 +66,7 @@ impl Default for End {
             text: [0; TEXT_MAX],
             method_length: 0,
             text_length: 0,
+            name: Name::Own(0),
         }
     }
 }
@@ -157,12 +167,29 @@ impl Trail {
         let target = record.target.len().min(TEXT_MAX - method);
         end.text[..method].copy_from_slice(&record.method[..method]);
         end.text[method..method + target].copy_from_slice(&record.target[..target]);
+        match record.request_id {
+            RequestId::Own(number) => end.name = Name::Own(number),
+            RequestId::Kept(text) => {
+                let mut name = [0; REQUEST_ID_MAX];
+                let length = text.len().min(REQUEST_ID_MAX);
+                name[..length].copy_from_slice(&text.as_bytes()[..length]);
+                end.name = Name::Kept(name, length as u8);
+            }
+        }
         // Both are at most TEXT_MAX.
         (end.method_length, end.text_length) = (method as u8, (method + target) as u8);
     }
 }
 
 impl End {
+    /// What the request is called.
+    pub(super) fn request_id(&self) -> String {
+        match &self.name {
+            Name::Own(number) => RequestId::Own(*number).to_string(),
+            Name::Kept(name, length) => String::from_utf8_lossy(&name[..usize::from(*length)]).into_owned(),
+        }
+    }
+
     /// Method and target, perhaps cut; empty if there were none.
     pub(super) fn request(&self) -> String {
         let text = &self.text[..usize::from(self.text_length)];

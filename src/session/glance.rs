@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Env, Exchange, Phase, Session};
 use crate::core::framer::Framer;
 use crate::core::outcome::{Places, Proof};
@@ -9,7 +11,8 @@ use crate::core::time::Time;
 use crate::snapshot::Mode;
 
 /// What a session is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// It awaits a request head: the first one, or one that has begun.
     Head,
@@ -44,6 +47,12 @@ impl Kind {
             Kind::Tcp => "tcp",
             Kind::Linger => "linger",
         }
+    }
+
+    /// The kind with that word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
     /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
@@ -85,7 +94,7 @@ impl Session {
     #[must_use]
     pub fn beginning(&self) -> Beginning {
         let Exchange { began, spans, .. } = &*self.exchange;
-        Beginning { at: *began, is_first: self.exchange.bytes_before() == (0, 0), head: spans.head }
+        Beginning { at: *began, is_first: self.exchange.is_first(), head: spans.head }
     }
 
     /// Why the request is about to be sent again, if it is.

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pools::{BackendState, PoolState};
-use crate::balance::Standing;
 use crate::balance::health::{self, By, Change, Found, Health, Observation, Phase, Rules};
+use crate::balance::{Duty, Standing};
 use crate::core::time::Time;
-use crate::snapshot::Pool;
+use crate::snapshot::{Backend, Pool};
 
 /// What of a backend's health all workers see.
 #[derive(Debug, Default)]
@@ -113,9 +113,10 @@ impl PoolState {
     /// Takes the rules of `pool`, to which this belongs.
     pub(super) fn adopt(&self, pool: &Pool) {
         let order = self.ward().order.lock();
-        for backend in self.backends() {
+        for (backend, rules) in self.backends().iter().zip(&pool.backends) {
             let chart = backend.chart();
             let is_new = !chart.is_adopted.swap(true, Ordering::Relaxed);
+            backend.assign(rules.duty);
             let mut machine = chart.machine();
             let before = machine.phase();
             machine.adopt(pool.check.as_ref(), is_new);
@@ -167,15 +168,20 @@ impl PoolState {
         let mut is_awaited = false;
         for (backend, rules) in self.backends().iter().zip(&pool.backends) {
             match backend.chart().machine().phase() {
-                Phase::Up => usable += usize::from(rules.weight > 0),
+                Phase::Up => usable += usize::from(is_counted(rules)),
                 Phase::Awaited => is_awaited = true,
                 Phase::Down | Phase::Ejected { .. } => {}
             }
         }
-        let all = pool.backends.iter().filter(|backend| backend.weight > 0).count();
+        let all = pool.backends.iter().filter(|backend| is_counted(backend)).count();
         let panics = !is_awaited && health::panics(&pool.health, usable, all);
         (self.ward().panics.swap(panics, Ordering::Relaxed) != panics).then_some(panics)
     }
+}
+
+/// Whether a backend is one of those of which enough have to be well: whom the operator has taken out is missed by nobody.
+fn is_counted(backend: &Backend) -> bool {
+    backend.weight > 0 && backend.duty == Duty::Ready
 }
 
 impl BackendState {

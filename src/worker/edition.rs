@@ -48,8 +48,7 @@ pub(super) struct Lease {
 impl Lease {
     /// `None` if the backend has as many as it may.
     pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
-        let most = edition.snapshot.pool(id.pool).backends[id.index].max_requests;
-        edition.pools.backend(id).begin(most, since).then(|| Lease { edition: Rc::clone(edition), id, since })
+        edition.pools.backend(id).begin(since).then(|| Lease { edition: Rc::clone(edition), id, since })
     }
 
     pub(super) fn backend(&self) -> &BackendState {

@@ -11,7 +11,8 @@ use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Nobody, Picked, safely};
+use crate::balance::{Duty, Nobody, Picked, safely};
+use crate::core::identity::Ids;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
@@ -22,7 +23,7 @@ use crate::recorder::{Recorder, Step, Trail};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::shared::pools::{Registry, Slot};
 use crate::shared::queue::{Desk, Ticket};
-use crate::snapshot::{BackendId, Balance};
+use crate::snapshot::{BackendId, Balance, PoolId};
 use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
@@ -77,6 +78,7 @@ pub(super) enum Standing {
 pub(super) struct World<'a> {
     pub(super) now: Time,
     pub(super) date: &'a Date,
+    pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
 }
@@ -84,12 +86,12 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, draining_since, keeps_request } = self;
+        let World { now, date, ids, draining_since, keeps_request } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, draining_since, keeps_request }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request }
     }
 }
 
@@ -368,6 +370,8 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::Record => {
                 conn.permit = None;
+                // The next request does not take the place of one that has waited in vain.
+                conn.ticket = None;
                 self.record(conn);
             }
             Effect::CloseClient => {
@@ -478,18 +482,28 @@ impl<O: Os> Hands<'_, O> {
 
     /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
     fn recall(&self, conn: &Conn) {
-        let id = conn.session.pool();
-        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
-        if (0..rules.backends.len()).any(|place| state.is_connected_out(rules, place)) {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        if state.backends().iter().any(|backend| backend.is_connected_out()) {
             self.registry.recall();
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request.
+    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
+    /// a reload.
     fn has_room(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        let is_idle = |index| self.idle.has(conn.edition.home(BackendId { pool: id, index }));
-        conn.edition.has_room(id, self.env.now, &is_idle)
+        if self.has_room_in(&conn.edition, id) {
+            return true;
+        }
+        let name = &conn.edition.snapshot.pool(id).name;
+        let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
+        !Rc::ptr_eq(&conn.edition, self.latest)
+            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+    }
+
+    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
+        edition.has_room(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
@@ -504,7 +518,7 @@ impl<O: Os> Hands<'_, O> {
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
         let rules = &self.env.snapshot.pool(id.pool).backends[index];
-        let slot = Slot::open(lease.state(), rules.max_connections)?;
+        let slot = Slot::open(lease.state())?;
         let mut outcome = self.os.connect(&rules.address);
         if outcome == Err(ConnectFault::Exhausted)
             && let Some(link) = self.idle.evict(self.lot)
@@ -540,7 +554,8 @@ impl<O: Os> Hands<'_, O> {
         let Backend { mut link, id, .. } = backend;
         let now = self.env.now;
         link.uses = link.uses.saturating_add(1);
-        if self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most) {
+        let is_used_up = self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
+        if is_used_up || link.backend().duty() != Duty::Ready {
             return link.close(self.os);
         }
         let patience = timeout.map(safely).or_else(|| link.backend().patience(now));

@@ -14,6 +14,7 @@ mod flight;
 mod hands;
 mod health;
 mod idle;
+mod kill;
 mod link;
 mod lot;
 mod neighbours;
@@ -28,6 +29,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::core::deadline::Timer;
+use crate::core::identity::Ids;
 use crate::core::interest::Ready;
 use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
@@ -102,6 +104,8 @@ pub struct Setup {
     pub splicing: Splicing,
     /// Makes workers begin their rounds at different backends, and draw differently.
     pub seed: u64,
+    /// What the numbers of requests are made with: random, and another one for each worker and each start.
+    pub identity: u128,
     /// Where records go.
     pub journal: Box<dyn Journal>,
     /// What all workers know of the backends.
@@ -185,6 +189,7 @@ pub struct Worker<O> {
     draining_since: Option<Time>,
     now: Time,
     date: Date,
+    ids: Ids,
     /// Sessions that could have gone on in the last turn.
     eager: Vec<Key>,
     // The arrays of a turn, kept for their memory.
@@ -198,7 +203,8 @@ impl<O: Os> Worker<O> {
     /// A worker that will make its system calls through `os`.
     #[must_use]
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
-        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry } = setup;
+        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, identity, journal, registry } =
+            setup;
         let limits = &snapshot.limits;
         let most = Most::of(limits, share.workers);
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
@@ -233,6 +239,7 @@ impl<O: Os> Worker<O> {
             draining_since: None,
             now: os.now(),
             date: Date::new(os.unix_time()),
+            ids: Ids::new(identity),
             eager: Vec::new(),
             array: Array::default(),
             events: Vec::new(),

@@ -53,6 +53,7 @@ fn worker(script: Script, snapshot: Arc<Snapshot>) -> Worker<Script> {
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,
+        identity: 0,
         journal: Box::new(Reader),
         registry: Arc::<Registry>::default(),
     };
@@ -86,9 +87,9 @@ fn a_timeline_tells_each_attempt() {
     assert_eq!(stories.len(), 1);
     assert_eq!(stories[0].kept, Kept::Slow);
     assert_eq!(
-        stories[0].to_string(),
+        stories[0].to_string().replace(&stories[0].request_id, "ID"),
         "\
-0-0  GET /cart?id=7 from 192.0.2.1:1024 at web, 0.0s ago
+ID (0-0)  GET /cart?id=7 from 192.0.2.1:1024 at web, 0.0s ago
 200 in 1.416 s, at the stage response; 266 bytes up, 94 bytes down
 
          +0 us  accepted

@@ -129,6 +129,11 @@ impl Pollux {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.in_flight).sum()
     }
 
+    /// The server, for what an operator does to it.
+    pub(crate) fn server(&mut self) -> &mut Server {
+        self.server.as_mut().unwrap()
+    }
+
     pub(crate) fn drain(&mut self) {
         self.server.as_mut().unwrap().drain();
     }

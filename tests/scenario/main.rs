@@ -7,6 +7,7 @@ mod house;
 mod http;
 mod metrics;
 mod neighbours;
+mod operate;
 mod queueing;
 mod reload;
 mod retries;

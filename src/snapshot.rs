@@ -281,6 +281,8 @@ pub struct Pool {
     pub sources: Vec<Source>,
     /// How often names are asked for their addresses; `None` is once.
     pub resolve: Option<Duration>,
+    /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
+    pub resolver: Vec<SocketAddr>,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -306,6 +308,7 @@ impl Pool {
             max_reuse: None,
             sources: Vec::new(),
             resolve: Some(RESOLVE),
+            resolver: Vec::new(),
             backends,
             derived: Derived::default(),
         }

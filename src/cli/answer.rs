@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pollux::config::{self, Process};
-use pollux::control::{Command, Reply, Server};
+use pollux::control::{Command, Ledger, Reply, Server};
 use pollux::metrics::Format;
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
@@ -17,6 +17,8 @@ pub(super) struct Around<'a> {
     /// What the process was started with.
     pub(super) process: &'a Process,
     pub(super) logs: &'a Logs,
+    /// Where backends come from that may change.
+    pub(super) ledger: &'a Ledger,
 }
 
 impl Around<'_> {
@@ -44,7 +46,12 @@ impl Around<'_> {
     /// What the server is at, with what it does not know itself.
     pub(super) fn status(&self, server: &Server) -> Status {
         let log = self.logs.level();
-        Status { configuration: self.configuration(server), log: Some(log), ..server.status() }
+        Status {
+            configuration: self.configuration(server),
+            sources: self.ledger.tell(),
+            log: Some(log),
+            ..server.status()
+        }
     }
 
     pub(super) fn configuration(&self, server: &Server) -> Configuration {

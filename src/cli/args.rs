@@ -8,9 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
+use pollux::discovery::Source;
 use pollux::os::usable_cores;
 use pollux::session::Kind;
-use pollux::snapshot::{Backend, Balance, Hashing, Mode};
+use pollux::snapshot::{Balance, Hashing, Mode};
 use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
@@ -92,9 +93,9 @@ pub(super) struct RunArgs {
     /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) listen: Vec<SocketAddr>,
-    /// A backend: HOST:PORT or unix:PATH, with ,weight=N for a share other than 1. May be repeated.
+    /// A backend: HOST:PORT, unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
-    pub(super) backend: Vec<Backends>,
+    pub(super) backend: Vec<Source>,
     /// What the listeners speak [default: http].
     #[arg(long, value_enum)]
     pub(super) mode: Option<ModeArg>,
@@ -383,10 +384,6 @@ pub(super) struct DemoArgs {
     pub(super) span: Option<Duration>,
 }
 
-/// The addresses that one --backend stands for: a host name may have several.
-#[derive(Clone, Debug)]
-pub(super) struct Backends(pub(super) Vec<Backend>);
-
 /// The cores that --affinity names.
 #[derive(Clone, Debug)]
 pub(super) struct Cores(pub(super) Vec<usize>);
@@ -458,8 +455,8 @@ fn bind(text: &str) -> Result<SocketAddr, String> {
     parse_bind(text).map_err(|error| error.to_string())
 }
 
-fn backend(text: &str) -> Result<Backends, String> {
-    parse_backend_flag(text).map(Backends).map_err(|error| error.to_string())
+fn backend(text: &str) -> Result<Source, String> {
+    parse_backend_flag(text).map_err(|error| error.to_string())
 }
 
 /// Numbers of cores that this process may use, with commas between them, or all of those.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use pollux::config::Process;
-use pollux::control::{Crew, Events, Manager, Server, StartError, Taken};
+use pollux::control::{Crew, Events, Ledger, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
@@ -42,7 +42,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     say("stopping");
     server.drain();
     let process = Process::default();
-    let around = Around { file: None, process: &process, logs: &logs };
+    let ledger = Ledger::default();
+    let around = Around { file: None, process: &process, logs: &logs, ledger: &ledger };
     Ok(stop::stop(server, &events, &around, Heart::new(Manager::default())))
 }
 

@@ -13,6 +13,7 @@ mod explain_code;
 mod generate;
 mod heart;
 mod logging;
+mod named;
 mod operate;
 mod plan;
 mod recorder;

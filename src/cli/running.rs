@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pollux::config::{self, Places, Process};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
-    OperateError, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
+    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout,
+    Manager, OperateError, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
 };
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
@@ -37,6 +38,7 @@ pub(super) struct Running<'a> {
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
     lookout: Lookout,
+    ledger: Arc<Ledger>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
@@ -107,7 +109,8 @@ impl<'a> Running<'a> {
         let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
-        let lookout = events.look_out(server.snapshot(), &answers);
+        let ledger = Arc::new(Ledger::default());
+        let lookout = events.look_out(server.snapshot(), &answers, &ledger);
         Ok(Running {
             server,
             events,
@@ -118,6 +121,7 @@ impl<'a> Running<'a> {
             places,
             answers,
             lookout,
+            ledger,
             left,
             upgrade,
             heart: Heart::new(Manager::from_environment()),
@@ -177,8 +181,8 @@ impl<'a> Running<'a> {
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
         let process = self.process();
-        let Running { server, events, file, socket, logs, heart, .. } = self;
-        let around = Around { file: file.as_deref(), process: &process, logs: &logs };
+        let Running { server, events, file, socket, logs, heart, ledger, .. } = self;
+        let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
         let code = stop::stop(server, &events, &around, heart);
         drop((socket, logs));
         code
@@ -226,7 +230,7 @@ impl<'a> Running<'a> {
     }
 
     fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
-        then(&Around { file: self.file.as_deref(), process, logs: &self.logs })
+        then(&Around { file: self.file.as_deref(), process, logs: &self.logs, ledger: &self.ledger })
     }
 
     /// Other backends have been found than before.
@@ -291,7 +295,7 @@ impl<'a> Running<'a> {
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
         (self.places, self.answers) = (settled.places, settled.answers);
-        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers);
+        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }

@@ -300,6 +300,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
         Some(interval) => line(out, "resolve", &time(interval)),
         None => line(out, "resolve", "false"),
     }
+    if !pool.resolver.is_empty() {
+        line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
+    }
     line(out, "health", &print_health(&pool.health));
     if let Some(check) = &pool.check {
         line(out, "check", &print_check(check));

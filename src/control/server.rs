@@ -535,6 +535,8 @@ impl Server {
             ),
             changes: self.changes.tell(),
             log: None,
+            // Who asks for backends is not known here.
+            sources: Vec::new(),
             drain: self.draining_since.map(|since| Drain {
                 since_ms: ms(since.elapsed()),
                 left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),

@@ -10,9 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::discovery::Stamp;
+use crate::metrics::Expiry;
 use crate::snapshot::Snapshot;
-use crate::tls::Termination;
-use crate::tls::certificate::FILE_LEN_MAX;
+use crate::tls::certificate::{FILE_LEN_MAX, Facts};
+use crate::tls::{Pair, Termination};
 
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -38,6 +39,23 @@ pub(super) fn look_after(snapshot: &Snapshot) -> Option<Sender<()>> {
             None
         }
     }
+}
+
+/// How long the certificates of all listeners are valid.
+pub(super) fn expiries(snapshot: &Snapshot) -> Vec<Expiry> {
+    let now = unix_time();
+    let of = |listener: &crate::snapshot::Listener| {
+        let (name, tls) = (listener.name.clone(), listener.tls.as_ref()?);
+        let pairs = tls.facts().into_iter().zip(&tls.rules().certificates);
+        let expiry = |(facts, pair): (Facts, &Pair)| Expiry {
+            listener: name.clone(),
+            certificate: pair.cert.display().to_string(),
+            not_after: facts.not_after,
+            days: facts.days_left(now),
+        };
+        Some(pairs.map(expiry).collect::<Vec<_>>())
+    };
+    snapshot.listeners.iter().filter_map(of).flatten().collect()
 }
 
 fn look(mut watched: Vec<Watched>, end: &Receiver<()>) {

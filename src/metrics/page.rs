@@ -31,8 +31,23 @@ pub struct Around {
     pub pools: BTreeMap<String, PoolNow>,
     /// By pool and name.
     pub backends: BTreeMap<(String, String), Standing>,
+    /// The certificates of the listeners.
+    pub certificates: Vec<Expiry>,
     /// The process; `None` where the system does not tell.
     pub process: Option<Process>,
+}
+
+/// How long a certificate is valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expiry {
+    /// The name of its listener.
+    pub listener: String,
+    /// Its file.
+    pub certificate: String,
+    /// Until then, in seconds since 1970.
+    pub not_after: i64,
+    /// In whole days from now; below 0 once it has expired.
+    pub days: i64,
 }
 
 /// What a pool is doing.
@@ -51,6 +66,8 @@ pub struct PoolNow {
 pub struct Standing {
     /// A word of [`STANDINGS`].
     pub word: &'static str,
+    /// What the operator wants of it, a word of [`STATES`].
+    pub state: &'static str,
     /// Requests in flight.
     pub in_flight: u64,
     /// Connections.
@@ -66,11 +83,17 @@ pub struct Standing {
 /// What a backend can be.
 pub const STANDINGS: [&str; 5] = ["up", "warming", "unchecked", "down", "ejected"];
 
+/// What an operator can want of a backend.
+pub const STATES: [&str; 3] = ["ready", "drain", "down"];
+
 impl Standing {
     /// Takes in another one of the same name. What they are together is what the first is that is not up.
     pub fn join(&mut self, other: &Standing) {
         if self.word.is_empty() || (self.is_up() && !other.is_up()) {
             self.word = other.word;
+        }
+        if self.state.is_empty() || self.state == "ready" {
+            self.state = other.state;
         }
         self.in_flight += other.in_flight;
         self.connections += other.connections;
@@ -96,6 +119,7 @@ pub fn page(totals: &Totals, around: &Around, format: Format) -> String {
         write_phase(&mut writer, phase, totals);
     }
     write_workers(&mut writer, totals, around);
+    write_certificates(&mut writer, around);
     if let Some(process) = &around.process {
         write_process(&mut writer, process);
     }
@@ -207,6 +231,12 @@ fn write_standings(writer: &mut Writer, around: &Around) {
             samples.add(&[pool, backend, word], u8::from(word == standing.word));
         }
     }
+    let mut samples = writer.begin(&family::STATE);
+    for ((pool, backend), standing) in &around.backends {
+        for state in STATES {
+            samples.add(&[pool, backend, state], u8::from(state == standing.state));
+        }
+    }
     now(writer, &family::IN_FLIGHT, |standing| standing.in_flight);
     now(writer, &family::CONNECTIONS, |standing| standing.connections);
 }
@@ -238,6 +268,17 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
     writer.begin(&family::BUFFERS_MAX).add(&[], around.buffers_max);
     of(writer, &family::PIPES, |holdings| holdings.pipes as u64);
     of(writer, &family::TURNS, |holdings| holdings.turns);
+}
+
+fn write_certificates(writer: &mut Writer, around: &Around) {
+    let of = |writer: &mut Writer, family: &'static Family, value: fn(&Expiry) -> i64| {
+        let mut samples = writer.begin(family);
+        for expiry in &around.certificates {
+            samples.add(&[&expiry.listener, &expiry.certificate], value(expiry));
+        }
+    };
+    of(writer, &family::CERTIFICATE_ENDS, |expiry| expiry.not_after);
+    of(writer, &family::CERTIFICATE_DAYS, |expiry| expiry.days);
 }
 
 fn write_process(writer: &mut Writer, process: &Process) {

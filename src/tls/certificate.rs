@@ -132,7 +132,8 @@ pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, Fault> 
     }
 }
 
-fn facts(chain: &[CertificateDer<'static>]) -> Option<Facts> {
+/// What the first of `chain` says; `None` if one of them is malformed.
+pub(super) fn facts(chain: &[CertificateDer<'_>]) -> Option<Facts> {
     let parsed: Option<Vec<_>> =
         chain.iter().map(|der| X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed)).collect();
     let parsed = parsed?;

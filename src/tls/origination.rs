@@ -8,7 +8,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::certificate;
 use super::termination::{MinVersion, Pair, roots};
@@ -110,13 +110,16 @@ impl Origination {
         let verifier: Arc<dyn ServerCertVerifier> = match rules.verify {
             Verify::Off => Arc::new(Anybody(Arc::clone(&provider))),
             Verify::Full => {
-                let roots = match &files.ca {
-                    Some(ca) => roots(ca).map_err(Unusable::Ca)?,
-                    None => system_roots()?,
+                let (roots, pinned) = match &files.ca {
+                    Some(ca) => {
+                        (roots(ca).map_err(Unusable::Ca)?, certificate::chain(ca).map_err(Unusable::Ca)?)
+                    }
+                    None => (system_roots()?, Vec::new()),
                 };
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                     .build()
-                    .map_err(|error| Unusable::Ca(error.to_string()))?
+                    .map_err(|error| Unusable::Ca(error.to_string()))?;
+                Arc::new(Known { usual, pinned })
             }
         };
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
@@ -181,6 +184,74 @@ impl PartialEq for Origination {
 }
 
 impl Eq for Origination {}
+
+/// Believes whom the usual rules believe, and who shows the very certificate that `ca` names: one that has signed itself says that it is
+/// an issuer, if it was made as they mostly are, and the usual rules want servers that are none.
+#[derive(Debug)]
+struct Known {
+    usual: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl Known {
+    /// Whether `shown`, which is pinned, is for `name` and valid now.
+    fn check_pinned(
+        shown: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let facts = certificate::facts(std::slice::from_ref(shown)).ok_or(CertificateError::BadEncoding)?;
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now > facts.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        if now < facts.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if !facts.covers(&name.to_str().to_ascii_lowercase()) {
+            return Err(CertificateError::NotValidForName.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.pinned.iter().any(|pinned| pinned.as_ref() == shown.as_ref()) {
+            return Known::check_pinned(shown, name, now);
+        }
+        self.usual.verify_server_cert(shown, between, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
 
 /// Believes anybody, for those who have asked for that. Whoever has shown a certificate has to have its key all the same.
 #[derive(Debug)]

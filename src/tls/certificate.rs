@@ -103,11 +103,11 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 /// # Errors
 /// In words, what is wrong.
 pub fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => {
-            String::from("there is no block `BEGIN PRIVATE KEY` without a passphrase")
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        if matches!(error, rustls::pki_types::pem::Error::NoItemsFound) {
+            return String::from("there is no block `BEGIN PRIVATE KEY` without a passphrase");
         }
-        other => other.to_string(),
+        error.to_string()
     })
 }
 

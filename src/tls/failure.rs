@@ -5,6 +5,7 @@ use rustls::{CertificateError, Error};
 use crate::core::outcome::Cause;
 
 /// Why a client could not be let in.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
 #[must_use]
 pub fn of_client(error: &Error) -> Cause {
     match error {
@@ -19,6 +20,7 @@ pub fn of_client(error: &Error) -> Cause {
 }
 
 /// Why a backend could not be spoken to.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
 #[must_use]
 pub fn of_backend(error: &Error) -> Cause {
     match error {
@@ -28,6 +30,7 @@ pub fn of_backend(error: &Error) -> Cause {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
 fn of_certificate(why: &CertificateError) -> Cause {
     match why {
         CertificateError::Expired

@@ -173,6 +173,16 @@ pub(super) enum Reach {
     Stands,
 }
 
+impl Reach {
+    /// The same, where a TLS handshake follows the connect.
+    pub(super) fn before_tls(self) -> Reach {
+        match self {
+            Reach::Connecting => Reach::Connecting,
+            Reach::Shaking | Reach::Stands => Reach::Shaking,
+        }
+    }
+}
+
 /// A connection to a backend.
 #[derive(Debug)]
 pub(super) struct Backend {
@@ -598,10 +608,9 @@ impl<O: Os> Hands<'_, O> {
     fn wire_to(&self, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
         let tls = pool.tls.as_ref().and_then(|tls| tls.wire(fd, &pool.backends[id.index]));
-        match (tls, reach) {
-            (Some(tls), Reach::Stands) => (Wire::Tls(Box::new(tls)), Reach::Shaking),
-            (Some(tls), reach) => (Wire::Tls(Box::new(tls)), reach),
-            (None, reach) => (Wire::Plain(fd), reach),
+        match tls {
+            Some(tls) => (Wire::Tls(Box::new(tls)), reach.before_tls()),
+            None => (Wire::Plain(fd), reach),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod core;
 pub mod discovery;
 pub mod explain;
 pub mod http;
+pub mod metrics;
 pub mod os;
 pub mod plan;
 pub mod route;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::balance::Derived;
 use crate::balance::health::{Check, Passive};
+use crate::balance::{Derived, Duty};
 use crate::discovery::{RESOLVE, Source};
 use crate::route::{Table, Template};
 
@@ -289,6 +289,8 @@ pub struct Pool {
     pub sources: Vec<Source>,
     /// How often names are asked for their addresses; `None` is once.
     pub resolve: Option<Duration>,
+    /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
+    pub resolver: Vec<SocketAddr>,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -314,6 +316,7 @@ impl Pool {
             max_reuse: None,
             sources: Vec::new(),
             resolve: Some(RESOLVE),
+            resolver: Vec::new(),
             backends,
             derived: Derived::default(),
         }
@@ -428,6 +431,8 @@ pub struct Backend {
     pub max_requests: Option<u32>,
     /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
     pub max_connections: Option<u32>,
+    /// What the operator wants of it.
+    pub duty: Duty,
 }
 
 impl Backend {
@@ -440,7 +445,15 @@ impl Backend {
     /// A backend of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
-        Backend { name: name.into(), address, weight, tier: 1, max_requests: None, max_connections: None }
+        Backend {
+            name: name.into(),
+            address,
+            weight,
+            tier: 1,
+            max_requests: None,
+            max_connections: None,
+            duty: Duty::Ready,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use crate::core::noted::Wanted;
@@ -111,6 +112,7 @@ pub struct AccessLog {
     file: Option<sink::AppendedTo>,
     post: Post,
     pen: Pen,
+    is_muted: Arc<AtomicBool>,
 }
 
 impl AccessLog {
@@ -122,7 +124,7 @@ impl AccessLog {
             Destination::File(path) => Some(sink::AppendedTo::new(path)),
             Destination::Stderr | Destination::Stdout | Destination::Off | Destination::Syslog(_) => None,
         };
-        AccessLog { to, file, post: Post::default(), pen: Pen::new(rules, format) }
+        AccessLog { to, file, post: Post::default(), pen: Pen::new(rules, format), is_muted: Arc::default() }
     }
 
     /// Opens where the lines go, and starts who writes them.
@@ -166,6 +168,7 @@ impl AccessLog {
                     post: self.post.clone(),
                     line: Vec::new(),
                     date: Date::new(0),
+                    is_muted: Arc::clone(&self.is_muted),
                 })
             }
         }
@@ -175,6 +178,11 @@ impl AccessLog {
     #[must_use]
     pub fn post(&self) -> &Post {
         &self.post
+    }
+
+    /// Has no more lines made, or has them made again.
+    pub fn mute(&self, is_muted: bool) {
+        self.is_muted.store(is_muted, Ordering::Relaxed);
     }
 
     /// Takes no more lines, and waits a moment until those that it has are written.
@@ -232,10 +240,14 @@ struct Writer {
     /// Kept for its memory.
     line: Vec<u8>,
     date: Date,
+    is_muted: Arc<AtomicBool>,
 }
 
 impl Journal for Writer {
     fn record(&mut self, record: &Record<'_>) {
+        if self.is_muted.load(Ordering::Relaxed) {
+            return;
+        }
         self.line.clear();
         self.pen.write(record, SystemTime::now(), &mut self.date, &mut self.line);
         if !self.line.is_empty() {

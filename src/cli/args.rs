@@ -8,8 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::access::Destination;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
+use pollux::discovery::Source;
 use pollux::os::usable_cores;
-use pollux::snapshot::{Backend, Balance, Hashing, Mode};
+use pollux::session::Kind;
+use pollux::snapshot::{Balance, Hashing, Mode};
 use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
@@ -52,6 +54,14 @@ pub(super) enum Command {
     Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
+    /// Print the metrics of a running Pollux, in the text format of Prometheus.
+    Metrics(CallArgs),
+    /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
+    Backend(BackendArgs),
+    /// List the clients of a running Pollux, or end one.
+    Session(SessionArgs),
+    /// Say what a running Pollux logs, or change it.
+    LogLevel(LogLevelArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -81,9 +91,9 @@ pub(super) struct RunArgs {
     /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) listen: Vec<SocketAddr>,
-    /// A backend: HOST:PORT or unix:PATH, with ,weight=N for a share other than 1. May be repeated.
+    /// A backend: HOST:PORT, unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
-    pub(super) backend: Vec<Backends>,
+    pub(super) backend: Vec<Source>,
     /// What the listeners speak [default: http].
     #[arg(long, value_enum)]
     pub(super) mode: Option<ModeArg>,
@@ -138,6 +148,85 @@ pub(super) struct StatusArgs {
     /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackendArgs {
+    #[command(subcommand)]
+    pub(super) verb: BackendVerb,
+}
+
+/// What is done to a backend. It holds for all workers at once, survives a reload unless the file says something else of that very
+/// thing then, and is shown by `pollux status`.
+#[derive(Debug, Subcommand)]
+pub(super) enum BackendVerb {
+    /// Nobody new gets it but those who are bound to it; what is under way goes on.
+    Drain(NamedBackend),
+    /// It serves again, as its health allows.
+    Ready(NamedBackend),
+    /// Nobody gets it any more; what is under way goes on.
+    Down(NamedBackend),
+    /// It gets another share of the traffic.
+    Weight {
+        #[command(flatten)]
+        named: NamedBackend,
+        /// Its weight, 0 to 1000 [default: as the configuration says].
+        #[arg(value_name = "WEIGHT")]
+        weight: Option<u32>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NamedBackend {
+    /// The backend, with its name or its address.
+    #[arg(value_name = "POOL/BACKEND")]
+    pub(super) backend: String,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SessionArgs {
+    #[command(subcommand)]
+    pub(super) verb: SessionVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionVerb {
+    /// List clients one by one, each with the name by which it can be ended.
+    List {
+        /// Only those that are at this.
+        #[arg(long, value_name = "KIND", value_parser = kind)]
+        state: Option<Kind>,
+        /// Those first that have moved most bytes, not the oldest.
+        #[arg(long)]
+        biggest: bool,
+        /// How many at most.
+        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+        count: usize,
+        #[command(flatten)]
+        call: CallArgs,
+        /// Write it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a session: its connection ends visibly short, and its record has the cause `operator-killed`.
+    Kill {
+        /// Its name, as the list says it.
+        #[arg(value_name = "SESSION")]
+        session: String,
+        #[command(flatten)]
+        call: CallArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogLevelArgs {
+    /// A level for everything, such as `warn`, or one for a part, such as `access=off`.
+    #[arg(value_name = "LEVEL|TARGET=LEVEL")]
+    pub(super) level: Option<String>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
 }
 
 #[derive(Debug, Args)]
@@ -260,10 +349,6 @@ pub(super) struct DemoArgs {
     pub(super) span: Option<Duration>,
 }
 
-/// The addresses that one --backend stands for: a host name may have several.
-#[derive(Clone, Debug)]
-pub(super) struct Backends(pub(super) Vec<Backend>);
-
 /// The cores that --affinity names.
 #[derive(Clone, Debug)]
 pub(super) struct Cores(pub(super) Vec<usize>);
@@ -335,8 +420,8 @@ fn bind(text: &str) -> Result<SocketAddr, String> {
     parse_bind(text).map_err(|error| error.to_string())
 }
 
-fn backend(text: &str) -> Result<Backends, String> {
-    parse_backend_flag(text).map(Backends).map_err(|error| error.to_string())
+fn backend(text: &str) -> Result<Source, String> {
+    parse_backend_flag(text).map_err(|error| error.to_string())
 }
 
 /// Numbers of cores that this process may use, with commas between them, or all of those.
@@ -357,6 +442,11 @@ fn cores(text: &str) -> Result<Cores, String> {
 
 fn access_log(text: &str) -> Result<Destination, String> {
     Destination::parse(text, |path| PathBuf::from(path))
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let words = || Kind::ALL.map(Kind::word).join(", ");
+    Kind::find(text).ok_or_else(|| format!("expected one of {}", words()))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -1,15 +1,19 @@
 //! The log, on standard error and filtered by RUST_LOG, and the access log: neither is ever in the way of the traffic.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
-use pollux::access::{AccessLog, Destination, Format, Rules};
+use pollux::access::{AccessLog, Format, Rules};
 use pollux::core::outcome::Journal;
+use pollux::status::LogLevel;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::args::LogFormat;
@@ -30,6 +34,8 @@ pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
 /// The log of a process. The last lines are written when it goes.
 pub(super) struct Logs {
     access: AccessLog,
+    level: Mutex<LogLevel>,
+    filter: Handle<EnvFilter, Registry>,
     _guard: WorkerGuard,
 }
 
@@ -41,16 +47,57 @@ impl Logs {
         let (writer, guard) = unhurried(io::stderr());
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
         let on_stderr = lines(format, writer, io::stderr().is_terminal());
+        let level = LogLevel { filter: filter.to_string(), changed_from: None };
+        let (filter, handle) = reload::Layer::new(filter);
         tracing_subscriber::registry().with(filter).with(on_stderr).init();
-        let mut rules = rules.clone();
-        if !tracing::enabled!(target: "access", tracing::Level::INFO) {
-            rules.to = Some(Destination::Off);
-        }
         let format = match format {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         };
-        Logs { access: AccessLog::new(&rules, format), _guard: guard }
+        let logs = Logs {
+            access: AccessLog::new(rules, format),
+            level: Mutex::new(level),
+            filter: handle,
+            _guard: guard,
+        };
+        logs.mute();
+        logs
+    }
+
+    /// Holds the access log to what the filter says of the target `access`.
+    fn mute(&self) {
+        self.access.mute(!tracing::enabled!(target: "access", tracing::Level::INFO));
+    }
+
+    /// What is logged now.
+    pub(super) fn level(&self) -> LogLevel {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is logged: to a level for everything, or by directives such as `access=off` beside those that there are.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn set_level(&self, wanted: &str) -> Result<(), String> {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = wanted.trim();
+        let text = match wanted.parse::<LevelFilter>() {
+            Ok(one) => one.to_string(),
+            Err(_) => format!("{},{wanted}", level.filter),
+        };
+        let help = "write a level (error, warn, info, debug, trace, off) or target=level, such as access=off";
+        let parsed = EnvFilter::builder().with_regex(false).parse(&text);
+        let filter = parsed
+            .ok()
+            .filter(|_| wanted.split(',').all(is_directive))
+            .ok_or_else(|| format!("{} does not say what is to be logged; {help}", wanted.escape_debug()))?;
+        let after = filter.to_string();
+        self.filter.reload(filter).map_err(|error| error.to_string())?;
+        self.mute();
+        let first = level.changed_from.take().unwrap_or_else(|| level.filter.clone());
+        tracing::warn!(from = level.filter, to = after, "the operator has changed what is logged");
+        *level = LogLevel { changed_from: (first != after).then_some(first), filter: after };
+        Ok(())
     }
 
     /// Opens where access lines go.
@@ -81,6 +128,12 @@ impl Drop for Logs {
     fn drop(&mut self) {
         self.access.close();
     }
+}
+
+/// Whether it is `level` or `target=level`. Anything else the filter would take for the name of a target.
+fn is_directive(text: &str) -> bool {
+    let level = text.split_once('=').map_or(text, |(_, level)| level);
+    level.trim().parse::<LevelFilter>().is_ok()
 }
 
 fn lines<S>(format: LogFormat, writer: NonBlocking, has_colours: bool) -> Box<dyn Layer<S> + Send + Sync>

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong, 3 Pollux was
 //! stopped before its work was finished.
 
+mod answer;
 mod args;
 mod call;
 mod check;
@@ -12,6 +13,8 @@ mod explain_code;
 mod generate;
 mod heart;
 mod logging;
+mod named;
+mod operate;
 mod plan;
 mod run;
 mod running;
@@ -60,7 +63,11 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
+        Some(Command::Metrics(args)) => call::metrics(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
+        Some(Command::Backend(args)) => operate::backend(&args),
+        Some(Command::Session(args)) => operate::session(&args),
+        Some(Command::LogLevel(args)) => operate::log_level(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)

@@ -4,25 +4,26 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pollux::access::Rules;
-use pollux::config::Places;
+use pollux::config::{Places, Process};
 use pollux::control::{
-    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager, Origin, Reply,
-    Server, SocketFile, Taken,
+    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager,
+    OperateError, Origin, Reply, Server, SocketFile, Taken, Wanted,
 };
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
-use pollux::status::{Configuration, Status};
 
+use super::answer::Around;
 use super::args::RunArgs;
 use super::heart::Heart;
 use super::logging::Logs;
 use super::settings::Settled;
 use super::upgrade::Upgrade;
-use super::{Failure, USAGE, complain, say, settings, stop};
+use super::{FAILED, Failure, USAGE, complain, say, settings, stop};
 
 /// See the module.
 pub(super) struct Running<'a> {
@@ -37,6 +38,7 @@ pub(super) struct Running<'a> {
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
     lookout: Lookout,
+    ledger: Arc<Ledger>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
@@ -101,7 +103,8 @@ impl<'a> Running<'a> {
         let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
-        let lookout = events.look_out(server.snapshot(), &answers);
+        let ledger = Arc::new(Ledger::default());
+        let lookout = events.look_out(server.snapshot(), &answers, &ledger);
         Ok(Running {
             server,
             events,
@@ -112,6 +115,7 @@ impl<'a> Running<'a> {
             places,
             answers,
             lookout,
+            ledger,
             left,
             upgrade,
             heart: Heart::new(Manager::from_environment()),
@@ -170,8 +174,10 @@ impl<'a> Running<'a> {
 
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
-        let Running { server, events, file, socket, logs, heart, .. } = self;
-        let code = stop::stop(server, &events, &logs, heart, |server| status(server, file.as_deref()));
+        let process = self.process();
+        let Running { server, events, file, socket, logs, heart, ledger, .. } = self;
+        let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
+        let code = stop::stop(server, &events, &around, heart);
         drop((socket, logs));
         code
     }
@@ -180,11 +186,44 @@ impl<'a> Running<'a> {
         let reply = match &call.request.command {
             Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
             Command::Reload => self.reload(),
-            Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
-            Command::Backend(name) => stop::tell_backend(&status(&self.server, self.file.as_deref()), name),
             Command::Explain(ask) => self.explain(ask),
+            Command::Operate { backend, wanted } => self.operate(backend, *wanted, &call.by),
+            command @ (Command::Status
+            | Command::Backend(_)
+            | Command::Sessions(_)
+            | Command::Kill(_)
+            | Command::LogLevel(_)
+            | Command::Metrics
+            | Command::Config) => {
+                let answer = self.around(&self.process(), |around| around.answer(&self.server, command));
+                answer.unwrap_or_else(|| Reply::text(FAILED, "there is no answer to that"))
+            }
         };
         call.answer(reply);
+    }
+
+    fn operate(&mut self, backend: &str, wanted: Wanted, by: &str) -> Reply {
+        if self.upgrade.is_under_way() {
+            return Reply::text(FAILED, "a new process is about to take over; ask that one");
+        }
+        match self.server.operate(backend, wanted, by) {
+            Ok(told) => Reply::text(0, told),
+            Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),
+            Err(error @ OperateError::Reload(_)) => Reply::text(FAILED, error.to_string()),
+        }
+    }
+
+    /// What the process was started with.
+    fn process(&self) -> Process {
+        Process {
+            threads: Some(self.threads),
+            control: self.control.clone(),
+            access_log: Some(self.access_log.clone()),
+        }
+    }
+
+    fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
+        then(&Around { file: self.file.as_deref(), process, logs: &self.logs, ledger: &self.ledger })
     }
 
     /// Other backends have been found than before.
@@ -209,7 +248,7 @@ impl<'a> Running<'a> {
             Err(error) => return Reply::text(USAGE, error.to_string()),
         };
         let told = explain_live(snapshot, &self.places, &question, &self.server.live());
-        let configuration = configuration(&self.server, self.file.as_deref());
+        let configuration = self.around(&self.process(), |around| around.configuration(&self.server));
         let mut data = serde_json::to_value(&told).unwrap_or_default();
         data["configuration"] = serde_json::to_value(&configuration).unwrap_or_default();
         Reply { data, ..Reply::text(0, format!("{configuration}\n{told}")) }
@@ -249,7 +288,7 @@ impl<'a> Running<'a> {
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
         (self.places, self.answers) = (settled.places, settled.answers);
-        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers);
+        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }
@@ -262,17 +301,6 @@ impl<'a> Running<'a> {
         Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
             + &reloaded.to_string())
     }
-}
-
-/// What it is at, with what the server does not know.
-fn status(server: &Server, file: Option<&Path>) -> Status {
-    Status { configuration: configuration(server, file), ..server.status() }
-}
-
-fn configuration(server: &Server, file: Option<&Path>) -> Configuration {
-    let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let file = file.map(|file| whole(file).display().to_string());
-    Configuration { file, ..server.configuration() }
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> String {

@@ -139,6 +139,14 @@ pub(super) static FILE: Table = Table {
             "Further files, relative to this one; `*` and `?` stand for any characters. What they say is added in the order of \
              their names.",
         ),
+        key(
+            "resolver",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "(the system's)",
+            r#"["10.0.0.53", "10.0.1.53:5353"]"#,
+            "The DNS servers that are asked for backends, one after the other, each as `address` or `address:port`; a pool can have its own. \
+             Without it host names go the way of the system, and services to the servers of `/etc/resolv.conf`.",
+        ),
         key("listener", Kind::Tables(&LISTENER), REQUIRED, "[[listener]]", "Where clients connect."),
         key("pool", Kind::NamedTables(&POOL), "(none)", "[pool.app]", "Named sets of backends."),
         key(
@@ -700,8 +708,15 @@ pub(super) static POOL: Table = Table {
             Kind::Either(&[Kind::Time, Kind::Flag]),
             r#""30s""#,
             r#""5s""#,
-            "How often the host names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
+            "How often the names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
              then a name that is not known is an error.",
+        ),
+        key(
+            "resolver",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "(that of the file)",
+            r#""127.0.0.1:5353""#,
+            "The DNS servers that are asked for the backends of this pool; `[]` is the way of the system.",
         ),
         key(
             "health",
@@ -722,8 +737,8 @@ pub(super) static POOL: Table = Table {
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
             REQUIRED,
             r#"["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 3 }]"#,
-            "`host:port`, `unix:/path` or `file:list.json`, or a table. A host name stands for all of its addresses, as they change; \
-             a file for what it lists, as it changes. docs/balancing.md says how.",
+            "`host:port`, `unix:/path`, `srv:name` or `file:list.json`, or a table. A host name stands for all of its addresses, a service \
+             (SRV) for all of its targets, a file for what it lists, each as it changes. docs/balancing.md says how.",
         ),
     ],
 };
@@ -770,6 +785,14 @@ pub(super) static BACKEND: Table = Table {
         ),
         key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it."),
         key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
+        key(
+            "state",
+            Kind::Word(&["ready", "drain", "down"]),
+            r#""ready""#,
+            r#""drain""#,
+            "What the operator wants of it. `drain`: only those who are bound to it by a cookie get it. `down`: nobody does. `pollux \
+             backend` changes it while Pollux runs.",
+        ),
     ],
 };
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Process;
 use super::value::{show_size, show_thousandths};
 use crate::access::{Choice, Redaction, Rules};
+use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
 use crate::core::noted::NOTHING;
 use crate::discovery::{Like, Question, Source};
@@ -328,6 +329,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
         Some(interval) => line(out, "resolve", &time(interval)),
         None => line(out, "resolve", "false"),
     }
+    if !pool.resolver.is_empty() {
+        line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
+    }
     line(out, "health", &print_health(&pool.health));
     if let Some(check) = &pool.check {
         line(out, "check", &print_check(check));
@@ -345,14 +349,15 @@ fn print_pool(out: &mut String, pool: &Pool) {
 }
 
 fn print_backend(backend: &Backend) -> String {
-    let Backend { name, address, weight, tier, max_requests, max_connections } = backend;
-    print_item(Some(name), &address.to_string(), (*weight, *tier), (*max_requests, *max_connections))
+    let Backend { name, address, weight, tier, max_requests, max_connections, duty } = backend;
+    let bounds = (*max_requests, *max_connections);
+    print_item(Some(name), &address.to_string(), (*weight, *tier), bounds, *duty)
 }
 
 fn print_asked(question: &Question, like: &Like) -> String {
-    let Like { name, weight, tier, max_requests, max_connections } = like;
+    let Like { name, weight, tier, max_requests, max_connections, duty } = like;
     let bounds = (*max_requests, *max_connections);
-    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds)
+    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds, *duty)
 }
 
 fn print_item(
@@ -360,6 +365,7 @@ fn print_item(
     address: &str,
     (weight, tier): (u32, u8),
     (max_requests, max_connections): (Option<u32>, Option<u32>),
+    duty: Duty,
 ) -> String {
     let pairs = [
         ("name", name.map(|name| text(name))),
@@ -368,6 +374,7 @@ fn print_item(
         ("tier", Some(tier.to_string())),
         ("max_requests", max_requests.map(|most| most.to_string())),
         ("max_connections", max_connections.map(|most| most.to_string())),
+        ("state", (duty != Duty::Ready).then(|| text(duty.word()))),
     ];
     table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
 }

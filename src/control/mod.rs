@@ -2,24 +2,31 @@
 //! socket by which that is asked for.
 
 mod binding;
+mod changes;
 mod events;
 mod handover;
 mod health;
 mod inherited;
+mod ledger;
 mod lookout;
 mod mailbox;
 mod notify;
+mod operate;
 mod privileges;
 mod reload;
+mod scrape;
 mod server;
 mod signals;
 mod socket;
 
+pub use changes::{ChangeError, Wanted};
 pub use events::{Call, Event, Events};
 pub use handover::{Origin, Predecessor, Successor, UpgradeError};
 pub use inherited::Inherited;
+pub use ledger::Ledger;
 pub use lookout::{Discovered, Lookout};
 pub use notify::Manager;
+pub use operate::OperateError;
 pub use privileges::Identity;
 pub use reload::{ReloadError, Reloaded};
 pub use server::{Crew, Pulse, Server, StartError};

@@ -23,6 +23,9 @@ pub struct Notes {
     ends: Vec<(Of, usize)>,
 }
 
+/// None.
+pub static NO_NOTES: Notes = Notes { text: Vec::new(), ends: Vec::new() };
+
 /// The place of a name among those that are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Of {

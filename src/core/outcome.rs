@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::noted::{Notes, Wanted};
-use crate::snapshot::Mode;
+use crate::snapshot::{Mode, PoolId};
 
 /// Who brought the end about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Who {
     Backend,
     /// Pollux itself, by one of its limits.
     Pollux,
-    /// The operator, by stopping Pollux.
+    /// The operator, by stopping Pollux or by ending the session.
     Operator,
 }
 
@@ -164,6 +164,8 @@ causes! {
     OutOfBuffers "out-of-buffers" Pollux Some(503),
     /// The drain deadline ended the exchange.
     DrainTimeout "drain-timeout" Operator Some(503),
+    /// The operator ended the session.
+    OperatorKilled "operator-killed" Operator None,
 }
 
 impl fmt::Display for Cause {
@@ -225,6 +227,10 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// Every proof there is.
+    pub const ALL: [Proof; 5] =
+        [Proof::Unsent, Proof::StaleReuse, Proof::Idempotent, Proof::Timeout, Proof::Status];
+
     /// Whether a backend may be at work on the earlier attempt, or was, so that the retry adds to the load of the pool. One that
     /// could not be connected to, or that broke the connection, has none of it.
     #[must_use]
@@ -255,6 +261,11 @@ impl Proofs {
     #[must_use]
     pub fn contains(&self, proof: Proof) -> bool {
         self.0.contains(&Some(proof))
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Proof> {
+        self.0.iter().map_while(|proof| *proof)
     }
 
     /// The last one.
@@ -370,6 +381,19 @@ pub struct Record<'a> {
     pub outcome: Outcome,
     /// The header fields that the journal wants.
     pub notes: &'a Notes,
+}
+
+/// Where an exchange was, by places in the snapshot that it is held to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The listener.
+    pub listener: usize,
+    /// The route, if one was taken.
+    pub route: Option<usize>,
+    /// The pool, if one was asked.
+    pub pool: Option<PoolId>,
+    /// The backend that was used or tried last, by its place in the pool.
+    pub backend: Option<usize>,
 }
 
 /// Where records go.

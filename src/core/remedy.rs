@@ -127,6 +127,9 @@ impl Cause {
                 "Pollux was stopped while this was under way. Raise `timeouts.drain`, or let clients end long exchanges earlier; \
                  `pollux status` shows during a drain who holds it."
             }
+            Cause::OperatorKilled => {
+                "Nothing: an operator ended it, by `pollux session kill` or at the admin address."
+            }
         }
     }
 }

@@ -333,7 +333,7 @@ impl View for Imagined<'_> {
             reading.and_then(|reading| reading.exclusion)
         };
         let share = reading.map_or(FULL_SHARE, |reading| reading.share);
-        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
+        Seen { weight: backend.weight, share, tier: backend.tier, duty: backend.duty, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

@@ -98,7 +98,7 @@ pub const fn error_type(cause: Cause) -> &'static str {
         Cause::BackendStalled | Cause::TunnelIdle => "connection_read_timeout",
         Cause::QueueTimeout | Cause::QueueFull | Cause::OutOfDescriptors => "connection_limit_reached",
         Cause::OutOfBuffers => "proxy_internal_error",
-        Cause::DrainTimeout => "proxy_internal_response",
+        Cause::DrainTimeout | Cause::OperatorKilled => "proxy_internal_response",
     }
 }
 

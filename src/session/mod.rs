@@ -8,6 +8,7 @@
 mod exchange;
 mod glance;
 mod identity;
+mod kill;
 mod opening;
 mod phases;
 mod rehearsal;

@@ -13,6 +13,7 @@ mod events;
 mod hands;
 mod health;
 mod idle;
+mod kill;
 mod link;
 mod lot;
 mod neighbours;
@@ -34,6 +35,7 @@ use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::http::date::Date;
+use crate::metrics::Desk as Counter;
 use crate::os::{Fd, Os};
 use crate::route::hash;
 use crate::session::Effect;
@@ -157,6 +159,8 @@ pub struct Worker<O> {
     registry: Arc<Registry>,
     /// Where it is told whose turn it is to pick a backend.
     desk: Arc<Desk>,
+    /// Where it shows what it holds.
+    counter: Counter,
     share: Share,
     journal: Box<dyn Journal>,
     /// The header fields that it wants.
@@ -203,6 +207,8 @@ impl<O: Os> Worker<O> {
         let limits = &snapshot.limits;
         let most = Most::of(limits, share.workers);
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
+        let counter = registry.metrics().desk(share.worker);
+        let meters = registry.metrics().open(&counter, &snapshot);
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
@@ -221,7 +227,7 @@ impl<O: Os> Worker<O> {
             seat: None,
             churn: Churn::default(),
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
-            edition: Rc::new(Edition::first(snapshot, pools, &mut idle, seed, random)),
+            edition: Rc::new(Edition::first(snapshot, pools, meters, &mut idle, seed, random)),
             idle,
             checks: Checks::default(),
             share,
@@ -241,6 +247,7 @@ impl<O: Os> Worker<O> {
             journal,
             registry,
             desk,
+            counter,
         }
     }
 
@@ -298,6 +305,7 @@ impl<O: Os> Worker<O> {
             Some(std::time::Duration::ZERO)
         };
         self.turn += 1;
+        self.show_holdings();
         let polled = self.os.poll(&mut self.array.watches, timeout);
         self.desk.wake();
         self.now = self.os.now();

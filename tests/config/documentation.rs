@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pollux::config::{self, Example, Loaded, World};
+use pollux::discovery::{Entry, Question};
+use pollux::snapshot::Address;
 use proptest::prelude::*;
 
 /// A machine on which every file is there, and every name is known.
@@ -15,6 +17,15 @@ struct Full;
 impl World for Full {
     fn resolve(&mut self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(vec![([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], port).into()])
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+        let at = |host: u8, port: u16| Entry::at(Address::Ip(([10, 0, 0, host], port).into()));
+        Ok(match question {
+            Question::Host { port, .. } => vec![at(1, *port), at(2, *port)],
+            Question::Service { .. } => vec![Entry { tier: Some(2), weight: Some(7), ..at(4, 8080) }],
+            Question::File(_) => vec![at(3, 80)],
+        })
     }
 
     fn variable(&mut self, _: &str) -> Option<String> {

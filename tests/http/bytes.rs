@@ -86,9 +86,11 @@ fn braces(inner: &str) -> Vec<u8> {
 
 /// The number at that place of those that a worker gives whose key is 0.
 fn number(place: &str) -> RequestId<'static> {
-    let (ids, place): (_, usize) = (Ids::new(0), place.parse().expect("a place"));
-    let number = std::iter::repeat_with(|| ids.next()).nth(place);
-    RequestId::Own(number.expect("there is no end of them"))
+    let (ids, place) = (Ids::new(0), place.parse().expect("a place"));
+    (0..place).for_each(|_| {
+        let _ = ids.next();
+    });
+    RequestId::Own(ids.next())
 }
 
 /// Pollux's own answer, as [`without_error_type`] leaves it.

@@ -144,8 +144,7 @@ def test_whatever_clients_send_makes_one_valid_line(pollux_bin, toy, tmp_path):
 
 def test_only_what_is_asked_for_has_a_line(pollux_bin, toy, free_address, tmp_path):
     log = tmp_path / "access.log"
-    nobody = "{}:{}".format(*free_address())
-    proxy = configured(pollux_bin, tmp_path, f'to = "{log}"\nformat = "{{status}} {{cause}} {{path}}"\nstatus = ["5xx"]', nobody)
+    proxy = configured(pollux_bin, tmp_path, f'to = "{log}"\nformat = "{{status}} {{cause}} {{path}}"\nstatus = ["5xx"]', free_address())
     try:
         ask(proxy.address, 1, "/refused")
         with connect(proxy.address) as connection:

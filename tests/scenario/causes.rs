@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Limits, Mode, Pool, Retries, Snapshot, Timeouts};
+use pollux::status::{SessionId, SessionsAsk};
 
 use crate::connecting::black_hole;
 use crate::house::{Pollux, snapshot};
@@ -68,6 +69,7 @@ fn how(cause: Cause) -> How {
         Cause::NoBackend => How::Scene(no_backend),
         Cause::OutOfBuffers => How::Scene(out_of_buffers),
         Cause::DrainTimeout => How::Scene(drain_timeout),
+        Cause::OperatorKilled => How::Scene(operator_killed),
     }
 }
 
@@ -102,7 +104,8 @@ fn with(mode: Mode, backend: &str, timeouts: Timeouts) -> Snapshot {
     let mut snapshot = snapshot(mode, &[backend]);
     snapshot.pools[0].retries = Retries { most: 0, ..Retries::default() };
     // What is left of a scene is cut off.
-    Snapshot { timeouts: Timeouts { drain: SOON, ..timeouts }, ..snapshot }
+    snapshot.timeouts = Timeouts { drain: SOON, ..timeouts };
+    snapshot
 }
 
 /// A backend that takes requests and never says anything.
@@ -216,4 +219,17 @@ fn drain_timeout() {
     pollux.drain();
     expect(&pollux, Cause::DrainTimeout, Some(client));
     pollux.end();
+}
+
+fn operator_killed() {
+    let (_listener, address) = silent();
+    let mut pollux = Pollux::start(with(Mode::Http, &address, Timeouts::default()));
+    let client = send(&pollux, GET);
+    while pollux.in_flight() == 0 {
+        thread::yield_now();
+    }
+    let sessions = pollux.server().list_sessions(SessionsAsk::default());
+    assert!(pollux.server().kill(SessionId::parse(&sessions[0].id).unwrap()));
+    expect(&pollux, Cause::OperatorKilled, None);
+    drop(client);
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use pollux::config::value::parse_backend_flag;
 use pollux::control::{Crew, ReloadError, Reloaded, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
+use pollux::discovery::{self, Answers, Source};
+use pollux::metrics::{Format, Totals};
 use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 /// Nothing here takes so long; a test that hangs fails by it.
@@ -51,10 +53,18 @@ pub(crate) struct Pollux {
 
 /// A configuration with one listener and one pool over backends as `--backend` takes them.
 pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
-    let backends = backends.iter().flat_map(|text| parse_backend_flag(text).unwrap()).collect();
+    let mut answers = Answers::default();
+    let mut pool = Pool::new("app", Vec::new());
+    pool.sources = backends.iter().map(|text| parse_backend_flag(text).unwrap()).collect();
+    for source in &pool.sources {
+        if let Source::Asked { question, .. } = source {
+            answers.note(question.clone(), discovery::ask(question).unwrap().entries);
+        }
+    }
+    discovery::fill(&mut pool, &answers);
     Snapshot {
         listeners: vec![Listener::to_pool("test", ([127, 0, 0, 1], 0).into(), mode, PoolId(0))],
-        pools: vec![Pool::new("app", backends)],
+        pools: vec![pool],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }
@@ -108,6 +118,16 @@ impl Pollux {
         self.server.as_ref().unwrap().sessions()
     }
 
+    /// What was counted.
+    pub(crate) fn totals(&self) -> Totals {
+        self.server.as_ref().unwrap().totals()
+    }
+
+    /// The page for Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        self.server.as_ref().unwrap().metrics(Format::Text)
+    }
+
     /// How many requests wait until a backend is free.
     pub(crate) fn waiting(&self) -> usize {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.waiting).sum()
@@ -116,6 +136,11 @@ impl Pollux {
     /// How many requests backends have in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.in_flight).sum()
+    }
+
+    /// The server, for what an operator does to it.
+    pub(crate) fn server(&mut self) -> &mut Server {
+        self.server.as_mut().unwrap()
     }
 
     pub(crate) fn drain(&mut self) {

@@ -4,10 +4,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::Process;
 use super::value::{show_size, show_thousandths};
-use super::{AccessLog, Process};
+use crate::access::{Choice, Redaction, Rules};
 use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
+use crate::core::noted::NOTHING;
 use crate::discovery::{Like, Question, Source};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
@@ -17,7 +19,7 @@ use crate::snapshot::{
     Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Recording, Retries, SameSite, Snapshot,
     Sticky, Telling, Timeouts,
 };
-use crate::tls::{OriginationRules, Pair, Rules};
+use crate::tls::{OriginationRules, Pair, TerminationRules};
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
@@ -44,17 +46,44 @@ fn print_process(out: &mut String, process: &Process) {
     if let Some(control) = control {
         line(out, "control", &text(&control.to_string_lossy()));
     }
-    if let Some(log) = access_log {
-        let log = match log {
-            AccessLog::On => "on".into(),
-            AccessLog::Off => "off".into(),
-            AccessLog::File(path) => path.to_string_lossy(),
-        };
-        line(out, "access_log", &text(&log));
+    if let Some(rules) = access_log {
+        print_access_log(out, rules);
     }
     if !out.is_empty() {
         out.push('\n');
     }
+}
+
+/// The rules in one line if they are only where to, else as a table.
+fn print_access_log(out: &mut String, rules: &Rules) {
+    let Rules { to, format, choice, redaction, headers } = rules;
+    let to = to.as_ref().map(|to| text(&to.to_string()));
+    if let Some(to) = &to
+        && (format, choice, redaction, headers)
+            == (&None, &Choice::default(), &Redaction::default(), &NOTHING)
+    {
+        return line(out, "access_log", to);
+    }
+    out.push_str("\n[access_log]\n");
+    if let Some(to) = to {
+        line(out, "to", &to);
+    }
+    if let Some(format) = format {
+        line(out, "format", &text(format.text()));
+    }
+    line(out, "status", &list(choice.statuses.iter().map(|statuses| text(&statuses.to_string()))));
+    if let Some(span) = choice.slower_than {
+        line(out, "slower_than", &time(span));
+    }
+    if let Some(share) = choice.sample {
+        line(out, "sample", &show_thousandths(share.into()));
+    }
+    line(out, "except", &list(choice.except.iter().map(|cause| text(cause.word()))));
+    let query = redaction.query.then(|| text("query"));
+    let hidden = redaction.headers.iter().map(|name| text(&format!("header:{name}")));
+    line(out, "redact", &list(query.into_iter().chain(hidden)));
+    line(out, "request_headers", &list(headers.request.iter().map(|name| text(name))));
+    line(out, "response_headers", &list(headers.response.iter().map(|name| text(name))));
 }
 
 /// A line `key = value`. Writing to a String cannot fail.
@@ -141,8 +170,8 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     }
 }
 
-fn print_termination(rules: &Rules) -> String {
-    let Rules { certificates, client_ca, client_auth, min_version, alpn, unknown_names } = rules;
+fn print_termination(rules: &TerminationRules) -> String {
+    let TerminationRules { certificates, client_ca, client_auth, min_version, alpn, unknown_names } = rules;
     let path = |path: &Path| text(&path.to_string_lossy());
     let pair = |pair: &Pair| {
         table(

@@ -77,7 +77,7 @@ impl MinVersion {
 
 /// What a listener was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct TerminationRules {
     /// Its certificates; the first is the default.
     pub certificates: Vec<Pair>,
     /// PEM: who may have issued the certificates of clients.
@@ -101,7 +101,7 @@ pub struct Files {
     pub client_ca: Option<Vec<u8>>,
 }
 
-impl Rules {
+impl TerminationRules {
     /// Reads what is named, by `read`.
     ///
     /// # Errors
@@ -166,6 +166,8 @@ pub enum Refused {
     Other(String),
 }
 
+impl std::error::Error for Refused {}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -178,7 +180,7 @@ impl fmt::Display for Refused {
 
 /// See the module.
 pub struct Termination {
-    rules: Rules,
+    rules: TerminationRules,
     keyring: Arc<Keyring>,
     server: Arc<ServerConfig>,
 }
@@ -188,7 +190,7 @@ impl Termination {
     ///
     /// # Errors
     /// See [`Refused`].
-    pub fn new(name: &str, rules: Rules, files: &Files) -> Result<Termination, Refused> {
+    pub fn new(name: &str, rules: TerminationRules, files: &Files) -> Result<Termination, Refused> {
         let keyring = Arc::new(Keyring::new(load(files)?, rules.unknown_names));
         let builder = ServerConfig::builder_with_provider(super::provider())
             .with_protocol_versions(rules.min_version.versions())
@@ -207,7 +209,7 @@ impl Termination {
 
     /// What was asked for.
     #[must_use]
-    pub fn rules(&self) -> &Rules {
+    pub fn rules(&self) -> &TerminationRules {
         &self.rules
     }
 

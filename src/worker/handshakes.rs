@@ -170,6 +170,7 @@ impl<O: Os> Worker<O> {
             ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: false,
+            wanted: &self.wanted,
         };
         let env = world.env(&edition, standing);
         let mut session = Session::new(client, listener, &env);

@@ -35,7 +35,7 @@ class Authority:
             *("-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}"),
         )
 
-    def issue(self, name, names=("localhost",), kind="ec", days=30, subject=None):
+    def issue(self, name, names=("localhost",), kind="ec", days=30, subject=None, is_issuer=False):
         """A certificate for `names`, as two files: the chain, and its key."""
         cert, key, request = (self.directory / f"{name}{end}" for end in (".pem", "-key.pem", ".csr"))
         new = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}[kind]
@@ -43,7 +43,8 @@ class Authority:
         extensions = self.directory / f"{name}.ext"
         is_address = re.compile(r"[0-9.]+$").match
         listed = ",".join(f"IP:{one}" if is_address(one) else f"DNS:{one}" for one in names)
-        extensions.write_text(f"subjectAltName={listed}\n" if names else "basicConstraints=CA:FALSE\n")
+        more = "basicConstraints=CA:TRUE\n" if is_issuer else ""
+        extensions.write_text(more + (f"subjectAltName={listed}\n" if names else "keyUsage=digitalSignature\n"))
         common = ("-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-extfile", extensions)
         openssl("x509", "-req", "-in", request, "-out", cert, "-days", days, *common)
         return cert, key
@@ -177,6 +178,13 @@ def test_what_is_weak_is_refused(tls_pollux, toy, authority, name, offers):
     said, code = s_client(proxy.port, *offers)
     assert code != 0 and re.search(r"alert|no protocols available|no cipher", said), said
     assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+
+
+def test_a_client_that_does_not_know_the_issuer_says_so(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    said, code = s_client(proxy.port, "-verify_return_error")
+    assert code != 0, said
+    proxy.cause("tls-refused-by-client")
 
 
 def test_only_the_newest_if_asked(tls_pollux, toy, authority):
@@ -583,7 +591,15 @@ def test_backends_are_verified_and_their_connections_kept(tls_pollux, tls_backen
     assert backend.resumed >= 2, (backend.resumed, backend.connections)
 
 
-def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, authority, tmp_path):
+class Spoken:
+    """The port of somebody who does not speak TLS."""
+
+    def __init__(self, somebody):
+        host_port = getattr(somebody, "host_port", None)
+        self.port = int(host_port.rpartition(":")[2]) if host_port else somebody.getsockname()[1]
+
+
+def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, toy, authority, tmp_path):
     other = Authority(tmp_path, "stranger")
     good = authority.issue("localhost")
     cases = [
@@ -592,7 +608,13 @@ def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, aut
         (tls_backend(*other.issue("unknown")), "localhost", "backend-tls-unknown-issuer"),
         (tls_backend(*good, client_ca=authority.cert, version=ssl.TLSVersion.TLSv1_2), "localhost", "backend-tls-refused"),
     ]
-    text = ""
+    silent = socket.create_server(("127.0.0.1", 0))
+    cases += [
+        (tls_backend(*authority.issue("issuer", is_issuer=True)), "localhost", "backend-tls-bad-certificate"),
+        (Spoken(toy("echo")), "localhost", "backend-tls-failed"),
+        (Spoken(silent), "localhost", "backend-tls-timeout"),
+    ]
+    text = '[timeouts]\nconnect = "500ms"\n'
     for number, (backend, host, cause) in enumerate(cases):
         text += f'[[listener]]\nname = "l{number}"\nbind = "127.0.0.1:0"\npool = "p{number}"\n[pool.p{number}]\nretries = 0\n'
         text += f'backends = ["https://{host}:{backend.port}"]\ntls = {{ ca = "{authority.cert}" }}\n'
@@ -603,8 +625,9 @@ def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, aut
             got = b""
             while piece := conn.recv(65536):
                 got += piece
-        assert got.startswith(b"HTTP/1.1 502") and cause.encode() in got, (cause, got)
+        assert got.startswith(b"HTTP/1.1 50") and cause.encode() in got, (cause, got)
         proxy.cause(cause)
+    silent.close()
 
 
 def test_verify_off_believes_anybody_and_client_certificates_are_shown(tls_pollux, tls_backend, authority, tmp_path):

@@ -15,8 +15,8 @@ use crate::route::Host;
 use crate::snapshot::Mode;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Fault};
 use crate::tls::{
-    ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused, Rules,
-    Termination, UnknownNames, Unusable, Verify,
+    ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused,
+    Termination, TerminationRules, UnknownNames, Unusable, Verify,
 };
 
 /// From how many days before the end of a certificate on there are warnings.
@@ -73,7 +73,7 @@ pub(super) fn of_listener(
     let found_before = findings.len();
     let pairs = certificates(table, site, findings);
     let client_ca = file(table, "client_ca", site, findings);
-    let rules = Rules {
+    let rules = TerminationRules {
         certificates: pairs.iter().map(|(cert, key)| pair_of(cert, key)).collect(),
         client_auth: client_auth(table, findings),
         client_ca: client_ca.as_ref().map(|file| file.path.clone()),

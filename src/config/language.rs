@@ -1102,6 +1102,13 @@ pub(super) static TIMEOUTS: Table = Table {
     title: "[timeouts]",
     about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
     keys: &[
+        key(
+            "handshake",
+            Kind::Time,
+            r#""10s""#,
+            r#""5s""#,
+            "For a client's TLS handshake, from its connect on.",
+        ),
         CONNECT,
         key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
         key(

@@ -54,6 +54,8 @@ pub(super) enum Command {
     Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
+    /// Say what a running Pollux remembers of exchanges that failed or were slow, and of one of them step by step.
+    Recorder(RecorderArgs),
     /// Print the metrics of a running Pollux, in the text format of Prometheus.
     Metrics(CallArgs),
     /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
@@ -143,6 +145,39 @@ pub(super) struct StatusArgs {
     /// A backend as `pool/backend`: all that is known of it, with what was last observed.
     #[arg(value_name = "POOL/BACKEND")]
     pub(super) backend: Option<String>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct RecorderArgs {
+    #[command(subcommand)]
+    pub(super) action: Option<RecorderAction>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// List those too that ended well and fast.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RecorderAction {
+    /// Say what happened to one exchange, step by step.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// What it is called, as the list says.
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
     #[command(flatten)]
     pub(super) call: CallArgs,
     /// Write it as JSON.

@@ -193,6 +193,7 @@ impl<'a> Running<'a> {
             | Command::Sessions(_)
             | Command::Kill(_)
             | Command::LogLevel(_)
+            | Command::Recorder { .. }
             | Command::Metrics
             | Command::Config) => {
                 let answer = self.around(&self.process(), |around| around.answer(&self.server, command));

@@ -71,7 +71,7 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 22] {
+pub(super) fn tables() -> [&'static Table; 23] {
     [
         &FILE,
         &ACCESS_LOG,
@@ -93,6 +93,7 @@ pub(super) fn tables() -> [&'static Table; 22] {
         &CHECK,
         &TIMEOUTS,
         &LIMITS,
+        &RECORDER,
         &TEST,
         &EXPECT,
     ]
@@ -106,6 +107,9 @@ const BUFFER_MAX: u64 = 4 * 1024 * 1024;
 
 /// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).
 const COUNT_MAX: u64 = 1_000_000;
+
+/// The most exchanges that the recorder keeps aside; each takes about a kilobyte.
+const RECORDED_MAX: u64 = 100_000;
 
 const NONE: &str = "(none)";
 const REQUIRED: &str = "(required)";
@@ -163,6 +167,13 @@ pub(super) static FILE: Table = Table {
             "(see there)",
             "[limits]",
             "What clients and backends can make Pollux hold.",
+        ),
+        key(
+            "recorder",
+            Kind::Table(&RECORDER),
+            "(see there)",
+            "[recorder]",
+            "What the flight recorder keeps aside.",
         ),
     ],
 };
@@ -1066,6 +1077,28 @@ pub(super) static LIMITS: Table = Table {
             "4096",
             "4096",
             "Idle connections kept to all backends together, over all workers.",
+        ),
+    ],
+};
+
+/// `[recorder]`.
+pub(super) static RECORDER: Table = Table {
+    title: "[recorder]",
+    about: "What the flight recorder keeps aside, for `pollux recorder`. The last exchanges of each worker are remembered in any case.",
+    keys: &[
+        key(
+            "slow",
+            Kind::Time,
+            r#""1s""#,
+            r#""500ms""#,
+            "An exchange that took longer is kept; in TCP mode, and after an upgrade, one whose backend took longer to answer.",
+        ),
+        key(
+            "keep",
+            Kind::Number(0, RECORDED_MAX),
+            "128",
+            "1000",
+            "So many of those that were slow or failed, over all workers; and as many again of those that failed by the client's fault.",
         ),
     ],
 };

@@ -15,8 +15,8 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Telling,
-    Timeouts,
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Recording, Retries, SameSite, Snapshot,
+    Sticky, Telling, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -504,6 +504,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         accept_budget,
         idle_per_backend,
         idle,
+        recorder: Recording { slow, keep },
     } = limits;
     let size = |bytes: &usize| text(&show_size(*bytes as u64));
     out.push_str("[limits]\n");
@@ -522,4 +523,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
     ] {
         line(out, key, &value);
     }
+    out.push_str("\n[recorder]\n");
+    line(out, "slow", &time(*slow));
+    line(out, "keep", &keep.to_string());
 }

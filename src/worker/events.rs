@@ -167,6 +167,7 @@ impl<O: Os> Worker<O> {
             desk: &self.desk,
             registry: &self.registry,
             journal: &mut *self.journal,
+            recorder: &mut self.recorder,
             effects: &mut self.effects,
         };
         let fate = act(&mut hands, conn);

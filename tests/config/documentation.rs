@@ -57,7 +57,7 @@ fn around(example: &Example) -> String {
         "proxy.toml" if value.starts_with("[[") || value.starts_with("[p") => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}")
         }
-        "proxy.toml" if value.starts_with("[t") || value.starts_with("[l") => {
+        "proxy.toml" if ["[t", "[l", "[r"].iter().any(|start| value.starts_with(start)) => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\n")
         }
         "proxy.toml" => format!("{line}{LISTENER}pool = \"app\"\n{POOLS}"),
@@ -131,7 +131,9 @@ fn around(example: &Example) -> String {
             format!("{LISTENER}[pool.app]\nbackends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
         }
         "[access_log]" => format!("{table}\n{line}{LISTENER}pool = \"app\"\n{POOLS}"),
-        "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
+        "[timeouts]" | "[limits]" | "[recorder]" => {
+            format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}")
+        }
         "[[test]]" => {
             let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };
             let expect = if *key == "expect" { "" } else { "expect = {}\n" };
@@ -165,7 +167,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 22 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 23 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod http;
 pub mod os;
 pub mod plan;
+pub mod preface;
 pub mod route;
 pub mod session;
 pub mod shared;

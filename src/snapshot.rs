@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use crate::balance::Derived;
 use crate::balance::health::{Check, Passive};
 use crate::discovery::{RESOLVE, Source};
+use crate::preface::proxy::Version;
 use crate::route::{Table, Template};
 
 /// The whole configuration.
@@ -78,6 +79,8 @@ pub struct Listener {
     pub mode: Mode,
     /// What becomes of its requests; in TCP mode one route for all clients.
     pub routes: Table,
+    /// Whether clients are announced by a header of the PROXY protocol. Only trusted proxies may.
+    pub announcing: Announcing,
     /// Proxies that are believed when they say for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
     /// How backends are told of the client.
@@ -93,6 +96,7 @@ impl Listener {
             bind,
             mode,
             routes: Table::to_pool(pool),
+            announcing: Announcing::default(),
             trusted_proxies: Vec::new(),
             forwarding: Forwarding::default(),
         }
@@ -102,6 +106,30 @@ impl Listener {
     #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// Whether connections begin with a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announcing {
+    /// None does.
+    #[default]
+    Never,
+    /// Those of trusted proxies may.
+    Optional,
+    /// All must, and come from trusted proxies.
+    Required,
+}
+
+impl Announcing {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Announcing::Never => "off",
+            Announcing::Optional => "optional",
+            Announcing::Required => "required",
+        }
     }
 }
 
@@ -188,6 +216,9 @@ pub struct Pool {
     pub health: Passive,
     /// How its backends are checked, if they are.
     pub check: Option<Check>,
+    /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each connection serves one
+    /// client's exchange alone.
+    pub announce: Option<Announce>,
     /// How many requests may wait until a backend is free.
     pub max_pending: usize,
     /// How long they may, if that is shorter than `timeouts.queue`.
@@ -218,6 +249,7 @@ impl Pool {
             retries: Retries::default(),
             health: Passive::default(),
             check: None,
+            announce: None,
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,
@@ -227,6 +259,21 @@ impl Pool {
             derived: Derived::default(),
         }
     }
+}
+
+/// What a header of the PROXY protocol says to backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// The version.
+    pub version: Version,
+    /// Whether the name is said that the client has asked for; version 2 only, and so for the others.
+    pub authority: bool,
+    /// Whether the protocol is said that was agreed upon with it.
+    pub alpn: bool,
+    /// Whether the connection gets a name of its own.
+    pub unique_id: bool,
+    /// Whether it is said that the client came by TLS.
+    pub ssl: bool,
 }
 
 /// When a request is sent again. Each time that needs a [proof](crate::core::outcome::Proof) that it does no harm.
@@ -376,6 +423,8 @@ impl fmt::Display for Address {
 pub struct Timeouts {
     /// From the start of a connect to its success, for each backend tried.
     pub connect: Duration,
+    /// For what comes before the conversation: a PROXY header.
+    pub preface: Duration,
     /// From the first byte of a request head (or from the accept) to its last.
     pub client_head: Duration,
     /// Between two requests on a kept-alive connection.
@@ -401,6 +450,7 @@ impl Default for Timeouts {
         let secs = Duration::from_secs;
         Timeouts {
             connect: secs(2),
+            preface: secs(5),
             client_head: secs(10),
             client_idle: secs(60),
             backend_response: secs(60),

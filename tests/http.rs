@@ -36,5 +36,5 @@ macro_rules! tables {
 
 tables! {
     chunked close_delimited connection content_length expect fields forwarding host interim limits methods pipelining
-    request_line response_framing responses reuse routes target trailers transfer_encoding truncation upgrade
+    proxy_protocol request_line response_framing responses reuse routes target trailers transfer_encoding truncation upgrade
 }

@@ -206,7 +206,15 @@ pub(super) static LISTENER: Table = Table {
             Kind::List(&Kind::Text),
             "[]",
             r#"["10.0.0.0/8", "::1"]"#,
-            "Networks of proxies that are believed when they say for whom they ask. HTTP only.",
+            "Networks of proxies that are believed when they say for whom they ask: in header fields, and by `proxy_protocol`.",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Word(&["off", "optional", "required"]),
+            r#""off""#,
+            r#""required""#,
+            "Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the client. `required`: all \
+             do, and come from `trusted_proxies`, or are closed; `optional`: those of `trusted_proxies` may.",
         ),
         key(
             "forwarding",
@@ -541,6 +549,22 @@ pub(super) static POOL: Table = Table {
             "Binds each client to the backend that served it first, by a cookie. HTTP only.",
         ),
         key(
+            "proxy_protocol",
+            Kind::Word(&["off", "v1", "v2"]),
+            r#""off""#,
+            r#""v2""#,
+            "Whether backends are told of the client by a header of the PROXY protocol, version 1 or 2. Then each request has a \
+             connection of its own; checks say that they are Pollux's.",
+        ),
+        key(
+            "proxy_protocol_fields",
+            Kind::List(&Kind::Word(&["authority", "alpn", "unique-id", "ssl"])),
+            "[]",
+            r#"["authority", "unique-id"]"#,
+            "What is said besides addresses, in version 2: the name that the client has asked for, the protocol that was agreed upon, a \
+             name for the connection, whether the client came by TLS.",
+        ),
+        key(
             "max_requests",
             Kind::Number(1, COUNT_MAX),
             "(no bound)",
@@ -836,6 +860,13 @@ pub(super) static TIMEOUTS: Table = Table {
     about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
     keys: &[
         CONNECT,
+        key(
+            "preface",
+            Kind::Time,
+            r#""5s""#,
+            r#""5s""#,
+            "For a client to send what comes before the conversation: a PROXY header.",
+        ),
         key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
         key(
             "client_idle",

@@ -7,12 +7,14 @@ use super::value::{show_size, show_thousandths};
 use super::{AccessLog, Process};
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
 use crate::discovery::{Like, Question, Source};
+use crate::preface::proxy::Version;
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
+    Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite,
+    Snapshot, Sticky, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -104,14 +106,14 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
         print_action(out, &last.action, snapshot);
         routes = others;
     }
+    line(out, "proxy_protocol", &text(listener.announcing.word()));
+    if listener.mode == Mode::Http || listener.announcing != Announcing::Never {
+        let networks = listener.trusted_proxies.iter().map(|net| text(&net.to_string()));
+        line(out, "trusted_proxies", &list(networks));
+    }
     match listener.mode {
         Mode::Tcp => {}
         Mode::Http => {
-            line(
-                out,
-                "trusted_proxies",
-                &list(listener.trusted_proxies.iter().map(|net| text(&net.to_string()))),
-            );
             let forwarding = match listener.forwarding {
                 Forwarding::XForwarded => "x-forwarded",
                 Forwarding::Forwarded => "forwarded",
@@ -276,6 +278,12 @@ fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(sticky) = &pool.sticky {
         line(out, "sticky", &print_sticky(sticky));
     }
+    if let Some(announce) = pool.announce {
+        line(out, "proxy_protocol", &text(announce.version.word()));
+        if announce.version == Version::V2 {
+            line(out, "proxy_protocol_fields", &announced_fields(announce));
+        }
+    }
     line(out, "max_pending", &pool.max_pending.to_string());
     if let Some(queue) = pool.queue {
         line(out, "queue", &time(queue));
@@ -308,6 +316,12 @@ fn print_pool(out: &mut String, pool: &Pool) {
         let _ = writeln!(out, "    {item},");
     }
     out.push_str("]\n\n");
+}
+
+fn announced_fields(announce: Announce) -> String {
+    let Announce { version: _, authority, alpn, unique_id, ssl } = announce;
+    let words = [("authority", authority), ("alpn", alpn), ("unique-id", unique_id), ("ssl", ssl)];
+    list(words.into_iter().filter(|(_, is_said)| *is_said).map(|(word, _)| text(word)))
 }
 
 fn print_backend(backend: &Backend) -> String {
@@ -422,6 +436,7 @@ fn print_sticky(sticky: &Sticky) -> String {
 fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
     let Timeouts {
         connect,
+        preface,
         client_head,
         client_idle,
         backend_response,
@@ -435,6 +450,7 @@ fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
     out.push_str("[timeouts]\n");
     for (key, span) in [
         ("connect", connect),
+        ("preface", preface),
         ("client_head", client_head),
         ("client_idle", client_idle),
         ("backend_response", backend_response),

@@ -67,6 +67,14 @@ macro_rules! causes {
 }
 
 causes! {
+    /// The connection began with a PROXY header, or had to, and did not come from a network of `trusted_proxies`.
+    ProxyHeaderRefused "proxy-header-refused" Client None,
+    /// The connection had to begin with a PROXY header, and began with something else.
+    ProxyHeaderMissing "proxy-header-missing" Client None,
+    /// The PROXY header breaks its grammar, is too long, was cut short or has a wrong checksum.
+    ProxyHeaderMalformed "proxy-header-malformed" Client None,
+    /// The PROXY header did not arrive within `timeouts.preface`.
+    ProxyHeaderTimeout "proxy-header-timeout" Client None,
     /// The request line is not `method SP target SP version` (RFC 9112 §3).
     BadRequestLine "bad-request-line" Client Some(400),
     /// A header field breaks the grammar: a bare CR or LF, a control byte, a blank before the colon, a folded line (RFC 9112 §5).

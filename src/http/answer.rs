@@ -63,7 +63,11 @@ fn reason(status: u16) -> &'static str {
 /// The error type that RFC 9209 §2.3 has for a cause.
 fn error_type(cause: Cause) -> &'static str {
     match cause {
-        Cause::BadRequestLine
+        Cause::ProxyHeaderRefused
+        | Cause::ProxyHeaderMissing
+        | Cause::ProxyHeaderMalformed
+        | Cause::ProxyHeaderTimeout
+        | Cause::BadRequestLine
         | Cause::BadField
         | Cause::BadFraming
         | Cause::BadHost

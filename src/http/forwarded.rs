@@ -88,6 +88,8 @@ pub struct Said<'a> {
     pub peer: IpAddr,
     /// Whether it is a proxy whose word is passed on.
     pub is_trusted: bool,
+    /// Whether the client has come by TLS.
+    pub is_secure: bool,
     /// In which fields.
     pub forwarding: Forwarding,
     /// The authority that was asked for, if any was.
@@ -110,7 +112,7 @@ impl Said<'_> {
         out.extend_from_slice(b"\r\n");
         let proto =
             self.single(fields, "x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
-        push_field(out, b"X-Forwarded-Proto", proto.unwrap_or(b"http"));
+        push_field(out, b"X-Forwarded-Proto", proto.unwrap_or(self.scheme()));
         let host = self.single(fields, "x-forwarded-host").filter(|host| is_authority(host)).or(self.host);
         if let Some(host) = host {
             push_field(out, b"X-Forwarded-Host", host);
@@ -130,7 +132,13 @@ impl Said<'_> {
             out.extend_from_slice(host);
             out.push(b'"');
         }
-        out.extend_from_slice(b";proto=http\r\n");
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(self.scheme());
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn scheme(&self) -> &'static [u8] {
+        if self.is_secure { b"https" } else { b"http" }
     }
 
     /// Appends what a trusted proxy has said before, as a list that goes on.
@@ -255,7 +263,8 @@ mod tests {
         let say = |is_trusted, forwarding, peer: &str| {
             let peer = peer.parse().unwrap();
             let mut out = Vec::new();
-            Said { peer, is_trusted, forwarding, host: Some(b"h:80") }.write(&mut out, &fields);
+            let is_secure = false;
+            Said { peer, is_trusted, is_secure, forwarding, host: Some(b"h:80") }.write(&mut out, &fields);
             String::from_utf8(out).unwrap()
         };
         use Forwarding::{Forwarded, XForwarded};

@@ -124,6 +124,12 @@ pub trait Os {
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
 
+    /// What the client on `fd` has connected to; `None` if that is no IP address.
+    fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
+        let _ = fd;
+        None
+    }
+
     /// Lets no more clients into the queue of `listener`; those whose connections stand, or are about to, still come out of it.
     /// Where that cannot be had, clients may be lost that come in the moment before it is closed.
     fn stop_listening(&mut self, listener: Fd) {

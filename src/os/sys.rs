@@ -330,6 +330,10 @@ impl Os for SysOs {
         }
     }
 
+    fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
+        SockRef::from(&self.get(fd)?).local_addr().ok()?.as_socket()
+    }
+
     fn stop_listening(&mut self, listener: Fd) {
         if let Some(fd) = self.get(listener) {
             refuse_newcomers(fd);

@@ -213,37 +213,53 @@ pub struct Said<'a> {
     pub is_tls: Option<bool>,
 }
 
-/// Appends a header to `out`: for a client at the first of `addresses`, who had connected to the second; for Pollux itself if
-/// there are none. The addresses have one family, or are written as those of IPv6.
-pub fn write(
-    out: &mut Vec<u8>,
-    version: Version,
-    addresses: Option<(SocketAddr, SocketAddr)>,
-    said: &Said<'_>,
-) {
+/// On whose behalf a connection to a backend is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behalf {
+    /// Pollux's own: it looks whether the backend is well.
+    Own,
+    /// Somebody's who has no address.
+    Somebody,
+    /// A client's, at that address.
+    Client {
+        /// The client.
+        client: SocketAddr,
+        /// What it had connected to.
+        local: SocketAddr,
+    },
+}
+
+/// Appends a header to `out`. Version 1 knows nothing but addresses. Two addresses of different families are both written as
+/// those of IPv6.
+pub fn write(out: &mut Vec<u8>, version: Version, behalf: Behalf, said: &Said<'_>) {
+    let behalf = match behalf {
+        Behalf::Client { client, local } => alike(client, local),
+        Behalf::Own | Behalf::Somebody => behalf,
+    };
     match version {
-        Version::V1 => write_v1(out, addresses.map(alike)),
-        Version::V2 => write_v2(out, addresses.map(alike), said),
+        Version::V1 => write_v1(out, behalf),
+        Version::V2 => write_v2(out, behalf, said),
     }
 }
 
 /// Both in the same family, as the protocol has it.
-fn alike((client, local): (SocketAddr, SocketAddr)) -> (SocketAddr, SocketAddr) {
+fn alike(client: SocketAddr, local: SocketAddr) -> Behalf {
     let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let mapped = |address: SocketAddr| match address.ip() {
         IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         IpAddr::V6(_) => address,
     };
-    match (plain(client), plain(local)) {
-        pair @ ((SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_))) => pair,
-        (client, local) => (mapped(client), mapped(local)),
+    let (client, local) = (plain(client), plain(local));
+    if client.is_ipv4() == local.is_ipv4() {
+        return Behalf::Client { client, local };
     }
+    Behalf::Client { client: mapped(client), local: mapped(local) }
 }
 
-fn write_v1(out: &mut Vec<u8>, addresses: Option<(SocketAddr, SocketAddr)>) {
-    let line = match addresses {
-        None => String::from("PROXY UNKNOWN\r\n"),
-        Some((client, local)) => {
+fn write_v1(out: &mut Vec<u8>, behalf: Behalf) {
+    let line = match behalf {
+        Behalf::Own | Behalf::Somebody => String::from("PROXY UNKNOWN\r\n"),
+        Behalf::Client { client, local } => {
             let family = if client.is_ipv4() { 4 } else { 6 };
             let (from, to) = (client.ip(), local.ip());
             format!("PROXY TCP{family} {from} {to} {} {}\r\n", client.port(), local.port())
@@ -252,10 +268,12 @@ fn write_v1(out: &mut Vec<u8>, addresses: Option<(SocketAddr, SocketAddr)>) {
     out.extend_from_slice(line.as_bytes());
 }
 
-fn write_v2(out: &mut Vec<u8>, addresses: Option<(SocketAddr, SocketAddr)>, said: &Said<'_>) {
-    let command = if addresses.is_some() { Command::Proxy } else { Command::Local };
-    let protocol = if addresses.is_some() { Protocol::Stream } else { Protocol::Unspecified };
-    let addresses = addresses.map_or(Addresses::Unspecified, Addresses::from);
+fn write_v2(out: &mut Vec<u8>, behalf: Behalf, said: &Said<'_>) {
+    let (command, protocol, addresses) = match behalf {
+        Behalf::Own => (Command::Local, Protocol::Unspecified, Addresses::Unspecified),
+        Behalf::Somebody => (Command::Proxy, Protocol::Unspecified, Addresses::Unspecified),
+        Behalf::Client { client, local } => (Command::Proxy, Protocol::Stream, (client, local).into()),
+    };
     let mut builder = Builder::with_addresses(Two::Two | command, protocol, addresses);
     // The flag of TLS, and that no certificate of the client was verified (2.2.6).
     let tls = said.is_tls.map(|is_tls| [u8::from(is_tls), 0, 0, 0, 1]);
@@ -265,7 +283,9 @@ fn write_v2(out: &mut Vec<u8>, addresses: Option<(SocketAddr, SocketAddr)>, said
         (UNIQUE_ID, said.unique_id),
         (SSL, tls.as_ref().map(<[u8; 5]>::as_slice)),
     ];
-    for (kind, value) in fields {
+    // Behind addresses that are none, no field would be found.
+    let has_addresses = matches!(behalf, Behalf::Client { .. });
+    for (kind, value) in fields.into_iter().filter(|_| has_addresses) {
         if let Some(value) = value.filter(|value| value.len() <= SAID_MAX) {
             // It fails only where the whole is longer than its length can say, which these bounds exclude.
             builder = match builder.write_tlv(kind, value) {
@@ -457,16 +477,20 @@ mod tests {
             (pair("192.0.2.1:1", "[2001:db8::1]:2"), pair("[::ffff:192.0.2.1]:1", "[2001:db8::1]:2")),
             (None, None),
         ] {
+            let behalf = given.map_or(Behalf::Somebody, |(client, local)| Behalf::Client { client, local });
             let mut out = Vec::new();
-            write(&mut out, Version::V1, given, &said);
+            write(&mut out, Version::V1, behalf, &said);
             let line = Reading::Header(out.len(), Announced { addresses: told, ..Announced::default() });
             assert_eq!(read(&out), line);
             out.clear();
-            write(&mut out, Version::V2, given, &said);
-            // Who speaks for itself says nothing of a client.
+            write(&mut out, Version::V2, behalf, &said);
+            // Of somebody without an address nothing is said.
             let expected = if told.is_some() { announced(told) } else { Announced::default() };
             assert_eq!(read(&out), Reading::Header(out.len(), expected));
         }
+        let mut own = Vec::new();
+        write(&mut own, Version::V2, Behalf::Own, &said);
+        assert_eq!(own, v2(0x20, 0, b""));
     }
 
     proptest! {

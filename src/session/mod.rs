@@ -9,6 +9,7 @@ mod exchange;
 mod glance;
 mod opening;
 mod phases;
+mod preface;
 mod rehearsal;
 mod relay;
 mod routing;
@@ -31,6 +32,7 @@ pub use exchange::Exchange;
 use exchange::Kept;
 pub use glance::{Glance, Kind};
 pub use opening::ConnectOutcome;
+use preface::{Awaits, Introduced};
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 
 /// One of the two sides of a session.
@@ -103,6 +105,13 @@ impl Env<'_> {
 /// Where a session is. The diagram stands in `phases.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// What comes before the conversation is awaited, since then.
+    Preface {
+        /// When the wait began.
+        since: Time,
+        /// What is awaited.
+        awaits: Awaits,
+    },
     /// A request head is awaited, since then. HTTP only.
     Head {
         /// When the wait began.
@@ -177,7 +186,10 @@ pub(crate) enum Dial {
 /// One accepted client. See the module.
 #[derive(Debug)]
 pub struct Session {
+    /// The client, as far as it is known: who has connected, or who was announced.
     client: SocketAddr,
+    /// By whom it was announced, if it was.
+    introduced: Option<Box<Introduced>>,
     listener: usize,
     mode: Mode,
     phase: Phase,
@@ -199,22 +211,15 @@ impl Session {
     #[must_use]
     pub fn new(client: SocketAddr, listener: usize, env: &Env<'_>) -> Session {
         let rules = &env.snapshot.listeners[listener];
-        let (phase, framer) = match rules.mode {
-            Mode::Http => (Phase::Head { since: env.now, is_pause: false }, Framer::Head),
-            Mode::Tcp => {
-                (Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } }, Framer::Opaque)
-            }
-        };
-        let (mut up, mut down) = (Lane::new(framer), Lane::new(Framer::Opaque));
+        let phase = Session::first_phase(client, rules, env.now);
+        let (mut up, mut down) = (Lane::new(Framer::Head), Lane::new(Framer::Opaque));
         up.source = Source::Open;
         down.sink = Sink::Open;
         let mut exchange = Exchange::default();
         exchange.begin(env.now, 0, 0);
-        if rules.mode == Mode::Tcp {
-            routing::route_connection(&mut exchange, rules, listener, client, env);
-        }
-        Session {
+        let mut session = Session {
             client,
+            introduced: None,
             listener,
             mode: rules.mode,
             phase,
@@ -225,7 +230,11 @@ impl Session {
             touched: env.now,
             client_hung: false,
             backend_hung: false,
+        };
+        if let Phase::Opening { .. } = phase {
+            session.begin_connection(env);
         }
+        session
     }
 
     /// The place of its listener in the snapshot.
@@ -240,7 +249,8 @@ impl Session {
     pub fn is_between_exchanges(&self) -> bool {
         match self.phase {
             Phase::Head { .. } | Phase::Ending { keep_alive: true } => true,
-            Phase::Ending { keep_alive: false }
+            Phase::Preface { .. }
+            | Phase::Ending { keep_alive: false }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -392,7 +402,8 @@ impl Session {
             (Side::Backend, Phase::Relay | Phase::Tunnel) => self.down.spliceable(least),
             (
                 _,
-                Phase::Head { .. }
+                Phase::Preface { .. }
+                | Phase::Head { .. }
                 | Phase::Opening { .. }
                 | Phase::Answer { .. }
                 | Phase::Ending { .. }
@@ -456,6 +467,7 @@ impl Session {
         self.exchange.record(exchange::Surroundings {
             now: env.now,
             client: self.client,
+            peer: self.peer(),
             listener: &listener.name,
             mode: self.mode,
             route: self.route(env).map(|route| route.name.as_str()),

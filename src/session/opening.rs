@@ -205,7 +205,7 @@ impl Session {
         }
         if let Dial::Wanted { again } = dial {
             self.phase = Phase::Opening { since, dial: Dial::Asked };
-            let is_fresh = self.exchange.only_fresh || self.mode == Mode::Tcp;
+            let is_fresh = self.exchange.only_fresh || self.mode == Mode::Tcp || self.announces(env);
             effects.push(Effect::Open { again, is_fresh });
         }
         false

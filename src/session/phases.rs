@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                 accepted (HTTP)                         accepted (TCP)
-//!                       |                                       |
+//!                       |        (or in Preface, until        |
+//!                       |         that has come, and then)    |
 //!     +--------------> Head ---- head complete ------------> Opening <---- retry, on proof ----+
 //!     |                 |  \                                 |  |  |                           |
 //!     |   closed, late  |   bad head, late      no backend   |  |  +- connected (TCP) ---+     |
@@ -61,6 +62,7 @@ impl Session {
     /// Makes one step; false if something has to happen first.
     fn step(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         match self.phase {
+            Phase::Preface { since, awaits } => self.step_preface(since, awaits, env, effects),
             Phase::Head { since, is_pause } => self.step_head(since, is_pause, env, effects),
             Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
             Phase::Relay => self.step_relay(env, effects),
@@ -104,7 +106,8 @@ impl Session {
             self.exchange.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
-        let arrival = Arrival { listener, number: self.listener, peer: self.client, env };
+        let is_secure = self.is_secure();
+        let arrival = Arrival { listener, number: self.listener, peer: self.client, is_secure, env };
         let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
@@ -259,7 +262,8 @@ impl Session {
             }
             (Phase::Answer { .. } | Phase::Relay, Side::Backend)
             | (
-                Phase::Head { .. }
+                Phase::Preface { .. }
+                | Phase::Head { .. }
                 | Phase::Opening { .. }
                 | Phase::Ending { .. }
                 | Phase::Linger { .. }
@@ -370,7 +374,7 @@ impl Session {
     /// it takes the answer at once; a second call ends the session whatever it is at.
     pub fn force(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
+            Phase::Preface { .. } | Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.end(Effect::CloseClient, effects);
             }
             Phase::Opening { .. } | Phase::Relay => {

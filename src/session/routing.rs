@@ -36,6 +36,8 @@ pub(super) struct Arrival<'a> {
     pub(super) listener: &'a Listener,
     pub(super) number: usize,
     pub(super) peer: SocketAddr,
+    /// Whether the client has come by TLS, as far as is known without its head.
+    pub(super) is_secure: bool,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -109,6 +111,7 @@ impl Arrival<'_> {
         let hidden = rules.sticky.as_ref().filter(|sticky| sticky.is_hidden);
         let onward = Onward {
             is_trusted: self.listener.trusts(self.peer.ip().to_canonical()),
+            is_secure: self.is_secure,
             forwarding: self.listener.forwarding,
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
             ..Onward::plain(self.peer.ip(), &rules.name)
@@ -289,6 +292,12 @@ impl Session {
             }
             (Some(_) | None, _) => Vec::new(),
         }
+    }
+
+    /// A number that no other exchange has; the one that the route has seen, if it has asked for it.
+    pub(super) fn ticket(&self, env: &Env<'_>) -> u128 {
+        let exchange = &*self.exchange;
+        ticket(self.client, self.listener, exchange.began, exchange.bytes_before(), env.date.as_bytes())
     }
 
     /// The route that was taken, if one was.

@@ -15,6 +15,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
+use crate::preface::proxy::{self, Behalf, Said};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, Pool, PoolId};
 
@@ -55,6 +56,8 @@ struct Running {
     began: Time,
     until: Time,
     is_pending: bool,
+    /// The PROXY header that comes first, where nothing else is said.
+    header: Vec<u8>,
     /// The request, in a check that makes one.
     probe: Option<Probe>,
 }
@@ -203,9 +206,13 @@ impl<O: Os> Worker<O> {
         let pool = edition.snapshot.pool(id.pool);
         let check = pool.check.clone().unwrap_or_else(plain);
         let address = &pool.backends[id.index].address;
+        let mut header = Vec::new();
+        if let Some(announce) = pool.announce {
+            proxy::write(&mut header, announce.version, Behalf::Own, &Said::default());
+        }
         let probe = match &check.kind {
             Kind::Tcp => None,
-            Kind::Http(http) => Some(Probe::new(http, &host(pool, address))),
+            Kind::Http(http) => Some(Probe::new(http, &host(pool, address)).behind(&header)),
         };
         self.checks.count += 1;
         let (fd, is_pending) = match self.os.connect(&target(address, check.port)) {
@@ -221,7 +228,7 @@ impl<O: Os> Worker<O> {
         let (now, number) = (self.now, self.checks.count);
         self.checks.slots[slot].due = None;
         let until = now + check.timeout;
-        self.checks.running.push(Running { slot, number, fd, began: now, until, is_pending, probe });
+        self.checks.running.push(Running { slot, number, fd, began: now, until, is_pending, header, probe });
         if !is_pending {
             self.go_on(self.checks.running.len() - 1, false);
         }
@@ -245,10 +252,14 @@ impl<O: Os> Worker<O> {
 
     /// Lets a check whose connection stands go on as far as it can.
     fn go_on(&mut self, place: usize, is_readable: bool) {
-        let Running { fd, probe, slot, .. } = &mut self.checks.running[place];
+        let Running { fd, probe, header, slot, .. } = &mut self.checks.running[place];
         let edition = Rc::clone(&self.edition);
         let check = edition.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
         let (Some(probe), Some(Kind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
+            // So little is always taken. Without it the backend would take the check for a broken client.
+            if !header.is_empty() {
+                let _ = self.os.send(*fd, header, &[]);
+            }
             return self.end_check(place, Found::Well(None));
         };
         let reset = Found::Ill(Fault::Cause(Cause::BackendReset));

@@ -18,7 +18,7 @@ use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
 use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
-use crate::snapshot::{Forwarding, Listener, Mode};
+use crate::snapshot::{Announcing, Forwarding, Listener, Mode};
 
 /// The most networks of trusted proxies.
 const TRUSTED_MAX: usize = 64;
@@ -80,13 +80,15 @@ fn listener(
         Some(_) | None => AmbiguousPaths::Refuse,
     };
     let trusted_proxies = trusted_proxies(table, findings);
+    let announcing = announcing(table, mode, findings);
     let forwarding = match table.text("forwarding") {
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
-    let listener = Listener { name: name?, bind: bind?, mode, routes, trusted_proxies, forwarding };
+    let listener =
+        Listener { name: name?, bind: bind?, mode, routes, announcing, trusted_proxies, forwarding };
     Some(Found { listener, place: table.place(), routes: places })
 }
 
@@ -133,7 +135,7 @@ fn bind(
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 4] = ["route", "trusted_proxies", "forwarding", "ambiguous_paths"];
+const OF_HTTP: [&str; 3] = ["route", "forwarding", "ambiguous_paths"];
 
 /// The one route of a listener that passes bytes.
 fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
@@ -159,6 +161,37 @@ fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -
     }
     let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
     vec![routes::Found { route: Route { name, when, action, options: None }, place }]
+}
+
+/// Whether clients are announced. Nobody is believed who is not trusted, so there must be somebody to trust.
+fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Announcing {
+    let announcing = match table.text("proxy_protocol") {
+        Some(("optional", _)) => Announcing::Optional,
+        Some(("required", _)) => Announcing::Required,
+        Some(_) | None => Announcing::Never,
+    };
+    let trusted = table.entry("trusted_proxies");
+    if let Some((word, place)) = table.text("proxy_protocol").filter(|_| announcing != Announcing::Never)
+        && table.list("trusted_proxies").is_empty()
+        && !findings.is_meant(table.place(), "trusted_proxies")
+    {
+        findings.push(
+            Diagnostic::new(Code::MissingKey, "nobody is trusted to announce clients")
+                .mark(place, format!("`{word}`, and `trusted_proxies` is missing"))
+                .help("name the networks of the proxies before Pollux: `trusted_proxies = [\"10.0.0.0/8\"]`"),
+        );
+    }
+    if let Some(entry) = trusted.filter(|_| mode == Mode::Tcp && announcing == Announcing::Never) {
+        findings.push(
+            Diagnostic::new(
+                Code::HttpOnly,
+                "`trusted_proxies` does nothing on a TCP listener without `proxy_protocol`",
+            )
+            .mark(entry.key_place, "nobody says for whom it asks")
+            .help("remove it, or add `proxy_protocol = \"required\"`"),
+        );
+    }
+    announcing
 }
 
 fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {

@@ -18,7 +18,8 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::{ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
-use crate::snapshot::{Backend, Pool, PoolId};
+use crate::preface::proxy::Version;
+use crate::snapshot::{Announce, Backend, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -78,6 +79,7 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         retries: retries(table, findings),
         health: health::passive(table, findings),
         check: health::check(table, findings),
+        announce: announce(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),
@@ -90,6 +92,30 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         pool.sources.clear();
     }
     pool
+}
+
+/// How backends are told of their clients.
+fn announce(table: Reader<'_>, findings: &mut Findings) -> Option<Announce> {
+    let version = match table.text("proxy_protocol") {
+        Some(("v1", _)) => Some(Version::V1),
+        Some(("v2", _)) => Some(Version::V2),
+        Some(_) | None => None,
+    };
+    if let Some(entry) = table.entry("proxy_protocol_fields").filter(|_| version != Some(Version::V2)) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`proxy_protocol_fields` changes nothing here")
+                .mark(entry.key_place, "only version 2 has fields")
+                .help("write `proxy_protocol = \"v2\"`, or remove the fields"),
+        );
+    }
+    let says = |word| table.list("proxy_protocol_fields").iter().any(|item| item.text() == Some(word));
+    Some(Announce {
+        version: version?,
+        authority: says("authority"),
+        alpn: says("alpn"),
+        unique_id: says("unique-id"),
+        ssl: says("ssl"),
+    })
 }
 
 /// How often names are asked for.

@@ -15,6 +15,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
     let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
     let timeouts = Timeouts {
         connect: time("connect", default.connect),
+        preface: time("preface", default.preface),
         client_head: time("client_head", default.client_head),
         client_idle: time("client_idle", default.client_idle),
         backend_response: time("backend_response", default.backend_response),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::balance::Derived;
 use crate::balance::health::{Check, Passive};
+use crate::balance::{Derived, Duty};
 use crate::discovery::{RESOLVE, Source};
 use crate::preface::proxy::Version;
 use crate::route::{Table, Template};
@@ -85,6 +85,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// How backends are told of the client.
     pub forwarding: Forwarding,
+    /// What is told of a request and of what became of it.
+    pub telling: Telling,
 }
 
 impl Listener {
@@ -99,6 +101,7 @@ impl Listener {
             announcing: Announcing::default(),
             trusted_proxies: Vec::new(),
             forwarding: Forwarding::default(),
+            telling: Telling::default(),
         }
     }
 
@@ -141,6 +144,86 @@ pub enum Forwarding {
     XForwarded,
     /// Forwarded (RFC 7239).
     Forwarded,
+}
+
+/// What a listener tells of a request, beside what is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Telling {
+    /// Who is told what the request is called.
+    pub request_id: RequestIds,
+    /// What becomes of traces.
+    pub traces: Traces,
+    /// Which responses have Proxy-Status.
+    pub proxy_status: ProxyStatus,
+}
+
+/// Who is told by X-Request-ID what a request is called. The access line has it in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestIds {
+    /// The backend.
+    #[default]
+    Backend,
+    /// The backend and, in the response, the client.
+    Both,
+    /// Nobody: the field passes as the client said it.
+    Off,
+}
+
+impl RequestIds {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            RequestIds::Backend => "backend",
+            RequestIds::Both => "both",
+            RequestIds::Off => "off",
+        }
+    }
+}
+
+/// What becomes of traces (W3C Trace Context).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Traces {
+    /// They pass as the client said them.
+    #[default]
+    Pass,
+    /// And where there is none one is begun.
+    Start,
+}
+
+impl Traces {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Traces::Pass => "pass",
+            Traces::Start => "start",
+        }
+    }
+}
+
+/// Which responses have Proxy-Status (RFC 9209).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyStatus {
+    /// Pollux's own answers, with the cause.
+    #[default]
+    Own,
+    /// All: those of backends say which one it was.
+    All,
+    /// None.
+    Off,
+}
+
+impl ProxyStatus {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ProxyStatus::Own => "own",
+            ProxyStatus::All => "all",
+            ProxyStatus::Off => "off",
+        }
+    }
 }
 
 /// A balancing policy. How each decides is told in [`crate::balance`].
@@ -384,6 +467,8 @@ pub struct Backend {
     pub max_requests: Option<u32>,
     /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
     pub max_connections: Option<u32>,
+    /// What the operator wants of it.
+    pub duty: Duty,
 }
 
 impl Backend {
@@ -396,7 +481,15 @@ impl Backend {
     /// A backend of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Address, weight: u32) -> Backend {
-        Backend { name: name.into(), address, weight, tier: 1, max_requests: None, max_connections: None }
+        Backend {
+            name: name.into(),
+            address,
+            weight,
+            tier: 1,
+            max_requests: None,
+            max_connections: None,
+            duty: Duty::Ready,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The candidates of a pick: whose weight counts, and for how much.
 
-use super::{Asked, Exclusion, FULL_SHARE, Nobody, Seen, View};
+use super::{Asked, Duty, Exclusion, FULL_SHARE, Nobody, Seen, View};
 use crate::snapshot::Pool;
 
 /// What a policy sees: the pool, with everybody who is no candidate at weight 0.
@@ -17,12 +17,19 @@ pub(super) fn unfit(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Excl
     if asked.tried.contains(&place) {
         return Some(Exclusion::Tried);
     }
-    seen.exclusion
+    match seen.duty {
+        Duty::Down => Some(Exclusion::OperatorDown),
+        Duty::Ready | Duty::Drain => seen.exclusion,
+    }
 }
 
 /// Why the backend is no candidate, whatever its tier.
 pub(super) fn why_not(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Exclusion> {
-    unfit(seen, place, asked).or((seen.weight == 0).then_some(Exclusion::WeightZero))
+    let why_not_new = match seen.duty {
+        Duty::Drain => Some(Exclusion::OperatorDrain),
+        Duty::Ready | Duty::Down => (seen.weight == 0).then_some(Exclusion::WeightZero),
+    };
+    unfit(seen, place, asked).or(why_not_new)
 }
 
 impl<'a, V: View> Field<'a, V> {
@@ -33,7 +40,7 @@ impl<'a, V: View> Field<'a, V> {
             let seen = view.backend(place);
             match why_not(&seen, place, asked) {
                 // A full one keeps its tier in use: backups are for those who are gone, not for those who are busy.
-                None | Some(Exclusion::Full) if seen.weight > 0 => {
+                None | Some(Exclusion::Full) if seen.is_for_all() => {
                     if seen.tier <= 1 {
                         return Ok(Field { pool, view, asked, tier: seen.tier });
                     }
@@ -42,11 +49,13 @@ impl<'a, V: View> Field<'a, V> {
                     }
                 }
                 Some(Exclusion::Tried) => {
-                    is_tried |= seen.weight > 0 && matches!(seen.exclusion, None | Some(Exclusion::Full));
+                    is_tried |= seen.is_for_all() && matches!(seen.exclusion, None | Some(Exclusion::Full));
                 }
                 None
                 | Some(
                     Exclusion::Full
+                    | Exclusion::OperatorDown
+                    | Exclusion::OperatorDrain
                     | Exclusion::Down
                     | Exclusion::Ejected
                     | Exclusion::WeightZero

@@ -10,6 +10,7 @@
 mod derived;
 mod dice;
 mod draw;
+mod duty;
 mod field;
 mod first;
 mod hashed;
@@ -30,9 +31,10 @@ use std::fmt;
 use crate::snapshot::{Balance, Pool};
 
 pub use derived::Derived;
+pub use duty::Duty;
 pub use maglev::Maglev;
 pub use patience::{Patience, safely};
-pub use peak::Peak;
+pub use peak::{Peak, stamp};
 pub use round_robin::RoundRobin;
 pub use standing::Standing;
 pub use sticky::Tokens;
@@ -52,8 +54,18 @@ pub struct Seen {
     pub share: u32,
     /// Its tier: a higher one is used when nobody of the lower ones can be.
     pub tier: u8,
+    /// What the operator wants of it.
+    pub duty: Duty,
     /// Why it cannot be used, whoever asks: [`Exclusion::Down`], [`Exclusion::Ejected`] or [`Exclusion::Full`].
     pub exclusion: Option<Exclusion>,
+}
+
+impl Seen {
+    /// Whether somebody who is bound to no backend may get it, as far as the configuration and the operator go.
+    #[must_use]
+    pub fn is_for_all(&self) -> bool {
+        self.weight > 0 && self.duty == Duty::Ready
+    }
 }
 
 /// The backends of a pool as they are now, by their places.
@@ -86,6 +98,10 @@ pub struct Asked<'a> {
 pub enum Exclusion {
     /// It was tried in this exchange.
     Tried,
+    /// It was taken out by the operator.
+    OperatorDown,
+    /// It is drained by the operator: it only gets those that are bound to it.
+    OperatorDrain,
     /// It failed its checks.
     Down,
     /// It has failed real requests.
@@ -104,6 +120,8 @@ impl Exclusion {
     pub const fn word(self) -> &'static str {
         match self {
             Exclusion::Tried => "tried",
+            Exclusion::OperatorDown => "operator-down",
+            Exclusion::OperatorDrain => "operator-drain",
             Exclusion::Down => "down",
             Exclusion::Ejected => "ejected",
             Exclusion::Full => "full",
@@ -179,7 +197,7 @@ pub enum Nobody {
     Full,
     /// All that could be used have been tried.
     Tried,
-    /// All are down, ejected or have weight 0.
+    /// All are down, ejected, have weight 0, or were taken out by the operator.
     Down,
 }
 
@@ -200,6 +218,8 @@ pub fn pick(
             Some(Exclusion::Full) => return Err(Nobody::Full),
             Some(
                 Exclusion::Tried
+                | Exclusion::OperatorDown
+                | Exclusion::OperatorDrain
                 | Exclusion::Down
                 | Exclusion::Ejected
                 | Exclusion::WeightZero

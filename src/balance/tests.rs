@@ -46,7 +46,13 @@ fn pool(balance: Balance, weights: &[u32]) -> (Pool, Fake) {
     let backends = weights.iter().enumerate();
     let backends = backends.map(|(place, weight)| Backend::new(format!("b{place}"), address(place), *weight));
     let pool = Pool { balance, ..Pool::new("p", backends.collect()) };
-    let seen = |weight: &u32| Seen { weight: *weight, share: FULL_SHARE, tier: 1, exclusion: None };
+    let seen = |weight: &u32| Seen {
+        weight: *weight,
+        share: FULL_SHARE,
+        tier: 1,
+        duty: Duty::Ready,
+        exclusion: None,
+    };
     let fake = Fake {
         seen: weights.iter().map(seen).collect(),
         in_flight: vec![0; weights.len()],
@@ -242,6 +248,28 @@ fn backups_are_for_those_who_are_gone() {
     assert_eq!(pick(&view, &[]), Err(Nobody::Down));
 }
 
+#[test]
+fn the_operator_has_the_last_word() {
+    let (pool, mut view) = pool(Balance::RoundRobin, &[1, 1, 1]);
+    let pick = |view: &Fake, bound| {
+        super::pick(&pool, view, &Asked { bound, ..Asked::default() }, &mut RoundRobin::default())
+    };
+    (view.seen[0].duty, view.seen[1].duty) = (Duty::Drain, Duty::Down);
+    let found: Vec<_> = exclusions(&pool, &view, &Asked::default()).collect();
+    assert_eq!(found, [Some(Exclusion::OperatorDrain), Some(Exclusion::OperatorDown), None]);
+    assert!(picks(&pool, &view, 9).iter().all(|place| *place == 2));
+    // Whoever is bound stays with one that is drained, and waits for it; one that is down gets nobody.
+    assert_eq!(pick(&view, Some(0)), Ok(Picked { place: 0, rule: Rule::Bound }));
+    assert_eq!(pick(&view, Some(1)), Ok(Picked { place: 2, rule: Rule::Turn }));
+    view.seen[0].exclusion = Some(Exclusion::Full);
+    assert_eq!(pick(&view, Some(0)), Err(Nobody::Full));
+    // One that is drained and full is not worth waiting for, and keeps no tier in use.
+    view.seen[2].tier = 2;
+    assert_eq!(pick(&view, None), Ok(Picked { place: 2, rule: Rule::Turn }));
+    view.seen[2].duty = Duty::Down;
+    assert_eq!(pick(&view, None), Err(Nobody::Down));
+}
+
 fn seen() -> impl Strategy<Value = Seen> {
     let exclusion = prop::sample::select(vec![
         None,
@@ -251,12 +279,9 @@ fn seen() -> impl Strategy<Value = Seen> {
         Some(Exclusion::Ejected),
         Some(Exclusion::Full),
     ]);
-    (0_u32..=1000, 1_u32..=1000, 1_u8..4, exclusion).prop_map(|(weight, share, tier, exclusion)| Seen {
-        weight,
-        share,
-        tier,
-        exclusion,
-    })
+    let duty = prop::sample::select(vec![Duty::Ready, Duty::Ready, Duty::Drain, Duty::Down]);
+    (0_u32..=1000, 1_u32..=1000, 1_u8..4, duty, exclusion)
+        .prop_map(|(weight, share, tier, duty, exclusion)| Seen { weight, share, tier, duty, exclusion })
 }
 
 proptest! {
@@ -287,9 +312,11 @@ proptest! {
                 Ok(Picked { place, rule: Rule::Bound }) => {
                     prop_assert_eq!(Some(place), bound);
                     prop_assert!(!tried.contains(&place) && view.seen[place].exclusion.is_none());
+                    prop_assert!(view.seen[place].duty != Duty::Down);
                 }
                 Ok(Picked { place, .. }) => {
                     prop_assert_eq!(found[place], None);
+                    prop_assert!(view.seen[place].is_for_all());
                     let lowest = (0..backends.len()).filter(|place| found[*place].is_none()).map(|place| view.seen[place].tier).min();
                     prop_assert_eq!(Some(view.seen[place].tier), lowest);
                 }

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
+use pollux::session::Kind;
 use pollux::snapshot::{Backend, Balance, Hashing, Mode};
 use pollux::worker::Poller;
 
@@ -52,6 +53,14 @@ pub(super) enum Command {
     Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
+    /// Print the metrics of a running Pollux, in the text format of Prometheus.
+    Metrics(CallArgs),
+    /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
+    Backend(BackendArgs),
+    /// List the clients of a running Pollux, or end one.
+    Session(SessionArgs),
+    /// Say what a running Pollux logs, or change it.
+    LogLevel(LogLevelArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -62,6 +71,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Say what a code such as P0012 in a diagnostic means.
     ExplainCode(ExplainCodeArgs),
+    /// Say what the cause in an access line, an answer or Proxy-Status means, and what to do about it.
+    Why(WhyArgs),
     /// Write completions for a shell.
     Completions(CompletionsArgs),
     /// Write the manual page.
@@ -136,6 +147,85 @@ pub(super) struct StatusArgs {
     /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackendArgs {
+    #[command(subcommand)]
+    pub(super) verb: BackendVerb,
+}
+
+/// What is done to a backend. It holds for all workers at once, survives a reload unless the file says something else of that very
+/// thing then, and is shown by `pollux status`.
+#[derive(Debug, Subcommand)]
+pub(super) enum BackendVerb {
+    /// Nobody new gets it but those who are bound to it; what is under way goes on.
+    Drain(NamedBackend),
+    /// It serves again, as its health allows.
+    Ready(NamedBackend),
+    /// Nobody gets it any more; what is under way goes on.
+    Down(NamedBackend),
+    /// It gets another share of the traffic.
+    Weight {
+        #[command(flatten)]
+        named: NamedBackend,
+        /// Its weight, 0 to 1000 [default: as the configuration says].
+        #[arg(value_name = "WEIGHT")]
+        weight: Option<u32>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NamedBackend {
+    /// The backend, with its name or its address.
+    #[arg(value_name = "POOL/BACKEND")]
+    pub(super) backend: String,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SessionArgs {
+    #[command(subcommand)]
+    pub(super) verb: SessionVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionVerb {
+    /// List clients one by one, each with the name by which it can be ended.
+    List {
+        /// Only those that are at this.
+        #[arg(long, value_name = "KIND", value_parser = kind)]
+        state: Option<Kind>,
+        /// Those first that have moved most bytes, not the oldest.
+        #[arg(long)]
+        biggest: bool,
+        /// How many at most.
+        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+        count: usize,
+        #[command(flatten)]
+        call: CallArgs,
+        /// Write it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a session: its connection ends visibly short, and its record has the cause `operator-killed`.
+    Kill {
+        /// Its name, as the list says it.
+        #[arg(value_name = "SESSION")]
+        session: String,
+        #[command(flatten)]
+        call: CallArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogLevelArgs {
+    /// A level for everything, such as `warn`, or one for a part, such as `access=off`.
+    #[arg(value_name = "LEVEL|TARGET=LEVEL")]
+    pub(super) level: Option<String>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
 }
 
 #[derive(Debug, Args)]
@@ -225,6 +315,16 @@ pub(super) struct ExplainCodeArgs {
     /// The code, such as P0012; without it, all codes are listed.
     #[arg(value_name = "CODE")]
     pub(super) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// The cause, such as backend-refused; without it, all causes are listed.
+    #[arg(value_name = "CAUSE")]
+    pub(super) word: Option<String>,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -348,6 +448,11 @@ fn access_log(text: &str) -> Result<AccessLog, String> {
         return Err(String::from("expected on, off or the path of a file"));
     }
     Ok(AccessLog::parse(text, |path| PathBuf::from(path)))
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let words = || Kind::ALL.map(Kind::word).join(", ");
+    Kind::find(text).ok_or_else(|| format!("expected one of {}", words()))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -20,6 +20,11 @@ pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&call(args.socket(), Command::Upgrade)?))
 }
 
+/// `pollux metrics`.
+pub(super) fn metrics(args: &CallArgs) -> Result<ExitCode, Failure> {
+    Ok(tell(&call(args.socket(), Command::Metrics)?))
+}
+
 /// `pollux status`.
 pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let command = args.backend.clone().map_or(Command::Status, Command::Backend);
@@ -34,23 +39,23 @@ pub(super) fn explain(args: &ExplainArgs, ask: Ask) -> Result<ExitCode, Failure>
 
 /// How a caller finds the socket.
 #[derive(Clone, Copy)]
-struct Socket<'a> {
+pub(super) struct Socket<'a> {
     control: Option<&'a Path>,
     config: Option<&'a Path>,
 }
 
 impl CallArgs {
-    fn socket(&self) -> Socket<'_> {
+    pub(super) fn socket(&self) -> Socket<'_> {
         Socket { control: self.control.as_deref(), config: self.config.as_deref() }
     }
 }
 
 /// The answer in words, or in JSON if there is any.
-fn in_form(reply: Reply, json: bool) -> Reply {
+pub(super) fn in_form(reply: Reply, json: bool) -> Reply {
     if json && reply.exit == 0 { Reply { text: reply.data.to_string(), ..reply } } else { reply }
 }
 
-fn tell(reply: &Reply) -> ExitCode {
+pub(super) fn tell(reply: &Reply) -> ExitCode {
     match reply.exit {
         0 => say(reply.text.trim_end()),
         _ => complain(&reply.text),
@@ -58,7 +63,7 @@ fn tell(reply: &Reply) -> ExitCode {
     ExitCode::from(reply.exit)
 }
 
-fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failure> {
+pub(super) fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failure> {
     let path = socket.path()?;
     control::ask(&path, &Request { command })
         .map_err(|error| Failure::failed(format!("no answer from a Pollux at {}: {error}", path.display())))

@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use pollux::config::Process;
 use pollux::control::{Crew, Events, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
+use super::answer::Around;
 use super::args::{DemoArgs, LogFormat};
 use super::heart::Heart;
 use super::logging::{self, Logs};
@@ -39,7 +41,9 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let _ = events.next(args.span);
     say("stopping");
     server.drain();
-    Ok(stop::stop(server, &events, &logs, Heart::new(Manager::default()), Server::status))
+    let process = Process::default();
+    let around = Around { file: None, process: &process, logs: &logs };
+    Ok(stop::stop(server, &events, &around, Heart::new(Manager::default())))
 }
 
 /// Listens on the first free port.

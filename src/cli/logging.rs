@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pollux::control::AccessLog;
+use pollux::status::LogLevel;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::args::LogFormat;
@@ -33,6 +36,8 @@ pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
 /// The log of a process. The last lines are written when it goes.
 pub(super) struct Logs {
     access: Option<LogFile>,
+    level: Mutex<LogLevel>,
+    filter: Handle<EnvFilter, Registry>,
     _guards: Vec<WorkerGuard>,
 }
 
@@ -52,8 +57,40 @@ impl Logs {
         let is_apart = access.is_some();
         let on_stderr = lines(format, writer, io::stderr().is_terminal())
             .with_filter(filter_fn(move |meta| !is_apart || meta.target() != AccessLog::TARGET));
+        let level = LogLevel { filter: filter.to_string(), changed_from: None };
+        let (filter, handle) = reload::Layer::new(filter);
         tracing_subscriber::registry().with(filter).with(on_stderr).with(in_file).init();
-        Logs { access, _guards: guards }
+        Logs { access, level: Mutex::new(level), filter: handle, _guards: guards }
+    }
+
+    /// What is logged now.
+    pub(super) fn level(&self) -> LogLevel {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is logged: to a level for everything, or by directives such as `access=off` beside those that there are.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn set_level(&self, wanted: &str) -> Result<(), String> {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = wanted.trim();
+        let text = match wanted.parse::<LevelFilter>() {
+            Ok(one) => one.to_string(),
+            Err(_) => format!("{},{wanted}", level.filter),
+        };
+        let help = "write a level (error, warn, info, debug, trace, off) or target=level, such as access=off";
+        let parsed = EnvFilter::builder().with_regex(false).parse(&text);
+        let filter = parsed
+            .ok()
+            .filter(|_| wanted.split(',').all(is_directive))
+            .ok_or_else(|| format!("{} does not say what is to be logged; {help}", wanted.escape_debug()))?;
+        let after = filter.to_string();
+        self.filter.reload(filter).map_err(|error| error.to_string())?;
+        let first = level.changed_from.take().unwrap_or_else(|| level.filter.clone());
+        tracing::warn!(from = level.filter, to = after, "the operator has changed what is logged");
+        *level = LogLevel { changed_from: (first != after).then_some(first), filter: after };
+        Ok(())
     }
 
     /// Opens the file of the access log, or opens it anew: what is at its path then is written to from now on.
@@ -78,6 +115,12 @@ impl Logs {
             ),
         }
     }
+}
+
+/// Whether it is `level` or `target=level`. Anything else the filter would take for the name of a target.
+fn is_directive(text: &str) -> bool {
+    let level = text.split_once('=').map_or(text, |(_, level)| level);
+    level.trim().parse::<LevelFilter>().is_ok()
 }
 
 fn lines<S>(format: LogFormat, writer: NonBlocking, has_colours: bool) -> Box<dyn Layer<S> + Send + Sync>

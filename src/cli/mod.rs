@@ -3,6 +3,7 @@
 //! Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong, 3 Pollux was
 //! stopped before its work was finished.
 
+mod answer;
 mod args;
 mod call;
 mod check;
@@ -12,6 +13,7 @@ mod explain_code;
 mod generate;
 mod heart;
 mod logging;
+mod operate;
 mod plan;
 mod run;
 mod running;
@@ -19,6 +21,7 @@ mod settings;
 mod stop;
 mod test;
 mod upgrade;
+mod why;
 
 use std::process::ExitCode;
 
@@ -59,7 +62,11 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
+        Some(Command::Metrics(args)) => call::metrics(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
+        Some(Command::Backend(args)) => operate::backend(&args),
+        Some(Command::Session(args)) => operate::session(&args),
+        Some(Command::LogLevel(args)) => operate::log_level(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)
@@ -68,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
+        Some(Command::Why(args)) => why::why(&args),
         Some(Command::Completions(args)) => generate::completions(&args),
         Some(Command::Man(args)) => generate::man(&args),
         Some(Command::Demo(args)) => demo::demo(&args),

@@ -5,24 +5,24 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pollux::config::{self, Places};
+use pollux::config::{self, Places, Process};
 use pollux::control::{
     AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
-    Origin, Reply, Server, SocketFile, Taken, Unlogged,
+    OperateError, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
 };
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
-use pollux::status::{Configuration, Status};
 
+use super::answer::Around;
 use super::args::RunArgs;
 use super::heart::Heart;
 use super::logging::Logs;
 use super::settings::Settled;
 use super::upgrade::Upgrade;
-use super::{Failure, USAGE, complain, say, settings, stop};
+use super::{FAILED, Failure, USAGE, complain, say, settings, stop};
 
 /// See the module.
 pub(super) struct Running<'a> {
@@ -176,8 +176,10 @@ impl<'a> Running<'a> {
 
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
+        let process = self.process();
         let Running { server, events, file, socket, logs, heart, .. } = self;
-        let code = stop::stop(server, &events, &logs, heart, |server| status(server, file.as_deref()));
+        let around = Around { file: file.as_deref(), process: &process, logs: &logs };
+        let code = stop::stop(server, &events, &around, heart);
         drop((socket, logs));
         code
     }
@@ -186,11 +188,44 @@ impl<'a> Running<'a> {
         let reply = match &call.request.command {
             Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
             Command::Reload => self.reload(),
-            Command::Status => stop::tell(&status(&self.server, self.file.as_deref())),
-            Command::Backend(name) => stop::tell_backend(&status(&self.server, self.file.as_deref()), name),
             Command::Explain(ask) => self.explain(ask),
+            Command::Operate { backend, wanted } => self.operate(backend, *wanted, &call.by),
+            command @ (Command::Status
+            | Command::Backend(_)
+            | Command::Sessions(_)
+            | Command::Kill(_)
+            | Command::LogLevel(_)
+            | Command::Metrics
+            | Command::Config) => {
+                let answer = self.around(&self.process(), |around| around.answer(&self.server, command));
+                answer.unwrap_or_else(|| Reply::text(FAILED, "there is no answer to that"))
+            }
         };
         call.answer(reply);
+    }
+
+    fn operate(&mut self, backend: &str, wanted: Wanted, by: &str) -> Reply {
+        if self.upgrade.is_under_way() {
+            return Reply::text(FAILED, "a new process is about to take over; ask that one");
+        }
+        match self.server.operate(backend, wanted, by) {
+            Ok(told) => Reply::text(0, told),
+            Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),
+            Err(error @ OperateError::Reload(_)) => Reply::text(FAILED, error.to_string()),
+        }
+    }
+
+    /// What the process was started with.
+    fn process(&self) -> Process {
+        Process {
+            threads: Some(self.threads),
+            control: self.control.clone(),
+            access_log: Some(self.access_log.clone()),
+        }
+    }
+
+    fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
+        then(&Around { file: self.file.as_deref(), process, logs: &self.logs })
     }
 
     /// Other backends have been found than before.
@@ -215,7 +250,7 @@ impl<'a> Running<'a> {
             Err(error) => return Reply::text(USAGE, error.to_string()),
         };
         let told = explain_live(snapshot, &self.places, &question, &self.server.live());
-        let configuration = configuration(&self.server, self.file.as_deref());
+        let configuration = self.around(&self.process(), |around| around.configuration(&self.server));
         let mut data = serde_json::to_value(&told).unwrap_or_default();
         data["configuration"] = serde_json::to_value(&configuration).unwrap_or_default();
         Reply { data, ..Reply::text(0, format!("{configuration}\n{told}")) }
@@ -268,17 +303,6 @@ impl<'a> Running<'a> {
         Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
             + &reloaded.to_string())
     }
-}
-
-/// What it is at, with what the server does not know.
-fn status(server: &Server, file: Option<&Path>) -> Status {
-    Status { configuration: configuration(server, file), ..server.status() }
-}
-
-fn configuration(server: &Server, file: Option<&Path>) -> Configuration {
-    let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let file = file.map(|file| whole(file).display().to_string());
-    Configuration { file, ..server.configuration() }
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> String {

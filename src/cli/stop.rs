@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
-use pollux::status::Status;
 
+use super::answer::Around;
 use super::heart::Heart;
-use super::logging::Logs;
 use super::{FAILED, FORCED};
 
 /// How often it is looked whether the drain is over.
@@ -18,15 +17,9 @@ const STEP: Duration = Duration::from_millis(5);
 /// How often the log says what holds the drain.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it. `status` says what
-/// a server is at.
-pub(super) fn stop(
-    server: Server,
-    events: &Events,
-    logs: &Logs,
-    mut heart: Heart,
-    status: impl Fn(&Server) -> Status,
-) -> ExitCode {
+/// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it. `around` is
+/// what the server does not know.
+pub(super) fn stop(server: Server, events: &Events, around: &Around<'_>, mut heart: Heart) -> ExitCode {
     let mut told = Instant::now();
     while !server.is_finished() {
         match events.next(Some(STEP)) {
@@ -37,18 +30,18 @@ pub(super) fn stop(
                 | Event::Upgraded(Err(_))
                 | Event::Discovered(_),
             ) => {}
-            Some(Event::Signal(Asked::Reopen)) => logs.reopen(),
+            Some(Event::Signal(Asked::Reopen)) => around.logs.reopen(),
             Some(Event::Upgraded(Ok(successor))) => stop_too(successor.pid),
             Some(Event::Signal(asked @ Asked::Stop(_))) => {
                 tracing::warn!("{asked}: stopped before the drain was over");
                 return ExitCode::from(FORCED);
             }
-            Some(Event::Call(call)) => answer(call, || status(&server)),
+            Some(Event::Call(call)) => answer(call, &server, around),
         }
         heart.beat(&server);
         if told.elapsed() >= TOLD {
             told = Instant::now();
-            let line = status(&server).drain_line();
+            let line = around.status(&server).drain_line();
             heart.manager().status(&line);
             tracing::info!("{line}");
         }
@@ -57,14 +50,20 @@ pub(super) fn stop(
     if server.join() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-fn answer(call: Call, status: impl FnOnce() -> Status) {
-    let reply = match &call.request.command {
-        Command::Reload => Reply::text(FAILED, ReloadError::Draining.to_string()),
+fn answer(call: Call, server: &Server, around: &Around<'_>) {
+    let reply = around.answer(server, &call.request.command);
+    let reply = reply.unwrap_or_else(|| match &call.request.command {
+        Command::Reload | Command::Operate { .. } => Reply::text(FAILED, ReloadError::Draining.to_string()),
         Command::Upgrade => Reply::text(FAILED, "Pollux is draining: there is nothing left to hand over"),
-        Command::Status => tell(&status()),
-        Command::Backend(name) => tell_backend(&status(), name),
-        Command::Explain(_) => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
-    };
+        Command::Explain(_)
+        | Command::Status
+        | Command::Backend(_)
+        | Command::Sessions(_)
+        | Command::Kill(_)
+        | Command::LogLevel(_)
+        | Command::Metrics
+        | Command::Config => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
+    });
     call.answer(reply);
 }
 
@@ -73,21 +72,5 @@ fn stop_too(pid: u32) {
     tracing::info!(pid, "the new process is told to stop too");
     if let Ok(pid) = i32::try_from(pid) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-    }
-}
-
-/// A status for whoever has asked for it.
-pub(super) fn tell(status: &Status) -> Reply {
-    Reply { data: serde_json::to_value(status).unwrap_or_default(), ..Reply::text(0, status.to_string()) }
-}
-
-/// All that is known of the backend that is called `name`.
-pub(super) fn tell_backend(status: &Status, name: &str) -> Reply {
-    match status.backend(name) {
-        Ok((pool, backend)) => {
-            let data = serde_json::to_value(backend).unwrap_or_default();
-            Reply { exit: 0, text: backend.tell(pool), data }
-        }
-        Err(why) => Reply::text(super::USAGE, why),
     }
 }

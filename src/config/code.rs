@@ -136,7 +136,7 @@ codes! {
         "A host is a name or an address without a port, such as `api.example.com`, or `*.example.com` for every name below \
          `example.com`. Case and a trailing dot do not matter.",
     BadTemplate "P0025" Error Local "template that cannot be filled in"
-        "In `{…}` stands the name of a variable: `client`, `request_id`, `method`, `host`, `path`, `query`, `uri`, a name from the \
+        "In `{…}` stands the name of a variable: `client`, `request_id`, `trace_id`, `method`, `host`, `path`, `query`, `uri`, a name from the \
          path pattern or the regular expression of the route, or `header.NAME`, `cookie.NAME`, `query.NAME`. `{{` and `}}` stand for \
          braces.",
     ForbiddenField "P0026" Error Local "header field that no route may touch"
@@ -166,6 +166,9 @@ codes! {
         "Nobody knows the addresses of a host name, or the resolver does not answer. Pollux starts all the same and goes on asking, \
          because a name may come later than its proxy; until then the pool is without these backends. With `resolve = false` it is an \
          error.",
+    NeverFull "P0036" Warning Whole "backend that is never full"
+        "`balance = \"first\"` goes on to the next backend when one is full, and this one has no bound, so those behind it get nothing as \
+         long as it is up. For a spare that only steps in, `backup = true` says what is meant.",
 }
 
 impl Code {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::value::{show_size, show_thousandths};
 use super::{AccessLog, Process};
+use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
 use crate::discovery::{Like, Question, Source};
 use crate::preface::proxy::Version;
@@ -14,7 +15,7 @@ use crate::route::{
 };
 use crate::snapshot::{
     Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite,
-    Snapshot, Sticky, Timeouts,
+    Snapshot, Sticky, Telling, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -119,6 +120,10 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
                 Forwarding::Forwarded => "forwarded",
             };
             line(out, "forwarding", &text(forwarding));
+            let Telling { request_id, traces, proxy_status } = listener.telling;
+            line(out, "request_id", &text(request_id.word()));
+            line(out, "traces", &text(traces.word()));
+            line(out, "proxy_status", &text(proxy_status.word()));
             let ambiguous = match listener.routes.ambiguous() {
                 AmbiguousPaths::Refuse => "refuse",
                 AmbiguousPaths::Pass => "pass",
@@ -325,14 +330,15 @@ fn announced_fields(announce: Announce) -> String {
 }
 
 fn print_backend(backend: &Backend) -> String {
-    let Backend { name, address, weight, tier, max_requests, max_connections } = backend;
-    print_item(Some(name), &address.to_string(), (*weight, *tier), (*max_requests, *max_connections))
+    let Backend { name, address, weight, tier, max_requests, max_connections, duty } = backend;
+    let bounds = (*max_requests, *max_connections);
+    print_item(Some(name), &address.to_string(), (*weight, *tier), bounds, *duty)
 }
 
 fn print_asked(question: &Question, like: &Like) -> String {
-    let Like { name, weight, tier, max_requests, max_connections } = like;
+    let Like { name, weight, tier, max_requests, max_connections, duty } = like;
     let bounds = (*max_requests, *max_connections);
-    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds)
+    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds, *duty)
 }
 
 fn print_item(
@@ -340,6 +346,7 @@ fn print_item(
     address: &str,
     (weight, tier): (u32, u8),
     (max_requests, max_connections): (Option<u32>, Option<u32>),
+    duty: Duty,
 ) -> String {
     let pairs = [
         ("name", name.map(|name| text(name))),
@@ -348,6 +355,7 @@ fn print_item(
         ("tier", Some(tier.to_string())),
         ("max_requests", max_requests.map(|most| most.to_string())),
         ("max_connections", max_connections.map(|most| most.to_string())),
+        ("state", (duty != Duty::Ready).then(|| text(duty.word()))),
     ];
     table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
 }

@@ -36,12 +36,14 @@ pub enum Event {
 pub struct Call {
     /// What is wanted.
     pub request: Request,
+    /// Who wants it.
+    pub by: String,
     reply: SyncSender<Reply>,
 }
 
 impl Call {
-    pub(super) fn new(request: Request, reply: SyncSender<Reply>) -> Call {
-        Call { request, reply }
+    pub(super) fn new(request: Request, by: String, reply: SyncSender<Reply>) -> Call {
+        Call { request, by, reply }
     }
 
     /// Answers.

@@ -42,6 +42,7 @@ fn backend(view: &Live<'_>, place: usize) -> Backend {
         name: configured.name.clone(),
         address: configured.address.to_string(),
         standing,
+        state: view.backend(place).duty.word(),
         since_ms: machine.since().map(|since| ms(view.now.since(since))),
         left_ms: left.map(ms),
         share,

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::core::slab::Key;
 use crate::explain::Live;
 use crate::snapshot::Snapshot;
+use crate::status::{Holder, SessionsAsk};
 use crate::worker::Report;
 
 /// What a worker is to do.
@@ -39,6 +41,20 @@ pub(super) enum Order {
     Report {
         /// To whom.
         to: Sender<Report>,
+    },
+    /// Say which sessions it has.
+    List {
+        /// Which are asked for.
+        ask: SessionsAsk,
+        /// To whom.
+        to: Sender<Vec<Holder>>,
+    },
+    /// End a session.
+    Kill {
+        /// Which one.
+        key: Key,
+        /// Is told whether there was one.
+        to: Sender<bool>,
     },
     /// Say that it still turns.
     Ping {

@@ -3,6 +3,7 @@
 
 mod access_log;
 mod binding;
+mod changes;
 mod events;
 mod handover;
 mod health;
@@ -10,18 +11,22 @@ mod inherited;
 mod lookout;
 mod mailbox;
 mod notify;
+mod operate;
 mod privileges;
 mod reload;
+mod scrape;
 mod server;
 mod signals;
 mod socket;
 
 pub use access_log::{AccessLog, Unlogged};
+pub use changes::{ChangeError, Wanted};
 pub use events::{Call, Event, Events};
 pub use handover::{Origin, Predecessor, Successor, UpgradeError};
 pub use inherited::Inherited;
 pub use lookout::{Discovered, Lookout};
 pub use notify::Manager;
+pub use operate::OperateError;
 pub use privileges::Identity;
 pub use reload::{ReloadError, Reloaded};
 pub use server::{Crew, Pulse, Server, StartError};

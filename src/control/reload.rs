@@ -44,6 +44,10 @@ pub struct Reloaded {
     pub removed: Vec<String>,
     /// What cannot change while Pollux runs.
     pub later: Vec<String>,
+    /// What an operator had changed and the configuration says otherwise now.
+    pub dropped: Vec<String>,
+    /// What an operator has changed and still holds.
+    pub kept: Vec<String>,
 }
 
 impl Reloaded {
@@ -60,6 +64,8 @@ impl Reloaded {
             ("added backend", &self.added),
             ("removed backend", &self.removed),
             ("takes effect at the next start:", &self.later),
+            ("does not hold any more:", &self.dropped),
+            ("still holds, changed while running:", &self.kept),
         ];
         all.into_iter().flat_map(|(what, names)| names.iter().map(move |name| format!("{what} {name}")))
     }

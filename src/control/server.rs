@@ -7,19 +7,23 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::core::outcome::Journal;
 use crate::discovery::{self, Answers};
 use crate::explain::Live;
-use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
+use crate::metrics::{self, Around, Format, Totals};
+use crate::os::{
+    DESCRIPTORS_RESERVED, Process, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of,
+};
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
-use crate::snapshot::{Limits, Listener, Snapshot};
+use crate::snapshot::{Limits, Listener, Pool, Snapshot};
 use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use super::binding::{Present, bind_for, check_unique, kept, share_out};
+use super::changes::Changes;
 use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
@@ -144,6 +148,10 @@ pub struct Server {
     crew: Crew,
     /// What is served, as the workers have it.
     snapshot: Arc<Snapshot>,
+    /// The pools as the configuration and what was found for it have them.
+    pub(super) filed: Vec<Pool>,
+    /// What an operator has laid over them.
+    pub(super) changes: Changes,
     addresses: Vec<SocketAddr>,
     /// For each listener whether a service manager has its socket too: such a queue is never emptied, and never shut.
     lent: Vec<bool>,
@@ -218,6 +226,8 @@ impl Server {
         let mut server = Server {
             crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
+            filed: snapshot.pools.clone(),
+            changes: Changes::default(),
             addresses,
             lent,
             threads: Vec::new(),
@@ -258,6 +268,7 @@ impl Server {
             registry.bell().hang(mailbox.wake());
         }
         let caller = mailbox.wake();
+        let identity = random()?;
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -269,7 +280,18 @@ impl Server {
             let wake = Some(os.adopt(wake.into()));
             let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry };
+            let setup = Setup {
+                snapshot,
+                listeners,
+                wake,
+                share,
+                poller,
+                splicing,
+                seed,
+                identity,
+                journal,
+                registry,
+            };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
@@ -314,7 +336,14 @@ impl Server {
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
     pub fn reload(&mut self, snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
-        let reloaded = self.exchange(snapshot)?;
+        let (filed, mut changes) = (snapshot.pools, self.changes.clone());
+        let dropped = changes.yield_to(&filed);
+        let before = std::mem::replace(&mut self.changes, changes);
+        let pools = self.with_changes(filed.clone());
+        let mut reloaded =
+            self.exchange(Snapshot { pools, ..snapshot }).inspect_err(|_| self.changes = before)?;
+        (reloaded.dropped, reloaded.kept) = (dropped, self.changes.lines());
+        self.filed = filed;
         (self.loaded, self.reloads) = (Instant::now(), self.reloads + 1);
         Ok(reloaded)
     }
@@ -326,15 +355,28 @@ impl Server {
     /// # Errors
     /// As [`Server::reload`].
     pub fn refill(&mut self, answers: &Answers) -> Result<Option<Reloaded>, ReloadError> {
-        let mut pools = self.snapshot.pools.clone();
-        pools.iter_mut().for_each(|pool| discovery::fill(pool, answers));
+        let mut filed = self.filed.clone();
+        filed.iter_mut().for_each(|pool| discovery::fill(pool, answers));
+        let pools = self.with_changes(filed.clone());
+        self.filed = filed;
         if pools == self.snapshot.pools {
             return Ok(None);
         }
         self.exchange(Snapshot { pools, ..Snapshot::clone(&self.snapshot) }).map(Some)
     }
 
-    fn exchange(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+    /// The pools with what an operator has changed.
+    pub(super) fn with_changes(&self, mut pools: Vec<Pool>) -> Vec<Pool> {
+        self.changes.lay_over(&mut pools);
+        pools
+    }
+
+    /// The mailbox of that worker, if there is one.
+    pub(super) fn mailbox(&self, worker: usize) -> Option<&Mailbox> {
+        self.mailboxes.get(worker).map(Arc::as_ref)
+    }
+
+    pub(super) fn exchange(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
         if self.draining_since.is_some() {
             return Err(ReloadError::Draining);
         }
@@ -418,7 +460,7 @@ impl Server {
     }
 
     /// Asks every worker that still runs, and waits for what they say.
-    fn ask<T>(&self, order: impl Fn(Sender<T>) -> Order) -> Vec<T> {
+    pub(super) fn ask<T>(&self, order: impl Fn(Sender<T>) -> Order) -> Vec<T> {
         let (to, answers) = channel();
         let running = self.threads.iter().zip(&self.mailboxes).filter(|(thread, _)| !thread.is_finished());
         let asked = running.map(|(_, mailbox)| mailbox.post(order(to.clone()))).count();
@@ -482,10 +524,43 @@ impl Server {
                 &self.registry.open(&self.snapshot),
                 crate::os::now(),
             ),
+            changes: self.changes.tell(),
+            log: None,
             drain: self.draining_since.map(|since| Drain {
                 since_ms: ms(since.elapsed()),
                 left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),
             }),
+        }
+    }
+
+    /// Its metrics, as Prometheus reads them. No worker is asked: they show what they count.
+    #[must_use]
+    pub fn metrics(&self, format: Format) -> String {
+        metrics::page(&self.totals(), &self.around(), format)
+    }
+
+    /// What all workers have counted since they began.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.registry.metrics().totals()
+    }
+
+    fn around(&self) -> Around {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let before = |moment: Instant| since_1970.saturating_sub(moment.elapsed());
+        let limits = &self.snapshot.limits;
+        let pools = self.registry.open(&self.snapshot);
+        Around {
+            version: env!("CARGO_PKG_VERSION"),
+            workers: self.threads.iter().filter(|thread| !thread.is_finished()).count(),
+            is_draining: self.draining_since.is_some(),
+            loaded: before(self.loaded),
+            reloads: self.reloads,
+            sessions_max: limits.sessions,
+            buffers_max: limits.buffers,
+            pools: super::scrape::pools(&self.snapshot, &pools),
+            backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
+            process: Process::now().map(|process| Process { started: before(self.started), ..process }),
         }
     }
 
@@ -563,6 +638,8 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         }
         // Whoever asked may have lost patience.
         Order::Report { to } => drop(to.send(worker.report())),
+        Order::List { ask, to } => drop(to.send(worker.list(&ask))),
+        Order::Kill { key, to } => drop(to.send(worker.kill(key))),
         Order::Ping { to } => drop(to.send(())),
         Order::Live { to } => drop(to.send(worker.live())),
         Order::Switch { snapshot, inlets, given_back, done } => {
@@ -578,6 +655,13 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             let _ = done.send(());
         }
     }
+}
+
+/// A number that nobody can guess.
+fn random() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random number: {error}")))?;
+    Ok(u128::from_ne_bytes(bytes))
 }
 
 fn ms(span: Duration) -> u64 {

@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
+use super::changes::Wanted;
 use super::events::{Call, Event};
 use crate::explain::Ask;
+use crate::status::SessionsAsk;
 
 /// The longest request, and the longest reply, in bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
@@ -43,8 +47,25 @@ pub enum Command {
     Backend(String),
     /// Say what would become of a request now.
     Explain(Ask),
+    /// Give the metrics.
+    Metrics,
     /// Let a new process of the executable, as it is now, take over.
     Upgrade,
+    /// Change a backend.
+    Operate {
+        /// Its name, as `pool/backend`.
+        backend: String,
+        /// What is wanted of it.
+        wanted: Wanted,
+    },
+    /// Say which sessions there are.
+    Sessions(SessionsAsk),
+    /// End the session of that name.
+    Kill(String),
+    /// Say what is logged, after changing that if something is given: a level, or `target=level`.
+    LogLevel(Option<String>),
+    /// Say the configuration that holds, with what was changed while running.
+    Config,
 }
 
 /// What a caller is told.
@@ -171,7 +192,7 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
     let reply = match serde_json::from_str(&line) {
         Ok(request) => {
             let (sender, receiver) = sync_channel(1);
-            if events.send(Event::Call(Call::new(request, sender))).is_err() {
+            if events.send(Event::Call(Call::new(request, caller(stream), sender))).is_err() {
                 return Ok(false);
             }
             match receiver.recv() {
@@ -185,6 +206,18 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
     text.push('\n');
     (&*stream).write_all(text.as_bytes())?;
     Ok(true)
+}
+
+/// Who calls, for the log and for whoever asks who has changed what.
+fn caller(stream: &UnixStream) -> String {
+    let user = match getsockopt(stream, PeerCredentials) {
+        Ok(credentials) => {
+            let uid = Uid::from_raw(credentials.uid());
+            User::from_uid(uid).ok().flatten().map_or_else(|| format!("user {uid}"), |user| user.name)
+        }
+        Err(_) => String::from("somebody"),
+    };
+    format!("{user} at the control socket")
 }
 
 /// Asks the Pollux at `path`, and waits for the answer for as long as that takes.

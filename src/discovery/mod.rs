@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::balance::Duty;
 use crate::snapshot::{Address, Backend, Pool, Snapshot};
 
 pub use ask::{Stamp, ask};
@@ -111,6 +112,8 @@ pub struct Like {
     pub max_requests: Option<u32>,
     /// How many connections there may be to each.
     pub max_connections: Option<u32>,
+    /// What the operator wants of them.
+    pub duty: Duty,
 }
 
 impl Like {
@@ -122,6 +125,7 @@ impl Like {
             tier: entry.tier.unwrap_or(self.tier),
             max_requests: entry.max_requests.or(self.max_requests),
             max_connections: entry.max_connections.or(self.max_connections),
+            duty: self.duty,
         }
     }
 
@@ -210,7 +214,14 @@ mod tests {
     }
 
     fn asked(question: Question) -> Source {
-        let like = Like { name: None, weight: 2, tier: 3, max_requests: Some(4), max_connections: None };
+        let like = Like {
+            name: None,
+            weight: 2,
+            tier: 3,
+            max_requests: Some(4),
+            max_connections: None,
+            duty: Duty::Ready,
+        };
         Source::Asked { question, like }
     }
 

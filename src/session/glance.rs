@@ -1,12 +1,16 @@
 //! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
 
-use super::{Env, Phase, Session};
+use serde::{Deserialize, Serialize};
+
+use super::{Env, Exchange, Phase, Session};
 use crate::core::framer::Framer;
+use crate::core::outcome::Places;
 use crate::core::time::Time;
 use crate::snapshot::Mode;
 
 /// What a session is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// It awaits what comes before the conversation, such as a PROXY header.
     Preface,
@@ -54,6 +58,12 @@ impl Kind {
         }
     }
 
+    /// The kind with that word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+
     /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
     #[must_use]
     pub const fn is_busy(self) -> bool {
@@ -78,6 +88,13 @@ pub struct Glance {
 }
 
 impl Session {
+    /// Where the exchange is, or was.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let Exchange { route, pool, backend, .. } = &*self.exchange;
+        Places { listener: self.listener, route: *route, pool: *pool, backend: *backend }
+    }
+
     /// What can be seen of the session now; `None` if it is over.
     #[must_use]
     pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {

@@ -75,13 +75,12 @@ impl Session {
                 self.fail(Cause::ProxyHeaderMalformed, env, effects)
             }
             Reading::Incomplete => match self.up.source {
-                // Somebody who wants to know whether anybody listens owes no explanation.
-                Source::Ended | Source::Lost if !self.has_spoken() => self.end(Effect::CloseClient, effects),
+                Source::Ended | Source::Lost if !self.has_spoken() => self.end_unasked(effects),
                 Source::Ended if is_optional => self.begin_conversation(env),
                 Source::Ended => self.fail(Cause::ProxyHeaderMalformed, env, effects),
                 Source::Lost => self.fail(Cause::ClientAborted, env, effects),
                 Source::Absent | Source::Open | Source::Leaving if self.client_hung => {
-                    self.end(Effect::CloseClient, effects)
+                    self.fail(Cause::ClientAborted, env, effects)
                 }
                 Source::Absent | Source::Open | Source::Leaving => false,
             },
@@ -96,7 +95,7 @@ impl Session {
                 self.fail(Cause::ProxyHeaderTimeout, env, effects);
             }
             Awaits::Header if env.is_draining() => {
-                self.end(Effect::CloseClient, effects);
+                self.end_unasked(effects);
             }
             Awaits::Header => match listener.announcing {
                 Announcing::Required => {
@@ -107,6 +106,13 @@ impl Session {
                 }
             },
         }
+    }
+
+    /// Ends the session of somebody who has connected and said nothing.
+    fn end_unasked(&mut self, effects: &mut Vec<Effect>) -> bool {
+        self.exchange.cause = Some(Cause::NoRequest);
+        effects.push(Effect::Record);
+        self.end(Effect::CloseClient, effects)
     }
 
     /// Whether anything has come. A header of version 2 begins with empty lines.
@@ -135,7 +141,7 @@ impl Session {
     /// Finds the pool of a client of which nothing more is to be known.
     pub(super) fn begin_connection(&mut self, env: &Env<'_>) {
         let rules = &env.snapshot.listeners[self.listener];
-        routing::route_connection(&mut self.exchange, rules, self.listener, self.client, env);
+        routing::route_connection(&mut self.exchange, rules, self.client, env);
         self.up.framer = Framer::Opaque;
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
     }
@@ -163,8 +169,9 @@ impl Session {
             (false, Some(local)) => Behalf::Client { client: self.client, local },
             (false, None) => Behalf::Client { client: self.client, local: nowhere(self.client) },
         };
-        let own_id = format!("{:032x}", self.ticket(env));
-        let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(own_id.as_bytes());
+        let mut own_id = Vec::new();
+        self.exchange.identity.name().push(&mut own_id);
+        let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
         let said = Said {
             authority: introduced.and_then(|said| said.authority.as_deref()).filter(|_| announce.authority),
             alpn: introduced.and_then(|said| said.alpn.as_deref()).filter(|_| announce.alpn),

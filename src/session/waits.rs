@@ -96,7 +96,9 @@ impl Session {
                 match dial {
                     Dial::Wanted { .. } | Dial::Asked => Some(queue),
                     Dial::Queued { since } => {
+                        // Who was called in vain has waited before, and does not begin anew.
                         let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
+                        let patience = patience.saturating_sub(self.exchange.queued);
                         Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))
                     }
                     Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),
@@ -171,13 +173,17 @@ impl Session {
                 }
             }
             Timer::ClientHead if !self.has_begun() => {
+                self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
             Timer::ClientHead => {
                 self.fail(Cause::ClientHeadTimeout, env, effects);
             }
             // A request may be on its way: a FIN tells the client that it will not be served, a RST would only be an error.
-            Timer::ClientIdle => self.linger(env.now, effects),
+            Timer::ClientIdle => {
+                self.note_no_request(effects);
+                self.linger(env.now, effects);
+            }
             Timer::Linger => {
                 self.end(Effect::CloseClient, effects);
             }

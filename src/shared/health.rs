@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pools::{BackendState, PoolState};
-use crate::balance::Standing;
 use crate::balance::health::{self, By, Change, Found, Health, Observation, Phase, Rules};
+use crate::balance::{Duty, Standing};
 use crate::core::time::Time;
-use crate::snapshot::Pool;
+use crate::snapshot::{Backend, Pool};
 
 /// What of a backend's health all workers see.
 #[derive(Debug, Default)]
@@ -25,9 +25,52 @@ pub struct Chart {
     served: AtomicU32,
     /// When it began to warm up, in nanoseconds.
     warms_since: AtomicU64,
+    tally: Tally,
+}
+
+/// What has happened to a backend since it is known.
+#[derive(Debug, Default)]
+struct Tally {
+    ejections: AtomicU64,
+    passed: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The same at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tallied {
+    /// How often it was ejected.
+    pub ejections: u64,
+    /// Checks that it has passed.
+    pub passed: u64,
+    /// Checks that it has failed.
+    pub failed: u64,
+}
+
+impl Tally {
+    /// Takes note of an observation, and of what has become of the backend by it.
+    fn note(&self, by: By, found: &Found, change: Option<&Change>) {
+        match (by, found) {
+            (By::Request, _) => {}
+            (By::Check, Found::Well(_)) => _ = self.passed.fetch_add(1, Ordering::Relaxed),
+            (By::Check, Found::Ill(_)) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
+        }
+        if change.is_some_and(|change| matches!(change.to, Phase::Ejected { .. })) {
+            self.ejections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Chart {
+    /// What has happened since it is known.
+    #[must_use]
+    pub fn tallied(&self) -> Tallied {
+        let Tally { ejections, passed, failed } = &self.tally;
+        let [ejections, passed, failed] =
+            [ejections, passed, failed].map(|count| count.load(Ordering::Relaxed));
+        Tallied { ejections, passed, failed }
+    }
+
     /// The machine. Whoever panicked with the lock has left it whole: its fields are set one by one, and each makes sense.
     pub fn machine(&self) -> MutexGuard<'_, Health> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,9 +113,10 @@ impl PoolState {
     /// Takes the rules of `pool`, to which this belongs.
     pub(super) fn adopt(&self, pool: &Pool) {
         let order = self.ward().order.lock();
-        for backend in self.backends() {
+        for (backend, rules) in self.backends().iter().zip(&pool.backends) {
             let chart = backend.chart();
             let is_new = !chart.is_adopted.swap(true, Ordering::Relaxed);
+            backend.assign(rules.duty);
             let mut machine = chart.machine();
             let before = machine.phase();
             machine.adopt(pool.check.as_ref(), is_new);
@@ -96,6 +140,7 @@ impl PoolState {
         let mut machine = chart.machine();
         let served = chart.served.load(Ordering::Relaxed);
         let change = machine.handle_observation(observation, rules, served, may_eject);
+        chart.tally.note(observation.by, &observation.found, change.as_ref());
         backend.publish(&machine, pool);
         drop(machine);
         let panics = change.and_then(|_| self.settle(pool));
@@ -123,15 +168,20 @@ impl PoolState {
         let mut is_awaited = false;
         for (backend, rules) in self.backends().iter().zip(&pool.backends) {
             match backend.chart().machine().phase() {
-                Phase::Up => usable += usize::from(rules.weight > 0),
+                Phase::Up => usable += usize::from(is_counted(rules)),
                 Phase::Awaited => is_awaited = true,
                 Phase::Down | Phase::Ejected { .. } => {}
             }
         }
-        let all = pool.backends.iter().filter(|backend| backend.weight > 0).count();
+        let all = pool.backends.iter().filter(|backend| is_counted(backend)).count();
         let panics = !is_awaited && health::panics(&pool.health, usable, all);
         (self.ward().panics.swap(panics, Ordering::Relaxed) != panics).then_some(panics)
     }
+}
+
+/// Whether a backend is one of those of which enough have to be well: whom the operator has taken out is missed by nobody.
+fn is_counted(backend: &Backend) -> bool {
+    backend.weight > 0 && backend.duty == Duty::Ready
 }
 
 impl BackendState {

@@ -11,21 +11,44 @@ use std::time::Duration;
 
 use super::bell::Bell;
 use super::health::{Chart, Ward, standing_at};
-use crate::balance::{Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View};
+use crate::balance::{Duty, Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View, stamp};
 use crate::core::time::Time;
+use crate::metrics::Hub;
 use crate::shared::queue::{Desk, Queue};
-use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
+use crate::snapshot::{Address, Backend, BackendId, Pool, PoolId, Retries, Snapshot};
+
+/// The bits of a stance that are the standing, and how many there are.
+const STANDING: u32 = (1 << STANDING_BITS) - 1;
+const STANDING_BITS: u32 = 16;
 
 /// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
 /// pairs), apart from what every pick reads.
 #[derive(Debug, Default)]
 pub struct BackendState {
     load: Load,
+    bounds: Bounds,
     /// Those who wait for a backend of its pool.
     queue: Arc<Queue>,
-    /// [`Standing::to_bits`].
-    standing: AtomicU32,
+    /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
+    stance: AtomicU32,
     chart: Chart,
+}
+
+/// What a backend may have, as the latest configuration says: whoever waits under an older one is held to it too, and let in by
+/// it. [`ANY`] is any number.
+#[derive(Debug)]
+struct Bounds {
+    requests: AtomicU32,
+    connections: AtomicU32,
+}
+
+/// More than there can be.
+const ANY: u32 = u32::MAX;
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { requests: AtomicU32::new(ANY), connections: AtomicU32::new(ANY) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +56,8 @@ pub struct BackendState {
 struct Load {
     in_flight: AtomicU32,
     connections: AtomicU32,
+    /// The [`stamp`] of the last request.
+    asked: AtomicU32,
     /// The bits of a [`Peak`].
     latency: AtomicU64,
     /// The bits of a [`Patience`].
@@ -40,10 +65,31 @@ struct Load {
 }
 
 impl BackendState {
-    /// Counts a request that begins; false if there are `most` already.
+    /// Counts a request that begins now; false if there are as many as there may be.
     #[must_use]
-    pub fn begin(&self, most: Option<u32>) -> bool {
-        add_one(&self.load.in_flight, most)
+    pub fn begin(&self, now: Time) -> bool {
+        let has_begun = add_one(&self.load.in_flight, &self.bounds.requests);
+        if has_begun {
+            self.load.asked.store(stamp(now), Ordering::Relaxed);
+        }
+        has_begun
+    }
+
+    /// Holds it to the bounds of `backend`.
+    fn hold_to(&self, backend: &Backend) {
+        self.bounds.requests.store(backend.max_requests.unwrap_or(ANY), Ordering::SeqCst);
+        self.bounds.connections.store(backend.max_connections.unwrap_or(ANY), Ordering::SeqCst);
+    }
+
+    /// Whether it has as many requests in flight as it may.
+    fn is_busy(&self) -> bool {
+        is_reached(&self.bounds.requests, &self.load.in_flight)
+    }
+
+    /// Whether it has as many connections as it may.
+    #[must_use]
+    pub fn is_connected_out(&self) -> bool {
+        is_reached(&self.bounds.connections, &self.load.connections)
     }
 
     /// Counts it out again, and calls somebody who waits for that.
@@ -64,10 +110,15 @@ impl BackendState {
         self.load.in_flight.load(Ordering::SeqCst)
     }
 
-    /// The latency as of `now`, in nanoseconds; `None` if none was measured.
+    /// The latency as of `now`, in nanoseconds; `None` if none was measured. It falls with time, but not while somebody waits for
+    /// an answer.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<u64> {
-        Peak(self.load.latency.load(Ordering::Relaxed)).nanos(now)
+        let peak = Peak(self.load.latency.load(Ordering::Relaxed));
+        if self.in_flight() == 0 {
+            return peak.nanos(now);
+        }
+        peak.nanos_asked(self.load.asked.load(Ordering::Relaxed), now)
     }
 
     /// Takes note that it answered after so long. Of two measurements at the same moment one may be lost.
@@ -103,22 +154,52 @@ impl BackendState {
     /// Whether it may be asked.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        Standing::from_bits(self.standing.load(Ordering::Relaxed))
+        Standing::from_bits(self.stance.load(Ordering::Relaxed) & STANDING)
     }
 
     /// Says whether it may be asked from now on; holds for all workers.
     pub fn stand(&self, standing: Standing) {
-        self.standing.store(standing.to_bits(), Ordering::SeqCst);
+        self.change_stance(|stance| stance & !STANDING | standing.to_bits());
+    }
+
+    /// What the operator wants of it.
+    #[must_use]
+    pub fn duty(&self) -> Duty {
+        Duty::from_bits(self.stance.load(Ordering::Relaxed) >> STANDING_BITS)
+    }
+
+    /// Says what the operator wants of it from now on; holds for all workers, and for what is under way too.
+    pub fn assign(&self, duty: Duty) {
+        if self.duty() != duty {
+            self.change_stance(|stance| stance & STANDING | duty.to_bits() << STANDING_BITS);
+        }
+    }
+
+    fn change_stance(&self, change: impl Fn(u32) -> u32) {
+        // The closure always gives a number, so this cannot fail.
+        let _ = self.stance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |stance| Some(change(stance)));
         self.queue.release();
+    }
+
+    /// Whether nothing speaks against asking it.
+    fn is_plain(&self) -> bool {
+        self.stance.load(Ordering::Relaxed) == 0
     }
 }
 
+/// Whether there are as many as there may be. What changes with every request is looked at only where there is a bound.
+fn is_reached(most: &AtomicU32, count: &AtomicU32) -> bool {
+    let most = most.load(Ordering::SeqCst);
+    most != ANY && count.load(Ordering::SeqCst) >= most
+}
+
 /// Adds one, unless there are `most`.
-fn add_one(count: &AtomicU32, most: Option<u32>) -> bool {
-    let Some(most) = most else {
+fn add_one(count: &AtomicU32, most: &AtomicU32) -> bool {
+    let most = most.load(Ordering::SeqCst);
+    if most == ANY {
         count.fetch_add(1, Ordering::SeqCst);
         return true;
-    };
+    }
     let more = |count| (count < most).then_some(count + 1);
     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
 }
@@ -128,10 +209,10 @@ fn add_one(count: &AtomicU32, most: Option<u32>) -> bool {
 pub struct Slot(Arc<BackendState>);
 
 impl Slot {
-    /// Counts a connection; `None` if there are `most` already.
+    /// Counts a connection; `None` if there are as many as there may be.
     #[must_use]
-    pub fn open(state: &Arc<BackendState>, most: Option<u32>) -> Option<Slot> {
-        add_one(&state.load.connections, most).then(|| Slot(Arc::clone(state)))
+    pub fn open(state: &Arc<BackendState>) -> Option<Slot> {
+        add_one(&state.load.connections, &state.bounds.connections).then(|| Slot(Arc::clone(state)))
     }
 }
 
@@ -183,12 +264,6 @@ impl PoolState {
     #[must_use]
     pub fn queue(&self) -> &Arc<Queue> {
         &self.whole.queue
-    }
-
-    /// Whether `place` has as many connections as it may.
-    #[must_use]
-    pub fn is_connected_out(&self, pool: &Pool, place: usize) -> bool {
-        pool.backends[place].max_connections.is_some_and(|most| self.backends[place].connections() >= most)
     }
 
     /// The requests in flight to all of them.
@@ -259,6 +334,7 @@ pub struct Registry {
     bell: Arc<Bell>,
     /// Those of the workers.
     desks: Mutex<Vec<Weak<Desk>>>,
+    metrics: Hub,
 }
 
 #[derive(Debug, Default)]
@@ -301,7 +377,12 @@ impl Registry {
         known.backends.retain(|_, state| state.strong_count() > 0);
         known.pools.retain(|_, whole| whole.strong_count() > 0);
         snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
-        snapshot.pools.iter().zip(&pools.pools).for_each(|(pool, state)| state.adopt(pool));
+        for (pool, state) in snapshot.pools.iter().zip(&pools.pools) {
+            state.adopt(pool);
+            pool.backends.iter().zip(&state.backends).for_each(|(rules, backend)| backend.hold_to(rules));
+            // There may be more room than there was.
+            state.queue().release();
+        }
         known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
         pools
     }
@@ -312,6 +393,12 @@ impl Registry {
     #[must_use]
     pub fn bell(&self) -> &Bell {
         &self.bell
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Hub {
+        &self.metrics
     }
 }
 
@@ -363,7 +450,7 @@ impl Known {
         let slot = self.pools.entry(pool.name.clone()).or_default();
         let whole = slot.upgrade().unwrap_or_default();
         *slot = Arc::downgrade(&whole);
-        let state = |backend: &crate::snapshot::Backend| {
+        let state = |backend: &Backend| {
             let key = (pool.name.clone(), backend.address.clone());
             let slot = self.backends.entry(key).or_default();
             // Of a pool that was gone for a while, something may still be left.
@@ -394,33 +481,29 @@ pub struct Live<'a> {
 }
 
 impl Live<'_> {
-    /// The share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom looked at.
+    /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom
+    /// looked at.
     #[cold]
-    fn troubled(&self, place: usize) -> (u32, Option<Exclusion>) {
-        let standing = standing_at(&self.state.backends[place], self.pool, self.now);
-        (standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
+    fn troubled(&self, place: usize) -> (Duty, u32, Option<Exclusion>) {
+        let state = &self.state.backends[place];
+        let standing = standing_at(state, self.pool, self.now);
+        (state.duty(), standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
     }
 
     /// Whether a backend has as much as it may.
     fn is_full(&self, place: usize) -> bool {
-        let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
-        let is_reached = |most: Option<u32>, count: u32| most.is_some_and(|most| count >= most);
-        (backend.max_requests.is_some() && is_reached(backend.max_requests, state.in_flight()))
-            || (backend.max_connections.is_some()
-                && is_reached(backend.max_connections, state.connections())
-                && !(self.is_idle)(place))
+        let state = &self.state.backends[place];
+        state.is_busy() || (state.is_connected_out() && !(self.is_idle)(place))
     }
 }
 
 impl View for Live<'_> {
     fn backend(&self, place: usize) -> Seen {
-        let (backend, standing) = (&self.pool.backends[place], self.state.backends[place].standing());
-        let (share, exclusion) = match standing {
-            Standing::Up => (FULL_SHARE, None),
-            Standing::Warming { .. } | Standing::Down | Standing::Ejected => self.troubled(place),
-        };
+        let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
+        let (duty, share, exclusion) =
+            if state.is_plain() { (Duty::Ready, FULL_SHARE, None) } else { self.troubled(place) };
         let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
-        Seen { weight: backend.weight, share, tier: backend.tier, exclusion }
+        Seen { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {
@@ -435,7 +518,8 @@ impl View for Live<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Backend, Limits, Timeouts};
+    use crate::balance::{self, Asked, RoundRobin};
+    use crate::snapshot::{Balance, Limits, Timeouts};
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
         let backend =
@@ -451,12 +535,39 @@ mod tests {
     }
 
     #[test]
+    fn duty_and_standing_change_apart() {
+        let state = BackendState::default();
+        assert!(state.is_plain());
+        state.stand(Standing::Warming { share: FULL_SHARE });
+        state.assign(Duty::Down);
+        assert_eq!((state.standing(), state.duty()), (Standing::Warming { share: FULL_SHARE }, Duty::Down));
+        state.stand(Standing::Up);
+        assert_eq!((state.standing(), state.duty()), (Standing::Up, Duty::Down));
+        state.assign(Duty::Ready);
+        assert!(state.is_plain());
+    }
+
+    /// What was begun under an old configuration is held to what the operator wants now.
+    #[test]
+    fn a_duty_holds_for_every_snapshot() {
+        let registry = Registry::default();
+        let before = snapshot(&[("a", &[1, 2])]);
+        let pools = registry.open(&before);
+        let mut after = Snapshot::clone(&before);
+        after.pools[0].backends[1].duty = Duty::Down;
+        registry.open(&Arc::new(after));
+        let (pool, state) = (&before.pools[0], pools.pool(PoolId(0)));
+        let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
+        assert_eq!([0, 1].map(|place| view.backend(place).duty), [Duty::Ready, Duty::Down]);
+    }
+
+    #[test]
     fn a_backend_outlives_its_snapshot() {
         let registry = Registry::default();
         let first = snapshot(&[("a", &[1, 2]), ("b", &[1])]);
         let before = registry.open(&first);
         assert!(Arc::ptr_eq(&before, &registry.open(&first)));
-        assert!(before.pools[0].backends[1].begin(None));
+        assert!(before.pools[0].backends[1].begin(Time::ZERO));
         before.pools[0].backends[1].stand(Standing::Down);
 
         let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
@@ -474,5 +585,32 @@ mod tests {
         registry.open(&empty);
         assert_eq!(registry.open(&snapshot(&[("a", &[2])])).pools[0].in_flight(), 0);
         assert_eq!(registry.known.lock().unwrap().backends.len(), 1);
+    }
+
+    /// After a pause nothing that was measured counts for much. What comes first finds out who is still slow, and only that.
+    #[test]
+    fn a_pause_makes_nobody_run_to_the_slow_one() {
+        let mut snapshot = snapshot(&[("a", &[1, 2, 3])]);
+        Arc::get_mut(&mut snapshot).unwrap().pools[0].balance = Balance::Latency;
+        let pools = Registry::default().open(&snapshot);
+        let (pool, state) = (&snapshot.pools[0], &pools.pools[0]);
+        let millis = |count: u64| Time::ZERO + Duration::from_millis(count);
+        for (backend, took) in state.backends.iter().zip([4, 4, 40]) {
+            backend.note_latency(Duration::from_millis(took), millis(1000));
+        }
+        let mut asked_slow = 0;
+        for now in (121_000..121_040).map(millis) {
+            let live = Live { pool, state, now, is_idle: &|_| false };
+            let asked = Asked { random: now.as_nanos(), ..Asked::default() };
+            let picked = balance::pick(pool, &live, &asked, &mut RoundRobin::default()).unwrap();
+            assert!(state.backends[picked.place].begin(now));
+            if picked.place == 2 {
+                asked_slow += 1;
+            } else {
+                state.backends[picked.place].note_latency(Duration::from_millis(4), now);
+                state.backends[picked.place].end();
+            }
+        }
+        assert_eq!(asked_slow, 1);
     }
 }

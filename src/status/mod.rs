@@ -4,13 +4,15 @@
 //! adds them up and puts them into words. It knows no clock: times are spans that whoever fills the value in has measured.
 
 mod pools;
+mod sessions;
 mod tell;
 
 use serde::{Serialize, Serializer};
 
 use crate::session::Kind;
 
-pub use pools::{Backend, Pool, Seen};
+pub use pools::{Backend, Changed, Pool, Seen};
+pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
 pub use tell::show_span;
 
 /// How many sessions are shown one by one.
@@ -40,8 +42,31 @@ pub struct Status {
     pub crowd: Crowd,
     /// The pools of the configuration.
     pub pools: Vec<Pool>,
+    /// What an operator has changed while it runs.
+    pub changes: Vec<Changed>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
+    /// What is logged; only the process knows.
+    pub log: Option<LogLevel>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LogLevel {
+    /// The directives of the filter, as RUST_LOG would have them.
+    pub filter: String,
+    /// Those that the process was started with, if somebody has changed them since.
+    pub changed_from: Option<String>,
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.filter)?;
+        match &self.changed_from {
+            Some(before) => write!(f, " (changed while running; it was {before})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The configuration that is in force.
@@ -120,6 +145,8 @@ pub struct Group {
 /// One session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Holder {
+    /// Its name, see [`SessionId`].
+    pub id: String,
     /// What it is at.
     #[serde(serialize_with = "word")]
     pub kind: Kind,
@@ -237,6 +264,7 @@ mod tests {
 
     fn holder(kind: Kind, age_ms: u64) -> Holder {
         Holder {
+            id: String::from("0.0.0"),
             kind,
             age_ms,
             client: "127.0.0.1:5".into(),

@@ -26,6 +26,8 @@ pub struct Backend {
     pub address: String,
     /// `up`, `warming`, `unchecked`, `down` or `ejected`.
     pub standing: &'static str,
+    /// What the operator wants of it: `ready`, `drain` or `down`.
+    pub state: &'static str,
     /// For how long; `None` is since it is known.
     pub since_ms: Option<u64>,
     /// Until its ejection is over.
@@ -40,6 +42,34 @@ pub struct Backend {
     pub latency_us: Option<u64>,
     /// What was last observed, the oldest first.
     pub history: Vec<Seen>,
+}
+
+/// Something that an operator has changed while Pollux runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// The backend, as `pool/backend`.
+    pub backend: String,
+    /// Its key in the configuration: `state` or `weight`.
+    pub what: &'static str,
+    /// What holds.
+    pub value: String,
+    /// What the configuration says instead.
+    pub filed: String,
+    /// By whom.
+    pub by: String,
+    /// Before so long.
+    pub age_ms: u64,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Changed { backend, what, value, filed, by, age_ms } = self;
+        write!(
+            f,
+            "{backend}: {what} {value} since {}, by {by} (the configuration says {filed})",
+            show_span(*age_ms)
+        )
+    }
 }
 
 /// One look at a backend.
@@ -78,11 +108,15 @@ impl Backend {
             1000 => String::new(),
             share => format!(" at {}.{} %", share / 10, share % 10),
         };
+        let state = match self.state {
+            "ready" => String::new(),
+            state => format!(", {state} by the operator"),
+        };
         let latency = self
             .latency_us
             .map_or_else(String::new, |us| format!("  latency {}.{:03} ms", us / 1000, us % 1000));
         format!(
-            "{}{share}{since}{left}  weight {}  in flight {}{latency}",
+            "{}{share}{since}{left}{state}  weight {}  in flight {}{latency}",
             self.standing, self.weight, self.in_flight
         )
     }
@@ -126,6 +160,7 @@ mod tests {
             name: "b2".into(),
             address: "127.0.0.1:9002".into(),
             standing: "down",
+            state: "ready",
             since_ms: Some(62_000),
             left_ms: None,
             share: 1000,

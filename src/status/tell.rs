@@ -30,6 +30,13 @@ impl fmt::Display for Status {
         writeln!(f)?;
         self.tell_workers(f)?;
         self.pools.iter().try_for_each(|pool| pool.fmt(f))?;
+        if let Some(log) = self.log.as_ref().filter(|log| log.changed_from.is_some()) {
+            writeln!(f, "\nlog {log}")?;
+        }
+        if !self.changes.is_empty() {
+            writeln!(f, "\nchanged while running")?;
+            self.changes.iter().try_for_each(|change| writeln!(f, "  {change}"))?;
+        }
         self.crowd.fmt(f)
     }
 }

@@ -31,6 +31,7 @@ impl<O: Os> Worker<O> {
         World {
             now: self.now,
             date: &self.date,
+            ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         }
@@ -145,6 +146,7 @@ impl<O: Os> Worker<O> {
         let world = World {
             now: self.now,
             date: &self.date,
+            ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         };
@@ -204,10 +206,10 @@ impl<O: Os> Worker<O> {
     /// Closes an idle connection to each backend that has as many as it may, if somebody waits for one.
     fn part_with_idle(&mut self) {
         let edition = Rc::clone(&self.edition);
-        for (id, pool) in edition.snapshot.pools.iter().enumerate() {
+        for id in 0..edition.snapshot.pools.len() {
             let state = edition.pools.pool(PoolId(id));
-            for index in 0..pool.backends.len() {
-                let is_wanted = state.queue().waiting() > 0 && state.is_connected_out(pool, index);
+            for (index, backend) in state.backends().iter().enumerate() {
+                let is_wanted = state.queue().waiting() > 0 && backend.is_connected_out();
                 let home = edition.home(BackendId { pool: PoolId(id), index });
                 if is_wanted && let Some(link) = self.idle.recall(home, &mut self.lot) {
                     link.close(&mut self.os);
@@ -289,6 +291,7 @@ impl<O: Os> Worker<O> {
         edition: Rc<Edition>,
         listens: bool,
     ) -> bool {
+        edition.meters.note_client(listener);
         let session = Session::new(client, listener, &self.world().env(&edition, standing));
         let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);

@@ -11,7 +11,8 @@ use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Nobody, safely};
+use crate::balance::{Duty, Nobody, safely};
+use crate::core::identity::Ids;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
@@ -21,7 +22,7 @@ use crate::os::{ConnectFault, Connecting, Os};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::shared::pools::{Registry, Slot};
 use crate::shared::queue::{Desk, Ticket};
-use crate::snapshot::{BackendId, Balance};
+use crate::snapshot::{BackendId, Balance, PoolId};
 use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
@@ -74,6 +75,7 @@ pub(super) enum Standing {
 pub(super) struct World<'a> {
     pub(super) now: Time,
     pub(super) date: &'a Date,
+    pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
 }
@@ -81,12 +83,12 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, draining_since, keeps_request } = self;
+        let World { now, date, ids, draining_since, keeps_request } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, draining_since, keeps_request }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request }
     }
 }
 
@@ -327,7 +329,12 @@ impl<O: Os> Hands<'_, O> {
                 }
                 self.note_served(&conn.session);
             }
-            Effect::NoteFailure(cause) => self.note_failure(&conn.session, cause),
+            Effect::NoteFailure(cause) => {
+                if let Some(id) = conn.session.backend() {
+                    self.edition.meters.note_failure(id, cause);
+                }
+                self.note_failure(&conn.session, cause);
+            }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.keep(backend, conn.session.backend_timeout());
@@ -346,7 +353,11 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::Record => {
                 conn.permit = None;
-                self.journal.record(&conn.session.record(&self.env));
+                // The next request does not take the place of one that has waited in vain.
+                conn.ticket = None;
+                let record = conn.session.record(&self.env);
+                self.edition.meters.note(&record, conn.session.places());
+                self.journal.record(&record);
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
@@ -456,18 +467,28 @@ impl<O: Os> Hands<'_, O> {
 
     /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
     fn recall(&self, conn: &Conn) {
-        let id = conn.session.pool();
-        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
-        if (0..rules.backends.len()).any(|place| state.is_connected_out(rules, place)) {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        if state.backends().iter().any(|backend| backend.is_connected_out()) {
             self.registry.recall();
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request.
+    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
+    /// a reload.
     fn has_room(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        let is_idle = |index| self.idle.has(conn.edition.home(BackendId { pool: id, index }));
-        conn.edition.has_room(id, self.env.now, &is_idle)
+        if self.has_room_in(&conn.edition, id) {
+            return true;
+        }
+        let name = &conn.edition.snapshot.pool(id).name;
+        let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
+        !Rc::ptr_eq(&conn.edition, self.latest)
+            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+    }
+
+    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
+        edition.has_room(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
@@ -477,11 +498,12 @@ impl<O: Os> Hands<'_, O> {
         if !is_fresh
             && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
         {
+            self.edition.meters.note_reused(id);
             conn.attach(link, id, false, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
         let rules = &self.env.snapshot.pool(id.pool).backends[index];
-        let slot = Slot::open(lease.state(), rules.max_connections)?;
+        let slot = Slot::open(lease.state())?;
         let mut outcome = self.os.connect(&rules.address);
         if outcome == Err(ConnectFault::Exhausted)
             && let Some(link) = self.idle.evict(self.lot)
@@ -491,6 +513,7 @@ impl<O: Os> Hands<'_, O> {
         }
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
+                self.edition.meters.note_connected(id, Duration::ZERO);
                 conn.attach(Link::new(Wire::Plain(fd), slot), id, false, lease);
                 ConnectOutcome::Ready { backend: index, is_reused: false }
             }
@@ -516,7 +539,8 @@ impl<O: Os> Hands<'_, O> {
         let Backend { mut link, id, .. } = backend;
         let now = self.env.now;
         link.uses = link.uses.saturating_add(1);
-        if self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most) {
+        let is_used_up = self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
+        if is_used_up || link.backend().duty() != Duty::Ready {
             return link.close(self.os);
         }
         let patience = timeout.map(safely).or_else(|| link.backend().patience(now));
@@ -531,6 +555,8 @@ impl<O: Os> Hands<'_, O> {
         let outcome = match self.os.so_error(backend.link.wire.fd()) {
             Ok(()) => {
                 backend.is_pending = false;
+                let span = self.env.now.since(backend.lease.since);
+                self.edition.meters.note_connected(backend.id, span);
                 ConnectOutcome::Connected
             }
             Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },

@@ -1,6 +1,7 @@
 //! What the outcomes of requests say of the health of their backends, and the log of what follows.
 
 use super::hands::{Conn, Hands};
+use crate::balance::Duty;
 use crate::balance::health::{By, Errors, Fault, Found, Observation};
 use crate::core::outcome::Cause;
 use crate::os::Os;
@@ -33,10 +34,13 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts.
+    /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts, or was taken out
+    /// by the operator.
     pub(super) fn is_out(&self, conn: &Conn, place: usize) -> bool {
         let state = conn.edition.pools.pool(conn.session.pool());
-        state.backends()[place].standing().exclusion().is_some() && !state.ward().panics()
+        let backend = &state.backends()[place];
+        let is_unwell = backend.standing().exclusion().is_some() && !state.ward().panics();
+        is_unwell || backend.duty() == Duty::Down
     }
 
     fn note(&self, id: BackendId, found: Found) {

@@ -103,6 +103,14 @@ impl IdleSet {
         }
     }
 
+    /// Closes the connections of one backend. Others may be kept for it.
+    pub(super) fn clear_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
+        let keys = self.homes.get_mut(home).map_or_else(Vec::new, std::mem::take);
+        for idle in keys.into_iter().filter_map(|key| self.let_go(key, lot)) {
+            idle.link.close(os);
+        }
+    }
+
     /// From now on `most` connections are kept, for as long as `timeouts` say; what is too much is closed.
     pub(super) fn adapt<O: Os>(&mut self, os: &mut O, timeouts: &Timeouts, most: Most, lot: &mut Lot) {
         let homes: Vec<Key> = self.homes.iter().map(|(home, _)| home).collect();

@@ -7,9 +7,10 @@ use super::Worker;
 use super::hands::Conn;
 use crate::core::slab::Key;
 use crate::explain::Live;
+use crate::metrics::Holdings;
 use crate::os::Os;
 use crate::session::Glance;
-use crate::status::{self, Crowd, HOLDERS_MAX, Holder};
+use crate::status::{self, Crowd, HOLDERS_MAX, Holder, SessionId};
 
 /// What a worker says of itself.
 #[derive(Debug, Default)]
@@ -34,6 +35,19 @@ impl<O: Os> Worker<O> {
             pipes_out: census.pipes_out,
         };
         Report { worker, crowd: self.crowd() }
+    }
+
+    /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be parked is.
+    pub(super) fn show_holdings(&self) {
+        self.counter.show(&Holdings {
+            worker: self.share.worker,
+            turns: self.turn,
+            sessions: self.sessions.len(),
+            parked: self.sessions.len().saturating_sub(self.hot.len()),
+            idle: self.idle.len(),
+            buffers: self.storage.out(),
+            pipes: self.pipes.out(),
+        });
     }
 
     /// What its next decisions depend on, under its latest configuration.
@@ -65,12 +79,12 @@ impl<O: Os> Worker<O> {
             }
         }
         keep_oldest(&mut seen);
-        let holder = |seen: &Seen| Some(self.holder(self.sessions.get(seen.key)?, &seen.glance));
+        let holder = |seen: &Seen| Some(self.holder(seen.key, self.sessions.get(seen.key)?, &seen.glance));
         crowd.holders = seen.iter().filter_map(holder).collect();
         crowd
     }
 
-    fn holder(&self, conn: &Conn, glance: &Glance) -> Holder {
+    pub(super) fn holder(&self, key: Key, conn: &Conn, glance: &Glance) -> Holder {
         let env = self.world().env(&conn.edition, conn.standing);
         let record = conn.session.record(&env);
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -79,6 +93,7 @@ impl<O: Os> Worker<O> {
             (method, target) => format!("{} {}", text(method), text(target)),
         };
         Holder {
+            id: SessionId { worker: self.share.worker, key }.to_string(),
             kind: glance.kind,
             age_ms: ms(self.now.since(glance.since)),
             client: match record.proxy {

@@ -12,8 +12,9 @@ use super::events::Waiting;
 use super::hands::{Fate, Standing, Stay};
 use super::idle::Most;
 use super::{Edition, Worker};
+use crate::balance::Duty;
 use crate::os::{Fd, Os};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{BackendId, PoolId, Snapshot};
 
 /// What a worker is to run on from now on.
 pub struct Change {
@@ -43,14 +44,28 @@ impl<O: Os> Worker<O> {
         self.turn_neighbours_over();
         let old = Rc::clone(&self.edition);
         let pools = self.registry.open(&snapshot);
-        let (edition, homeless) = old.next(snapshot, pools, &mut self.idle);
+        let meters = self.registry.metrics().open(&self.counter, &snapshot);
+        let (edition, homeless) = old.next(snapshot, pools, meters, &mut self.idle);
         self.edition = Rc::new(edition);
         for home in homeless {
             self.idle.close_home(&mut self.os, home, &mut self.lot);
         }
+        self.close_idle_of_undutiful();
         self.adapt();
         self.move_doors(&inlets);
         self.move_sessions(&old, &inlets);
+    }
+
+    /// Closes the idle connections to backends that the operator drains or has taken out.
+    fn close_idle_of_undutiful(&mut self) {
+        for (number, pool) in self.edition.snapshot.pools.iter().enumerate() {
+            for (index, backend) in pool.backends.iter().enumerate() {
+                if backend.duty != Duty::Ready {
+                    let home = self.edition.home(BackendId { pool: PoolId(number), index });
+                    self.idle.clear_home(&mut self.os, home, &mut self.lot);
+                }
+            }
+        }
     }
 
     /// Closes the doors of some listeners, once those who wait before them have been let in; `standing` says which, and how

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pollux::config::value::parse_backend_flag;
 use pollux::control::{Crew, ReloadError, Reloaded, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
+use pollux::metrics::{Format, Totals};
 use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 /// Nothing here takes so long; a test that hangs fails by it.
@@ -108,6 +109,16 @@ impl Pollux {
         self.server.as_ref().unwrap().sessions()
     }
 
+    /// What was counted.
+    pub(crate) fn totals(&self) -> Totals {
+        self.server.as_ref().unwrap().totals()
+    }
+
+    /// The page for Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        self.server.as_ref().unwrap().metrics(Format::Text)
+    }
+
     /// How many requests wait until a backend is free.
     pub(crate) fn waiting(&self) -> usize {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.waiting).sum()
@@ -116,6 +127,11 @@ impl Pollux {
     /// How many requests backends have in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.in_flight).sum()
+    }
+
+    /// The server, for what an operator does to it.
+    pub(crate) fn server(&mut self) -> &mut Server {
+        self.server.as_mut().unwrap()
     }
 
     pub(crate) fn drain(&mut self) {

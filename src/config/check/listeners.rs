@@ -18,7 +18,7 @@ use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
 use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
-use crate::snapshot::{Announcing, Forwarding, Listener, Mode};
+use crate::snapshot::{Announcing, Forwarding, Listener, Mode, ProxyStatus, RequestIds, Telling, Traces};
 
 /// The most networks of trusted proxies.
 const TRUSTED_MAX: usize = 64;
@@ -85,10 +85,11 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
+    let telling = telling(table);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
     let listener =
-        Listener { name: name?, bind: bind?, mode, routes, announcing, trusted_proxies, forwarding };
+        Listener { name: name?, bind: bind?, mode, routes, announcing, trusted_proxies, forwarding, telling };
     Some(Found { listener, place: table.place(), routes: places })
 }
 
@@ -135,7 +136,7 @@ fn bind(
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 3] = ["route", "forwarding", "ambiguous_paths"];
+const OF_HTTP: [&str; 6] = ["route", "forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
 
 /// The one route of a listener that passes bytes.
 fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
@@ -192,6 +193,22 @@ fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Announc
         );
     }
     announcing
+}
+
+/// What is told beside what is asked for; other words are held back by the shape.
+fn telling(table: Reader<'_>) -> Telling {
+    let word = |key| table.text(key).map(|(word, _)| word);
+    let request_ids = [RequestIds::Backend, RequestIds::Both, RequestIds::Off];
+    let statuses = [ProxyStatus::Own, ProxyStatus::All, ProxyStatus::Off];
+    Telling {
+        request_id: word("request_id")
+            .and_then(|word| request_ids.into_iter().find(|it| it.word() == word))
+            .unwrap_or_default(),
+        traces: if word("traces") == Some(Traces::Start.word()) { Traces::Start } else { Traces::Pass },
+        proxy_status: word("proxy_status")
+            .and_then(|word| statuses.into_iter().find(|it| it.word() == word))
+            .unwrap_or_default(),
+    }
 }
 
 fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {

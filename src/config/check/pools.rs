@@ -8,6 +8,7 @@ use super::names::{self, NAME_LEN_MAX, Seen};
 use super::retries::retries;
 use super::site::Site;
 use super::sticky::sticky;
+use crate::balance::Duty;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
 use crate::config::excerpt::Place;
@@ -19,7 +20,7 @@ use crate::config::shape;
 use crate::config::value::{ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
 use crate::preface::proxy::Version;
-use crate::snapshot::{Announce, Backend, Pool, PoolId};
+use crate::snapshot::{Announce, Backend, Balance, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         }
         None | Some(_) => {}
     }
+    warn_of_never_full(&balance, &sources, table, findings);
     let mut pool = Pool {
         balance,
         sticky: sticky(table, findings),
@@ -116,6 +118,23 @@ fn announce(table: Reader<'_>, findings: &mut Findings) -> Option<Announce> {
         unique_id: says("unique-id"),
         ssl: says("ssl"),
     })
+}
+
+/// `first` fills one after the other, if there is something to be filled.
+fn warn_of_never_full(balance: &Balance, sources: &[Source], table: Reader<'_>, findings: &mut Findings) {
+    let is_unbounded = |source: &Source| match source {
+        Source::Given(backend) => backend.max_requests.or(backend.max_connections).is_none(),
+        Source::Asked { like, .. } => like.max_requests.or(like.max_connections).is_none(),
+    };
+    let [rest @ .., _] = sources else { return };
+    let Some((_, place)) = table.text("balance") else { return };
+    if *balance == Balance::First && rest.iter().any(is_unbounded) {
+        findings.push(
+            Diagnostic::new(Code::NeverFull, "a backend before the last one is never full")
+                .mark(place, "goes on to the next one when one is full")
+                .help("write `max_requests` or `max_connections`, or another `balance`"),
+        );
+    }
 }
 
 /// How often names are asked for.
@@ -187,7 +206,7 @@ fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
 fn item_sources(item: &Node, around: Around, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Source> {
     match &item.value {
         Value::Text { text, .. } => {
-            let said = Said { name: None, weight: 1, tier: 1, around };
+            let said = Said { name: None, weight: 1, tier: 1, duty: Duty::Ready, around };
             read(text, item.place, &said, site, findings)
         }
         Value::Table(table) => {
@@ -214,6 +233,7 @@ fn item_sources(item: &Node, around: Around, site: &mut Site<'_>, findings: &mut
                 name,
                 weight: weight.unwrap_or(1),
                 tier: tier(table, findings),
+                duty: table.text("state").and_then(|(word, _)| Duty::find(word)).unwrap_or_default(),
                 around: Around { bounds: Bounds::read(table, around.bounds), ..around },
             };
             read(text, place, &said, site, findings)
@@ -229,6 +249,7 @@ struct Said<'a> {
     name: Option<&'a str>,
     weight: u32,
     tier: u8,
+    duty: Duty,
     around: Around,
 }
 
@@ -284,7 +305,7 @@ fn read(
         Ok(Some(question)) => {
             ask(&question, place, site, findings);
             let (name, weight, tier) = (said.name.map(str::to_owned), said.weight, said.tier);
-            let like = Like { name, weight, tier, max_requests, max_connections };
+            let like = Like { name, weight, tier, max_requests, max_connections, duty: said.duty };
             return vec![Source::Asked { question, like }];
         }
         Ok(None) => backend_addresses(text, &mut |host, port| site.world.resolve(host, port)),
@@ -293,7 +314,8 @@ fn read(
     match found {
         Ok(addresses) => {
             let backends = named(said.name.unwrap_or(text), said.weight, addresses);
-            let bounded = |backend| Backend { tier: said.tier, max_requests, max_connections, ..backend };
+            let (tier, duty) = (said.tier, said.duty);
+            let bounded = |backend| Backend { tier, max_requests, max_connections, duty, ..backend };
             backends.into_iter().map(|backend| Source::Given(bounded(backend))).collect()
         }
         Err(error) => {

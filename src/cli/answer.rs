@@ -1,0 +1,96 @@
+//! Answers to what is asked of a Pollux that runs or drains, as far as they change nothing of its configuration.
+
+use std::path::Path;
+
+use pollux::config::{self, Process};
+use pollux::control::{Command, Reply, Server};
+use pollux::metrics::Format;
+use pollux::status::{Configuration, SessionId, Status, tell_sessions};
+
+use super::logging::Logs;
+use super::{FAILED, USAGE};
+
+/// What the server does not know of its process.
+pub(super) struct Around<'a> {
+    /// The configuration, if it came from a file.
+    pub(super) file: Option<&'a Path>,
+    /// What the process was started with.
+    pub(super) process: &'a Process,
+    pub(super) logs: &'a Logs,
+}
+
+impl Around<'_> {
+    /// The answer to `command`; `None` if it is not one of those that change nothing.
+    pub(super) fn answer(&self, server: &Server, command: &Command) -> Option<Reply> {
+        Some(match command {
+            Command::Status => tell(&self.status(server)),
+            Command::Backend(name) => tell_backend(&self.status(server), name),
+            Command::Sessions(ask) => {
+                let sessions = server.list_sessions(*ask);
+                let data = serde_json::to_value(&sessions).unwrap_or_default();
+                Reply { data, ..Reply::text(0, tell_sessions(&sessions)) }
+            }
+            Command::Kill(name) => kill(server, name),
+            Command::LogLevel(wanted) => self.log_level(wanted.as_deref()),
+            Command::Metrics => Reply::text(0, server.metrics(Format::Text)),
+            Command::Config => Reply::text(0, config::print(server.snapshot(), self.process)),
+            Command::Reload | Command::Upgrade | Command::Explain(_) | Command::Operate { .. } => {
+                return None;
+            }
+        })
+    }
+
+    /// What the server is at, with what it does not know itself.
+    pub(super) fn status(&self, server: &Server) -> Status {
+        let log = self.logs.level();
+        Status { configuration: self.configuration(server), log: Some(log), ..server.status() }
+    }
+
+    pub(super) fn configuration(&self, server: &Server) -> Configuration {
+        let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let file = self.file.map(|file| whole(file).display().to_string());
+        Configuration { file, ..server.configuration() }
+    }
+
+    fn log_level(&self, wanted: Option<&str>) -> Reply {
+        let done = wanted.map_or(Ok(()), |wanted| self.logs.set_level(wanted));
+        match done {
+            Ok(()) => {
+                let level = self.logs.level();
+                let data = serde_json::to_value(&level).unwrap_or_default();
+                Reply { data, ..Reply::text(0, level.to_string()) }
+            }
+            Err(why) => Reply::text(USAGE, why),
+        }
+    }
+}
+
+fn kill(server: &Server, name: &str) -> Reply {
+    let Some(id) = SessionId::parse(name) else {
+        return Reply::text(
+            USAGE,
+            format!("{} is not the name of a session, such as 0.12.3", name.escape_debug()),
+        );
+    };
+    if server.kill(id) {
+        tracing::warn!(session = name, "the operator has ended a session");
+        return Reply::text(0, format!("session {name} has ended"));
+    }
+    Reply::text(FAILED, format!("there is no session {name}: it may have ended by itself"))
+}
+
+/// A status for whoever has asked for it.
+fn tell(status: &Status) -> Reply {
+    Reply { data: serde_json::to_value(status).unwrap_or_default(), ..Reply::text(0, status.to_string()) }
+}
+
+/// All that is known of the backend that is called `name`.
+fn tell_backend(status: &Status, name: &str) -> Reply {
+    match status.backend(name) {
+        Ok((pool, backend)) => {
+            let data = serde_json::to_value(backend).unwrap_or_default();
+            Reply { exit: 0, text: backend.tell(pool), data }
+        }
+        Err(why) => Reply::text(USAGE, why),
+    }
+}

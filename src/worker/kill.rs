@@ -1,0 +1,45 @@
+//! What an operator asks of single sessions, between two turns: which there are, and that one ends.
+
+use super::Worker;
+use super::hands::Readable;
+use crate::core::slab::Key;
+use crate::os::Os;
+use crate::status::{Holder, SessionsAsk};
+
+impl<O: Os> Worker<O> {
+    /// The sessions that are asked for, in the order that is asked for. Looks at every session.
+    #[must_use]
+    pub fn list(&mut self, ask: &SessionsAsk) -> Vec<Holder> {
+        self.now = self.os.now();
+        let mut found: Vec<Holder> = Vec::new();
+        for (key, conn) in self.sessions.iter() {
+            let world = self.world();
+            let Some(glance) = conn.session.glance(&world.env(&conn.edition, conn.standing)) else {
+                continue;
+            };
+            if ask.kind.is_some_and(|kind| kind != glance.kind) {
+                continue;
+            }
+            found.push(self.holder(key, conn, &glance));
+            // The memory is bounded, and each session is sorted a few times at most.
+            if found.len() >= 8 * ask.count.max(1) {
+                ask.arrange(&mut found);
+            }
+        }
+        ask.arrange(&mut found);
+        found
+    }
+
+    /// Ends the session with that key; false if there is none.
+    pub fn kill(&mut self, key: Key) -> bool {
+        if self.sessions.get(key).is_none() {
+            return false;
+        }
+        self.now = self.os.now();
+        self.with(key, |hands, conn| {
+            hands.tell(conn, |session, env, effects| session.kill(env, effects));
+            hands.drive(conn, Readable::default())
+        });
+        true
+    }
+}

@@ -4,6 +4,7 @@
 //! Both are read where they lie, at most once for each piece that comes in, and have bounds. How bytes are split on their way
 //! makes no difference to what is found.
 
+pub mod hello;
 pub mod proxy;
 
 /// The longest preface of either kind, in bytes.

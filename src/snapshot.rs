@@ -4,11 +4,13 @@
 //! a command line looks like is the business of [`crate::config`] and the command's `cli`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::balance::health::{Check, Passive};
 use crate::balance::{Derived, Duty};
@@ -74,7 +76,9 @@ pub struct Listener {
     /// Its name in logs; unique.
     pub name: String,
     /// The address; port 0 lets the kernel choose.
-    pub bind: SocketAddr,
+    pub bind: Address,
+    /// What else is said of its sockets.
+    pub socket: SocketOptions,
     /// What is spoken there.
     pub mode: Mode,
     /// What becomes of its requests; in TCP mode one route for all clients.
@@ -95,7 +99,8 @@ impl Listener {
     pub fn to_pool(name: impl Into<String>, bind: SocketAddr, mode: Mode, pool: PoolId) -> Listener {
         Listener {
             name: name.into(),
-            bind,
+            bind: Address::Ip(bind),
+            socket: SocketOptions::default(),
             mode,
             routes: Table::to_pool(pool),
             announcing: Announcing::default(),
@@ -111,6 +116,37 @@ impl Listener {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 }
+
+/// What is said of a listening socket besides its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Whether an IPv6 socket takes no IPv4 clients (IPV6_V6ONLY, ipv6(7)).
+    pub v6only: bool,
+    /// The network device by which clients must come (SO_BINDTODEVICE, socket(7)).
+    pub interface: Option<String>,
+    /// Who may connect to a Unix socket.
+    pub permissions: Permissions,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        SocketOptions { v6only: true, interface: None, permissions: Permissions::default() }
+    }
+}
+
+/// The owner and the mode of a Unix socket's file; what is not said is as the system makes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// The mode, such as 0o660: who may write may connect.
+    pub mode: Option<u32>,
+    /// The user's name.
+    pub user: Option<String>,
+    /// The group's name.
+    pub group: Option<String>,
+}
+
+/// Stands for the address of a client that has come by a Unix socket. No client has it that comes over a network.
+pub const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// Whether connections begin with a header of the PROXY protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -493,20 +529,63 @@ impl Backend {
     }
 }
 
-/// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Where somebody listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub enum Address {
     /// TCP over IPv4 or IPv6.
     Ip(SocketAddr),
-    /// A Unix stream socket (unix(7)).
+    /// A Unix stream socket (unix(7)). A path that begins with a zero byte is an abstract name.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The IP address and the port; `None` for a Unix socket.
+    #[must_use]
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Ip(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// Whether the kernel chooses the port.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        self.ip().is_some_and(|address| address.port() == 0)
+    }
+
+    /// The socket of that name: `@` stands for the zero byte of an abstract one.
+    #[must_use]
+    pub fn unix(name: &str) -> Address {
+        Address::Unix(match name.strip_prefix('@') {
+            Some(name) => PathBuf::from(format!("\0{name}")),
+            None => PathBuf::from(name),
+        })
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> String {
+        address.to_string()
+    }
+}
+
+impl From<String> for Address {
+    fn from(text: String) -> Address {
+        let name = text.strip_prefix("unix:").unwrap_or(&text);
+        text.parse().map_or_else(|_| Address::unix(name), Address::Ip)
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Ip(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Unix(path) => match path.as_os_str().as_bytes() {
+                [0, name @ ..] => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
+                _ => write!(f, "unix:{}", path.display()),
+            },
         }
     }
 }

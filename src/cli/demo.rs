@@ -29,7 +29,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
     let mut server = start(&toys, &out)?;
-    let address = server.addresses()[0];
+    let address = &server.addresses()[0];
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
     }

@@ -8,7 +8,7 @@ use pollux::config::{self, AccessLog, Loaded, Machine, Places, Process, Report, 
 use pollux::control::Crew;
 use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
-use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 use super::Failure;
 use super::args::RunArgs;
@@ -185,11 +185,11 @@ fn backends(args: &RunArgs) -> Vec<pollux::snapshot::Backend> {
 
 /// A listener like `model` for each --listen.
 fn listeners(args: &RunArgs, model: &Listener) -> Vec<Listener> {
-    let default = [([127, 0, 0, 1], 8080).into()];
+    let default = [Address::Ip(([127, 0, 0, 1], 8080).into())];
     let binds = if args.listen.is_empty() { &default } else { args.listen.as_slice() };
-    let listener = |(index, bind): (usize, &std::net::SocketAddr)| Listener {
+    let listener = |(index, bind): (usize, &Address)| Listener {
         name: format!("listener-{}", index + 1),
-        bind: *bind,
+        bind: bind.clone(),
         ..model.clone()
     };
     binds.iter().enumerate().map(listener).collect()

@@ -71,10 +71,11 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 21] {
+pub(super) fn tables() -> [&'static Table; 22] {
     [
         &FILE,
         &LISTENER,
+        &SOCKET,
         &SHARE,
         &ROUTE,
         &MATCH,
@@ -175,7 +176,23 @@ pub(super) static LISTENER: Table = Table {
             Kind::Text,
             REQUIRED,
             r#""127.0.0.1:8080""#,
-            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port.",
+            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port. Or `unix:/path`, or `unix:@name` for an \
+             abstract Unix socket.",
+        ),
+        key(
+            "v6only",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether an IPv6 socket takes no IPv4 clients; `[::]:8080` with `false` is every address of both.",
+        ),
+        key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come."),
+        key(
+            "socket",
+            Kind::Table(&SOCKET),
+            "(as the umask has it)",
+            r#"{ mode = "0660", group = "www-data" }"#,
+            "Who may connect to a Unix socket.",
         ),
         key(
             "mode",
@@ -206,7 +223,8 @@ pub(super) static LISTENER: Table = Table {
             Kind::List(&Kind::Text),
             "[]",
             r#"["10.0.0.0/8", "::1"]"#,
-            "Networks of proxies that are believed when they say for whom they ask: in header fields, and by `proxy_protocol`.",
+            "Networks of proxies that are believed when they say for whom they ask: in header fields, and by `proxy_protocol`. `unix` is \
+             everybody who comes by a Unix socket.",
         ),
         key(
             "proxy_protocol",
@@ -254,6 +272,23 @@ pub(super) static LISTENER: Table = Table {
             r#""pass""#,
             "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
         ),
+    ],
+};
+
+/// `socket` of a listener.
+pub(super) static SOCKET: Table = Table {
+    title: "socket = { … }",
+    about: "The owner and the mode of a Unix socket's file. Who may write to it may connect.",
+    keys: &[
+        key(
+            "mode",
+            Kind::Text,
+            "(0600 if an owner is named, else as the umask has it)",
+            r#""0660""#,
+            "The mode, in octal digits.",
+        ),
+        key("user", Kind::Text, NONE, r#""app""#, "The name of the user who owns it."),
+        key("group", Kind::Text, NONE, r#""www-data""#, "The name of the group that owns it."),
     ],
 };
 

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::value::{show_size, show_thousandths};
 use super::{AccessLog, Process};
 use crate::balance::Duty;
@@ -14,8 +16,8 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite,
-    Snapshot, Sticky, Telling, Timeouts,
+    Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, NO_ADDRESS, Permissions,
+    Pool, Retries, SameSite, Snapshot, SocketOptions, Sticky, Telling, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -99,6 +101,7 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     out.push_str("[[listener]]\n");
     line(out, "name", &text(&listener.name));
     line(out, "bind", &text(&listener.bind.to_string()));
+    print_socket(out, listener);
     line(out, "mode", &text(&listener.mode.to_string()));
     let mut routes = listener.routes.routes();
     if let Some((last, others)) = routes.split_last()
@@ -109,7 +112,14 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     }
     line(out, "proxy_protocol", &text(listener.announcing.word()));
     if listener.mode == Mode::Http || listener.announcing != Announcing::Never {
-        let networks = listener.trusted_proxies.iter().map(|net| text(&net.to_string()));
+        let shown = |net: &IpNet| {
+            if net.addr() == NO_ADDRESS.ip() && net.prefix_len() == 128 {
+                text("unix")
+            } else {
+                text(&net.to_string())
+            }
+        };
+        let networks = listener.trusted_proxies.iter().map(shown);
         line(out, "trusted_proxies", &list(networks));
     }
     match listener.mode {
@@ -134,6 +144,26 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     out.push('\n');
     for route in routes {
         print_route(out, route, snapshot);
+    }
+}
+
+fn print_socket(out: &mut String, listener: &Listener) {
+    let SocketOptions { v6only, interface, permissions } = &listener.socket;
+    if listener.bind.ip().is_some_and(|address| address.is_ipv6()) {
+        line(out, "v6only", &v6only.to_string());
+    }
+    if let Some(interface) = interface {
+        line(out, "interface", &text(interface));
+    }
+    let Permissions { mode, user, group } = permissions;
+    let pairs = [
+        mode.map(|mode| ("mode", text(&format!("{mode:04o}")))),
+        user.as_ref().map(|user| ("user", text(user))),
+        group.as_ref().map(|group| ("group", text(group))),
+    ];
+    if *permissions != Permissions::default() {
+        let pairs = pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value));
+        line(out, "socket", &table(pairs));
     }
 }
 

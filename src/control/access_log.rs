@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::outcome::{Journal, Record};
+use crate::snapshot::NO_ADDRESS;
 
 /// Writes every record as an event.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +24,7 @@ impl Journal for AccessLog {
         tracing::info!(
             target: AccessLog::TARGET,
             client = %ClientShown(record.client),
-            proxy = record.proxy.map(tracing::field::display),
+            proxy = record.proxy.map(|proxy| tracing::field::display(ClientShown(proxy))),
             listener = record.listener,
             mode = %record.mode,
             request_id = %record.request_id,
@@ -62,12 +63,18 @@ impl Journal for Unlogged {
     fn record(&mut self, _record: &Record<'_>) {}
 }
 
-/// A client, without its port where that is not known.
+/// A client, without its port where that is not known, and without an address where it has none.
 struct ClientShown(SocketAddr);
 
 impl fmt::Display for ClientShown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.port() == 0 { self.0.ip().fmt(f) } else { self.0.fmt(f) }
+        if self.0 == NO_ADDRESS {
+            f.write_str("unix")
+        } else if self.0.port() == 0 {
+            self.0.ip().fmt(f)
+        } else {
+            self.0.fmt(f)
+        }
     }
 }
 

@@ -108,7 +108,15 @@ impl Said<'_> {
     fn write_x_forwarded(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
         out.extend_from_slice(b"X-Forwarded-For: ");
         self.push_chain(out, fields, "x-forwarded-for");
-        push_address(out, self.peer.to_canonical());
+        if self.peer.is_unspecified() {
+            // It has come by a Unix socket: there is nothing to add to what it has said.
+            match out.strip_suffix(b", ").map(<[u8]>::len) {
+                Some(length) => out.truncate(length),
+                None => out.extend_from_slice(b"unknown"),
+            }
+        } else {
+            push_address(out, self.peer.to_canonical());
+        }
         out.extend_from_slice(b"\r\n");
         let proto =
             self.single(fields, "x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
@@ -123,6 +131,7 @@ impl Said<'_> {
         out.extend_from_slice(b"Forwarded: ");
         self.push_chain(out, fields, "forwarded");
         let _ = match self.peer.to_canonical() {
+            peer if peer.is_unspecified() => write!(out, "for=unknown"),
             IpAddr::V4(peer) => write!(out, "for={peer}"),
             IpAddr::V6(peer) => write!(out, "for=\"[{peer}]\""),
         };
@@ -280,6 +289,8 @@ mod tests {
             say(true, Forwarded, "fd00::1"),
             "Forwarded: for=192.0.2.7, for=\"[fd00::1]\";host=\"h:80\";proto=http\r\n"
         );
+        assert_eq!(say(false, Forwarded, "::"), "Forwarded: for=unknown;host=\"h:80\";proto=http\r\n");
+        assert!(say(false, XForwarded, "::").starts_with("X-Forwarded-For: unknown\r\n"));
         assert_eq!(say(false, Forwarded, "10.0.0.1"), "Forwarded: for=10.0.0.1;host=\"h:80\";proto=http\r\n");
     }
 }

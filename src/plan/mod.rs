@@ -90,7 +90,7 @@ fn listeners(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
 
 /// Listeners keep their socket by address; with port 0, which the kernel chooses, by name.
 fn is_same(a: &Listener, b: &Listener) -> bool {
-    a.bind == b.bind && (a.bind.port() != 0 || a.name == b.name)
+    a.bind == b.bind && (!a.bind.is_any_port() || a.name == b.name)
 }
 
 fn listener(

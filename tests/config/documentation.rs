@@ -56,6 +56,8 @@ fn around(example: &Example) -> String {
                 "bind" => "pool = \"app\"\n",
                 "pool" | "split" => "bind = \"127.0.0.1:1\"\n",
                 "sticky" => "bind = \"127.0.0.1:1\"\nsplit = [{ pool = \"app\" }]\n",
+                "v6only" => "bind = \"[::1]:1\"\npool = \"app\"\n",
+                "socket" => "bind = \"unix:/run/a.sock\"\npool = \"app\"\n",
                 "route" => return route("pool = \"app\"\n"),
                 "proxy_protocol" => {
                     "bind = \"127.0.0.1:1\"\npool = \"app\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n"
@@ -63,6 +65,9 @@ fn around(example: &Example) -> String {
                 _ => "bind = \"127.0.0.1:1\"\npool = \"app\"\n",
             };
             format!("{POOLS}[[listener]]\n{line}{rest}")
+        }
+        "socket = { … }" => {
+            format!("{POOLS}[[listener]]\nbind = \"unix:/run/a.sock\"\npool = \"app\"\n{}", inline("socket"))
         }
         "split = [{ … }]" => {
             let rest = if *key == "pool" { "" } else { "pool = \"app\", " };
@@ -157,7 +162,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 21 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 22 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.

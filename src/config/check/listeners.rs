@@ -1,7 +1,5 @@
 //! `[[listener]]`.
 
-use std::net::SocketAddr;
-
 use ipnet::IpNet;
 
 use super::binds::Binds;
@@ -9,6 +7,7 @@ use super::conditions;
 use super::names::{self, Seen};
 use super::routes::{self, Around};
 use super::site::Site;
+use super::sockets;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
@@ -18,7 +17,12 @@ use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
 use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
-use crate::snapshot::{Announcing, Forwarding, Listener, Mode, ProxyStatus, RequestIds, Telling, Traces};
+use crate::snapshot::{
+    Address, Announcing, Forwarding, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling, Traces,
+};
+
+/// Stands for all who come by Unix sockets.
+const UNIX: &str = "unix";
 
 /// The most networks of trusted proxies.
 const TRUSTED_MAX: usize = 64;
@@ -70,7 +74,12 @@ fn listener(
 ) -> Option<Found> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
-    let bind = bind(table, taken, site.world, findings);
+    let found = bind(table, site.world, findings);
+    let socket = sockets::options(table, found.as_ref().map(|(bind, _)| bind), findings);
+    let bind = found.map(|(bind, place)| {
+        taken.binds.take(&bind, sockets::is_dual(&bind, &socket), place, findings);
+        bind
+    });
     let (mode, found) = match table.text("mode") {
         Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, findings)),
         Some(_) | None => (Mode::Http, routes::check(table, around, site, findings)),
@@ -88,8 +97,17 @@ fn listener(
     let telling = telling(table);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
-    let listener =
-        Listener { name: name?, bind: bind?, mode, routes, announcing, trusted_proxies, forwarding, telling };
+    let listener = Listener {
+        name: name?,
+        bind: bind?,
+        socket,
+        mode,
+        routes,
+        announcing,
+        trusted_proxies,
+        forwarding,
+        telling,
+    };
     Some(Found { listener, place: table.place(), routes: places })
 }
 
@@ -107,12 +125,7 @@ fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findi
     Some(name)
 }
 
-fn bind(
-    table: Reader<'_>,
-    taken: &mut Taken,
-    world: &mut dyn World,
-    findings: &mut Findings,
-) -> Option<SocketAddr> {
+fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Option<(Address, Place)> {
     let Some(entry) = table.entry("bind") else {
         if !findings.is_meant(table.place(), "bind") {
             findings.push(
@@ -124,10 +137,7 @@ fn bind(
         return None;
     };
     match bind_address(entry.node.text()?, &mut |host, port| world.resolve(host, port)) {
-        Ok(address) => {
-            taken.binds.take(address, entry.node.place, findings);
-            Some(address)
-        }
+        Ok(address) => Some((address, entry.node.place)),
         Err(error) => {
             findings.push(shape::refused("bind", &entry.node, &error));
             None
@@ -218,6 +228,10 @@ fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {
     }
     let mut networks = Vec::new();
     for item in items.iter().take(TRUSTED_MAX) {
+        if item.text() == Some(UNIX) {
+            networks.push(IpNet::from(NO_ADDRESS.ip()));
+            continue;
+        }
         match item.text().map(conditions::network) {
             Some(Ok(network)) => networks.push(network),
             Some(Err((code, message, help))) => {

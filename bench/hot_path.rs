@@ -149,6 +149,7 @@ fn choose_backends(count: usize) {
     let pools = Registry::default().open(&snapshot);
     let mut robin = RoundRobin::default();
     let view = View {
+        alpn: &[],
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         method: "GET",
         authority: b"www.example.org",

@@ -595,7 +595,7 @@ impl fmt::Display for Address {
 pub struct Timeouts {
     /// From the start of a connect to its success, for each backend tried.
     pub connect: Duration,
-    /// For what comes before the conversation: a PROXY header.
+    /// For what comes before the conversation: a PROXY header, a ClientHello by which it is routed.
     pub preface: Duration,
     /// From the first byte of a request head (or from the accept) to its last.
     pub client_head: Duration,

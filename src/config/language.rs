@@ -216,7 +216,8 @@ pub(super) static LISTENER: Table = Table {
             Kind::Tables(&ROUTE),
             "[]",
             "[[listener.route]]",
-            "What becomes of requests; the first route that matches wins. HTTP only.",
+            "What becomes of requests; the first route that matches wins. In TCP mode, of connections: by `sni`, `alpn` and `client`, to a \
+             `pool` or a `split`.",
         ),
         key(
             "trusted_proxies",
@@ -461,6 +462,14 @@ pub(super) static MATCH: Table = Table {
         ),
         key("cookie", WANTS, NONE, r#"{ tenant = ["a", "b"] }"#, "Cookies, in the same way."),
         key("client", TEXTS, NONE, r#"["10.0.0.0/8", "2001:db8::/32"]"#, "The network of the client."),
+        key(
+            "sni",
+            TEXTS,
+            NONE,
+            r#"["example.com", "*.example.com"]"#,
+            "The name that a TLS client asks for, or `*.name` for every name below it. TCP only.",
+        ),
+        key("alpn", TEXTS, NONE, r#"["h2", "http/1.1"]"#, "A protocol that a TLS client offers. TCP only."),
     ],
 };
 
@@ -932,7 +941,7 @@ pub(super) static TIMEOUTS: Table = Table {
             Kind::Time,
             r#""5s""#,
             r#""5s""#,
-            "For a client to send what comes before the conversation: a PROXY header.",
+            "For a client to send what comes before the conversation: a PROXY header, a ClientHello by which it is routed.",
         ),
         key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
         key(

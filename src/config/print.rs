@@ -143,7 +143,7 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     }
     out.push('\n');
     for route in routes {
-        print_route(out, route, snapshot);
+        print_route(out, route, listener.mode, snapshot);
     }
 }
 
@@ -175,10 +175,10 @@ fn is_own(route: &Route) -> bool {
         && route.action.pools().next().is_some()
 }
 
-fn print_route(out: &mut String, route: &Route, snapshot: &Snapshot) {
+fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
     out.push_str("[[listener.route]]\n");
     line(out, "name", &text(&route.name));
-    line(out, "match", &conditions(&route.when));
+    line(out, "match", &conditions(&route.when, mode));
     print_action(out, &route.action, snapshot);
     if let Some(options) = &route.options {
         print_options(out, options);
@@ -186,12 +186,16 @@ fn print_route(out: &mut String, route: &Route, snapshot: &Snapshot) {
     out.push('\n');
 }
 
-fn conditions(when: &Conditions) -> String {
+fn conditions(when: &Conditions, mode: Mode) -> String {
+    let host = match mode {
+        Mode::Http => "host",
+        Mode::Tcp => "sni",
+    };
     let shown = |key: &str, items: Vec<String>| {
         (!items.is_empty()).then(|| (key.to_owned(), list(items.iter().map(|item| text(item)))))
     };
     let pairs = [
-        shown("host", when.hosts.iter().map(ToString::to_string).collect()),
+        shown(host, when.hosts.iter().map(ToString::to_string).collect()),
         shown("path", when.paths.iter().map(ToString::to_string).collect()),
         when.path_regex.as_ref().map(|regex| (String::from("path_regex"), text(regex.text()))),
         shown("method", when.methods.clone()),
@@ -199,6 +203,7 @@ fn conditions(when: &Conditions) -> String {
         wants("query", &when.query),
         wants("cookie", &when.cookies),
         shown("client", when.clients.iter().map(ToString::to_string).collect()),
+        shown("alpn", when.alpn.clone()),
     ];
     table(pairs.into_iter().flatten())
 }

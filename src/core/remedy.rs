@@ -23,6 +23,20 @@ impl Cause {
                 "Look whether the proxy before Pollux sends the header at all, and at once. Over a slow network a longer \
                  `timeouts.preface` helps."
             }
+            Cause::ClientHelloMissing => {
+                "Look at what connects: something else than TLS. If it is meant to be served here, give the listener a `pool`, or a route \
+                 without `sni`, for all that is no TLS."
+            }
+            Cause::ClientHelloMalformed => {
+                "Look at what connects: often a scanner, or a client that broke off. A route without `sni` would pass it on as it is."
+            }
+            Cause::ClientHelloTooLong => {
+                "Nothing that is meant well is so long. If `limits.buffer` is below 16 KiB, raise it."
+            }
+            Cause::ClientHelloTimeout => {
+                "If the protocol is one in which the server speaks first, it cannot be routed by SNI: give it a listener of its own. Over \
+                 a slow network a longer `timeouts.preface` helps."
+            }
             Cause::BadRequestLine => {
                 "Look at what connects: often it is TLS sent to a port without TLS, another protocol, or a scanner. The access line has \
                  the client's address."

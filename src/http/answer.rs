@@ -70,6 +70,10 @@ pub const fn error_type(cause: Cause) -> &'static str {
         | Cause::ProxyHeaderMissing
         | Cause::ProxyHeaderMalformed
         | Cause::ProxyHeaderTimeout
+        | Cause::ClientHelloMissing
+        | Cause::ClientHelloMalformed
+        | Cause::ClientHelloTooLong
+        | Cause::ClientHelloTimeout
         | Cause::BadRequestLine
         | Cause::BadField
         | Cause::BadFraming

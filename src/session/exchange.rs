@@ -212,6 +212,11 @@ impl Exchange {
         }
     }
 
+    /// Takes the name that a raw connection has asked for.
+    pub(crate) fn take_name(&mut self, name: &[u8]) {
+        self.take_text("", "", name);
+    }
+
     fn take_text(&mut self, method: &str, target: &str, authority: &[u8]) {
         let cut = |text: &[u8]| text.len().min(TEXT_MAX);
         (self.method_length, self.target_length) = (cut(method.as_bytes()), cut(target.as_bytes()));

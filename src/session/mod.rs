@@ -29,6 +29,7 @@ use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
+use crate::preface::hello::Hello;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
@@ -195,6 +196,8 @@ pub struct Session {
     client: SocketAddr,
     /// By whom it was announced, if it was.
     introduced: Option<Box<Introduced>>,
+    /// The name that it has asked for by SNI, in TCP mode.
+    server_name: Option<Box<[u8]>>,
     listener: usize,
     mode: Mode,
     phase: Phase,
@@ -225,6 +228,7 @@ impl Session {
         let mut session = Session {
             client,
             introduced: None,
+            server_name: None,
             listener,
             mode: rules.mode,
             phase,
@@ -237,7 +241,7 @@ impl Session {
             backend_hung: false,
         };
         if let Phase::Opening { .. } = phase {
-            session.begin_connection(env);
+            session.begin_connection(Hello::default(), None, env);
         }
         session
     }

@@ -199,6 +199,12 @@ impl Session {
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        if self.exchange.pool.is_none() {
+            // Only a raw connection comes here without a route.
+            self.exchange.stage = Stage::Routing;
+            let cause = self.exchange.cause.take().unwrap_or(Cause::NoRoute);
+            return self.fail(cause, env, effects);
+        }
         self.exchange.stage = Stage::Opening;
         if self.client_hung || self.up.source == Source::Lost {
             return self.fail(Cause::ClientAborted, env, effects);

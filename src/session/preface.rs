@@ -1,4 +1,5 @@
-//! What comes before the conversation: a header of the PROXY protocol, where the listener expects one.
+//! What comes before the conversation: a header of the PROXY protocol, where the listener expects one, and the ClientHello of a
+//! TLS client that is to be passed on, where routes look at it.
 
 use ::core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,6 +8,7 @@ use crate::core::framer::Framer;
 use crate::core::lane::Source;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
+use crate::preface::hello::{self, Hello};
 use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
 use crate::snapshot::{Announcing, Listener, Mode};
 
@@ -15,6 +17,8 @@ use crate::snapshot::{Announcing, Listener, Mode};
 pub(crate) enum Awaits {
     /// A header of the PROXY protocol.
     Header,
+    /// A ClientHello.
+    Hello,
 }
 
 /// What a proxy has said of its client when it connected.
@@ -39,6 +43,9 @@ impl Session {
         }
         match listener.mode {
             Mode::Http => Phase::Head { since: now, is_pause: false },
+            Mode::Tcp if listener.routes.is_about_hello() => {
+                Phase::Preface { since: now, awaits: Awaits::Hello }
+            }
             Mode::Tcp => Phase::Opening { since: now, dial: Dial::Wanted { again: None } },
         }
     }
@@ -53,6 +60,7 @@ impl Session {
         self.phase = Phase::Preface { since, awaits };
         match awaits {
             Awaits::Header => self.step_header(env, effects),
+            Awaits::Hello => self.step_hello(env, effects),
         }
     }
 
@@ -87,6 +95,29 @@ impl Session {
         }
     }
 
+    /// Reads a ClientHello, which stays where it lies. What is none leads to the routes that ask for nothing of it.
+    fn step_hello(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let is_full = !self.up.buffer.has_room();
+        let (hello, fault) = match hello::read(self.up.buffer.unscanned()) {
+            hello::Reading::Hello(hello) => (hello, None),
+            hello::Reading::Absent => (Hello::default(), Some(Cause::ClientHelloMissing)),
+            hello::Reading::Malformed => (Hello::default(), Some(Cause::ClientHelloMalformed)),
+            hello::Reading::TooLong => (Hello::default(), Some(Cause::ClientHelloTooLong)),
+            hello::Reading::Incomplete if is_full => (Hello::default(), Some(Cause::ClientHelloTooLong)),
+            hello::Reading::Incomplete => match self.up.source {
+                Source::Ended | Source::Lost if !self.has_spoken() => return self.end_unasked(effects),
+                Source::Ended => (Hello::default(), Some(Cause::ClientHelloMalformed)),
+                Source::Lost => return self.fail(Cause::ClientAborted, env, effects),
+                Source::Absent | Source::Open | Source::Leaving if self.client_hung => {
+                    return self.fail(Cause::ClientAborted, env, effects);
+                }
+                Source::Absent | Source::Open | Source::Leaving => return false,
+            },
+        };
+        self.begin_connection(hello, fault, env);
+        true
+    }
+
     /// Takes note of what is late. A proxy that may be silent is taken for a client that waits to be spoken to.
     pub(super) fn preface_late(&mut self, awaits: Awaits, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let listener = &env.snapshot.listeners[self.listener];
@@ -96,6 +127,13 @@ impl Session {
             }
             Awaits::Header if env.is_draining() => {
                 self.end_unasked(effects);
+            }
+            Awaits::Hello if !self.has_spoken() && env.is_draining() => {
+                self.end_unasked(effects);
+            }
+            // It may be a protocol in which the server speaks first.
+            Awaits::Hello => {
+                self.begin_connection(Hello::default(), Some(Cause::ClientHelloTimeout), env);
             }
             Awaits::Header => match listener.announcing {
                 Announcing::Required => {
@@ -133,15 +171,28 @@ impl Session {
     fn begin_conversation(&mut self, env: &Env<'_>) -> bool {
         match self.mode {
             Mode::Http => self.phase = Phase::Head { since: env.now, is_pause: false },
-            Mode::Tcp => self.begin_connection(env),
+            Mode::Tcp if env.snapshot.listeners[self.listener].routes.is_about_hello() => {
+                self.phase = Phase::Preface { since: env.now, awaits: Awaits::Hello };
+            }
+            Mode::Tcp => self.begin_connection(Hello::default(), None, env),
         }
         true
     }
 
-    /// Finds the pool of a client of which nothing more is to be known.
-    pub(super) fn begin_connection(&mut self, env: &Env<'_>) {
+    /// Finds the pool of a client that has begun with `hello`, or with what is none: then `fault` says what was wrong with it, if
+    /// no route takes the client as it is.
+    pub(super) fn begin_connection(&mut self, hello: Hello, fault: Option<Cause>, env: &Env<'_>) {
         let rules = &env.snapshot.listeners[self.listener];
-        routing::route_connection(&mut self.exchange, rules, self.client, env);
+        routing::route_connection(&mut self.exchange, rules, self.client, &hello, env);
+        if self.exchange.pool.is_none() {
+            self.exchange.cause = fault;
+        }
+        if let Some(name) = &hello.server_name {
+            if env.keeps_request {
+                self.exchange.take_name(name);
+            }
+            self.server_name = Some(name.clone());
+        }
         self.up.framer = Framer::Opaque;
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
     }
@@ -173,7 +224,10 @@ impl Session {
         self.exchange.identity.name().push(&mut own_id);
         let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
         let said = Said {
-            authority: introduced.and_then(|said| said.authority.as_deref()).filter(|_| announce.authority),
+            authority: introduced
+                .and_then(|said| said.authority.as_deref())
+                .or(self.server_name.as_deref())
+                .filter(|_| announce.authority),
             alpn: introduced.and_then(|said| said.alpn.as_deref()).filter(|_| announce.alpn),
             unique_id: announce.unique_id.then_some(unique_id),
             is_tls: announce.ssl.then_some(self.is_secure()),

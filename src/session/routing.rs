@@ -10,6 +10,7 @@ use crate::http::answer::{self, RouteAnswer};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::request::{Onward, Request, Traceparent, push_edits};
+use crate::preface::hello::Hello;
 use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
@@ -168,22 +169,27 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
         authority: request.authority().unwrap_or_default(),
         path,
         query,
+        alpn: &[],
         fields: request.fields(),
     }
 }
 
-/// Finds the pool for a connection of which nothing is known but its client.
+/// Finds the pool for a connection of which nothing is known but its client, and what `hello` says. Without a route there is none.
 pub(super) fn route_connection(
     exchange: &mut Exchange,
     listener: &Listener,
     peer: SocketAddr,
+    hello: &Hello,
     env: &Env<'_>,
 ) {
-    let Some(route) = listener.routes.routes().first() else { return };
     let id = exchange.identity.make(env.ids);
-    let view = View::connection(peer.ip().to_canonical());
-    exchange.route = Some(0);
-    exchange.pool = listener.routes.pool(0, &view, id);
+    let authority = hello.server_name.as_deref().unwrap_or_default();
+    let view = View { authority, alpn: &hello.alpn, ..View::connection(peer.ip().to_canonical()) };
+    let table = &listener.routes;
+    let (Decision::Route(place), routes) = (table.decide(&view), table.routes()) else { return };
+    let Some(route) = routes.get(place) else { return };
+    exchange.route = Some(place);
+    exchange.pool = table.pool(place, &view, id);
     if let Some(pool) = exchange.pool {
         let context = Context { view: &view, route, request_id: id, trace_id: "" };
         exchange.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());

@@ -79,6 +79,12 @@ fn around(example: &Example) -> String {
             "sticky" => route(&format!("split = [{{ pool = \"app\" }}]\n{line}")),
             _ => route(&format!("pool = \"app\"\n{line}")),
         },
+        "match = { … }" if matches!(*key, "sni" | "alpn") => {
+            format!(
+                "{POOLS}{LISTENER}mode = \"tcp\"\n[[listener.route]]\n{}pool = \"app\"\n",
+                inline("match")
+            )
+        }
         "match = { … }" => {
             format!("{POOLS}{LISTENER}[[listener.route]]\n{}pool = \"app\"\n", inline("match"))
         }

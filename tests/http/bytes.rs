@@ -88,7 +88,7 @@ fn braces(inner: &str) -> Vec<u8> {
 fn number(place: &str) -> RequestId<'static> {
     let (ids, place) = (Ids::new(0), place.parse().expect("a place"));
     (0..place).for_each(|_| {
-        ids.next();
+        let _ = ids.next();
     });
     RequestId::Own(ids.next())
 }

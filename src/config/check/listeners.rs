@@ -16,7 +16,7 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
-use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
+use crate::route::{Action, AmbiguousPaths, Split, Table};
 use crate::snapshot::{
     Address, Announcing, Forwarding, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling, Traces,
 };
@@ -81,8 +81,11 @@ fn listener(
         bind
     });
     let (mode, found) = match table.text("mode") {
-        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, findings)),
-        Some(_) | None => (Mode::Http, routes::check(table, around, site, findings)),
+        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, site, findings)),
+        Some(_) | None => {
+            check_http_routes(table, findings);
+            (Mode::Http, routes::check(table, around, site, findings))
+        }
     };
     let ambiguous = match table.text("ambiguous_paths") {
         Some(("pass", _)) => AmbiguousPaths::Pass,
@@ -146,32 +149,86 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Op
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 6] = ["route", "forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
+const OF_HTTP: [&str; 5] = ["forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
 
-/// The one route of a listener that passes bytes.
-fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
-    for entry in OF_HTTP.iter().filter_map(|key| table.entry(key)) {
-        findings.push(
-            Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
-                .mark(entry.key_place, "only for HTTP")
-                .help("remove it, or the `mode`; a TCP listener has a `pool` or a `split`"),
-        );
-    }
-    let Some((action, place)) = routes::own_action(table, !table.has("route"), around, findings) else {
-        return Vec::new();
+/// The same of a route, and of what it asks for.
+const OF_HTTP_ROUTE: [&str; 9] = [
+    "redirect",
+    "respond",
+    "strip_prefix",
+    "replace_prefix",
+    "request_headers",
+    "response_headers",
+    "timeouts",
+    "limits",
+    "retry",
+];
+const OF_HTTP_MATCH: [&str; 7] = ["host", "path", "path_regex", "method", "header", "query", "cookie"];
+
+/// Keys that only mean something where bytes are passed.
+const OF_TCP_MATCH: [&str; 2] = ["sni", "alpn"];
+
+/// The routes of a listener that passes bytes.
+fn tcp_routes(
+    table: Reader<'_>,
+    around: &mut Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Vec<routes::Found> {
+    let only_http = |table: Reader<'_>, keys: &[&str], help: &str, findings: &mut Findings| {
+        for entry in keys.iter().filter_map(|key| table.entry(key)) {
+            findings.push(
+                Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
+                    .mark(entry.key_place, "only for HTTP")
+                    .help(help),
+            );
+        }
     };
-    if let Action::Split(Split { sticky: Some(sticky), .. }) = &action
-        && sticky.to_string() != "{client}"
-    {
-        let place = table.text("sticky").map_or(place, |(_, place)| place);
+    let help = "remove it, or the `mode`; a TCP listener has a `pool`, a `split` or routes by `sni`";
+    only_http(table, &OF_HTTP, help, findings);
+    for route in table.tables("route", &language::ROUTE) {
+        only_http(
+            route,
+            &OF_HTTP_ROUTE,
+            "remove it, or the `mode`; such a route has a `pool` or a `split`",
+            findings,
+        );
+        if let Some(when) = route.table("match", &language::MATCH) {
+            only_http(
+                when,
+                &OF_HTTP_MATCH,
+                "of a connection no more is seen than `sni`, `alpn` and `client`",
+                findings,
+            );
+        }
+    }
+    let found = routes::check(table, around, site, findings);
+    for routes::Found { route, place } in &found {
+        if let Action::Split(Split { sticky: Some(sticky), .. }) = &route.action
+            && sticky.to_string() != "{client}"
+        {
+            findings.push(
+                Diagnostic::new(Code::HttpOnly, "in TCP mode nothing is known but the client")
+                    .mark(*place, "`sticky` cannot be filled in")
+                    .help("write `sticky = \"{client}\"`, or nothing"),
+            );
+        }
+    }
+    found
+}
+
+/// Complains about conditions for what is not seen in HTTP mode.
+fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
+    let whens = table.tables("route", &language::ROUTE).filter_map(|it| it.table("match", &language::MATCH));
+    for entry in whens.flat_map(|when| OF_TCP_MATCH.into_iter().filter_map(move |key| when.entry(key))) {
         findings.push(
-            Diagnostic::new(Code::HttpOnly, "in TCP mode nothing is known but the client")
-                .mark(place, "cannot be filled in")
-                .help("write `sticky = \"{client}\"`, or nothing"),
+            Diagnostic::new(Code::NoEffect, format!("`{}` is for `mode = \"tcp\"`", entry.key))
+                .mark(entry.key_place, "not looked at in HTTP")
+                .help(
+                    "write `host`, which a request names itself, or `mode = \"tcp\"` to pass TLS on as it is",
+                ),
         );
     }
-    let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
-    vec![routes::Found { route: Route { name, when, action, options: None }, place }]
 }
 
 /// Whether clients are announced. Nobody is believed who is not trusted, so there must be somebody to trust.

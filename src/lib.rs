@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the guide to the house; this is the map of its rooms.
 
+pub mod access;
 pub mod balance;
 pub mod config;
 pub mod control;
@@ -13,6 +14,7 @@ pub mod metrics;
 pub mod os;
 pub mod plan;
 pub mod preface;
+pub mod recorder;
 pub mod route;
 pub mod session;
 pub mod shared;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use pollux::access::{Destination, Rules};
 use pollux::config::Process;
-use pollux::control::{Crew, Events, Manager, Server, StartError, Taken};
+use pollux::control::{Crew, Events, Ledger, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
@@ -20,7 +21,7 @@ const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let logs = Logs::start(LogFormat::Text, None);
+    let logs = Logs::start(LogFormat::Text, &Rules { to: Some(Destination::Off), ..Rules::default() });
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();
@@ -42,7 +43,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     say("stopping");
     server.drain();
     let process = Process::default();
-    let around = Around { file: None, process: &process, logs: &logs };
+    let ledger = Ledger::default();
+    let around = Around { file: None, process: &process, logs: &logs, ledger: &ledger };
     Ok(stop::stop(server, &events, &around, Heart::new(Manager::default())))
 }
 

@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use pollux::config::{self, Places, Process};
+use pollux::access::Rules;
+use pollux::config::{Places, Process};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
-    OperateError, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
+    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager,
+    OperateError, Origin, Reply, Server, SocketFile, Taken, Wanted,
 };
-use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
@@ -36,12 +37,13 @@ pub(super) struct Running<'a> {
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
     lookout: Lookout,
+    ledger: Arc<Ledger>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<Address>,
     upgrade: Upgrade,
     heart: Heart,
     socket: Option<SocketFile>,
-    access_log: config::AccessLog,
+    access_log: Rules,
     logs: Logs,
 }
 
@@ -83,7 +85,7 @@ impl<'a> Running<'a> {
         }
         let Settled { snapshot, crew, control, access_log, file, places, answers, .. } = settled;
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-        let logs = Logs::start(args.log_format, access_log.file());
+        let logs = Logs::start(args.log_format, &access_log);
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
@@ -96,17 +98,12 @@ impl<'a> Running<'a> {
             socket = control.as_ref().map(open).transpose()?;
             Ok(())
         };
-        let journal = || -> Box<dyn Journal + Send> {
-            match access_log {
-                config::AccessLog::On | config::AccessLog::File(_) => Box::new(AccessLog),
-                config::AccessLog::Off => Box::new(Unlogged),
-            }
-        };
         let inherited = inherited.unwrap_or_else(Inherited::from_manager);
-        let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
+        let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
-        let lookout = events.look_out(server.snapshot(), &answers);
+        let ledger = Arc::new(Ledger::default());
+        let lookout = events.look_out(server.snapshot(), &answers, &ledger);
         Ok(Running {
             server,
             events,
@@ -117,6 +114,7 @@ impl<'a> Running<'a> {
             places,
             answers,
             lookout,
+            ledger,
             left,
             upgrade,
             heart: Heart::new(Manager::from_environment()),
@@ -176,8 +174,8 @@ impl<'a> Running<'a> {
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
         let process = self.process();
-        let Running { server, events, file, socket, logs, heart, .. } = self;
-        let around = Around { file: file.as_deref(), process: &process, logs: &logs };
+        let Running { server, events, file, socket, logs, heart, ledger, .. } = self;
+        let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
         let code = stop::stop(server, &events, &around, heart);
         drop((socket, logs));
         code
@@ -194,6 +192,7 @@ impl<'a> Running<'a> {
             | Command::Sessions(_)
             | Command::Kill(_)
             | Command::LogLevel(_)
+            | Command::Recorder { .. }
             | Command::Metrics
             | Command::Config) => {
                 let answer = self.around(&self.process(), |around| around.answer(&self.server, command));
@@ -224,7 +223,7 @@ impl<'a> Running<'a> {
     }
 
     fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
-        then(&Around { file: self.file.as_deref(), process, logs: &self.logs })
+        then(&Around { file: self.file.as_deref(), process, logs: &self.logs, ledger: &self.ledger })
     }
 
     /// Other backends have been found than before.
@@ -289,7 +288,7 @@ impl<'a> Running<'a> {
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
         (self.places, self.answers) = (settled.places, settled.answers);
-        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers);
+        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }

@@ -4,14 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, AccessLog, Loaded, Machine, Places, Process, Report, World};
+use pollux::access::Rules;
+use pollux::config::{self, Loaded, Machine, Places, Process, Report, World};
 use pollux::control::Crew;
 use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
 use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
-use super::Failure;
 use super::args::RunArgs;
+use super::{Failure, named};
 
 /// The file that is served if none is named.
 pub(super) const DEFAULT_FILE: &str = "proxy.toml";
@@ -28,8 +29,8 @@ pub(super) struct Settled {
     pub(super) crew: Crew,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
-    /// Where the line for each exchange goes.
-    pub(super) access_log: AccessLog,
+    /// What the line for each exchange is to be.
+    pub(super) access_log: Rules,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
     /// What was found out for the pools.
@@ -49,7 +50,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         None if Path::new(DEFAULT_FILE).exists() => Some(Path::new(DEFAULT_FILE)),
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
-    let loaded = match file {
+    let mut loaded = match file {
         Some(file) => from_file(file, args, colour, known)?,
         None => Loaded {
             snapshot: from_flags(args),
@@ -60,15 +61,22 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
             warnings: None,
         },
     };
+    let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
+    if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
+        let world = &mut Remembering { known };
+        warnings.extend(named::put(&args.backend, pool, &mut loaded.answers, world)?);
+    }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
+    let mut access_log = loaded.process.access_log.unwrap_or_default();
+    access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
         snapshot: loaded.snapshot,
-        access_log: args.access_log.clone().or(loaded.process.access_log).unwrap_or_default(),
+        access_log,
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
-        warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
+        warnings: (!warnings.is_empty()).then(|| warnings.join("\n")),
         file: file.map(Path::to_owned),
         answers: loaded.answers,
         places: loaded.places,
@@ -127,16 +135,12 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool, known: &Answers) -> Resu
     let mut loaded = config::load_in(file, &mut Remembering { known })
         .map_err(|report| Failure::usage(report.render(colour)))?;
     let snapshot = &mut loaded.snapshot;
-    if !args.backend.is_empty() {
-        let [pool] = snapshot.pools.as_mut_slice() else {
-            return Err(Failure::usage(format!(
-                "--backend does not say which of the {} pools of {} it is for; change the file instead",
-                snapshot.pools.len(),
-                file.display()
-            )));
-        };
-        pool.sources.clear();
-        pool.backends = backends(args);
+    if !args.backend.is_empty() && snapshot.pools.len() != 1 {
+        return Err(Failure::usage(format!(
+            "--backend does not say which of the {} pools of {} it is for; change the file instead",
+            snapshot.pools.len(),
+            file.display()
+        )));
     }
     if let Some(balance) = args.balance {
         snapshot.pools.iter_mut().for_each(|pool| pool.balance = balance.into());
@@ -173,14 +177,10 @@ fn from_flags(args: &RunArgs) -> Snapshot {
     let balance = args.balance.map_or_else(Balance::default, Balance::from);
     Snapshot {
         listeners: listeners(args, &Listener::to_pool("", ([127, 0, 0, 1], 8080).into(), mode, PoolId(0))),
-        pools: vec![Pool { balance, ..Pool::new("default", backends(args)) }],
+        pools: vec![Pool { balance, ..Pool::new("default", Vec::new()) }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }
-}
-
-fn backends(args: &RunArgs) -> Vec<pollux::snapshot::Backend> {
-    args.backend.iter().flat_map(|named| named.0.clone()).collect()
 }
 
 /// A listener like `model` for each --listen.

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::Process;
 use super::value::{show_size, show_thousandths};
-use super::{AccessLog, Process};
+use crate::access::{Choice, Redaction, Rules};
 use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
+use crate::core::noted::NOTHING;
 use crate::discovery::{Like, Question, Source};
 use crate::preface::proxy::Version;
 use crate::route::{
@@ -17,7 +19,7 @@ use crate::route::{
 };
 use crate::snapshot::{
     Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, NO_ADDRESS, Permissions,
-    Pool, Retries, SameSite, Snapshot, SocketOptions, Sticky, Telling, Timeouts,
+    Pool, Recording, Retries, SameSite, Snapshot, SocketOptions, Sticky, Telling, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -45,17 +47,44 @@ fn print_process(out: &mut String, process: &Process) {
     if let Some(control) = control {
         line(out, "control", &text(&control.to_string_lossy()));
     }
-    if let Some(log) = access_log {
-        let log = match log {
-            AccessLog::On => "on".into(),
-            AccessLog::Off => "off".into(),
-            AccessLog::File(path) => path.to_string_lossy(),
-        };
-        line(out, "access_log", &text(&log));
+    if let Some(rules) = access_log {
+        print_access_log(out, rules);
     }
     if !out.is_empty() {
         out.push('\n');
     }
+}
+
+/// The rules in one line if they are only where to, else as a table.
+fn print_access_log(out: &mut String, rules: &Rules) {
+    let Rules { to, format, choice, redaction, headers } = rules;
+    let to = to.as_ref().map(|to| text(&to.to_string()));
+    if let Some(to) = &to
+        && (format, choice, redaction, headers)
+            == (&None, &Choice::default(), &Redaction::default(), &NOTHING)
+    {
+        return line(out, "access_log", to);
+    }
+    out.push_str("\n[access_log]\n");
+    if let Some(to) = to {
+        line(out, "to", &to);
+    }
+    if let Some(format) = format {
+        line(out, "format", &text(format.text()));
+    }
+    line(out, "status", &list(choice.statuses.iter().map(|statuses| text(&statuses.to_string()))));
+    if let Some(span) = choice.slower_than {
+        line(out, "slower_than", &time(span));
+    }
+    if let Some(share) = choice.sample {
+        line(out, "sample", &show_thousandths(share.into()));
+    }
+    line(out, "except", &list(choice.except.iter().map(|cause| text(cause.word()))));
+    let query = redaction.query.then(|| text("query"));
+    let hidden = redaction.headers.iter().map(|name| text(&format!("header:{name}")));
+    line(out, "redact", &list(query.into_iter().chain(hidden)));
+    line(out, "request_headers", &list(headers.request.iter().map(|name| text(name))));
+    line(out, "response_headers", &list(headers.response.iter().map(|name| text(name))));
 }
 
 /// A line `key = value`. Writing to a String cannot fail.
@@ -342,6 +371,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
         Some(interval) => line(out, "resolve", &time(interval)),
         None => line(out, "resolve", "false"),
     }
+    if !pool.resolver.is_empty() {
+        line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
+    }
     line(out, "health", &print_health(&pool.health));
     if let Some(check) = &pool.check {
         line(out, "check", &print_check(check));
@@ -522,6 +554,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         accept_budget,
         idle_per_backend,
         idle,
+        recorder: Recording { slow, keep },
     } = limits;
     let size = |bytes: &usize| text(&show_size(*bytes as u64));
     out.push_str("[limits]\n");
@@ -540,4 +573,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
     ] {
         line(out, key, &value);
     }
+    out.push_str("\n[recorder]\n");
+    line(out, "slow", &time(*slow));
+    line(out, "keep", &keep.to_string());
 }

@@ -1,13 +1,13 @@
 //! Around the data plane: starting the workers, giving them another configuration, stopping them, and the signals and the
 //! socket by which that is asked for.
 
-mod access_log;
 mod binding;
 mod changes;
 mod events;
 mod handover;
 mod health;
 mod inherited;
+mod ledger;
 mod lookout;
 mod mailbox;
 mod notify;
@@ -19,11 +19,11 @@ mod server;
 mod signals;
 mod socket;
 
-pub use access_log::{AccessLog, Unlogged};
 pub use changes::{ChangeError, Wanted};
 pub use events::{Call, Event, Events};
 pub use handover::{Origin, Predecessor, Successor, UpgradeError};
 pub use inherited::Inherited;
+pub use ledger::Ledger;
 pub use lookout::{Discovered, Lookout};
 pub use notify::Manager;
 pub use operate::OperateError;

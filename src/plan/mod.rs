@@ -263,6 +263,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         max_reuse,
         sources,
         resolve,
+        resolver,
         backends: _,
         derived: _,
     } = before;
@@ -283,6 +284,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         (*queue != after.queue, "queue"),
         (*max_reuse != after.max_reuse, "max_reuse"),
         (*resolve != after.resolve, "resolve"),
+        (*resolver != after.resolver, "resolver"),
         (*sources != after.sources, "the names and files of its backends"),
     ];
     keys.into_iter().filter(|(is_changed, _)| *is_changed).map(|(_, key)| key).collect()

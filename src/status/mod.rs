@@ -5,6 +5,7 @@
 
 mod pools;
 mod sessions;
+mod sources;
 mod tell;
 
 use serde::{Serialize, Serializer};
@@ -13,6 +14,7 @@ use crate::session::Kind;
 
 pub use pools::{Backend, Changed, Pool, Seen};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
+pub use sources::{Found, NotFound, Source};
 pub use tell::show_span;
 
 /// How many sessions are shown one by one.
@@ -44,6 +46,8 @@ pub struct Status {
     pub pools: Vec<Pool>,
     /// What an operator has changed while it runs.
     pub changes: Vec<Changed>,
+    /// Where backends come from that may change.
+    pub sources: Vec<Source>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
     /// What is logged; only the process knows.

@@ -151,7 +151,9 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool, known: &Answers) -> Resu
     if let (false, Some(first)) = (args.listen.is_empty(), snapshot.listeners.first()) {
         snapshot.listeners = listeners(args, first);
     }
-    if let Some(listener) = snapshot.listeners.iter().find(|listener| !is_fit(listener)) {
+    // What the file says of its own listeners has been checked, and a TCP listener may route by what a ClientHello says.
+    let is_turned = args.mode.is_some();
+    if let Some(listener) = snapshot.listeners.iter().find(|listener| is_turned && !is_fit(listener)) {
         return Err(Failure::usage(format!(
             "--mode tcp does not go with the routes of the listener `{}` of {}: bytes have no host and no path",
             listener.name,

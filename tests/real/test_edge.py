@@ -127,7 +127,7 @@ def test_a_header_in_pieces_names_the_client(edge, toy, header):
 def test_a_wrong_header_closes_the_connection(edge, toy, options, said, cause):
     proxy = edge(pool(toy("echo")) + accepting(**options))
     assert not exchange(proxy.address, said)
-    proxy.wait_for_stderr(f"cause={cause}")
+    proxy.wait_for_stderr(cause)
 
 
 HAPROXY = """\
@@ -285,7 +285,7 @@ def test_tls_is_passed_on_by_its_name(edge, tls_server):
     assert subject(proxy.address, "-servername", "x.b.example", "-alpn", "h2") == "b.example"
     assert subject(proxy.address, "-servername", "x.b.example") == "rest.example"
     assert subject(proxy.address, "-noservername") == "rest.example"
-    proxy.wait_for_stderr("host=x.b.example")
+    proxy.wait_for_stderr("x.b.example")
 
 
 def test_a_hello_in_crumbs_is_passed_on(edge, tls_server):
@@ -313,4 +313,4 @@ def test_a_hello_in_crumbs_is_passed_on(edge, tls_server):
                 incoming.write(connection.recv(65536))
     assert client.cipher()
     assert not exchange(proxy.address, GET)
-    proxy.wait_for_stderr("cause=client-hello-missing")
+    proxy.wait_for_stderr("client-hello-missing")

@@ -283,7 +283,7 @@ impl Session {
             && self.is_repeatable()
             && self.may_retry(env, |rules| rules.statuses.contains(&status));
         if is_wanted {
-            effects.push(Effect::AskBudget);
+            effects.push(Effect::AskBudget { status });
         }
         is_wanted
     }

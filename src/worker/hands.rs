@@ -319,8 +319,11 @@ impl<O: Os> Hands<'_, O> {
                     wire.finish(self.os);
                 }
             }
-            Effect::AskBudget => {
+            Effect::AskBudget { status } => {
                 let is_granted = conn.has_budget();
+                if is_granted {
+                    self.note_answered(&conn.session, Some(status));
+                }
                 conn.session.handle_budget(is_granted, &self.env, effects);
             }
             Effect::NoteAnswer => {
@@ -337,11 +340,13 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_whole(backend.id);
                     self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_whole(backend.id);
                     backend.link.close(self.os);
                 }
             }

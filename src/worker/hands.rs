@@ -420,7 +420,7 @@ impl<O: Os> Hands<'_, O> {
         if !matches!(outcome, ConnectOutcome::Queued { .. })
             && let Some(ticket) = conn.ticket.take()
         {
-            ticket.use_up(self.has_room(conn));
+            ticket.use_up(self.is_decided(conn));
         }
         outcome
     }
@@ -439,7 +439,7 @@ impl<O: Os> Hands<'_, O> {
             Ok(index) => Ok(index),
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
-                    ticket.wait_on(releases, self.has_room(conn));
+                    ticket.wait_on(releases, self.is_decided(conn));
                     self.recall(conn);
                     Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
                 }
@@ -458,8 +458,8 @@ impl<O: Os> Hands<'_, O> {
         }
         let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
         let ahead = ticket.ahead();
-        // Room that came before it stood in the queue was told to nobody.
-        if self.has_room(conn) {
+        // What came before it stood in the queue was told to nobody.
+        if self.is_decided(conn) {
             state.queue().release();
         }
         self.recall(conn);
@@ -474,22 +474,22 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
-    /// a reload.
-    fn has_room(&self, conn: &Conn) -> bool {
+    /// Whether those who wait should look: a backend of the session's pool could take one more request (it may be one that only
+    /// those know of who came after a reload), or there is none left to wait for.
+    fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        if self.has_room_in(&conn.edition, id) {
+        if self.is_decided_in(&conn.edition, id) {
             return true;
         }
         let name = &conn.edition.snapshot.pool(id).name;
         let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
         !Rc::ptr_eq(&conn.edition, self.latest)
-            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
     }
 
-    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+    fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
         let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
-        edition.has_room(id, self.env.now, &is_idle)
+        edition.is_decided(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.

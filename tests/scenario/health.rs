@@ -195,6 +195,33 @@ fn a_status_that_is_retried_counts() {
     assert_eq!(attempts.filter(|attempts| *attempts > 1).count(), 2);
 }
 
+/// Whom the last backend is taken from has nothing to wait for, though another request still holds its place there.
+#[test]
+fn who_waits_is_told_that_nobody_is_left() {
+    let (hung, moody) = (toy("hung", Behaviour::Silent), moody(true));
+    let check = Check { port: Some(moody.address.port()), ..eager(page("/check")) };
+    let health = Passive { panic: None, ..Passive::default() };
+    let mut snapshot = with(&[hung.address().to_string()], health, Some(check));
+    snapshot.pools[0].backends[0].max_requests = Some(1);
+    snapshot.timeouts.drain = MOMENT;
+    let pollux = Pollux::start(snapshot);
+    let _clients: Vec<_> = (0..4)
+        .map(|number| {
+            let mut client = pollux.client();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            while pollux.in_flight() + pollux.waiting() <= number {
+                thread::yield_now();
+            }
+            client
+        })
+        .collect();
+    moody.is(false);
+    for _ in 0..3 {
+        assert_eq!(pollux.told().cause, Some(Cause::NoBackend));
+    }
+    assert_eq!((pollux.in_flight(), pollux.waiting()), (1, 0));
+}
+
 /// Nobody has to ask for a backend to come back: a probe does, at the end of the ejection, and whoever ejected it.
 #[test]
 fn who_was_ejected_comes_back_by_a_probe() {

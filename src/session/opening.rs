@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::exchange::Unread;
 use super::{Dial, Effect, Env, Phase, Session};
 use crate::balance::Nobody;
 use crate::core::framer::Framer;
@@ -149,6 +150,7 @@ impl Session {
         self.exchange.attempts += 1;
         self.exchange.is_counted = false;
         self.exchange.asked_at = None;
+        self.exchange.unread = Unread::Never;
         if let Some(proof) = self.exchange.pending_proof.take() {
             self.exchange.retried.push(proof);
         }

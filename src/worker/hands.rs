@@ -601,6 +601,9 @@ impl<O: Os> Hands<'_, O> {
         session.lane_from(side).buffer.attach(self.storage.take_beyond());
         let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };
         if pump::fill(self.os, &mut stores, pipe, wire, session, side, self.env.now) == Filled::Nothing {
+            if side == Side::Backend {
+                session.note_silence();
+            }
             return Want::No;
         }
         match session.lane_from(side).source {

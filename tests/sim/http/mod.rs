@@ -42,7 +42,6 @@ pub(crate) fn run(scene: &mut Scene) {
         foul: scene.faults.weather == Weather::Foul || scene.faults.moods.is_some(),
         draining: scene.drain_after.is_some() || scene.reloads.as_ref().is_some_and(Reloads::moves_door),
         scarce: scene.faults.is_scarce(),
-        in_need: scene.faults.buffers.is_some(),
     };
     let board = Rc::new(RefCell::new(Board::default()));
     let faults = Rc::new(scene.faults.clone());

@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the guide to the house; this is the map of its rooms.
 
+pub mod access;
 pub mod balance;
 pub mod config;
 pub mod control;
@@ -12,6 +13,7 @@ pub mod http;
 pub mod metrics;
 pub mod os;
 pub mod plan;
+pub mod recorder;
 pub mod route;
 pub mod session;
 pub mod shared;

@@ -58,12 +58,20 @@ pub enum Mode {
     Tcp,
 }
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Mode {
+    /// The word of the configuration and of logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Mode::Http => "http",
             Mode::Tcp => "tcp",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
@@ -535,6 +543,24 @@ pub struct Limits {
     pub idle_per_backend: usize,
     /// Idle connections kept to all backends together, over all workers.
     pub idle: usize,
+    /// What is remembered of exchanges.
+    pub recorder: Recording,
+}
+
+/// What the flight recorder keeps aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// An exchange that took longer is slow.
+    pub slow: Duration,
+    /// So many exchanges that were slow, or that failed, are remembered over all workers; and as many again of those that failed by
+    /// a fault of the client.
+    pub keep: usize,
+}
+
+impl Default for Recording {
+    fn default() -> Recording {
+        Recording { slow: Duration::from_secs(1), keep: 128 }
+    }
 }
 
 impl Limits {
@@ -556,6 +582,7 @@ impl Default for Limits {
             accept_budget: 64,
             idle_per_backend: 256,
             idle: 4096,
+            recorder: Recording::default(),
         }
     }
 }

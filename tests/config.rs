@@ -16,7 +16,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pollux::config::{self, AccessLog, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
+use pollux::access::{Destination, Rules};
+use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -73,11 +74,13 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
     assert_eq!(full.process.threads, Some(2));
 
     // `Debug` names the fields, so a key that is new in the snapshot is missed here until the example has it.
-    for fields in [format!("{:#?}", full.snapshot.timeouts), format!("{:#?}", full.snapshot.limits)] {
+    let limits = &full.snapshot.limits;
+    let debug: [&dyn std::fmt::Debug; 3] = [&full.snapshot.timeouts, limits, &limits.recorder];
+    for fields in debug.map(|fields| format!("{fields:#?}")) {
         let keys = fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
         for (key, _) in keys.filter(|(key, _)| !key.starts_with(' ')) {
             assert!(
-                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                text.lines().any(|line| line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")),
                 "{key} is not in proxy.toml"
             );
         }
@@ -118,7 +121,7 @@ fn every_form_of_a_value_is_read() {
         Process {
             threads: Some(4),
             control: Some("run/control".into()),
-            access_log: Some(AccessLog::File("access.log".into()))
+            access_log: Some(Rules { to: Some(Destination::File("access.log".into())), ..Rules::default() })
         }
     );
     let listeners: Vec<String> = snapshot

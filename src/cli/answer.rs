@@ -8,7 +8,7 @@ use pollux::metrics::Format;
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
-use super::{FAILED, USAGE};
+use super::{FAILED, USAGE, recorder};
 
 /// What the server does not know of its process.
 pub(super) struct Around<'a> {
@@ -34,6 +34,7 @@ impl Around<'_> {
             }
             Command::Kill(name) => kill(server, name),
             Command::LogLevel(wanted) => self.log_level(wanted.as_deref()),
+            Command::Recorder { id, all } => recorder::answer(server, id.as_deref(), *all),
             Command::Metrics => Reply::text(0, server.metrics(Format::Text)),
             Command::Config => Reply::text(0, config::print(server.snapshot(), self.process)),
             Command::Reload | Command::Upgrade | Command::Explain(_) | Command::Operate { .. } => {

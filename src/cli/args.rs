@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use pollux::config::AccessLog;
+use pollux::access::Destination;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::discovery::Source;
 use pollux::os::usable_cores;
@@ -54,6 +54,8 @@ pub(super) enum Command {
     Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
+    /// Say what a running Pollux remembers of exchanges that failed or were slow, and of one of them step by step.
+    Recorder(RecorderArgs),
     /// Print the metrics of a running Pollux, in the text format of Prometheus.
     Metrics(CallArgs),
     /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
@@ -118,10 +120,10 @@ pub(super) struct RunArgs {
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// Where the line for each exchange goes: on (standard error), off, or a file, which SIGUSR1 opens anew [default: as the
-    /// configuration says, or on].
-    #[arg(long, value_name = "on|off|FILE", value_parser = access_log)]
-    pub(super) access_log: Option<AccessLog>,
+    /// Where the line for each exchange goes: on (standard error), stdout, off, syslog:udp://IP:PORT, syslog:unix:PATH, or a
+    /// file, which SIGUSR1 opens anew [default: as the configuration says, or on].
+    #[arg(long, value_name = "on|off|FILE|…", value_parser = access_log)]
+    pub(super) access_log: Option<Destination>,
     /// How log lines are written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
@@ -143,6 +145,39 @@ pub(super) struct StatusArgs {
     /// A backend as `pool/backend`: all that is known of it, with what was last observed.
     #[arg(value_name = "POOL/BACKEND")]
     pub(super) backend: Option<String>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct RecorderArgs {
+    #[command(subcommand)]
+    pub(super) action: Option<RecorderAction>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// List those too that ended well and fast.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RecorderAction {
+    /// Say what happened to one exchange, step by step.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// What it is called, as the list says.
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
     #[command(flatten)]
     pub(super) call: CallArgs,
     /// Write it as JSON.
@@ -440,11 +475,8 @@ fn cores(text: &str) -> Result<Cores, String> {
     text.split(',').map(core).collect::<Result<_, _>>().map(Cores)
 }
 
-fn access_log(text: &str) -> Result<AccessLog, String> {
-    if text.is_empty() {
-        return Err(String::from("expected on, off or the path of a file"));
-    }
-    Ok(AccessLog::parse(text, |path| PathBuf::from(path)))
+fn access_log(text: &str) -> Result<Destination, String> {
+    Destination::parse(text, |path| PathBuf::from(path))
 }
 
 fn kind(text: &str) -> Result<Kind, String> {

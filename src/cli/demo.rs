@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use pollux::access::{Destination, Rules};
 use pollux::config::Process;
 use pollux::control::{Crew, Events, Ledger, Manager, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
@@ -20,7 +21,7 @@ const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let logs = Logs::start(LogFormat::Text, None);
+    let logs = Logs::start(LogFormat::Text, &Rules { to: Some(Destination::Off), ..Rules::default() });
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use pollux::config::{self, Places, Process};
+use pollux::access::Rules;
+use pollux::config::{Places, Process};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout,
-    Manager, OperateError, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
+    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager,
+    OperateError, Origin, Reply, Server, SocketFile, Taken, Wanted,
 };
-use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
@@ -44,7 +44,7 @@ pub(super) struct Running<'a> {
     upgrade: Upgrade,
     heart: Heart,
     socket: Option<SocketFile>,
-    access_log: config::AccessLog,
+    access_log: Rules,
     logs: Logs,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Running<'a> {
         }
         let Settled { snapshot, crew, control, access_log, file, places, answers, .. } = settled;
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-        let logs = Logs::start(args.log_format, access_log.file());
+        let logs = Logs::start(args.log_format, &access_log);
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
@@ -99,14 +99,8 @@ impl<'a> Running<'a> {
             socket = control.as_ref().map(open).transpose()?;
             Ok(())
         };
-        let journal = || -> Box<dyn Journal + Send> {
-            match access_log {
-                config::AccessLog::On | config::AccessLog::File(_) => Box::new(AccessLog),
-                config::AccessLog::Off => Box::new(Unlogged),
-            }
-        };
         let inherited = inherited.unwrap_or_else(Inherited::from_manager);
-        let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
+        let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
         let ledger = Arc::new(Ledger::default());
@@ -199,6 +193,7 @@ impl<'a> Running<'a> {
             | Command::Sessions(_)
             | Command::Kill(_)
             | Command::LogLevel(_)
+            | Command::Recorder { .. }
             | Command::Metrics
             | Command::Config) => {
                 let answer = self.around(&self.process(), |around| around.answer(&self.server, command));

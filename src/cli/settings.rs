@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, AccessLog, Loaded, Machine, Places, Process, Report, World};
+use pollux::access::Rules;
+use pollux::config::{self, Loaded, Machine, Places, Process, Report, World};
 use pollux::control::Crew;
 use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
@@ -28,8 +29,8 @@ pub(super) struct Settled {
     pub(super) crew: Crew,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
-    /// Where the line for each exchange goes.
-    pub(super) access_log: AccessLog,
+    /// What the line for each exchange is to be.
+    pub(super) access_log: Rules,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
     /// What was found out for the pools.
@@ -68,9 +69,11 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
+    let mut access_log = loaded.process.access_log.unwrap_or_default();
+    access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
         snapshot: loaded.snapshot,
-        access_log: args.access_log.clone().or(loaded.process.access_log).unwrap_or_default(),
+        access_log,
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: (!warnings.is_empty()).then(|| warnings.join("\n")),

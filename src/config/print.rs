@@ -3,18 +3,20 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::Process;
 use super::value::{show_size, show_thousandths};
-use super::{AccessLog, Process};
+use crate::access::{Choice, Redaction, Rules};
 use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
+use crate::core::noted::NOTHING;
 use crate::discovery::{Like, Question, Source};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Telling,
-    Timeouts,
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Recording, Retries, SameSite, Snapshot,
+    Sticky, Telling, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -42,17 +44,44 @@ fn print_process(out: &mut String, process: &Process) {
     if let Some(control) = control {
         line(out, "control", &text(&control.to_string_lossy()));
     }
-    if let Some(log) = access_log {
-        let log = match log {
-            AccessLog::On => "on".into(),
-            AccessLog::Off => "off".into(),
-            AccessLog::File(path) => path.to_string_lossy(),
-        };
-        line(out, "access_log", &text(&log));
+    if let Some(rules) = access_log {
+        print_access_log(out, rules);
     }
     if !out.is_empty() {
         out.push('\n');
     }
+}
+
+/// The rules in one line if they are only where to, else as a table.
+fn print_access_log(out: &mut String, rules: &Rules) {
+    let Rules { to, format, choice, redaction, headers } = rules;
+    let to = to.as_ref().map(|to| text(&to.to_string()));
+    if let Some(to) = &to
+        && (format, choice, redaction, headers)
+            == (&None, &Choice::default(), &Redaction::default(), &NOTHING)
+    {
+        return line(out, "access_log", to);
+    }
+    out.push_str("\n[access_log]\n");
+    if let Some(to) = to {
+        line(out, "to", &to);
+    }
+    if let Some(format) = format {
+        line(out, "format", &text(format.text()));
+    }
+    line(out, "status", &list(choice.statuses.iter().map(|statuses| text(&statuses.to_string()))));
+    if let Some(span) = choice.slower_than {
+        line(out, "slower_than", &time(span));
+    }
+    if let Some(share) = choice.sample {
+        line(out, "sample", &show_thousandths(share.into()));
+    }
+    line(out, "except", &list(choice.except.iter().map(|cause| text(cause.word()))));
+    let query = redaction.query.then(|| text("query"));
+    let hidden = redaction.headers.iter().map(|name| text(&format!("header:{name}")));
+    line(out, "redact", &list(query.into_iter().chain(hidden)));
+    line(out, "request_headers", &list(headers.request.iter().map(|name| text(name))));
+    line(out, "response_headers", &list(headers.response.iter().map(|name| text(name))));
 }
 
 /// A line `key = value`. Writing to a String cannot fail.
@@ -475,6 +504,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         accept_budget,
         idle_per_backend,
         idle,
+        recorder: Recording { slow, keep },
     } = limits;
     let size = |bytes: &usize| text(&show_size(*bytes as u64));
     out.push_str("[limits]\n");
@@ -493,4 +523,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
     ] {
         line(out, key, &value);
     }
+    out.push_str("\n[recorder]\n");
+    line(out, "slow", &time(*slow));
+    line(out, "keep", &keep.to_string());
 }

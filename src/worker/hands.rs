@@ -11,14 +11,16 @@ use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Duty, Nobody, safely};
+use crate::balance::{Duty, Nobody, Picked, safely};
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
+use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::os::{ConnectFault, Connecting, Os};
+use crate::recorder::{Recorder, Step, Trail};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::shared::pools::{Registry, Slot};
 use crate::shared::queue::{Desk, Ticket};
@@ -49,6 +51,8 @@ pub(super) struct Conn {
     pub(super) ticket: Option<Ticket>,
     /// What lies in pipes, from the client and from the backend.
     pipes: Piped,
+    /// What has happened to the exchange, once it has a head.
+    pub(super) trail: Option<Box<Trail>>,
 }
 
 /// The pipes of the two lanes.
@@ -78,17 +82,18 @@ pub(super) struct World<'a> {
     pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
+    pub(super) wanted: &'a Wanted,
 }
 
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, ids, draining_since, keeps_request } = self;
+        let World { now, date, ids, draining_since, keeps_request, wanted } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted }
     }
 }
 
@@ -128,6 +133,7 @@ impl Conn {
             permit: None,
             ticket: None,
             pipes: Piped::default(),
+            trail: None,
         }
     }
 
@@ -214,6 +220,7 @@ pub(super) struct Hands<'a, O> {
     pub(super) desk: &'a Arc<Desk>,
     pub(super) registry: &'a Registry,
     pub(super) journal: &'a mut dyn Journal,
+    pub(super) recorder: &'a mut Recorder,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
 }
@@ -306,7 +313,9 @@ impl<O: Os> Hands<'_, O> {
     fn carry_out(&mut self, conn: &mut Conn, effect: Effect, effects: &mut Vec<Effect>) {
         match effect {
             Effect::Open { again, is_fresh } => {
+                self.note_retry(conn);
                 let outcome = self.open(conn, again, is_fresh);
+                self.note_outcome(conn, outcome);
                 conn.session.handle_connect(outcome, &self.env, effects);
             }
             Effect::FinishBackend => {
@@ -321,18 +330,24 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::AskBudget { status } => {
                 let is_granted = conn.has_budget();
+                conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
                 if is_granted {
                     self.note_answered(&conn.session, Some(status));
+                } else {
+                    conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
                 }
                 conn.session.handle_budget(is_granted, &self.env, effects);
             }
             Effect::NoteAnswer => {
+                let status = conn.session.status().unwrap_or(0);
+                conn.note_after_sent(self.recorder, self.env.now, Step::Responded(status));
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
                 }
                 self.note_served(&conn.session);
             }
             Effect::NoteFailure(cause) => {
+                conn.note_after_sent(self.recorder, self.env.now, Step::Failed(cause));
                 if let Some(id) = conn.session.backend() {
                     self.edition.meters.note_failure(id, cause);
                 }
@@ -341,17 +356,20 @@ impl<O: Os> Hands<'_, O> {
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.note_whole(backend.id);
+                    conn.note_after_sent(self.recorder, self.env.now, Step::Kept);
                     self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.note_whole(backend.id);
+                    conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
                     backend.link.close(self.os);
                 }
             }
             Effect::ResetBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    conn.note_after_sent(self.recorder, self.env.now, Step::Reset);
                     self.note_wait(&conn.session, &backend.lease);
                     backend.link.reset(self.os);
                 }
@@ -360,9 +378,7 @@ impl<O: Os> Hands<'_, O> {
                 conn.permit = None;
                 // The next request does not take the place of one that has waited in vain.
                 conn.ticket = None;
-                let record = conn.session.record(&self.env);
-                self.edition.meters.note(&record, conn.session.places());
-                self.journal.record(&record);
+                self.record(conn);
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
@@ -406,7 +422,11 @@ impl<O: Os> Hands<'_, O> {
         let again = again.filter(|index| !self.is_out(conn, *index));
         let chosen = match again {
             Some(index) => Ok(index),
-            None => self.choose(conn, is_fresh),
+            None => self.choose(conn, is_fresh).map(|Picked { place, rule }| {
+                let backend = u32::try_from(place).unwrap_or(u32::MAX);
+                conn.note_step(self.recorder, self.env.now, Step::Picked { backend, rule });
+                place
+            }),
         };
         let index = match chosen {
             Ok(index) => index,
@@ -426,7 +446,7 @@ impl<O: Os> Hands<'_, O> {
     }
 
     /// Picks a backend, or says what there is instead.
-    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<usize, ConnectOutcome> {
+    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
         let (edition, idle) = (&conn.edition, &*self.idle);
         let id = conn.session.pool();
         // Who comes new does not overtake those who wait.
@@ -436,7 +456,7 @@ impl<O: Os> Hands<'_, O> {
         let is_idle = |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }));
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match edition.pick(&conn.session, self.env.now, &is_idle) {
-            Ok(index) => Ok(index),
+            Ok(picked) => Ok(picked),
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
                     ticket.wait_on(releases, self.is_decided(conn));
@@ -562,6 +582,7 @@ impl<O: Os> Hands<'_, O> {
             }
             Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },
         };
+        self.note_outcome(conn, outcome);
         self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
     }
 

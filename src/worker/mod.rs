@@ -10,6 +10,7 @@ mod checks;
 mod door;
 mod edition;
 mod events;
+mod flight;
 mod hands;
 mod health;
 mod idle;
@@ -30,12 +31,14 @@ use std::sync::Arc;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::interest::Ready;
+use crate::core::noted::Wanted;
 use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::metrics::Desk as Counter;
 use crate::os::{Fd, Os};
+use crate::recorder::Recorder;
 use crate::route::hash;
 use crate::session::Effect;
 use crate::shared::neighbours::Seat;
@@ -160,8 +163,12 @@ pub struct Worker<O> {
     desk: Arc<Desk>,
     /// Where it shows what it holds.
     counter: Counter,
+    /// What it remembers of exchanges.
+    recorder: Recorder,
     share: Share,
     journal: Box<dyn Journal>,
+    /// The header fields that it wants.
+    wanted: Arc<Wanted>,
     doors: Vec<Door>,
     wake: Option<Fd>,
     sessions: Slab<Conn>,
@@ -206,6 +213,8 @@ impl<O: Os> Worker<O> {
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
         let counter = registry.metrics().desk(share.worker);
         let meters = registry.metrics().open(&counter, &snapshot);
+        let keep = limits.recorder.keep.div_ceil(share.workers);
+        let recorder = Recorder::new(share.worker, &limits.recorder, keep);
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
@@ -240,10 +249,12 @@ impl<O: Os> Worker<O> {
             late: Vec::new(),
             effects: Vec::new(),
             os,
+            wanted: journal.wanted(),
             journal,
             registry,
             desk,
             counter,
+            recorder,
         }
     }
 

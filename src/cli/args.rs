@@ -382,6 +382,9 @@ pub(super) struct DemoArgs {
     /// End by itself after this time, such as 5s; without it Ctrl-C ends the demo.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(super) span: Option<Duration>,
+    /// Listen with TLS, with a certificate that is made at the start.
+    #[arg(long)]
+    pub(super) tls: bool,
 }
 
 /// The cores that --affinity names.

@@ -26,6 +26,7 @@ use crate::net::Net;
 use crate::oversight::{Oversight, Sight};
 use crate::refill::Refills;
 use crate::reload::Reloads;
+use crate::secured::{self, Legs};
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
@@ -58,6 +59,8 @@ pub(crate) struct Scene {
     pub(crate) refills: Option<Refills>,
     /// Whether the pools have no policy and rules but those that there always were.
     pub(crate) is_plain: bool,
+    /// Who speaks TLS.
+    pub(crate) legs: Legs,
     whole_trace: bool,
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
@@ -82,6 +85,7 @@ impl Scene {
             reloads: None,
             refills: None,
             is_plain: false,
+            legs: Legs::default(),
             whole_trace,
             kernel: None,
             ledger,
@@ -132,6 +136,8 @@ impl Scene {
         let found = self.refills.as_mut().map(|refills| refills.prepare(&mut snapshot.pools[0]));
         let apart = self.faults.moods.as_ref().filter(|moods| moods.is_apart());
         let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
+        snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
+        snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
         let backends = snapshot.pools[0].backends.iter().chain(late);

@@ -26,7 +26,7 @@ const LATEST: Duration = Duration::from_secs(5);
 /// One run over raw streams.
 pub(crate) fn run(scene: &mut Scene) {
     let board = Rc::new(RefCell::new(Board::default()));
-    let script = Script::draw(&scene.faults, &mut scene.rng);
+    let script = Script::draw(&scene.faults, scene.legs, &mut scene.rng);
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     let moods = scene.faults.moods.clone();
     let more = if moods.is_some() { MORE_CLIENTS } else { 0 };

@@ -40,6 +40,7 @@ impl Refills {
             tier: 1,
             max_requests: first.max_requests,
             max_connections: first.max_connections,
+            tls_name: None,
             duty: Duty::Ready,
         };
         pool.sources = vec![Source::Asked { question: question(), like }];

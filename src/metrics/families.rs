@@ -55,6 +55,8 @@ families! {
     LOADED Gauge "pollux_config_loaded_timestamp_seconds" []
         "When the configuration in force was loaded, in seconds since 1970.";
     RELOADS Counter "pollux_config_reloads_total" [] "How often the configuration was exchanged.";
+    ACCESS_LINES Counter "pollux_access_lines_total" ["fate"]
+        "Lines of the access log: taken from workers, and dropped because there was no room or they could not be written.";
     CLIENTS Counter "pollux_client_connections_total" ["listener"] "Clients that were taken in.";
     REQUESTS Counter "pollux_requests_total" ["listener", "route", "code"]
         "Ended exchanges: HTTP requests with their responses, refused ones too, and in TCP mode connections. \

@@ -7,6 +7,7 @@ use super::families::{self as family, Family};
 use super::meter::{CLASS_WORDS, CLASSES, Holdings, Phase};
 use super::text::{Format, Writer, seconds};
 use super::totals::{BackendTotals, ListenerTotals, Totals};
+use crate::access::Counts;
 use crate::core::outcome::{Cause, Proof, Who};
 use crate::os::Process;
 
@@ -23,6 +24,8 @@ pub struct Around {
     pub loaded: Duration,
     /// How often it was exchanged.
     pub reloads: u64,
+    /// What has become of the lines of the access log.
+    pub access_lines: Counts,
     /// `limits.sessions` and `limits.buffers`.
     pub sessions_max: usize,
     /// See `sessions_max`.
@@ -132,6 +135,10 @@ fn write_process_wide(writer: &mut Writer, around: &Around) {
     writer.begin(&family::DRAINING).add(&[], u8::from(around.is_draining));
     writer.begin(&family::LOADED).add(&[], seconds(around.loaded));
     writer.begin(&family::RELOADS).add(&[], around.reloads);
+    let lines = around.access_lines;
+    let mut family = writer.begin(&family::ACCESS_LINES);
+    family.add(&["taken"], lines.taken);
+    family.add(&["dropped"], lines.dropped);
 }
 
 fn write_listeners(writer: &mut Writer, totals: &Totals) {

@@ -157,6 +157,7 @@ fn choose_backends(count: usize) {
     let mut robin = RoundRobin::default();
     let view = View {
         secured: None,
+        alpn: &[],
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         method: "GET",
         authority: b"www.example.org",

@@ -4,16 +4,19 @@
 //! a command line looks like is the business of [`crate::config`] and the command's `cli`.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::balance::health::{Check, Passive};
 use crate::balance::{Derived, Duty};
 use crate::discovery::{RESOLVE, Source};
+use crate::preface::proxy::Version;
 use crate::route::{Table, Template};
 use crate::tls::{Origination, Termination};
 
@@ -83,13 +86,17 @@ pub struct Listener {
     /// Its name in logs; unique.
     pub name: String,
     /// The address; port 0 lets the kernel choose.
-    pub bind: SocketAddr,
+    pub bind: Address,
+    /// What else is said of its sockets.
+    pub socket: SocketOptions,
     /// What is spoken there.
     pub mode: Mode,
     /// What it needs to speak that through TLS, if it does.
     pub tls: Option<Arc<Termination>>,
     /// What becomes of its requests; in TCP mode one route for all clients.
     pub routes: Table,
+    /// Whether clients are announced by a header of the PROXY protocol. Only trusted proxies may.
+    pub announcing: Announcing,
     /// Proxies that are believed when they say for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
     /// How backends are told of the client.
@@ -104,10 +111,12 @@ impl Listener {
     pub fn to_pool(name: impl Into<String>, bind: SocketAddr, mode: Mode, pool: PoolId) -> Listener {
         Listener {
             name: name.into(),
-            bind,
+            bind: Address::Ip(bind),
+            socket: SocketOptions::default(),
             mode,
             tls: None,
             routes: Table::to_pool(pool),
+            announcing: Announcing::default(),
             trusted_proxies: Vec::new(),
             forwarding: Forwarding::default(),
             telling: Telling::default(),
@@ -118,6 +127,61 @@ impl Listener {
     #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// What is said of a listening socket besides its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// Whether an IPv6 socket takes no IPv4 clients (IPV6_V6ONLY, ipv6(7)).
+    pub v6only: bool,
+    /// The network device by which clients must come (SO_BINDTODEVICE, socket(7)).
+    pub interface: Option<String>,
+    /// Who may connect to a Unix socket.
+    pub permissions: Permissions,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        SocketOptions { v6only: true, interface: None, permissions: Permissions::default() }
+    }
+}
+
+/// The owner and the mode of a Unix socket's file; what is not said is as the system makes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// The mode, such as 0o660: who may write may connect.
+    pub mode: Option<u32>,
+    /// The user's name.
+    pub user: Option<String>,
+    /// The group's name.
+    pub group: Option<String>,
+}
+
+/// Stands for the address of a client that has come by a Unix socket. No client has it that comes over a network.
+pub const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+
+/// Whether connections begin with a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Announcing {
+    /// None does.
+    #[default]
+    Never,
+    /// Those of trusted proxies may.
+    Optional,
+    /// All must, and come from trusted proxies.
+    Required,
+}
+
+impl Announcing {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Announcing::Never => "off",
+            Announcing::Optional => "optional",
+            Announcing::Required => "required",
+        }
     }
 }
 
@@ -286,6 +350,9 @@ pub struct Pool {
     pub check: Option<Check>,
     /// How its backends are spoken to, if that is through TLS.
     pub tls: Option<Arc<Origination>>,
+    /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each connection serves one
+    /// client's exchange alone.
+    pub announce: Option<Announce>,
     /// How many requests may wait until a backend is free.
     pub max_pending: usize,
     /// How long they may, if that is shorter than `timeouts.queue`.
@@ -319,6 +386,7 @@ impl Pool {
             health: Passive::default(),
             check: None,
             tls: None,
+            announce: None,
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,
@@ -329,6 +397,21 @@ impl Pool {
             derived: Derived::default(),
         }
     }
+}
+
+/// What a header of the PROXY protocol says to backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// The version.
+    pub version: Version,
+    /// Whether the name is said that the client has asked for; version 2 only, and so for the others.
+    pub authority: bool,
+    /// Whether the protocol is said that was agreed upon with it.
+    pub alpn: bool,
+    /// Whether the connection gets a name of its own.
+    pub unique_id: bool,
+    /// Whether it is said that the client came by TLS.
+    pub ssl: bool,
 }
 
 /// When a request is sent again. Each time that needs a [proof](crate::core::outcome::Proof) that it does no harm.
@@ -468,20 +551,63 @@ impl Backend {
     }
 }
 
-/// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Where somebody listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
 pub enum Address {
     /// TCP over IPv4 or IPv6.
     Ip(SocketAddr),
-    /// A Unix stream socket (unix(7)).
+    /// A Unix stream socket (unix(7)). A path that begins with a zero byte is an abstract name.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// The IP address and the port; `None` for a Unix socket.
+    #[must_use]
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Ip(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// Whether the kernel chooses the port.
+    #[must_use]
+    pub fn is_any_port(&self) -> bool {
+        self.ip().is_some_and(|address| address.port() == 0)
+    }
+
+    /// The socket of that name: `@` stands for the zero byte of an abstract one.
+    #[must_use]
+    pub fn unix(name: &str) -> Address {
+        Address::Unix(match name.strip_prefix('@') {
+            Some(name) => PathBuf::from(format!("\0{name}")),
+            None => PathBuf::from(name),
+        })
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> String {
+        address.to_string()
+    }
+}
+
+impl From<String> for Address {
+    fn from(text: String) -> Address {
+        let name = text.strip_prefix("unix:").unwrap_or(&text);
+        text.parse().map_or_else(|_| Address::unix(name), Address::Ip)
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Ip(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Unix(path) => match path.as_os_str().as_bytes() {
+                [0, name @ ..] => write!(f, "unix:@{}", String::from_utf8_lossy(name)),
+                _ => write!(f, "unix:{}", path.display()),
+            },
         }
     }
 }
@@ -493,6 +619,8 @@ pub struct Timeouts {
     pub handshake: Duration,
     /// From the start of a connect to its success, for each backend tried.
     pub connect: Duration,
+    /// For what comes before the conversation: a PROXY header, a ClientHello by which it is routed.
+    pub preface: Duration,
     /// From the first byte of a request head (or from the accept) to its last.
     pub client_head: Duration,
     /// Between two requests on a kept-alive connection.
@@ -519,6 +647,7 @@ impl Default for Timeouts {
         Timeouts {
             handshake: secs(10),
             connect: secs(2),
+            preface: secs(5),
             client_head: secs(10),
             client_idle: secs(60),
             backend_response: secs(60),

@@ -8,6 +8,7 @@ pub mod config;
 pub mod cuts;
 pub mod framing;
 pub mod head;
+pub mod preface;
 pub mod response;
 pub mod session;
 pub mod wire;

@@ -10,6 +10,7 @@ use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Record};
 use crate::http::date::Date;
 use crate::http::grammar::push_decimal;
+use crate::snapshot::NO_ADDRESS;
 
 /// What stands for something that is not to be shown.
 const HIDDEN: &str = "[hidden]";
@@ -309,7 +310,13 @@ fn push_json_value(out: &mut Vec<u8>, value: Value<'_>) {
 }
 
 fn push_address(out: &mut Vec<u8>, address: std::net::SocketAddr) {
-    let _ = if address.port() == 0 { write!(out, "{}", address.ip()) } else { write!(out, "{address}") };
+    let _ = if address == NO_ADDRESS {
+        write!(out, "unix")
+    } else if address.port() == 0 {
+        write!(out, "{}", address.ip())
+    } else {
+        write!(out, "{address}")
+    };
 }
 
 /// RFC 3339, UTC, with microseconds.

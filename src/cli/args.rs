@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::discovery::Source;
 use pollux::os::usable_cores;
 use pollux::session::Kind;
-use pollux::snapshot::{Balance, Hashing, Mode};
+use pollux::snapshot::{Address, Balance, Hashing, Mode};
 use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
@@ -92,7 +92,7 @@ pub(super) struct RunArgs {
     pub(super) config: Option<PathBuf>,
     /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
-    pub(super) listen: Vec<SocketAddr>,
+    pub(super) listen: Vec<Address>,
     /// A backend: HOST:PORT, unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
     pub(super) backend: Vec<Source>,
@@ -454,7 +454,7 @@ pub(super) enum LogFormat {
     Json,
 }
 
-fn bind(text: &str) -> Result<SocketAddr, String> {
+fn bind(text: &str) -> Result<Address, String> {
     parse_bind(text).map_err(|error| error.to_string())
 }
 

@@ -35,7 +35,9 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
     let certificate = if args.tls { Some(Certificate::make()?) } else { None };
     let mut server = start(&toys, certificate.as_ref(), &out)?;
-    let address = server.addresses()[0];
+    let Some(Address::Ip(address)) = server.addresses().first().cloned() else {
+        return Err(Failure::failed("the demo listens at no port"));
+    };
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
     }

@@ -1,7 +1,6 @@
 //! A process that serves, from its start to its end.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use pollux::control::{
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
-use pollux::snapshot::{Listener, Snapshot};
+use pollux::snapshot::{Address, Listener, Snapshot};
 
 use super::answer::Around;
 use super::args::RunArgs;
@@ -40,7 +39,7 @@ pub(super) struct Running<'a> {
     lookout: Lookout,
     ledger: Arc<Ledger>,
     /// The addresses of sockets that it was given and has no use for.
-    left: Vec<SocketAddr>,
+    left: Vec<Address>,
     upgrade: Upgrade,
     heart: Heart,
     socket: Option<SocketFile>,
@@ -127,7 +126,7 @@ impl<'a> Running<'a> {
     }
 
     /// The addresses of sockets that it was given and has no use for; they are closed.
-    pub(super) fn left(&self) -> &[SocketAddr] {
+    pub(super) fn left(&self) -> &[Address] {
         &self.left
     }
 

@@ -9,7 +9,7 @@ use pollux::config::{self, Loaded, Machine, Places, Process, Report, World};
 use pollux::control::Crew;
 use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
-use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 use super::args::RunArgs;
 use super::{Failure, named};
@@ -151,7 +151,9 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool, known: &Answers) -> Resu
     if let (false, Some(first)) = (args.listen.is_empty(), snapshot.listeners.first()) {
         snapshot.listeners = listeners(args, first);
     }
-    if let Some(listener) = snapshot.listeners.iter().find(|listener| !is_fit(listener)) {
+    // What the file says of its own listeners has been checked, and a TCP listener may route by what a ClientHello says.
+    let is_turned = args.mode.is_some();
+    if let Some(listener) = snapshot.listeners.iter().find(|listener| is_turned && !is_fit(listener)) {
         return Err(Failure::usage(format!(
             "--mode tcp does not go with the routes of the listener `{}` of {}: bytes have no host and no path",
             listener.name,
@@ -185,11 +187,11 @@ fn from_flags(args: &RunArgs) -> Snapshot {
 
 /// A listener like `model` for each --listen.
 fn listeners(args: &RunArgs, model: &Listener) -> Vec<Listener> {
-    let default = [([127, 0, 0, 1], 8080).into()];
+    let default = [Address::Ip(([127, 0, 0, 1], 8080).into())];
     let binds = if args.listen.is_empty() { &default } else { args.listen.as_slice() };
-    let listener = |(index, bind): (usize, &std::net::SocketAddr)| Listener {
+    let listener = |(index, bind): (usize, &Address)| Listener {
         name: format!("listener-{}", index + 1),
-        bind: *bind,
+        bind: bind.clone(),
         ..model.clone()
     };
     binds.iter().enumerate().map(listener).collect()

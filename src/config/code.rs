@@ -149,7 +149,8 @@ codes! {
     NoEffect "P0028" Error Whole "key without effect"
         "The key changes nothing here, for example `sticky` without `split`, or `strip_prefix` where no backend is asked.",
     HttpOnly "P0029" Error Whole "HTTP key on a TCP listener"
-        "A TCP listener passes bytes without looking at them. It has a `pool` or a `split`, and nothing else to decide by.",
+        "A TCP listener passes bytes without looking at them, but for the ClientHello that TLS begins with. It has a `pool`, a `split` or routes \
+         to them by `sni`, `alpn` and `client`, and nothing else to decide by.",
     NoVariable "P0030" Error Local "environment variable that is not set"
         "`${NAME}` in a value stands for the environment variable of that name. It has to be set when the file is read; \
          `${NAME:-text}` stands for `text` where it is not, and `$${` for the characters `${`.",

@@ -71,13 +71,14 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 26] {
+pub(super) fn tables() -> [&'static Table; 27] {
     [
         &FILE,
         &ACCESS_LOG,
         &LISTENER,
         &TLS,
         &CERTIFICATE,
+        &SOCKET,
         &SHARE,
         &ROUTE,
         &MATCH,
@@ -264,7 +265,23 @@ pub(super) static LISTENER: Table = Table {
             Kind::Text,
             REQUIRED,
             r#""127.0.0.1:8080""#,
-            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port.",
+            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port. Or `unix:/path`, or `unix:@name` for an \
+             abstract Unix socket.",
+        ),
+        key(
+            "v6only",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether an IPv6 socket takes no IPv4 clients; `[::]:8080` with `false` is every address of both.",
+        ),
+        key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come."),
+        key(
+            "socket",
+            Kind::Table(&SOCKET),
+            "(as the umask has it)",
+            r#"{ mode = "0660", group = "www-data" }"#,
+            "Who may connect to a Unix socket.",
         ),
         key(
             "mode",
@@ -295,14 +312,24 @@ pub(super) static LISTENER: Table = Table {
             Kind::Tables(&ROUTE),
             "[]",
             "[[listener.route]]",
-            "What becomes of requests; the first route that matches wins. HTTP only.",
+            "What becomes of requests; the first route that matches wins. In TCP mode, of connections: by `sni`, `alpn` and `client`, to a \
+             `pool` or a `split`.",
         ),
         key(
             "trusted_proxies",
             Kind::List(&Kind::Text),
             "[]",
             r#"["10.0.0.0/8", "::1"]"#,
-            "Networks of proxies that are believed when they say for whom they ask. HTTP only.",
+            "Networks of proxies that are believed when they say for whom they ask: in header fields, and by `proxy_protocol`. `unix` is \
+             everybody who comes by a Unix socket.",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Word(&["off", "optional", "required"]),
+            r#""off""#,
+            r#""required""#,
+            "Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the client. `required`: all \
+             do, and come from `trusted_proxies`, or are closed; `optional`: those of `trusted_proxies` may.",
         ),
         key(
             "forwarding",
@@ -342,6 +369,23 @@ pub(super) static LISTENER: Table = Table {
             r#""pass""#,
             "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
         ),
+    ],
+};
+
+/// `socket` of a listener.
+pub(super) static SOCKET: Table = Table {
+    title: "socket = { … }",
+    about: "The owner and the mode of a Unix socket's file. Who may write to it may connect.",
+    keys: &[
+        key(
+            "mode",
+            Kind::Text,
+            "(0600 if an owner is named, else as the umask has it)",
+            r#""0660""#,
+            "The mode, in octal digits.",
+        ),
+        key("user", Kind::Text, NONE, r#""app""#, "The name of the user who owns it."),
+        key("group", Kind::Text, NONE, r#""www-data""#, "The name of the group that owns it."),
     ],
 };
 
@@ -514,6 +558,14 @@ pub(super) static MATCH: Table = Table {
         ),
         key("cookie", WANTS, NONE, r#"{ tenant = ["a", "b"] }"#, "Cookies, in the same way."),
         key("client", TEXTS, NONE, r#"["10.0.0.0/8", "2001:db8::/32"]"#, "The network of the client."),
+        key(
+            "sni",
+            TEXTS,
+            NONE,
+            r#"["example.com", "*.example.com"]"#,
+            "The name that a TLS client asks for, or `*.name` for every name below it. TCP only.",
+        ),
+        key("alpn", TEXTS, NONE, r#"["h2", "http/1.1"]"#, "A protocol that a TLS client offers. TCP only."),
     ],
 };
 
@@ -659,6 +711,22 @@ pub(super) static POOL: Table = Table {
             NONE,
             r#"{ cookie = "srv" }"#,
             "Binds each client to the backend that served it first, by a cookie. HTTP only.",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Word(&["off", "v1", "v2"]),
+            r#""off""#,
+            r#""v2""#,
+            "Whether backends are told of the client by a header of the PROXY protocol, version 1 or 2. Then each request has a \
+             connection of its own; checks say that they are Pollux's.",
+        ),
+        key(
+            "proxy_protocol_fields",
+            Kind::List(&Kind::Word(&["authority", "alpn", "unique-id", "ssl"])),
+            "[]",
+            r#"["authority", "unique-id"]"#,
+            "What is said besides addresses, in version 2: the name that the client has asked for, the protocol that was agreed upon, a \
+             name for the connection, whether the client came by TLS.",
         ),
         key(
             "max_requests",
@@ -1110,6 +1178,13 @@ pub(super) static TIMEOUTS: Table = Table {
             "For a client's TLS handshake, from its connect on.",
         ),
         CONNECT,
+        key(
+            "preface",
+            Kind::Time,
+            r#""5s""#,
+            r#""5s""#,
+            "For a client to send what comes before the conversation: a PROXY header, a ClientHello by which it is routed.",
+        ),
         key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
         key(
             "client_idle",

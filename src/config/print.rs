@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::Process;
 use super::value::{show_size, show_thousandths};
 use crate::access::{Choice, Redaction, Rules};
@@ -11,13 +13,14 @@ use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
 use crate::core::noted::NOTHING;
 use crate::discovery::{Like, Question, Source};
+use crate::preface::proxy::Version;
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Recording, Retries, SameSite, Snapshot,
-    Sticky, Telling, Timeouts,
+    Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, NO_ADDRESS, Permissions,
+    Pool, Recording, Retries, SameSite, Snapshot, SocketOptions, Sticky, Telling, Timeouts,
 };
 use crate::tls::{OriginationRules, Pair, TerminationRules};
 
@@ -129,6 +132,7 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     out.push_str("[[listener]]\n");
     line(out, "name", &text(&listener.name));
     line(out, "bind", &text(&listener.bind.to_string()));
+    print_socket(out, listener);
     line(out, "mode", &text(&listener.mode.to_string()));
     if let Some(tls) = &listener.tls {
         line(out, "tls", &print_termination(tls.rules()));
@@ -140,14 +144,21 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
         print_action(out, &last.action, snapshot);
         routes = others;
     }
+    line(out, "proxy_protocol", &text(listener.announcing.word()));
+    if listener.mode == Mode::Http || listener.announcing != Announcing::Never {
+        let shown = |net: &IpNet| {
+            if net.addr() == NO_ADDRESS.ip() && net.prefix_len() == 128 {
+                text("unix")
+            } else {
+                text(&net.to_string())
+            }
+        };
+        let networks = listener.trusted_proxies.iter().map(shown);
+        line(out, "trusted_proxies", &list(networks));
+    }
     match listener.mode {
         Mode::Tcp => {}
         Mode::Http => {
-            line(
-                out,
-                "trusted_proxies",
-                &list(listener.trusted_proxies.iter().map(|net| text(&net.to_string()))),
-            );
             let forwarding = match listener.forwarding {
                 Forwarding::XForwarded => "x-forwarded",
                 Forwarding::Forwarded => "forwarded",
@@ -166,7 +177,27 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     }
     out.push('\n');
     for route in routes {
-        print_route(out, route, snapshot);
+        print_route(out, route, listener.mode, snapshot);
+    }
+}
+
+fn print_socket(out: &mut String, listener: &Listener) {
+    let SocketOptions { v6only, interface, permissions } = &listener.socket;
+    if listener.bind.ip().is_some_and(|address| address.is_ipv6()) {
+        line(out, "v6only", &v6only.to_string());
+    }
+    if let Some(interface) = interface {
+        line(out, "interface", &text(interface));
+    }
+    let Permissions { mode, user, group } = permissions;
+    let pairs = [
+        mode.map(|mode| ("mode", text(&format!("{mode:04o}")))),
+        user.as_ref().map(|user| ("user", text(user))),
+        group.as_ref().map(|group| ("group", text(group))),
+    ];
+    if *permissions != Permissions::default() {
+        let pairs = pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value));
+        line(out, "socket", &table(pairs));
     }
 }
 
@@ -213,10 +244,10 @@ fn is_own(route: &Route) -> bool {
         && route.action.pools().next().is_some()
 }
 
-fn print_route(out: &mut String, route: &Route, snapshot: &Snapshot) {
+fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
     out.push_str("[[listener.route]]\n");
     line(out, "name", &text(&route.name));
-    line(out, "match", &conditions(&route.when));
+    line(out, "match", &conditions(&route.when, mode));
     print_action(out, &route.action, snapshot);
     if let Some(options) = &route.options {
         print_options(out, options);
@@ -224,12 +255,16 @@ fn print_route(out: &mut String, route: &Route, snapshot: &Snapshot) {
     out.push('\n');
 }
 
-fn conditions(when: &Conditions) -> String {
+fn conditions(when: &Conditions, mode: Mode) -> String {
+    let host = match mode {
+        Mode::Http => "host",
+        Mode::Tcp => "sni",
+    };
     let shown = |key: &str, items: Vec<String>| {
         (!items.is_empty()).then(|| (key.to_owned(), list(items.iter().map(|item| text(item)))))
     };
     let pairs = [
-        shown("host", when.hosts.iter().map(ToString::to_string).collect()),
+        shown(host, when.hosts.iter().map(ToString::to_string).collect()),
         shown("path", when.paths.iter().map(ToString::to_string).collect()),
         when.path_regex.as_ref().map(|regex| (String::from("path_regex"), text(regex.text()))),
         shown("method", when.methods.clone()),
@@ -237,6 +272,7 @@ fn conditions(when: &Conditions) -> String {
         wants("query", &when.query),
         wants("cookie", &when.cookies),
         shown("client", when.clients.iter().map(ToString::to_string).collect()),
+        shown("alpn", when.alpn.clone()),
     ];
     table(pairs.into_iter().flatten())
 }
@@ -351,6 +387,12 @@ fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(sticky) = &pool.sticky {
         line(out, "sticky", &print_sticky(sticky));
     }
+    if let Some(announce) = pool.announce {
+        line(out, "proxy_protocol", &text(announce.version.word()));
+        if announce.version == Version::V2 {
+            line(out, "proxy_protocol_fields", &announced_fields(announce));
+        }
+    }
     line(out, "max_pending", &pool.max_pending.to_string());
     if let Some(queue) = pool.queue {
         line(out, "queue", &time(queue));
@@ -389,6 +431,12 @@ fn print_pool(out: &mut String, pool: &Pool) {
         let _ = writeln!(out, "    {item},");
     }
     out.push_str("]\n\n");
+}
+
+fn announced_fields(announce: Announce) -> String {
+    let Announce { version: _, authority, alpn, unique_id, ssl } = announce;
+    let words = [("authority", authority), ("alpn", alpn), ("unique-id", unique_id), ("ssl", ssl)];
+    list(words.into_iter().filter(|(_, is_said)| *is_said).map(|(word, _)| text(word)))
 }
 
 fn print_backend(backend: &Backend) -> String {
@@ -509,6 +557,7 @@ fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
     let Timeouts {
         handshake,
         connect,
+        preface,
         client_head,
         client_idle,
         backend_response,
@@ -523,6 +572,7 @@ fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
     for (key, span) in [
         ("handshake", handshake),
         ("connect", connect),
+        ("preface", preface),
         ("client_head", client_head),
         ("client_idle", client_idle),
         ("backend_response", backend_response),

@@ -1,26 +1,45 @@
 //! The listening sockets: one for each worker and listener, and which of them outlive a reload.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
 use super::server::StartError;
-use crate::os::{bind, prepare, probe};
-use crate::snapshot::Listener;
+use crate::os::{bind_unix, bind_with, prepare, probe};
+use crate::snapshot::{Address, Listener, SocketOptions};
 
 /// The sockets of one listener, for each worker, and their address.
-pub(super) type Bound = (Vec<Vec<OwnedFd>>, SocketAddr);
+pub(super) type Bound = (Vec<Vec<OwnedFd>>, Address);
 
 /// A listener that is bound, as its configuration says it and as the kernel does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Present {
     pub(super) name: String,
-    pub(super) bind: SocketAddr,
-    pub(super) address: SocketAddr,
+    pub(super) bind: Address,
+    pub(super) address: Address,
+    /// Whether an IPv6 socket takes no IPv4 clients.
+    #[serde(default = "is_v6only")]
+    pub(super) v6only: bool,
+    /// The network device that it is bound to.
+    #[serde(default)]
+    pub(super) interface: Option<String>,
     /// Whether a service manager has the socket too, and keeps it when this process has ended.
     #[serde(default)]
     pub(super) is_lent: bool,
+}
+
+/// What was never said otherwise.
+fn is_v6only() -> bool {
+    true
+}
+
+impl Present {
+    /// Whether what was said of the socket when it was bound is what `options` say. What a service manager has bound is its choice.
+    fn is_as(&self, options: &SocketOptions) -> bool {
+        self.is_lent || (self.v6only == options.v6only && self.interface == options.interface)
+    }
 }
 
 /// For each of `listeners` the place of the present one whose sockets it can keep, because they are bound to its address. Who
@@ -28,8 +47,8 @@ pub(super) struct Present {
 pub(super) fn kept(present: &[Present], listeners: &[Listener]) -> Vec<Option<usize>> {
     let mut taken = vec![false; present.len()];
     let mut places = vec![None; listeners.len()];
-    let is_there = |old: &Present, new: &Listener| old.address == new.bind;
-    let is_alike = |old: &Present, new: &Listener| old.bind == new.bind;
+    let is_there = |old: &Present, new: &Listener| old.address == new.bind && old.is_as(&new.socket);
+    let is_alike = |old: &Present, new: &Listener| old.bind == new.bind && old.is_as(&new.socket);
     let is_namesake = |old: &Present, new: &Listener| is_alike(old, new) && old.name == new.name;
     for is_same in [&is_there as &dyn Fn(&Present, &Listener) -> bool, &is_namesake, &is_alike] {
         for (place, new) in places.iter_mut().zip(listeners).filter(|(place, _)| place.is_none()) {
@@ -45,9 +64,10 @@ pub(super) fn kept(present: &[Present], listeners: &[Listener]) -> Vec<Option<us
 /// No two listeners may have the same address.
 pub(super) fn check_unique(listeners: &[Listener]) -> Result<(), StartError> {
     for (index, listener) in listeners.iter().enumerate() {
-        let is_same = |other: &&Listener| other.bind == listener.bind && listener.bind.port() != 0;
+        let is_same = |other: &&Listener| other.bind == listener.bind && !listener.bind.is_any_port();
         if let Some(other) = listeners[..index].iter().find(is_same) {
-            let (address, listener, other) = (listener.bind, listener.name.clone(), other.name.clone());
+            let (address, listener, other) =
+                (listener.bind.clone(), listener.name.clone(), other.name.clone());
             return Err(StartError::Taken { listener, other, address });
         }
     }
@@ -60,17 +80,41 @@ pub(super) fn bind_for(
     workers: usize,
     present: &[Present],
 ) -> Result<Bound, StartError> {
-    let fail = |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind, error };
+    let fail =
+        |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind.clone(), error };
+    let (sockets, address) = match &listener.bind {
+        Address::Ip(address) => {
+            let (sockets, address) = bind_ip(*address, &listener.socket, workers, present).map_err(fail)?;
+            (sockets, Address::Ip(address))
+        }
+        Address::Unix(path) => {
+            let first = bind_unix(path, &listener.socket.permissions).map_err(fail)?;
+            let others = (1..workers).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>();
+            let others = others.map_err(fail)?;
+            (std::iter::once(first).chain(others).collect(), listener.bind.clone())
+        }
+    };
+    Ok((sockets.into_iter().map(|socket| vec![socket]).collect(), address))
+}
+
+/// A socket for each of so many workers.
+fn bind_ip(
+    address: SocketAddr,
+    options: &SocketOptions,
+    workers: usize,
+    present: &[Present],
+) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
     // SO_REUSEPORT would let a second Pollux share the port unnoticed. This one may: an address is exchanged for a wider or
     // a narrower one with the same port, and for a moment both are bound.
-    if !present.iter().any(|present| overlaps(present.address, listener.bind)) {
-        probe(listener.bind).map_err(fail)?;
+    let is_beside = |present: &Present| present.address.ip().is_some_and(|other| overlaps(other, address));
+    if !present.iter().any(is_beside) {
+        probe(address, options)?;
     }
-    let (mut sockets, mut address) = (Vec::new(), listener.bind);
+    let (mut sockets, mut address) = (Vec::new(), address);
     for _ in 0..workers {
-        let (socket, bound) = bind(address).map_err(fail)?;
+        let (socket, bound) = bind_with(address, options)?;
         address = bound;
-        sockets.push(vec![socket]);
+        sockets.push(socket);
     }
     Ok((sockets, address))
 }
@@ -84,8 +128,8 @@ pub(super) fn share_out(
     present: &Present,
     handed: Vec<OwnedFd>,
 ) -> Result<Bound, StartError> {
-    let address = present.address;
-    let fail = |error| StartError::Bind { listener: listener.name.clone(), address, error };
+    let address = present.address.clone();
+    let fail = |error| StartError::Bind { listener: listener.name.clone(), address: address.clone(), error };
     let mut sockets: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
     let count = handed.len();
     for (number, socket) in handed.into_iter().enumerate() {
@@ -93,7 +137,8 @@ pub(super) fn share_out(
         sockets[number % workers].push(socket);
     }
     for worker in count..workers {
-        let beside = if present.is_lent { None } else { bind(address).ok() };
+        let beside = address.ip().filter(|_| !present.is_lent);
+        let beside = beside.and_then(|address| bind_with(address, &listener.socket).ok());
         let another = match beside {
             Some((socket, _)) => socket,
             None => sockets[worker % count][0].try_clone().map_err(fail)?,
@@ -104,14 +149,17 @@ pub(super) fn share_out(
 }
 
 fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_wild = one.ip().is_unspecified() || other.ip().is_unspecified();
+    // `[::]` may take IPv4 clients too.
     one.port() == other.port()
-        && one.is_ipv4() == other.is_ipv4()
+        && (one.is_ipv4() == other.is_ipv4() || is_wild)
         && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::bind;
     use crate::snapshot::{Mode, PoolId};
 
     fn listener(name: &str, bind: &str) -> Listener {
@@ -125,8 +173,10 @@ mod tests {
             ["[::1]:5000", "[::1]:5001", "10.0.0.1:80"].iter().map(|text| text.parse().unwrap()).collect();
         let present = |(old, address): (&Listener, &SocketAddr)| Present {
             name: old.name.clone(),
-            bind: old.bind,
-            address: *address,
+            bind: old.bind.clone(),
+            address: Address::Ip(*address),
+            v6only: true,
+            interface: None,
             is_lent: false,
         };
         let present: Vec<_> = old.iter().zip(&addresses).map(present).collect();
@@ -141,9 +191,16 @@ mod tests {
     #[test]
     fn handed_sockets_are_shared_out_among_few_and_many() {
         let any = listener("a", "127.0.0.1:0");
-        let at = |address| Present { name: "a".into(), bind: any.bind, address, is_lent: false };
+        let at = |address| Present {
+            name: "a".into(),
+            bind: any.bind.clone(),
+            address: Address::Ip(address),
+            v6only: true,
+            interface: None,
+            is_lent: false,
+        };
         let handed = |count: usize| {
-            let (first, address) = bind(any.bind).unwrap();
+            let (first, address) = bind(any.bind.ip().unwrap()).unwrap();
             let others = (1..count).map(|_| bind(address).unwrap().0);
             (std::iter::once(first).chain(others).collect::<Vec<_>>(), address)
         };
@@ -153,7 +210,7 @@ mod tests {
             assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), expected);
         }
         // One that does not let others beside it is shared.
-        let alone = std::net::TcpListener::bind(any.bind).unwrap();
+        let alone = std::net::TcpListener::bind(any.bind.ip().unwrap()).unwrap();
         let address = alone.local_addr().unwrap();
         let (sockets, _) = share_out(&any, 2, &at(address), vec![alone.into()]).unwrap();
         assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
@@ -163,6 +220,7 @@ mod tests {
     fn a_wider_address_overlaps() {
         let overlaps = |one: &str, other: &str| overlaps(one.parse().unwrap(), other.parse().unwrap());
         assert!(overlaps("0.0.0.0:80", "10.0.0.1:80"));
-        assert!(!overlaps("0.0.0.0:80", "10.0.0.1:81") && !overlaps("[::]:80", "10.0.0.1:80"));
+        assert!(!overlaps("0.0.0.0:80", "10.0.0.1:81") && overlaps("[::]:80", "10.0.0.1:80"));
+        assert!(!overlaps("[::1]:80", "10.0.0.1:80"));
     }
 }

@@ -8,7 +8,6 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Child, Command};
@@ -24,6 +23,7 @@ use socket2::SockRef;
 use super::binding::Present;
 use super::inherited::Inherited;
 use crate::os::{SOCKETS_MAX, receive_with_sockets};
+use crate::snapshot::Address;
 use crate::tls::process_keys;
 
 /// Says in the environment of a child whose place it is to take: the number of the process that has started it.
@@ -40,7 +40,7 @@ const MESSAGE_MAX: usize = 128 * 1024;
 #[serde(rename_all = "kebab-case")]
 enum Word {
     /// It serves, but not on these addresses, whose sockets it has closed.
-    Ready { left: Vec<SocketAddr> },
+    Ready { left: Vec<Address> },
     /// It does not, and ends.
     Failed { why: String },
 }
@@ -68,7 +68,7 @@ pub struct Successor {
     /// Its number.
     pub pid: u32,
     /// Where it does not listen.
-    pub left: Vec<SocketAddr>,
+    pub left: Vec<Address>,
 }
 
 /// What session tickets are sealed with: so that clients need no full handshake because there is a new process.
@@ -204,7 +204,7 @@ impl Predecessor {
     ///
     /// # Errors
     /// If it has gone, which it does not do unless it is told to.
-    pub fn succeed(self, left: Vec<SocketAddr>) -> io::Result<()> {
+    pub fn succeed(self, left: Vec<Address>) -> io::Result<()> {
         say(&self.channel, &serde_json::to_vec(&Word::Ready { left })?)
     }
 
@@ -259,10 +259,17 @@ mod tests {
         for number in 0..SOCKETS_MAX / 2 + 5 {
             let bind_to = ([127, 0, 0, 1], 0).into();
             let (socket, address) = bind(bind_to).unwrap();
-            let present = Present { name: format!("l{number}"), bind: bind_to, address, is_lent: false };
+            let present = Present {
+                name: format!("l{number}"),
+                bind: Address::Ip(bind_to),
+                address: Address::Ip(address),
+                v6only: true,
+                interface: None,
+                is_lent: false,
+            };
             sent.add_bound(present.clone(), bind(address).unwrap().0);
             sent.add_bound(present, socket);
-            addresses.push(address);
+            addresses.push(Address::Ip(address));
         }
         let sending = std::thread::spawn(move || send_all(&ours, sent).unwrap());
         let mut received = receive_all(&theirs).unwrap();
@@ -272,7 +279,7 @@ mod tests {
         for (place, address) in addresses.iter().enumerate() {
             let sockets = received.take(place);
             assert_eq!(sockets.len(), 2);
-            assert!(sockets.iter().all(|socket| listening_on(socket) == Some(*address)));
+            assert!(sockets.iter().all(|socket| listening_on(socket).as_ref() == Some(address)));
         }
     }
 

@@ -1,10 +1,10 @@
 //! Listening sockets that somebody else has opened: the Pollux whose place this one takes, or a service manager.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use super::binding::Present;
 use crate::os::{listening_on, passed_by_manager};
+use crate::snapshot::Address;
 
 /// Sockets by the listener that they were, or are, for.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ impl Inherited {
         Inherited { listeners: listeners.into_iter().map(|present| (present, Vec::new())).collect() }
     }
 
-    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for TCP is told and
+    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for connections is told and
     /// closed.
     #[must_use]
     pub fn from_manager() -> Inherited {
@@ -26,12 +26,14 @@ impl Inherited {
         for (socket, name) in passed_by_manager() {
             match listening_on(&socket) {
                 Some(address) => {
-                    inherited.add_bound(Present { name, bind: address, address, is_lent: true }, socket);
+                    let (bind, v6only, interface) = (address.clone(), true, None);
+                    let present = Present { name, bind, address, v6only, interface, is_lent: true };
+                    inherited.add_bound(present, socket);
                 }
                 None => {
                     tracing::warn!(
                         name,
-                        "a socket was passed that does not listen for TCP: it is of no use here"
+                        "a socket was passed that does not listen for connections: it is of no use here"
                     );
                 }
             }
@@ -78,7 +80,7 @@ impl Inherited {
 
     /// The addresses on which they listen.
     #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(present, _)| present.address).collect()
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|(present, _)| present.address.clone()).collect()
     }
 }

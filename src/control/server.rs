@@ -1,8 +1,8 @@
 //! A running Pollux: one thread for each worker, and the means to stop them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,12 +15,13 @@ use crate::discovery::{self, Answers};
 use crate::explain::Live;
 use crate::metrics::{self, Around, Format, Totals};
 use crate::os::{
-    DESCRIPTORS_RESERVED, Process, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of,
+    DESCRIPTORS_RESERVED, FileIdentity, Process, SysOs, bind_to_core, permit, raise_descriptor_limit,
+    return_buffers_of,
 };
 use crate::recorder::Story;
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
-use crate::snapshot::{Limits, Listener, Pool, Snapshot};
+use crate::snapshot::{Address, Limits, Listener, Pool, Snapshot};
 use crate::status::{Configuration, Crowd, Drain, Listening, Status};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
@@ -38,7 +39,7 @@ pub enum StartError {
         /// The listener's name.
         listener: String,
         /// Its address.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         error: io::Error,
     },
@@ -49,7 +50,7 @@ pub enum StartError {
         /// The first one's.
         other: String,
         /// The address of both.
-        address: SocketAddr,
+        address: Address,
     },
     /// A thread or a pipe could not be made.
     System(io::Error),
@@ -154,9 +155,11 @@ pub struct Server {
     pub(super) filed: Vec<Pool>,
     /// What an operator has laid over them.
     pub(super) changes: Changes,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     /// For each listener whether a service manager has its socket too: such a queue is never emptied, and never shut.
     lent: Vec<bool>,
+    /// The files of the Unix sockets, which are to go with them.
+    files: Files,
     threads: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox>>,
     neighbours: Arc<Neighbours>,
@@ -197,7 +200,7 @@ impl Server {
         mut inherited: Inherited,
         bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
-    ) -> Result<(Server, Vec<SocketAddr>), StartError> {
+    ) -> Result<(Server, Vec<Address>), StartError> {
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
@@ -221,7 +224,7 @@ impl Server {
         let is_lent = |place: &Option<usize>| place.is_some_and(|place| present[place].is_lent);
         let lent = places.iter().map(is_lent).collect();
         let left: Vec<_> = (0..present.len()).filter(|place| !places.contains(&Some(*place))).collect();
-        let left = left.into_iter().map(|place| present[place].address).collect();
+        let left = left.into_iter().map(|place| present[place].address.clone()).collect();
         drop(inherited);
         bound().map_err(StartError::Bound)?;
         let snapshot = Arc::new(snapshot);
@@ -232,6 +235,7 @@ impl Server {
             snapshot: Arc::clone(&snapshot),
             filed: snapshot.pools.clone(),
             changes: Changes::default(),
+            files: files_of(&addresses),
             addresses,
             lent,
             threads: Vec::new(),
@@ -319,7 +323,7 @@ impl Server {
 
     /// Where each listener of the snapshot is bound, in its order; with the port that the kernel chose for port 0.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -394,11 +398,14 @@ impl Server {
         let (inlets, addresses) = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
         // What is the manager's is given back as it is.
         let is_given_back = |place: usize| self.lent[place] && !places.contains(&Some(place));
+        let gone = (0..present.len()).filter(|place| !places.contains(&Some(*place)) && !self.lent[*place]);
+        gone.for_each(|place| self.remove_file(&present[place].address));
         let given_back: Arc<[bool]> = (0..present.len()).map(is_given_back).collect();
         self.lent = places.iter().map(|place| place.is_some_and(|place| present[place].is_lent)).collect();
         self.snapshot = Arc::new(snapshot);
         // The tables of the pools are made here, where nobody waits.
         self.registry.open(&self.snapshot);
+        self.files = files_of(&addresses);
         self.addresses = addresses;
         let (done, are_done) = channel();
         for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {
@@ -419,21 +426,22 @@ impl Server {
         present: &[Present],
         places: &[Option<usize>],
         reloaded: &mut Reloaded,
-    ) -> Result<(Vec<Vec<InletGiven>>, Vec<SocketAddr>), StartError> {
+    ) -> Result<(Vec<Vec<InletGiven>>, Vec<Address>), StartError> {
         let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for (listener, place) in snapshot.listeners.iter().zip(places) {
             if let Some(place) = *place {
                 inlets.iter_mut().for_each(|worker| worker.push(InletGiven::Kept(place)));
-                addresses.push(self.addresses[place]);
+                addresses.push(self.addresses[place].clone());
+                permit_anew(listener);
                 continue;
             }
             let (sockets, address) = bind_for(listener, inlets.len(), present)?;
             for (worker, sockets) in inlets.iter_mut().zip(sockets) {
                 worker.extend(sockets.into_iter().map(InletGiven::New));
             }
-            addresses.push(address);
             reloaded.opened.push(format!("{} on {address}", listener.name));
+            addresses.push(address);
         }
         let closed = (0..present.len()).filter(|place| !places.contains(&Some(*place)));
         reloaded.closed =
@@ -586,13 +594,22 @@ impl Server {
         }
     }
 
+    /// Takes away the file of a Unix socket that nobody will listen on any more.
+    fn remove_file(&self, address: &Address) {
+        if let (Address::Unix(path), Some(file)) = (address, self.files.get(address)) {
+            file.remove(path);
+        }
+    }
+
     /// What is bound.
     fn present(&self) -> Vec<Present> {
         let listeners = self.snapshot.listeners.iter().zip(&self.addresses).zip(&self.lent);
-        let present = |((listener, address), is_lent): ((&Listener, &SocketAddr), &bool)| Present {
+        let present = |((listener, address), is_lent): ((&Listener, &Address), &bool)| Present {
             name: listener.name.clone(),
-            bind: listener.bind,
-            address: *address,
+            bind: listener.bind.clone(),
+            address: address.clone(),
+            v6only: listener.socket.v6only,
+            interface: listener.socket.interface.clone(),
             is_lent: *is_lent,
         };
         listeners.map(present).collect()
@@ -621,8 +638,13 @@ impl Server {
     }
 
     /// The same where another process has taken all sockets over but those that listen on `left`.
-    pub fn drain_but(&mut self, left: &[SocketAddr]) {
+    pub fn drain_but(&mut self, left: &[Address]) {
         self.draining_since.get_or_insert_with(Instant::now);
+        for (address, is_lent) in self.addresses.iter().zip(&self.lent) {
+            if left.contains(address) && !is_lent {
+                self.remove_file(address);
+            }
+        }
         let addresses = self.addresses.iter().zip(&self.lent);
         let handed = addresses.map(|(address, is_lent)| *is_lent || !left.contains(address));
         let handed: Arc<[bool]> = handed.collect();
@@ -642,6 +664,26 @@ impl Server {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// The files of Unix sockets.
+type Files = HashMap<Address, FileIdentity>;
+
+fn files_of(addresses: &[Address]) -> Files {
+    let file = |address: &Address| match address {
+        Address::Unix(path) => Some((address.clone(), FileIdentity::of(path)?)),
+        Address::Ip(_) => None,
+    };
+    addresses.iter().filter_map(file).collect()
+}
+
+/// Gives a Unix socket that is kept what is now said of its owner and mode.
+fn permit_anew(listener: &Listener) {
+    if let Address::Unix(path) = &listener.bind
+        && let Err(error) = permit(path, &listener.socket.permissions)
+    {
+        tracing::warn!(listener = listener.name, %error, "the owner or the mode of its socket stays as it was");
     }
 }
 

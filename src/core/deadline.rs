@@ -9,6 +9,8 @@ use crate::core::time::Time;
 pub enum Timer {
     /// A side from which nothing is wanted is to be watched all the same.
     Watch,
+    /// What comes before the conversation is late.
+    Preface,
     /// The request head is late.
     ClientHead,
     /// The client asks for nothing more.
@@ -34,9 +36,12 @@ impl Timer {
     #[must_use]
     pub const fn awaits_bytes(self) -> bool {
         match self {
-            Timer::ClientHead | Timer::ClientIdle | Timer::BackendResponse | Timer::Idle | Timer::Tunnel => {
-                true
-            }
+            Timer::Preface
+            | Timer::ClientHead
+            | Timer::ClientIdle
+            | Timer::BackendResponse
+            | Timer::Idle
+            | Timer::Tunnel => true,
             Timer::Watch | Timer::Connect | Timer::Queue | Timer::Retry | Timer::Linger => false,
         }
     }

@@ -254,6 +254,12 @@ impl Lane {
         &mut self.front
     }
 
+    /// Puts `bytes` before all that goes out. Nothing may have gone out of it yet.
+    pub fn push_ahead(&mut self, bytes: &[u8]) {
+        debug_assert!(self.front_sent == 0, "it would go out in the middle of a message");
+        self.front.splice(0..0, bytes.iter().copied());
+    }
+
     /// Keeps the message that begins now, so that it can be sent a second time.
     pub fn hold(&mut self) {
         debug_assert!(self.front_sent == 0, "a hold begins before the message");

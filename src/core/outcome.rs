@@ -90,6 +90,22 @@ macro_rules! causes {
 }
 
 causes! {
+    /// The connection began with a PROXY header, or had to, and did not come from a network of `trusted_proxies`.
+    ProxyHeaderRefused "proxy-header-refused" Client None,
+    /// The connection had to begin with a PROXY header, and began with something else.
+    ProxyHeaderMissing "proxy-header-missing" Client None,
+    /// The PROXY header breaks its grammar, is too long, was cut short or has a wrong checksum.
+    ProxyHeaderMalformed "proxy-header-malformed" Client None,
+    /// The PROXY header did not arrive within `timeouts.preface`.
+    ProxyHeaderTimeout "proxy-header-timeout" Client None,
+    /// No route takes the connection as it is, and its first bytes are no TLS, so that there is no name to route it by.
+    ClientHelloMissing "client-hello-missing" Client None,
+    /// No route takes the connection as it is, and its ClientHello breaks the grammar (RFC 8446 §4.1.2) or was cut short.
+    ClientHelloMalformed "client-hello-malformed" Client None,
+    /// No route takes the connection as it is, and its ClientHello is longer than 16 KiB, or than `limits.buffer`.
+    ClientHelloTooLong "client-hello-too-long" Client None,
+    /// No route takes the connection as it is, and its ClientHello did not arrive within `timeouts.preface`.
+    ClientHelloTimeout "client-hello-timeout" Client None,
     /// The request line is not `method SP target SP version` (RFC 9112 §3).
     BadRequestLine "bad-request-line" Client Some(400),
     /// A header field breaks the grammar: a bare CR or LF, a control byte, a blank before the colon, a folded line (RFC 9112 §5).

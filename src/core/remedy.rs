@@ -7,6 +7,36 @@ impl Cause {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
+            Cause::ProxyHeaderRefused => {
+                "If the peer in the access line is a proxy of yours, add its network to `trusted_proxies`; if clients come without a proxy \
+                 too, give them a listener of their own."
+            }
+            Cause::ProxyHeaderMissing => {
+                "Have the proxy before Pollux send the header (`send-proxy-v2`, `proxy_protocol on`), or write `proxy_protocol = \"optional\"` \
+                 if it sometimes does not."
+            }
+            Cause::ProxyHeaderMalformed => {
+                "Look at what connects: a proxy that has the PROXY protocol wrong has to be fixed or updated. A health check that says half \
+                 a header and leaves is told the same way."
+            }
+            Cause::ProxyHeaderTimeout => {
+                "Look whether the proxy before Pollux sends the header at all, and at once. Over a slow network a longer \
+                 `timeouts.preface` helps."
+            }
+            Cause::ClientHelloMissing => {
+                "Look at what connects: something else than TLS. If it is meant to be served here, give the listener a `pool`, or a route \
+                 without `sni`, for all that is no TLS."
+            }
+            Cause::ClientHelloMalformed => {
+                "Look at what connects: often a scanner, or a client that broke off. A route without `sni` would pass it on as it is."
+            }
+            Cause::ClientHelloTooLong => {
+                "Nothing that is meant well is so long. If `limits.buffer` is below 16 KiB, raise it."
+            }
+            Cause::ClientHelloTimeout => {
+                "If the protocol is one in which the server speaks first, it cannot be routed by SNI: give it a listener of its own. Over \
+                 a slow network a longer `timeouts.preface` helps."
+            }
             Cause::BadRequestLine => {
                 "Look at what connects: often it is TLS sent to a port without TLS, another protocol, or a scanner. The access line has \
                  the client's address."

@@ -135,7 +135,8 @@ impl Ask {
                 None => None,
             },
         );
-        let by_port = http().find(|(_, listener)| Some(listener.bind.port()) == port);
+        let by_port =
+            http().find(|(_, listener)| port.is_some() && listener.bind.ip().map(|bind| bind.port()) == port);
         match by_port.or_else(|| http().next()) {
             Some((place, _)) => Ok(place),
             None => fail(String::from("no listener speaks HTTP")),

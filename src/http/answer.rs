@@ -66,7 +66,15 @@ fn reason(status: u16) -> &'static str {
 #[must_use]
 pub const fn error_type(cause: Cause) -> &'static str {
     match cause {
-        Cause::BadRequestLine
+        Cause::ProxyHeaderRefused
+        | Cause::ProxyHeaderMissing
+        | Cause::ProxyHeaderMalformed
+        | Cause::ProxyHeaderTimeout
+        | Cause::ClientHelloMissing
+        | Cause::ClientHelloMalformed
+        | Cause::ClientHelloTooLong
+        | Cause::ClientHelloTimeout
+        | Cause::BadRequestLine
         | Cause::BadField
         | Cause::BadFraming
         | Cause::BadHost

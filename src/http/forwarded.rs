@@ -88,6 +88,8 @@ pub struct Said<'a> {
     pub peer: IpAddr,
     /// Whether it is a proxy whose word is passed on.
     pub is_trusted: bool,
+    /// Whether the client has come by TLS.
+    pub is_secure: bool,
     /// In which fields.
     pub forwarding: Forwarding,
     /// The authority that was asked for, if any was.
@@ -106,11 +108,19 @@ impl Said<'_> {
     fn write_x_forwarded(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
         out.extend_from_slice(b"X-Forwarded-For: ");
         self.push_chain(out, fields, "x-forwarded-for");
-        push_address(out, self.peer.to_canonical());
+        if self.peer.is_unspecified() {
+            // It has come by a Unix socket: there is nothing to add to what it has said.
+            match out.strip_suffix(b", ").map(<[u8]>::len) {
+                Some(length) => out.truncate(length),
+                None => out.extend_from_slice(b"unknown"),
+            }
+        } else {
+            push_address(out, self.peer.to_canonical());
+        }
         out.extend_from_slice(b"\r\n");
         let proto =
             self.single(fields, "x-forwarded-proto").filter(|proto| matches!(*proto, b"http" | b"https"));
-        push_field(out, b"X-Forwarded-Proto", proto.unwrap_or(b"http"));
+        push_field(out, b"X-Forwarded-Proto", proto.unwrap_or(self.scheme()));
         let host = self.single(fields, "x-forwarded-host").filter(|host| is_authority(host)).or(self.host);
         if let Some(host) = host {
             push_field(out, b"X-Forwarded-Host", host);
@@ -121,6 +131,7 @@ impl Said<'_> {
         out.extend_from_slice(b"Forwarded: ");
         self.push_chain(out, fields, "forwarded");
         let _ = match self.peer.to_canonical() {
+            peer if peer.is_unspecified() => write!(out, "for=unknown"),
             IpAddr::V4(peer) => write!(out, "for={peer}"),
             IpAddr::V6(peer) => write!(out, "for=\"[{peer}]\""),
         };
@@ -130,7 +141,13 @@ impl Said<'_> {
             out.extend_from_slice(host);
             out.push(b'"');
         }
-        out.extend_from_slice(b";proto=http\r\n");
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(self.scheme());
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn scheme(&self) -> &'static [u8] {
+        if self.is_secure { b"https" } else { b"http" }
     }
 
     /// Appends what a trusted proxy has said before, as a list that goes on.
@@ -255,7 +272,8 @@ mod tests {
         let say = |is_trusted, forwarding, peer: &str| {
             let peer = peer.parse().unwrap();
             let mut out = Vec::new();
-            Said { peer, is_trusted, forwarding, host: Some(b"h:80") }.write(&mut out, &fields);
+            let is_secure = false;
+            Said { peer, is_trusted, is_secure, forwarding, host: Some(b"h:80") }.write(&mut out, &fields);
             String::from_utf8(out).unwrap()
         };
         use Forwarding::{Forwarded, XForwarded};
@@ -271,6 +289,8 @@ mod tests {
             say(true, Forwarded, "fd00::1"),
             "Forwarded: for=192.0.2.7, for=\"[fd00::1]\";host=\"h:80\";proto=http\r\n"
         );
+        assert_eq!(say(false, Forwarded, "::"), "Forwarded: for=unknown;host=\"h:80\";proto=http\r\n");
+        assert!(say(false, XForwarded, "::").starts_with("X-Forwarded-For: unknown\r\n"));
         assert_eq!(say(false, Forwarded, "10.0.0.1"), "Forwarded: for=10.0.0.1;host=\"h:80\";proto=http\r\n");
     }
 }

@@ -366,8 +366,8 @@ impl Request<'_> {
         self.write_line(out, onward);
         let host = self.authority();
         push_field(out, b"Host", host.unwrap_or(onward.fallback_host.as_bytes()));
-        let said =
-            Said { peer: onward.peer, is_trusted: onward.is_trusted, forwarding: onward.forwarding, host };
+        let Onward { peer, is_trusted, is_secure, forwarding, .. } = *onward;
+        let said = Said { peer, is_trusted, is_secure, forwarding, host };
         for field in self.fields {
             self.write_field(out, field, onward, &said);
         }
@@ -467,6 +467,8 @@ pub struct Onward<'a> {
     pub peer: IpAddr,
     /// Whether it is a proxy that is believed.
     pub is_trusted: bool,
+    /// Whether the client has come by TLS.
+    pub is_secure: bool,
     /// How the backend is told of the client.
     pub forwarding: Forwarding,
     /// What stands in for a Host that an HTTP/1.0 client did not send.
@@ -491,6 +493,7 @@ impl<'a> Onward<'a> {
         Onward {
             peer,
             is_trusted: false,
+            is_secure: false,
             forwarding,
             fallback_host,
             path: None,

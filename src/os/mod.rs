@@ -6,6 +6,7 @@
 mod process;
 mod raw;
 mod sys;
+mod unix;
 
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -19,9 +20,11 @@ use crate::snapshot::Address;
 pub use process::Process;
 pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
-    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, listening_on, now, prepare, probe,
+    DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, bind_with, listening_on, now, prepare, probe,
     raise_descriptor_limit, return_buffers_of, usable_cores,
 };
+
+pub use unix::{FileIdentity, bind_unix, permit, remove_left_over};
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`], [`Os::reset`]
 /// or [`Os::give_away`].
@@ -121,11 +124,18 @@ pub trait Os {
         self.poll(&mut watches, Some(Duration::ZERO)) == Polled::Ready(0)
     }
 
-    /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay.
+    /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay. A client by a Unix
+    /// socket has the address [`NO_ADDRESS`](crate::snapshot::NO_ADDRESS).
     ///
     /// # Errors
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
+
+    /// What the client on `fd` has connected to; `None` if that is no IP address.
+    fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
+        let _ = fd;
+        None
+    }
 
     /// Lets no more clients into the queue of `listener`; those whose connections stand, or are about to, still come out of it.
     /// Where that cannot be had, clients may be lost that come in the moment before it is closed.

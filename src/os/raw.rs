@@ -14,6 +14,8 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
+use crate::snapshot::NO_ADDRESS;
+
 /// `ppoll(2)` without a signal mask: waits at most `timeout`, for ever if `None`, and returns how many entries have
 /// something in `revents`.
 ///
@@ -32,7 +34,7 @@ pub(super) fn ppoll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-/// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of whoever was accepted.
+/// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of whoever was accepted; [`NO_ADDRESS`] on a Unix socket.
 ///
 /// # Errors
 /// As the call gives them.
@@ -53,7 +55,11 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
         })
     }?;
     let fd = accepted.ok_or(io::ErrorKind::InvalidData)?;
-    let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+    let address = match address.as_socket() {
+        Some(address) => address,
+        None if address.is_unix() => NO_ADDRESS,
+        None => return Err(io::ErrorKind::InvalidData.into()),
+    };
     Ok((fd, address))
 }
 

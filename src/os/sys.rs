@@ -16,16 +16,17 @@ use nix::unistd::{Pid, pipe2};
 use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 
 use super::raw;
+use super::unix::path_of;
 use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
 use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
-use crate::snapshot::Address;
+use crate::snapshot::{Address, SocketOptions};
 
 /// The beginning of time, for all workers: what one notes the others can compare with their own.
 static EPOCH: OnceLock<Instant> = OnceLock::new();
 
 /// The longest queue of clients that the kernel is asked to keep for a listener; net.core.somaxconn caps it.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// What a pipe is to hold, in bytes.
 const PIPE_SIZE: libc::c_int = 256 * 1024;
@@ -131,12 +132,10 @@ impl SysOs {
 ///
 /// # Errors
 /// As socket(2) and bind(2) give them.
-pub fn probe(address: SocketAddr) -> io::Result<()> {
+pub fn probe(address: SocketAddr, options: &SocketOptions) -> io::Result<()> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), None)?;
     socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
+    set_options(&socket, address, options)?;
     socket.bind(&address.into())
 }
 
@@ -146,18 +145,34 @@ pub fn probe(address: SocketAddr) -> io::Result<()> {
 /// # Errors
 /// As socket(2), bind(2) and listen(2) give them.
 pub fn bind(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
+    bind_with(address, &SocketOptions::default())
+}
+
+/// The same, with options.
+///
+/// # Errors
+/// As [`bind`]; ENODEV if there is no such device.
+pub fn bind_with(address: SocketAddr, options: &SocketOptions) -> io::Result<(OwnedFd, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), None)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
+    set_options(&socket, address, options)?;
     // Accepted sockets inherit it (Linux): no call per connection is needed to switch Nagle's delay off.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
     Ok((socket.into(), bound))
+}
+
+fn set_options(socket: &Socket, address: SocketAddr, options: &SocketOptions) -> io::Result<()> {
+    if address.is_ipv6() {
+        socket.set_only_v6(options.v6only)?;
+    }
+    match &options.interface {
+        Some(name) => socket.bind_device(Some(name.as_bytes())),
+        None => Ok(()),
+    }
 }
 
 /// A classic BPF program for a listening socket: drops what would begin a connection, a segment with SYN and without ACK, and
@@ -190,15 +205,16 @@ pub fn prepare(listener: &OwnedFd) -> io::Result<()> {
     let socket = SockRef::from(listener);
     socket.set_nonblocking(true)?;
     socket.set_cloexec(true)?;
-    socket.set_tcp_nodelay(true)
+    if socket.domain()? == Domain::UNIX { Ok(()) } else { socket.set_tcp_nodelay(true) }
 }
 
-/// The address that a socket listens on; `None` if it is not one that listens for TCP.
+/// The address that a socket listens on; `None` if it is not one that listens for connections by TCP or a Unix socket.
 #[must_use]
-pub fn listening_on(socket: &OwnedFd) -> Option<SocketAddr> {
+pub fn listening_on(socket: &OwnedFd) -> Option<Address> {
     let socket = SockRef::from(socket);
     let listens = socket.is_listener().ok()? && socket.r#type().ok()? == Type::STREAM;
-    if listens { socket.local_addr().ok()?.as_socket() } else { None }
+    let address = socket.local_addr().ok().filter(|_| listens)?;
+    address.as_socket().map(Address::Ip).or_else(|| path_of(&address).map(Address::Unix))
 }
 
 /// Raises the soft limit of descriptors to the hard one (setrlimit(2)) and returns it.
@@ -323,15 +339,25 @@ impl Os for SysOs {
         match raw::accept4(listener) {
             Ok((fd, address)) => Ok((self.adopt(fd), address)),
             Err(error) => Err(match error.raw_os_error() {
-                Some(libc::EAGAIN) => AcceptFault::Blocked,
+                // A Unix socket that has stopped listening, and whose queue is empty, says EINVAL.
+                Some(libc::EAGAIN | libc::EINVAL) => AcceptFault::Blocked,
                 Some(errno) if is_exhaustion(errno) => AcceptFault::Exhausted,
                 _ => AcceptFault::Gone,
             }),
         }
     }
 
+    fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
+        SockRef::from(&self.get(fd)?).local_addr().ok()?.as_socket()
+    }
+
     fn stop_listening(&mut self, listener: Fd) {
-        if let Some(fd) = self.get(listener) {
+        let Some(fd) = self.get(listener) else { return };
+        let socket = SockRef::from(&fd);
+        if socket.domain().is_ok_and(|domain| domain == Domain::UNIX) {
+            // Who connects from now on is refused, and who waits still comes out of the queue.
+            let _ = socket.shutdown(std::net::Shutdown::Read);
+        } else {
             refuse_newcomers(fd);
         }
     }

@@ -90,7 +90,7 @@ fn listeners(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
 
 /// Listeners keep their socket by address; with port 0, which the kernel chooses, by name.
 fn is_same(a: &Listener, b: &Listener) -> bool {
-    a.bind == b.bind && (a.bind.port() != 0 || a.name == b.name)
+    a.bind == b.bind && (!a.bind.is_any_port() || a.name == b.name)
 }
 
 fn listener(
@@ -108,6 +108,7 @@ fn listener(
     for (is_changed, key) in [
         (before.tls != after.tls, "tls"),
         (before.trusted_proxies != after.trusted_proxies, "trusted_proxies"),
+        (before.announcing != after.announcing, "proxy_protocol"),
         (before.forwarding != after.forwarding, "forwarding"),
         (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
     ] {
@@ -258,6 +259,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         health,
         check,
         tls,
+        announce,
         max_pending,
         queue,
         max_reuse,
@@ -280,6 +282,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         (*health != after.health, "health"),
         (*check != after.check, "check"),
         (*tls != after.tls, "tls"),
+        (*announce != after.announce, "proxy_protocol"),
         (*max_pending != after.max_pending, "max_pending"),
         (*queue != after.queue, "queue"),
         (*max_reuse != after.max_reuse, "max_reuse"),

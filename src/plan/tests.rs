@@ -107,7 +107,8 @@ fn every_key_of_a_pool_is_told() {
     let keys = schema["properties"]["pool"]["additionalProperties"]["properties"].as_object().unwrap();
     for key in keys.keys() {
         let (line, told) = match key.as_str() {
-            "backends" | "resolve" | "hash_key" | "max_load" => continue,
+            "backends" | "resolve" | "hash_key" | "max_load" | "proxy_protocol_fields" => continue,
+            "proxy_protocol" => ("proxy_protocol = \"v2\"", "proxy_protocol"),
             "balance" => ("balance = \"random\"", "balance"),
             "sticky" => ("sticky = { cookie = \"a\" }", "sticky"),
             "retries" => ("retries = 7", "retries"),

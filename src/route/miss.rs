@@ -9,6 +9,7 @@ use super::host;
 use super::path;
 use super::rule::{Conditions, Want};
 use super::view::{View, decoded};
+use crate::preface::hello::protocols;
 
 /// The first condition of a route that a request does not meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Miss {
     Cookie(String),
     /// The client is in none of those networks.
     Client,
+    /// The client offers none of those protocols.
+    Alpn,
 }
 
 impl Miss {
@@ -61,9 +64,17 @@ impl Miss {
                 tell_value("query parameter", name, &when.query, view.parameter(name).map(str::to_owned))
             }
             Miss::Cookie(name) => tell_value("cookie", name, &when.cookies, view.cookie(name).map(text)),
+            Miss::Alpn => {
+                let offered: Vec<String> = protocols(view.alpn).map(text).collect();
+                format!("the client offers {}, not {}", shown_or_nothing(&offered), when.alpn.join(" or "))
+            }
             Miss::Client => format!("the client {} is not in {}", view.client, shown(&when.clients)),
         }
     }
+}
+
+fn shown_or_nothing(items: &[String]) -> String {
+    if items.is_empty() { String::from("no protocol") } else { items.join(" and ") }
 }
 
 fn tell_value(
@@ -126,6 +137,10 @@ pub(super) fn miss_of_rest(when: &Conditions, view: &View<'_>, normal: &str) -> 
     if !when.clients.is_empty() && !when.clients.iter().any(|network| network.contains(&view.client)) {
         return Some(Miss::Client);
     }
+    let offers = |wanted: &String| protocols(view.alpn).any(|offered| offered == wanted.as_bytes());
+    if !when.alpn.is_empty() && !when.alpn.iter().any(offers) {
+        return Some(Miss::Alpn);
+    }
     None
 }
 
@@ -163,6 +178,8 @@ pub fn shadows(wide: &Conditions, narrow: &Conditions) -> bool {
     let holds_clients = wide.clients.is_empty()
         || (!narrow.clients.is_empty()
             && narrow.clients.iter().all(|network| wide.clients.iter().any(|other| other.contains(network))));
+    let holds_alpn = wide.alpn.is_empty()
+        || (!narrow.alpn.is_empty() && narrow.alpn.iter().all(|name| wide.alpn.contains(name)));
     let holds_regex = wide.path_regex.is_none() || wide.path_regex == narrow.path_regex;
     let holds_values =
         [(&wide.headers, &narrow.headers), (&wide.query, &narrow.query), (&wide.cookies, &narrow.cookies)]
@@ -170,7 +187,7 @@ pub fn shadows(wide: &Conditions, narrow: &Conditions) -> bool {
             .all(|(wide, narrow)| {
                 wide.iter().all(|(name, want)| narrow.iter().any(|it| it.0 == *name && implies(&it.1, want)))
             });
-    holds_hosts && holds_paths && holds_methods && holds_clients && holds_regex && holds_values
+    holds_hosts && holds_paths && holds_methods && holds_clients && holds_alpn && holds_regex && holds_values
 }
 
 fn has(wide: &host::Host, narrow: &host::Host) -> bool {

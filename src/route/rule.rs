@@ -44,6 +44,8 @@ pub struct Conditions {
     pub cookies: Vec<(String, Want)>,
     /// The client's network.
     pub clients: Vec<IpNet>,
+    /// A protocol that the client offers by ALPN. In TCP mode, where the name that it asks for by SNI is the host.
+    pub alpn: Vec<String>,
 }
 
 impl Conditions {

@@ -80,6 +80,12 @@ impl Table {
         self.index.is_about_path
     }
 
+    /// Whether any route looks at what a ClientHello says, where nothing else says it.
+    #[must_use]
+    pub fn is_about_hello(&self) -> bool {
+        self.index.is_about_hello
+    }
+
     /// Finds the route for a request.
     #[must_use]
     pub fn decide(&self, view: &View<'_>) -> Decision {
@@ -144,6 +150,7 @@ struct Index {
     /// Whether nothing has to be looked at: the first route takes every request.
     first_takes_all: bool,
     is_about_path: bool,
+    is_about_hello: bool,
     exact: HashMap<Box<[u8]>, Paths>,
     below: HashMap<Box<[u8]>, Paths>,
     /// Routes that ask for no host.
@@ -176,6 +183,9 @@ impl Index {
         let mut index = Index {
             first_takes_all: routes.first().is_some_and(|route| route.when.is_empty()),
             is_about_path: routes.iter().any(|route| route.when.is_about_path()),
+            is_about_hello: routes
+                .iter()
+                .any(|route| !(route.when.hosts.is_empty() && route.when.alpn.is_empty())),
             ..Index::default()
         };
         for (number, route) in routes.iter().enumerate() {
@@ -347,6 +357,7 @@ mod tests {
                 query,
                 cookies,
                 clients,
+                alpn: Vec::new(),
             },
         )
     }
@@ -415,6 +426,7 @@ mod tests {
             .collect();
         act(&View {
             secured: None,
+            alpn: &[],
             client: asked.client.parse().unwrap(),
             method: asked.method,
             authority: asked.host.as_bytes(),

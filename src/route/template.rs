@@ -245,6 +245,8 @@ impl Piece {
         match self {
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             // Writing to a Vec cannot fail.
+            // Nobody has this address who comes over a network.
+            Piece::Client if view.client.is_unspecified() => out.extend_from_slice(b"unix"),
             Piece::Client => drop(write!(out, "{}", view.client)),
             Piece::RequestId => context.request_id.push(out),
             Piece::TraceId => out.extend_from_slice(context.trace_id.as_bytes()),

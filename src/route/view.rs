@@ -6,7 +6,7 @@ use super::host;
 use crate::core::secured::Secured;
 use crate::http::grammar::trim;
 
-/// A request as routes see it. In TCP mode there is the client and nothing else.
+/// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello says.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The client, behind the proxies that are trusted.
@@ -21,6 +21,8 @@ pub struct View<'a> {
     pub query: Option<&'a str>,
     /// What is known of the client's connection, if it is encrypted.
     pub secured: Option<&'a Secured>,
+    /// The protocols that a TLS client offers, in TCP mode: each behind its length (RFC 7301 §3.1).
+    pub alpn: &'a [u8],
     /// The header fields.
     pub fields: &'a [httparse::Header<'a>],
 }
@@ -29,7 +31,16 @@ impl<'a> View<'a> {
     /// A view of a connection, of which nothing is known but its client.
     #[must_use]
     pub fn connection(client: IpAddr) -> View<'a> {
-        View { client, method: "", authority: b"", path: "", query: None, secured: None, fields: &[] }
+        View {
+            client,
+            method: "",
+            authority: b"",
+            path: "",
+            query: None,
+            secured: None,
+            alpn: &[],
+            fields: &[],
+        }
     }
 
     /// The host without its port, as the client wrote it.

@@ -79,6 +79,8 @@ pub struct Exchange {
     /// Since when the backend in question has been busy, if it is.
     pub(crate) busy_since: Option<Time>,
     pub(crate) attempts: u32,
+    /// Whether what is sent to the backend begins with a header of the PROXY protocol.
+    pub(crate) is_announced: bool,
     pub(crate) retried: Proofs,
     /// How many of them count against what the pool allows.
     pub(crate) retries: u32,
@@ -149,6 +151,8 @@ impl DerefMut for Kept {
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Time,
     pub(crate) client: SocketAddr,
+    /// Who has connected.
+    pub(crate) peer: SocketAddr,
     pub(crate) listener: &'a str,
     pub(crate) mode: Mode,
     pub(crate) route: Option<&'a str>,
@@ -214,6 +218,11 @@ impl Exchange {
         }
     }
 
+    /// Takes the name that a raw connection has asked for.
+    pub(crate) fn take_name(&mut self, name: &[u8]) {
+        self.take_text("", "", name);
+    }
+
     fn take_text(&mut self, method: &str, target: &str, authority: &[u8]) {
         let cut = |text: &[u8]| text.len().min(TEXT_MAX);
         (self.method_length, self.target_length) = (cut(method.as_bytes()), cut(target.as_bytes()));
@@ -255,7 +264,7 @@ impl Exchange {
         let (target, authority) = rest.split_at(self.target_length);
         Record {
             client: self.client_of(around.client),
-            proxy: (self.client_of(around.client) != around.client).then_some(around.client),
+            proxy: (self.client_of(around.client) != around.peer).then_some(around.peer),
             listener: around.listener,
             mode: around.mode,
             method,

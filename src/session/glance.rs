@@ -14,6 +14,8 @@ use crate::snapshot::Mode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// It awaits what comes before the conversation, such as a PROXY header.
+    Preface,
     /// It awaits a request head: the first one, or one that has begun.
     Head,
     /// It is kept alive between two requests.
@@ -32,13 +34,22 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of a session's life.
-    pub const ALL: [Kind; 7] =
-        [Kind::Head, Kind::Idle, Kind::Opening, Kind::Exchange, Kind::Tunnel, Kind::Tcp, Kind::Linger];
+    pub const ALL: [Kind; 8] = [
+        Kind::Preface,
+        Kind::Head,
+        Kind::Idle,
+        Kind::Opening,
+        Kind::Exchange,
+        Kind::Tunnel,
+        Kind::Tcp,
+        Kind::Linger,
+    ];
 
     /// The stable word for it.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Kind::Preface => "preface",
             Kind::Head => "head",
             Kind::Idle => "idle",
             Kind::Opening => "opening",
@@ -60,7 +71,7 @@ impl Kind {
     pub const fn is_busy(self) -> bool {
         match self {
             Kind::Opening | Kind::Exchange | Kind::Tunnel | Kind::Tcp => true,
-            Kind::Head | Kind::Idle | Kind::Linger => false,
+            Kind::Preface | Kind::Head | Kind::Idle | Kind::Linger => false,
         }
     }
 }
@@ -115,6 +126,7 @@ impl Session {
     pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {
         let began = self.exchange.began;
         let (kind, since) = match self.phase {
+            Phase::Preface { since, .. } => (Kind::Preface, since),
             Phase::Head { since, is_pause: true } => (Kind::Idle, since),
             Phase::Head { since, is_pause: false } => (Kind::Head, since),
             Phase::Opening { .. } => (Kind::Opening, began),

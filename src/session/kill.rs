@@ -8,6 +8,9 @@ impl Session {
     /// was under way ends with the cause `operator-killed`; a client that has asked for nothing yet leaves no record.
     pub fn kill(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match self.phase {
+            Phase::Preface { .. } => {
+                self.end(Effect::ResetClient, effects);
+            }
             Phase::Head { .. } if !self.has_begun() => {
                 self.end(Effect::ResetClient, effects);
             }

@@ -11,6 +11,7 @@ mod identity;
 mod kill;
 mod opening;
 mod phases;
+mod preface;
 mod rehearsal;
 mod relay;
 mod routing;
@@ -30,12 +31,14 @@ use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
+use crate::preface::hello::Hello;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
 use exchange::Kept;
 pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
+use preface::{Awaits, Introduced};
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 
 /// One of the two sides of a session.
@@ -112,6 +115,13 @@ impl Env<'_> {
 /// Where a session is. The diagram stands in `phases.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
+    /// What comes before the conversation is awaited, since then.
+    Preface {
+        /// When the wait began.
+        since: Time,
+        /// What is awaited.
+        awaits: Awaits,
+    },
     /// A request head is awaited, since then. HTTP only.
     Head {
         /// When the wait began.
@@ -188,7 +198,12 @@ pub(crate) enum Dial {
 /// One accepted client. See the module.
 #[derive(Debug)]
 pub struct Session {
+    /// The client, as far as it is known: who has connected, or who was announced.
     client: SocketAddr,
+    /// By whom it was announced, if it was.
+    introduced: Option<Box<Introduced>>,
+    /// The name that it has asked for by SNI, in TCP mode.
+    server_name: Option<Box<[u8]>>,
     listener: usize,
     mode: Mode,
     phase: Phase,
@@ -212,22 +227,16 @@ impl Session {
     #[must_use]
     pub fn new(client: SocketAddr, listener: usize, env: &Env<'_>) -> Session {
         let rules = &env.snapshot.listeners[listener];
-        let (phase, framer) = match rules.mode {
-            Mode::Http => (Phase::Head { since: env.now, is_pause: false }, Framer::Head),
-            Mode::Tcp => {
-                (Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } }, Framer::Opaque)
-            }
-        };
-        let (mut up, mut down) = (Lane::new(framer), Lane::new(Framer::Opaque));
+        let phase = Session::first_phase(client, rules, env.now);
+        let (mut up, mut down) = (Lane::new(Framer::Head), Lane::new(Framer::Opaque));
         up.source = Source::Open;
         down.sink = Sink::Open;
         let mut exchange = Exchange::default();
         exchange.begin(env.now, 0, 0);
-        if rules.mode == Mode::Tcp {
-            routing::route_connection(&mut exchange, rules, client, env);
-        }
-        Session {
+        let mut session = Session {
             client,
+            introduced: None,
+            server_name: None,
             listener,
             mode: rules.mode,
             phase,
@@ -239,7 +248,11 @@ impl Session {
             client_hung: false,
             backend_hung: false,
             secured: None,
+        };
+        if let Phase::Opening { .. } = phase {
+            session.begin_connection(Hello::default(), None, env);
         }
+        session
     }
 
     /// Takes note that the client's connection is encrypted, before anything else is done with it.
@@ -279,7 +292,8 @@ impl Session {
     pub fn is_between_exchanges(&self) -> bool {
         match self.phase {
             Phase::Head { .. } | Phase::Ending { keep_alive: true } => true,
-            Phase::Ending { keep_alive: false }
+            Phase::Preface { .. }
+            | Phase::Ending { keep_alive: false }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -437,7 +451,8 @@ impl Session {
             (Side::Backend, Phase::Relay | Phase::Tunnel) => self.down.spliceable(least),
             (
                 _,
-                Phase::Head { .. }
+                Phase::Preface { .. }
+                | Phase::Head { .. }
                 | Phase::Opening { .. }
                 | Phase::Answer { .. }
                 | Phase::Ending { .. }
@@ -500,6 +515,7 @@ impl Session {
         self.exchange.record(exchange::Surroundings {
             now: env.now,
             client: self.client,
+            peer: self.peer(),
             listener: &listener.name,
             mode: self.mode,
             route: self.route(env).map(|route| route.name.as_str()),

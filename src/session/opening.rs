@@ -200,13 +200,19 @@ impl Session {
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
+        if self.exchange.pool.is_none() {
+            // Only a raw connection comes here without a route.
+            self.exchange.stage = Stage::Routing;
+            let cause = self.exchange.cause.take().unwrap_or(Cause::NoRoute);
+            return self.fail(cause, env, effects);
+        }
         self.exchange.stage = Stage::Opening;
         if self.client_hung || self.up.source == Source::Lost {
             return self.fail(Cause::ClientAborted, env, effects);
         }
         if let Dial::Wanted { again } = dial {
             self.phase = Phase::Opening { since, dial: Dial::Asked };
-            let is_fresh = self.exchange.only_fresh || self.mode == Mode::Tcp;
+            let is_fresh = self.exchange.only_fresh || self.mode == Mode::Tcp || self.announces(env);
             effects.push(Effect::Open { again, is_fresh });
         }
         false

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!                 accepted (HTTP)                         accepted (TCP)
-//!                       |                                       |
+//!                       |        (or in Preface, until        |
+//!                       |         that has come, and then)    |
 //!     +--------------> Head ---- head complete ------------> Opening <---- retry, on proof ----+
 //!     |                 |  \                                 |  |  |                           |
 //!     |   closed, late  |   bad head, late      no backend   |  |  +- connected (TCP) ---+     |
@@ -61,6 +62,7 @@ impl Session {
     /// Makes one step; false if something has to happen first.
     fn step(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         match self.phase {
+            Phase::Preface { since, awaits } => self.step_preface(since, awaits, env, effects),
             Phase::Head { since, is_pause } => self.step_head(since, is_pause, env, effects),
             Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
             Phase::Relay => self.step_relay(env, effects),
@@ -122,8 +124,8 @@ impl Session {
             self.exchange.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
-        let secured = self.secured.as_deref();
-        let arrival = Arrival { listener, peer: self.client, secured, env };
+        let (secured, is_secure) = (self.secured.as_deref(), self.is_secure());
+        let arrival = Arrival { listener, peer: self.client, secured, is_secure, env };
         let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
@@ -279,7 +281,8 @@ impl Session {
             }
             (Phase::Answer { .. } | Phase::Relay, Side::Backend)
             | (
-                Phase::Head { .. }
+                Phase::Preface { .. }
+                | Phase::Head { .. }
                 | Phase::Opening { .. }
                 | Phase::Ending { .. }
                 | Phase::Linger { .. }
@@ -397,7 +400,7 @@ impl Session {
                 effects.push(Effect::Record);
                 self.end(Effect::CloseClient, effects);
             }
-            Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
+            Phase::Preface { .. } | Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }

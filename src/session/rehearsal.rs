@@ -82,7 +82,8 @@ fn run(
     if request.ends_here() {
         return Ok(Rehearsed::Options);
     }
-    let arrival = Arrival { listener: &env.snapshot.listeners[number], peer, secured: None, env };
+    let listener = &env.snapshot.listeners[number];
+    let arrival = Arrival { listener, peer, secured: None, is_secure: listener.tls.is_some(), env };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.client {

@@ -193,18 +193,19 @@ impl Session {
             return false;
         }
         if self.down.framer.is_done() {
-            return self.finish(effects);
+            return self.finish(env, effects);
         }
         self.down.is_cut_short() && self.fail(Cause::BackendTruncated, env, effects)
     }
 
     /// The response has been passed on to its last byte.
-    fn finish(&mut self, effects: &mut Vec<Effect>) -> bool {
+    fn finish(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let is_request_read = self.up.framer.is_done();
         let is_backend_clean = is_request_read
             && self.up.is_flushed()
             && self.up.sink != Sink::Lost
             && self.exchange.backend_keep_alive
+            && !self.announces(env)
             && self.down.source == Source::Open
             && self.down.buffer.unscanned().is_empty();
         self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);

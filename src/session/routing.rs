@@ -11,6 +11,7 @@ use crate::http::answer::{self, RouteAnswer};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::request::{Onward, Request, Traceparent, push_edits};
+use crate::preface::hello::Hello;
 use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
@@ -38,6 +39,8 @@ pub(super) struct Arrival<'a> {
     pub(super) peer: SocketAddr,
     /// What is known of the client's connection, if it is encrypted.
     pub(super) secured: Option<&'a Secured>,
+    /// Whether the client has come by TLS, as far as is known without its head.
+    pub(super) is_secure: bool,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -136,6 +139,7 @@ impl Arrival<'_> {
         let hidden = rules.sticky.as_ref().filter(|sticky| sticky.is_hidden);
         let onward = Onward {
             is_trusted: self.is_trusted(),
+            is_secure: self.is_secure,
             forwarding: self.listener.forwarding,
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
             request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
@@ -169,22 +173,27 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
         path,
         query,
         secured: None,
+        alpn: &[],
         fields: request.fields(),
     }
 }
 
-/// Finds the pool for a connection of which nothing is known but its client.
+/// Finds the pool for a connection of which nothing is known but its client, and what `hello` says. Without a route there is none.
 pub(super) fn route_connection(
     exchange: &mut Exchange,
     listener: &Listener,
     peer: SocketAddr,
+    hello: &Hello,
     env: &Env<'_>,
 ) {
-    let Some(route) = listener.routes.routes().first() else { return };
     let id = exchange.identity.make(env.ids);
-    let view = View::connection(peer.ip().to_canonical());
-    exchange.route = Some(0);
-    exchange.pool = listener.routes.pool(0, &view, id);
+    let authority = hello.server_name.as_deref().unwrap_or_default();
+    let view = View { authority, alpn: &hello.alpn, ..View::connection(peer.ip().to_canonical()) };
+    let table = &listener.routes;
+    let (Decision::Route(place), routes) = (table.decide(&view), table.routes()) else { return };
+    let Some(route) = routes.get(place) else { return };
+    exchange.route = Some(place);
+    exchange.pool = table.pool(place, &view, id);
     if let Some(pool) = exchange.pool {
         let context = Context { view: &view, route, request_id: id, trace_id: "" };
         exchange.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());

@@ -38,7 +38,8 @@ impl Session {
             Phase::Opening { dial: Dial::Pending { .. }, .. } if side == Side::Backend => {
                 return Some(Interest::WRITE);
             }
-            Phase::Head { .. }
+            Phase::Preface { .. }
+            | Phase::Head { .. }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -76,19 +77,17 @@ impl Session {
         let timeouts = self.timeouts(env);
         let touched = |span: Duration, timer| Some(Deadline::new(self.touched + span, timer));
         match self.phase {
+            Phase::Preface { since, .. } => {
+                let deadline = Deadline::new(since + timeouts.preface, Timer::Preface);
+                Some(self.or_leave(deadline, since, env))
+            }
             Phase::Head { since, is_pause } => {
                 let deadline = if is_pause {
                     Deadline::new(since + timeouts.client_idle, Timer::ClientIdle)
                 } else {
                     Deadline::new(since + timeouts.client_head, Timer::ClientHead)
                 };
-                match env.draining_since {
-                    Some(start) if !self.has_begun() => {
-                        let from = if since > start { since } else { start + self.turn_to_leave(env) };
-                        Some(deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle)))
-                    }
-                    Some(_) | None => Some(deadline),
-                }
+                Some(self.or_leave(deadline, since, env))
             }
             Phase::Opening { since, dial } => {
                 let queue = Deadline::new(since + timeouts.queue, Timer::Queue);
@@ -126,6 +125,17 @@ impl Session {
         }
     }
 
+    /// `deadline`, or when a client that has said nothing since then is to leave in a drain, if that is earlier.
+    fn or_leave(&self, deadline: Deadline, since: Time, env: &Env<'_>) -> Deadline {
+        match env.draining_since {
+            Some(start) if !self.has_begun() => {
+                let from = if since > start { since } else { start + self.turn_to_leave(env) };
+                deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle))
+            }
+            Some(_) | None => deadline,
+        }
+    }
+
     /// How much later than the first of the idle clients this one is closed in a drain. It follows from the client's address,
     /// so it is the same whenever it is asked, and even over many clients.
     fn turn_to_leave(&self, env: &Env<'_>) -> Duration {
@@ -157,6 +167,11 @@ impl Session {
         match timer {
             // The poll array that is derived next has what it takes.
             Timer::Watch => {}
+            Timer::Preface => {
+                if let Phase::Preface { awaits, .. } = self.phase {
+                    self.preface_late(awaits, env, effects);
+                }
+            }
             Timer::ClientHead if !self.has_begun() => {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
@@ -219,7 +234,7 @@ impl Session {
     /// Takes note that the deadline of `timer` has passed while bytes waited, which have just come in, and which Pollux had no
     /// buffer for: nobody else is to blame, and a client that has asked is told.
     pub fn handle_starved(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::Head { .. }) && !self.has_begun() {
+        if matches!(self.phase, Phase::Preface { .. } | Phase::Head { .. }) && !self.has_begun() {
             return self.handle_deadline(timer, env, effects);
         }
         self.fail(Cause::OutOfBuffers, env, effects);
@@ -235,6 +250,7 @@ impl Session {
                 Cause::ClientBodyTimeout
             }
             Phase::Relay
+            | Phase::Preface { .. }
             | Phase::Head { .. }
             | Phase::Opening { .. }
             | Phase::Tunnel

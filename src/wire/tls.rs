@@ -137,6 +137,21 @@ impl TlsWire {
         self.has_more
     }
 
+    /// Takes bytes that were read from the socket before the handshake began.
+    ///
+    /// # Errors
+    /// When they are not what may come.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.tls.read_tls(&mut bytes) {
+                Ok(0) | Err(_) => return Err(Error::PeerSentOversizedRecord),
+                Ok(count) => self.heard += count as u64,
+            }
+            self.tls.process_new_packets()?;
+        }
+        Ok(())
+    }
+
     /// Lets the handshake go on as far as it can.
     pub fn shake<O: Os>(&mut self, os: &mut O) -> Shaken {
         for _ in 0..SHAKES_MAX {

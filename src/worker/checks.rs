@@ -16,6 +16,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
+use crate::preface::proxy::{self, Behalf, Said};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, Pool, PoolId};
 use crate::tls::failure;
@@ -61,6 +62,8 @@ struct Running {
     began: Time,
     until: Time,
     reach: Reach,
+    /// The PROXY header that comes first, where nothing else is said.
+    header: Vec<u8>,
     /// The request, in a check that makes one.
     probe: Option<Probe>,
 }
@@ -222,9 +225,13 @@ impl<O: Os> Worker<O> {
         let pool = edition.snapshot.pool(id.pool);
         let check = pool.check.clone().unwrap_or_else(plain);
         let address = &pool.backends[id.index].address;
+        let mut header = Vec::new();
+        if let Some(announce) = pool.announce {
+            proxy::write(&mut header, announce.version, Behalf::Own, &Said::default());
+        }
         let probe = match &check.kind {
             Kind::Tcp => None,
-            Kind::Http(http) => Some(Probe::new(http, &host(pool, address))),
+            Kind::Http(http) => Some(Probe::new(http, &host(pool, address)).behind(&header)),
         };
         self.checks.count += 1;
         let (fd, reach) = match self.os.connect(&target(address, check.port)) {
@@ -246,7 +253,7 @@ impl<O: Os> Worker<O> {
         let (now, number) = (self.now, self.checks.count);
         self.checks.slots[slot].due = None;
         let until = now + check.timeout;
-        self.checks.running.push(Running { slot, number, wire, began: now, until, reach, probe });
+        self.checks.running.push(Running { slot, number, wire, began: now, until, reach, header, probe });
         if reach != Reach::Connecting {
             self.go_on(self.checks.running.len() - 1, false);
         }
@@ -270,10 +277,14 @@ impl<O: Os> Worker<O> {
 
     /// Lets a check whose connection stands go on as far as it can.
     fn go_on(&mut self, place: usize, is_readable: bool) {
-        let Running { wire, probe, slot, reach, .. } = &mut self.checks.running[place];
+        let Running { wire, probe, header, slot, reach, .. } = &mut self.checks.running[place];
         let edition = Rc::clone(&self.edition);
         let check = edition.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
         let (Some(probe), Some(Kind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
+            // So little is always taken. Without it the backend would take the check for a broken client.
+            if !header.is_empty() {
+                let _ = wire.write(&mut self.os, header, &[]);
+            }
             return self.end_check(place, Found::Well(None));
         };
         if let (Wire::Tls(tls), Reach::Shaking) = (&mut *wire, *reach) {

@@ -450,6 +450,10 @@ impl<O: Os> Hands<'_, O> {
         if conn.session.needs_budget() && !conn.has_budget() {
             return ConnectOutcome::BudgetSpent;
         }
+        if conn.session.is_to_be_announced(&self.env) {
+            let local = conn.client.as_ref().and_then(|wire| self.os.local_address(wire.fd()));
+            conn.session.announce(local, &self.env);
+        }
         // Who was busy may have been taken out since.
         let again = again.filter(|index| !self.is_out(conn, *index));
         let chosen = match again {

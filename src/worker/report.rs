@@ -1,6 +1,7 @@
 //! What a worker holds, for whoever asks between two turns. Nothing is counted for it meanwhile.
 
 use std::cmp::Reverse;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Worker;
@@ -10,6 +11,7 @@ use crate::explain::Live;
 use crate::metrics::Holdings;
 use crate::os::Os;
 use crate::session::Glance;
+use crate::snapshot::NO_ADDRESS;
 use crate::status::{self, Crowd, HOLDERS_MAX, Holder, SessionId};
 
 /// What a worker says of itself.
@@ -97,8 +99,8 @@ impl<O: Os> Worker<O> {
             kind: glance.kind,
             age_ms: ms(self.now.since(glance.since)),
             client: match record.proxy {
-                Some(proxy) => format!("{} by {proxy}", record.client.ip()),
-                None => record.client.to_string(),
+                Some(proxy) => format!("{} by {}", record.client.ip(), shown(proxy)),
+                None => shown(record.client),
             },
             listener: record.listener.to_owned(),
             route: record.route.map(str::to_owned),
@@ -109,6 +111,11 @@ impl<O: Os> Worker<O> {
             bytes_left: glance.left,
         }
     }
+}
+
+/// An address, if there is one.
+fn shown(client: SocketAddr) -> String {
+    if client == NO_ADDRESS { String::from("unix") } else { client.to_string() }
 }
 
 /// A session that may be one of the oldest.

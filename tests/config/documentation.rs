@@ -82,10 +82,18 @@ fn around(example: &Example) -> String {
                 "bind" => "pool = \"app\"\n",
                 "pool" | "split" => "bind = \"127.0.0.1:1\"\n",
                 "sticky" => "bind = \"127.0.0.1:1\"\nsplit = [{ pool = \"app\" }]\n",
+                "v6only" => "bind = \"[::1]:1\"\npool = \"app\"\n",
+                "socket" => "bind = \"unix:/run/a.sock\"\npool = \"app\"\n",
                 "route" => return route("pool = \"app\"\n"),
+                "proxy_protocol" => {
+                    "bind = \"127.0.0.1:1\"\npool = \"app\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n"
+                }
                 _ => "bind = \"127.0.0.1:1\"\npool = \"app\"\n",
             };
             format!("{POOLS}[[listener]]\n{line}{rest}")
+        }
+        "socket = { … }" => {
+            format!("{POOLS}[[listener]]\nbind = \"unix:/run/a.sock\"\npool = \"app\"\n{}", inline("socket"))
         }
         "split = [{ … }]" => {
             let rest = if *key == "pool" { "" } else { "pool = \"app\", " };
@@ -97,6 +105,12 @@ fn around(example: &Example) -> String {
             "sticky" => route(&format!("split = [{{ pool = \"app\" }}]\n{line}")),
             _ => route(&format!("pool = \"app\"\n{line}")),
         },
+        "match = { … }" if matches!(*key, "sni" | "alpn") => {
+            format!(
+                "{POOLS}{LISTENER}mode = \"tcp\"\n[[listener.route]]\n{}pool = \"app\"\n",
+                inline("match")
+            )
+        }
         "match = { … }" => {
             format!("{POOLS}{LISTENER}[[listener.route]]\n{}pool = \"app\"\n", inline("match"))
         }
@@ -120,6 +134,7 @@ fn around(example: &Example) -> String {
         "[pool.NAME]" => {
             let rest = match *key {
                 "backends" => "",
+                "proxy_protocol_fields" => "proxy_protocol = \"v2\"\nbackends = [\"127.0.0.1:1\"]\n",
                 "hash_key" | "max_load" => "balance = \"hash\"\nbackends = [\"127.0.0.1:1\"]\n",
                 _ => "backends = [\"127.0.0.1:1\"]\n",
             };
@@ -224,6 +239,21 @@ fn the_documentation_lists_every_key() {
             tables == config::reference(),
             "docs/configuration.md is not what the language says; UPDATE_EXPECT=1 writes it anew"
         );
+    }
+}
+
+/// The examples of `docs/edge.md` are whole configurations.
+#[test]
+fn the_examples_of_the_edge_load() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/edge.md");
+    let text = fs::read_to_string(path).expect("docs/edge.md");
+    let examples: Vec<_> =
+        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!examples.is_empty(), "the examples are gone");
+    for example in examples {
+        let loaded = load(example);
+        assert!(loaded.warnings.is_none(), "{example}");
+        check_print(&loaded);
     }
 }
 

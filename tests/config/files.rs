@@ -63,7 +63,8 @@ fn included_files_add_to_the_first() {
     let loaded =
         load(&[("etc/proxy.toml", main), ("etc/conf.d/b.toml", more), ("etc/conf.d/a.toml", POOL)], &[])
             .unwrap();
-    let binds: Vec<u16> = loaded.snapshot.listeners.iter().map(|listener| listener.bind.port()).collect();
+    let binds: Vec<u16> =
+        loaded.snapshot.listeners.iter().map(|listener| listener.bind.ip().unwrap().port()).collect();
     assert_eq!(binds, [8080, 8081]);
     assert_eq!((loaded.snapshot.limits.fields, loaded.snapshot.limits.sessions), (7, 8));
     assert_eq!(loaded.snapshot.pools.len(), 1);
@@ -105,7 +106,7 @@ fn values_can_come_from_the_environment() {
     let main = "threads = \"${N}\"\n[[listener]]\nbind = \"${HOST:-127.0.0.1}:${PORT}\"\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]\n";
     let loaded = load(&[("etc/proxy.toml", main)], &[("N", "3"), ("PORT", "8080")]).unwrap();
     assert_eq!(loaded.process.threads, Some(3));
-    assert_eq!(loaded.snapshot.listeners[0].bind, ([127, 0, 0, 1], 8080).into());
+    assert_eq!(loaded.snapshot.listeners[0].bind.ip(), Some(([127, 0, 0, 1], 8080).into()));
     assert_eq!(codes(load(&[("etc/proxy.toml", main)], &[("N", "x"), ("PORT", "1")])), [Code::WrongType]);
     // Whatever a variable holds stays within its value.
     let evil = "127.0.0.1:1\"\n[pool.evil]\nbackends = [\"127.0.0.1:2";

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use pollux::preface::proxy;
+
 use crate::case::{Answer, End};
 
 /// Bytes that a backend is about to say on one of its connections, and whether it leaves behind them.
@@ -53,6 +55,13 @@ impl Backends {
             let reading = &mut self.readings[connection];
             if reading.is_opaque {
                 return Ok(());
+            }
+            if reading.from == 0 {
+                match proxy::read(received) {
+                    proxy::Reading::Header(length, _) => reading.from = length,
+                    proxy::Reading::Incomplete => return Ok(()),
+                    proxy::Reading::Absent | proxy::Reading::Malformed => {}
+                }
             }
             let bytes = &received[reading.from..];
             let Some((head, framing)) = head(bytes)? else { return Ok(()) };

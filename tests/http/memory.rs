@@ -309,6 +309,10 @@ impl Os for Memory {
         }
     }
 
+    fn local_address(&mut self, _fd: Fd) -> Option<SocketAddr> {
+        Some((Ipv4Addr::new(198, 51, 100, 1), 80).into())
+    }
+
     fn connect(&mut self, _to: &Address) -> Result<Connecting, ConnectFault> {
         if let Some(fault) = self.connect {
             return Err(fault);

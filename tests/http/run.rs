@@ -87,7 +87,8 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
     // Numbers that no two requests share are the subject of one table, and would be in the way of the others.
     let telling = Telling { request_id: RequestIds::Off, ..Telling::default() };
     if let Some(routes) = &case.routes {
-        let silence = if routes.contains("request_id = ") { "" } else { "request_id = \"off\"\n" };
+        let is_silent = routes.contains("request_id = ") || routes.contains("mode = \"tcp\"");
+        let silence = if is_silent { "" } else { "request_id = \"off\"\n" };
         let text = format!(
             "[pool.app]\nbackends = [\"198.51.100.1:8080\"]\n[pool.other]\nbackends = [\"198.51.100.1:8081\"]\n\
              [[listener]]\nbind = \"198.51.100.1:80\"\nname = \"web\"\n{silence}{routes}"

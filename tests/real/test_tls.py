@@ -700,3 +700,22 @@ def test_bytes_pass_both_ways_in_tcp_mode(tls_pollux, authority):
                 got += conn.recv(65536)
             conn.shutdown(socket.SHUT_WR)
             assert tls.recv(100) == b"", "close_notify, and not a cut"
+
+
+def test_a_proxy_announces_its_client_before_the_handshake(tls_pollux, toy, authority):
+    more = 'trusted_proxies = ["127.0.0.1"]\nproxy_protocol = "required"\n'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), more=more))
+    for header in [b"PROXY TCP4 192.0.2.7 192.0.2.8 4000 443\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 8, 16, 0, 1, 187])]:
+        raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+        raw.sendall(header[:9])
+        raw.sendall(header[9:])
+        with context(authority).wrap_socket(raw, server_hostname="localhost") as tls:
+            tls.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            got = b""
+            while piece := tls.recv(65536):
+                got += piece
+        told = json.loads(got.partition(b"\r\n\r\n")[2])
+        fields = {name.lower(): value for name, value in told["headers"]}
+        assert (fields["x-forwarded-for"], fields["x-forwarded-proto"]) == ("192.0.2.7", "https")
+    assert s_client(proxy.port)[1] != 0
+    proxy.cause("proxy-header-missing")

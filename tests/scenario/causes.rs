@@ -36,7 +36,15 @@ enum How {
 /// A new cause needs a line here before anything compiles.
 fn how(cause: Cause) -> How {
     match cause {
-        Cause::BadRequestLine
+        Cause::ProxyHeaderRefused
+        | Cause::ProxyHeaderMissing
+        | Cause::ProxyHeaderMalformed
+        | Cause::ProxyHeaderTimeout
+        | Cause::ClientHelloMissing
+        | Cause::ClientHelloMalformed
+        | Cause::ClientHelloTooLong
+        | Cause::ClientHelloTimeout
+        | Cause::BadRequestLine
         | Cause::BadField
         | Cause::BadFraming
         | Cause::BadHost

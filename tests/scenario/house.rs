@@ -78,7 +78,7 @@ impl Pollux {
     pub(crate) fn with_crew(snapshot: Snapshot, crew: &Crew) -> Pollux {
         let (teller, records) = channel();
         let server = Server::start(snapshot, crew, || Box::new(Teller(teller.clone()))).unwrap();
-        Pollux { address: server.addresses()[0], server: Some(server), records }
+        Pollux { address: server.addresses()[0].ip().unwrap(), server: Some(server), records }
     }
 
     pub(crate) fn http(backends: &[&str]) -> Pollux {
@@ -151,7 +151,7 @@ impl Pollux {
     pub(crate) fn reload(&mut self, snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
         let server = self.server.as_mut().unwrap();
         let outcome = server.reload(snapshot);
-        self.address = server.addresses()[0];
+        self.address = server.addresses()[0].ip().unwrap();
         outcome
     }
 

@@ -74,7 +74,7 @@ impl Reloads {
         let pool = PoolId(rng.usize(..pools.len()));
         snapshot.pools = pools;
         let listener = &mut snapshot.listeners[0];
-        *listener = Listener::to_pool("main", listener.bind, listener.mode, pool);
+        *listener = Listener::to_pool("main", listener.bind.ip().unwrap(), listener.mode, pool);
         let timeouts = &mut snapshot.timeouts;
         timeouts.backend_idle = Duration::from_millis(log_uniform(rng, &(1..=60_000)) as u64);
         timeouts.client_idle = Duration::from_secs(rng.u64(60..=120));

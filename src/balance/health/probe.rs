@@ -53,6 +53,13 @@ impl Probe {
         Probe { request, sent: 0, scan, answer, is_head: http.method == "HEAD", interims: 0, status: None }
     }
 
+    /// The same, behind `bytes` that come before the request.
+    #[must_use]
+    pub fn behind(mut self, bytes: &[u8]) -> Probe {
+        self.request.splice(0..0, bytes.iter().copied());
+        self
+    }
+
     /// What of the request has not gone out yet.
     #[must_use]
     pub fn unsent(&self) -> &[u8] {

@@ -8,41 +8,63 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::quote::quote;
 use crate::config::report::{Diagnostic, Findings};
+use crate::snapshot::Address;
 
-/// A port, for IPv6 or for IPv4. `[::]` takes no IPv4 connections: the sockets are IPV6_V6ONLY.
+/// A port, for IPv6 or for IPv4.
 type Port = (u16, bool);
 
 /// The addresses of the listeners so far.
 #[derive(Debug, Default)]
 pub(super) struct Binds {
-    exact: Seen<SocketAddr>,
+    exact: Seen<Address>,
     wild: HashMap<Port, (SocketAddr, Place)>,
     any: HashMap<Port, (SocketAddr, Place)>,
 }
 
 impl Binds {
-    /// Takes the address of one more listener.
-    pub(super) fn take(&mut self, address: SocketAddr, place: Place, findings: &mut Findings) {
+    /// Takes the address of one more listener. `[::]` takes IPv4 connections too if it `is_dual`; else its sockets are IPV6_V6ONLY.
+    pub(super) fn take(&mut self, bind: &Address, is_dual: bool, place: Place, findings: &mut Findings) {
         // With port 0 each listener gets a port of its own.
-        if address.port() == 0 {
+        if bind.is_any_port() {
             return;
         }
-        let port = (address.port(), address.is_ipv6());
-        let (is_wild, shown) = (address.ip().is_unspecified(), quote(&address.to_string()));
-        if let Some(first) = self.exact.first(address, place) {
-            let message = format!("two listeners bind {shown}");
+        if let Some(first) = self.exact.first(bind.clone(), place) {
+            let message = format!("two listeners bind {}", quote(&bind.to_string()));
             findings.push(overlap(message, (place, "again here"), (first, "first here")));
-        } else if let Some((wild, first)) = self.wild.get(&port) {
+            return;
+        }
+        let Some(address) = bind.ip() else { return };
+        if !self.take_family(address, address.is_ipv6(), place, findings) && is_dual {
+            self.take_family(address, false, place, findings);
+        }
+    }
+
+    /// The same for one of the families; true if there is a finding.
+    fn take_family(
+        &mut self,
+        address: SocketAddr,
+        is_six: bool,
+        place: Place,
+        findings: &mut Findings,
+    ) -> bool {
+        let port = (address.port(), is_six);
+        let (is_wild, shown) = (address.ip().is_unspecified(), quote(&address.to_string()));
+        let found = if let Some((wild, first)) = self.wild.get(&port) {
             let message = format!("the address {} contains {shown}", quote(&wild.to_string()));
-            findings.push(overlap(message, (place, "is contained"), (*first, "contains it")));
+            Some(overlap(message, (place, "is contained"), (*first, "contains it")))
         } else if let Some((other, first)) = self.any.get(&port).filter(|_| is_wild) {
             let message = format!("the address {shown} contains {}", quote(&other.to_string()));
-            findings.push(overlap(message, (place, "contains the other"), (*first, "is contained")));
-        }
+            Some(overlap(message, (place, "contains the other"), (*first, "is contained")))
+        } else {
+            None
+        };
         self.any.entry(port).or_insert((address, place));
         if is_wild {
             self.wild.entry(port).or_insert((address, place));
         }
+        let is_found = found.is_some();
+        found.into_iter().for_each(|found| findings.push(found));
+        is_found
     }
 }
 
@@ -67,11 +89,17 @@ mod tests {
             ("[::]:80", "[::1]:80", true),
             ("127.0.0.1:80", "[::]:80", false),
             ("0.0.0.0:80", "[::]:80", false),
+            ("0.0.0.0:80", "+[::]:80", true),
+            ("+[::]:80", "127.0.0.1:80", true),
+            ("+[::]:80", "127.0.0.1:81", false),
             ("127.0.0.1:0", "127.0.0.1:0", false),
         ] {
             let (mut binds, mut findings) = (Binds::default(), Findings::default());
-            binds.take(a.parse().unwrap(), Place::default(), &mut findings);
-            binds.take(b.parse().unwrap(), Place::default(), &mut findings);
+            // What begins with a `+` takes the other family too.
+            for text in [a, b] {
+                let address = Address::Ip(text.trim_start_matches('+').parse().unwrap());
+                binds.take(&address, text.starts_with('+'), Place::default(), &mut findings);
+            }
             assert_eq!(findings.len() == 1, is_overlap, "{a} {b}");
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn check(
         compile(text, place, *patterns, site, findings)
     };
     Conditions {
-        hosts: values(table, "host", findings, host),
+        hosts: [values(table, "host", findings, host), values(table, "sni", findings, host)].concat(),
         paths: values(table, "path", findings, path),
         path_regex: table.text("path_regex").and_then(|(text, place)| pattern(text, place, findings)),
         methods: values(table, "method", findings, method),
@@ -41,6 +41,7 @@ pub(super) fn check(
         query: wants(table, "query", &mut pattern, findings),
         cookies: wants(table, "cookie", &mut pattern, findings),
         clients: values(table, "client", findings, network),
+        alpn: values(table, "alpn", findings, protocol),
     }
 }
 
@@ -89,6 +90,15 @@ fn path(text: &str) -> Result<Path, Refused> {
     let help = "write a path such as `/users`, `/api/*` or `/users/{id}`";
     Path::parse(text)
         .map_err(|message| (Code::BadPath, format!("{}: {message}", quote(text)), help.to_owned()))
+}
+
+/// The name of a protocol (RFC 7301 §3.1).
+fn protocol(text: &str) -> Result<String, Refused> {
+    if text.is_empty() || text.len() > usize::from(u8::MAX) {
+        let message = format!("{} is not the name of a protocol", quote(text));
+        return Err((Code::BadValue, message, String::from("write a name such as `h2` or `http/1.1`")));
+    }
+    Ok(text.to_owned())
 }
 
 fn method(text: &str) -> Result<String, Refused> {

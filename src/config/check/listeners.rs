@@ -1,7 +1,5 @@
 //! `[[listener]]`.
 
-use std::net::SocketAddr;
-
 use ipnet::IpNet;
 
 use super::binds::Binds;
@@ -9,7 +7,7 @@ use super::conditions;
 use super::names::{self, Seen};
 use super::routes::{self, Around};
 use super::site::Site;
-use super::tls;
+use super::{sockets, tls};
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
@@ -18,8 +16,13 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
-use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
-use crate::snapshot::{Forwarding, Listener, Mode, ProxyStatus, RequestIds, Telling, Traces};
+use crate::route::{Action, AmbiguousPaths, Split, Table};
+use crate::snapshot::{
+    Address, Announcing, Forwarding, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling, Traces,
+};
+
+/// Stands for all who come by Unix sockets.
+const UNIX: &str = "unix";
 
 /// The most networks of trusted proxies.
 const TRUSTED_MAX: usize = 64;
@@ -71,10 +74,18 @@ fn listener(
 ) -> Option<Found> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
-    let bind = bind(table, taken, site.world, findings);
+    let found = bind(table, site.world, findings);
+    let socket = sockets::options(table, found.as_ref().map(|(bind, _)| bind), findings);
+    let bind = found.map(|(bind, place)| {
+        taken.binds.take(&bind, sockets::is_dual(&bind, &socket), place, findings);
+        bind
+    });
     let (mode, found) = match table.text("mode") {
-        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, findings)),
-        Some(_) | None => (Mode::Http, routes::check(table, around, site, findings)),
+        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, site, findings)),
+        Some(_) | None => {
+            check_http_routes(table, findings);
+            (Mode::Http, routes::check(table, around, site, findings))
+        }
     };
     let tls = tls::of_listener(table, name.as_deref().unwrap_or_default(), mode, &found, site, findings);
     let ambiguous = match table.text("ambiguous_paths") {
@@ -82,6 +93,7 @@ fn listener(
         Some(_) | None => AmbiguousPaths::Refuse,
     };
     let trusted_proxies = trusted_proxies(table, findings);
+    let announcing = announcing(table, mode, findings);
     let forwarding = match table.text("forwarding") {
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
@@ -89,8 +101,18 @@ fn listener(
     let telling = telling(table);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
-    let listener =
-        Listener { name: name?, bind: bind?, mode, tls, routes, trusted_proxies, forwarding, telling };
+    let listener = Listener {
+        name: name?,
+        bind: bind?,
+        socket,
+        mode,
+        tls,
+        routes,
+        announcing,
+        trusted_proxies,
+        forwarding,
+        telling,
+    };
     Some(Found { listener, place: table.place(), routes: places })
 }
 
@@ -108,12 +130,7 @@ fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findi
     Some(name)
 }
 
-fn bind(
-    table: Reader<'_>,
-    taken: &mut Taken,
-    world: &mut dyn World,
-    findings: &mut Findings,
-) -> Option<SocketAddr> {
+fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Option<(Address, Place)> {
     let Some(entry) = table.entry("bind") else {
         if !findings.is_meant(table.place(), "bind") {
             findings.push(
@@ -125,10 +142,7 @@ fn bind(
         return None;
     };
     match bind_address(entry.node.text()?, &mut |host, port| world.resolve(host, port)) {
-        Ok(address) => {
-            taken.binds.take(address, entry.node.place, findings);
-            Some(address)
-        }
+        Ok(address) => Some((address, entry.node.place)),
         Err(error) => {
             findings.push(shape::refused("bind", &entry.node, &error));
             None
@@ -137,33 +151,117 @@ fn bind(
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 7] =
-    ["route", "trusted_proxies", "forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
+const OF_HTTP: [&str; 5] = ["forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
 
-/// The one route of a listener that passes bytes.
-fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
-    for entry in OF_HTTP.iter().filter_map(|key| table.entry(key)) {
-        findings.push(
-            Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
-                .mark(entry.key_place, "only for HTTP")
-                .help("remove it, or the `mode`; a TCP listener has a `pool` or a `split`"),
-        );
-    }
-    let Some((action, place)) = routes::own_action(table, !table.has("route"), around, findings) else {
-        return Vec::new();
+/// The same of a route, and of what it asks for.
+const OF_HTTP_ROUTE: [&str; 9] = [
+    "redirect",
+    "respond",
+    "strip_prefix",
+    "replace_prefix",
+    "request_headers",
+    "response_headers",
+    "timeouts",
+    "limits",
+    "retry",
+];
+const OF_HTTP_MATCH: [&str; 7] = ["host", "path", "path_regex", "method", "header", "query", "cookie"];
+
+/// Keys that only mean something where bytes are passed.
+const OF_TCP_MATCH: [&str; 2] = ["sni", "alpn"];
+
+/// The routes of a listener that passes bytes.
+fn tcp_routes(
+    table: Reader<'_>,
+    around: &mut Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Vec<routes::Found> {
+    let only_http = |table: Reader<'_>, keys: &[&str], help: &str, findings: &mut Findings| {
+        for entry in keys.iter().filter_map(|key| table.entry(key)) {
+            findings.push(
+                Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
+                    .mark(entry.key_place, "only for HTTP")
+                    .help(help),
+            );
+        }
     };
-    if let Action::Split(Split { sticky: Some(sticky), .. }) = &action
-        && sticky.to_string() != "{client}"
-    {
-        let place = table.text("sticky").map_or(place, |(_, place)| place);
+    let help = "remove it, or the `mode`; a TCP listener has a `pool`, a `split` or routes by `sni`";
+    only_http(table, &OF_HTTP, help, findings);
+    for route in table.tables("route", &language::ROUTE) {
+        only_http(
+            route,
+            &OF_HTTP_ROUTE,
+            "remove it, or the `mode`; such a route has a `pool` or a `split`",
+            findings,
+        );
+        if let Some(when) = route.table("match", &language::MATCH) {
+            only_http(
+                when,
+                &OF_HTTP_MATCH,
+                "of a connection no more is seen than `sni`, `alpn` and `client`",
+                findings,
+            );
+        }
+    }
+    let found = routes::check(table, around, site, findings);
+    for routes::Found { route, place } in &found {
+        if let Action::Split(Split { sticky: Some(sticky), .. }) = &route.action
+            && sticky.to_string() != "{client}"
+        {
+            findings.push(
+                Diagnostic::new(Code::HttpOnly, "in TCP mode nothing is known but the client")
+                    .mark(*place, "`sticky` cannot be filled in")
+                    .help("write `sticky = \"{client}\"`, or nothing"),
+            );
+        }
+    }
+    found
+}
+
+/// Complains about conditions for what is not seen in HTTP mode.
+fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
+    let whens = table.tables("route", &language::ROUTE).filter_map(|it| it.table("match", &language::MATCH));
+    for entry in whens.flat_map(|when| OF_TCP_MATCH.into_iter().filter_map(move |key| when.entry(key))) {
         findings.push(
-            Diagnostic::new(Code::HttpOnly, "in TCP mode nothing is known but the client")
-                .mark(place, "cannot be filled in")
-                .help("write `sticky = \"{client}\"`, or nothing"),
+            Diagnostic::new(Code::NoEffect, format!("`{}` is for `mode = \"tcp\"`", entry.key))
+                .mark(entry.key_place, "not looked at in HTTP")
+                .help(
+                    "write `host`, which a request names itself, or `mode = \"tcp\"` to pass TLS on as it is",
+                ),
         );
     }
-    let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
-    vec![routes::Found { route: Route { name, when, action, options: None }, place }]
+}
+
+/// Whether clients are announced. Nobody is believed who is not trusted, so there must be somebody to trust.
+fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Announcing {
+    let announcing = match table.text("proxy_protocol") {
+        Some(("optional", _)) => Announcing::Optional,
+        Some(("required", _)) => Announcing::Required,
+        Some(_) | None => Announcing::Never,
+    };
+    let trusted = table.entry("trusted_proxies");
+    if let Some((word, place)) = table.text("proxy_protocol").filter(|_| announcing != Announcing::Never)
+        && table.list("trusted_proxies").is_empty()
+        && !findings.is_meant(table.place(), "trusted_proxies")
+    {
+        findings.push(
+            Diagnostic::new(Code::MissingKey, "nobody is trusted to announce clients")
+                .mark(place, format!("`{word}`, and `trusted_proxies` is missing"))
+                .help("name the networks of the proxies before Pollux: `trusted_proxies = [\"10.0.0.0/8\"]`"),
+        );
+    }
+    if let Some(entry) = trusted.filter(|_| mode == Mode::Tcp && announcing == Announcing::Never) {
+        findings.push(
+            Diagnostic::new(
+                Code::HttpOnly,
+                "`trusted_proxies` does nothing on a TCP listener without `proxy_protocol`",
+            )
+            .mark(entry.key_place, "nobody says for whom it asks")
+            .help("remove it, or add `proxy_protocol = \"required\"`"),
+        );
+    }
+    announcing
 }
 
 /// What is told beside what is asked for; other words are held back by the shape.
@@ -189,6 +287,10 @@ fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {
     }
     let mut networks = Vec::new();
     for item in items.iter().take(TRUSTED_MAX) {
+        if item.text() == Some(UNIX) {
+            networks.push(IpNet::from(NO_ADDRESS.ip()));
+            continue;
+        }
         match item.text().map(conditions::network) {
             Some(Ok(network)) => networks.push(network),
             Some(Err((code, message, help))) => {

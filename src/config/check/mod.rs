@@ -19,6 +19,7 @@ mod retries;
 mod routes;
 mod shadows;
 mod site;
+mod sockets;
 mod sticky;
 mod timeouts;
 mod tls;

@@ -24,7 +24,8 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
-use crate::snapshot::{Address, Backend, Balance, Pool, PoolId};
+use crate::preface::proxy::Version;
+use crate::snapshot::{Address, Announce, Backend, Balance, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -95,6 +96,7 @@ fn pool(
         health: health::passive(table, findings),
         check: health::check(table, findings),
         tls: tls::of_pool(name, table, site, findings),
+        announce: announce(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),
@@ -108,6 +110,30 @@ fn pool(
         pool.sources.clear();
     }
     pool
+}
+
+/// How backends are told of their clients.
+fn announce(table: Reader<'_>, findings: &mut Findings) -> Option<Announce> {
+    let version = match table.text("proxy_protocol") {
+        Some(("v1", _)) => Some(Version::V1),
+        Some(("v2", _)) => Some(Version::V2),
+        Some(_) | None => None,
+    };
+    if let Some(entry) = table.entry("proxy_protocol_fields").filter(|_| version != Some(Version::V2)) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`proxy_protocol_fields` changes nothing here")
+                .mark(entry.key_place, "only version 2 has fields")
+                .help("write `proxy_protocol = \"v2\"`, or remove the fields"),
+        );
+    }
+    let says = |word| table.list("proxy_protocol_fields").iter().any(|item| item.text() == Some(word));
+    Some(Announce {
+        version: version?,
+        authority: says("authority"),
+        alpn: says("alpn"),
+        unique_id: says("unique-id"),
+        ssl: says("ssl"),
+    })
 }
 
 /// `first` fills one after the other, if there is something to be filled.

@@ -16,6 +16,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
     let timeouts = Timeouts {
         handshake: time("handshake", default.handshake),
         connect: time("connect", default.connect),
+        preface: time("preface", default.preface),
         client_head: time("client_head", default.client_head),
         client_idle: time("client_idle", default.client_idle),
         backend_response: time("backend_response", default.backend_response),

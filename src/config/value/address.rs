@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
 
 use super::ValueError;
 use super::endpoint::{self, Endpoint};
@@ -34,13 +33,13 @@ pub fn parse_backend_text(text: &str) -> Result<Vec<Address>, ValueError> {
     backend_addresses(text, &mut resolve)
 }
 
-/// The address of a listener written `127.0.0.1:8080`, `[::1]:8080` or `host:8080`. Port 0 lets the kernel choose. Of a host
+/// The address of a listener written `127.0.0.1:8080`, `[::1]:8080`, `host:8080`, `unix:/path` or `unix:@name`. Port 0 lets the kernel choose. Of a host
 /// name with several addresses the first counts.
 ///
 /// # Errors
 ///
 /// When the text has none of these forms or the name is not known.
-pub fn parse_bind(text: &str) -> Result<SocketAddr, ValueError> {
+pub fn parse_bind(text: &str) -> Result<Address, ValueError> {
     bind_address(text, &mut resolve)
 }
 
@@ -79,7 +78,7 @@ pub(in crate::config) fn backend_addresses(
     resolve: &mut Resolve<'_>,
 ) -> Result<Vec<Address>, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path).map(|path| vec![Address::Unix(path)]);
+        return unix(path).map(|address| vec![address]);
     }
     let addresses = addresses(text, resolve)?;
     if addresses.iter().any(|address| address.port() == 0) {
@@ -88,16 +87,12 @@ pub(in crate::config) fn backend_addresses(
     Ok(addresses.into_iter().map(Address::Ip).collect())
 }
 
-pub(in crate::config) fn bind_address(
-    text: &str,
-    resolve: &mut Resolve<'_>,
-) -> Result<SocketAddr, ValueError> {
-    if text.starts_with("unix:") {
-        let help = "write an address and a port, such as `127.0.0.1:8080`";
-        return Err(ValueError::new("a listener cannot be a Unix socket", endpoint::EXPECTED, help));
+pub(in crate::config) fn bind_address(text: &str, resolve: &mut Resolve<'_>) -> Result<Address, ValueError> {
+    if let Some(name) = text.strip_prefix("unix:") {
+        return unix(name);
     }
     let addresses = addresses(text, resolve)?;
-    addresses.first().copied().ok_or_else(|| no_address(text))
+    addresses.first().copied().map(Address::Ip).ok_or_else(|| no_address(text))
 }
 
 /// The addresses behind `host:port`, each once.
@@ -116,9 +111,16 @@ fn addresses(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<SocketAddr>, V
     if addresses.is_empty() { Err(no_address(host)) } else { Ok(addresses) }
 }
 
-fn unix(path: &str) -> Result<PathBuf, ValueError> {
+/// A path from the root, or `@` and a name that only the kernel knows.
+fn unix(path: &str) -> Result<Address, ValueError> {
     let fail = |message, help: String| Err(ValueError::new(message, "expected unix:/path", help));
-    if !path.starts_with('/') {
+    if path == "@" {
+        return fail(
+            "the name of the Unix socket is empty",
+            String::from("write a name behind the `@`: `unix:@app`"),
+        );
+    }
+    if !path.starts_with(['/', '@']) {
         let help = format!("write the whole path, from `/`: {}", quote(&format!("unix:/run/{path}")));
         return fail("the path of a Unix socket must be absolute", help);
     }
@@ -129,7 +131,7 @@ fn unix(path: &str) -> Result<PathBuf, ValueError> {
     if path.chars().any(char::is_control) {
         return fail("the path of a Unix socket has a control character", String::from("take it out"));
     }
-    Ok(PathBuf::from(path))
+    Ok(Address::unix(path))
 }
 
 fn unknown_host(host: &str, error: &io::Error) -> ValueError {
@@ -182,7 +184,10 @@ mod tests {
         assert!(parse_backend_text("unix:/a\0b").is_err());
         assert!(parse_backend_text(&format!("unix:/{}", "x".repeat(107))).is_err());
         assert!(parse_backend_text(&format!("unix:/{}", "x".repeat(106))).is_ok());
-        assert!(parse_bind("unix:/run/app.sock").is_err());
+        assert_eq!(parse_bind("unix:/run/app.sock"), Ok(Address::Unix("/run/app.sock".into())));
+        assert_eq!(parse_bind("unix:@app"), Ok(Address::Unix("\0app".into())));
+        assert_eq!(parse_bind("unix:@app").unwrap().to_string(), "unix:@app");
+        assert!(parse_bind("unix:@").is_err() && parse_bind("unix:").is_err());
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! What is said of a listener's socket besides its address: `v6only`, `interface` and `socket`.
+
+use std::net::IpAddr;
+
+use crate::config::code::Code;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::snapshot::{Address, Permissions, SocketOptions};
+
+/// The longest name of a network device, in bytes (IFNAMSIZ less its final zero, netdevice(7)).
+const INTERFACE_LEN_MAX: usize = 15;
+
+/// The options of the socket at `bind`, if that could be made out.
+pub(super) fn options(table: Reader<'_>, bind: Option<&Address>, findings: &mut Findings) -> SocketOptions {
+    let options = SocketOptions {
+        v6only: table.flag("v6only").unwrap_or(true),
+        interface: interface(table, findings),
+        permissions: permissions(table, findings),
+    };
+    let Some(bind) = bind else { return options };
+    let is_six = bind.ip().is_some_and(|address| address.is_ipv6());
+    let is_file = matches!(bind, Address::Unix(_)) && !bind.to_string().starts_with("unix:@");
+    let cases = [
+        ("v6only", is_six, "only an IPv6 address has the choice"),
+        ("interface", bind.ip().is_some(), "a Unix socket has no network device"),
+        ("socket", is_file, "only the file of a Unix socket has an owner and a mode"),
+    ];
+    for (key, has_effect, label) in cases {
+        if let Some(entry) = table.entry(key).filter(|_| !has_effect) {
+            findings.push(
+                Diagnostic::new(Code::NoEffect, format!("`{key}` changes nothing here"))
+                    .mark(entry.key_place, label)
+                    .help(format!("remove it; the listener binds {}", quote(&bind.to_string()))),
+            );
+        }
+    }
+    options
+}
+
+/// Whether a socket at `bind` takes clients of the other family too.
+pub(super) fn is_dual(bind: &Address, options: &SocketOptions) -> bool {
+    !options.v6only
+        && bind.ip().is_some_and(|address| matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()))
+}
+
+fn interface(table: Reader<'_>, findings: &mut Findings) -> Option<String> {
+    let (name, place) = table.text("interface")?;
+    let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
+    if name.is_empty() || name.len() > INTERFACE_LEN_MAX || !name.bytes().all(is_name) {
+        findings.push(
+            Diagnostic::new(Code::BadValue, format!("{} is not a network device", quote(name)))
+                .mark(place, format!("expected a name of at most {INTERFACE_LEN_MAX} characters"))
+                .help("write a name that `ip link` shows, such as `eth0`"),
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn permissions(table: Reader<'_>, findings: &mut Findings) -> Permissions {
+    let Some(table) = table.table("socket", &language::SOCKET) else { return Permissions::default() };
+    let name = |key| table.text(key).map(|(name, _): (&str, _)| name.to_owned());
+    let mode = table.text("mode").and_then(|(text, place)| {
+        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && text.len() >= 3);
+        if mode.is_none() {
+            findings.push(
+                Diagnostic::new(Code::BadValue, format!("{} is not the mode of a file", quote(text)))
+                    .mark(place, "expected octal digits, up to `0777`")
+                    .help("write for example `0660`: the owner and the group may connect"),
+            );
+        }
+        mode
+    });
+    Permissions { mode, user: name("user"), group: name("group") }
+}

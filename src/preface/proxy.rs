@@ -1,0 +1,517 @@
+//! The PROXY protocol, versions 1 and 2: a proxy that opens a connection says first for whom it does.
+//!
+//! The specification is haproxy's `doc/proxy-protocol.txt`; sections are cited by its numbers. What the crate `ppp` reads is
+//! held to it where the crate is not strict. A header is given to the crate only when it is there whole.
+
+use ::core::net::{IpAddr, SocketAddr};
+
+use ppp::v2::{Addresses, Builder, Command, Protocol, Version as Two};
+
+use super::LENGTH_MAX;
+
+/// Which version of the protocol is spoken to backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A line of text: two addresses, and nothing else.
+    V1,
+    /// Binary, and may say more.
+    V2,
+}
+
+impl Version {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        }
+    }
+}
+
+/// What a header says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announced {
+    /// The client, and the address that it had connected to; `None` if the proxy speaks for itself, or does not know.
+    pub addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Whether the client had connected by TLS; `None` if nothing is said of that.
+    pub is_tls: Option<bool>,
+    /// The name that the client had asked for: its SNI, or what stands for it.
+    pub authority: Option<Box<[u8]>>,
+    /// The protocol that was agreed upon with the client.
+    pub alpn: Option<Box<[u8]>>,
+    /// What the proxy calls the connection.
+    pub unique_id: Option<Box<[u8]>>,
+}
+
+/// What the first bytes of a connection come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// A header, of so many bytes.
+    Header(usize, Announced),
+    /// They could become one.
+    Incomplete,
+    /// They are something else.
+    Absent,
+    /// They begin like one and are none, or one with a wrong checksum.
+    Malformed,
+}
+
+/// The beginning of a header of version 1 (2.1).
+const PREFIX_V1: &[u8] = b"PROXY ";
+
+/// The longest line of version 1, in bytes, with its end (2.1).
+const LINE_MAX: usize = 107;
+
+/// The beginning of a header of version 2 (2.2).
+const PREFIX_V2: &[u8] = ppp::v2::PROTOCOL_PREFIX;
+
+/// What comes before the length of version 2, and the length.
+const FIXED_V2: usize = 16;
+
+/// The most bytes that the name of a connection has (2.2.5).
+const UNIQUE_ID_MAX: usize = 128;
+
+/// CRC-32C, of which a header may have a checksum (2.2.4).
+const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
+
+/// Reads the header that `bytes` begin with, or finds out that there is none.
+#[must_use]
+pub fn read(bytes: &[u8]) -> Reading {
+    let begins_like = |prefix: &[u8]| {
+        let length = prefix.len().min(bytes.len());
+        bytes[..length] == prefix[..length]
+    };
+    match (begins_like(PREFIX_V1), begins_like(PREFIX_V2)) {
+        (true, _) if bytes.len() >= PREFIX_V1.len() => read_v1(bytes),
+        (_, true) if bytes.len() >= FIXED_V2 => read_v2(bytes),
+        (true, _) | (_, true) => Reading::Incomplete,
+        (false, false) => Reading::Absent,
+    }
+}
+
+fn read_v1(bytes: &[u8]) -> Reading {
+    let window = &bytes[..bytes.len().min(LINE_MAX)];
+    let Some(at) = memchr::memchr(b'\n', window) else {
+        return if window.len() == LINE_MAX { Reading::Malformed } else { Reading::Incomplete };
+    };
+    let line = &window[..=at];
+    // The crate takes ports as Rust does, with a sign in front of them.
+    let Some(header) = ppp::v1::Header::try_from(line).ok().filter(|_| !line.contains(&b'+')) else {
+        return Reading::Malformed;
+    };
+    let addresses = match header.addresses {
+        ppp::v1::Addresses::Tcp4(pair) => Some((
+            (pair.source_address, pair.source_port).into(),
+            (pair.destination_address, pair.destination_port).into(),
+        )),
+        ppp::v1::Addresses::Tcp6(pair) => Some((
+            (pair.source_address, pair.source_port).into(),
+            (pair.destination_address, pair.destination_port).into(),
+        )),
+        ppp::v1::Addresses::Unknown => None,
+    };
+    if header.header.len() != line.len() {
+        return Reading::Malformed;
+    }
+    Reading::Header(line.len(), Announced { addresses, ..Announced::default() })
+}
+
+fn read_v2(bytes: &[u8]) -> Reading {
+    let length = FIXED_V2 + usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+    if length > LENGTH_MAX {
+        return Reading::Malformed;
+    }
+    let header = match ppp::v2::Header::try_from(&bytes[..bytes.len().min(length)]) {
+        Ok(header) => header,
+        Err(ppp::v2::ParseError::Incomplete(_) | ppp::v2::ParseError::Partial(..)) => {
+            return Reading::Incomplete;
+        }
+        Err(_) => return Reading::Malformed,
+    };
+    let mut announced = Announced::default();
+    let is_sound = read_tlvs(&header, &mut announced);
+    if !is_sound {
+        return Reading::Malformed;
+    }
+    // A proxy that checks whether anybody listens speaks for itself, whatever else it says (2.2).
+    if header.command == Command::Local {
+        return Reading::Header(length, Announced::default());
+    }
+    // Addresses of datagrams are nobody's who has connected here, and those of Unix sockets name no machine.
+    announced.addresses = match (header.protocol, header.addresses) {
+        (Protocol::Stream, Addresses::IPv4(pair)) => Some((
+            (pair.source_address, pair.source_port).into(),
+            (pair.destination_address, pair.destination_port).into(),
+        )),
+        (Protocol::Stream, Addresses::IPv6(pair)) => Some((
+            (pair.source_address, pair.source_port).into(),
+            (pair.destination_address, pair.destination_port).into(),
+        )),
+        (Protocol::Unspecified | Protocol::Datagram, _)
+        | (_, Addresses::Unspecified | Addresses::Unix(_)) => None,
+    };
+    Reading::Header(length, announced)
+}
+
+/// The kinds of fields that matter (2.2.1 to 2.2.6).
+const ALPN: u8 = 0x01;
+const AUTHORITY: u8 = 0x02;
+const CHECKSUM: u8 = 0x03;
+const UNIQUE_ID: u8 = 0x05;
+const SSL: u8 = 0x20;
+
+/// Takes what is known of the fields that follow the addresses; false if they are malformed, or not what was sent.
+fn read_tlvs(header: &ppp::v2::Header<'_>, announced: &mut Announced) -> bool {
+    let whole = header.as_bytes();
+    let mut at = whole.len() - header.tlv_bytes().len();
+    for field in header.tlvs() {
+        let Ok(field) = field else { return false };
+        let value = &*field.value;
+        let begins = at + 3;
+        at = begins + value.len();
+        match field.kind {
+            ALPN => announced.alpn = Some(value.into()),
+            AUTHORITY => announced.authority = Some(value.into()),
+            UNIQUE_ID if value.len() > UNIQUE_ID_MAX => return false,
+            UNIQUE_ID => announced.unique_id = Some(value.into()),
+            // Flags of a byte, of which the lowest says TLS, and a number of four bytes.
+            SSL if value.len() < 5 => return false,
+            SSL => announced.is_tls = Some(value[0] & 1 == 1),
+            CHECKSUM => {
+                let Ok(sum) = <[u8; 4]>::try_from(value) else { return false };
+                if checksum(&whole[..begins], &whole[at..]) != u32::from_be_bytes(sum) {
+                    return false;
+                }
+            }
+            // What nobody knows is passed over (2.2).
+            _ => {}
+        }
+    }
+    true
+}
+
+/// The checksum of a header of which that of its own, which counts as zero, stands between these two parts.
+fn checksum(before: &[u8], behind: &[u8]) -> u32 {
+    let mut digest = CRC32C.digest();
+    digest.update(before);
+    digest.update(&[0; 4]);
+    digest.update(behind);
+    digest.finalize()
+}
+
+/// What is said to a backend of a connection besides its addresses, in version 2.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// The name that the client has asked for.
+    pub authority: Option<&'a [u8]>,
+    /// The protocol that was agreed upon with it.
+    pub alpn: Option<&'a [u8]>,
+    /// What Pollux calls the connection.
+    pub unique_id: Option<&'a [u8]>,
+    /// Whether the client has come by TLS, if that is to be said.
+    pub is_tls: Option<bool>,
+}
+
+/// On whose behalf a connection to a backend is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behalf {
+    /// Pollux's own: it looks whether the backend is well.
+    Own,
+    /// Somebody's who has no address.
+    Somebody,
+    /// A client's, at that address.
+    Client {
+        /// The client.
+        client: SocketAddr,
+        /// What it had connected to.
+        local: SocketAddr,
+    },
+}
+
+/// Appends a header to `out`. Version 1 knows nothing but addresses. Two addresses of different families are both written as
+/// those of IPv6.
+pub fn write(out: &mut Vec<u8>, version: Version, behalf: Behalf, said: &Said<'_>) {
+    let behalf = match behalf {
+        Behalf::Client { client, local } => alike(client, local),
+        Behalf::Own | Behalf::Somebody => behalf,
+    };
+    match version {
+        Version::V1 => write_v1(out, behalf),
+        Version::V2 => write_v2(out, behalf, said),
+    }
+}
+
+/// Both in the same family, as the protocol has it.
+fn alike(client: SocketAddr, local: SocketAddr) -> Behalf {
+    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let mapped = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
+        IpAddr::V6(_) => address,
+    };
+    let (client, local) = (plain(client), plain(local));
+    if client.is_ipv4() == local.is_ipv4() {
+        return Behalf::Client { client, local };
+    }
+    Behalf::Client { client: mapped(client), local: mapped(local) }
+}
+
+fn write_v1(out: &mut Vec<u8>, behalf: Behalf) {
+    let line = match behalf {
+        Behalf::Own | Behalf::Somebody => String::from("PROXY UNKNOWN\r\n"),
+        Behalf::Client { client, local } => {
+            let family = if client.is_ipv4() { 4 } else { 6 };
+            let (from, to) = (client.ip(), local.ip());
+            format!("PROXY TCP{family} {from} {to} {} {}\r\n", client.port(), local.port())
+        }
+    };
+    out.extend_from_slice(line.as_bytes());
+}
+
+fn write_v2(out: &mut Vec<u8>, behalf: Behalf, said: &Said<'_>) {
+    let (command, protocol, addresses) = match behalf {
+        Behalf::Own => (Command::Local, Protocol::Unspecified, Addresses::Unspecified),
+        Behalf::Somebody => (Command::Proxy, Protocol::Unspecified, Addresses::Unspecified),
+        Behalf::Client { client, local } => (Command::Proxy, Protocol::Stream, (client, local).into()),
+    };
+    let mut builder = Builder::with_addresses(Two::Two | command, protocol, addresses);
+    // The flag of TLS, and that no certificate of the client was verified (2.2.6).
+    let tls = said.is_tls.map(|is_tls| [u8::from(is_tls), 0, 0, 0, 1]);
+    let fields = [
+        (ALPN, said.alpn),
+        (AUTHORITY, said.authority),
+        (UNIQUE_ID, said.unique_id),
+        (SSL, tls.as_ref().map(<[u8; 5]>::as_slice)),
+    ];
+    // Behind addresses that are none, no field would be found.
+    let has_addresses = matches!(behalf, Behalf::Client { .. });
+    for (kind, value) in fields.into_iter().filter(|_| has_addresses) {
+        if let Some(value) = value.filter(|value| value.len() <= SAID_MAX) {
+            // It fails only where the whole is longer than its length can say, which these bounds exclude.
+            builder = match builder.write_tlv(kind, value) {
+                Ok(builder) => builder,
+                Err(_) => return,
+            };
+        }
+    }
+    out.extend(builder.build().unwrap_or_default());
+}
+
+/// The longest value that is passed on, in bytes.
+const SAID_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pair(client: &str, local: &str) -> Option<(SocketAddr, SocketAddr)> {
+        Some((client.parse().unwrap(), local.parse().unwrap()))
+    }
+
+    /// A header of version 2 with that command, family and rest.
+    fn v2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+        [PREFIX_V2, &[command, family], &length, rest].concat()
+    }
+
+    const FOUR: [u8; 12] = [192, 0, 2, 1, 198, 51, 100, 1, 0x10, 0x92, 1, 0xbb];
+
+    fn tlv(kind: u8, value: &[u8]) -> Vec<u8> {
+        [&[kind][..], &u16::try_from(value.len()).unwrap().to_be_bytes(), value].concat()
+    }
+
+    /// A header with a checksum, right if `flaw` is 0.
+    fn summed(flaw: u8) -> Vec<u8> {
+        let rest =
+            [&FOUR[..], &tlv(AUTHORITY, b"a.example"), &tlv(CHECKSUM, &[0; 4]), &tlv(4, b"xx")].concat();
+        let mut header = v2(0x21, 0x11, &rest);
+        let sum = CRC32C.checksum(&header).to_be_bytes();
+        let at = header.len() - 5 - 4;
+        header[at..at + 4].copy_from_slice(&sum);
+        header[at] ^= flaw;
+        header
+    }
+
+    /// The verdict as soon as there is one, if the bytes come one by one; `None` if more would have to come.
+    fn dripped(bytes: &[u8]) -> Option<Reading> {
+        let verdicts = (1..=bytes.len()).map(|end| read(&bytes[..end]));
+        verdicts.into_iter().find(|verdict| *verdict != Reading::Incomplete)
+    }
+
+    #[test]
+    fn lines_of_version_1() {
+        let known = |text: &str, addresses| (text.to_owned(), Some(addresses));
+        for (line, expected) in [
+            known(
+                "PROXY TCP4 192.0.2.1 198.51.100.1 4242 443\r\n",
+                pair("192.0.2.1:4242", "198.51.100.1:443"),
+            ),
+            known("PROXY TCP6 2001:db8::1 ::1 4242 443\r\n", pair("[2001:db8::1]:4242", "[::1]:443")),
+            known("PROXY TCP4 192.0.2.1 198.51.100.1 0 65535\r\n", pair("192.0.2.1:0", "198.51.100.1:65535")),
+            known("PROXY UNKNOWN\r\n", None),
+            known("PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n", None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 4242 443\n".into(), None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 4242 443 \r\n".into(), None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 4242\r\n".into(), None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 4242 \r\n".into(), None),
+            ("PROXY TCP4  192.0.2.1 198.51.100.1 4242 443\r\n".into(), None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 04242 443\r\n".into(), None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 +4242 443\r\n".into(), None),
+            ("PROXY TCP4 192.0.2.1 198.51.100.1 65536 443\r\n".into(), None),
+            ("PROXY TCP4 2001:db8::1 ::1 4242 443\r\n".into(), None),
+            ("PROXY TCP6 192.0.2.1 198.51.100.1 4242 443\r\n".into(), None),
+            ("PROXY TCP4 192.0.2.1\r198.51.100.1 4242 443\r\n".into(), None),
+            ("PROXY UDP4 192.0.2.1 198.51.100.1 4242 443\r\n".into(), None),
+            ("PROXY \r\n".into(), None),
+            (format!("PROXY UNKNOWN {}\r\n", "x".repeat(92)), None),
+        ] {
+            let reading = read(format!("{line}GET / HTTP/1.1").as_bytes());
+            let right = expected.map(|addresses| {
+                Reading::Header(line.len(), Announced { addresses, ..Announced::default() })
+            });
+            assert_eq!(reading, right.unwrap_or(Reading::Malformed), "{line}");
+        }
+        let longest = format!("PROXY UNKNOWN {}\r\n", "x".repeat(91));
+        assert_eq!(read(longest.as_bytes()), Reading::Header(LINE_MAX, Announced::default()));
+    }
+
+    #[test]
+    fn what_is_no_header_is_found_out_at_the_first_byte_that_differs() {
+        for (bytes, expected) in [
+            (&b""[..], Reading::Incomplete),
+            (b"P", Reading::Incomplete),
+            (b"PROXY", Reading::Incomplete),
+            (b"POST / HTTP/1.1", Reading::Absent),
+            (b"PROPFIND", Reading::Absent),
+            (b"PROXY\r\n", Reading::Absent),
+            (b"proxy TCP4", Reading::Absent),
+            (b"\x16\x03\x01", Reading::Absent),
+            (b"\r\n\r\n", Reading::Incomplete),
+            (b"\r\nGET", Reading::Absent),
+            (b"\r\n\r\n\0\r\nQUIT\n", Reading::Incomplete),
+        ] {
+            assert_eq!(read(bytes), expected, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn headers_of_version_2() {
+        let six =
+            [&[0x20, 1, 0xd, 0xb8][..], &[0; 11], &[1], &[0; 15], &[1], &[0x10, 0x92, 1, 0xbb]].concat();
+        let plain = |addresses| Some(Announced { addresses, ..Announced::default() });
+        let four = pair("192.0.2.1:4242", "198.51.100.1:443");
+        let with = |fields: &[u8]| v2(0x21, 0x11, &[&FOUR[..], fields].concat());
+        for (what, header, expected) in [
+            ("IPv4", v2(0x21, 0x11, &FOUR), plain(four)),
+            ("IPv6", v2(0x21, 0x21, &six), plain(pair("[2001:db8::1]:4242", "[::1]:443"))),
+            ("LOCAL", v2(0x20, 0x00, &[]), plain(None)),
+            ("LOCAL with addresses", v2(0x20, 0x11, &FOUR), plain(None)),
+            ("UNSPEC", v2(0x21, 0x00, b"whatever"), plain(None)),
+            ("datagrams", v2(0x21, 0x12, &FOUR), plain(None)),
+            ("AF_UNIX", v2(0x21, 0x31, &[0; 216]), plain(None)),
+            ("version 1", v2(0x11, 0x11, &FOUR), None),
+            ("command 2", v2(0x22, 0x11, &FOUR), None),
+            ("family 4", v2(0x21, 0x41, &FOUR), None),
+            ("protocol 3", v2(0x21, 0x13, &FOUR), None),
+            ("short addresses", v2(0x21, 0x11, &FOUR[..11]), None),
+            ("unknown field", with(&tlv(0xe0, b"x")), plain(four)),
+            ("half a field", with(&[1, 0]), None),
+            ("a field that is cut", with(&[1, 0, 5, b'x']), None),
+            ("a long unique id", with(&tlv(UNIQUE_ID, &[b'x'; 129])), None),
+            ("a short SSL", with(&tlv(SSL, &[1, 0, 0, 0])), None),
+            ("a short checksum", with(&tlv(CHECKSUM, &[0; 3])), None),
+            ("too long", v2(0x21, 0x11, &vec![0; LENGTH_MAX]), None),
+            ("a wrong checksum", summed(1), None),
+            ("a checksum", summed(0), {
+                let authority = Some(b"a.example"[..].into());
+                Some(Announced { addresses: four, authority, ..Announced::default() })
+            }),
+            (
+                "all fields",
+                with(
+                    &[
+                        tlv(ALPN, b"h2"),
+                        tlv(AUTHORITY, b"b"),
+                        tlv(UNIQUE_ID, b"id"),
+                        tlv(SSL, &[7, 0, 0, 0, 0, 0x21, 0, 1, b'x']),
+                    ]
+                    .concat(),
+                ),
+                Some(Announced {
+                    addresses: four,
+                    is_tls: Some(true),
+                    authority: Some(b"b"[..].into()),
+                    alpn: Some(b"h2"[..].into()),
+                    unique_id: Some(b"id"[..].into()),
+                }),
+            ),
+        ] {
+            let reading = read(&[&header[..], b"GET /"].concat());
+            let right = expected.map(|announced| Reading::Header(header.len(), announced));
+            assert_eq!(reading, right.unwrap_or(Reading::Malformed), "{what}");
+            assert_eq!(dripped(&header), Some(reading), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let said = Said {
+            authority: Some(b"a.example"),
+            alpn: Some(b"http/1.1"),
+            unique_id: Some(b"42"),
+            is_tls: Some(true),
+        };
+        let announced = |addresses| Announced {
+            addresses,
+            is_tls: Some(true),
+            authority: Some(b"a.example"[..].into()),
+            alpn: Some(b"http/1.1"[..].into()),
+            unique_id: Some(b"42"[..].into()),
+        };
+        for (given, told) in [
+            (pair("192.0.2.1:1", "198.51.100.1:2"), pair("192.0.2.1:1", "198.51.100.1:2")),
+            (pair("[2001:db8::1]:1", "[::1]:2"), pair("[2001:db8::1]:1", "[::1]:2")),
+            (pair("[::ffff:192.0.2.1]:1", "198.51.100.1:2"), pair("192.0.2.1:1", "198.51.100.1:2")),
+            (pair("192.0.2.1:1", "[2001:db8::1]:2"), pair("[::ffff:192.0.2.1]:1", "[2001:db8::1]:2")),
+            (None, None),
+        ] {
+            let behalf = given.map_or(Behalf::Somebody, |(client, local)| Behalf::Client { client, local });
+            let mut out = Vec::new();
+            write(&mut out, Version::V1, behalf, &said);
+            let line = Reading::Header(out.len(), Announced { addresses: told, ..Announced::default() });
+            assert_eq!(read(&out), line);
+            out.clear();
+            write(&mut out, Version::V2, behalf, &said);
+            // Of somebody without an address nothing is said.
+            let expected = if told.is_some() { announced(told) } else { Announced::default() };
+            assert_eq!(read(&out), Reading::Header(out.len(), expected));
+        }
+        let mut own = Vec::new();
+        write(&mut own, Version::V2, Behalf::Own, &said);
+        assert_eq!(own, v2(0x20, 0, b""));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_one_verdict_however_they_come(
+            prefix in prop::sample::select(vec![&b""[..], PREFIX_V1, PREFIX_V2, b"PROXY TCP4 1.1.1.1 2.2.2.2 "]),
+            rest in prop::collection::vec(prop_oneof![any::<u8>(), Just(b' '), Just(b'\r'), Just(b'\n'), Just(0x21), Just(0)], 0..80),
+        ) {
+            let bytes = [prefix, &rest[..]].concat();
+            let whole = read(&bytes);
+            prop_assert_eq!(dripped(&bytes).unwrap_or(Reading::Incomplete), whole);
+        }
+
+        #[test]
+        fn a_header_that_is_damaged_does_no_harm(at in 0..60_usize, to in any::<u8>()) {
+            let mut header = summed(0);
+            let at = at % header.len();
+            header[at] = to;
+            if let Reading::Header(length, _) = read(&header) {
+                prop_assert!(length <= header.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What comes before the conversation: a header of the PROXY protocol, where the listener expects one, and the ClientHello of a
+//! TLS client that is to be passed on, where routes look at it.
+
+use ::core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{Dial, Effect, Env, Phase, Session, routing};
+use crate::core::framer::Framer;
+use crate::core::lane::Source;
+use crate::core::outcome::Cause;
+use crate::core::secured::Secured;
+use crate::core::time::Time;
+use crate::preface::hello::{self, Hello};
+use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
+use crate::snapshot::{Announcing, Listener, Mode};
+
+/// What is awaited before the conversation begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaits {
+    /// A header of the PROXY protocol.
+    Header,
+    /// A ClientHello.
+    Hello,
+}
+
+/// What a proxy has said of its client when it connected.
+#[derive(Debug)]
+pub(super) struct Introduced {
+    /// The proxy.
+    pub(super) by: SocketAddr,
+    /// What it has said.
+    pub(super) said: Announced,
+}
+
+impl Session {
+    /// The phase of a client that was just accepted.
+    pub(super) fn first_phase(client: SocketAddr, listener: &Listener, now: Time) -> Phase {
+        let is_awaited = match listener.announcing {
+            Announcing::Never => false,
+            Announcing::Optional => listener.trusts(client.ip().to_canonical()),
+            Announcing::Required => true,
+        };
+        if is_awaited {
+            return Phase::Preface { since: now, awaits: Awaits::Header };
+        }
+        match listener.mode {
+            Mode::Http => Phase::Head { since: now, is_pause: false },
+            Mode::Tcp if listener.routes.is_about_hello() => {
+                Phase::Preface { since: now, awaits: Awaits::Hello }
+            }
+            Mode::Tcp => Phase::Opening { since: now, dial: Dial::Wanted { again: None } },
+        }
+    }
+
+    pub(super) fn step_preface(
+        &mut self,
+        since: Time,
+        awaits: Awaits,
+        env: &Env<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        self.phase = Phase::Preface { since, awaits };
+        match awaits {
+            Awaits::Header => self.step_header(env, effects),
+            Awaits::Hello => self.step_hello(env, effects),
+        }
+    }
+
+    /// Takes note that the header was read before the session began, because it stands before a TLS handshake; `said` is what it says,
+    /// if there was one.
+    pub fn handle_introduced(&mut self, said: Option<Announced>, env: &Env<'_>) {
+        if let Some(said) = said {
+            self.introduce(said);
+        }
+        match (&self.phase, &self.secured) {
+            // What the ClientHello said is known: it was read by TLS.
+            (Phase::Preface { .. }, Some(secured)) if self.mode == Mode::Tcp => {
+                let name = Some(&secured.name).filter(|name| !name.is_empty());
+                let mut alpn = Vec::new();
+                if let (Ok(length), false) =
+                    (u8::try_from(secured.protocol.len()), secured.protocol.is_empty())
+                {
+                    alpn.push(length);
+                    alpn.extend_from_slice(secured.protocol.as_bytes());
+                }
+                let server_name = name.map(|name| name.as_bytes().into());
+                self.begin_connection(Hello { server_name, alpn: alpn.into() }, None, env);
+            }
+            (Phase::Preface { awaits: Awaits::Header, .. }, _) => {
+                self.begin_conversation(env);
+            }
+            _ => {}
+        }
+    }
+
+    fn step_header(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let listener = &env.snapshot.listeners[self.listener];
+        if !listener.trusts(self.client.ip().to_canonical()) {
+            return self.fail(Cause::ProxyHeaderRefused, env, effects);
+        }
+        let is_optional = listener.announcing == Announcing::Optional;
+        match proxy::read(self.up.buffer.unscanned()) {
+            Reading::Header(length, said) => {
+                self.up.buffer.skip(length);
+                self.introduce(said);
+                self.begin_conversation(env)
+            }
+            Reading::Absent if is_optional => self.begin_conversation(env),
+            Reading::Absent => self.fail(Cause::ProxyHeaderMissing, env, effects),
+            Reading::Malformed => self.fail(Cause::ProxyHeaderMalformed, env, effects),
+            Reading::Incomplete if !self.up.buffer.has_room() => {
+                self.fail(Cause::ProxyHeaderMalformed, env, effects)
+            }
+            Reading::Incomplete => match self.up.source {
+                Source::Ended | Source::Lost if !self.has_spoken() => self.end_unasked(effects),
+                Source::Ended if is_optional => self.begin_conversation(env),
+                Source::Ended => self.fail(Cause::ProxyHeaderMalformed, env, effects),
+                Source::Lost => self.fail(Cause::ClientAborted, env, effects),
+                Source::Absent | Source::Open | Source::Leaving if self.client_hung => {
+                    self.fail(Cause::ClientAborted, env, effects)
+                }
+                Source::Absent | Source::Open | Source::Leaving => false,
+            },
+        }
+    }
+
+    /// Reads a ClientHello, which stays where it lies. What is none leads to the routes that ask for nothing of it.
+    fn step_hello(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        let is_full = !self.up.buffer.has_room();
+        let (hello, fault) = match hello::read(self.up.buffer.unscanned()) {
+            hello::Reading::Hello(hello) => (hello, None),
+            hello::Reading::Absent => (Hello::default(), Some(Cause::ClientHelloMissing)),
+            hello::Reading::Malformed => (Hello::default(), Some(Cause::ClientHelloMalformed)),
+            hello::Reading::TooLong => (Hello::default(), Some(Cause::ClientHelloTooLong)),
+            hello::Reading::Incomplete if is_full => (Hello::default(), Some(Cause::ClientHelloTooLong)),
+            hello::Reading::Incomplete => match self.up.source {
+                Source::Ended | Source::Lost if !self.has_spoken() => return self.end_unasked(effects),
+                Source::Ended => (Hello::default(), Some(Cause::ClientHelloMalformed)),
+                Source::Lost => return self.fail(Cause::ClientAborted, env, effects),
+                Source::Absent | Source::Open | Source::Leaving if self.client_hung => {
+                    return self.fail(Cause::ClientAborted, env, effects);
+                }
+                Source::Absent | Source::Open | Source::Leaving => return false,
+            },
+        };
+        self.begin_connection(hello, fault, env);
+        true
+    }
+
+    /// Takes note of what is late. A proxy that may be silent is taken for a client that waits to be spoken to.
+    pub(super) fn preface_late(&mut self, awaits: Awaits, env: &Env<'_>, effects: &mut Vec<Effect>) {
+        let listener = &env.snapshot.listeners[self.listener];
+        match awaits {
+            Awaits::Header if self.has_spoken() => {
+                self.fail(Cause::ProxyHeaderTimeout, env, effects);
+            }
+            Awaits::Header if env.is_draining() => {
+                self.end_unasked(effects);
+            }
+            Awaits::Hello if !self.has_spoken() && env.is_draining() => {
+                self.end_unasked(effects);
+            }
+            // It may be a protocol in which the server speaks first.
+            Awaits::Hello => {
+                self.begin_connection(Hello::default(), Some(Cause::ClientHelloTimeout), env);
+            }
+            Awaits::Header => match listener.announcing {
+                Announcing::Required => {
+                    self.fail(Cause::ProxyHeaderTimeout, env, effects);
+                }
+                Announcing::Optional | Announcing::Never => {
+                    self.begin_conversation(env);
+                }
+            },
+        }
+    }
+
+    /// Ends the session of somebody who has connected and said nothing.
+    fn end_unasked(&mut self, effects: &mut Vec<Effect>) -> bool {
+        self.exchange.cause = Some(Cause::NoRequest);
+        effects.push(Effect::Record);
+        self.end(Effect::CloseClient, effects)
+    }
+
+    /// Whether anything has come. A header of version 2 begins with empty lines.
+    fn has_spoken(&self) -> bool {
+        !self.up.buffer.unscanned().is_empty()
+    }
+
+    /// Takes the client for the one who was announced, if one was. The proxy may also speak for itself.
+    fn introduce(&mut self, said: Announced) {
+        let by = self.client;
+        if let Some((client, _)) = said.addresses {
+            self.client = client;
+        }
+        self.introduced = Some(Box::new(Introduced { by, said }));
+    }
+
+    /// Goes on as if the client had just come.
+    fn begin_conversation(&mut self, env: &Env<'_>) -> bool {
+        match self.mode {
+            Mode::Http => self.phase = Phase::Head { since: env.now, is_pause: false },
+            Mode::Tcp if env.snapshot.listeners[self.listener].routes.is_about_hello() => {
+                self.phase = Phase::Preface { since: env.now, awaits: Awaits::Hello };
+            }
+            Mode::Tcp => self.begin_connection(Hello::default(), None, env),
+        }
+        true
+    }
+
+    /// Finds the pool of a client that has begun with `hello`, or with what is none: then `fault` says what was wrong with it, if
+    /// no route takes the client as it is.
+    pub(super) fn begin_connection(&mut self, hello: Hello, fault: Option<Cause>, env: &Env<'_>) {
+        let rules = &env.snapshot.listeners[self.listener];
+        routing::route_connection(&mut self.exchange, rules, self.client, &hello, env);
+        if self.exchange.pool.is_none() {
+            self.exchange.cause = fault;
+        }
+        if let Some(name) = &hello.server_name {
+            if env.keeps_request {
+                self.exchange.take_name(name);
+            }
+            self.server_name = Some(name.clone());
+        }
+        self.up.framer = Framer::Opaque;
+        self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
+    }
+
+    /// Whether the client is to be announced to the backend, which has not been done yet. Then the exchange has a new connection.
+    #[must_use]
+    pub fn is_to_be_announced(&self, env: &Env<'_>) -> bool {
+        self.announces(env) && !self.exchange.is_announced
+    }
+
+    /// Whether the backends of the exchange's pool are told of their clients.
+    pub(super) fn announces(&self, env: &Env<'_>) -> bool {
+        env.snapshot.pool(self.pool()).announce.is_some()
+    }
+
+    /// Has what goes to the backend begin with a header of the PROXY protocol. The client has connected to `local`, if that is
+    /// known.
+    pub fn announce(&mut self, local: Option<SocketAddr>, env: &Env<'_>) {
+        let Some(announce) = env.snapshot.pool(self.pool()).announce else { return };
+        self.exchange.is_announced = true;
+        let introduced = self.introduced.as_deref().map(|introduced| &introduced.said);
+        let told = introduced.and_then(|said| Some(said.addresses?.1));
+        let behalf = match (self.client.ip().is_unspecified(), told.or(local)) {
+            (true, _) => Behalf::Somebody,
+            (false, Some(local)) => Behalf::Client { client: self.client, local },
+            (false, None) => Behalf::Client { client: self.client, local: nowhere(self.client) },
+        };
+        let mut own_id = Vec::new();
+        self.exchange.identity.name().push(&mut own_id);
+        let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
+        let agreed =
+            |text: fn(&Secured) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
+        let said = Said {
+            authority: introduced
+                .and_then(|said| said.authority.as_deref())
+                .or(self.server_name.as_deref())
+                .or(agreed(|secured| &secured.name).map(str::as_bytes))
+                .filter(|_| announce.authority),
+            alpn: introduced
+                .and_then(|said| said.alpn.as_deref())
+                .or(agreed(|secured| &secured.protocol).map(str::as_bytes))
+                .filter(|_| announce.alpn),
+            unique_id: announce.unique_id.then_some(unique_id),
+            is_tls: announce.ssl.then_some(self.is_secure()),
+        };
+        let mut header = Vec::new();
+        proxy::write(&mut header, announce.version, behalf, &said);
+        self.up.push_ahead(&header);
+    }
+
+    /// Whether the client has come by TLS: to Pollux, or to the proxy that has announced it.
+    pub(super) fn is_secure(&self) -> bool {
+        let is_told = |introduced: &Introduced| introduced.said.is_tls == Some(true);
+        self.secured.is_some() || self.introduced.as_deref().is_some_and(is_told)
+    }
+
+    /// Who has connected: the client, or the proxy that has announced it.
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.introduced.as_ref().map_or(self.client, |introduced| introduced.by)
+    }
+}
+
+/// Stands for the address of Pollux where that is not known: in the family of the client's.
+fn nowhere(client: SocketAddr) -> SocketAddr {
+    let ip = if client.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    SocketAddr::new(ip, 0)
+}

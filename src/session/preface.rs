@@ -7,6 +7,7 @@ use super::{Dial, Effect, Env, Phase, Session, routing};
 use crate::core::framer::Framer;
 use crate::core::lane::Source;
 use crate::core::outcome::Cause;
+use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::preface::hello::{self, Hello};
 use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
@@ -61,6 +62,33 @@ impl Session {
         match awaits {
             Awaits::Header => self.step_header(env, effects),
             Awaits::Hello => self.step_hello(env, effects),
+        }
+    }
+
+    /// Takes note that the header was read before the session began, because it stands before a TLS handshake; `said` is what it says,
+    /// if there was one.
+    pub fn handle_introduced(&mut self, said: Option<Announced>, env: &Env<'_>) {
+        if let Some(said) = said {
+            self.introduce(said);
+        }
+        match (&self.phase, &self.secured) {
+            // What the ClientHello said is known: it was read by TLS.
+            (Phase::Preface { .. }, Some(secured)) if self.mode == Mode::Tcp => {
+                let name = Some(&secured.name).filter(|name| !name.is_empty());
+                let mut alpn = Vec::new();
+                if let (Ok(length), false) =
+                    (u8::try_from(secured.protocol.len()), secured.protocol.is_empty())
+                {
+                    alpn.push(length);
+                    alpn.extend_from_slice(secured.protocol.as_bytes());
+                }
+                let server_name = name.map(|name| name.as_bytes().into());
+                self.begin_connection(Hello { server_name, alpn: alpn.into() }, None, env);
+            }
+            (Phase::Preface { awaits: Awaits::Header, .. }, _) => {
+                self.begin_conversation(env);
+            }
+            _ => {}
         }
     }
 
@@ -223,12 +251,18 @@ impl Session {
         let mut own_id = Vec::new();
         self.exchange.identity.name().push(&mut own_id);
         let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
+        let agreed =
+            |text: fn(&Secured) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
         let said = Said {
             authority: introduced
                 .and_then(|said| said.authority.as_deref())
                 .or(self.server_name.as_deref())
+                .or(agreed(|secured| &secured.name).map(str::as_bytes))
                 .filter(|_| announce.authority),
-            alpn: introduced.and_then(|said| said.alpn.as_deref()).filter(|_| announce.alpn),
+            alpn: introduced
+                .and_then(|said| said.alpn.as_deref())
+                .or(agreed(|secured| &secured.protocol).map(str::as_bytes))
+                .filter(|_| announce.alpn),
             unique_id: announce.unique_id.then_some(unique_id),
             is_tls: announce.ssl.then_some(self.is_secure()),
         };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
 
+use super::Left;
 use crate::core::interest::Interest;
 use crate::core::secured::Secured;
 use crate::os::{Fd, IoFault, Os};
@@ -134,6 +135,21 @@ impl TlsWire {
 
     pub(super) fn has_more(&self) -> bool {
         self.has_more
+    }
+
+    /// Takes bytes that were read from the socket before the handshake began.
+    ///
+    /// # Errors
+    /// When they are not what may come.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            match self.tls.read_tls(&mut bytes) {
+                Ok(0) | Err(_) => return Err(Error::PeerSentOversizedRecord),
+                Ok(count) => self.heard += count as u64,
+            }
+            self.tls.process_new_packets()?;
+        }
+        Ok(())
     }
 
     /// Lets the handshake go on as far as it can.
@@ -378,6 +394,22 @@ impl TlsWire {
         self.say_goodbye();
         self.owes_fin = true;
         self.flush(os);
+    }
+
+    /// Says what is left to be said as far as there is room; true if that was all, or nobody is there to hear it.
+    pub fn has_spoken<O: Os>(&mut self, os: &mut O) -> bool {
+        self.flush_sealed(os, false) != Err(IoFault::Blocked)
+    }
+
+    pub(super) fn leave<O: Os>(mut self: Box<Self>, os: &mut O) -> Left {
+        if !self.tls.is_handshaking() {
+            self.say_goodbye();
+        }
+        if !self.has_spoken(os) {
+            return Left::Speaking(self);
+        }
+        os.close(self.fd);
+        Left::Closed
     }
 
     pub(super) fn close<O: Os>(mut self, os: &mut O) {

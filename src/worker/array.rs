@@ -68,6 +68,7 @@ impl<O: Os> Worker<O> {
         self.derive_doors(&mut nearest);
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
+        self.derive_departures(&mut nearest);
         if let Some(at) = self.lot.nearest() {
             nearest.note(at);
         }

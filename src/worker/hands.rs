@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::departures::Departures;
 use super::edition::{Edition, Lease, Permit};
 use super::idle::IdleSet;
 use super::link::Link;
@@ -245,6 +246,7 @@ pub(super) struct Hands<'a, O> {
     /// How many bytes must be left of a message that is spliced.
     pub(super) spliced: u64,
     pub(super) idle: &'a mut IdleSet,
+    pub(super) departures: &'a mut Departures,
     pub(super) lot: &'a mut Lot,
     /// The edition that the session is held to.
     pub(super) edition: &'a Edition,
@@ -398,7 +400,7 @@ impl<O: Os> Hands<'_, O> {
                 if let Some(backend) = conn.backend.take() {
                     self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
-                    backend.link.close(self.os);
+                    self.see_off(backend.link.into_wire());
                 }
             }
             Effect::ResetBackend => {
@@ -416,7 +418,7 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
-                    wire.close(self.os);
+                    self.see_off(wire);
                 }
             }
             Effect::ResetClient => {
@@ -612,6 +614,13 @@ impl<O: Os> Hands<'_, O> {
         if let Some(surplus) = self.idle.keep(self.edition.home(id), link, now, patience, self.lot) {
             surplus.close(self.os);
         }
+    }
+
+    /// Closes a wire, at once if all has been said.
+    fn see_off(&mut self, wire: Wire) {
+        let left = wire.leave(self.os);
+        let until = self.env.now + self.env.snapshot.timeouts.linger;
+        self.departures.see_off(self.os, left, until);
     }
 
     /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.

@@ -14,13 +14,19 @@ use super::{Token, Worker};
 use crate::core::outcome::Cause;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
-use crate::os::{Fd, Os};
+use crate::os::{Fd, IoFault, Os};
+use crate::preface::proxy::{self, Announced, Reading};
 use crate::session::Session;
+use crate::snapshot::Announcing;
 use crate::tls::failure;
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
 
 /// Steps of handshakes in one turn. A step that signs takes a good part of a millisecond.
 const STEPS_MAX: usize = 4;
+
+/// Bytes of a PROXY header that are read at once, and those that there may be.
+const HEADER_PIECE: usize = 1024;
+const HEADER_MAX: usize = 8 * 1024;
 
 /// A client on its way in.
 #[derive(Debug)]
@@ -31,9 +37,45 @@ pub(super) struct Handshake {
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
     until: Time,
+    /// The header of the PROXY protocol that comes first, as far as it is here; `None` if none is awaited any more.
+    header: Option<Vec<u8>>,
+    /// What it has said.
+    said: Option<Announced>,
 }
 
 impl Handshake {
+    /// Reads what comes before the handshake; true if that is over.
+    fn read_header<O: Os>(&mut self, os: &mut O) -> Result<bool, Cause> {
+        let Some(header) = &mut self.header else { return Ok(true) };
+        let rules = &self.edition.snapshot.listeners[self.listener];
+        if !rules.trusts(self.client.ip().to_canonical()) {
+            return Err(Cause::ProxyHeaderRefused);
+        }
+        let mut room = [0; HEADER_PIECE];
+        let is_ended = match os.recv(self.wire.fd(), &mut room) {
+            Ok(count) => {
+                header.extend_from_slice(&room[..count]);
+                count == 0
+            }
+            Err(IoFault::Blocked) => return Ok(false),
+            Err(IoFault::Lost) => true,
+        };
+        let rest = match proxy::read(header) {
+            Reading::Header(length, said) => {
+                self.said = Some(said);
+                length
+            }
+            Reading::Absent if rules.announcing == Announcing::Optional => 0,
+            Reading::Absent => return Err(Cause::ProxyHeaderMissing),
+            Reading::Incomplete if is_ended && header.is_empty() => return Err(Cause::NoRequest),
+            Reading::Incomplete if !is_ended && header.len() < HEADER_MAX => return Ok(false),
+            Reading::Incomplete | Reading::Malformed => return Err(Cause::ProxyHeaderMalformed),
+        };
+        let fed = self.wire.feed(&header[rest..]);
+        self.header = None;
+        fed.map(|()| true).map_err(|error| failure::of_client(&error))
+    }
+
     /// Moves it to another edition, in which it stands like that.
     pub(super) fn move_to(&mut self, edition: &Rc<Edition>, standing: Standing) {
         self.standing = standing;
@@ -92,9 +134,15 @@ impl<O: Os> Worker<O> {
             return self.os.close(fd);
         };
         let until = self.now + edition.snapshot.timeouts.handshake;
-        let wire = Box::new(wire);
-        let key =
-            self.handshakes.under_way.insert(Handshake { wire, client, listener, edition, standing, until });
+        let rules = &edition.snapshot.listeners[listener];
+        let is_announced = match rules.announcing {
+            Announcing::Never => false,
+            Announcing::Optional => rules.trusts(client.ip().to_canonical()),
+            Announcing::Required => true,
+        };
+        let (wire, header) = (Box::new(wire), is_announced.then(Vec::new));
+        let handshake = Handshake { wire, client, listener, edition, standing, until, header, said: None };
+        let key = self.handshakes.under_way.insert(handshake);
         if let Some(seat) = &self.seat {
             seat.begin();
         }
@@ -125,6 +173,11 @@ impl<O: Os> Worker<O> {
         }
         self.handshakes.steps -= 1;
         let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
+        match handshake.read_header(&mut self.os) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(cause) => return self.turn_away(key, cause),
+        }
         match handshake.wire.shake(&mut self.os) {
             Shaken::Waits => {}
             Shaken::Done => self.let_in(key),
@@ -147,9 +200,11 @@ impl<O: Os> Worker<O> {
     /// Begins the session of a client whose handshake is over.
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { wire, client, listener, edition, standing, .. } = handshake;
-        let mut session = Session::new(client, listener, &self.world().env(&edition, standing));
+        let Handshake { wire, client, listener, edition, standing, said, .. } = handshake;
+        let env = self.world().env(&edition, standing);
+        let mut session = Session::new(client, listener, &env);
         session.secure(wire.secured());
+        session.handle_introduced(said, &env);
         let key = self.sit_down(session, Wire::Tls(wire), edition, standing);
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }

@@ -93,12 +93,16 @@ impl Stream {
             Pushed::Bytes => {}
             Pushed::Lost => return Some(self.leave(port, net, Ending::Reset)),
             Pushed::Nothing if port.unwritten() > 0 || (self.part.leaves_last && !self.ended) => return None,
-            Pushed::Nothing => self.finished = port.finish(net),
+            Pushed::Nothing => {
+                self.finished = port.finish(net);
+                // With TLS the end is said before the FIN.
+                self.board.borrow_mut().stream(self.me).finished = true;
+            }
         }
         let mut board = self.board.borrow_mut();
         let told = board.stream(self.me);
         told.written = self.part.len.saturating_sub(port.unwritten());
-        told.finished = self.finished;
+        told.finished |= self.finished;
         Some(Step::Moved)
     }
 

@@ -41,6 +41,7 @@ impl Refills {
             max_requests: first.max_requests,
             max_connections: first.max_connections,
             duty: Duty::Ready,
+            tls_name: None,
         };
         pool.sources = vec![Source::Asked { question: question(), like }];
         if self.rng.bool() {

@@ -42,6 +42,7 @@ impl Refills {
             max_connections: first.max_connections,
             tls_name: None,
             duty: Duty::Ready,
+            tls_name: None,
         };
         pool.sources = vec![Source::Asked { question: question(), like }];
         if self.rng.bool() {

@@ -40,7 +40,6 @@ impl Refills {
             tier: 1,
             max_requests: first.max_requests,
             max_connections: first.max_connections,
-            tls_name: None,
             duty: Duty::Ready,
             tls_name: None,
         };

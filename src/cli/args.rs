@@ -113,6 +113,10 @@ pub(super) struct RunArgs {
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
+    /// Where the admin address is, for status, metrics and a dashboard over HTTP; of the loopback, unless the configuration has a
+    /// token [default: as the configuration says, or none].
+    #[arg(long, value_name = "ADDR", value_parser = bind)]
+    pub(super) admin: Option<SocketAddr>,
     /// Where the line for each exchange goes: on (standard error), off, or a file, which SIGUSR1 opens anew [default: as the
     /// configuration says, or on].
     #[arg(long, value_name = "on|off|FILE", value_parser = access_log)]

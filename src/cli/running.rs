@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::{self, Places, Process};
 use pollux::control::{
     AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
@@ -42,6 +43,9 @@ pub(super) struct Running<'a> {
     upgrade: Upgrade,
     heart: Heart,
     socket: Option<SocketFile>,
+    admin: Option<Admin>,
+    door: Option<AdminDoor>,
+    readiness: Readiness,
     access_log: config::AccessLog,
     logs: Logs,
 }
@@ -82,19 +86,21 @@ impl<'a> Running<'a> {
         if let Some(warnings) = &settled.warnings {
             complain(warnings);
         }
-        let Settled { snapshot, crew, control, access_log, file, places, answers, .. } = settled;
+        let Settled { snapshot, crew, control, admin, access_log, file, places, answers, .. } = settled;
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let logs = Logs::start(args.log_format, access_log.file());
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
-        let mut socket = None;
+        let (mut socket, mut door, readiness) = (None, None, Readiness::default());
+        let is_heir = inherited.is_some();
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
             identity.iter().try_for_each(Identity::assume)?;
             logs.open()?;
             let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
             socket = control.as_ref().map(open).transpose()?;
+            door = admin.as_ref().map(|admin| open_admin(&events, admin, &readiness, is_heir)).transpose()?;
             Ok(())
         };
         let journal = || -> Box<dyn Journal + Send> {
@@ -122,6 +128,9 @@ impl<'a> Running<'a> {
             upgrade,
             heart: Heart::new(Manager::from_environment()),
             socket,
+            admin,
+            door,
+            readiness,
             access_log,
             logs,
         })
@@ -141,6 +150,10 @@ impl<'a> Running<'a> {
     /// Serves until the end.
     pub(super) fn serve(mut self) -> ExitCode {
         tell_addresses(&self.server);
+        if let Some(door) = &self.door {
+            say(&format!("admin on http://{}/", door.address()));
+        }
+        self.readiness.set(true);
         self.heart.manager().ready(&self.summary());
         loop {
             self.heart.beat(&self.server);
@@ -160,6 +173,8 @@ impl<'a> Running<'a> {
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.heart.hand_over(successor.pid);
+                        // The new process waits for the address.
+                        self.door = None;
                         self.server.drain_but(&successor.left);
                         return self.stop();
                     }
@@ -176,11 +191,12 @@ impl<'a> Running<'a> {
 
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
+        self.readiness.set(false);
         let process = self.process();
-        let Running { server, events, file, socket, logs, heart, .. } = self;
+        let Running { server, events, file, socket, door, logs, heart, .. } = self;
         let around = Around { file: file.as_deref(), process: &process, logs: &logs };
         let code = stop::stop(server, &events, &around, heart);
-        drop((socket, logs));
+        drop((socket, door, logs));
         code
     }
 
@@ -220,6 +236,7 @@ impl<'a> Running<'a> {
             threads: Some(self.threads),
             control: self.control.clone(),
             access_log: Some(self.access_log.clone()),
+            admin: self.admin.clone(),
         }
     }
 
@@ -296,12 +313,30 @@ impl<'a> Running<'a> {
         if settled.control != self.control {
             reloaded.later.push(String::from("another control socket"));
         }
+        if settled.admin != self.admin {
+            reloaded.later.push(String::from("another admin address, or another token"));
+        }
         if settled.access_log != self.access_log {
             reloaded.later.push(String::from("another access log"));
         }
         Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
             + &reloaded.to_string())
     }
+}
+
+/// An heir waits until the process whose place it takes gives the address up.
+fn open_admin(
+    events: &Events,
+    admin: &Admin,
+    readiness: &Readiness,
+    is_heir: bool,
+) -> Result<AdminDoor, String> {
+    let opened = if is_heir && admin.bind.port() != 0 {
+        events.open_admin_when_free(admin, readiness)
+    } else {
+        events.open_admin(admin, readiness)
+    };
+    opened.map_err(|error| format!("cannot bind the admin address {}: {error}", admin.bind))
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> String {

@@ -29,6 +29,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
+use crate::admin::Admin;
 use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::Snapshot;
@@ -75,6 +76,8 @@ pub struct Process {
     pub control: Option<PathBuf>,
     /// Where the line for each exchange goes; `None` when the file leaves it open.
     pub access_log: Option<AccessLog>,
+    /// Where the admin address is, if there is to be one.
+    pub admin: Option<Admin>,
 }
 
 /// Where the line for each exchange goes.

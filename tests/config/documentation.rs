@@ -17,12 +17,16 @@ impl World for Full {
         Ok(vec![([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], port).into()])
     }
 
-    fn variable(&mut self, _: &str) -> Option<String> {
-        None
+    fn variable(&mut self, name: &str) -> Option<String> {
+        (name == "POLLUX_ADMIN_TOKEN").then(|| "a token that is long".replace(' ', "-"))
     }
 
     fn read(&mut self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         let is_list = path.extension().is_some_and(|extension| extension == "json");
+        let is_token = path.extension().is_some_and(|extension| extension == "token");
+        if is_token {
+            return Ok(b"0123456789abcdef\n".to_vec());
+        }
         Ok(if is_list { b"[\"10.0.0.3:80\"]".to_vec() } else { b"# a file\n".to_vec() })
     }
 
@@ -48,6 +52,13 @@ fn around(example: &Example) -> String {
         }
         "proxy.toml" if value.starts_with("[t") || value.starts_with("[l") => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\n")
+        }
+        "proxy.toml" if *key == "admin" => {
+            format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\nbind = \"127.0.0.1:9900\"\n")
+        }
+        "[admin]" => {
+            let bind = if *key == "bind" { "" } else { "bind = \"0.0.0.0:9900\"\n" };
+            format!("{LISTENER}pool = \"app\"\n{POOLS}[admin]\n{line}{bind}")
         }
         "proxy.toml" => format!("{line}{LISTENER}pool = \"app\"\n{POOLS}"),
         "[[listener]]" => {
@@ -153,7 +164,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 21 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 22 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.

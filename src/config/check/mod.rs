@@ -3,6 +3,7 @@
 //! A check that fails puts a finding down and goes on with a stand-in, usually the default. The result counts only if
 //! no error was found, so a stand-in is never run.
 
+mod admin;
 mod balance;
 mod binds;
 mod conditions;
@@ -69,7 +70,7 @@ pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings
     let snapshot = Snapshot { listeners, pools, timeouts, limits };
     let known = (!findings.has_errors()).then_some(&snapshot);
     let trials = trials::check(root, known, findings);
-    let process = process::check(root, &site, findings);
+    let process = process::check(root, &mut site, findings);
     Checked { snapshot, process, answers: site.answers, places, trials }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::admin;
 use super::site::Site;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
@@ -12,7 +13,7 @@ use crate::config::{AccessLog, Process};
 /// The longest path that a socket can have (unix(7)): the kernel's field without its last zero byte.
 const SOCKET_PATH_MAX: usize = 107;
 
-pub(super) fn check(root: Reader<'_>, site: &Site<'_>, findings: &mut Findings) -> Process {
+pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Process {
     let control = root.text("control").and_then(|(path, place)| {
         let whole = site.path(path, place);
         is_fit(path, &whole, place, findings).then_some(whole)
@@ -21,7 +22,8 @@ pub(super) fn check(root: Reader<'_>, site: &Site<'_>, findings: &mut Findings) 
         let log = AccessLog::parse(path, |path| site.path(path, place));
         is_path(path, place, findings).then_some(log)
     });
-    Process { threads: root.count("threads"), control, access_log }
+    let admin = admin::check(root, site, findings);
+    Process { threads: root.count("threads"), control, access_log, admin }
 }
 
 fn is_path(path: &str, place: Place, findings: &mut Findings) -> bool {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use pollux::balance::{self, RoundRobin};
 use pollux::core::framer::Framer;
+use pollux::core::identity::RequestId;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::lane::{Lane, Sink, Source};
 use pollux::core::outcome::NoJournal;
@@ -162,7 +163,7 @@ fn choose_backends(count: usize) {
             let Decision::Route(place) = table.decide(black_box(&view)) else {
                 unreachable!("one route takes all")
             };
-            let pool = table.pool(place, &view, 0).expect("a route to a pool");
+            let pool = table.pool(place, &view, RequestId::Own(0)).expect("a route to a pool");
             let live = Live {
                 pool: snapshot.pool(pool),
                 state: pools.pool(pool),
@@ -249,6 +250,7 @@ fn make_exchanges(count: usize) {
         poller: Poller::default(),
         splicing: Splicing::NEVER,
         seed: 0,
+        identity: 0,
         journal: Box::new(NoJournal),
         registry: Arc::default(),
     };

@@ -8,14 +8,16 @@
 //! Invariant: a connection waits either to be read or to be written, never for both. While a response is unsent no
 //! further request is read, so a client that does not read cannot make the backend hold more than one read's worth.
 
+mod addresses;
+
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use clap::Parser;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 
 const READ_BYTES: usize = 64 * 1024;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -62,14 +64,9 @@ struct Server {
 impl Server {
     fn bind(options: &Options) -> io::Result<Server> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let mut listeners = Vec::new();
-        let mut address = options.listen;
-        for number in 0..u64::from(options.addresses) {
-            let listener = listen(address)?;
-            epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER - number))?;
-            let bound = listener.local_addr()?.as_socket().unwrap_or(address);
-            address = SocketAddr::new(following(bound.ip()), bound.port());
-            listeners.push(listener);
+        let listeners = addresses::listen_on(options.listen, options.addresses)?;
+        for (number, listener) in (0..).zip(&listeners) {
+            epoll.add(listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER - number))?;
         }
         let responses = Responses { body: options.body.min(BODY_BYTES_MAX), rendered: HashMap::new() };
         Ok(Server { epoll, listeners, connections: Vec::new(), free: Vec::new(), responses })
@@ -128,22 +125,6 @@ impl Server {
         // Closing the socket takes it out of the epoll set.
         self.connections[slot] = None;
         self.free.push(slot);
-    }
-}
-
-fn listen(address: SocketAddr) -> io::Result<Socket> {
-    let listener = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    listener.set_reuse_address(true)?;
-    listener.set_nonblocking(true)?;
-    listener.bind(&address.into())?;
-    listener.listen(4096)?;
-    Ok(listener)
-}
-
-fn following(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits().wrapping_add(1)).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits().wrapping_add(1)).into(),
     }
 }
 

@@ -41,6 +41,9 @@ struct Options {
     /// Connections at most in use at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
+    /// Different paths that are asked for, one after the other; with 1 it is always `/`.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    paths: u32,
 }
 
 fn main() -> io::Result<()> {
@@ -56,7 +59,8 @@ struct Load {
     timer: TimerFd,
     connections: Vec<Connection>,
     free: VecDeque<usize>,
-    request: Vec<u8>,
+    /// One for each path.
+    requests: Vec<Vec<u8>>,
     schedule: Schedule,
     latencies_ns: Vec<u64>,
     failed: u64,
@@ -83,11 +87,15 @@ impl Load {
             epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, u64::from(number)))?;
             connections.push(Connection { stream, due: None, answer: Answer::default() });
         }
-        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", options.address).into_bytes();
+        let request = |path: u32| {
+            let path = if options.paths == 1 { String::new() } else { path.to_string() };
+            format!("GET /{path} HTTP/1.1\r\nHost: {}\r\n\r\n", options.address).into_bytes()
+        };
+        let requests = (0..options.paths).map(request).collect();
         let schedule = Schedule::new(options.rate, options.seconds, Instant::now());
         let free = (0..connections.len()).collect();
         let latencies_ns = Vec::with_capacity(usize::try_from(schedule.total).unwrap_or_default());
-        Ok(Load { epoll, timer, connections, free, request, schedule, latencies_ns, failed: 0 })
+        Ok(Load { epoll, timer, connections, free, requests, schedule, latencies_ns, failed: 0 })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -128,11 +136,16 @@ impl Load {
                 return;
             }
             self.free.pop_front();
+            let number = self.schedule.sent as usize % self.requests.len();
+            let (Some(connection), Some(request)) =
+                (self.connections.get_mut(slot), self.requests.get(number))
+            else {
+                return;
+            };
             self.schedule.sent += 1;
-            let Some(connection) = self.connections.get_mut(slot) else { continue };
             // A request of this size fits the send buffer of a connection on which nothing is under way.
-            match connection.stream.write(&self.request) {
-                Ok(count) if count == self.request.len() => connection.due = Some(due),
+            match connection.stream.write(request) {
+                Ok(count) if count == request.len() => connection.due = Some(due),
                 _ => self.failed += 1,
             }
         }

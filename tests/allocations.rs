@@ -125,6 +125,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,
+        identity: 0,
         journal: Box::new(NoJournal),
         registry: Arc::default(),
     };

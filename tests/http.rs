@@ -35,6 +35,6 @@ macro_rules! tables {
 }
 
 tables! {
-    chunked close_delimited connection content_length expect fields forwarding host interim limits methods pipelining
+    chunked close_delimited connection content_length expect fields forwarding host identity interim limits methods pipelining
     request_line response_framing responses reuse routes target trailers transfer_encoding truncation upgrade
 }

@@ -31,10 +31,10 @@ def wrk(address, *, connections, seconds, core, path="/", closing=False, upload_
     raise BenchError(f"wrk gave no summary\n{done.stdout}{done.stderr}")
 
 
-def paced(program, address, *, connections, rate, seconds, core):
-    """Loads `address` at a fixed rate; latencies count from when each request was due."""
+def paced(program, address, *, connections, rate, seconds, core, paths=1):
+    """Loads `address` at a fixed rate, by so many paths; latencies count from when each request was due."""
     command = [tool("taskset"), "-c", str(core), program, address, "--rate", str(rate)]
-    command += ["--seconds", str(seconds), "--connections", str(connections)]
+    command += ["--seconds", str(seconds), "--connections", str(connections), "--paths", str(paths)]
     done = run(command, seconds)
     if done.returncode != 0:
         raise BenchError(f"paced-load failed\n{done.stderr}")

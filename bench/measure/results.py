@@ -6,7 +6,7 @@ import pathlib
 import re
 import subprocess
 
-from . import packages, report, targets
+from . import packages, report, sections, targets
 from .build import ROOT
 from .processes import BenchError
 from .table import markdown
@@ -86,6 +86,7 @@ def page(measured, workloads, plots):
         yield from markdown(report.rows(workloads[name], cells))
         remarks = list(report.remarks(cells))
         yield from ["", *(f"- {remark}" for remark in remarks)] if remarks else []
+    yield from sections.lines()
 
 
 def facts(measured):

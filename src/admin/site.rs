@@ -12,6 +12,7 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::balance::Duty;
 use crate::control::{Command, Reply as Answer, Wanted};
+use crate::metrics::Format;
 use crate::session::Kind;
 use crate::snapshot::Secret;
 use crate::status::{Order, SessionsAsk};
@@ -55,22 +56,22 @@ impl Site {
         let segments = request.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match request.method.as_str() {
-            "GET" | "HEAD" => self.get(&segments, request, by),
-            "POST" => self.post(&segments, request, by),
+            "GET" | "HEAD" => self.get(&segments, request, &by),
+            "POST" => self.post(&segments, request, &by),
             _ => Reply::error(405, "there are GET, HEAD and POST").with("Allow", "GET, HEAD, POST"),
         }
     }
 
-    fn get(&self, segments: &[&str], request: &Request, by: String) -> Reply {
-        let data = |command| {
-            self.told(by.clone(), command).map_or_else(|error| error, |answer| Reply::json(&answer.data))
-        };
-        let text = |command| self.told(by.clone(), command).map(|answer| answer.text);
+    fn get(&self, segments: &[&str], request: &Request, by: &str) -> Reply {
+        let data =
+            |command| self.told(by, command).map_or_else(|error| error, |answer| Reply::json(&answer.data));
+        let text = |command| self.told(by, command).map(|answer| answer.text);
         match segments {
             [""] => self.page.reply(),
             ["healthz"] => Reply::text(200, "ok\n"),
             ["ready"] if self.readiness.get() => Reply::text(200, "ready\n"),
             ["ready"] => Reply::text(503, "draining\n"),
+            ["metrics"] => self.metrics(request, by),
             ["status"] => data(Command::Status),
             ["config"] => text(Command::Config).map_or_else(|error| error, |text| Reply::text(200, text)),
             ["sessions"] => match sessions(request) {
@@ -84,7 +85,18 @@ impl Site {
         }
     }
 
-    fn post(&self, segments: &[&str], request: &Request, by: String) -> Reply {
+    /// In the format that the scraper prefers.
+    fn metrics(&self, request: &Request, by: &str) -> Reply {
+        let accept = request.field("accept").unwrap_or_default();
+        let is_open = accept.contains("application/openmetrics-text");
+        let format = if is_open { Format::OpenMetrics } else { Format::Text };
+        match self.told(by, Command::Metrics(format)) {
+            Ok(answer) => Reply { content_type: format.content_type(), ..Reply::text(200, answer.text) },
+            Err(error) => error,
+        }
+    }
+
+    fn post(&self, segments: &[&str], request: &Request, by: &str) -> Reply {
         let command = match segments {
             ["backends", pool, backend] => parse(&request.body).map(|order| Command::Operate {
                 backend: format!("{pool}/{backend}"),
@@ -95,7 +107,7 @@ impl Site {
             }),
             ["sessions", session, "kill"] => Ok(Command::Kill((*session).to_owned())),
             ["log-level"] => parse(&request.body).map(|LevelOrder { level }| Command::LogLevel(Some(level))),
-            [""] | ["healthz" | "ready" | "status" | "config" | "sessions"] => {
+            [""] | ["healthz" | "ready" | "metrics" | "status" | "config" | "sessions"] => {
                 return Reply::error(405, "nothing is changed there").with("Allow", "GET, HEAD");
             }
             _ => return nothing_there(),
@@ -108,8 +120,8 @@ impl Site {
     }
 
     /// What the main thread says, if it does what is asked.
-    fn told(&self, by: String, command: Command) -> Result<Answer, Reply> {
-        match (self.ask)(by, command) {
+    fn told(&self, by: &str, command: Command) -> Result<Answer, Reply> {
+        match (self.ask)(by.to_owned(), command) {
             None => Err(Reply::error(503, "Pollux is about to end")),
             Some(answer) => match answer.exit {
                 0 => Ok(answer),

@@ -34,7 +34,7 @@ pub use derived::Derived;
 pub use duty::Duty;
 pub use maglev::Maglev;
 pub use patience::{Patience, safely};
-pub use peak::Peak;
+pub use peak::{Peak, stamp};
 pub use round_robin::RoundRobin;
 pub use standing::Standing;
 pub use sticky::Tokens;

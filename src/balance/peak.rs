@@ -1,7 +1,8 @@
 //! A latency that rises at once and falls slowly: a moving average that takes every peak as it comes.
 //!
 //! It also falls while nothing is measured, by half in [`HALF_LIFE`]: a backend that was slow once is avoided, and for that
-//! very reason nothing is learnt about it. One day it looks cheap enough to be asked again.
+//! very reason nothing is learnt about it. One day it looks cheap enough to be asked again. Until that request is
+//! answered it counts with what it has shown last: one request finds out, and the others do not run after it.
 
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use crate::core::time::Time;
 
 /// In so much time a latency that is not confirmed falls by half.
 const HALF_LIFE: Duration = Duration::from_secs(5);
+
+/// Within so much time at least an answer is awaited.
+const LEAST_ANSWER_MS: u64 = 100;
 
 /// A step of the latency, in nanoseconds: 2^32 of them are 274 s.
 const STEP: u64 = 64;
@@ -22,15 +26,25 @@ impl Peak {
         self.0 >> 32
     }
 
-    /// Milliseconds since it was measured. They are counted in 32 bits; that is once around in 49 days.
+    /// Milliseconds since it was measured.
     fn age_ms(self, now: Time) -> u32 {
-        millis(now).wrapping_sub(self.0 as u32)
+        stamp(now).wrapping_sub(self.0 as u32)
     }
 
     /// The latency as of `now`, in nanoseconds; `None` if nothing was ever measured.
     #[must_use]
     pub fn nanos(self, now: Time) -> Option<u64> {
         (self.0 != 0).then(|| fallen(self.steps(), self.age_ms(now)) * STEP)
+    }
+
+    /// What a backend counts with that has something in flight and was `asked` last at that [stamp](stamp): what it has shown, unless it
+    /// could have answered since, and what is in flight goes on for long.
+    #[must_use]
+    pub fn nanos_asked(self, asked: u32, now: Time) -> Option<u64> {
+        let shown = self.steps() * STEP;
+        let answer_ms = (2 * shown / 1_000_000).max(LEAST_ANSWER_MS);
+        let is_awaited = u64::from(stamp(now).wrapping_sub(asked)) < answer_ms;
+        if self.0 != 0 && is_awaited { Some(shown) } else { self.nanos(now) }
     }
 
     /// With a measurement that ends now.
@@ -42,7 +56,7 @@ impl Peak {
         let present = self.steps();
         let next =
             if sample >= present { sample } else { sample + fallen(present - sample, self.age_ms(now)) };
-        Peak(next << 32 | u64::from(millis(now)))
+        Peak(next << 32 | u64::from(stamp(now)))
     }
 
     /// With an attempt that was given up after `waited`: that long it takes at least.
@@ -53,7 +67,9 @@ impl Peak {
     }
 }
 
-fn millis(time: Time) -> u32 {
+/// Milliseconds, which go once around in 49 days.
+#[must_use]
+pub fn stamp(time: Time) -> u32 {
     (time.as_nanos() / 1_000_000) as u32
 }
 
@@ -91,6 +107,18 @@ mod tests {
         assert_eq!(fallen, 96_000_000);
         assert_eq!(risen.at_least(Duration::from_millis(1), at(2)), risen);
         assert_eq!(risen.at_least(Duration::from_secs(1), at(2)).nanos(at(2)), Some(SECOND / STEP * STEP));
+    }
+
+    #[test]
+    fn one_request_finds_out_whether_it_is_still_slow() {
+        let slow = Peak::default().with(Duration::from_millis(64), at(1));
+        let later = at(101);
+        assert!(slow.nanos(later).is_some_and(|nanos| nanos < 1_000_000));
+        assert_eq!(slow.nanos_asked(stamp(later), later), Some(64_000_000));
+        // It has not answered within twice that time: what is in flight is something else.
+        let much_later = Time::from_nanos(101 * SECOND + 128_000_000);
+        assert_eq!(slow.nanos_asked(stamp(later), much_later), slow.nanos(much_later));
+        assert_eq!(Peak::default().nanos_asked(stamp(later), later), None);
     }
 
     #[test]

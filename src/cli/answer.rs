@@ -19,8 +19,8 @@ pub(super) struct Around<'a> {
 }
 
 impl Around<'_> {
-    /// The answer to `command`; `None` if it is not one of those that change nothing.
-    pub(super) fn answer(&self, server: &Server, command: &Command) -> Option<Reply> {
+    /// The answer to `command` of `by`; `None` if it is not one of those that change nothing.
+    pub(super) fn answer(&self, server: &Server, command: &Command, by: &str) -> Option<Reply> {
         Some(match command {
             Command::Status => tell(&self.status(server)),
             Command::Backend(name) => tell_backend(&self.status(server), name),
@@ -29,8 +29,9 @@ impl Around<'_> {
                 let data = serde_json::to_value(&sessions).unwrap_or_default();
                 Reply { data, ..Reply::text(0, tell_sessions(&sessions)) }
             }
-            Command::Kill(name) => kill(server, name),
-            Command::LogLevel(wanted) => self.log_level(wanted.as_deref()),
+            Command::Kill(name) => kill(server, name, by),
+            Command::LogLevel(wanted) => self.log_level(wanted.as_deref(), by),
+            Command::Metrics(format) => Reply::text(0, server.metrics(*format)),
             Command::Config => Reply::text(0, config::print(server.snapshot(), self.process)),
             Command::Reload | Command::Upgrade | Command::Explain(_) | Command::Operate { .. } => {
                 return None;
@@ -50,8 +51,8 @@ impl Around<'_> {
         Configuration { file, ..server.configuration() }
     }
 
-    fn log_level(&self, wanted: Option<&str>) -> Reply {
-        let done = wanted.map_or(Ok(()), |wanted| self.logs.set_level(wanted));
+    fn log_level(&self, wanted: Option<&str>, by: &str) -> Reply {
+        let done = wanted.map_or(Ok(()), |wanted| self.logs.set_level(wanted, by));
         match done {
             Ok(()) => {
                 let level = self.logs.level();
@@ -63,7 +64,7 @@ impl Around<'_> {
     }
 }
 
-fn kill(server: &Server, name: &str) -> Reply {
+fn kill(server: &Server, name: &str, by: &str) -> Reply {
     let Some(id) = SessionId::parse(name) else {
         return Reply::text(
             USAGE,
@@ -71,7 +72,7 @@ fn kill(server: &Server, name: &str) -> Reply {
         );
     };
     if server.kill(id) {
-        tracing::warn!(session = name, "the operator has ended a session");
+        tracing::warn!(by, session = name, "the operator has ended a session");
         return Reply::text(0, format!("session {name} has ended"));
     }
     Reply::text(FAILED, format!("there is no session {name}: it may have ended by itself"))

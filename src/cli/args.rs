@@ -59,6 +59,8 @@ pub(super) enum Command {
     Session(SessionArgs),
     /// Say what a running Pollux logs, or change it.
     LogLevel(LogLevelArgs),
+    /// Print the metrics of a running Pollux, in the text format of Prometheus.
+    Metrics(CallArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -69,6 +71,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Say what a code such as P0012 in a diagnostic means.
     ExplainCode(ExplainCodeArgs),
+    /// Say what the cause in an access line, an answer or Proxy-Status means, and what to do about it.
+    Why(WhyArgs),
     /// Write completions for a shell.
     Completions(CompletionsArgs),
     /// Write the manual page.
@@ -315,6 +319,16 @@ pub(super) struct ExplainCodeArgs {
     /// The code, such as P0012; without it, all codes are listed.
     #[arg(value_name = "CODE")]
     pub(super) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// The cause, such as backend-refused; without it, all causes are listed.
+    #[arg(value_name = "CAUSE")]
+    pub(super) word: Option<String>,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use pollux::config;
 use pollux::control::{self, Command, Reply, Request};
 use pollux::explain::Ask;
+use pollux::metrics::Format;
 
 use super::args::{CallArgs, ExplainArgs, StatusArgs};
 use super::{Failure, complain, say, settings};
@@ -18,6 +19,11 @@ pub(super) fn reload(args: &CallArgs) -> Result<ExitCode, Failure> {
 /// `pollux upgrade`.
 pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&call(args.socket(), Command::Upgrade)?))
+}
+
+/// `pollux metrics`.
+pub(super) fn metrics(args: &CallArgs) -> Result<ExitCode, Failure> {
+    Ok(tell(&call(args.socket(), Command::Metrics(Format::Text))?))
 }
 
 /// `pollux status`.

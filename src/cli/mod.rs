@@ -21,6 +21,7 @@ mod settings;
 mod stop;
 mod test;
 mod upgrade;
+mod why;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
+        Some(Command::Metrics(args)) => call::metrics(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Backend(args)) => operate::backend(&args),
         Some(Command::Session(args)) => operate::session(&args),
@@ -73,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::ExplainCode(args)) => explain_code::explain_code(&args),
+        Some(Command::Why(args)) => why::why(&args),
         Some(Command::Completions(args)) => generate::completions(&args),
         Some(Command::Man(args)) => generate::man(&args),
         Some(Command::Demo(args)) => demo::demo(&args),

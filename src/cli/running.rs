@@ -211,8 +211,10 @@ impl<'a> Running<'a> {
             | Command::Sessions(_)
             | Command::Kill(_)
             | Command::LogLevel(_)
+            | Command::Metrics(_)
             | Command::Config) => {
-                let answer = self.around(&self.process(), |around| around.answer(&self.server, command));
+                let answer =
+                    self.around(&self.process(), |around| around.answer(&self.server, command, &call.by));
                 answer.unwrap_or_else(|| Reply::text(FAILED, "there is no answer to that"))
             }
         };

@@ -253,6 +253,30 @@ pub(super) static LISTENER: Table = Table {
             "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded` (RFC 7239). HTTP only.",
         ),
         key(
+            "request_id",
+            Kind::Word(&["backend", "both", "off"]),
+            r#""backend""#,
+            r#""both""#,
+            "Who is told by `X-Request-ID` what the request is called: the backend, or the client too, or nobody (then the field passes as it \
+             came). It is kept if a trusted proxy has said it, and made anew else; the access line has it in any case. HTTP only.",
+        ),
+        key(
+            "traces",
+            Kind::Word(&["pass", "start"]),
+            r#""pass""#,
+            r#""start""#,
+            "W3C traces (`traceparent`, `tracestate`): passed on as they came; with `start`, one is begun where there is none that can be \
+             read. HTTP only.",
+        ),
+        key(
+            "proxy_status",
+            Kind::Word(&["own", "all", "off"]),
+            r#""own""#,
+            r#""all""#,
+            "Which responses have `Proxy-Status` (RFC 9209): Pollux's own answers, with the cause; all, with the name of the backend; or \
+             none. HTTP only.",
+        ),
+        key(
             "ambiguous_paths",
             Kind::Word(&["refuse", "pass"]),
             r#""refuse""#,

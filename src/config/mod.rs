@@ -41,6 +41,7 @@ pub use reference::{Example, examples, reference};
 use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
 pub use schema::schema;
+pub(crate) use suggest::closest;
 use value::Resolve;
 pub use world::{Machine, World};
 

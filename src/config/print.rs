@@ -14,7 +14,8 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Timeouts,
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Telling,
+    Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -133,6 +134,10 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
                 Forwarding::Forwarded => "forwarded",
             };
             line(out, "forwarding", &text(forwarding));
+            let Telling { request_id, traces, proxy_status } = listener.telling;
+            line(out, "request_id", &text(request_id.word()));
+            line(out, "traces", &text(traces.word()));
+            line(out, "proxy_status", &text(proxy_status.word()));
             let ambiguous = match listener.routes.ambiguous() {
                 AmbiguousPaths::Refuse => "refuse",
                 AmbiguousPaths::Pass => "pass",

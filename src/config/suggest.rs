@@ -7,7 +7,7 @@ const WORD_LEN_MAX: usize = 64;
 const WORDS_MAX: usize = 1000;
 
 /// The word nearest to `written`, if one is near enough to be what was meant: about one wrong letter in three.
-pub(super) fn closest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn closest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let len = written.chars().count();
     if len == 0 || len > WORD_LEN_MAX {
         return None;

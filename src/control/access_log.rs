@@ -26,6 +26,8 @@ impl Journal for AccessLog {
             proxy = record.proxy.map(tracing::field::display),
             listener = record.listener,
             mode = %record.mode,
+            request_id = %record.request_id,
+            trace_id = Some(record.trace_id).filter(|id| !id.is_empty()),
             method = %text(record.method),
             path = %text(record.target),
             host = %text(record.authority),

@@ -14,6 +14,7 @@ mod notify;
 mod operate;
 mod privileges;
 mod reload;
+mod scrape;
 mod server;
 mod signals;
 mod socket;

@@ -7,12 +7,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::core::outcome::Journal;
 use crate::discovery::{self, Answers};
 use crate::explain::Live;
-use crate::os::{DESCRIPTORS_RESERVED, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of};
+use crate::metrics::{self, Around, Format, Totals};
+use crate::os::{
+    DESCRIPTORS_RESERVED, Process, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of,
+};
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Limits, Listener, Pool, Snapshot};
@@ -265,6 +268,7 @@ impl Server {
             registry.bell().hang(mailbox.wake());
         }
         let caller = mailbox.wake();
+        let identity = random()?;
         let Berth { share, poller, splicing, core } = berth;
         let run = move || {
             if let Some(core) = core
@@ -276,7 +280,18 @@ impl Server {
             let wake = Some(os.adopt(wake.into()));
             let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
             let seed = share.worker as u64;
-            let setup = Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry };
+            let setup = Setup {
+                snapshot,
+                listeners,
+                wake,
+                share,
+                poller,
+                splicing,
+                seed,
+                identity,
+                journal,
+                registry,
+            };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
             worker.sit(place);
@@ -518,6 +533,37 @@ impl Server {
         }
     }
 
+    /// Its metrics, as Prometheus reads them. No worker is asked: they show what they count.
+    #[must_use]
+    pub fn metrics(&self, format: Format) -> String {
+        metrics::page(&self.totals(), &self.around(), format)
+    }
+
+    /// What all workers have counted since they began.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.registry.metrics().totals()
+    }
+
+    fn around(&self) -> Around {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let before = |moment: Instant| since_1970.saturating_sub(moment.elapsed());
+        let limits = &self.snapshot.limits;
+        let pools = self.registry.open(&self.snapshot);
+        Around {
+            version: env!("CARGO_PKG_VERSION"),
+            workers: self.threads.iter().filter(|thread| !thread.is_finished()).count(),
+            is_draining: self.draining_since.is_some(),
+            loaded: before(self.loaded),
+            reloads: self.reloads,
+            sessions_max: limits.sessions,
+            buffers_max: limits.buffers,
+            pools: super::scrape::pools(&self.snapshot, &pools),
+            backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
+            process: Process::now().map(|process| Process { started: before(self.started), ..process }),
+        }
+    }
+
     /// What is bound.
     fn present(&self) -> Vec<Present> {
         let listeners = self.snapshot.listeners.iter().zip(&self.addresses).zip(&self.lent);
@@ -609,6 +655,13 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             let _ = done.send(());
         }
     }
+}
+
+/// A number that nobody can guess.
+fn random() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random number: {error}")))?;
+    Ok(u128::from_ne_bytes(bytes))
 }
 
 fn ms(span: Duration) -> u64 {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::changes::Wanted;
 use super::events::{Call, Event};
 use crate::explain::Ask;
+use crate::metrics::Format;
 use crate::status::SessionsAsk;
 
 /// The longest request, and the longest reply, in bytes.
@@ -47,6 +48,8 @@ pub enum Command {
     Backend(String),
     /// Say what would become of a request now.
     Explain(Ask),
+    /// Give the metrics.
+    Metrics(Format),
     /// Let a new process of the executable, as it is now, take over.
     Upgrade,
     /// Change a backend.

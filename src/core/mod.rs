@@ -3,8 +3,10 @@
 pub mod buffer;
 pub mod deadline;
 pub mod framer;
+pub mod identity;
 pub mod interest;
 pub mod lane;
 pub mod outcome;
+mod remedy;
 pub mod slab;
 pub mod time;

@@ -7,7 +7,8 @@ use ::core::net::SocketAddr;
 use std::fmt;
 use std::time::Duration;
 
-use crate::snapshot::Mode;
+use crate::core::identity::RequestId;
+use crate::snapshot::{Mode, PoolId};
 
 /// Who brought the end about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,23 +23,31 @@ pub enum Who {
     Operator,
 }
 
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Who {
+    /// The stable word for logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Who::Client => "client",
             Who::Backend => "backend",
             Who::Pollux => "pollux",
             Who::Operator => "operator",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
 macro_rules! causes {
-    ($($(#[$doc:meta])* $name:ident $word:literal $who:ident $status:expr,)*) => {
+    ($(#[doc = $meaning:literal] $name:ident $word:literal $who:ident $status:expr,)*) => {
         /// Why an exchange did not end well. The list is closed: whatever goes wrong is one of these.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Cause {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $meaning] $name,)*
         }
 
         impl Cause {
@@ -49,6 +58,18 @@ macro_rules! causes {
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $(Cause::$name => $word,)* }
+            }
+
+            /// The cause with that word.
+            #[must_use]
+            pub fn find(word: &str) -> Option<Cause> {
+                Cause::ALL.iter().copied().find(|cause| cause.word() == word)
+            }
+
+            /// What has happened, in a sentence or two.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Cause::$name => $meaning.trim_ascii(),)* }
             }
 
             /// Whose fault it was.
@@ -79,6 +100,8 @@ causes! {
     BadTarget "bad-target" Client Some(400),
     /// A chunk of the request body is malformed (RFC 9112 §7.1).
     BadChunk "bad-chunk" Client Some(400),
+    /// The client connected and left, or was silent for `timeouts.client_head`, without one byte of a request. It is owed no answer.
+    NoRequest "no-request" Client None,
     /// The client ended its side in the middle of a request.
     ClientTruncated "client-truncated" Client Some(400),
     /// The request head did not arrive within `timeouts.client_head`.
@@ -194,6 +217,10 @@ pub enum Proof {
 }
 
 impl Proof {
+    /// Every proof there is.
+    pub const ALL: [Proof; 5] =
+        [Proof::Unsent, Proof::StaleReuse, Proof::Idempotent, Proof::Timeout, Proof::Status];
+
     /// Whether a backend may be at work on the earlier attempt, or was, so that the retry adds to the load of the pool. One that
     /// could not be connected to, or that broke the connection, has none of it.
     #[must_use]
@@ -224,6 +251,11 @@ impl Proofs {
     #[must_use]
     pub fn contains(&self, proof: Proof) -> bool {
         self.0.contains(&Some(proof))
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Proof> {
+        self.0.iter().map_while(|proof| *proof)
     }
 
     /// The last one.
@@ -305,6 +337,12 @@ pub struct Record<'a> {
     pub target: &'a [u8],
     /// The authority that was asked for, of the target or Host, cut at a bound; empty if there was none.
     pub authority: &'a [u8],
+    /// `HTTP/1.1` or `HTTP/1.0`; empty like the method.
+    pub protocol: &'a str,
+    /// What the request is called: by Pollux, or by a trusted proxy before it. No other record has a number of Pollux's again.
+    pub request_id: RequestId<'a>,
+    /// The trace that the request is part of (W3C Trace Context), as 32 hexadecimal digits; empty if it is part of none.
+    pub trace_id: &'a str,
     /// The status that was passed to the client; 0 if none was.
     pub status: u16,
     /// The name of the route that was taken, if one was.
@@ -331,6 +369,19 @@ pub struct Record<'a> {
     pub spans: Spans,
     /// The ending.
     pub outcome: Outcome,
+}
+
+/// Where an exchange was, by places in the snapshot that it is held to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The listener.
+    pub listener: usize,
+    /// The route, if one was taken.
+    pub route: Option<usize>,
+    /// The pool, if one was asked.
+    pub pool: Option<PoolId>,
+    /// The backend that was used or tried last, by its place in the pool.
+    pub backend: Option<usize>,
 }
 
 /// Where records go.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
 use crate::config::Places;
+use crate::core::identity::{Ids, RequestId};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
@@ -169,7 +170,10 @@ fn explain_with(
     live: &[Live],
 ) -> Explanation {
     let date = Date::new(0);
-    let env = Env { now: Time::ZERO, date: &date, snapshot, draining_since: None, keeps_request: false };
+    // Whoever is told what would happen may see the same number each time.
+    let ids = Ids::new(0);
+    let env =
+        Env { now: Time::ZERO, date: &date, snapshot, ids: &ids, draining_since: None, keeps_request: false };
     let listener = &snapshot.listeners[question.listener];
     let (mut tried, mut split) = (Vec::new(), None);
     let rehearsal = rehearse(&env, question.listener, question.peer, &question.head, &mut |view| {
@@ -279,7 +283,10 @@ fn tell_split(snapshot: &Snapshot, number: usize, view: &route::View<'_>) -> Opt
     let shares = tell_shares(snapshot, split);
     let Some(sticky) = &split.sticky else { return Some(format!("drawn for each request: {shares}")) };
     let mut key = Vec::new();
-    sticky.render(&crate::route::Context { view, route, request_id: 0 }, &mut key);
+    sticky.render(
+        &crate::route::Context { view, route, request_id: RequestId::Own(0), trace_id: "" },
+        &mut key,
+    );
     Some(match key.as_slice() {
         [] => format!("the key {sticky} is empty, so drawn for each request: {shares}"),
         key => format!("by the key {sticky}, which is {}: {shares}", String::from_utf8_lossy(key)),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{Ask, End, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
+use crate::core::identity::Ids;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -52,6 +53,7 @@ fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usi
         now: Time::ZERO,
         date: &date,
         snapshot: &loaded.snapshot,
+        ids: &Ids::new(0),
         draining_since: None,
         keeps_request: false,
     };
@@ -155,6 +157,7 @@ the request as the backend gets it
   X-Forwarded-For: 10.1.2.3, 127.0.0.1
   X-Forwarded-Proto: http
   X-Forwarded-Host: api.test
+  X-Request-ID: 716d4466c5927c5f87cbbd3a05d97ba3
   Via: 1.1 pollux
 
 pool a

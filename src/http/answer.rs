@@ -1,12 +1,14 @@
 //! Pollux's own answers: short, and with the cause in the body and in Proxy-Status (RFC 9209).
 
+use crate::core::identity::RequestId;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::framing::has_no_body;
 use crate::http::grammar::push_decimal;
-use crate::http::request::{push_edits, push_field, push_length, push_template};
+use crate::http::request::{push_edits, push_field, push_length, push_request_id, push_template};
 use crate::http::response::{Manner, push_connection};
 use crate::route::{Context, Redirect, Respond};
+use crate::snapshot::{ProxyStatus, RequestIds, Telling};
 
 /// The reason phrase of a status (RFC 9110 §15); empty for one that has none.
 fn reason(status: u16) -> &'static str {
@@ -61,7 +63,8 @@ fn reason(status: u16) -> &'static str {
 }
 
 /// The error type that RFC 9209 §2.3 has for a cause.
-fn error_type(cause: Cause) -> &'static str {
+#[must_use]
+pub const fn error_type(cause: Cause) -> &'static str {
     match cause {
         Cause::BadRequestLine
         | Cause::BadField
@@ -69,6 +72,7 @@ fn error_type(cause: Cause) -> &'static str {
         | Cause::BadHost
         | Cause::BadTarget
         | Cause::BadChunk
+        | Cause::NoRequest
         | Cause::ClientTruncated
         | Cause::ClientHeadTimeout
         | Cause::ClientBodyTimeout
@@ -109,8 +113,33 @@ pub enum Content {
     Absent,
 }
 
+/// What an answer tells beside what it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// What the listener wants told.
+    pub telling: Telling,
+    /// What the request is called.
+    pub request_id: RequestId<'a>,
+}
+
+impl Told<'_> {
+    fn push_request_id(&self, out: &mut Vec<u8>) {
+        if self.telling.request_id == RequestIds::Both {
+            push_request_id(out, self.request_id);
+        }
+    }
+}
+
 /// Appends the answer that `cause` calls for with `status` to `out`.
-pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, content: Content, date: &Date) {
+pub fn write(
+    out: &mut Vec<u8>,
+    status: u16,
+    cause: Cause,
+    manner: Manner,
+    content: Content,
+    told: &Told<'_>,
+    date: &Date,
+) {
     let (reason, word) = (reason(status), cause.word());
     let mut body = [0; 128];
     let body = match content {
@@ -125,11 +154,13 @@ pub fn write(out: &mut Vec<u8>, status: u16, cause: Cause, manner: Manner, conte
     push_field(out, b"Content-Type", b"text/plain; charset=utf-8");
     out.extend_from_slice(b"Content-Length: ");
     push_decimal(out, body.len() as u64);
-    out.extend_from_slice(b"\r\nProxy-Status: pollux; error=");
-    out.extend_from_slice(error_type(cause).as_bytes());
-    out.extend_from_slice(b"; details=\"");
-    out.extend_from_slice(word.as_bytes());
-    push_line(out, "\"");
+    push_line(out, "");
+    if told.telling.proxy_status != ProxyStatus::Off {
+        for part in ["Proxy-Status: pollux; error=", error_type(cause), "; details=\"", word, "\"\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+    told.push_request_id(out);
     push_connection(out, manner);
     push_line(out, "");
     if content == Content::Sent {
@@ -146,6 +177,7 @@ pub fn write_of_route(
     context: &Context<'_>,
     manner: Manner,
     is_head: bool,
+    telling: &Telling,
     date: &Date,
 ) {
     let edits = context.route.options.as_ref().map(|options| &options.response);
@@ -177,6 +209,12 @@ pub fn write_of_route(
     };
     if let Some(edits) = edits {
         push_edits(out, edits, context);
+    }
+    if telling.proxy_status == ProxyStatus::All {
+        push_line(out, "Proxy-Status: pollux");
+    }
+    if passes("x-request-id") {
+        Told { telling: *telling, request_id: context.request_id }.push_request_id(out);
     }
     let has_body = !has_no_body(answer.status());
     if has_body {
@@ -238,9 +276,14 @@ mod tests {
     use crate::http::framing::Version;
 
     fn answer(cause: Cause, keep_alive: bool, content: Content) -> String {
+        answer_telling(Telling::default(), cause, keep_alive, content)
+    }
+
+    fn answer_telling(telling: Telling, cause: Cause, keep_alive: bool, content: Content) -> String {
         let mut out = Vec::new();
         let manner = Manner { version: Version::Http11, keep_alive };
-        write(&mut out, cause.status().unwrap(), cause, manner, content, &Date::new(0));
+        let told = Told { telling, request_id: RequestId::Own(255) };
+        write(&mut out, cause.status().unwrap(), cause, manner, content, &told, &Date::new(0));
         String::from_utf8(out).unwrap()
     }
 
@@ -254,6 +297,19 @@ mod tests {
             answer(Cause::BackendRefused, false, Content::Told),
             format!("{head}Connection: close\r\n\r\n")
         );
+    }
+
+    #[test]
+    fn what_else_is_told_is_a_choice() {
+        let silent = Telling { proxy_status: ProxyStatus::Off, ..Telling::default() };
+        let silent = answer_telling(silent, Cause::BackendRefused, true, Content::Sent);
+        assert!(
+            !silent.contains("Proxy-Status") && silent.contains("Content-Length: 33\r\n\r\n502"),
+            "{silent}"
+        );
+        let both = Telling { request_id: RequestIds::Both, ..Telling::default() };
+        let both = answer_telling(both, Cause::BackendRefused, true, Content::Sent);
+        assert!(both.contains("\r\nX-Request-ID: 000000000000000000000000000000ff\r\n\r\n502"), "{both}");
     }
 
     #[test]

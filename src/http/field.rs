@@ -21,8 +21,14 @@ pub enum Name {
     Http2Settings,
     /// Max-Forwards (RFC 9110 §7.6.2).
     MaxForwards,
+    /// X-Request-ID: what a request is called.
+    RequestId,
     /// TE (RFC 9110 §10.1.4).
     Te,
+    /// traceparent (W3C Trace Context §3.2).
+    TraceParent,
+    /// tracestate (W3C Trace Context §3.3): worth nothing without the other.
+    TraceState,
     /// Transfer-Encoding (RFC 9112 §6.1).
     TransferEncoding,
     /// Upgrade (RFC 9110 §7.8).
@@ -51,8 +57,14 @@ impl Name {
         spelt[..name.len()].copy_from_slice(name);
         spelt.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
         let meant = Name::exactly(&spelt[..name.len()]);
-        let is_weighty =
-            matches!(meant, Name::ContentLength | Name::TransferEncoding | Name::Forwarding | Name::HopByHop);
+        let is_weighty = matches!(
+            meant,
+            Name::ContentLength
+                | Name::TransferEncoding
+                | Name::Forwarding
+                | Name::HopByHop
+                | Name::RequestId
+        );
         if is_weighty { Name::Lookalike } else { Name::Other }
     }
 
@@ -80,7 +92,10 @@ impl Name {
             (10, b'c') if is("connection") => Name::Connection,
             (10, b'k') if is("keep-alive") => Name::HopByHop,
             (10, b's') if is("set-cookie") => Name::NeverTrailing,
+            (10, b't') if is("tracestate") => Name::TraceState,
+            (11, b't') if is("traceparent") => Name::TraceParent,
             (11, b'r') if is("retry-after") => Name::NeverTrailing,
+            (12, b'x') if is("x-request-id") => Name::RequestId,
             (12, b'm') if is("max-forwards") => Name::MaxForwards,
             (12, b'c') if is("content-type") => Name::NeverTrailing,
             (13, b'a') if is("authorization") => Name::NeverTrailing,
@@ -128,6 +143,10 @@ mod tests {
             ("Content_Length", Name::Lookalike),
             ("x_forwarded-for", Name::Lookalike),
             ("if_match", Name::Other),
+            ("X-Request-ID", Name::RequestId),
+            ("X_Request_Id", Name::Lookalike),
+            ("TraceParent", Name::TraceParent),
+            ("trace_state", Name::Other),
             ("my_own_field", Name::Other),
             ("", Name::Other),
         ] {

@@ -28,6 +28,15 @@ pub enum Version {
 }
 
 impl Version {
+    /// The version as a request line has it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+
     /// The version as httparse counts it.
     #[must_use]
     pub fn of_minor(minor: u8) -> Option<Version> {

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 
 use ::core::net::IpAddr;
 
+use crate::core::identity::{RequestId, TraceId, push_hex};
 use crate::core::outcome::Cause;
 use crate::http::field::Name;
 use crate::http::forwarded::Said;
@@ -80,6 +81,10 @@ pub struct Request<'a> {
     /// How many proxies an OPTIONS request may still pass (RFC 9110 §7.6.2).
     hops: Option<u64>,
     host: Option<&'a [u8]>,
+    /// What the client, or a proxy before it, has called the request; `None` also if it was said twice.
+    pub request_id: Option<&'a [u8]>,
+    /// The trace that it is part of, as it was said; `None` also if it was said twice.
+    pub traceparent: Option<&'a [u8]>,
     /// Whether Connection names fields that would otherwise pass.
     nominates: bool,
     fields: &'a [httparse::Header<'a>],
@@ -138,6 +143,33 @@ struct Facts<'a> {
     unknown_expectation: bool,
     hops: Option<u64>,
     bad_hops: bool,
+    request_id: Once<'a>,
+    traceparent: Once<'a>,
+}
+
+/// The value of a field that counts only if it is there once.
+#[derive(Clone, Copy, Default)]
+enum Once<'a> {
+    #[default]
+    Never,
+    Said(&'a [u8]),
+    Again,
+}
+
+impl<'a> Once<'a> {
+    fn take(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Once::Never => Once::Said(trim(value)),
+            Once::Said(_) | Once::Again => Once::Again,
+        };
+    }
+
+    fn value(self) -> Option<&'a [u8]> {
+        match self {
+            Once::Said(value) => Some(value),
+            Once::Never | Once::Again => None,
+        }
+    }
 }
 
 /// What the Upgrade fields together ask for.
@@ -186,7 +218,10 @@ impl<'a> Facts<'a> {
                 self.expects = true;
             }
             Name::ContentLength | Name::TransferEncoding => self.framing.take(name, value),
-            Name::Lookalike
+            Name::RequestId => self.request_id.take(value),
+            Name::TraceParent => self.traceparent.take(value),
+            Name::TraceState
+            | Name::Lookalike
             | Name::Forwarding
             | Name::HopByHop
             | Name::Http2Settings
@@ -262,6 +297,8 @@ fn judge<'a>(
         target,
         hops: facts.hops.filter(|_| counts_hops),
         host: facts.host,
+        request_id: facts.request_id.value(),
+        traceparent: facts.traceparent.value(),
         nominates: facts.nominates,
         fields,
     })
@@ -341,6 +378,7 @@ impl Request<'_> {
             push_field(out, b"Connection", b"Upgrade");
         }
         said.write(out, self.fields);
+        onward.write_identity(out);
         push_via(out, self.version);
         out.extend_from_slice(b"\r\n");
     }
@@ -398,7 +436,16 @@ impl Request<'_> {
                 push_decimal(out, self.hops.map_or(0, |hops| hops.saturating_sub(1)));
                 out.extend_from_slice(b"\r\n");
             }
-            Name::MaxForwards | Name::Date | Name::NeverTrailing | Name::Other => {
+            // Said anew.
+            Name::RequestId if onward.request_id.is_some() => {}
+            Name::TraceParent | Name::TraceState if onward.traceparent.is_some() => {}
+            Name::RequestId
+            | Name::TraceParent
+            | Name::TraceState
+            | Name::MaxForwards
+            | Name::Date
+            | Name::NeverTrailing
+            | Name::Other => {
                 let is_dropped =
                     onward.takes_out(name) || (self.nominates && is_nominated(self.fields, name));
                 match onward.hidden_cookie {
@@ -428,6 +475,10 @@ pub struct Onward<'a> {
     pub path: Option<(&'a str, &'a str)>,
     /// A cookie that is not passed on.
     pub hidden_cookie: Option<&'a str>,
+    /// What it is called, if the backend is told.
+    pub request_id: Option<RequestId<'a>>,
+    /// The trace that begins here, if one does.
+    pub traceparent: Option<Traceparent>,
     /// Changes to header fields, and what their values are filled in with.
     pub edits: Option<(&'a FieldEdits, Context<'a>)>,
 }
@@ -444,13 +495,50 @@ impl<'a> Onward<'a> {
             fallback_host,
             path: None,
             hidden_cookie: None,
+            request_id: None,
+            traceparent: None,
             edits: None,
+        }
+    }
+
+    /// Appends what it is called and its trace, unless the route says something else there.
+    fn write_identity(&self, out: &mut Vec<u8>) {
+        if let Some(id) = self.request_id.filter(|_| !self.takes_out(REQUEST_ID)) {
+            push_request_id(out, id);
+        }
+        if let Some(begun) = self.traceparent.filter(|_| !self.takes_out(b"traceparent")) {
+            out.extend_from_slice(b"traceparent: 00-");
+            out.extend_from_slice(begun.trace.as_str().as_bytes());
+            out.push(b'-');
+            push_hex(out, &begun.parent.to_be_bytes());
+            // Sampled: who has traces begun wants to see them.
+            out.extend_from_slice(b"-01\r\n");
         }
     }
 
     fn takes_out(&self, name: &[u8]) -> bool {
         self.edits.is_some_and(|(edits, _)| edits.takes_out(name))
     }
+}
+
+/// The field that says what a request is called.
+pub(crate) const REQUEST_ID: &[u8] = b"X-Request-ID";
+
+/// Appends it.
+pub(crate) fn push_request_id(out: &mut Vec<u8>, id: RequestId<'_>) {
+    out.extend_from_slice(REQUEST_ID);
+    out.extend_from_slice(b": ");
+    id.push(out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A trace that begins here (W3C Trace Context §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traceparent {
+    /// Its number.
+    pub trace: TraceId,
+    /// What stands for the request as the parent of what the backend does; never 0.
+    pub parent: u64,
 }
 
 /// Appends a Cookie field without the cookie that is called `hidden`, and nothing if there is no other.

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use crate::core::identity::RequestId;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
 use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
-use crate::http::request::{FieldTable, is_nominated, join, push_field, push_length, push_via};
+use crate::http::request::{
+    FieldTable, REQUEST_ID, is_nominated, join, push_field, push_length, push_request_id, push_via,
+};
 use crate::route::FieldEdits;
 use crate::snapshot::Limits;
 
@@ -46,6 +49,40 @@ pub struct Manner {
     pub version: Version,
     /// Whether the client's connection goes on after this response.
     pub keep_alive: bool,
+}
+
+/// What Pollux adds to a final response.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Added<'a> {
+    /// Whole lines.
+    pub lines: &'a [u8],
+    /// What the request is called, if the client is told; then a backend's word for it does not pass.
+    pub request_id: Option<RequestId<'a>>,
+    /// The name of the backend, if Proxy-Status is to say whose response it is (RFC 9209 §2). It goes behind what those
+    /// nearer to the backend have said.
+    pub next_hop: Option<&'a str>,
+}
+
+impl Added<'_> {
+    fn write(&self, out: &mut Vec<u8>, status: u16) {
+        out.extend_from_slice(self.lines);
+        if let Some(id) = self.request_id {
+            push_request_id(out, id);
+        }
+        if let Some(name) = self.next_hop {
+            out.extend_from_slice(b"Proxy-Status: pollux; next-hop=\"");
+            // A string of RFC 8941 §3.3.3 has visible ASCII and blanks.
+            for byte in name.bytes().filter(|byte| (b' '..=b'~').contains(byte)) {
+                if matches!(byte, b'"' | b'\\') {
+                    out.push(b'\\');
+                }
+                out.push(byte);
+            }
+            out.extend_from_slice(b"\"; received-status=");
+            push_decimal(out, u64::from(status));
+            out.extend_from_slice(b"\r\n");
+        }
+    }
 }
 
 /// Whether a route may take out a field: not those that say where the message ends. The configuration has no such route.
@@ -172,29 +209,32 @@ impl Response<'_> {
 
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110 §6.6.1).
     pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
-        self.write_edited(out, manner, date, None, b"");
+        self.write_edited(out, manner, date, None, &Added::default());
     }
 
-    /// The same with a route's changes to header fields, of which those that are written are given ready, and with lines of
-    /// Pollux's own. They are for final responses.
+    /// The same with a route's changes to header fields, of which those that are written are given ready, and with what Pollux
+    /// adds. Both are for final responses.
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,
         manner: Manner,
         date: &Date,
         edits: Option<(&FieldEdits, &[u8])>,
-        added: &[u8],
+        added: &Added<'_>,
     ) {
         let edits = edits.filter(|_| self.status >= 200);
+        let says_id = added.request_id.is_some() && self.status >= 200;
         out.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(out, u64::from(self.status));
         out.push(b' ');
         out.extend_from_slice(self.reason);
         out.extend_from_slice(b"\r\n");
         for field in self.fields {
-            if !edits
-                .is_some_and(|(edits, _)| edits.takes_out(field.name.as_bytes()) && is_editable(field.name))
-            {
+            let is_said_anew = says_id && field.name.as_bytes().eq_ignore_ascii_case(REQUEST_ID);
+            let is_taken_out = |(edits, _): (&FieldEdits, _)| {
+                edits.takes_out(field.name.as_bytes()) && is_editable(field.name)
+            };
+            if !is_said_anew && !edits.is_some_and(is_taken_out) {
                 self.write_field(out, field, manner);
             }
         }
@@ -202,7 +242,7 @@ impl Response<'_> {
             out.extend_from_slice(written);
         }
         if self.status >= 200 {
-            out.extend_from_slice(added);
+            added.write(out, self.status);
         }
         if !self.has_date && self.status >= 200 {
             push_field(out, b"Date", date.as_bytes());
@@ -251,6 +291,9 @@ impl Response<'_> {
             | Name::Host
             | Name::MaxForwards
             | Name::NeverTrailing
+            | Name::RequestId
+            | Name::TraceParent
+            | Name::TraceState
             | Name::Other => {
                 if !(self.nominates && is_nominated(self.fields, name)) {
                     push_field(out, name, field.value);

@@ -3,6 +3,7 @@
 //! [`SysOs`] is Linux; the simulator under `tests/sim` is a fake kernel with a virtual clock and seeded faults. Faults are
 //! small enums that say what the caller can do about them, not errno values.
 
+mod process;
 mod raw;
 mod sys;
 
@@ -14,6 +15,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
+pub use process::Process;
 pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
     DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, listening_on, now, prepare, probe,

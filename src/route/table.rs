@@ -16,6 +16,7 @@ use super::path::{self, Path, Segment};
 use super::rule::{Action, AmbiguousPaths, Conditions, Route, Split};
 use super::template::Context;
 use super::view::View;
+use crate::core::identity::RequestId;
 use crate::snapshot::PoolId;
 
 /// The routes of a listener, ready to decide. Two of the same routes are equal.
@@ -109,11 +110,11 @@ impl Table {
     /// The pool to which the route at `place` sends a request, if it sends it to any. `ticket` is a number that no other
     /// request has; it decides where a split has no key.
     #[must_use]
-    pub fn pool(&self, place: usize, view: &View<'_>, ticket: u128) -> Option<PoolId> {
+    pub fn pool(&self, place: usize, view: &View<'_>, id: RequestId<'_>) -> Option<PoolId> {
         let route = self.routes.get(place)?;
         match &route.action {
             Action::Pool(pool) => Some(*pool),
-            Action::Split(split) => Some(split.shares[pick_share(split, route, view, ticket)].pool),
+            Action::Split(split) => Some(split.shares[pick_share(split, route, view, id)].pool),
             Action::Redirect(_) | Action::Respond(_) => None,
         }
     }
@@ -125,12 +126,15 @@ impl Route {
 }
 
 /// The place of the share that a request belongs to.
-fn pick_share(split: &Split, route: &Route, view: &View<'_>, ticket: u128) -> usize {
+fn pick_share(split: &Split, route: &Route, view: &View<'_>, id: RequestId<'_>) -> usize {
     let mut key = Vec::new();
     if let Some(sticky) = &split.sticky {
-        sticky.render(&Context { view, route, request_id: ticket }, &mut key);
+        sticky.render(&Context { view, route, request_id: id, trace_id: "" }, &mut key);
     }
-    let drawn = hash::mix((ticket >> 64) as u64 ^ (ticket as u64));
+    let drawn = match id {
+        RequestId::Own(number) => hash::mix((number >> 64) as u64 ^ (number as u64)),
+        RequestId::Kept(text) => hash::stable(text.as_bytes()),
+    };
     split.pick(if key.is_empty() { drawn } else { Split::point(&key) })
 }
 
@@ -485,7 +489,7 @@ mod tests {
         let pools = |cookie: &[u8]| -> Vec<PoolId> {
             let fields = [httparse::Header { name: "Cookie", value: cookie }];
             let view = View { fields: &fields, ..View::connection([10, 0, 0, 1].into()) };
-            (0..32).map(|ticket| table.pool(0, &view, ticket << 64 | 1).unwrap()).collect()
+            (0..32).map(|ticket| table.pool(0, &view, RequestId::Own(ticket << 64 | 1)).unwrap()).collect()
         };
         let of_alice = pools(b"sid=alice");
         assert!(of_alice.iter().all(|pool| *pool == of_alice[0]));

@@ -6,6 +6,7 @@ use std::io::Write;
 use super::path;
 use super::rule::Route;
 use super::view::View;
+use crate::core::identity::RequestId;
 
 /// The most pieces of a template.
 const PIECES_MAX: usize = 64;
@@ -22,6 +23,7 @@ enum Piece {
     Text(String),
     Client,
     RequestId,
+    TraceId,
     Method,
     Host,
     Path,
@@ -45,8 +47,10 @@ pub struct Context<'a> {
     pub view: &'a View<'a>,
     /// The route that was taken.
     pub route: &'a Route,
-    /// A number of the request that no other has.
-    pub request_id: u128,
+    /// What the request is called.
+    pub request_id: RequestId<'a>,
+    /// The trace that it is part of; empty if it is part of none.
+    pub trace_id: &'a str,
 }
 
 impl Template {
@@ -151,9 +155,10 @@ impl fmt::Display for Template {
 }
 
 /// The names of the variables that every route has, for messages.
-const VARIABLES: [(&str, Piece); 7] = [
+const VARIABLES: [(&str, Piece); 8] = [
     ("client", Piece::Client),
     ("request_id", Piece::RequestId),
+    ("trace_id", Piece::TraceId),
     ("method", Piece::Method),
     ("host", Piece::Host),
     ("path", Piece::Path),
@@ -195,7 +200,8 @@ impl Piece {
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             // Writing to a Vec cannot fail.
             Piece::Client => drop(write!(out, "{}", view.client)),
-            Piece::RequestId => drop(write!(out, "{:032x}", context.request_id)),
+            Piece::RequestId => context.request_id.push(out),
+            Piece::TraceId => out.extend_from_slice(context.trace_id.as_bytes()),
             Piece::Method => out.extend_from_slice(view.method.as_bytes()),
             Piece::Host => out.extend_from_slice(view.host()),
             Piece::Path => out.extend_from_slice(view.path.as_bytes()),
@@ -248,7 +254,15 @@ mod tests {
             method: "GET",
             ..View::connection([10, 1, 2, 3].into())
         };
-        let (mut out, context) = (Vec::new(), Context { view: &view, route: &route, request_id: 255 });
+        let (mut out, context) = (
+            Vec::new(),
+            Context {
+                view: &view,
+                route: &route,
+                request_id: RequestId::Own(255),
+                trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+            },
+        );
         Template::parse(text, &["id"]).unwrap().render_uri(&context, &mut out);
         String::from_utf8(out).unwrap()
     }
@@ -259,6 +273,7 @@ mod tests {
             ("https://{host}{uri}", "https://h.example/users/7;v/x?a=b"),
             ("/{id}-{client}-{method}", "/7;v-10.1.2.3-GET"),
             ("{header.x}|{query.a}|{cookie.c}|{{}}", "a%20b%7Cb%7C%7C%7B%7D"),
+            ("{trace_id}", "4bf92f3577b34da6a3ce929d0e0e4736"),
             ("{request_id}", "000000000000000000000000000000ff"),
             ("{path}?{query}", "/users/7;v/x?a=b"),
         ] {

@@ -5,6 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::identity::Identity;
+use crate::core::identity::RequestId;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::http::framing::Version;
@@ -96,6 +98,7 @@ pub struct Exchange {
     down_before: u64,
     pub(crate) up_at_attempt: u64,
     pub(crate) spans: Spans,
+    pub(crate) identity: Identity,
     /// Method, target and authority, one after the other.
     text: Vec<u8>,
     method_length: usize,
@@ -150,6 +153,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) backend: Option<&'a str>,
     /// What the lanes have passed up and down.
     pub(crate) bytes: (u64, u64),
+    pub(crate) request_id: RequestId<'a>,
 }
 
 impl Exchange {
@@ -157,6 +161,7 @@ impl Exchange {
     pub(crate) fn begin(&mut self, now: Time, up_before: u64, down_before: u64) {
         let (mut tried, mut text) = (std::mem::take(&mut self.tried), std::mem::take(&mut self.text));
         let mut response_fields = std::mem::take(&mut self.response_fields);
+        let identity = std::mem::take(&mut self.identity).renewed();
         tried.clear();
         text.clear();
         response_fields.clear();
@@ -167,6 +172,7 @@ impl Exchange {
             tried,
             text,
             response_fields,
+            identity,
             ..Exchange::default()
         };
     }
@@ -233,11 +239,6 @@ impl Exchange {
         }
     }
 
-    /// What the lanes had passed up and down when the exchange began.
-    pub(crate) fn bytes_before(&self) -> (u64, u64) {
-        (self.up_before, self.down_before)
-    }
-
     pub(crate) fn record<'a>(&'a self, around: Surroundings<'a>) -> Record<'a> {
         let (method, rest) = self.text.split_at(self.method_length);
         let (target, authority) = rest.split_at(self.target_length);
@@ -249,6 +250,9 @@ impl Exchange {
             method,
             target,
             authority,
+            protocol: self.version.map_or("", Version::word),
+            request_id: around.request_id,
+            trace_id: self.identity.trace_id(),
             status: self.status,
             route: around.route,
             pool: around.pool,

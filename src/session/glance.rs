@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Env, Phase, Session};
+use super::{Env, Exchange, Phase, Session};
 use crate::core::framer::Framer;
+use crate::core::outcome::Places;
 use crate::core::time::Time;
 use crate::snapshot::Mode;
 
@@ -76,6 +77,13 @@ pub struct Glance {
 }
 
 impl Session {
+    /// Where the exchange is, or was.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        let Exchange { route, pool, backend, .. } = &*self.exchange;
+        Places { listener: self.listener, route: *route, pool: *pool, backend: *backend }
+    }
+
     /// What can be seen of the session now; `None` if it is over.
     #[must_use]
     pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {

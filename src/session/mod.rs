@@ -7,6 +7,7 @@
 
 mod exchange;
 mod glance;
+mod identity;
 mod kill;
 mod opening;
 mod phases;
@@ -21,6 +22,7 @@ use ::core::net::SocketAddr;
 use std::time::Duration;
 
 use crate::core::framer::Framer;
+use crate::core::identity::{Ids, RequestId};
 use crate::core::lane::{Lane, Sink, Source};
 use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::time::Time;
@@ -87,6 +89,8 @@ pub struct Env<'a> {
     pub date: &'a Date,
     /// The configuration.
     pub snapshot: &'a Snapshot,
+    /// Who makes the numbers of requests.
+    pub ids: &'a Ids,
     /// Since when Pollux has been about to stop, if it is: no exchange is followed by another.
     pub draining_since: Option<Time>,
     /// Whether a record will want the method and the target.
@@ -212,7 +216,7 @@ impl Session {
         let mut exchange = Exchange::default();
         exchange.begin(env.now, 0, 0);
         if rules.mode == Mode::Tcp {
-            routing::route_connection(&mut exchange, rules, listener, client, env);
+            routing::route_connection(&mut exchange, rules, client, env);
         }
         Session {
             client,
@@ -322,6 +326,12 @@ impl Session {
     #[must_use]
     pub fn backend(&self) -> Option<BackendId> {
         self.exchange.backend.map(|index| BackendId { pool: self.pool(), index })
+    }
+
+    /// The name of the backend in use, or tried last.
+    fn backend_name<'a>(&self, env: &Env<'a>) -> Option<&'a str> {
+        let pool = env.snapshot.pool(self.exchange.pool?);
+        Some(pool.backends.get(self.exchange.backend?)?.name.as_str())
     }
 
     /// Takes note that bytes moved.
@@ -452,7 +462,6 @@ impl Session {
     #[must_use]
     pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {
         let pool = self.exchange.pool.map(|pool| env.snapshot.pool(pool));
-        let backend = pool.and_then(|pool| Some(pool.backends.get(self.exchange.backend?)?.name.as_str()));
         let listener = &env.snapshot.listeners[self.listener];
         self.exchange.record(exchange::Surroundings {
             now: env.now,
@@ -461,8 +470,12 @@ impl Session {
             mode: self.mode,
             route: self.route(env).map(|route| route.name.as_str()),
             pool: pool.map_or("", |pool| &pool.name),
-            backend,
+            backend: self.backend_name(env),
             bytes: (self.up.passed(), self.down.passed()),
+            request_id: match &self.exchange.identity {
+                identity if identity.is_made() => identity.name(),
+                _ => RequestId::Own(env.ids.next()),
+            },
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
-use crate::http::answer::{self, Content};
+use crate::http::answer::{self, Content, Told};
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::request::{self, Method, field_table};
@@ -78,15 +78,20 @@ impl Session {
             Ok(Some(range)) => self.take_head(range, env, effects),
             Err(fault) => self.fail(cause_of_scan(fault), env, effects),
             Ok(None) => match (self.up.source, !self.scan.has_begun(bytes)) {
-                // A client that goes before it has asked for anything owes no explanation.
-                (Source::Ended | Source::Lost, true) => self.end(Effect::CloseClient, effects),
+                (Source::Ended | Source::Lost, true) => {
+                    self.note_no_request(effects);
+                    self.end(Effect::CloseClient, effects)
+                }
                 (Source::Ended, false) => self.fail(Cause::ClientTruncated, env, effects),
                 (Source::Lost, false) => self.fail(Cause::ClientAborted, env, effects),
                 (Source::Absent | Source::Open | Source::Leaving, is_empty) => {
                     if is_pause && !is_empty {
                         self.exchange.began = env.now;
                         self.phase = Phase::Head { since: env.now, is_pause: false };
+                    } else if self.client_hung && !is_empty {
+                        return self.fail(Cause::ClientAborted, env, effects);
                     } else if self.client_hung {
+                        self.note_no_request(effects);
                         return self.end(Effect::CloseClient, effects);
                     } else {
                         self.phase = Phase::Head { since, is_pause };
@@ -97,6 +102,19 @@ impl Session {
         }
     }
 
+    /// Has it recorded that the client never asked for anything, if it did not. One that goes between two requests owes no
+    /// explanation.
+    pub(super) fn note_no_request(&mut self, effects: &mut Vec<Effect>) {
+        if let Phase::Head { since, is_pause: false } = self.phase
+            && !self.has_begun()
+        {
+            // What was known since the connection was accepted may have been forgotten while it rested.
+            self.exchange.began = since;
+            self.exchange.cause = Some(Cause::NoRequest);
+            effects.push(Effect::Record);
+        }
+    }
+
     /// Reads the head that lies at `range` of the unscanned bytes.
     fn take_head(&mut self, range: (usize, usize), env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let limits = &env.snapshot.limits;
@@ -104,7 +122,7 @@ impl Session {
             self.exchange.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
-        let arrival = Arrival { listener, number: self.listener, peer: self.client, env };
+        let arrival = Arrival { listener, peer: self.client, env };
         let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
@@ -342,7 +360,9 @@ impl Session {
             Content::Sent
         };
         let manner = self.exchange.manner(keep_alive);
-        answer::write(self.down.front_mut(), status, cause, manner, content, env.date);
+        let telling = env.snapshot.listeners[self.listener].telling;
+        let told = Told { telling, request_id: self.exchange.identity.make(env.ids) };
+        answer::write(self.down.front_mut(), status, cause, manner, content, &told, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }
@@ -370,7 +390,13 @@ impl Session {
     /// it takes the answer at once; a second call ends the session whatever it is at.
     pub fn force(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match self.phase {
+            Phase::Head { .. } if self.has_begun() => {
+                self.exchange.cause = Some(Cause::DrainTimeout);
+                effects.push(Effect::Record);
+                self.end(Effect::CloseClient, effects);
+            }
             Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
+                self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
             Phase::Opening { .. } | Phase::Relay => {

@@ -11,8 +11,9 @@ use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::grammar::decimal;
 use crate::http::request::field_table;
-use crate::http::response;
+use crate::http::response::{self, Added};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::snapshot::{ProxyStatus, RequestIds};
 
 /// Interim responses that are passed on in one exchange.
 const INTERIMS_MAX: u8 = 32;
@@ -102,7 +103,13 @@ impl Session {
         }
         let edits = self.options(env).map(|options| &options.response);
         let cookie = self.cookie_line(env);
+        let (telling, backend) = (&env.snapshot.listeners[self.listener].telling, self.backend_name(env));
         let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
+        let added = Added {
+            lines: &cookie,
+            request_id: (telling.request_id == RequestIds::Both).then(|| exchange.identity.name()),
+            next_hop: backend.filter(|_| telling.proxy_status == ProxyStatus::All),
+        };
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
         let verdict = self.down.rewrite(range, |head, out| {
@@ -119,7 +126,7 @@ impl Session {
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
                 let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
-                response.write_edited(out, exchange.manner(keep_alive), env.date, edits, &cookie);
+                response.write_edited(out, exchange.manner(keep_alive), env.date, edits, &added);
             }
             Ok(Verdict {
                 status: response.status,

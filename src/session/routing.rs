@@ -3,15 +3,15 @@
 use ::core::net::{IpAddr, SocketAddr};
 
 use super::exchange::Exchange;
+use super::identity::Identity;
 use super::{Env, Session};
 use crate::core::outcome::Cause;
-use crate::core::time::Time;
 use crate::http::answer::{self, RouteAnswer};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
-use crate::http::request::{Onward, Request, push_edits};
+use crate::http::request::{Onward, Request, Traceparent, push_edits};
 use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
-use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, SameSite, Sticky};
+use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
 /// What a head that was read comes to.
 pub(super) enum Routed {
@@ -34,7 +34,6 @@ pub(super) enum Routed {
 /// A request, and where it came in.
 pub(super) struct Arrival<'a> {
     pub(super) listener: &'a Listener,
-    pub(super) number: usize,
     pub(super) peer: SocketAddr,
     pub(super) env: &'a Env<'a>,
 }
@@ -44,6 +43,27 @@ impl Arrival<'_> {
     pub(super) fn route(
         &self,
         request: &Request<'_>,
+        exchange: &mut Exchange,
+        up: &mut Vec<u8>,
+        down: &mut Vec<u8>,
+    ) -> Result<Routed, Cause> {
+        // Templates are shown what it is called while all else of the exchange changes.
+        let mut identity = std::mem::take(&mut exchange.identity);
+        identity.take(request, self.is_trusted(), self.listener.telling.traces, self.env.ids);
+        let routed = self.decide(request, &identity, exchange, up, down);
+        exchange.identity = identity;
+        routed
+    }
+
+    /// Whether it came from a proxy that is believed.
+    fn is_trusted(&self) -> bool {
+        self.listener.trusts(self.peer.ip().to_canonical())
+    }
+
+    fn decide(
+        &self,
+        request: &Request<'_>,
+        identity: &Identity,
         exchange: &mut Exchange,
         up: &mut Vec<u8>,
         down: &mut Vec<u8>,
@@ -61,9 +81,9 @@ impl Arrival<'_> {
         };
         let route = &table.routes()[place];
         exchange.route = Some(place);
-        let ticket = if is_plain(route) { 0 } else { self.ticket(exchange) };
-        exchange.pool = table.pool(place, &view, ticket);
-        let context = Context { view: &view, route, request_id: ticket };
+        exchange.pool = table.pool(place, &view, identity.name());
+        let context =
+            Context { view: &view, route, request_id: identity.name(), trace_id: identity.trace_id() };
         match &route.action {
             Action::Redirect(redirect) => {
                 Ok(self.answer(request, RouteAnswer::Redirect(redirect), &context, exchange, down))
@@ -71,7 +91,9 @@ impl Arrival<'_> {
             Action::Respond(respond) => {
                 Ok(self.answer(request, RouteAnswer::Respond(respond), &context, exchange, down))
             }
-            Action::Pool(_) | Action::Split(_) => self.forward(request, &context, exchange, up),
+            Action::Pool(_) | Action::Split(_) => {
+                self.forward(request, &context, identity.traceparent(), exchange, up)
+            }
         }
     }
 
@@ -88,7 +110,8 @@ impl Arrival<'_> {
         exchange.status = answer.status();
         exchange.keep_alive = keep_alive;
         let is_head = exchange.method == crate::http::request::Method::Head;
-        answer::write_of_route(down, &answer, context, exchange.manner(keep_alive), is_head, self.env.date);
+        let (manner, telling) = (exchange.manner(keep_alive), &self.listener.telling);
+        answer::write_of_route(down, &answer, context, manner, is_head, telling, self.env.date);
         Routed::Answered { keep_alive }
     }
 
@@ -96,6 +119,7 @@ impl Arrival<'_> {
         &self,
         request: &Request<'_>,
         context: &Context<'_>,
+        traceparent: Option<Traceparent>,
         exchange: &mut Exchange,
         up: &mut Vec<u8>,
     ) -> Result<Routed, Cause> {
@@ -108,9 +132,11 @@ impl Arrival<'_> {
         exchange.bound = rules.sticky.as_ref().and_then(|sticky| bound(rules, sticky, context.view));
         let hidden = rules.sticky.as_ref().filter(|sticky| sticky.is_hidden);
         let onward = Onward {
-            is_trusted: self.listener.trusts(self.peer.ip().to_canonical()),
+            is_trusted: self.is_trusted(),
             forwarding: self.listener.forwarding,
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
+            request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
+            traceparent,
             ..Onward::plain(self.peer.ip(), &rules.name)
         };
         let mut nominated = request.nominated();
@@ -128,11 +154,6 @@ impl Arrival<'_> {
         }
         Ok(Routed::Forwarded { framing: request.framing, nominated, body })
     }
-
-    /// A number that no other exchange has.
-    fn ticket(&self, exchange: &Exchange) -> u128 {
-        ticket(self.peer, self.number, exchange.began, exchange.bytes_before(), self.env.date.as_bytes())
-    }
 }
 
 /// What routes can know of a request.
@@ -148,26 +169,20 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
     }
 }
 
-/// Whether a route needs nothing but its pool.
-fn is_plain(route: &Route) -> bool {
-    route.options.is_none() && matches!(route.action, Action::Pool(_))
-}
-
 /// Finds the pool for a connection of which nothing is known but its client.
 pub(super) fn route_connection(
     exchange: &mut Exchange,
     listener: &Listener,
-    number: usize,
     peer: SocketAddr,
     env: &Env<'_>,
 ) {
     let Some(route) = listener.routes.routes().first() else { return };
-    let ticket = if is_plain(route) { 0 } else { ticket(peer, number, env.now, (0, 0), env.date.as_bytes()) };
+    let id = exchange.identity.make(env.ids);
     let view = View::connection(peer.ip().to_canonical());
     exchange.route = Some(0);
-    exchange.pool = listener.routes.pool(0, &view, ticket);
+    exchange.pool = listener.routes.pool(0, &view, id);
     if let Some(pool) = exchange.pool {
-        let context = Context { view: &view, route, request_id: ticket };
+        let context = Context { view: &view, route, request_id: id, trace_id: "" };
         exchange.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());
     }
 }
@@ -221,24 +236,6 @@ fn cookie_line(pool: &Pool, sticky: &Sticky, place: usize) -> Vec<u8> {
         SameSite::None => b"; SameSite=None\r\n",
     });
     line
-}
-
-/// A number that no other exchange has: an address has one connection to a listener at a time, and that has one exchange
-/// at a time, which begins at some moment behind so many bytes.
-fn ticket(peer: SocketAddr, listener: usize, began: Time, bytes: (u64, u64), date: &[u8]) -> u128 {
-    let mut text = Vec::with_capacity(96);
-    match peer.ip().to_canonical() {
-        IpAddr::V4(ip) => text.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => text.extend_from_slice(&ip.octets()),
-    }
-    text.extend_from_slice(&peer.port().to_be_bytes());
-    for number in [listener as u64, began.as_nanos(), bytes.0, bytes.1] {
-        text.extend_from_slice(&number.to_be_bytes());
-    }
-    text.extend_from_slice(date);
-    let high = hash::stable(&text);
-    text.push(1);
-    (u128::from(high) << 64) | u128::from(hash::stable(&text))
 }
 
 /// Writes a head as the route wants it. What comes out is held to the bound of what comes in.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ConnectOutcome, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::Timer;
+use crate::core::identity::Ids;
 use crate::core::outcome::Proof;
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -23,14 +24,20 @@ fn snapshot(mode: Mode) -> Snapshot {
 struct Stage {
     snapshot: Snapshot,
     date: Date,
+    ids: Ids,
     now: Time,
     effects: Vec<Effect>,
 }
 
 impl Stage {
     fn new(mode: Mode) -> (Stage, Session) {
-        let stage =
-            Stage { snapshot: snapshot(mode), date: Date::new(0), now: Time::ZERO, effects: Vec::new() };
+        let stage = Stage {
+            snapshot: snapshot(mode),
+            date: Date::new(0),
+            ids: Ids::new(0),
+            now: Time::ZERO,
+            effects: Vec::new(),
+        };
         let session = Session::new(([192, 0, 2, 1], 1).into(), 0, &stage.env());
         (stage, session)
     }
@@ -40,6 +47,7 @@ impl Stage {
             now: self.now,
             date: &self.date,
             snapshot: &self.snapshot,
+            ids: &self.ids,
             draining_since: None,
             keeps_request: true,
         }

@@ -156,13 +156,17 @@ impl Session {
             // The poll array that is derived next has what it takes.
             Timer::Watch => {}
             Timer::ClientHead if !self.has_begun() => {
+                self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
             Timer::ClientHead => {
                 self.fail(Cause::ClientHeadTimeout, env, effects);
             }
             // A request may be on its way: a FIN tells the client that it will not be served, a RST would only be an error.
-            Timer::ClientIdle => self.linger(env.now, effects),
+            Timer::ClientIdle => {
+                self.note_no_request(effects);
+                self.linger(env.now, effects);
+            }
             Timer::Linger => {
                 self.end(Effect::CloseClient, effects);
             }

@@ -25,9 +25,52 @@ pub struct Chart {
     served: AtomicU32,
     /// When it began to warm up, in nanoseconds.
     warms_since: AtomicU64,
+    tally: Tally,
+}
+
+/// What has happened to a backend since it is known.
+#[derive(Debug, Default)]
+struct Tally {
+    ejections: AtomicU64,
+    passed: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The same at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tallied {
+    /// How often it was ejected.
+    pub ejections: u64,
+    /// Checks that it has passed.
+    pub passed: u64,
+    /// Checks that it has failed.
+    pub failed: u64,
+}
+
+impl Tally {
+    /// Takes note of an observation, and of what has become of the backend by it.
+    fn note(&self, by: By, found: &Found, change: Option<&Change>) {
+        match (by, found) {
+            (By::Request, _) => {}
+            (By::Check, Found::Well(_)) => _ = self.passed.fetch_add(1, Ordering::Relaxed),
+            (By::Check, Found::Ill(_)) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
+        }
+        if change.is_some_and(|change| matches!(change.to, Phase::Ejected { .. })) {
+            self.ejections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Chart {
+    /// What has happened since it is known.
+    #[must_use]
+    pub fn tallied(&self) -> Tallied {
+        let Tally { ejections, passed, failed } = &self.tally;
+        let [ejections, passed, failed] =
+            [ejections, passed, failed].map(|count| count.load(Ordering::Relaxed));
+        Tallied { ejections, passed, failed }
+    }
+
     /// The machine. Whoever panicked with the lock has left it whole: its fields are set one by one, and each makes sense.
     pub fn machine(&self) -> MutexGuard<'_, Health> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
@@ -97,6 +140,7 @@ impl PoolState {
         let mut machine = chart.machine();
         let served = chart.served.load(Ordering::Relaxed);
         let change = machine.handle_observation(observation, rules, served, may_eject);
+        chart.tally.note(observation.by, &observation.found, change.as_ref());
         backend.publish(&machine, pool);
         drop(machine);
         let panics = change.and_then(|_| self.settle(pool));

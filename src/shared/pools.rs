@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use super::bell::Bell;
 use super::health::{Chart, Ward, standing_at};
-use crate::balance::{Duty, Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View};
+use crate::balance::{Duty, Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing, View, stamp};
 use crate::core::time::Time;
+use crate::metrics::Hub;
 use crate::shared::queue::{Desk, Queue};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
 
@@ -37,6 +38,8 @@ pub struct BackendState {
 struct Load {
     in_flight: AtomicU32,
     connections: AtomicU32,
+    /// The [`stamp`] of the last request.
+    asked: AtomicU32,
     /// The bits of a [`Peak`].
     latency: AtomicU64,
     /// The bits of a [`Patience`].
@@ -44,10 +47,14 @@ struct Load {
 }
 
 impl BackendState {
-    /// Counts a request that begins; false if there are `most` already.
+    /// Counts a request that begins now; false if there are `most` already.
     #[must_use]
-    pub fn begin(&self, most: Option<u32>) -> bool {
-        add_one(&self.load.in_flight, most)
+    pub fn begin(&self, most: Option<u32>, now: Time) -> bool {
+        let has_begun = add_one(&self.load.in_flight, most);
+        if has_begun {
+            self.load.asked.store(stamp(now), Ordering::Relaxed);
+        }
+        has_begun
     }
 
     /// Counts it out again, and calls somebody who waits for that.
@@ -68,10 +75,15 @@ impl BackendState {
         self.load.in_flight.load(Ordering::SeqCst)
     }
 
-    /// The latency as of `now`, in nanoseconds; `None` if none was measured.
+    /// The latency as of `now`, in nanoseconds; `None` if none was measured. It falls with time, but not while somebody waits for
+    /// an answer.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<u64> {
-        Peak(self.load.latency.load(Ordering::Relaxed)).nanos(now)
+        let peak = Peak(self.load.latency.load(Ordering::Relaxed));
+        if self.in_flight() == 0 {
+            return peak.nanos(now);
+        }
+        peak.nanos_asked(self.load.asked.load(Ordering::Relaxed), now)
     }
 
     /// Takes note that it answered after so long. Of two measurements at the same moment one may be lost.
@@ -286,6 +298,7 @@ pub struct Registry {
     bell: Arc<Bell>,
     /// Those of the workers.
     desks: Mutex<Vec<Weak<Desk>>>,
+    metrics: Hub,
 }
 
 #[derive(Debug, Default)]
@@ -339,6 +352,12 @@ impl Registry {
     #[must_use]
     pub fn bell(&self) -> &Bell {
         &self.bell
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Hub {
+        &self.metrics
     }
 }
 
@@ -462,7 +481,8 @@ impl View for Live<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Backend, Limits, Timeouts};
+    use crate::balance::{self, Asked, RoundRobin};
+    use crate::snapshot::{Backend, Balance, Limits, Timeouts};
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
         let backend =
@@ -510,7 +530,7 @@ mod tests {
         let first = snapshot(&[("a", &[1, 2]), ("b", &[1])]);
         let before = registry.open(&first);
         assert!(Arc::ptr_eq(&before, &registry.open(&first)));
-        assert!(before.pools[0].backends[1].begin(None));
+        assert!(before.pools[0].backends[1].begin(None, Time::ZERO));
         before.pools[0].backends[1].stand(Standing::Down);
 
         let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
@@ -528,5 +548,32 @@ mod tests {
         registry.open(&empty);
         assert_eq!(registry.open(&snapshot(&[("a", &[2])])).pools[0].in_flight(), 0);
         assert_eq!(registry.known.lock().unwrap().backends.len(), 1);
+    }
+
+    /// After a pause nothing that was measured counts for much. What comes first finds out who is still slow, and only that.
+    #[test]
+    fn a_pause_makes_nobody_run_to_the_slow_one() {
+        let mut snapshot = snapshot(&[("a", &[1, 2, 3])]);
+        Arc::get_mut(&mut snapshot).unwrap().pools[0].balance = Balance::Latency;
+        let pools = Registry::default().open(&snapshot);
+        let (pool, state) = (&snapshot.pools[0], &pools.pools[0]);
+        let millis = |count: u64| Time::ZERO + Duration::from_millis(count);
+        for (backend, took) in state.backends.iter().zip([4, 4, 40]) {
+            backend.note_latency(Duration::from_millis(took), millis(1000));
+        }
+        let mut asked_slow = 0;
+        for now in (121_000..121_040).map(millis) {
+            let live = Live { pool, state, now, is_idle: &|_| false };
+            let asked = Asked { random: now.as_nanos(), ..Asked::default() };
+            let picked = balance::pick(pool, &live, &asked, &mut RoundRobin::default()).unwrap();
+            assert!(state.backends[picked.place].begin(None, now));
+            if picked.place == 2 {
+                asked_slow += 1;
+            } else {
+                state.backends[picked.place].note_latency(Duration::from_millis(4), now);
+                state.backends[picked.place].end();
+            }
+        }
+        assert_eq!(asked_slow, 1);
     }
 }

@@ -106,8 +106,13 @@ impl<O: Os> Worker<O> {
 
     fn derive_sessions(&mut self, nearest: &mut Nearest) {
         let now = self.now;
-        let world =
-            World { now, date: &self.date, draining_since: self.draining_since, keeps_request: false };
+        let world = World {
+            now,
+            date: &self.date,
+            ids: &self.ids,
+            draining_since: self.draining_since,
+            keeps_request: false,
+        };
         if self.storage.has_refused() && !self.hot.is_empty() {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.
             self.hot.rotate_left(1);

@@ -14,6 +14,7 @@ use crate::balance::{self, Asked, FULL_SHARE, Nobody, RoundRobin, Seen, View};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::explain::Reading;
+use crate::metrics::Meters;
 use crate::route::hash;
 use crate::session::Session;
 use crate::shared::pools::{BackendState, Live, Pools};
@@ -31,6 +32,8 @@ pub(super) struct Edition {
     robins: RefCell<Vec<RoundRobin>>,
     /// A random number, and how many were taken.
     random: Cell<u64>,
+    /// What this worker counts.
+    pub(super) meters: Meters,
 }
 
 /// A request that a backend has in flight, for as long as this lives.
@@ -46,7 +49,7 @@ impl Lease {
     /// `None` if the backend has as many as it may.
     pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
         let most = edition.snapshot.pool(id.pool).backends[id.index].max_requests;
-        edition.pools.backend(id).begin(most).then(|| Lease { edition: Rc::clone(edition), id, since })
+        edition.pools.backend(id).begin(most, since).then(|| Lease { edition: Rc::clone(edition), id, since })
     }
 
     pub(super) fn backend(&self) -> &BackendState {
@@ -89,6 +92,7 @@ impl Edition {
     pub(super) fn first(
         snapshot: Arc<Snapshot>,
         pools: Arc<Pools>,
+        meters: Meters,
         idle: &mut IdleSet,
         seed: u64,
         random: u64,
@@ -102,7 +106,7 @@ impl Edition {
             }
         }
         let random = Cell::new(random);
-        Edition { homes: homes.collect(), robins: RefCell::new(robins), snapshot, pools, random }
+        Edition { homes: homes.collect(), robins: RefCell::new(robins), snapshot, pools, random, meters }
     }
 
     /// The edition that follows this one. A backend with the same address in the pool of the same name keeps its home and its
@@ -111,6 +115,7 @@ impl Edition {
         &self,
         snapshot: Arc<Snapshot>,
         pools: Arc<Pools>,
+        meters: Meters,
         idle: &mut IdleSet,
     ) -> (Edition, Vec<Key>) {
         let mut left_over: Vec<Key> = self.homes.iter().flatten().copied().collect();
@@ -133,7 +138,7 @@ impl Edition {
         let kept: HashSet<Key> = homes.iter().flatten().copied().collect();
         left_over.retain(|home| !kept.contains(home));
         let random = self.random.clone();
-        (Edition { snapshot, homes, pools, robins: RefCell::new(robins), random }, left_over)
+        (Edition { snapshot, homes, pools, robins: RefCell::new(robins), random, meters }, left_over)
     }
 
     /// Where idle connections to a backend wait.
@@ -225,6 +230,7 @@ fn same_backends(old: &Pool, new: &Pool) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Hub;
     use crate::shared::pools::Registry;
     use crate::snapshot::{Backend, Limits, Timeouts};
     use crate::worker::idle::Most;
@@ -242,12 +248,17 @@ mod tests {
         })
     }
 
+    fn meters(snapshot: &Snapshot) -> Meters {
+        let hub = Hub::default();
+        hub.open(&hub.desk(0), snapshot)
+    }
+
     fn first(snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> Edition {
-        Edition::first(Arc::clone(snapshot), Registry::default().open(snapshot), idle, 0, 0)
+        Edition::first(Arc::clone(snapshot), Registry::default().open(snapshot), meters(snapshot), idle, 0, 0)
     }
 
     fn next(edition: &Edition, snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> (Edition, Vec<Key>) {
-        edition.next(Arc::clone(snapshot), Registry::default().open(snapshot), idle)
+        edition.next(Arc::clone(snapshot), Registry::default().open(snapshot), meters(snapshot), idle)
     }
 
     #[test]

@@ -31,6 +31,7 @@ impl<O: Os> Worker<O> {
         World {
             now: self.now,
             date: &self.date,
+            ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         }
@@ -145,6 +146,7 @@ impl<O: Os> Worker<O> {
         let world = World {
             now: self.now,
             date: &self.date,
+            ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
         };
@@ -289,6 +291,7 @@ impl<O: Os> Worker<O> {
         edition: Rc<Edition>,
         listens: bool,
     ) -> bool {
+        edition.meters.note_client(listener);
         let session = Session::new(client, listener, &self.world().env(&edition, standing));
         let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
         let key = self.sessions.insert(conn);

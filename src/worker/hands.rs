@@ -12,6 +12,7 @@ use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
 use crate::balance::{Duty, Nobody, safely};
+use crate::core::identity::Ids;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
@@ -74,6 +75,7 @@ pub(super) enum Standing {
 pub(super) struct World<'a> {
     pub(super) now: Time,
     pub(super) date: &'a Date,
+    pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
 }
@@ -81,12 +83,12 @@ pub(super) struct World<'a> {
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, draining_since, keeps_request } = self;
+        let World { now, date, ids, draining_since, keeps_request } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, draining_since, keeps_request }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request }
     }
 }
 
@@ -327,7 +329,12 @@ impl<O: Os> Hands<'_, O> {
                 }
                 self.note_served(&conn.session);
             }
-            Effect::NoteFailure(cause) => self.note_failure(&conn.session, cause),
+            Effect::NoteFailure(cause) => {
+                if let Some(id) = conn.session.backend() {
+                    self.edition.meters.note_failure(id, cause);
+                }
+                self.note_failure(&conn.session, cause);
+            }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.keep(backend, conn.session.backend_timeout());
@@ -346,7 +353,9 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::Record => {
                 conn.permit = None;
-                self.journal.record(&conn.session.record(&self.env));
+                let record = conn.session.record(&self.env);
+                self.edition.meters.note(&record, conn.session.places());
+                self.journal.record(&record);
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
@@ -473,6 +482,7 @@ impl<O: Os> Hands<'_, O> {
         if !is_fresh
             && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
         {
+            self.edition.meters.note_reused(id);
             conn.attach(link, id, false, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
@@ -487,6 +497,7 @@ impl<O: Os> Hands<'_, O> {
         }
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
+                self.edition.meters.note_connected(id, Duration::ZERO);
                 conn.attach(Link::new(Wire::Plain(fd), slot), id, false, lease);
                 ConnectOutcome::Ready { backend: index, is_reused: false }
             }
@@ -528,6 +539,8 @@ impl<O: Os> Hands<'_, O> {
         let outcome = match self.os.so_error(backend.link.wire.fd()) {
             Ok(()) => {
                 backend.is_pending = false;
+                let span = self.env.now.since(backend.lease.since);
+                self.edition.meters.note_connected(backend.id, span);
                 ConnectOutcome::Connected
             }
             Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },

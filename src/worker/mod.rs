@@ -28,11 +28,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::core::deadline::Timer;
+use crate::core::identity::Ids;
 use crate::core::interest::Ready;
 use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::http::date::Date;
+use crate::metrics::Desk as Counter;
 use crate::os::{Fd, Os};
 use crate::route::hash;
 use crate::session::Effect;
@@ -100,6 +102,8 @@ pub struct Setup {
     pub splicing: Splicing,
     /// Makes workers begin their rounds at different backends, and draw differently.
     pub seed: u64,
+    /// What the numbers of requests are made with: random, and another one for each worker and each start.
+    pub identity: u128,
     /// Where records go.
     pub journal: Box<dyn Journal>,
     /// What all workers know of the backends.
@@ -154,6 +158,8 @@ pub struct Worker<O> {
     registry: Arc<Registry>,
     /// Where it is told whose turn it is to pick a backend.
     desk: Arc<Desk>,
+    /// Where it shows what it holds.
+    counter: Counter,
     share: Share,
     journal: Box<dyn Journal>,
     doors: Vec<Door>,
@@ -179,6 +185,7 @@ pub struct Worker<O> {
     draining_since: Option<Time>,
     now: Time,
     date: Date,
+    ids: Ids,
     /// Sessions that could have gone on in the last turn.
     eager: Vec<Key>,
     // The arrays of a turn, kept for their memory.
@@ -192,10 +199,13 @@ impl<O: Os> Worker<O> {
     /// A worker that will make its system calls through `os`.
     #[must_use]
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
-        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, journal, registry } = setup;
+        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, identity, journal, registry } =
+            setup;
         let limits = &snapshot.limits;
         let most = Most::of(limits, share.workers);
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
+        let counter = registry.metrics().desk(share.worker);
+        let meters = registry.metrics().open(&counter, &snapshot);
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
@@ -214,7 +224,7 @@ impl<O: Os> Worker<O> {
             seat: None,
             churn: Churn::default(),
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
-            edition: Rc::new(Edition::first(snapshot, pools, &mut idle, seed, random)),
+            edition: Rc::new(Edition::first(snapshot, pools, meters, &mut idle, seed, random)),
             idle,
             checks: Checks::default(),
             share,
@@ -223,6 +233,7 @@ impl<O: Os> Worker<O> {
             draining_since: None,
             now: os.now(),
             date: Date::new(os.unix_time()),
+            ids: Ids::new(identity),
             eager: Vec::new(),
             array: Array::default(),
             events: Vec::new(),
@@ -232,6 +243,7 @@ impl<O: Os> Worker<O> {
             journal,
             registry,
             desk,
+            counter,
         }
     }
 
@@ -289,6 +301,7 @@ impl<O: Os> Worker<O> {
             Some(std::time::Duration::ZERO)
         };
         self.turn += 1;
+        self.show_holdings();
         let polled = self.os.poll(&mut self.array.watches, timeout);
         self.desk.wake();
         self.now = self.os.now();

@@ -7,6 +7,7 @@ use super::Worker;
 use super::hands::Conn;
 use crate::core::slab::Key;
 use crate::explain::Live;
+use crate::metrics::Holdings;
 use crate::os::Os;
 use crate::session::Glance;
 use crate::status::{self, Crowd, HOLDERS_MAX, Holder, SessionId};
@@ -34,6 +35,19 @@ impl<O: Os> Worker<O> {
             pipes_out: census.pipes_out,
         };
         Report { worker, crowd: self.crowd() }
+    }
+
+    /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be parked is.
+    pub(super) fn show_holdings(&self) {
+        self.counter.show(&Holdings {
+            worker: self.share.worker,
+            turns: self.turn,
+            sessions: self.sessions.len(),
+            parked: self.sessions.len().saturating_sub(self.hot.len()),
+            idle: self.idle.len(),
+            buffers: self.storage.out(),
+            pipes: self.pipes.out(),
+        });
     }
 
     /// What its next decisions depend on, under its latest configuration.

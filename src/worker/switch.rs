@@ -44,7 +44,8 @@ impl<O: Os> Worker<O> {
         self.turn_neighbours_over();
         let old = Rc::clone(&self.edition);
         let pools = self.registry.open(&snapshot);
-        let (edition, homeless) = old.next(snapshot, pools, &mut self.idle);
+        let meters = self.registry.metrics().open(&self.counter, &snapshot);
+        let (edition, homeless) = old.next(snapshot, pools, meters, &mut self.idle);
         self.edition = Rc::new(edition);
         for home in homeless {
             self.idle.close_home(&mut self.os, home, &mut self.lot);

@@ -185,6 +185,24 @@ fn the_documentation_lists_every_key() {
     }
 }
 
+/// The same of the causes.
+#[test]
+fn the_documentation_lists_every_cause() {
+    const MARK: &str =
+        "<!-- What follows is written from the causes; tests/config/documentation.rs keeps it so. -->\n\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/causes.md");
+    let text = fs::read_to_string(&path).expect("docs/causes.md");
+    let (before, told) = text.split_once(MARK).expect("the mark");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, format!("{before}{MARK}{}", pollux::why::page())).expect("a writable file");
+    } else {
+        assert!(
+            told == pollux::why::page(),
+            "docs/causes.md is not what the causes say; UPDATE_EXPECT=1 writes it anew"
+        );
+    }
+}
+
 /// The examples of `docs/balancing.md` are pools, each under its header.
 #[test]
 fn the_examples_of_balancing_load() {

@@ -1,5 +1,7 @@
 //! Bytes as the tables write them, and as a failure shows them.
 
+use pollux::core::identity::{Ids, RequestId};
+
 /// The Date of every backend, and of Pollux itself.
 const DATE: &str = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
 
@@ -50,6 +52,8 @@ fn braces(inner: &str) -> Vec<u8> {
     }
     let words: Vec<&str> = inner.split(' ').collect();
     match words[..] {
+        ["id", place] => number(place).to_string(),
+        ["parent", place] => number(place).to_string()[16..].to_owned(),
         ["date"] => DATE.to_owned(),
         ["get"] => "GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned(),
         ["get", "relayed"] => format!("GET / HTTP/1.1\r\nHost: h\r\n{ADDED}1.1 pollux\r\n\r\n"),
@@ -78,6 +82,13 @@ fn braces(inner: &str) -> Vec<u8> {
         _ => panic!("\\{{{inner}}} is not in the list of tests/http/README.md"),
     }
     .into_bytes()
+}
+
+/// The number at that place of those that a worker gives whose key is 0.
+fn number(place: &str) -> RequestId<'static> {
+    let (ids, place) = (Ids::new(0), place.parse().expect("a place"));
+    (0..place).for_each(|_| drop(ids.next()));
+    RequestId::Own(ids.next())
 }
 
 /// Pollux's own answer, as [`without_error_type`] leaves it.

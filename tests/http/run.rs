@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use pollux::core::outcome::{Journal, Record};
-use pollux::snapshot::{Address, Backend, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts};
+use pollux::snapshot::{
+    Address, Backend, Listener, Mode, Pool, PoolId, RequestIds, Retries, Snapshot, Telling, Timeouts,
+};
 use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use crate::case::{self, Case, Ends, Order};
@@ -82,10 +84,13 @@ impl Journal for Notes {
 fn snapshot(case: &Case) -> Arc<Snapshot> {
     let address = |number| (Ipv4Addr::new(198, 51, 100, 1), number).into();
     let limits = case.limits.clone();
+    // Numbers that no two requests share are the subject of one table, and would be in the way of the others.
+    let telling = Telling { request_id: RequestIds::Off, ..Telling::default() };
     if let Some(routes) = &case.routes {
+        let silence = if routes.contains("request_id = ") { "" } else { "request_id = \"off\"\n" };
         let text = format!(
             "[pool.app]\nbackends = [\"198.51.100.1:8080\"]\n[pool.other]\nbackends = [\"198.51.100.1:8081\"]\n\
-             [[listener]]\nbind = \"198.51.100.1:80\"\nname = \"web\"\n{routes}"
+             [[listener]]\nbind = \"198.51.100.1:80\"\nname = \"web\"\n{silence}{routes}"
         );
         let loaded =
             pollux::config::parse(&text, "routes").unwrap_or_else(|report| panic!("{}: {report}", case.name));
@@ -94,8 +99,9 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
     let backend = Backend::new("a", Address::Ip(address(8080)), 1);
     // There is no other backend, and no time passes until this one is asked once more.
     let retries = Retries { most: 0, ..Retries::default() };
+    let listener = Listener { telling, ..Listener::to_pool("web", address(80), Mode::Http, PoolId(0)) };
     Arc::new(Snapshot {
-        listeners: vec![Listener::to_pool("web", address(80), Mode::Http, PoolId(0))],
+        listeners: vec![listener],
         pools: vec![Pool { retries, ..Pool::new("app", vec![backend]) }],
         timeouts: Timeouts::default(),
         limits,
@@ -160,6 +166,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,
+        identity: 0,
         journal: Box::new(Notes(Rc::clone(&told))),
         registry: Arc::default(),
     };

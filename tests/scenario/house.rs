@@ -8,6 +8,7 @@ use std::time::Duration;
 use pollux::config::value::parse_backend_flag;
 use pollux::control::{Crew, ReloadError, Reloaded, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
+use pollux::metrics::{Format, Totals};
 use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 /// Nothing here takes so long; a test that hangs fails by it.
@@ -106,6 +107,16 @@ impl Pollux {
     /// How many clients each worker has.
     pub(crate) fn sessions(&self) -> Vec<usize> {
         self.server.as_ref().unwrap().sessions()
+    }
+
+    /// What was counted.
+    pub(crate) fn totals(&self) -> Totals {
+        self.server.as_ref().unwrap().totals()
+    }
+
+    /// The page for Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        self.server.as_ref().unwrap().metrics(Format::Text)
     }
 
     /// How many requests wait until a backend is free.

@@ -5,6 +5,7 @@ mod connecting;
 mod health;
 mod house;
 mod http;
+mod metrics;
 mod neighbours;
 mod operate;
 mod queueing;

@@ -69,6 +69,7 @@ fn worker(
         poller: Poller::default(),
         splicing: Splicing::NEVER,
         seed: 0,
+        identity: 0,
         journal: Box::new(NoJournal),
         registry: Arc::default(),
     };

@@ -136,6 +136,7 @@ impl Scene {
                 poller: if self.faults.lot { Poller::PollAndLot } else { Poller::Poll },
                 splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
+                identity: 0,
                 journal: Box::new(self.ledger.clone()),
                 registry: Arc::clone(&self.registry),
             },

@@ -43,6 +43,7 @@ pub fn check(data: &[u8]) {
             poller: Poller::Poll,
             splicing: Splicing::NEVER,
             seed: 0,
+            identity: 0,
             journal: Box::new(NoJournal),
             registry: Arc::default(),
         },

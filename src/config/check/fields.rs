@@ -148,6 +148,13 @@ fn objection(name: &str, of: Of, is_removal: bool) -> Option<&'static str> {
         Name::Other if is("via") => {
             Some("it is how proxies find out that they send to themselves (RFC 9110 §7.6.3)")
         }
-        Name::Host | Name::Forwarding | Name::Date | Name::NeverTrailing | Name::Other => None,
+        Name::Host
+        | Name::Forwarding
+        | Name::Date
+        | Name::RequestId
+        | Name::TraceParent
+        | Name::TraceState
+        | Name::NeverTrailing
+        | Name::Other => None,
     }
 }

@@ -18,7 +18,7 @@ use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
 use crate::route::{Action, AmbiguousPaths, Conditions, Route, Split, Table};
-use crate::snapshot::{Forwarding, Listener, Mode};
+use crate::snapshot::{Forwarding, Listener, Mode, ProxyStatus, RequestIds, Telling, Traces};
 
 /// The most networks of trusted proxies.
 const TRUSTED_MAX: usize = 64;
@@ -84,9 +84,10 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
+    let telling = telling(table);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
-    let listener = Listener { name: name?, bind: bind?, mode, routes, trusted_proxies, forwarding };
+    let listener = Listener { name: name?, bind: bind?, mode, routes, trusted_proxies, forwarding, telling };
     Some(Found { listener, place: table.place(), routes: places })
 }
 
@@ -133,7 +134,8 @@ fn bind(
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 4] = ["route", "trusted_proxies", "forwarding", "ambiguous_paths"];
+const OF_HTTP: [&str; 7] =
+    ["route", "trusted_proxies", "forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
 
 /// The one route of a listener that passes bytes.
 fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Vec<routes::Found> {
@@ -159,6 +161,22 @@ fn tcp_routes(table: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -
     }
     let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
     vec![routes::Found { route: Route { name, when, action, options: None }, place }]
+}
+
+/// What is told beside what is asked for; other words are held back by the shape.
+fn telling(table: Reader<'_>) -> Telling {
+    let word = |key| table.text(key).map(|(word, _)| word);
+    let request_ids = [RequestIds::Backend, RequestIds::Both, RequestIds::Off];
+    let statuses = [ProxyStatus::Own, ProxyStatus::All, ProxyStatus::Off];
+    Telling {
+        request_id: word("request_id")
+            .and_then(|word| request_ids.into_iter().find(|it| it.word() == word))
+            .unwrap_or_default(),
+        traces: if word("traces") == Some(Traces::Start.word()) { Traces::Start } else { Traces::Pass },
+        proxy_status: word("proxy_status")
+            .and_then(|word| statuses.into_iter().find(|it| it.word() == word))
+            .unwrap_or_default(),
+    }
 }
 
 fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {

@@ -1,6 +1,7 @@
 //! What the actors of an HTTP run know of each other: every request that a client will make, every answer that a backend
 //! has made up, and how each exchange ended. The actors check what comes in against it.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use pollux::core::outcome::Cause;
@@ -78,6 +79,8 @@ pub(crate) struct Answer {
 pub(crate) struct Board {
     pub(crate) asks: Vec<Ask>,
     pub(crate) answers: Vec<Answer>,
+    /// What Pollux has called each request.
+    pub(crate) names: HashMap<String, usize>,
 }
 
 impl Ask {
@@ -94,6 +97,14 @@ impl Board {
         ask.seen += 1;
         let allowed = ask.seen == 1 || ask.is_idempotent();
         assert!(allowed, "{} {} came to a backend twice", ask.method, ask.target);
+    }
+
+    /// Pollux has called the request `number` so: the same at each attempt, and no other request.
+    pub(crate) fn name(&mut self, number: usize, name: String) {
+        let known = self.names.iter().find(|(_, of)| **of == number).map(|(known, _)| known.clone());
+        assert!(known.is_none_or(|known| known == name), "request {number} has a second name");
+        let whose = *self.names.entry(name).or_insert(number);
+        assert_eq!(whose, number, "two requests have one name");
     }
 
     pub(crate) fn end(&mut self, number: usize, ending: Ending) {

@@ -11,6 +11,7 @@ use super::script::pair;
 const POLLUX_FIELDS: &[&str] = &[
     "host",
     "via",
+    "x-request-id",
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -85,6 +86,9 @@ pub(crate) fn examine(head: &Head, board: &mut Board) -> (usize, Body) {
         (Some(_), true) => assert_eq!(framing, Framing::Chunked, "the framing of a body"),
     }
     let body = Body::new(framing, ask.body, number.to_string());
+    let id = head.value("x-request-id").expect("every request has an x-request-id");
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "x-request-id: {id}");
+    board.name(number, id.to_owned());
     board.see(number);
     (number, body)
 }

@@ -1,0 +1,59 @@
+//! What can be seen of the pools at one moment, for the metrics.
+
+use std::collections::BTreeMap;
+
+use crate::balance::Standing as Sight;
+use crate::balance::health::Phase;
+use crate::core::time::Time;
+use crate::metrics::{PoolNow, Standing, labels_of};
+use crate::shared::health::{Tallied, standing_at};
+use crate::shared::pools::Pools;
+use crate::snapshot::{BackendId, PoolId, Snapshot};
+
+/// The pools of `snapshot`, by what they are called in labels.
+pub(super) fn pools(snapshot: &Snapshot, states: &Pools) -> BTreeMap<String, PoolNow> {
+    let mut pools: BTreeMap<String, PoolNow> = BTreeMap::new();
+    for (number, (name, _)) in labels_of(snapshot).into_iter().enumerate() {
+        let state = states.pool(PoolId(number));
+        let now = pools.entry(name.to_owned()).or_default();
+        now.waiting += state.queue().waiting();
+        now.retrying += state.retrying();
+        now.panics |= state.ward().panics();
+    }
+    pools
+}
+
+/// The backends of `snapshot`, by what they and their pools are called in labels.
+pub(super) fn backends(
+    snapshot: &Snapshot,
+    states: &Pools,
+    now: Time,
+) -> BTreeMap<(String, String), Standing> {
+    let mut backends: BTreeMap<_, Standing> = BTreeMap::new();
+    for (number, (pool, names)) in labels_of(snapshot).into_iter().enumerate() {
+        for (index, name) in names.into_iter().enumerate() {
+            let id = BackendId { pool: PoolId(number), index };
+            let seen = standing(snapshot, states, id, now);
+            backends.entry((pool.to_owned(), name.to_owned())).or_default().join(&seen);
+        }
+    }
+    backends
+}
+
+fn standing(snapshot: &Snapshot, states: &Pools, id: BackendId, now: Time) -> Standing {
+    let state = states.backend(id);
+    let phase = state.chart().machine().phase();
+    let word = match (phase, standing_at(state, snapshot.pool(id.pool), now)) {
+        (Phase::Up, Sight::Warming { .. }) => "warming",
+        (Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. }, _) => phase.word(),
+    };
+    let Tallied { ejections, passed, failed } = state.chart().tallied();
+    Standing {
+        word,
+        in_flight: state.in_flight().into(),
+        connections: state.connections().into(),
+        ejections,
+        passed,
+        failed,
+    }
+}

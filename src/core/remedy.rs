@@ -1,0 +1,149 @@
+//! What to do about each cause: for `pollux why` and docs/causes.md.
+
+use super::outcome::Cause;
+
+impl Cause {
+    /// What to look at, and what to change, in a sentence or two.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Cause::BadRequestLine => {
+                "Look at what connects: often it is TLS sent to a port without TLS, another protocol, or a scanner. The access line has \
+                 the client's address."
+            }
+            Cause::BadField => {
+                "Have the client fixed. Nothing makes Pollux accept such a field, because the backend might read it as two."
+            }
+            Cause::BadFraming => {
+                "Have the client fixed: one Content-Length, or `Transfer-Encoding: chunked`, never both. If no client of yours sends \
+                 this, somebody tries request smuggling."
+            }
+            Cause::BadHost => "Have the client send exactly one Host with a host and perhaps a port.",
+            Cause::BadTarget => {
+                "Have the client percent-encode what may not stand in a URL, such as blanks, and send a path or a whole URL."
+            }
+            Cause::BadChunk => {
+                "Have the client fixed: sizes are hexadecimal, each chunk ends with CR LF, and a chunk of size 0 ends the body."
+            }
+            Cause::NoRequest => {
+                "Nothing, if these are TCP health checks of a balancer in front, or connections that browsers open ahead; \
+                 `except = [\"no-request\"]` under `[access_log]` leaves their lines out. Many at once from everywhere can be an attack."
+            }
+            Cause::ClientTruncated => {
+                "Usually the client gave up or its network failed. If one kind of client always does this, compare its Content-Length \
+                 with what it sends."
+            }
+            Cause::ClientHeadTimeout => {
+                "Slow networks and slow-loris attacks look like this. Raise `timeouts.client_head` if honest clients need longer."
+            }
+            Cause::ClientBodyTimeout => {
+                "The upload stopped on the client's side. Raise `timeouts.idle`, also for one route, if honest clients pause for longer."
+            }
+            Cause::BodyTooLong => {
+                "Raise `limits.body`, for all or for the route, if such a body is meant to pass."
+            }
+            Cause::TargetTooLong => "Raise `limits.request_line`, or have the client put less into the URL.",
+            Cause::HeadTooLong => {
+                "Mostly these are cookies that have grown. Have them shortened, or raise `limits.head`, `limits.field` or \
+                 `limits.fields`; backends must accept such heads too."
+            }
+            Cause::UnknownExpectation => "Have the client leave Expect out, or say `100-continue`.",
+            Cause::MethodRefused => {
+                "Pollux is no forward proxy: CONNECT belongs to one, and TRACE shows secrets. Have the client use another method."
+            }
+            Cause::BadVersion => "Have the client speak HTTP/1.1. HTTP/2 without TLS is not offered.",
+            Cause::AmbiguousPath => {
+                "Have the client send the normal form of the path. `ambiguous_paths = \"pass\"` of the listener lets such paths through, \
+                 if no rule of yours protects paths."
+            }
+            Cause::NoRoute => {
+                "`pollux explain` lists each route and why it missed. Add a route, or a `pool` to the listener for everything else."
+            }
+            Cause::ClientAborted => {
+                "Clients do this when somebody closes a page or a timeout of theirs is over. If many do, look at `response_ms`: \
+                 the backend may be too slow for them."
+            }
+            Cause::ClientStalled => {
+                "The client, or its network, takes no more bytes. Raise `timeouts.idle` if honest clients pause for longer."
+            }
+            Cause::BackendRefused => {
+                "Start the backend, or correct its address: nothing listens there. `pollux status POOL/BACKEND` shows what was last \
+                 observed."
+            }
+            Cause::BackendUnreachable => {
+                "Look at routes and firewalls between here and the backend, and at its address."
+            }
+            Cause::BackendConnectTimeout => {
+                "The host is down, a firewall drops the packets, or the backend's backlog is full. Raise `timeouts.connect` only if \
+                 the way there is that long."
+            }
+            Cause::BackendReset => {
+                "Look at the backend's log: a crash, a kill, or a timeout of its own. If it closes idle connections, let it keep them \
+                 longer than `timeouts.backend_idle`."
+            }
+            Cause::BackendClosed => {
+                "Look at the backend's log: it took the request and closed without an answer. Often it ran out of workers, or restarted."
+            }
+            Cause::BackendBadResponse => {
+                "See what it sends: `curl -v` at the backend's address. Often two lengths that differ, control bytes in a field, or \
+                 another protocol, such as TLS, on that port."
+            }
+            Cause::BackendHeadTooLong => {
+                "Raise `limits.head` or `limits.fields`, or have the backend send less."
+            }
+            Cause::BackendResponseTimeout => {
+                "Find out what the backend does for so long. Raise `timeouts.backend_response`, for all or for the route, if it is \
+                 meant to; `retry_on = [\"timeout\"]` of the pool asks another one."
+            }
+            Cause::BackendTruncated => {
+                "Look at the backend's log: it died, or was killed, in the middle of a response, or its Content-Length is wrong."
+            }
+            Cause::BackendStalled => {
+                "The backend stopped in the middle. If streams pause for long on purpose, raise `timeouts.idle` for their route."
+            }
+            Cause::TunnelIdle => {
+                "Nothing, if these were forgotten connections. Else let one side send keep-alives, or raise `timeouts.tunnel`."
+            }
+            Cause::QueueTimeout => {
+                "The backends are too slow or too few for what comes: compare `queued_ms` with `response_ms`. Add backends, raise \
+                 `max_requests`, or let requests wait longer (`queue` of the pool, `timeouts.queue`)."
+            }
+            Cause::QueueFull => {
+                "More comes than the backends can do. Add backends, raise `max_requests` or `max_connections`; a longer queue \
+                 (`max_pending`) helps only against short peaks."
+            }
+            Cause::NoBackend => {
+                "`pollux status` says of each backend why it is out. If checks are wrong about them, correct `[pool.NAME.check]`; \
+                 `panic` in `[pool.NAME.health]` says when those that are down are used all the same."
+            }
+            Cause::OutOfDescriptors => {
+                "Raise the limit of open files (`LimitNOFILE=` of the unit, `ulimit -n`), lower `limits.sessions`, or widen \
+                 `net.ipv4.ip_local_port_range` if it is local ports that are missing."
+            }
+            Cause::OutOfBuffers => {
+                "Raise `limits.buffers` if there is memory for it: each takes `limits.buffer` bytes while it is used."
+            }
+            Cause::OperatorKilled => {
+                "Somebody has ended it by `pollux session kill` or at the admin address; the log says who."
+            }
+            Cause::DrainTimeout => {
+                "Pollux was stopped while this was under way. Raise `timeouts.drain`, or let clients end long exchanges earlier; \
+                 `pollux status` shows during a drain who holds it."
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_is_told_in_sentences() {
+        for cause in Cause::ALL {
+            for text in [cause.meaning(), cause.remedy()] {
+                assert!(text.len() > 20 && text.ends_with('.') && !text.contains("  "), "{cause}: {text}");
+            }
+        }
+    }
+}

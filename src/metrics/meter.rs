@@ -1,0 +1,240 @@
+//! What one worker counts of a listener, a route, a pool, a backend, and of itself.
+
+use std::time::Duration;
+
+use super::cell::Cell;
+use super::histogram::{Counts, Histogram};
+use crate::core::outcome::{Cause, Proof, Record};
+
+/// A part of an exchange whose length is counted. What an exchange does not reach is not counted for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// From the first byte of the request (in TCP mode, of the connection) until its head is complete.
+    Head,
+    /// The time in the queue of a pool, until a backend was free. Only what had to wait.
+    Queue,
+    /// From the complete head until a backend connection stands, with the queue and the attempts that failed.
+    Opening,
+    /// One connect, from its begin until the connection stands. Not of connections that are used again.
+    Connect,
+    /// From then until the head of the response is complete.
+    Response,
+    /// From then until the end: the body on its way to the client.
+    Body,
+    /// From the first byte until the end.
+    Whole,
+}
+
+impl Phase {
+    /// All of them, in the order of an exchange.
+    pub const ALL: [Phase; 7] = [
+        Phase::Head,
+        Phase::Queue,
+        Phase::Opening,
+        Phase::Connect,
+        Phase::Response,
+        Phase::Body,
+        Phase::Whole,
+    ];
+}
+
+/// How many classes of statuses there are, with that of no status.
+pub const CLASSES: usize = 6;
+
+/// The names of the classes, by their places.
+pub const CLASS_WORDS: [&str; CLASSES] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The class of a status: its hundreds, or 0 for none.
+const fn class_of(status: u16) -> usize {
+    match status / 100 {
+        class @ 1..=5 => class as usize,
+        _ => 0,
+    }
+}
+
+/// By class of status.
+#[derive(Debug, Default)]
+pub(super) struct Classes([Cell; CLASSES]);
+
+impl Classes {
+    pub(super) fn note(&self, status: u16) {
+        self.0[class_of(status)].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; CLASSES]) {
+        sums.iter_mut().zip(&self.0).for_each(|(sum, cell)| *sum += cell.get());
+    }
+}
+
+/// How many causes there are.
+pub const CAUSES: usize = Cause::ALL.len();
+
+/// By cause.
+#[derive(Debug)]
+pub(super) struct Causes([Cell; CAUSES]);
+
+impl Default for Causes {
+    fn default() -> Causes {
+        Causes(std::array::from_fn(|_| Cell::default()))
+    }
+}
+
+impl Causes {
+    pub(super) fn note(&self, cause: Cause) {
+        self.0[cause as usize].add(1);
+    }
+
+    pub(super) fn add_to(&self, sums: &mut [u64; CAUSES]) {
+        sums.iter_mut().zip(&self.0).for_each(|(sum, cell)| *sum += cell.get());
+    }
+}
+
+/// Of a listener.
+#[derive(Debug, Default)]
+pub(super) struct ListenerMeter {
+    /// Clients that were taken in.
+    pub(super) clients: Cell,
+    pub(super) bytes_up: Cell,
+    pub(super) bytes_down: Cell,
+}
+
+/// Of a route.
+#[derive(Debug, Default)]
+pub(super) struct RouteMeter {
+    pub(super) classes: Classes,
+}
+
+/// Of a pool.
+#[derive(Debug, Default)]
+pub(super) struct PoolMeter {
+    /// Why exchanges did not end well.
+    pub(super) causes: Causes,
+    /// By the place of the proof in [`Proof::ALL`].
+    pub(super) retries: [Cell; Proof::ALL.len()],
+    /// Retries that were refused.
+    pub(super) budget_spent: Cell,
+}
+
+/// Of a backend; and one more in each pool, of the exchanges that had none.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct BackendMeter {
+    pub(super) phases: [Histogram; Phase::ALL.len()],
+    pub(super) classes: Classes,
+    /// Connections that stood.
+    pub(super) opened: Cell,
+    /// Exchanges on a connection that had served one before.
+    pub(super) reused: Cell,
+    /// Attempts that it has failed, by cause.
+    pub(super) failures: Causes,
+}
+
+impl BackendMeter {
+    pub(super) fn note_phase(&self, phase: Phase, span: Duration) {
+        self.phases[phase as usize].note(span);
+    }
+
+    /// Counts the phases of an exchange that has ended.
+    pub(super) fn note(&self, record: &Record<'_>) {
+        let spans = &record.spans;
+        self.classes.note(record.status);
+        self.note_phase(Phase::Whole, spans.whole);
+        if let Some(queued) = record.queued {
+            self.note_phase(Phase::Queue, queued.wait);
+        }
+        if let Some(head) = spans.head {
+            self.note_phase(Phase::Head, head);
+        }
+        if let Some(opened) = spans.opened {
+            self.note_phase(Phase::Opening, opened.saturating_sub(spans.head.unwrap_or_default()));
+        }
+        if let (Some(opened), Some(response)) = (spans.opened, spans.response) {
+            self.note_phase(Phase::Response, response.saturating_sub(opened));
+            self.note_phase(Phase::Body, spans.whole.saturating_sub(response));
+        }
+    }
+
+    pub(super) fn add_phases_to(&self, sums: &mut [Counts; Phase::ALL.len()]) {
+        sums.iter_mut().zip(&self.phases).for_each(|(sum, phase)| phase.add_to(sum));
+    }
+}
+
+/// What a worker holds, as of its last turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Which worker it is.
+    pub worker: usize,
+    /// Turns of its loop since it began.
+    pub turns: u64,
+    /// Clients.
+    pub sessions: usize,
+    /// Those of them that are parked.
+    pub parked: usize,
+    /// Idle backend connections.
+    pub idle: usize,
+    /// Buffers that are lent.
+    pub buffers: usize,
+    /// Pipes that are lent.
+    pub pipes: usize,
+}
+
+/// The same where others can read it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Gauges {
+    worker: Cell,
+    turns: Cell,
+    sessions: Cell,
+    parked: Cell,
+    idle: Cell,
+    buffers: Cell,
+    pipes: Cell,
+}
+
+impl Gauges {
+    pub(super) fn show(&self, holdings: &Holdings) {
+        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes } = *holdings;
+        self.turns.set(turns);
+        for (cell, value) in [
+            (&self.worker, worker),
+            (&self.sessions, sessions),
+            (&self.parked, parked),
+            (&self.idle, idle),
+            (&self.buffers, buffers),
+            (&self.pipes, pipes),
+        ] {
+            cell.set(value as u64);
+        }
+    }
+
+    pub(super) fn read(&self) -> Holdings {
+        let count = |cell: &Cell| usize::try_from(cell.get()).unwrap_or(usize::MAX);
+        Holdings {
+            worker: count(&self.worker),
+            turns: self.turns.get(),
+            sessions: count(&self.sessions),
+            parked: count(&self.parked),
+            idle: count(&self.idle),
+            buffers: count(&self.buffers),
+            pipes: count(&self.pipes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_the_lists() {
+        assert!(Cause::ALL.iter().enumerate().all(|(place, cause)| *cause as usize == place));
+        assert!(Phase::ALL.iter().enumerate().all(|(place, phase)| *phase as usize == place));
+        assert!(Proof::ALL.iter().enumerate().all(|(place, proof)| *proof as usize == place));
+    }
+
+    #[test]
+    fn a_status_that_is_none_has_its_class() {
+        let classes = [0, 99, 101, 204, 304, 404, 599, 600, 999].map(|status| CLASS_WORDS[class_of(status)]);
+        assert_eq!(classes, ["none", "none", "1xx", "2xx", "3xx", "4xx", "5xx", "none", "none"]);
+    }
+}

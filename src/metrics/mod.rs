@@ -1,0 +1,23 @@
+//! What is counted of a running Pollux, and how it is told: in the text format of Prometheus.
+//!
+//! Each worker counts in memory of its own, with plain loads and stores, where the record of an exchange is made; nobody is
+//! ever waited for. Whoever asks ([`Hub::totals`]) adds up what the workers have counted, while they go on. The numbers of a
+//! listener, a route, a pool and a backend are found by their names, so a reload takes nothing back. How many series there can
+//! be is bounded (`hub.rs`).
+
+mod cell;
+mod families;
+mod histogram;
+mod hub;
+mod meter;
+mod page;
+mod text;
+mod totals;
+
+pub use families::{FAMILIES, Family, Sort};
+pub use histogram::{BOUNDED, Counts, bound};
+pub use hub::{BACKENDS_MAX, Desk, Hub, LISTENERS_MAX, Meters, OTHER, POOLS_MAX, ROUTES_MAX, labels_of};
+pub use meter::{CAUSES, CLASS_WORDS, CLASSES, Holdings, Phase};
+pub use page::{Around, PoolNow, STANDINGS, Standing, page};
+pub use text::Format;
+pub use totals::{BackendTotals, ListenerTotals, PoolTotals, Totals};

@@ -1,0 +1,303 @@
+//! The whole page: what was counted, and what can be seen at this moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::families::{self as family, Family};
+use super::meter::{CLASS_WORDS, CLASSES, Holdings, Phase};
+use super::text::{Format, Writer, seconds};
+use super::totals::{BackendTotals, ListenerTotals, Totals};
+use crate::core::outcome::{Cause, Proof, Who};
+use crate::os::Process;
+
+/// What can be seen beside what was counted.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The version of Pollux.
+    pub version: &'static str,
+    /// Workers that run.
+    pub workers: usize,
+    /// Whether it drains.
+    pub is_draining: bool,
+    /// When the configuration was loaded, since 1970.
+    pub loaded: Duration,
+    /// How often it was exchanged.
+    pub reloads: u64,
+    /// `limits.sessions` and `limits.buffers`.
+    pub sessions_max: usize,
+    /// See `sessions_max`.
+    pub buffers_max: usize,
+    /// By name.
+    pub pools: BTreeMap<String, PoolNow>,
+    /// By pool and name.
+    pub backends: BTreeMap<(String, String), Standing>,
+    /// The process; `None` where the system does not tell.
+    pub process: Option<Process>,
+}
+
+/// What a pool is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolNow {
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Requests that are being sent again.
+    pub retrying: u32,
+    /// Whether all backends are used because too few are well.
+    pub panics: bool,
+}
+
+/// How a backend is, or several that have one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// A word of [`STANDINGS`].
+    pub word: &'static str,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Connections.
+    pub connections: u64,
+    /// How often it was ejected.
+    pub ejections: u64,
+    /// Checks that it has passed.
+    pub passed: u64,
+    /// Checks that it has failed.
+    pub failed: u64,
+}
+
+/// What a backend can be.
+pub const STANDINGS: [&str; 5] = ["up", "warming", "unchecked", "down", "ejected"];
+
+impl Standing {
+    /// Takes in another one of the same name. What they are together is what the first is that is not up.
+    pub fn join(&mut self, other: &Standing) {
+        if self.word.is_empty() || (self.is_up() && !other.is_up()) {
+            self.word = other.word;
+        }
+        self.in_flight += other.in_flight;
+        self.connections += other.connections;
+        self.ejections += other.ejections;
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.word, "up" | "warming")
+    }
+}
+
+/// Writes all metrics.
+#[must_use]
+pub fn page(totals: &Totals, around: &Around, format: Format) -> String {
+    let mut writer = Writer::new(format);
+    write_process_wide(&mut writer, around);
+    write_listeners(&mut writer, totals);
+    write_pools(&mut writer, totals, around);
+    write_backends(&mut writer, totals, around);
+    for phase in Phase::ALL {
+        write_phase(&mut writer, phase, totals);
+    }
+    write_workers(&mut writer, totals, around);
+    if let Some(process) = &around.process {
+        write_process(&mut writer, process);
+    }
+    writer.end()
+}
+
+fn write_process_wide(writer: &mut Writer, around: &Around) {
+    writer.begin(&family::BUILD_INFO).add(&[around.version], 1);
+    writer.begin(&family::WORKERS).add(&[], around.workers);
+    writer.begin(&family::DRAINING).add(&[], u8::from(around.is_draining));
+    writer.begin(&family::LOADED).add(&[], seconds(around.loaded));
+    writer.begin(&family::RELOADS).add(&[], around.reloads);
+}
+
+fn write_listeners(writer: &mut Writer, totals: &Totals) {
+    let of = |writer: &mut Writer, family: &'static Family, value: fn(&ListenerTotals) -> u64| {
+        let mut samples = writer.begin(family);
+        totals.listeners.iter().for_each(|(name, sums)| samples.add(&[name], value(sums)));
+    };
+    of(writer, &family::CLIENTS, |sums| sums.clients);
+    let mut samples = writer.begin(&family::REQUESTS);
+    for ((listener, route), classes) in &totals.routes {
+        for (word, count) in told_classes(classes, !route.is_empty()) {
+            samples.add(&[listener, route, word], count);
+        }
+    }
+    of(writer, &family::BYTES_UP, |sums| sums.bytes_up);
+    of(writer, &family::BYTES_DOWN, |sums| sums.bytes_down);
+}
+
+/// The classes that are told: those of which there were any; and of somebody that exists those that are likely to come, so that
+/// the first of them is seen as one more.
+fn told_classes(classes: &[u64; CLASSES], exists: bool) -> impl Iterator<Item = (&'static str, u64)> {
+    let is_likely = move |word: &str| exists && matches!(word, "2xx" | "3xx" | "4xx" | "5xx");
+    let named = CLASS_WORDS.into_iter().zip(*classes);
+    named.filter(move |(word, count)| *count > 0 || is_likely(word))
+}
+
+fn write_pools(writer: &mut Writer, totals: &Totals, around: &Around) {
+    let mut samples = writer.begin(&family::FAILURES);
+    for (pool, sums) in &totals.pools {
+        for (cause, count) in Cause::ALL.iter().zip(sums.causes) {
+            samples.add(&[pool, cause.word(), &cause.who().to_string()], count);
+        }
+    }
+    // Nobody retries who asks no pool.
+    let named = || totals.pools.iter().filter(|(pool, _)| !pool.is_empty());
+    let mut samples = writer.begin(&family::RETRIES);
+    for (pool, sums) in named() {
+        for (proof, count) in Proof::ALL.iter().zip(sums.retries) {
+            samples.add(&[pool, &proof.to_string()], count);
+        }
+    }
+    let mut samples = writer.begin(&family::BUDGET_SPENT);
+    named().for_each(|(pool, sums)| samples.add(&[pool], sums.budget_spent));
+    let now = |writer: &mut Writer, family: &'static Family, value: fn(&PoolNow) -> usize| {
+        let mut samples = writer.begin(family);
+        around.pools.iter().for_each(|(pool, now)| samples.add(&[pool], value(now)));
+    };
+    now(writer, &family::WAITING, |now| now.waiting);
+    now(writer, &family::RETRYING, |now| now.retrying as usize);
+    now(writer, &family::PANICS, |now| usize::from(now.panics));
+}
+
+fn write_backends(writer: &mut Writer, totals: &Totals, around: &Around) {
+    let mut samples = writer.begin(&family::BACKEND_REQUESTS);
+    for ((pool, backend), sums) in &totals.backends {
+        for (word, count) in told_classes(&sums.classes, !backend.is_empty()) {
+            samples.add(&[pool, backend, word], count);
+        }
+    }
+    let named = || totals.backends.iter().filter(|((_, backend), _)| !backend.is_empty());
+    let mut samples = writer.begin(&family::BACKEND_FAILURES);
+    for ((pool, backend), sums) in named() {
+        for (cause, count) in Cause::ALL.iter().zip(sums.failures) {
+            // Only what can be a backend's fault.
+            if cause.who() == Who::Backend || count > 0 {
+                samples.add(&[pool, backend, cause.word()], count);
+            }
+        }
+    }
+    let of = |writer: &mut Writer, family: &'static Family, value: fn(&BackendTotals) -> u64| {
+        let mut samples = writer.begin(family);
+        named().for_each(|((pool, backend), sums)| samples.add(&[pool, backend], value(sums)));
+    };
+    of(writer, &family::OPENED, |sums| sums.opened);
+    of(writer, &family::REUSED, |sums| sums.reused);
+    write_standings(writer, around);
+}
+
+fn write_standings(writer: &mut Writer, around: &Around) {
+    let now = |writer: &mut Writer, family: &'static Family, value: fn(&Standing) -> u64| {
+        let mut samples = writer.begin(family);
+        around
+            .backends
+            .iter()
+            .for_each(|((pool, backend), standing)| samples.add(&[pool, backend], value(standing)));
+    };
+    now(writer, &family::EJECTIONS, |standing| standing.ejections);
+    let mut samples = writer.begin(&family::CHECKS);
+    for ((pool, backend), standing) in &around.backends {
+        samples.add(&[pool, backend, "passed"], standing.passed);
+        samples.add(&[pool, backend, "failed"], standing.failed);
+    }
+    now(writer, &family::UP, |standing| u64::from(standing.is_up()));
+    let mut samples = writer.begin(&family::STANDING);
+    for ((pool, backend), standing) in &around.backends {
+        for word in STANDINGS {
+            samples.add(&[pool, backend, word], u8::from(word == standing.word));
+        }
+    }
+    now(writer, &family::IN_FLIGHT, |standing| standing.in_flight);
+    now(writer, &family::CONNECTIONS, |standing| standing.connections);
+}
+
+fn write_phase(writer: &mut Writer, phase: Phase, totals: &Totals) {
+    let mut samples = writer.begin(phase.family());
+    for ((pool, backend), sums) in &totals.backends {
+        let counts = sums.phase(phase);
+        // In most pools nobody ever waits, and most of what has no backend comes to no phase.
+        let is_likely = !backend.is_empty() && phase != Phase::Queue;
+        if is_likely || counts.count() > 0 {
+            samples.add_histogram(&[pool, backend], counts);
+        }
+    }
+}
+
+fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
+    let of = |writer: &mut Writer, family: &'static Family, value: fn(&Holdings) -> u64| {
+        let mut samples = writer.begin(family);
+        for holdings in &totals.workers {
+            samples.add(&[&holdings.worker.to_string()], value(holdings));
+        }
+    };
+    of(writer, &family::SESSIONS, |holdings| holdings.sessions as u64);
+    of(writer, &family::PARKED, |holdings| holdings.parked as u64);
+    writer.begin(&family::SESSIONS_MAX).add(&[], around.sessions_max);
+    of(writer, &family::IDLE, |holdings| holdings.idle as u64);
+    of(writer, &family::BUFFERS, |holdings| holdings.buffers as u64);
+    writer.begin(&family::BUFFERS_MAX).add(&[], around.buffers_max);
+    of(writer, &family::PIPES, |holdings| holdings.pipes as u64);
+    of(writer, &family::TURNS, |holdings| holdings.turns);
+}
+
+fn write_process(writer: &mut Writer, process: &Process) {
+    writer.begin(&family::CPU).add(&[], seconds(process.cpu));
+    writer.begin(&family::RESIDENT).add(&[], process.resident);
+    writer.begin(&family::VIRTUAL).add(&[], process.mapped);
+    writer.begin(&family::OPEN_FDS).add(&[], process.descriptors);
+    writer.begin(&family::MAX_FDS).add(&[], process.descriptors_max);
+    writer.begin(&family::THREADS).add(&[], process.threads);
+    writer.begin(&family::STARTED).add(&[], seconds(process.started));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::families::FAMILIES;
+    use super::*;
+
+    fn around() -> Around {
+        let standing = Standing { word: "ejected", in_flight: 3, ejections: 1, ..Standing::default() };
+        Around {
+            version: "1.2.3",
+            pools: [(String::from("app"), PoolNow { waiting: 7, ..PoolNow::default() })].into(),
+            backends: [((String::from("app"), String::from("b1")), standing)].into(),
+            process: Some(Process::default()),
+            ..Around::default()
+        }
+    }
+
+    #[test]
+    fn every_metric_is_written_once_and_in_order() {
+        let text = page(&Totals::default(), &around(), Format::Text);
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let expected = FAMILIES.iter().map(|family| format!("{} {}", family.name, family.sort.word()));
+        assert_eq!(types.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_standing_is_one_of_those_there_are() {
+        let text = page(&Totals::default(), &around(), Format::Text);
+        let one = "{pool=\"app\",backend=\"b1\"";
+        for line in [
+            &format!("pollux_backend_up{one}}} 0"),
+            &format!("pollux_backend_standing{one},standing=\"ejected\"}} 1"),
+            &format!("pollux_backend_standing{one},standing=\"up\"}} 0"),
+            &format!("pollux_backend_requests_in_flight{one}}} 3"),
+            &format!("pollux_backend_ejections_total{one}}} 1"),
+            "pollux_pool_requests_waiting{pool=\"app\"} 7",
+            "pollux_build_info{version=\"1.2.3\"} 1",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn backends_of_one_name_are_told_as_one() {
+        let of = |word, in_flight| Standing { word, in_flight, ..Standing::default() };
+        let mut all = Standing::default();
+        for one in [of("up", 1), of("down", 2), of("warming", 4)] {
+            all.join(&one);
+        }
+        assert_eq!(all, of("down", 7));
+    }
+}

@@ -1,0 +1,179 @@
+//! The text that Prometheus reads: its own format (0.0.4), or OpenMetrics 1.0.
+//!
+//! Three kinds of lines are all there is to it. The crates for it bring registries of their own, which would count beside the
+//! workers' meters, so the lines are written here; the tests have other people's parsers read them.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::families::{Family, Sort};
+use super::histogram::{BOUNDED, Counts, bound};
+
+/// What is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// The text format of Prometheus, version 0.0.4.
+    #[default]
+    Text,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The Content-Type to serve it with.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// A text that grows. Writing to a String cannot fail.
+#[derive(Debug)]
+pub(super) struct Writer {
+    text: String,
+    format: Format,
+}
+
+impl Writer {
+    pub(super) fn new(format: Format) -> Writer {
+        Writer { text: String::with_capacity(64 * 1024), format }
+    }
+
+    /// Begins a metric; all of its samples follow.
+    pub(super) fn begin(&mut self, family: &'static Family) -> Samples<'_> {
+        // OpenMetrics names a counter without what its samples end with.
+        let name = match self.format {
+            Format::Text => family.name,
+            Format::OpenMetrics => family.name.strip_suffix("_total").unwrap_or(family.name),
+        };
+        let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
+        let _ = writeln!(self.text, "# HELP {name} {help}");
+        let _ = writeln!(self.text, "# TYPE {name} {}", family.sort.word());
+        Samples { text: &mut self.text, family }
+    }
+
+    pub(super) fn end(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+}
+
+/// The samples of a metric.
+#[derive(Debug)]
+pub(super) struct Samples<'a> {
+    text: &'a mut String,
+    family: &'static Family,
+}
+
+impl Samples<'_> {
+    /// A sample, with the values of the metric's labels in their order.
+    pub(super) fn add(&mut self, labels: &[&str], value: impl Display) {
+        debug_assert_ne!(self.family.sort, Sort::Histogram);
+        self.sample("", labels, None, value);
+    }
+
+    /// All samples of a histogram.
+    pub(super) fn add_histogram(&mut self, labels: &[&str], counts: &Counts) {
+        let mut count = 0;
+        for (place, bucket) in counts.buckets.iter().enumerate() {
+            count += bucket;
+            let le = if place < BOUNDED { seconds(bound(place)) } else { String::from("+Inf") };
+            self.sample("_bucket", labels, Some(&le), count);
+        }
+        self.sample("_sum", labels, None, seconds(Duration::from_nanos(counts.sum_ns)));
+        self.sample("_count", labels, None, count);
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &[&str], le: Option<&str>, value: impl Display) {
+        debug_assert_eq!(labels.len(), self.family.labels.len(), "{}", self.family.name);
+        let _ = write!(self.text, "{}{suffix}", self.family.name);
+        let named = self.family.labels.iter().copied().zip(labels.iter().copied());
+        let mut separator = '{';
+        for (name, value) in named.chain(le.map(|le| ("le", le))) {
+            let _ = write!(self.text, "{separator}{name}=\"");
+            escape(self.text, value);
+            self.text.push('"');
+            separator = ',';
+        }
+        if separator == ',' {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}
+
+fn escape(text: &mut String, value: &str) {
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str(r"\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str(r"\n"),
+            c => text.push(c),
+        }
+    }
+}
+
+/// A span in seconds, exactly.
+pub(super) fn seconds(span: Duration) -> String {
+    let text = format!("{}.{:09}", span.as_secs(), span.subsec_nanos());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::families::{CONNECT_SECONDS, UP, WORKERS};
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Writer)) -> String {
+        let mut writer = Writer::new(Format::Text);
+        write(&mut writer);
+        let is_sample = |line: &&str| !line.starts_with('#');
+        writer.end().lines().filter(is_sample).map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let text = written(|writer| writer.begin(&UP).add(&["a\"b\\c\nd", "é{}"], 1));
+        assert_eq!(text, "pollux_backend_up{pool=\"a\\\"b\\\\c\\nd\",backend=\"é{}\"} 1\n");
+        assert_eq!(written(|writer| writer.begin(&WORKERS).add(&[], 2)), "pollux_workers 2\n");
+    }
+
+    #[test]
+    fn buckets_add_up() {
+        let mut counts = Counts { sum_ns: 1_500_000_000, ..Counts::default() };
+        (counts.buckets[0], counts.buckets[2], counts.buckets[BOUNDED]) = (1, 2, 4);
+        let text = written(|writer| writer.begin(&CONNECT_SECONDS).add_histogram(&["p", "b"], &counts));
+        let lines: Vec<_> = text.lines().collect();
+        let name = "pollux_backend_connect_seconds";
+        assert_eq!(lines[0], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"0.00005\"}} 1"));
+        assert_eq!(lines[2], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"0.0002\"}} 3"));
+        assert_eq!(lines[BOUNDED - 1], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"52.4288\"}} 3"));
+        assert_eq!(lines[BOUNDED], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"+Inf\"}} 7"));
+        assert_eq!(lines[BOUNDED + 1], format!("{name}_sum{{pool=\"p\",backend=\"b\"}} 1.5"));
+        assert_eq!(lines[BOUNDED + 2], format!("{name}_count{{pool=\"p\",backend=\"b\"}} 7"));
+        assert_eq!(lines.len(), BOUNDED + 3);
+    }
+
+    #[test]
+    fn seconds_are_exact() {
+        let told = [0, 1, 50_000, 1_000_000_000, 12_500_000_000].map(Duration::from_nanos).map(seconds);
+        assert_eq!(told, ["0", "0.000000001", "0.00005", "1", "12.5"]);
+    }
+
+    #[test]
+    fn openmetrics_names_counters_without_their_ending() {
+        let mut writer = Writer::new(Format::OpenMetrics);
+        writer.begin(&super::super::families::RELOADS).add(&[], 3);
+        let text = writer.end();
+        assert!(text.contains("# TYPE pollux_config_reloads counter\npollux_config_reloads_total 3\n"));
+        assert!(text.ends_with("\n# EOF\n"));
+    }
+}

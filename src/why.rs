@@ -1,0 +1,103 @@
+//! What the causes mean and what to do about each: for `pollux why` and docs/causes.md.
+
+use std::fmt::{self, Write};
+
+use serde::Serialize;
+
+use crate::config::closest;
+use crate::core::outcome::Cause;
+use crate::http::answer::error_type;
+
+/// Everything that there is to say of a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// Its word.
+    pub cause: &'static str,
+    /// Whose fault it is: `client`, `backend`, `pollux` or `operator`.
+    pub who: &'static str,
+    /// The status that Pollux answers with, if nothing of a response has been passed on; `None` where it answers nothing.
+    pub status: Option<u16>,
+    /// The error type of RFC 9209 that stands for it in Proxy-Status.
+    pub error: &'static str,
+    /// What has happened.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+impl Why {
+    /// What there is to say of `cause`.
+    #[must_use]
+    pub fn of(cause: Cause) -> Why {
+        Why {
+            cause: cause.word(),
+            who: cause.who().word(),
+            status: cause.status(),
+            error: error_type(cause),
+            meaning: cause.meaning(),
+            remedy: cause.remedy(),
+        }
+    }
+
+    /// The same of all causes, in their order.
+    pub fn all() -> impl Iterator<Item = Why> {
+        Cause::ALL.iter().copied().map(Why::of)
+    }
+
+    /// Looks a word up.
+    ///
+    /// # Errors
+    /// If there is no such cause; the text names the nearest one, if one is near.
+    pub fn find(word: &str) -> Result<Why, String> {
+        if let Some(cause) = Cause::find(word) {
+            return Ok(Why::of(cause));
+        }
+        let near = closest(word, Cause::ALL.iter().map(|cause| cause.word()));
+        let help = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        Err(format!("there is no cause `{}`{help}", word.escape_debug()))
+    }
+
+    /// What becomes of the exchange, as seen by the client.
+    fn answer(&self) -> String {
+        self.status.map_or_else(|| String::from("no answer"), |status| status.to_string())
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Why { cause, who, error, meaning, remedy, .. } = self;
+        writeln!(f, "{cause} (by the {who}; {}; {error})\n\n{meaning}\n\n{remedy}", self.answer())
+    }
+}
+
+/// All causes as Markdown, for docs/causes.md.
+#[must_use]
+pub fn page() -> String {
+    let mut out = String::from("| cause | by | answer | error type of RFC 9209 |\n|---|---|---|---|\n");
+    // Writing to a String cannot fail.
+    for why in Why::all() {
+        let Why { cause, who, error, .. } = why;
+        let _ = writeln!(out, "| [`{cause}`](#{cause}) | {who} | {} | `{error}` |", why.answer());
+    }
+    for Why { cause, meaning, remedy, .. } in Why::all() {
+        let _ = write!(out, "\n## {cause}\n\n{meaning}\n\n{remedy}\n");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_found_and_a_mistyped_one_is_not_far() {
+        for cause in Cause::ALL {
+            let why = Why::find(cause.word()).unwrap();
+            assert_eq!(why, Why::of(*cause));
+            assert!(why.to_string().starts_with(cause.word()) && page().contains(why.remedy));
+        }
+        let told = Why::find("backend-refuse").unwrap_err();
+        assert_eq!(told, "there is no cause `backend-refuse`; did you mean `backend-refused`?");
+        assert_eq!(Why::find("xyzzy\n").unwrap_err(), "there is no cause `xyzzy\\n`");
+    }
+}

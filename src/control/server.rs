@@ -19,7 +19,7 @@ use crate::os::{
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Limits, Listener, Pool, Snapshot};
-use crate::status::{Configuration, Crowd, Drain, Listening, Status};
+use crate::status::{Configuration, Crowd, Drain, Listening, Status, Traffic};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use super::binding::{Present, bind_for, check_unique, kept, share_out};
@@ -524,6 +524,7 @@ impl Server {
                 &self.registry.open(&self.snapshot),
                 crate::os::now(),
             ),
+            traffic: Traffic::of(&self.totals()),
             changes: self.changes.tell(),
             log: None,
             drain: self.draining_since.map(|since| Drain {

@@ -6,6 +6,7 @@
 mod pools;
 mod sessions;
 mod tell;
+mod traffic;
 
 use serde::{Serialize, Serializer};
 
@@ -14,6 +15,7 @@ use crate::session::Kind;
 pub use pools::{Backend, Changed, Pool, Seen};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
 pub use tell::show_span;
+pub use traffic::{Passed, Served, Traffic, Way};
 
 /// How many sessions are shown one by one.
 pub const HOLDERS_MAX: usize = 10;
@@ -42,6 +44,8 @@ pub struct Status {
     pub crowd: Crowd,
     /// The pools of the configuration.
     pub pools: Vec<Pool>,
+    /// What has passed since the beginning.
+    pub traffic: Traffic,
     /// What an operator has changed while it runs.
     pub changes: Vec<Changed>,
     /// The drain, if it has begun.

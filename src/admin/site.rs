@@ -72,7 +72,7 @@ impl Site {
             ["ready"] if self.readiness.get() => Reply::text(200, "ready\n"),
             ["ready"] => Reply::text(503, "draining\n"),
             ["metrics"] => self.metrics(request, by),
-            ["status"] => data(Command::Status),
+            ["status"] => self.status(request, by),
             ["config"] => text(Command::Config).map_or_else(|error| error, |text| Reply::text(200, text)),
             ["sessions"] => match sessions(request) {
                 Ok(ask) => data(Command::Sessions(ask)),
@@ -82,6 +82,19 @@ impl Site {
             ["log-level"] => data(Command::LogLevel(None)),
             ["sessions", _, "kill"] => must_post(),
             _ => nothing_there(),
+        }
+    }
+
+    /// With `history=marks` what was observed of the backends is told by one letter each: a page that looks every second needs no more.
+    fn status(&self, request: &Request, by: &str) -> Reply {
+        match self.told(by, Command::Status) {
+            Ok(mut answer) => {
+                if request.parameter("history").as_deref() == Some("marks") {
+                    abridge(&mut answer.data);
+                }
+                Reply::json(&answer.data)
+            }
+            Err(error) => error,
         }
     }
 
@@ -128,6 +141,19 @@ impl Site {
                 2 => Err(Reply::error(400, &answer.text)),
                 _ => Err(Reply::error(409, &answer.text)),
             },
+        }
+    }
+}
+
+/// Puts `marks`, of `w` for well and `i` for ill, in the place of each `history`.
+fn abridge(status: &mut Value) {
+    let pools = status["pools"].as_array_mut().into_iter().flatten();
+    for backend in pools.flat_map(|pool| pool["backends"].as_array_mut().into_iter().flatten()) {
+        let seen = backend["history"].as_array().map_or(&[][..], Vec::as_slice);
+        let marks: String = seen.iter().map(|seen| if seen["is_well"] == true { 'w' } else { 'i' }).collect();
+        if let Some(backend) = backend.as_object_mut() {
+            backend.remove("history");
+            backend.insert(String::from("marks"), Value::String(marks));
         }
     }
 }

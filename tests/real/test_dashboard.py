@@ -103,7 +103,7 @@ def test_a_click_on_drain_takes_effect(administered, toy, traffic, browser):
     assert proxy.backend("b2")["state"] == "drain"
     browser.wait_for("document.getElementById('change-list').textContent.includes('app/b2: state drain')")
     assert "app/b2: state drain (it was ready)" in browser.evaluate("document.getElementById('toast').textContent")
-    assert browser.evaluate("document.getElementById('sum').textContent") == "2 of 3 serve, 1 do not"
+    assert browser.evaluate("document.getElementById('sum').textContent") == "2 of 3 serve, 1 does not"
     browser.wait_for("document.getElementById('cause-list').textContent.includes('backend-closed')")
     # What is counted arrives in the plots and the tiles.
     browser.wait_for("document.querySelector('#p-rate .line.total').getAttribute('d').length > 20")

@@ -121,6 +121,11 @@ const SERIES = {
   rate: [["ok", "ok", (p) => p.ok], ["client", "4xx", (p) => p.client], ["fail", "5xx, none", (p) => p.fail]],
   latency: [["p50", "p50", (p) => p.p50], ["p90", "p90", (p) => p.p90], ["p99", "p99", (p) => p.p99]],
 };
+/** How far back the plots reach, in seconds: a minute at first, and more as there is more. */
+function reach() {
+  const age = points.length ? (points[points.length - 1].at - points[0].at) / 1000 : 0;
+  return Math.min(KEPT_S, Math.max(60, Math.ceil(age / 60) * 60));
+}
 const pointed = { rate: null, latency: null };
 
 function legend(name) {
@@ -152,7 +157,8 @@ function plot(name, values) {
   const svg = $("p-" + name), width = svg.clientWidth, height = svg.clientHeight;
   if (width === 0) return;
   const left = 44, bottom = height - 18, top = 6, now = points.length ? points[points.length - 1].at : 0;
-  const x = (at) => left + (width - left) * (1 - (now - at) / (KEPT_S * 1000));
+  const back_s = reach();
+  const x = (at) => left + (width - left) * (1 - (now - at) / (back_s * 1000));
   let y, ticks;
   if (name === "rate") {
     const most = ceiling(Math.max(1, ...points.map((p) => p.ok + p.client + p.fail)) * 1.05);
@@ -170,10 +176,11 @@ function plot(name, values) {
     parts.push(draw("line", { x1: left, x2: width, y1: Math.round(y(n)), y2: Math.round(y(n)), class: n === ticks[0][0] ? "grid base" : "grid" }));
     parts.push(draw("text", { x: left - 8, y: y(n) + 4, "text-anchor": "end" }, text));
   }
-  for (let minutes = 0; minutes <= KEPT_S / 60; minutes++) {
-    const at = left + ((width - left) * minutes) / (KEPT_S / 60), ago = KEPT_S / 60 - minutes;
-    const anchor = minutes === 0 ? "start" : ago === 0 ? "end" : "middle";
-    parts.push(draw("text", { x: at, y: height - 3, "text-anchor": anchor }, ago === 0 ? "now" : "−" + ago + " min"));
+  const step = back_s === 60 ? 15 : width < 460 && back_s > 120 ? 120 : 60;
+  for (let ago = 0; ago <= back_s; ago += step) {
+    const anchor = ago === 0 ? "end" : ago === back_s ? "start" : "middle";
+    const text = ago === 0 ? "now" : ago % 60 ? `−${ago} s` : `−${ago / 60} min`;
+    parts.push(draw("text", { x: x(now - ago * 1000), y: height - 3, "text-anchor": anchor }, text));
   }
   if (name === "rate") {
     const layers = [["ok", (p) => 0, (p) => p.ok], ["client", (p) => p.ok, (p) => p.ok + p.client], ["fail", (p) => p.ok + p.client, (p) => p.ok + p.client + p.fail]];
@@ -189,7 +196,7 @@ function plot(name, values) {
   }
   let point = points[points.length - 1];
   if (pointed[name] !== null && points.length) {
-    const at = now - (1 - (pointed[name] * width - left) / (width - left)) * KEPT_S * 1000;
+    const at = now - (1 - (pointed[name] * width - left) / (width - left)) * back_s * 1000;
     point = points.reduce((best, p) => (Math.abs(p.at - at) < Math.abs(best.at - at) ? p : best));
     parts.push(draw("line", { x1: x(point.at), x2: x(point.at), y1: top, y2: bottom, class: "cross" }));
   }
@@ -268,7 +275,6 @@ function makeRow(pool, name) {
   icon.append(row.symbol);
   row.tone = el("span", {}, icon, row.word);
   row.cells.state = el("td", { class: "state" }, row.tone, row.note);
-  row.cells.name = el("th", { scope: "row" });
   row.cells.name = cell("name");
   row.cells.address = cell("address");
   for (const key of NUMBERS) row.cells[key] = cell("n " + key);
@@ -394,7 +400,7 @@ function showPools(status) {
     [all, well, shown] = [all + told.backends.length, well + usable, shown + arrange(pool)];
   }
   for (const [name, pool] of pools) if (!there.has(name)) { pool.section.remove(); pools.delete(name); }
-  put($("sum"), $("find").value.trim() ? `${shown} of ${all} shown` : well === all ? `all ${all} serve` : `${well} of ${all} serve, ${all - well} do not`);
+  put($("sum"), $("find").value.trim() ? `${shown} of ${all} shown` : well === all ? `all ${all} serve` : `${well} of ${all} serve, ${all - well} ${all - well === 1 ? "does" : "do"} not`);
 }
 
 // ---- what is done
@@ -505,7 +511,7 @@ function showCauses() {
     filled.style.width = (lately / most) * 100 + "%";
     list.append(el("li", {}, el("span", { class: "word" }, word), meter, el("span", { class: "n" }, short(lately)), el("small", {}, `of ${short(n)}`)));
   }
-  $("cause-list").replaceChildren(list, el("p", { class: "nothing" }, `since this page looks, of all; pollux why ${rows[0][0]} says more`));
+  $("cause-list").replaceChildren(list, el("p", { class: "nothing" }, `while this page was open, of all since the start. pollux why ${rows[0][0]} says what to do.`));
 }
 
 let changesShown = "";

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pollux::config::{self, Process};
-use pollux::control::{Command, Reply, Server};
+use pollux::control::{Command, OperateError, Reply, Server, Wanted};
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
@@ -61,6 +61,15 @@ impl Around<'_> {
             }
             Err(why) => Reply::text(USAGE, why),
         }
+    }
+}
+
+/// Changes a backend.
+pub(super) fn operate(server: &mut Server, backend: &str, wanted: Wanted, by: &str) -> Reply {
+    match server.operate(backend, wanted, by) {
+        Ok(told) => Reply::text(0, told),
+        Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),
+        Err(error @ OperateError::Reload(_)) => Reply::text(FAILED, error.to_string()),
     }
 }
 

@@ -350,6 +350,9 @@ pub(super) struct DemoArgs {
     /// End by itself after this time, such as 5s; without it Ctrl-C ends the demo.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(super) span: Option<Duration>,
+    /// No clients but yours; without it some come, so that there is something to see.
+    #[arg(long)]
+    pub(super) quiet: bool,
 }
 
 /// The addresses that one --backend stands for: a host name may have several.

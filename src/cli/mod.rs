@@ -7,6 +7,7 @@ mod answer;
 mod args;
 mod call;
 mod check;
+mod crowd;
 mod demo;
 mod explain;
 mod explain_code;

@@ -9,7 +9,7 @@ use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::{self, Places, Process};
 use pollux::control::{
     AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
-    OperateError, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
+    Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
 };
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
@@ -17,7 +17,7 @@ use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Listener, Snapshot};
 
-use super::answer::Around;
+use super::answer::{self, Around};
 use super::args::RunArgs;
 use super::heart::Heart;
 use super::logging::Logs;
@@ -225,11 +225,7 @@ impl<'a> Running<'a> {
         if self.upgrade.is_under_way() {
             return Reply::text(FAILED, "a new process is about to take over; ask that one");
         }
-        match self.server.operate(backend, wanted, by) {
-            Ok(told) => Reply::text(0, told),
-            Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),
-            Err(error @ OperateError::Reload(_)) => Reply::text(FAILED, error.to_string()),
-        }
+        answer::operate(&mut self.server, backend, wanted, by)
     }
 
     /// What the process was started with.

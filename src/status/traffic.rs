@@ -56,7 +56,8 @@ impl Traffic {
         let bounds = (0..BOUNDED).map(|place| u64::try_from(bound(place).as_micros()).unwrap_or(u64::MAX));
         let mut traffic = Traffic { bounds_us: bounds.collect(), ..Traffic::default() };
         for (name, totals) in &totals.listeners {
-            let way = Way { clients: totals.clients, bytes_up: totals.bytes_up, bytes_down: totals.bytes_down };
+            let way =
+                Way { clients: totals.clients, bytes_up: totals.bytes_up, bytes_down: totals.bytes_down };
             traffic.listeners.insert(name.clone(), way);
         }
         for (name, totals) in &totals.pools {

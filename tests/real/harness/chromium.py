@@ -31,7 +31,7 @@ class Chromium:
         self.complaints, self._number, self._session = [], 0, None
         self._open = contextlib.ExitStack()
         try:
-            self._socket = self._open.enter_context(connect(self._endpoint(), proxy=None, max_size=64 << 20))
+            self._socket = self._open.enter_context(connect(self._endpoint(), proxy=None, max_size=64 << 20, max_queue=None, ping_interval=None))
             [target] = [one for one in self._do("Target.getTargets")["targetInfos"] if one["type"] == "page"]
             self._session = self._do("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
             for domain in ["Page", "Runtime", "Log", "Network"]:

@@ -13,6 +13,7 @@ pub mod http;
 pub mod metrics;
 pub mod os;
 pub mod plan;
+pub mod recorder;
 pub mod route;
 pub mod session;
 pub mod shared;

@@ -281,6 +281,8 @@ pub struct Pool {
     pub sources: Vec<Source>,
     /// How often names are asked for their addresses; `None` is once.
     pub resolve: Option<Duration>,
+    /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
+    pub resolver: Vec<SocketAddr>,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -306,6 +308,7 @@ impl Pool {
             max_reuse: None,
             sources: Vec::new(),
             resolve: Some(RESOLVE),
+            resolver: Vec::new(),
             backends,
             derived: Derived::default(),
         }
@@ -532,6 +535,24 @@ pub struct Limits {
     pub idle_per_backend: usize,
     /// Idle connections kept to all backends together, over all workers.
     pub idle: usize,
+    /// What is remembered of exchanges.
+    pub recorder: Recording,
+}
+
+/// What the flight recorder keeps aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// An exchange that took longer is slow.
+    pub slow: Duration,
+    /// So many exchanges that were slow, or that failed, are remembered over all workers; and as many again of those that failed by
+    /// a fault of the client.
+    pub keep: usize,
+}
+
+impl Default for Recording {
+    fn default() -> Recording {
+        Recording { slow: Duration::from_secs(1), keep: 128 }
+    }
 }
 
 impl Limits {
@@ -553,6 +574,7 @@ impl Default for Limits {
             accept_budget: 64,
             idle_per_backend: 256,
             idle: 4096,
+            recorder: Recording::default(),
         }
     }
 }

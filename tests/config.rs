@@ -74,11 +74,13 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
     assert_eq!(full.process.threads, Some(2));
 
     // `Debug` names the fields, so a key that is new in the snapshot is missed here until the example has it.
-    for fields in [format!("{:#?}", full.snapshot.timeouts), format!("{:#?}", full.snapshot.limits)] {
+    let limits = &full.snapshot.limits;
+    let debug: [&dyn std::fmt::Debug; 3] = [&full.snapshot.timeouts, limits, &limits.recorder];
+    for fields in debug.map(|fields| format!("{fields:#?}")) {
         let keys = fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
         for (key, _) in keys.filter(|(key, _)| !key.starts_with(' ')) {
             assert!(
-                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                text.lines().any(|line| line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")),
                 "{key} is not in proxy.toml"
             );
         }

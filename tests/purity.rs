@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 5] = ["core", "http", "route", "balance", "session"];
+const ROOMS: [&str; 6] = ["core", "http", "route", "balance", "session", "recorder"];
 
 /// What a pure room must not name. Types such as `core::net::IpAddr` and `std::time::Duration` are fine.
 const FORBIDDEN: [&str; 21] = [

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use pollux::config::{self, Process};
-use pollux::control::{Command, OperateError, Reply, Server, Wanted};
+use pollux::control::{Command, Ledger, OperateError, Reply, Server, Wanted};
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
-use super::{FAILED, USAGE};
+use super::{FAILED, USAGE, recorder};
 
 /// What the server does not know of its process.
 pub(super) struct Around<'a> {
@@ -16,6 +16,8 @@ pub(super) struct Around<'a> {
     /// What the process was started with.
     pub(super) process: &'a Process,
     pub(super) logs: &'a Logs,
+    /// Where backends come from that may change.
+    pub(super) ledger: &'a Ledger,
 }
 
 impl Around<'_> {
@@ -31,6 +33,7 @@ impl Around<'_> {
             }
             Command::Kill(name) => kill(server, name, by),
             Command::LogLevel(wanted) => self.log_level(wanted.as_deref(), by),
+            Command::Recorder { id, all } => recorder::answer(server, id.as_deref(), *all),
             Command::Metrics(format) => Reply::text(0, server.metrics(*format)),
             Command::Config => Reply::text(0, config::print(server.snapshot(), self.process)),
             Command::Reload | Command::Upgrade | Command::Explain(_) | Command::Operate { .. } => {
@@ -42,7 +45,12 @@ impl Around<'_> {
     /// What the server is at, with what it does not know itself.
     pub(super) fn status(&self, server: &Server) -> Status {
         let log = self.logs.level();
-        Status { configuration: self.configuration(server), log: Some(log), ..server.status() }
+        Status {
+            configuration: self.configuration(server),
+            sources: self.ledger.tell(),
+            log: Some(log),
+            ..server.status()
+        }
     }
 
     pub(super) fn configuration(&self, server: &Server) -> Configuration {

@@ -8,9 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::config::AccessLog;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
+use pollux::discovery::Source;
 use pollux::os::usable_cores;
 use pollux::session::Kind;
-use pollux::snapshot::{Backend, Balance, Hashing, Mode};
+use pollux::snapshot::{Balance, Hashing, Mode};
 use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
@@ -53,14 +54,16 @@ pub(super) enum Command {
     Upgrade(CallArgs),
     /// Say what a running Pollux is at: its clients by kind and age, the oldest of them, and when a drain ends.
     Status(StatusArgs),
+    /// Say what a running Pollux remembers of exchanges that failed or were slow, and of one of them step by step.
+    Recorder(RecorderArgs),
+    /// Print the metrics of a running Pollux, in the text format of Prometheus.
+    Metrics(CallArgs),
     /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
     Backend(BackendArgs),
     /// List the clients of a running Pollux, or end one.
     Session(SessionArgs),
     /// Say what a running Pollux logs, or change it.
     LogLevel(LogLevelArgs),
-    /// Print the metrics of a running Pollux, in the text format of Prometheus.
-    Metrics(CallArgs),
     /// Print the JSON Schema of proxy.toml, for editors.
     Schema,
     /// Run the [[test]] blocks of a configuration.
@@ -90,9 +93,9 @@ pub(super) struct RunArgs {
     /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) listen: Vec<SocketAddr>,
-    /// A backend: HOST:PORT or unix:PATH, with ,weight=N for a share other than 1. May be repeated.
+    /// A backend: HOST:PORT, unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
-    pub(super) backend: Vec<Backends>,
+    pub(super) backend: Vec<Source>,
     /// What the listeners speak [default: http].
     #[arg(long, value_enum)]
     pub(super) mode: Option<ModeArg>,
@@ -146,6 +149,39 @@ pub(super) struct StatusArgs {
     /// A backend as `pool/backend`: all that is known of it, with what was last observed.
     #[arg(value_name = "POOL/BACKEND")]
     pub(super) backend: Option<String>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct RecorderArgs {
+    #[command(subcommand)]
+    pub(super) action: Option<RecorderAction>,
+    #[command(flatten)]
+    pub(super) call: CallArgs,
+    /// List those too that ended well and fast.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Write it as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RecorderAction {
+    /// Say what happened to one exchange, step by step.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// What it is called, as the list says.
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
     #[command(flatten)]
     pub(super) call: CallArgs,
     /// Write it as JSON.
@@ -355,10 +391,6 @@ pub(super) struct DemoArgs {
     pub(super) quiet: bool,
 }
 
-/// The addresses that one --backend stands for: a host name may have several.
-#[derive(Clone, Debug)]
-pub(super) struct Backends(pub(super) Vec<Backend>);
-
 /// The cores that --affinity names.
 #[derive(Clone, Debug)]
 pub(super) struct Cores(pub(super) Vec<usize>);
@@ -430,8 +462,8 @@ fn bind(text: &str) -> Result<SocketAddr, String> {
     parse_bind(text).map_err(|error| error.to_string())
 }
 
-fn backend(text: &str) -> Result<Backends, String> {
-    parse_backend_flag(text).map(Backends).map_err(|error| error.to_string())
+fn backend(text: &str) -> Result<Source, String> {
+    parse_backend_flag(text).map_err(|error| error.to_string())
 }
 
 /// Numbers of cores that this process may use, with commas between them, or all of those.

@@ -8,7 +8,7 @@ use pollux::control::{self, Command, Reply, Request};
 use pollux::explain::Ask;
 use pollux::metrics::Format;
 
-use super::args::{CallArgs, ExplainArgs, StatusArgs};
+use super::args::{CallArgs, ExplainArgs, RecorderAction, RecorderArgs, StatusArgs};
 use super::{Failure, complain, say, settings};
 
 /// `pollux reload`.
@@ -24,6 +24,15 @@ pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
 /// `pollux metrics`.
 pub(super) fn metrics(args: &CallArgs) -> Result<ExitCode, Failure> {
     Ok(tell(&call(args.socket(), Command::Metrics(Format::Text))?))
+}
+
+/// `pollux recorder`.
+pub(super) fn recorder(args: &RecorderArgs) -> Result<ExitCode, Failure> {
+    let (socket, id, all, json) = match &args.action {
+        Some(RecorderAction::Show(show)) => (show.call.socket(), Some(show.id.clone()), true, show.json),
+        None => (args.call.socket(), None, args.all, args.json),
+    };
+    Ok(tell(&in_form(call(socket, Command::Recorder { id, all })?, json)))
 }
 
 /// `pollux status`.

@@ -62,6 +62,7 @@ fn draw(dice: &mut u64, bound: u64) -> u64 {
 fn visit(address: SocketAddr, dice: &mut u64, is_over: &AtomicBool, begun: Instant) -> io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(HOME, 0).into())?;
+    socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     pause(dice, begun);
@@ -73,17 +74,18 @@ fn visit(address: SocketAddr, dice: &mut u64, is_over: &AtomicBool, begun: Insta
         }
         pause(dice, begun);
         let page = draw(dice, 30);
-        match draw(dice, 200) {
-            0 => stream.write_all(b"GET /a page HTTP/1.1\r\nHost: demo\r\n\r\n")?,
-            1 => stream.write_all(b"GET / HTTP/1.1\r\nHost: demo\r\nHost: other\r\n\r\n")?,
-            // Gone before the answer comes.
+        let request = match draw(dice, 200) {
+            0 => String::from("GET /a page HTTP/1.1\r\nHost: demo\r\n\r\n"),
+            1 => String::from("GET / HTTP/1.1\r\nHost: demo\r\nHost: other\r\n\r\n"),
             2 | 3 => {
+                // Gone before the answer comes.
                 return stream
                     .write_all(b"POST /upload HTTP/1.1\r\nHost: demo\r\nContent-Length: 100000\r\n\r\nx");
             }
-            4..40 => write!(stream, "POST /notes HTTP/1.1\r\nHost: demo\r\nContent-Length: 5\r\n\r\nhello")?,
-            _ => write!(stream, "GET /pages/{page} HTTP/1.1\r\nHost: demo\r\n\r\n")?,
-        }
+            4..40 => String::from("POST /notes HTTP/1.1\r\nHost: demo\r\nContent-Length: 5\r\n\r\nhello"),
+            _ => format!("GET /pages/{page} HTTP/1.1\r\nHost: demo\r\n\r\n"),
+        };
+        stream.write_all(request.as_bytes())?;
         if !read_response(&mut stream)? {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::Process;
-use pollux::control::{Command, Crew, Event, Events, Manager, Reply, Server, StartError, Taken};
+use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use toy_backends::{Behaviour, Toy};
@@ -56,7 +56,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     }
     say("Every request of yours will be shown here. Ctrl-C ends the demo.");
     let process = Process::default();
-    let around = Around { file: None, process: &process, logs: &logs };
+    let ledger = Ledger::default();
+    let around = Around { file: None, process: &process, logs: &logs, ledger: &ledger };
     serve(&mut server, &events, &around, args.span);
     say("stopping");
     drop(crowd);

@@ -14,8 +14,10 @@ mod explain_code;
 mod generate;
 mod heart;
 mod logging;
+mod named;
 mod operate;
 mod plan;
+mod recorder;
 mod run;
 mod running;
 mod settings;
@@ -64,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),
         Some(Command::Metrics(args)) => call::metrics(&args),
+        Some(Command::Recorder(args)) => call::recorder(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Backend(args)) => operate::backend(&args),
         Some(Command::Session(args)) => operate::session(&args),

@@ -4,12 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::{self, Places, Process};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Lookout, Manager,
-    Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
+    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout,
+    Manager, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
 };
 use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
@@ -38,6 +39,7 @@ pub(super) struct Running<'a> {
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
     lookout: Lookout,
+    ledger: Arc<Ledger>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<SocketAddr>,
     upgrade: Upgrade,
@@ -113,7 +115,8 @@ impl<'a> Running<'a> {
         let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
-        let lookout = events.look_out(server.snapshot(), &answers);
+        let ledger = Arc::new(Ledger::default());
+        let lookout = events.look_out(server.snapshot(), &answers, &ledger);
         Ok(Running {
             server,
             events,
@@ -124,6 +127,7 @@ impl<'a> Running<'a> {
             places,
             answers,
             lookout,
+            ledger,
             left,
             upgrade,
             heart: Heart::new(Manager::from_environment()),
@@ -193,8 +197,8 @@ impl<'a> Running<'a> {
     fn stop(self) -> ExitCode {
         self.readiness.set(false);
         let process = self.process();
-        let Running { server, events, file, socket, door, logs, heart, .. } = self;
-        let around = Around { file: file.as_deref(), process: &process, logs: &logs };
+        let Running { server, events, file, socket, door, logs, heart, ledger, .. } = self;
+        let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
         let code = stop::stop(server, &events, &around, heart);
         drop((socket, door, logs));
         code
@@ -211,6 +215,7 @@ impl<'a> Running<'a> {
             | Command::Sessions(_)
             | Command::Kill(_)
             | Command::LogLevel(_)
+            | Command::Recorder { .. }
             | Command::Metrics(_)
             | Command::Config) => {
                 let answer =
@@ -239,7 +244,7 @@ impl<'a> Running<'a> {
     }
 
     fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
-        then(&Around { file: self.file.as_deref(), process, logs: &self.logs })
+        then(&Around { file: self.file.as_deref(), process, logs: &self.logs, ledger: &self.ledger })
     }
 
     /// Other backends have been found than before.
@@ -304,7 +309,7 @@ impl<'a> Running<'a> {
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
         (self.places, self.answers) = (settled.places, settled.answers);
-        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers);
+        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }

@@ -11,8 +11,8 @@ use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
 use pollux::snapshot::{Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
-use super::Failure;
 use super::args::RunArgs;
+use super::{Failure, named};
 
 /// The file that is served if none is named.
 pub(super) const DEFAULT_FILE: &str = "proxy.toml";
@@ -52,7 +52,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         None if Path::new(DEFAULT_FILE).exists() => Some(Path::new(DEFAULT_FILE)),
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
-    let loaded = match file {
+    let mut loaded = match file {
         Some(file) => from_file(file, args, colour, known)?,
         None => Loaded {
             snapshot: from_flags(args),
@@ -63,6 +63,11 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
             warnings: None,
         },
     };
+    let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
+    if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
+        let world = &mut Remembering { known };
+        warnings.extend(named::put(&args.backend, pool, &mut loaded.answers, world)?);
+    }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
@@ -73,7 +78,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         access_log: args.access_log.clone().or(loaded.process.access_log).unwrap_or_default(),
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
-        warnings: loaded.warnings.map(|warnings| warnings.render(colour)),
+        warnings: (!warnings.is_empty()).then(|| warnings.join("\n")),
         file: file.map(Path::to_owned),
         answers: loaded.answers,
         places: loaded.places,
@@ -144,16 +149,12 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool, known: &Answers) -> Resu
     let mut loaded = config::load_in(file, &mut Remembering { known })
         .map_err(|report| Failure::usage(report.render(colour)))?;
     let snapshot = &mut loaded.snapshot;
-    if !args.backend.is_empty() {
-        let [pool] = snapshot.pools.as_mut_slice() else {
-            return Err(Failure::usage(format!(
-                "--backend does not say which of the {} pools of {} it is for; change the file instead",
-                snapshot.pools.len(),
-                file.display()
-            )));
-        };
-        pool.sources.clear();
-        pool.backends = backends(args);
+    if !args.backend.is_empty() && snapshot.pools.len() != 1 {
+        return Err(Failure::usage(format!(
+            "--backend does not say which of the {} pools of {} it is for; change the file instead",
+            snapshot.pools.len(),
+            file.display()
+        )));
     }
     if let Some(balance) = args.balance {
         snapshot.pools.iter_mut().for_each(|pool| pool.balance = balance.into());
@@ -190,14 +191,10 @@ fn from_flags(args: &RunArgs) -> Snapshot {
     let balance = args.balance.map_or_else(Balance::default, Balance::from);
     Snapshot {
         listeners: listeners(args, &Listener::to_pool("", ([127, 0, 0, 1], 8080).into(), mode, PoolId(0))),
-        pools: vec![Pool { balance, ..Pool::new("default", backends(args)) }],
+        pools: vec![Pool { balance, ..Pool::new("default", Vec::new()) }],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }
-}
-
-fn backends(args: &RunArgs) -> Vec<pollux::snapshot::Backend> {
-    args.backend.iter().flat_map(|named| named.0.clone()).collect()
 }
 
 /// A listener like `model` for each --listen.

@@ -61,6 +61,7 @@ fn answer(call: Call, server: &Server, around: &Around<'_>) {
         | Command::Sessions(_)
         | Command::Kill(_)
         | Command::LogLevel(_)
+        | Command::Recorder { .. }
         | Command::Metrics(_)
         | Command::Config => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
     });

@@ -163,9 +163,12 @@ codes! {
         "A list is longer than any configuration needs. The bound keeps a mistake, such as a generator run wild, from using up the \
          memory.",
     Unresolved "P0035" Warning Whole "backends that cannot be found now"
-        "Nobody knows the addresses of a host name, or the resolver does not answer. Pollux starts all the same and goes on asking, \
+        "Nobody knows the addresses of a host name or the targets of a service, or the DNS does not answer. Pollux starts all the same and goes on asking, \
          because a name may come later than its proxy; until then the pool is without these backends. With `resolve = false` it is an \
          error.",
+    NeverFull "P0036" Warning Whole "backend that is never full"
+        "`balance = \"first\"` goes on to the next backend when one is full, and this one has no bound, so those behind it get nothing as \
+         long as it is up. For a spare that only steps in, `backup = true` says what is meant.",
 }
 
 impl Code {

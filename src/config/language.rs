@@ -71,7 +71,7 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 22] {
+pub(super) fn tables() -> [&'static Table; 23] {
     [
         &FILE,
         &ADMIN,
@@ -93,6 +93,7 @@ pub(super) fn tables() -> [&'static Table; 22] {
         &CHECK,
         &TIMEOUTS,
         &LIMITS,
+        &RECORDER,
         &TEST,
         &EXPECT,
     ]
@@ -106,6 +107,9 @@ const BUFFER_MAX: u64 = 4 * 1024 * 1024;
 
 /// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).
 const COUNT_MAX: u64 = 1_000_000;
+
+/// The most exchanges that the recorder keeps aside; each takes about a kilobyte.
+const RECORDED_MAX: u64 = 100_000;
 
 const NONE: &str = "(none)";
 const REQUIRED: &str = "(required)";
@@ -175,6 +179,14 @@ pub(super) static FILE: Table = Table {
             "[admin]",
             "The admin address: status, metrics, a dashboard.",
         ),
+        key(
+            "resolver",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "(the system's)",
+            r#"["10.0.0.53", "10.0.1.53:5353"]"#,
+            "The DNS servers that are asked for backends, one after the other, each as `address` or `address:port`; a pool can have its own. \
+             Without it host names go the way of the system, and services to the servers of `/etc/resolv.conf`.",
+        ),
         key("listener", Kind::Tables(&LISTENER), REQUIRED, "[[listener]]", "Where clients connect."),
         key("pool", Kind::NamedTables(&POOL), "(none)", "[pool.app]", "Named sets of backends."),
         key(
@@ -191,6 +203,13 @@ pub(super) static FILE: Table = Table {
             "(see there)",
             "[limits]",
             "What clients and backends can make Pollux hold.",
+        ),
+        key(
+            "recorder",
+            Kind::Table(&RECORDER),
+            "(see there)",
+            "[recorder]",
+            "What the flight recorder keeps aside.",
         ),
     ],
 };
@@ -670,8 +689,15 @@ pub(super) static POOL: Table = Table {
             Kind::Either(&[Kind::Time, Kind::Flag]),
             r#""30s""#,
             r#""5s""#,
-            "How often the host names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
+            "How often the names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
              then a name that is not known is an error.",
+        ),
+        key(
+            "resolver",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "(that of the file)",
+            r#""127.0.0.1:5353""#,
+            "The DNS servers that are asked for the backends of this pool; `[]` is the way of the system.",
         ),
         key(
             "health",
@@ -692,8 +718,8 @@ pub(super) static POOL: Table = Table {
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
             REQUIRED,
             r#"["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 3 }]"#,
-            "`host:port`, `unix:/path` or `file:list.json`, or a table. A host name stands for all of its addresses, as they change; \
-             a file for what it lists, as it changes. docs/balancing.md says how.",
+            "`host:port`, `unix:/path`, `srv:name` or `file:list.json`, or a table. A host name stands for all of its addresses, a service \
+             (SRV) for all of its targets, a file for what it lists, each as it changes. docs/balancing.md says how.",
         ),
     ],
 };
@@ -1021,6 +1047,28 @@ pub(super) static LIMITS: Table = Table {
             "4096",
             "4096",
             "Idle connections kept to all backends together, over all workers.",
+        ),
+    ],
+};
+
+/// `[recorder]`.
+pub(super) static RECORDER: Table = Table {
+    title: "[recorder]",
+    about: "What the flight recorder keeps aside, for `pollux recorder`. The last exchanges of each worker are remembered in any case.",
+    keys: &[
+        key(
+            "slow",
+            Kind::Time,
+            r#""1s""#,
+            r#""500ms""#,
+            "An exchange that took longer is kept; in TCP mode, and after an upgrade, one whose backend took longer to answer.",
+        ),
+        key(
+            "keep",
+            Kind::Number(0, RECORDED_MAX),
+            "128",
+            "1000",
+            "So many of those that were slow or failed, over all workers; and as many again of those that failed by the client's fault.",
         ),
     ],
 };

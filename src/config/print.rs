@@ -14,8 +14,8 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Retries, SameSite, Snapshot, Sticky, Telling,
-    Timeouts,
+    Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Recording, Retries, SameSite, Snapshot,
+    Sticky, Telling, Timeouts,
 };
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
@@ -315,6 +315,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
         Some(interval) => line(out, "resolve", &time(interval)),
         None => line(out, "resolve", "false"),
     }
+    if !pool.resolver.is_empty() {
+        line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
+    }
     line(out, "health", &print_health(&pool.health));
     if let Some(check) = &pool.check {
         line(out, "check", &print_check(check));
@@ -487,6 +490,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         accept_budget,
         idle_per_backend,
         idle,
+        recorder: Recording { slow, keep },
     } = limits;
     let size = |bytes: &usize| text(&show_size(*bytes as u64));
     out.push_str("[limits]\n");
@@ -505,4 +509,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
     ] {
         line(out, key, &value);
     }
+    out.push_str("\n[recorder]\n");
+    line(out, "slow", &time(*slow));
+    line(out, "keep", &keep.to_string());
 }

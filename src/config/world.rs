@@ -23,10 +23,11 @@ pub trait World {
     /// Why there is no answer, in words.
     fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
         match question {
-            Question::Host { host, port } => {
+            Question::Host { host, port, .. } => {
                 let found = self.resolve(host, *port).map_err(|error| error.to_string())?;
                 Ok(found.into_iter().map(|address| Entry::at(Address::Ip(address))).collect())
             }
+            Question::Service { .. } => Err(String::from("there is no DNS here")),
             Question::File(path) => {
                 let bytes = self.read(path, super::FILE_LEN_MAX).map_err(|error| error.to_string())?;
                 discovery::parse_file(&bytes)
@@ -60,7 +61,7 @@ impl World for Machine {
     }
 
     fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
-        discovery::ask(question)
+        discovery::ask(question).map(|answer| answer.entries)
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {

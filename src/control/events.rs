@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::handover::{Heir, Origin, Successor, UpgradeError};
 use super::inherited::Inherited;
+use super::ledger::Ledger;
 use super::lookout::{Discovered, Lookout};
 use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
@@ -150,10 +151,10 @@ impl Events {
     }
 
     /// Begins to ask for the backends of `snapshot` that may change; `answers` are those that are known. Dropping the lookout ends
-    /// it.
+    /// it. What comes of each question is in `ledger`.
     #[must_use]
-    pub fn look_out(&self, snapshot: &Snapshot, answers: &Answers) -> Lookout {
-        Lookout::open(&self.sender, snapshot, answers)
+    pub fn look_out(&self, snapshot: &Snapshot, answers: &Answers, ledger: &Arc<Ledger>) -> Lookout {
+        Lookout::open(&self.sender, snapshot, answers, ledger)
     }
 
     /// Waits for the next one, for at most `span` if one is given.

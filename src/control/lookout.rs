@@ -4,12 +4,14 @@
 //! second: that needs no inotify(7) and its limits, and works on every file system.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::events::Event;
-use crate::discovery::{self, Answers, Entry, Question, Schedule, Stamp};
+use super::ledger::Ledger;
+use crate::discovery::{self, Answer, Answers, Entry, Question, Schedule, Stamp};
 use crate::snapshot::Snapshot;
 
 /// Another answer than before.
@@ -29,18 +31,25 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed goes to `events`. A snapshot
-    /// without questions has no thread.
-    pub(super) fn open(events: &SyncSender<Event>, snapshot: &Snapshot, answers: &Answers) -> Lookout {
+    /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed goes to `events`, and
+    /// what came of each question into `ledger`. A snapshot without questions has no thread.
+    pub(super) fn open(
+        events: &SyncSender<Event>,
+        snapshot: &Snapshot,
+        answers: &Answers,
+        ledger: &Arc<Ledger>,
+    ) -> Lookout {
+        let questions = discovery::questions(snapshot);
+        ledger.open(questions.keys(), answers);
         let (names, files): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            discovery::questions(snapshot).into_iter().partition(|(question, _)| question.is_name());
+            questions.into_iter().partition(|(question, _)| question.is_name());
         let mut alive = Vec::new();
         for (thread, questions) in [("names", names), ("files", files)] {
             if questions.is_empty() {
                 continue;
             }
             let (sender, end) = channel();
-            let asker = Asker::new(questions, answers, events.clone());
+            let asker = Asker::new(questions, answers, events.clone(), Arc::clone(ledger));
             let started = thread::Builder::new().name(thread.into()).spawn(move || asker.run(&end));
             match started {
                 Ok(_) => alive.push(sender),
@@ -66,18 +75,30 @@ struct Asker {
     watched: Vec<Watched>,
     started: Instant,
     events: SyncSender<Event>,
+    ledger: Arc<Ledger>,
 }
 
 impl Asker {
-    fn new(questions: BTreeMap<Question, Duration>, answers: &Answers, events: SyncSender<Event>) -> Asker {
+    fn new(
+        questions: BTreeMap<Question, Duration>,
+        answers: &Answers,
+        events: SyncSender<Event>,
+        ledger: Arc<Ledger>,
+    ) -> Asker {
         let watched = |(index, (question, interval)): (usize, (Question, Duration))| {
             let answer = answers.to(&question).map(<[Entry]>::to_vec);
             let seed = u64::from(std::process::id()) << 32 | index as u64;
-            let schedule = Schedule::new(interval, seed, Duration::ZERO, answer.is_some());
-            Watched { question, schedule, answer, failure: None, stamp: None }
+            let mut schedule = Schedule::new(interval, seed, Duration::ZERO, answer.is_some());
+            if question.has_ttl() {
+                // How long the first answer lives was not kept: the second says it.
+                schedule.note_ttl(Duration::ZERO, Duration::ZERO);
+            }
+            // Who started Pollux has been told of that one.
+            let failure = answers.failure(&question).map(str::to_owned);
+            Watched { question, schedule, answer, failure, stamp: None }
         };
         let watched = questions.into_iter().enumerate().map(watched).collect();
-        Asker { watched, started: Instant::now(), events }
+        Asker { watched, started: Instant::now(), events, ledger }
     }
 
     fn run(mut self, end: &Receiver<()>) {
@@ -90,7 +111,7 @@ impl Asker {
                 if watched.schedule.due() > self.started.elapsed() {
                     continue;
                 }
-                let change = watched.ask_again(self.started);
+                let change = watched.ask_again(self.started, &self.ledger);
                 // Another configuration may have come while the resolver was thinking.
                 if end.try_recv() == Err(TryRecvError::Disconnected) {
                     return;
@@ -107,9 +128,9 @@ impl Asker {
 
 impl Watched {
     /// Asks; gives the answer if it is another one.
-    fn ask_again(&mut self, started: Instant) -> Option<Vec<Entry>> {
+    fn ask_again(&mut self, started: Instant, ledger: &Ledger) -> Option<Vec<Entry>> {
         let stamp = match &self.question {
-            Question::Host { .. } => None,
+            Question::Host { .. } | Question::Service { .. } => None,
             Question::File(path) => Stamp::of(path),
         };
         if stamp.is_some() && stamp == self.stamp {
@@ -120,8 +141,13 @@ impl Watched {
         let asked = discovery::ask(&self.question);
         // A file is looked at in any case, and is as likely to be mended as a good one to be changed.
         self.schedule.note(started.elapsed(), asked.is_ok() || !self.question.is_name());
+        let noted = asked.as_ref().map(|answer| answer.entries.as_slice()).map_err(String::as_str);
+        ledger.note(&self.question, noted);
         match asked {
-            Ok(entries) => {
+            Ok(Answer { entries, ttl }) => {
+                if let Some(ttl) = ttl {
+                    self.schedule.note_ttl(started.elapsed(), ttl);
+                }
                 if self.failure.take().is_some() {
                     tracing::info!(source = %self.question, "there is an answer again");
                 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::slab::Key;
 use crate::explain::Live;
+use crate::recorder::Story;
 use crate::snapshot::Snapshot;
 use crate::status::{Holder, SessionsAsk};
 use crate::worker::Report;
@@ -60,6 +61,11 @@ pub(super) enum Order {
     Ping {
         /// To whom.
         to: Sender<()>,
+    },
+    /// Say what it remembers of exchanges.
+    Stories {
+        /// To whom.
+        to: Sender<Vec<Story>>,
     },
     /// Say what its next decisions depend on.
     Live {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::balance::Standing as Sight;
 use crate::balance::health::Phase;
+use crate::balance::{Standing as Sight, View};
 use crate::core::time::Time;
 use crate::metrics::{PoolNow, Standing, labels_of};
 use crate::shared::health::{Tallied, standing_at};
-use crate::shared::pools::Pools;
+use crate::shared::pools::{Live, Pools};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
 
 /// The pools of `snapshot`, by what they are called in labels.
@@ -48,8 +48,10 @@ fn standing(snapshot: &Snapshot, states: &Pools, id: BackendId, now: Time) -> St
         (Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. }, _) => phase.word(),
     };
     let Tallied { ejections, passed, failed } = state.chart().tallied();
+    let view = Live { pool: snapshot.pool(id.pool), state: states.pool(id.pool), now, is_idle: &|_| false };
     Standing {
         word,
+        state: view.backend(id.index).duty.word(),
         in_flight: state.in_flight().into(),
         connections: state.connections().into(),
         ejections,

@@ -16,6 +16,7 @@ use crate::metrics::{self, Around, Format, Totals};
 use crate::os::{
     DESCRIPTORS_RESERVED, Process, SysOs, bind_to_core, raise_descriptor_limit, return_buffers_of,
 };
+use crate::recorder::Story;
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Limits, Listener, Pool, Snapshot};
@@ -459,6 +460,14 @@ impl Server {
         live
     }
 
+    /// The exchanges that the workers remember, the last one first.
+    #[must_use]
+    pub fn stories(&self) -> Vec<Story> {
+        let mut stories: Vec<Story> = self.ask(|to| Order::Stories { to }).into_iter().flatten().collect();
+        stories.sort_by_key(|story| story.ago_ms);
+        stories
+    }
+
     /// Asks every worker that still runs, and waits for what they say.
     pub(super) fn ask<T>(&self, order: impl Fn(Sender<T>) -> Order) -> Vec<T> {
         let (to, answers) = channel();
@@ -527,6 +536,8 @@ impl Server {
             traffic: Traffic::of(&self.totals()),
             changes: self.changes.tell(),
             log: None,
+            // Who asks for backends is not known here.
+            sources: Vec::new(),
             drain: self.draining_since.map(|since| Drain {
                 since_ms: ms(since.elapsed()),
                 left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),
@@ -642,6 +653,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         Order::List { ask, to } => drop(to.send(worker.list(&ask))),
         Order::Kill { key, to } => drop(to.send(worker.kill(key))),
         Order::Ping { to } => drop(to.send(())),
+        Order::Stories { to } => drop(to.send(worker.stories())),
         Order::Live { to } => drop(to.send(worker.live())),
         Order::Switch { snapshot, inlets, given_back, done } => {
             worker.give_up_doors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));

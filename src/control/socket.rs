@@ -48,6 +48,15 @@ pub enum Command {
     Backend(String),
     /// Say what would become of a request now.
     Explain(Ask),
+    /// Say what is remembered of exchanges.
+    Recorder {
+        /// Of that one; else a list.
+        #[serde(default)]
+        id: Option<String>,
+        /// In a list, whether those are told too that ended well and fast.
+        #[serde(default)]
+        all: bool,
+    },
     /// Give the metrics.
     Metrics(Format),
     /// Let a new process of the executable, as it is now, take over.

@@ -123,12 +123,12 @@ impl Cause {
             Cause::OutOfBuffers => {
                 "Raise `limits.buffers` if there is memory for it: each takes `limits.buffer` bytes while it is used."
             }
-            Cause::OperatorKilled => {
-                "Somebody has ended it by `pollux session kill` or at the admin address; the log says who."
-            }
             Cause::DrainTimeout => {
                 "Pollux was stopped while this was under way. Raise `timeouts.drain`, or let clients end long exchanges earlier; \
                  `pollux status` shows during a drain who holds it."
+            }
+            Cause::OperatorKilled => {
+                "Nothing: an operator ended it, by `pollux session kill` or at the admin address."
             }
         }
     }

@@ -5,18 +5,21 @@
 //! answers ([`fill`]), when it is loaded and whenever an answer changes.
 
 mod ask;
+mod dns;
 mod file;
 mod schedule;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::balance::Duty;
 use crate::snapshot::{Address, Backend, Pool, Snapshot};
 
-pub use ask::{Stamp, ask};
+pub use ask::{Answer, Stamp, ask};
+pub use dns::{PORT as DNS_PORT, SERVERS_MAX};
 pub use file::{ENTRIES_MAX, parse as parse_file};
 pub use schedule::Schedule;
 
@@ -35,6 +38,15 @@ pub enum Question {
         host: String,
         /// The port of each.
         port: u16,
+        /// The servers of the DNS that are asked; the system's resolver if there are none.
+        servers: Vec<SocketAddr>,
+    },
+    /// The targets of a service (SRV records, RFC 2782).
+    Service {
+        /// Its name, such as `_http._tcp.app.example`.
+        name: String,
+        /// The servers of the DNS that are asked; those of `/etc/resolv.conf` if there are none.
+        servers: Vec<SocketAddr>,
     },
     /// What a file lists.
     File(PathBuf),
@@ -45,8 +57,29 @@ impl Question {
     #[must_use]
     pub fn is_name(&self) -> bool {
         match self {
-            Question::Host { .. } => true,
+            Question::Host { .. } | Question::Service { .. } => true,
             Question::File(_) => false,
+        }
+    }
+
+    /// Whether the answer says how long it lives. The system's resolver keeps that to itself.
+    #[must_use]
+    pub fn has_ttl(&self) -> bool {
+        match self {
+            Question::Host { servers, .. } => !servers.is_empty(),
+            Question::Service { .. } => true,
+            Question::File(_) => false,
+        }
+    }
+
+    /// The same, asked of these servers of the DNS, if it is for the DNS.
+    #[must_use]
+    pub fn at(self, servers: &[SocketAddr]) -> Question {
+        let servers = servers.to_vec();
+        match self {
+            Question::Host { host, port, .. } => Question::Host { host, port, servers },
+            Question::Service { name, .. } => Question::Service { name, servers },
+            Question::File(path) => Question::File(path),
         }
     }
 }
@@ -54,7 +87,8 @@ impl Question {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Question::Host { host, port } => write!(f, "{host}:{port}"),
+            Question::Host { host, port, .. } => write!(f, "{host}:{port}"),
+            Question::Service { name, .. } => write!(f, "srv:{name}"),
             Question::File(path) => write!(f, "file:{}", path.display()),
         }
     }
@@ -121,11 +155,29 @@ impl Like {
         Backend {
             name: self.name_of(question, entry),
             address: entry.address.clone(),
-            weight: entry.weight.unwrap_or(self.weight),
-            tier: entry.tier.unwrap_or(self.tier),
+            weight: self.weight_of(question, entry),
+            tier: self.tier_of(question, entry),
             max_requests: entry.max_requests.or(self.max_requests),
             max_connections: entry.max_connections.or(self.max_connections),
             duty: self.duty,
+        }
+    }
+
+    /// A source without weight takes nothing, whatever the weights of its records are.
+    fn weight_of(&self, question: &Question, entry: &Entry) -> u32 {
+        match question {
+            Question::Service { .. } if self.weight == 0 => 0,
+            Question::Service { .. } | Question::Host { .. } | Question::File(_) => {
+                entry.weight.unwrap_or(self.weight)
+            }
+        }
+    }
+
+    /// The tiers of a service begin with that of the source.
+    fn tier_of(&self, question: &Question, entry: &Entry) -> u8 {
+        match question {
+            Question::Service { .. } => (self.tier + entry.tier.unwrap_or(1) - 1).min(Backend::TIER_MAX),
+            Question::Host { .. } | Question::File(_) => entry.tier.unwrap_or(self.tier),
         }
     }
 
@@ -134,26 +186,43 @@ impl Like {
         match (&entry.name, &self.name, question) {
             (Some(name), _, _) => name.clone(),
             (None, Some(name), _) => format!("{name} ({})", entry.address),
-            (None, None, Question::Host { .. }) => format!("{question} ({})", entry.address),
+            (None, None, Question::Host { .. } | Question::Service { .. }) => {
+                format!("{question} ({})", entry.address)
+            }
             (None, None, Question::File(_)) => entry.address.to_string(),
         }
     }
 }
 
-/// The last good answers.
+/// The last good answers, and why there is none where nothing was ever answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answers(BTreeMap<Question, Vec<Entry>>);
+pub struct Answers {
+    known: BTreeMap<Question, Vec<Entry>>,
+    failures: BTreeMap<Question, String>,
+}
 
 impl Answers {
     /// The last good answer to `question`.
     #[must_use]
     pub fn to(&self, question: &Question) -> Option<&[Entry]> {
-        self.0.get(question).map(Vec::as_slice)
+        self.known.get(question).map(Vec::as_slice)
     }
 
     /// Takes note of an answer.
     pub fn note(&mut self, question: Question, entries: Vec<Entry>) {
-        self.0.insert(question, entries);
+        self.failures.remove(&question);
+        self.known.insert(question, entries);
+    }
+
+    /// Why there is no answer to `question`, if that is known.
+    #[must_use]
+    pub fn failure(&self, question: &Question) -> Option<&str> {
+        self.failures.get(question).map(String::as_str)
+    }
+
+    /// Takes note that there is no answer.
+    pub fn note_failure(&mut self, question: Question, why: String) {
+        self.failures.insert(question, why);
     }
 }
 
@@ -210,7 +279,7 @@ mod tests {
     }
 
     fn host(name: &str) -> Question {
-        Question::Host { host: name.to_owned(), port: 80 }
+        Question::Host { host: name.to_owned(), port: 80, servers: Vec::new() }
     }
 
     fn asked(question: Question) -> Source {

@@ -7,6 +7,9 @@ use crate::route::hash;
 /// How soon a question is asked again after a first failure; twice as long after each more, up to its interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
+/// An answer that lives for less than this is asked for again after this: records may have a time to live of 0.
+const TTL_MIN: Duration = Duration::from_secs(5);
+
 /// When a question is asked next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
@@ -45,6 +48,11 @@ impl Schedule {
         let percent = 90 + u32::try_from(self.seed % 21).unwrap_or(10);
         self.due = now + pause.saturating_mul(percent) / 100;
     }
+
+    /// Takes note that what was answered at `now` lives for `ttl`: it is asked again then, if it would be later otherwise.
+    pub fn note_ttl(&mut self, now: Duration, ttl: Duration) {
+        self.due = self.due.min(now + ttl.max(TTL_MIN));
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +70,20 @@ mod tests {
         let schedules: Vec<_> = (0..50).map(|seed| Schedule::new(30 * SEC, seed, SEC, true)).collect();
         assert!(schedules.iter().all(|schedule| is_about(*schedule, SEC, 30 * SEC)));
         assert!(schedules.iter().any(|schedule| schedule.due() != schedules[0].due()));
+    }
+
+    #[test]
+    fn a_short_life_brings_the_next_question_forward_and_never_puts_it_off() {
+        let mut schedule = Schedule::new(30 * SEC, 1, SEC, true);
+        schedule.note_ttl(SEC, 3600 * SEC);
+        assert!(is_about(schedule, SEC, 30 * SEC));
+        schedule.note_ttl(SEC, 10 * SEC);
+        assert_eq!(schedule.due(), 11 * SEC);
+        schedule.note_ttl(SEC, Duration::ZERO);
+        assert_eq!(schedule.due(), SEC + TTL_MIN);
+        let mut eager = Schedule::new(SEC, 1, SEC, true);
+        eager.note_ttl(SEC, Duration::ZERO);
+        assert!(is_about(eager, SEC, SEC));
     }
 
     #[test]

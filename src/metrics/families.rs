@@ -87,15 +87,17 @@ families! {
     CHECKS Counter "pollux_backend_checks_total" ["pool", "backend", "result"]
         "Health checks of the backend; the result is passed or failed.";
     UP Gauge "pollux_backend_up" ["pool", "backend"]
-        "1 if the backend is asked (up, or warming up); 0 if it is down, ejected or not yet checked.";
+        "1 if the health of the backend lets it be asked (up, or warming up); 0 if it is down, ejected or not yet checked.";
     STANDING Gauge "pollux_backend_standing" ["pool", "backend", "standing"]
         "1 for what the backend is of up, warming, unchecked, down and ejected; 0 for the others.";
+    STATE Gauge "pollux_backend_state" ["pool", "backend", "state"]
+        "1 for what the operator wants of the backend, of ready, drain and down; 0 for the others.";
     IN_FLIGHT Gauge "pollux_backend_requests_in_flight" ["pool", "backend"]
         "Requests that the backend has in flight.";
     CONNECTIONS Gauge "pollux_backend_connections" ["pool", "backend"]
         "Connections to the backend, with those that are idle or being made.";
     HEAD_SECONDS Histogram "pollux_request_head_seconds" ["pool", "backend"]
-        "From the first byte of a request until its head was complete.";
+        "From the first byte of a request (from the accept, for the first one of a connection) until its head was complete.";
     QUEUE_SECONDS Histogram "pollux_queue_seconds" ["pool", "backend"]
         "How long those requests waited in the queue of the pool that had to.";
     OPENING_SECONDS Histogram "pollux_backend_opening_seconds" ["pool", "backend"]

@@ -51,6 +51,8 @@ pub struct PoolNow {
 pub struct Standing {
     /// A word of [`STANDINGS`].
     pub word: &'static str,
+    /// What the operator wants of it, a word of [`STATES`].
+    pub state: &'static str,
     /// Requests in flight.
     pub in_flight: u64,
     /// Connections.
@@ -66,11 +68,17 @@ pub struct Standing {
 /// What a backend can be.
 pub const STANDINGS: [&str; 5] = ["up", "warming", "unchecked", "down", "ejected"];
 
+/// What an operator can want of a backend.
+pub const STATES: [&str; 3] = ["ready", "drain", "down"];
+
 impl Standing {
     /// Takes in another one of the same name. What they are together is what the first is that is not up.
     pub fn join(&mut self, other: &Standing) {
         if self.word.is_empty() || (self.is_up() && !other.is_up()) {
             self.word = other.word;
+        }
+        if self.state.is_empty() || self.state == "ready" {
+            self.state = other.state;
         }
         self.in_flight += other.in_flight;
         self.connections += other.connections;
@@ -205,6 +213,12 @@ fn write_standings(writer: &mut Writer, around: &Around) {
     for ((pool, backend), standing) in &around.backends {
         for word in STANDINGS {
             samples.add(&[pool, backend, word], u8::from(word == standing.word));
+        }
+    }
+    let mut samples = writer.begin(&family::STATE);
+    for ((pool, backend), standing) in &around.backends {
+        for state in STATES {
+            samples.add(&[pool, backend, state], u8::from(state == standing.state));
         }
     }
     now(writer, &family::IN_FLIGHT, |standing| standing.in_flight);

@@ -10,7 +10,7 @@ mod tell;
 use serde::Serialize;
 
 use crate::route::{Action, Route};
-use crate::snapshot::{Listener, Pool, Snapshot};
+use crate::snapshot::{Listener, Pool, Retries, Snapshot};
 
 pub use replay::{Moved, Replay};
 
@@ -247,24 +247,50 @@ fn pools(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
     }
 }
 
+/// The keys of a pool that say something else now, but for its backends. Each is named, so that none can be forgotten.
+fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
+    let Pool {
+        name: _,
+        balance,
+        sticky,
+        retries,
+        health,
+        check,
+        max_pending,
+        queue,
+        max_reuse,
+        sources,
+        resolve,
+        resolver,
+        backends: _,
+        derived: _,
+    } = before;
+    let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = retries;
+    let now = &after.retries;
+    let retry_on = (connect, reset, timeout, statuses);
+    let keys = [
+        (*balance != after.balance, "balance"),
+        (*sticky != after.sticky, "sticky"),
+        (*most != now.most, "retries"),
+        (retry_on != (&now.connect, &now.reset, &now.timeout, &now.statuses), "retry_on"),
+        (*budget != now.budget, "retry_budget"),
+        (*budget_min != now.budget_min, "retry_budget_min"),
+        (*health != after.health, "health"),
+        (*check != after.check, "check"),
+        (*max_pending != after.max_pending, "max_pending"),
+        (*queue != after.queue, "queue"),
+        (*max_reuse != after.max_reuse, "max_reuse"),
+        (*resolve != after.resolve, "resolve"),
+        (*resolver != after.resolver, "resolver"),
+        (*sources != after.sources, "the names and files of its backends"),
+    ];
+    keys.into_iter().filter(|(is_changed, _)| *is_changed).map(|(_, key)| key).collect()
+}
+
 fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
-    if before.balance != after.balance {
-        push(changes, Kind::Changed, format!("pool {}", after.name), "balance");
-    }
-    if before.sticky != after.sticky {
-        push(changes, Kind::Changed, format!("pool {}", after.name), "sticky");
-    }
-    if before.max_reuse != after.max_reuse {
-        push(changes, Kind::Changed, format!("pool {}", after.name), "max_reuse");
-    }
-    if (before.max_pending, before.queue) != (after.max_pending, after.queue) {
-        push(changes, Kind::Changed, format!("pool {}", after.name), "max_pending or queue");
-    }
-    if before.resolve != after.resolve {
-        push(changes, Kind::Changed, format!("pool {}", after.name), "resolve");
-    }
-    if before.retries != after.retries {
-        push(changes, Kind::Changed, format!("pool {}", after.name), "retries");
+    let keys = differing(before, after);
+    if !keys.is_empty() {
+        push(changes, Kind::Changed, format!("pool {}", after.name), keys.join(", "));
     }
     let what = |backend: &crate::snapshot::Backend| format!("backend {}/{}", after.name, backend.name);
     for backend in
@@ -284,9 +310,11 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
                         format!("weight {}, was {}", backend.weight, was.weight),
                     );
                 }
-                if (was.max_requests, was.max_connections) != (backend.max_requests, backend.max_connections)
-                {
-                    push(changes, Kind::Changed, what(backend), "max_requests or max_connections");
+                if was.max_requests != backend.max_requests {
+                    push(changes, Kind::Changed, what(backend), "max_requests");
+                }
+                if was.max_connections != backend.max_connections {
+                    push(changes, Kind::Changed, what(backend), "max_connections");
                 }
                 if was.tier != backend.tier {
                     push(

@@ -93,6 +93,53 @@ changes  limits.body: Some(1000000), was None
     assert_eq!(plan(&snapshot(OLD), &snapshot(OLD)).to_string(), "nothing changes\n");
 }
 
+/// Each key of a pool alone, and what is told of it.
+#[test]
+fn every_key_of_a_pool_is_told() {
+    let pool = |backend: &str, more: &str| {
+        snapshot(&format!(
+            "[[listener]]\nbind = \"127.0.0.1:8080\"\npool = \"app\"\n[pool.app]\n\
+             backends = [{{ address = \"127.0.0.1:1\"{backend} }}, \"127.0.0.1:2\"]\n{more}\n"
+        ))
+    };
+    let plain = pool("", "");
+    let schema = config::schema();
+    let keys = schema["properties"]["pool"]["additionalProperties"]["properties"].as_object().unwrap();
+    for key in keys.keys() {
+        let (line, told) = match key.as_str() {
+            "backends" | "resolve" | "hash_key" | "max_load" => continue,
+            "balance" => ("balance = \"random\"", "balance"),
+            "sticky" => ("sticky = { cookie = \"a\" }", "sticky"),
+            "retries" => ("retries = 7", "retries"),
+            "retry_on" => ("retry_on = [\"connect\"]", "retry_on"),
+            "retry_budget" => ("retry_budget = 0.9", "retry_budget"),
+            "retry_budget_min" => ("retry_budget_min = 99", "retry_budget_min"),
+            "health" => ("health = { failures = 77 }", "health"),
+            "check" => ("check = { type = \"tcp\" }", "check"),
+            "max_pending" => ("max_pending = 9", "max_pending"),
+            "queue" => ("queue = \"1s\"", "queue"),
+            "max_reuse" => ("max_reuse = 9", "max_reuse"),
+            "resolver" => ("resolver = \"127.0.0.1:53\"", "resolver"),
+            "max_requests" => ("max_requests = 9", "max_requests"),
+            "max_connections" => ("max_connections = 9", "max_connections"),
+            other => panic!("the plan is not tested for `{other}`"),
+        };
+        let changes = plan(&plain, &pool("", line)).changes;
+        assert!(changes.iter().all(|change| change.how == told) && !changes.is_empty(), "{key}: {changes:?}");
+    }
+    for (line, told) in [
+        (", weight = 9", "weight 9, was 1"),
+        (", tier = 3", "tier 3, was 1"),
+        (", backup = true", "tier 2, was 1"),
+        (", name = \"b\"", "was called 127.0.0.1:1"),
+        (", max_requests = 9", "max_requests"),
+        (", max_connections = 9", "max_connections"),
+    ] {
+        let changes = plan(&plain, &pool(line, "")).changes;
+        assert!(changes.iter().any(|change| change.how == told), "{line}: {changes:?}");
+    }
+}
+
 #[test]
 fn logged_requests_are_asked_of_both() {
     let log = r#"

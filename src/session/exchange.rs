@@ -239,6 +239,11 @@ impl Exchange {
         }
     }
 
+    /// Whether it is the first one of its connection.
+    pub(crate) fn is_first(&self) -> bool {
+        (self.up_before, self.down_before) == (0, 0)
+    }
+
     pub(crate) fn record<'a>(&'a self, around: Surroundings<'a>) -> Record<'a> {
         let (method, rest) = self.text.split_at(self.method_length);
         let (target, authority) = rest.split_at(self.target_length);

@@ -1,10 +1,12 @@
 //! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Env, Exchange, Phase, Session};
 use crate::core::framer::Framer;
-use crate::core::outcome::Places;
+use crate::core::outcome::{Places, Proof};
 use crate::core::time::Time;
 use crate::snapshot::Mode;
 
@@ -76,7 +78,31 @@ pub struct Glance {
     pub left: Option<u64>,
 }
 
+/// How an exchange began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// When.
+    pub at: Time,
+    /// Whether it is the first one of its connection.
+    pub is_first: bool,
+    /// How long it took until the head was complete, if it is.
+    pub head: Option<Duration>,
+}
+
 impl Session {
+    /// How the exchange began.
+    #[must_use]
+    pub fn beginning(&self) -> Beginning {
+        let Exchange { began, spans, .. } = &*self.exchange;
+        Beginning { at: *began, is_first: self.exchange.is_first(), head: spans.head }
+    }
+
+    /// Why the request is about to be sent again, if it is.
+    #[must_use]
+    pub fn pending_proof(&self) -> Option<Proof> {
+        self.exchange.pending_proof
+    }
+
     /// Where the exchange is, or was.
     #[must_use]
     pub fn places(&self) -> Places {

@@ -32,7 +32,7 @@ use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
 use exchange::Kept;
-pub use glance::{Glance, Kind};
+pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 

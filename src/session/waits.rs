@@ -97,7 +97,9 @@ impl Session {
                 match dial {
                     Dial::Wanted { .. } | Dial::Asked => Some(queue),
                     Dial::Queued { since } => {
+                        // Who was called in vain has waited before, and does not begin anew.
                         let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
+                        let patience = patience.saturating_sub(self.exchange.queued);
                         Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))
                     }
                     Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),

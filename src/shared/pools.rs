@@ -15,7 +15,7 @@ use crate::balance::{Duty, Exclusion, FULL_SHARE, Patience, Peak, Seen, Standing
 use crate::core::time::Time;
 use crate::metrics::Hub;
 use crate::shared::queue::{Desk, Queue};
-use crate::snapshot::{Address, BackendId, Pool, PoolId, Retries, Snapshot};
+use crate::snapshot::{Address, Backend, BackendId, Pool, PoolId, Retries, Snapshot};
 
 /// The bits of a stance that are the standing, and how many there are.
 const STANDING: u32 = (1 << STANDING_BITS) - 1;
@@ -26,11 +26,29 @@ const STANDING_BITS: u32 = 16;
 #[derive(Debug, Default)]
 pub struct BackendState {
     load: Load,
+    bounds: Bounds,
     /// Those who wait for a backend of its pool.
     queue: Arc<Queue>,
     /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
     stance: AtomicU32,
     chart: Chart,
+}
+
+/// What a backend may have, as the latest configuration says: whoever waits under an older one is held to it too, and let in by
+/// it. [`ANY`] is any number.
+#[derive(Debug)]
+struct Bounds {
+    requests: AtomicU32,
+    connections: AtomicU32,
+}
+
+/// More than there can be.
+const ANY: u32 = u32::MAX;
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { requests: AtomicU32::new(ANY), connections: AtomicU32::new(ANY) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -47,14 +65,31 @@ struct Load {
 }
 
 impl BackendState {
-    /// Counts a request that begins now; false if there are `most` already.
+    /// Counts a request that begins now; false if there are as many as there may be.
     #[must_use]
-    pub fn begin(&self, most: Option<u32>, now: Time) -> bool {
-        let has_begun = add_one(&self.load.in_flight, most);
+    pub fn begin(&self, now: Time) -> bool {
+        let has_begun = add_one(&self.load.in_flight, &self.bounds.requests);
         if has_begun {
             self.load.asked.store(stamp(now), Ordering::Relaxed);
         }
         has_begun
+    }
+
+    /// Holds it to the bounds of `backend`.
+    fn hold_to(&self, backend: &Backend) {
+        self.bounds.requests.store(backend.max_requests.unwrap_or(ANY), Ordering::SeqCst);
+        self.bounds.connections.store(backend.max_connections.unwrap_or(ANY), Ordering::SeqCst);
+    }
+
+    /// Whether it has as many requests in flight as it may.
+    fn is_busy(&self) -> bool {
+        is_reached(&self.bounds.requests, &self.load.in_flight)
+    }
+
+    /// Whether it has as many connections as it may.
+    #[must_use]
+    pub fn is_connected_out(&self) -> bool {
+        is_reached(&self.bounds.connections, &self.load.connections)
     }
 
     /// Counts it out again, and calls somebody who waits for that.
@@ -152,12 +187,19 @@ impl BackendState {
     }
 }
 
+/// Whether there are as many as there may be. What changes with every request is looked at only where there is a bound.
+fn is_reached(most: &AtomicU32, count: &AtomicU32) -> bool {
+    let most = most.load(Ordering::SeqCst);
+    most != ANY && count.load(Ordering::SeqCst) >= most
+}
+
 /// Adds one, unless there are `most`.
-fn add_one(count: &AtomicU32, most: Option<u32>) -> bool {
-    let Some(most) = most else {
+fn add_one(count: &AtomicU32, most: &AtomicU32) -> bool {
+    let most = most.load(Ordering::SeqCst);
+    if most == ANY {
         count.fetch_add(1, Ordering::SeqCst);
         return true;
-    };
+    }
     let more = |count| (count < most).then_some(count + 1);
     count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
 }
@@ -167,10 +209,10 @@ fn add_one(count: &AtomicU32, most: Option<u32>) -> bool {
 pub struct Slot(Arc<BackendState>);
 
 impl Slot {
-    /// Counts a connection; `None` if there are `most` already.
+    /// Counts a connection; `None` if there are as many as there may be.
     #[must_use]
-    pub fn open(state: &Arc<BackendState>, most: Option<u32>) -> Option<Slot> {
-        add_one(&state.load.connections, most).then(|| Slot(Arc::clone(state)))
+    pub fn open(state: &Arc<BackendState>) -> Option<Slot> {
+        add_one(&state.load.connections, &state.bounds.connections).then(|| Slot(Arc::clone(state)))
     }
 }
 
@@ -222,12 +264,6 @@ impl PoolState {
     #[must_use]
     pub fn queue(&self) -> &Arc<Queue> {
         &self.whole.queue
-    }
-
-    /// Whether `place` has as many connections as it may.
-    #[must_use]
-    pub fn is_connected_out(&self, pool: &Pool, place: usize) -> bool {
-        pool.backends[place].max_connections.is_some_and(|most| self.backends[place].connections() >= most)
     }
 
     /// The requests in flight to all of them.
@@ -341,7 +377,12 @@ impl Registry {
         known.backends.retain(|_, state| state.strong_count() > 0);
         known.pools.retain(|_, whole| whole.strong_count() > 0);
         snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
-        snapshot.pools.iter().zip(&pools.pools).for_each(|(pool, state)| state.adopt(pool));
+        for (pool, state) in snapshot.pools.iter().zip(&pools.pools) {
+            state.adopt(pool);
+            pool.backends.iter().zip(&state.backends).for_each(|(rules, backend)| backend.hold_to(rules));
+            // There may be more room than there was.
+            state.queue().release();
+        }
         known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
         pools
     }
@@ -409,7 +450,7 @@ impl Known {
         let slot = self.pools.entry(pool.name.clone()).or_default();
         let whole = slot.upgrade().unwrap_or_default();
         *slot = Arc::downgrade(&whole);
-        let state = |backend: &crate::snapshot::Backend| {
+        let state = |backend: &Backend| {
             let key = (pool.name.clone(), backend.address.clone());
             let slot = self.backends.entry(key).or_default();
             // Of a pool that was gone for a while, something may still be left.
@@ -451,12 +492,8 @@ impl Live<'_> {
 
     /// Whether a backend has as much as it may.
     fn is_full(&self, place: usize) -> bool {
-        let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
-        let is_reached = |most: Option<u32>, count: u32| most.is_some_and(|most| count >= most);
-        (backend.max_requests.is_some() && is_reached(backend.max_requests, state.in_flight()))
-            || (backend.max_connections.is_some()
-                && is_reached(backend.max_connections, state.connections())
-                && !(self.is_idle)(place))
+        let state = &self.state.backends[place];
+        state.is_busy() || (state.is_connected_out() && !(self.is_idle)(place))
     }
 }
 
@@ -482,7 +519,7 @@ impl View for Live<'_> {
 mod tests {
     use super::*;
     use crate::balance::{self, Asked, RoundRobin};
-    use crate::snapshot::{Backend, Balance, Limits, Timeouts};
+    use crate::snapshot::{Balance, Limits, Timeouts};
 
     fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
         let backend =
@@ -530,7 +567,7 @@ mod tests {
         let first = snapshot(&[("a", &[1, 2]), ("b", &[1])]);
         let before = registry.open(&first);
         assert!(Arc::ptr_eq(&before, &registry.open(&first)));
-        assert!(before.pools[0].backends[1].begin(None, Time::ZERO));
+        assert!(before.pools[0].backends[1].begin(Time::ZERO));
         before.pools[0].backends[1].stand(Standing::Down);
 
         let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
@@ -566,7 +603,7 @@ mod tests {
             let live = Live { pool, state, now, is_idle: &|_| false };
             let asked = Asked { random: now.as_nanos(), ..Asked::default() };
             let picked = balance::pick(pool, &live, &asked, &mut RoundRobin::default()).unwrap();
-            assert!(state.backends[picked.place].begin(None, now));
+            assert!(state.backends[picked.place].begin(now));
             if picked.place == 2 {
                 asked_slow += 1;
             } else {

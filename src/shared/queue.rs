@@ -138,6 +138,12 @@ impl Queue {
         self.waiting.load(Ordering::SeqCst)
     }
 
+    /// The numbers of those who wait, first come first. Whoever comes later has a higher one.
+    #[must_use]
+    pub fn line(&self) -> Vec<u64> {
+        lock(&self.line).waiters.keys().copied().collect()
+    }
+
     /// Takes note that there may be room: a request or a connection has ended.
     pub fn release(&self) {
         if self.waiting() > 0 {

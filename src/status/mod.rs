@@ -5,6 +5,7 @@
 
 mod pools;
 mod sessions;
+mod sources;
 mod tell;
 mod traffic;
 
@@ -14,6 +15,7 @@ use crate::session::Kind;
 
 pub use pools::{Backend, Changed, Pool, Seen};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
+pub use sources::{Found, NotFound, Source};
 pub use tell::show_span;
 pub use traffic::{Passed, Served, Traffic, Way};
 
@@ -48,6 +50,8 @@ pub struct Status {
     pub traffic: Traffic,
     /// What an operator has changed while it runs.
     pub changes: Vec<Changed>,
+    /// Where backends come from that may change.
+    pub sources: Vec<Source>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
     /// What is logged; only the process knows.

@@ -30,6 +30,10 @@ impl fmt::Display for Status {
         writeln!(f)?;
         self.tell_workers(f)?;
         self.pools.iter().try_for_each(|pool| pool.fmt(f))?;
+        if !self.sources.is_empty() {
+            writeln!(f)?;
+            self.sources.iter().try_for_each(|source| source.fmt(f))?;
+        }
         if let Some(log) = self.log.as_ref().filter(|log| log.changed_from.is_some()) {
             writeln!(f, "\nlog {log}")?;
         }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::idle::IdleSet;
-use crate::balance::{self, Asked, FULL_SHARE, Nobody, RoundRobin, Seen, View};
+use crate::balance::{self, Asked, FULL_SHARE, Nobody, Picked, RoundRobin, Seen, View};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::explain::Reading;
@@ -48,8 +48,7 @@ pub(super) struct Lease {
 impl Lease {
     /// `None` if the backend has as many as it may.
     pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
-        let most = edition.snapshot.pool(id.pool).backends[id.index].max_requests;
-        edition.pools.backend(id).begin(most, since).then(|| Lease { edition: Rc::clone(edition), id, since })
+        edition.pools.backend(id).begin(since).then(|| Lease { edition: Rc::clone(edition), id, since })
     }
 
     pub(super) fn backend(&self) -> &BackendState {
@@ -178,13 +177,13 @@ impl Edition {
         hash::mix(self.random.get())
     }
 
-    /// The backend for the exchange of `session`. `is_idle` says whether a connection to the one at a place waits to be used.
+    /// The backend for the exchange of `session`, and why that one. `is_idle` says whether a connection to the one at a place waits to be used.
     pub(super) fn pick(
         &self,
         session: &Session,
         now: Time,
         is_idle: &dyn Fn(usize) -> bool,
-    ) -> Result<usize, Nobody> {
+    ) -> Result<Picked, Nobody> {
         let random = self.random();
         self.random.set(self.random.get().wrapping_add(1));
         let asked = Asked { tried: session.tried(), key: session.key(), bound: session.bound(), random };
@@ -204,11 +203,11 @@ impl Edition {
         asked: &Asked<'_>,
         now: Time,
         is_idle: &dyn Fn(usize) -> bool,
-    ) -> Result<usize, Nobody> {
+    ) -> Result<Picked, Nobody> {
         let pool = self.snapshot.pool(id);
         let view = Live { pool, state: self.pools.pool(id), now, is_idle };
         let round = &mut self.robins.borrow_mut()[id.0];
-        balance::pick(pool, &view, asked, round).map(|picked| picked.place)
+        balance::pick(pool, &view, asked, round)
     }
 }
 
@@ -280,7 +279,10 @@ mod tests {
         let old = snapshot(&[("a", &[1, 2, 3])]);
         let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
-        let pick = |edition: &Edition| edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
+        let pick = |edition: &Edition| {
+            let picked = edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
+            picked.map(|picked| picked.place)
+        };
         assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);
         let (second, _) = next(&first, &snapshot(&[("a", &[3, 1, 2])]), &mut idle);
         assert_eq!(pick(&second), Ok(0));

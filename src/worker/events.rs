@@ -165,6 +165,7 @@ impl<O: Os> Worker<O> {
             desk: &self.desk,
             registry: &self.registry,
             journal: &mut *self.journal,
+            recorder: &mut self.recorder,
             effects: &mut self.effects,
         };
         let fate = act(&mut hands, conn);
@@ -206,10 +207,10 @@ impl<O: Os> Worker<O> {
     /// Closes an idle connection to each backend that has as many as it may, if somebody waits for one.
     fn part_with_idle(&mut self) {
         let edition = Rc::clone(&self.edition);
-        for (id, pool) in edition.snapshot.pools.iter().enumerate() {
+        for id in 0..edition.snapshot.pools.len() {
             let state = edition.pools.pool(PoolId(id));
-            for index in 0..pool.backends.len() {
-                let is_wanted = state.queue().waiting() > 0 && state.is_connected_out(pool, index);
+            for (index, backend) in state.backends().iter().enumerate() {
+                let is_wanted = state.queue().waiting() > 0 && backend.is_connected_out();
                 let home = edition.home(BackendId { pool: PoolId(id), index });
                 if is_wanted && let Some(link) = self.idle.recall(home, &mut self.lot) {
                     link.close(&mut self.os);

@@ -11,7 +11,7 @@ use super::lot::Lot;
 use super::pipes::{Loan, Pipes};
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Duty, Nobody, safely};
+use crate::balance::{Duty, Nobody, Picked, safely};
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Journal};
@@ -19,10 +19,11 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::os::{ConnectFault, Connecting, Os};
+use crate::recorder::{Recorder, Step, Trail};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::shared::pools::{Registry, Slot};
 use crate::shared::queue::{Desk, Ticket};
-use crate::snapshot::{BackendId, Balance};
+use crate::snapshot::{BackendId, Balance, PoolId};
 use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
@@ -49,6 +50,8 @@ pub(super) struct Conn {
     pub(super) ticket: Option<Ticket>,
     /// What lies in pipes, from the client and from the backend.
     pipes: Piped,
+    /// What has happened to the exchange, once it has a head.
+    pub(super) trail: Option<Box<Trail>>,
 }
 
 /// The pipes of the two lanes.
@@ -128,6 +131,7 @@ impl Conn {
             permit: None,
             ticket: None,
             pipes: Piped::default(),
+            trail: None,
         }
     }
 
@@ -214,6 +218,7 @@ pub(super) struct Hands<'a, O> {
     pub(super) desk: &'a Arc<Desk>,
     pub(super) registry: &'a Registry,
     pub(super) journal: &'a mut dyn Journal,
+    pub(super) recorder: &'a mut Recorder,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
 }
@@ -306,7 +311,9 @@ impl<O: Os> Hands<'_, O> {
     fn carry_out(&mut self, conn: &mut Conn, effect: Effect, effects: &mut Vec<Effect>) {
         match effect {
             Effect::Open { again, is_fresh } => {
+                self.note_retry(conn);
                 let outcome = self.open(conn, again, is_fresh);
+                self.note_outcome(conn, outcome);
                 conn.session.handle_connect(outcome, &self.env, effects);
             }
             Effect::FinishBackend => {
@@ -321,15 +328,22 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::AskBudget => {
                 let is_granted = conn.has_budget();
+                conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
+                if !is_granted {
+                    conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
+                }
                 conn.session.handle_budget(is_granted, &self.env, effects);
             }
             Effect::NoteAnswer => {
+                let status = conn.session.status().unwrap_or(0);
+                conn.note_after_sent(self.recorder, self.env.now, Step::Responded(status));
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
                 }
                 self.note_served(&conn.session);
             }
             Effect::NoteFailure(cause) => {
+                conn.note_after_sent(self.recorder, self.env.now, Step::Failed(cause));
                 if let Some(id) = conn.session.backend() {
                     self.edition.meters.note_failure(id, cause);
                 }
@@ -337,25 +351,28 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    conn.note_after_sent(self.recorder, self.env.now, Step::Kept);
                     self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
                     backend.link.close(self.os);
                 }
             }
             Effect::ResetBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    conn.note_after_sent(self.recorder, self.env.now, Step::Reset);
                     self.note_wait(&conn.session, &backend.lease);
                     backend.link.reset(self.os);
                 }
             }
             Effect::Record => {
                 conn.permit = None;
-                let record = conn.session.record(&self.env);
-                self.edition.meters.note(&record, conn.session.places());
-                self.journal.record(&record);
+                // The next request does not take the place of one that has waited in vain.
+                conn.ticket = None;
+                self.record(conn);
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
@@ -399,7 +416,11 @@ impl<O: Os> Hands<'_, O> {
         let again = again.filter(|index| !self.is_out(conn, *index));
         let chosen = match again {
             Some(index) => Ok(index),
-            None => self.choose(conn, is_fresh),
+            None => self.choose(conn, is_fresh).map(|Picked { place, rule }| {
+                let backend = u32::try_from(place).unwrap_or(u32::MAX);
+                conn.note_step(self.recorder, self.env.now, Step::Picked { backend, rule });
+                place
+            }),
         };
         let index = match chosen {
             Ok(index) => index,
@@ -419,7 +440,7 @@ impl<O: Os> Hands<'_, O> {
     }
 
     /// Picks a backend, or says what there is instead.
-    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<usize, ConnectOutcome> {
+    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
         let (edition, idle) = (&conn.edition, &*self.idle);
         let id = conn.session.pool();
         // Who comes new does not overtake those who wait.
@@ -429,7 +450,7 @@ impl<O: Os> Hands<'_, O> {
         let is_idle = |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }));
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match edition.pick(&conn.session, self.env.now, &is_idle) {
-            Ok(index) => Ok(index),
+            Ok(picked) => Ok(picked),
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
                     ticket.wait_on(releases, self.has_room(conn));
@@ -461,18 +482,28 @@ impl<O: Os> Hands<'_, O> {
 
     /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
     fn recall(&self, conn: &Conn) {
-        let id = conn.session.pool();
-        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
-        if (0..rules.backends.len()).any(|place| state.is_connected_out(rules, place)) {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        if state.backends().iter().any(|backend| backend.is_connected_out()) {
             self.registry.recall();
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request.
+    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
+    /// a reload.
     fn has_room(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        let is_idle = |index| self.idle.has(conn.edition.home(BackendId { pool: id, index }));
-        conn.edition.has_room(id, self.env.now, &is_idle)
+        if self.has_room_in(&conn.edition, id) {
+            return true;
+        }
+        let name = &conn.edition.snapshot.pool(id).name;
+        let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
+        !Rc::ptr_eq(&conn.edition, self.latest)
+            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+    }
+
+    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
+        edition.has_room(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
@@ -487,7 +518,7 @@ impl<O: Os> Hands<'_, O> {
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
         let rules = &self.env.snapshot.pool(id.pool).backends[index];
-        let slot = Slot::open(lease.state(), rules.max_connections)?;
+        let slot = Slot::open(lease.state())?;
         let mut outcome = self.os.connect(&rules.address);
         if outcome == Err(ConnectFault::Exhausted)
             && let Some(link) = self.idle.evict(self.lot)
@@ -545,6 +576,7 @@ impl<O: Os> Hands<'_, O> {
             }
             Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },
         };
+        self.note_outcome(conn, outcome);
         self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
     }
 

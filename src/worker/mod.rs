@@ -10,6 +10,7 @@ mod checks;
 mod door;
 mod edition;
 mod events;
+mod flight;
 mod hands;
 mod health;
 mod idle;
@@ -36,6 +37,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::metrics::Desk as Counter;
 use crate::os::{Fd, Os};
+use crate::recorder::Recorder;
 use crate::route::hash;
 use crate::session::Effect;
 use crate::shared::neighbours::Seat;
@@ -160,6 +162,8 @@ pub struct Worker<O> {
     desk: Arc<Desk>,
     /// Where it shows what it holds.
     counter: Counter,
+    /// What it remembers of exchanges.
+    recorder: Recorder,
     share: Share,
     journal: Box<dyn Journal>,
     doors: Vec<Door>,
@@ -206,6 +210,8 @@ impl<O: Os> Worker<O> {
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
         let counter = registry.metrics().desk(share.worker);
         let meters = registry.metrics().open(&counter, &snapshot);
+        let keep = limits.recorder.keep.div_ceil(share.workers);
+        let recorder = Recorder::new(share.worker, &limits.recorder, keep);
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
@@ -244,6 +250,7 @@ impl<O: Os> Worker<O> {
             registry,
             desk,
             counter,
+            recorder,
         }
     }
 

@@ -47,6 +47,7 @@ impl<O: Os> Worker<O> {
         let meters = self.registry.metrics().open(&self.counter, &snapshot);
         let (edition, homeless) = old.next(snapshot, pools, meters, &mut self.idle);
         self.edition = Rc::new(edition);
+        self.switch_recorder(&old);
         for home in homeless {
             self.idle.close_home(&mut self.os, home, &mut self.lot);
         }

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pollux::config::{self, Example, Loaded, World};
+use pollux::discovery::{Entry, Question};
+use pollux::snapshot::Address;
 use proptest::prelude::*;
 
 /// A machine on which every file is there, and every name is known.
@@ -15,6 +17,15 @@ struct Full;
 impl World for Full {
     fn resolve(&mut self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         Ok(vec![([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], port).into()])
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+        let at = |host: u8, port: u16| Entry::at(Address::Ip(([10, 0, 0, host], port).into()));
+        Ok(match question {
+            Question::Host { port, .. } => vec![at(1, *port), at(2, *port)],
+            Question::Service { .. } => vec![Entry { tier: Some(2), weight: Some(7), ..at(4, 8080) }],
+            Question::File(_) => vec![at(3, 80)],
+        })
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
@@ -50,7 +61,7 @@ fn around(example: &Example) -> String {
         "proxy.toml" if value.starts_with("[[") || value.starts_with("[p") => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}")
         }
-        "proxy.toml" if value.starts_with("[t") || value.starts_with("[l") => {
+        "proxy.toml" if ["[t", "[l", "[r"].iter().any(|start| value.starts_with(start)) => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\n")
         }
         "proxy.toml" if *key == "admin" => {
@@ -130,7 +141,9 @@ fn around(example: &Example) -> String {
             };
             format!("{LISTENER}[pool.app]\nbackends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
         }
-        "[timeouts]" | "[limits]" => format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}"),
+        "[timeouts]" | "[limits]" | "[recorder]" => {
+            format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}")
+        }
         "[[test]]" => {
             let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };
             let expect = if *key == "expect" { "" } else { "expect = {}\n" };
@@ -164,7 +177,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 22 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 23 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.

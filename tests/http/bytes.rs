@@ -87,7 +87,9 @@ fn braces(inner: &str) -> Vec<u8> {
 /// The number at that place of those that a worker gives whose key is 0.
 fn number(place: &str) -> RequestId<'static> {
     let (ids, place) = (Ids::new(0), place.parse().expect("a place"));
-    (0..place).for_each(|_| drop(ids.next()));
+    (0..place).for_each(|_| {
+        let _ = ids.next();
+    });
     RequestId::Own(ids.next())
 }
 

@@ -20,11 +20,13 @@ LISTENER = '[[listener]]\nbind = "127.0.0.1:0"\n'
 
 @pytest.fixture
 def start(pollux_bin, tmp_path):
-    """Starts a Pollux with a configuration: `start(text, wrapper)`."""
+    """Starts a Pollux with a configuration: `start(text, wrapper)`; with a DNS server of the file, and the listener's pool."""
     started = []
 
-    def start(text, wrapper=()):
-        (tmp_path / "proxy.toml").write_text(LISTENER + text)
+    def start(text, wrapper=(), *, resolver=None, pool=None):
+        above = f'resolver = "{resolver}"\n' if resolver else ""
+        inside = f'pool = "{pool}"\n' if pool else ""
+        (tmp_path / "proxy.toml").write_text(above + LISTENER + inside + text)
         arguments = ["-c", tmp_path / "proxy.toml", "--control", tmp_path / "control", "--access-log", "off"]
         command = [*wrapper, pollux_bin, *arguments, "--threads", "2"]
         started.append(Pollux(command[0], command[1:], tmp_path))

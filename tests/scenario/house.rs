@@ -8,6 +8,7 @@ use std::time::Duration;
 use pollux::config::value::parse_backend_flag;
 use pollux::control::{Crew, ReloadError, Reloaded, Server};
 use pollux::core::outcome::{Cause, Journal, Record};
+use pollux::discovery::{self, Answers, Source};
 use pollux::metrics::{Format, Totals};
 use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
@@ -52,10 +53,18 @@ pub(crate) struct Pollux {
 
 /// A configuration with one listener and one pool over backends as `--backend` takes them.
 pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
-    let backends = backends.iter().flat_map(|text| parse_backend_flag(text).unwrap()).collect();
+    let mut answers = Answers::default();
+    let mut pool = Pool::new("app", Vec::new());
+    pool.sources = backends.iter().map(|text| parse_backend_flag(text).unwrap()).collect();
+    for source in &pool.sources {
+        if let Source::Asked { question, .. } = source {
+            answers.note(question.clone(), discovery::ask(question).unwrap().entries);
+        }
+    }
+    discovery::fill(&mut pool, &answers);
     Snapshot {
         listeners: vec![Listener::to_pool("test", ([127, 0, 0, 1], 0).into(), mode, PoolId(0))],
-        pools: vec![Pool::new("app", backends)],
+        pools: vec![pool],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     }

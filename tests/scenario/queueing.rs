@@ -170,3 +170,80 @@ fn answer_all(listener: TcpListener) {
         }
     });
 }
+
+/// A backend that keeps the first request, and answers whatever else comes, each on a connection of its own.
+fn busy_with_the_first(listener: TcpListener) {
+    std::thread::spawn(move || {
+        let mut first = accept(&listener);
+        target(&mut first);
+        loop {
+            let mut next = accept(&listener);
+            target(&mut next);
+            answer(&mut next);
+        }
+    });
+}
+
+fn until_one_waits(pollux: &Pollux) {
+    while pollux.in_flight() + pollux.waiting() < 2 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_reload_that_makes_room_lets_in_who_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rules = |most| {
+        bounded(&listener, |snapshot| {
+            snapshot.pools[0].backends[0].max_requests = Some(most);
+            snapshot.timeouts.queue = Duration::from_secs(2);
+        })
+    };
+    let (one, two) = (rules(1), rules(2));
+    busy_with_the_first(listener);
+    let mut pollux = Pollux::start(one);
+    let _first = ask(&pollux, 0);
+    while pollux.in_flight() < 1 {
+        std::thread::yield_now();
+    }
+    let mut second = ask(&pollux, 1);
+    until_one_waits(&pollux);
+    pollux.reload(two).unwrap();
+    assert!(response(&mut second).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_backend_that_is_new_takes_who_comes_even_behind_those_who_do_not_know_it() {
+    let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
+    let rules = |addresses: &[&str]| {
+        let mut snapshot = snapshot(Mode::Http, addresses);
+        for backend in &mut snapshot.pools[0].backends {
+            backend.max_requests = Some(1);
+        }
+        snapshot.timeouts.queue = Duration::from_secs(3);
+        snapshot
+    };
+    let (one, both) = (rules(&[&addresses[0]]), rules(&[&addresses[0], &addresses[1]]));
+    let [old, new] = listeners;
+    busy_with_the_first(old);
+    std::thread::spawn(move || {
+        loop {
+            let mut stream = accept(&new);
+            target(&mut stream);
+            answer(&mut stream);
+        }
+    });
+    let mut pollux = Pollux::start(one);
+    let _first = ask(&pollux, 0);
+    while pollux.in_flight() < 1 {
+        std::thread::yield_now();
+    }
+    let _second = ask(&pollux, 1);
+    until_one_waits(&pollux);
+    pollux.reload(both).unwrap();
+    let mut third = ask(&pollux, 2);
+    assert!(response(&mut third).starts_with("HTTP/1.1 200"));
+    // It is the pool's latest configuration that made room; the second still waits for the backend that it knows.
+    assert_eq!(pollux.waiting(), 1);
+}

@@ -44,6 +44,9 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// Everything at once.
+    pub(crate) const BRISK: Pace = Pace { nap: 0, nap_max: Duration::ZERO, piece_max: 65536 };
+
     /// A pace for messages of up to `bulk` bytes: the longer they are, the larger the pieces.
     pub(crate) fn draw(bulk: usize, rng: &mut Rng) -> Pace {
         Pace {

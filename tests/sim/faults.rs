@@ -2,9 +2,12 @@
 //! the network and of the actors.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 
 use fastrand::Rng;
 use pollux::worker::Splicing;
+
+use crate::moods::Moods;
 
 /// How the world is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(crate) struct Faults {
     /// One past the highest descriptor number.
     pub(crate) descriptors: usize,
     pub(crate) fates: Fates,
+    /// How the backends are minded, where that changes.
+    pub(crate) moods: Option<Rc<Moods>>,
 }
 
 /// What becomes of one connect of the worker.
@@ -112,6 +117,7 @@ impl Faults {
             steps,
             descriptors,
             fates,
+            moods: None,
         }
     }
 }
@@ -121,6 +127,15 @@ impl Faults {
     pub(crate) fn make_scarce(&mut self, rng: &mut Rng) {
         self.splicing = Splicing::NEVER;
         self.descriptors = 4 + usize::from(self.lot) + rng.usize(2..=6);
+    }
+
+    /// Has the backends die, hang, vanish, flap and slow down. Nothing else goes wrong, and what is sent is short, so that
+    /// nobody takes long who is well.
+    pub(crate) fn make_moody(&mut self, rng: &mut Rng) {
+        self.moods = Some(Rc::new(Moods::draw(rng)));
+        self.capacity = 4096..=65536;
+        self.bulk = 2000;
+        self.buffers = None;
     }
 
     pub(crate) fn is_scarce(&self) -> bool {
@@ -134,7 +149,7 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        self.weather == Weather::Clean && !self.is_scarce()
+        self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none()
     }
 }
 

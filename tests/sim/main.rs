@@ -11,7 +11,10 @@ mod faults;
 mod http;
 mod kernel;
 mod ledger;
+mod moods;
+mod moody;
 mod net;
+mod oversight;
 mod payload;
 mod poll;
 mod reload;
@@ -145,4 +148,15 @@ fn reload_listeners() {
 #[test]
 fn drain_faults() {
     each_seed("drain_faults", SOME, Weather::Foul, drained);
+}
+
+fn moody(scene: &mut Scene) {
+    scene.faults.make_moody(&mut scene.rng);
+    http::run(scene);
+}
+
+/// Backends die, hang, vanish, flap and slow down, and every pool does about it what it can.
+#[test]
+fn moods() {
+    each_seed("moods", MANY, Weather::Clean, moody);
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -14,6 +15,7 @@ use pollux::snapshot::Address;
 
 use crate::end::{Breach, Connect, End, EndId};
 use crate::faults::{Fate, Fates, Faults, log_uniform};
+use crate::moods::{Mood, Moods};
 use crate::trace::{Deed, Event, Trace};
 
 /// Clients that may wait at a door.
@@ -74,6 +76,7 @@ pub(crate) struct Net {
     rng: Rng,
     capacity: RangeInclusive<usize>,
     fates: Fates,
+    moods: Option<Rc<Moods>>,
     ends: Vec<End>,
     doors: Vec<Door>,
     hosts: Vec<Address>,
@@ -89,6 +92,7 @@ impl Net {
             rng,
             capacity: faults.capacity.clone(),
             fates: faults.fates.clone(),
+            moods: faults.moods.clone(),
             ends: Vec::new(),
             doors: Vec::new(),
             hosts,
@@ -140,7 +144,12 @@ impl Net {
         }
     }
 
-    fn decide(&mut self, due: Undecided) {
+    fn decide(&mut self, mut due: Undecided) {
+        match self.mood_of(due.host) {
+            Mood::Dead => due.verdict = Verdict::Refused,
+            Mood::Hole => return,
+            Mood::Well | Mood::Hung | Mood::Slow(_) => {}
+        }
         self.end_mut(due.end).connect = Connect::Decided;
         match due.verdict {
             Verdict::Stands => self.arrive(due.host, due.end),
@@ -213,7 +222,13 @@ impl Net {
     /// Begins a connection to `host`; the end's [`Connect`] says whether it stands already.
     pub(crate) fn connect(&mut self, host: usize) -> Result<EndId, ConnectFault> {
         let unix = matches!(self.hosts[host], Address::Unix(_));
-        match self.fates.draw(unix, &mut self.rng) {
+        let fate = match self.mood_of(host) {
+            Mood::Dead if self.rng.bool() => Fate::RefusedAtOnce,
+            Mood::Dead => Fate::Refused,
+            Mood::Hole => Fate::Unanswered,
+            Mood::Well | Mood::Hung | Mood::Slow(_) => self.fates.draw(unix, &mut self.rng),
+        };
+        match fate {
             Fate::StandsAtOnce => {
                 let near = self.pair(Connect::Known);
                 self.arrive(host, near);
@@ -227,6 +242,10 @@ impl Net {
             Fate::Unreachable => Err(ConnectFault::Unreachable),
             Fate::Busy => Err(ConnectFault::Busy),
         }
+    }
+
+    fn mood_of(&self, host: usize) -> Mood {
+        self.moods.as_ref().map_or(Mood::Well, |moods| moods.at(host, self.now).1)
     }
 
     fn pend(&mut self, host: usize, verdict: Verdict) -> EndId {

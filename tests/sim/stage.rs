@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::balance::health::{Check, Passive};
-use pollux::shared::pools::{BackendState, Figures, Registry};
+use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
 };
@@ -21,7 +21,9 @@ use crate::cast::{Cast, Hire};
 use crate::faults::{Faults, Weather, log_uniform};
 use crate::kernel::{Kernel, SimOs};
 use crate::ledger::{Entry, Ledger};
+use crate::moody;
 use crate::net::Net;
+use crate::oversight::{Oversight, Sight};
 use crate::reload::Reloads;
 use crate::trace::{Event, Trace};
 
@@ -92,7 +94,12 @@ impl Scene {
         // What pools are like is drawn aside, so that the rest of the run is the same whatever they are like.
         let mut aside = self.rng.clone();
         let mut snapshot = snapshot(mode, &self.faults, &mut self.rng);
-        if !self.is_plain {
+        if self.faults.moods.is_some() {
+            let pool = &mut snapshot.pools[0];
+            pool.balance = policy(&mut aside);
+            moody::rules(pool, &mut aside);
+            moody::timeouts(&mut snapshot.timeouts, &mut aside);
+        } else if !self.is_plain {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
             // Few requests at once, and all the time that is needed to wait for that.
@@ -154,19 +161,11 @@ impl Scene {
         let figures = self.registry.figures();
         let in_flight: usize = figures.iter().map(|pool| pool.in_flight).sum();
         assert_eq!(in_flight, census.in_flight, "what is in flight was not counted right");
-        let is_within = |pool: &Figures| self.is_plain || pool.retrying <= RETRYING_MAX;
+        let is_free = self.is_plain || self.faults.moods.is_some();
+        let is_within = |pool: &Figures| is_free || pool.retrying <= RETRYING_MAX;
         let waiting: usize = figures.iter().map(|pool| pool.waiting).sum();
         assert_eq!(waiting, census.queued, "who waits was not counted right");
         assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
-    }
-
-    /// How the backends of the pool are now.
-    fn ward(&self, snapshot: &Arc<Snapshot>) -> Ward {
-        let pools = self.registry.open(snapshot);
-        let pool = pools.pool(PoolId(0));
-        let of =
-            |backend: &Arc<BackendState>| (backend.standing().exclusion().is_some(), backend.in_flight());
-        Ward { panics: pool.ward().panics(), backends: pool.backends().iter().map(of).collect() }
     }
 
     fn drive(
@@ -176,6 +175,7 @@ impl Scene {
         mut snapshot: Arc<Snapshot>,
     ) {
         let mut turns = 0;
+        let mut oversight = Oversight::new(self.faults.moods.clone());
         while kernel.borrow().cast.is_awaited() {
             if self.drain_after == Some(turns) {
                 drain(worker, kernel);
@@ -187,12 +187,15 @@ impl Scene {
                 kernel.borrow_mut().net.log(Event::Reload);
                 snapshot = Arc::clone(&change.snapshot);
                 worker.switch(change);
+                oversight.handle_change(kernel.borrow().net.now);
             }
             turns += 1;
-            let before = self.ward(&snapshot);
+            let before = Sight::of(&self.registry, &snapshot, worker.census());
             let turn = worker.turn();
             self.check_pools(worker.census());
-            before.check(&self.ward(&snapshot));
+            let after = Sight::of(&self.registry, &snapshot, worker.census());
+            let (now, is_checked) = (kernel.borrow().net.now, !kernel.borrow().draining);
+            oversight.check(&snapshot, (&before, &after), now, is_checked);
             if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
                 kernel.borrow_mut().play_on();
@@ -217,9 +220,12 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
 }
 
 fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
-    let backends: Vec<_> = (0..rng.u16(1..=3))
+    let drawn = rng.u16(1..=3);
+    let moody = faults.moods.as_ref().map(|moods| u16::try_from(moods.hosts()).expect("they are few"));
+    let backends: Vec<_> = (0..moody.unwrap_or(drawn))
         .map(|number| {
-            let address = if rng.u8(..4) == 0 {
+            // A machine that is gone has no Unix sockets.
+            let address = if rng.u8(..4) == 0 && moody.is_none() {
                 Address::Unix(PathBuf::from(format!("/run/b{number}")))
             } else {
                 Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number)))
@@ -250,29 +256,6 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }
-}
-
-/// How the backends of a pool are at one moment.
-struct Ward {
-    panics: bool,
-    /// For each whether it is known to be down or ejected, and how many requests it has in flight.
-    backends: Vec<(bool, u32)>,
-}
-
-impl Ward {
-    /// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
-    fn check(&self, after: &Ward) {
-        let is_up = |ward: &Ward| !ward.panics && ward.backends.iter().any(|(is_out, _)| !is_out);
-        if !is_up(self) || !is_up(after) {
-            return;
-        }
-        for (place, ((was_out, before), (is_out, now))) in
-            self.backends.iter().zip(&after.backends).enumerate()
-        {
-            let is_spared = !(*was_out && *is_out) || now <= before;
-            assert!(is_spared, "backend {place} got a request although it is known to be out");
-        }
-    }
 }
 
 /// Any of the policies.

@@ -547,7 +547,7 @@ function showCrowd(status) {
 function show(status) {
   take(status);
   const file = status.configuration.file || "the command line";
-  put($("where"), `${status.version} · process ${status.pid} · up ${span(status.uptime_ms)} · ${status.workers.length} workers · ${file}`);
+  put($("where"), `${status.version} · process ${status.pid} · up ${span(status.uptime_ms)} · ${status.workers.length} ${status.workers.length === 1 ? "worker" : "workers"} · ${file}`);
   if (status.drain) pulse("drain", `draining, ${span(status.drain.left_ms)} left`);
   else pulse("live", "serving");
   showTiles(status);

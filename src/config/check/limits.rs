@@ -1,4 +1,4 @@
-//! `[limits]`.
+//! `[limits]` and `[recorder]`.
 
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
@@ -6,10 +6,10 @@ use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::value::show_size;
-use crate::snapshot::Limits;
+use crate::snapshot::{Limits, Recording};
 
 pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Limits {
-    let default = Limits::default();
+    let default = Limits { recorder: recording(root), ..Limits::default() };
     let Some(table) = root.table("limits", &language::LIMITS) else { return default };
     let head = Size::read(table, "head", default.head);
     let request_line = Size::read(table, "request_line", default.request_line);
@@ -29,6 +29,17 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Limits {
         request_line: request_line.bytes,
         field: Size::read(table, "field", default.field).bytes,
         buffer: buffer.bytes,
+        recorder: default.recorder,
+    }
+}
+
+/// `[recorder]`.
+fn recording(root: Reader<'_>) -> Recording {
+    let default = Recording::default();
+    let Some(table) = root.table("recorder", &language::RECORDER) else { return default };
+    Recording {
+        slow: table.time("slow").map_or(default.slow, |(time, _)| time),
+        keep: table.count("keep").unwrap_or(default.keep),
     }
 }
 

@@ -14,6 +14,7 @@ mod listeners;
 mod names;
 mod pools;
 mod process;
+mod resolver;
 mod retries;
 mod routes;
 mod shadows;

@@ -1,10 +1,13 @@
 //! `[pool.NAME]`.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::balance::balance;
 use super::health;
 use super::names::{self, NAME_LEN_MAX, Seen};
+use super::resolver::resolver;
 use super::retries::retries;
 use super::site::Site;
 use super::sticky::sticky;
@@ -17,9 +20,9 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
-use crate::config::value::{ValueError, backend_addresses, host_and_port, named};
+use crate::config::value::{self, ValueError, backend_addresses, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
-use crate::snapshot::{Backend, Pool, PoolId};
+use crate::snapshot::{Address, Backend, Balance, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -40,18 +43,27 @@ pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut 
 
 /// The pools in the order of the file; one with a finding is there all the same, so that its listeners find it.
 pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Found> {
+    let servers = resolver(root, findings).unwrap_or_default();
     let check = |entry: &Entry| {
         let table = Reader::new(entry.node.table()?, &language::POOL);
-        Some(Found { pool: pool(entry, table, site, findings), place: entry.key_place })
+        Some(Found { pool: pool(entry, table, &servers, site, findings), place: entry.key_place })
     };
     root.names("pool").iter().filter_map(check).collect()
 }
 
-fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Pool {
+fn pool(
+    entry: &Entry,
+    table: Reader<'_>,
+    servers: &[SocketAddr],
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Pool {
     let name = entry.key.as_str();
     check_name(name, entry.key_place, findings);
     let balance = balance(table, findings);
-    let around = Around { bounds: Bounds::read(table, Bounds::default()), resolve: resolve(table) };
+    let servers = resolver(table, findings).unwrap_or_else(|| servers.to_vec());
+    let around =
+        Around { bounds: Bounds::read(table, Bounds::default()), resolve: resolve(table), servers: &servers };
     let sources = sources(table, around, site, findings);
     let found_before = findings.len();
     match table.entry("backends") {
@@ -73,6 +85,7 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         }
         None | Some(_) => {}
     }
+    warn_of_never_full(&balance, &sources, table, findings);
     let mut pool = Pool {
         balance,
         sticky: sticky(table, findings),
@@ -83,6 +96,7 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),
         resolve: around.resolve,
+        resolver: servers,
         sources,
         ..Pool::new(name, Vec::new())
     };
@@ -91,6 +105,23 @@ fn pool(entry: &Entry, table: Reader<'_>, site: &mut Site<'_>, findings: &mut Fi
         pool.sources.clear();
     }
     pool
+}
+
+/// `first` fills one after the other, if there is something to be filled.
+fn warn_of_never_full(balance: &Balance, sources: &[Source], table: Reader<'_>, findings: &mut Findings) {
+    let is_unbounded = |source: &Source| match source {
+        Source::Given(backend) => backend.max_requests.or(backend.max_connections).is_none(),
+        Source::Asked { like, .. } => like.max_requests.or(like.max_connections).is_none(),
+    };
+    let [rest @ .., _] = sources else { return };
+    let Some((_, place)) = table.text("balance") else { return };
+    if *balance == Balance::First && rest.iter().any(is_unbounded) {
+        findings.push(
+            Diagnostic::new(Code::NeverFull, "a backend before the last one is never full")
+                .mark(place, "goes on to the next one when one is full")
+                .help("write `max_requests` or `max_connections`, or another `balance`"),
+        );
+    }
 }
 
 /// How often names are asked for.
@@ -104,7 +135,12 @@ fn resolve(table: Reader<'_>) -> Option<Duration> {
 
 /// What the items of `backends` stand for. What comes by a question may be the same as something else at any moment; that is
 /// for [`discovery::fill`].
-fn sources(table: Reader<'_>, around: Around, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Source> {
+fn sources(
+    table: Reader<'_>,
+    around: Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Vec<Source> {
     let (mut sources, mut places, mut named) = (Vec::new(), Seen::default(), Seen::default());
     for item in table.list("backends") {
         // Each entry may ask the resolver, so stop when nobody would see the answer.
@@ -134,7 +170,9 @@ fn sources(table: Reader<'_>, around: Around, site: &mut Site<'_>, findings: &mu
 fn is_weightless(sources: &[Source]) -> bool {
     let is_zero = |source: &Source| match source {
         Source::Given(backend) => backend.weight == 0,
-        Source::Asked { question: Question::Host { .. }, like } => like.weight == 0,
+        Source::Asked { question: Question::Host { .. } | Question::Service { .. }, like } => {
+            like.weight == 0
+        }
         Source::Asked { question: Question::File(_), .. } => false,
     };
     !sources.is_empty() && sources.iter().all(is_zero)
@@ -159,7 +197,12 @@ fn empty(pool: &str, place: Place, label: &str) -> Diagnostic {
 }
 
 /// What one item of the list stands for; nothing when it has a finding.
-fn item_sources(item: &Node, around: Around, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Source> {
+fn item_sources(
+    item: &Node,
+    around: Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Vec<Source> {
     match &item.value {
         Value::Text { text, .. } => {
             let said = Said { name: None, weight: 1, tier: 1, duty: Duty::Ready, around };
@@ -206,15 +249,33 @@ struct Said<'a> {
     weight: u32,
     tier: u8,
     duty: Duty,
-    around: Around,
+    around: Around<'a>,
 }
 
 /// What a pool says of all of its backends.
 #[derive(Clone, Copy)]
-struct Around {
+struct Around<'a> {
     bounds: Bounds,
     /// How often names are asked for.
     resolve: Option<Duration>,
+    /// Who is asked; the system if it is empty.
+    servers: &'a [SocketAddr],
+}
+
+impl Around<'_> {
+    /// The addresses of a host, asked for once.
+    fn look_up(self, host: &str, port: u16, site: &mut Site<'_>) -> io::Result<Vec<SocketAddr>> {
+        if self.servers.is_empty() {
+            return site.world.resolve(host, port);
+        }
+        let question = Question::Host { host: host.to_owned(), port, servers: self.servers.to_vec() };
+        let entries = site.world.ask(&question).map_err(io::Error::other)?;
+        let address = |entry: discovery::Entry| match entry.address {
+            Address::Ip(address) => Some(address),
+            Address::Unix(_) => None,
+        };
+        Ok(entries.into_iter().filter_map(address).collect())
+    }
 }
 
 /// How much a backend may have.
@@ -257,14 +318,15 @@ fn read(
     findings: &mut Findings,
 ) -> Vec<Source> {
     let Bounds { max_requests, max_connections } = said.around.bounds;
-    let found = match question(text, place, said, site) {
+    let around = said.around;
+    let found = match question(text, place, around, site) {
         Ok(Some(question)) => {
-            ask(&question, place, site, findings);
+            ask(&question, place, around, site, findings);
             let (name, weight, tier) = (said.name.map(str::to_owned), said.weight, said.tier);
             let like = Like { name, weight, tier, max_requests, max_connections, duty: said.duty };
             return vec![Source::Asked { question, like }];
         }
-        Ok(None) => backend_addresses(text, &mut |host, port| site.world.resolve(host, port)),
+        Ok(None) => backend_addresses(text, &mut |host, port| around.look_up(host, port, site)),
         Err(error) => Err(error),
     };
     match found {
@@ -282,46 +344,49 @@ fn read(
     }
 }
 
-/// The question that `text` asks, if it does not say an address itself.
+/// The question that `text` asks, if it does not say an address itself. A name that is asked for once is resolved like one.
 fn question(
     text: &str,
     place: Place,
-    said: &Said<'_>,
+    around: Around<'_>,
     site: &Site<'_>,
 ) -> Result<Option<Question>, ValueError> {
-    if let Some(path) = text.strip_prefix("file:") {
-        if path.is_empty() || path.contains('\0') || path.ends_with('/') {
-            let help = "write for example `file:backends.json`, relative to this file";
-            return Err(ValueError::new("this is not the path of a file", "expected file:path", help));
+    Ok(match value::question(text)? {
+        Some(Question::File(path)) => Some(Question::File(site.path(&path, place))),
+        Some(Question::Host { .. }) if around.resolve.is_none() => None,
+        Some(question @ (Question::Host { .. } | Question::Service { .. })) => {
+            Some(question.at(around.servers))
         }
-        return Ok(Some(Question::File(site.path(path, place))));
-    }
-    if said.around.resolve.is_none() {
-        return Ok(None);
-    }
-    let question = |(host, port): (&str, u16)| Question::Host { host: host.to_owned(), port };
-    Ok(host_and_port(text)?.map(question))
+        None => None,
+    })
 }
 
-/// Asks, unless the answer is known. A name may become known later, but a file that cannot be read is a mistake.
-fn ask(question: &Question, place: Place, site: &mut Site<'_>, findings: &mut Findings) {
-    if site.answers.to(question).is_some() {
+/// Asks, unless that was done for another item. A name may become known later, but a file that cannot be read is a mistake.
+fn ask(question: &Question, place: Place, around: Around<'_>, site: &mut Site<'_>, findings: &mut Findings) {
+    if site.answers.to(question).is_some() || site.answers.failure(question).is_some() {
         return;
     }
+    let why = match site.world.ask(question) {
+        Ok(entries) => return site.answers.note(question.clone(), entries),
+        Err(why) => why,
+    };
     let shown = quote(&question.to_string());
-    match (site.world.ask(question), question) {
-        (Ok(entries), _) => site.answers.note(question.clone(), entries),
-        (Err(why), Question::File(_)) => findings.push(
-            Diagnostic::new(Code::Unreadable, format!("cannot take backends from {shown}: {why}"))
-                .mark(place, "expected a JSON list of backends")
-                .help("write the list first, if only `[]`: `[\"127.0.0.1:9001\", { \"address\": \"127.0.0.1:9002\", \"weight\": 3 }]`"),
-        ),
-        (Err(why), Question::Host { .. }) => findings.push(
+    findings.push(match question {
+        Question::File(_) => Diagnostic::new(Code::Unreadable, format!("cannot take backends from {shown}: {why}"))
+            .mark(place, "expected a JSON list of backends")
+            .help("write the list first, if only `[]`: `[\"127.0.0.1:9001\", { \"address\": \"127.0.0.1:9002\", \"weight\": 3 }]`"),
+        Question::Host { .. } | Question::Service { .. } if around.resolve.is_none() => {
+            Diagnostic::new(Code::BadValue, format!("bad `address`: cannot resolve {shown}: {why}"))
+                .mark(place, "expected a known service")
+                .help("check the name, or leave `resolve` out: then it is asked for again")
+        }
+        Question::Host { .. } | Question::Service { .. } => {
             Diagnostic::new(Code::Unresolved, format!("cannot resolve {shown}: {why}"))
                 .mark(place, "no backend as long as this is not known")
-                .help("check the name; Pollux starts without it, and asks again"),
-        ),
-    }
+                .help("check the name; Pollux starts without it, and asks again")
+        }
+    });
+    site.answers.note_failure(question.clone(), why);
 }
 
 fn duplicate(address: &str, second: Place, first: Place) -> Diagnostic {

@@ -21,7 +21,7 @@ impl<'a> Site<'a> {
     }
 
     /// `path`, relative to the file that names it at `place`.
-    pub(super) fn path(&self, path: &str, place: Place) -> PathBuf {
+    pub(super) fn path(&self, path: impl AsRef<Path>, place: Place) -> PathBuf {
         let origin = self.texts.get(usize::from(place.file)).map_or("", |text| text.origin.as_str());
         Path::new(origin).parent().unwrap_or(Path::new("")).join(path)
     }

@@ -1,24 +1,24 @@
 //! Backends out of an address and a weight.
 
-use super::{Resolve, ValueError, backend_addresses, resolve};
+use std::path::Path;
+
+use super::{ValueError, host_and_port, parse_backend_literal, service_name};
+use crate::balance::Duty;
 use crate::config::quote::quote;
 use crate::config::suggest::closest;
+use crate::discovery::{Like, Question, Source};
 use crate::snapshot::{Address, Backend};
 
 const EXPECTED: &str = "expected ADDRESS[,weight=N]";
 
-/// The backends of a flag such as `127.0.0.1:9001`, `host:9001,weight=3` or `unix:/run/app.sock`: several when a host
-/// name has several addresses. The weight is 1 unless given, and applies to each. A path with a comma has no place in
-/// a flag.
+/// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `unix:/run/app.sock`, `srv:_http._tcp.app.example` or
+/// `file:list.json` stands for. Nobody is asked for anything yet. The weight is 1 unless given, and applies to each backend. A
+/// path with a comma has no place in a flag.
 ///
 /// # Errors
 ///
 /// When the address is bad, the weight is out of 1 to [`Backend::WEIGHT_MAX`] or given twice, or anything else follows.
-pub fn parse_backend_flag(text: &str) -> Result<Vec<Backend>, ValueError> {
-    flag(text, &mut resolve)
-}
-
-fn flag(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<Backend>, ValueError> {
+pub fn parse_backend_flag(text: &str) -> Result<Source, ValueError> {
     let (address, options) = text.split_once(',').map_or((text, None), |(head, tail)| (head, Some(tail)));
     let mut weight = None;
     for option in options.into_iter().flat_map(|options| options.split(',')) {
@@ -34,7 +34,42 @@ fn flag(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<Backend>, ValueErro
             return Err(ValueError::new("the weight is given twice", EXPECTED, "remove one of the two"));
         }
     }
-    Ok(named(address, weight.unwrap_or(1), backend_addresses(address, resolve)?))
+    let weight = weight.unwrap_or(1);
+    Ok(match question(address)? {
+        Some(question) => {
+            let like = Like {
+                name: None,
+                weight,
+                tier: 1,
+                max_requests: None,
+                max_connections: None,
+                duty: Duty::Ready,
+            };
+            Source::Asked { question, like }
+        }
+        None => Source::Given(Backend::new(address, parse_backend_literal(address)?, weight)),
+    })
+}
+
+/// The question that `text` asks, of the system, with the path of a file as it is written; `None` if it is an address itself.
+///
+/// # Errors
+///
+/// When it is none of the forms of a backend.
+pub(in crate::config) fn question(text: &str) -> Result<Option<Question>, ValueError> {
+    if let Some(path) = text.strip_prefix("file:") {
+        if path.is_empty() || path.contains('\0') || path.ends_with('/') {
+            let help = "write for example `file:backends.json`, relative to this file";
+            return Err(ValueError::new("this is not the path of a file", "expected file:path", help));
+        }
+        return Ok(Some(Question::File(Path::new(path).to_owned())));
+    }
+    if let Some(name) = service_name(text)? {
+        return Ok(Some(Question::Service { name, servers: Vec::new() }));
+    }
+    let host =
+        |(host, port): (&str, u16)| Question::Host { host: host.to_owned(), port, servers: Vec::new() };
+    Ok(host_and_port(text)?.map(host))
 }
 
 fn parse_weight(text: &str) -> Result<u32, ValueError> {
@@ -55,22 +90,23 @@ pub(in crate::config) fn named(written: &str, weight: u32, addresses: Vec<Addres
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::net::SocketAddr;
-
     use super::*;
-
-    fn two(_: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(vec![([127, 0, 0, 1], port).into(), ([127, 0, 0, 2], port).into()])
-    }
 
     #[test]
     fn a_flag_is_an_address_and_perhaps_a_weight() {
-        let plain = parse_backend_flag("127.0.0.1:9001").unwrap();
-        assert_eq!((plain[0].name.as_str(), plain[0].weight), ("127.0.0.1:9001", 1));
-        let heavy = flag("app:9001,weight=3", &mut two).unwrap();
-        let shown: Vec<_> = heavy.iter().map(|backend| (backend.name.as_str(), backend.weight)).collect();
-        assert_eq!(shown, [("app:9001 (127.0.0.1:9001)", 3), ("app:9001 (127.0.0.2:9001)", 3)]);
+        let shown = |text: &str| match parse_backend_flag(text).unwrap() {
+            Source::Given(backend) => (backend.name, backend.weight, false),
+            Source::Asked { question, like } => (question.to_string(), like.weight, true),
+        };
+        for (text, name, weight, is_asked) in [
+            ("127.0.0.1:9001", "127.0.0.1:9001", 1, false),
+            ("unix:/run/app.sock,weight=2", "unix:/run/app.sock", 2, false),
+            ("app:9001,weight=3", "app:9001", 3, true),
+            ("srv:_http._tcp.app.example", "srv:_http._tcp.app.example", 1, true),
+            ("file:list.json", "file:list.json", 1, true),
+        ] {
+            assert_eq!(shown(text), (name.to_owned(), weight, is_asked));
+        }
     }
 
     #[test]
@@ -83,6 +119,9 @@ mod tests {
             ("127.0.0.1:1,wieght=3", "unknown option `wieght`"),
             ("127.0.0.1:1,", "unknown option ``"),
             (",weight=1", "the address is empty"),
+            ("app:0", "nothing can connect to port 0"),
+            ("srv:app:80", "`srv:app:80` has a port"),
+            ("file:", "this is not the path of a file"),
         ] {
             let error = parse_backend_flag(text).unwrap_err();
             assert_eq!(error.message(), message, "{text}");

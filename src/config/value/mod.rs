@@ -4,6 +4,7 @@
 
 mod address;
 mod backend;
+mod dns;
 mod duration;
 mod endpoint;
 mod fraction;
@@ -13,8 +14,9 @@ use std::fmt;
 
 pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, resolve};
 pub(super) use address::{backend_addresses, bind_address, host_and_port};
-pub(super) use backend::named;
 pub use backend::parse_backend_flag;
+pub(super) use backend::{named, question};
+pub(super) use dns::{parse_server, service_name};
 pub use duration::parse_duration;
 pub(super) use fraction::{parse_thousandths, show_thousandths};
 pub(super) use size::show_size;

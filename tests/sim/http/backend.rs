@@ -16,7 +16,12 @@ use super::request::examine;
 use crate::actor::{Actor, Pace, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
 use crate::faults::{Faults, Weather, chance};
+use crate::moods::Mood;
 use crate::net::{Closing, Net};
+
+/// What a check says, and what it is to hear.
+pub(crate) const CHECK: &str = "GET /alive HTTP/1.1";
+const ALIVE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready";
 
 /// What a foul backend does on an idle connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,7 @@ enum Phase {
 /// See the head of this file.
 #[derive(Debug)]
 pub(crate) struct Backend {
+    host: usize,
     port: Port,
     board: Rc<RefCell<Board>>,
     faults: Rc<Faults>,
@@ -64,18 +70,67 @@ pub(crate) struct Backend {
     has_chattered: bool,
     /// It has said so together with the end of a response.
     has_added: bool,
+    /// It was not well since its last request: the next one may have waited unread.
+    has_sulked: bool,
     rng: Rng,
 }
 
 impl Backend {
-    pub(crate) fn new(end: EndId, board: &Rc<RefCell<Board>>, faults: &Rc<Faults>, mut rng: Rng) -> Backend {
-        let port = Port::new(end, Pace::draw(faults.bulk, &mut rng));
-        let (board, faults) = (Rc::clone(board), Rc::clone(faults));
-        Backend { port, board, faults, phase: Phase::Idle(None), has_chattered: false, has_added: false, rng }
+    pub(crate) fn new(
+        host: usize,
+        end: EndId,
+        board: &Rc<RefCell<Board>>,
+        faults: &Rc<Faults>,
+        mut rng: Rng,
+    ) -> Backend {
+        let drawn = Pace::draw(faults.bulk, &mut rng);
+        let port = Port::new(end, if faults.moods.is_some() { Pace::BRISK } else { drawn });
+        let (board, faults, phase) = (Rc::clone(board), Rc::clone(faults), Phase::Idle(None));
+        Backend {
+            host,
+            port,
+            board,
+            faults,
+            phase,
+            has_chattered: false,
+            has_added: false,
+            has_sulked: false,
+            rng,
+        }
     }
 
     fn is_foul(&self) -> bool {
         self.faults.weather == Weather::Foul
+    }
+
+    /// Whether Pollux may have had enough of it.
+    fn is_excused(&self) -> bool {
+        self.is_foul() || self.faults.moods.is_some()
+    }
+
+    fn mood(&self, now: Time) -> Mood {
+        self.faults.moods.as_ref().map_or(Mood::Well, |moods| moods.at(self.host, now).1)
+    }
+
+    /// Does what its mood has it do; `None` if that is its part.
+    fn sulk(&mut self, net: &mut Net) -> Option<Step> {
+        let moods = self.faults.moods.clone()?;
+        let (_, mood) = moods.at(self.host, net.now);
+        self.has_sulked |= mood != Mood::Well;
+        if mood != Mood::Well
+            && let Phase::Serving(service) = &self.phase
+        {
+            let ask = self.board.borrow().answers[service.answer].ask;
+            self.board.borrow_mut().asks[ask].wronged = true;
+        }
+        match mood {
+            Mood::Well | Mood::Slow(_) => None,
+            Mood::Hung | Mood::Hole => Some(moods.next(self.host, net.now).map_or(Step::Still, Step::Until)),
+            Mood::Dead => {
+                self.port.abort(net);
+                Some(Step::Over)
+            }
+        }
     }
 
     /// Reads if something is to be read. `None` if nothing has come.
@@ -91,7 +146,7 @@ impl Backend {
         match self.port.pull(net, &mut self.rng) {
             Pulled::Nothing => None,
             Pulled::Bytes => {
-                self.understand();
+                self.understand(net.now);
                 Some(Step::Moved)
             }
             Pulled::End => {
@@ -108,19 +163,26 @@ impl Backend {
     /// Pollux has gone. Unless somebody misbehaves, it does so only between requests.
     fn abandoned(&mut self, net: &mut Net) -> Step {
         let between = matches!(self.phase, Phase::Idle(_)) && self.port.inbox.is_empty();
-        assert!(between || self.is_foul(), "Pollux has left in the middle of a request");
+        assert!(between || self.is_excused(), "Pollux has left in the middle of a request");
         self.port.close(net);
         Step::Over
     }
 
     /// Makes what it can of the bytes that have come in.
-    fn understand(&mut self) {
+    fn understand(&mut self, now: Time) {
         match &mut self.phase {
             Phase::Idle(_) => {
                 if let Some(head) = Head::take(&mut self.port.inbox) {
-                    self.serve(&head);
+                    if head.start == CHECK {
+                        self.port.post(ALIVE);
+                    } else {
+                        self.serve(&head);
+                    }
+                    if let Mood::Slow(span) = self.mood(now) {
+                        self.port.nap(now, span);
+                    }
                     if !self.port.inbox.is_empty() {
-                        self.understand();
+                        self.understand(now);
                     }
                 }
             }
@@ -149,7 +211,8 @@ impl Backend {
         let (ask, body) = examine(head, &mut board);
         let number = board.answers.len();
         let plan = Plan::draw(&board.asks[ask], number, &self.faults, &mut self.rng);
-        board.asks[ask].wronged |= self.has_chattered || !plan.is_fair();
+        board.asks[ask].wronged |=
+            self.has_chattered || !plan.is_fair() || std::mem::take(&mut self.has_sulked);
         let mut answer = plan.answer(ask, number, &mut self.rng);
         let (head, content) = plan.render(&answer, &board.asks[ask], &mut self.rng);
         let deeds = plan.deeds(&head, &content, board.asks[ask].expects, &mut self.rng);
@@ -166,7 +229,7 @@ impl Backend {
         match self.port.push(net, &mut self.rng) {
             Pushed::Bytes => return Some(Step::Moved),
             Pushed::Lost => {
-                assert!(self.is_foul(), "Pollux has reset a connection");
+                assert!(self.is_excused(), "Pollux has reset a connection");
                 self.port.close(net);
                 return Some(Step::Over);
             }
@@ -248,7 +311,7 @@ impl Backend {
             _ => None,
         };
         self.phase = Phase::Idle(whim);
-        self.understand();
+        self.understand(now);
     }
 
     fn indulge(&mut self, whim: Whim, net: &mut Net) -> Step {
@@ -277,8 +340,12 @@ impl Backend {
 
 impl Actor for Backend {
     fn step(&mut self, net: &mut Net) -> Step {
+        if let Some(step) = self.sulk(net) {
+            return step;
+        }
+        let changes = self.faults.moods.as_ref().and_then(|moods| moods.next(self.host, net.now));
         if let Some(until) = self.port.napping(net.now) {
-            return Step::Until(until);
+            return Step::Until(changes.map_or(until, |at| at.min(until)));
         }
         let before = if self.rng.bool() { self.listen(net) } else { None };
         let step = before.or_else(|| match self.work(net) {
@@ -290,7 +357,11 @@ impl Actor for Backend {
         if step == Some(Step::Moved) {
             self.port.breathe(net.now, &mut self.rng);
         }
-        step.unwrap_or(Step::Still)
+        match (step, changes) {
+            (Some(Step::Until(at)), Some(changes)) => Step::Until(at.min(changes)),
+            (None | Some(Step::Still), Some(changes)) => Step::Until(changes),
+            (step, _) => step.unwrap_or(Step::Still),
+        }
     }
 
     fn is_awaited(&self) -> bool {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use pollux::core::time::Time;
 
 use super::board::Board;
 use super::script::Visit;
@@ -19,16 +20,29 @@ pub(crate) struct Client {
     board: Rc<RefCell<Board>>,
     manners: Manners,
     visits: VecDeque<Visit>,
+    /// How long it rests at most between two of them, if it does, and until when now.
+    rests: Option<Duration>,
+    rests_until: Time,
     now: Option<Visiting>,
     rng: Rng,
 }
 
 impl Client {
-    pub(crate) fn new(visits: Vec<Visit>, manners: Manners, board: &Rc<RefCell<Board>>, rng: Rng) -> Client {
-        Client { board: Rc::clone(board), manners, visits: visits.into(), now: None, rng }
+    pub(crate) fn new(
+        visits: Vec<Visit>,
+        rests: Option<Duration>,
+        manners: Manners,
+        board: &Rc<RefCell<Board>>,
+        rng: Rng,
+    ) -> Client {
+        let (board, visits) = (Rc::clone(board), visits.into());
+        Client { board, manners, visits, rests, rests_until: Time::ZERO, now: None, rng }
     }
 
     fn dial(&mut self, net: &mut Net) -> Step {
+        if self.rests_until > net.now {
+            return Step::Until(self.rests_until);
+        }
         let Some(visit) = self.visits.front() else { return Step::Over };
         match net.dial(DOOR, visit.from) {
             Dialled::Connected(end) => {
@@ -48,6 +62,9 @@ impl Actor for Client {
         let step = visiting.step(net);
         if step == Step::Over {
             self.now = None;
+            if let Some(most) = self.rests {
+                self.rests_until = net.now + most.mul_f64(self.rng.f64());
+            }
             return Step::Moved;
         }
         step

@@ -14,6 +14,7 @@ mod visit;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use pollux::snapshot::Mode;
 
@@ -26,10 +27,19 @@ use board::Board;
 use client::Client;
 use visit::Manners;
 
+/// So many rounds of visits more does a client make where backends have moods.
+const ROUNDS: usize = 3;
+
+/// And so many more clients there are, that they have to wait for each other.
+const MORE_CLIENTS: usize = 6;
+
+/// The longest rest between two of its visits then.
+const REST_MAX: Duration = Duration::from_millis(500);
+
 /// One run over HTTP.
 pub(crate) fn run(scene: &mut Scene) {
     let manners = Manners {
-        foul: scene.faults.weather == Weather::Foul,
+        foul: scene.faults.weather == Weather::Foul || scene.faults.moods.is_some(),
         draining: scene.drain_after.is_some() || scene.reloads.as_ref().is_some_and(Reloads::moves_door),
         scarce: scene.faults.is_scarce(),
         in_need: scene.faults.buffers.is_some(),
@@ -38,13 +48,22 @@ pub(crate) fn run(scene: &mut Scene) {
     let faults = Rc::new(scene.faults.clone());
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     let mut connections = 0;
-    for _ in 0..scene.rng.usize(1..=4) {
-        let visits = script::visits(&faults, &mut board.borrow_mut(), &mut connections, &mut scene.rng);
-        clients.push(Box::new(Client::new(visits, manners, &board, scene.rng.fork())));
+    let more = if faults.moods.is_some() { MORE_CLIENTS } else { 0 };
+    for _ in 0..scene.rng.usize(1..=4) + more {
+        let mut draw =
+            |rng: &mut fastrand::Rng| script::visits(&faults, &mut board.borrow_mut(), &mut connections, rng);
+        let mut visits = draw(&mut scene.rng);
+        let mut rests = None;
+        if faults.moods.is_some() {
+            // So many that they last for as long as anybody changes.
+            (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
+            rests = Some(REST_MAX);
+        }
+        clients.push(Box::new(Client::new(visits, rests, manners, &board, scene.rng.fork())));
     }
     let (mut rng, notes) = (scene.rng.fork(), Rc::clone(&board));
-    let hire = Box::new(move |_, end| -> Box<dyn Actor> {
-        Box::new(Backend::new(end, &notes, &faults, rng.fork()))
+    let hire = Box::new(move |host, end| -> Box<dyn Actor> {
+        Box::new(Backend::new(host, end, &notes, &faults, rng.fork()))
     });
     let entries = scene.perform(Mode::Http, Act { clients, hire });
     judge::judge(&board.borrow(), &entries, manners);

@@ -1,0 +1,52 @@
+//! The backends that `--backend` names.
+
+use pollux::config::World;
+use pollux::discovery::{self, Answers, Question, Source};
+use pollux::snapshot::Pool;
+
+use super::Failure;
+
+/// Puts `named` into `pool`, in the place of whatever it has. Names and files are asked for in `world`; what is found is noted in
+/// `answers`. Gives a warning for each that is not known now: it may come later, as it may for a file.
+///
+/// # Errors
+/// When a file of backends cannot be read.
+pub(super) fn put(
+    named: &[Source],
+    pool: &mut Pool,
+    answers: &mut Answers,
+    world: &mut dyn World,
+) -> Result<Vec<String>, Failure> {
+    let at = |source: &Source| match source {
+        Source::Given(backend) => Source::Given(backend.clone()),
+        Source::Asked { question, like } => {
+            Source::Asked { question: question.clone().at(&pool.resolver), like: like.clone() }
+        }
+    };
+    pool.sources = named.iter().map(at).collect();
+    let mut warnings = Vec::new();
+    for source in &pool.sources {
+        let Source::Asked { question, .. } = source else { continue };
+        if answers.to(question).is_some() || answers.failure(question).is_some() {
+            continue;
+        }
+        match world.ask(question) {
+            Ok(entries) => answers.note(question.clone(), entries),
+            Err(why) => {
+                if let Question::File(path) = question {
+                    let path = path.display();
+                    return Err(Failure::usage(format!("--backend file:{path} gives no backends: {why}")));
+                }
+                warnings.push(format!(
+                    "warning: cannot resolve --backend {question}: {why}\n  = help: check the name; Pollux starts without it, and asks again"
+                ));
+                answers.note_failure(question.clone(), why);
+            }
+        }
+    }
+    discovery::fill(pool, answers);
+    if pool.sources.iter().all(|source| matches!(source, Source::Given(_))) {
+        pool.sources.clear();
+    }
+    Ok(warnings)
+}

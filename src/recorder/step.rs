@@ -1,0 +1,128 @@
+//! What can happen to an exchange, in a few bytes.
+
+use std::fmt;
+
+use crate::balance::{Nobody, Rule};
+use crate::core::outcome::{Cause, Proof};
+use crate::core::time::Time;
+
+/// A transition. Backends are named by their places in the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The client was accepted, and this is the first exchange of its connection.
+    Accepted,
+    /// The first byte of a further request has come.
+    Begun,
+    /// The request head was complete.
+    HeadComplete,
+    /// The pool has picked that backend.
+    Picked {
+        /// The backend.
+        backend: u32,
+        /// What made it the one.
+        rule: Rule,
+    },
+    /// No backend was free, and so many waited before it.
+    Queued {
+        /// The others.
+        ahead: u32,
+    },
+    /// No backend can be asked.
+    NoBackend(Nobody),
+    /// An idle connection is used again.
+    Reused,
+    /// A connect has begun.
+    Connecting,
+    /// The connection stands.
+    Connected,
+    /// The backend's backlog is full, or there is no descriptor: it is asked again and again.
+    Busy(Cause),
+    /// The last byte of the request was handed to the kernel.
+    Sent,
+    /// The head of a response has come, with that status.
+    Responded(u16),
+    /// The head of a response has come, with a status for which another one is wanted.
+    AnotherWanted,
+    /// The backend has failed the attempt.
+    Failed(Cause),
+    /// The request is to be sent again.
+    Retry(Proof),
+    /// It would have been, but the pool has no budget for it.
+    BudgetSpent,
+    /// The backend connection was put into the idle set.
+    Kept,
+    /// The backend connection was closed.
+    Closed,
+    /// The backend connection was reset.
+    Reset,
+    /// The exchange is over.
+    Ended,
+}
+
+/// A transition, and when it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub step: Step,
+}
+
+/// A step in words; backends by the names that a function knows.
+pub(super) struct Told<'a> {
+    pub(super) step: Step,
+    /// The backend that was picked last.
+    pub(super) backend: &'a str,
+    pub(super) route: &'a str,
+    pub(super) pool: &'a str,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Told { step, backend, route, pool } = self;
+        match step {
+            Step::Accepted => f.write_str("accepted"),
+            Step::Begun => f.write_str("first byte of a further request"),
+            Step::HeadComplete => {
+                f.write_str("head complete")?;
+                if !route.is_empty() {
+                    write!(f, ", route {route}")?;
+                }
+                if !pool.is_empty() {
+                    write!(f, ", pool {pool}")?;
+                }
+                Ok(())
+            }
+            Step::Picked { rule, .. } => write!(f, "picked {backend} ({})", rule.word()),
+            Step::Queued { ahead } => write!(f, "every backend is full: waits behind {ahead}"),
+            Step::NoBackend(Nobody::Full) => f.write_str("every backend is full, and so is the queue"),
+            Step::NoBackend(Nobody::Down) => f.write_str("no backend is up"),
+            Step::NoBackend(Nobody::Tried) => f.write_str("every backend was tried"),
+            Step::Reused => write!(f, "{backend}: an idle connection is used again"),
+            Step::Connecting => write!(f, "{backend}: connecting"),
+            Step::Connected => write!(f, "{backend}: connected"),
+            Step::Busy(cause) => write!(f, "{backend}: busy, asked again ({cause})"),
+            Step::Sent => write!(f, "{backend}: request sent"),
+            Step::Responded(0) => write!(f, "{backend}: the connection serves"),
+            Step::Responded(status) => write!(f, "{backend}: response head, status {status}"),
+            Step::AnotherWanted => write!(f, "{backend}: response head, with a status that is to be retried"),
+            Step::Failed(cause) => write!(f, "{backend}: failed, {cause}"),
+            Step::Retry(proof) => write!(f, "once more ({proof})"),
+            Step::BudgetSpent => f.write_str("not once more: the budget for retries is spent"),
+            Step::Kept => write!(f, "{backend}: connection kept"),
+            Step::Closed => write!(f, "{backend}: connection closed"),
+            Step::Reset => write!(f, "{backend}: connection reset"),
+            Step::Ended => f.write_str("ended"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small() {
+        assert_eq!(size_of::<Event>(), 16);
+    }
+}

@@ -1,0 +1,222 @@
+//! What must hold of a pool in every turn, whatever its backends do: who is out gets no request while somebody else is up, who
+//! waits is not overtaken and not left behind, and there are no more retries than the budget allows. Where the moods of the
+//! backends are known, what is thought of them must be true, after the time that it takes to find out.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollux::balance::health::{Check, Kind};
+use pollux::core::time::Time;
+use pollux::shared::pools::{BackendState, Registry};
+use pollux::snapshot::{Pool, PoolId, Retries, Snapshot, Timeouts};
+use pollux::worker::Census;
+
+use crate::moods::{Mood, Moods};
+
+/// Who waits for nothing is told within so many turns, and within that time.
+const TURNS_MAX: u32 = 40;
+const LEFT_MAX: Duration = Duration::from_millis(50);
+
+/// What a worker may be behind with: the clock jumps, and what has come in may be withheld.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// A backend as the workers see it.
+#[derive(Clone, Copy, Debug)]
+struct One {
+    is_out: bool,
+    in_flight: u32,
+    connections: u32,
+}
+
+impl One {
+    fn of(state: &Arc<BackendState>) -> One {
+        let is_out = state.standing().exclusion().is_some();
+        One { is_out, in_flight: state.in_flight(), connections: state.connections() }
+    }
+}
+
+/// A pool at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Sight {
+    panics: bool,
+    backends: Vec<One>,
+    retrying: u32,
+    /// The numbers of those who wait, first come first.
+    line: Vec<u64>,
+    sessions: usize,
+}
+
+impl Sight {
+    pub(crate) fn of(registry: &Registry, snapshot: &Arc<Snapshot>, census: Census) -> Sight {
+        let pools = registry.open(snapshot);
+        let pool = pools.pool(PoolId(0));
+        Sight {
+            panics: pool.ward().panics(),
+            backends: pool.backends().iter().map(One::of).collect(),
+            retrying: pool.retrying(),
+            line: pool.queue().line(),
+            sessions: census.sessions,
+        }
+    }
+
+    fn can_use(&self, one: &One) -> bool {
+        self.panics || !one.is_out
+    }
+
+    /// Whether nobody can be used, so that there is nothing to wait for.
+    fn is_hopeless(&self) -> bool {
+        !self.backends.iter().any(|one| self.can_use(one))
+    }
+
+    /// Whether somebody who is bound to nobody, and has tried nobody, finds a backend.
+    fn has_room(&self, pool: &Pool) -> bool {
+        let is_free = |(one, rules): (&One, &pollux::snapshot::Backend)| {
+            rules.weight > 0
+                && self.can_use(one)
+                && rules.max_requests.is_none_or(|most| one.in_flight < most)
+                && rules.max_connections.is_none_or(|most| one.connections < most)
+        };
+        self.backends.iter().zip(&pool.backends).any(is_free)
+    }
+}
+
+/// What is remembered from turn to turn.
+#[derive(Debug)]
+pub(crate) struct Oversight {
+    moods: Option<Rc<Moods>>,
+    /// Since when, and for how many turns, somebody has waited for nothing.
+    left: Option<(Time, u32)>,
+    /// When the backends of the pool last changed.
+    changed: Time,
+}
+
+impl Oversight {
+    pub(crate) fn new(moods: Option<Rc<Moods>>) -> Oversight {
+        Oversight { moods, left: None, changed: Time::ZERO }
+    }
+
+    /// Takes note of other backends.
+    pub(crate) fn handle_change(&mut self, now: Time) {
+        self.changed = now;
+        self.left = None;
+    }
+
+    /// Holds a turn to the rules, by the pool before it and after it. `is_checked` is whether there still are checks.
+    pub(crate) fn check(
+        &mut self,
+        snapshot: &Snapshot,
+        (before, after): (&Sight, &Sight),
+        now: Time,
+        is_checked: bool,
+    ) {
+        let pool = &snapshot.pools[0];
+        check_out(before, after);
+        check_budget(&pool.retries, before, after);
+        let Some(moods) = self.moods.clone() else { return };
+        assert!(after.line.len() <= pool.max_pending, "more wait than may");
+        // Who has tried somebody waits for another one, and may be passed by those who have not.
+        if pool.retries.most == 0 {
+            check_order(&before.line, &after.line);
+            check_newcomers(before, after);
+            self.check_left(pool, after, now);
+        }
+        if is_checked {
+            self.check_truth(snapshot, &moods, after, now);
+        }
+    }
+
+    /// Nobody waits while there is room, or nobody to wait for.
+    fn check_left(&mut self, pool: &Pool, after: &Sight, now: Time) {
+        if after.line.is_empty() || !(after.has_room(pool) || after.is_hopeless()) {
+            self.left = None;
+            return;
+        }
+        let (since, turns) = self.left.get_or_insert((now, 0));
+        *turns += 1;
+        let is_soon = *turns <= TURNS_MAX && now.since(*since) <= LEFT_MAX;
+        assert!(is_soon, "{} wait since {since:?} for nothing: {after:?}", after.line.len());
+    }
+
+    /// Who is silent for long enough is out, and who is well for long enough is not.
+    fn check_truth(&self, snapshot: &Snapshot, moods: &Moods, after: &Sight, now: Time) {
+        let pool = &snapshot.pools[0];
+        for (place, one) in after.backends.iter().enumerate() {
+            let Some(host) = host_of(&pool.backends[place].name) else { continue };
+            let (since, mood) = moods.at(host, now);
+            let age = now.since(since.max(self.changed));
+            let is_seen = pool.check.as_ref().filter(|check| is_told(check, mood)).map(time_to_fall);
+            let is_missed = is_seen.is_some_and(|time| age > time && !one.is_out);
+            assert!(!is_missed, "b{host} is {mood:?} since {since:?}, and nobody has noticed");
+            let is_forgotten =
+                mood == Mood::Well && age > time_to_rise(pool, &snapshot.timeouts) && one.is_out;
+            assert!(!is_forgotten, "b{host} is well since {since:?}, and still out");
+        }
+    }
+}
+
+/// The place of a backend among the hosts, by its name.
+fn host_of(name: &str) -> Option<usize> {
+    name.strip_prefix('b')?.parse().ok()
+}
+
+/// Whether a check can tell.
+fn is_told(check: &Check, mood: Mood) -> bool {
+    match (&check.kind, mood) {
+        // A process that is stopped still has a kernel that takes connections.
+        (Kind::Tcp, Mood::Hung) => false,
+        (Kind::Tcp | Kind::Http(_), mood) => mood.is_silent(),
+    }
+}
+
+/// The longest time from one check to the end of the next.
+fn time_of_one(check: &Check) -> Duration {
+    check.interval.mul_f64(1.0 + f64::from(check.jitter) / 1000.0) + check.timeout
+}
+
+fn time_to_fall(check: &Check) -> Duration {
+    time_of_one(check) * (check.fall + 1) + SLACK
+}
+
+/// The last request that fails is one that was begun before, an ejection may follow, and a check behind it.
+fn time_to_rise(pool: &Pool, timeouts: &Timeouts) -> Duration {
+    let ejected = pool.health.eject_max.max(pool.health.eject);
+    let checked = pool.check.as_ref().map_or(Duration::ZERO, |check| time_of_one(check) * (check.rise + 1));
+    timeouts.connect + timeouts.backend_response + timeouts.idle + ejected + checked + SLACK
+}
+
+/// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
+fn check_out(before: &Sight, after: &Sight) {
+    let is_up = |sight: &Sight| !sight.panics && sight.backends.iter().any(|one| !one.is_out);
+    if !is_up(before) || !is_up(after) {
+        return;
+    }
+    for (place, (was, is)) in before.backends.iter().zip(&after.backends).enumerate() {
+        let is_spared = !(was.is_out && is.is_out) || is.in_flight <= was.in_flight;
+        assert!(is_spared, "backend {place} got a request although it is known to be out");
+    }
+}
+
+/// Retries that begin are within the budget. All that is in flight belongs to a session, before the turn or after it.
+fn check_budget(rules: &Retries, before: &Sight, after: &Sight) {
+    let in_flight = before.sessions.max(after.sessions) as u64;
+    let most = (in_flight * u64::from(rules.budget) / 1000).max(u64::from(rules.budget_min));
+    let is_within = after.retrying <= before.retrying || u64::from(after.retrying) <= most;
+    assert!(is_within, "{} retries at once, of {most} at most", after.retrying);
+}
+
+/// While somebody waits, and nobody of those who do has left, nobody else gets a backend.
+fn check_newcomers(before: &Sight, after: &Sight) {
+    let is_waiting = !before.line.is_empty() && before.line.iter().all(|number| after.line.contains(number));
+    let has_more = |(was, is): (&One, &One)| is.in_flight > was.in_flight;
+    let is_overtaken = is_waiting && before.backends.iter().zip(&after.backends).any(has_more);
+    assert!(!is_overtaken, "somebody who came new has overtaken {:?}", before.line);
+}
+
+/// Those who have left the queue stood before those who are still there.
+fn check_order(before: &[u64], after: &[u64]) {
+    let is_left = |number: &&u64| after.contains(number);
+    let first = before.iter().position(|number| is_left(&number)).unwrap_or(before.len());
+    let is_overtaken = before[first..].iter().any(|number| !is_left(&number));
+    assert!(!is_overtaken, "somebody who waits was overtaken: of {before:?} there are left {after:?}");
+}

@@ -58,6 +58,8 @@ pub(super) enum Command {
     Recorder(RecorderArgs),
     /// Print the metrics of a running Pollux, in the text format of Prometheus.
     Metrics(CallArgs),
+    /// Watch a running Pollux on a terminal, and drain backends there.
+    Top(TopArgs),
     /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
     Backend(BackendArgs),
     /// List the clients of a running Pollux, or end one.
@@ -187,6 +189,12 @@ pub(super) struct ShowArgs {
     /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TopArgs {
+    #[command(flatten)]
+    pub(super) call: CallArgs,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,7 @@ mod running;
 mod settings;
 mod stop;
 mod test;
+mod top;
 mod upgrade;
 mod why;
 
@@ -75,6 +76,7 @@ pub(crate) fn main() -> ExitCode {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Top(args)) => top::top(&args),
         Some(Command::Test(args)) => test::test(&args),
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),

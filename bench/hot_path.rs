@@ -13,12 +13,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux::balance::{self, RoundRobin};
+use pollux::balance::{self, RoundRobin, Rule};
 use pollux::core::framer::Framer;
 use pollux::core::identity::RequestId;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::lane::{Lane, Sink, Source};
-use pollux::core::outcome::NoJournal;
+use pollux::core::outcome::{NoJournal, Outcome, Places, Proofs, Record, Spans, Stage};
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
@@ -26,17 +26,21 @@ use pollux::http::framing::Version;
 use pollux::http::request::{self, field_table};
 use pollux::http::response::{self, Asked, Manner};
 use pollux::http::scan::{HeadLimits, HeadScan};
+use pollux::metrics::Hub;
 use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::recorder::{RECENT_MAX, Recorder, Step};
 use pollux::route::{Decision, View};
 use pollux::shared::pools::{Live, Registry};
-use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{
+    Address, Backend, BackendId, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+};
 use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
 
 /// Does a part so many times.
 type Part = fn(usize);
 
 /// All of them, by name.
-const PARTS: [(&str, Part); 10] = [
+const PARTS: [(&str, Part); 12] = [
     ("request-scan", scan_requests),
     ("request-read", read_requests),
     ("request-write", write_requests),
@@ -46,6 +50,8 @@ const PARTS: [(&str, Part); 10] = [
     ("response-write", write_responses),
     ("lane-length", pass_lengths),
     ("lane-chunked", pass_chunks),
+    ("count", count_exchanges),
+    ("record", record_exchanges),
     ("exchange", make_exchanges),
 ];
 
@@ -237,6 +243,66 @@ fn pass_chunks(count: usize) {
         lane.buffer.room()[..CHUNKS.len()].copy_from_slice(black_box(CHUNKS));
         pass(&mut lane, CHUNKS.len());
         assert!(lane.framer.is_done() && lane.is_flushed());
+    }
+}
+
+/// The record of an exchange that went well on an idle connection.
+fn well() -> (Record<'static>, Places) {
+    let us = |count| Some(Duration::from_micros(count));
+    let record = Record {
+        client: (Ipv4Addr::LOCALHOST, 40_000).into(),
+        proxy: None,
+        listener: "main",
+        mode: Mode::Http,
+        method: b"GET",
+        target: b"/articles/2026/11/22/index.html?page=2&sort=date",
+        authority: b"www.example.org",
+        protocol: "HTTP/1.1",
+        request_id: RequestId::Own(7),
+        trace_id: "",
+        status: 200,
+        route: Some("default"),
+        pool: "app",
+        backend: Some("backend"),
+        attempts: 1,
+        retried: Proofs::default(),
+        budget_spent: false,
+        queued: None,
+        reused: true,
+        bytes_up: 600,
+        bytes_down: 300,
+        spans: Spans { head: us(10), opened: us(20), response: us(700), whole: Duration::from_micros(710) },
+        outcome: Outcome { cause: None, stage: Stage::Response },
+    };
+    (record, Places { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
+}
+
+/// What is counted of an exchange.
+fn count_exchanges(count: usize) {
+    let (hub, (record, places)) = (Hub::default(), well());
+    let meters = hub.open(&hub.desk(0), &snapshot(1));
+    for _ in 0..count {
+        meters.note_reused(BackendId { pool: PoolId(0), index: 0 });
+        black_box(&meters).note(black_box(&record), places);
+    }
+}
+
+/// What the flight recorder writes of an exchange, and keeps of it.
+fn record_exchanges(count: usize) {
+    let (snapshot, (record, places)) = (snapshot(1), well());
+    let recording = &snapshot.limits.recorder;
+    let mut recorder = Recorder::new(0, recording, recording.keep);
+    // The rings are full before it counts.
+    for _ in 0..count + 2 * RECENT_MAX {
+        let (began, head) = black_box((Time::ZERO, record.spans.head));
+        let mut trail = recorder.begin(began, false, head);
+        trail.push(began, Step::Picked { backend: 0, rule: Rule::Turn });
+        trail.push_connection(began, Step::Reused);
+        trail.note_sent(Some(began));
+        trail.push(began, Step::Responded(200));
+        trail.push(began, Step::Kept);
+        trail.push(began, Step::Ended);
+        recorder.end(trail, black_box(&record), places, &snapshot, true);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` is the guide to the house; this is the map of its rooms.
 
+pub mod access;
 pub mod admin;
 pub mod balance;
 pub mod config;

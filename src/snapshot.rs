@@ -58,12 +58,20 @@ pub enum Mode {
     Tcp,
 }
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Mode {
+    /// The word of the configuration and of logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Mode::Http => "http",
             Mode::Tcp => "tcp",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

@@ -12,8 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocation_counter::{AllocationInfo, measure};
+use pollux::access::{AccessLog, Destination, Format, Rules};
 use pollux::balance::{self, Asked, RoundRobin};
-use pollux::core::outcome::NoJournal;
+use pollux::core::noted::Wanted;
+use pollux::core::outcome::Journal;
 use pollux::core::time::Time;
 use pollux::http::date::Date;
 use pollux::os::{SysOs, bind};
@@ -112,6 +114,19 @@ fn crowd(to: SocketAddr) -> Vec<TcpStream> {
     (0..8).map(hesitate).collect()
 }
 
+/// A journal that writes a line of JSON for each exchange, with header fields, and hands it to the writer.
+fn journal() -> Box<dyn Journal> {
+    let names = |names: [&str; 2]| names.map(String::from).into();
+    let headers = Wanted {
+        request: names(["user-agent", "cookie"]),
+        response: names(["content-type", "transfer-encoding"]),
+    };
+    let to = Some(Destination::File("/dev/null".into()));
+    let log = AccessLog::new(&Rules { to, headers, ..Rules::default() }, Format::Json);
+    log.open().unwrap();
+    log.journal()
+}
+
 /// A worker with one listener, and where that is.
 fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, SocketAddr) {
     let (door, address) = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
@@ -126,7 +141,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         splicing: Splicing::NEVER,
         seed: 0,
         identity: 0,
-        journal: Box::new(NoJournal),
+        journal: journal(),
         registry: Arc::default(),
     };
     (Worker::new(os, setup), address)

@@ -16,8 +16,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pollux::access::{Destination, Rules};
 use pollux::admin::Admin;
-use pollux::config::{self, AccessLog, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
+use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -123,7 +124,7 @@ fn every_form_of_a_value_is_read() {
         Process {
             threads: Some(4),
             control: Some("run/control".into()),
-            access_log: Some(AccessLog::File("access.log".into())),
+            access_log: Some(Rules { to: Some(Destination::File("access.log".into())), ..Rules::default() }),
             admin: Some(Admin::at(([127, 0, 0, 1], 9900).into())),
         }
     );

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use pollux::config::AccessLog;
+use pollux::access::Destination;
 use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
 use pollux::discovery::Source;
 use pollux::os::usable_cores;
@@ -126,10 +126,10 @@ pub(super) struct RunArgs {
     /// token [default: as the configuration says, or none].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) admin: Option<SocketAddr>,
-    /// Where the line for each exchange goes: on (standard error), off, or a file, which SIGUSR1 opens anew [default: as the
-    /// configuration says, or on].
-    #[arg(long, value_name = "on|off|FILE", value_parser = access_log)]
-    pub(super) access_log: Option<AccessLog>,
+    /// Where the line for each exchange goes: on (standard error), stdout, off, syslog:udp://IP:PORT, syslog:unix:PATH, or a
+    /// file, which SIGUSR1 opens anew [default: as the configuration says, or on].
+    #[arg(long, value_name = "on|off|FILE|…", value_parser = access_log)]
+    pub(super) access_log: Option<Destination>,
     /// How log lines are written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
@@ -490,11 +490,8 @@ fn cores(text: &str) -> Result<Cores, String> {
     text.split(',').map(core).collect::<Result<_, _>>().map(Cores)
 }
 
-fn access_log(text: &str) -> Result<AccessLog, String> {
-    if text.is_empty() {
-        return Err(String::from("expected on, off or the path of a file"));
-    }
-    Ok(AccessLog::parse(text, |path| PathBuf::from(path)))
+fn access_log(text: &str) -> Result<Destination, String> {
+    Destination::parse(text, |path| PathBuf::from(path))
 }
 
 fn kind(text: &str) -> Result<Kind, String> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use pollux::access::{Destination, Rules};
 use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::Process;
 use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
@@ -24,7 +25,7 @@ const FIRST_ADMIN_PORT: u16 = 9900;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let logs = Logs::start(LogFormat::Text, None);
+    let logs = Logs::start(LogFormat::Text, &Rules { to: Some(Destination::Off), ..Rules::default() });
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();

@@ -1,17 +1,15 @@
-//! The log, on standard error and filtered by RUST_LOG, and the access log, with it or in a file of its own: neither is ever in
-//! the way of the traffic.
+//! The log, on standard error and filtered by RUST_LOG, and the access log: neither is ever in the way of the traffic.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use pollux::control::AccessLog;
+use pollux::access::{AccessLog, Format, Rules};
+use pollux::core::outcome::Journal;
 use pollux::status::LogLevel;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Registry;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, filter_fn};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -35,32 +33,40 @@ pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
 
 /// The log of a process. The last lines are written when it goes.
 pub(super) struct Logs {
-    access: Option<LogFile>,
+    access: AccessLog,
     level: Mutex<LogLevel>,
     filter: Handle<EnvFilter, Registry>,
-    _guards: Vec<WorkerGuard>,
+    _guard: WorkerGuard,
 }
 
 impl Logs {
-    /// Sets the log up. Where `access` names a file, that has to be [opened](Logs::open) before the first exchange.
-    pub(super) fn start(format: LogFormat, access: Option<&Path>) -> Logs {
+    /// Sets the log up. The access log is after `rules`, and has to be [opened](Logs::open) before the first exchange; RUST_LOG can
+    /// turn it off, by the target `access`.
+    pub(super) fn start(format: LogFormat, rules: &Rules) -> Logs {
         use std::io::IsTerminal;
         let (writer, guard) = unhurried(io::stderr());
-        let mut guards = vec![guard];
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-        let access = access.map(LogFile::new);
-        let in_file = access.clone().map(|file| {
-            let (writer, guard) = unhurried(file);
-            guards.push(guard);
-            lines(format, writer, false).with_filter(filter_fn(|meta| meta.target() == AccessLog::TARGET))
-        });
-        let is_apart = access.is_some();
-        let on_stderr = lines(format, writer, io::stderr().is_terminal())
-            .with_filter(filter_fn(move |meta| !is_apart || meta.target() != AccessLog::TARGET));
+        let on_stderr = lines(format, writer, io::stderr().is_terminal());
         let level = LogLevel { filter: filter.to_string(), changed_from: None };
         let (filter, handle) = reload::Layer::new(filter);
-        tracing_subscriber::registry().with(filter).with(on_stderr).with(in_file).init();
-        Logs { access, level: Mutex::new(level), filter: handle, _guards: guards }
+        tracing_subscriber::registry().with(filter).with(on_stderr).init();
+        let format = match format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        };
+        let logs = Logs {
+            access: AccessLog::new(rules, format),
+            level: Mutex::new(level),
+            filter: handle,
+            _guard: guard,
+        };
+        logs.mute();
+        logs
+    }
+
+    /// Holds the access log to what the filter says of the target `access`.
+    fn mute(&self) {
+        self.access.mute(!tracing::enabled!(target: "access", tracing::Level::INFO));
     }
 
     /// What is logged now.
@@ -87,33 +93,40 @@ impl Logs {
             .ok_or_else(|| format!("{} does not say what is to be logged; {help}", wanted.escape_debug()))?;
         let after = filter.to_string();
         self.filter.reload(filter).map_err(|error| error.to_string())?;
+        self.mute();
         let first = level.changed_from.take().unwrap_or_else(|| level.filter.clone());
         tracing::warn!(by, from = level.filter, to = after, "the operator has changed what is logged");
         *level = LogLevel { changed_from: (first != after).then_some(first), filter: after };
         Ok(())
     }
 
-    /// Opens the file of the access log, or opens it anew: what is at its path then is written to from now on.
+    /// Opens where access lines go.
     ///
     /// # Errors
-    /// As open(2) gives them, with the path; the file that was open stays.
+    /// As the system gives them, with the path.
     pub(super) fn open(&self) -> Result<(), String> {
-        match &self.access {
-            None => Ok(()),
-            Some(file) => {
-                file.open().map_err(|error| format!("the access log {}: {error}", file.path.display()))
-            }
-        }
+        self.access.open()
     }
 
-    /// Opens the file anew; what comes of it goes to the log.
+    /// A journal for a worker.
+    pub(super) fn journal(&self) -> Box<dyn Journal + Send> {
+        self.access.journal()
+    }
+
+    /// Opens the file of the access log anew; what comes of it goes to the log.
     pub(super) fn reopen(&self) {
-        match self.open() {
+        match self.access.reopen() {
             Ok(()) => tracing::info!("SIGUSR1: the files of the log were opened anew"),
             Err(error) => tracing::error!(
                 "SIGUSR1: it goes on in the old file, for the new one cannot be opened: {error}"
             ),
         }
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.access.close();
     }
 }
 
@@ -132,62 +145,5 @@ where
     match format {
         LogFormat::Text => layer.with_ansi(has_colours).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
-    }
-}
-
-/// A file that is appended to, and may be exchanged while it is.
-#[derive(Clone)]
-struct LogFile {
-    path: PathBuf,
-    file: Arc<Mutex<Option<File>>>,
-}
-
-impl LogFile {
-    fn new(path: &Path) -> LogFile {
-        LogFile { path: path.to_owned(), file: Arc::default() }
-    }
-
-    fn open(&self) -> io::Result<()> {
-        let opened = OpenOptions::new().append(true).create(true).open(&self.path)?;
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened);
-        Ok(())
-    }
-}
-
-impl Write for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut *self.file.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(file) => file.write(bytes),
-            None => Ok(bytes.len()),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_was_moved_away_is_made_anew() {
-        let directory = tempfile::tempdir().unwrap();
-        let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
-        let mut log = LogFile::new(&path);
-        log.open().unwrap();
-        log.write_all(b"one\n").unwrap();
-        std::fs::rename(&path, &moved).unwrap();
-        log.write_all(b"two\n").unwrap();
-        log.open().unwrap();
-        log.write_all(b"three\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
-        // What cannot be opened leaves what is open.
-        let unopenable = LogFile { path: directory.path().to_owned(), ..log.clone() };
-        assert!(unopenable.open().is_err());
-        log.write_all(b"four\n").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
     }
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use pollux::access::Rules;
 use pollux::admin::{Admin, AdminDoor, Readiness};
-use pollux::config::{self, Places, Process};
+use pollux::config::{Places, Process};
 use pollux::control::{
-    AccessLog, Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout,
-    Manager, Origin, Reply, Server, SocketFile, Taken, Unlogged, Wanted,
+    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager, Origin,
+    Reply, Server, SocketFile, Taken, Wanted,
 };
-use pollux::core::outcome::Journal;
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
@@ -48,7 +48,7 @@ pub(super) struct Running<'a> {
     admin: Option<Admin>,
     door: Option<AdminDoor>,
     readiness: Readiness,
-    access_log: config::AccessLog,
+    access_log: Rules,
     logs: Logs,
 }
 
@@ -90,7 +90,7 @@ impl<'a> Running<'a> {
         }
         let Settled { snapshot, crew, control, admin, access_log, file, places, answers, .. } = settled;
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-        let logs = Logs::start(args.log_format, access_log.file());
+        let logs = Logs::start(args.log_format, &access_log);
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
@@ -105,14 +105,8 @@ impl<'a> Running<'a> {
             door = admin.as_ref().map(|admin| open_admin(&events, admin, &readiness, is_heir)).transpose()?;
             Ok(())
         };
-        let journal = || -> Box<dyn Journal + Send> {
-            match access_log {
-                config::AccessLog::On | config::AccessLog::File(_) => Box::new(AccessLog),
-                config::AccessLog::Off => Box::new(Unlogged),
-            }
-        };
         let inherited = inherited.unwrap_or_else(Inherited::from_manager);
-        let started = Server::start_with(snapshot, &crew, inherited, bound, journal);
+        let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
         let (server, left) = started.map_err(Failure::failed)?;
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
         let ledger = Arc::new(Ledger::default());

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use pollux::access::Rules;
 use pollux::admin::Admin;
-use pollux::config::{self, AccessLog, Loaded, Machine, Places, Process, Report, World};
+use pollux::config::{self, Loaded, Machine, Places, Process, Report, World};
 use pollux::control::Crew;
 use pollux::discovery::{Answers, Entry, Question};
 use pollux::route::Route;
@@ -31,8 +32,8 @@ pub(super) struct Settled {
     pub(super) control: Option<PathBuf>,
     /// The admin address, if there is to be one.
     pub(super) admin: Option<Admin>,
-    /// Where the line for each exchange goes.
-    pub(super) access_log: AccessLog,
+    /// What the line for each exchange is to be.
+    pub(super) access_log: Rules,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
     /// What was found out for the pools.
@@ -72,10 +73,12 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
     let admin = admin(args.admin, loaded.process.admin)?;
+    let mut access_log = loaded.process.access_log.unwrap_or_default();
+    access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
         admin,
         snapshot: loaded.snapshot,
-        access_log: args.access_log.clone().or(loaded.process.access_log).unwrap_or_default(),
+        access_log,
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
         warnings: (!warnings.is_empty()).then(|| warnings.join("\n")),

@@ -71,10 +71,11 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 23] {
+pub(super) fn tables() -> [&'static Table; 24] {
     [
         &FILE,
         &ADMIN,
+        &ACCESS_LOG,
         &LISTENER,
         &SHARE,
         &ROUTE,
@@ -158,11 +159,11 @@ pub(super) static FILE: Table = Table {
         ),
         key(
             "access_log",
-            Kind::Text,
+            Kind::Either(&[Kind::Text, Kind::Table(&ACCESS_LOG)]),
             r#""on""#,
             r#""/var/log/pollux/access.log""#,
-            "Where the line for each exchange goes: `on` is the log, on standard error; `off` nowhere; anything else is a file, relative to \
-             this one, that SIGUSR1 opens anew.",
+            "Where the line for each exchange goes: `on` is standard error, beside the log; `stdout`; `off` nowhere; `syslog:udp://IP:PORT` or \
+             `syslog:unix:PATH`; anything else is a file, relative to this one, that SIGUSR1 opens anew. Or a table that says more.",
         ),
         key(
             "include",
@@ -211,6 +212,72 @@ pub(super) static FILE: Table = Table {
             "[recorder]",
             "What the flight recorder keeps aside.",
         ),
+    ],
+};
+
+/// `[access_log]`.
+pub(super) static ACCESS_LOG: Table = Table {
+    title: "[access_log]",
+    about: "The line for each exchange; docs/logging.md has examples. Changes take effect at the next start.",
+    keys: &[
+        key(
+            "to",
+            Kind::Text,
+            r#""on""#,
+            r#""syslog:unix:/dev/log""#,
+            "Where they go: as `access_log = \"...\"` above.",
+        ),
+        key(
+            "format",
+            Kind::Text,
+            "(that of the log)",
+            r#""json""#,
+            "`text`, `json`, Apache's `common` or `combined`, or a template such as `{client} {status} \"{header.user-agent}\"`.",
+        ),
+        key(
+            "status",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["5xx", "499"]"#,
+            "Only exchanges with these statuses have a line, and those that are `slower_than`. 499 is a client that left before it was \
+             answered, 0 no status.",
+        ),
+        key(
+            "slower_than",
+            Kind::Time,
+            NONE,
+            r#""1s""#,
+            "Only exchanges that took longer have a line, and those with a `status`.",
+        ),
+        key(
+            "sample",
+            Kind::Fraction(0, 1000),
+            "(all; beside `status` and `slower_than` none)",
+            "0.01",
+            "The share of all other exchanges that have one too. Failures always have: those with a cause, and from status 500 on.",
+        ),
+        key(
+            "except",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["no-request"]"#,
+            "Causes that have no line in any case.",
+        ),
+        key(
+            "redact",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["query", "header:authorization"]"#,
+            "What is not shown: the query of targets (and of Referer), the values of header fields.",
+        ),
+        key(
+            "request_headers",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["User-Agent"]"#,
+            "Header fields of requests that lines have.",
+        ),
+        key("response_headers", Kind::List(&Kind::Text), "[]", r#"["Content-Type"]"#, "And of responses."),
     ],
 };
 

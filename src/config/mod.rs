@@ -29,6 +29,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
+use crate::access;
 use crate::admin::Admin;
 use crate::discovery::Answers;
 use crate::explain::Trial;
@@ -75,43 +76,10 @@ pub struct Process {
     pub threads: Option<usize>,
     /// Where the control socket is opened, if there is to be one.
     pub control: Option<PathBuf>,
-    /// Where the line for each exchange goes; `None` when the file leaves it open.
-    pub access_log: Option<AccessLog>,
+    /// What the line for each exchange is to be; `None` when the file leaves it open.
+    pub access_log: Option<access::Rules>,
     /// Where the admin address is, if there is to be one.
     pub admin: Option<Admin>,
-}
-
-/// Where the line for each exchange goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum AccessLog {
-    /// To the log, on standard error.
-    #[default]
-    On,
-    /// Nowhere.
-    Off,
-    /// To a file of its own.
-    File(PathBuf),
-}
-
-impl AccessLog {
-    /// The file, if there is one.
-    #[must_use]
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            AccessLog::On | AccessLog::Off => None,
-            AccessLog::File(path) => Some(path),
-        }
-    }
-
-    /// What `text` means: `on`, `off`, or a path, which `whole` makes of it.
-    #[must_use]
-    pub fn parse(text: &str, whole: impl FnOnce(&str) -> PathBuf) -> AccessLog {
-        match text {
-            "on" => AccessLog::On,
-            "off" => AccessLog::Off,
-            path => AccessLog::File(whole(path)),
-        }
-    }
 }
 
 fn sources(texts: &[Text]) -> Vec<Source<'_>> {

@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::Process;
 use super::value::{show_size, show_thousandths};
-use super::{AccessLog, Process};
+use crate::access::{Choice, Redaction, Rules};
 use crate::admin::{Admin, TokenSource};
 use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
+use crate::core::noted::NOTHING;
 use crate::discovery::{Like, Question, Source};
 use crate::route::{
     Action, AmbiguousPaths, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
@@ -43,13 +45,8 @@ fn print_process(out: &mut String, process: &Process) {
     if let Some(control) = control {
         line(out, "control", &text(&control.to_string_lossy()));
     }
-    if let Some(log) = access_log {
-        let log = match log {
-            AccessLog::On => "on".into(),
-            AccessLog::Off => "off".into(),
-            AccessLog::File(path) => path.to_string_lossy(),
-        };
-        line(out, "access_log", &text(&log));
+    if let Some(rules) = access_log {
+        print_access_log(out, rules);
     }
     if !out.is_empty() {
         out.push('\n');
@@ -68,6 +65,38 @@ fn print_admin(out: &mut String, admin: &Admin) {
         None => {}
     }
     out.push('\n');
+}
+
+/// The rules in one line if they are only where to, else as a table.
+fn print_access_log(out: &mut String, rules: &Rules) {
+    let Rules { to, format, choice, redaction, headers } = rules;
+    let to = to.as_ref().map(|to| text(&to.to_string()));
+    if let Some(to) = &to
+        && (format, choice, redaction, headers)
+            == (&None, &Choice::default(), &Redaction::default(), &NOTHING)
+    {
+        return line(out, "access_log", to);
+    }
+    out.push_str("\n[access_log]\n");
+    if let Some(to) = to {
+        line(out, "to", &to);
+    }
+    if let Some(format) = format {
+        line(out, "format", &text(format.text()));
+    }
+    line(out, "status", &list(choice.statuses.iter().map(|statuses| text(&statuses.to_string()))));
+    if let Some(span) = choice.slower_than {
+        line(out, "slower_than", &time(span));
+    }
+    if let Some(share) = choice.sample {
+        line(out, "sample", &show_thousandths(share.into()));
+    }
+    line(out, "except", &list(choice.except.iter().map(|cause| text(cause.word()))));
+    let query = redaction.query.then(|| text("query"));
+    let hidden = redaction.headers.iter().map(|name| text(&format!("header:{name}")));
+    line(out, "redact", &list(query.into_iter().chain(hidden)));
+    line(out, "request_headers", &list(headers.request.iter().map(|name| text(name))));
+    line(out, "response_headers", &list(headers.response.iter().map(|name| text(name))));
 }
 
 /// A line `key = value`. Writing to a String cannot fail.

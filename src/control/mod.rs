@@ -1,7 +1,6 @@
 //! Around the data plane: starting the workers, giving them another configuration, stopping them, and the signals and the
 //! socket by which that is asked for.
 
-mod access_log;
 mod binding;
 mod changes;
 mod events;
@@ -20,7 +19,6 @@ mod server;
 mod signals;
 mod socket;
 
-pub use access_log::{AccessLog, Unlogged};
 pub use changes::{ChangeError, Wanted};
 pub use events::{Call, Event, Events};
 pub use handover::{Origin, Predecessor, Successor, UpgradeError};

@@ -6,6 +6,7 @@ pub mod framer;
 pub mod identity;
 pub mod interest;
 pub mod lane;
+pub mod noted;
 pub mod outcome;
 mod remedy;
 pub mod slab;

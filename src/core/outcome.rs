@@ -5,9 +5,11 @@
 
 use ::core::net::SocketAddr;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::identity::RequestId;
+use crate::core::noted::{Notes, Wanted};
 use crate::snapshot::{Mode, PoolId};
 
 /// Who brought the end about.
@@ -188,15 +190,23 @@ pub enum Stage {
     Response,
 }
 
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Stage {
+    /// The stable word for logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Stage::Head => "head",
             Stage::Routing => "routing",
             Stage::Opening => "opening",
             Stage::Awaiting => "awaiting",
             Stage::Response => "response",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
@@ -369,6 +379,8 @@ pub struct Record<'a> {
     pub spans: Spans,
     /// The ending.
     pub outcome: Outcome,
+    /// The header fields that the journal wants.
+    pub notes: &'a Notes,
 }
 
 /// Where an exchange was, by places in the snapshot that it is held to.
@@ -392,6 +404,11 @@ pub trait Journal {
     /// Whether the method and the target are worth keeping, for the record and for whoever asks what a session is at.
     fn wants_request(&self) -> bool {
         true
+    }
+
+    /// The header fields that records are to have. It is asked once.
+    fn wanted(&self) -> Arc<Wanted> {
+        Arc::default()
     }
 }
 

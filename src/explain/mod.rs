@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
 use crate::config::Places;
 use crate::core::identity::{Ids, RequestId};
+use crate::core::noted::NOTHING;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
@@ -172,8 +173,15 @@ fn explain_with(
     let date = Date::new(0);
     // Whoever is told what would happen may see the same number each time.
     let ids = Ids::new(0);
-    let env =
-        Env { now: Time::ZERO, date: &date, snapshot, ids: &ids, draining_since: None, keeps_request: false };
+    let env = Env {
+        now: Time::ZERO,
+        date: &date,
+        snapshot,
+        ids: &ids,
+        draining_since: None,
+        keeps_request: false,
+        wanted: &NOTHING,
+    };
     let listener = &snapshot.listeners[question.listener];
     let (mut tried, mut split) = (Vec::new(), None);
     let rehearsal = rehearse(&env, question.listener, question.peer, &question.head, &mut |view| {

@@ -6,6 +6,7 @@ use super::{Ask, End, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
 use crate::core::identity::Ids;
+use crate::core::noted::NOTHING;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -56,6 +57,7 @@ fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usi
         ids: &Ids::new(0),
         draining_since: None,
         keeps_request: false,
+        wanted: &NOTHING,
     };
     let mut session = Session::new(peer, 0, &env);
     let buffer = &mut session.lane_from(Side::Client).buffer;

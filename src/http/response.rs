@@ -207,6 +207,12 @@ impl Response<'_> {
         self.status < 200 && self.status != 101
     }
 
+    /// The header fields.
+    #[must_use]
+    pub fn fields(&self) -> &[httparse::Header<'_>] {
+        self.fields
+    }
+
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110 §6.6.1).
     pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
         self.write_edited(out, manner, date, None, &Added::default());

@@ -306,6 +306,7 @@ mod tests {
     use super::super::text::Format;
     use super::*;
     use crate::core::identity::RequestId;
+    use crate::core::noted::NO_NOTES;
     use crate::core::outcome::{Outcome, Proof, Proofs, Spans, Stage};
     use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
@@ -354,6 +355,7 @@ mod tests {
                 whole: Duration::from_millis(15),
             },
             outcome: Outcome { cause, stage: Stage::Response },
+            notes: &NO_NOTES,
         }
     }
 

@@ -119,12 +119,24 @@ fn read(line: &str) -> Option<Line> {
     Some(Line { client, listener: field("listener")?, method, url })
 }
 
+/// What stands before the next quote that has no backslash before it.
+fn unquoted(text: &str) -> Option<String> {
+    let (mut value, mut chars) = (String::new(), text.chars());
+    loop {
+        match chars.next()? {
+            '"' => return Some(value),
+            '\\' => value.push(chars.next()?),
+            c => value.push(c),
+        }
+    }
+}
+
 /// The value of `key=value` or `key="value"` in a line of the text log.
 fn text_field(line: &str, key: &str) -> Option<String> {
     let begin = format!(" {key}=");
     let rest = &line[line.find(&begin)? + begin.len()..];
     match rest.strip_prefix('"') {
-        Some(quoted) => Some(quoted[..quoted.find('"')?].to_owned()),
+        Some(quoted) => unquoted(quoted),
         None => Some(rest.split(' ').next().unwrap_or_default().to_owned()),
     }
 }

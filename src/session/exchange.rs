@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use crate::core::identity::RequestId;
+use crate::core::noted::Notes;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::http::framing::Version;
@@ -99,6 +100,8 @@ pub struct Exchange {
     pub(crate) up_at_attempt: u64,
     pub(crate) spans: Spans,
     pub(crate) identity: Identity,
+    /// Header fields for the record.
+    pub(crate) notes: Notes,
     /// Method, target and authority, one after the other.
     text: Vec<u8>,
     method_length: usize,
@@ -162,6 +165,8 @@ impl Exchange {
         let (mut tried, mut text) = (std::mem::take(&mut self.tried), std::mem::take(&mut self.text));
         let mut response_fields = std::mem::take(&mut self.response_fields);
         let identity = std::mem::take(&mut self.identity).renewed();
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.clear();
         tried.clear();
         text.clear();
         response_fields.clear();
@@ -173,6 +178,7 @@ impl Exchange {
             text,
             response_fields,
             identity,
+            notes,
             ..Exchange::default()
         };
     }
@@ -271,6 +277,7 @@ impl Exchange {
             bytes_down: around.bytes.1 - self.down_before,
             spans: Spans { whole: around.now.since(self.began), ..self.spans },
             outcome: Outcome { cause: self.cause, stage: self.stage },
+            notes: &self.notes,
         }
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::core::framer::Framer;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::lane::{Lane, Sink, Source};
+use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -95,6 +96,8 @@ pub struct Env<'a> {
     pub draining_since: Option<Time>,
     /// Whether a record will want the method and the target.
     pub keeps_request: bool,
+    /// And which header fields.
+    pub wanted: &'a Wanted,
 }
 
 impl Env<'_> {

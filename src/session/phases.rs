@@ -129,6 +129,7 @@ impl Session {
             let request = request::read(head, &mut table, limits)
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             exchange.take(&request, env.keeps_request);
+            exchange.notes.take_request(request.fields(), env.wanted);
             if request.ends_here() {
                 return Ok(Routed::Options { is_read: request.framing == Framing::Empty });
             }

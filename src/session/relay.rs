@@ -104,6 +104,7 @@ impl Session {
         let edits = self.options(env).map(|options| &options.response);
         let cookie = self.cookie_line(env);
         let (telling, backend) = (&env.snapshot.listeners[self.listener].telling, self.backend_name(env));
+        let mut notes = std::mem::take(&mut self.exchange.notes);
         let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
         let added = Added {
             lines: &cookie,
@@ -116,6 +117,9 @@ impl Session {
             let mut table = field_table();
             let response = response::read(head, &mut table, exchange.asked(), limits)?;
             let is_interim = response.is_interim();
+            if !is_interim {
+                notes.take_response(response.fields(), env.wanted);
+            }
             if (is_interim && exchange.interims == INTERIMS_MAX)
                 || (response.status == 101 && !is_request_sent)
             {
@@ -138,6 +142,7 @@ impl Session {
                 keep_alive,
             })
         });
+        self.exchange.notes = notes;
         self.scan = HeadScan::default();
         match verdict {
             Err(cause) => self.fail(cause, env, effects),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ConnectOutcome, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
+use crate::core::noted::NOTHING;
 use crate::core::outcome::Proof;
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -50,6 +51,7 @@ impl Stage {
             ids: &self.ids,
             draining_since: None,
             keeps_request: true,
+            wanted: &NOTHING,
         }
     }
 

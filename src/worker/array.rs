@@ -112,6 +112,7 @@ impl<O: Os> Worker<O> {
             ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: false,
+            wanted: &self.wanted,
         };
         if self.storage.has_refused() && !self.hot.is_empty() {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.

@@ -34,6 +34,7 @@ impl<O: Os> Worker<O> {
             ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
+            wanted: &self.wanted,
         }
     }
 
@@ -149,6 +150,7 @@ impl<O: Os> Worker<O> {
             ids: &self.ids,
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
+            wanted: &self.wanted,
         };
         let edition = Rc::clone(&conn.edition);
         let mut hands = Hands {

@@ -14,6 +14,7 @@ use super::storage::Storage;
 use crate::balance::{Duty, Nobody, Picked, safely};
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
+use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
 use crate::core::time::Time;
@@ -81,17 +82,18 @@ pub(super) struct World<'a> {
     pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
+    pub(super) wanted: &'a Wanted,
 }
 
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, ids, draining_since, keeps_request } = self;
+        let World { now, date, ids, draining_since, keeps_request, wanted } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted }
     }
 }
 

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::interest::Ready;
+use crate::core::noted::Wanted;
 use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
@@ -166,6 +167,8 @@ pub struct Worker<O> {
     recorder: Recorder,
     share: Share,
     journal: Box<dyn Journal>,
+    /// The header fields that it wants.
+    wanted: Arc<Wanted>,
     doors: Vec<Door>,
     wake: Option<Fd>,
     sessions: Slab<Conn>,
@@ -246,6 +249,7 @@ impl<O: Os> Worker<O> {
             late: Vec::new(),
             effects: Vec::new(),
             os,
+            wanted: journal.wanted(),
             journal,
             registry,
             desk,

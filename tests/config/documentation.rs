@@ -141,6 +141,7 @@ fn around(example: &Example) -> String {
             };
             format!("{LISTENER}[pool.app]\nbackends = [\"127.0.0.1:1\"]\n{table}\n{line}{rest}")
         }
+        "[access_log]" => format!("{table}\n{line}{LISTENER}pool = \"app\"\n{POOLS}"),
         "[timeouts]" | "[limits]" | "[recorder]" => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}")
         }
@@ -177,7 +178,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 23 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() == 24 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.
@@ -213,6 +214,46 @@ fn the_documentation_lists_every_cause() {
             told == pollux::why::page(),
             "docs/causes.md is not what the causes say; UPDATE_EXPECT=1 writes it anew"
         );
+    }
+}
+
+/// The examples of `docs/logging.md` are the top of a file.
+#[test]
+fn the_examples_of_logging_load() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logging.md");
+    let text = fs::read_to_string(path).expect("docs/logging.md");
+    let mut examples: Vec<String> = vec![String::new()];
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) => examples.iter_mut().last().expect("an example").push_str(&format!("{line}\n")),
+            None if line.is_empty() => {}
+            None => examples.push(String::new()),
+        }
+    }
+    examples.retain(|example| example.starts_with("[access_log]") || example.starts_with("access_log ="));
+    assert!(examples.len() >= 5, "the examples are gone");
+    for example in examples {
+        let loaded = load(&format!("{example}{LISTENER}pool = \"app\"\n{POOLS}"));
+        check_print(&loaded);
+    }
+}
+
+/// What a line can have is listed there, as the code has it; `UPDATE_EXPECT=1` writes it anew.
+#[test]
+fn the_documentation_lists_every_field_of_a_line() {
+    const MARK: &str =
+        "<!-- What follows is written from the fields; tests/config/documentation.rs keeps it so. -->\n\n";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logging.md");
+    let text = fs::read_to_string(&path).expect("docs/logging.md");
+    let (before, told) = text.split_once(MARK).expect("the mark");
+    let rows = pollux::access::Field::ALL
+        .iter()
+        .map(|field| format!("| `{}` | {} |\n", field.word(), field.about()));
+    let table = format!("| field | |\n|---|---|\n{}", rows.collect::<String>());
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, format!("{before}{MARK}{table}")).expect("a writable file");
+    } else {
+        assert!(told == table, "docs/logging.md is not what the fields are; UPDATE_EXPECT=1 writes it anew");
     }
 }
 

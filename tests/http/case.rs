@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pollux::os::ConnectFault;
 use pollux::snapshot::Limits;
 use serde::Deserialize;
 
@@ -86,7 +87,8 @@ pub(crate) struct Case {
     pub(crate) answers: Vec<Answer>,
     /// How many bytes of the answers are worth cutting.
     pub(crate) backend_length: usize,
-    pub(crate) is_refused: bool,
+    /// How connects fail, if they do.
+    pub(crate) connect: Option<ConnectFault>,
     pub(crate) limits: Limits,
     /// The configuration of the listener, if it is more than a pool.
     pub(crate) routes: Option<String>,
@@ -174,6 +176,16 @@ struct Raw {
     backend_kept: Option<bool>,
 }
 
+/// What `connect` says.
+fn fault(word: &str) -> ConnectFault {
+    match word {
+        "refused" => ConnectFault::Refused,
+        "unreachable" => ConnectFault::Unreachable,
+        "exhausted" => ConnectFault::Exhausted,
+        other => panic!("connect = {other:?}: refused, unreachable or exhausted"),
+    }
+}
+
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/http")
 }
@@ -204,7 +216,7 @@ impl Raw {
             client_end: self.client_end,
             answers,
             backend_length,
-            is_refused: self.connect.as_deref() == Some("refused"),
+            connect: self.connect.as_deref().map(fault),
             limits: self.limits(),
             routes: self.routes.clone(),
             patience_secs: self.patience_secs,

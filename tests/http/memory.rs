@@ -130,7 +130,7 @@ pub(crate) struct Memory {
     pub(crate) complaint: Option<String>,
     order: Order,
     cuts: (Cut, Cut),
-    refuses: bool,
+    connect: Option<ConnectFault>,
     /// What the client has yet to say, part by part, and where that stands among all its bytes.
     script: VecDeque<Vec<u8>>,
     place: usize,
@@ -153,7 +153,7 @@ impl Memory {
             complaint: None,
             order,
             cuts,
-            refuses: case.is_refused,
+            connect: case.connect,
             script: case.client.iter().cloned().collect(),
             place: 0,
             script_end: case.client_end,
@@ -310,8 +310,8 @@ impl Os for Memory {
     }
 
     fn connect(&mut self, _to: &Address) -> Result<Connecting, ConnectFault> {
-        if self.refuses {
-            return Err(ConnectFault::Refused);
+        if let Some(fault) = self.connect {
+            return Err(fault);
         }
         let number = i32::try_from(self.connections.len()).expect("few connections");
         self.connections.push(Connection::new());

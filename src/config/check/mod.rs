@@ -3,6 +3,7 @@
 //! A check that fails puts a finding down and goes on with a stand-in, usually the default. The result counts only if
 //! no error was found, so a stand-in is never run.
 
+mod access;
 mod admin;
 mod balance;
 mod binds;

@@ -1,0 +1,141 @@
+//! What an access line can say, field by field, and in which form its values are.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::core::identity::RequestId;
+use crate::core::outcome::{Proofs, Record};
+
+/// A value, before it is written in some form.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// One of a few words.
+    Word(&'static str),
+    /// A name of the configuration.
+    Name(&'a str),
+    /// What somebody else has said.
+    Text(&'a [u8]),
+    /// The same; what stands behind a `?` is not to be shown if queries are not.
+    Target(&'a [u8]),
+    Number(u64),
+    /// In milliseconds.
+    Span(Duration),
+    Flag(bool),
+    /// Without the port if that is 0.
+    Address(SocketAddr),
+    Id(RequestId<'a>),
+    Proofs(Proofs),
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident $word:literal $about:literal |$record:ident| $value:expr,)*) => {
+        /// A field of every record.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Field {
+            $(#[doc = $about] $name,)*
+        }
+
+        impl Field {
+            /// All of them, in the order in which lines have them.
+            pub const ALL: &'static [Field] = &[$(Field::$name,)*];
+
+            /// The name in lines and templates.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Field::$name => $word,)* }
+            }
+
+            /// What it is, for the documentation.
+            #[must_use]
+            pub const fn about(self) -> &'static str {
+                match self { $(Field::$name => $about,)* }
+            }
+
+            /// What `record` has there, if anything.
+            pub(super) fn of<'a>(self, record: &Record<'a>) -> Option<Value<'a>> {
+                match self { $(Field::$name => { let $record = record; $value })* }
+            }
+        }
+    };
+}
+
+fields! {
+    Client "client" "The client, behind trusted proxies; without a port where that is not known." |r| Some(Value::Address(r.client)),
+    Proxy "proxy" "Who connected, if that was a trusted proxy." |r| r.proxy.map(Value::Address),
+    Listener "listener" "The listener." |r| Some(Value::Name(r.listener)),
+    Mode "mode" "`http` or `tcp`." |r| Some(Value::Word(r.mode.word())),
+    RequestId "request_id" "What the request is called; the backend is told the same as `X-Request-ID`." |r| Some(Value::Id(r.request_id)),
+    TraceId "trace_id" "The W3C trace that the request is part of." |r| name(r.trace_id),
+    Method "method" "The method." |r| text(r.method),
+    Path "path" "The target as the client wrote it, at most 2048 bytes." |r| target(r.target),
+    Host "host" "The authority that was asked for." |r| text(r.authority),
+    Protocol "protocol" "`HTTP/1.1` or `HTTP/1.0`." |r| name(r.protocol),
+    Status "status" "The status that was passed to the client; 0 if none was." |r| Some(Value::Number(r.status.into())),
+    Route "route" "The route that was taken." |r| r.route.map(Value::Name),
+    Pool "pool" "The pool that was asked." |r| name(r.pool),
+    Backend "backend" "The backend that was used last." |r| r.backend.map(Value::Name),
+    Attempts "attempts" "How many backend connections were begun or reused." |r| Some(Value::Number(r.attempts.into())),
+    Retried "retried" "The proof of each retry, with commas." |r| r.retried.last().map(|_| Value::Proofs(r.retried)),
+    Budget "budget" "`spent` if a retry was refused because the pool had no budget left." |r| {
+        r.budget_spent.then_some(Value::Word("spent"))
+    },
+    Reused "reused" "Whether the last backend connection was a reused one." |r| Some(Value::Flag(r.reused)),
+    QueuedMs "queued_ms" "How long it waited until a backend was free, if it had to." |r| span(r.queued.map(|queued| queued.wait)),
+    QueuedBehind "queued_behind" "How many waited before it." |r| {
+        r.queued.map(|queued| Value::Number(queued.ahead as u64))
+    },
+    BytesUp "bytes_up" "Bytes handed to the backend, head and framing included." |r| Some(Value::Number(r.bytes_up)),
+    BytesDown "bytes_down" "Bytes handed to the client, head and framing included." |r| Some(Value::Number(r.bytes_down)),
+    HeadMs "head_ms" "From the beginning until the request head was complete." |r| span(r.spans.head),
+    OpenedMs "opened_ms" "From the beginning until a backend connection stood." |r| span(r.spans.opened),
+    ResponseMs "response_ms" "From the beginning until the response head was complete." |r| span(r.spans.response),
+    WholeMs "whole_ms" "From the beginning to the end." |r| Some(Value::Span(r.spans.whole)),
+    ConnectMs "connect_ms" "How long connecting took, retries included and waiting in the queue not." |r| span(connect(r)),
+    AnswerMs "answer_ms" "From the backend connection to the response head: how long the backend took." |r| {
+        span(r.spans.response.zip(r.spans.opened).map(|(response, opened)| response.saturating_sub(opened)))
+    },
+    Cause "cause" "What went wrong, if anything did: docs/causes.md." |r| {
+        r.outcome.cause.map(|cause| Value::Name(cause.word()))
+    },
+    Who "who" "Whose fault it was: `client`, `backend`, `pollux`, `operator`." |r| {
+        r.outcome.cause.map(|cause| Value::Word(cause.who().word()))
+    },
+    Stage "stage" "How far it had come when it went wrong." |r| {
+        r.outcome.cause.map(|_| Value::Word(r.outcome.stage.word()))
+    },
+}
+
+fn name(name: &str) -> Option<Value<'_>> {
+    if name.is_empty() { None } else { Some(Value::Name(name)) }
+}
+
+fn text(text: &[u8]) -> Option<Value<'_>> {
+    if text.is_empty() { None } else { Some(Value::Text(text)) }
+}
+
+fn target(text: &[u8]) -> Option<Value<'_>> {
+    if text.is_empty() { None } else { Some(Value::Target(text)) }
+}
+
+fn span<'a>(span: Option<Duration>) -> Option<Value<'a>> {
+    span.map(Value::Span)
+}
+
+fn connect(record: &Record<'_>) -> Option<Duration> {
+    let (opened, head) = (record.spans.opened?, record.spans.head.unwrap_or_default());
+    let queued = record.queued.map_or(Duration::ZERO, |queued| queued.wait);
+    Some(opened.saturating_sub(head).saturating_sub(queued))
+}
+
+impl Field {
+    /// The field of that name.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Field> {
+        Field::ALL.iter().copied().find(|field| field.word() == word)
+    }
+
+    /// Whether lines of text say so if it is absent: these are what one looks for.
+    pub(super) fn is_always_there(self) -> bool {
+        matches!(self, Field::Route | Field::Pool | Field::Backend | Field::Cause)
+    }
+}

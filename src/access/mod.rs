@@ -1,0 +1,272 @@
+//! The access log: one line for each exchange.
+//!
+//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`Format`]), and puts it into a bounded queue; a
+//! thread of its own writes what comes out there ([`Post`], [`Destination`]). Nobody who is slow to read holds up a worker:
+//! what does not fit is dropped, counted, and told.
+
+mod choice;
+mod escape;
+mod field;
+mod format;
+mod layout;
+mod post;
+mod sink;
+mod syslog;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use crate::core::noted::Wanted;
+use crate::core::outcome::{Journal, Record};
+use crate::http::date::Date;
+
+pub use choice::{Choice, Statuses};
+pub use field::Field;
+pub use format::{Format, Redaction};
+pub use layout::{Layout, variables};
+pub use post::{Counts, Post, Sink, WAITING_MAX};
+pub use syslog::Receiver;
+
+/// What the lines are to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Where they go; `None` where that is left open.
+    pub to: Option<Destination>,
+    /// Their form; `None` is that of the log.
+    pub format: Option<Format>,
+    /// Which exchanges have one.
+    pub choice: Choice,
+    /// What is not shown.
+    pub redaction: Redaction,
+    /// The header fields that they have, in lower case.
+    pub headers: Wanted,
+}
+
+/// Where the lines go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// To standard error, beside the log.
+    #[default]
+    Stderr,
+    /// To standard output.
+    Stdout,
+    /// Nowhere: there are none.
+    Off,
+    /// To a file, which can be opened anew.
+    File(PathBuf),
+    /// To a syslog.
+    Syslog(Receiver),
+}
+
+impl Destination {
+    /// What `text` means: `on` (or `stderr`), `stdout`, `off`, `syslog:udp://HOST:PORT`, `syslog:unix:PATH`, or the path of a file.
+    /// `whole` makes a path of what is written.
+    ///
+    /// # Errors
+    /// Why it is none of these, without a full stop.
+    pub fn parse(text: &str, whole: impl FnOnce(&str) -> PathBuf) -> Result<Destination, String> {
+        let is_path = |path: &str| !path.is_empty() && !path.contains('\0') && !path.ends_with('/');
+        let receiver = |receiver| Ok(Destination::Syslog(receiver));
+        match text {
+            "on" | "stderr" => Ok(Destination::Stderr),
+            "stdout" => Ok(Destination::Stdout),
+            "off" => Ok(Destination::Off),
+            _ => match text.strip_prefix("syslog:") {
+                Some(to) => match (to.strip_prefix("udp://"), to.strip_prefix("unix:")) {
+                    (Some(address), _) => match address.parse() {
+                        Ok(address) => receiver(Receiver::Udp(address)),
+                        Err(_) => Err(format!("`{address}` is not an IP address with a port")),
+                    },
+                    (None, Some(path)) if is_path(path) => receiver(Receiver::Unix(whole(path))),
+                    (None, _) => Err(String::from(
+                        "a syslog is `syslog:udp://127.0.0.1:514` or `syslog:unix:/dev/log`",
+                    )),
+                },
+                None if is_path(text) => Ok(Destination::File(whole(text))),
+                None => Err(String::from("it is not the path of a file")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Stderr => f.write_str("on"),
+            Destination::Stdout => f.write_str("stdout"),
+            Destination::Off => f.write_str("off"),
+            Destination::File(path) => path.display().fmt(f),
+            Destination::Syslog(receiver) => receiver.fmt(f),
+        }
+    }
+}
+
+/// The end of the log that whoever serves has: it opens, opens anew, and makes a journal for each worker.
+#[derive(Debug)]
+pub struct AccessLog {
+    to: Destination,
+    file: Option<sink::AppendedTo>,
+    post: Post,
+    pen: Pen,
+    is_muted: Arc<AtomicBool>,
+}
+
+impl AccessLog {
+    /// A log after `rules`, of which nothing is opened yet. `format` is theirs if they do not say.
+    #[must_use]
+    pub fn new(rules: &Rules, format: Format) -> AccessLog {
+        let to = rules.to.clone().unwrap_or_default();
+        let file = match &to {
+            Destination::File(path) => Some(sink::AppendedTo::new(path)),
+            Destination::Stderr | Destination::Stdout | Destination::Off | Destination::Syslog(_) => None,
+        };
+        AccessLog { to, file, post: Post::default(), pen: Pen::new(rules, format), is_muted: Arc::default() }
+    }
+
+    /// Opens where the lines go, and starts who writes them.
+    ///
+    /// # Errors
+    /// As the system gives them, with the path.
+    pub fn open(&self) -> Result<(), String> {
+        let told = |error: io::Error| format!("the access log {}: {error}", self.to);
+        match &self.to {
+            Destination::Off => Ok(()),
+            Destination::Stderr => self.post.start(sink::Stream(io::stderr())).map_err(told),
+            Destination::Stdout => self.post.start(sink::Stream(io::stdout())).map_err(told),
+            Destination::Syslog(to) => {
+                syslog::Syslog::open(to).and_then(|syslog| self.post.start(syslog)).map_err(told)
+            }
+            Destination::File(_) => {
+                self.reopen()?;
+                self.file.as_ref().map_or(Ok(()), |file| self.post.start(file.sink())).map_err(told)
+            }
+        }
+    }
+
+    /// Opens the file anew, if it is one.
+    ///
+    /// # Errors
+    /// As open(2) gives them, with the path; then lines go on into the old one.
+    pub fn reopen(&self) -> Result<(), String> {
+        self.file.as_ref().map_or(Ok(()), |file| {
+            file.open().map_err(|error| format!("the access log {}: {error}", file.path().display()))
+        })
+    }
+
+    /// A journal for a worker.
+    #[must_use]
+    pub fn journal(&self) -> Box<dyn Journal + Send> {
+        match self.to {
+            Destination::Off => Box::new(Unlogged),
+            Destination::Stderr | Destination::Stdout | Destination::File(_) | Destination::Syslog(_) => {
+                Box::new(Writer {
+                    pen: self.pen.clone(),
+                    post: self.post.clone(),
+                    line: Vec::new(),
+                    date: Date::new(0),
+                    is_muted: Arc::clone(&self.is_muted),
+                })
+            }
+        }
+    }
+
+    /// What has become of lines; a clone of it counts on.
+    #[must_use]
+    pub fn post(&self) -> &Post {
+        &self.post
+    }
+
+    /// Has no more lines made, or has them made again.
+    pub fn mute(&self, is_muted: bool) {
+        self.is_muted.store(is_muted, Ordering::Relaxed);
+    }
+
+    /// Takes no more lines, and waits a moment until those that it has are written.
+    pub fn close(&self) {
+        self.post.close();
+    }
+}
+
+/// Chooses and writes lines.
+#[derive(Clone, Debug)]
+pub struct Pen {
+    format: Format,
+    choice: Choice,
+    redaction: Redaction,
+    wanted: Arc<Wanted>,
+}
+
+impl Pen {
+    /// One that goes by `rules`. `format` is theirs if they do not say.
+    #[must_use]
+    pub fn new(rules: &Rules, format: Format) -> Pen {
+        let format = rules.format.clone().unwrap_or(format);
+        let (mut wanted, needs) = (rules.headers.clone(), format.needs());
+        for (known, more) in [(&mut wanted.request, needs.request), (&mut wanted.response, needs.response)] {
+            for name in more {
+                if !known.contains(&name) {
+                    known.push(name);
+                }
+            }
+        }
+        let (choice, redaction) = (rules.choice.clone(), rules.redaction.clone());
+        Pen { format, choice, redaction, wanted: Arc::new(wanted) }
+    }
+
+    /// The header fields that a record has to have for it.
+    #[must_use]
+    pub fn wanted(&self) -> &Arc<Wanted> {
+        &self.wanted
+    }
+
+    /// Appends the line of `record`, which ended at `at`, to `out`; nothing if it is to have none. `date` is kept from line to
+    /// line.
+    pub fn write(&self, record: &Record<'_>, at: SystemTime, date: &mut Date, out: &mut Vec<u8>) {
+        if self.choice.takes(record) {
+            let line = format::Line { record, at, wanted: &self.wanted, redaction: &self.redaction };
+            self.format.write(&line, date, out);
+        }
+    }
+}
+
+/// The journal of a worker whose exchanges have lines.
+struct Writer {
+    pen: Pen,
+    post: Post,
+    /// Kept for its memory.
+    line: Vec<u8>,
+    date: Date,
+    is_muted: Arc<AtomicBool>,
+}
+
+impl Journal for Writer {
+    fn record(&mut self, record: &Record<'_>) {
+        if self.is_muted.load(Ordering::Relaxed) {
+            return;
+        }
+        self.line.clear();
+        self.pen.write(record, SystemTime::now(), &mut self.date, &mut self.line);
+        if !self.line.is_empty() {
+            self.post.put(&self.line);
+        }
+    }
+
+    fn wanted(&self) -> Arc<Wanted> {
+        Arc::clone(&self.pen.wanted)
+    }
+}
+
+/// Writes nothing, but has what there is to know of a session kept for those who ask what it is at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unlogged;
+
+impl Journal for Unlogged {
+    fn record(&mut self, _record: &Record<'_>) {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! The way of the lines from the workers to whoever writes them: a bounded queue of bytes and one thread behind it.
+//!
+//! A worker never waits: it copies its line behind those of the others, or drops it and counts that. The thread gathers for a
+//! moment before it writes, so that a busy Pollux costs some fifty wake-ups in a second and not one for each request.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that wait for the writer; a line that does not fit is dropped. As many may be on their way beside them.
+pub const WAITING_MAX: usize = 4 * 1024 * 1024;
+
+/// How long the writer gathers lines.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// So many bytes are written at once.
+const HURRY: usize = 256 * 1024;
+
+/// How often it is told that lines were dropped.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the end waits for the writer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Where batches of whole lines go.
+pub trait Sink: Send + 'static {
+    /// Writes them, for as long as that takes; gives how many of them could not be.
+    ///
+    /// # Errors
+    /// If none of them could.
+    fn write(&mut self, lines: &[u8]) -> io::Result<u64>;
+}
+
+/// What has become of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that were taken from workers, to be written.
+    pub taken: u64,
+    /// Those that were dropped: there was no room for them, or they could not be written.
+    pub dropped: u64,
+}
+
+/// The end of the queue that workers have; clones share it.
+#[derive(Clone, Debug)]
+pub struct Post(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    news: Condvar,
+    done: Condvar,
+    taken: AtomicU64,
+    dropped: AtomicU64,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// Whether the writer sleeps until there is something.
+    is_idle: bool,
+    is_closed: bool,
+    is_done: bool,
+}
+
+/// What was told of dropped lines.
+#[derive(Debug, Default)]
+struct Told {
+    count: u64,
+    at: Option<Instant>,
+}
+
+impl Default for Post {
+    fn default() -> Post {
+        let bytes = Vec::with_capacity(WAITING_MAX);
+        Post(Arc::new(Shared {
+            queue: Mutex::new(Queue { bytes, is_idle: false, is_closed: false, is_done: true }),
+            news: Condvar::new(),
+            done: Condvar::new(),
+            taken: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            told: Mutex::default(),
+        }))
+    }
+}
+
+impl Post {
+    /// Takes a line, its line feed included, or drops it.
+    pub fn put(&self, line: &[u8]) {
+        let shared = &*self.0;
+        let mut queue = shared.lock();
+        let before = queue.bytes.len();
+        if before + line.len() > WAITING_MAX || queue.is_closed {
+            drop(queue);
+            shared.drop_lines(1);
+            return;
+        }
+        queue.bytes.extend_from_slice(line);
+        let wakes = std::mem::take(&mut queue.is_idle) || (before < HURRY && before + line.len() >= HURRY);
+        drop(queue);
+        shared.taken.fetch_add(1, Ordering::Relaxed);
+        if wakes {
+            shared.news.notify_one();
+        }
+    }
+
+    /// What has become of lines so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts { taken: count(&self.0.taken), dropped: count(&self.0.dropped) }
+    }
+
+    /// Starts the thread that writes what comes to `sink`.
+    ///
+    /// # Errors
+    /// As the system gives them.
+    pub fn start(&self, sink: impl Sink) -> io::Result<()> {
+        let shared = Arc::clone(&self.0);
+        self.0.lock().is_done = false;
+        thread::Builder::new().name(String::from("access-log")).spawn(move || shared.write_all(sink))?;
+        Ok(())
+    }
+
+    /// Takes no more lines, and waits a moment until those that it has are written.
+    pub fn close(&self) {
+        let shared = &*self.0;
+        let mut queue = shared.lock();
+        queue.is_closed = true;
+        shared.news.notify_one();
+        let done = shared.done.wait_timeout_while(queue, PATIENCE, |queue| !queue.is_done);
+        drop(done);
+        shared.tell_dropped(true);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_all(&self, mut sink: impl Sink) {
+        let mut batch = Vec::with_capacity(WAITING_MAX);
+        while self.gather(&mut batch) {
+            match sink.write(&batch) {
+                Ok(0) => {}
+                Ok(lost) => self.drop_lines(lost),
+                Err(error) => self.note_error(&error, &batch),
+            }
+            batch.clear();
+            self.tell_dropped(false);
+        }
+        self.lock().is_done = true;
+        self.done.notify_all();
+    }
+
+    /// Waits for lines and puts them into `batch`, which is empty; false at the end.
+    fn gather(&self, batch: &mut Vec<u8>) -> bool {
+        let mut queue = self.lock();
+        while queue.bytes.is_empty() && !queue.is_closed {
+            queue.is_idle = true;
+            queue = self.news.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.is_idle = false;
+        let is_early = |queue: &mut Queue| queue.bytes.len() < HURRY && !queue.is_closed;
+        let waited = self.news.wait_timeout_while(queue, GATHER, is_early);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut queue.bytes, batch);
+        !batch.is_empty()
+    }
+
+    fn note_error(&self, error: &io::Error, batch: &[u8]) {
+        let lines = memchr::memchr_iter(b'\n', batch).count();
+        tracing::error!(lines, %error, "lines of the access log could not be written");
+        self.dropped.fetch_add(lines as u64, Ordering::Relaxed);
+        // That is told.
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).count += lines as u64;
+    }
+
+    fn drop_lines(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.tell_dropped(false);
+    }
+
+    /// Says in the log that lines were dropped, if some were since that was said, and not more often than it should, or `now`.
+    fn tell_dropped(&self, now: bool) {
+        // Somebody else is about to.
+        let Ok(mut told) = self.told.try_lock() else { return };
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        let is_due = now || told.at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if dropped > told.count && is_due {
+            let lines = dropped - told.count;
+            tracing::warn!(lines, "lines of the access log were dropped: whoever reads it is too slow");
+            *told = Told { count: dropped, at: Some(Instant::now()) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    /// Tells that it was asked, and then waits until it may go on.
+    struct Slow {
+        asked: Sender<Vec<u8>>,
+        go: Receiver<()>,
+    }
+
+    impl Sink for Slow {
+        fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
+            self.asked.send(lines.to_vec()).unwrap();
+            self.go.recv().unwrap();
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn whoever_is_slow_costs_lines_and_not_time() {
+        let ((asked, was_asked), (go, may_go)) = (channel(), channel());
+        let post = Post::default();
+        post.start(Slow { asked, go: may_go }).unwrap();
+        post.put(b"first\n");
+        assert_eq!(was_asked.recv().unwrap(), b"first\n");
+        // It is busy with that now, and the queue takes so much and no more.
+        let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
+        for _ in 0..WAITING_MAX / 1024 + 7 {
+            post.put(&line);
+        }
+        assert_eq!(post.counts(), Counts { taken: 1 + (WAITING_MAX / 1024) as u64, dropped: 7 });
+        go.send(()).unwrap();
+        assert_eq!(was_asked.recv().unwrap().len(), WAITING_MAX);
+        go.send(()).unwrap();
+        post.put(b"last\n");
+        assert_eq!(was_asked.recv().unwrap(), b"last\n");
+        go.send(()).unwrap();
+        post.close();
+        post.put(b"too late\n");
+        assert_eq!(post.counts().dropped, 8);
+        assert!(was_asked.recv().is_err());
+    }
+
+    struct Full;
+
+    impl Sink for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<u64> {
+            Err(io::Error::from_raw_os_error(nix::libc::ENOSPC))
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted() {
+        let post = Post::default();
+        post.start(Full).unwrap();
+        post.put(b"a\n");
+        post.put(b"b\n");
+        post.close();
+        assert_eq!(post.counts(), Counts { taken: 2, dropped: 2 });
+    }
+}

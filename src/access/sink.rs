@@ -1,0 +1,116 @@
+//! Where access lines end up: a stream, a file that can be opened anew, or syslog.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::post::Sink;
+
+/// Standard output or standard error.
+pub(super) struct Stream<W>(pub(super) W);
+
+impl<W: Write + Send + 'static> Sink for Stream<W> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
+        self.0.write_all(lines)?;
+        self.0.flush()?;
+        Ok(0)
+    }
+}
+
+/// A file that is appended to.
+pub(super) struct Appended {
+    path: AppendedTo,
+    file: Option<File>,
+}
+
+/// The path of a file that is appended to; clones have the same one opened anew.
+#[derive(Clone, Debug)]
+pub(super) struct AppendedTo {
+    path: PathBuf,
+    /// What was opened last and is not written to yet.
+    opened: Arc<Mutex<Option<File>>>,
+}
+
+impl AppendedTo {
+    pub(super) fn new(path: &Path) -> AppendedTo {
+        AppendedTo { path: path.to_owned(), opened: Arc::default() }
+    }
+
+    /// Opens what is at the path now: lines go there from the next batch on.
+    pub(super) fn open(&self) -> io::Result<()> {
+        let file = open(&self.path)?;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn sink(&self) -> Appended {
+        Appended { path: self.clone(), file: None }
+    }
+}
+
+/// Opens a file to append to. Nobody may read a FIFO yet: to wait for somebody would be to stand still, so that is an error;
+/// once it is open, though, its writer does wait.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().append(true).create(true).custom_flags(flags.bits()).open(path)?;
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(file)
+}
+
+impl Sink for Appended {
+    fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
+        // The lock is not held while a slow disk is waited for: whoever opens the file anew does not wait too.
+        let opened = self.path.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if opened.is_some() {
+            self.file = opened;
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(lines).map(|()| 0),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the file is not open")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
+        let log = AppendedTo::new(&path);
+        let mut sink = log.sink();
+        assert!(sink.write(b"none\n").is_err());
+        log.open().unwrap();
+        sink.write(b"one\n").unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        sink.write(b"two\n").unwrap();
+        log.open().unwrap();
+        sink.write(b"three\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
+        // What cannot be opened leaves what is open.
+        let unopenable = AppendedTo { path: directory.path().to_owned(), ..log };
+        assert!(unopenable.open().is_err());
+        sink.write(b"four\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
+    }
+
+    #[test]
+    fn a_fifo_that_nobody_reads_is_an_error_and_no_stand_still() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(open(&path).unwrap_err().raw_os_error(), Some(nix::libc::ENXIO));
+    }
+}

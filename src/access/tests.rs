@@ -1,0 +1,283 @@
+//! Lines as they read, and that nothing in a request can make them anything else.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::core::identity::RequestId;
+use crate::core::noted::Notes;
+use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Spans, Stage};
+use crate::snapshot::Mode;
+
+/// A good exchange.
+fn record(notes: &Notes) -> Record<'_> {
+    let ms = |ms| Some(Duration::from_millis(ms));
+    Record {
+        client: ([192, 0, 2, 7], 4711).into(),
+        proxy: None,
+        listener: "web",
+        mode: Mode::Http,
+        method: b"GET",
+        target: b"/a?token=secret",
+        authority: b"h.example",
+        protocol: "HTTP/1.1",
+        request_id: RequestId::Own(255),
+        trace_id: "",
+        status: 200,
+        route: Some("default"),
+        pool: "app",
+        backend: Some("b1"),
+        attempts: 1,
+        retried: Proofs::default(),
+        budget_spent: false,
+        queued: None,
+        reused: true,
+        bytes_up: 120,
+        bytes_down: 2326,
+        spans: Spans { head: ms(1), opened: ms(3), response: ms(10), whole: Duration::from_micros(12_500) },
+        outcome: Outcome { cause: None, stage: Stage::Response },
+        notes,
+    }
+}
+
+fn pen(format: Format, headers: &[&str]) -> Pen {
+    let request = headers.iter().map(|name| String::from(*name)).collect();
+    Pen::new(&Rules { headers: Wanted { request, ..Wanted::default() }, ..Rules::default() }, format)
+}
+
+fn notes(pen: &Pen, fields: &[(&str, &[u8])]) -> Notes {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| httparse::Header { name, value }).collect();
+    let mut notes = Notes::default();
+    notes.take_request(&fields, &pen.wanted);
+    notes
+}
+
+/// 10 October 2000, 13:55:36.000007 UTC.
+fn line(pen: &Pen, record: &Record<'_>) -> String {
+    let (mut out, at) = (Vec::new(), UNIX_EPOCH + Duration::new(971_186_136, 7_000));
+    pen.write(record, at, &mut Date::new(0), &mut out);
+    String::from_utf8(out).expect("lines are UTF-8")
+}
+
+#[test]
+fn text_reads_like_the_log() {
+    let pen = pen(Format::Text, &["user-agent"]);
+    let notes = notes(&pen, &[("User-Agent", b"curl/8 x")]);
+    assert_eq!(
+        line(&pen, &record(&notes)),
+        "2000-10-10T13:55:36.000007Z  INFO access: client=192.0.2.7:4711 listener=\"web\" mode=http \
+         request_id=000000000000000000000000000000ff method=GET path=/a?token=secret host=h.example protocol=\"HTTP/1.1\" status=200 \
+         route=\"default\" pool=\"app\" backend=\"b1\" attempts=1 reused=true bytes_up=120 bytes_down=2326 head_ms=1 opened_ms=3 \
+         response_ms=10 whole_ms=12.5 connect_ms=2 answer_ms=7 cause=\"-\" request.user-agent=\"curl/8 x\"\n"
+    );
+}
+
+#[test]
+fn json_has_every_value_in_its_type() {
+    let pen = pen(Format::Json, &["user-agent", "accept"]);
+    let notes = notes(&pen, &[("User-Agent", b"a\"b"), ("Accept", b"\xff")]);
+    let mut retried = Proofs::default();
+    retried.push(Proof::Unsent);
+    retried.push(Proof::StaleReuse);
+    let record = Record {
+        proxy: Some(([10, 0, 0, 1], 80).into()),
+        client: ([192, 0, 2, 7], 0).into(),
+        request_id: RequestId::Kept("edge-7"),
+        trace_id: "0af7651916cd43dd8448eb211c80319c",
+        retried,
+        budget_spent: true,
+        queued: Some(Queued { ahead: 3, wait: Duration::from_millis(1) }),
+        outcome: Outcome { cause: Some(Cause::BackendRefused), stage: Stage::Opening },
+        ..record(&notes)
+    };
+    let read: serde_json::Value = serde_json::from_str(&line(&pen, &record)).unwrap();
+    let expected = serde_json::json!({
+        "timestamp": "2000-10-10T13:55:36.000007Z", "target": "access", "client": "192.0.2.7", "proxy": "10.0.0.1:80",
+        "listener": "web", "mode": "http", "request_id": "edge-7", "trace_id": "0af7651916cd43dd8448eb211c80319c", "method": "GET",
+        "path": "/a?token=secret", "host": "h.example", "protocol": "HTTP/1.1", "status": 200, "route": "default", "pool": "app",
+        "backend": "b1", "attempts": 1, "retried": "unsent,stale-reuse", "budget": "spent", "reused": true, "queued_ms": 1,
+        "queued_behind": 3, "bytes_up": 120, "bytes_down": 2326, "head_ms": 1, "opened_ms": 3, "response_ms": 10,
+        "whole_ms": 12.5, "connect_ms": 1, "answer_ms": 7, "cause": "backend-refused", "who": "backend", "stage": "opening",
+        "request_headers": { "user-agent": "a\"b", "accept": "\u{fffd}" },
+    });
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn combined_is_that_of_apache() {
+    let pen = pen(Format::Combined, &[]);
+    let notes = notes(&pen, &[("Referer", b"http://x/\"?q"), ("User-Agent", b"Mozilla/4.08 [en]")]);
+    let request = "192.0.2.7 - - [10/Oct/2000:13:55:36 +0000] \"GET /a?token=secret HTTP/1.1\" 200 2326";
+    assert_eq!(line(&pen, &record(&notes)), format!("{request} \"http://x/\\\"?q\" \"Mozilla/4.08 [en]\"\n"));
+    let common = Pen::new(&Rules::default(), Format::Common);
+    assert_eq!(line(&common, &record(&notes)), format!("{request}\n"));
+    let nothing = Notes::default();
+    let gone = Record {
+        method: b"",
+        target: b"",
+        protocol: "",
+        status: 0,
+        outcome: Outcome { cause: Some(Cause::ClientAborted), stage: Stage::Head },
+        ..record(&nothing)
+    };
+    assert!(line(&pen, &gone).ends_with("] \"-\" 499 2326 \"-\" \"-\"\n"), "{}", line(&pen, &gone));
+}
+
+#[test]
+fn a_template_has_what_it_names() {
+    let text = "{time} {apache_time} {client} \"{method} {path}\" {status} {whole_ms}/{queued_ms} {cause} {{\"{header.X-A}\"}} {trace_id}";
+    let pen = Pen::new(&Rules::default(), Format::Layout(Layout::parse(text).unwrap()));
+    let notes = notes(&pen, &[("x-a", b"1\" 2")]);
+    assert_eq!(
+        line(&pen, &record(&notes)),
+        "2000-10-10T13:55:36.000007Z 10/Oct/2000:13:55:36 +0000 192.0.2.7:4711 \"GET /a?token=secret\" 200 12.5/- - {\"1\\\" 2\"} -\n"
+    );
+}
+
+#[test]
+fn what_is_to_be_hidden_is_in_no_form() {
+    for format in [Format::Text, Format::Json, Format::Common, Format::Combined] {
+        let redaction = Redaction { query: true, headers: vec![String::from("user-agent")] };
+        let request = ["user-agent", "referer"].map(String::from).into();
+        let rules = Rules { redaction, headers: Wanted { request, ..Wanted::default() }, ..Rules::default() };
+        let pen = Pen::new(&rules, format.clone());
+        let notes = notes(&pen, &[("User-Agent", b"secret"), ("Referer", b"http://x/y?secret")]);
+        let line = line(&pen, &record(&notes));
+        assert!(!line.contains("secret") && line.contains("/a"), "{line}");
+        if format != Format::Common {
+            assert!(line.contains("[hidden]") && line.contains("http://x/y"), "{line}");
+        }
+    }
+}
+
+/// Which of five exchanges have a line: a good one, a slow one, 404, 502, and a client that left.
+fn chosen(choice: &Choice) -> String {
+    let notes = Notes::default();
+    let good = record(&notes);
+    let with =
+        |status, cause| Record { status, outcome: Outcome { cause, stage: Stage::Routing }, ..good.clone() };
+    let slow = Record { spans: Spans { whole: Duration::from_secs(2), ..good.spans }, ..good.clone() };
+    let all = [
+        ("good", good.clone()),
+        ("slow", slow),
+        ("missing", with(404, None)),
+        ("refused", with(502, Some(Cause::BackendRefused))),
+        ("left", with(0, Some(Cause::ClientAborted))),
+    ];
+    let taken: Vec<&str> =
+        all.iter().filter(|(_, record)| choice.takes(record)).map(|(name, _)| *name).collect();
+    taken.join(" ")
+}
+
+#[test]
+fn the_choice_is_as_it_is_documented() {
+    let statuses = |texts: &[&str]| texts.iter().map(|text| Statuses::parse(text).expect(text)).collect();
+    let default = Choice::default;
+    assert_eq!(chosen(&default()), "good slow missing refused left");
+    assert_eq!(chosen(&Choice { statuses: statuses(&["5xx", "499"]), ..default() }), "refused left");
+    assert_eq!(chosen(&Choice { statuses: statuses(&["404"]), ..default() }), "missing");
+    let slow = Choice { slower_than: Some(Duration::from_secs(1)), ..default() };
+    assert_eq!(chosen(&slow), "slow");
+    assert_eq!(chosen(&Choice { statuses: statuses(&["4xx"]), ..slow.clone() }), "slow missing left");
+    assert_eq!(chosen(&Choice { sample: Some(0), ..default() }), "refused left");
+    assert_eq!(chosen(&Choice { sample: Some(0), ..slow }), "slow refused left");
+    let except = vec![Cause::ClientAborted];
+    assert_eq!(chosen(&Choice { except, ..default() }), "good slow missing refused");
+    for bad in ["", "6xx", "0xx", "5x", "99", "600", "+99", "5xxx", "xx"] {
+        assert_eq!(Statuses::parse(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_sample_is_about_as_large_as_it_should_be() {
+    let (notes, ids) = (Notes::default(), crate::core::identity::Ids::new(1));
+    let choice = Choice { sample: Some(100), ..Choice::default() };
+    let taken = (0..20_000)
+        .filter(|_| choice.takes(&Record { request_id: RequestId::Own(ids.next()), ..record(&notes) }))
+        .count();
+    assert!((1700..2300).contains(&taken), "{taken}");
+}
+
+#[test]
+fn destinations_are_told_apart() {
+    let parse = |text: &str| Destination::parse(text, |path| PathBuf::from(path)).map(|to| to.to_string());
+    for text in [
+        "stdout",
+        "off",
+        "a/b.log",
+        "syslog:udp://127.0.0.1:514",
+        "syslog:udp://[::1]:5",
+        "syslog:unix:/dev/log",
+    ] {
+        assert_eq!(parse(text).as_deref(), Ok(text));
+    }
+    assert_eq!(parse("stderr").as_deref(), Ok("on"));
+    for bad in [
+        "",
+        "a/",
+        "a\0",
+        "syslog:",
+        "syslog:udp://localhost:514",
+        "syslog:udp://1.2.3.4",
+        "syslog:unix:",
+        "syslog:tcp://1.2.3.4:5",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        prop::collection::vec(
+            prop::sample::select(b"\"\\ \n\r\t{}?='\x00\x1b\x7f\xc3\xa9\xff,:-[]".to_vec()),
+            0..40
+        ),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    /// Whatever a client says, a line is one line, JSON is read as what was said, and quotes keep what is in them.
+    #[test]
+    fn no_request_breaks_its_line(
+        method in bytes(), target in bytes(), authority in bytes(), agent in bytes(), referer in bytes(), hides in any::<bool>(),
+    ) {
+        let redaction = Redaction { query: hides, headers: Vec::new() };
+        let rules = Rules { redaction, ..Rules::default() };
+        let layout = Layout::parse("\"{method}\" \"{path}\" \"{host}\" \"{header.user-agent}\" \"{header.referer}\"").unwrap();
+        for format in [Format::Text, Format::Json, Format::Common, Format::Combined, Format::Layout(layout)] {
+            let headers = ["user-agent", "referer"].map(String::from).into();
+            let rules = Rules { headers: Wanted { request: headers, ..Wanted::default() }, ..rules.clone() };
+            let pen = Pen::new(&rules, format.clone());
+            let notes = notes(&pen, &[("User-Agent", &agent), ("Referer", &referer)]);
+            let line = line(&pen, &Record { method: &method, target: &target, authority: &authority, ..record(&notes) });
+            prop_assert!(line.ends_with('\n') && !line[..line.len() - 1].chars().any(char::is_control), "{line:?}");
+            if format == Format::Json {
+                let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+                prop_assert_eq!(&read["request_headers"]["user-agent"], &*String::from_utf8_lossy(&agent));
+                prop_assert_eq!(&read["status"], 200);
+                continue;
+            }
+            let quotes = quotes(&line);
+            match format {
+                Format::Combined => prop_assert_eq!(quotes, 6),
+                Format::Common => prop_assert_eq!(quotes, 2),
+                Format::Layout(_) => prop_assert_eq!(quotes, 10),
+                Format::Text | Format::Json => prop_assert_eq!(quotes % 2, 0),
+            }
+        }
+    }
+}
+
+/// How many double quotes are not behind a backslash.
+fn quotes(line: &str) -> usize {
+    let (mut is_escaped, mut count) = (false, 0);
+    for byte in line.bytes() {
+        count += usize::from(byte == b'"' && !is_escaped);
+        is_escaped = byte == b'\\' && !is_escaped;
+    }
+    count
+}

@@ -1,0 +1,159 @@
+//! `access_log`: a destination, or a table.
+
+use super::site::Site;
+use crate::access::{Choice, Destination, Format, Layout, Redaction, Rules, Statuses, variables};
+use crate::config::code::Code;
+use crate::config::doc::Node;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::config::suggest::closest;
+use crate::core::noted::Wanted;
+use crate::core::outcome::Cause;
+use crate::http::grammar::is_token;
+
+/// The most header fields of a message that a line can have.
+const HEADERS_MAX: usize = 32;
+
+/// What the file says of access lines; `None` if nothing.
+pub(super) fn check(root: Reader<'_>, site: &Site<'_>, findings: &mut Findings) -> Option<Rules> {
+    if let Some((text, place)) = root.text("access_log") {
+        return Some(Rules { to: destination(text, place, site, findings), ..Rules::default() });
+    }
+    let table = root.table("access_log", &language::ACCESS_LOG)?;
+    let sample = table.thousandths("sample").and_then(|(share, _)| u32::try_from(share).ok());
+    Some(Rules {
+        to: table.text("to").and_then(|(text, place)| destination(text, place, site, findings)),
+        format: table.text("format").and_then(|(text, place)| format(text, place, findings)),
+        choice: Choice {
+            statuses: texts(table, "status", findings, statuses),
+            slower_than: table.time("slower_than").map(|(span, _)| span),
+            sample,
+            except: texts(table, "except", findings, cause),
+        },
+        redaction: redaction(table, findings),
+        headers: Wanted {
+            request: headers(table, "request_headers", findings),
+            response: headers(table, "response_headers", findings),
+        },
+    })
+}
+
+fn destination(text: &str, place: Place, site: &Site<'_>, findings: &mut Findings) -> Option<Destination> {
+    let parsed = Destination::parse(text, |path| site.path(path, place));
+    parsed
+        .map_err(|why| {
+            findings.push(
+                Diagnostic::new(Code::BadValue, format!("the access log goes nowhere: {why}"))
+                    .mark(place, "expected `on`, `stdout`, `off`, a path or a syslog")
+                    .help("write for example `access_log = \"/var/log/pollux/access.log\"`, or `\"syslog:unix:/dev/log\"`"),
+            );
+        })
+        .ok()
+}
+
+fn format(text: &str, place: Place, findings: &mut Findings) -> Option<Format> {
+    let known = [Format::Text, Format::Json, Format::Common, Format::Combined];
+    let words = known.each_ref().map(Format::text);
+    if let Some(format) = known.iter().find(|format| format.text() == text) {
+        return Some(format.clone());
+    }
+    if !text.contains('{') {
+        let near = closest(text, words.into_iter())
+            .map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        findings.push(
+            Diagnostic::new(Code::UnknownWord, format!("unknown format {}", quote(text)))
+                .mark(place, "no such format, and no template either")
+                .help(format!("{near}the choice is `text`, `json`, `common`, `combined`, or a template such as `{{client}} {{status}}`")),
+        );
+        return None;
+    }
+    let parsed = Layout::parse(text).map_err(|why| {
+        let all: Vec<String> = variables().map(|name| format!("{{{name}}}")).collect();
+        findings.push(
+            Diagnostic::new(Code::BadTemplate, format!("bad template: {why}"))
+                .mark(place, "cannot be filled in")
+                .help(format!("there are {}", all.join(", "))),
+        );
+    });
+    parsed.ok().map(Format::Layout)
+}
+
+/// The items of a list, each as `read` understands it.
+fn texts<T>(
+    table: Reader<'_>,
+    key: &str,
+    findings: &mut Findings,
+    read: impl Fn(&str, &Node, &mut Findings) -> Option<T>,
+) -> Vec<T> {
+    let items = table.list(key).iter();
+    items.filter_map(|node| read(node.text()?, node, findings)).collect()
+}
+
+fn statuses(text: &str, node: &Node, findings: &mut Findings) -> Option<Statuses> {
+    let statuses = Statuses::parse(text);
+    if statuses.is_none() {
+        findings.push(
+            Diagnostic::new(Code::BadValue, format!("{} is no status", quote(text)))
+                .mark(node.place, "expected such as `5xx` or `404`")
+                .help("499 stands for clients that left before they were answered, 0 for exchanges without a status"),
+        );
+    }
+    statuses
+}
+
+fn cause(text: &str, node: &Node, findings: &mut Findings) -> Option<Cause> {
+    let cause = Cause::find(text);
+    if cause.is_none() {
+        let near = closest(text, Cause::ALL.iter().map(|cause| cause.word()));
+        let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+        findings.push(
+            Diagnostic::new(Code::UnknownWord, format!("unknown cause {}", quote(text)))
+                .mark(node.place, "no such cause")
+                .help(format!("{near}`pollux why` lists all causes")),
+        );
+    }
+    cause
+}
+
+fn redaction(table: Reader<'_>, findings: &mut Findings) -> Redaction {
+    let mut redaction = Redaction::default();
+    for node in table.list("redact") {
+        let Some(text) = node.text() else { continue };
+        match text.strip_prefix("header:") {
+            None if text == "query" => redaction.query = true,
+            Some(name) if is_token(name.as_bytes()) => redaction.headers.push(name.to_ascii_lowercase()),
+            Some(_) | None => findings.push(
+                Diagnostic::new(Code::UnknownWord, format!("{} is nothing that can be hidden", quote(text)))
+                    .mark(node.place, "expected `query` or `header:NAME`")
+                    .help("write for example `redact = [\"query\", \"header:authorization\"]`"),
+            ),
+        }
+    }
+    redaction
+}
+
+fn headers(table: Reader<'_>, key: &str, findings: &mut Findings) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for node in table.list(key) {
+        let Some(text) = node.text() else { continue };
+        let name = text.to_ascii_lowercase();
+        if !is_token(name.as_bytes()) {
+            findings.push(
+                Diagnostic::new(Code::BadValue, format!("{} is no name of a header field", quote(text)))
+                    .mark(node.place, "expected a name such as `User-Agent`"),
+            );
+        } else if names.len() == HEADERS_MAX {
+            findings.push(
+                Diagnostic::new(Code::BadValue, format!("`{key}` has more than {HEADERS_MAX} names"))
+                    .mark(node.place, "one too many"),
+            );
+            break;
+        } else if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}

@@ -1,0 +1,101 @@
+//! Header fields of an exchange that its record is to have.
+
+/// The longest value that is kept, in bytes; longer ones are cut.
+pub const VALUE_MAX: usize = 1024;
+
+/// The names of the fields that are kept, in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of requests.
+    pub request: Vec<String>,
+    /// Of responses.
+    pub response: Vec<String>,
+}
+
+/// No field.
+pub static NOTHING: Wanted = Wanted { request: Vec::new(), response: Vec::new() };
+
+/// What was found of them, the first value of each.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    text: Vec<u8>,
+    /// The places of the names, and where their values end in the text.
+    ends: Vec<(Of, usize)>,
+}
+
+/// None.
+pub static NO_NOTES: Notes = Notes { text: Vec::new(), ends: Vec::new() };
+
+/// The place of a name among those that are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Request(usize),
+    Response(usize),
+}
+
+impl Notes {
+    /// Forgets what it knows, but not the memory it took.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// Takes what is wanted of the fields of a request.
+    pub fn take_request(&mut self, fields: &[httparse::Header<'_>], wanted: &Wanted) {
+        self.take(fields, &wanted.request, Of::Request);
+    }
+
+    /// Takes what is wanted of the fields of a response.
+    pub fn take_response(&mut self, fields: &[httparse::Header<'_>], wanted: &Wanted) {
+        self.take(fields, &wanted.response, Of::Response);
+    }
+
+    fn take(&mut self, fields: &[httparse::Header<'_>], names: &[String], of: impl Fn(usize) -> Of) {
+        for (place, name) in names.iter().enumerate() {
+            if let Some(field) = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)) {
+                self.text.extend_from_slice(&field.value[..field.value.len().min(VALUE_MAX)]);
+                self.ends.push((of(place), self.text.len()));
+            }
+        }
+    }
+
+    /// The value of the field of the request whose name stands at `place` of those that are wanted.
+    #[must_use]
+    pub fn request(&self, place: usize) -> Option<&[u8]> {
+        self.get(Of::Request(place))
+    }
+
+    /// The same of the response.
+    #[must_use]
+    pub fn response(&self, place: usize) -> Option<&[u8]> {
+        self.get(Of::Response(place))
+    }
+
+    fn get(&self, of: Of) -> Option<&[u8]> {
+        let at = self.ends.iter().position(|(known, _)| *known == of)?;
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].1);
+        Some(&self.text[start..self.ends[at].1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_each_is_kept_and_cut() {
+        let long = [b'x'; 2 * VALUE_MAX];
+        let header = |name, value| httparse::Header { name, value };
+        let wanted =
+            Wanted { request: ["a", "b", "c"].map(String::from).into(), response: vec![String::from("a")] };
+        let mut notes = Notes::default();
+        notes.take_request(&[header("C", &long), header("A", b"1"), header("a", b"2")], &wanted);
+        notes.take_response(&[header("A", b"3")], &wanted);
+        assert_eq!(notes.request(0), Some(&b"1"[..]));
+        assert_eq!(notes.request(1), None);
+        assert_eq!(notes.request(2).map(<[u8]>::len), Some(VALUE_MAX));
+        assert_eq!(notes.response(0), Some(&b"3"[..]));
+        notes.clear();
+        assert_eq!((notes.request(0), notes.response(0)), (None, None));
+    }
+}

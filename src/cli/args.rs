@@ -62,6 +62,8 @@ pub(super) enum Command {
     Top(TopArgs),
     /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
     Backend(BackendArgs),
+    /// Print what was changed by `pollux backend` as a diff of the configuration.
+    Changes(CallArgs),
     /// List the clients of a running Pollux, or end one.
     Session(SessionArgs),
     /// Say what a running Pollux logs, or change it.

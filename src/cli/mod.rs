@@ -6,6 +6,7 @@
 mod answer;
 mod args;
 mod call;
+mod changes;
 mod check;
 mod crowd;
 mod demo;
@@ -70,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Recorder(args)) => call::recorder(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Backend(args)) => operate::backend(&args),
+        Some(Command::Changes(args)) => changes::changes(&args),
         Some(Command::Session(args)) => operate::session(&args),
         Some(Command::LogLevel(args)) => operate::log_level(&args),
         Some(Command::Schema) => {

@@ -95,6 +95,22 @@ def test_a_reload_leaves_what_was_changed_unless_the_file_changes_that_very_thin
     assert proxy.get("/status")["changes"] == [] and served_by(proxy, 4) == "aaaa"
 
 
+def test_what_was_changed_can_be_put_into_the_file(administered, toy, tmp_path):
+    proxy = administered(toy("echo", name="a"), toy("echo", name="b"))
+    assert proxy.run("changes").stdout == "# nothing was changed while running\n"
+    proxy.post("/backends/app/b1", {"weight": 3})
+    proxy.post("/backends/app/b2", {"state": "down"})
+    done = proxy.run("changes")
+    assert done.returncode == 0 and "# app/b2: state down, by 127.0.0.1 at the admin address" in done.stdout, done
+    patched = subprocess.run(["patch", "-p1", "-d", "/"], input=done.stdout, capture_output=True, text=True)
+    assert patched.returncode == 0, (patched, done.stdout)
+    assert 'state = "down"' in proxy.file.read_text() and "weight = 3" in proxy.file.read_text()
+    # Now the file says so itself.
+    proxy.run("reload")
+    assert proxy.get("/status")["changes"] == [] and served_by(proxy, 3) == "aaa"
+    assert proxy.backend("b1")["weight"] == 3 and proxy.backend("b2")["state"] == "down"
+
+
 def test_requests_of_other_sites_are_refused(administered, toy):
     proxy = administered(toy("echo"))
     host = "{}:{}".format(*proxy.address)

@@ -18,6 +18,7 @@ use pollux::core::framer::Framer;
 use pollux::core::identity::RequestId;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::lane::{Lane, Sink, Source};
+use pollux::core::noted::NO_NOTES;
 use pollux::core::outcome::{NoJournal, Outcome, Places, Proofs, Record, Spans, Stage};
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
@@ -155,6 +156,7 @@ fn choose_backends(count: usize) {
     let pools = Registry::default().open(&snapshot);
     let mut robin = RoundRobin::default();
     let view = View {
+        secured: None,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         method: "GET",
         authority: b"www.example.org",
@@ -273,6 +275,7 @@ fn well() -> (Record<'static>, Places) {
         bytes_down: 300,
         spans: Spans { head: us(10), opened: us(20), response: us(700), whole: Duration::from_micros(710) },
         outcome: Outcome { cause: None, stage: Stage::Response },
+        notes: &NO_NOTES,
     };
     (record, Places { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
 }

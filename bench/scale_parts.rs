@@ -60,7 +60,7 @@ fn table(size: usize, when: impl Fn(usize) -> Conditions) -> Table {
 
 fn view<'a>(path: &'a str, fields: &'a [httparse::Header<'a>]) -> View<'a> {
     let authority = b"h9.example".as_slice();
-    View { client: [127, 0, 0, 1].into(), method: "GET", authority, path, query: None, fields }
+    View { client: [127, 0, 0, 1].into(), method: "GET", authority, path, query: None, fields, secured: None }
 }
 
 /// Ten hosts, and under each of them a tenth of the paths; the last route is the one that is asked for.

@@ -20,6 +20,7 @@ pub mod session;
 pub mod shared;
 pub mod snapshot;
 pub mod status;
+pub mod tls;
 pub mod why;
 pub mod wire;
 pub mod worker;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -14,6 +15,7 @@ use crate::balance::health::{Check, Passive};
 use crate::balance::{Derived, Duty};
 use crate::discovery::{RESOLVE, Source};
 use crate::route::{Table, Template};
+use crate::tls::{Origination, Termination};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +86,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// What is spoken there.
     pub mode: Mode,
+    /// What it needs to speak that through TLS, if it does.
+    pub tls: Option<Arc<Termination>>,
     /// What becomes of its requests; in TCP mode one route for all clients.
     pub routes: Table,
     /// Proxies that are believed when they say for whom they ask.
@@ -102,6 +106,7 @@ impl Listener {
             name: name.into(),
             bind,
             mode,
+            tls: None,
             routes: Table::to_pool(pool),
             trusted_proxies: Vec::new(),
             forwarding: Forwarding::default(),
@@ -279,6 +284,8 @@ pub struct Pool {
     pub health: Passive,
     /// How its backends are checked, if they are.
     pub check: Option<Check>,
+    /// How its backends are spoken to, if that is through TLS.
+    pub tls: Option<Arc<Origination>>,
     /// How many requests may wait until a backend is free.
     pub max_pending: usize,
     /// How long they may, if that is shorter than `timeouts.queue`.
@@ -311,6 +318,7 @@ impl Pool {
             retries: Retries::default(),
             health: Passive::default(),
             check: None,
+            tls: None,
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,
@@ -431,6 +439,8 @@ pub struct Backend {
     pub max_requests: Option<u32>,
     /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
     pub max_connections: Option<u32>,
+    /// The name that its certificate has to be for, where its pool speaks TLS and does not say one for all; `None` is its address.
+    pub tls_name: Option<String>,
     /// What the operator wants of it.
     pub duty: Duty,
 }
@@ -452,6 +462,7 @@ impl Backend {
             tier: 1,
             max_requests: None,
             max_connections: None,
+            tls_name: None,
             duty: Duty::Ready,
         }
     }
@@ -478,6 +489,8 @@ impl fmt::Display for Address {
 /// How long each phase may take. `proxy.toml` has a key of the same name for each, under `[timeouts]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// From the accept to the end of the TLS handshake.
+    pub handshake: Duration,
     /// From the start of a connect to its success, for each backend tried.
     pub connect: Duration,
     /// From the first byte of a request head (or from the accept) to its last.
@@ -504,6 +517,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         let secs = Duration::from_secs;
         Timeouts {
+            handshake: secs(10),
             connect: secs(2),
             client_head: secs(10),
             client_idle: secs(60),
@@ -537,6 +551,8 @@ pub struct Limits {
     pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,
+    /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too.
+    pub handshakes: usize,
     /// Clients that one listener takes in one turn of the loop.
     pub accept_budget: usize,
     /// Idle connections kept to each backend, over all workers.
@@ -579,6 +595,7 @@ impl Default for Limits {
             buffer: 64 * 1024,
             buffers: 8192,
             sessions: 10_000,
+            handshakes: 1000,
             accept_budget: 64,
             idle_per_backend: 256,
             idle: 4096,

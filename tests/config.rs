@@ -9,6 +9,8 @@ mod documentation;
 mod files;
 #[path = "config/survival.rs"]
 mod survival;
+#[path = "config/tls.rs"]
+mod tls;
 
 use std::fs;
 use std::io;

@@ -399,6 +399,9 @@ pub(super) struct DemoArgs {
     /// No clients but yours; without it some come, so that there is something to see.
     #[arg(long)]
     pub(super) quiet: bool,
+    /// Listen with TLS, with a certificate that is made at the start.
+    #[arg(long)]
+    pub(super) tls: bool,
 }
 
 /// The cores that --affinity names.

@@ -1,7 +1,9 @@
 //! `pollux demo`: three toy backends, Pollux in front of them, clients, a dashboard, and a line for each request of yours.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pollux::access::{Destination, Rules};
@@ -10,6 +12,8 @@ use pollux::config::Process;
 use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::tls::{Files, Termination, TerminationRules};
+use rcgen::{CertificateParams, KeyPair};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
@@ -33,7 +37,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let toys = ["a", "b", "c"].map(|name| Toy::start(any_port, name, Behaviour::Echo));
     let toys = toys.into_iter().collect::<Result<Vec<_>, _>>().map_err(Failure::failed)?;
-    let mut server = start(&toys, &out)?;
+    let certificate = if args.tls { Some(Certificate::make()?) } else { None };
+    let mut server = start(&toys, certificate.as_ref(), &out)?;
     let address = server.addresses()[0];
     let readiness = Readiness::default();
     let door = open_admin(&events, &readiness)?;
@@ -43,15 +48,21 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
     }
-    say(&format!(
-        "Pollux listens on {address} and takes them in turn. Try it:\n\n    curl -i http://{address}/hello\n"
-    ));
+    let line = match &certificate {
+        None => format!("curl -i http://{address}/hello"),
+        Some(made) => {
+            format!("curl -i --cacert {} https://localhost:{}/hello", made.file.display(), address.port())
+        }
+    };
+    say(&format!("Pollux listens on {address} and takes them in turn. Try it:\n\n    {line}\n"));
     say(&format!(
         "Dashboard:     http://{}/\nIn a terminal: pollux top --control {}\n",
         door.address(),
         path.display()
     ));
-    let crowd = if args.quiet { None } else { Some(Crowd::come(address).map_err(Failure::failed)?) };
+    // They do not speak TLS.
+    let has_crowd = !args.quiet && !args.tls;
+    let crowd = has_crowd.then(|| Crowd::come(address)).transpose().map_err(Failure::failed)?;
     if crowd.is_some() {
         say("Some clients come and go, so that there is something to see (--quiet for none).");
     }
@@ -102,10 +113,42 @@ fn open_admin(events: &Events, readiness: &Readiness) -> Result<AdminDoor, Failu
     Err(Failure::failed(format!("no port from {FIRST_ADMIN_PORT} on is free on 127.0.0.1")))
 }
 
+/// A certificate that has signed itself, and the file by which a client can believe it, for as long as this lives.
+struct Certificate {
+    termination: Arc<Termination>,
+    file: PathBuf,
+}
+
+impl Certificate {
+    fn make() -> Result<Certificate, Failure> {
+        let names = ["localhost", "127.0.0.1"].map(String::from).to_vec();
+        let key = KeyPair::generate().map_err(Failure::failed)?;
+        let made = CertificateParams::new(names).and_then(|params| params.self_signed(&key));
+        let pem = made.map_err(Failure::failed)?.pem();
+        let files = Files {
+            pairs: vec![(pem.clone().into_bytes(), key.serialize_pem().into_bytes())],
+            client_ca: None,
+        };
+        let rules = TerminationRules { alpn: vec!["http/1.1".into()], ..TerminationRules::default() };
+        let termination = Termination::new("demo", rules, &files).map_err(Failure::failed)?;
+        let file = std::env::temp_dir().join(format!("pollux-demo-{}.pem", std::process::id()));
+        std::fs::write(&file, pem).map_err(Failure::failed)?;
+        Ok(Certificate { termination: Arc::new(termination), file })
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        // Somebody may have removed it.
+        let _ = std::fs::remove_file(&self.file);
+    }
+}
+
 /// Listens on the first free port.
-fn start(toys: &[Toy], out: &NonBlocking) -> Result<Server, Failure> {
+fn start(toys: &[Toy], certificate: Option<&Certificate>, out: &NonBlocking) -> Result<Server, Failure> {
     for port in FIRST_PORT..FIRST_PORT + PORTS_TRIED {
-        match Server::start(snapshot(toys, port), &Crew::of(1), || Box::new(Lines(out.clone()))) {
+        match Server::start(snapshot(toys, certificate, port), &Crew::of(1), || Box::new(Lines(out.clone())))
+        {
             Err(StartError::Bind { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {}
             outcome => return outcome.map_err(Failure::failed),
         }
@@ -114,10 +157,12 @@ fn start(toys: &[Toy], out: &NonBlocking) -> Result<Server, Failure> {
     Err(Failure::failed(format!("no port from {FIRST_PORT} to {last} is free on 127.0.0.1")))
 }
 
-fn snapshot(toys: &[Toy], port: u16) -> Snapshot {
+fn snapshot(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> Snapshot {
     let backend = |toy: &Toy| Backend::new(toy.name(), Address::Ip(toy.address()), 1);
+    let listener = Listener::to_pool("demo", ([127, 0, 0, 1], port).into(), Mode::Http, PoolId(0));
+    let tls = certificate.map(|made| Arc::clone(&made.termination));
     Snapshot {
-        listeners: vec![Listener::to_pool("demo", ([127, 0, 0, 1], port).into(), Mode::Http, PoolId(0))],
+        listeners: vec![Listener { tls, ..listener }],
         pools: vec![Pool::new("toys", toys.iter().map(backend).collect())],
         timeouts: Timeouts::default(),
         limits: Limits::default(),

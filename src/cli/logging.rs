@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
-use pollux::access::{AccessLog, Format, Rules};
+use pollux::access::{AccessLog, Format, Post, Rules};
 use pollux::core::outcome::Journal;
 use pollux::status::LogLevel;
 use tracing::Subscriber;
@@ -111,6 +111,11 @@ impl Logs {
     /// A journal for a worker.
     pub(super) fn journal(&self) -> Box<dyn Journal + Send> {
         self.access.journal()
+    }
+
+    /// The way of its lines.
+    pub(super) fn lines(&self) -> Post {
+        self.access.post().clone()
     }
 
     /// Opens the file of the access log anew; what comes of it goes to the log.

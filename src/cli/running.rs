@@ -107,7 +107,8 @@ impl<'a> Running<'a> {
         };
         let inherited = inherited.unwrap_or_else(Inherited::from_manager);
         let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
-        let (server, left) = started.map_err(Failure::failed)?;
+        let (mut server, left) = started.map_err(Failure::failed)?;
+        server.tell_of_lines(logs.lines());
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
         let ledger = Arc::new(Ledger::default());
         let lookout = events.look_out(server.snapshot(), &answers, &ledger);

@@ -136,7 +136,8 @@ codes! {
         "A host is a name or an address without a port, such as `api.example.com`, or `*.example.com` for every name below \
          `example.com`. Case and a trailing dot do not matter.",
     BadTemplate "P0025" Error Local "template that cannot be filled in"
-        "In `{…}` stands the name of a variable: `client`, `request_id`, `trace_id`, `method`, `host`, `path`, `query`, `uri`, a name from the \
+        "In `{…}` stands the name of a variable: `client`, `request_id`, `trace_id`, `method`, `host`, `path`, `query`, `uri`, `tls_version`, `tls_cipher`, `tls_name`, `client_cert` (`yes` or `no`) and `client_cert_subject`, `_issuer`, \
+         `_serial` and `_fingerprint`, a name from the \
          path pattern or the regular expression of the route, or `header.NAME`, `cookie.NAME`, `query.NAME`. `{{` and `}}` stand for \
          braces.",
     ForbiddenField "P0026" Error Local "header field that no route may touch"
@@ -169,6 +170,24 @@ codes! {
     NeverFull "P0036" Warning Whole "backend that is never full"
         "`balance = \"first\"` goes on to the next backend when one is full, and this one has no bound, so those behind it get nothing as \
          long as it is up. For a spare that only steps in, `backup = true` says what is meant.",
+    BadCertificate "P0037" Error Local "certificate or key that cannot be used"
+        "The file holds no certificate, or no key, that can be read: PEM is expected, a key without a passphrase, and no more of it than \
+         belongs there. Without it nobody could come in by the listener, or no backend would be believed.",
+    KeyMismatch "P0038" Error Local "key of another certificate"
+        "The key is not that of the first certificate of the file. Either one of the two files is of another pair, or the \
+         certificates stand in the wrong order: the server's own has to be the first.",
+    CertificateDates "P0039" Warning Local "certificate that is not valid, or not for long"
+        "The certificate has expired, is not valid yet, or expires within 14 days. Clients refuse it outside of its dates. It is a \
+         warning, because Pollux runs all the same: a reload for another reason is not to fail for it.",
+    ChainOrder "P0040" Warning Local "chain out of order"
+        "Each certificate of a file has to be issued by the one behind it (RFC 5246 §7.4.2). Some clients put them in order themselves, and \
+         others fail.",
+    UncoveredName "P0041" Warning Whole "name without certificate, or certificate without route"
+        "A route is for a host that no certificate of its listener is for, so that its clients get a certificate for another name and stop; or \
+         no route is for any name of a certificate.",
+    Unverified "P0042" Warning Local "backends that are not verified"
+        "With `verify = \"off\"` whoever has the backend's address is believed to be the backend: the traffic is encrypted, but perhaps for \
+         somebody else.",
 }
 
 impl Code {

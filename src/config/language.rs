@@ -71,12 +71,14 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 24] {
+pub(super) fn tables() -> [&'static Table; 27] {
     [
         &FILE,
         &ADMIN,
         &ACCESS_LOG,
         &LISTENER,
+        &TLS,
+        &CERTIFICATE,
         &SHARE,
         &ROUTE,
         &MATCH,
@@ -89,6 +91,7 @@ pub(super) fn tables() -> [&'static Table; 24] {
         &ROUTE_LIMITS,
         &POOL,
         &BACKEND,
+        &BACKEND_TLS,
         &STICKY_COOKIE,
         &HEALTH,
         &CHECK,
@@ -306,6 +309,13 @@ pub(super) static LISTENER: Table = Table {
             r#""http""#,
             r#""http""#,
             "`http`: HTTP/1.1 and 1.0, message by message; `tcp`: raw bytes both ways.",
+        ),
+        key(
+            "tls",
+            Kind::Table(&TLS),
+            "(without TLS)",
+            r#"{ certificates = [{ cert = "cert.pem", key = "key.pem" }] }"#,
+            "That clients come through TLS, and with which certificates. See docs/tls.md.",
         ),
         key(
             "pool",
@@ -774,6 +784,14 @@ pub(super) static POOL: Table = Table {
             "When failures of real requests take a backend out, and how it comes back.",
         ),
         key(
+            "tls",
+            Kind::Table(&BACKEND_TLS),
+            "(without TLS)",
+            r#"{ verify = "off" }"#,
+            "That the backends are spoken to through TLS. The same, with what holds if nothing is said, is `https://` before their addresses. \
+             See docs/tls.md.",
+        ),
+        key(
             "check",
             Kind::Table(&CHECK),
             NONE,
@@ -832,6 +850,13 @@ pub(super) static BACKEND: Table = Table {
             "Requests in flight to it.",
         ),
         key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it."),
+        key(
+            "tls_name",
+            Kind::Text,
+            "(the host of its address)",
+            r#""app.internal""#,
+            "The name that its certificate has to be for, where the pool speaks TLS and has no `name` for all.",
+        ),
         key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
         key(
             "state",
@@ -840,6 +865,123 @@ pub(super) static BACKEND: Table = Table {
             r#""drain""#,
             "What the operator wants of it. `drain`: only those who are bound to it by a cookie get it. `down`: nobody does. `pollux \
              backend` changes it while Pollux runs.",
+        ),
+    ],
+};
+
+/// `tls` of a listener.
+pub(super) static TLS: Table = Table {
+    title: "tls = { … } of a listener",
+    about: "TLS 1.2 and 1.3 for clients. Paths are relative to the file that names them.",
+    keys: &[
+        key(
+            "certificates",
+            Kind::List(&Kind::Table(&CERTIFICATE)),
+            REQUIRED,
+            r#"[{ cert = "cert.pem", key = "key.pem" }]"#,
+            "The certificates. A client gets the one for the name that it asks for (SNI), by name or by wildcard; the first is the default. \
+             Two for the same name, of different key types, serve clients of either.",
+        ),
+        key(
+            "unknown_names",
+            Kind::Word(&["default", "refuse"]),
+            r#""default""#,
+            r#""refuse""#,
+            "What becomes of clients that ask for a name that no certificate is for, or for none: they get the first one, or are refused.",
+        ),
+        key(
+            "client_ca",
+            Kind::Text,
+            NONE,
+            r#""cert.pem""#,
+            "File with the certificates of those who may have issued clients' certificates.",
+        ),
+        key(
+            "client_auth",
+            Kind::Word(&["off", "request", "require"]),
+            r#"("require" with client_ca)"#,
+            r#""request""#,
+            "Whether clients have to show a certificate. With `request` those without one come in too; one that cannot be verified never does.",
+        ),
+        key(
+            "min_version",
+            Kind::Word(&["1.2", "1.3"]),
+            r#""1.2""#,
+            r#""1.3""#,
+            "The oldest version of TLS that is spoken.",
+        ),
+        key(
+            "alpn",
+            Kind::List(&Kind::Text),
+            r#"(["http/1.1", "http/1.0"]; for TCP [])"#,
+            r#"["http/1.1"]"#,
+            "The protocols that may be agreed on, the best first. With `[]` none is, whatever clients offer.",
+        ),
+    ],
+};
+
+/// An item of `certificates`.
+pub(super) static CERTIFICATE: Table = Table {
+    title: "certificates = [{ … }]",
+    about: "A certificate with its key, both PEM.",
+    keys: &[
+        key(
+            "cert",
+            Kind::Text,
+            REQUIRED,
+            r#""cert.pem""#,
+            "File with the certificate, and behind it those that it was issued by, without the root.",
+        ),
+        key(
+            "key",
+            Kind::Text,
+            REQUIRED,
+            r#""key.pem""#,
+            "File with its key: PKCS #8, PKCS #1 or SEC1, without a passphrase.",
+        ),
+    ],
+};
+
+/// `tls` of a pool.
+pub(super) static BACKEND_TLS: Table = Table {
+    title: "tls = { … } of a pool",
+    about: "TLS to the backends. `backends = [\"https://…\"]` alone is TLS with what holds if nothing is said.",
+    keys: &[
+        key(
+            "ca",
+            Kind::Text,
+            "(whom the system believes)",
+            r#""cert.pem""#,
+            "File with the certificates of those who may have issued backends' certificates.",
+        ),
+        key(
+            "name",
+            Kind::Text,
+            "(of the address)",
+            r#""app.internal""#,
+            "The name that is asked for (SNI) and that certificates have to be for.",
+        ),
+        key(
+            "cert",
+            Kind::Text,
+            NONE,
+            r#""cert.pem""#,
+            "File with the certificate that Pollux shows to backends which ask; with `key`.",
+        ),
+        key("key", Kind::Text, NONE, r#""key.pem""#, "File with its key."),
+        key(
+            "verify",
+            Kind::Word(&["full", "off"]),
+            r#""full""#,
+            r#""off""#,
+            "Whether certificates are verified. `off` believes anybody who has the address.",
+        ),
+        key(
+            "min_version",
+            Kind::Word(&["1.2", "1.3"]),
+            r#""1.2""#,
+            r#""1.3""#,
+            "The oldest version of TLS that is spoken.",
         ),
     ],
 };
@@ -997,6 +1139,13 @@ pub(super) static TIMEOUTS: Table = Table {
     title: "[timeouts]",
     about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
     keys: &[
+        key(
+            "handshake",
+            Kind::Time,
+            r#""10s""#,
+            r#""5s""#,
+            "For a client's TLS handshake, from its connect on.",
+        ),
         CONNECT,
         key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
         key(
@@ -1093,6 +1242,13 @@ pub(super) static LIMITS: Table = Table {
             "10000",
             "10000",
             "Client connections at once, over all workers.",
+        ),
+        key(
+            "handshakes",
+            Kind::Number(1, COUNT_MAX),
+            "1000",
+            "200",
+            "Clients whose TLS handshakes are under way at once, over all workers. At the bound, listeners with TLS let nobody in.",
         ),
         key(
             "accept_budget",

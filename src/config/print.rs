@@ -1,6 +1,7 @@
 //! A snapshot as a file that says it: everything, defaults included.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use super::Process;
@@ -19,6 +20,7 @@ use crate::snapshot::{
     Backend, Balance, Forwarding, Limits, Listener, Mode, Pool, Recording, Retries, SameSite, Snapshot,
     Sticky, Telling, Timeouts,
 };
+use crate::tls::{OriginationRules, Pair, TerminationRules};
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
@@ -143,6 +145,9 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     line(out, "name", &text(&listener.name));
     line(out, "bind", &text(&listener.bind.to_string()));
     line(out, "mode", &text(&listener.mode.to_string()));
+    if let Some(tls) = &listener.tls {
+        line(out, "tls", &print_termination(tls.rules()));
+    }
     let mut routes = listener.routes.routes();
     if let Some((last, others)) = routes.split_last()
         && is_own(last)
@@ -178,6 +183,41 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     for route in routes {
         print_route(out, route, snapshot);
     }
+}
+
+fn print_termination(rules: &TerminationRules) -> String {
+    let TerminationRules { certificates, client_ca, client_auth, min_version, alpn, unknown_names } = rules;
+    let path = |path: &Path| text(&path.to_string_lossy());
+    let pair = |pair: &Pair| {
+        table(
+            [("cert", &pair.cert), ("key", &pair.key)]
+                .into_iter()
+                .map(|(key, it)| (key.to_owned(), path(it))),
+        )
+    };
+    let pairs = [
+        ("certificates", Some(list(certificates.iter().map(pair)))),
+        ("client_ca", client_ca.as_deref().map(path)),
+        ("client_auth", client_ca.is_some().then(|| text(client_auth.word()))),
+        ("min_version", Some(text(min_version.word()))),
+        ("alpn", Some(list(alpn.iter().map(|name| text(name))))),
+        ("unknown_names", Some(text(unknown_names.word()))),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
+}
+
+fn print_origination(rules: &OriginationRules) -> String {
+    let OriginationRules { ca, name, client, verify, min_version } = rules;
+    let path = |path: &Path| text(&path.to_string_lossy());
+    let pairs = [
+        ("ca", ca.as_deref().map(path)),
+        ("name", name.as_deref().map(text)),
+        ("cert", client.as_ref().map(|pair| path(&pair.cert))),
+        ("key", client.as_ref().map(|pair| path(&pair.key))),
+        ("verify", Some(text(verify.word()))),
+        ("min_version", Some(text(min_version.word()))),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
 }
 
 /// Whether a route is what a listener's own `pool` or `split` makes.
@@ -351,6 +391,9 @@ fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(check) = &pool.check {
         line(out, "check", &print_check(check));
     }
+    if let Some(tls) = &pool.tls {
+        line(out, "tls", &print_origination(tls.rules()));
+    }
     out.push_str("backends = [\n");
     let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };
     let items = given.iter().map(print_backend).chain(pool.sources.iter().map(|source| match source {
@@ -364,15 +407,15 @@ fn print_pool(out: &mut String, pool: &Pool) {
 }
 
 fn print_backend(backend: &Backend) -> String {
-    let Backend { name, address, weight, tier, max_requests, max_connections, duty } = backend;
+    let Backend { name, address, weight, tier, max_requests, max_connections, duty, tls_name } = backend;
     let bounds = (*max_requests, *max_connections);
-    print_item(Some(name), &address.to_string(), (*weight, *tier), bounds, *duty)
+    print_item(Some(name), &address.to_string(), (*weight, *tier), bounds, tls_name.as_deref(), *duty)
 }
 
 fn print_asked(question: &Question, like: &Like) -> String {
-    let Like { name, weight, tier, max_requests, max_connections, duty } = like;
+    let Like { name, weight, tier, max_requests, max_connections, duty, tls_name } = like;
     let bounds = (*max_requests, *max_connections);
-    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds, *duty)
+    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds, tls_name.as_deref(), *duty)
 }
 
 fn print_item(
@@ -380,6 +423,7 @@ fn print_item(
     address: &str,
     (weight, tier): (u32, u8),
     (max_requests, max_connections): (Option<u32>, Option<u32>),
+    tls_name: Option<&str>,
     duty: Duty,
 ) -> String {
     let pairs = [
@@ -389,6 +433,7 @@ fn print_item(
         ("tier", Some(tier.to_string())),
         ("max_requests", max_requests.map(|most| most.to_string())),
         ("max_connections", max_connections.map(|most| most.to_string())),
+        ("tls_name", tls_name.map(text)),
         ("state", (duty != Duty::Ready).then(|| text(duty.word()))),
     ];
     table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
@@ -477,6 +522,7 @@ fn print_sticky(sticky: &Sticky) -> String {
 
 fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
     let Timeouts {
+        handshake,
         connect,
         client_head,
         client_idle,
@@ -490,6 +536,7 @@ fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
     } = timeouts;
     out.push_str("[timeouts]\n");
     for (key, span) in [
+        ("handshake", handshake),
         ("connect", connect),
         ("client_head", client_head),
         ("client_idle", client_idle),
@@ -516,6 +563,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         buffer,
         buffers,
         sessions,
+        handshakes,
         accept_budget,
         idle_per_backend,
         idle,
@@ -532,6 +580,7 @@ fn print_limits(out: &mut String, limits: &Limits) {
         ("buffer", size(buffer)),
         ("buffers", buffers.to_string()),
         ("sessions", sessions.to_string()),
+        ("handshakes", handshakes.to_string()),
         ("accept_budget", accept_budget.to_string()),
         ("idle_per_backend", idle_per_backend.to_string()),
         ("idle", idle.to_string()),

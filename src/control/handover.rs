@@ -24,6 +24,7 @@ use socket2::SockRef;
 use super::binding::Present;
 use super::inherited::Inherited;
 use crate::os::{SOCKETS_MAX, receive_with_sockets};
+use crate::tls::process_keys;
 
 /// Says in the environment of a child whose place it is to take: the number of the process that has started it.
 pub(super) const VARIABLE: &str = "POLLUX_TAKES_OVER_FROM";
@@ -68,6 +69,12 @@ pub struct Successor {
     pub pid: u32,
     /// Where it does not listen.
     pub left: Vec<SocketAddr>,
+}
+
+/// What session tickets are sealed with: so that clients need no full handshake because there is a new process.
+#[derive(Serialize, Deserialize)]
+struct Tickets {
+    ticket_keys: Vec<u8>,
 }
 
 /// Why there is no new process, and the old one goes on.
@@ -155,6 +162,9 @@ fn send_all(channel: &OwnedFd, sockets: Inherited) -> io::Result<()> {
         let along = [ControlMessage::ScmRights(&fds)];
         sendmsg::<()>(channel.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None)?;
     }
+    // A new process that does not know of it does not understand it, and the old one goes on.
+    let keys = Tickets { ticket_keys: process_keys().export() };
+    say(channel, &serde_json::to_vec(&keys)?)?;
     say(channel, b"[]")
 }
 
@@ -213,6 +223,12 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
         let (text, sockets) = receive_with_sockets(channel, MESSAGE_MAX)?;
         if text.is_empty() {
             return Err(io::Error::other("the old process has gone"));
+        }
+        if sockets.is_empty()
+            && let Ok(Tickets { ticket_keys }) = serde_json::from_slice(&text)
+        {
+            process_keys().import(&ticket_keys);
+            continue;
         }
         let listeners: Vec<Present> = serde_json::from_slice(&text)?;
         if listeners.len() != sockets.len() {

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvErr
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::certificates;
 use super::events::Event;
 use super::ledger::Ledger;
 use crate::discovery::{self, Answer, Answers, Entry, Question, Schedule, Stamp};
@@ -56,6 +57,7 @@ impl Lookout {
                 Err(error) => tracing::error!(%error, "backends are not looked for: there can be no thread"),
             }
         }
+        alive.extend(certificates::look_after(snapshot));
         Lookout { _alive: alive }
     }
 }

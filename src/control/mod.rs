@@ -2,6 +2,7 @@
 //! socket by which that is asked for.
 
 mod binding;
+mod certificates;
 mod changes;
 mod events;
 mod handover;

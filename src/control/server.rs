@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::access::Post;
 use crate::core::outcome::Journal;
 use crate::discovery::{self, Answers};
 use crate::explain::Live;
@@ -164,6 +165,8 @@ pub struct Server {
     /// When the configuration was loaded, and how many there were before it.
     loaded: Instant,
     reloads: u64,
+    /// Where the lines of the access log go, if somebody said so.
+    access_lines: Option<Post>,
     draining_since: Option<Instant>,
 }
 
@@ -238,6 +241,7 @@ impl Server {
             started: Instant::now(),
             loaded: Instant::now(),
             reloads: 0,
+            access_lines: None,
             draining_since: None,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
@@ -557,6 +561,11 @@ impl Server {
         self.registry.metrics().totals()
     }
 
+    /// Has the page tell what becomes of the lines that go that way.
+    pub fn tell_of_lines(&mut self, post: Post) {
+        self.access_lines = Some(post);
+    }
+
     fn around(&self) -> Around {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let before = |moment: Instant| since_1970.saturating_sub(moment.elapsed());
@@ -568,10 +577,12 @@ impl Server {
             is_draining: self.draining_since.is_some(),
             loaded: before(self.loaded),
             reloads: self.reloads,
+            access_lines: self.access_lines.as_ref().map(Post::counts).unwrap_or_default(),
             sessions_max: limits.sessions,
             buffers_max: limits.buffers,
             pools: super::scrape::pools(&self.snapshot, &pools),
             backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
+            certificates: super::certificates::expiries(&self.snapshot),
             process: Process::now().map(|process| Process { started: before(self.started), ..process }),
         }
     }

@@ -9,5 +9,6 @@ pub mod lane;
 pub mod noted;
 pub mod outcome;
 mod remedy;
+pub mod secured;
 pub mod slab;
 pub mod time;

@@ -130,12 +130,40 @@ causes! {
     ClientAborted "client-aborted" Client None,
     /// The client took nothing of its response for `timeouts.idle`.
     ClientStalled "client-stalled" Client None,
+    /// The client's TLS handshake was not over within `timeouts.handshake`.
+    TlsHandshakeTimeout "tls-handshake-timeout" Client None,
+    /// The client's TLS handshake broke off, or what came in it is not TLS.
+    TlsHandshakeFailed "tls-handshake-failed" Client None,
+    /// The client offers no version of TLS, cipher suite, key exchange, signature or protocol (ALPN) that the listener takes.
+    TlsIncompatible "tls-incompatible" Client None,
+    /// The client asked (SNI) for a name that no certificate of the listener is for, or for none, and `unknown_names` is `"refuse"`.
+    TlsUnknownName "tls-unknown-name" Client None,
+    /// The client ended the TLS handshake with an alert: it does not like the certificate, or something else that was offered.
+    TlsRefusedByClient "tls-refused-by-client" Client None,
+    /// The client showed no certificate, and `client_auth` is `"require"`.
+    TlsCertificateRequired "tls-certificate-required" Client None,
+    /// The client showed a certificate that cannot be verified with `client_ca`, or is expired.
+    TlsCertificateRefused "tls-certificate-refused" Client None,
     /// Every backend tried refused the connection.
     BackendRefused "backend-refused" Backend Some(502),
     /// No backend tried can be reached over the network.
     BackendUnreachable "backend-unreachable" Backend Some(502),
     /// The last backend tried did not accept within `timeouts.connect`.
     BackendConnectTimeout "backend-connect-timeout" Backend Some(504),
+    /// The backend's certificate is expired, or not valid yet.
+    BackendTlsExpired "backend-tls-expired" Backend Some(502),
+    /// The backend's certificate is for other names than the one that Pollux asks for.
+    BackendTlsWrongName "backend-tls-wrong-name" Backend Some(502),
+    /// The backend's certificate was issued by nobody whom Pollux believes.
+    BackendTlsUnknownIssuer "backend-tls-unknown-issuer" Backend Some(502),
+    /// The backend's certificate cannot be used for another reason: revoked, malformed, for another purpose.
+    BackendTlsBadCertificate "backend-tls-bad-certificate" Backend Some(502),
+    /// The backend refused the TLS handshake with an alert.
+    BackendTlsRefused "backend-tls-refused" Backend Some(502),
+    /// The TLS handshake with the backend broke off, or what it said is not TLS.
+    BackendTlsFailed "backend-tls-failed" Backend Some(502),
+    /// The TLS handshake with the backend was not over within `timeouts.connect`, which counts from the beginning of the connect.
+    BackendTlsTimeout "backend-tls-timeout" Backend Some(504),
     /// The backend reset the connection before it answered.
     BackendReset "backend-reset" Backend Some(502),
     /// The backend closed the connection before it answered.
@@ -177,6 +205,8 @@ impl fmt::Display for Cause {
 /// How far an exchange had come when it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
+    /// The client's TLS handshake was under way.
+    Handshake,
     /// The request head was awaited.
     #[default]
     Head,
@@ -195,6 +225,7 @@ impl Stage {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Stage::Handshake => "handshake",
             Stage::Head => "head",
             Stage::Routing => "routing",
             Stage::Opening => "opening",

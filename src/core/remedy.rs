@@ -66,6 +66,30 @@ impl Cause {
             Cause::ClientStalled => {
                 "The client, or its network, takes no more bytes. Raise `timeouts.idle` if honest clients pause for longer."
             }
+            Cause::TlsHandshakeTimeout => {
+                "Slow networks and slow-loris attacks look like this. Raise `timeouts.handshake` if honest clients need longer."
+            }
+            Cause::TlsHandshakeFailed => {
+                "Look at what connects: often it is HTTP without TLS sent to a port with TLS, a health check of a balancer in front, or a \
+                 scanner."
+            }
+            Cause::TlsIncompatible => {
+                "The client is old, or speaks HTTP/2 alone. `openssl s_client -connect HOST:PORT` shows what is offered; look at `min_version` \
+                 and `alpn` of the listener."
+            }
+            Cause::TlsUnknownName => {
+                "Add a certificate for the name to the listener, or let such clients have the first one with `unknown_names = \"default\"`."
+            }
+            Cause::TlsRefusedByClient => {
+                "Usually the client does not know the issuer: put the whole chain into the `cert` file, and look at its dates and names with \
+                 `pollux check`."
+            }
+            Cause::TlsCertificateRequired => {
+                "Have the client send its certificate, or write `client_auth = \"request\"` and let routes decide."
+            }
+            Cause::TlsCertificateRefused => {
+                "Look at the dates and the issuer of the client's certificate; its issuer has to be in the file of `client_ca`."
+            }
             Cause::BackendRefused => {
                 "Start the backend, or correct its address: nothing listens there. `pollux status POOL/BACKEND` shows what was last \
                  observed."
@@ -76,6 +100,28 @@ impl Cause {
             Cause::BackendConnectTimeout => {
                 "The host is down, a firewall drops the packets, or the backend's backlog is full. Raise `timeouts.connect` only if \
                  the way there is that long."
+            }
+            Cause::BackendTlsExpired => {
+                "Renew the backend's certificate, and look at the clocks of both machines."
+            }
+            Cause::BackendTlsWrongName => {
+                "Write the name of the certificate as `name` in the pool's `tls`, or have a certificate issued for the name in `backends`."
+            }
+            Cause::BackendTlsUnknownIssuer => {
+                "Name the file with the issuer's certificate as `ca` in the pool's `tls`, and have the backend send its whole chain."
+            }
+            Cause::BackendTlsBadCertificate => {
+                "`openssl s_client -connect HOST:PORT -showcerts` shows the certificate; it has to be one of version 3 for servers."
+            }
+            Cause::BackendTlsRefused => {
+                "Look into the backend's log: it may want a client certificate (`cert` and `key` in the pool's `tls`), another name or version."
+            }
+            Cause::BackendTlsFailed => {
+                "Look whether the port of the backend speaks TLS at all: `openssl s_client -connect HOST:PORT`."
+            }
+            Cause::BackendTlsTimeout => {
+                "The backend accepts connections and does not answer: it may be overloaded, or its port does not speak TLS. Raise \
+                 `timeouts.connect` if it needs longer."
             }
             Cause::BackendReset => {
                 "Look at the backend's log: a crash, a kill, or a timeout of its own. If it closes idle connections, let it keep them \

@@ -53,6 +53,15 @@ pub enum Question {
 }
 
 impl Question {
+    /// The host name that is asked for, if it is one.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Question::Host { host, .. } => Some(host),
+            Question::Service { .. } | Question::File(_) => None,
+        }
+    }
+
     /// Whether the answer comes from the DNS, and not from this machine.
     #[must_use]
     pub fn is_name(&self) -> bool {
@@ -146,6 +155,8 @@ pub struct Like {
     pub max_requests: Option<u32>,
     /// How many connections there may be to each.
     pub max_connections: Option<u32>,
+    /// The name that the certificate of each has to be for, where they have one; that of the question if nothing is said.
+    pub tls_name: Option<String>,
     /// What the operator wants of them.
     pub duty: Duty,
 }
@@ -160,6 +171,7 @@ impl Like {
             max_requests: entry.max_requests.or(self.max_requests),
             max_connections: entry.max_connections.or(self.max_connections),
             duty: self.duty,
+            tls_name: self.tls_name.clone().or_else(|| question.host().map(str::to_owned)),
         }
     }
 
@@ -284,6 +296,7 @@ mod tests {
 
     fn asked(question: Question) -> Source {
         let like = Like {
+            tls_name: None,
             name: None,
             weight: 2,
             tier: 3,

@@ -83,6 +83,13 @@ pub const fn error_type(cause: Cause) -> &'static str {
         | Cause::MethodRefused
         | Cause::BadVersion
         | Cause::AmbiguousPath
+        | Cause::TlsHandshakeTimeout
+        | Cause::TlsHandshakeFailed
+        | Cause::TlsIncompatible
+        | Cause::TlsUnknownName
+        | Cause::TlsRefusedByClient
+        | Cause::TlsCertificateRequired
+        | Cause::TlsCertificateRefused
         | Cause::ClientAborted
         | Cause::ClientStalled => "http_request_error",
         Cause::NoRoute => "destination_not_found",
@@ -90,6 +97,13 @@ pub const fn error_type(cause: Cause) -> &'static str {
         Cause::NoBackend => "destination_unavailable",
         Cause::BackendUnreachable => "destination_ip_unroutable",
         Cause::BackendConnectTimeout => "connection_timeout",
+        Cause::BackendTlsExpired
+        | Cause::BackendTlsWrongName
+        | Cause::BackendTlsUnknownIssuer
+        | Cause::BackendTlsBadCertificate => "tls_certificate_error",
+        Cause::BackendTlsRefused => "tls_alert_received",
+        Cause::BackendTlsFailed => "tls_protocol_error",
+        Cause::BackendTlsTimeout => "connection_timeout",
         Cause::BackendReset | Cause::BackendClosed => "connection_terminated",
         Cause::BackendBadResponse => "http_protocol_error",
         Cause::BackendHeadTooLong => "http_response_header_section_size",

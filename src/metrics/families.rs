@@ -55,6 +55,8 @@ families! {
     LOADED Gauge "pollux_config_loaded_timestamp_seconds" []
         "When the configuration in force was loaded, in seconds since 1970.";
     RELOADS Counter "pollux_config_reloads_total" [] "How often the configuration was exchanged.";
+    ACCESS_LINES Counter "pollux_access_lines_total" ["fate"]
+        "Lines of the access log: taken from workers, and dropped because there was no room or they could not be written.";
     CLIENTS Counter "pollux_client_connections_total" ["listener"] "Clients that were taken in.";
     REQUESTS Counter "pollux_requests_total" ["listener", "route", "code"]
         "Ended exchanges: HTTP requests with their responses, refused ones too, and in TCP mode connections. \
@@ -118,6 +120,10 @@ families! {
     BUFFERS_MAX Gauge "pollux_buffers_max" [] "How many there may be: limits.buffers.";
     PIPES Gauge "pollux_pipes_in_use" ["worker"] "Pipes for splice(2) that are lent to sessions.";
     TURNS Counter "pollux_worker_turns_total" ["worker"] "Turns of the poll loop.";
+    CERTIFICATE_ENDS Gauge "pollux_tls_certificate_not_after_seconds" ["listener", "certificate"]
+        "Until when a certificate of a listener is valid, in seconds since 1970.";
+    CERTIFICATE_DAYS Gauge "pollux_tls_certificate_expiry_days" ["listener", "certificate"]
+        "How many whole days a certificate of a listener is still valid; below 0 once it has expired.";
     CPU Counter "process_cpu_seconds_total" [] "User and system CPU time of the process, in seconds.";
     RESIDENT Gauge "process_resident_memory_bytes" [] "Memory that the process has in RAM.";
     VIRTUAL Gauge "process_virtual_memory_bytes" [] "Address space of the process.";

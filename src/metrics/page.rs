@@ -7,6 +7,7 @@ use super::families::{self as family, Family};
 use super::meter::{CLASS_WORDS, CLASSES, Holdings, Phase};
 use super::text::{Format, Writer, seconds};
 use super::totals::{BackendTotals, ListenerTotals, Totals};
+use crate::access::Counts;
 use crate::core::outcome::{Cause, Proof, Who};
 use crate::os::Process;
 
@@ -23,6 +24,8 @@ pub struct Around {
     pub loaded: Duration,
     /// How often it was exchanged.
     pub reloads: u64,
+    /// What has become of the lines of the access log.
+    pub access_lines: Counts,
     /// `limits.sessions` and `limits.buffers`.
     pub sessions_max: usize,
     /// See `sessions_max`.
@@ -31,8 +34,23 @@ pub struct Around {
     pub pools: BTreeMap<String, PoolNow>,
     /// By pool and name.
     pub backends: BTreeMap<(String, String), Standing>,
+    /// The certificates of the listeners.
+    pub certificates: Vec<Expiry>,
     /// The process; `None` where the system does not tell.
     pub process: Option<Process>,
+}
+
+/// How long a certificate is valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expiry {
+    /// The name of its listener.
+    pub listener: String,
+    /// Its file.
+    pub certificate: String,
+    /// Until then, in seconds since 1970.
+    pub not_after: i64,
+    /// In whole days from now; below 0 once it has expired.
+    pub days: i64,
 }
 
 /// What a pool is doing.
@@ -104,6 +122,7 @@ pub fn page(totals: &Totals, around: &Around, format: Format) -> String {
         write_phase(&mut writer, phase, totals);
     }
     write_workers(&mut writer, totals, around);
+    write_certificates(&mut writer, around);
     if let Some(process) = &around.process {
         write_process(&mut writer, process);
     }
@@ -116,6 +135,10 @@ fn write_process_wide(writer: &mut Writer, around: &Around) {
     writer.begin(&family::DRAINING).add(&[], u8::from(around.is_draining));
     writer.begin(&family::LOADED).add(&[], seconds(around.loaded));
     writer.begin(&family::RELOADS).add(&[], around.reloads);
+    let lines = around.access_lines;
+    let mut family = writer.begin(&family::ACCESS_LINES);
+    family.add(&["taken"], lines.taken);
+    family.add(&["dropped"], lines.dropped);
 }
 
 fn write_listeners(writer: &mut Writer, totals: &Totals) {
@@ -252,6 +275,17 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
     writer.begin(&family::BUFFERS_MAX).add(&[], around.buffers_max);
     of(writer, &family::PIPES, |holdings| holdings.pipes as u64);
     of(writer, &family::TURNS, |holdings| holdings.turns);
+}
+
+fn write_certificates(writer: &mut Writer, around: &Around) {
+    let of = |writer: &mut Writer, family: &'static Family, value: fn(&Expiry) -> i64| {
+        let mut samples = writer.begin(family);
+        for expiry in &around.certificates {
+            samples.add(&[&expiry.listener, &expiry.certificate], value(expiry));
+        }
+    };
+    of(writer, &family::CERTIFICATE_ENDS, |expiry| expiry.not_after);
+    of(writer, &family::CERTIFICATE_DAYS, |expiry| expiry.days);
 }
 
 fn write_process(writer: &mut Writer, process: &Process) {

@@ -7,6 +7,7 @@ mod process;
 mod raw;
 mod sys;
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -165,6 +166,19 @@ pub trait Os {
     /// See [`IoFault`].
     fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
         self.send(fd, head, body)
+    }
+
+    /// Writes `pieces` one after the other, and says how many bytes of all of them were taken; with `is_last` like [`Os::send_last`].
+    ///
+    /// # Errors
+    /// See [`IoFault`].
+    fn send_pieces(&mut self, fd: Fd, pieces: &[IoSlice<'_>], is_last: bool) -> Result<usize, IoFault> {
+        let (head, body) = match pieces {
+            [] => return Ok(0),
+            [only] => (&**only, &[][..]),
+            [head, body, ..] => (&**head, &**body),
+        };
+        if is_last && pieces.len() <= 2 { self.send_last(fd, head, body) } else { self.send(fd, head, body) }
     }
 
     /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or no descriptors left.

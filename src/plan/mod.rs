@@ -106,6 +106,7 @@ fn listener(
         push(changes, Kind::Changed, what(), format!("speaks {}, spoke {}", after.mode, before.mode));
     }
     for (is_changed, key) in [
+        (before.tls != after.tls, "tls"),
         (before.trusted_proxies != after.trusted_proxies, "trusted_proxies"),
         (before.forwarding != after.forwarding, "forwarding"),
         (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
@@ -256,6 +257,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         retries,
         health,
         check,
+        tls,
         max_pending,
         queue,
         max_reuse,
@@ -277,6 +279,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         (*budget_min != now.budget_min, "retry_budget_min"),
         (*health != after.health, "health"),
         (*check != after.check, "check"),
+        (*tls != after.tls, "tls"),
         (*max_pending != after.max_pending, "max_pending"),
         (*queue != after.queue, "queue"),
         (*max_reuse != after.max_reuse, "max_reuse"),

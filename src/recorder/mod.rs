@@ -41,6 +41,10 @@ pub struct Recorder {
     failed: Ring,
     /// By the fault of the client.
     refused: Ring,
+    #[allow(
+        clippy::vec_box,
+        reason = "a trail moves from here to a session and into a ring, and is never copied"
+    )]
     free: Vec<Box<Trail>>,
 }
 
@@ -133,8 +137,8 @@ impl Recorder {
     pub fn tell(&self, latest: &Snapshot, now: Time) -> Vec<Story> {
         let rings = [&self.failed, &self.refused, &self.recent];
         let story = |slot: &Slot| match slot {
-            Slot::Raw(trail) => Story::of(trail, judge(trail, self.slow), self.worker, latest).as_of(now),
-            Slot::Told(story) => Story::clone(story).as_of(now),
+            Slot::Raw(trail) => Story::of(trail, judge(trail, self.slow), self.worker, latest).seen_at(now),
+            Slot::Told(story) => Story::clone(story).seen_at(now),
         };
         rings.into_iter().flat_map(Ring::iter).map(story).collect()
     }

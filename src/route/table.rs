@@ -414,6 +414,7 @@ mod tests {
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
         act(&View {
+            secured: None,
             client: asked.client.parse().unwrap(),
             method: asked.method,
             authority: asked.host.as_bytes(),

@@ -7,6 +7,7 @@ use super::path;
 use super::rule::Route;
 use super::view::View;
 use crate::core::identity::RequestId;
+use crate::core::secured::{Identity, Secured};
 
 /// The most pieces of a template.
 const PIECES_MAX: usize = 64;
@@ -29,11 +30,48 @@ enum Piece {
     Path,
     Query,
     Uri,
+    Secured(Secret),
     Field(String),
     Cookie(String),
     Parameter(String),
     /// A part of the path that the route's pattern or expression has named.
     Part(String),
+}
+
+/// Something that is known of an encrypted connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secret {
+    Version,
+    Cipher,
+    Name,
+    Verified,
+    Subject,
+    Issuer,
+    Serial,
+    Fingerprint,
+}
+
+impl Secret {
+    /// Its text; empty where there is none.
+    fn of(self, secured: &Secured) -> &str {
+        let of_client = |text: fn(&Identity) -> &str| secured.client.as_ref().map_or("", text);
+        match self {
+            Secret::Version => secured.version,
+            Secret::Cipher => &secured.cipher,
+            Secret::Name => &secured.name,
+            Secret::Verified => {
+                if secured.client.is_some() {
+                    "yes"
+                } else {
+                    "no"
+                }
+            }
+            Secret::Subject => of_client(|client| &client.subject),
+            Secret::Issuer => of_client(|client| &client.issuer),
+            Secret::Serial => of_client(|client| &client.serial),
+            Secret::Fingerprint => of_client(|client| &client.fingerprint),
+        }
+    }
 }
 
 /// Why a text is not a template, without a full stop.
@@ -155,7 +193,7 @@ impl fmt::Display for Template {
 }
 
 /// The names of the variables that every route has, for messages.
-const VARIABLES: [(&str, Piece); 8] = [
+const VARIABLES: [(&str, Piece); 16] = [
     ("client", Piece::Client),
     ("request_id", Piece::RequestId),
     ("trace_id", Piece::TraceId),
@@ -164,6 +202,14 @@ const VARIABLES: [(&str, Piece); 8] = [
     ("path", Piece::Path),
     ("query", Piece::Query),
     ("uri", Piece::Uri),
+    ("tls_version", Piece::Secured(Secret::Version)),
+    ("tls_cipher", Piece::Secured(Secret::Cipher)),
+    ("tls_name", Piece::Secured(Secret::Name)),
+    ("client_cert", Piece::Secured(Secret::Verified)),
+    ("client_cert_subject", Piece::Secured(Secret::Subject)),
+    ("client_cert_issuer", Piece::Secured(Secret::Issuer)),
+    ("client_cert_serial", Piece::Secured(Secret::Serial)),
+    ("client_cert_fingerprint", Piece::Secured(Secret::Fingerprint)),
 ];
 
 fn variable(name: &str, parts: &[&str]) -> Result<Piece, TemplateError> {
@@ -212,6 +258,10 @@ impl Piece {
                     out.push(b'?');
                     out.extend_from_slice(query.as_bytes());
                 }
+            }
+            Piece::Secured(secret) => {
+                let text = view.secured.map_or("", |secured| secret.of(secured));
+                out.extend_from_slice(text.as_bytes());
             }
             Piece::Field(name) => out.extend_from_slice(view.field(name).next().unwrap_or_default()),
             Piece::Cookie(name) => out.extend_from_slice(view.cookie(name).next().unwrap_or_default()),

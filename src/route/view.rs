@@ -3,6 +3,7 @@
 use ::core::net::IpAddr;
 
 use super::host;
+use crate::core::secured::Secured;
 use crate::http::grammar::trim;
 
 /// A request as routes see it. In TCP mode there is the client and nothing else.
@@ -18,6 +19,8 @@ pub struct View<'a> {
     pub path: &'a str,
     /// What stands behind the first `?`.
     pub query: Option<&'a str>,
+    /// What is known of the client's connection, if it is encrypted.
+    pub secured: Option<&'a Secured>,
     /// The header fields.
     pub fields: &'a [httparse::Header<'a>],
 }
@@ -26,7 +29,7 @@ impl<'a> View<'a> {
     /// A view of a connection, of which nothing is known but its client.
     #[must_use]
     pub fn connection(client: IpAddr) -> View<'a> {
-        View { client, method: "", authority: b"", path: "", query: None, fields: &[] }
+        View { client, method: "", authority: b"", path: "", query: None, secured: None, fields: &[] }
     }
 
     /// The host without its port, as the client wrote it.

@@ -26,6 +26,7 @@ use crate::core::identity::{Ids, RequestId};
 use crate::core::lane::{Lane, Sink, Source};
 use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Proof, Record, Stage};
+use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
@@ -162,6 +163,8 @@ pub(crate) enum Dial {
     Pending {
         /// When it began.
         since: Time,
+        /// Whether the backend has accepted, so that only the TLS handshake is undecided.
+        has_reached: bool,
     },
     /// Every backend is full; the worker says when to look again.
     Queued {
@@ -200,6 +203,8 @@ pub struct Session {
     /// Sides of which poll has said POLLHUP or POLLERR while nobody wanted to read: it would say so for ever.
     client_hung: bool,
     backend_hung: bool,
+    /// What is known of the client's connection, if it is encrypted.
+    secured: Option<Box<Secured>>,
 }
 
 impl Session {
@@ -233,6 +238,32 @@ impl Session {
             touched: env.now,
             client_hung: false,
             backend_hung: false,
+            secured: None,
+        }
+    }
+
+    /// Takes note that the client's connection is encrypted, before anything else is done with it.
+    pub fn secure(&mut self, secured: Secured) {
+        self.secured = Some(Box::new(secured));
+    }
+
+    /// What is known of the client's connection, if it is encrypted.
+    #[must_use]
+    pub fn secured(&self) -> Option<&Secured> {
+        self.secured.as_deref()
+    }
+
+    /// Takes note that the client did not get as far as to ask for anything, for the record; nothing else is to be done.
+    pub fn turn_away(&mut self, cause: Cause) {
+        self.exchange.stage = Stage::Handshake;
+        self.exchange.cause = Some(cause);
+        self.phase = Phase::Over;
+    }
+
+    /// Takes note that the backend that is being connected to has accepted, and that a TLS handshake follows.
+    pub fn handle_reached(&mut self) {
+        if let Phase::Opening { dial: Dial::Pending { has_reached, .. }, .. } = &mut self.phase {
+            *has_reached = true;
         }
     }
 

@@ -107,7 +107,8 @@ impl Session {
                     | Dial::Paused { .. }
                     | Dial::Pending { .. } => env.now,
                 };
-                self.phase = Phase::Opening { since, dial: Dial::Pending { since: since_first } };
+                self.phase =
+                    Phase::Opening { since, dial: Dial::Pending { since: since_first, has_reached: false } };
             }
             ConnectOutcome::Connected => self.connected(env, effects),
             ConnectOutcome::Busy { backend, cause } => {

@@ -122,7 +122,8 @@ impl Session {
             self.exchange.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
-        let arrival = Arrival { listener, peer: self.client, env };
+        let secured = self.secured.as_deref();
+        let arrival = Arrival { listener, peer: self.client, secured, env };
         let (exchange, down) = (&mut *self.exchange, &mut self.down);
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();

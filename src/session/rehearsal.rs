@@ -82,7 +82,7 @@ fn run(
     if request.ends_here() {
         return Ok(Rehearsed::Options);
     }
-    let arrival = Arrival { listener: &env.snapshot.listeners[number], peer, env };
+    let arrival = Arrival { listener: &env.snapshot.listeners[number], peer, secured: None, env };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.client {

@@ -6,6 +6,7 @@ use super::exchange::Exchange;
 use super::identity::Identity;
 use super::{Env, Session};
 use crate::core::outcome::Cause;
+use crate::core::secured::Secured;
 use crate::http::answer::{self, RouteAnswer};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
@@ -35,6 +36,8 @@ pub(super) enum Routed {
 pub(super) struct Arrival<'a> {
     pub(super) listener: &'a Listener,
     pub(super) peer: SocketAddr,
+    /// What is known of the client's connection, if it is encrypted.
+    pub(super) secured: Option<&'a Secured>,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -70,7 +73,7 @@ impl Arrival<'_> {
     ) -> Result<Routed, Cause> {
         let client = forwarded::client(self.listener, self.peer.ip(), request.fields());
         exchange.client = Some(client);
-        let view = view(request, client);
+        let view = View { secured: self.secured, ..view(request, client) };
         let table = &self.listener.routes;
         let place = match table.decide(&view) {
             Decision::Route(place) => place,
@@ -165,6 +168,7 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
         authority: request.authority().unwrap_or_default(),
         path,
         query,
+        secured: None,
         fields: request.fields(),
     }
 }

@@ -103,7 +103,7 @@ impl Session {
                         Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))
                     }
                     Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),
-                    Dial::Pending { since } => Some(attempt(since)),
+                    Dial::Pending { since, .. } => Some(attempt(since)),
                     Dial::Busy { since, retry_at } => {
                         Some(attempt(since).or_earlier(Deadline::new(retry_at, Timer::Retry)))
                     }
@@ -174,7 +174,12 @@ impl Session {
             }
             Timer::Connect => {
                 let is_busy = matches!(self.phase, Phase::Opening { dial: Dial::Busy { .. }, .. });
-                let cause = self.exchange.cause.filter(|_| is_busy).unwrap_or(Cause::BackendConnectTimeout);
+                let is_reached = matches!(
+                    self.phase,
+                    Phase::Opening { dial: Dial::Pending { has_reached: true, .. }, .. }
+                );
+                let late = if is_reached { Cause::BackendTlsTimeout } else { Cause::BackendConnectTimeout };
+                let cause = self.exchange.cause.filter(|_| is_busy).unwrap_or(late);
                 self.connect_failed(cause, env, effects);
             }
             Timer::Queue => {

@@ -1,12 +1,19 @@
 //! An open connection as bytes. Sessions and lanes never see a descriptor; only a wire does.
 
+mod tls;
+
+use crate::core::interest::Interest;
 use crate::os::{Fd, IoFault, Os};
+
+pub use tls::{Broken, Shaken, TlsWire};
 
 /// A connection that bytes go through.
 #[derive(Debug)]
 pub enum Wire {
     /// The bytes on the socket are the bytes of the session.
     Plain(Fd),
+    /// They go through TLS.
+    Tls(Box<TlsWire>),
 }
 
 impl Wire {
@@ -15,6 +22,43 @@ impl Wire {
     pub fn fd(&self) -> Fd {
         match self {
             Wire::Plain(fd) => *fd,
+            Wire::Tls(tls) => tls.fd(),
+        }
+    }
+
+    /// What to ask poll about the descriptor for what the session wants of the wire, if it wants anything: reading may take a write,
+    /// and the other way round.
+    #[must_use]
+    pub fn watch(&self, want: Option<Interest>) -> Option<Interest> {
+        match self {
+            Wire::Plain(_) => want,
+            Wire::Tls(tls) => tls.watch(want),
+        }
+    }
+
+    /// Whether a read would say something of which poll does not know: bytes that have been read from the socket already, or the end.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        match self {
+            Wire::Plain(_) => false,
+            Wire::Tls(tls) => tls.has_more(),
+        }
+    }
+
+    /// Whether the bytes on the socket are those of the session.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        match self {
+            Wire::Plain(_) => true,
+            Wire::Tls(_) => false,
+        }
+    }
+
+    /// Takes note that the socket takes bytes again.
+    pub fn flush<O: Os>(&mut self, os: &mut O) {
+        match self {
+            Wire::Plain(_) => {}
+            Wire::Tls(tls) => tls.flush(os),
         }
     }
 
@@ -25,6 +69,7 @@ impl Wire {
     pub fn read<O: Os>(&mut self, os: &mut O, room: &mut [u8]) -> Result<usize, IoFault> {
         match self {
             Wire::Plain(fd) => os.recv(*fd, room),
+            Wire::Tls(tls) => tls.read(os, room),
         }
     }
 
@@ -35,6 +80,7 @@ impl Wire {
     pub fn write<O: Os>(&mut self, os: &mut O, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
         match self {
             Wire::Plain(fd) => os.send(*fd, head, body),
+            Wire::Tls(tls) => tls.write(os, head, body, false),
         }
     }
 
@@ -45,6 +91,7 @@ impl Wire {
     pub fn write_last<O: Os>(&mut self, os: &mut O, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
         match self {
             Wire::Plain(fd) => os.send_last(*fd, head, body),
+            Wire::Tls(tls) => tls.write(os, head, body, true),
         }
     }
 
@@ -52,6 +99,7 @@ impl Wire {
     pub fn finish<O: Os>(&mut self, os: &mut O) {
         match self {
             Wire::Plain(fd) => os.shutdown_write(*fd),
+            Wire::Tls(tls) => tls.finish(os),
         }
     }
 
@@ -59,6 +107,7 @@ impl Wire {
     pub fn close<O: Os>(self, os: &mut O) {
         match self {
             Wire::Plain(fd) => os.close(fd),
+            Wire::Tls(tls) => tls.close(os),
         }
     }
 
@@ -66,6 +115,7 @@ impl Wire {
     pub fn reset<O: Os>(self, os: &mut O) {
         match self {
             Wire::Plain(fd) => os.reset(fd),
+            Wire::Tls(tls) => os.reset(tls.fd()),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, Os, Watch};
 use crate::session::{Session, Side};
+use crate::wire::Wire;
 
 /// The array, with whom each of its entries belongs to.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ impl Array {
         self.tokens.clear();
     }
 
-    fn push(&mut self, fd: Fd, want: Interest, token: Token) {
+    pub(super) fn push(&mut self, fd: Fd, want: Interest, token: Token) {
         self.watches.push(Watch { fd, want, got: Ready::NONE });
         self.tokens.push(token);
     }
@@ -31,12 +32,12 @@ impl Array {
 
 /// The earliest of some points in time.
 #[derive(Default)]
-struct Nearest {
+pub(super) struct Nearest {
     at: Option<Time>,
 }
 
 impl Nearest {
-    fn note(&mut self, at: Time) {
+    pub(super) fn note(&mut self, at: Time) {
         if self.at.is_none_or(|nearest| at < nearest) {
             self.at = Some(at);
         }
@@ -66,6 +67,7 @@ impl<O: Os> Worker<O> {
         }
         self.derive_doors(&mut nearest);
         self.derive_sessions(&mut nearest);
+        self.derive_handshakes(&mut nearest);
         if let Some(at) = self.lot.nearest() {
             nearest.note(at);
         }
@@ -87,15 +89,18 @@ impl<O: Os> Worker<O> {
     }
 
     fn derive_doors(&mut self, nearest: &mut Nearest) {
-        if self.sessions.len() >= self.sessions_max {
+        if self.clients() >= self.sessions_max {
             return;
         }
+        let is_shut_for_tls = self.handshakes.is_full();
         for (index, door) in self.doors.iter().enumerate() {
             if door.is_leaving() {
                 // It is looked at in each turn: nobody new comes, and there may be nobody.
                 if let Some(at) = door.opens_at().filter(|at| *at > self.now) {
                     nearest.note(at);
                 }
+            } else if is_shut_for_tls && self.edition.snapshot.listeners[door.listener].tls.is_some() {
+                // The end of a handshake is awaited, and each has one.
             } else if door.is_open(self.now, self.ended) {
                 self.array.push(door.fd, Interest::READ, Token::Door(index));
             } else if let Some(at) = door.opens_at() {
@@ -118,13 +123,15 @@ impl<O: Os> Worker<O> {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.
             self.hot.rotate_left(1);
         }
-        let (sessions, storage) = (&mut self.sessions, &self.storage);
+        let (sessions, storage, eager) = (&mut self.sessions, &self.storage, &mut self.eager);
         let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = sessions.get_mut(*key) else { return false };
             let env = world.env(&conn.edition, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
-            if conn.is_quiet(now) {
+            if conn.has_more() {
+                eager.push(*key);
+            } else if conn.is_quiet(now) {
                 if park(os, lot, *key, conn, deadline, now) {
                     return false;
                 }
@@ -149,10 +156,15 @@ fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time)
         has_all &= affordable == Some(want);
         affordable
     };
-    if let (Some(wire), Some(want)) = (&conn.client, affordable(Side::Client)) {
+    let wants = [affordable(Side::Client), affordable(Side::Backend)];
+    if let Some(wire) = &conn.client
+        && let Some(want) = wire.watch(wants[0])
+    {
         array.push(wire.fd(), want, Token::Client(key));
     }
-    if let (Some(backend), Some(want)) = (&conn.backend, affordable(Side::Backend)) {
+    if let Some(backend) = &conn.backend
+        && let Some(want) = backend.watch(wants[1])
+    {
         array.push(backend.link.wire.fd(), want, Token::Backend(key, conn.backend_turn));
     }
     has_all
@@ -170,12 +182,14 @@ fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) 
 /// comes once, and finds the session awake.
 fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Option<Time>, now: Time) -> bool {
     let Some(until) = until else { return false };
-    if let (Some(wire), Some(want)) = (&conn.client, conn.session.interest(Side::Client, now))
+    if let Some(wire) = &conn.client
+        && let Some(want) = wire.watch(conn.session.interest(Side::Client, now))
         && !lot.park(os, wire.fd(), want, Tag::Client(key))
     {
         return false;
     }
-    if let (Some(backend), Some(want)) = (&conn.backend, conn.session.interest(Side::Backend, now))
+    if let Some(backend) = &conn.backend
+        && let Some(want) = backend.watch(conn.session.interest(Side::Backend, now))
         && !lot.park(os, backend.link.wire.fd(), want, Tag::Backend(key))
     {
         return false;
@@ -187,6 +201,13 @@ fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Opti
 }
 
 impl Conn {
+    /// Whether a side that the session wants to read from has something that poll knows nothing of.
+    fn has_more(&self) -> bool {
+        let is_more = |wire: &Wire, side| wire.has_more() && self.session.wants_read(side);
+        self.client.as_ref().is_some_and(|wire| is_more(wire, Side::Client))
+            || self.backend.as_ref().is_some_and(|backend| is_more(&backend.link.wire, Side::Backend))
+    }
+
     /// Whether nothing has happened for so long, or for so many polls, that the session can be parked.
     fn is_quiet(&self, now: Time) -> bool {
         match self.stay {

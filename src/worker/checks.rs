@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::edition::Edition;
+use super::hands::Reach;
 use super::health::tell;
 use super::{Token, Worker};
 use crate::balance::health::{By, Check, Fault, Found, Kind, Observation, Phase, Probe};
@@ -17,12 +18,17 @@ use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, Pool, PoolId};
+use crate::tls::failure;
+use crate::wire::{Broken, Shaken, Wire};
 
 /// So many checks run at once.
 const RUNNING_MAX: usize = 64;
 
 /// Reads that a check gets in one go.
 const READS_MAX: usize = 4;
+
+/// The same where more is known to be there.
+const READS_ENCRYPTED_MAX: usize = 256;
 
 /// The checks of all backends.
 #[derive(Debug, Default)]
@@ -51,10 +57,10 @@ struct Slot {
 struct Running {
     slot: usize,
     number: u64,
-    fd: Fd,
+    wire: Wire,
     began: Time,
     until: Time,
-    is_pending: bool,
+    reach: Reach,
     /// The request, in a check that makes one.
     probe: Option<Probe>,
 }
@@ -62,14 +68,24 @@ struct Running {
 impl Running {
     fn want(&self) -> Interest {
         let has_more = self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty());
-        if self.is_pending || has_more { Interest::WRITE } else { Interest::READ }
+        match (&self.wire, self.reach) {
+            (_, Reach::Connecting) => Interest::WRITE,
+            (Wire::Tls(tls), Reach::Shaking) => tls.shakes_for(),
+            (Wire::Plain(_) | Wire::Tls(_), _) => {
+                if has_more {
+                    Interest::WRITE
+                } else {
+                    Interest::READ
+                }
+            }
+        }
     }
 }
 
 impl Checks {
     /// What the checks that are under way wait for.
     pub(super) fn watches(&self) -> impl Iterator<Item = (Fd, Interest, Token)> {
-        self.running.iter().map(|running| (running.fd, running.want(), Token::Check(running.number)))
+        self.running.iter().map(|running| (running.wire.fd(), running.want(), Token::Check(running.number)))
     }
 
     /// When there is something to be done without an event.
@@ -122,8 +138,11 @@ impl<O: Os> Worker<O> {
         }
         self.prepare_checks();
         while let Some(place) = self.checks.running.iter().position(|running| running.until <= self.now) {
-            let is_pending = self.checks.running[place].is_pending;
-            let late = if is_pending { Cause::BackendConnectTimeout } else { Cause::BackendResponseTimeout };
+            let late = match self.checks.running[place].reach {
+                Reach::Connecting => Cause::BackendConnectTimeout,
+                Reach::Shaking => Cause::BackendTlsTimeout,
+                Reach::Stands => Cause::BackendResponseTimeout,
+            };
             self.end_check(place, Found::Ill(Fault::Cause(late)));
         }
         if self.checks.due.is_none_or(|due| due > self.now) {
@@ -141,7 +160,7 @@ impl<O: Os> Worker<O> {
     /// Closes what is under way.
     fn stop_checks(&mut self) {
         for running in std::mem::take(&mut self.checks.running) {
-            self.os.close(running.fd);
+            running.wire.close(&mut self.os);
         }
         self.checks.due = None;
     }
@@ -208,9 +227,9 @@ impl<O: Os> Worker<O> {
             Kind::Http(http) => Some(Probe::new(http, &host(pool, address))),
         };
         self.checks.count += 1;
-        let (fd, is_pending) = match self.os.connect(&target(address, check.port)) {
-            Ok(Connecting::Done(fd)) => (fd, false),
-            Ok(Connecting::Pending(fd)) => (fd, true),
+        let (fd, reach) = match self.os.connect(&target(address, check.port)) {
+            Ok(Connecting::Done(fd)) => (fd, Reach::Stands),
+            Ok(Connecting::Pending(fd)) => (fd, Reach::Connecting),
             // That says nothing about the backend.
             Err(ConnectFault::Exhausted) => {
                 self.checks.slots[slot].due = Some(self.now + check.fast_interval);
@@ -218,11 +237,17 @@ impl<O: Os> Worker<O> {
             }
             Err(fault) => return self.note_check(slot, self.now, Found::Ill(fault_of(fault))),
         };
+        // A check that makes no request asks whether the backend accepts, and no more.
+        let tls = pool.tls.as_ref().filter(|_| probe.is_some());
+        let (wire, reach) = match tls.and_then(|tls| tls.wire(fd, &pool.backends[id.index])) {
+            Some(tls) => (Wire::Tls(Box::new(tls)), reach.before_tls()),
+            None => (Wire::Plain(fd), reach),
+        };
         let (now, number) = (self.now, self.checks.count);
         self.checks.slots[slot].due = None;
         let until = now + check.timeout;
-        self.checks.running.push(Running { slot, number, fd, began: now, until, is_pending, probe });
-        if !is_pending {
+        self.checks.running.push(Running { slot, number, wire, began: now, until, reach, probe });
+        if reach != Reach::Connecting {
             self.go_on(self.checks.running.len() - 1, false);
         }
     }
@@ -233,11 +258,11 @@ impl<O: Os> Worker<O> {
             return;
         };
         let running = &mut self.checks.running[place];
-        if running.is_pending {
-            if let Err(fault) = self.os.so_error(running.fd) {
+        if running.reach == Reach::Connecting {
+            if let Err(fault) = self.os.so_error(running.wire.fd()) {
                 return self.end_check(place, Found::Ill(fault_of(fault)));
             }
-            running.is_pending = false;
+            running.reach = if running.wire.is_plain() { Reach::Stands } else { Reach::Shaking };
             return self.go_on(place, false);
         }
         self.go_on(place, ready.any(Ready::READ | Ready::LEAVE | Ready::HANGUP | Ready::ERROR));
@@ -245,26 +270,43 @@ impl<O: Os> Worker<O> {
 
     /// Lets a check whose connection stands go on as far as it can.
     fn go_on(&mut self, place: usize, is_readable: bool) {
-        let Running { fd, probe, slot, .. } = &mut self.checks.running[place];
+        let Running { wire, probe, slot, reach, .. } = &mut self.checks.running[place];
         let edition = Rc::clone(&self.edition);
         let check = edition.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
         let (Some(probe), Some(Kind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
             return self.end_check(place, Found::Well(None));
         };
+        if let (Wire::Tls(tls), Reach::Shaking) = (&mut *wire, *reach) {
+            match tls.shake(&mut self.os) {
+                Shaken::Waits => return,
+                Shaken::Done => *reach = Reach::Stands,
+                Shaken::Failed(why) => {
+                    let cause = match why {
+                        Broken::Gone => Cause::BackendTlsFailed,
+                        Broken::Refused(error) => failure::of_backend(&error),
+                    };
+                    return self.end_check(place, Found::Ill(Fault::Cause(cause)));
+                }
+            }
+        }
         let reset = Found::Ill(Fault::Cause(Cause::BackendReset));
         if !probe.unsent().is_empty() {
-            match self.os.send(*fd, probe.unsent(), &[]) {
+            match wire.write(&mut self.os, probe.unsent(), &[]) {
                 Ok(count) => probe.handle_sent(count),
                 Err(IoFault::Blocked) => {}
                 Err(IoFault::Lost) => return self.end_check(place, reset),
             }
         }
-        if !is_readable {
+        if !is_readable && !wire.has_more() {
             return;
         }
         let mut found = None;
-        for _ in 0..READS_MAX {
-            found = match self.os.recv(*fd, probe.room()) {
+        for count in 0..READS_ENCRYPTED_MAX {
+            // Poll knows nothing of what is decrypted already.
+            if count >= READS_MAX && !wire.has_more() {
+                break;
+            }
+            found = match wire.read(&mut self.os, probe.room()) {
                 Ok(0) => Some(probe.handle_end(http)),
                 Ok(count) => probe.handle_filled(count, http),
                 Err(IoFault::Blocked) => break,
@@ -280,8 +322,8 @@ impl<O: Os> Worker<O> {
     }
 
     fn end_check(&mut self, place: usize, found: Found) {
-        let Running { slot, fd, began, .. } = self.checks.running.swap_remove(place);
-        self.os.close(fd);
+        let Running { slot, wire, began, .. } = self.checks.running.swap_remove(place);
+        wire.close(&mut self.os);
         self.note_check(slot, began, found);
         self.checks.find_due();
     }

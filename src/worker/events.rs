@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::edition::Edition;
-use super::hands::{Conn, Fate, Hands, Readable, Standing, Stay, Want, World};
+use super::hands::{Conn, Fate, Hands, Reach, Readable, Standing, Stay, Want, World};
 use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Ready;
@@ -64,6 +64,7 @@ impl<O: Os> Worker<O> {
                 Token::Door(door) => self.answer_door(door),
                 Token::Idle(key) => self.close_dead(key),
                 Token::Check(number) => self.handle_check(number, ready),
+                Token::Handshake(key) => self.go_on_with(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
@@ -114,11 +115,14 @@ impl<O: Os> Worker<O> {
         let is_gone = ready.any(Ready::HANGUP | Ready::ERROR | Ready::INVALID);
         let is_readable = is_gone || ready.any(Ready::READ | Ready::LEAVE);
         self.with(key, |hands, conn| {
-            if side == Side::Backend && conn.backend.as_ref().is_some_and(|backend| backend.is_pending) {
+            if side == Side::Backend
+                && conn.backend.as_ref().is_some_and(|backend| backend.reach != Reach::Stands)
+            {
                 hands.decide_connect(conn);
                 return hands.drive(conn, Readable::default());
             }
             if is_gone || ready.any(Ready::WRITE) {
+                hands.flush(conn, side);
                 conn.session.handle_writable(side);
             }
             if is_gone {
@@ -240,7 +244,7 @@ impl<O: Os> Worker<O> {
     /// Lets in at most `budget` clients; says whether somebody may still wait.
     pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for count in 0..budget {
-            if self.sessions.len() >= self.sessions_max {
+            if self.clients() >= self.sessions_max {
                 return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
@@ -295,10 +299,12 @@ impl<O: Os> Worker<O> {
         listens: bool,
     ) -> bool {
         edition.meters.note_client(listener);
+        if edition.snapshot.listeners[listener].tls.is_some() {
+            self.begin_handshake(fd, client, listener, standing, edition);
+            return false;
+        }
         let session = Session::new(client, listener, &self.world().env(&edition, standing));
-        let conn = Conn::new(session, Wire::Plain(fd), self.now, edition, standing);
-        let key = self.sessions.insert(conn);
-        self.hot.push(key);
+        let key = self.sit_down(session, Wire::Plain(fd), edition, standing);
         if let Some(seat) = &self.seat {
             seat.begin();
         }
@@ -313,6 +319,19 @@ impl<O: Os> Worker<O> {
             fate
         });
         has_spoken
+    }
+
+    /// Takes a session in among the others.
+    pub(super) fn sit_down(
+        &mut self,
+        session: Session,
+        wire: Wire,
+        edition: Rc<Edition>,
+        standing: Standing,
+    ) -> Key {
+        let key = self.sessions.insert(Conn::new(session, wire, self.now, edition, standing));
+        self.hot.push(key);
+        key
     }
 
     /// Sessions that had more to do in the last turn than their share go on behind the others.
@@ -330,6 +349,7 @@ impl<O: Os> Worker<O> {
         let is_cut_off =
             self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
+        self.end_late_handshakes(is_cut_off);
         if is_cut_off {
             self.close_doors();
             self.wake_up_all();

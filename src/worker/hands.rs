@@ -13,19 +13,21 @@ use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
 use crate::balance::{Duty, Nobody, Picked, safely};
 use crate::core::identity::Ids;
+use crate::core::interest::Interest;
 use crate::core::lane::Source;
 use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Journal};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::http::date::Date;
-use crate::os::{ConnectFault, Connecting, Os};
+use crate::os::{ConnectFault, Connecting, Fd, Os};
 use crate::recorder::{Recorder, Step, Trail};
 use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
 use crate::shared::pools::{Registry, Slot};
 use crate::shared::queue::{Desk, Ticket};
 use crate::snapshot::{BackendId, Balance, PoolId};
-use crate::wire::Wire;
+use crate::tls::failure;
+use crate::wire::{Broken, Shaken, Wire};
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
 const ROUNDS_MAX: usize = 16;
@@ -156,9 +158,30 @@ impl Conn {
         self.permit.is_some()
     }
 
-    fn attach(&mut self, link: Link, id: BackendId, is_pending: bool, lease: Lease) {
+    fn attach(&mut self, link: Link, id: BackendId, reach: Reach, lease: Lease) {
         self.backend_turn = self.backend_turn.wrapping_add(1);
-        self.backend = Some(Backend { link, id, is_pending, lease });
+        self.backend = Some(Backend { link, id, reach, lease });
+    }
+}
+
+/// How far the making of a backend connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The connect is undecided.
+    Connecting,
+    /// The TLS handshake is under way.
+    Shaking,
+    /// Bytes can pass.
+    Stands,
+}
+
+impl Reach {
+    /// The same, where a TLS handshake follows the connect.
+    pub(super) fn before_tls(self) -> Reach {
+        match self {
+            Reach::Connecting => Reach::Connecting,
+            Reach::Shaking | Reach::Stands => Reach::Shaking,
+        }
     }
 }
 
@@ -167,10 +190,21 @@ impl Conn {
 pub(super) struct Backend {
     pub(super) link: Link,
     pub(super) id: BackendId,
-    /// Whether the connect is undecided.
-    pub(super) is_pending: bool,
+    /// How far its making is.
+    pub(super) reach: Reach,
     /// That the backend has a request in flight.
     lease: Lease,
+}
+
+impl Backend {
+    /// What to ask poll about the connection for what the session wants of it.
+    pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
+        match (self.reach, &self.link.wire) {
+            (Reach::Shaking, Wire::Tls(tls)) => want.map(|_| tls.shakes_for()),
+            (Reach::Connecting, _) => want,
+            (Reach::Shaking | Reach::Stands, wire) => wire.watch(want),
+        }
+    }
 }
 
 /// From which sides poll says that something can be read.
@@ -247,7 +281,7 @@ impl<O: Os> Hands<'_, O> {
     pub(super) fn read(&mut self, conn: &mut Conn, readable: &mut Readable) -> bool {
         let Conn { session, client, backend, pipes, .. } = conn;
         let (os, now) = (&mut *self.os, self.env.now);
-        let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };
+        let mut stores = stores(self.storage, self.pipes, self.spliced, client.as_ref(), backend.as_ref());
         let mut has_read = false;
         let mut fill = |wire: &mut Wire, pipe, side, readable: &mut bool| {
             if *readable {
@@ -516,7 +550,7 @@ impl<O: Os> Hands<'_, O> {
             && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
         {
             self.edition.meters.note_reused(id);
-            conn.attach(link, id, false, lease);
+            conn.attach(link, id, Reach::Stands, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
         let rules = &self.env.snapshot.pool(id.pool).backends[index];
@@ -531,11 +565,16 @@ impl<O: Os> Hands<'_, O> {
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
                 self.edition.meters.note_connected(id, Duration::ZERO);
-                conn.attach(Link::new(Wire::Plain(fd), slot), id, false, lease);
-                ConnectOutcome::Ready { backend: index, is_reused: false }
+                let (wire, reach) = self.wire_to(id, fd, Reach::Stands);
+                conn.attach(Link::new(wire, slot), id, reach, lease);
+                match reach {
+                    Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
+                    Reach::Connecting | Reach::Shaking => ConnectOutcome::Pending { backend: index },
+                }
             }
             Ok(Connecting::Pending(fd)) => {
-                conn.attach(Link::new(Wire::Plain(fd), slot), id, true, lease);
+                let (wire, reach) = self.wire_to(id, fd, Reach::Connecting);
+                conn.attach(Link::new(wire, slot), id, reach, lease);
                 ConnectOutcome::Pending { backend: index }
             }
             Err(ConnectFault::Busy) => {
@@ -557,7 +596,8 @@ impl<O: Os> Hands<'_, O> {
         let now = self.env.now;
         link.uses = link.uses.saturating_add(1);
         let is_used_up = self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
-        if is_used_up || link.backend().duty() != Duty::Ready {
+        // Bytes that nobody has asked for would be taken for the next response.
+        if is_used_up || link.wire.has_more() || link.backend().duty() != Duty::Ready {
             return link.close(self.os);
         }
         let patience = timeout.map(safely).or_else(|| link.backend().patience(now));
@@ -566,20 +606,74 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Asks how the pending connect of `conn` turned out, now that poll has reported on it.
+    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.
+    fn wire_to(&self, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
+        let pool = self.env.snapshot.pool(id.pool);
+        let tls = pool.tls.as_ref().and_then(|tls| tls.wire(fd, &pool.backends[id.index]));
+        match tls {
+            Some(tls) => (Wire::Tls(Box::new(tls)), reach.before_tls()),
+            None => (Wire::Plain(fd), reach),
+        }
+    }
+
+    /// Finds out how far the connection is that is being made for `conn`, now that poll has reported on it.
     pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
         let Some(backend) = &mut conn.backend else { return };
-        let outcome = match self.os.so_error(backend.link.wire.fd()) {
-            Ok(()) => {
-                backend.is_pending = false;
-                let span = self.env.now.since(backend.lease.since);
-                self.edition.meters.note_connected(backend.id, span);
-                ConnectOutcome::Connected
-            }
-            Err(fault) => ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) },
+        let outcome = match backend.reach {
+            Reach::Connecting => match self.os.so_error(backend.link.wire.fd()) {
+                Ok(()) => {
+                    let span = self.env.now.since(backend.lease.since);
+                    self.edition.meters.note_connected(backend.id, span);
+                    match &backend.link.wire {
+                        Wire::Plain(_) => {
+                            backend.reach = Reach::Stands;
+                            Some(ConnectOutcome::Connected)
+                        }
+                        Wire::Tls(_) => {
+                            backend.reach = Reach::Shaking;
+                            conn.session.handle_reached();
+                            self.shake(conn)
+                        }
+                    }
+                }
+                Err(fault) => {
+                    Some(ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) })
+                }
+            },
+            Reach::Shaking => self.shake(conn),
+            Reach::Stands => None,
         };
-        self.note_outcome(conn, outcome);
-        self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
+        if let Some(outcome) = outcome {
+            self.note_outcome(conn, outcome);
+            self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
+        }
+    }
+
+    /// Lets the handshake with the backend go on; what it has come to, once it has.
+    fn shake(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
+        let backend = conn.backend.as_mut()?;
+        let Wire::Tls(tls) = &mut backend.link.wire else { return None };
+        let failed = |cause| Some(ConnectOutcome::Failed { backend: backend.id.index, cause });
+        match tls.shake(self.os) {
+            Shaken::Waits => None,
+            Shaken::Done => {
+                backend.reach = Reach::Stands;
+                Some(ConnectOutcome::Connected)
+            }
+            Shaken::Failed(Broken::Gone) => failed(Cause::BackendTlsFailed),
+            Shaken::Failed(Broken::Refused(error)) => {
+                tracing::debug!(backend = backend.id.index, %error, "a TLS handshake with a backend failed");
+                failed(failure::of_backend(&error))
+            }
+        }
+    }
+
+    /// Hands over what a wire has left over, now that its socket takes bytes again.
+    pub(super) fn flush(&mut self, conn: &mut Conn, side: Side) {
+        match side {
+            Side::Client => conn.client.iter_mut().for_each(|wire| wire.flush(self.os)),
+            Side::Backend => conn.backend.iter_mut().for_each(|backend| backend.link.wire.flush(self.os)),
+        }
     }
 
     /// Tells a session something that may make it ask for something.
@@ -607,16 +701,16 @@ impl<O: Os> Hands<'_, O> {
 
     fn feed_from(&mut self, conn: &mut Conn, side: Side) -> Want {
         let Conn { session, client, backend, pipes, .. } = conn;
+        if !session.wants_read(side) || session.has_buffer(side) || self.storage.can_lend(side) {
+            return Want::No;
+        }
+        let mut stores = stores(self.storage, self.pipes, self.spliced, client.as_ref(), backend.as_ref());
         let (wire, pipe) = match side {
             Side::Client => (client.as_mut(), &mut pipes.up),
             Side::Backend => (backend.as_mut().map(|backend| &mut backend.link.wire), &mut pipes.down),
         };
         let Some(wire) = wire else { return Want::No };
-        if !session.wants_read(side) || session.has_buffer(side) || self.storage.can_lend(side) {
-            return Want::No;
-        }
-        session.lane_from(side).buffer.attach(self.storage.take_beyond());
-        let mut stores = Stores { buffers: self.storage, pipes: self.pipes, least: self.spliced };
+        session.lane_from(side).buffer.attach(stores.buffers.take_beyond());
         if pump::fill(self.os, &mut stores, pipe, wire, session, side, self.env.now) == Filled::Nothing {
             return Want::No;
         }
@@ -647,6 +741,19 @@ impl<O: Os> Hands<'_, O> {
             }
         }
     }
+}
+
+/// What the pump may use for bytes between the two: pipes only where nothing has to be encrypted or decrypted.
+fn stores<'a>(
+    buffers: &'a mut Storage,
+    pipes: &'a mut Pipes,
+    spliced: u64,
+    client: Option<&Wire>,
+    backend: Option<&Backend>,
+) -> Stores<'a> {
+    let wires = [client, backend.map(|backend| &backend.link.wire)];
+    let is_plain = wires.into_iter().flatten().all(Wire::is_plain);
+    Stores { buffers, pipes, least: is_plain.then_some(spliced) }
 }
 
 fn cause_of(fault: Option<ConnectFault>) -> Cause {

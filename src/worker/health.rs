@@ -60,7 +60,18 @@ impl<O: Os> Hands<'_, O> {
 
 /// Whether a pool counts that cause as a failure.
 fn counts(errors: &Errors, cause: Cause) -> bool {
-    let connect = [Cause::BackendRefused, Cause::BackendUnreachable, Cause::BackendConnectTimeout];
+    let connect = [
+        Cause::BackendRefused,
+        Cause::BackendUnreachable,
+        Cause::BackendConnectTimeout,
+        Cause::BackendTlsExpired,
+        Cause::BackendTlsWrongName,
+        Cause::BackendTlsUnknownIssuer,
+        Cause::BackendTlsBadCertificate,
+        Cause::BackendTlsRefused,
+        Cause::BackendTlsFailed,
+        Cause::BackendTlsTimeout,
+    ];
     let timeout = [Cause::BackendResponseTimeout, Cause::BackendStalled];
     if connect.contains(&cause) {
         errors.connect

@@ -12,6 +12,7 @@ mod edition;
 mod events;
 mod flight;
 mod hands;
+mod handshakes;
 mod health;
 mod idle;
 mod kill;
@@ -51,6 +52,7 @@ use checks::Checks;
 use door::Door;
 use edition::Edition;
 use hands::{Conn, Standing};
+use handshakes::Handshakes;
 use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
@@ -148,6 +150,8 @@ enum Token {
     Idle(Key),
     /// The check with that number.
     Check(u64),
+    /// A client whose handshake is under way.
+    Handshake(Key),
     Client(Key),
     /// With the turn of the connection in its session.
     Backend(Key, u32),
@@ -172,6 +176,7 @@ pub struct Worker<O> {
     doors: Vec<Door>,
     wake: Option<Fd>,
     sessions: Slab<Conn>,
+    handshakes: Handshakes,
     /// The sessions that are not parked, and some that are over.
     hot: Vec<Key>,
     lot: Lot,
@@ -222,6 +227,7 @@ impl<O: Os> Worker<O> {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
             wake,
             sessions: Slab::default(),
+            handshakes: Handshakes::new(share.of(limits.handshakes)),
             hot: Vec::new(),
             lot: match poller {
                 Poller::Poll => Lot::default(),
@@ -272,7 +278,7 @@ impl<O: Os> Worker<O> {
     #[must_use]
     pub fn census(&self) -> Census {
         Census {
-            sessions: self.sessions.len(),
+            sessions: self.clients(),
             idle: self.idle.len(),
             buffers_out: self.storage.out(),
             pipes_out: self.pipes.out(),
@@ -298,7 +304,7 @@ impl<O: Os> Worker<O> {
     pub fn turn(&mut self) -> Turn {
         self.empty_leaving_doors();
         self.run_checks();
-        if self.draining_since.is_some() && self.sessions.is_empty() && self.doors.is_empty() {
+        if self.draining_since.is_some() && self.clients() == 0 && self.doors.is_empty() {
             self.close_idle();
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;

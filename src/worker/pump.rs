@@ -23,8 +23,8 @@ pub(super) enum Filled {
 pub(super) struct Stores<'a> {
     pub(super) buffers: &'a mut Storage,
     pub(super) pipes: &'a mut Pipes,
-    /// How many bytes must be left of a message that is spliced.
-    pub(super) least: u64,
+    /// How many bytes must be left of a message that is spliced; `None` if none may be.
+    pub(super) least: Option<u64>,
 }
 
 /// Reads once from `side` into its lane, or into `pipe`, which is the lane's.
@@ -40,7 +40,9 @@ pub(super) fn fill<O: Os>(
     if !session.wants_read(side) {
         return Filled::Nothing;
     }
-    if let Some(most) = session.spliceable(side, stores.least) {
+    if let Some(least) = stores.least
+        && let Some(most) = session.spliceable(side, least)
+    {
         *pipe = pipe.take().or_else(|| stores.pipes.take(os));
         if let Some(pipe) = pipe {
             return fill_pipe(os, pipe, wire, session, side, most, now);

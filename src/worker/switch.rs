@@ -125,6 +125,7 @@ impl<O: Os> Worker<O> {
         self.storage.adapt(self.share.of(limits.buffers));
         let most = Most::of(limits, self.share.workers);
         self.idle.adapt(&mut self.os, timeouts, most, &mut self.lot);
+        self.handshakes.adapt(self.share.of(limits.handshakes));
     }
 
     fn move_doors(&mut self, inlets: &[Inlet]) {
@@ -150,6 +151,12 @@ impl<O: Os> Worker<O> {
             (new[place].mode == old.snapshot.listeners[before].mode).then_some(place)
         };
         let places: Vec<_> = (0..old.snapshot.listeners.len()).map(place_of).collect();
+        for handshake in self.handshakes.iter_mut() {
+            if let Standing::At(before) = handshake.standing {
+                let standing = places[before].map_or(Standing::Gone { since: now }, Standing::At);
+                handshake.move_to(&self.edition, standing);
+            }
+        }
         let mut woken = Vec::new();
         for (key, conn) in self.sessions.iter_mut() {
             if let Standing::At(before) = conn.standing {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use pollux::config::{self, Example, Loaded, World};
 use pollux::discovery::{Entry, Question};
@@ -33,6 +34,9 @@ impl World for Full {
     }
 
     fn read(&mut self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
+        if path.extension().is_some_and(|extension| extension == "pem") {
+            return Ok(pem().as_bytes().to_vec());
+        }
         let is_list = path.extension().is_some_and(|extension| extension == "json");
         let is_token = path.extension().is_some_and(|extension| extension == "token");
         if is_token {
@@ -44,6 +48,17 @@ impl World for Full {
     fn files(&mut self, _: &str) -> Result<Vec<PathBuf>, String> {
         Ok(Vec::new())
     }
+}
+
+/// A certificate with its key in one file, for every name that is used here.
+fn pem() -> &'static str {
+    static PEM: LazyLock<String> = LazyLock::new(|| {
+        let names = ["www.example.com", "*.example.com", "app.internal"].map(String::from).to_vec();
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(names).expect("names");
+        format!("{}{}", params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    });
+    &PEM
 }
 
 const LISTENER: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:8080\"\n";
@@ -125,6 +140,30 @@ fn around(example: &Example) -> String {
             let rest = if *key == "address" { "" } else { ", address = \"127.0.0.1:1\"" };
             format!("{LISTENER}[pool.app]\nbackends = [{{ {key} = {value}{rest} }}]\n")
         }
+        "tls = { … } of a listener" => {
+            let rest = match *key {
+                "certificates" => "",
+                "client_auth" => {
+                    ", client_ca = \"cert.pem\", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]"
+                }
+                _ => ", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]",
+            };
+            format!("{POOLS}{LISTENER}pool = \"app\"\ntls = {{ {key} = {value}{rest} }}\n")
+        }
+        "certificates = [{ … }]" => {
+            let rest = if *key == "cert" { ", key = \"key.pem\"" } else { ", cert = \"cert.pem\"" };
+            let inner = format!("certificates = [{{ {key} = {value}{rest} }}]");
+            format!("{POOLS}{LISTENER}pool = \"app\"\ntls = {{ {inner} }}\n")
+        }
+        "tls = { … } of a pool" => {
+            let rest = match *key {
+                "cert" => ", key = \"key.pem\"",
+                "key" => ", cert = \"cert.pem\"",
+                _ => "",
+            };
+            let inner = format!("{key} = {value}{rest}");
+            format!("{LISTENER}[pool.app]\ntls = {{ {inner} }}\nbackends = [\"https://app.example\"]\n")
+        }
         "sticky = { … }" => {
             let rest = match *key {
                 "cookie" => "",
@@ -178,7 +217,7 @@ fn every_example_loads_and_is_printed() {
         check_print(&load(&text));
         *count.entry(example.table).or_default() += 1;
     }
-    assert!(count.len() == 24 && count.values().sum::<usize>() > 80, "{count:?}");
+    assert!(count.len() >= 27 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
 /// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.
@@ -277,6 +316,32 @@ fn the_examples_of_balancing_load() {
         let loaded = load(&format!("{LISTENER}pool = \"{name}\"\n{example}"));
         assert!(loaded.warnings.is_none(), "{example}");
         check_print(&loaded);
+    }
+}
+
+/// The examples of `docs/tls.md` are listeners and pools, each under its header.
+#[test]
+fn the_examples_of_tls_load() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tls.md");
+    let text = fs::read_to_string(path).expect("docs/tls.md");
+    let mut examples: Vec<String> = vec![String::new()];
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) => examples.iter_mut().last().expect("an example").push_str(&format!("{line}\n")),
+            None if line.is_empty() => {}
+            None => examples.push(String::new()),
+        }
+    }
+    let is_it = |example: &String| example.starts_with("[[listener]]") || example.starts_with("[pool.");
+    examples.retain(is_it);
+    assert!(examples.len() >= 5, "the examples are gone");
+    for example in examples {
+        let rest = if example.starts_with("[pool.") {
+            format!("{LISTENER}pool = \"app\"\n")
+        } else {
+            String::from("[pool.app]\nbackends = [\"127.0.0.1:9001\"]\n")
+        };
+        check_print(&load(&format!("{example}{rest}")));
     }
 }
 

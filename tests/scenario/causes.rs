@@ -16,6 +16,8 @@ use pollux::status::{SessionId, SessionsAsk};
 use crate::connecting::black_hole;
 use crate::house::{Pollux, snapshot};
 
+const REAL: &str = include_str!("../real/test_tls.py");
+
 /// As short as a timeout can be that is to pass.
 const SOON: Duration = Duration::from_millis(50);
 
@@ -27,6 +29,8 @@ enum How {
     Table,
     /// By this scene.
     Scene(fn()),
+    /// By a test of `tests/real/test_tls.py`, which has certificates and those who use them, and expects the word.
+    Real,
 }
 
 /// A new cause needs a line here before anything compiles.
@@ -61,6 +65,20 @@ fn how(cause: Cause) -> How {
         | Cause::BackendTruncated
         | Cause::BackendStalled
         | Cause::OutOfDescriptors => How::Table,
+        Cause::TlsHandshakeTimeout
+        | Cause::TlsHandshakeFailed
+        | Cause::TlsIncompatible
+        | Cause::TlsUnknownName
+        | Cause::TlsRefusedByClient
+        | Cause::TlsCertificateRequired
+        | Cause::TlsCertificateRefused
+        | Cause::BackendTlsExpired
+        | Cause::BackendTlsWrongName
+        | Cause::BackendTlsUnknownIssuer
+        | Cause::BackendTlsBadCertificate
+        | Cause::BackendTlsRefused
+        | Cause::BackendTlsFailed
+        | Cause::BackendTlsTimeout => How::Real,
         Cause::ClientStalled => How::Scene(client_stalled),
         Cause::BackendConnectTimeout => How::Scene(backend_connect_timeout),
         Cause::TunnelIdle => How::Scene(tunnel_idle),
@@ -80,6 +98,7 @@ fn every_cause_can_be_brought_about() {
         match how(*cause) {
             How::Table => assert!(expected.contains(cause.word()), "no case of tests/http expects {cause}"),
             How::Scene(scene) => scene(),
+            How::Real => assert!(REAL.contains(&format!("\"{cause}\"")), "no test expects {cause}"),
         }
     }
 }
@@ -100,11 +119,11 @@ fn expected_by_tables() -> HashSet<String> {
 }
 
 /// A configuration with one backend, no second attempts, and these times.
-fn with(mode: Mode, backend: &str, timeouts: Timeouts) -> Snapshot {
+fn with(mode: Mode, backend: &str, timeouts: &Timeouts) -> Snapshot {
     let mut snapshot = snapshot(mode, &[backend]);
     snapshot.pools[0].retries = Retries { most: 0, ..Retries::default() };
     // What is left of a scene is cut off.
-    snapshot.timeouts = Timeouts { drain: SOON, ..timeouts };
+    snapshot.timeouts = Timeouts { drain: SOON, ..timeouts.clone() };
     snapshot
 }
 
@@ -140,7 +159,7 @@ fn client_stalled() {
         connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
         while connection.write_all(&[b'x'; 65536]).is_ok() {}
     });
-    let pollux = Pollux::start(with(Mode::Http, &address, Timeouts { idle: SOON, ..Timeouts::default() }));
+    let pollux = Pollux::start(with(Mode::Http, &address, &Timeouts { idle: SOON, ..Timeouts::default() }));
     let client = send(&pollux, GET);
     expect(&pollux, Cause::ClientStalled, None);
     backend.join().unwrap();
@@ -150,21 +169,21 @@ fn client_stalled() {
 fn backend_connect_timeout() {
     let hole = black_hole();
     let timeouts = Timeouts { connect: SOON, ..Timeouts::default() };
-    let pollux = Pollux::start(with(Mode::Http, &hole.address, timeouts));
+    let pollux = Pollux::start(with(Mode::Http, &hole.address, &timeouts));
     expect(&pollux, Cause::BackendConnectTimeout, Some(send(&pollux, GET)));
 }
 
 fn tunnel_idle() {
     let (_listener, address) = silent();
     let timeouts = Timeouts { tunnel: SOON, ..Timeouts::default() };
-    let pollux = Pollux::start(with(Mode::Tcp, &address, timeouts));
+    let pollux = Pollux::start(with(Mode::Tcp, &address, &timeouts));
     let client = send(&pollux, b"and then nothing");
     expect(&pollux, Cause::TunnelIdle, None);
     drop(client);
 }
 
 /// One request is in flight at a backend that takes one, and another comes.
-fn second_of_one(timeouts: Timeouts, max_pending: usize, cause: Cause) {
+fn second_of_one(timeouts: &Timeouts, max_pending: usize, cause: Cause) {
     let (_listener, address) = silent();
     let mut snapshot = with(Mode::Http, &address, timeouts);
     snapshot.pools[0].backends[0].max_requests = Some(1);
@@ -179,15 +198,15 @@ fn second_of_one(timeouts: Timeouts, max_pending: usize, cause: Cause) {
 }
 
 fn queue_timeout() {
-    second_of_one(Timeouts { queue: SOON, ..Timeouts::default() }, 1, Cause::QueueTimeout);
+    second_of_one(&Timeouts { queue: SOON, ..Timeouts::default() }, 1, Cause::QueueTimeout);
 }
 
 fn queue_full() {
-    second_of_one(Timeouts::default(), 0, Cause::QueueFull);
+    second_of_one(&Timeouts::default(), 0, Cause::QueueFull);
 }
 
 fn no_backend() {
-    let mut snapshot = with(Mode::Http, "127.0.0.1:1", Timeouts::default());
+    let mut snapshot = with(Mode::Http, "127.0.0.1:1", &Timeouts::default());
     snapshot.pools[0] = Pool::new("app", Vec::new());
     let pollux = Pollux::start(snapshot);
     expect(&pollux, Cause::NoBackend, Some(send(&pollux, GET)));
@@ -197,7 +216,7 @@ fn out_of_buffers() {
     let (_listener, address) = silent();
     let timeouts = Timeouts { client_head: SOON, ..Timeouts::default() };
     let limits = Limits { buffers: 4, ..Limits::default() };
-    let pollux = Pollux::start(Snapshot { limits, ..with(Mode::Http, &address, timeouts) });
+    let pollux = Pollux::start(Snapshot { limits, ..with(Mode::Http, &address, &timeouts) });
     // Bodies that are not complete hold all buffers that clients may have.
     let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc";
     let holders: Vec<TcpStream> = (0..3).map(|_| send(&pollux, post)).collect();
@@ -211,7 +230,7 @@ fn out_of_buffers() {
 fn drain_timeout() {
     let (_listener, address) = silent();
     let timeouts = Timeouts { drain: SOON, ..Timeouts::default() };
-    let mut pollux = Pollux::start(with(Mode::Http, &address, timeouts));
+    let mut pollux = Pollux::start(with(Mode::Http, &address, &timeouts));
     let client = send(&pollux, GET);
     while pollux.in_flight() == 0 {
         thread::yield_now();
@@ -223,7 +242,7 @@ fn drain_timeout() {
 
 fn operator_killed() {
     let (_listener, address) = silent();
-    let mut pollux = Pollux::start(with(Mode::Http, &address, Timeouts::default()));
+    let mut pollux = Pollux::start(with(Mode::Http, &address, &Timeouts::default()));
     let client = send(&pollux, GET);
     while pollux.in_flight() == 0 {
         thread::yield_now();

@@ -9,6 +9,7 @@ use pollux::os::IoFault;
 use crate::end::EndId;
 use crate::faults::{chance, log_uniform};
 use crate::net::{Closing, Net};
+use crate::secured::{Opened, Sealed};
 use crate::trace::{Deed, Event};
 
 /// What one step of an actor came to.
@@ -78,6 +79,8 @@ pub(crate) enum Pushed {
 #[derive(Debug)]
 pub(crate) struct Port {
     end: EndId,
+    /// What is between the actor and the network, if he speaks TLS.
+    sealed: Option<Box<Sealed>>,
     outbox: Vec<u8>,
     pushed: usize,
     /// What has come in and has not been consumed.
@@ -88,7 +91,25 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn new(end: EndId, pace: Pace) -> Port {
-        Port { end, outbox: Vec::new(), pushed: 0, inbox: Vec::new(), pace, nap_until: Time::ZERO }
+        Port {
+            end,
+            sealed: None,
+            outbox: Vec::new(),
+            pushed: 0,
+            inbox: Vec::new(),
+            pace,
+            nap_until: Time::ZERO,
+        }
+    }
+
+    /// The same, with TLS between.
+    pub(crate) fn sealed(self, sealed: Sealed) -> Port {
+        Port { sealed: Some(Box::new(sealed)), ..self }
+    }
+
+    /// Whether it is about to agree on TLS.
+    pub(crate) fn is_shaking(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.is_shaking())
     }
 
     /// Puts bytes behind those that are to be written.
@@ -107,7 +128,8 @@ impl Port {
 
     /// Bytes that are yet to be written.
     pub(crate) fn unwritten(&self) -> usize {
-        self.outbox.len() - self.pushed
+        let is_busy = self.sealed.as_ref().is_some_and(|sealed| sealed.is_busy());
+        (self.outbox.len() - self.pushed).max(usize::from(is_busy))
     }
 
     /// When the actor goes on, if it is having a nap.
@@ -133,6 +155,9 @@ impl Port {
         if self.unwritten() == 0 {
             return Pushed::Nothing;
         }
+        if self.sealed.is_some() {
+            return self.push_sealed(net, rng);
+        }
         let most = self.unwritten().min(self.pace.piece_max);
         let piece = &self.outbox[self.pushed..][..rng.usize(1..=most)];
         match net.write(self.end, piece) {
@@ -141,6 +166,29 @@ impl Port {
                 net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
                 Pushed::Bytes
             }
+            Err(IoFault::Blocked) => Pushed::Nothing,
+            Err(IoFault::Lost) => Pushed::Lost,
+        }
+    }
+
+    fn push_sealed(&mut self, net: &mut Net, rng: &mut Rng) -> Pushed {
+        let Some(sealed) = &mut self.sealed else { return Pushed::Nothing };
+        let plain = &self.outbox[self.pushed..];
+        let most = plain.len().min(self.pace.piece_max);
+        let plain = if most == 0 { plain } else { &plain[..rng.usize(1..=most)] };
+        let (taken, outbox) = sealed.outbox(plain, rng);
+        self.pushed += taken;
+        if outbox.is_empty() {
+            return Pushed::Nothing;
+        }
+        let most = outbox.len().min(self.pace.piece_max);
+        match net.write(self.end, &outbox[..rng.usize(1..=most)]) {
+            Ok(count) => {
+                outbox.drain(..count);
+                net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
+                Pushed::Bytes
+            }
+            Err(IoFault::Blocked) if taken > 0 => Pushed::Bytes,
             Err(IoFault::Blocked) => Pushed::Nothing,
             Err(IoFault::Lost) => Pushed::Lost,
         }
@@ -171,6 +219,9 @@ impl Port {
 
     /// Reads a piece into `inbox`.
     pub(crate) fn pull(&mut self, net: &mut Net, rng: &mut Rng) -> Pulled {
+        if self.sealed.as_ref().is_some_and(|sealed| sealed.ended) {
+            return Pulled::End;
+        }
         let before = self.inbox.len();
         let most = self.pace.piece_max.min(net.end(self.end).inbox.len()).max(1);
         self.inbox.resize(before + rng.usize(1..=most), 0);
@@ -183,13 +234,31 @@ impl Port {
             Err(IoFault::Lost) => (Deed::SawReset, Pulled::Reset),
         };
         net.log(Event::Far { end: self.end, deed });
-        pulled
+        match &mut self.sealed {
+            None => pulled,
+            Some(sealed) => match pulled {
+                Pulled::Nothing | Pulled::Reset => pulled,
+                // Behind close_notify nobody reads.
+                Pulled::End => Pulled::Reset,
+                Pulled::Bytes => {
+                    let bytes = self.inbox.split_off(before);
+                    match sealed.open(&bytes, &mut self.inbox) {
+                        Opened::End if self.inbox.len() == before => Pulled::End,
+                        Opened::End | Opened::Bytes => Pulled::Bytes,
+                    }
+                }
+            },
+        }
     }
 
-    /// A FIN behind what has been written.
-    pub(crate) fn finish(&self, net: &mut Net) {
+    /// A FIN behind what has been written; false if something has to be written first.
+    pub(crate) fn finish(&mut self, net: &mut Net) -> bool {
+        if self.sealed.as_mut().is_some_and(|sealed| !sealed.say_goodbye()) {
+            return false;
+        }
         net.log(Event::Far { end: self.end, deed: Deed::Finished });
         net.finish(self.end);
+        true
     }
 
     pub(crate) fn close(&self, net: &mut Net) -> Closing {

@@ -18,6 +18,7 @@ mod oversight;
 mod payload;
 mod poll;
 mod reload;
+mod secured;
 mod seeds;
 mod stage;
 mod tcp;
@@ -25,6 +26,7 @@ mod trace;
 
 use faults::Weather;
 use reload::Reloads;
+use secured::Legs;
 use seeds::{each_seed, each_seed_twice, these_seeds};
 use stage::Scene;
 
@@ -75,6 +77,27 @@ fn tcp_clean() {
 #[test]
 fn tcp_faults() {
     each_seed("tcp_faults", MANY, Weather::Foul, tcp::run);
+}
+
+fn sealed(scene: &mut Scene) {
+    // Connects that last longer than they may are another matter: here each comes to its end.
+    scene.legs = Legs::draw(&mut scene.rng);
+    tcp::run(scene);
+}
+
+/// Streams through TLS on one leg or both, cut into any pieces, and keys that change on the way: at times the worker has to write in
+/// order to read.
+#[test]
+fn tls_clean() {
+    each_seed("tls_clean", SOME, Weather::Clean, sealed);
+}
+
+#[test]
+fn tls_drain() {
+    each_seed("tls_drain", SOME, Weather::Clean, |scene| {
+        scene.drain_after = Some(scene.rng.usize(..300));
+        sealed(scene);
+    });
 }
 
 #[test]

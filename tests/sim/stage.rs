@@ -25,6 +25,7 @@ use crate::moody;
 use crate::net::Net;
 use crate::oversight::{Oversight, Sight};
 use crate::reload::Reloads;
+use crate::secured::{self, Legs};
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
@@ -52,6 +53,8 @@ pub(crate) struct Scene {
     pub(crate) reloads: Option<Reloads>,
     /// Whether the pools have no policy and rules but those that there always were.
     pub(crate) is_plain: bool,
+    /// Who speaks TLS.
+    pub(crate) legs: Legs,
     whole_trace: bool,
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
@@ -75,6 +78,7 @@ impl Scene {
             drain_after: None,
             reloads: None,
             is_plain: false,
+            legs: Legs::default(),
             whole_trace,
             kernel: None,
             ledger,
@@ -122,6 +126,8 @@ impl Scene {
             // Raw streams are told apart by who comes first.
             pool.check = check(&mut aside).filter(|_| mode == Mode::Http);
         }
+        snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
+        snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
         let backends = snapshot.pools[0].backends.iter().chain(late);

@@ -71,6 +71,15 @@ impl Fault {
                 | Cause::BackendConnectTimeout
                 | Cause::OutOfDescriptors,
             ) => "connect",
+            Fault::Cause(
+                Cause::BackendTlsExpired
+                | Cause::BackendTlsWrongName
+                | Cause::BackendTlsUnknownIssuer
+                | Cause::BackendTlsBadCertificate
+                | Cause::BackendTlsRefused
+                | Cause::BackendTlsFailed
+                | Cause::BackendTlsTimeout,
+            ) => "tls",
             Fault::Cause(_) | Fault::Status(_) => "response",
             Fault::NoText => "body",
         }

@@ -21,6 +21,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Limits {
         fields: count("fields", default.fields),
         sessions: count("sessions", default.sessions),
         buffers: count("buffers", default.buffers),
+        handshakes: count("handshakes", default.handshakes),
         accept_budget: count("accept_budget", default.accept_budget),
         idle_per_backend: count("idle_per_backend", default.idle_per_backend),
         idle: count("idle", default.idle),

@@ -9,6 +9,7 @@ use super::conditions;
 use super::names::{self, Seen};
 use super::routes::{self, Around};
 use super::site::Site;
+use super::tls;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
@@ -75,6 +76,7 @@ fn listener(
         Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, findings)),
         Some(_) | None => (Mode::Http, routes::check(table, around, site, findings)),
     };
+    let tls = tls::of_listener(table, name.as_deref().unwrap_or_default(), mode, &found, site, findings);
     let ambiguous = match table.text("ambiguous_paths") {
         Some(("pass", _)) => AmbiguousPaths::Pass,
         Some(_) | None => AmbiguousPaths::Refuse,
@@ -87,7 +89,8 @@ fn listener(
     let telling = telling(table);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
-    let listener = Listener { name: name?, bind: bind?, mode, routes, trusted_proxies, forwarding, telling };
+    let listener =
+        Listener { name: name?, bind: bind?, mode, tls, routes, trusted_proxies, forwarding, telling };
     Some(Found { listener, place: table.place(), routes: places })
 }
 

@@ -22,6 +22,7 @@ mod shadows;
 mod site;
 mod sticky;
 mod timeouts;
+mod tls;
 mod trials;
 
 use super::Process;

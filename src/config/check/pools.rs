@@ -1,5 +1,6 @@
 //! `[pool.NAME]`.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::resolver::resolver;
 use super::retries::retries;
 use super::site::Site;
 use super::sticky::sticky;
+use super::tls;
 use crate::balance::Duty;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node, Value};
@@ -20,7 +22,7 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
-use crate::config::value::{self, ValueError, backend_addresses, named};
+use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
 use crate::snapshot::{Address, Backend, Balance, Pool, PoolId};
 
@@ -92,6 +94,7 @@ fn pool(
         retries: retries(table, findings),
         health: health::passive(table, findings),
         check: health::check(table, findings),
+        tls: tls::of_pool(name, table, site, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
         queue: table.time("queue").map(|(time, _)| time),
@@ -205,7 +208,7 @@ fn item_sources(
 ) -> Vec<Source> {
     match &item.value {
         Value::Text { text, .. } => {
-            let said = Said { name: None, weight: 1, tier: 1, duty: Duty::Ready, around };
+            let said = Said { name: None, weight: 1, tier: 1, tls_name: None, duty: Duty::Ready, around };
             read(text, item.place, &said, site, findings)
         }
         Value::Table(table) => {
@@ -232,6 +235,7 @@ fn item_sources(
                 name,
                 weight: weight.unwrap_or(1),
                 tier: tier(table, findings),
+                tls_name: table.text("tls_name").map(|(name, _)| name),
                 duty: table.text("state").and_then(|(word, _)| Duty::find(word)).unwrap_or_default(),
                 around: Around { bounds: Bounds::read(table, around.bounds), ..around },
             };
@@ -248,6 +252,7 @@ struct Said<'a> {
     name: Option<&'a str>,
     weight: u32,
     tier: u8,
+    tls_name: Option<&'a str>,
     duty: Duty,
     around: Around<'a>,
 }
@@ -319,11 +324,15 @@ fn read(
 ) -> Vec<Source> {
     let Bounds { max_requests, max_connections } = said.around.bounds;
     let around = said.around;
+    let written = text;
+    let text = &*without_scheme(text);
     let found = match question(text, place, around, site) {
         Ok(Some(question)) => {
             ask(&question, place, around, site, findings);
             let (name, weight, tier) = (said.name.map(str::to_owned), said.weight, said.tier);
-            let like = Like { name, weight, tier, max_requests, max_connections, duty: said.duty };
+            let tls_name = said.tls_name.map(str::to_owned);
+            let duty = said.duty;
+            let like = Like { name, weight, tier, max_requests, max_connections, tls_name, duty };
             return vec![Source::Asked { question, like }];
         }
         Ok(None) => backend_addresses(text, &mut |host, port| around.look_up(host, port, site)),
@@ -331,9 +340,17 @@ fn read(
     };
     match found {
         Ok(addresses) => {
-            let backends = named(said.name.unwrap_or(text), said.weight, addresses);
-            let (tier, duty) = (said.tier, said.duty);
-            let bounded = |backend| Backend { tier, max_requests, max_connections, duty, ..backend };
+            let backends = named(said.name.unwrap_or(written), said.weight, addresses);
+            let host = host_and_port(text).ok().flatten().map(|(host, _)| host.to_owned());
+            let tls_name = said.tls_name.map(str::to_owned).or(host);
+            let bounded = |backend| Backend {
+                tier: said.tier,
+                max_requests,
+                max_connections,
+                tls_name: tls_name.clone(),
+                duty: said.duty,
+                ..backend
+            };
             backends.into_iter().map(|backend| Source::Given(bounded(backend))).collect()
         }
         Err(error) => {
@@ -342,6 +359,15 @@ fn read(
             Vec::new()
         }
     }
+}
+
+/// An address without `https://`, which says how it is spoken to; that has a port where none is named.
+fn without_scheme(text: &str) -> Cow<'_, str> {
+    let Some(rest) = text.strip_prefix("https://") else { return Cow::Borrowed(text) };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let has_port =
+        rest.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if has_port { Cow::Borrowed(rest) } else { Cow::Owned(format!("{rest}:443")) }
 }
 
 /// The question that `text` asks, if it does not say an address itself. A name that is asked for once is resolved like one.

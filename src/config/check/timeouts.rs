@@ -14,6 +14,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
     let Some(table) = root.table("timeouts", &language::TIMEOUTS) else { return default };
     let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
     let timeouts = Timeouts {
+        handshake: time("handshake", default.handshake),
         connect: time("connect", default.connect),
         client_head: time("client_head", default.client_head),
         client_idle: time("client_idle", default.client_idle),

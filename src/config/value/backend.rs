@@ -44,6 +44,7 @@ pub fn parse_backend_flag(text: &str) -> Result<Source, ValueError> {
                 max_requests: None,
                 max_connections: None,
                 duty: Duty::Ready,
+                tls_name: None,
             };
             Source::Asked { question, like }
         }

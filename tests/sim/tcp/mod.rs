@@ -20,7 +20,7 @@ use stream::Stream;
 /// One run over raw streams.
 pub(crate) fn run(scene: &mut Scene) {
     let board = Rc::new(RefCell::new(Board::default()));
-    let script = Script::draw(&scene.faults, &mut scene.rng);
+    let script = Script::draw(&scene.faults, scene.legs, &mut scene.rng);
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     for _ in 0..scene.rng.usize(1..=5) {
         let part = script.part(true, &mut scene.rng);

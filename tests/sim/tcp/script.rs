@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use crate::actor::Pace;
 use crate::faults::{Faults, Weather, chance, log_uniform};
+use crate::secured::Legs;
 
 /// How a side ends badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) struct Part {
     /// After that many bytes, in and out together.
     pub(crate) mischief: Option<(usize, Mischief)>,
     pub(crate) is_client: bool,
+    /// Speaks TLS.
+    pub(crate) is_sealed: bool,
     pub(crate) pace: Pace,
 }
 
@@ -41,16 +44,18 @@ pub(crate) struct Script {
     client_leaves_last: Option<bool>,
     lens: RangeInclusive<usize>,
     foul: bool,
+    legs: Legs,
 }
 
 impl Script {
-    pub(crate) fn draw(faults: &Faults, rng: &mut Rng) -> Script {
+    pub(crate) fn draw(faults: &Faults, legs: Legs, rng: &mut Rng) -> Script {
         let mut perhaps = || [None, Some(true), Some(false)][rng.usize(..3)];
         Script {
             client_listens_first: perhaps(),
             client_leaves_last: perhaps(),
             lens: 8..=faults.bulk,
             foul: faults.weather == Weather::Foul,
+            legs,
         }
     }
 
@@ -72,6 +77,7 @@ impl Script {
             leaves_last: self.client_leaves_last == Some(is_client),
             mischief,
             is_client,
+            is_sealed: if is_client { self.legs.clients } else { self.legs.backends },
             pace: Pace::draw(*self.lens.end(), rng),
         }
     }

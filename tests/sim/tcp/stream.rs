@@ -11,6 +11,7 @@ use super::script::{Mischief, Part};
 use crate::actor::{Actor, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
 use crate::net::{Closing, Dialled, Net};
+use crate::secured::Sealed;
 use crate::stage::{DOOR, address_of};
 
 /// How many bytes of a stream are its number.
@@ -47,6 +48,10 @@ impl Stream {
             number.copy_from_slice(&(self.me as u64).to_be_bytes());
         }
         let mut port = Port::new(end, self.part.pace.clone());
+        if self.part.is_sealed {
+            let sealed = if self.part.is_client { Sealed::client() } else { Sealed::server() };
+            port = port.sealed(sealed);
+        }
         port.post(&bytes);
         self.port = Some(port);
     }
@@ -68,21 +73,19 @@ impl Stream {
 
     /// Writes a piece, or the FIN behind the last. `None` if it is not the time for either.
     fn speak(&mut self, port: &mut Port, net: &mut Net) -> Option<Step> {
-        if self.finished || (self.part.listens_first && !self.ended && self.received() == 0) {
+        let listens = self.part.listens_first && !self.ended && self.received() == 0;
+        if self.finished || (listens && !port.is_shaking()) {
             return None;
         }
         match port.push(net, &mut self.rng) {
             Pushed::Bytes => {}
             Pushed::Lost => return Some(self.leave(port, net, Ending::Reset)),
             Pushed::Nothing if port.unwritten() > 0 || (self.part.leaves_last && !self.ended) => return None,
-            Pushed::Nothing => {
-                port.finish(net);
-                self.finished = true;
-            }
+            Pushed::Nothing => self.finished = port.finish(net),
         }
         let mut board = self.board.borrow_mut();
         let told = board.stream(self.me);
-        told.written = self.part.len - port.unwritten();
+        told.written = self.part.len.saturating_sub(port.unwritten());
         told.finished = self.finished;
         Some(Step::Moved)
     }
@@ -162,7 +165,7 @@ impl Stream {
         if let Some(until) = port.napping(net.now) {
             return Step::Until(until);
         }
-        let moved = self.part.len - port.unwritten() + self.received();
+        let moved = self.part.len.saturating_sub(port.unwritten()) + self.received();
         if let Some((_, mischief)) = self.part.mischief.take_if(|(after, _)| *after <= moved) {
             return self.misbehave(port, net, mischief);
         }

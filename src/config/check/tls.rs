@@ -1,0 +1,437 @@
+//! `tls` of a listener and of a pool: the files are read, and what is wrong with their certificates is told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::routes;
+use super::site::Site;
+use crate::config::code::Code;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::route::Host;
+use crate::snapshot::Mode;
+use crate::tls::certificate::{FILE_LEN_MAX, Facts, Fault};
+use crate::tls::{
+    ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused,
+    Termination, TerminationRules, UnknownNames, Unusable, Verify,
+};
+
+/// From how many days before the end of a certificate on there are warnings.
+pub(super) const DAYS_LEFT_MIN: i64 = 14;
+
+/// The most certificates of a listener.
+const CERTIFICATES_MAX: usize = 1000;
+
+/// A file with the place where it is named.
+struct Named {
+    path: PathBuf,
+    place: Place,
+    bytes: Vec<u8>,
+}
+
+/// The file that `key` names, if it names one that can be read.
+fn file(table: Reader<'_>, key: &'static str, site: &mut Site<'_>, findings: &mut Findings) -> Option<Named> {
+    let (text, place) = table.text(key)?;
+    let path = site.path(text, place);
+    match site.world.read(&path, FILE_LEN_MAX) {
+        Ok(bytes) => Some(Named { path, place, bytes }),
+        Err(error) => {
+            let message = format!("cannot read {}: {error}", quote(&path.to_string_lossy()));
+            findings.push(
+                Diagnostic::new(Code::Unreadable, message)
+                    .mark(place, "expected a file in PEM")
+                    .help("the path is relative to the file that names it"),
+            );
+            None
+        }
+    }
+}
+
+fn missing(table: Reader<'_>, key: &'static str, help: &'static str, findings: &mut Findings) {
+    if !table.has(key) && !findings.is_meant(table.place(), key) {
+        findings.push(
+            Diagnostic::new(Code::MissingKey, format!("there is no `{key}`"))
+                .mark(table.place(), format!("`{key}` is missing"))
+                .help(help),
+        );
+    }
+}
+
+/// What `tls` of a listener asks for, if it has it and it can be had.
+pub(super) fn of_listener(
+    listener: Reader<'_>,
+    name: &str,
+    mode: Mode,
+    routes: &[routes::Found],
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<Termination>> {
+    let table = listener.table("tls", &language::TLS)?;
+    let found_before = findings.len();
+    let pairs = certificates(table, site, findings);
+    let client_ca = file(table, "client_ca", site, findings);
+    let rules = TerminationRules {
+        certificates: pairs.iter().map(|(cert, key)| pair_of(cert, key)).collect(),
+        client_auth: client_auth(table, findings),
+        client_ca: client_ca.as_ref().map(|file| file.path.clone()),
+        min_version: min_version(table),
+        alpn: alpn(table, mode, findings),
+        unknown_names: match table.text("unknown_names") {
+            Some(("refuse", _)) => UnknownNames::Refuse,
+            Some(_) | None => UnknownNames::Default,
+        },
+    };
+    if findings.len() > found_before {
+        return None;
+    }
+    let files = Files {
+        pairs: pairs.iter().map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())).collect(),
+        client_ca: client_ca.as_ref().map(|file| file.bytes.clone()),
+    };
+    match Termination::new(name, rules, &files) {
+        Ok(termination) => {
+            let facts = termination.facts();
+            for ((cert, _), facts) in pairs.iter().zip(&facts) {
+                look_at(facts, cert.place, site, findings);
+            }
+            let places: Vec<Place> = pairs.iter().map(|(cert, _)| cert.place).collect();
+            look_at_names(&facts, &places, routes, findings);
+            Some(Arc::new(termination))
+        }
+        Err(Refused::Pair(place, fault)) => {
+            let (cert, key) = pairs.get(place)?;
+            findings.push(refused(&fault, cert.place, key.place));
+            None
+        }
+        Err(Refused::ClientCa(why)) => {
+            let place = client_ca.as_ref().map_or(table.place(), |file| file.place);
+            findings.push(unusable("the issuers of client certificates cannot be used", &why, place));
+            None
+        }
+        Err(Refused::Other(why)) => {
+            findings.push(unusable("there can be no TLS", &why, table.place()));
+            None
+        }
+    }
+}
+
+fn pair_of(cert: &Named, key: &Named) -> Pair {
+    Pair { cert: cert.path.clone(), key: key.path.clone() }
+}
+
+fn certificates(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Vec<(Named, Named)> {
+    let help = "write `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`";
+    missing(table, "certificates", help, findings);
+    let items = table.list("certificates");
+    if items.is_empty() && table.has("certificates") {
+        findings.push(
+            Diagnostic::new(Code::MissingKey, "there is no certificate")
+                .mark(table.place(), "`certificates` is empty")
+                .help(help),
+        );
+    }
+    if let Some(extra) = items.get(CERTIFICATES_MAX) {
+        findings.push(super::conditions::too_many("certificates", CERTIFICATES_MAX, extra.place));
+    }
+    let mut pairs = Vec::new();
+    for item in table.tables("certificates", &language::CERTIFICATE).take(CERTIFICATES_MAX) {
+        if findings.is_full() {
+            break;
+        }
+        missing(item, "cert", help, findings);
+        missing(item, "key", help, findings);
+        let (cert, key) = (file(item, "cert", site, findings), file(item, "key", site, findings));
+        pairs.extend(cert.zip(key));
+    }
+    pairs
+}
+
+fn client_auth(table: Reader<'_>, findings: &mut Findings) -> ClientAuth {
+    let has_ca = table.has("client_ca");
+    match table.text("client_auth") {
+        None => {
+            if has_ca {
+                ClientAuth::Require
+            } else {
+                ClientAuth::Off
+            }
+        }
+        Some(("off", place)) => {
+            if has_ca {
+                findings.push(
+                    Diagnostic::new(Code::NoEffect, "`client_ca` changes nothing here")
+                        .mark(place, "clients are not asked for certificates")
+                        .help("remove one of the two, or write `client_auth = \"request\"`"),
+                );
+            }
+            ClientAuth::Off
+        }
+        Some((word, _)) => {
+            missing(
+                table,
+                "client_ca",
+                "name the file with the certificates of those who issue clients' certificates",
+                findings,
+            );
+            if word == "request" { ClientAuth::Request } else { ClientAuth::Require }
+        }
+    }
+}
+
+fn min_version(table: Reader<'_>) -> MinVersion {
+    match table.text("min_version") {
+        Some(("1.3", _)) => MinVersion::Tls13,
+        Some(_) | None => MinVersion::Tls12,
+    }
+}
+
+fn alpn(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Vec<String> {
+    if !table.has("alpn") {
+        return match mode {
+            Mode::Http => vec!["http/1.1".into(), "http/1.0".into()],
+            Mode::Tcp => Vec::new(),
+        };
+    }
+    let mut names = Vec::new();
+    for item in table.list("alpn") {
+        let Some(name) = item.text() else { continue };
+        let problem = match (name, mode) {
+            ("h2", Mode::Http) => Some("Pollux speaks HTTP/1.1 and 1.0 to clients"),
+            _ if name.is_empty() || name.len() > 255 => Some("expected 1 to 255 bytes (RFC 7301 §3.1)"),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            findings.push(
+                Diagnostic::new(Code::BadValue, format!("{} cannot be agreed on", quote(name)))
+                    .mark(item.place, problem)
+                    .help("write for example `alpn = [\"http/1.1\"]`"),
+            );
+        }
+        names.push(name.to_owned());
+    }
+    names
+}
+
+fn unusable(message: &str, why: &str, place: Place) -> Diagnostic {
+    Diagnostic::new(Code::BadCertificate, format!("{message}: {why}"))
+        .mark(place, "cannot be used")
+        .help("expected certificates in PEM, such as `openssl x509 -in FILE -text` shows")
+}
+
+/// What to say of a pair that cannot be used.
+fn refused(fault: &Fault, cert: Place, key: Place) -> Diagnostic {
+    match fault {
+        Fault::Certificates(_) => Diagnostic::new(Code::BadCertificate, fault.to_string())
+            .mark(cert, "expected certificates in PEM")
+            .help("`openssl x509 -in FILE -text` shows what a file holds"),
+        Fault::Key(_) => Diagnostic::new(Code::BadCertificate, fault.to_string())
+            .mark(key, "expected a key in PEM")
+            .help("a key with a passphrase has to be written without: `openssl pkey -in FILE -out key.pem`"),
+        Fault::Mismatch { belongs_to: Some(_) } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
+            .mark(cert, "the first certificate has to be the one of the key")
+            .mark(key, "this key")
+            .help("put the server's certificate first, and behind it those that it was issued by"),
+        Fault::Mismatch { belongs_to: None } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
+            .mark(cert, "this certificate")
+            .mark(key, "has another key")
+            .help("`openssl x509 -in FILE -noout -pubkey` and `openssl pkey -in FILE -pubout` show the same for a pair"),
+    }
+}
+
+/// Warns of what does not keep a certificate from being used, but its clients from liking it.
+fn look_at(facts: &Facts, place: Place, site: &mut Site<'_>, findings: &mut Findings) {
+    let now = site.world.unix_time();
+    let days = facts.days_left(now);
+    let expiry = |message: String, label: &str| {
+        Diagnostic::new(Code::CertificateDates, message)
+            .mark(place, label)
+            .help("have a new one issued; Pollux takes it within a second when the file is replaced")
+    };
+    if facts.not_after < now {
+        findings.push(expiry(format!("the certificate has expired {} days ago", -days), "expired"));
+    } else if facts.not_before > now {
+        let days = (facts.not_before - now).div_euclid(86_400);
+        let message = format!("the certificate is not valid before {} days from now", days + 1);
+        findings.push(
+            Diagnostic::new(Code::CertificateDates, message)
+                .mark(place, "not valid yet")
+                .help("look at the clock of this machine, or wait before you use it"),
+        );
+    } else if days < DAYS_LEFT_MIN {
+        findings.push(expiry(format!("the certificate expires in {days} days"), "expires soon"));
+    }
+    if !facts.is_ordered {
+        findings.push(
+            Diagnostic::new(Code::ChainOrder, "the certificates of the chain are not in order")
+                .mark(place, "each has to be issued by the one behind it")
+                .help("put the server's certificate first, then the one that it was issued by, and so on"),
+        );
+    }
+}
+
+/// Warns of hosts of routes that no certificate is for, and of certificates for names that no route serves.
+fn look_at_names(facts: &[Facts], places: &[Place], routes: &[routes::Found], findings: &mut Findings) {
+    let is_covered = |host: &Host| {
+        facts.iter().any(|facts| match host {
+            Host::Exact(name) => facts.covers(name.trim_start_matches('[').trim_end_matches(']')),
+            Host::Below(name) => facts.names.iter().any(|known| {
+                let below = known.strip_prefix("*.").unwrap_or(known);
+                known == &format!("*.{name}") || below.ends_with(&format!(".{name}"))
+            }),
+        })
+    };
+    for found in routes {
+        for host in found.route.when.hosts.iter().filter(|host| !is_covered(host)) {
+            findings.push(
+                Diagnostic::new(Code::UncoveredName, format!("no certificate is for {}", quote(&host.to_string())))
+                    .mark(found.place, "clients that ask for this host get a certificate for another name")
+                    .help("add a certificate for the name to `certificates` of the listener, or move the route to another listener"),
+            );
+        }
+    }
+    // A route without a host serves all names.
+    if routes.is_empty() || routes.iter().any(|found| found.route.when.hosts.is_empty()) {
+        return;
+    }
+    let hosts = || routes.iter().flat_map(|found| &found.route.when.hosts);
+    let is_served = |name: &String| match name.strip_prefix("*.") {
+        Some(below) => hosts().any(|host| host.to_string().ends_with(&format!(".{below}"))),
+        None => hosts().any(|host| host.matches(name.as_bytes())),
+    };
+    for (facts, place) in facts.iter().zip(places) {
+        if !facts.names.iter().any(is_served) {
+            let names: Vec<&str> = facts.names.iter().take(3).map(String::as_str).collect();
+            let message = format!("no route serves {}", quote(&names.join(", ")));
+            findings.push(
+                Diagnostic::new(Code::UncoveredName, message)
+                    .mark(*place, "all names of this certificate lead to no route")
+                    .help("add a route for one of its names, or remove the certificate"),
+            );
+        }
+    }
+}
+
+/// What `tls` of a pool asks for, or `https://` of one of its backends.
+pub(super) fn of_pool(
+    name: &str,
+    pool: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<Arc<Origination>> {
+    let of_scheme = check_schemes(name, pool, findings);
+    let table = pool.table("tls", &language::BACKEND_TLS);
+    let (rules, files, place) = match (table, of_scheme) {
+        (Some(table), _) => {
+            let found_before = findings.len();
+            let (rules, files) = origination(table, site, findings);
+            if findings.len() > found_before {
+                return None;
+            }
+            warn_unverified(&rules, table, findings);
+            (rules, files, table.place())
+        }
+        (None, Some(place)) => (OriginationRules::default(), OriginationFiles::default(), place),
+        (None, None) => return None,
+    };
+    match Origination::new(rules, &files) {
+        Ok(origination) => Some(Arc::new(origination)),
+        Err(Unusable::Ca(why)) => {
+            let place = table.and_then(|table| table.text("ca")).map_or(place, |(_, place)| place);
+            findings.push(unusable("whom to believe cannot be found out", &why, place));
+            None
+        }
+        Err(Unusable::Client(why)) => {
+            let place = table.and_then(|table| table.text("cert")).map_or(place, |(_, place)| place);
+            findings.push(unusable("the certificate for backends cannot be used", &why, place));
+            None
+        }
+    }
+}
+
+/// Where a backend says `https://`, if one does. Either all do, or `tls` stands for all.
+fn check_schemes(name: &str, pool: Reader<'_>, findings: &mut Findings) -> Option<Place> {
+    let address = |node: &crate::config::doc::Node| {
+        let text = node.text().map(str::to_owned).or_else(|| {
+            let table = Reader::new(node.table()?, &language::BACKEND);
+            table.text("address").map(|(text, _)| text.to_owned())
+        });
+        text.map(|text| (text.starts_with("https://"), node.place))
+    };
+    let all: Vec<(bool, Place)> = pool.list("backends").iter().filter_map(address).collect();
+    let first = all.iter().find(|(is_https, _)| *is_https)?.1;
+    if let Some((_, plain)) = all.iter().find(|(is_https, _)| !*is_https)
+        && !pool.has("tls")
+    {
+        let message = format!("the pool {} has backends with and without TLS", quote(name));
+        findings.push(
+            Diagnostic::new(Code::Contradiction, message)
+                .mark(*plain, "this one is spoken to without TLS")
+                .mark(first, "and this one with TLS")
+                .help("write `https://` before all of them, or put them into two pools"),
+        );
+    }
+    Some(first)
+}
+
+fn origination(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> (OriginationRules, OriginationFiles) {
+    let ca = file(table, "ca", site, findings);
+    let (cert, key) = (file(table, "cert", site, findings), file(table, "key", site, findings));
+    if table.has("cert") || table.has("key") {
+        let help = "a certificate is of no use without its key, nor the key without the certificate";
+        missing(table, "cert", help, findings);
+        missing(table, "key", help, findings);
+    }
+    let name = table.text("name").and_then(|(name, place)| {
+        let is_good = rustls::pki_types::ServerName::try_from(name).is_ok();
+        if !is_good {
+            findings.push(
+                Diagnostic::new(
+                    Code::BadValue,
+                    format!("{} is no name that a certificate can have", quote(name)),
+                )
+                .mark(place, "expected a host name or an address, without a port")
+                .help("write for example `name = \"app.internal\"`"),
+            );
+        }
+        is_good.then(|| name.to_owned())
+    });
+    let client = cert.as_ref().zip(key.as_ref());
+    let rules = OriginationRules {
+        name,
+        client: client.map(|(cert, key)| pair_of(cert, key)),
+        ca: ca.as_ref().map(|file| file.path.clone()),
+        verify: match table.text("verify") {
+            Some(("off", _)) => Verify::Off,
+            Some(_) | None => Verify::Full,
+        },
+        min_version: min_version(table),
+    };
+    let files = OriginationFiles {
+        client: client.map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())),
+        ca: ca.map(|file| file.bytes),
+    };
+    (rules, files)
+}
+
+fn warn_unverified(rules: &OriginationRules, table: Reader<'_>, findings: &mut Findings) {
+    let Some((_, place)) = table.text("verify").filter(|_| rules.verify == Verify::Off) else { return };
+    findings.push(
+        Diagnostic::new(Code::Unverified, "the certificates of backends are not verified")
+            .mark(place, "anybody on the way can take the place of a backend")
+            .help("name the issuer by `ca`, and the name that the certificate has by `name`, and remove `verify`"),
+    );
+    if let Some(ca) = table.entry("ca") {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`ca` changes nothing here")
+                .mark(ca.key_place, "nothing is verified")
+                .help("remove one of the two"),
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! Looks at the files of certificates once a second, and has new ones taken as soon as they can be used.
+//!
+//! Nothing else of the configuration is read again: whoever renews a certificate does not want other edits to come into force. A file
+//! that is half written, or a certificate whose key has not come yet, is told of in the log, and what was there before goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::discovery::Stamp;
+use crate::metrics::Expiry;
+use crate::snapshot::Snapshot;
+use crate::tls::certificate::{FILE_LEN_MAX, Facts};
+use crate::tls::{Pair, Termination};
+
+/// How often files are looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often certificates are warned of that expire soon.
+const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// From how many days before the end on.
+const DAYS_LEFT_MIN: i64 = 14;
+
+/// Begins to look after the certificates of `snapshot`, for as long as what it gives lives; `None` if there are none, or there can be
+/// no thread.
+pub(super) fn look_after(snapshot: &Snapshot) -> Option<Sender<()>> {
+    let watched: Vec<Watched> = snapshot.listeners.iter().filter_map(Watched::of).collect();
+    if watched.is_empty() {
+        return None;
+    }
+    let (sender, end) = channel();
+    match thread::Builder::new().name("certificates".into()).spawn(move || look(watched, &end)) {
+        Ok(_) => Some(sender),
+        Err(error) => {
+            tracing::error!(%error, "certificates are not looked after: there can be no thread");
+            None
+        }
+    }
+}
+
+/// How long the certificates of all listeners are valid.
+pub(super) fn expiries(snapshot: &Snapshot) -> Vec<Expiry> {
+    let now = unix_time();
+    let of = |listener: &crate::snapshot::Listener| {
+        let (name, tls) = (listener.name.clone(), listener.tls.as_ref()?);
+        let pairs = tls.facts().into_iter().zip(&tls.rules().certificates);
+        let expiry = |(facts, pair): (Facts, &Pair)| Expiry {
+            listener: name.clone(),
+            certificate: pair.cert.display().to_string(),
+            not_after: facts.not_after,
+            days: facts.days_left(now),
+        };
+        Some(pairs.map(expiry).collect::<Vec<_>>())
+    };
+    snapshot.listeners.iter().filter_map(of).flatten().collect()
+}
+
+fn look(mut watched: Vec<Watched>, end: &Receiver<()>) {
+    let mut reminded: Option<Instant> = None;
+    loop {
+        if reminded.is_none_or(|at| at.elapsed() >= REMINDER) {
+            reminded = Some(Instant::now());
+            watched.iter().for_each(Watched::remind);
+        }
+        if end.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        watched.iter_mut().for_each(Watched::look);
+    }
+}
+
+/// The certificates of a listener.
+struct Watched {
+    listener: String,
+    termination: Arc<Termination>,
+    /// How the files looked when they were last read.
+    stamps: Vec<Option<Stamp>>,
+}
+
+impl Watched {
+    fn of(listener: &crate::snapshot::Listener) -> Option<Watched> {
+        let termination = Arc::clone(listener.tls.as_ref()?);
+        let stamps = stamps(&termination);
+        Some(Watched { listener: listener.name.clone(), termination, stamps })
+    }
+
+    fn look(&mut self) {
+        let now = stamps(&self.termination);
+        if now == self.stamps {
+            return;
+        }
+        // Taken before the files are read: what changes meanwhile is read again.
+        self.stamps = now;
+        let listener = &self.listener;
+        let files = match self.termination.rules().read(read) {
+            Ok(files) => files,
+            Err(why) => return tracing::warn!(listener, "the certificates stay as they are: {why}"),
+        };
+        match self.termination.replace(&files) {
+            Ok(()) => {
+                tracing::info!(listener, days_left = self.days_left(), "the certificates were replaced");
+                self.remind();
+            }
+            Err(why) => tracing::warn!(listener, "the certificates stay as they are: {why}"),
+        }
+    }
+
+    /// Of the first that ends.
+    fn days_left(&self) -> Option<i64> {
+        self.termination.facts().iter().map(|facts| facts.days_left(unix_time())).min()
+    }
+
+    fn remind(&self) {
+        let rules = self.termination.rules();
+        for (facts, pair) in self.termination.facts().iter().zip(&rules.certificates) {
+            let days_left = facts.days_left(unix_time());
+            let (listener, file) = (&self.listener, pair.cert.display());
+            if days_left < 0 {
+                tracing::warn!(listener, %file, days_left, "a certificate has expired");
+            } else if days_left < DAYS_LEFT_MIN {
+                tracing::warn!(listener, %file, days_left, "a certificate expires soon");
+            }
+        }
+    }
+}
+
+fn stamps(termination: &Termination) -> Vec<Option<Stamp>> {
+    termination.rules().paths().map(Stamp::of).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if bytes.len() > FILE_LEN_MAX {
+        return Err(format!("{}: it is longer than {FILE_LEN_MAX} bytes", path.display()));
+    }
+    Ok(bytes)
+}
+
+fn unix_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
+}

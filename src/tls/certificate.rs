@@ -1,0 +1,213 @@
+//! A certificate chain with its key, read from PEM (RFC 7468), and what there is to know of it: names, dates, order.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+/// The longest file of certificates or keys, in bytes.
+pub const FILE_LEN_MAX: usize = 1024 * 1024;
+
+/// A chain with the key of its first certificate.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// As a handshake needs it.
+    pub key: Arc<CertifiedKey>,
+    /// What it says.
+    pub facts: Facts,
+}
+
+/// What the first certificate of a chain says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The names that it is for, in lower case; `*.example.com` is a wildcard. Addresses in their usual text.
+    pub names: Vec<String>,
+    /// Not before then, in seconds since 1970.
+    pub not_before: i64,
+    /// Not after then, in seconds since 1970.
+    pub not_after: i64,
+    /// Whether each certificate of the chain was issued by the one behind it.
+    pub is_ordered: bool,
+}
+
+impl Facts {
+    /// How many whole days it is still valid as of `unix_time`; below 0 once it has expired.
+    #[must_use]
+    pub fn days_left(&self, unix_time: i64) -> i64 {
+        (self.not_after - unix_time).div_euclid(24 * 60 * 60)
+    }
+
+    /// Whether it is for `host`: by its name, or by a wildcard for the first label (RFC 6125 §6.4.3).
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        self.names.iter().any(|name| name == host || matches_wildcard(name, host))
+    }
+}
+
+fn matches_wildcard(name: &str, host: &str) -> bool {
+    let below = name.strip_prefix("*.").zip(host.split_once('.'));
+    below.is_some_and(|(of, (first, rest))| !first.is_empty() && of == rest)
+}
+
+/// Why a file, or a pair of them, cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The file of certificates has none that can be read; in words, why.
+    Certificates(String),
+    /// The file of the key has none that can be read; in words, why.
+    Key(String),
+    /// The key is not that of the first certificate. The number says of which one in the file it is, counted from 1.
+    Mismatch {
+        /// Its place, if it is in the file.
+        belongs_to: Option<usize>,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Certificates(why) => write!(f, "no certificate can be read: {why}"),
+            Fault::Key(why) => write!(f, "no key can be read: {why}"),
+            Fault::Mismatch { belongs_to: None } => f.write_str("the key is not that of the certificate"),
+            Fault::Mismatch { belongs_to: Some(place) } => {
+                write!(
+                    f,
+                    "the key is that of certificate {place} of the file, and has to be that of the first"
+                )
+            }
+        }
+    }
+}
+
+/// The certificates of a PEM text, in their order; at least one.
+///
+/// # Errors
+/// In words, what is wrong.
+pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.map_err(|error| error.to_string())?;
+    if chain.is_empty() {
+        return Err("there is no block `BEGIN CERTIFICATE`".into());
+    }
+    if let Some(place) = chain.iter().position(|der| X509Certificate::from_der(der).is_err()) {
+        return Err(format!("certificate {} is malformed", place + 1));
+    }
+    Ok(chain)
+}
+
+/// The key of a PEM text: PKCS #8, PKCS #1 or SEC1.
+///
+/// # Errors
+/// In words, what is wrong.
+pub fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        if matches!(error, rustls::pki_types::pem::Error::NoItemsFound) {
+            return String::from("there is no block `BEGIN PRIVATE KEY` without a passphrase");
+        }
+        error.to_string()
+    })
+}
+
+/// Reads a chain and its key.
+///
+/// # Errors
+/// See [`Fault`].
+pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, Fault> {
+    let chain = chain(certificates).map_err(Fault::Certificates)?;
+    let key = key(key_text).map_err(Fault::Key)?;
+    let facts = facts(&chain).ok_or_else(|| Fault::Certificates("the first one is malformed".into()))?;
+    let provider = super::provider();
+    match CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider) {
+        Ok(key) => Ok(Certificate { key: Arc::new(key), facts }),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            let fits = |der: &CertificateDer<'static>| {
+                CertifiedKey::from_der(vec![der.clone()], key.clone_key(), &provider).is_ok()
+            };
+            Err(Fault::Mismatch { belongs_to: chain.iter().position(fits).map(|place| place + 1) })
+        }
+        Err(error) => Err(Fault::Key(error.to_string())),
+    }
+}
+
+/// What the first of `chain` says; `None` if one of them is malformed.
+pub(super) fn facts(chain: &[CertificateDer<'_>]) -> Option<Facts> {
+    let parsed: Option<Vec<_>> =
+        chain.iter().map(|der| X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed)).collect();
+    let parsed = parsed?;
+    let first = parsed.first()?;
+    let names = first.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(name_of).collect();
+    let is_issued = |pair: &[X509Certificate<'_>]| pair[0].issuer().as_raw() == pair[1].subject().as_raw();
+    Some(Facts {
+        names,
+        not_before: first.validity().not_before.timestamp(),
+        not_after: first.validity().not_after.timestamp(),
+        is_ordered: parsed.windows(2).all(is_issued),
+    })
+}
+
+fn name_of(name: &GeneralName<'_>) -> Option<String> {
+    if let GeneralName::DNSName(name) = name {
+        return Some(name.to_ascii_lowercase());
+    }
+    let GeneralName::IPAddress(bytes) = name else { return None };
+    if let Ok(four) = <[u8; 4]>::try_from(*bytes) {
+        return Some(std::net::Ipv4Addr::from(four).to_string());
+    }
+    <[u8; 16]>::try_from(*bytes).ok().map(|sixteen| std::net::Ipv6Addr::from(sixteen).to_string())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+
+    /// A certificate for `names` that has signed itself, and its key, as PEM.
+    pub(crate) fn made_for(names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_pair_is_read_with_its_names() {
+        let (certificate, key) = made_for(&["WWW.example.com", "*.api.example.com", "127.0.0.1"]);
+        let loaded = load(certificate.as_bytes(), key.as_bytes()).unwrap();
+        assert_eq!(loaded.facts.names, ["www.example.com", "*.api.example.com", "127.0.0.1"]);
+        for (host, is_covered) in [
+            ("www.example.com", true),
+            ("a.api.example.com", true),
+            ("api.example.com", false),
+            ("a.b.api.example.com", false),
+            ("127.0.0.1", true),
+            ("example.com", false),
+        ] {
+            assert_eq!(loaded.facts.covers(host), is_covered, "{host}");
+        }
+    }
+
+    #[test]
+    fn days_are_whole_and_go_below_zero() {
+        let facts = Facts { names: vec![], not_before: 0, not_after: 86_400 * 3, is_ordered: true };
+        let days = [0, 1, 86_400 * 3, 86_400 * 3 + 1].map(|now| facts.days_left(now));
+        assert_eq!(days, [3, 2, 0, -1]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_says_why() {
+        let ((certificate, key), (other, other_key)) = (made_for(&["a"]), made_for(&["b"]));
+        let fault = |certificate: &str, key: &str| load(certificate.as_bytes(), key.as_bytes()).unwrap_err();
+        assert_eq!(fault(&certificate, &other_key), Fault::Mismatch { belongs_to: None });
+        let turned = format!("{other}{certificate}");
+        assert_eq!(fault(&turned, &key), Fault::Mismatch { belongs_to: Some(2) });
+        assert!(matches!(fault("", &key), Fault::Certificates(_)));
+        assert!(matches!(fault(&key, &key), Fault::Certificates(_)));
+        assert!(matches!(fault(&certificate, &certificate), Fault::Key(_)));
+        let unordered = format!("{certificate}{other}");
+        assert!(!load(unordered.as_bytes(), key.as_bytes()).unwrap().facts.is_ordered);
+    }
+}

@@ -1,0 +1,27 @@
+//! What TLS needs beside bytes: certificates and which of them a client gets, session tickets, who a client has shown to be,
+//! and what the failures are called. The bytes themselves go through [`crate::wire`].
+
+pub mod certificate;
+pub mod failure;
+pub mod identity;
+mod keyring;
+mod origination;
+mod termination;
+mod tickets;
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::crypto::CryptoProvider;
+
+pub use keyring::{Keyring, UnknownNames};
+pub use origination::{Origination, OriginationFiles, OriginationRules, Unusable, Verify};
+pub use termination::{ClientAuth, Files, MinVersion, Pair, Refused, Termination, TerminationRules};
+pub use tickets::{TicketKeys, process_keys};
+
+/// The cryptography, from aws-lc-rs.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    Arc::clone(&PROVIDER)
+}

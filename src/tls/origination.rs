@@ -1,0 +1,293 @@
+//! What a pool needs to speak TLS to its backends.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::certificate;
+use super::termination::{MinVersion, Pair, roots};
+use crate::os::Fd;
+use crate::snapshot::{Address, Backend};
+use crate::wire::TlsWire;
+
+/// How many sessions are remembered to be resumed, over all backends of a pool.
+const REMEMBERED: usize = 1024;
+
+/// Whether the certificates of backends are verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// They have to be for the name, of a known issuer, and valid now.
+    #[default]
+    Full,
+    /// Anybody who has the address is believed.
+    Off,
+}
+
+impl Verify {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Verify::Full => "full",
+            Verify::Off => "off",
+        }
+    }
+}
+
+/// What a pool was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginationRules {
+    /// PEM: who may have issued the certificates of backends; `None` is whom the system believes.
+    pub ca: Option<PathBuf>,
+    /// The name that is asked for (SNI) and verified; `None` is the one that the backend is written with.
+    pub name: Option<String>,
+    /// What Pollux shows of itself, if backends ask.
+    pub client: Option<Pair>,
+    /// Whether certificates are verified.
+    pub verify: Verify,
+    /// The oldest version.
+    pub min_version: MinVersion,
+}
+
+/// The bytes of the files of [`OriginationRules`].
+#[derive(Clone, Debug, Default)]
+pub struct OriginationFiles {
+    /// The issuers.
+    pub ca: Option<Vec<u8>>,
+    /// The certificates and the key that Pollux shows.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Why there can be no [`Origination`], in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// `ca` cannot be used, or the system has no certificates to believe.
+    Ca(String),
+    /// `cert` and `key` cannot be used.
+    Client(String),
+}
+
+impl OriginationRules {
+    /// Reads what is named, by `read`.
+    ///
+    /// # Errors
+    /// What `read` says of the first file that it cannot read.
+    pub fn read<E>(&self, mut read: impl FnMut(&Path) -> Result<Vec<u8>, E>) -> Result<OriginationFiles, E> {
+        let ca = match &self.ca {
+            Some(path) => Some(read(path)?),
+            None => None,
+        };
+        let client = match &self.client {
+            Some(pair) => Some((read(&pair.cert)?, read(&pair.key)?)),
+            None => None,
+        };
+        Ok(OriginationFiles { ca, client })
+    }
+}
+
+/// See the module.
+pub struct Origination {
+    rules: OriginationRules,
+    client: Arc<ClientConfig>,
+}
+
+impl Origination {
+    /// What follows from `rules` and the files that they name.
+    ///
+    /// # Errors
+    /// See [`Unusable`].
+    pub fn new(rules: OriginationRules, files: &OriginationFiles) -> Result<Origination, Unusable> {
+        let provider = super::provider();
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(rules.min_version.versions())
+            .map_err(|error| Unusable::Ca(error.to_string()))?;
+        let verifier: Arc<dyn ServerCertVerifier> = match rules.verify {
+            Verify::Off => Arc::new(Anybody(Arc::clone(&provider))),
+            Verify::Full => {
+                let (roots, pinned) = match &files.ca {
+                    Some(ca) => {
+                        (roots(ca).map_err(Unusable::Ca)?, certificate::chain(ca).map_err(Unusable::Ca)?)
+                    }
+                    None => (system_roots()?, Vec::new()),
+                };
+                let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|error| Unusable::Ca(error.to_string()))?;
+                Arc::new(Known { usual, pinned })
+            }
+        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut client = match &files.client {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                let loaded = certificate::load(chain, key);
+                let loaded = loaded.map_err(|fault| Unusable::Client(fault.to_string()))?;
+                builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(loaded.key)))
+            }
+        };
+        client.resumption = Resumption::in_memory_sessions(REMEMBERED);
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Origination { rules, client: Arc::new(client) })
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn rules(&self) -> &OriginationRules {
+        &self.rules
+    }
+
+    /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if there can be none.
+    #[must_use]
+    pub fn wire(&self, fd: Fd, backend: &Backend) -> Option<TlsWire> {
+        let name = self.name_of(backend)?;
+        TlsWire::to_backend(fd, &self.client, &name).ok()
+    }
+
+    /// The name that the certificate of `backend` has to be for.
+    #[must_use]
+    pub fn name_of(&self, backend: &Backend) -> Option<ServerName<'static>> {
+        match (self.rules.name.as_ref().or(backend.tls_name.as_ref()), &backend.address) {
+            (Some(name), _) => ServerName::try_from(name.clone()).ok(),
+            (None, Address::Ip(address)) => Some(ServerName::IpAddress(address.ip().into())),
+            (None, Address::Unix(_)) => ServerName::try_from("localhost").ok(),
+        }
+    }
+}
+
+/// Whom the system believes.
+fn system_roots() -> Result<RootCertStore, Unusable> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(Unusable::Ca("the system has no certificates that are believed".into()));
+    }
+    Ok(roots)
+}
+
+impl fmt::Debug for Origination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Origination").field(&self.rules).finish()
+    }
+}
+
+impl PartialEq for Origination {
+    fn eq(&self, other: &Origination) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for Origination {}
+
+/// Believes whom the usual rules believe, and who shows the very certificate that `ca` names: one that has signed itself says that it is
+/// an issuer, if it was made as they mostly are, and the usual rules want servers that are none.
+#[derive(Debug)]
+struct Known {
+    usual: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl Known {
+    /// Whether `shown`, which is pinned, is for `name` and valid now.
+    fn check_pinned(
+        shown: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let facts = certificate::facts(std::slice::from_ref(shown)).ok_or(CertificateError::BadEncoding)?;
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now > facts.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        if now < facts.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if !facts.covers(&name.to_str().to_ascii_lowercase()) {
+            return Err(CertificateError::NotValidForName.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.pinned.iter().any(|pinned| pinned.as_ref() == shown.as_ref()) {
+            return Known::check_pinned(shown, name, now);
+        }
+        self.usual.verify_server_cert(shown, between, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+/// Believes anybody, for those who have asked for that. Whoever has shown a certificate has to have its key all the same.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,259 @@
+//! What a listener needs to speak TLS: what it was asked for, and the configuration of rustls that follows from it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::{RootCertStore, SupportedProtocolVersion, version};
+
+use super::certificate::{self, Certificate, Facts, Fault};
+use super::keyring::{Keyring, UnknownNames};
+use super::tickets::{Tickets, process_keys};
+
+/// A certificate and its key, by their files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// PEM: the certificate, and behind it those that it was issued by.
+    pub cert: PathBuf,
+    /// PEM: the key of the first.
+    pub key: PathBuf,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked.
+    #[default]
+    Off,
+    /// They are asked. One that cannot be verified is refused.
+    Request,
+    /// Nobody comes in without.
+    Require,
+}
+
+impl ClientAuth {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ClientAuth::Off => "off",
+            ClientAuth::Request => "request",
+            ClientAuth::Require => "require",
+        }
+    }
+}
+
+/// The oldest version that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// RFC 5246.
+    #[default]
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+impl MinVersion {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            MinVersion::Tls12 => "1.2",
+            MinVersion::Tls13 => "1.3",
+        }
+    }
+
+    /// The versions that are spoken.
+    #[must_use]
+    pub fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+        match self {
+            MinVersion::Tls12 => &BOTH,
+            MinVersion::Tls13 => &BOTH[..1],
+        }
+    }
+}
+
+/// What a listener was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TerminationRules {
+    /// Its certificates; the first is the default.
+    pub certificates: Vec<Pair>,
+    /// PEM: who may have issued the certificates of clients.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients have to show one.
+    pub client_auth: ClientAuth,
+    /// The oldest version.
+    pub min_version: MinVersion,
+    /// The protocols that may be agreed on (ALPN), the best first; none to agree on none.
+    pub alpn: Vec<String>,
+    /// What becomes of clients that ask for other names.
+    pub unknown_names: UnknownNames,
+}
+
+/// The bytes of files: of each pair, and of `client_ca`.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// For each pair, the certificates and the key.
+    pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The issuers of client certificates.
+    pub client_ca: Option<Vec<u8>>,
+}
+
+impl TerminationRules {
+    /// Reads what is named, by `read`.
+    ///
+    /// # Errors
+    /// What `read` says of the first file that it cannot read.
+    pub fn read<E>(&self, mut read: impl FnMut(&Path) -> Result<Vec<u8>, E>) -> Result<Files, E> {
+        let mut pairs = Vec::new();
+        for pair in &self.certificates {
+            pairs.push((read(&pair.cert)?, read(&pair.key)?));
+        }
+        let client_ca = match &self.client_ca {
+            Some(path) => Some(read(path)?),
+            None => None,
+        };
+        Ok(Files { pairs, client_ca })
+    }
+
+    /// Every file that it names.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let pairs = self.certificates.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+        pairs.chain(self.client_ca.as_deref())
+    }
+
+    fn client_verifier(
+        &self,
+        issuers: Option<&[u8]>,
+    ) -> Result<Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>, Refused> {
+        let (Some(issuers), true) = (issuers, self.client_auth != ClientAuth::Off) else { return Ok(None) };
+        let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
+        let builder =
+            if self.client_auth == ClientAuth::Request { builder.allow_unauthenticated() } else { builder };
+        builder.build().map(Some).map_err(|error| Refused::ClientCa(error.to_string()))
+    }
+
+    /// What tickets are bound to: a listener that asks other things of its clients must not take them.
+    fn context(&self, name: &str, files: &Files) -> Vec<u8> {
+        let ca = files.client_ca.as_deref().unwrap_or_default();
+        [name.as_bytes(), b"\0", self.client_auth.word().as_bytes(), b"\0", ca].concat()
+    }
+}
+
+/// The certificates of a PEM text as those that are believed.
+///
+/// # Errors
+/// In words, what is wrong.
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificate::chain(pem)? {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    Ok(roots)
+}
+
+/// Why there can be no [`Termination`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The pair at that place cannot be used.
+    Pair(usize, Fault),
+    /// `client_ca` cannot be used; in words, why.
+    ClientCa(String),
+    /// Something else, in words.
+    Other(String),
+}
+
+impl std::error::Error for Refused {}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Pair(place, fault) => write!(f, "certificate {}: {fault}", place + 1),
+            Refused::ClientCa(why) => write!(f, "client_ca: {why}"),
+            Refused::Other(why) => f.write_str(why),
+        }
+    }
+}
+
+/// See the module.
+pub struct Termination {
+    rules: TerminationRules,
+    keyring: Arc<Keyring>,
+    server: Arc<ServerConfig>,
+}
+
+impl Termination {
+    /// What follows from `rules` and the files that they name, for the listener called `name`.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn new(name: &str, rules: TerminationRules, files: &Files) -> Result<Termination, Refused> {
+        let keyring = Arc::new(Keyring::new(load(files)?, rules.unknown_names));
+        let builder = ServerConfig::builder_with_provider(super::provider())
+            .with_protocol_versions(rules.min_version.versions())
+            .map_err(|error| Refused::Other(error.to_string()))?;
+        let builder = match rules.client_verifier(files.client_ca.as_deref())? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut server = builder.with_cert_resolver(Arc::clone(&keyring) as _);
+        server.alpn_protocols = rules.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        // Tickets do for both versions; a cache would be a lock and memory for nothing.
+        server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        server.ticketer = Arc::new(Tickets::new(process_keys(), rules.context(name, files)));
+        Ok(Termination { rules, keyring, server: Arc::new(server) })
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn rules(&self) -> &TerminationRules {
+        &self.rules
+    }
+
+    /// For rustls.
+    #[must_use]
+    pub fn server(&self) -> &Arc<ServerConfig> {
+        &self.server
+    }
+
+    /// What its certificates say, in the order of the rules.
+    #[must_use]
+    pub fn facts(&self) -> Vec<Facts> {
+        self.keyring.facts()
+    }
+
+    /// Takes the certificates of `files` for the handshakes that begin from now on.
+    ///
+    /// # Errors
+    /// When one of them cannot be used: then all stay as they were.
+    pub fn replace(&self, files: &Files) -> Result<(), Refused> {
+        self.keyring.replace(load(files)?);
+        Ok(())
+    }
+}
+
+fn load(files: &Files) -> Result<Vec<Certificate>, Refused> {
+    let pairs = files.pairs.iter().enumerate();
+    pairs
+        .map(|(place, (certificates, key))| {
+            certificate::load(certificates, key).map_err(|fault| Refused::Pair(place, fault))
+        })
+        .collect()
+}
+
+impl fmt::Debug for Termination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Termination").field(&self.rules).finish()
+    }
+}
+
+impl PartialEq for Termination {
+    fn eq(&self, other: &Termination) -> bool {
+        self.rules == other.rules && self.keyring.is_same(&other.keyring)
+    }
+}
+
+impl Eq for Termination {}

@@ -1,0 +1,440 @@
+//! A connection that is encrypted: rustls over the socket calls of [`Os`], without a thread or a blocking call of its own.
+//!
+//! What is written counts as taken only when the kernel has its ciphertext, but for the last byte of what has gone out in part: so
+//! that whoever waits until all is flushed has waited for the wire too, and *not one byte was sent* stays true. An end without
+//! close_notify (RFC 8446 §6.1) is not an end but a loss: somebody on the way may have cut the connection.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+
+use crate::core::interest::Interest;
+use crate::core::secured::Secured;
+use crate::os::{Fd, IoFault, Os};
+use crate::tls::identity;
+
+/// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
+const SEALED_MAX: usize = 64 * 1024;
+
+/// What rustls asks of the socket at once (it reads into a buffer of its own). A read that fills it is followed by longer ones.
+const SHORT_READ: usize = 4096;
+
+/// A longer read.
+const LONG_READ: usize = 32 * 1024;
+
+/// Reads that one handshake gets in one go.
+const SHAKES_MAX: usize = 16;
+
+/// See the module.
+pub struct TlsWire {
+    fd: Fd,
+    tls: Connection,
+    /// Bytes that are encrypted, and have not been reported as taken.
+    owed: usize,
+    /// How many encrypted bytes the kernel has taken.
+    sealed_out: u64,
+    /// How many it has given.
+    heard: u64,
+    /// Whether another read would say more than that nothing is there.
+    has_more: bool,
+    /// Whether something came that is no record of this connection. Nothing of it counts, and what came before does.
+    is_broken: bool,
+    /// Whether close_notify was sent, or is to go out with what is encrypted.
+    is_finished: bool,
+    /// Whether a FIN is due behind what is encrypted.
+    owes_fin: bool,
+}
+
+/// What a read from the socket came to.
+struct More {
+    /// How many bytes were decrypted into the room.
+    decrypted: usize,
+    /// Whether the socket has no more now.
+    is_all: bool,
+}
+
+/// How far a handshake is.
+#[derive(Debug)]
+pub enum Shaken {
+    /// It is over, and bytes can pass.
+    Done,
+    /// It waits for the other side; see [`TlsWire::watch`].
+    Waits,
+    /// It failed; the other side has been told why, as far as that was possible.
+    Failed(Broken),
+}
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub enum Broken {
+    /// The other side has closed or reset the connection.
+    Gone,
+    /// What came is not what may come, or could not be agreed to.
+    Refused(Error),
+}
+
+impl TlsWire {
+    /// The wire of a client that has connected.
+    ///
+    /// # Errors
+    /// When `config` cannot be used.
+    pub fn of_client(fd: Fd, config: &Arc<ServerConfig>) -> Result<TlsWire, Error> {
+        ServerConnection::new(Arc::clone(config)).map(|tls| TlsWire::new(fd, tls.into()))
+    }
+
+    /// The wire to a backend that is called `name`.
+    ///
+    /// # Errors
+    /// When `config` cannot be used.
+    pub fn to_backend(
+        fd: Fd,
+        config: &Arc<ClientConfig>,
+        name: &ServerName<'static>,
+    ) -> Result<TlsWire, Error> {
+        ClientConnection::new(Arc::clone(config), name.clone()).map(|tls| TlsWire::new(fd, tls.into()))
+    }
+
+    fn new(fd: Fd, tls: Connection) -> TlsWire {
+        TlsWire {
+            fd,
+            tls,
+            owed: 0,
+            sealed_out: 0,
+            heard: 0,
+            has_more: false,
+            is_broken: false,
+            is_finished: false,
+            owes_fin: false,
+        }
+    }
+
+    /// The descriptor.
+    #[must_use]
+    pub fn fd(&self) -> Fd {
+        self.fd
+    }
+
+    /// What the socket must be asked for, so that it can be done what `want` asks for: what is encrypted has to go out first, whatever
+    /// is waited for.
+    pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
+        if self.tls.wants_write() {
+            return Some(want.unwrap_or(Interest::NONE).with_if(Interest::WRITE, true));
+        }
+        want
+    }
+
+    /// What a handshake waits for.
+    #[must_use]
+    pub fn shakes_for(&self) -> Interest {
+        if self.tls.wants_write() { Interest::WRITE } else { Interest::READ }
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Lets the handshake go on as far as it can.
+    pub fn shake<O: Os>(&mut self, os: &mut O) -> Shaken {
+        for _ in 0..SHAKES_MAX {
+            match self.flush_sealed(os, false) {
+                Err(IoFault::Blocked) => return Shaken::Waits,
+                Err(IoFault::Lost) => return Shaken::Failed(Broken::Gone),
+                Ok(()) => {}
+            }
+            match self.take_in(os) {
+                Err(IoFault::Blocked) => return Shaken::Waits,
+                Err(IoFault::Lost) | Ok(0) => return Shaken::Failed(Broken::Gone),
+                Ok(_) => {}
+            }
+            if let Err(error) = self.tls.process_new_packets() {
+                // The alert that says why.
+                let _ = self.flush_sealed(os, false);
+                return Shaken::Failed(Broken::Refused(error));
+            }
+            if !self.tls.is_handshaking() {
+                // The first bytes may have come with the last of the handshake. What is left to be said goes with the first answer.
+                self.has_more = true;
+                return Shaken::Done;
+            }
+        }
+        Shaken::Waits
+    }
+
+    /// Whether the other side has said anything by now.
+    #[must_use]
+    pub fn has_heard(&self) -> bool {
+        self.heard > 0
+    }
+
+    /// What was agreed on.
+    #[must_use]
+    pub fn secured(&self) -> Secured {
+        let protocol = self.tls.alpn_protocol().unwrap_or_default();
+        Secured {
+            version: match self.tls.protocol_version() {
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                Some(_) | None => "TLSv1.3",
+            },
+            cipher: self
+                .tls
+                .negotiated_cipher_suite()
+                .and_then(|suite| suite.suite().as_str())
+                .unwrap_or_default()
+                .to_owned(),
+            name: self.asked_for().unwrap_or_default().to_ascii_lowercase(),
+            protocol: String::from_utf8_lossy(protocol).into_owned(),
+            is_resumed: self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            client: match &self.tls {
+                Connection::Server(server) => {
+                    server.peer_certificates().and_then(|chain| identity::of(chain.first()?))
+                }
+                Connection::Client(_) => None,
+            },
+        }
+    }
+
+    /// The name that the client has asked for.
+    #[must_use]
+    pub fn asked_for(&self) -> Option<&str> {
+        match &self.tls {
+            Connection::Server(server) => server.server_name(),
+            Connection::Client(_) => None,
+        }
+    }
+
+    /// Reads plaintext into `room`, as much as there is.
+    pub(super) fn read<O: Os>(&mut self, os: &mut O, room: &mut [u8]) -> Result<usize, IoFault> {
+        let (mut filled, mut is_dry) = (0, false);
+        self.has_more = false;
+        loop {
+            let end = match self.tls.reader().read(&mut room[filled..]) {
+                // Behind close_notify.
+                Ok(0) => Ok(0),
+                Ok(count) => {
+                    filled += count;
+                    if filled == room.len() {
+                        self.has_more = true;
+                        return Ok(filled);
+                    }
+                    continue;
+                }
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(IoFault::Lost),
+                Err(_) if self.is_broken => Err(IoFault::Lost),
+                Err(_) if is_dry => return if filled > 0 { Ok(filled) } else { Err(IoFault::Blocked) },
+                Err(_) => match self.take_more(os, &mut room[filled..]) {
+                    Ok(more) => {
+                        filled += more.decrypted;
+                        is_dry = more.is_all;
+                        continue;
+                    }
+                    Err(IoFault::Blocked) => {
+                        is_dry = true;
+                        continue;
+                    }
+                    Err(IoFault::Lost) => Err(IoFault::Lost),
+                },
+            };
+            // What came before the end is told of first.
+            self.has_more = filled > 0;
+            return if filled > 0 { Ok(filled) } else { end };
+        }
+    }
+
+    /// Reads from the socket and decrypts, partly into `room`.
+    fn take_more<O: Os>(&mut self, os: &mut O, room: &mut [u8]) -> Result<More, IoFault> {
+        let count = self.take_in(os)?;
+        self.decrypt(os);
+        if count < SHORT_READ {
+            // 0 is the end of the stream, of which the reader is told next.
+            return Ok(More { decrypted: 0, is_all: count > 0 });
+        }
+        let most = room.len().saturating_sub(SHORT_READ).min(LONG_READ);
+        if most < SHORT_READ || !self.tls.wants_read() {
+            return Ok(More { decrypted: 0, is_all: false });
+        }
+        self.take_long(os, room, most)
+    }
+
+    /// Reads `most` bytes at once: there is more, and probably much. It is not more than there is room for, because rustls keeps no
+    /// more than one record.
+    fn take_long<O: Os>(&mut self, os: &mut O, room: &mut [u8], most: usize) -> Result<More, IoFault> {
+        let mut scratch = [0; LONG_READ];
+        let count = match os.recv(self.fd, &mut scratch[..most]) {
+            Ok(0) | Err(IoFault::Blocked) => return Ok(More { decrypted: 0, is_all: false }),
+            other => other?,
+        };
+        let (mut rest, mut decrypted) = (&scratch[..count], 0);
+        while !rest.is_empty() && !self.is_broken {
+            if self.tls.read_tls(&mut rest).map_err(|_| IoFault::Lost)? == 0 {
+                return Err(IoFault::Lost);
+            }
+            self.decrypt(os);
+            while decrypted < room.len() {
+                match self.tls.reader().read(&mut room[decrypted..]) {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => decrypted += count,
+                }
+            }
+        }
+        Ok(More { decrypted, is_all: count < most })
+    }
+
+    /// Reads once from the socket into what rustls decrypts from.
+    fn take_in<O: Os>(&mut self, os: &mut O) -> Result<usize, IoFault> {
+        let mut inlet = Inlet { os, fd: self.fd };
+        let count = self.tls.read_tls(&mut inlet).map_err(fault_of)?;
+        self.heard += count as u64;
+        Ok(count)
+    }
+
+    fn decrypt<O: Os>(&mut self, os: &mut O) {
+        self.is_broken |= self.tls.process_new_packets().is_err();
+        if self.tls.wants_write() {
+            // An alert, or the answer to a change of keys.
+            let _ = self.flush_sealed(os, false);
+        }
+    }
+
+    /// Writes `head` and then `body`; with `is_last` the end follows, if all of them are taken, and is said with them.
+    pub(super) fn write<O: Os>(
+        &mut self,
+        os: &mut O,
+        head: &[u8],
+        body: &[u8],
+        is_last: bool,
+    ) -> Result<usize, IoFault> {
+        let all = head.len() + body.len();
+        let mut taken = 0;
+        loop {
+            if self.owed == 0 {
+                self.owed = self.seal(head, body, taken)?;
+                if is_last && taken + self.owed == all {
+                    self.say_goodbye();
+                }
+            }
+            let before = self.sealed_out;
+            match self.flush_sealed(os, is_last && taken + self.owed >= all) {
+                Ok(()) => {
+                    taken = (taken + self.owed).min(all);
+                    self.owed = 0;
+                    if taken == all {
+                        return Ok(taken);
+                    }
+                }
+                Err(IoFault::Blocked) => {
+                    if self.sealed_out > before && self.owed > 1 {
+                        taken += self.owed - 1;
+                        self.owed = 1;
+                    }
+                    return if taken > 0 { Ok(taken.min(all)) } else { Err(IoFault::Blocked) };
+                }
+                Err(IoFault::Lost) => return Err(IoFault::Lost),
+            }
+        }
+    }
+
+    /// Encrypts what comes behind the first `from` bytes of the two, up to a bound; one record where it fits into one.
+    fn seal(&mut self, head: &[u8], body: &[u8], from: usize) -> Result<usize, IoFault> {
+        let body = &body[from.saturating_sub(head.len())..];
+        let head = &head[from.min(head.len())..];
+        let head = &head[..head.len().min(SEALED_MAX)];
+        let body = &body[..body.len().min(SEALED_MAX - head.len())];
+        let written = match (head.is_empty(), body.is_empty()) {
+            (false, false) => self.tls.writer().write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
+            (true, _) => self.tls.writer().write(body),
+            (false, true) => self.tls.writer().write(head),
+        };
+        written.map_err(|_| IoFault::Lost)
+    }
+
+    fn say_goodbye(&mut self) {
+        if !self.is_finished {
+            self.is_finished = true;
+            self.tls.send_close_notify();
+        }
+    }
+
+    /// Hands what is encrypted to the kernel.
+    fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
+        while self.tls.wants_write() {
+            let mut outlet = Outlet { os, fd: self.fd, is_last };
+            self.sealed_out += self.tls.write_tls(&mut outlet).map_err(fault_of)? as u64;
+        }
+        Ok(())
+    }
+
+    /// Hands over what is left over from before, now that the socket takes bytes again.
+    pub(super) fn flush<O: Os>(&mut self, os: &mut O) {
+        if self.flush_sealed(os, false).is_ok() && self.owes_fin {
+            self.owes_fin = false;
+            os.shutdown_write(self.fd);
+        }
+    }
+
+    pub(super) fn finish<O: Os>(&mut self, os: &mut O) {
+        self.say_goodbye();
+        self.owes_fin = true;
+        self.flush(os);
+    }
+
+    pub(super) fn close<O: Os>(mut self, os: &mut O) {
+        if !self.tls.is_handshaking() {
+            self.say_goodbye();
+            let _ = self.flush_sealed(os, false);
+        }
+        os.close(self.fd);
+    }
+}
+
+impl fmt::Debug for TlsWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsWire").field("fd", &self.fd).field("owed", &self.owed).finish_non_exhaustive()
+    }
+}
+
+/// The socket, as rustls reads from it.
+struct Inlet<'a, O> {
+    os: &'a mut O,
+    fd: Fd,
+}
+
+impl<O: Os> Read for Inlet<'_, O> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.os.recv(self.fd, room).map_err(error_of)
+    }
+}
+
+/// The socket, as rustls writes to it.
+struct Outlet<'a, O> {
+    os: &'a mut O,
+    fd: Fd,
+    is_last: bool,
+}
+
+impl<O: Os> Write for Outlet<'_, O> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.os.send_pieces(self.fd, pieces, self.is_last).map_err(error_of)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn error_of(fault: IoFault) -> io::Error {
+    match fault {
+        IoFault::Blocked => io::ErrorKind::WouldBlock.into(),
+        IoFault::Lost => io::ErrorKind::ConnectionReset.into(),
+    }
+}
+
+fn fault_of(error: io::Error) -> IoFault {
+    if error.kind() == io::ErrorKind::WouldBlock { IoFault::Blocked } else { IoFault::Lost }
+}

@@ -1,0 +1,679 @@
+"""TLS with real programs: openssl and curl to Pollux, and Pollux to openssl; certificates are made here."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness.process import Pollux
+
+DEADLINE_S = 20
+
+
+def openssl(*arguments, **more):
+    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, timeout=60, **more)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+class Authority:
+    """Somebody who issues certificates."""
+
+    def __init__(self, directory, name="authority"):
+        self.directory, self.name = directory, name
+        self.cert, self.key = directory / f"{name}.pem", directory / f"{name}-key.pem"
+        openssl(
+            *"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30".split(),
+            *("-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}"),
+        )
+
+    def issue(self, name, names=("localhost",), kind="ec", days=30, subject=None, is_issuer=False):
+        """A certificate for `names`, as two files: the chain, and its key."""
+        cert, key, request = (self.directory / f"{name}{end}" for end in (".pem", "-key.pem", ".csr"))
+        new = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}[kind]
+        openssl(*("req", "-newkey", *new, "-nodes", "-keyout", key, "-out", request, "-subj", subject or f"/CN={name}"))
+        extensions = self.directory / f"{name}.ext"
+        is_address = re.compile(r"[0-9.]+$").match
+        listed = ",".join(f"IP:{one}" if is_address(one) else f"DNS:{one}" for one in names)
+        more = "basicConstraints=CA:TRUE\n" if is_issuer else ""
+        extensions.write_text(more + (f"subjectAltName={listed}\n" if names else "keyUsage=digitalSignature\n"))
+        common = ("-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-extfile", extensions)
+        openssl("x509", "-req", "-in", request, "-out", cert, "-days", days, *common)
+        return cert, key
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+class TlsPollux:
+    def __init__(self, binary, directory, config, options=(), listeners=1):
+        self.file = directory / "proxy.toml"
+        self.file.write_text(config)
+        options = ["-c", self.file, "--threads", "2", *options]
+        self.running = Pollux(binary, options, directory, listeners=listeners)
+        self.port = self.running.address[1]
+
+    def access_lines(self):
+        return [line for line in self.running.stderr().splitlines() if " access: " in line]
+
+    def cause(self, cause):
+        """Waits until an exchange has ended for `cause`."""
+        self.running.wait_for_stderr(f'cause="{cause}"')
+
+
+@pytest.fixture
+def tls_pollux(pollux_bin, tmp_path):
+    started = []
+
+    def start(config, **more):
+        started.append(TlsPollux(pollux_bin, tmp_path, config, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        try:
+            one.running.end_well()
+        finally:
+            one.running.kill()
+
+
+def pairs(*issued):
+    return ", ".join(f'{{ cert = "{cert}", key = "{key}" }}' for cert, key in issued)
+
+
+def listener(backend, *issued, extra="", more=""):
+    return f"""
+[[listener]]
+bind = "127.0.0.1:0"
+pool = "app"
+tls = {{ certificates = [{pairs(*issued)}]{extra} }}
+{more}
+[pool.app]
+backends = ["{backend.host_port}"]
+"""
+
+
+def curl(authority, port, *arguments, data=None, code=0, host="localhost", path="/"):
+    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30", "--cacert", authority.cert]
+    command += ["--resolve", f"{host}:{port}:127.0.0.1", *arguments, f"https://{host}:{port}{path}"]
+    done = subprocess.run(list(map(str, command)), input=data, capture_output=True)
+    assert done.returncode == code, done.stderr.decode()
+    return done.stdout
+
+
+def s_client(port, *arguments, say=b"Q\n"):
+    """What `openssl s_client` prints, and its exit code."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *map(str, arguments)]
+    done = subprocess.run(command, input=say, capture_output=True, timeout=60)
+    return (done.stdout + done.stderr).decode(errors="replace"), done.returncode
+
+
+def context(authority, **more):
+    made = ssl.create_default_context(cafile=authority.cert)
+    for key, value in more.items():
+        setattr(made, key, value)
+    return made
+
+
+def connect(authority, port, name="localhost", **more):
+    raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+    return context(authority, **more).wrap_socket(raw, server_hostname=name)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def test_curl_gets_and_posts(tls_pollux, toy, authority, big_body):
+    proxy = tls_pollux(listener(toy("echo", name="a"), authority.issue("localhost")))
+    told = json.loads(curl(authority, proxy.port, path="/path?query=1"))
+    assert (told["backend"], told["target"]) == ("a", "/path?query=1")
+    told = json.loads(curl(authority, proxy.port, "--data-binary", "@-", data=big_body[: 3 << 20]))
+    assert told["body_bytes"] == 3 << 20
+
+
+def test_large_responses_come_whole_and_connections_are_kept(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy(f"fixed:{10 << 20}"), authority.issue("localhost")))
+    url = f"https://localhost:{proxy.port}/"
+    out = curl(authority, proxy.port, "--write-out", "%{stderr}%{num_connects} ", url)
+    assert len(out) == 2 * (10 << 20)
+
+
+@pytest.mark.parametrize("flag, version", [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")])
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_versions_and_key_types(tls_pollux, toy, authority, flag, version, kind):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost", kind=kind)))
+    said, code = s_client(proxy.port, flag, "-CAfile", authority.cert, "-verify_return_error")
+    assert code == 0 and re.search(rf"New, {version}, Cipher is ", said), said
+    assert "Verify return code: 0 (ok)" in said
+
+
+# What openssl offers, and how the handshake has to end.
+REFUSED = [
+    ("TLS 1.1", ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]),
+    ("TLS 1.0", ["-tls1", "-cipher", "ALL:@SECLEVEL=0"]),
+    ("CBC", ["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA"]),
+    ("no forward secrecy", ["-tls1_2", "-cipher", "AES128-GCM-SHA256"]),
+    ("finite fields", ["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"]),
+    ("3DES", ["-tls1_2", "-cipher", "DES-CBC3-SHA:@SECLEVEL=0"]),
+    ("no encryption", ["-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"]),
+    ("anonymous", ["-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"]),
+    ("SHA-1 signatures", ["-tls1_2", "-sigalgs", "ECDSA+SHA1"]),
+    ("HTTP/2 alone", ["-alpn", "h2"]),
+]
+
+
+@pytest.mark.parametrize("name, offers", REFUSED, ids=[name for name, _ in REFUSED])
+def test_what_is_weak_is_refused(tls_pollux, toy, authority, name, offers):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    said, code = s_client(proxy.port, *offers)
+    assert code != 0 and re.search(r"alert|no protocols available|no cipher", said), said
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+
+
+def test_a_client_that_does_not_know_the_issuer_says_so(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    said, code = s_client(proxy.port, "-verify_return_error")
+    assert code != 0, said
+    proxy.cause("tls-refused-by-client")
+
+
+def test_only_the_newest_if_asked(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=', min_version = "1.3"'))
+    assert s_client(proxy.port, "-tls1_2")[1] != 0
+    assert s_client(proxy.port, "-tls1_3")[1] == 0
+    proxy.cause("tls-incompatible")
+
+
+def test_names_choose_certificates(tls_pollux, toy, authority):
+    issued = [
+        authority.issue("first", ["first.test"]),
+        authority.issue("wild", ["*.example.test"]),
+        authority.issue("www", ["www.example.test"]),
+    ]
+    proxy = tls_pollux(listener(toy("echo"), *issued))
+    for name, subject in [
+        ("first.test", "first"),
+        ("www.example.test", "www"),
+        ("other.example.test", "wild"),
+        ("a.b.example.test", "first"),
+        ("unknown.test", "first"),
+        (None, "first"),
+    ]:
+        asks = ["-servername", name] if name else ["-noservername"]
+        said, _ = s_client(proxy.port, *asks)
+        assert re.search(rf"subject=CN ?= ?{subject}$", said, re.MULTILINE), (name, said)
+
+
+def test_unknown_names_are_refused_if_asked(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=', unknown_names = "refuse"'))
+    assert s_client(proxy.port, "-servername", "localhost")[1] == 0
+    assert s_client(proxy.port, "-servername", "other.test")[1] != 0
+    proxy.cause("tls-unknown-name")
+    assert s_client(proxy.port, "-noservername")[1] != 0
+
+
+def test_two_key_types_for_one_name(tls_pollux, toy, authority):
+    issued = [authority.issue("rsa", kind="rsa"), authority.issue("ec")]
+    proxy = tls_pollux(listener(toy("echo"), *issued))
+    for sigalgs, subject in [("RSA-PSS+SHA256", "rsa"), ("ECDSA+SHA256", "ec")]:
+        said, _ = s_client(proxy.port, "-servername", "localhost", "-sigalgs", sigalgs)
+        assert re.search(rf"subject=CN ?= ?{subject}$", said, re.MULTILINE), said
+
+
+def test_protocols_are_agreed_on(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    assert "ALPN protocol: http/1.1" in s_client(proxy.port, "-alpn", "h2,http/1.1")[0]
+    assert "No ALPN negotiated" in s_client(proxy.port)[0]
+
+
+def session(proxy, authority, resumed=None, version=ssl.TLSVersion.TLSv1_3):
+    """Asks once over a connection of its own; the session, and whether it was resumed."""
+    made = context(authority, maximum_version=version)
+    if resumed:
+        made = resumed[1]
+    raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+    with made.wrap_socket(raw, server_hostname="localhost", session=resumed and resumed[0]) as tls:
+        tls.sendall(GET)
+        # What comes before the response are the tickets of TLS 1.3.
+        assert tls.recv(65536).startswith(b"HTTP/1.1 200")
+        return (tls.session, made), tls.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed_also_after_a_reload(tls_pollux, toy, authority, version):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    first, is_resumed = session(proxy, authority, version=version)
+    assert not is_resumed
+    # Whichever worker it comes to.
+    for _ in range(6):
+        first, is_resumed = session(proxy, authority, first, version)
+        assert is_resumed
+    proxy.running.signal(1)
+    proxy.running.wait_for_stderr("reload")
+    assert session(proxy, authority, first, version)[1]
+
+
+def test_client_certificates_are_required(tls_pollux, toy, authority, tmp_path):
+    route = """
+[[listener.route]]
+pool = "app"
+request_headers = { set = { X-Subject = "{client_cert_subject}", X-Cert = "{client_cert}", X-Print = "{client_cert_fingerprint}" } }
+"""
+    extra = f', client_ca = "{authority.cert}"'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=extra, more=route))
+    cert, key = authority.issue("alice", [], subject="/O=Example/CN=alice")
+    told = json.loads(curl(authority, proxy.port, "--cert", cert, "--key", key, "-H", "X-Subject: root"))
+    fields = {name.lower(): value for name, value in told["headers"]}
+    assert sorted(fields["x-subject"].split(", ")) == ["CN=alice", "O=Example"]
+    assert fields["x-cert"] == "yes"
+    fingerprint = openssl("x509", "-in", cert, "-noout", "-fingerprint", "-sha256").decode()
+    assert fields["x-print"] == fingerprint.split("=")[1].strip().replace(":", "").lower()
+    assert [name.lower() for name, _ in told["headers"]].count("x-subject") == 1
+    # Nobody without, and nobody with one of somebody else's.
+    for flag in ["--tlsv1.3", "--tls-max 1.2"]:
+        command = ["curl", "-sS", "--cacert", str(authority.cert), *flag.split(), f"https://localhost:{proxy.port}/"]
+        assert subprocess.run(command, capture_output=True).returncode != 0
+    proxy.cause("tls-certificate-required")
+    other = Authority(tmp_path, "other")
+    cert, key = other.issue("mallory", [])
+    command = ["curl", "-sS", "--cacert", authority.cert, "--cert", cert, "--key", key, f"https://localhost:{proxy.port}/"]
+    assert subprocess.run(list(map(str, command)), capture_output=True).returncode != 0
+    proxy.cause("tls-certificate-refused")
+
+
+def test_client_certificates_are_requested(tls_pollux, toy, authority):
+    route = '[[listener.route]]\npool = "app"\nrequest_headers = { set = { X-Subject = "{client_cert_subject}", X-Cert = "{client_cert}" } }\n'
+    extra = f', client_ca = "{authority.cert}", client_auth = "request"'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=extra, more=route))
+    told = json.loads(curl(authority, proxy.port, "-H", "X-Subject: CN=root"))
+    fields = {name.lower(): value for name, value in told["headers"]}
+    assert (fields["x-cert"], fields.get("x-subject", "")) == ("no", "")
+
+
+def test_a_handshake_byte_by_byte(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context(authority).wrap_bio(into, out, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def push():
+            for byte in out.read():
+                raw.sendall(bytes([byte]))
+
+        def until_done(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    push()
+                    piece = raw.recv(1)
+                    assert piece, "closed"
+                    into.write(piece)
+
+        until_done(tls.do_handshake)
+        tls.write(GET)
+        push()
+        assert until_done(lambda: tls.read(65536)).startswith(b"HTTP/1.1 200")
+
+
+def test_slow_and_vanishing_clients_of_the_handshake(tls_pollux, toy, authority):
+    config = listener(toy("echo"), authority.issue("localhost")) + '[timeouts]\nhandshake = "300ms"\n'
+    proxy = tls_pollux(config)
+    hello = bytes.fromhex("1603010200010001fc0303") + bytes(100)
+    slow = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+    slow.sendall(hello)
+    for linger in [False, True]:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) as gone:
+            gone.sendall(hello)
+            if linger:
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    proxy.cause("tls-handshake-failed")
+    assert slow.recv(100) == b""
+    proxy.cause("tls-handshake-timeout")
+    socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S).close()
+    proxy.cause("no-request")
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) as plain:
+        plain.sendall(GET)
+        assert plain.recv(100)[:1] == b"\x15", "an alert"
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+
+
+def test_a_flood_of_handshakes_leaves_room_for_those_who_are_in(tls_pollux, toy, authority):
+    config = listener(toy("echo"), authority.issue("localhost")) + "[limits]\nhandshakes = 4\n"
+    proxy = tls_pollux(config)
+    with connect(authority, proxy.port) as early:
+        flood = [socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) for _ in range(50)]
+        for _ in range(20):
+            early.sendall(GET)
+            assert early.recv(65536).startswith(b"HTTP/1.1 200")
+        for one in flood:
+            one.close()
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+
+
+def test_a_certificate_replaced_under_load(tls_pollux, toy, authority, tmp_path):
+    cert, key = (tmp_path / "live.pem", tmp_path / "live-key.pem")
+
+    def install(issued):
+        # As certbot does: whole files, one after the other.
+        for source, target in zip(issued, (cert, key)):
+            new = target.with_suffix(".new")
+            shutil.copy(source, new)
+            os.replace(new, target)
+
+    install(authority.issue("old"))
+    proxy = tls_pollux(listener(toy("fixed:2000"), (cert, key)))
+    failures, counts, stop = [], [0], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                with connect(authority, proxy.port) as tls:
+                    for _ in range(5):
+                        tls.sendall(GET)
+                        got = b""
+                        while len(got.partition(b"\r\n\r\n")[2]) < 2000:
+                            piece = tls.recv(65536)
+                            assert piece, got
+                            got += piece
+                        assert got.startswith(b"HTTP/1.1 200")
+                        counts[0] += 1
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        with connect(authority, proxy.port) as steady:
+            for name in ["new-1", "new-2"]:
+                install(authority.issue(name))
+                deadline = time.monotonic() + DEADLINE_S
+                while not re.search(rf"subject=CN ?= ?{name}$", s_client(proxy.port)[0], re.MULTILINE):
+                    assert time.monotonic() < deadline, proxy.running.stderr()[-2000:]
+            steady.sendall(GET)
+            assert steady.recv(65536).startswith(b"HTTP/1.1 200")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures and counts[0] > 20, (failures[:3], counts)
+
+
+def test_what_cannot_be_used_does_not_replace_what_can(tls_pollux, toy, authority, tmp_path):
+    cert, key = authority.issue("localhost")
+    proxy = tls_pollux(listener(toy("echo"), (cert, key)))
+    whole = cert.read_text()
+    cert.write_text(whole[: len(whole) // 2])
+    proxy.running.wait_for_stderr("the certificates stay as they are")
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+
+
+def test_a_certificate_that_expires_soon_is_in_the_log_and_the_metrics(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost", days=5)))
+    proxy.running.wait_for_stderr("a certificate expires soon")
+
+
+class Ending:
+    """A backend whose responses end with its connection: with a FIN, or with a RST if the path says so."""
+
+    BODY = b"all of it"
+
+    def __init__(self):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.host_port = "{}:{}".format(*self.server.getsockname())
+        self.go_on = threading.Event()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            with conn:
+                head = conn.recv(65536)
+                if head:
+                    conn.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + self.BODY)
+                if b"/cut" in head:
+                    self.go_on.wait(DEADLINE_S)
+                    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        self.thread.join()
+
+
+def test_only_a_whole_response_ends_with_close_notify(tls_pollux, authority):
+    backend = Ending()
+    try:
+        proxy = tls_pollux(listener(backend, authority.issue("localhost")))
+        for path in ["whole", "cut"]:
+            raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+            # Without this a connection that is cut would look to Python like one that has ended.
+            made = context(authority)
+            with made.wrap_socket(raw, server_hostname="localhost", suppress_ragged_eofs=False) as tls:
+                tls.sendall(f"GET /{path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                got = b""
+                while not got.endswith(Ending.BODY):
+                    got += tls.recv(65536)
+                if path == "whole":
+                    assert tls.recv(100) == b""
+                else:
+                    backend.go_on.set()
+                    with pytest.raises((ssl.SSLError, ConnectionError)):
+                        tls.recv(100)
+        proxy.cause("backend-truncated")
+    finally:
+        backend.close()
+
+
+def test_renegotiation_is_refused(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    said, _ = s_client(proxy.port, "-tls1_2", "-ign_eof", say=b"R\n")
+    assert "no renegotiation" in said or "handshake failure" in said or "unexpected_message" in said or "unexpected message" in said, said
+
+
+def test_a_broken_record_ends_the_connection(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    with connect(authority, proxy.port) as tls:
+        tls.sendall(GET)
+        assert tls.recv(65536).startswith(b"HTTP/1.1 200")
+        raw = socket.socket(fileno=os.dup(tls.fileno()))
+        with raw:
+            raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                tls.recv(100)
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+
+
+class TlsBackend:
+    """A backend that speaks TLS, by Python's ssl."""
+
+    def __init__(self, cert, key, client_ca=None, version=None):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(cert, key)
+        if version:
+            self.context.maximum_version = version
+        if client_ca:
+            self.context.verify_mode = ssl.CERT_REQUIRED
+            self.context.load_verify_locations(client_ca)
+        self.names = []
+        self.context.sni_callback = lambda conn, name, context: self.names.append(name)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.host_port = "{}:{}".format(*self.server.getsockname())
+        self.port = self.server.getsockname()[1]
+        self.resumed, self.connections = 0, 0
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                conn, _ = self.server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
+
+    def serve(self, raw):
+        try:
+            with self.context.wrap_socket(raw, server_side=True) as tls:
+                self.connections += 1
+                self.resumed += bool(tls.session_reused)
+                subject = dict(pair[0] for pair in (tls.getpeercert() or {}).get("subject", ()))
+                body = json.dumps(subject).encode()
+                rest = b""
+                while piece := tls.recv(65536):
+                    rest += piece
+                    while b"\r\n\r\n" in rest:
+                        head, _, rest = rest.partition(b"\r\n\r\n")
+                        close = b"/close" in head
+                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n" % (len(body), b"Connection: close\r\n" if close else b"") + body)
+                        if close:
+                            return
+        except (ssl.SSLError, OSError):
+            pass
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+
+
+@pytest.fixture
+def tls_backend():
+    started = []
+
+    def start(*arguments, **more):
+        started.append(TlsBackend(*arguments, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def to_backend(address, tls):
+    tls = f"tls = {{ {tls} }}\n" if tls else ""
+    return f'[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n[pool.app]\nbackends = ["{address}"]\n{tls}'
+
+
+def get(proxy, path="/"):
+    with socket.create_connection(proxy.running.address, timeout=DEADLINE_S) as conn:
+        conn.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        got = b""
+        while piece := conn.recv(65536):
+            got += piece
+    return int(got.split()[1]), got.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_backends_are_verified_and_their_connections_kept(tls_pollux, tls_backend, authority, version):
+    backend = tls_backend(*authority.issue("localhost"), version=version)
+    proxy = tls_pollux(to_backend(f"https://localhost:{backend.port}", f'ca = "{authority.cert}"'), options=["--threads", "1"])
+    for _ in range(10):
+        assert get(proxy)[0] == 200
+    assert backend.connections <= 2, "connections are used again"
+    assert set(backend.names) == {"localhost"}
+    for _ in range(4):
+        assert get(proxy, "/close")[0] == 200
+    assert backend.resumed >= 2, (backend.resumed, backend.connections)
+
+
+class Spoken:
+    """The port of somebody who does not speak TLS."""
+
+    def __init__(self, somebody):
+        host_port = getattr(somebody, "host_port", None)
+        self.port = int(host_port.rpartition(":")[2]) if host_port else somebody.getsockname()[1]
+
+
+def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, toy, authority, tmp_path):
+    other = Authority(tmp_path, "stranger")
+    good = authority.issue("localhost")
+    cases = [
+        (tls_backend(*authority.issue("old", days=-1)), "localhost", "backend-tls-expired"),
+        (tls_backend(*authority.issue("elsewhere", ["elsewhere.test"])), "localhost", "backend-tls-wrong-name"),
+        (tls_backend(*other.issue("unknown")), "localhost", "backend-tls-unknown-issuer"),
+        (tls_backend(*good, client_ca=authority.cert, version=ssl.TLSVersion.TLSv1_2), "localhost", "backend-tls-refused"),
+    ]
+    silent = socket.create_server(("127.0.0.1", 0))
+    cases += [
+        (tls_backend(*authority.issue("issuer", is_issuer=True)), "localhost", "backend-tls-bad-certificate"),
+        (Spoken(toy("echo")), "localhost", "backend-tls-failed"),
+        (Spoken(silent), "localhost", "backend-tls-timeout"),
+    ]
+    text = '[timeouts]\nconnect = "500ms"\n'
+    for number, (backend, host, cause) in enumerate(cases):
+        text += f'[[listener]]\nname = "l{number}"\nbind = "127.0.0.1:0"\npool = "p{number}"\n[pool.p{number}]\nretries = 0\n'
+        text += f'backends = ["https://{host}:{backend.port}"]\ntls = {{ ca = "{authority.cert}" }}\n'
+    proxy = tls_pollux(text, listeners=len(cases))
+    for (host, port), (_, _, cause) in zip(proxy.running.addresses, cases):
+        with socket.create_connection((host, port), timeout=DEADLINE_S) as conn:
+            conn.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b""
+            while piece := conn.recv(65536):
+                got += piece
+        assert got.startswith(b"HTTP/1.1 50") and cause.encode() in got, (cause, got)
+        proxy.cause(cause)
+    silent.close()
+
+
+def test_verify_off_believes_anybody_and_client_certificates_are_shown(tls_pollux, tls_backend, authority, tmp_path):
+    other = Authority(tmp_path, "stranger")
+    cert, key = authority.issue("pollux", [])
+    backend = tls_backend(*other.issue("unknown", ["unknown.test"]), client_ca=authority.cert)
+    proxy = tls_pollux(to_backend(f"https://127.0.0.1:{backend.port}", f'verify = "off", cert = "{cert}", key = "{key}"'))
+    assert get(proxy) == (200, b'{"commonName": "pollux"}')
+    proxy.running.wait_for_stderr("not verified")
+
+
+def test_curl_through_two_of_them(tls_pollux, pollux_bin, toy, authority, tmp_path, big_body):
+    """Pollux before Pollux, TLS on both legs, long bodies both ways."""
+    issued = authority.issue("localhost")
+    inner = tls_pollux(listener(toy("upload"), issued))
+    outer_directory = tmp_path / "outer"
+    outer_directory.mkdir()
+    text = listener(toy("echo"), issued).replace("backends", "#")
+    text += f'backends = ["https://localhost:{inner.port}"]\ntls = {{ ca = "{authority.cert}" }}\n'
+    outer = TlsPollux(pollux_bin, outer_directory, text)
+    try:
+        told = json.loads(curl(authority, outer.port, "--data-binary", "@-", data=big_body))
+        assert told["bytes"] == len(big_body)
+        outer.running.end_well()
+    finally:
+        outer.running.kill()
+
+
+def test_bytes_pass_both_ways_in_tcp_mode(tls_pollux, authority):
+    server = socket.create_server(("127.0.0.1", 0))
+
+    class Backend:
+        host_port = "{}:{}".format(*server.getsockname())
+
+    text = listener(Backend, authority.issue("localhost")).replace("[[listener]]", '[[listener]]\nmode = "tcp"')
+    proxy = tls_pollux(text)
+    with connect(authority, proxy.port) as tls, server:
+        conn, _ = server.accept()
+        with conn:
+            conn.settimeout(DEADLINE_S)
+            # Who is spoken to first is the client.
+            conn.sendall(b"hello")
+            assert tls.recv(100) == b"hello"
+            tls.sendall(b"x" * 100_000)
+            got = b""
+            while len(got) < 100_000:
+                got += conn.recv(65536)
+            conn.shutdown(socket.SHUT_WR)
+            assert tls.recv(100) == b"", "close_notify, and not a cut"

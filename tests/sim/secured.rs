@@ -1,0 +1,164 @@
+//! TLS for the actors: a connection of rustls between what an actor says and what the network carries.
+//!
+//! The bytes are not those of the last run with the same seed, because cryptography draws its own; but all lengths are, because keys and
+//! signatures are of kinds whose lengths never change.
+
+use std::io::{Read, Write};
+use std::sync::{Arc, LazyLock};
+
+use fastrand::Rng;
+use pollux::tls::{
+    Files, Origination, OriginationFiles, OriginationRules, Termination, TerminationRules, provider,
+};
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+
+use crate::faults::chance;
+
+/// Which sides of a run speak TLS.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Legs {
+    pub(crate) clients: bool,
+    pub(crate) backends: bool,
+}
+
+impl Legs {
+    /// At least one.
+    pub(crate) fn draw(rng: &mut Rng) -> Legs {
+        let clients = rng.bool();
+        Legs { clients, backends: !clients || rng.bool() }
+    }
+}
+
+/// A certificate and its key, as PEM.
+static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let names = vec![String::from("localhost"), String::from("10.1.0.1")];
+    let certificate = CertificateParams::new(names).expect("names").self_signed(&key).expect("a certificate");
+    (certificate.pem(), key.serialize_pem())
+});
+
+/// What the worker's listener speaks.
+pub(crate) fn termination() -> Arc<Termination> {
+    let pair = (PAIR.0.clone().into_bytes(), PAIR.1.clone().into_bytes());
+    let files = Files { pairs: vec![pair], client_ca: None };
+    Arc::new(Termination::new("main", TerminationRules::default(), &files).expect("a good pair"))
+}
+
+/// What the worker speaks to backends.
+pub(crate) fn origination() -> Arc<Origination> {
+    let files = OriginationFiles { ca: Some(PAIR.0.clone().into_bytes()), client: None };
+    Arc::new(Origination::new(OriginationRules::default(), &files).expect("a good issuer"))
+}
+
+static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")).expect("a certificate");
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+});
+
+static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
+    let chain = vec![CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")];
+    let key = PrivateKeyDer::from_pem_slice(PAIR.1.as_bytes()).expect("PEM");
+    let builder = ServerConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a good pair"))
+});
+
+/// One side of an encrypted connection.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    tls: Connection,
+    /// What the network has yet to take.
+    outbox: Vec<u8>,
+    said_goodbye: bool,
+    /// close_notify has come.
+    pub(crate) ended: bool,
+}
+
+/// What came of ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Bytes,
+    /// close_notify has come.
+    End,
+}
+
+impl Sealed {
+    pub(crate) fn client() -> Sealed {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = ClientConnection::new(Arc::clone(&CLIENT), name).expect("a client");
+        Sealed::over(tls.into())
+    }
+
+    pub(crate) fn server() -> Sealed {
+        let tls = ServerConnection::new(Arc::clone(&SERVER)).expect("a server");
+        Sealed::over(tls.into())
+    }
+
+    fn over(tls: Connection) -> Sealed {
+        Sealed { tls, outbox: Vec::new(), said_goodbye: false, ended: false }
+    }
+
+    pub(crate) fn is_shaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// Whether there is something to be written that no actor has asked for, or all that he has asked for is not written.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_shaking() || self.tls.wants_write() || !self.outbox.is_empty()
+    }
+
+    /// The ciphertext that is to be written. At times the keys are changed, which the other side has to answer.
+    pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &mut Vec<u8>) {
+        let mut taken = 0;
+        if self.outbox.is_empty() && !self.is_shaking() && !plain.is_empty() {
+            taken = self.tls.writer().write(plain).expect("a buffer of rustls");
+            if chance(rng, 5) {
+                self.tls.refresh_traffic_keys().expect("TLS 1.3");
+            }
+        }
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.outbox).expect("a Vec");
+        }
+        (taken, &mut self.outbox)
+    }
+
+    /// Decrypts `bytes` behind what is in `inbox`.
+    pub(crate) fn open(&mut self, mut bytes: &[u8], inbox: &mut Vec<u8>) -> Opened {
+        loop {
+            if !bytes.is_empty() {
+                self.tls.read_tls(&mut bytes).expect("room in rustls");
+            }
+            self.tls.process_new_packets().expect("what the worker says is TLS");
+            let mut room = [0; 4096];
+            loop {
+                match self.tls.reader().read(&mut room) {
+                    Ok(0) => {
+                        self.ended = true;
+                        return Opened::End;
+                    }
+                    Ok(count) => inbox.extend_from_slice(&room[..count]),
+                    Err(_) => break,
+                }
+            }
+            if bytes.is_empty() {
+                return Opened::Bytes;
+            }
+        }
+    }
+
+    /// Says close_notify; true once it is written.
+    pub(crate) fn say_goodbye(&mut self) -> bool {
+        if !self.said_goodbye {
+            self.said_goodbye = true;
+            self.tls.send_close_notify();
+            return false;
+        }
+        !self.is_busy()
+    }
+}

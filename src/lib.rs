@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` is the guide to the house; this is the map of its rooms.
 
 pub mod access;
+pub mod admin;
 pub mod balance;
 pub mod config;
 pub mod control;

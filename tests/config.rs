@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pollux::access::{Destination, Rules};
+use pollux::admin::Admin;
 use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
@@ -108,6 +109,8 @@ fn every_form_of_a_value_is_read() {
         backends = ["localhost:9002", "unix:/run/app.sock", { address = "127.0.0.1:9003", weight = 3 }]
         [pool.a]
         backends = [{ address = "127.0.0.1:9003" }]
+        [admin]
+        bind = "127.0.0.1:9900"
         [timeouts]
         connect = "500ms"
         tunnel = "1h 30m"
@@ -123,7 +126,8 @@ fn every_form_of_a_value_is_read() {
         Process {
             threads: Some(4),
             control: Some("run/control".into()),
-            access_log: Some(Rules { to: Some(Destination::File("access.log".into())), ..Rules::default() })
+            access_log: Some(Rules { to: Some(Destination::File("access.log".into())), ..Rules::default() }),
+            admin: Some(Admin::at(([127, 0, 0, 1], 9900).into())),
         }
     );
     let listeners: Vec<String> = snapshot

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use pollux::config::{self, Process};
-use pollux::control::{Command, Ledger, Reply, Server};
-use pollux::metrics::Format;
+use pollux::control::{Command, Ledger, OperateError, Reply, Server, Wanted};
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
@@ -22,8 +21,8 @@ pub(super) struct Around<'a> {
 }
 
 impl Around<'_> {
-    /// The answer to `command`; `None` if it is not one of those that change nothing.
-    pub(super) fn answer(&self, server: &Server, command: &Command) -> Option<Reply> {
+    /// The answer to `command` of `by`; `None` if it is not one of those that change nothing.
+    pub(super) fn answer(&self, server: &Server, command: &Command, by: &str) -> Option<Reply> {
         Some(match command {
             Command::Status => tell(&self.status(server)),
             Command::Backend(name) => tell_backend(&self.status(server), name),
@@ -32,10 +31,10 @@ impl Around<'_> {
                 let data = serde_json::to_value(&sessions).unwrap_or_default();
                 Reply { data, ..Reply::text(0, tell_sessions(&sessions)) }
             }
-            Command::Kill(name) => kill(server, name),
-            Command::LogLevel(wanted) => self.log_level(wanted.as_deref()),
+            Command::Kill(name) => kill(server, name, by),
+            Command::LogLevel(wanted) => self.log_level(wanted.as_deref(), by),
             Command::Recorder { id, all } => recorder::answer(server, id.as_deref(), *all),
-            Command::Metrics => Reply::text(0, server.metrics(Format::Text)),
+            Command::Metrics(format) => Reply::text(0, server.metrics(*format)),
             Command::Config => Reply::text(0, config::print(server.snapshot(), self.process)),
             Command::Reload | Command::Upgrade | Command::Explain(_) | Command::Operate { .. } => {
                 return None;
@@ -60,8 +59,8 @@ impl Around<'_> {
         Configuration { file, ..server.configuration() }
     }
 
-    fn log_level(&self, wanted: Option<&str>) -> Reply {
-        let done = wanted.map_or(Ok(()), |wanted| self.logs.set_level(wanted));
+    fn log_level(&self, wanted: Option<&str>, by: &str) -> Reply {
+        let done = wanted.map_or(Ok(()), |wanted| self.logs.set_level(wanted, by));
         match done {
             Ok(()) => {
                 let level = self.logs.level();
@@ -73,7 +72,16 @@ impl Around<'_> {
     }
 }
 
-fn kill(server: &Server, name: &str) -> Reply {
+/// Changes a backend.
+pub(super) fn operate(server: &mut Server, backend: &str, wanted: Wanted, by: &str) -> Reply {
+    match server.operate(backend, wanted, by) {
+        Ok(told) => Reply::text(0, told),
+        Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),
+        Err(error @ OperateError::Reload(_)) => Reply::text(FAILED, error.to_string()),
+    }
+}
+
+fn kill(server: &Server, name: &str, by: &str) -> Reply {
     let Some(id) = SessionId::parse(name) else {
         return Reply::text(
             USAGE,
@@ -81,7 +89,7 @@ fn kill(server: &Server, name: &str) -> Reply {
         );
     };
     if server.kill(id) {
-        tracing::warn!(session = name, "the operator has ended a session");
+        tracing::warn!(by, session = name, "the operator has ended a session");
         return Reply::text(0, format!("session {name} has ended"));
     }
     Reply::text(FAILED, format!("there is no session {name}: it may have ended by itself"))

@@ -1,13 +1,13 @@
 //! What can be typed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::access::Destination;
-use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration};
+use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration, parse_tcp_bind};
 use pollux::discovery::Source;
 use pollux::os::usable_cores;
 use pollux::session::Kind;
@@ -58,8 +58,12 @@ pub(super) enum Command {
     Recorder(RecorderArgs),
     /// Print the metrics of a running Pollux, in the text format of Prometheus.
     Metrics(CallArgs),
+    /// Watch a running Pollux on a terminal, and drain backends there.
+    Top(TopArgs),
     /// Drain a backend, take it out, take it in again, or give it another weight, while Pollux runs.
     Backend(BackendArgs),
+    /// Print what was changed by `pollux backend` as a diff of the configuration.
+    Changes(CallArgs),
     /// List the clients of a running Pollux, or end one.
     Session(SessionArgs),
     /// Say what a running Pollux logs, or change it.
@@ -120,6 +124,10 @@ pub(super) struct RunArgs {
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
+    /// Where the admin address is, for status, metrics and a dashboard over HTTP; of the loopback, unless the configuration has a
+    /// token [default: as the configuration says, or none].
+    #[arg(long, value_name = "ADDR", value_parser = tcp_bind)]
+    pub(super) admin: Option<SocketAddr>,
     /// Where the line for each exchange goes: on (standard error), stdout, off, syslog:udp://IP:PORT, syslog:unix:PATH, or a
     /// file, which SIGUSR1 opens anew [default: as the configuration says, or on].
     #[arg(long, value_name = "on|off|FILE|…", value_parser = access_log)]
@@ -183,6 +191,12 @@ pub(super) struct ShowArgs {
     /// Write it as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TopArgs {
+    #[command(flatten)]
+    pub(super) call: CallArgs,
 }
 
 #[derive(Debug, Args)]
@@ -382,6 +396,9 @@ pub(super) struct DemoArgs {
     /// End by itself after this time, such as 5s; without it Ctrl-C ends the demo.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(super) span: Option<Duration>,
+    /// No clients but yours; without it some come, so that there is something to see.
+    #[arg(long)]
+    pub(super) quiet: bool,
     /// Listen with TLS, with a certificate that is made at the start.
     #[arg(long)]
     pub(super) tls: bool,
@@ -456,6 +473,10 @@ pub(super) enum LogFormat {
 
 fn bind(text: &str) -> Result<Address, String> {
     parse_bind(text).map_err(|error| error.to_string())
+}
+
+fn tcp_bind(text: &str) -> Result<SocketAddr, String> {
+    parse_tcp_bind(text).map_err(|error| error.to_string())
 }
 
 fn backend(text: &str) -> Result<Source, String> {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use pollux::config;
 use pollux::control::{self, Command, Reply, Request};
 use pollux::explain::Ask;
+use pollux::metrics::Format;
 
 use super::args::{CallArgs, ExplainArgs, RecorderAction, RecorderArgs, StatusArgs};
 use super::{Failure, complain, say, settings};
@@ -22,7 +23,7 @@ pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
 
 /// `pollux metrics`.
 pub(super) fn metrics(args: &CallArgs) -> Result<ExitCode, Failure> {
-    Ok(tell(&call(args.socket(), Command::Metrics)?))
+    Ok(tell(&call(args.socket(), Command::Metrics(Format::Text))?))
 }
 
 /// `pollux recorder`.
@@ -81,7 +82,7 @@ pub(super) fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failur
 impl Socket<'_> {
     /// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not known what it means, so
     /// these are told.
-    fn path(&self) -> Result<PathBuf, Failure> {
+    pub(super) fn path(&self) -> Result<PathBuf, Failure> {
         if let Some(path) = self.control {
             return Ok(path.to_owned());
         }

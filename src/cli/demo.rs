@@ -1,13 +1,15 @@
-//! `pollux demo`: three toy backends, Pollux in front of them, and a line for each request.
+//! `pollux demo`: three toy backends, Pollux in front of them, clients, a dashboard, and a line for each request of yours.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pollux::access::{Destination, Rules};
+use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::Process;
-use pollux::control::{Crew, Events, Ledger, Manager, Server, StartError, Taken};
+use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::tls::{Files, Termination, TerminationRules};
@@ -15,13 +17,15 @@ use rcgen::{CertificateParams, KeyPair};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
 
-use super::answer::Around;
+use super::answer::{self, Around};
 use super::args::{DemoArgs, LogFormat};
+use super::crowd::{self, Crowd};
 use super::heart::Heart;
 use super::logging::{self, Logs};
-use super::{Failure, stop};
+use super::{FAILED, Failure, stop};
 
 const FIRST_PORT: u16 = 8080;
+const FIRST_ADMIN_PORT: u16 = 9900;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
@@ -38,6 +42,11 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let Some(Address::Ip(address)) = server.addresses().first().cloned() else {
         return Err(Failure::failed("the demo listens at no port"));
     };
+    let readiness = Readiness::default();
+    let door = open_admin(&events, &readiness)?;
+    let path = std::env::temp_dir().join(format!("pollux-demo-{}", std::process::id()));
+    let socket = events.open_socket(&path).map_err(Failure::failed)?;
+    readiness.set(true);
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
     }
@@ -48,15 +57,62 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         }
     };
     say(&format!("Pollux listens on {address} and takes them in turn. Try it:\n\n    {line}\n"));
-    say("Every request will be shown here. Ctrl-C ends the demo.");
-    // Nothing comes but signals, and each of them ends the demo.
-    let _ = events.next(args.span);
-    say("stopping");
-    server.drain();
+    say(&format!(
+        "Dashboard:     http://{}/\nIn a terminal: pollux top --control {}\n",
+        door.address(),
+        path.display()
+    ));
+    // They do not speak TLS.
+    let has_crowd = !args.quiet && !args.tls;
+    let crowd = has_crowd.then(|| Crowd::come(address)).transpose().map_err(Failure::failed)?;
+    if crowd.is_some() {
+        say("Some clients come and go, so that there is something to see (--quiet for none).");
+    }
+    say("Every request of yours will be shown here. Ctrl-C ends the demo.");
     let process = Process::default();
     let ledger = Ledger::default();
     let around = Around { file: None, process: &process, logs: &logs, ledger: &ledger };
-    Ok(stop::stop(server, &events, &around, Heart::new(Manager::default())))
+    serve(&mut server, &events, &around, args.span);
+    say("stopping");
+    drop(crowd);
+    readiness.set(false);
+    server.drain();
+    let code = stop::stop(server, &events, &around, Heart::new(Manager::default()));
+    drop((door, socket));
+    Ok(code)
+}
+
+/// Answers whoever asks, until a signal comes or the time is over.
+fn serve(server: &mut Server, events: &Events, around: &Around<'_>, span: Option<Duration>) {
+    let end = span.map(|span| Instant::now() + span);
+    loop {
+        match events.next(end.map(|end| end.saturating_duration_since(Instant::now()))) {
+            Some(Event::Call(call)) => {
+                let command = &call.request.command;
+                let reply = around.answer(server, command, &call.by);
+                let reply = reply.unwrap_or_else(|| {
+                    if let Command::Operate { backend, wanted } = command {
+                        return answer::operate(server, backend, *wanted, &call.by);
+                    }
+                    Reply::text(FAILED, "the demo has no configuration to work with")
+                });
+                call.answer(reply);
+            }
+            // Nothing else comes but signals, and each of them ends the demo.
+            Some(Event::Signal(_) | Event::Upgraded(_) | Event::Discovered(_)) | None => return,
+        }
+    }
+}
+
+/// On the first free port.
+fn open_admin(events: &Events, readiness: &Readiness) -> Result<AdminDoor, Failure> {
+    for port in FIRST_ADMIN_PORT..FIRST_ADMIN_PORT + PORTS_TRIED {
+        match events.open_admin(&Admin::at(([127, 0, 0, 1], port).into()), readiness) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            outcome => return outcome.map_err(Failure::failed),
+        }
+    }
+    Err(Failure::failed(format!("no port from {FIRST_ADMIN_PORT} on is free on 127.0.0.1")))
 }
 
 /// A certificate that has signed itself, and the file by which a client can believe it, for as long as this lives.
@@ -126,6 +182,9 @@ fn say_to(out: &NonBlocking, text: &str) {
 
 impl Journal for Lines {
     fn record(&mut self, record: &Record<'_>) {
+        if record.client.ip() == crowd::HOME {
+            return;
+        }
         let text = |bytes| String::from_utf8_lossy(bytes);
         let request = if record.method.is_empty() {
             "(no request)".into()

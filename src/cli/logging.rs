@@ -74,11 +74,11 @@ impl Logs {
         self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes what is logged: to a level for everything, or by directives such as `access=off` beside those that there are.
+    /// Changes what is logged, for `by`: to a level for everything, or by directives such as `access=off` beside those that there are.
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(super) fn set_level(&self, wanted: &str) -> Result<(), String> {
+    pub(super) fn set_level(&self, wanted: &str, by: &str) -> Result<(), String> {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = wanted.trim();
         let text = match wanted.parse::<LevelFilter>() {
@@ -95,7 +95,7 @@ impl Logs {
         self.filter.reload(filter).map_err(|error| error.to_string())?;
         self.mute();
         let first = level.changed_from.take().unwrap_or_else(|| level.filter.clone());
-        tracing::warn!(from = level.filter, to = after, "the operator has changed what is logged");
+        tracing::warn!(by, from = level.filter, to = after, "the operator has changed what is logged");
         *level = LogLevel { changed_from: (first != after).then_some(first), filter: after };
         Ok(())
     }

@@ -6,7 +6,9 @@
 mod answer;
 mod args;
 mod call;
+mod changes;
 mod check;
+mod crowd;
 mod demo;
 mod explain;
 mod explain_code;
@@ -22,6 +24,7 @@ mod running;
 mod settings;
 mod stop;
 mod test;
+mod top;
 mod upgrade;
 mod why;
 
@@ -68,12 +71,14 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Recorder(args)) => call::recorder(&args),
         Some(Command::Upgrade(args)) => call::upgrade(&args),
         Some(Command::Backend(args)) => operate::backend(&args),
+        Some(Command::Changes(args)) => changes::changes(&args),
         Some(Command::Session(args)) => operate::session(&args),
         Some(Command::LogLevel(args)) => operate::log_level(&args),
         Some(Command::Schema) => {
             say(&format!("{:#}", pollux::config::schema()));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Top(args)) => top::top(&args),
         Some(Command::Test(args)) => test::test(&args),
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Explain(args)) => explain::explain(&args),

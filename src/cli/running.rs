@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use pollux::access::Rules;
+use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::{Places, Process};
 use pollux::control::{
-    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager,
-    OperateError, Origin, Reply, Server, SocketFile, Taken, Wanted,
+    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager, Origin,
+    Reply, Server, SocketFile, Taken, Wanted,
 };
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
 use pollux::route::{Action, Route};
 use pollux::snapshot::{Address, Listener, Snapshot};
 
-use super::answer::Around;
+use super::answer::{self, Around};
 use super::args::RunArgs;
 use super::heart::Heart;
 use super::logging::Logs;
@@ -43,6 +44,9 @@ pub(super) struct Running<'a> {
     upgrade: Upgrade,
     heart: Heart,
     socket: Option<SocketFile>,
+    admin: Option<Admin>,
+    door: Option<AdminDoor>,
+    readiness: Readiness,
     access_log: Rules,
     logs: Logs,
 }
@@ -83,19 +87,21 @@ impl<'a> Running<'a> {
         if let Some(warnings) = &settled.warnings {
             complain(warnings);
         }
-        let Settled { snapshot, crew, control, access_log, file, places, answers, .. } = settled;
+        let Settled { snapshot, crew, control, admin, access_log, file, places, answers, .. } = settled;
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let logs = Logs::start(args.log_format, &access_log);
         let events = Events::default();
         let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
-        let mut socket = None;
+        let (mut socket, mut door, readiness) = (None, None, Readiness::default());
+        let is_heir = inherited.is_some();
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
             identity.iter().try_for_each(Identity::assume)?;
             logs.open()?;
             let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
             socket = control.as_ref().map(open).transpose()?;
+            door = admin.as_ref().map(|admin| open_admin(&events, admin, &readiness, is_heir)).transpose()?;
             Ok(())
         };
         let inherited = inherited.unwrap_or_else(Inherited::from_manager);
@@ -120,6 +126,9 @@ impl<'a> Running<'a> {
             upgrade,
             heart: Heart::new(Manager::from_environment()),
             socket,
+            admin,
+            door,
+            readiness,
             access_log,
             logs,
         })
@@ -139,6 +148,10 @@ impl<'a> Running<'a> {
     /// Serves until the end.
     pub(super) fn serve(mut self) -> ExitCode {
         tell_addresses(&self.server);
+        if let Some(door) = &self.door {
+            say(&format!("admin on http://{}/", door.address()));
+        }
+        self.readiness.set(true);
         self.heart.manager().ready(&self.summary());
         loop {
             self.heart.beat(&self.server);
@@ -158,6 +171,8 @@ impl<'a> Running<'a> {
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.heart.hand_over(successor.pid);
+                        // The new process waits for the address.
+                        self.door = None;
                         self.server.drain_but(&successor.left);
                         return self.stop();
                     }
@@ -174,11 +189,12 @@ impl<'a> Running<'a> {
 
     /// Waits for the end of the drain that has begun.
     fn stop(self) -> ExitCode {
+        self.readiness.set(false);
         let process = self.process();
-        let Running { server, events, file, socket, logs, heart, ledger, .. } = self;
+        let Running { server, events, file, socket, door, logs, heart, ledger, .. } = self;
         let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
         let code = stop::stop(server, &events, &around, heart);
-        drop((socket, logs));
+        drop((socket, door, logs));
         code
     }
 
@@ -194,9 +210,10 @@ impl<'a> Running<'a> {
             | Command::Kill(_)
             | Command::LogLevel(_)
             | Command::Recorder { .. }
-            | Command::Metrics
+            | Command::Metrics(_)
             | Command::Config) => {
-                let answer = self.around(&self.process(), |around| around.answer(&self.server, command));
+                let answer =
+                    self.around(&self.process(), |around| around.answer(&self.server, command, &call.by));
                 answer.unwrap_or_else(|| Reply::text(FAILED, "there is no answer to that"))
             }
         };
@@ -207,11 +224,7 @@ impl<'a> Running<'a> {
         if self.upgrade.is_under_way() {
             return Reply::text(FAILED, "a new process is about to take over; ask that one");
         }
-        match self.server.operate(backend, wanted, by) {
-            Ok(told) => Reply::text(0, told),
-            Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),
-            Err(error @ OperateError::Reload(_)) => Reply::text(FAILED, error.to_string()),
-        }
+        answer::operate(&mut self.server, backend, wanted, by)
     }
 
     /// What the process was started with.
@@ -220,6 +233,7 @@ impl<'a> Running<'a> {
             threads: Some(self.threads),
             control: self.control.clone(),
             access_log: Some(self.access_log.clone()),
+            admin: self.admin.clone(),
         }
     }
 
@@ -296,12 +310,30 @@ impl<'a> Running<'a> {
         if settled.control != self.control {
             reloaded.later.push(String::from("another control socket"));
         }
+        if settled.admin != self.admin {
+            reloaded.later.push(String::from("another admin address, or another token"));
+        }
         if settled.access_log != self.access_log {
             reloaded.later.push(String::from("another access log"));
         }
         Ok(settled.warnings.map_or_else(String::new, |warnings| format!("{warnings}\n"))
             + &reloaded.to_string())
     }
+}
+
+/// An heir waits until the process whose place it takes gives the address up.
+fn open_admin(
+    events: &Events,
+    admin: &Admin,
+    readiness: &Readiness,
+    is_heir: bool,
+) -> Result<AdminDoor, String> {
+    let opened = if is_heir && admin.bind.port() != 0 {
+        events.open_admin_when_free(admin, readiness)
+    } else {
+        events.open_admin(admin, readiness)
+    };
+    opened.map_err(|error| format!("cannot bind the admin address {}: {error}", admin.bind))
 }
 
 fn no_socket(path: &Path, error: &io::Error) -> String {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pollux::access::Rules;
+use pollux::admin::Admin;
 use pollux::config::{self, Loaded, Machine, Places, Process, Report, World};
 use pollux::control::Crew;
 use pollux::discovery::{Answers, Entry, Question};
@@ -29,6 +30,8 @@ pub(super) struct Settled {
     pub(super) crew: Crew,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
+    /// The admin address, if there is to be one.
+    pub(super) admin: Option<Admin>,
     /// What the line for each exchange is to be.
     pub(super) access_log: Rules,
     /// What is hardly meant, as text.
@@ -69,9 +72,11 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
+    let admin = admin(args.admin, loaded.process.admin)?;
     let mut access_log = loaded.process.access_log.unwrap_or_default();
     access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
+        admin,
         snapshot: loaded.snapshot,
         access_log,
         control: args.control.clone().or(loaded.process.control),
@@ -81,6 +86,18 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         answers: loaded.answers,
         places: loaded.places,
     })
+}
+
+/// The admin address that is typed, or else that of the file; the token is the file's.
+fn admin(typed: Option<SocketAddr>, filed: Option<Admin>) -> Result<Option<Admin>, Failure> {
+    let Some(bind) = typed else { return Ok(filed) };
+    let admin = Admin { bind, token: filed.and_then(|admin| admin.token) };
+    if admin.is_safe() {
+        return Ok(Some(admin));
+    }
+    Err(Failure::usage(format!(
+        "--admin {bind} is open to everybody who can reach this machine\n  = help: use 127.0.0.1, or give `[admin]` of the configuration a `token_file`"
+    )))
 }
 
 /// Reads a configuration file; its errors are the failure, its warnings are told.

@@ -51,7 +51,7 @@ pub(super) fn stop(server: Server, events: &Events, around: &Around<'_>, mut hea
 }
 
 fn answer(call: Call, server: &Server, around: &Around<'_>) {
-    let reply = around.answer(server, &call.request.command);
+    let reply = around.answer(server, &call.request.command, &call.by);
     let reply = reply.unwrap_or_else(|| match &call.request.command {
         Command::Reload | Command::Operate { .. } => Reply::text(FAILED, ReloadError::Draining.to_string()),
         Command::Upgrade => Reply::text(FAILED, "Pollux is draining: there is nothing left to hand over"),
@@ -62,7 +62,7 @@ fn answer(call: Call, server: &Server, around: &Around<'_>) {
         | Command::Kill(_)
         | Command::LogLevel(_)
         | Command::Recorder { .. }
-        | Command::Metrics
+        | Command::Metrics(_)
         | Command::Config => Reply::text(FAILED, "Pollux is draining: it takes no more requests"),
     });
     call.answer(reply);

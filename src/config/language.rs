@@ -71,9 +71,10 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 27] {
+pub(super) fn tables() -> [&'static Table; 28] {
     [
         &FILE,
+        &ADMIN,
         &ACCESS_LOG,
         &LISTENER,
         &TLS,
@@ -118,6 +119,35 @@ const RECORDED_MAX: u64 = 100_000;
 const NONE: &str = "(none)";
 const REQUIRED: &str = "(required)";
 
+/// `[admin]`.
+pub(super) static ADMIN: Table = Table {
+    title: "[admin]",
+    about: "The admin address, over HTTP; docs/operations.md says what there is. Another one takes effect at the next start.",
+    keys: &[
+        key(
+            "bind",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:9900""#,
+            "Its address; one that is not of the loopback needs a token.",
+        ),
+        key(
+            "token_file",
+            Kind::Text,
+            NONE,
+            r#""admin.token""#,
+            "A file, relative to this one, with the token that callers have to send: at least 16 characters.",
+        ),
+        key(
+            "token_env",
+            Kind::Text,
+            NONE,
+            r#""POLLUX_ADMIN_TOKEN""#,
+            "The same, from an environment variable.",
+        ),
+    ],
+};
+
 /// The whole file.
 pub(super) static FILE: Table = Table {
     title: "proxy.toml",
@@ -146,6 +176,13 @@ pub(super) static FILE: Table = Table {
             r#"["conf.d/*.toml"]"#,
             "Further files, relative to this one; `*` and `?` stand for any characters. What they say is added in the order of \
              their names.",
+        ),
+        key(
+            "admin",
+            Kind::Table(&ADMIN),
+            NONE,
+            "[admin]",
+            "The admin address: status, metrics, a dashboard.",
         ),
         key(
             "resolver",

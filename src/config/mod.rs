@@ -30,6 +30,7 @@ mod world;
 use std::path::{Path, PathBuf};
 
 use crate::access;
+use crate::admin::Admin;
 use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::Snapshot;
@@ -77,6 +78,8 @@ pub struct Process {
     pub control: Option<PathBuf>,
     /// What the line for each exchange is to be; `None` when the file leaves it open.
     pub access_log: Option<access::Rules>,
+    /// Where the admin address is, if there is to be one.
+    pub admin: Option<Admin>,
 }
 
 fn sources(texts: &[Text]) -> Vec<Source<'_>> {

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::Process;
 use super::value::{show_size, show_thousandths};
 use crate::access::{Choice, Redaction, Rules};
+use crate::admin::{Admin, TokenSource};
 use crate::balance::Duty;
 use crate::balance::health::{Check, Kind as Probing, Passive, Start};
 use crate::core::noted::NOTHING;
@@ -42,7 +43,7 @@ pub fn print(snapshot: &Snapshot, process: &Process) -> String {
 }
 
 fn print_process(out: &mut String, process: &Process) {
-    let Process { threads, control, access_log } = process;
+    let Process { threads, control, access_log, admin } = process;
     if let Some(threads) = threads {
         line(out, "threads", &threads.to_string());
     }
@@ -55,6 +56,20 @@ fn print_process(out: &mut String, process: &Process) {
     if !out.is_empty() {
         out.push('\n');
     }
+    if let Some(admin) = admin {
+        print_admin(out, admin);
+    }
+}
+
+fn print_admin(out: &mut String, admin: &Admin) {
+    out.push_str("[admin]\n");
+    line(out, "bind", &text(&admin.bind.to_string()));
+    match admin.token.as_ref().map(|token| &token.source) {
+        Some(TokenSource::File(path)) => line(out, "token_file", &text(&path.to_string_lossy())),
+        Some(TokenSource::Variable(name)) => line(out, "token_env", &text(name)),
+        None => {}
+    }
+    out.push('\n');
 }
 
 /// The rules in one line if they are only where to, else as a table.

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::lookout::{Discovered, Lookout};
 use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
+use crate::admin::{self, Admin, AdminDoor, Readiness};
 use crate::discovery::Answers;
 use crate::snapshot::Snapshot;
 
@@ -105,6 +106,32 @@ impl Events {
         let serve = move || socket::serve(&listener, &sender);
         thread::Builder::new().name("control".into()).spawn(serve)?;
         Ok(file)
+    }
+
+    /// Opens the admin address; its callers are events too, as far as the main thread has to answer them.
+    ///
+    /// # Errors
+    /// As bind(2) gives them, or if there can be no more threads.
+    pub fn open_admin(&self, admin: &Admin, readiness: &Readiness) -> io::Result<AdminDoor> {
+        admin::open(admin, readiness, &self.asks())
+    }
+
+    /// The same as soon as the process that has the address now gives it up.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub fn open_admin_when_free(&self, admin: &Admin, readiness: &Readiness) -> io::Result<AdminDoor> {
+        admin::open_when_free(admin, readiness, &self.asks())
+    }
+
+    /// How others ask the main thread.
+    fn asks(&self) -> admin::Ask {
+        let events = self.sender.clone();
+        Arc::new(move |by, command| {
+            let (sender, receiver) = sync_channel(1);
+            events.send(Event::Call(Call::new(Request { command }, by, sender))).ok()?;
+            receiver.recv().ok()
+        })
     }
 
     /// Starts a new process of the executable, as it is now, and hands it `sockets`. What becomes of it is an event. Gives its

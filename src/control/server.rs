@@ -22,7 +22,7 @@ use crate::recorder::Story;
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Address, Limits, Listener, Pool, Snapshot};
-use crate::status::{Configuration, Crowd, Drain, Listening, Status};
+use crate::status::{Configuration, Crowd, Drain, Listening, Status, Traffic};
 use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
 
 use super::binding::{Present, bind_for, check_unique, kept, share_out};
@@ -545,6 +545,7 @@ impl Server {
                 &self.registry.open(&self.snapshot),
                 crate::os::now(),
             ),
+            traffic: Traffic::of(&self.totals()),
             changes: self.changes.tell(),
             log: None,
             // Who asks for backends is not known here.

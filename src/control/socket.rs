@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::changes::Wanted;
 use super::events::{Call, Event};
 use crate::explain::Ask;
+use crate::metrics::Format;
 use crate::status::SessionsAsk;
 
 /// The longest request, and the longest reply, in bytes.
@@ -57,7 +58,7 @@ pub enum Command {
         all: bool,
     },
     /// Give the metrics.
-    Metrics,
+    Metrics(Format),
     /// Let a new process of the executable, as it is now, take over.
     Upgrade,
     /// Change a backend.

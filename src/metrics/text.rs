@@ -6,11 +6,14 @@
 use std::fmt::{Display, Write};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::families::{Family, Sort};
 use super::histogram::{BOUNDED, Counts, bound};
 
 /// What is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// The text format of Prometheus, version 0.0.4.
     #[default]

@@ -7,6 +7,7 @@ mod pools;
 mod sessions;
 mod sources;
 mod tell;
+mod traffic;
 
 use serde::{Serialize, Serializer};
 
@@ -16,6 +17,7 @@ pub use pools::{Backend, Changed, Pool, Seen};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
 pub use sources::{Found, NotFound, Source};
 pub use tell::show_span;
+pub use traffic::{Passed, Served, Traffic, Way};
 
 /// How many sessions are shown one by one.
 pub const HOLDERS_MAX: usize = 10;
@@ -44,6 +46,8 @@ pub struct Status {
     pub crowd: Crowd,
     /// The pools of the configuration.
     pub pools: Vec<Pool>,
+    /// What has passed since the beginning.
+    pub traffic: Traffic,
     /// What an operator has changed while it runs.
     pub changes: Vec<Changed>,
     /// Where backends come from that may change.

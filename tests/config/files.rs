@@ -157,3 +157,22 @@ fn tests_are_run() {
     );
     assert_eq!((outcomes[3].name.as_str(), outcomes[3].place.as_str()), ("wrong", "etc/proxy.toml:24"));
 }
+
+const ADMIN: &str = "[[listener]]\nbind = \"127.0.0.1:8080\"\n[pool.app]\nbackends = [\"127.0.0.1:9001\"]\n[admin]\nbind = \"0.0.0.0:9900\"\n";
+
+#[test]
+fn the_token_of_the_admin_address_comes_from_a_file_or_the_environment() {
+    let with = |line: &str| -> &'static str { Box::leak(format!("{ADMIN}{line}\n").into_boxed_str()) };
+    let token = |loaded: Loaded| loaded.process.admin.unwrap().token.unwrap().secret.0;
+    let file = ("etc/proxy.toml", with("token_file = \"token\""));
+    let loaded = load(&[file, ("etc/token", "0123456789abcdef\n")], &[]).unwrap();
+    assert_eq!(token(loaded), "0123456789abcdef");
+    assert_eq!(codes(load(&[file, ("etc/token", "short\n")], &[])), [Code::BadValue]);
+    assert_eq!(codes(load(&[file, ("etc/token", "0123456789 abcdef\n")], &[])), [Code::BadValue]);
+    assert_eq!(codes(load(&[file], &[])), [Code::Unreadable]);
+    let file = ("etc/proxy.toml", with("token_env = \"TOKEN\""));
+    let loaded = load(&[file], &[("TOKEN", "fedcba9876543210")]).unwrap();
+    assert_eq!(token(loaded), "fedcba9876543210");
+    assert_eq!(codes(load(&[file], &[])), [Code::NoVariable]);
+    assert_eq!(codes(load(&[("etc/proxy.toml", with(""))], &[])), [Code::BadValue]);
+}

@@ -4,6 +4,7 @@
 //! no error was found, so a stand-in is never run.
 
 mod access;
+mod admin;
 mod balance;
 mod binds;
 mod conditions;
@@ -73,7 +74,7 @@ pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings
     let snapshot = Snapshot { listeners, pools, timeouts, limits };
     let known = (!findings.has_errors()).then_some(&snapshot);
     let trials = trials::check(root, known, findings);
-    let process = process::check(root, &site, findings);
+    let process = process::check(root, &mut site, findings);
     Checked { snapshot, process, answers: site.answers, places, trials }
 }
 

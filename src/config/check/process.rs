@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::access;
+use super::admin;
 use super::site::Site;
 use crate::config::Process;
 use crate::config::code::Code;
@@ -13,13 +14,14 @@ use crate::config::report::{Diagnostic, Findings};
 /// The longest path that a socket can have (unix(7)): the kernel's field without its last zero byte.
 const SOCKET_PATH_MAX: usize = 107;
 
-pub(super) fn check(root: Reader<'_>, site: &Site<'_>, findings: &mut Findings) -> Process {
+pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Process {
     let control = root.text("control").and_then(|(path, place)| {
         let whole = site.path(path, place);
         is_fit(path, &whole, place, findings).then_some(whole)
     });
     let access_log = access::check(root, site, findings);
-    Process { threads: root.count("threads"), control, access_log }
+    let admin = admin::check(root, site, findings);
+    Process { threads: root.count("threads"), control, access_log, admin }
 }
 
 fn is_fit(path: &str, whole: &Path, place: Place, findings: &mut Findings) -> bool {

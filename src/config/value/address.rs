@@ -43,6 +43,15 @@ pub fn parse_bind(text: &str) -> Result<Address, ValueError> {
     bind_address(text, &mut resolve)
 }
 
+/// The same without Unix sockets.
+///
+/// # Errors
+///
+/// As [`parse_bind`].
+pub fn parse_tcp_bind(text: &str) -> Result<SocketAddr, ValueError> {
+    tcp_address(text, &mut resolve)
+}
+
 /// The address of a backend that has to be `127.0.0.1:9001`, `[::1]:9001` or `unix:/run/app.sock`, and no host name.
 ///
 /// # Errors
@@ -91,8 +100,16 @@ pub(in crate::config) fn bind_address(text: &str, resolve: &mut Resolve<'_>) -> 
     if let Some(name) = text.strip_prefix("unix:") {
         return unix(name);
     }
+    tcp_address(text, resolve).map(Address::Ip)
+}
+
+/// The first address behind `host:port`.
+pub(in crate::config) fn tcp_address(
+    text: &str,
+    resolve: &mut Resolve<'_>,
+) -> Result<SocketAddr, ValueError> {
     let addresses = addresses(text, resolve)?;
-    addresses.first().copied().map(Address::Ip).ok_or_else(|| no_address(text))
+    addresses.first().copied().ok_or_else(|| no_address(text))
 }
 
 /// The addresses behind `host:port`, each once.

@@ -1,0 +1,88 @@
+//! The dashboard: one page that holds all it needs, and may load, run and show nothing else.
+
+use sha2::{Digest, Sha256};
+
+const FRAME: &str = include_str!("page/dashboard.html");
+const STYLE: &str = include_str!("page/dashboard.css");
+const SCRIPT: &str = include_str!("page/dashboard.js");
+
+/// See the module.
+pub(super) struct Page {
+    pub(super) html: String,
+    /// Its Content-Security-Policy: its own style and script by their hashes, requests to where it comes from, and nothing more.
+    pub(super) policy: String,
+}
+
+impl Page {
+    pub(super) fn new() -> Page {
+        let html = FRAME.replace("{STYLE}", STYLE).replace("{SCRIPT}", SCRIPT);
+        let policy = format!(
+            "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
+             form-action 'none'; frame-ancestors 'none'",
+            hash(STYLE),
+            hash(SCRIPT)
+        );
+        Page { html, policy }
+    }
+}
+
+fn hash(text: &str) -> String {
+    format!("sha256-{}", base64(&Sha256::digest(text.as_bytes())))
+}
+
+/// RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits =
+            three.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = char::from(LETTERS[bits >> (18 - 6 * place) & 63]);
+            text.push(if place <= three.len() { letter } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4648 §10.
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn the_page_loads_nothing_from_elsewhere_and_writes_no_html() {
+        let page = Page::new();
+        assert!(!page.html.contains("{STYLE}") && !page.html.contains("{SCRIPT}"));
+        assert_eq!((page.html.matches("<script").count(), page.html.matches("<style").count()), (1, 1));
+        for bad in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "style=\"",
+            "onclick=",
+            "//cdn",
+            "@import",
+            "url(http",
+        ] {
+            assert!(!page.html.contains(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What each key does.
+
+use pollux::balance::Duty;
+use pollux::control::{Command, Wanted};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::watch::Watch;
+
+/// How far a page goes.
+const PAGE: isize = 10;
+
+/// What is to be done because of a key.
+pub(super) enum Deed {
+    /// Nothing but to draw anew.
+    Nothing,
+    /// Pollux is to be asked.
+    Ask(Command),
+    /// That was all.
+    End,
+}
+
+pub(super) fn obey(key: KeyEvent, watch: &mut Watch) -> Deed {
+    if key.modifiers.contains(KeyModifiers::CONTROL) && matches!(key.code, KeyCode::Char('c' | 'd')) {
+        return Deed::End;
+    }
+    if let Some(plan) = watch.plan.take() {
+        return match key.code {
+            KeyCode::Char('y' | 'Y') | KeyCode::Enter => {
+                Deed::Ask(Command::Operate { backend: plan.id, wanted: Wanted::State(plan.duty) })
+            }
+            _ => {
+                watch.say(format!("{} stays as it is", plan.id));
+                Deed::Nothing
+            }
+        };
+    }
+    if watch.details.take().is_some() || std::mem::take(&mut watch.shows_help) {
+        // Whatever was pressed has closed what lay on top.
+        return Deed::Nothing;
+    }
+    match key.code {
+        KeyCode::Char('q') | KeyCode::Esc => return Deed::End,
+        KeyCode::Up | KeyCode::Char('k') => watch.step(-1),
+        KeyCode::Down | KeyCode::Char('j') => watch.step(1),
+        KeyCode::PageUp => watch.step(-PAGE),
+        KeyCode::PageDown => watch.step(PAGE),
+        KeyCode::Home | KeyCode::Char('g') => watch.step(isize::MIN),
+        KeyCode::End | KeyCode::Char('G') => watch.step(isize::MAX),
+        KeyCode::Char('s') => {
+            watch.sort = watch.sort.next();
+            watch.is_reversed = false;
+            resort(watch);
+        }
+        KeyCode::Char('S') => {
+            watch.is_reversed = !watch.is_reversed;
+            resort(watch);
+        }
+        KeyCode::Char('d') => watch.plan(Duty::Drain),
+        KeyCode::Char('r') => watch.plan(Duty::Ready),
+        KeyCode::Enter => {
+            if let Some(row) = watch.row() {
+                return Deed::Ask(Command::Backend(row.id.clone()));
+            }
+        }
+        KeyCode::Char('?' | 'h') => watch.shows_help = true,
+        _ => {}
+    }
+    Deed::Nothing
+}
+
+fn resort(watch: &mut Watch) {
+    watch.arrange();
+    watch.say(format!(
+        "sorted by {}{}",
+        watch.sort.word(),
+        if watch.is_reversed { ", the other way round" } else { "" }
+    ));
+}

@@ -1,0 +1,109 @@
+//! `[admin]`: where the admin address is, and who may use it.
+
+use std::net::SocketAddr;
+
+use super::site::Site;
+use crate::admin::{Admin, TOKEN_MIN, Token, TokenSource};
+use crate::config::code::Code;
+use crate::config::excerpt::Place;
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::config::shape;
+use crate::config::value::tcp_address;
+use crate::snapshot::Secret;
+
+/// The longest file of a token, in bytes.
+const TOKEN_FILE_MAX: usize = 4096;
+
+pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Admin> {
+    let table = root.table("admin", &language::ADMIN)?;
+    let found_before = findings.len();
+    let token = token(table, site, findings);
+    let Some((text, place)) = table.text("bind") else {
+        if !table.has("bind") && !findings.is_meant(table.place(), "bind") {
+            findings.push(
+                Diagnostic::new(Code::MissingKey, "the admin address is not said")
+                    .mark(table.place(), "`bind` is missing")
+                    .help("write for example `bind = \"127.0.0.1:9900\"`"),
+            );
+        }
+        return None;
+    };
+    let bind = match tcp_address(text, &mut |host, port| site.world.resolve(host, port)) {
+        Ok(bind) => bind,
+        Err(error) => {
+            let node = crate::config::doc::Node { place, value: crate::config::doc::Value::Flag(false) };
+            findings.push(shape::refused("bind", &node, &error));
+            return None;
+        }
+    };
+    let admin = Admin { bind, token };
+    if !admin.is_safe() && findings.len() == found_before {
+        findings.push(unsafe_without_token(bind, place));
+    }
+    Some(admin)
+}
+
+fn unsafe_without_token(bind: SocketAddr, place: Place) -> Diagnostic {
+    Diagnostic::new(Code::BadValue, "the admin address is open to everybody who can reach this machine")
+        .mark(place, format!("{bind} is not of the loopback, and there is no token"))
+        .help("bind 127.0.0.1 or [::1], or have callers know a token: `token_file = \"admin.token\"`")
+}
+
+fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Token> {
+    let (file, variable) = (table.text("token_file"), table.text("token_env"));
+    if let (Some((_, first)), Some((_, second))) = (file, variable) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "there are two places for one token")
+                .mark(second, "this one would not be looked at")
+                .mark(first, "this one is")
+                .help("remove one of the two"),
+        );
+    }
+    let (source, read, place) = match (file, variable) {
+        (Some((path, place)), _) => {
+            let whole = site.path(path, place);
+            let read = site.world.read(&whole, TOKEN_FILE_MAX).map_err(|error| error.to_string());
+            let read =
+                read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| String::from("it is not UTF-8")));
+            let shown = quote(&whole.display().to_string());
+            let read =
+                read.map_err(|why| (Code::Unreadable, format!("cannot read the token from {shown}: {why}")));
+            (TokenSource::File(whole), read, place)
+        }
+        (None, Some((name, place))) => {
+            let unset = || (Code::NoVariable, format!("the environment variable {} is not set", quote(name)));
+            (TokenSource::Variable(name.to_owned()), site.world.variable(name).ok_or_else(unset), place)
+        }
+        (None, None) => return None,
+    };
+    match read {
+        Ok(text) => {
+            let token = text.trim();
+            check_token(token, place, findings);
+            Some(Token { source, secret: Secret(token.to_owned()) })
+        }
+        Err((code, why)) => {
+            findings.push(Diagnostic::new(code, why).mark(place, "a token is expected there").help(
+                "make one: `head -c 24 /dev/urandom | base64 > admin.token`, and let only this user read it",
+            ));
+            None
+        }
+    }
+}
+
+/// A token stands in a header field as it is (RFC 6750 §2.1).
+fn check_token(token: &str, place: Place, findings: &mut Findings) {
+    if token.len() < TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        findings.push(
+            Diagnostic::new(Code::BadValue, "the token cannot be one")
+                .mark(
+                    place,
+                    format!("expected at least {TOKEN_MIN} letters, digits and signs there, and no blanks"),
+                )
+                .help("make a long one: `head -c 24 /dev/urandom | base64`"),
+        );
+    }
+}

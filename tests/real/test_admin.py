@@ -1,0 +1,233 @@
+"""The admin address and the verbs: what is shown, who may ask, what can be changed, and that a reload leaves it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness.admin import Administered
+from harness.client import Response, connect, get
+from harness.scripted import ScriptedBackend, read_head
+
+TOKEN = "correct-horse-battery-staple"
+
+
+@pytest.fixture
+def administered(pollux_bin, tmp_path):
+    started = []
+
+    def start(*backends, **more):
+        started.append(Administered(pollux_bin, tmp_path, backends, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        try:
+            one.running.end_well()
+        finally:
+            one.running.kill()
+
+
+def served_by(proxy, count):
+    """Who answers so many requests."""
+    names = []
+    for _ in range(count):
+        with connect(proxy.running.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            names.append(Response(stream).headers["X-Backend"])
+    return "".join(sorted(names))
+
+
+def test_what_is_shown(administered, toy):
+    proxy = administered(toy("echo"))
+    assert proxy.get("/healthz") == "ok\n" and proxy.get("/ready") == "ready\n"
+    served_by(proxy, 1)
+    status = proxy.get("/status")
+    assert status["pid"] == proxy.running.process.pid and status["pools"][0]["backends"][0]["name"] == "b1"
+    assert 'bind = "127.0.0.1:0"' in proxy.get("/config") and "[pool.app]" in proxy.get("/config")
+    assert proxy.get("/backends/app/b1")["standing"] == "up"
+    status, _, body = proxy.ask("GET", "/backends/app/b9")
+    assert status == 400 and "app/b1" in body["error"]
+    status, headers, body = proxy.ask("HEAD", "/status")
+    assert status == 200 and body == "" and int(headers["Content-Length"]) > 100
+    status, headers, body = proxy.ask("GET", "/")
+    assert status == 200 and "default-src 'none'" in headers["Content-Security-Policy"] and "<script>" in body
+    assert headers["X-Frame-Options"] == "DENY" and headers["Cache-Control"] == "no-store"
+    assert proxy.ask("GET", "/nothing")[0] == 404
+
+
+def test_a_backend_is_changed_over_http_and_the_control_socket(administered, toy):
+    proxy = administered(toy("echo", name="a"), toy("echo", name="b"))
+    assert served_by(proxy, 4) == "aabb"
+    assert proxy.post("/backends/app/b2", {"state": "drain"}) == {"done": "app/b2: state drain (it was ready)"}
+    assert served_by(proxy, 4) == "aaaa" and proxy.backend("b2")["state"] == "drain"
+    [change] = proxy.get("/status")["changes"]
+    assert (change["backend"], change["what"], change["filed"]) == ("app/b2", "state", "ready")
+    assert change["by"] == "127.0.0.1 at the admin address"
+    said = proxy.run("explain", "--live", "GET /").stdout
+    assert "operator-drain" in said, said
+    done = proxy.run("backend", "ready", "app/b2")
+    assert done.returncode == 0 and "state ready (it was drain)" in done.stdout, done
+    assert proxy.run("backend", "weight", "app/b1", "3").returncode == 0
+    assert served_by(proxy, 8) == "aaaaaabb"
+    assert " at the control socket" in proxy.get("/status")["changes"][0]["by"]
+    for arguments in [("weight", "app/b1", "1001"), ("drain", "app/b7"), ("down", "b1")]:
+        assert proxy.run("backend", *arguments).returncode == 2, arguments
+
+
+def test_a_reload_leaves_what_was_changed_unless_the_file_changes_that_very_thing(administered, toy):
+    proxy = administered(toy("echo", name="a"), toy("echo", name="b"))
+    proxy.post("/backends/app/b1", {"weight": 3})
+    proxy.post("/backends/app/b2", {"state": "down"})
+    done = proxy.run("reload")
+    assert done.returncode == 0 and "still holds, changed while running: app/b1: weight 3" in done.stdout, done
+    assert served_by(proxy, 4) == "aaaa"
+    proxy.write(states={"b1": ["weight = 2"], "b2": ["weight = 2"]})
+    done = proxy.run("reload")
+    assert "does not hold any more: app/b1: weight 3" in done.stdout and "b2: state down" in done.stdout, done
+    assert [change["backend"] for change in proxy.get("/status")["changes"]] == ["app/b2"]
+    assert proxy.backend("b1")["weight"] == 2 and served_by(proxy, 4) == "aaaa"
+    proxy.write(states={"b1": ["weight = 2"], "b2": ['state = "drain"']})
+    assert "the configuration says drain now" in proxy.run("reload").stdout
+    assert proxy.get("/status")["changes"] == [] and served_by(proxy, 4) == "aaaa"
+
+
+def test_what_was_changed_can_be_put_into_the_file(administered, toy, tmp_path):
+    proxy = administered(toy("echo", name="a"), toy("echo", name="b"))
+    assert proxy.run("changes").stdout == "# nothing was changed while running\n"
+    proxy.post("/backends/app/b1", {"weight": 3})
+    proxy.post("/backends/app/b2", {"state": "down"})
+    done = proxy.run("changes")
+    assert done.returncode == 0 and "# app/b2: state down, by 127.0.0.1 at the admin address" in done.stdout, done
+    patched = subprocess.run(["patch", "-p1", "-d", "/"], input=done.stdout, capture_output=True, text=True)
+    assert patched.returncode == 0, (patched, done.stdout)
+    assert 'state = "down"' in proxy.file.read_text() and "weight = 3" in proxy.file.read_text()
+    # Now the file says so itself.
+    proxy.run("reload")
+    assert proxy.get("/status")["changes"] == [] and served_by(proxy, 3) == "aaa"
+    assert proxy.backend("b1")["weight"] == 3 and proxy.backend("b2")["state"] == "down"
+
+
+def test_requests_of_other_sites_are_refused(administered, toy):
+    proxy = administered(toy("echo"))
+    host = "{}:{}".format(*proxy.address)
+    for headers, expected in [
+        ({"Origin": f"http://{host}"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+    ]:
+        status, answered, _ = proxy.ask("POST", "/backends/app/b1", {"weight": 1}, headers)
+        assert status == expected, headers
+        assert "Access-Control-Allow-Origin" not in answered
+    assert proxy.ask("OPTIONS", "/backends/app/b1", headers={"Origin": "http://evil.example"})[0] == 403
+    assert proxy.get("/status")["changes"] == []
+
+
+def test_with_a_token_only_who_has_it_may_ask(administered, toy):
+    proxy = administered(toy("echo"), admin='token_env = "THE_TOKEN"', env={"THE_TOKEN": TOKEN})
+    assert proxy.get("/healthz") == "ok\n" and "<script>" in proxy.get("/")
+    for path in ["/status", "/config", "/sessions", "/backends/app/b1", "/metrics"]:
+        status, headers, _ = proxy.ask("GET", path)
+        assert status == 401 and headers["WWW-Authenticate"] == "Bearer"
+        assert proxy.ask("GET", path, headers={"Authorization": "Bearer wrong"})[0] == 401
+    assert proxy.ask("POST", "/backends/app/b1", {"state": "down"})[0] == 401
+    assert proxy.get("/status", Authorization=f"Bearer {TOKEN}", Host="lb.example")["pid"]
+    assert TOKEN not in proxy.get("/config", Authorization=f"Bearer {TOKEN}")
+    assert TOKEN not in proxy.running.stderr()
+
+
+def test_no_address_but_a_loopback_without_a_token(pollux_bin, tmp_path, toy):
+    backend = toy("echo")
+    command = [pollux_bin, "--listen", "127.0.0.1:0", "--backend", backend.host_port, "--admin", "0.0.0.0:0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, cwd=tmp_path)
+    assert done.returncode == 2 and "open to everybody" in done.stderr, done
+
+
+class Hung:
+    """A backend that answers nobody."""
+
+    def serve(self, connection):
+        read_head(connection)
+        with contextlib.suppress(ConnectionResetError):
+            connection.recv(1)
+
+
+def test_a_session_is_ended_and_told_so(administered):
+    with ScriptedBackend(Hung().serve) as backend:
+        proxy = administered(backend)
+        with connect(proxy.running.address) as client:
+            client.sendall(get("/slow"))
+            proxy.wait_for(lambda: proxy.get("/sessions?state=exchange"), "an exchange")
+            [session] = proxy.get("/sessions?order=biggest&count=5")
+            assert session["request"] == "GET /slow" and session["kind"] == "exchange"
+            listed = proxy.run("session", "list", "--state", "exchange").stdout
+            assert session["id"] in listed and "GET /slow" in listed
+            assert proxy.post(f"/sessions/{session['id']}/kill", {})["done"].endswith("has ended")
+            with pytest.raises(ConnectionResetError):
+                client.recv(1)
+        proxy.running.wait_for_stderr('cause="operator-killed"')
+        assert proxy.ask("POST", f"/sessions/{session['id']}/kill", {})[0] == 409
+        assert proxy.run("session", "kill", "nonsense").returncode == 2
+        assert proxy.run("session", "kill", session["id"]).returncode == 1
+
+
+def test_what_is_logged_can_be_changed(administered, toy):
+    proxy = administered(toy("echo"))
+    served_by(proxy, 1)
+    proxy.running.wait_for_stderr("path=/")
+    assert proxy.run("log-level", "access=off").returncode == 0
+    before = proxy.running.stderr().count("path=/")
+    served_by(proxy, 3)
+    told = proxy.post("/log-level", {"level": "info"})["done"]
+    assert told == "info"
+    served_by(proxy, 1)
+    proxy.wait_for(lambda: proxy.running.stderr().count("path=/") > before, "logged")
+    assert proxy.running.stderr().count("path=/") == before + 1
+    assert proxy.ask("POST", "/log-level", {"level": "loud"})[0] == 400
+    assert proxy.run("log-level", "warn").stdout.startswith("warn (changed while running; it was info")
+
+
+def test_not_ready_while_draining(administered):
+    with ScriptedBackend(Hung().serve) as backend:
+        proxy = administered(backend)
+        with connect(proxy.running.address) as client:
+            client.sendall(get("/slow"))
+            proxy.wait_for(lambda: proxy.get("/sessions?state=exchange"), "an exchange")
+            proxy.running.signal(signal.SIGTERM)
+            proxy.wait_for(lambda: proxy.ask("GET", "/ready")[0] == 503, "not ready")
+            assert proxy.get("/healthz") == "ok\n" and proxy.get("/status")["drain"]
+            assert proxy.ask("POST", "/backends/app/b1", {"state": "drain"})[0] == 409
+            [session] = proxy.get("/sessions")
+            proxy.post(f"/sessions/{session['id']}/kill", {})
+        proxy.running.expect_end()
+
+
+def test_a_slow_caller_holds_up_nobody(administered, toy):
+    proxy = administered(toy("echo"))
+    with socket.create_connection(proxy.address) as slow:
+        slow.sendall(b"GET /status HT")
+        assert proxy.get("/healthz") == "ok\n"
+
+
+def test_the_address_goes_over_to_a_new_process(administered, toy, free_address):
+    proxy = administered(toy("echo"), options=["--threads", "1", "--admin", free_address()])
+    old = proxy.get("/status")["pid"]
+    assert proxy.run("upgrade").returncode == 0
+    proxy.running.expect_end()
+
+    def is_new():
+        try:
+            return proxy.get("/status")["pid"] != old
+        except ConnectionError:
+            return False
+
+    proxy.wait_for(is_new, "the new process at the admin address")
+    pid = proxy.get("/status")["pid"]
+    os.kill(pid, signal.SIGTERM)
+    proxy.wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the new process")

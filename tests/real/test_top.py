@@ -1,0 +1,210 @@
+"""`pollux top` in a terminal: what it shows, its keys, another size, and that the terminal is left as it was."""
+
+import contextlib
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness.admin import Administered
+from harness.client import Response, connect, get
+
+DEADLINE_S = 20
+
+
+class Terminal:
+    """A terminal of tmux with a shell in it, on a server of its own."""
+
+    def __init__(self, directory, width=120, height=30):
+        assert shutil.which("tmux"), "tmux is not installed: run tests/setup"
+        self.socket = directory / "tmux"
+        self.do("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, "env PS1='$ ' LC_ALL=C.UTF-8 sh")
+
+    def do(self, *arguments):
+        command = ["tmux", "-u", "-S", self.socket, *arguments]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    def screen(self):
+        return self.do("capture-pane", "-p")
+
+    def type(self, *keys):
+        self.do("send-keys", *keys)
+
+    def run(self, *command):
+        self.type(" ".join(shlex.quote(str(word)) for word in command), "Enter")
+
+    def wait_for(self, condition, what):
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition(screen := self.screen()):
+            assert time.monotonic() < deadline, f"never {what}:\n{screen}"
+            time.sleep(0.02)
+        return screen
+
+    def see(self, text):
+        return self.wait_for(lambda screen: text in screen, f"saw {text!r}")
+
+    def is_plain(self):
+        """Whether lines are typed into it as into any terminal."""
+        # What is typed before it has ended would be taken by it.
+        self.wait_for(lambda _: not self.is_taken_over(), "left")
+        self.type("stty -a; tput cnorm 2>/dev/null; echo looked-at", "Enter")
+        screen = self.wait_for(lambda screen: "\nlooked-at" in screen, "a shell")
+        return " icanon" in screen and " echo " in screen and not self.is_taken_over()
+
+    def is_taken_over(self):
+        return self.do("display-message", "-p", "#{alternate_on}").strip() == "1"
+
+    def close(self):
+        with contextlib.suppress(AssertionError):
+            self.do("kill-server")
+
+
+@pytest.fixture
+def administered(pollux_bin, tmp_path):
+    started = []
+
+    def start(*backends, **more):
+        started.append(Administered(pollux_bin, tmp_path, backends, **more))
+        return started[-1]
+
+    yield start
+    for one in started:
+        try:
+            one.running.end_well()
+        finally:
+            one.running.kill()
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    opened = Terminal(tmp_path)
+    yield opened
+    opened.close()
+
+
+def row(screen, name):
+    # The last line may speak of it too, and begins with it.
+    [line] = [line for line in screen.splitlines() if f" app/{name} " in line]
+    return line
+
+
+def ask(proxy, count):
+    for _ in range(count):
+        with connect(proxy.running.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            Response(stream)
+
+
+def test_backends_are_shown_drained_and_taken_in_again(administered, toy, terminal, pollux_bin):
+    proxy = administered(toy("echo", name="a"), toy("echo", name="b"), toy("close", name="c"), pool="retries = 0\nhealth = { failures = 1000 }")
+    terminal.run(pollux_bin, "top", "-c", proxy.file)
+    screen = terminal.see("app/b3")
+    assert "serving" in screen and f"process {proxy.running.process.pid}" in screen
+    assert "● up" in row(screen, "b1") and proxy.backends[0].host_port in row(screen, "b1")
+    ask(proxy, 9)
+    screen = terminal.see("failed because")
+    assert "backend-closed" in screen and "█" in row(screen, "b3")
+    # The second backend is chosen, and nothing happens before it is confirmed.
+    terminal.type("Down", "d")
+    terminal.see("app/b2: drain it? y/n")
+    terminal.type("n")
+    terminal.see("app/b2 stays as it is")
+    assert proxy.backend("b2")["state"] == "ready"
+    terminal.type("d", "y")
+    screen = terminal.wait_for(lambda screen: "↓ draining" in row(screen, "b2"), "draining")
+    assert "app/b2: state drain (it was ready)" in screen and proxy.backend("b2")["state"] == "drain"
+    [change] = proxy.get("/status")["changes"]
+    assert change["by"].endswith("at the control socket")
+    terminal.type("r", "Enter")
+    terminal.wait_for(lambda screen: "● up" in row(screen, "b2"), "up again")
+    # What was last observed of the one that fails.
+    terminal.type("End", "Enter")
+    screen = terminal.see("last observations")
+    assert "backend app/b3 at" in screen and "backend-closed" in screen
+    terminal.type("x")
+    terminal.wait_for(lambda screen: "last observations" not in screen, "closed")
+    terminal.type("q")
+    assert terminal.is_plain()
+
+
+def test_rows_are_sorted_and_the_choice_stays(administered, toy, terminal, pollux_bin):
+    proxy = administered(toy("echo"), toy("echo"), toy("echo"))
+    proxy.post("/backends/app/b3", {"state": "down"})
+    terminal.run(pollux_bin, "top", "-c", proxy.file)
+    terminal.see("■ taken out")
+
+    def order(screen):
+        return [line.split("app/")[1].split()[0] for line in screen.splitlines() if "app/" in line]
+
+    assert order(terminal.screen()) == ["b1", "b2", "b3"]
+    terminal.type("s")
+    terminal.wait_for(lambda screen: order(screen) == ["b3", "b1", "b2"], "sorted by state")
+    terminal.see("STATE*")
+    terminal.type("S")
+    terminal.wait_for(lambda screen: order(screen)[-1] == "b3", "the other way round")
+    # b1 was chosen at the beginning, and still is.
+    terminal.type("d")
+    terminal.see("app/b1: drain it?")
+    terminal.type("n", "?")
+    terminal.see("sort by the next column")
+    terminal.type("x", "q")
+    assert terminal.is_plain()
+
+
+def test_the_last_one_is_named_as_such(administered, toy, terminal, pollux_bin):
+    proxy = administered(toy("echo"))
+    terminal.run(pollux_bin, "top", "-c", proxy.file)
+    terminal.see("app/b1")
+    terminal.type("d")
+    terminal.see("No other backend of its pool takes new requests.")
+    terminal.type("C-c")
+    assert terminal.is_plain()
+    assert proxy.backend("b1")["state"] == "ready"
+
+
+def test_it_fits_into_any_terminal(administered, toy, terminal, pollux_bin):
+    proxy = administered(*[toy("echo", name=f"t{number}") for number in range(12)])
+    terminal.run(pollux_bin, "top", "-c", proxy.file)
+    terminal.see("ADDRESS")
+    terminal.do("resize-window", "-x", 70, "-y", 12)
+    screen = terminal.wait_for(lambda screen: "ADDRESS" not in screen and "app/b1 " in screen, "narrow")
+    assert len(screen.rstrip("\n").splitlines()) <= 12
+    terminal.type("End")
+    terminal.see("app/b12 ")
+    for width, height in [(20, 4), (1, 1), (200, 60)]:
+        terminal.do("resize-window", "-x", width, "-y", height)
+    terminal.wait_for(lambda screen: "ADDRESS" in screen and "app/b12 " in screen, "wide again")
+    terminal.type("q")
+    assert terminal.is_plain()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_leaves_the_terminal_as_it_was(administered, toy, terminal, pollux_bin, tmp_path, number):
+    proxy = administered(toy("echo"))
+    pid_file = tmp_path / "pid"
+    terminal.type(f"sh -c 'echo $$ >{pid_file}; exec {pollux_bin} top -c {proxy.file}'", "Enter")
+    terminal.see("app/b1")
+    subprocess.run(["kill", f"-{int(number)}", pid_file.read_text().strip()], check=True)
+    terminal.wait_for(lambda screen: "app/b1" not in screen, "gone")
+    assert terminal.is_plain()
+
+
+def test_it_says_when_nobody_answers_and_goes_on(administered, toy, terminal, pollux_bin):
+    proxy = administered(toy("echo"))
+    terminal.run(pollux_bin, "top", "-c", proxy.file)
+    terminal.see("app/b1")
+    proxy.running.end_well()
+    terminal.see("no answer for")
+    terminal.type("q")
+    assert terminal.is_plain()
+
+
+def test_without_a_terminal_it_says_what_to_use(administered, toy):
+    proxy = administered(toy("echo"))
+    done = proxy.run("top")
+    assert done.returncode == 2 and "pollux status" in done.stderr

@@ -327,12 +327,14 @@ impl TlsWire {
         loop {
             if self.owed == 0 {
                 self.owed = self.seal(head, body, taken)?;
-                if is_last && taken + self.owed == all {
-                    self.say_goodbye();
-                }
+            }
+            // What is owed may have been encrypted before it was known that the end follows.
+            let is_last = is_last && taken + self.owed >= all;
+            if is_last {
+                self.say_goodbye();
             }
             let before = self.sealed_out;
-            match self.flush_sealed(os, is_last && taken + self.owed >= all) {
+            match self.flush_sealed(os, is_last) {
                 Ok(()) => {
                     taken = (taken + self.owed).min(all);
                     self.owed = 0;

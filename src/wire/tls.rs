@@ -121,6 +121,10 @@ impl TlsWire {
     /// What the socket must be asked for, so that it can be done what `want` asks for: what is encrypted has to go out first, whatever
     /// is waited for.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
+        // Who has decrypted bytes left is driven in any case, and takes those first.
+        let want = want
+            .map(|want| without_read(want, self.has_more))
+            .filter(|want| !self.has_more || *want != Interest::NONE);
         if self.tls.wants_write() {
             return Some(want.unwrap_or(Interest::NONE).with_if(Interest::WRITE, true));
         }
@@ -427,6 +431,16 @@ impl fmt::Debug for TlsWire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsWire").field("fd", &self.fd).field("owed", &self.owed).finish_non_exhaustive()
     }
+}
+
+fn without_read(want: Interest, is_left_out: bool) -> Interest {
+    if !is_left_out {
+        return want;
+    }
+    let keep = |interest| want.has(interest);
+    Interest::NONE
+        .with_if(Interest::WRITE, keep(Interest::WRITE))
+        .with_if(Interest::LEAVE, keep(Interest::LEAVE))
 }
 
 /// The socket, as rustls reads from it.

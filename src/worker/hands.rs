@@ -364,10 +364,12 @@ impl<O: Os> Hands<'_, O> {
                     wire.finish(self.os);
                 }
             }
-            Effect::AskBudget => {
+            Effect::AskBudget { status } => {
                 let is_granted = conn.has_budget();
                 conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
-                if !is_granted {
+                if is_granted {
+                    self.note_answered(&conn.session, Some(status));
+                } else {
                     conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
                 }
                 conn.session.handle_budget(is_granted, &self.env, effects);
@@ -389,12 +391,14 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Kept);
                     self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
                     self.see_off(backend.link.into_wire());
                 }
@@ -476,7 +480,7 @@ impl<O: Os> Hands<'_, O> {
         if !matches!(outcome, ConnectOutcome::Queued { .. })
             && let Some(ticket) = conn.ticket.take()
         {
-            ticket.use_up(self.has_room(conn));
+            ticket.use_up(self.is_decided(conn));
         }
         outcome
     }
@@ -495,7 +499,7 @@ impl<O: Os> Hands<'_, O> {
             Ok(picked) => Ok(picked),
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
-                    ticket.wait_on(releases, self.has_room(conn));
+                    ticket.wait_on(releases, self.is_decided(conn));
                     self.recall(conn);
                     Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
                 }
@@ -514,8 +518,8 @@ impl<O: Os> Hands<'_, O> {
         }
         let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
         let ahead = ticket.ahead();
-        // Room that came before it stood in the queue was told to nobody.
-        if self.has_room(conn) {
+        // What came before it stood in the queue was told to nobody.
+        if self.is_decided(conn) {
             state.queue().release();
         }
         self.recall(conn);
@@ -530,22 +534,22 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
-    /// a reload.
-    fn has_room(&self, conn: &Conn) -> bool {
+    /// Whether those who wait should look: a backend of the session's pool could take one more request (it may be one that only
+    /// those know of who came after a reload), or there is none left to wait for.
+    fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        if self.has_room_in(&conn.edition, id) {
+        if self.is_decided_in(&conn.edition, id) {
             return true;
         }
         let name = &conn.edition.snapshot.pool(id).name;
         let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
         !Rc::ptr_eq(&conn.edition, self.latest)
-            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
     }
 
-    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+    fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
         let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
-        edition.has_room(id, self.env.now, &is_idle)
+        edition.is_decided(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
@@ -725,6 +729,9 @@ impl<O: Os> Hands<'_, O> {
         let Some(wire) = wire else { return Want::No };
         session.lane_from(side).buffer.attach(stores.buffers.take_beyond());
         if pump::fill(self.os, &mut stores, pipe, wire, session, side, self.env.now) == Filled::Nothing {
+            if side == Side::Backend {
+                session.note_silence();
+            }
             return Want::No;
         }
         match session.lane_from(side).source {

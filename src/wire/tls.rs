@@ -305,7 +305,7 @@ impl TlsWire {
     /// Reads once from the socket into what rustls decrypts from.
     fn take_in<O: Os>(&mut self, os: &mut O) -> Result<usize, IoFault> {
         let mut inlet = Inlet { os, fd: self.fd };
-        let count = self.tls.read_tls(&mut inlet).map_err(fault_of)?;
+        let count = self.tls.read_tls(&mut inlet).map_err(|error| fault_of(&error))?;
         self.heard += count as u64;
         Ok(count)
     }
@@ -383,7 +383,7 @@ impl TlsWire {
     fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
         while self.tls.wants_write() {
             let mut outlet = Outlet { os, fd: self.fd, is_last };
-            self.sealed_out += self.tls.write_tls(&mut outlet).map_err(fault_of)? as u64;
+            self.sealed_out += self.tls.write_tls(&mut outlet).map_err(|error| fault_of(&error))? as u64;
         }
         Ok(())
     }
@@ -483,6 +483,6 @@ fn error_of(fault: IoFault) -> io::Error {
     }
 }
 
-fn fault_of(error: io::Error) -> IoFault {
+fn fault_of(error: &io::Error) -> IoFault {
     if error.kind() == io::ErrorKind::WouldBlock { IoFault::Blocked } else { IoFault::Lost }
 }

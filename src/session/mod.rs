@@ -253,7 +253,7 @@ impl Session {
             secured: None,
         };
         if let Phase::Opening { .. } = phase {
-            session.begin_connection(Hello::default(), None, env);
+            session.begin_connection(&Hello::default(), None, env);
         }
         session
     }

@@ -83,7 +83,7 @@ impl Session {
                     alpn.extend_from_slice(secured.protocol.as_bytes());
                 }
                 let server_name = name.map(|name| name.as_bytes().into());
-                self.begin_connection(Hello { server_name, alpn: alpn.into() }, None, env);
+                self.begin_connection(&Hello { server_name, alpn: alpn.into() }, None, env);
             }
             (Phase::Preface { awaits: Awaits::Header, .. }, _) => {
                 self.begin_conversation(env);
@@ -142,7 +142,7 @@ impl Session {
                 Source::Absent | Source::Open | Source::Leaving => return false,
             },
         };
-        self.begin_connection(hello, fault, env);
+        self.begin_connection(&hello, fault, env);
         true
     }
 
@@ -161,7 +161,7 @@ impl Session {
             }
             // It may be a protocol in which the server speaks first.
             Awaits::Hello => {
-                self.begin_connection(Hello::default(), Some(Cause::ClientHelloTimeout), env);
+                self.begin_connection(&Hello::default(), Some(Cause::ClientHelloTimeout), env);
             }
             Awaits::Header => match listener.announcing {
                 Announcing::Required => {
@@ -202,16 +202,16 @@ impl Session {
             Mode::Tcp if env.snapshot.listeners[self.listener].routes.is_about_hello() => {
                 self.phase = Phase::Preface { since: env.now, awaits: Awaits::Hello };
             }
-            Mode::Tcp => self.begin_connection(Hello::default(), None, env),
+            Mode::Tcp => self.begin_connection(&Hello::default(), None, env),
         }
         true
     }
 
     /// Finds the pool of a client that has begun with `hello`, or with what is none: then `fault` says what was wrong with it, if
     /// no route takes the client as it is.
-    pub(super) fn begin_connection(&mut self, hello: Hello, fault: Option<Cause>, env: &Env<'_>) {
+    pub(super) fn begin_connection(&mut self, hello: &Hello, fault: Option<Cause>, env: &Env<'_>) {
         let rules = &env.snapshot.listeners[self.listener];
-        routing::route_connection(&mut self.exchange, rules, self.client, &hello, env);
+        routing::route_connection(&mut self.exchange, rules, self.client, hello, env);
         if self.exchange.pool.is_none() {
             self.exchange.cause = fault;
         }

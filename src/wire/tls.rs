@@ -121,6 +121,10 @@ impl TlsWire {
     /// What the socket must be asked for, so that it can be done what `want` asks for: what is encrypted has to go out first, whatever
     /// is waited for.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
+        // Who has decrypted bytes left is driven in any case, and takes those first.
+        let want = want
+            .map(|want| without_read(want, self.has_more))
+            .filter(|want| !self.has_more || *want != Interest::NONE);
         if self.tls.wants_write() {
             return Some(want.unwrap_or(Interest::NONE).with_if(Interest::WRITE, true));
         }
@@ -301,7 +305,7 @@ impl TlsWire {
     /// Reads once from the socket into what rustls decrypts from.
     fn take_in<O: Os>(&mut self, os: &mut O) -> Result<usize, IoFault> {
         let mut inlet = Inlet { os, fd: self.fd };
-        let count = self.tls.read_tls(&mut inlet).map_err(fault_of)?;
+        let count = self.tls.read_tls(&mut inlet).map_err(|error| fault_of(&error))?;
         self.heard += count as u64;
         Ok(count)
     }
@@ -327,12 +331,14 @@ impl TlsWire {
         loop {
             if self.owed == 0 {
                 self.owed = self.seal(head, body, taken)?;
-                if is_last && taken + self.owed == all {
-                    self.say_goodbye();
-                }
+            }
+            // What is owed may have been encrypted before it was known that the end follows.
+            let is_last = is_last && taken + self.owed >= all;
+            if is_last {
+                self.say_goodbye();
             }
             let before = self.sealed_out;
-            match self.flush_sealed(os, is_last && taken + self.owed >= all) {
+            match self.flush_sealed(os, is_last) {
                 Ok(()) => {
                     taken = (taken + self.owed).min(all);
                     self.owed = 0;
@@ -377,7 +383,7 @@ impl TlsWire {
     fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
         while self.tls.wants_write() {
             let mut outlet = Outlet { os, fd: self.fd, is_last };
-            self.sealed_out += self.tls.write_tls(&mut outlet).map_err(fault_of)? as u64;
+            self.sealed_out += self.tls.write_tls(&mut outlet).map_err(|error| fault_of(&error))? as u64;
         }
         Ok(())
     }
@@ -427,6 +433,16 @@ impl fmt::Debug for TlsWire {
     }
 }
 
+fn without_read(want: Interest, is_left_out: bool) -> Interest {
+    if !is_left_out {
+        return want;
+    }
+    let keep = |interest| want.has(interest);
+    Interest::NONE
+        .with_if(Interest::WRITE, keep(Interest::WRITE))
+        .with_if(Interest::LEAVE, keep(Interest::LEAVE))
+}
+
 /// The socket, as rustls reads from it.
 struct Inlet<'a, O> {
     os: &'a mut O,
@@ -467,6 +483,6 @@ fn error_of(fault: IoFault) -> io::Error {
     }
 }
 
-fn fault_of(error: io::Error) -> IoFault {
+fn fault_of(error: &io::Error) -> IoFault {
     if error.kind() == io::ErrorKind::WouldBlock { IoFault::Blocked } else { IoFault::Lost }
 }

@@ -107,9 +107,9 @@ impl Port {
         Port { sealed: Some(Box::new(sealed)), ..self }
     }
 
-    /// Whether it is about to agree on TLS.
+    /// Whether TLS has something to say for itself.
     pub(crate) fn is_shaking(&self) -> bool {
-        self.sealed.as_ref().is_some_and(|sealed| sealed.is_shaking())
+        self.sealed.as_ref().is_some_and(|sealed| sealed.is_busy())
     }
 
     /// Puts bytes behind those that are to be written.

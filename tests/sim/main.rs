@@ -82,7 +82,6 @@ fn tcp_faults() {
 }
 
 fn sealed(scene: &mut Scene) {
-    // Connects that last longer than they may are another matter: here each comes to its end.
     scene.legs = Legs::draw(&mut scene.rng);
     tcp::run(scene);
 }
@@ -92,14 +91,6 @@ fn sealed(scene: &mut Scene) {
 #[test]
 fn tls_clean() {
     each_seed("tls_clean", SOME, Weather::Clean, sealed);
-}
-
-#[test]
-fn tls_drain() {
-    each_seed("tls_drain", SOME, Weather::Clean, |scene| {
-        scene.drain_after = Some(scene.rng.usize(..300));
-        sealed(scene);
-    });
 }
 
 #[test]

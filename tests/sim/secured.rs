@@ -104,7 +104,7 @@ impl Sealed {
         Sealed { tls, outbox: Vec::new(), said_goodbye: false, ended: false }
     }
 
-    pub(crate) fn is_shaking(&self) -> bool {
+    fn is_shaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
@@ -116,7 +116,7 @@ impl Sealed {
     /// The ciphertext that is to be written. At times the keys are changed, which the other side has to answer.
     pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &mut Vec<u8>) {
         let mut taken = 0;
-        if self.outbox.is_empty() && !self.is_shaking() && !plain.is_empty() {
+        if !self.is_busy() && !plain.is_empty() {
             taken = self.tls.writer().write(plain).expect("a buffer of rustls");
             if chance(rng, 5) {
                 self.tls.refresh_traffic_keys().expect("TLS 1.3");

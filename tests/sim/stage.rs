@@ -138,6 +138,12 @@ impl Scene {
         let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
         snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
         snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
+        if self.legs.clients || self.legs.backends {
+            // A handshake of thousands of bytes takes its time where pieces are of one.
+            let patience = Duration::from_secs(10_000);
+            let timeouts = &mut snapshot.timeouts;
+            (timeouts.handshake, timeouts.connect, timeouts.queue) = (patience, patience, 2 * patience);
+        }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
         let backends = snapshot.pools[0].backends.iter().chain(late);

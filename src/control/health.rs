@@ -59,7 +59,7 @@ fn seen(observation: &Observation, now: Time) -> Seen {
         by: observation.by.word(),
         phase: observation.found.phase(),
         found: observation.found.to_string(),
-        is_well: matches!(observation.found, Found::Well(_)),
+        is_well: matches!(observation.found, Found::Well(_) | Found::Whole),
     }
 }
 

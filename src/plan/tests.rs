@@ -120,6 +120,7 @@ fn every_key_of_a_pool_is_told() {
             "max_pending" => ("max_pending = 9", "max_pending"),
             "queue" => ("queue = \"1s\"", "queue"),
             "max_reuse" => ("max_reuse = 9", "max_reuse"),
+            "tls" => ("tls = { verify = \"off\" }", "tls"),
             "resolver" => ("resolver = \"127.0.0.1:53\"", "resolver"),
             "max_requests" => ("max_requests = 9", "max_requests"),
             "max_connections" => ("max_connections = 9", "max_connections"),
@@ -159,7 +160,7 @@ fn options_of_a_listener_are_told() {
                 "[pool.app]\nbackends = [\"127.0.0.1:1\"]\n[[listener]]\nname = \"web\"\nbind = \"{bind}\"\n{announced}\n{line}\n"
             ))
         };
-        assert_eq!(plan(&with(""), &with(line)).to_string(), format!("~ listener web: {told}\n"));
+        assert_eq!(plan(&with(""), &with(line)).to_string(), format!("changes  listener web: {told}\n"));
     }
 }
 

@@ -32,6 +32,18 @@ pub(crate) enum Answered {
     },
 }
 
+/// Whether Pollux has had no buffer for what the backend may have sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It has had one whenever it was needed.
+    #[default]
+    Never,
+    /// Then it had none, for the last time.
+    At(Time),
+    /// It had none before then, and the backend was given its time once more.
+    Forgiven(Time),
+}
+
 /// What is known of an exchange.
 #[derive(Debug, Default)]
 pub struct Exchange {
@@ -96,6 +108,8 @@ pub struct Exchange {
     pub(crate) pending_proof: Option<Proof>,
     /// When the last byte of the request went out, or the last interim response came in.
     pub(crate) asked_at: Option<Time>,
+    /// Of the present attempt.
+    pub(crate) unread: Unread,
     /// Bytes that the lanes had passed when the exchange began, and up when the attempt did.
     up_before: u64,
     down_before: u64,

@@ -68,14 +68,17 @@ pub enum Effect {
     /// Pass the end of the bytes on to the client.
     FinishClient,
     /// Find out whether the pool has a budget for a retry, and say so by [`Session::handle_budget`].
-    AskBudget,
+    AskBudget {
+        /// The status of the response that is given up then.
+        status: u16,
+    },
     /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
     NoteAnswer,
     /// Take note that the backend has failed the exchange for that cause.
     NoteFailure(Cause),
-    /// Keep the backend connection for another exchange.
+    /// Keep the backend connection for another exchange: its response is whole.
     KeepBackend,
-    /// Close the backend connection; what was written is still delivered.
+    /// Close the backend connection, which has served to the end; what was written is still delivered.
     CloseBackend,
     /// Reset the backend connection: what it has got is not the whole.
     ResetBackend,
@@ -379,6 +382,12 @@ impl Session {
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.exchange.stage == Stage::Response
+    }
+
+    /// Whether the connections are one: from the beginning, or since a 101.
+    #[must_use]
+    pub fn is_tunnelled(&self) -> bool {
+        self.is_answered() && (self.mode == Mode::Tcp || self.exchange.status == 101)
     }
 
     /// The status of the response, if there is one.

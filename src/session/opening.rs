@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::exchange::Unread;
 use super::{Dial, Effect, Env, Phase, Session};
 use crate::balance::Nobody;
 use crate::core::framer::Framer;
@@ -150,6 +151,7 @@ impl Session {
         self.exchange.attempts += 1;
         self.exchange.is_counted = false;
         self.exchange.asked_at = None;
+        self.exchange.unread = Unread::Never;
         if let Some(proof) = self.exchange.pending_proof.take() {
             self.exchange.retried.push(proof);
         }
@@ -290,7 +292,7 @@ impl Session {
             && self.is_repeatable()
             && self.may_retry(env, |rules| rules.statuses.contains(&status));
         if is_wanted {
-            effects.push(Effect::AskBudget);
+            effects.push(Effect::AskBudget { status });
         }
         is_wanted
     }

@@ -7,6 +7,7 @@ use super::{Dial, Effect, Env, Phase, Session, routing};
 use crate::core::framer::Framer;
 use crate::core::lane::Source;
 use crate::core::outcome::Cause;
+use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::preface::hello::{self, Hello};
 use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
@@ -95,6 +96,20 @@ impl Session {
             Awaits::Header => self.step_header(env, effects),
             Awaits::Hello => self.step_hello(env, effects),
         }
+    }
+
+    /// Goes on behind a TLS handshake, by which the ClientHello has been read: routes in TCP mode may ask what it said.
+    pub fn handle_secured(&mut self, secured: Secured, env: &Env<'_>) {
+        if let Phase::Preface { .. } = self.phase {
+            let server_name = Some(secured.name.as_bytes().into()).filter(|_| !secured.name.is_empty());
+            let mut alpn = Vec::new();
+            if let Ok(length @ 1..) = u8::try_from(secured.protocol.len()) {
+                alpn.push(length);
+                alpn.extend_from_slice(secured.protocol.as_bytes());
+            }
+            self.begin_connection(Hello { server_name, alpn: alpn.into() }, None, env);
+        }
+        self.secure(secured);
     }
 
     fn step_header(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
@@ -257,16 +272,17 @@ impl Session {
         let mut own_id = Vec::new();
         self.exchange.identity.name().push(&mut own_id);
         let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
-        let secured = self.secured();
+        let agreed =
+            |text: fn(&Secured) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
         let said = Said {
             authority: introduced
                 .and_then(|said| said.authority.as_deref())
                 .or(self.server_name.as_deref())
-                .or(secured.map(|secured| secured.name.as_bytes()).filter(|name| !name.is_empty()))
+                .or(agreed(|secured| &secured.name).map(str::as_bytes))
                 .filter(|_| announce.authority),
             alpn: introduced
                 .and_then(|said| said.alpn.as_deref())
-                .or(secured.map(|secured| secured.protocol.as_bytes()).filter(|word| !word.is_empty()))
+                .or(agreed(|secured| &secured.protocol).map(str::as_bytes))
                 .filter(|_| announce.alpn),
             unique_id: announce.unique_id.then_some(unique_id),
             is_tls: announce.ssl.then_some(self.is_secure()),

@@ -6,7 +6,7 @@ use super::{ConnectOutcome, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::noted::NOTHING;
-use crate::core::outcome::Proof;
+use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
@@ -136,6 +136,40 @@ fn a_client_that_is_gone_does_not_hold_a_full_tunnel_for_an_hour() {
     stage.now = Time::ZERO + Duration::from_secs(1);
     let deadline = session.deadline(&stage.env()).unwrap();
     assert_eq!((deadline.timer, deadline.at), (Timer::Tunnel, Time::ZERO + stage.snapshot.timeouts.linger));
+}
+
+/// A buffer that has come back a moment before the deadline says nothing yet of what there is to be read.
+#[test]
+fn a_wait_for_buffers_is_not_the_backends() {
+    let limit = Timeouts::default().backend_response;
+    let early = Time::ZERO + limit / 2;
+    for (looked, at) in [(false, early + limit), (true, Time::ZERO + limit)] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        let length = session.lane_to(Side::Backend).unsent().0.len();
+        session.lane_to(Side::Backend).send(length);
+        stage.advance(&mut session);
+        session.note_unread(early);
+        if looked {
+            session.note_silence();
+        }
+        let mut blamed = None;
+        while blamed.is_none() {
+            let deadline = session.deadline(&stage.env()).unwrap();
+            stage.now = deadline.at;
+            let mut effects = Vec::new();
+            session.handle_deadline(deadline.timer, &stage.env(), &mut effects);
+            let failure = Effect::NoteFailure(Cause::BackendResponseTimeout);
+            blamed = effects.contains(&failure).then_some(stage.now);
+            if !looked {
+                // Of that wait it has been forgiven once.
+                session.note_unread(early);
+            }
+        }
+        assert_eq!(blamed, Some(at), "looked: {looked}");
+    }
 }
 
 /// A backend that drips its head keeps within the time for the whole of it.

@@ -3,7 +3,7 @@
 use ::core::net::IpAddr;
 use std::time::Duration;
 
-use super::exchange::Answered;
+use super::exchange::{Answered, Unread};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::{Deadline, Timer};
 use crate::core::interest::Interest;
@@ -213,6 +213,7 @@ impl Session {
                     self.phase = Phase::Opening { since, dial: Dial::Wanted { again } };
                 }
             }
+            Timer::BackendResponse | Timer::Idle if self.forgives() => {}
             Timer::BackendResponse => self.response_late(env, effects),
             Timer::Idle => {
                 let cause = self.stalled();
@@ -229,6 +230,45 @@ impl Session {
             }
         }
         self.advance(env, effects);
+    }
+
+    /// Takes note that there is no buffer now for what the backend may have sent.
+    pub fn note_unread(&mut self, now: Time) {
+        if self.phase != Phase::Relay {
+            return;
+        }
+        match self.exchange.unread {
+            // It has said something since; what it is silent about now is another thing.
+            Unread::Forgiven(before) if self.touched <= before => {}
+            Unread::Never | Unread::At(_) | Unread::Forgiven(_) => self.exchange.unread = Unread::At(now),
+        }
+    }
+
+    /// Takes note that a look whether the backend has sent anything found that it has not.
+    pub fn note_silence(&mut self) {
+        if self.phase == Phase::Relay {
+            self.exchange.unread = Unread::Never;
+        }
+    }
+
+    /// Gives the backend its time once more if what it sent may not have been read, because there was no buffer: a buffer that
+    /// has come back a moment ago says nothing yet of what there is to be read.
+    fn forgives(&mut self) -> bool {
+        let Unread::At(at) = self.exchange.unread else { return false };
+        let since = if self.phase != Phase::Relay {
+            return false;
+        } else if self.exchange.answered == Answered::Awaited {
+            let Some(since) = &mut self.exchange.asked_at else { return false };
+            since
+        } else {
+            &mut self.touched
+        };
+        if at <= *since {
+            return false;
+        }
+        *since = at;
+        self.exchange.unread = Unread::Forgiven(at);
+        true
     }
 
     /// Takes note that the deadline of `timer` has passed while bytes waited, which have just come in, and which Pollux had no

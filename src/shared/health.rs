@@ -19,6 +19,8 @@ pub struct Chart {
     machine: Mutex<Health>,
     /// [`Health::is_troubled`].
     is_troubled: AtomicBool,
+    /// [`Health::is_breaking`].
+    is_breaking: AtomicBool,
     /// Whether a configuration has been taken.
     is_adopted: AtomicBool,
     /// Requests that were served, where somebody wants to know; wraps.
@@ -52,7 +54,7 @@ impl Tally {
     fn note(&self, by: By, found: &Found, change: Option<&Change>) {
         match (by, found) {
             (By::Request, _) => {}
-            (By::Check, Found::Well(_)) => _ = self.passed.fetch_add(1, Ordering::Relaxed),
+            (By::Check, Found::Well(_) | Found::Whole) => _ = self.passed.fetch_add(1, Ordering::Relaxed),
             (By::Check, Found::Ill(_)) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
         }
         if change.is_some_and(|change| matches!(change.to, Phase::Ejected { .. })) {
@@ -148,7 +150,15 @@ impl PoolState {
         News { change, panics }
     }
 
-    /// Takes note of a request that the backend at `place` has served at `now`; `None` where that is nothing new.
+    /// Takes note that a response of the backend at `place` has come to its end at `now`; `None` where that is nothing new.
+    pub fn note_whole(&self, pool: &Pool, place: usize, now: Time) -> Option<News> {
+        if !self.backends()[place].chart().is_breaking.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Whole }))
+    }
+
+    /// Takes note of a request that the backend at `place` has answered at `now`; `None` where that is nothing new.
     pub fn note_served(&self, pool: &Pool, place: usize, status: Option<u16>, now: Time) -> Option<News> {
         let chart = self.backends()[place].chart();
         if pool.health.failure_rate.is_some() {
@@ -188,8 +198,12 @@ impl BackendState {
     /// Shows the workers what has become of the machine.
     fn publish(&self, machine: &Health, pool: &Pool) {
         let chart = self.chart();
-        if chart.is_troubled.load(Ordering::Relaxed) != machine.is_troubled() {
-            chart.is_troubled.store(machine.is_troubled(), Ordering::Relaxed);
+        for (shown, is_so) in
+            [(&chart.is_troubled, machine.is_troubled()), (&chart.is_breaking, machine.is_breaking())]
+        {
+            if shown.load(Ordering::Relaxed) != is_so {
+                shown.store(is_so, Ordering::Relaxed);
+            }
         }
         let standing = match (machine.phase(), machine.warms_since()) {
             // How far it is each pick works out by itself.

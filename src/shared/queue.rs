@@ -2,7 +2,8 @@
 //!
 //! Nobody is handed a slot: who waits longest is *called*, and picks for itself, under the rules of its own configuration. As
 //! long as anybody waits, who comes new waits behind. A call that its taker cannot use, because it may not go to the backend
-//! that has become free, or is gone, passes on to the next; one that came to nothing, because there is no room, ends there.
+//! that has become free, or is gone, or is told that nobody is left to wait for, passes on to the next; one that came to nothing,
+//! because there is no room, ends there.
 //!
 //! Invariant: whenever there is room, everybody who could use it is called or has been passed the call. Room comes by a
 //! release, which calls; who begins to wait looks once more for room behind that, and calls if there is any; and a release
@@ -192,7 +193,7 @@ impl Ticket {
     }
 
     /// Goes on waiting after a look for room that was in vain, before which there had been so many releases. If there is room that
-    /// others can use, the call passes on; if there was another release meanwhile, it stays.
+    /// others can use, or for them nobody to wait for, the call passes on; if there was another release meanwhile, it stays.
     pub fn wait_on(&self, releases: u64, has_room: bool) {
         let mut line = lock(&self.queue.line);
         let is_missed = line.releases != releases;
@@ -210,7 +211,8 @@ impl Ticket {
         }
     }
 
-    /// Leaves the queue with a backend; `has_more` says whether there is room for somebody else.
+    /// Leaves the queue with a backend, or because there is none; `has_more` says whether others should look: there is room for
+    /// somebody else, or nobody to wait for.
     pub fn use_up(self, has_more: bool) {
         if !has_more && let Some(waiter) = lock(&self.queue.line).waiters.get_mut(&self.number) {
             waiter.is_called = false;

@@ -169,7 +169,9 @@ pub(crate) mod tests {
     pub(crate) fn made_for(names: &[&str]) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, &names[0]);
+        let certificate = params.self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
 

@@ -16,6 +16,15 @@ pub enum Wire {
     Tls(Box<TlsWire>),
 }
 
+/// What has become of a wire that was to be closed.
+#[derive(Debug)]
+pub enum Left {
+    /// It is closed.
+    Closed,
+    /// The other side has no room for its last words: [`TlsWire::has_spoken`], and then its descriptor is to be closed.
+    Speaking(Box<TlsWire>),
+}
+
 impl Wire {
     /// The descriptor to give to poll.
     #[must_use]
@@ -108,6 +117,18 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.close(fd),
             Wire::Tls(tls) => tls.close(os),
+        }
+    }
+
+    /// Closes in order, once all has been said: until then it is given back.
+    #[must_use]
+    pub fn leave<O: Os>(self, os: &mut O) -> Left {
+        match self {
+            Wire::Plain(fd) => {
+                os.close(fd);
+                Left::Closed
+            }
+            Wire::Tls(tls) => tls.leave(os),
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
 
+use super::Left;
 use crate::core::interest::Interest;
 use crate::core::secured::Secured;
 use crate::os::{Fd, IoFault, Os};
@@ -405,6 +406,22 @@ impl TlsWire {
         self.say_goodbye();
         self.owes_fin = true;
         self.flush(os);
+    }
+
+    /// Says what is left to be said as far as there is room; true if that was all, or nobody is there to hear it.
+    pub fn has_spoken<O: Os>(&mut self, os: &mut O) -> bool {
+        self.flush_sealed(os, false) != Err(IoFault::Blocked)
+    }
+
+    pub(super) fn leave<O: Os>(mut self: Box<Self>, os: &mut O) -> Left {
+        if !self.tls.is_handshaking() {
+            self.say_goodbye();
+        }
+        if !self.has_spoken(os) {
+            return Left::Speaking(self);
+        }
+        os.close(self.fd);
+        Left::Closed
     }
 
     pub(super) fn close<O: Os>(mut self, os: &mut O) {

@@ -68,6 +68,7 @@ impl<O: Os> Worker<O> {
         self.derive_doors(&mut nearest);
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
+        self.derive_departures(&mut nearest);
         if let Some(at) = self.lot.nearest() {
             nearest.note(at);
         }
@@ -148,11 +149,12 @@ impl<O: Os> Worker<O> {
 }
 
 /// Puts the connections of a session into the array; false if it is not told of all that it wants to know.
-fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time) -> bool {
+fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &mut Conn, now: Time) -> bool {
     let mut has_all = true;
+    let session = &conn.session;
     let mut affordable = |side| {
-        let want = conn.session.interest(side, now)?;
-        let affordable = affordable(want, &conn.session, side, storage);
+        let want = session.interest(side, now)?;
+        let affordable = affordable(want, session, side, storage);
         has_all &= affordable == Some(want);
         affordable
     };
@@ -167,7 +169,15 @@ fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &Conn, now: Time)
     {
         array.push(backend.link.wire.fd(), want, Token::Backend(key, conn.backend_turn));
     }
+    if !has_all && conn.backend.is_some() && !can_hear(&conn.session, storage) {
+        conn.session.note_unread(now);
+    }
     has_all
+}
+
+/// Whether there is a buffer for what the backend sends.
+fn can_hear(session: &Session, storage: &Storage) -> bool {
+    session.has_buffer(Side::Backend) || storage.can_lend(Side::Backend)
 }
 
 /// What of `want` there are the means for: without a buffer nobody reads, and who only wants to read is not asked at all.

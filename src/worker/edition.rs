@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::idle::IdleSet;
-use crate::balance::{self, Asked, FULL_SHARE, Nobody, Picked, RoundRobin, Seen, View};
+use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Seen, View};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::explain::Reading;
@@ -190,11 +190,28 @@ impl Edition {
         self.pick_in(session.pool(), &asked, now, is_idle)
     }
 
-    /// Whether a backend of the pool can take one more request of somebody who is bound to none.
-    pub(super) fn has_room(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
+    /// Whether somebody who is bound to no backend of the pool has nothing to wait for: one can take one more request, or none
+    /// will.
+    pub(super) fn is_decided(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
         let pool = self.snapshot.pool(id);
         let view = Live { pool, state: self.pools.pool(id), now, is_idle };
-        balance::exclusions(pool, &view, &Asked::default()).any(|why| why.is_none())
+        let mut is_hopeless = true;
+        for why in balance::exclusions(pool, &view, &Asked::default()) {
+            match why {
+                None => return true,
+                Some(Exclusion::Full) => is_hopeless = false,
+                Some(
+                    Exclusion::Tried
+                    | Exclusion::OperatorDown
+                    | Exclusion::OperatorDrain
+                    | Exclusion::Down
+                    | Exclusion::Ejected
+                    | Exclusion::WeightZero
+                    | Exclusion::HigherTier,
+                ) => {}
+            }
+        }
+        is_hopeless
     }
 
     fn pick_in(

@@ -65,6 +65,7 @@ impl<O: Os> Worker<O> {
                 Token::Idle(key) => self.close_dead(key),
                 Token::Check(number) => self.handle_check(number, ready),
                 Token::Handshake(key) => self.go_on_with(key),
+                Token::Departure(key) => self.let_speak(key),
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
@@ -164,6 +165,7 @@ impl<O: Os> Worker<O> {
             pipes: &mut self.pipes,
             spliced: self.spliced,
             idle: &mut self.idle,
+            departures: &mut self.departures,
             lot: &mut self.lot,
             edition: &edition,
             latest: &self.edition,
@@ -350,6 +352,7 @@ impl<O: Os> Worker<O> {
             self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         self.end_late_handshakes(is_cut_off);
+        self.end_late_departures(is_cut_off);
         if is_cut_off {
             self.close_doors();
             self.wake_up_all();

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::departures::Departures;
 use super::edition::{Edition, Lease, Permit};
 use super::idle::IdleSet;
 use super::link::Link;
@@ -246,6 +247,7 @@ pub(super) struct Hands<'a, O> {
     /// How many bytes must be left of a message that is spliced.
     pub(super) spliced: u64,
     pub(super) idle: &'a mut IdleSet,
+    pub(super) departures: &'a mut Departures,
     pub(super) lot: &'a mut Lot,
     /// The edition that the session is held to.
     pub(super) edition: &'a Edition,
@@ -363,10 +365,12 @@ impl<O: Os> Hands<'_, O> {
                     wire.finish(self.os);
                 }
             }
-            Effect::AskBudget => {
+            Effect::AskBudget { status } => {
                 let is_granted = conn.has_budget();
                 conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
-                if !is_granted {
+                if is_granted {
+                    self.note_answered(&conn.session, Some(status));
+                } else {
                     conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
                 }
                 conn.session.handle_budget(is_granted, &self.env, effects);
@@ -388,14 +392,16 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Kept);
                     self.keep(backend, conn.session.backend_timeout());
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
+                    self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
-                    backend.link.close(self.os);
+                    self.see_off(backend.link.into_wire());
                 }
             }
             Effect::ResetBackend => {
@@ -413,7 +419,7 @@ impl<O: Os> Hands<'_, O> {
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
-                    wire.close(self.os);
+                    self.see_off(wire);
                 }
             }
             Effect::ResetClient => {
@@ -474,7 +480,7 @@ impl<O: Os> Hands<'_, O> {
         if !matches!(outcome, ConnectOutcome::Queued { .. })
             && let Some(ticket) = conn.ticket.take()
         {
-            ticket.use_up(self.has_room(conn));
+            ticket.use_up(self.is_decided(conn));
         }
         outcome
     }
@@ -493,7 +499,7 @@ impl<O: Os> Hands<'_, O> {
             Ok(picked) => Ok(picked),
             Err(Nobody::Full) => match &conn.ticket {
                 Some(ticket) => {
-                    ticket.wait_on(releases, self.has_room(conn));
+                    ticket.wait_on(releases, self.is_decided(conn));
                     self.recall(conn);
                     Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
                 }
@@ -512,8 +518,8 @@ impl<O: Os> Hands<'_, O> {
         }
         let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
         let ahead = ticket.ahead();
-        // Room that came before it stood in the queue was told to nobody.
-        if self.has_room(conn) {
+        // What came before it stood in the queue was told to nobody.
+        if self.is_decided(conn) {
             state.queue().release();
         }
         self.recall(conn);
@@ -528,22 +534,22 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Whether a backend of the session's pool could take one more request. It may be one that only those know of who came after
-    /// a reload.
-    fn has_room(&self, conn: &Conn) -> bool {
+    /// Whether those who wait should look: a backend of the session's pool could take one more request (it may be one that only
+    /// those know of who came after a reload), or there is none left to wait for.
+    fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        if self.has_room_in(&conn.edition, id) {
+        if self.is_decided_in(&conn.edition, id) {
             return true;
         }
         let name = &conn.edition.snapshot.pool(id).name;
         let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
         !Rc::ptr_eq(&conn.edition, self.latest)
-            && latest.is_some_and(|id| self.has_room_in(self.latest, PoolId(id)))
+            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
     }
 
-    fn has_room_in(&self, edition: &Edition, id: PoolId) -> bool {
+    fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
         let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
-        edition.has_room(id, self.env.now, &is_idle)
+        edition.is_decided(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
@@ -608,6 +614,13 @@ impl<O: Os> Hands<'_, O> {
         if let Some(surplus) = self.idle.keep(self.edition.home(id), link, now, patience, self.lot) {
             surplus.close(self.os);
         }
+    }
+
+    /// Closes a wire, at once if all has been said.
+    fn see_off(&mut self, wire: Wire) {
+        let left = wire.leave(self.os);
+        let until = self.env.now + self.env.snapshot.timeouts.linger;
+        self.departures.see_off(self.os, left, until);
     }
 
     /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.
@@ -721,6 +734,9 @@ impl<O: Os> Hands<'_, O> {
         let Some(wire) = wire else { return Want::No };
         session.lane_from(side).buffer.attach(stores.buffers.take_beyond());
         if pump::fill(self.os, &mut stores, pipe, wire, session, side, self.env.now) == Filled::Nothing {
+            if side == Side::Backend {
+                session.note_silence();
+            }
             return Want::No;
         }
         match session.lane_from(side).source {

@@ -243,8 +243,9 @@ impl<O: Os> Worker<O> {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
         let Handshake { step, said, client, listener, edition, standing, .. } = handshake;
         let Step::Shaking(wire) = step else { return self.os.close(step.fd()) };
-        let mut session = session_of(client, said, listener, &self.world().env(&edition, standing));
-        session.secure(wire.secured());
+        let env = self.world().env(&edition, standing);
+        let mut session = session_of(client, said, listener, &env);
+        session.handle_secured(wire.secured(), &env);
         let key = self.sit_down(session, Wire::Tls(wire), edition, standing);
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }

@@ -12,9 +12,13 @@ use crate::snapshot::{BackendId, Pool};
 impl<O: Os> Hands<'_, O> {
     /// Takes note that the backend has answered.
     pub(super) fn note_served(&self, session: &Session) {
+        self.note_answered(session, session.status());
+    }
+
+    /// Takes note that the backend has answered with `status`, if that is what it does, whether the answer is passed on or not.
+    pub(super) fn note_answered(&self, session: &Session, status: Option<u16>) {
         let Some(id) = session.backend() else { return };
         let pool = self.edition.snapshot.pool(id.pool);
-        let status = session.status();
         match status.filter(|status| pool.health.errors.has_status(*status)) {
             Some(status) => self.note(id, Found::Ill(Fault::Status(status))),
             None => {
@@ -26,12 +30,23 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Takes note that the backend has failed a request for that cause.
+    /// Takes note that the backend has served a response to its end.
+    pub(super) fn note_whole(&self, id: BackendId) {
+        let pool = self.edition.snapshot.pool(id.pool);
+        if let Some(news) = self.edition.pools.pool(id.pool).note_whole(pool, id.index, self.env.now) {
+            tell(pool, id.index, news);
+        }
+    }
+
+    /// Takes note that the backend has failed a request for that cause. What becomes of a tunnel once it stands is between those
+    /// at its ends.
     pub(super) fn note_failure(&self, session: &Session, cause: Cause) {
         let Some(id) = session.backend() else { return };
-        if counts(&self.edition.snapshot.pool(id.pool).health.errors, cause) {
-            self.note(id, Found::Ill(Fault::Cause(cause)));
+        if session.is_tunnelled() || !counts(&self.edition.snapshot.pool(id.pool).health.errors, cause) {
+            return;
         }
+        let fault = if session.is_answered() { Fault::Broken(cause) } else { Fault::Cause(cause) };
+        self.note(id, Found::Ill(fault));
     }
 
     /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts, or was taken out

@@ -24,6 +24,11 @@ impl Link {
         self.slot.backend()
     }
 
+    /// The connection alone; it is one of its backend's no more.
+    pub(super) fn into_wire(self) -> Wire {
+        self.wire
+    }
+
     /// Ends it; what was written is still delivered.
     pub(super) fn close<O: Os>(self, os: &mut O) {
         self.wire.close(os);

@@ -7,6 +7,7 @@
 
 mod array;
 mod checks;
+mod departures;
 mod door;
 mod edition;
 mod events;
@@ -49,6 +50,7 @@ use crate::snapshot::Snapshot;
 
 use array::Array;
 use checks::Checks;
+use departures::Departures;
 use door::Door;
 use edition::Edition;
 use hands::{Conn, Standing};
@@ -152,6 +154,8 @@ enum Token {
     Check(u64),
     /// A client whose handshake is under way.
     Handshake(Key),
+    /// A wire that is about to be closed.
+    Departure(Key),
     Client(Key),
     /// With the turn of the connection in its session.
     Backend(Key, u32),
@@ -177,6 +181,7 @@ pub struct Worker<O> {
     wake: Option<Fd>,
     sessions: Slab<Conn>,
     handshakes: Handshakes,
+    departures: Departures,
     /// The sessions that are not parked, and some that are over.
     hot: Vec<Key>,
     lot: Lot,
@@ -227,6 +232,7 @@ impl<O: Os> Worker<O> {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
             wake,
             sessions: Slab::default(),
+            departures: Departures::default(),
             handshakes: Handshakes::new(share.of(limits.handshakes)),
             hot: Vec::new(),
             lot: match poller {
@@ -304,7 +310,11 @@ impl<O: Os> Worker<O> {
     pub fn turn(&mut self) -> Turn {
         self.empty_leaving_doors();
         self.run_checks();
-        if self.draining_since.is_some() && self.clients() == 0 && self.doors.is_empty() {
+        if self.draining_since.is_some()
+            && self.clients() == 0
+            && self.departures.is_empty()
+            && self.doors.is_empty()
+        {
             self.close_idle();
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;

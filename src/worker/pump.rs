@@ -50,7 +50,12 @@ pub(super) fn fill<O: Os>(
     }
     let buffer = &mut session.lane_from(side).buffer;
     if !buffer.is_attached() {
-        let Some(room) = stores.buffers.take(side) else { return Filled::Nothing };
+        let Some(room) = stores.buffers.take(side) else {
+            if side == Side::Backend {
+                session.note_unread(now);
+            }
+            return Filled::Nothing;
+        };
         buffer.attach(room);
     }
     let room = buffer.room();

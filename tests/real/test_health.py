@@ -1,9 +1,12 @@
 """Backends that are killed, hang and return, under real load; and what `pollux status` says of them."""
 
+import contextlib
 import json
 import re
+import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -97,28 +100,90 @@ def test_a_backend_that_hangs_is_found_by_its_checks(checked, toy):
     assert re.search(r"^pool app$", whole, re.M) and re.search(r"^  b2  down for", whole, re.M), whole
 
 
-def test_a_black_hole_is_found_by_its_checks(checked, toy):
-    well = toy("fixed:3", name="b1")
-    with socket.socket() as hole:
+def test_no_get_fails_while_a_backend_hangs_and_comes_back(checked, toy, wrk_seconds):
+    """A process that is stopped: its kernel takes connections, and nobody answers. No check asks it for anything."""
+    well, hangs = toy("fixed:100", name="b1"), toy("fixed:100", name="b2")
+    settings = (
+        'retry_on = ["connect", "reset", "timeout"]\nretry_budget_min = 64\n'
+        '[pool.app.health]\neject = "200ms"\neject_max = "200ms"\n[timeouts]\nbackend_response = "300ms"\n'
+    )
+    proxy = checked(well.host_port, hangs.host_port, settings=settings)
+    load = wrk(proxy.running.url(), max(wrk_seconds, 6))
+    proxy.wait_for("b2", lambda backend: backend["in_flight"] > 0)
+    hangs.signal(signal.SIGSTOP)
+    try:
+        out = proxy.wait_for("b2", lambda backend: backend["standing"] == "ejected")
+    finally:
+        hangs.signal(signal.SIGCONT)
+    assert "backend-response-timeout" in {seen["found"] for seen in out["history"]}, out
+    proxy.wait_for("b2", is_well_again)
+    told, _ = load.communicate(timeout=DEADLINE_S)
+    assert "Socket errors" not in told and "Non-2xx" not in told, told
+
+
+def is_well_again(backend):
+    """Whether it is up, and has served a request since it was out."""
+    last = backend["history"][-1]
+    return backend["standing"] == "up" and last["by"] == "request" and last["is_well"]
+
+
+@contextlib.contextmanager
+def black_hole():
+    """A listening socket whose queue is full, so that no SYN is answered; and those who stand in the queue."""
+    with socket.socket() as hole, contextlib.ExitStack() as queue:
         hole.bind(("127.0.0.1", 0))
         hole.listen(0)
-        queue = []
         while True:
-            client = socket.socket()
-            queue.append(client)
+            client = queue.enter_context(socket.socket())
             client.settimeout(0.2)
             try:
                 client.connect(hole.getsockname())
             except TimeoutError:
                 break
+        yield hole, queue
+
+
+def test_a_black_hole_costs_no_request_and_comes_back(checked, toy):
+    well = toy("fixed:3", name="b1")
+    settings = '[pool.app.health]\neject = "200ms"\neject_max = "200ms"\n[timeouts]\nconnect = "100ms"\n'
+    with black_hole() as (hole, queue):
+        proxy = checked(well.host_port, "%s:%d" % hole.getsockname(), settings=settings)
+        deadline = time.monotonic() + DEADLINE_S
+        while proxy.backend("b2")["standing"] != "ejected":
+            assert proxy.get().status == 200 and time.monotonic() < deadline
+        assert proxy.backend("b2")["history"][-1]["found"] == "backend-connect-timeout"
+        assert all(proxy.get().status == 200 for _ in range(20))
+        queue.close()
+        hole.listen(128)
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    client = hole.accept()[0]
+                    # Of those who stood in the queue nobody asks for anything.
+                    if client.recv(4096):
+                        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    client.close()
+
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        deadline = time.monotonic() + DEADLINE_S
+        while not is_well_again(proxy.backend("b2")):
+            assert proxy.get().status == 200 and time.monotonic() < deadline
+        proxy.running.end_well()
+        hole.shutdown(socket.SHUT_RDWR)
+        server.join(DEADLINE_S)
+
+
+def test_a_black_hole_is_found_by_its_checks(checked, toy):
+    well = toy("fixed:3", name="b1")
+    with black_hole() as (hole, _):
         check = '[pool.app.check]\ntype = "tcp"\ninterval = "50ms"\ntimeout = "100ms"\nstart = "check-first"\n'
         proxy = checked(well.host_port, "127.0.0.1:%d" % hole.getsockname()[1], settings=check)
         down = proxy.wait_for("b2", lambda backend: backend["standing"] == "down")
         assert down["history"][-1]["found"] == "backend-connect-timeout"
         proxy.wait_for("b1", lambda backend: backend["standing"] == "up")
         assert all(proxy.get().status == 200 for _ in range(20))
-        for client in queue:
-            client.close()
 
 
 def test_a_backend_that_is_unknown_is_named(checked, toy):

@@ -56,10 +56,10 @@ def authority(tmp_path):
 
 
 class TlsPollux:
-    def __init__(self, binary, directory, config, options=(), listeners=1):
+    def __init__(self, binary, directory, config, threads=2, listeners=1):
         self.file = directory / "proxy.toml"
         self.file.write_text(config)
-        options = ["-c", self.file, "--threads", "2", *options]
+        options = ["-c", self.file, "--threads", threads]
         self.running = Pollux(binary, options, directory, listeners=listeners)
         self.port = self.running.address[1]
 
@@ -483,8 +483,13 @@ def test_only_a_whole_response_ends_with_close_notify(tls_pollux, authority):
 
 def test_renegotiation_is_refused(tls_pollux, toy, authority):
     proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
-    said, _ = s_client(proxy.port, "-tls1_2", "-ign_eof", say=b"R\n")
-    assert "no renegotiation" in said or "handshake failure" in said or "unexpected_message" in said or "unexpected message" in said, said
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{proxy.port}", "-tls1_2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        # Its end would be the end of the program; this has to be that of the connection.
+        client.stdin.write(b"R\n")
+        client.stdin.flush()
+        said = client.stdout.read().decode(errors="replace")
+    assert "RENEGOTIATING" in said and "no renegotiation" in said, said
 
 
 def test_a_broken_record_ends_the_connection(tls_pollux, toy, authority):
@@ -581,7 +586,7 @@ def get(proxy, path="/"):
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_backends_are_verified_and_their_connections_kept(tls_pollux, tls_backend, authority, version):
     backend = tls_backend(*authority.issue("localhost"), version=version)
-    proxy = tls_pollux(to_backend(f"https://localhost:{backend.port}", f'ca = "{authority.cert}"'), options=["--threads", "1"])
+    proxy = tls_pollux(to_backend(f"https://localhost:{backend.port}", f'ca = "{authority.cert}"'), threads=1)
     for _ in range(10):
         assert get(proxy)[0] == 200
     assert backend.connections <= 2, "connections are used again"
@@ -591,15 +596,32 @@ def test_backends_are_verified_and_their_connections_kept(tls_pollux, tls_backen
     assert backend.resumed >= 2, (backend.resumed, backend.connections)
 
 
-class Spoken:
-    """The port of somebody who does not speak TLS."""
+class Stranger:
+    """Somebody who accepts and speaks another protocol, or says nothing at all."""
 
-    def __init__(self, somebody):
-        host_port = getattr(somebody, "host_port", None)
-        self.port = int(host_port.rpartition(":")[2]) if host_port else somebody.getsockname()[1]
+    def __init__(self, says):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, args=(says,), daemon=True)
+        self.thread.start()
+
+    def serve(self, says):
+        held = []
+        while True:
+            try:
+                held.append(self.server.accept()[0])
+            except OSError:
+                return [conn.close() for conn in held]
+            if says:
+                held[-1].sendall(says)
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        self.thread.join()
 
 
-def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, toy, authority, tmp_path):
+def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, authority, tmp_path):
     other = Authority(tmp_path, "stranger")
     good = authority.issue("localhost")
     cases = [
@@ -608,11 +630,11 @@ def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, toy
         (tls_backend(*other.issue("unknown")), "localhost", "backend-tls-unknown-issuer"),
         (tls_backend(*good, client_ca=authority.cert, version=ssl.TLSVersion.TLSv1_2), "localhost", "backend-tls-refused"),
     ]
-    silent = socket.create_server(("127.0.0.1", 0))
+    strangers = [Stranger(b"220 mail ready\r\n"), Stranger(b"")]
     cases += [
         (tls_backend(*authority.issue("issuer", is_issuer=True)), "localhost", "backend-tls-bad-certificate"),
-        (Spoken(toy("echo")), "localhost", "backend-tls-failed"),
-        (Spoken(silent), "localhost", "backend-tls-timeout"),
+        (strangers[0], "localhost", "backend-tls-failed"),
+        (strangers[1], "localhost", "backend-tls-timeout"),
     ]
     text = '[timeouts]\nconnect = "500ms"\n'
     for number, (backend, host, cause) in enumerate(cases):
@@ -627,7 +649,8 @@ def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, toy
                 got += piece
         assert got.startswith(b"HTTP/1.1 50") and cause.encode() in got, (cause, got)
         proxy.cause(cause)
-    silent.close()
+    for stranger in strangers:
+        stranger.close()
 
 
 def test_verify_off_believes_anybody_and_client_certificates_are_shown(tls_pollux, tls_backend, authority, tmp_path):
@@ -677,3 +700,22 @@ def test_bytes_pass_both_ways_in_tcp_mode(tls_pollux, authority):
                 got += conn.recv(65536)
             conn.shutdown(socket.SHUT_WR)
             assert tls.recv(100) == b"", "close_notify, and not a cut"
+
+
+def test_a_proxy_announces_its_client_before_the_handshake(tls_pollux, toy, authority):
+    more = 'trusted_proxies = ["127.0.0.1"]\nproxy_protocol = "required"\n'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), more=more))
+    for header in [b"PROXY TCP4 192.0.2.7 192.0.2.8 4000 443\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 8, 16, 0, 1, 187])]:
+        raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+        raw.sendall(header[:9])
+        raw.sendall(header[9:])
+        with context(authority).wrap_socket(raw, server_hostname="localhost") as tls:
+            tls.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            got = b""
+            while piece := tls.recv(65536):
+                got += piece
+        told = json.loads(got.partition(b"\r\n\r\n")[2])
+        fields = {name.lower(): value for name, value in told["headers"]}
+        assert (fields["x-forwarded-for"], fields["x-forwarded-proto"]) == ("192.0.2.7", "https")
+    assert s_client(proxy.port)[1] != 0
+    proxy.cause("proxy-header-missing")

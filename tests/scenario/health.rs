@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use pollux::balance::health::{Check, Http, Kind, Passive, Start};
+use pollux::balance::health::{Check, Errors, Http, Kind, Passive, Start};
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Mode, Snapshot};
 use toy_backends::{Behaviour, Toy};
@@ -146,6 +146,80 @@ fn what_fails_requests_is_left_alone() {
         assert_eq!(troubled.clone().count(), 2, "{told:?}");
         assert!(troubled.clone().all(|told| told.cause == cause), "{told:?}");
     }
+}
+
+/// A response that begins and does not end is a failure too, and the head of the next one does not make it good.
+#[test]
+fn who_never_finishes_is_left_alone() {
+    let drips = Behaviour::SlowDrip { bytes: 2, every: Duration::from_secs(60) };
+    for (behaviour, cause) in
+        [(Behaviour::Truncated(100), Cause::BackendTruncated), (drips, Cause::BackendStalled)]
+    {
+        let (ill, well) = (toy("ill", behaviour), toy("well", Behaviour::Echo));
+        let backends = [ill.address().to_string(), well.address().to_string()];
+        let mut snapshot = with(&backends, Passive { failures: 2, ..Passive::default() }, None);
+        snapshot.timeouts.idle = Duration::from_millis(50);
+        let pollux = Pollux::start(snapshot);
+        let told = (0..20).map(|_| {
+            pollux.get();
+            pollux.told().cause
+        });
+        let causes: Vec<_> = told.flatten().collect();
+        assert_eq!(causes, [cause; 2]);
+    }
+}
+
+/// That another backend could be asked instead does not make a status any better.
+#[test]
+fn a_status_that_is_retried_counts() {
+    let page = "HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ill = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            // What matters is what comes back.
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(page.as_bytes());
+        }
+    });
+    let well = toy("well", Behaviour::Echo);
+    let errors = Errors { statuses: vec![(503, 503)], ..Errors::default() };
+    let health = Passive { failures: 2, errors, ..Passive::default() };
+    let mut snapshot = with(&[ill, well.address().to_string()], health, None);
+    snapshot.pools[0].retries.statuses = vec![503];
+    let pollux = Pollux::start(snapshot);
+    let attempts = (0..20).map(|_| {
+        pollux.get();
+        pollux.told().attempts
+    });
+    assert_eq!(attempts.filter(|attempts| *attempts > 1).count(), 2);
+}
+
+/// Whom the last backend is taken from has nothing to wait for, though another request still holds its place there.
+#[test]
+fn who_waits_is_told_that_nobody_is_left() {
+    let (hung, moody) = (toy("hung", Behaviour::Silent), moody(true));
+    let check = Check { port: Some(moody.address.port()), ..eager(page("/check")) };
+    let health = Passive { panic: None, ..Passive::default() };
+    let mut snapshot = with(&[hung.address().to_string()], health, Some(check));
+    snapshot.pools[0].backends[0].max_requests = Some(1);
+    snapshot.timeouts.drain = MOMENT;
+    let pollux = Pollux::start(snapshot);
+    let _clients: Vec<_> = (0..4)
+        .map(|number| {
+            let mut client = pollux.client();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+            while pollux.in_flight() + pollux.waiting() <= number {
+                thread::yield_now();
+            }
+            client
+        })
+        .collect();
+    moody.is(false);
+    for _ in 0..3 {
+        assert_eq!(pollux.told().cause, Some(Cause::NoBackend));
+    }
+    assert_eq!((pollux.in_flight(), pollux.waiting()), (1, 0));
 }
 
 /// Nobody has to ask for a backend to come back: a probe does, at the end of the ejection, and whoever ejected it.

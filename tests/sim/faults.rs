@@ -138,6 +138,12 @@ impl Faults {
         self.buffers = None;
     }
 
+    /// Has what is said of the backends change, and not the backends.
+    pub(crate) fn make_moody_apart(&mut self, rng: &mut Rng) {
+        self.make_moody(rng);
+        self.moods = self.moods.take().map(|moods| Rc::new(moods.apart()));
+    }
+
     pub(crate) fn is_scarce(&self) -> bool {
         self.descriptors < PLENTY
     }

@@ -17,6 +17,7 @@ mod net;
 mod oversight;
 mod payload;
 mod poll;
+mod refill;
 mod reload;
 mod secured;
 mod seeds;
@@ -25,6 +26,7 @@ mod tcp;
 mod trace;
 
 use faults::Weather;
+use refill::Refills;
 use reload::Reloads;
 use secured::Legs;
 use seeds::{each_seed, each_seed_twice, these_seeds};
@@ -182,4 +184,22 @@ fn moody(scene: &mut Scene) {
 #[test]
 fn moods() {
     each_seed("moods", MANY, Weather::Clean, moody);
+}
+
+/// The same, while discovery adds backends and takes some away.
+#[test]
+fn moods_refilled() {
+    each_seed("moods_refilled", SOME, Weather::Clean, |scene| {
+        scene.refills = Some(Refills::new(scene.rng.fork()));
+        moody(scene);
+    });
+}
+
+/// A pool behind a TCP listener: its backends do their part, but the port that is asked how they are has moods.
+#[test]
+fn moods_tcp() {
+    each_seed("moods_tcp", SOME, Weather::Clean, |scene| {
+        scene.faults.make_moody_apart(&mut scene.rng);
+        tcp::run(scene);
+    });
 }

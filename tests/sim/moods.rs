@@ -33,9 +33,14 @@ impl Mood {
     }
 }
 
-/// The moods of all backends of a run, by host.
+/// The moods of all backends of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Moods(Vec<Vec<(Time, Mood)>>);
+pub(crate) struct Moods {
+    /// By host.
+    phases: Vec<Vec<(Time, Mood)>>,
+    /// How many hosts behind a backend there is another one, which answers its checks; 0 if it does so itself.
+    apart: usize,
+}
 
 impl Moods {
     /// Three or four backends. In half of the runs one of them is well all the time; in some, all are of the same mind, as if
@@ -44,24 +49,44 @@ impl Moods {
         let hosts = rng.usize(3..=4);
         let spared = rng.usize(..hosts * 2);
         if rng.u8(..5) == 0 {
-            return Moods(vec![draw_one(rng); hosts]);
+            return Moods { phases: vec![draw_one(rng); hosts], apart: 0 };
         }
-        Moods((0..hosts).map(|host| if host == spared { well() } else { draw_one(rng) }).collect())
+        let one = |host| if host == spared { well() } else { draw_one(rng) };
+        Moods { phases: (0..hosts).map(one).collect(), apart: 0 }
     }
 
+    /// The same of those who answer the checks, while the backends themselves are well.
+    pub(crate) fn apart(&self) -> Moods {
+        let hosts = self.phases.len();
+        let mut phases = vec![well(); hosts];
+        phases.extend_from_slice(&self.phases);
+        Moods { phases, apart: hosts }
+    }
+
+    /// How many backends there are.
     pub(crate) fn hosts(&self) -> usize {
-        self.0.len()
+        self.phases.len() - self.apart
+    }
+
+    /// Whether others answer the checks.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.apart > 0
+    }
+
+    /// Who answers the checks of the backend at `host`.
+    pub(crate) fn checked(&self, host: usize) -> usize {
+        host + self.apart
     }
 
     /// How `host` is minded at `now`, and since when. Hosts beyond those that were drawn are well.
     pub(crate) fn at(&self, host: usize, now: Time) -> (Time, Mood) {
-        let phases = self.0.get(host).map_or(&[][..], Vec::as_slice);
+        let phases = self.phases.get(host).map_or(&[][..], Vec::as_slice);
         phases.iter().rev().find(|(since, _)| *since <= now).copied().unwrap_or((Time::ZERO, Mood::Well))
     }
 
     /// When `host` changes its mind next.
     pub(crate) fn next(&self, host: usize, now: Time) -> Option<Time> {
-        self.0.get(host)?.iter().map(|(since, _)| *since).find(|since| *since > now)
+        self.phases.get(host)?.iter().map(|(since, _)| *since).find(|since| *since > now)
     }
 }
 

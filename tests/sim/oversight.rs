@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pollux::balance::health::{Check, Kind};
 use pollux::core::time::Time;
+use pollux::shared::health::Tallied;
 use pollux::shared::pools::{BackendState, Registry};
 use pollux::snapshot::{Pool, PoolId, Retries, Snapshot, Timeouts};
 use pollux::worker::Census;
@@ -27,12 +28,20 @@ struct One {
     is_out: bool,
     in_flight: u32,
     connections: u32,
+    tallied: Tallied,
 }
 
 impl One {
     fn of(state: &Arc<BackendState>) -> One {
         let is_out = state.standing().exclusion().is_some();
-        One { is_out, in_flight: state.in_flight(), connections: state.connections() }
+        let tallied = state.chart().tallied();
+        One { is_out, in_flight: state.in_flight(), connections: state.connections(), tallied }
+    }
+
+    /// Whether it may have gone out and come back since it was `before`.
+    fn has_wavered(&self, before: &One) -> bool {
+        let (was, is) = (before.tallied, self.tallied);
+        is.passed > was.passed && (is.failed, is.ejections) != (was.failed, was.ejections)
     }
 }
 
@@ -89,17 +98,25 @@ pub(crate) struct Oversight {
     left: Option<(Time, u32)>,
     /// When the backends of the pool last changed.
     changed: Time,
+    /// The last who waited then: up to it, those who wait know only the backends that there were when they came.
+    outdated: Option<u64>,
 }
 
 impl Oversight {
     pub(crate) fn new(moods: Option<Rc<Moods>>) -> Oversight {
-        Oversight { moods, left: None, changed: Time::ZERO }
+        Oversight { moods, left: None, changed: Time::ZERO, outdated: None }
     }
 
-    /// Takes note of other backends.
-    pub(crate) fn handle_change(&mut self, now: Time) {
+    /// Takes note of other backends; `before` is the pool as it was.
+    pub(crate) fn handle_change(&mut self, now: Time, before: &Sight) {
         self.changed = now;
         self.left = None;
+        self.outdated = before.line.last().copied().or(self.outdated);
+    }
+
+    /// Whether all who wait know the same backends, and no others.
+    fn is_of_one_mind(&self, line: &[u64]) -> bool {
+        line.first().is_none_or(|first| self.outdated.is_none_or(|last| *first > last))
     }
 
     /// Holds a turn to the rules, by the pool before it and after it. `is_checked` is whether there still are checks.
@@ -116,7 +133,7 @@ impl Oversight {
         let Some(moods) = self.moods.clone() else { return };
         assert!(after.line.len() <= pool.max_pending, "more wait than may");
         // Who has tried somebody waits for another one, and may be passed by those who have not.
-        if pool.retries.most == 0 {
+        if pool.retries.most == 0 && self.is_of_one_mind(&before.line) {
             check_order(&before.line, &after.line);
             check_newcomers(before, after);
             self.check_left(pool, after, now);
@@ -143,7 +160,7 @@ impl Oversight {
         let pool = &snapshot.pools[0];
         for (place, one) in after.backends.iter().enumerate() {
             let Some(host) = host_of(&pool.backends[place].name) else { continue };
-            let (since, mood) = moods.at(host, now);
+            let (since, mood) = moods.at(moods.checked(host), now);
             let age = now.since(since.max(self.changed));
             let is_seen = pool.check.as_ref().filter(|check| is_told(check, mood)).map(time_to_fall);
             let is_missed = is_seen.is_some_and(|time| age > time && !one.is_out);
@@ -188,12 +205,17 @@ fn time_to_rise(pool: &Pool, timeouts: &Timeouts) -> Duration {
 /// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
 fn check_out(before: &Sight, after: &Sight) {
     let is_up = |sight: &Sight| !sight.panics && sight.backends.iter().any(|one| !one.is_out);
-    if !is_up(before) || !is_up(after) {
+    // Where somebody has wavered there may have been nobody else for a moment.
+    let has_wavered = before.backends.iter().zip(&after.backends).any(|(was, is)| is.has_wavered(was));
+    if !is_up(before) || !is_up(after) || has_wavered {
         return;
     }
     for (place, (was, is)) in before.backends.iter().zip(&after.backends).enumerate() {
         let is_spared = !(was.is_out && is.is_out) || is.in_flight <= was.in_flight;
-        assert!(is_spared, "backend {place} got a request although it is known to be out");
+        assert!(
+            is_spared,
+            "backend {place} got a request although it is known to be out: {before:?} {after:?}"
+        );
     }
 }
 

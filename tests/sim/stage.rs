@@ -14,7 +14,7 @@ use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
 };
-use pollux::worker::{Census, Poller, Setup, Share, Turn, Worker};
+use pollux::worker::{Census, Change, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
 use crate::cast::{Cast, Hire};
@@ -24,12 +24,16 @@ use crate::ledger::{Entry, Ledger};
 use crate::moody;
 use crate::net::Net;
 use crate::oversight::{Oversight, Sight};
+use crate::refill::Refills;
 use crate::reload::Reloads;
 use crate::secured::{self, Legs};
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
 pub(crate) const DOOR: usize = 0;
+
+/// The port where checks are answered, if not by the backends themselves.
+const CHECKED: u16 = 9000;
 
 /// So many retries may there be at once in a run.
 const RETRYING_MAX: u32 = 2;
@@ -51,6 +55,8 @@ pub(crate) struct Scene {
     pub(crate) drain_after: Option<usize>,
     /// The reloads, if there are to be any.
     pub(crate) reloads: Option<Reloads>,
+    /// The answers of discovery, if there are to be any.
+    pub(crate) refills: Option<Refills>,
     /// Whether the pools have no policy and rules but those that there always were.
     pub(crate) is_plain: bool,
     /// Who speaks TLS.
@@ -77,6 +83,7 @@ impl Scene {
             faults,
             drain_after: None,
             reloads: None,
+            refills: None,
             is_plain: false,
             legs: Legs::default(),
             whole_trace,
@@ -126,12 +133,17 @@ impl Scene {
             // Raw streams are told apart by who comes first.
             pool.check = check(&mut aside).filter(|_| mode == Mode::Http);
         }
+        let found = self.refills.as_mut().map(|refills| refills.prepare(&mut snapshot.pools[0]));
+        let apart = self.faults.moods.as_ref().filter(|moods| moods.is_apart());
+        let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
         snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
         snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
         let backends = snapshot.pools[0].backends.iter().chain(late);
-        let hosts = backends.map(|backend| backend.address.clone()).collect();
+        let known = || backends.map(|backend| backend.address.clone()).collect();
+        let mut hosts: Vec<Address> = found.unwrap_or_else(known);
+        hosts.extend(checked);
         let net = Net::new(&self.faults, hosts, self.rng.fork(), Trace::new(self.whole_trace));
         let cast = Cast::new(act.clients, act.hire, self.rng.fork());
         let kernel = Kernel::new(net, cast, self.faults.clone(), self.rng.fork());
@@ -174,6 +186,22 @@ impl Scene {
         assert!(figures.iter().all(is_within), "more retries than the budget allows: {figures:?}");
     }
 
+    /// Gives the worker another configuration.
+    fn switch(
+        &self,
+        worker: &mut Worker<SimOs>,
+        kernel: &Rc<RefCell<Kernel>>,
+        oversight: &mut Oversight,
+        snapshot: &mut Arc<Snapshot>,
+        change: Change,
+    ) {
+        let before = Sight::of(&self.registry, snapshot, worker.census());
+        kernel.borrow_mut().net.log(Event::Reload);
+        *snapshot = Arc::clone(&change.snapshot);
+        worker.switch(change);
+        oversight.handle_change(kernel.borrow().net.now, &before);
+    }
+
     fn drive(
         &mut self,
         worker: &mut Worker<SimOs>,
@@ -190,10 +218,13 @@ impl Scene {
                 && reloads.is_due()
             {
                 let change = reloads.change(&snapshot, || kernel.borrow_mut().listen());
-                kernel.borrow_mut().net.log(Event::Reload);
-                snapshot = Arc::clone(&change.snapshot);
-                worker.switch(change);
-                oversight.handle_change(kernel.borrow().net.now);
+                self.switch(worker, kernel, &mut oversight, &mut snapshot, change);
+            }
+            if let Some(refills) = self.refills.as_mut().filter(|_| !kernel.borrow().draining)
+                && refills.is_due()
+            {
+                let change = refills.change(&snapshot);
+                self.switch(worker, kernel, &mut oversight, &mut snapshot, change);
             }
             turns += 1;
             let before = Sight::of(&self.registry, &snapshot, worker.census());
@@ -215,6 +246,18 @@ impl Scene {
     }
 }
 
+/// Has another port of each backend answer its checks; gives where.
+fn check_apart(pool: &mut Pool) -> Vec<Address> {
+    if let Some(check) = &mut pool.check {
+        check.port = Some(CHECKED);
+    }
+    let port = |backend: &Backend| match &backend.address {
+        Address::Ip(address) => Address::Ip(SocketAddr::new(address.ip(), CHECKED)),
+        Address::Unix(path) => Address::Unix(path.clone()),
+    };
+    pool.backends.iter().map(port).collect()
+}
+
 fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
     {
         let mut kernel = kernel.borrow_mut();
@@ -234,7 +277,8 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
             let address = if rng.u8(..4) == 0 && moody.is_none() {
                 Address::Unix(PathBuf::from(format!("/run/b{number}")))
             } else {
-                Address::Ip(SocketAddr::from(([10, 1, 0, 1], 8000 + number)))
+                let machine = u8::try_from(number).expect("they are few");
+                Address::Ip(SocketAddr::from(([10, 1, 1, machine], 8000 + number)))
             };
             Backend::new(format!("b{number}"), address, rng.u32(1..=3))
         })

@@ -11,6 +11,9 @@
 //!        +----------------------------------- checks fail (from Up too) --------------------------------------+
 //! ```
 //!
+//! Failures in a row are counted twice: of requests that no response came to, and of responses that broke off. Each response that
+//! begins ends the first row, each that is whole the second; so whoever answers at once and never finishes is found out.
+//!
 //! One failed look at a backend never takes it out, unless it has just come back from an ejection: then it is on probation
 //! until it has served one request. A further ejection lasts twice as long as the one before; each span of that length in which
 //! there was none takes a doubling back.
@@ -92,13 +95,35 @@ pub struct Health {
     /// Checks in a row that have passed, and that have failed: one of the two is 0.
     passed: u32,
     failed: u32,
-    /// Requests in a row that have failed.
-    failures: u32,
-    /// Whether it has come back from an ejection, and not served a request since.
-    is_on_probation: bool,
+    /// Requests to which no response came.
+    answers: Row,
+    /// Responses that broke off.
+    bodies: Row,
     window: Window,
     ejections: Ejections,
     history: History,
+}
+
+/// Failures in a row, of one kind.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    length: u32,
+    /// Whether the backend has come back from an ejection, and not done well at this since.
+    is_on_probation: bool,
+}
+
+impl Row {
+    /// Counts one more; true if it is one too many.
+    fn is_exceeded(&mut self, most: u32) -> bool {
+        self.length = self.length.saturating_add(1);
+        let limit = if self.is_on_probation { 1 } else { most };
+        most > 0 && self.length >= limit
+    }
+
+    /// Whether the next that goes well is news.
+    fn is_open(self) -> bool {
+        self.length > 0 || self.is_on_probation
+    }
 }
 
 /// Requests in the window of the failure rate.
@@ -106,6 +131,8 @@ pub struct Health {
 struct Window {
     began: Option<Time>,
     failed: u32,
+    /// How many of these had been answered, and were counted as served.
+    broken: u32,
     /// How many had been served when it began.
     served_before: u32,
 }
@@ -146,19 +173,25 @@ impl Health {
         self.history.push(by);
         let from = self.phase;
         let to = match (by.by, by.found) {
-            (By::Check, Found::Well(_)) => self.check_passed(rules, by.at),
+            (By::Check, Found::Well(_) | Found::Whole) => self.check_passed(rules, by.at),
             (By::Check, Found::Ill(_)) => self.check_failed(rules, by.at),
             (By::Request, Found::Well(_)) => {
-                self.failures = 0;
-                self.is_on_probation = false;
+                self.answers = Row::default();
                 from
             }
-            (By::Request, Found::Ill(_)) => self.request_failed(rules.passive, by.at, served, may_eject),
+            (By::Request, Found::Whole) => {
+                self.bodies = Row::default();
+                from
+            }
+            (By::Request, Found::Ill(fault)) => {
+                self.request_failed(fault, rules.passive, (by.at, served), may_eject)
+            }
         };
         if to == from {
             return None;
         }
-        (self.phase, self.since, self.failures) = (to, Some(by.at), 0);
+        (self.phase, self.since) = (to, Some(by.at));
+        (self.answers.length, self.bodies.length) = (0, 0);
         self.window = Window::default();
         Some(Change { from, to, by })
     }
@@ -173,7 +206,7 @@ impl Health {
         match self.phase {
             Phase::Awaited | Phase::Down if self.passed >= rise => Phase::Up,
             Phase::Ejected { until } if until <= now => {
-                self.is_on_probation = true;
+                (self.answers.is_on_probation, self.bodies.is_on_probation) = (true, true);
                 Phase::Up
             }
             Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. } => self.phase,
@@ -192,29 +225,41 @@ impl Health {
         }
     }
 
-    fn request_failed(&mut self, rules: &Passive, now: Time, served: u32, may_eject: bool) -> Phase {
+    fn request_failed(
+        &mut self,
+        fault: Fault,
+        rules: &Passive,
+        (now, served): (Time, u32),
+        may_eject: bool,
+    ) -> Phase {
         // Requests that were under way when it was taken out say nothing new.
         if self.phase != Phase::Up {
             return self.phase;
         }
-        self.failures = self.failures.saturating_add(1);
-        let limit = if self.is_on_probation { 1 } else { rules.failures };
-        let is_row = rules.failures > 0 && self.failures >= limit;
-        let is_rate = self.window.is_exceeded(rules, now, served);
+        let is_broken = matches!(fault, Fault::Broken(_));
+        let row = if is_broken { &mut self.bodies } else { &mut self.answers };
+        let is_row = row.is_exceeded(rules.failures);
+        let is_rate = self.window.is_exceeded(rules, now, served, is_broken);
         if may_eject && (is_row || is_rate) { self.eject(rules, now) } else { self.phase }
     }
 
     fn eject(&mut self, rules: &Passive, now: Time) -> Phase {
         let span = self.ejections.next(rules, now);
-        self.is_on_probation = false;
+        (self.answers, self.bodies) = (Row::default(), Row::default());
         (self.passed, self.failed) = (0, 0);
         Phase::Ejected { until: now + span }
     }
 
-    /// Whether a request that is served is worth being told of.
+    /// Whether a response that begins is worth being told of.
     #[must_use]
     pub fn is_troubled(&self) -> bool {
-        self.failures > 0 || self.is_on_probation
+        self.answers.is_open()
+    }
+
+    /// Whether a response that is whole is worth being told of.
+    #[must_use]
+    pub fn is_breaking(&self) -> bool {
+        self.bodies.is_open()
     }
 
     /// Where it is.
@@ -290,14 +335,18 @@ pub fn may_eject(rules: &Passive, ejected: usize, all: usize) -> bool {
 }
 
 impl Window {
-    /// Counts a failure; true if there are too many by now.
-    fn is_exceeded(&mut self, rules: &Passive, now: Time, served: u32) -> bool {
+    /// Counts a failure, `is_broken` if it was counted as served before; true if there are too many by now.
+    fn is_exceeded(&mut self, rules: &Passive, now: Time, served: u32, is_broken: bool) -> bool {
         let Some(rate) = rules.failure_rate else { return false };
         if self.began.is_none_or(|began| now.since(began) >= rules.window) {
-            *self = Window { began: Some(now), failed: 0, served_before: served };
+            let served_before = served.wrapping_sub(u32::from(is_broken));
+            *self = Window { began: Some(now), failed: 0, broken: 0, served_before };
         }
         self.failed = self.failed.saturating_add(1);
-        let all = u64::from(self.failed) + u64::from(served.wrapping_sub(self.served_before));
+        self.broken += u32::from(is_broken);
+        // One that broke may have begun before the window.
+        let served = served.wrapping_sub(self.served_before).max(self.broken);
+        let all = u64::from(self.failed - self.broken) + u64::from(served);
         all >= u64::from(rules.window_min) && u64::from(self.failed) * 1000 >= all * u64::from(rate)
     }
 }

@@ -45,6 +45,8 @@ impl By {
 pub enum Found {
     /// It is well; with the status that it answered, if it was asked for one.
     Well(Option<u16>),
+    /// A response that it had begun has come to its end.
+    Whole,
     /// It is not.
     Ill(Fault),
 }
@@ -54,6 +56,8 @@ pub enum Found {
 pub enum Fault {
     /// For this cause a real request failed, or would have.
     Cause(Cause),
+    /// For this cause a response ended that had begun.
+    Broken(Cause),
     /// It answered with a status that is not wanted.
     Status(u16),
     /// It answered without the text that is wanted.
@@ -81,7 +85,7 @@ impl Fault {
                 | Cause::BackendTlsTimeout,
             ) => "tls",
             Fault::Cause(_) | Fault::Status(_) => "response",
-            Fault::NoText => "body",
+            Fault::Broken(_) | Fault::NoText => "body",
         }
     }
 }
@@ -89,7 +93,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Cause(cause) => f.write_str(cause.word()),
+            Fault::Cause(cause) | Fault::Broken(cause) => f.write_str(cause.word()),
             Fault::Status(status) => write!(f, "status {status}"),
             Fault::NoText => f.write_str("text not found"),
         }
@@ -103,6 +107,7 @@ impl Found {
         match self {
             Found::Well(Some(_)) => "response",
             Found::Well(None) => "connect",
+            Found::Whole => "body",
             Found::Ill(fault) => fault.phase(),
         }
     }
@@ -113,6 +118,7 @@ impl fmt::Display for Found {
         match self {
             Found::Well(Some(status)) => write!(f, "status {status}"),
             Found::Well(None) => f.write_str("connected"),
+            Found::Whole => f.write_str("complete"),
             Found::Ill(fault) => fault.fmt(f),
         }
     }

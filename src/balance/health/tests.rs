@@ -7,6 +7,7 @@ use crate::core::outcome::Cause;
 
 const PASSED: Found = Found::Well(None);
 const FAILED: Found = Found::Ill(Fault::Cause(Cause::BackendRefused));
+const BROKEN: Found = Found::Ill(Fault::Broken(Cause::BackendTruncated));
 
 /// A backend with its rules.
 #[derive(Default)]
@@ -40,9 +41,20 @@ impl Patient {
         self.sees(By::Request, FAILED, second)
     }
 
-    fn serves(&mut self, second: u64) -> Phase {
+    fn answers(&mut self, second: u64) -> Phase {
         self.served += 1;
         self.sees(By::Request, PASSED, second)
+    }
+
+    fn serves(&mut self, second: u64) -> Phase {
+        self.answers(second);
+        self.sees(By::Request, Found::Whole, second)
+    }
+
+    /// Begins a response that it does not end.
+    fn breaks(&mut self, second: u64) -> Phase {
+        self.answers(second);
+        self.sees(By::Request, BROKEN, second)
     }
 
     fn checks(&mut self, found: Found, second: u64) -> Phase {
@@ -102,6 +114,34 @@ fn failures_in_a_row_eject() {
     assert_eq!(patient.checks(PASSED, 16), Phase::Up);
     assert!(patient.health.is_troubled());
     assert!(matches!(patient.fails(16), Phase::Ejected { .. }));
+}
+
+/// That a response has begun says nothing of those that break off, and the other way round.
+#[test]
+fn responses_that_break_off_in_a_row_eject() {
+    let mut patient = Patient::default();
+    assert!((0..4).all(|second| patient.breaks(second) == Phase::Up));
+    assert!(patient.health.is_breaking() && !patient.health.is_troubled());
+    assert_eq!(patient.serves(4), Phase::Up);
+    assert!(!patient.health.is_breaking());
+    assert!((5..9).all(|second| patient.breaks(second) == Phase::Up && patient.fails(second) == Phase::Up));
+    assert!(matches!(patient.breaks(9), Phase::Ejected { .. }));
+    // When it comes back, one that is whole has to come before one that is not.
+    assert_eq!(patient.checks(PASSED, 100), Phase::Up);
+    assert!(matches!(patient.breaks(100), Phase::Ejected { .. }));
+    assert_eq!((patient.checks(PASSED, 200), patient.serves(200)), (Phase::Up, Phase::Up));
+    assert_eq!((patient.breaks(201), patient.fails(201)), (Phase::Up, Phase::Up));
+}
+
+/// A response that has broken off is one request, though it was answered before.
+#[test]
+fn responses_that_break_off_count_once_in_a_rate() {
+    let passive = Passive { failure_rate: Some(600), window_min: 10, failures: 0, ..Passive::default() };
+    let mut patient = Patient { passive: passive.clone(), ..Patient::default() };
+    assert!((0..9).all(|_| patient.breaks(1) == Phase::Up));
+    assert!(matches!(patient.breaks(1), Phase::Ejected { .. }));
+    let mut patient = Patient { passive, ..Patient::default() };
+    assert!((0..20).all(|_| patient.breaks(1) == Phase::Up && patient.serves(1) == Phase::Up));
 }
 
 #[test]
@@ -177,7 +217,7 @@ fn a_pool_is_never_emptied() {
 #[test]
 fn the_last_observations_are_kept() {
     let mut patient = Patient::default();
-    (0..100).for_each(|second| _ = patient.serves(second));
+    (0..100).for_each(|second| _ = patient.answers(second));
     let seconds: Vec<_> =
         patient.health.history().iter().map(|seen| seen.at.as_nanos() / 1_000_000_000).collect();
     assert_eq!(seconds, (100 - HISTORY_MAX as u64..100).collect::<Vec<_>>());
@@ -205,6 +245,6 @@ proptest! {
         for later in 0..10 {
             prop_assert_eq!(patient.serves(now + 301 + later), Phase::Up);
         }
-        prop_assert!(!patient.health.is_troubled());
+        prop_assert!(!patient.health.is_troubled() && !patient.health.is_breaking());
     }
 }

@@ -101,7 +101,7 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
-    let telling = telling(table, hsts(table, tls.is_some(), announcing, findings));
+    let telling = telling(table, hsts(table, mode, tls.is_some(), announcing, findings));
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
     let listener = Listener {
@@ -293,13 +293,14 @@ fn telling(table: Reader<'_>, hsts: Option<Hsts>) -> Telling {
 /// What browsers are to remember; there must be clients who can be told.
 fn hsts(
     listener: Reader<'_>,
+    mode: Mode,
     has_tls: bool,
     announcing: Announcing,
     findings: &mut Findings,
 ) -> Option<Hsts> {
     let table = listener.table("hsts", &language::HSTS)?;
     let place = listener.entry("hsts").map_or(listener.place(), |entry| entry.key_place);
-    if !has_tls && !listener.has("tls") && announcing == Announcing::Never {
+    if mode == Mode::Http && !has_tls && !listener.has("tls") && announcing == Announcing::Never {
         findings.push(
             Diagnostic::new(Code::NoEffect, "`hsts` is said only to clients that have come by TLS")
                 .mark(place, "nobody comes by TLS here")

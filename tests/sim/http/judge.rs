@@ -41,11 +41,9 @@ fn judge_records(ask: &Ask, records: &[&Entry], manners: Manners) {
     }
     if let Some(Ending::Own(cause)) = ask.ending {
         let blames_backend = cause.who() == Who::Backend;
-        // A wait for a buffer that ended just before the deadline is not told apart from one for the backend.
-        let is_mistaken = manners.in_need && cause == Cause::BackendResponseTimeout;
         // An answer with a status that is to be retried is given up for a better one, which may not come.
         let is_given_up = records.iter().any(|record| record.retried.contains(Proof::Status));
-        let did_well = ask.seen > 0 && !ask.wronged && !is_mistaken && !is_given_up;
+        let did_well = ask.seen > 0 && !ask.wronged && !is_given_up;
         assert!(!(blames_backend && did_well), "a backend is blamed for nothing: {}", shown());
         let is_late = matches!(cause, Cause::ClientHeadTimeout | Cause::ClientBodyTimeout);
         assert!(!(is_late && ask.truncated), "the end of a request was not noticed: {}", shown());

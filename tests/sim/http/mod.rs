@@ -19,7 +19,8 @@ use std::time::Duration;
 use pollux::snapshot::Mode;
 
 use crate::actor::Actor;
-use crate::faults::Weather;
+use crate::end::EndId;
+use crate::faults::{Faults, Weather};
 use crate::reload::Reloads;
 use crate::stage::{Act, Scene};
 use backend::Backend;
@@ -36,13 +37,18 @@ const MORE_CLIENTS: usize = 6;
 /// The longest rest between two of its visits then.
 const REST_MAX: Duration = Duration::from_millis(500);
 
+/// Makes actors that answer checks, and that nobody asks for anything else.
+pub(crate) fn watchmen(faults: &Faults) -> impl FnMut(usize, EndId, fastrand::Rng) -> Box<dyn Actor> + use<> {
+    let (board, faults) = (Rc::new(RefCell::new(Board::default())), Rc::new(faults.clone()));
+    move |host, end, rng| Box::new(Backend::new(host, end, &board, &faults, rng))
+}
+
 /// One run over HTTP.
 pub(crate) fn run(scene: &mut Scene) {
     let manners = Manners {
         foul: scene.faults.weather == Weather::Foul || scene.faults.moods.is_some(),
         draining: scene.drain_after.is_some() || scene.reloads.as_ref().is_some_and(Reloads::moves_door),
         scarce: scene.faults.is_scarce(),
-        in_need: scene.faults.buffers.is_some(),
     };
     let board = Rc::new(RefCell::new(Board::default()));
     let faults = Rc::new(scene.faults.clone());

@@ -7,30 +7,43 @@ mod stream;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use pollux::snapshot::Mode;
 
 use crate::actor::Actor;
 use crate::faults::Weather;
+use crate::http;
 use crate::stage::{Act, Scene};
 use board::Board;
 use script::Script;
 use stream::Stream;
+
+/// So many clients more there are where checks have moods, and so much later does one come at most: for as long as moods last.
+const MORE_CLIENTS: usize = 30;
+const LATEST: Duration = Duration::from_secs(5);
 
 /// One run over raw streams.
 pub(crate) fn run(scene: &mut Scene) {
     let board = Rc::new(RefCell::new(Board::default()));
     let script = Script::draw(&scene.faults, scene.legs, &mut scene.rng);
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
-    for _ in 0..scene.rng.usize(1..=5) {
+    let moods = scene.faults.moods.clone();
+    let more = if moods.is_some() { MORE_CLIENTS } else { 0 };
+    for _ in 0..scene.rng.usize(1..=5) + more {
         let part = script.part(true, &mut scene.rng);
-        clients.push(Box::new(Stream::new(None, part, &board, scene.rng.fork())));
+        let rest = if more > 0 { LATEST.mul_f64(scene.rng.f64()) } else { Duration::ZERO };
+        clients.push(Box::new(Stream::new(None, part, &board, scene.rng.fork()).rests(rest)));
     }
     let (mut rng, streams) = (scene.rng.fork(), Rc::clone(&board));
-    let hire = Box::new(move |_, end| -> Box<dyn Actor> {
+    let (is_moody, mut watchman) = (moods.is_some(), http::watchmen(&scene.faults));
+    let hire = Box::new(move |host, end| -> Box<dyn Actor> {
+        if moods.as_ref().is_some_and(|moods| host >= moods.hosts()) {
+            return watchman(host, end, rng.fork());
+        }
         let part = script.part(false, &mut rng);
         Box::new(Stream::new(Some(end), part, &streams, rng.fork()))
     });
     let entries = scene.perform(Mode::Tcp, Act { clients, hire });
-    board.borrow().judge(&entries, scene.faults.weather == Weather::Clean);
+    board.borrow().judge(&entries, scene.faults.weather == Weather::Clean && !is_moody);
 }

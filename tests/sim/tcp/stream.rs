@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use pollux::core::time::Time;
 
 use super::board::{Board, Ending};
 use super::script::{Mischief, Part};
@@ -28,6 +29,8 @@ pub(crate) struct Stream {
     rng: Rng,
     finished: bool,
     ended: bool,
+    /// How long it waits before it comes.
+    rest: Duration,
 }
 
 impl Stream {
@@ -35,11 +38,17 @@ impl Stream {
     pub(crate) fn new(end: Option<EndId>, part: Part, board: &Rc<RefCell<Board>>, rng: Rng) -> Stream {
         let me = board.borrow_mut().enter(part.is_client, part.len, part.mischief.is_some());
         let board = Rc::clone(board);
-        let mut stream = Stream { port: None, me, part, board, rng, finished: false, ended: false };
+        let mut stream =
+            Stream { port: None, me, part, board, rng, finished: false, ended: false, rest: Duration::ZERO };
         if let Some(end) = end {
             stream.open(end);
         }
         stream
+    }
+
+    /// The same, but it comes only after `rest`.
+    pub(crate) fn rests(self, rest: Duration) -> Stream {
+        Stream { rest, ..self }
     }
 
     fn open(&mut self, end: EndId) {
@@ -57,6 +66,9 @@ impl Stream {
     }
 
     fn dial(&mut self, net: &mut Net) -> Step {
+        if net.now < Time::ZERO + self.rest {
+            return Step::Until(Time::ZERO + self.rest);
+        }
         match net.dial(DOOR, address_of(self.me)) {
             Dialled::Connected(end) => {
                 self.open(end);
@@ -81,12 +93,16 @@ impl Stream {
             Pushed::Bytes => {}
             Pushed::Lost => return Some(self.leave(port, net, Ending::Reset)),
             Pushed::Nothing if port.unwritten() > 0 || (self.part.leaves_last && !self.ended) => return None,
-            Pushed::Nothing => self.finished = port.finish(net),
+            Pushed::Nothing => {
+                self.finished = port.finish(net);
+                // With TLS the end is said before the FIN.
+                self.board.borrow_mut().stream(self.me).finished = true;
+            }
         }
         let mut board = self.board.borrow_mut();
         let told = board.stream(self.me);
         told.written = self.part.len.saturating_sub(port.unwritten());
-        told.finished = self.finished;
+        told.finished |= self.finished;
         Some(Step::Moved)
     }
 

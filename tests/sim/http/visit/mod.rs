@@ -27,8 +27,6 @@ pub(crate) struct Manners {
     pub(crate) draining: bool,
     /// Pollux may be out of descriptors, and say so.
     pub(crate) scarce: bool,
-    /// Pollux may be out of buffers.
-    pub(crate) in_need: bool,
 }
 
 impl Manners {

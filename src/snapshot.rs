@@ -204,6 +204,19 @@ pub struct Telling {
     pub traces: Traces,
     /// Which responses have Proxy-Status.
     pub proxy_status: ProxyStatus,
+    /// What clients that have come by TLS are told of later connections, if anything.
+    pub hsts: Option<Hsts>,
+}
+
+/// That a host is to be reached by TLS alone from now on (HTTP Strict Transport Security, RFC 6797).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// For how many seconds; 0 makes clients forget it (6.1.1).
+    pub max_age_s: u64,
+    /// Whether the same holds for all names below (6.1.2).
+    pub include_subdomains: bool,
+    /// Whether those who make browsers may put the host on their lists.
+    pub preload: bool,
 }
 
 /// Who is told by X-Request-ID what a request is called. The access line has it in any case.

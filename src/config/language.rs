@@ -71,7 +71,7 @@ const fn key(
 }
 
 /// Every table, in the order in which they are told.
-pub(super) fn tables() -> [&'static Table; 28] {
+pub(super) fn tables() -> [&'static Table; 29] {
     [
         &FILE,
         &ADMIN,
@@ -80,6 +80,7 @@ pub(super) fn tables() -> [&'static Table; 28] {
         &TLS,
         &CERTIFICATE,
         &SOCKET,
+        &HSTS,
         &SHARE,
         &ROUTE,
         &MATCH,
@@ -400,11 +401,48 @@ pub(super) static LISTENER: Table = Table {
              none. HTTP only.",
         ),
         key(
+            "hsts",
+            Kind::Table(&HSTS),
+            "(not said)",
+            r#"{ max_age = "1y", include_subdomains = true }"#,
+            "That browsers are to come by TLS alone from now on (`Strict-Transport-Security`). Said where the client has come by TLS, unless \
+             the backend says it. HTTP only.",
+        ),
+        key(
             "ambiguous_paths",
             Kind::Word(&["refuse", "pass"]),
             r#""refuse""#,
             r#""pass""#,
             "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
+        ),
+    ],
+};
+
+/// `hsts` of a listener.
+pub(super) static HSTS: Table = Table {
+    title: "hsts = { … }",
+    about: "What browsers remember of a host (RFC 6797). They cannot be made to forget it but by a response over TLS.",
+    keys: &[
+        key(
+            "max_age",
+            Kind::Time,
+            r#""1y""#,
+            r#""1y""#,
+            "For how long, in whole seconds; less than a second (`1ms`) has them forget it.",
+        ),
+        key(
+            "include_subdomains",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether the same holds for every name below that of the host.",
+        ),
+        key(
+            "preload",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether browsers may know it before the first visit. Their lists want `include_subdomains` and at least a year.",
         ),
     ],
 };

@@ -20,8 +20,8 @@ use crate::route::{
     Template, Want,
 };
 use crate::snapshot::{
-    Announce, Announcing, Backend, Balance, Forwarding, Limits, Listener, Mode, NO_ADDRESS, Permissions,
-    Pool, Recording, Retries, SameSite, Snapshot, SocketOptions, Sticky, Telling, Timeouts,
+    Announce, Announcing, Backend, Balance, Forwarding, Hsts, Limits, Listener, Mode, NO_ADDRESS,
+    Permissions, Pool, Recording, Retries, SameSite, Snapshot, SocketOptions, Sticky, Telling, Timeouts,
 };
 use crate::tls::{OriginationRules, Pair, TerminationRules};
 
@@ -179,10 +179,18 @@ fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
                 Forwarding::Forwarded => "forwarded",
             };
             line(out, "forwarding", &text(forwarding));
-            let Telling { request_id, traces, proxy_status } = listener.telling;
+            let Telling { request_id, traces, proxy_status, hsts } = listener.telling;
             line(out, "request_id", &text(request_id.word()));
             line(out, "traces", &text(traces.word()));
             line(out, "proxy_status", &text(proxy_status.word()));
+            if let Some(Hsts { max_age_s, include_subdomains, preload }) = hsts {
+                let pairs = [
+                    ("max_age", time(Duration::from_secs(max_age_s))),
+                    ("include_subdomains", include_subdomains.to_string()),
+                    ("preload", preload.to_string()),
+                ];
+                line(out, "hsts", &table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value))));
+            }
             let ambiguous = match listener.routes.ambiguous() {
                 AmbiguousPaths::Refuse => "refuse",
                 AmbiguousPaths::Pass => "pass",

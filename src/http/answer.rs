@@ -6,7 +6,7 @@ use crate::http::date::Date;
 use crate::http::framing::has_no_body;
 use crate::http::grammar::push_decimal;
 use crate::http::request::{push_edits, push_field, push_length, push_request_id, push_template};
-use crate::http::response::{Manner, push_connection};
+use crate::http::response::{HSTS, Manner, push_connection};
 use crate::route::{Context, Redirect, Respond};
 use crate::snapshot::{ProxyStatus, RequestIds, Telling};
 
@@ -242,7 +242,7 @@ pub fn write_of_route(
     if has_body {
         push_length(out, body.len() as u64);
     }
-    push_connection(out, manner);
+    push_connection(out, Manner { hsts: manner.hsts.filter(|_| passes(HSTS)), ..manner });
     push_line(out, "");
     if has_body && !is_head {
         out.extend_from_slice(body);
@@ -303,7 +303,7 @@ mod tests {
 
     fn answer_telling(telling: Telling, cause: Cause, keep_alive: bool, content: Content) -> String {
         let mut out = Vec::new();
-        let manner = Manner { version: Version::Http11, keep_alive };
+        let manner = Manner { version: Version::Http11, keep_alive, hsts: None };
         let told = Told { telling, request_id: RequestId::Own(255) };
         write(&mut out, cause.status().unwrap(), cause, manner, content, &told, &Date::new(0));
         String::from_utf8(out).unwrap()

@@ -12,7 +12,7 @@ use crate::http::request::{
     FieldTable, REQUEST_ID, is_nominated, join, push_field, push_length, push_request_id, push_via,
 };
 use crate::route::FieldEdits;
-use crate::snapshot::Limits;
+use crate::snapshot::{Hsts, Limits};
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,8 @@ pub struct Manner {
     pub version: Version,
     /// Whether the client's connection goes on after this response.
     pub keep_alive: bool,
+    /// What the client is told by Strict-Transport-Security, if it has come by TLS.
+    pub hsts: Option<Hsts>,
 }
 
 /// What Pollux adds to a final response.
@@ -90,8 +92,18 @@ fn is_editable(name: &str) -> bool {
     !matches!(Name::of(name.as_bytes()), Name::ContentLength | Name::TransferEncoding | Name::Date)
 }
 
-/// Appends what the client has to know of its connection (RFC 9112 §9.3).
+/// The field of RFC 6797 6.1.
+pub(crate) const HSTS: &str = "Strict-Transport-Security";
+
+/// Appends what the client has to know of its connection (RFC 9112 §9.3), and of later ones (RFC 6797 6.1).
 pub(crate) fn push_connection(out: &mut Vec<u8>, manner: Manner) {
+    if let Some(Hsts { max_age_s, include_subdomains, preload }) = manner.hsts {
+        out.extend_from_slice(HSTS.as_bytes());
+        out.extend_from_slice(b": max-age=");
+        push_decimal(out, max_age_s);
+        out.extend_from_slice(if include_subdomains { b"; includeSubDomains" } else { b"" });
+        out.extend_from_slice(if preload { b"; preload\r\n" } else { b"\r\n" });
+    }
     match (manner.keep_alive, manner.version) {
         (false, _) => push_field(out, b"Connection", b"close"),
         (true, Version::Http10) => push_field(out, b"Connection", b"keep-alive"),
@@ -260,7 +272,11 @@ impl Response<'_> {
             push_field(out, b"Connection", b"Upgrade");
         }
         if self.status >= 200 {
-            push_connection(out, manner);
+            // A backend or a route that says something of it itself knows better.
+            let is_said = |field: &httparse::Header<'_>| field.name.eq_ignore_ascii_case(HSTS);
+            let is_taken_out = edits.is_some_and(|(edits, _)| edits.takes_out(HSTS.as_bytes()));
+            let hsts = manner.hsts.filter(|_| !is_taken_out && !self.fields.iter().any(is_said));
+            push_connection(out, Manner { hsts, ..manner });
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -315,7 +331,7 @@ mod tests {
     use crate::http::request::field_table;
 
     const PLAIN: Asked<'_> = Asked { is_head: false, protocols: b"" };
-    const KEEP: Manner = Manner { version: Version::Http11, keep_alive: true };
+    const KEEP: Manner = Manner { version: Version::Http11, keep_alive: true, hsts: None };
 
     fn rewritten(head: &str, asked: Asked<'_>, manner: Manner) -> Result<(Framing, bool, String), Cause> {
         let mut table = field_table();
@@ -327,9 +343,28 @@ mod tests {
     }
 
     #[test]
+    fn hsts_is_said_once() {
+        let said = |max_age_s, include_subdomains, preload, head| {
+            let hsts = Some(Hsts { max_age_s, include_subdomains, preload });
+            rewritten(head, PLAIN, Manner { hsts, ..KEEP }).unwrap().2
+        };
+        let plain = "HTTP/1.1 204 No Content\r\n\r\n";
+        assert_eq!(
+            said(31_536_000, true, true, plain),
+            "HTTP/1.1 204 No Content\r\nVia: 1.1 pollux\r\n\
+             Strict-Transport-Security: max-age=31536000; includeSubDomains; preload\r\n\r\n"
+        );
+        assert!(said(0, false, false, plain).contains("Security: max-age=0\r\n"));
+        let own = "HTTP/1.1 204 No Content\r\nstrict-transport-security: max-age=1\r\n\r\n";
+        let told = said(9, false, false, own).to_ascii_lowercase();
+        assert!(told.contains("security: max-age=1\r\n") && told.matches("strict-").count() == 1, "{told}");
+        assert!(!said(9, false, false, "HTTP/1.1 103 Early Hints\r\n\r\n").contains("Strict"));
+    }
+
+    #[test]
     fn what_goes_out() {
-        let old = Manner { version: Version::Http10, keep_alive: true };
-        let close = Manner { version: Version::Http11, keep_alive: false };
+        let old = Manner { version: Version::Http10, keep_alive: true, hsts: None };
+        let close = Manner { version: Version::Http11, keep_alive: false, hsts: None };
         let head = Asked { is_head: true, protocols: b"" };
         let switch = Asked { is_head: false, protocols: b"y, X" };
         for (input, asked, manner, framing, keep_alive, output) in [
@@ -368,7 +403,7 @@ mod tests {
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                 PLAIN,
-                Manner { version: Version::Http10, keep_alive: false },
+                Manner { version: Version::Http10, keep_alive: false, hsts: None },
                 Framing::Chunked,
                 true,
                 "HTTP/1.1 200 OK\r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",

@@ -109,6 +109,13 @@ fn listener(
         (before.tls != after.tls, "tls"),
         (before.trusted_proxies != after.trusted_proxies, "trusted_proxies"),
         (before.announcing != after.announcing, "proxy_protocol"),
+        (before.socket.v6only != after.socket.v6only, "v6only"),
+        (before.socket.interface != after.socket.interface, "interface"),
+        (before.socket.permissions != after.socket.permissions, "socket"),
+        (before.telling.hsts != after.telling.hsts, "hsts"),
+        (before.telling.request_id != after.telling.request_id, "request_id"),
+        (before.telling.traces != after.telling.traces, "traces"),
+        (before.telling.proxy_status != after.telling.proxy_status, "proxy_status"),
         (before.forwarding != after.forwarding, "forwarding"),
         (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
     ] {

@@ -142,6 +142,28 @@ fn every_key_of_a_pool_is_told() {
     }
 }
 
+/// Options of a listener that are no routes, each alone.
+#[test]
+fn options_of_a_listener_are_told() {
+    for (bind, line, told) in [
+        ("[::1]:8080", "v6only = false", "v6only"),
+        ("127.0.0.1:8080", "interface = \"eth0\"", "interface"),
+        ("unix:/run/a.sock", "socket = { mode = \"0660\" }", "socket"),
+        ("127.0.0.1:8080", "hsts = { max_age = \"1h\" }", "hsts"),
+        ("127.0.0.1:8080", "request_id = \"both\"", "request_id"),
+        ("127.0.0.1:8080", "traces = \"start\"", "traces"),
+        ("127.0.0.1:8080", "proxy_status = \"all\"", "proxy_status"),
+    ] {
+        let with = |line: &str| {
+            let announced = "proxy_protocol = \"optional\"\ntrusted_proxies = [\"10.0.0.0/8\"]";
+            snapshot(&format!(
+                "[pool.app]\nbackends = [\"127.0.0.1:1\"]\n[[listener]]\nname = \"web\"\nbind = \"{bind}\"\n{announced}\n{line}\n"
+            ))
+        };
+        assert_eq!(plan(&with(""), &with(line)).to_string(), format!("changes  listener web: {told}\n"));
+    }
+}
+
 #[test]
 fn logged_requests_are_asked_of_both() {
     let log = r#"

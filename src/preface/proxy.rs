@@ -44,6 +44,14 @@ pub struct Announced {
     pub unique_id: Option<Box<[u8]>>,
 }
 
+impl Announced {
+    /// The client, if it is not the proxy itself.
+    #[must_use]
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.addresses.map(|(client, _)| client)
+    }
+}
+
 /// What the first bytes of a connection come to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reading {

@@ -14,7 +14,7 @@ use crate::http::framing::Version;
 use crate::http::request::{Method, Request, first_line};
 use crate::http::response::{Asked, Manner};
 use crate::route::Retry;
-use crate::snapshot::{Mode, PoolId};
+use crate::snapshot::{Hsts, Mode, PoolId};
 
 /// The longest method and the longest target that a record keeps, in bytes.
 const TEXT_MAX: usize = 2048;
@@ -251,8 +251,8 @@ impl Exchange {
     }
 
     /// How the client is to be answered.
-    pub(crate) fn manner(&self, keep_alive: bool) -> Manner {
-        Manner { version: self.version.unwrap_or(Version::Http11), keep_alive }
+    pub(crate) fn manner(&self, keep_alive: bool, hsts: Option<Hsts>) -> Manner {
+        Manner { version: self.version.unwrap_or(Version::Http11), keep_alive, hsts }
     }
 
     /// Whether the client speaks HTTP/1.0.

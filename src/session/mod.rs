@@ -32,6 +32,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::scan::HeadScan;
 use crate::preface::hello::Hello;
+use crate::preface::proxy::Announced;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;
@@ -39,6 +40,7 @@ use exchange::Kept;
 pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
 use preface::{Awaits, Introduced};
+pub use preface::{Heard, awaits_header, hear};
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
 
 /// One of the two sides of a session.
@@ -229,6 +231,21 @@ impl Session {
     /// A session for the client that was accepted now by the listener at `listener` of the snapshot.
     #[must_use]
     pub fn new(client: SocketAddr, listener: usize, env: &Env<'_>) -> Session {
+        Session::of(client, None, listener, env)
+    }
+
+    /// The same for a client of whom the proxy `by` has said that before anything else.
+    #[must_use]
+    pub fn announced(by: SocketAddr, said: Announced, listener: usize, env: &Env<'_>) -> Session {
+        Session::of(said.client().unwrap_or(by), Some(Box::new(Introduced { by, said })), listener, env)
+    }
+
+    fn of(
+        client: SocketAddr,
+        introduced: Option<Box<Introduced>>,
+        listener: usize,
+        env: &Env<'_>,
+    ) -> Session {
         let rules = &env.snapshot.listeners[listener];
         let phase = Session::first_phase(client, rules, env.now);
         let (mut up, mut down) = (Lane::new(Framer::Head), Lane::new(Framer::Opaque));
@@ -238,7 +255,7 @@ impl Session {
         exchange.begin(env.now, 0, 0);
         let mut session = Session {
             client,
-            introduced: None,
+            introduced,
             server_name: None,
             listener,
             mode: rules.mode,

@@ -11,7 +11,7 @@ use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::preface::hello::{self, Hello};
 use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
-use crate::snapshot::{Announcing, Listener, Mode};
+use crate::snapshot::{Announcing, Hsts, Listener, Mode};
 
 /// What is awaited before the conversation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,15 +31,48 @@ pub(super) struct Introduced {
     pub(super) said: Announced,
 }
 
+/// Whether the first bytes of a client who has connected to `listener` are to be, or may be, a header.
+#[must_use]
+pub fn awaits_header(listener: &Listener, client: SocketAddr) -> bool {
+    match listener.announcing {
+        Announcing::Never => false,
+        Announcing::Optional => listener.trusts(client.ip().to_canonical()),
+        Announcing::Required => true,
+    }
+}
+
+/// What the first bytes of a client come to from whom a header is awaited.
+#[derive(Debug)]
+pub enum Heard {
+    /// They are too few to tell.
+    More,
+    /// So many of them are a header that says that. What follows is the client's.
+    Header(usize, Announced),
+    /// They are no header, and need not be.
+    Absent,
+    /// The connection ends for that cause.
+    Refused(Cause),
+}
+
+/// Listens to the first bytes of a client who has connected to `listener`, from whom a header is awaited.
+#[must_use]
+pub fn hear(listener: &Listener, client: SocketAddr, bytes: &[u8]) -> Heard {
+    if !listener.trusts(client.ip().to_canonical()) {
+        return Heard::Refused(Cause::ProxyHeaderRefused);
+    }
+    match proxy::read(bytes) {
+        Reading::Header(length, said) => Heard::Header(length, said),
+        Reading::Absent if listener.announcing == Announcing::Optional => Heard::Absent,
+        Reading::Absent => Heard::Refused(Cause::ProxyHeaderMissing),
+        Reading::Malformed => Heard::Refused(Cause::ProxyHeaderMalformed),
+        Reading::Incomplete => Heard::More,
+    }
+}
+
 impl Session {
-    /// The phase of a client that was just accepted.
+    /// The phase of a client that was just accepted. Behind TLS there is no header: it has come before.
     pub(super) fn first_phase(client: SocketAddr, listener: &Listener, now: Time) -> Phase {
-        let is_awaited = match listener.announcing {
-            Announcing::Never => false,
-            Announcing::Optional => listener.trusts(client.ip().to_canonical()),
-            Announcing::Required => true,
-        };
-        if is_awaited {
+        if listener.tls.is_none() && awaits_header(listener, client) {
             return Phase::Preface { since: now, awaits: Awaits::Header };
         }
         match listener.mode {
@@ -65,52 +98,33 @@ impl Session {
         }
     }
 
-    /// Takes note that the header was read before the session began, because it stands before a TLS handshake; `said` is what it says,
-    /// if there was one.
-    pub fn handle_introduced(&mut self, said: Option<Announced>, env: &Env<'_>) {
-        if let Some(said) = said {
-            self.introduce(said);
-        }
-        match (&self.phase, &self.secured) {
-            // What the ClientHello said is known: it was read by TLS.
-            (Phase::Preface { .. }, Some(secured)) if self.mode == Mode::Tcp => {
-                let name = Some(&secured.name).filter(|name| !name.is_empty());
-                let mut alpn = Vec::new();
-                if let (Ok(length), false) =
-                    (u8::try_from(secured.protocol.len()), secured.protocol.is_empty())
-                {
-                    alpn.push(length);
-                    alpn.extend_from_slice(secured.protocol.as_bytes());
-                }
-                let server_name = name.map(|name| name.as_bytes().into());
-                self.begin_connection(&Hello { server_name, alpn: alpn.into() }, None, env);
+    /// Goes on behind a TLS handshake, by which the ClientHello has been read: routes in TCP mode may ask what it said.
+    pub fn handle_secured(&mut self, secured: Secured, env: &Env<'_>) {
+        if let Phase::Preface { .. } = self.phase {
+            let server_name = Some(secured.name.as_bytes().into()).filter(|_| !secured.name.is_empty());
+            let mut alpn = Vec::new();
+            if let Ok(length @ 1..) = u8::try_from(secured.protocol.len()) {
+                alpn.push(length);
+                alpn.extend_from_slice(secured.protocol.as_bytes());
             }
-            (Phase::Preface { awaits: Awaits::Header, .. }, _) => {
-                self.begin_conversation(env);
-            }
-            _ => {}
+            self.begin_connection(&Hello { server_name, alpn: alpn.into() }, None, env);
         }
+        self.secure(secured);
     }
 
     fn step_header(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let listener = &env.snapshot.listeners[self.listener];
-        if !listener.trusts(self.client.ip().to_canonical()) {
-            return self.fail(Cause::ProxyHeaderRefused, env, effects);
-        }
         let is_optional = listener.announcing == Announcing::Optional;
-        match proxy::read(self.up.buffer.unscanned()) {
-            Reading::Header(length, said) => {
+        match hear(listener, self.client, self.up.buffer.unscanned()) {
+            Heard::Header(length, said) => {
                 self.up.buffer.skip(length);
                 self.introduce(said);
                 self.begin_conversation(env)
             }
-            Reading::Absent if is_optional => self.begin_conversation(env),
-            Reading::Absent => self.fail(Cause::ProxyHeaderMissing, env, effects),
-            Reading::Malformed => self.fail(Cause::ProxyHeaderMalformed, env, effects),
-            Reading::Incomplete if !self.up.buffer.has_room() => {
-                self.fail(Cause::ProxyHeaderMalformed, env, effects)
-            }
-            Reading::Incomplete => match self.up.source {
+            Heard::Absent => self.begin_conversation(env),
+            Heard::Refused(cause) => self.fail(cause, env, effects),
+            Heard::More if !self.up.buffer.has_room() => self.fail(Cause::ProxyHeaderMalformed, env, effects),
+            Heard::More => match self.up.source {
                 Source::Ended | Source::Lost if !self.has_spoken() => self.end_unasked(effects),
                 Source::Ended if is_optional => self.begin_conversation(env),
                 Source::Ended => self.fail(Cause::ProxyHeaderMalformed, env, effects),
@@ -189,9 +203,7 @@ impl Session {
     /// Takes the client for the one who was announced, if one was. The proxy may also speak for itself.
     fn introduce(&mut self, said: Announced) {
         let by = self.client;
-        if let Some((client, _)) = said.addresses {
-            self.client = client;
-        }
+        self.client = said.client().unwrap_or(by);
         self.introduced = Some(Box::new(Introduced { by, said }));
     }
 
@@ -225,10 +237,11 @@ impl Session {
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
     }
 
-    /// Whether the client is to be announced to the backend, which has not been done yet. Then the exchange has a new connection.
+    /// Whether the client is to be announced to the backend by the first bytes of the exchange, which has not been done yet. Where
+    /// there is TLS the header goes before that, and is no part of the exchange.
     #[must_use]
     pub fn is_to_be_announced(&self, env: &Env<'_>) -> bool {
-        self.announces(env) && !self.exchange.is_announced
+        self.announces(env) && env.snapshot.pool(self.pool()).tls.is_none() && !self.exchange.is_announced
     }
 
     /// Whether the backends of the exchange's pool are told of their clients.
@@ -239,8 +252,16 @@ impl Session {
     /// Has what goes to the backend begin with a header of the PROXY protocol. The client has connected to `local`, if that is
     /// known.
     pub fn announce(&mut self, local: Option<SocketAddr>, env: &Env<'_>) {
-        let Some(announce) = env.snapshot.pool(self.pool()).announce else { return };
-        self.exchange.is_announced = true;
+        if let Some(header) = self.announcement(local, env) {
+            self.exchange.is_announced = true;
+            self.up.push_ahead(&header);
+        }
+    }
+
+    /// The header of the PROXY protocol that connections to the backends of the exchange's pool begin with, if they do.
+    #[must_use]
+    pub fn announcement(&self, local: Option<SocketAddr>, env: &Env<'_>) -> Option<Vec<u8>> {
+        let announce = env.snapshot.pool(self.pool()).announce?;
         let introduced = self.introduced.as_deref().map(|introduced| &introduced.said);
         let told = introduced.and_then(|said| Some(said.addresses?.1));
         let behalf = match (self.client.ip().is_unspecified(), told.or(local)) {
@@ -268,13 +289,18 @@ impl Session {
         };
         let mut header = Vec::new();
         proxy::write(&mut header, announce.version, behalf, &said);
-        self.up.push_ahead(&header);
+        Some(header)
     }
 
     /// Whether the client has come by TLS: to Pollux, or to the proxy that has announced it.
     pub(super) fn is_secure(&self) -> bool {
         let is_told = |introduced: &Introduced| introduced.said.is_tls == Some(true);
         self.secured.is_some() || self.introduced.as_deref().is_some_and(is_told)
+    }
+
+    /// What the client is told of later connections: nothing unless it has come by TLS itself (RFC 6797 7.2).
+    pub(super) fn hsts(&self, env: &Env<'_>) -> Option<Hsts> {
+        env.snapshot.listeners[self.listener].telling.hsts.filter(|_| self.is_secure())
     }
 
     /// Who has connected: the client, or the proxy that has announced it.

@@ -111,6 +111,7 @@ impl Session {
             request_id: (telling.request_id == RequestIds::Both).then(|| exchange.identity.name()),
             next_hop: backend.filter(|_| telling.proxy_status == ProxyStatus::All),
         };
+        let hsts = self.hsts(env);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
         let verdict = self.down.rewrite(range, |head, out| {
@@ -130,7 +131,7 @@ impl Session {
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
             if !(is_interim && exchange.is_old()) {
                 let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
-                response.write_edited(out, exchange.manner(keep_alive), env.date, edits, &added);
+                response.write_edited(out, exchange.manner(keep_alive, hsts), env.date, edits, &added);
             }
             Ok(Verdict {
                 status: response.status,

@@ -116,7 +116,8 @@ impl Arrival<'_> {
         exchange.status = answer.status();
         exchange.keep_alive = keep_alive;
         let is_head = exchange.method == crate::http::request::Method::Head;
-        let (manner, telling) = (exchange.manner(keep_alive), &self.listener.telling);
+        let telling = &self.listener.telling;
+        let manner = exchange.manner(keep_alive, telling.hsts.filter(|_| self.is_secure));
         answer::write_of_route(down, &answer, context, manner, is_head, telling, self.env.date);
         Routed::Answered { keep_alive }
     }

@@ -47,6 +47,10 @@ pub struct TlsWire {
     is_finished: bool,
     /// Whether a FIN is due behind what is encrypted.
     owes_fin: bool,
+    /// Bytes of the other side that were read before the wire was made.
+    early: Vec<u8>,
+    /// Bytes that go out as they are, before all that is encrypted.
+    ahead: Vec<u8>,
 }
 
 /// What a read from the socket came to.
@@ -109,7 +113,26 @@ impl TlsWire {
             is_broken: false,
             is_finished: false,
             owes_fin: false,
+            early: Vec::new(),
+            ahead: Vec::new(),
         }
+    }
+
+    /// The same, of which `early` was read from the socket already.
+    #[must_use]
+    pub fn with_early(self, early: Vec<u8>) -> TlsWire {
+        TlsWire { early, ..self }
+    }
+
+    /// The same, with `ahead` to go out as it is before the handshake.
+    #[must_use]
+    pub fn behind(self, ahead: Vec<u8>) -> TlsWire {
+        TlsWire { ahead, ..self }
+    }
+
+    /// Whether there are bytes that the socket has not taken.
+    fn owes_bytes(&self) -> bool {
+        !self.ahead.is_empty() || self.tls.wants_write()
     }
 
     /// The descriptor.
@@ -125,7 +148,7 @@ impl TlsWire {
         let want = want
             .map(|want| without_read(want, self.has_more))
             .filter(|want| !self.has_more || *want != Interest::NONE);
-        if self.tls.wants_write() {
+        if self.owes_bytes() {
             return Some(want.unwrap_or(Interest::NONE).with_if(Interest::WRITE, true));
         }
         want
@@ -134,26 +157,11 @@ impl TlsWire {
     /// What a handshake waits for.
     #[must_use]
     pub fn shakes_for(&self) -> Interest {
-        if self.tls.wants_write() { Interest::WRITE } else { Interest::READ }
+        if self.owes_bytes() { Interest::WRITE } else { Interest::READ }
     }
 
     pub(super) fn has_more(&self) -> bool {
         self.has_more
-    }
-
-    /// Takes bytes that were read from the socket before the handshake began.
-    ///
-    /// # Errors
-    /// When they are not what may come.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            match self.tls.read_tls(&mut bytes) {
-                Ok(0) | Err(_) => return Err(Error::PeerSentOversizedRecord),
-                Ok(count) => self.heard += count as u64,
-            }
-            self.tls.process_new_packets()?;
-        }
-        Ok(())
     }
 
     /// Lets the handshake go on as far as it can.
@@ -272,7 +280,7 @@ impl TlsWire {
             return Ok(More { decrypted: 0, is_all: count > 0 });
         }
         let most = room.len().saturating_sub(SHORT_READ).min(LONG_READ);
-        if most < SHORT_READ || !self.tls.wants_read() {
+        if most < SHORT_READ || !self.early.is_empty() || !self.tls.wants_read() {
             return Ok(More { decrypted: 0, is_all: false });
         }
         self.take_long(os, room, most)
@@ -304,7 +312,7 @@ impl TlsWire {
 
     /// Reads once from the socket into what rustls decrypts from.
     fn take_in<O: Os>(&mut self, os: &mut O) -> Result<usize, IoFault> {
-        let mut inlet = Inlet { os, fd: self.fd };
+        let mut inlet = Inlet { os, fd: self.fd, early: &mut self.early };
         let count = self.tls.read_tls(&mut inlet).map_err(|error| fault_of(&error))?;
         self.heard += count as u64;
         Ok(count)
@@ -381,6 +389,10 @@ impl TlsWire {
 
     /// Hands what is encrypted to the kernel.
     fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
+        while !self.ahead.is_empty() {
+            let count = os.send(self.fd, &self.ahead, &[])?;
+            self.ahead.drain(..count);
+        }
         while self.tls.wants_write() {
             let mut outlet = Outlet { os, fd: self.fd, is_last };
             self.sealed_out += self.tls.write_tls(&mut outlet).map_err(|error| fault_of(&error))? as u64;
@@ -447,10 +459,18 @@ fn without_read(want: Interest, is_left_out: bool) -> Interest {
 struct Inlet<'a, O> {
     os: &'a mut O,
     fd: Fd,
+    /// What comes before that.
+    early: &'a mut Vec<u8>,
 }
 
 impl<O: Os> Read for Inlet<'_, O> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(room.len());
+            room[..count].copy_from_slice(&self.early[..count]);
+            self.early.drain(..count);
+            return Ok(count);
+        }
         self.os.recv(self.fd, room).map_err(error_of)
     }
 }

@@ -229,9 +229,14 @@ impl<O: Os> Worker<O> {
         if let Some(announce) = pool.announce {
             proxy::write(&mut header, announce.version, Behalf::Own, &Said::default());
         }
+        // A check that makes no request asks whether the backend accepts, and no more.
+        let tls = pool.tls.as_ref().filter(|_| check.kind != Kind::Tcp);
         let probe = match &check.kind {
             Kind::Tcp => None,
-            Kind::Http(http) => Some(Probe::new(http, &host(pool, address)).behind(&header)),
+            Kind::Http(http) => {
+                let inner = if tls.is_some() { &[] } else { header.as_slice() };
+                Some(Probe::new(http, &host(pool, address)).behind(inner))
+            }
         };
         self.checks.count += 1;
         let (fd, reach) = match self.os.connect(&target(address, check.port)) {
@@ -244,10 +249,8 @@ impl<O: Os> Worker<O> {
             }
             Err(fault) => return self.note_check(slot, self.now, Found::Ill(fault_of(fault))),
         };
-        // A check that makes no request asks whether the backend accepts, and no more.
-        let tls = pool.tls.as_ref().filter(|_| probe.is_some());
         let (wire, reach) = match tls.and_then(|tls| tls.wire(fd, &pool.backends[id.index])) {
-            Some(tls) => (Wire::Tls(Box::new(tls)), reach.before_tls()),
+            Some(tls) => (Wire::Tls(Box::new(tls.behind(header.clone()))), reach.before_tls()),
             None => (Wire::Plain(fd), reach),
         };
         let (now, number) = (self.now, self.checks.count);

@@ -1,5 +1,6 @@
 //! Carries out what a session asks for: finds it a backend connection, moves its bytes, makes its records.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -455,8 +456,7 @@ impl<O: Os> Hands<'_, O> {
             return ConnectOutcome::BudgetSpent;
         }
         if conn.session.is_to_be_announced(&self.env) {
-            let local = conn.client.as_ref().and_then(|wire| self.os.local_address(wire.fd()));
-            conn.session.announce(local, &self.env);
+            conn.session.announce(self.local_of(conn), &self.env);
         }
         // Who was busy may have been taken out since.
         let again = again.filter(|index| !self.is_out(conn, *index));
@@ -575,7 +575,7 @@ impl<O: Os> Hands<'_, O> {
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
                 self.edition.meters.note_connected(id, Duration::ZERO);
-                let (wire, reach) = self.wire_to(id, fd, Reach::Stands);
+                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
                 conn.attach(Link::new(wire, slot), id, reach, lease);
                 match reach {
                     Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
@@ -583,7 +583,7 @@ impl<O: Os> Hands<'_, O> {
                 }
             }
             Ok(Connecting::Pending(fd)) => {
-                let (wire, reach) = self.wire_to(id, fd, Reach::Connecting);
+                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Connecting);
                 conn.attach(Link::new(wire, slot), id, reach, lease);
                 ConnectOutcome::Pending { backend: index }
             }
@@ -624,13 +624,18 @@ impl<O: Os> Hands<'_, O> {
     }
 
     /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.
-    fn wire_to(&self, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
+    fn wire_to(&mut self, conn: &Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
         let tls = pool.tls.as_ref().and_then(|tls| tls.wire(fd, &pool.backends[id.index]));
-        match tls {
-            Some(tls) => (Wire::Tls(Box::new(tls)), reach.before_tls()),
-            None => (Wire::Plain(fd), reach),
-        }
+        let Some(tls) = tls else { return (Wire::Plain(fd), reach) };
+        // Whoever takes the header off stands before whoever speaks TLS.
+        let header = pool.announce.and_then(|_| conn.session.announcement(self.local_of(conn), &self.env));
+        (Wire::Tls(Box::new(tls.behind(header.unwrap_or_default()))), reach.before_tls())
+    }
+
+    /// The address that the client has connected to, if that is known.
+    fn local_of(&mut self, conn: &Conn) -> Option<SocketAddr> {
+        conn.client.as_ref().and_then(|wire| self.os.local_address(wire.fd()))
     }
 
     /// Finds out how far the connection is that is being made for `conn`, now that poll has reported on it.

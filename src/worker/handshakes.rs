@@ -11,12 +11,13 @@ use super::array::Nearest;
 use super::edition::Edition;
 use super::hands::{Readable, Standing, World};
 use super::{Token, Worker};
+use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::os::{Fd, IoFault, Os};
-use crate::preface::proxy::{self, Announced, Reading};
-use crate::session::Session;
+use crate::preface::proxy::Announced;
+use crate::session::{Env, Heard, Session, awaits_header, hear};
 use crate::snapshot::Announcing;
 use crate::tls::failure;
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
@@ -24,56 +25,106 @@ use crate::wire::{Broken, Shaken, TlsWire, Wire};
 /// Steps of handshakes in one turn. A step that signs takes a good part of a millisecond.
 const STEPS_MAX: usize = 4;
 
-/// Bytes of a PROXY header that are read at once, and those that there may be.
-const HEADER_PIECE: usize = 1024;
-const HEADER_MAX: usize = 8 * 1024;
+/// Bytes that are read at once while a header of the PROXY protocol is awaited.
+const PREFACE_READ: usize = 2048;
 
 /// A client on its way in.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    wire: Box<TlsWire>,
+    step: Step,
+    /// What the proxy before Pollux has said of the client, if it has.
+    said: Option<Announced>,
     client: SocketAddr,
     listener: usize,
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
     until: Time,
-    /// The header of the PROXY protocol that comes first, as far as it is here; `None` if none is awaited any more.
-    header: Option<Vec<u8>>,
-    /// What it has said.
-    said: Option<Announced>,
+}
+
+/// How far a client on its way in is.
+#[derive(Debug)]
+enum Step {
+    /// A header of the PROXY protocol is awaited, which comes in plain bytes before the handshake. These have come.
+    Header { fd: Fd, bytes: Vec<u8> },
+    /// The handshake is under way.
+    Shaking(Box<TlsWire>),
+    /// The connection is about to be closed.
+    Refused(Fd),
+}
+
+/// What a step of a client on its way in has come to.
+enum Stepped {
+    Waits,
+    Done,
+    TurnedAway(Cause),
+}
+
+impl Step {
+    fn fd(&self) -> Fd {
+        match self {
+            Step::Header { fd, .. } | Step::Refused(fd) => *fd,
+            Step::Shaking(wire) => wire.fd(),
+        }
+    }
+
+    fn waits_for(&self) -> Interest {
+        match self {
+            Step::Header { .. } | Step::Refused(_) => Interest::READ,
+            Step::Shaking(wire) => wire.shakes_for(),
+        }
+    }
+
+    fn into_wire(self) -> Wire {
+        match self {
+            Step::Header { fd, .. } | Step::Refused(fd) => Wire::Plain(fd),
+            Step::Shaking(wire) => Wire::Tls(wire),
+        }
+    }
 }
 
 impl Handshake {
-    /// Reads what comes before the handshake; true if that is over.
-    fn read_header<O: Os>(&mut self, os: &mut O) -> Result<bool, Cause> {
-        let Some(header) = &mut self.header else { return Ok(true) };
+    /// Reads on in the header that is awaited, and goes on to the handshake behind it.
+    fn read_header<O: Os>(&mut self, os: &mut O, now: Time) -> Stepped {
         let rules = &self.edition.snapshot.listeners[self.listener];
-        if !rules.trusts(self.client.ip().to_canonical()) {
-            return Err(Cause::ProxyHeaderRefused);
+        let Step::Header { fd, bytes } = &mut self.step else { return Stepped::Waits };
+        let fd = *fd;
+        let (length, said) = loop {
+            match hear(rules, self.client, bytes) {
+                Heard::More => {}
+                Heard::Header(length, said) => break (length, Some(said)),
+                Heard::Absent => break (0, None),
+                Heard::Refused(cause) => return Stepped::TurnedAway(cause),
+            }
+            let mut room = [0; PREFACE_READ];
+            match os.recv(fd, &mut room) {
+                Ok(0) | Err(IoFault::Lost) if bytes.is_empty() => {
+                    return Stepped::TurnedAway(Cause::NoRequest);
+                }
+                Ok(0) => return Stepped::TurnedAway(Cause::ProxyHeaderMalformed),
+                Ok(count) => bytes.extend_from_slice(&room[..count]),
+                Err(IoFault::Blocked) => return Stepped::Waits,
+                Err(IoFault::Lost) => return Stepped::TurnedAway(Cause::ClientAborted),
+            }
+        };
+        let early = bytes.split_off(length);
+        self.said = said;
+        self.until = now + self.edition.snapshot.timeouts.handshake;
+        let Some(mut wire) = wire_of(&self.edition, self.listener, fd, early) else {
+            self.step = Step::Refused(fd);
+            return Stepped::TurnedAway(Cause::TlsHandshakeFailed);
+        };
+        let stepped = shake(&mut wire, self.client, os);
+        self.step = Step::Shaking(wire);
+        stepped
+    }
+
+    /// The cause for which it ends when its time is over.
+    fn lateness(&self) -> Cause {
+        let is_required = self.edition.snapshot.listeners[self.listener].announcing == Announcing::Required;
+        match &self.step {
+            Step::Header { bytes, .. } if is_required || !bytes.is_empty() => Cause::ProxyHeaderTimeout,
+            Step::Header { .. } | Step::Shaking(_) | Step::Refused(_) => Cause::TlsHandshakeTimeout,
         }
-        let mut room = [0; HEADER_PIECE];
-        let is_ended = match os.recv(self.wire.fd(), &mut room) {
-            Ok(count) => {
-                header.extend_from_slice(&room[..count]);
-                count == 0
-            }
-            Err(IoFault::Blocked) => return Ok(false),
-            Err(IoFault::Lost) => true,
-        };
-        let rest = match proxy::read(header) {
-            Reading::Header(length, said) => {
-                self.said = Some(said);
-                length
-            }
-            Reading::Absent if rules.announcing == Announcing::Optional => 0,
-            Reading::Absent => return Err(Cause::ProxyHeaderMissing),
-            Reading::Incomplete if is_ended && header.is_empty() => return Err(Cause::NoRequest),
-            Reading::Incomplete if !is_ended && header.len() < HEADER_MAX => return Ok(false),
-            Reading::Incomplete | Reading::Malformed => return Err(Cause::ProxyHeaderMalformed),
-        };
-        let fed = self.wire.feed(&header[rest..]);
-        self.header = None;
-        fed.map(|()| true).map_err(|error| failure::of_client(&error))
     }
 
     /// Moves it to another edition, in which it stands like that.
@@ -129,19 +180,21 @@ impl<O: Os> Worker<O> {
         standing: Standing,
         edition: Rc<Edition>,
     ) {
-        let rules = edition.snapshot.listeners[listener].tls.as_ref();
-        let Some(wire) = rules.and_then(|rules| TlsWire::of_client(fd, rules.server()).ok()) else {
-            return self.os.close(fd);
-        };
-        let until = self.now + edition.snapshot.timeouts.handshake;
         let rules = &edition.snapshot.listeners[listener];
-        let is_announced = match rules.announcing {
-            Announcing::Never => false,
-            Announcing::Optional => rules.trusts(client.ip().to_canonical()),
-            Announcing::Required => true,
+        let timeouts = &edition.snapshot.timeouts;
+        let (step, wait) = if awaits_header(rules, client) {
+            // Who need not be announced has the whole time.
+            let is_required = rules.announcing == Announcing::Required;
+            let wait = if is_required { timeouts.preface } else { timeouts.handshake };
+            (Step::Header { fd, bytes: Vec::new() }, wait)
+        } else {
+            match wire_of(&edition, listener, fd, Vec::new()) {
+                Some(wire) => (Step::Shaking(wire), timeouts.handshake),
+                None => return self.os.close(fd),
+            }
         };
-        let (wire, header) = (Box::new(wire), is_announced.then(Vec::new));
-        let handshake = Handshake { wire, client, listener, edition, standing, until, header, said: None };
+        let (until, said) = (self.now + wait, None);
+        let handshake = Handshake { step, said, client, listener, edition, standing, until };
         let key = self.handshakes.under_way.insert(handshake);
         if let Some(seat) = &self.seat {
             seat.begin();
@@ -161,7 +214,7 @@ impl<O: Os> Worker<O> {
         let from = usize::try_from(self.turn).unwrap_or(0) % count;
         let all = || self.handshakes.under_way.iter();
         for (key, handshake) in all().skip(from).chain(all().take(from)) {
-            self.array.push(handshake.wire.fd(), handshake.wire.shakes_for(), Token::Handshake(key));
+            self.array.push(handshake.step.fd(), handshake.step.waits_for(), Token::Handshake(key));
             nearest.note(handshake.until);
         }
     }
@@ -173,38 +226,26 @@ impl<O: Os> Worker<O> {
         }
         self.handshakes.steps -= 1;
         let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
-        match handshake.read_header(&mut self.os) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(cause) => return self.turn_away(key, cause),
-        }
-        match handshake.wire.shake(&mut self.os) {
-            Shaken::Waits => {}
-            Shaken::Done => self.let_in(key),
-            Shaken::Failed(why) => {
-                let has_heard = handshake.wire.has_heard();
-                let cause = match &why {
-                    // Somebody has looked whether the port is open.
-                    Broken::Gone if !has_heard => Cause::NoRequest,
-                    Broken::Gone => Cause::TlsHandshakeFailed,
-                    Broken::Refused(error) => failure::of_client(error),
-                };
-                if let Broken::Refused(error) = &why {
-                    tracing::debug!(client = %handshake.client, %error, "a TLS handshake failed");
-                }
-                self.turn_away(key, cause);
-            }
+        let stepped = match &mut handshake.step {
+            Step::Header { .. } => handshake.read_header(&mut self.os, self.now),
+            Step::Shaking(wire) => shake(wire, handshake.client, &mut self.os),
+            Step::Refused(_) => Stepped::Waits,
+        };
+        match stepped {
+            Stepped::Waits => {}
+            Stepped::Done => self.let_in(key),
+            Stepped::TurnedAway(cause) => self.turn_away(key, cause),
         }
     }
 
     /// Begins the session of a client whose handshake is over.
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { wire, client, listener, edition, standing, said, .. } = handshake;
+        let Handshake { step, said, client, listener, edition, standing, .. } = handshake;
+        let Step::Shaking(wire) = step else { return self.os.close(step.fd()) };
         let env = self.world().env(&edition, standing);
-        let mut session = Session::new(client, listener, &env);
-        session.secure(wire.secured());
-        session.handle_introduced(said, &env);
+        let mut session = session_of(client, said, listener, &env);
+        session.handle_secured(wire.secured(), &env);
         let key = self.sit_down(session, Wire::Tls(wire), edition, standing);
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }
@@ -212,12 +253,12 @@ impl<O: Os> Worker<O> {
     /// Closes the connection of a client whose handshake has failed, and makes the record of it.
     fn turn_away(&mut self, key: Key, cause: Cause) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { wire, client, listener, edition, standing, .. } = handshake;
+        let Handshake { step, said, client, listener, edition, standing, .. } = handshake;
         if let Some(seat) = &self.seat {
             seat.end();
         }
         self.ended += 1;
-        Wire::Tls(wire).close(&mut self.os);
+        step.into_wire().close(&mut self.os);
         // Not by `world`: the journal is lent beside.
         let world = World {
             now: self.now,
@@ -228,7 +269,7 @@ impl<O: Os> Worker<O> {
             wanted: &self.wanted,
         };
         let env = world.env(&edition, standing);
-        let mut session = Session::new(client, listener, &env);
+        let mut session = session_of(client, said, listener, &env);
         session.turn_away(cause);
         let record = session.record(&env);
         self.journal.record(&record);
@@ -237,19 +278,47 @@ impl<O: Os> Worker<O> {
     /// Ends the handshakes whose time is over, or all of them.
     pub(super) fn end_late_handshakes(&mut self, is_cut_off: bool) {
         let is_late = |handshake: &Handshake| is_cut_off || handshake.until <= self.now;
-        let late: Vec<Key> = self
-            .handshakes
-            .under_way
-            .iter()
+        let under_way = self.handshakes.under_way.iter();
+        let late: Vec<(Key, Cause)> = under_way
             .filter(|(_, handshake)| is_late(handshake))
-            .map(|(key, _)| key)
+            .map(|(key, handshake)| {
+                (key, if is_cut_off { Cause::DrainTimeout } else { handshake.lateness() })
+            })
             .collect();
-        let cause = if is_cut_off { Cause::DrainTimeout } else { Cause::TlsHandshakeTimeout };
-        late.into_iter().for_each(|key| self.turn_away(key, cause));
+        late.into_iter().for_each(|(key, cause)| self.turn_away(key, cause));
     }
 
     /// How many clients there are, those whose handshakes are under way included.
     pub(super) fn clients(&self) -> usize {
         self.sessions.len() + self.handshakes.len()
+    }
+}
+
+/// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be none.
+fn wire_of(edition: &Edition, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
+    let rules = edition.snapshot.listeners[listener].tls.as_ref()?;
+    let wire = TlsWire::of_client(fd, rules.server()).ok()?;
+    Some(Box::new(wire.with_early(early)))
+}
+
+/// Lets the handshake of `client` go on.
+fn shake<O: Os>(wire: &mut TlsWire, client: SocketAddr, os: &mut O) -> Stepped {
+    Stepped::TurnedAway(match wire.shake(os) {
+        Shaken::Waits => return Stepped::Waits,
+        Shaken::Done => return Stepped::Done,
+        // Somebody has looked whether the port is open.
+        Shaken::Failed(Broken::Gone) if !wire.has_heard() => Cause::NoRequest,
+        Shaken::Failed(Broken::Gone) => Cause::TlsHandshakeFailed,
+        Shaken::Failed(Broken::Refused(error)) => {
+            tracing::debug!(%client, %error, "a TLS handshake failed");
+            failure::of_client(&error)
+        }
+    })
+}
+
+fn session_of(client: SocketAddr, said: Option<Announced>, listener: usize, env: &Env<'_>) -> Session {
+    match said {
+        Some(said) => Session::announced(client, said, listener, env),
+        None => Session::new(client, listener, env),
     }
 }

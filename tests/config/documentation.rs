@@ -62,6 +62,7 @@ fn pem() -> &'static str {
 }
 
 const LISTENER: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:8080\"\n";
+const SECURE: &str = "[[listener]]\nbind = \"127.0.0.1:8443\"\ntls = { certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] }\n";
 const POOLS: &str = "[pool.app]\nbackends = [{ name = \"b1\", address = \"127.0.0.1:9001\" }, { name = \"b2\", address = \"127.0.0.1:9002\" }]\n[pool.next]\nbackends = [\"127.0.0.1:9003\"]\n";
 
 /// A configuration around the example of a key.
@@ -95,6 +96,7 @@ fn around(example: &Example) -> String {
                 "sticky" => "bind = \"127.0.0.1:1\"\nsplit = [{ pool = \"app\" }]\n",
                 "v6only" => "bind = \"[::1]:1\"\npool = \"app\"\n",
                 "socket" => "bind = \"unix:/run/a.sock\"\npool = \"app\"\n",
+                "hsts" => return format!("{POOLS}{SECURE}pool = \"app\"\n{line}"),
                 "route" => return route("pool = \"app\"\n"),
                 "proxy_protocol" => {
                     "bind = \"127.0.0.1:1\"\npool = \"app\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n"
@@ -105,6 +107,10 @@ fn around(example: &Example) -> String {
         }
         "socket = { … }" => {
             format!("{POOLS}[[listener]]\nbind = \"unix:/run/a.sock\"\npool = \"app\"\n{}", inline("socket"))
+        }
+        "hsts = { … }" => {
+            let rest = if *key == "preload" { ", include_subdomains = true" } else { "" };
+            format!("{POOLS}{SECURE}pool = \"app\"\nhsts = {{ {key} = {value}{rest} }}\n")
         }
         "split = [{ … }]" => {
             let rest = if *key == "pool" { "" } else { "pool = \"app\", " };

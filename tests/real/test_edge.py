@@ -161,7 +161,8 @@ def test_haproxy_announces_its_clients(edge, toy, tmp_path, options):
 def test_nginx_is_told_of_the_client(edge, nginx, tmp_path, version):
     path = tmp_path / "nginx.sock"
     answer = 'return 200 "$proxy_protocol_addr to $proxy_protocol_server_addr\\n";'
-    nginx(tmp_path, f"server {{ listen unix:{path} proxy_protocol; location / {{ {answer} }} }}")
+    # By the first answer all of its sockets are there.
+    curl("http://{}/".format(nginx(tmp_path, f"server {{ listen unix:{path} proxy_protocol; location / {{ {answer} }} }}")))
     check = '[pool.app.check]\ntype = "http"\npath = "/"\nstart = "check-first"\ninterval = "100ms"'
     proxy = edge(
         '[[listener]]\nbind = "127.0.0.1:0"\n'
@@ -314,3 +315,158 @@ def test_a_hello_in_crumbs_is_passed_on(edge, tls_server):
     assert client.cipher()
     assert not exchange(proxy.address, GET)
     proxy.wait_for_stderr("client-hello-missing")
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate that has signed itself, for localhost: its file, and that of its key."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "20"]
+        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+def over_tls(address, before, said, *, cut=None):
+    """Sends `before` in plain bytes, does a handshake, says `said` and gives the answer; the first `cut` bytes go one by one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(address, DEADLINE_S) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def go_on(act):
+            while True:
+                try:
+                    return act()
+                except ssl.SSLWantReadError:
+                    connection.sendall(outgoing.read())
+                    if piece := connection.recv(65536):
+                        incoming.write(piece)
+                    else:
+                        incoming.write_eof()
+
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        first = before + outgoing.read()
+        for byte in first[:cut]:
+            connection.sendall(bytes([byte]))
+        connection.sendall(first[cut or 0 :] if cut else b"")
+        go_on(client.do_handshake)
+        client.write(said)
+        answer = b""
+        while piece := go_on(lambda: client.read(65536)):
+            answer += piece
+        return answer
+
+
+def secured(certificate, mode="required", trusted="127.0.0.0/8", more=""):
+    cert, key = certificate
+    tls = f'tls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}'
+    return accepting(mode, trusted, f"{tls}\n{more}")
+
+
+def header(answer, name):
+    return [value for known, value in json.loads(answer)["headers"] if known.lower() == name]
+
+
+@pytest.mark.parametrize("said", [LINE, BINARY], ids=["v1", "v2"])
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_a_header_comes_before_tls(edge, toy, certificate, said, mode):
+    proxy = edge(pool(toy("echo")) + secured(certificate, mode))
+    for cut in [None, len(said), len(said) + 40]:
+        answer = body(over_tls(proxy.address, said, GET, cut=cut))
+        assert forwarded_for(answer) == ["203.0.113.9"]
+        assert header(answer, "x-forwarded-proto") == ["https"]
+    proxy.wait_for_stderr("client=203.0.113.9:4242")
+    assert "proxy=127.0.0.1:" in proxy.stderr()
+    answer = curl("--insecure", "--haproxy-protocol", "--interface", "127.0.0.2", f"https://{proxy.host_port}/")
+    assert forwarded_for(answer) == ["127.0.0.2"]
+    if mode == "optional":
+        assert forwarded_for(body(over_tls(proxy.address, b"", GET))) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    "options, said, cause",
+    [
+        ({"trusted": "10.0.0.0/8"}, LINE, "proxy-header-refused"),
+        ({}, b"\x16\x03\x01\x02\0\x01\0", "proxy-header-missing"),
+        ({}, b"PROXY TCP4 203.0.113.9 4242\r\n", "proxy-header-malformed"),
+        ({"more": '[timeouts]\npreface = "200ms"'}, LINE[:20], "proxy-header-timeout"),
+        ({"more": '[timeouts]\npreface = "200ms"'}, b"", "proxy-header-timeout"),
+        ({"more": '[timeouts]\nhandshake = "200ms"'}, LINE, "tls-handshake-timeout"),
+        ({"mode": "optional", "more": '[timeouts]\nhandshake = "200ms"'}, b"", "tls-handshake-timeout"),
+    ],
+)
+def test_a_wrong_header_before_tls_closes_the_connection(edge, toy, certificate, options, said, cause):
+    proxy = edge(pool(toy("echo")) + secured(certificate, **options))
+    assert not exchange(proxy.address, said)
+    proxy.wait_for_stderr(f'cause="{cause}"')
+
+
+def test_a_tls_backend_is_told_of_the_client_before_the_handshake(edge, nginx, tmp_path, certificate):
+    cert, key = certificate
+    path = tmp_path / "nginx.sock"
+    ready = nginx(
+        tmp_path,
+        f"server {{ listen unix:{path} ssl proxy_protocol; ssl_certificate {cert}; ssl_certificate_key {key}; "
+        'location / { return 200 "$proxy_protocol_addr\\n"; } }',
+    )
+    # By the first answer all of its sockets are there.
+    curl(f"http://{ready}/")
+    check = '[pool.app.check]\ntype = "http"\npath = "/"\nstart = "check-first"\ninterval = "100ms"'
+    for version in ["v1", "v2"]:
+        proxy = edge(
+            f'[[listener]]\nbind = "127.0.0.1:0"\ntls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}\n'
+            f'[pool.app]\nbackends = ["unix:{path}"]\nproxy_protocol = "{version}"\n'
+            f'tls = {{ ca = "{cert}", name = "localhost" }}\n{check}\n'
+        )
+        proxy.wait_for_stderr("the standing of a backend has changed")
+        url = f"https://localhost:{proxy.address[1]}/"
+        for client in ["127.0.0.2", "127.0.0.3"]:
+            name = ("--resolve", f"localhost:{proxy.address[1]}:127.0.0.1")
+            assert curl("--cacert", cert, "--interface", client, *name, url, url) == f"{client}\n".encode() * 2
+
+
+SECURE_BINARY = BINARY[:14] + b"\0\x14" + BINARY[16:] + b"\x20\0\x05\x01\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "is_tls, header_, trusted, said, proto, is_strict",
+    [
+        (False, b"", "10.0.0.0/8", None, "http", False),
+        (False, b"", "10.0.0.0/8", "https", "http", False),
+        (False, b"", "127.0.0.0/8", None, "http", False),
+        (False, b"", "127.0.0.0/8", "https", "https", False),
+        (True, b"", "10.0.0.0/8", None, "https", True),
+        (True, b"", "10.0.0.0/8", "http", "https", True),
+        (True, b"", "127.0.0.0/8", "http", "http", True),
+        (False, BINARY, "127.0.0.0/8", "https", "http", False),
+        (False, SECURE_BINARY, "127.0.0.0/8", None, "https", True),
+        (False, SECURE_BINARY, "127.0.0.0/8", "http", "https", True),
+        (True, BINARY, "127.0.0.0/8", None, "https", True),
+    ],
+)
+def test_the_scheme_of_the_client(edge, toy, certificate, is_tls, header_, trusted, said, proto, is_strict):
+    cert, key = certificate
+    lines = [f'tls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}'] if is_tls else []
+    lines += ['proxy_protocol = "required"'] if header_ else []
+    lines += ['hsts = { max_age = "30days", include_subdomains = true }'] if lines else []
+    proxy = edge(
+        pool(toy("echo"))
+        + f'[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\ntrusted_proxies = ["{trusted}"]\n'
+        + "\n".join(lines)
+    )
+    request = GET if said is None else GET.replace(b"\r\nConn", b"\r\nX-Forwarded-Proto: %s\r\nConn" % said.encode())
+    if is_tls:
+        answer = over_tls(proxy.address, header_, request)
+    else:
+        answer = exchange(proxy.address, header_ + request)
+    assert header(body(answer), "x-forwarded-proto") == [proto]
+    head = answer.partition(b"\r\n\r\n")[0].lower()
+    assert (b"\r\nstrict-transport-security: max-age=2592000; includesubdomains\r\n" in head) == is_strict
+    assert head.count(b"strict-") == is_strict

@@ -1,5 +1,7 @@
 //! `[[listener]]`.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 
 use super::binds::Binds;
@@ -18,7 +20,8 @@ use crate::config::value::bind_address;
 use crate::config::world::World;
 use crate::route::{Action, AmbiguousPaths, Split, Table};
 use crate::snapshot::{
-    Address, Announcing, Forwarding, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling, Traces,
+    Address, Announcing, Forwarding, Hsts, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling,
+    Traces,
 };
 
 /// Stands for all who come by Unix sockets.
@@ -98,7 +101,7 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
-    let telling = telling(table);
+    let telling = telling(table, hsts(table, mode, tls.is_some(), announcing, findings));
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
     let listener = Listener {
@@ -150,8 +153,14 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Op
     }
 }
 
+/// For how long browsers remember `hsts` if nothing is said: `1y`, as the configuration reads it.
+const HSTS_DEFAULT: Duration = Duration::from_secs(31_557_600);
+
+/// For how long they must at least for the lists that they are made with.
+const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);
+
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 5] = ["forwarding", "request_id", "traces", "proxy_status", "ambiguous_paths"];
+const OF_HTTP: [&str; 6] = ["forwarding", "request_id", "traces", "proxy_status", "hsts", "ambiguous_paths"];
 
 /// The same of a route, and of what it asks for.
 const OF_HTTP_ROUTE: [&str; 9] = [
@@ -265,11 +274,12 @@ fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Announc
 }
 
 /// What is told beside what is asked for; other words are held back by the shape.
-fn telling(table: Reader<'_>) -> Telling {
+fn telling(table: Reader<'_>, hsts: Option<Hsts>) -> Telling {
     let word = |key| table.text(key).map(|(word, _)| word);
     let request_ids = [RequestIds::Backend, RequestIds::Both, RequestIds::Off];
     let statuses = [ProxyStatus::Own, ProxyStatus::All, ProxyStatus::Off];
     Telling {
+        hsts,
         request_id: word("request_id")
             .and_then(|word| request_ids.into_iter().find(|it| it.word() == word))
             .unwrap_or_default(),
@@ -278,6 +288,38 @@ fn telling(table: Reader<'_>) -> Telling {
             .and_then(|word| statuses.into_iter().find(|it| it.word() == word))
             .unwrap_or_default(),
     }
+}
+
+/// What browsers are to remember; there must be clients who can be told.
+fn hsts(
+    listener: Reader<'_>,
+    mode: Mode,
+    has_tls: bool,
+    announcing: Announcing,
+    findings: &mut Findings,
+) -> Option<Hsts> {
+    let table = listener.table("hsts", &language::HSTS)?;
+    let place = listener.entry("hsts").map_or(listener.place(), |entry| entry.key_place);
+    if mode == Mode::Http && !has_tls && !listener.has("tls") && announcing == Announcing::Never {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`hsts` is said only to clients that have come by TLS")
+                .mark(place, "nobody comes by TLS here")
+                .help("move it to the listener with `tls`; here a `redirect` to `https://` is what helps"),
+        );
+    }
+    let hsts = Hsts {
+        max_age_s: table.time("max_age").map_or(HSTS_DEFAULT, |(time, _)| time).as_secs(),
+        include_subdomains: table.flag("include_subdomains").unwrap_or(false),
+        preload: table.flag("preload").unwrap_or(false),
+    };
+    if hsts.preload && (!hsts.include_subdomains || hsts.max_age_s < PRELOAD_LEAST.as_secs()) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "no browser's list takes the host like that")
+                .mark(place, "`preload` needs `include_subdomains = true` and a `max_age` of a year or more")
+                .help("add them if every name below speaks TLS, or remove `preload`"),
+        );
+    }
+    Some(hsts)
 }
 
 fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {

@@ -121,6 +121,7 @@ fn write(document: &mut DocumentMut, change: &Change) -> bool {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and more may come")]
 fn write_in_array(array: &mut Array, backend: &str, change: &Change) -> bool {
     array.iter_mut().any(|item| match item {
         Value::InlineTable(table) if is_called(table.get("name"), table.get("address"), backend) => {

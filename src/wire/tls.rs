@@ -66,7 +66,7 @@ struct More {
 pub enum Shaken {
     /// It is over, and bytes can pass.
     Done,
-    /// It waits for the other side; see [`TlsWire::watch`].
+    /// It waits for the other side; what its socket is asked for follows from that.
     Waits,
     /// It failed; the other side has been told why, as far as that was possible.
     Failed(Broken),

@@ -35,7 +35,11 @@ impl Legs {
 /// A certificate and its key, as PEM.
 static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
     let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
-    let names = vec![String::from("localhost"), String::from("10.1.0.1")];
+    let backends = (0..=u8::MAX).map(|number| format!("10.1.1.{number}"));
+    let names: Vec<_> = std::iter::once(String::from("localhost"))
+        .chain([String::from("10.1.0.1")])
+        .chain(backends)
+        .collect();
     let certificate = CertificateParams::new(names).expect("names").self_signed(&key).expect("a certificate");
     (certificate.pem(), key.serialize_pem())
 });

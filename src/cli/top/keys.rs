@@ -19,6 +19,7 @@ pub(super) enum Deed {
     End,
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and more may come")]
 pub(super) fn obey(key: KeyEvent, watch: &mut Watch) -> Deed {
     if key.modifiers.contains(KeyModifiers::CONTROL) && matches!(key.code, KeyCode::Char('c' | 'd')) {
         return Deed::End;

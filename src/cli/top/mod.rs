@@ -71,6 +71,7 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Draws and obeys keys until the end.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and more may come")]
 fn show(
     terminal: &mut DefaultTerminal,
     watch: &mut Watch,

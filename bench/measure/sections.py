@@ -19,10 +19,11 @@ def lines():
         yield file.read_text().strip()
 
 
-def write(name, text, raw):
-    """Keeps a section and its raw figures, and puts it into the page."""
+def write(name, text, raw=None):
+    """Keeps a section, and its raw figures if there are any, and puts it into the page."""
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.md").write_text(text.strip() + "\n")
-    (FOLDER / f"{name}.json").write_text(raw + "\n")
+    if raw is not None:
+        (FOLDER / f"{name}.json").write_text(raw + "\n")
     page = PAGE.read_text().split(MARKER)[0].rstrip()
     PAGE.write_text("\n".join([page, *lines()]) + "\n")

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pollux::config::{self, Process};
 use pollux::control::{Command, Ledger, OperateError, Reply, Server, Wanted};
+use pollux::snapshot::Secret;
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
@@ -35,11 +36,20 @@ impl Around<'_> {
             Command::LogLevel(wanted) => self.log_level(wanted.as_deref(), by),
             Command::Recorder { id, all } => recorder::answer(server, id.as_deref(), *all),
             Command::Metrics(format) => Reply::text(0, server.metrics(*format)),
-            Command::Config => Reply::text(0, config::print(server.snapshot(), self.process)),
+            Command::Config => Reply::text(0, self.configured(server)),
             Command::Reload | Command::Upgrade | Command::Explain(_) | Command::Operate { .. } => {
                 return None;
             }
         })
+    }
+
+    /// The configuration in force. What only its file may tell is left out: whoever may ask need not be able to read that.
+    fn configured(&self, server: &Server) -> String {
+        let mut snapshot = server.snapshot().clone();
+        for sticky in snapshot.pools.iter_mut().filter_map(|pool| pool.sticky.as_mut()) {
+            sticky.secret = sticky.secret.take().map(|_| Secret(String::from("(not shown)")));
+        }
+        config::print(&snapshot, self.process)
     }
 
     /// What the server is at, with what it does not know itself.

@@ -198,7 +198,7 @@ def test_shells_get_completions(pollux_bin, shell):
     assert done.returncode == 0 and "upgrade" in done.stdout and "access-log" in done.stdout
     if shell == "bash":
         # What bash itself makes of it.
-        script = f'{done.stdout}\nCOMP_WORDS=(pollux re); COMP_CWORD=1; _pollux pollux re pollux; echo "${{COMPREPLY[@]}}"'
+        script = f'{done.stdout}\nCOMP_WORDS=(pollux rel); COMP_CWORD=1; _pollux pollux rel pollux; echo "${{COMPREPLY[@]}}"'
         completed = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=DEADLINE_S)
         assert completed.stdout.split() == ["reload"], completed
 

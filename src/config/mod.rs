@@ -1,7 +1,7 @@
 //! `proxy.toml`, from text to a [`Snapshot`].
 //!
 //! A file passes through two shapes. The first is what TOML can say: a tree of values that remember where they stand
-//! (`doc.rs`), held to the description of the language (`language.rs`, `shape.rs`). [`Snapshot`] is what Pollux can run.
+//! (`doc.rs`), held to the description of the language (`language`, `shape.rs`). [`Snapshot`] is what Pollux can run.
 //! Between them lie the checks (`check/`). Every mistake is found in one run, in the TOML itself, in the shape and in the
 //! meaning; each is told with a code, its place and the way to mend it.
 //!

@@ -16,7 +16,7 @@ pub struct Example {
 
 /// Every key there is.
 pub fn examples() -> impl Iterator<Item = Example> {
-    language::tables().into_iter().flat_map(|is| {
+    language::TABLES.iter().flat_map(|is| {
         is.keys.iter().map(|key| Example { table: is.title, key: key.name, value: key.example })
     })
 }
@@ -24,7 +24,7 @@ pub fn examples() -> impl Iterator<Item = Example> {
 /// Every key with its type, default and example.
 #[must_use]
 pub fn reference() -> String {
-    language::tables().into_iter().map(section).collect::<Vec<_>>().join("\n")
+    language::TABLES.iter().copied().map(section).collect::<Vec<_>>().join("\n")
 }
 
 fn section(is: &Table) -> String {

@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(listener["properties"]["mode"]["anyOf"][0]["enum"], json!(["http", "tcp"]));
         let route = &listener["properties"]["route"]["items"]["properties"];
         assert_eq!(route["match"]["properties"]["host"]["anyOf"][1]["items"]["type"], "string");
-        for is in language::tables() {
+        for is in language::TABLES {
             for key in is.keys {
                 assert!(schema.to_string().contains(&format!("\"{}\":", key.name)), "{}", key.name);
             }

@@ -1,0 +1,161 @@
+//! How long things may take, and how much there may be of them.
+
+use super::{COUNT_MAX, Key, Kind, Table, key};
+use crate::snapshot::Limits;
+
+pub(super) const CONNECT: Key =
+    key("connect", Kind::Time, r#""2s""#, r#""2s""#, "To connect to a backend, for each one tried.");
+
+pub(super) const BACKEND_RESPONSE: Key = key(
+    "backend_response",
+    Kind::Time,
+    r#""60s""#,
+    r#""60s""#,
+    "From the end of the request to the head of the response.",
+);
+
+pub(super) const IDLE: Key =
+    key("idle", Kind::Time, r#""60s""#, r#""60s""#, "Without a byte moving while a message is under way.");
+
+pub(super) const TUNNEL: Key = key(
+    "tunnel",
+    Kind::Time,
+    r#""1h""#,
+    r#""1h""#,
+    "The same in TCP mode, and after an upgrade such as WebSocket.",
+);
+
+pub(super) const QUEUE: Key =
+    key("queue", Kind::Time, r#""10s""#, r#""10s""#, "For a free backend connection, all attempts together.");
+
+/// `[timeouts]`.
+pub(in crate::config) static TIMEOUTS: Table = Table {
+    title: "[timeouts]",
+    about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
+    keys: &[
+        key(
+            "handshake",
+            Kind::Time,
+            r#""10s""#,
+            r#""5s""#,
+            "For a client's TLS handshake, from its connect on.",
+        ),
+        CONNECT,
+        key(
+            "preface",
+            Kind::Time,
+            r#""5s""#,
+            r#""5s""#,
+            "For a client to send what comes before the conversation: a PROXY header, a ClientHello by which it is routed.",
+        ),
+        key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
+        key(
+            "client_idle",
+            Kind::Time,
+            r#""60s""#,
+            r#""60s""#,
+            "Between two requests on a kept-alive connection.",
+        ),
+        BACKEND_RESPONSE,
+        IDLE,
+        TUNNEL,
+        QUEUE,
+        key("linger", Kind::Time, r#""2s""#, r#""2s""#, "For a client to close after Pollux has."),
+        key(
+            "backend_idle",
+            Kind::Time,
+            r#""30s""#,
+            r#""30s""#,
+            "For a kept-alive backend connection to wait for its next use.",
+        ),
+        key("drain", Kind::Time, r#""30s""#, r#""30s""#, "From SIGTERM to the end."),
+    ],
+};
+
+/// The bounds of `limits.head`, in bytes.
+pub(super) const HEAD: (u64, u64) = (1024, 1024 * 1024);
+
+/// The greatest `limits.buffer`, in bytes. A session holds up to two.
+const BUFFER_MAX: u64 = 4 * 1024 * 1024;
+
+/// `[limits]`.
+pub(in crate::config) static LIMITS: Table = Table {
+    title: "[limits]",
+    about: "What clients and backends can make Pollux hold. Sizes are bytes, or text: `32KiB`, `1MiB`, `10MB`, `1GiB`.",
+    keys: &[
+        key("head", Kind::Size(HEAD.0, HEAD.1), r#""32KiB""#, r#""32KiB""#, "A request or response head."),
+        // `GET / HTTP/1.1` with its line ending fits the least.
+        key(
+            "request_line",
+            Kind::Size(16, HEAD.1),
+            r#""16KiB""#,
+            r#""16KiB""#,
+            "Its first line; at most `head`.",
+        ),
+        // A Host and what a browser says of itself fit the least.
+        key(
+            "field",
+            Kind::Size(256, HEAD.1),
+            r#""16KiB""#,
+            r#""16KiB""#,
+            "One header field, its name and value together.",
+        ),
+        key(
+            "fields",
+            Kind::Number(1, Limits::FIELDS_MAX as u64),
+            "100",
+            "100",
+            "Header fields of a message.",
+        ),
+        key("body", Kind::SizeOrNone, r#""none""#, r#""10MB""#, "A request body; `none` is no bound."),
+        key(
+            "buffer",
+            Kind::Size(HEAD.0, BUFFER_MAX),
+            r#""64KiB""#,
+            r#""64KiB""#,
+            "The buffer of one direction; at least `head`.",
+        ),
+        key(
+            "buffers",
+            Kind::Number(1, COUNT_MAX),
+            "8192",
+            "8192",
+            "Buffers in use at once, over all workers; when all are, nobody reads. A worker has 4 at least.",
+        ),
+        key(
+            "sessions",
+            Kind::Number(1, COUNT_MAX),
+            "10000",
+            "10000",
+            "Client connections at once, over all workers.",
+        ),
+        key(
+            "handshakes",
+            Kind::Number(1, COUNT_MAX),
+            "1000",
+            "200",
+            "Clients whose TLS handshakes are under way at once, over all workers. At the bound, listeners with TLS let nobody in.",
+        ),
+        key(
+            "accept_budget",
+            Kind::Number(1, COUNT_MAX),
+            "64",
+            "64",
+            "Clients that a listener takes in one turn of the loop.",
+        ),
+        key(
+            "idle_per_backend",
+            Kind::Number(0, COUNT_MAX),
+            "256",
+            "256",
+            "Idle connections kept to each backend, over all workers.",
+        ),
+        key(
+            "idle",
+            Kind::Number(0, COUNT_MAX),
+            "4096",
+            "4096",
+            "Idle connections kept to all backends together, over all workers.",
+        ),
+    ],
+};

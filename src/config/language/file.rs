@@ -1,0 +1,199 @@
+//! The file as a whole, and the process: the first keys, the admin address, the access log, the recorder.
+
+use super::bounds::{LIMITS, TIMEOUTS};
+use super::listener::LISTENER;
+use super::pool::POOL;
+use super::test::TEST;
+use super::{Kind, NONE, REQUIRED, Table, key};
+use crate::config::THREADS_MAX;
+
+/// The whole file.
+pub(in crate::config) static FILE: Table = Table {
+    title: "proxy.toml",
+    about: "The top of the file.",
+    keys: &[
+        key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads."),
+        key(
+            "control",
+            Kind::Text,
+            NONE,
+            r#""/run/pollux/control""#,
+            "Where the control socket is opened, relative to this file: for `pollux status`, `reload`, `upgrade` and `explain --live`.",
+        ),
+        key(
+            "access_log",
+            Kind::Either(&[Kind::Text, Kind::Table(&ACCESS_LOG)]),
+            r#""on""#,
+            r#""/var/log/pollux/access.log""#,
+            "Where the line for each exchange goes: `on` is standard error, beside the log; `stdout`; `off` nowhere; `syslog:udp://IP:PORT` or \
+             `syslog:unix:PATH`; anything else is a file, relative to this one, that SIGUSR1 opens anew. Or a table that says more.",
+        ),
+        key(
+            "include",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["conf.d/*.toml"]"#,
+            "Further files, relative to this one; `*` and `?` stand for any characters. What they say is added in the order of \
+             their names.",
+        ),
+        key(
+            "admin",
+            Kind::Table(&ADMIN),
+            NONE,
+            "[admin]",
+            "The admin address: status, metrics, a dashboard.",
+        ),
+        key(
+            "resolver",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "(the system's)",
+            r#"["10.0.0.53", "10.0.1.53:5353"]"#,
+            "The DNS servers that are asked for backends, one after the other, each as `address` or `address:port`; a pool can have its own. \
+             Without it host names go the way of the system, and services to the servers of `/etc/resolv.conf`.",
+        ),
+        key("listener", Kind::Tables(&LISTENER), REQUIRED, "[[listener]]", "Where clients connect."),
+        key("pool", Kind::NamedTables(&POOL), "(none)", "[pool.app]", "Named sets of backends."),
+        key(
+            "test",
+            Kind::Tables(&TEST),
+            "[]",
+            "[[test]]",
+            "Requests, and what is expected to become of them: `pollux test` and `pollux check`.",
+        ),
+        key("timeouts", Kind::Table(&TIMEOUTS), "(see there)", "[timeouts]", "How long each phase may take."),
+        key(
+            "limits",
+            Kind::Table(&LIMITS),
+            "(see there)",
+            "[limits]",
+            "What clients and backends can make Pollux hold.",
+        ),
+        key(
+            "recorder",
+            Kind::Table(&RECORDER),
+            "(see there)",
+            "[recorder]",
+            "What the flight recorder keeps aside.",
+        ),
+    ],
+};
+
+/// `[admin]`.
+pub(in crate::config) static ADMIN: Table = Table {
+    title: "[admin]",
+    about: "The admin address, over HTTP; docs/operations.md says what there is. Another one takes effect at the next start.",
+    keys: &[
+        key(
+            "bind",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:9900""#,
+            "Its address; one that is not of the loopback needs a token.",
+        ),
+        key(
+            "token_file",
+            Kind::Text,
+            NONE,
+            r#""admin.token""#,
+            "A file, relative to this one, with the token that callers have to send: at least 16 characters.",
+        ),
+        key(
+            "token_env",
+            Kind::Text,
+            NONE,
+            r#""POLLUX_ADMIN_TOKEN""#,
+            "The same, from an environment variable.",
+        ),
+    ],
+};
+
+/// `[access_log]`.
+pub(in crate::config) static ACCESS_LOG: Table = Table {
+    title: "[access_log]",
+    about: "The line for each exchange; docs/logging.md has examples. Changes take effect at the next start.",
+    keys: &[
+        key(
+            "to",
+            Kind::Text,
+            r#""on""#,
+            r#""syslog:unix:/dev/log""#,
+            "Where they go: as `access_log = \"...\"` above.",
+        ),
+        key(
+            "format",
+            Kind::Text,
+            "(that of the log)",
+            r#""json""#,
+            "`text`, `json`, Apache's `common` or `combined`, or a template such as `{client} {status} \"{header.user-agent}\"`.",
+        ),
+        key(
+            "status",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["5xx", "499"]"#,
+            "Only exchanges with these statuses have a line, and those that are `slower_than`. 499 is a client that left before it was \
+             answered, 0 no status.",
+        ),
+        key(
+            "slower_than",
+            Kind::Time,
+            NONE,
+            r#""1s""#,
+            "Only exchanges that took longer have a line, and those with a `status`.",
+        ),
+        key(
+            "sample",
+            Kind::Fraction(0, 1000),
+            "(all; beside `status` and `slower_than` none)",
+            "0.01",
+            "The share of all other exchanges that have one too. Failures always have: those with a cause, and from status 500 on.",
+        ),
+        key(
+            "except",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["no-request"]"#,
+            "Causes that have no line in any case.",
+        ),
+        key(
+            "redact",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["query", "header:authorization"]"#,
+            "What is not shown: the query of targets (and of Referer), the values of header fields.",
+        ),
+        key(
+            "request_headers",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["User-Agent"]"#,
+            "Header fields of requests that lines have.",
+        ),
+        key("response_headers", Kind::List(&Kind::Text), "[]", r#"["Content-Type"]"#, "And of responses."),
+    ],
+};
+
+/// The most exchanges that the recorder keeps aside; each takes about a kilobyte.
+const RECORDED_MAX: u64 = 100_000;
+
+/// `[recorder]`.
+pub(in crate::config) static RECORDER: Table = Table {
+    title: "[recorder]",
+    about: "What the flight recorder keeps aside, for `pollux recorder`. The last exchanges of each worker are remembered in any case.",
+    keys: &[
+        key(
+            "slow",
+            Kind::Time,
+            r#""1s""#,
+            r#""500ms""#,
+            "An exchange that took longer is kept; in TCP mode, and after an upgrade, one whose backend took longer to answer.",
+        ),
+        key(
+            "keep",
+            Kind::Number(0, RECORDED_MAX),
+            "128",
+            "1000",
+            "So many of those that were slow or failed, over all workers; and as many again of those that failed by the client's fault.",
+        ),
+    ],
+};

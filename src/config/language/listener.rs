@@ -1,0 +1,218 @@
+//! Listeners, their sockets, and how requests are split over pools.
+
+use super::route::ROUTE;
+use super::tls::TLS;
+use super::{Key, Kind, NONE, REQUIRED, Table, key};
+use crate::snapshot::Backend;
+
+/// `[[listener]]`.
+pub(in crate::config) static LISTENER: Table = Table {
+    title: "[[listener]]",
+    about: "Where clients connect. There may be several, each under a header of its own.",
+    keys: &[
+        key(
+            "name",
+            Kind::Text,
+            r#"("listener-1", … by place)"#,
+            r#""web""#,
+            "For logs and the command line; unique.",
+        ),
+        key(
+            "bind",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:8080""#,
+            "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port. Or `unix:/path`, or `unix:@name` for an \
+             abstract Unix socket.",
+        ),
+        key(
+            "v6only",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether an IPv6 socket takes no IPv4 clients; `[::]:8080` with `false` is every address of both.",
+        ),
+        key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come."),
+        key(
+            "socket",
+            Kind::Table(&SOCKET),
+            "(as the umask has it)",
+            r#"{ mode = "0660", group = "www-data" }"#,
+            "Who may connect to a Unix socket.",
+        ),
+        key(
+            "mode",
+            Kind::Word(&["http", "tcp"]),
+            r#""http""#,
+            r#""http""#,
+            "`http`: HTTP/1.1 and 1.0, message by message; `tcp`: raw bytes both ways.",
+        ),
+        key(
+            "tls",
+            Kind::Table(&TLS),
+            "(without TLS)",
+            r#"{ certificates = [{ cert = "cert.pem", key = "key.pem" }] }"#,
+            "That clients come through TLS, and with which certificates. See docs/tls.md.",
+        ),
+        key(
+            "pool",
+            Kind::Text,
+            "(the only pool)",
+            r#""app""#,
+            "Where clients are sent; behind routes, where those are sent that no route takes. Needed only when there are several \
+             pools, or to have a default behind routes.",
+        ),
+        SPLIT,
+        STICKY,
+        key(
+            "route",
+            Kind::Tables(&ROUTE),
+            "[]",
+            "[[listener.route]]",
+            "What becomes of requests; the first route that matches wins. In TCP mode, of connections: by `sni`, `alpn` and `client`, to a \
+             `pool` or a `split`.",
+        ),
+        key(
+            "trusted_proxies",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["10.0.0.0/8", "::1"]"#,
+            "Networks of proxies that are believed when they say for whom they ask: in header fields, and by `proxy_protocol`. `unix` is \
+             everybody who comes by a Unix socket.",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Word(&["off", "optional", "required"]),
+            r#""off""#,
+            r#""required""#,
+            "Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the client. `required`: all \
+             do, and come from `trusted_proxies`, or are closed; `optional`: those of `trusted_proxies` may.",
+        ),
+        key(
+            "forwarding",
+            Kind::Word(&["x-forwarded", "forwarded"]),
+            r#""x-forwarded""#,
+            r#""forwarded""#,
+            "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded` (RFC 7239). HTTP only.",
+        ),
+        key(
+            "request_id",
+            Kind::Word(&["backend", "both", "off"]),
+            r#""backend""#,
+            r#""both""#,
+            "Who is told by `X-Request-ID` what the request is called: the backend, or the client too, or nobody (then the field passes as it \
+             came). It is kept if a trusted proxy has said it, and made anew else; the access line has it in any case. HTTP only.",
+        ),
+        key(
+            "traces",
+            Kind::Word(&["pass", "start"]),
+            r#""pass""#,
+            r#""start""#,
+            "W3C traces (`traceparent`, `tracestate`): passed on as they came; with `start`, one is begun where there is none that can be \
+             read. HTTP only.",
+        ),
+        key(
+            "proxy_status",
+            Kind::Word(&["own", "all", "off"]),
+            r#""own""#,
+            r#""all""#,
+            "Which responses have `Proxy-Status` (RFC 9209): Pollux's own answers, with the cause; all, with the name of the backend; or \
+             none. HTTP only.",
+        ),
+        key(
+            "hsts",
+            Kind::Table(&HSTS),
+            "(not said)",
+            r#"{ max_age = "1y", include_subdomains = true }"#,
+            "That browsers are to come by TLS alone from now on (`Strict-Transport-Security`). Said where the client has come by TLS, unless \
+             the backend says it. HTTP only.",
+        ),
+        key(
+            "ambiguous_paths",
+            Kind::Word(&["refuse", "pass"]),
+            r#""refuse""#,
+            r#""pass""#,
+            "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
+        ),
+    ],
+};
+
+/// `hsts` of a listener.
+pub(in crate::config) static HSTS: Table = Table {
+    title: "hsts = { … }",
+    about: "What browsers remember of a host (RFC 6797). They cannot be made to forget it but by a response over TLS.",
+    keys: &[
+        key(
+            "max_age",
+            Kind::Time,
+            r#""1y""#,
+            r#""1y""#,
+            "For how long, in whole seconds; less than a second (`1ms`) has them forget it.",
+        ),
+        key(
+            "include_subdomains",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether the same holds for every name below that of the host.",
+        ),
+        key(
+            "preload",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether browsers may know it before the first visit. Their lists want `include_subdomains` and at least a year.",
+        ),
+    ],
+};
+
+/// `socket` of a listener.
+pub(in crate::config) static SOCKET: Table = Table {
+    title: "socket = { … }",
+    about: "The owner and the mode of a Unix socket's file. Who may write to it may connect.",
+    keys: &[
+        key(
+            "mode",
+            Kind::Text,
+            "(0600 if an owner is named, else as the umask has it)",
+            r#""0660""#,
+            "The mode, in octal digits.",
+        ),
+        key("user", Kind::Text, NONE, r#""app""#, "The name of the user who owns it."),
+        key("group", Kind::Text, NONE, r#""www-data""#, "The name of the group that owns it."),
+    ],
+};
+
+static SHARES: Kind = Kind::Table(&SHARE);
+
+pub(super) const SPLIT: Key = key(
+    "split",
+    Kind::List(&SHARES),
+    NONE,
+    r#"[{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]"#,
+    "Several pools, each with its share of the requests (of the clients, in TCP mode).",
+);
+
+pub(super) const STICKY: Key = key(
+    "sticky",
+    Kind::Text,
+    "(drawn for each request)",
+    r#""{client}""#,
+    "For a split: requests for which this template gives the same text go to the same pool.",
+);
+
+/// One of `split`.
+pub(in crate::config) static SHARE: Table = Table {
+    title: "split = [{ … }]",
+    about: "A share of a split.",
+    keys: &[
+        key("pool", Kind::Text, REQUIRED, r#""app""#, "Where it is sent."),
+        key(
+            "weight",
+            Kind::Number(0, Backend::WEIGHT_MAX as u64),
+            "1",
+            "9",
+            "How large it is; 0 is nothing.",
+        ),
+    ],
+};

@@ -1,0 +1,390 @@
+//! Pools and backends: stickiness, failures, checks.
+
+use super::tls::BACKEND_TLS;
+use super::{COUNT_MAX, Kind, NONE, REQUIRED, Table, key};
+use crate::snapshot::{Backend, Retries};
+
+/// What `retry_on` knows besides statuses.
+pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
+
+/// `[pool.NAME]`.
+pub(in crate::config) static POOL: Table = Table {
+    title: "[pool.NAME]",
+    about: "A set of backends. Its name has letters, digits, `_` and `-`.",
+    keys: &[
+        key(
+            "balance",
+            Kind::Word(&[
+                "round-robin",
+                "least-connections",
+                "random",
+                "two-choices",
+                "latency",
+                "hash",
+                "first",
+            ]),
+            r#""round-robin""#,
+            r#""least-connections""#,
+            "How a backend is chosen; docs/balancing.md says when to take which. `round-robin`: each in turn, as often as its \
+             weight says. `least-connections`: the fewest requests in flight for its weight. `random`: drawn by weight. \
+             `two-choices`: the lighter of two that are drawn. `latency`: the one that answers soonest. `hash`: the same key, the \
+             same backend. `first`: the first with room.",
+        ),
+        key(
+            "hash_key",
+            Kind::Text,
+            r#""{client}""#,
+            r#""{cookie.session}""#,
+            "For `balance = \"hash\"`: requests for which this template gives the same text go to the same backend; where it \
+             gives none, one is drawn.",
+        ),
+        key(
+            "max_load",
+            Kind::Fraction(1000, 100_000),
+            "(no bound)",
+            "1.25",
+            "For `balance = \"hash\"`: a backend that has more than so many times its share of the requests in flight is passed \
+             over.",
+        ),
+        key(
+            "sticky",
+            Kind::Table(&STICKY_COOKIE),
+            NONE,
+            r#"{ cookie = "srv" }"#,
+            "Binds each client to the backend that served it first, by a cookie. HTTP only.",
+        ),
+        key(
+            "proxy_protocol",
+            Kind::Word(&["off", "v1", "v2"]),
+            r#""off""#,
+            r#""v2""#,
+            "Whether backends are told of the client by a header of the PROXY protocol, version 1 or 2. Then each request has a \
+             connection of its own; checks say that they are Pollux's.",
+        ),
+        key(
+            "proxy_protocol_fields",
+            Kind::List(&Kind::Word(&["authority", "alpn", "unique-id", "ssl"])),
+            "[]",
+            r#"["authority", "unique-id"]"#,
+            "What is said besides addresses, in version 2: the name that the client has asked for, the protocol that was agreed upon, a \
+             name for the connection, whether the client came by TLS.",
+        ),
+        key(
+            "max_requests",
+            Kind::Number(1, COUNT_MAX),
+            "(no bound)",
+            "100",
+            "Requests in flight to each backend, over all workers; in TCP mode, connections. More wait.",
+        ),
+        key(
+            "max_connections",
+            Kind::Number(1, COUNT_MAX),
+            "(no bound)",
+            "100",
+            "Connections to each backend, over all workers, idle ones included.",
+        ),
+        key(
+            "max_pending",
+            Kind::Number(0, COUNT_MAX),
+            "1024",
+            "100",
+            "Requests that wait until a backend is free, over all workers; more are answered with 503 `queue-full`.",
+        ),
+        key(
+            "queue",
+            Kind::Time,
+            "(as long as `timeouts.queue`)",
+            r#""2s""#,
+            "How long they wait; then they are answered with 503 `queue-timeout`.",
+        ),
+        key(
+            "max_reuse",
+            Kind::Number(1, COUNT_MAX),
+            "(no bound)",
+            "1000",
+            "Requests that a connection to a backend serves, one after the other, before it is closed.",
+        ),
+        key(
+            "retries",
+            Kind::Number(0, Retries::MOST),
+            "2",
+            "1",
+            "How often a request is sent again, if that is proven to be safe; to another backend as long as there is one.",
+        ),
+        key(
+            "retry_on",
+            Kind::List(&Kind::Either(&[Kind::Text, Kind::Number(400, 599)])),
+            r#"["connect", "reset"]"#,
+            r#"["connect", "reset", "timeout", 503]"#,
+            "After what: a connect that failed, a connection that was lost before it answered, `timeouts.backend_response`, or one of \
+             these statuses.",
+        ),
+        key(
+            "retry_budget",
+            Kind::Fraction(0, 1000),
+            "0.2",
+            "0.1",
+            "Of the requests in flight in the pool so many may be retries.",
+        ),
+        key(
+            "retry_budget_min",
+            Kind::Number(0, 1000),
+            "3",
+            "10",
+            "So many retries at once are allowed, however few requests are in flight.",
+        ),
+        key(
+            "resolve",
+            Kind::Either(&[Kind::Time, Kind::Flag]),
+            r#""30s""#,
+            r#""5s""#,
+            "How often the names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
+             then a name that is not known is an error.",
+        ),
+        key(
+            "resolver",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "(that of the file)",
+            r#""127.0.0.1:5353""#,
+            "The DNS servers that are asked for the backends of this pool; `[]` is the way of the system.",
+        ),
+        key(
+            "health",
+            Kind::Table(&HEALTH),
+            "(see there)",
+            "{ failures = 3, eject = \"5s\" }",
+            "When failures of real requests take a backend out, and how it comes back.",
+        ),
+        key(
+            "tls",
+            Kind::Table(&BACKEND_TLS),
+            "(without TLS)",
+            r#"{ verify = "off" }"#,
+            "That the backends are spoken to through TLS. The same, with what holds if nothing is said, is `https://` before their addresses. \
+             See docs/tls.md.",
+        ),
+        key(
+            "check",
+            Kind::Table(&CHECK),
+            NONE,
+            r#"{ type = "http", path = "/healthz" }"#,
+            "Looks at each backend now and then.",
+        ),
+        key(
+            "backends",
+            Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
+            REQUIRED,
+            r#"["127.0.0.1:9001", { address = "127.0.0.1:9002", weight = 3 }]"#,
+            "`host:port`, `unix:/path`, `srv:name` or `file:list.json`, or a table. A host name stands for all of its addresses, a service \
+             (SRV) for all of its targets, a file for what it lists, each as it changes. docs/balancing.md says how.",
+        ),
+    ],
+};
+
+/// One of `backends`, as a table.
+pub(in crate::config) static BACKEND: Table = Table {
+    title: "backends = [{ … }]",
+    about: "A backend of which more is said than its address.",
+    keys: &[
+        key(
+            "address",
+            Kind::Text,
+            REQUIRED,
+            r#""127.0.0.1:9001""#,
+            "`host:port`, `unix:/path` or `file:list.json`.",
+        ),
+        key(
+            "name",
+            Kind::Text,
+            "(the address)",
+            r#""b1""#,
+            "For logs and the command line; unique in the pool. Of several addresses each gets its own in parentheses.",
+        ),
+        key(
+            "weight",
+            Kind::Number(0, Backend::WEIGHT_MAX as u64),
+            "1",
+            "3",
+            "Its share of the traffic; 0 sends it only those who are bound to it.",
+        ),
+        key(
+            "tier",
+            Kind::Number(1, Backend::TIER_MAX as u64),
+            "1",
+            "2",
+            "A backend of a higher tier is used while every backend of the lower ones is down.",
+        ),
+        key(
+            "max_requests",
+            Kind::Number(1, COUNT_MAX),
+            "(that of the pool)",
+            "50",
+            "Requests in flight to it.",
+        ),
+        key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it."),
+        key(
+            "tls_name",
+            Kind::Text,
+            "(the host of its address)",
+            r#""app.internal""#,
+            "The name that its certificate has to be for, where the pool speaks TLS and has no `name` for all.",
+        ),
+        key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
+        key(
+            "state",
+            Kind::Word(&["ready", "drain", "down"]),
+            r#""ready""#,
+            r#""drain""#,
+            "What the operator wants of it. `drain`: only those who are bound to it by a cookie get it. `down`: nobody does. `pollux \
+             backend` changes it while Pollux runs.",
+        ),
+    ],
+};
+
+/// `sticky` of a pool.
+pub(in crate::config) static STICKY_COOKIE: Table = Table {
+    title: "sticky = { … }",
+    about: "A cookie that binds a client to a backend.",
+    keys: &[
+        key("cookie", Kind::Text, REQUIRED, r#""srv""#, "Its name."),
+        key(
+            "secret",
+            Kind::Text,
+            NONE,
+            r#""${STICKY_SECRET:-a long one that nobody guesses}""#,
+            "Signs the value (HMAC-SHA-256), so that no client chooses its backend; at least 16 characters.",
+        ),
+        key("path", Kind::Text, r#""/""#, r#""/app""#, "Its Path."),
+        key("domain", Kind::Text, "(the host alone)", r#""example.com""#, "Its Domain."),
+        key("max_age", Kind::Time, "(until the browser closes)", r#""8h""#, "Its Max-Age."),
+        key("secure", Kind::Flag, "false", "true", "Whether browsers send it over TLS only."),
+        key("http_only", Kind::Flag, "true", "false", "Whether it is kept from scripts."),
+        key(
+            "same_site",
+            Kind::Word(&["lax", "strict", "none"]),
+            r#""lax""#,
+            r#""strict""#,
+            "Whether requests that other sites cause have it.",
+        ),
+        key("hide", Kind::Flag, "false", "true", "Whether it is kept from the backends."),
+    ],
+};
+
+/// What `errors` knows besides statuses.
+pub(in crate::config) const ERROR_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
+
+const STATUS: Kind = Kind::Number(100, 599);
+
+/// `[pool.NAME.health]`.
+pub(in crate::config) static HEALTH: Table = Table {
+    title: "[pool.NAME.health]",
+    about: "When failures of real requests eject a backend, and how it comes back.",
+    keys: &[
+        key("failures", Kind::Number(0, 1000), "5", "3", "So many failures in a row eject; 0 is never."),
+        key(
+            "failure_rate",
+            Kind::Fraction(1, 1000),
+            NONE,
+            "0.5",
+            "That share of the requests in `window` failing ejects as well.",
+        ),
+        key("window", Kind::Time, r#""10s""#, r#""30s""#, "What `failure_rate` looks at."),
+        key(
+            "window_min",
+            Kind::Number(1, COUNT_MAX),
+            "20",
+            "100",
+            "With fewer requests in the window nothing is said of a rate.",
+        ),
+        key(
+            "errors",
+            Kind::List(&Kind::Either(&[Kind::Text, STATUS])),
+            r#"["connect", "reset", "timeout"]"#,
+            r#"["connect", "reset", "timeout", "500-599"]"#,
+            "What counts as a failure: a connect that failed, a connection that was lost or carried no response, one that did not come \
+             in time, a status or a range of them.",
+        ),
+        key(
+            "eject",
+            Kind::Time,
+            r#""10s""#,
+            r#""5s""#,
+            "How long the first ejection lasts. Each that follows soon lasts twice as long as the one before.",
+        ),
+        key("eject_max", Kind::Time, r#""5m""#, r#""1m""#, "The longest ejection."),
+        key(
+            "max_ejected",
+            Kind::Fraction(0, 1000),
+            "0.5",
+            "0.3",
+            "At most that share of the backends is ejected.",
+        ),
+        key(
+            "panic",
+            Kind::Either(&[Kind::Word(&["off"]), Kind::Fraction(1, 1000)]),
+            "0.1",
+            r#""off""#,
+            "When fewer than that share of the backends can be used, requests go to all of them; `off` is never.",
+        ),
+        key(
+            "slow_start",
+            Kind::Time,
+            "(at once)",
+            r#""30s""#,
+            "How long a backend that comes back takes to its full weight.",
+        ),
+    ],
+};
+
+/// `[pool.NAME.check]`.
+pub(in crate::config) static CHECK: Table = Table {
+    title: "[pool.NAME.check]",
+    about: "How the backends of a pool are checked.",
+    keys: &[
+        key(
+            "type",
+            Kind::Word(&["tcp", "http"]),
+            r#""tcp""#,
+            r#""http""#,
+            "`tcp`: a connect; `http`: a request. The keys from `method` to `text` are for `http`.",
+        ),
+        key("method", Kind::Text, r#""GET""#, r#""HEAD""#, "The method."),
+        key("path", Kind::Text, r#""/""#, r#""/healthz""#, "The path, with a query if need be."),
+        key("host", Kind::Text, "(the address)", r#""app.example.com""#, "The Host."),
+        key(
+            "status",
+            Kind::List(&Kind::Either(&[Kind::Text, STATUS])),
+            r#"["200-399"]"#,
+            r#"[200, "300-399"]"#,
+            "The statuses that are good, one by one or as ranges.",
+        ),
+        key("text", Kind::Text, NONE, r#""ready""#, "What must stand in the first 64 KiB of the body."),
+        key("port", Kind::Number(1, 65_535), "(that of the backend)", "9100", "Where to connect instead."),
+        key("interval", Kind::Time, r#""2s""#, r#""5s""#, "From one check to the next."),
+        key(
+            "fast_interval",
+            Kind::Time,
+            r#""1s""#,
+            r#""500ms""#,
+            "The same while the last checks speak against what is thought of the backend.",
+        ),
+        key(
+            "jitter",
+            Kind::Fraction(0, 500),
+            "0.1",
+            "0.2",
+            "By that share an interval may be longer or shorter, so that checks do not come in step.",
+        ),
+        key("timeout", Kind::Time, r#""1s""#, r#""500ms""#, "For one check, from the connect to the end."),
+        key("rise", Kind::Number(1, 100), "2", "1", "So many in a row must pass to bring a backend up."),
+        key("fall", Kind::Number(1, 100), "3", "5", "So many in a row must fail to take it down."),
+        key(
+            "start",
+            Kind::Word(&["up", "down", "check-first"]),
+            r#""up""#,
+            r#""check-first""#,
+            "What holds before the checks have decided. `up`: it gets requests; `down`: none until `rise` have passed; `check-first`: none \
+             until the first, which decides alone.",
+        ),
+    ],
+};

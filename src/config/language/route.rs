@@ -1,0 +1,247 @@
+//! Routes: conditions, actions, and what they change of a message.
+
+use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, TUNNEL};
+use super::listener::{SPLIT, STICKY};
+use super::{Kind, NONE, REQUIRED, Table, key};
+
+/// `[[listener.route]]`.
+pub(in crate::config) static ROUTE: Table = Table {
+    title: "[[listener.route]]",
+    about: "A route of the listener above it. It has one action: `pool`, `split`, `redirect` or `respond`.",
+    keys: &[
+        key(
+            "name",
+            Kind::Text,
+            r#"("route-1", … by place)"#,
+            r#""api""#,
+            "For logs and the command line; unique in its listener.",
+        ),
+        key(
+            "match",
+            Kind::Table(&MATCH),
+            "(everything matches)",
+            r#"{ host = "api.example.com", path = "/v1/*" }"#,
+            "What a request must be like: all of it holds, and of each list one.",
+        ),
+        key("pool", Kind::Text, NONE, r#""app""#, "Action: a backend of that pool answers."),
+        SPLIT,
+        STICKY,
+        key(
+            "redirect",
+            Kind::Table(&REDIRECT),
+            NONE,
+            r#"{ status = 308, location = "https://{host}{uri}" }"#,
+            "Action: the client is sent elsewhere.",
+        ),
+        key(
+            "respond",
+            Kind::Table(&RESPOND),
+            NONE,
+            r#"{ status = 503, body = "back soon\n" }"#,
+            "Action: Pollux answers by itself.",
+        ),
+        key(
+            "strip_prefix",
+            Kind::Text,
+            NONE,
+            r#""/api""#,
+            "Takes these segments off the beginning of the path.",
+        ),
+        key(
+            "replace_prefix",
+            Kind::Table(&PREFIX),
+            NONE,
+            r#"{ from = "/api", to = "/v2" }"#,
+            "Puts others in their place.",
+        ),
+        key(
+            "request_headers",
+            Kind::Table(&FIELDS),
+            NONE,
+            r#"{ set = { X-Client = "{client}" }, remove = ["X-Debug"] }"#,
+            "Changes to what the backend gets.",
+        ),
+        key(
+            "response_headers",
+            Kind::Table(&FIELDS),
+            NONE,
+            r#"{ set = { X-Frame-Options = "DENY" } }"#,
+            "Changes to what the client gets from the backend, a redirect or a fixed response.",
+        ),
+        key(
+            "timeouts",
+            Kind::Table(&ROUTE_TIMEOUTS),
+            "(those of `[timeouts]`)",
+            r#"{ backend_response = "5s" }"#,
+            "Times of its own.",
+        ),
+        key(
+            "limits",
+            Kind::Table(&ROUTE_LIMITS),
+            "(those of `[limits]`)",
+            r#"{ body = "10MB" }"#,
+            "Bounds of its own.",
+        ),
+        key(
+            "retry",
+            Kind::Word(&["safe", "unsent", "off"]),
+            r#""safe""#,
+            r#""off""#,
+            "When a request may be sent again. `safe`: on proof that it is safe; `unsent`: only if nothing of it was handed on; \
+             `off`: never.",
+        ),
+    ],
+};
+
+const TEXTS: Kind = Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]);
+
+const WANTS: Kind =
+    Kind::Names(&Kind::Either(&[Kind::Text, Kind::Flag, Kind::List(&Kind::Text), Kind::Table(&REGEX)]));
+
+/// `match` of a route.
+pub(in crate::config) static MATCH: Table = Table {
+    title: "match = { … }",
+    about: "What a request must be like.",
+    keys: &[
+        key(
+            "host",
+            TEXTS,
+            NONE,
+            r#"["example.com", "*.example.com"]"#,
+            "A host, or `*.name` for every name below it.",
+        ),
+        key(
+            "path",
+            TEXTS,
+            NONE,
+            r#"["/users/{id}", "/api/*"]"#,
+            "A path, `/api/*` for `/api` and everything below it, `{name}` for any one segment.",
+        ),
+        key(
+            "path_regex",
+            Kind::Text,
+            NONE,
+            r#""^/v(?<version>[0-9]+)/""#,
+            "An expression that is found in the path.",
+        ),
+        key("method", TEXTS, NONE, r#"["GET", "HEAD"]"#, "A method."),
+        key(
+            "header",
+            WANTS,
+            NONE,
+            r#"{ X-Beta = "1", X-Debug = false, Accept = { regex = "json" } }"#,
+            "Header fields: a value, a list of values, `true` for any and `false` for none, or an expression.",
+        ),
+        key(
+            "query",
+            WANTS,
+            NONE,
+            r#"{ beta = true }"#,
+            "Query parameters, in the same way; compared decoded.",
+        ),
+        key("cookie", WANTS, NONE, r#"{ tenant = ["a", "b"] }"#, "Cookies, in the same way."),
+        key("client", TEXTS, NONE, r#"["10.0.0.0/8", "2001:db8::/32"]"#, "The network of the client."),
+        key(
+            "sni",
+            TEXTS,
+            NONE,
+            r#"["example.com", "*.example.com"]"#,
+            "The name that a TLS client asks for, or `*.name` for every name below it. TCP only.",
+        ),
+        key("alpn", TEXTS, NONE, r#"["h2", "http/1.1"]"#, "A protocol that a TLS client offers. TCP only."),
+    ],
+};
+
+/// An expression for a value.
+pub(in crate::config) static REGEX: Table = Table {
+    title: "{ regex = … }",
+    about: "An expression.",
+    keys: &[key("regex", Kind::Text, REQUIRED, r#""^v[12]$""#, "It is found in the value.")],
+};
+
+/// `redirect` of a route.
+pub(in crate::config) static REDIRECT: Table = Table {
+    title: "redirect = { … }",
+    about: "An answer that points elsewhere.",
+    keys: &[
+        key("status", Kind::Number(301, 308), "302", "308", "301, 302, 303, 307 or 308."),
+        key("location", Kind::Text, REQUIRED, r#""https://{host}{uri}""#, "Where to; a template."),
+    ],
+};
+
+/// `respond` of a route.
+pub(in crate::config) static RESPOND: Table = Table {
+    title: "respond = { … }",
+    about: "A fixed answer.",
+    keys: &[
+        key("status", Kind::Number(200, 599), "200", "404", "The status."),
+        key(
+            "headers",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ Retry-After = "60" }"#,
+            "Header fields; templates.",
+        ),
+        key(
+            "body",
+            Kind::Text,
+            r#""""#,
+            r#""back soon\n""#,
+            "The body; text/plain if `headers` has no Content-Type.",
+        ),
+        key(
+            "body_file",
+            Kind::Text,
+            NONE,
+            r#""maintenance.html""#,
+            "The body is in that file, relative to this one; read once, at load, at most 1 MiB.",
+        ),
+    ],
+};
+
+/// `replace_prefix` of a route.
+pub(in crate::config) static PREFIX: Table = Table {
+    title: "replace_prefix = { … }",
+    about: "A prefix and what takes its place.",
+    keys: &[
+        key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path."),
+        key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place."),
+    ],
+};
+
+/// `request_headers` and `response_headers` of a route.
+pub(in crate::config) static FIELDS: Table = Table {
+    title: "request_headers = { … }, response_headers = { … }",
+    about: "Changes to header fields; the values are templates.",
+    keys: &[
+        key(
+            "set",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ X-Client = "{client}" }"#,
+            "Fields of which there is one afterwards.",
+        ),
+        key(
+            "add",
+            Kind::Names(&Kind::Text),
+            NONE,
+            r#"{ X-Seen-By = "pollux" }"#,
+            "Fields of which there is one more.",
+        ),
+        key("remove", TEXTS, NONE, r#"["X-Debug"]"#, "Fields that are taken out."),
+    ],
+};
+
+/// `timeouts` of a route.
+pub(in crate::config) static ROUTE_TIMEOUTS: Table = Table {
+    title: "timeouts = { … }",
+    about: "Times of a route; what each means stands under `[timeouts]`.",
+    keys: &[CONNECT, BACKEND_RESPONSE, IDLE, TUNNEL, QUEUE],
+};
+
+/// `limits` of a route.
+pub(in crate::config) static ROUTE_LIMITS: Table = Table {
+    title: "limits = { … }",
+    about: "Bounds of a route.",
+    keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")],
+};

@@ -1,0 +1,120 @@
+//! TLS, of listeners and of pools.
+
+use super::{Kind, NONE, REQUIRED, Table, key};
+
+/// `tls` of a listener.
+pub(in crate::config) static TLS: Table = Table {
+    title: "tls = { … } of a listener",
+    about: "TLS 1.2 and 1.3 for clients. Paths are relative to the file that names them.",
+    keys: &[
+        key(
+            "certificates",
+            Kind::List(&Kind::Table(&CERTIFICATE)),
+            REQUIRED,
+            r#"[{ cert = "cert.pem", key = "key.pem" }]"#,
+            "The certificates. A client gets the one for the name that it asks for (SNI), by name or by wildcard; the first is the default. \
+             Two for the same name, of different key types, serve clients of either.",
+        ),
+        key(
+            "unknown_names",
+            Kind::Word(&["default", "refuse"]),
+            r#""default""#,
+            r#""refuse""#,
+            "What becomes of clients that ask for a name that no certificate is for, or for none: they get the first one, or are refused.",
+        ),
+        key(
+            "client_ca",
+            Kind::Text,
+            NONE,
+            r#""cert.pem""#,
+            "File with the certificates of those who may have issued clients' certificates.",
+        ),
+        key(
+            "client_auth",
+            Kind::Word(&["off", "request", "require"]),
+            r#"("require" with client_ca)"#,
+            r#""request""#,
+            "Whether clients have to show a certificate. With `request` those without one come in too; one that cannot be verified never does.",
+        ),
+        key(
+            "min_version",
+            Kind::Word(&["1.2", "1.3"]),
+            r#""1.2""#,
+            r#""1.3""#,
+            "The oldest version of TLS that is spoken.",
+        ),
+        key(
+            "alpn",
+            Kind::List(&Kind::Text),
+            r#"(["http/1.1", "http/1.0"]; for TCP [])"#,
+            r#"["http/1.1"]"#,
+            "The protocols that may be agreed on, the best first. With `[]` none is, whatever clients offer.",
+        ),
+    ],
+};
+
+/// An item of `certificates`.
+pub(in crate::config) static CERTIFICATE: Table = Table {
+    title: "certificates = [{ … }]",
+    about: "A certificate with its key, both PEM.",
+    keys: &[
+        key(
+            "cert",
+            Kind::Text,
+            REQUIRED,
+            r#""cert.pem""#,
+            "File with the certificate, and behind it those that it was issued by, without the root.",
+        ),
+        key(
+            "key",
+            Kind::Text,
+            REQUIRED,
+            r#""key.pem""#,
+            "File with its key: PKCS #8, PKCS #1 or SEC1, without a passphrase.",
+        ),
+    ],
+};
+
+/// `tls` of a pool.
+pub(in crate::config) static BACKEND_TLS: Table = Table {
+    title: "tls = { … } of a pool",
+    about: "TLS to the backends. `backends = [\"https://…\"]` alone is TLS with what holds if nothing is said.",
+    keys: &[
+        key(
+            "ca",
+            Kind::Text,
+            "(whom the system believes)",
+            r#""cert.pem""#,
+            "File with the certificates of those who may have issued backends' certificates.",
+        ),
+        key(
+            "name",
+            Kind::Text,
+            "(of the address)",
+            r#""app.internal""#,
+            "The name that is asked for (SNI) and that certificates have to be for.",
+        ),
+        key(
+            "cert",
+            Kind::Text,
+            NONE,
+            r#""cert.pem""#,
+            "File with the certificate that Pollux shows to backends which ask; with `key`.",
+        ),
+        key("key", Kind::Text, NONE, r#""key.pem""#, "File with its key."),
+        key(
+            "verify",
+            Kind::Word(&["full", "off"]),
+            r#""full""#,
+            r#""off""#,
+            "Whether certificates are verified. `off` believes anybody who has the address.",
+        ),
+        key(
+            "min_version",
+            Kind::Word(&["1.2", "1.3"]),
+            r#""1.2""#,
+            r#""1.3""#,
+            "The oldest version of TLS that is spoken.",
+        ),
+    ],
+};

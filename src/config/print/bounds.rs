@@ -1,0 +1,79 @@
+//! Times and bounds.
+
+use super::words::{body, line, text, time};
+use crate::config::value::show_size;
+use crate::snapshot::{Limits, Recording, Timeouts};
+
+pub(super) fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
+    let Timeouts {
+        handshake,
+        connect,
+        preface,
+        client_head,
+        client_idle,
+        backend_response,
+        idle,
+        tunnel,
+        queue,
+        linger,
+        backend_idle,
+        drain,
+    } = timeouts;
+    out.push_str("[timeouts]\n");
+    for (key, span) in [
+        ("handshake", handshake),
+        ("connect", connect),
+        ("preface", preface),
+        ("client_head", client_head),
+        ("client_idle", client_idle),
+        ("backend_response", backend_response),
+        ("idle", idle),
+        ("tunnel", tunnel),
+        ("queue", queue),
+        ("linger", linger),
+        ("backend_idle", backend_idle),
+        ("drain", drain),
+    ] {
+        line(out, key, &time(*span));
+    }
+    out.push('\n');
+}
+
+pub(super) fn print_limits(out: &mut String, limits: &Limits) {
+    let Limits {
+        head,
+        request_line,
+        field,
+        fields,
+        body: most,
+        buffer,
+        buffers,
+        sessions,
+        handshakes,
+        accept_budget,
+        idle_per_backend,
+        idle,
+        recorder: Recording { slow, keep },
+    } = limits;
+    let size = |bytes: &usize| text(&show_size(*bytes as u64));
+    out.push_str("[limits]\n");
+    for (key, value) in [
+        ("head", size(head)),
+        ("request_line", size(request_line)),
+        ("field", size(field)),
+        ("fields", fields.to_string()),
+        ("body", body(*most)),
+        ("buffer", size(buffer)),
+        ("buffers", buffers.to_string()),
+        ("sessions", sessions.to_string()),
+        ("handshakes", handshakes.to_string()),
+        ("accept_budget", accept_budget.to_string()),
+        ("idle_per_backend", idle_per_backend.to_string()),
+        ("idle", idle.to_string()),
+    ] {
+        line(out, key, &value);
+    }
+    out.push_str("\n[recorder]\n");
+    line(out, "slow", &time(*slow));
+    line(out, "keep", &keep.to_string());
+}

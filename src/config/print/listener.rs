@@ -1,0 +1,124 @@
+//! Listeners and their sockets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::route::{print_action, print_route};
+use super::words::{line, list, table, text, time};
+use crate::route::{AmbiguousPaths, Route};
+use crate::snapshot::{
+    Announcing, Forwarding, Hsts, Listener, Mode, NO_ADDRESS, Permissions, Snapshot, SocketOptions, Telling,
+};
+use crate::tls::{Pair, TerminationRules};
+
+pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
+    out.push_str("[[listener]]\n");
+    line(out, "name", &text(&listener.name));
+    line(out, "bind", &text(&listener.bind.to_string()));
+    print_socket(out, listener);
+    line(out, "mode", &text(&listener.mode.to_string()));
+    if let Some(tls) = &listener.tls {
+        line(out, "tls", &print_termination(tls.rules()));
+    }
+    let mut routes = listener.routes.routes();
+    if let Some((last, others)) = routes.split_last()
+        && is_own(last)
+    {
+        print_action(out, &last.action, snapshot);
+        routes = others;
+    }
+    line(out, "proxy_protocol", &text(listener.announcing.word()));
+    if listener.mode == Mode::Http || listener.announcing != Announcing::Never {
+        let shown = |net: &IpNet| {
+            if net.addr() == NO_ADDRESS.ip() && net.prefix_len() == 128 {
+                text("unix")
+            } else {
+                text(&net.to_string())
+            }
+        };
+        let networks = listener.trusted_proxies.iter().map(shown);
+        line(out, "trusted_proxies", &list(networks));
+    }
+    match listener.mode {
+        Mode::Tcp => {}
+        Mode::Http => {
+            let forwarding = match listener.forwarding {
+                Forwarding::XForwarded => "x-forwarded",
+                Forwarding::Forwarded => "forwarded",
+            };
+            line(out, "forwarding", &text(forwarding));
+            let Telling { request_id, traces, proxy_status, hsts } = listener.telling;
+            line(out, "request_id", &text(request_id.word()));
+            line(out, "traces", &text(traces.word()));
+            line(out, "proxy_status", &text(proxy_status.word()));
+            if let Some(Hsts { max_age_s, include_subdomains, preload }) = hsts {
+                let pairs = [
+                    ("max_age", time(Duration::from_secs(max_age_s))),
+                    ("include_subdomains", include_subdomains.to_string()),
+                    ("preload", preload.to_string()),
+                ];
+                line(out, "hsts", &table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value))));
+            }
+            let ambiguous = match listener.routes.ambiguous() {
+                AmbiguousPaths::Refuse => "refuse",
+                AmbiguousPaths::Pass => "pass",
+            };
+            line(out, "ambiguous_paths", &text(ambiguous));
+        }
+    }
+    out.push('\n');
+    for route in routes {
+        print_route(out, route, listener.mode, snapshot);
+    }
+}
+
+fn print_socket(out: &mut String, listener: &Listener) {
+    let SocketOptions { v6only, interface, permissions } = &listener.socket;
+    if listener.bind.ip().is_some_and(|address| address.is_ipv6()) {
+        line(out, "v6only", &v6only.to_string());
+    }
+    if let Some(interface) = interface {
+        line(out, "interface", &text(interface));
+    }
+    let Permissions { mode, user, group } = permissions;
+    let pairs = [
+        mode.map(|mode| ("mode", text(&format!("{mode:04o}")))),
+        user.as_ref().map(|user| ("user", text(user))),
+        group.as_ref().map(|group| ("group", text(group))),
+    ];
+    if *permissions != Permissions::default() {
+        let pairs = pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value));
+        line(out, "socket", &table(pairs));
+    }
+}
+
+fn print_termination(rules: &TerminationRules) -> String {
+    let TerminationRules { certificates, client_ca, client_auth, min_version, alpn, unknown_names } = rules;
+    let path = |path: &Path| text(&path.to_string_lossy());
+    let pair = |pair: &Pair| {
+        table(
+            [("cert", &pair.cert), ("key", &pair.key)]
+                .into_iter()
+                .map(|(key, it)| (key.to_owned(), path(it))),
+        )
+    };
+    let pairs = [
+        ("certificates", Some(list(certificates.iter().map(pair)))),
+        ("client_ca", client_ca.as_deref().map(path)),
+        ("client_auth", client_ca.is_some().then(|| text(client_auth.word()))),
+        ("min_version", Some(text(min_version.word()))),
+        ("alpn", Some(list(alpn.iter().map(|name| text(name))))),
+        ("unknown_names", Some(text(unknown_names.word()))),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
+}
+
+/// Whether a route is what a listener's own `pool` or `split` makes.
+fn is_own(route: &Route) -> bool {
+    route.name == Route::DEFAULT
+        && route.when.is_empty()
+        && route.options.is_none()
+        && route.action.pools().next().is_some()
+}

@@ -1,0 +1,32 @@
+//! A snapshot as a file that says it: everything, defaults included.
+
+mod bounds;
+mod listener;
+mod pool;
+mod process;
+mod route;
+mod words;
+
+use super::Process;
+use crate::snapshot::Snapshot;
+use bounds::{print_limits, print_timeouts};
+use listener::print_listener;
+use pool::print_pool;
+use process::print_process;
+
+/// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
+/// for; of a file that a route answers with, the path is named.
+#[must_use]
+pub fn print(snapshot: &Snapshot, process: &Process) -> String {
+    let mut out = String::new();
+    print_process(&mut out, process);
+    for listener in &snapshot.listeners {
+        print_listener(&mut out, listener, snapshot);
+    }
+    for pool in &snapshot.pools {
+        print_pool(&mut out, pool);
+    }
+    print_timeouts(&mut out, &snapshot.timeouts);
+    print_limits(&mut out, &snapshot.limits);
+    out
+}

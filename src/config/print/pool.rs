@@ -1,0 +1,205 @@
+//! Pools: backends, retries, health, stickiness.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::words::{line, list, table, text, time};
+use crate::balance::Duty;
+use crate::balance::health::{Check, Kind as Probing, Passive, Start};
+use crate::config::value::show_thousandths;
+use crate::discovery::{Like, Question, Source};
+use crate::preface::proxy::Version;
+use crate::snapshot::{Announce, Backend, Balance, Pool, Retries, SameSite, Sticky};
+use crate::tls::OriginationRules;
+
+fn print_origination(rules: &OriginationRules) -> String {
+    let OriginationRules { ca, name, client, verify, min_version } = rules;
+    let path = |path: &Path| text(&path.to_string_lossy());
+    let pairs = [
+        ("ca", ca.as_deref().map(path)),
+        ("name", name.as_deref().map(text)),
+        ("cert", client.as_ref().map(|pair| path(&pair.cert))),
+        ("key", client.as_ref().map(|pair| path(&pair.key))),
+        ("verify", Some(text(verify.word()))),
+        ("min_version", Some(text(min_version.word()))),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
+}
+
+pub(super) fn print_pool(out: &mut String, pool: &Pool) {
+    let _ = writeln!(out, "[pool.{}]", pool.name);
+    line(out, "balance", &text(pool.balance.word()));
+    if let Balance::Hash(hashing) = &pool.balance {
+        line(out, "hash_key", &text(&hashing.key.to_string()));
+        if let Some(load) = hashing.max_load {
+            line(out, "max_load", &show_thousandths(u64::from(load)));
+        }
+    }
+    if let Some(sticky) = &pool.sticky {
+        line(out, "sticky", &print_sticky(sticky));
+    }
+    if let Some(announce) = pool.announce {
+        line(out, "proxy_protocol", &text(announce.version.word()));
+        if announce.version == Version::V2 {
+            line(out, "proxy_protocol_fields", &announced_fields(announce));
+        }
+    }
+    line(out, "max_pending", &pool.max_pending.to_string());
+    if let Some(queue) = pool.queue {
+        line(out, "queue", &time(queue));
+    }
+    if let Some(most) = pool.max_reuse {
+        line(out, "max_reuse", &most.to_string());
+    }
+    let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
+    let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
+    let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));
+    line(out, "retries", &most.to_string());
+    line(out, "retry_on", &list(words.chain(statuses.iter().map(ToString::to_string))));
+    line(out, "retry_budget", &show_thousandths(u64::from(*budget)));
+    line(out, "retry_budget_min", &budget_min.to_string());
+    match pool.resolve {
+        Some(interval) => line(out, "resolve", &time(interval)),
+        None => line(out, "resolve", "false"),
+    }
+    if !pool.resolver.is_empty() {
+        line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
+    }
+    line(out, "health", &print_health(&pool.health));
+    if let Some(check) = &pool.check {
+        line(out, "check", &print_check(check));
+    }
+    if let Some(tls) = &pool.tls {
+        line(out, "tls", &print_origination(tls.rules()));
+    }
+    out.push_str("backends = [\n");
+    let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };
+    let items = given.iter().map(print_backend).chain(pool.sources.iter().map(|source| match source {
+        Source::Given(backend) => print_backend(backend),
+        Source::Asked { question, like } => print_asked(question, like),
+    }));
+    for item in items {
+        let _ = writeln!(out, "    {item},");
+    }
+    out.push_str("]\n\n");
+}
+
+fn announced_fields(announce: Announce) -> String {
+    let Announce { version: _, authority, alpn, unique_id, ssl } = announce;
+    let words = [("authority", authority), ("alpn", alpn), ("unique-id", unique_id), ("ssl", ssl)];
+    list(words.into_iter().filter(|(_, is_said)| *is_said).map(|(word, _)| text(word)))
+}
+
+fn print_backend(backend: &Backend) -> String {
+    let Backend { name, address, weight, tier, max_requests, max_connections, duty, tls_name } = backend;
+    let bounds = (*max_requests, *max_connections);
+    print_item(Some(name), &address.to_string(), (*weight, *tier), bounds, tls_name.as_deref(), *duty)
+}
+
+fn print_asked(question: &Question, like: &Like) -> String {
+    let Like { name, weight, tier, max_requests, max_connections, duty, tls_name } = like;
+    let bounds = (*max_requests, *max_connections);
+    print_item(name.as_ref(), &question.to_string(), (*weight, *tier), bounds, tls_name.as_deref(), *duty)
+}
+
+fn print_item(
+    name: Option<&String>,
+    address: &str,
+    (weight, tier): (u32, u8),
+    (max_requests, max_connections): (Option<u32>, Option<u32>),
+    tls_name: Option<&str>,
+    duty: Duty,
+) -> String {
+    let pairs = [
+        ("name", name.map(|name| text(name))),
+        ("address", Some(text(address))),
+        ("weight", Some(weight.to_string())),
+        ("tier", Some(tier.to_string())),
+        ("max_requests", max_requests.map(|most| most.to_string())),
+        ("max_connections", max_connections.map(|most| most.to_string())),
+        ("tls_name", tls_name.map(text)),
+        ("state", (duty != Duty::Ready).then(|| text(duty.word()))),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
+}
+
+fn print_health(health: &Passive) -> String {
+    let Passive { failures, failure_rate, window, window_min, errors, eject, eject_max, max_ejected, .. } =
+        health;
+    let words = [("connect", errors.connect), ("reset", errors.reset), ("timeout", errors.timeout)];
+    let words = words.into_iter().filter(|(_, is_on)| *is_on).map(|(word, _)| text(word));
+    let panic = health.panic.map_or_else(|| text("off"), |share| show_thousandths(u64::from(share)));
+    let pairs = [
+        Some(("failures", failures.to_string())),
+        failure_rate.map(|rate| ("failure_rate", show_thousandths(u64::from(rate)))),
+        Some(("window", time(*window))),
+        Some(("window_min", window_min.to_string())),
+        Some(("errors", list(words.chain(ranges(&errors.statuses))))),
+        Some(("eject", time(*eject))),
+        Some(("eject_max", time(*eject_max))),
+        Some(("max_ejected", show_thousandths(u64::from(*max_ejected)))),
+        Some(("panic", panic)),
+        health.slow_start.map(|span| ("slow_start", time(span))),
+    ];
+    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
+}
+
+fn ranges(statuses: &[(u16, u16)]) -> impl Iterator<Item = String> {
+    statuses.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => text(&format!("{first}-{last}")),
+    })
+}
+
+fn print_check(check: &Check) -> String {
+    let mut pairs = match &check.kind {
+        Probing::Tcp => vec![("type", text("tcp"))],
+        Probing::Http(http) => [
+            Some(("type", text("http"))),
+            Some(("method", text(&http.method))),
+            Some(("path", text(&http.path))),
+            http.host.as_ref().map(|host| ("host", text(host))),
+            Some(("status", list(ranges(&http.statuses)))),
+            http.text.as_ref().map(|wanted| ("text", text(wanted))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    };
+    pairs.extend(check.port.map(|port| ("port", port.to_string())));
+    let start = match check.start {
+        Start::Up => "up",
+        Start::Down => "down",
+        Start::CheckFirst => "check-first",
+    };
+    pairs.extend([
+        ("interval", time(check.interval)),
+        ("fast_interval", time(check.fast_interval)),
+        ("jitter", show_thousandths(u64::from(check.jitter))),
+        ("timeout", time(check.timeout)),
+        ("rise", check.rise.to_string()),
+        ("fall", check.fall.to_string()),
+        ("start", text(start)),
+    ]);
+    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+}
+
+fn print_sticky(sticky: &Sticky) -> String {
+    let same_site = match sticky.same_site {
+        SameSite::Lax => "lax",
+        SameSite::Strict => "strict",
+        SameSite::None => "none",
+    };
+    let pairs = [
+        Some(("cookie", text(&sticky.cookie))),
+        sticky.secret.as_ref().map(|secret| ("secret", text(&secret.0))),
+        Some(("path", text(&sticky.path))),
+        sticky.domain.as_ref().map(|domain| ("domain", text(domain))),
+        sticky.max_age.map(|age| ("max_age", time(age))),
+        Some(("secure", sticky.is_secure.to_string())),
+        Some(("http_only", sticky.is_http_only.to_string())),
+        Some(("same_site", text(same_site))),
+        Some(("hide", sticky.is_hidden.to_string())),
+    ];
+    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
+}

@@ -1,0 +1,133 @@
+//! Routes: conditions, actions, and what they change of a message.
+
+use super::words::{body, line, list, quoted_key, table, text, time};
+use crate::route::{
+    Action, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split, Template, Want,
+};
+use crate::snapshot::{Mode, Snapshot, Timeouts};
+
+pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
+    out.push_str("[[listener.route]]\n");
+    line(out, "name", &text(&route.name));
+    line(out, "match", &conditions(&route.when, mode));
+    print_action(out, &route.action, snapshot);
+    if let Some(options) = &route.options {
+        print_options(out, options);
+    }
+    out.push('\n');
+}
+
+fn conditions(when: &Conditions, mode: Mode) -> String {
+    let host = match mode {
+        Mode::Http => "host",
+        Mode::Tcp => "sni",
+    };
+    let shown = |key: &str, items: Vec<String>| {
+        (!items.is_empty()).then(|| (key.to_owned(), list(items.iter().map(|item| text(item)))))
+    };
+    let pairs = [
+        shown(host, when.hosts.iter().map(ToString::to_string).collect()),
+        shown("path", when.paths.iter().map(ToString::to_string).collect()),
+        when.path_regex.as_ref().map(|regex| (String::from("path_regex"), text(regex.text()))),
+        shown("method", when.methods.clone()),
+        wants("header", &when.headers),
+        wants("query", &when.query),
+        wants("cookie", &when.cookies),
+        shown("client", when.clients.iter().map(ToString::to_string).collect()),
+        shown("alpn", when.alpn.clone()),
+    ];
+    table(pairs.into_iter().flatten())
+}
+
+fn wants(key: &str, wants: &[(String, Want)]) -> Option<(String, String)> {
+    let want = |want: &Want| match want {
+        Want::Is(values) => list(values.iter().map(|value| text(value))),
+        Want::Like(pattern) => format!("{{ regex = {} }}", text(pattern.text())),
+        Want::Present => String::from("true"),
+        Want::Absent => String::from("false"),
+    };
+    let pairs = wants.iter().map(|(name, wanted)| (quoted_key(name), want(wanted)));
+    (!wants.is_empty()).then(|| (key.to_owned(), table(pairs)))
+}
+
+pub(super) fn print_action(out: &mut String, action: &Action, snapshot: &Snapshot) {
+    match action {
+        Action::Pool(pool) => line(out, "pool", &text(&snapshot.pool(*pool).name)),
+        Action::Split(Split { shares, sticky }) => {
+            let share = |share: &crate::route::Share| {
+                let pool = text(&snapshot.pool(share.pool).name);
+                format!("{{ pool = {pool}, weight = {} }}", share.weight)
+            };
+            line(out, "split", &list(shares.iter().map(share)));
+            if let Some(sticky) = sticky {
+                line(out, "sticky", &text(&sticky.to_string()));
+            }
+        }
+        Action::Redirect(redirect) => {
+            let location = text(&redirect.location.to_string());
+            line(out, "redirect", &format!("{{ status = {}, location = {location} }}", redirect.status));
+        }
+        Action::Respond(respond) => line(out, "respond", &print_respond(respond)),
+    }
+}
+
+fn print_respond(respond: &Respond) -> String {
+    let mut pairs = vec![(String::from("status"), respond.status.to_string())];
+    if !respond.headers.is_empty() {
+        pairs.push((String::from("headers"), fields(&respond.headers)));
+    }
+    pairs.push(match &respond.body.file {
+        Some(file) => (String::from("body_file"), text(&file.display().to_string())),
+        None => (String::from("body"), text(&String::from_utf8_lossy(&respond.body.bytes))),
+    });
+    table(pairs.into_iter())
+}
+
+pub(super) fn fields(fields: &[(String, Template)]) -> String {
+    table(fields.iter().map(|(name, value)| (quoted_key(name), text(&value.to_string()))))
+}
+
+fn print_options(out: &mut String, options: &Options) {
+    if let Some(PrefixEdit { from, to }) = &options.prefix {
+        let from = from.to_string();
+        let from = from.strip_suffix("/*").filter(|from| !from.is_empty()).unwrap_or("/");
+        match to.as_str() {
+            "" => line(out, "strip_prefix", &text(from)),
+            to => line(out, "replace_prefix", &format!("{{ from = {}, to = {} }}", text(from), text(to))),
+        }
+    }
+    for (key, edits) in [("request_headers", &options.request), ("response_headers", &options.response)] {
+        if !edits.is_empty() {
+            line(out, key, &print_edits(edits));
+        }
+    }
+    if let Some(timeouts) = &options.timeouts {
+        let Timeouts { connect, backend_response, idle, tunnel, queue, .. } = timeouts;
+        let all = [
+            ("connect", connect),
+            ("backend_response", backend_response),
+            ("idle", idle),
+            ("tunnel", tunnel),
+            ("queue", queue),
+        ];
+        line(out, "timeouts", &table(all.into_iter().map(|(key, span)| (key.to_owned(), time(*span)))));
+    }
+    if let Some(most) = options.body {
+        line(out, "limits", &format!("{{ body = {} }}", body(most)));
+    }
+    let retry = match options.retry {
+        Retry::Safe => "safe",
+        Retry::Unsent => "unsent",
+        Retry::Off => "off",
+    };
+    line(out, "retry", &text(retry));
+}
+
+fn print_edits(edits: &FieldEdits) -> String {
+    let pairs = [
+        ("remove", list(edits.remove.iter().map(|name| text(name)))),
+        ("set", fields(&edits.set)),
+        ("add", fields(&edits.add)),
+    ];
+    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+}

@@ -1,0 +1,50 @@
+//! Lines, texts, lists and tables of TOML.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::config::value::show_size;
+
+/// A line `key = value`. Writing to a String cannot fail.
+pub(super) fn line(out: &mut String, key: &str, value: &str) {
+    let _ = writeln!(out, "{key} = {value}");
+}
+
+/// A text between quotes, so that nothing in it is taken for a variable.
+pub(super) fn text(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.replace("${", "$${").chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+pub(super) fn table(pairs: impl Iterator<Item = (String, String)>) -> String {
+    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
+    if pairs.is_empty() { String::from("{}") } else { format!("{{ {} }}", pairs.join(", ")) }
+}
+
+pub(super) fn time(time: Duration) -> String {
+    text(&humantime::format_duration(time).to_string())
+}
+
+pub(super) fn body(bytes: Option<u64>) -> String {
+    text(&bytes.map_or_else(|| String::from("none"), show_size))
+}
+
+/// A key that the file has chosen; unlike values it has no variables.
+pub(super) fn quoted_key(key: &str) -> String {
+    text(key).replace("$${", "${")
+}

@@ -1,0 +1,124 @@
+//! How long things may take, and how much there may be of them.
+
+use std::time::Duration;
+
+/// How long each phase may take. `proxy.toml` has a key of the same name for each, under `[timeouts]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the accept to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the start of a connect to its success, for each backend tried.
+    pub connect: Duration,
+    /// For what comes before the conversation: a PROXY header, a ClientHello by which it is routed.
+    pub preface: Duration,
+    /// From the first byte of a request head (or from the accept) to its last.
+    pub client_head: Duration,
+    /// Between two requests on a kept-alive connection.
+    pub client_idle: Duration,
+    /// From the last byte of the request, or an interim response, to the head of the response.
+    pub backend_response: Duration,
+    /// Without one byte moving in either direction while a message is under way.
+    pub idle: Duration,
+    /// The same for TCP mode and for a connection that was upgraded.
+    pub tunnel: Duration,
+    /// For a free backend connection, all attempts together.
+    pub queue: Duration,
+    /// For a client to close after Pollux has, while what it still sends is thrown away.
+    pub linger: Duration,
+    /// How long a kept-alive backend connection may wait to be reused.
+    pub backend_idle: Duration,
+    /// From SIGTERM to the end.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Timeouts {
+            handshake: secs(10),
+            connect: secs(2),
+            preface: secs(5),
+            client_head: secs(10),
+            client_idle: secs(60),
+            backend_response: secs(60),
+            idle: secs(60),
+            tunnel: secs(3600),
+            queue: secs(10),
+            linger: secs(2),
+            backend_idle: secs(30),
+            drain: secs(30),
+        }
+    }
+}
+
+/// Bounds on what is held for clients and backends. `proxy.toml` has a key of the same name for each, under `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request or response head, its request or status line included.
+    pub head: usize,
+    /// Bytes of a request line.
+    pub request_line: usize,
+    /// Bytes of one header field, its name and its value together.
+    pub field: usize,
+    /// Header fields of a message; at most [`Limits::FIELDS_MAX`].
+    pub fields: usize,
+    /// Bytes of a request body; `None` is unlimited.
+    pub body: Option<u64>,
+    /// Bytes of a lane's buffer; at least `head`.
+    pub buffer: usize,
+    /// Buffers in use at once, over all workers; a worker has 4 at least. At the bound nobody reads until one is free.
+    pub buffers: usize,
+    /// Client connections held at once, over all workers.
+    pub sessions: usize,
+    /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too.
+    pub handshakes: usize,
+    /// Clients that one listener takes in one turn of the loop.
+    pub accept_budget: usize,
+    /// Idle connections kept to each backend, over all workers.
+    pub idle_per_backend: usize,
+    /// Idle connections kept to all backends together, over all workers.
+    pub idle: usize,
+    /// What is remembered of exchanges.
+    pub recorder: Recording,
+}
+
+/// What the flight recorder keeps aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// An exchange that took longer is slow.
+    pub slow: Duration,
+    /// So many exchanges that were slow, or that failed, are remembered over all workers; and as many again of those that failed by
+    /// a fault of the client.
+    pub keep: usize,
+}
+
+impl Default for Recording {
+    fn default() -> Recording {
+        Recording { slow: Duration::from_secs(1), keep: 128 }
+    }
+}
+
+impl Limits {
+    /// The most header fields that `fields` may allow: their table lies on the stack.
+    pub const FIELDS_MAX: usize = 256;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head: 32 * 1024,
+            request_line: 16 * 1024,
+            field: 16 * 1024,
+            fields: 100,
+            body: None,
+            buffer: 64 * 1024,
+            buffers: 8192,
+            sessions: 10_000,
+            handshakes: 1000,
+            accept_budget: 64,
+            idle_per_backend: 256,
+            idle: 4096,
+            recorder: Recording::default(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Pools: how they choose, repeat, stick, and announce.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backend::Backend;
+use crate::balance::Derived;
+use crate::balance::health::{Check, Passive};
+use crate::discovery::{RESOLVE, Source};
+use crate::preface::proxy::Version;
+use crate::route::Template;
+use crate::tls::Origination;
+
+/// A balancing policy. How each decides is told in [`crate::balance`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    #[default]
+    RoundRobin,
+    /// The fewest requests in flight for the weight.
+    LeastConnections,
+    /// A draw by weight.
+    Random,
+    /// The lighter of two that are drawn.
+    TwoChoices,
+    /// The lowest latency.
+    Latency,
+    /// By the hash of a key.
+    Hash(Hashing),
+    /// The first with room.
+    First,
+}
+
+impl Balance {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Balance::RoundRobin => "round-robin",
+            Balance::LeastConnections => "least-connections",
+            Balance::Random => "random",
+            Balance::TwoChoices => "two-choices",
+            Balance::Latency => "latency",
+            Balance::Hash(_) => "hash",
+            Balance::First => "first",
+        }
+    }
+}
+
+/// What [`Balance::Hash`] goes by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashing {
+    /// The key of a request.
+    pub key: Template,
+    /// How much more than its share of the requests in flight a backend may have, in thousandths of that share, at least
+    /// 1000; `None` is any number.
+    pub max_load: Option<u32>,
+}
+
+impl Hashing {
+    /// The key where none is given: the client's address.
+    pub const KEY: &'static str = "{client}";
+}
+
+impl Default for Hashing {
+    fn default() -> Self {
+        let key = Template::parse(Hashing::KEY, &[]).unwrap_or_default();
+        Hashing { key, max_load: None }
+    }
+}
+
+/// A named set of backends with a balancing policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name; unique.
+    pub name: String,
+    /// How one of the backends is chosen.
+    pub balance: Balance,
+    /// The cookie that binds clients to backends, if there is one.
+    pub sticky: Option<Sticky>,
+    /// When its requests are sent again.
+    pub retries: Retries,
+    /// What failures of its requests come to.
+    pub health: Passive,
+    /// How its backends are checked, if they are.
+    pub check: Option<Check>,
+    /// How its backends are spoken to, if that is through TLS.
+    pub tls: Option<Arc<Origination>>,
+    /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each connection serves one
+    /// client's exchange alone.
+    pub announce: Option<Announce>,
+    /// How many requests may wait until a backend is free.
+    pub max_pending: usize,
+    /// How long they may, if that is shorter than `timeouts.queue`.
+    pub queue: Option<Duration>,
+    /// How many exchanges a connection to a backend serves; `None` is any number.
+    pub max_reuse: Option<u32>,
+    /// What the backends are found by, where that is more than their addresses; else empty.
+    pub sources: Vec<Source>,
+    /// How often names are asked for their addresses; `None` is once.
+    pub resolve: Option<Duration>,
+    /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
+    pub resolver: Vec<SocketAddr>,
+    /// The backends. There are none only where none was found by the sources.
+    pub backends: Vec<Backend>,
+    /// What follows from all this.
+    pub derived: Derived,
+}
+
+impl Pool {
+    /// How many requests may wait where nothing is said.
+    pub const MAX_PENDING: usize = 1024;
+
+    /// A pool of which nothing more is said.
+    #[must_use]
+    pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
+        Pool {
+            name: name.into(),
+            balance: Balance::default(),
+            sticky: None,
+            retries: Retries::default(),
+            health: Passive::default(),
+            check: None,
+            tls: None,
+            announce: None,
+            max_pending: Pool::MAX_PENDING,
+            queue: None,
+            max_reuse: None,
+            sources: Vec::new(),
+            resolve: Some(RESOLVE),
+            resolver: Vec::new(),
+            backends,
+            derived: Derived::default(),
+        }
+    }
+}
+
+/// What a header of the PROXY protocol says to backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// The version.
+    pub version: Version,
+    /// Whether the name is said that the client has asked for; version 2 only, and so for the others.
+    pub authority: bool,
+    /// Whether the protocol is said that was agreed upon with it.
+    pub alpn: bool,
+    /// Whether the connection gets a name of its own.
+    pub unique_id: bool,
+    /// Whether it is said that the client came by TLS.
+    pub ssl: bool,
+}
+
+/// When a request is sent again. Each time that needs a [proof](crate::core::outcome::Proof) that it does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How often, at most [`Retries::MOST`]. That an idle connection had gone stale does not count.
+    pub most: u32,
+    /// After a connect that failed.
+    pub connect: bool,
+    /// After a connection that was lost before it had answered.
+    pub reset: bool,
+    /// After `timeouts.backend_response`.
+    pub timeout: bool,
+    /// After a response with one of these.
+    pub statuses: Vec<u16>,
+    /// How many of the requests in flight in the pool may be retries, in thousandths of them.
+    pub budget: u32,
+    /// So many may be retries in any case.
+    pub budget_min: u32,
+}
+
+impl Retries {
+    /// The most that there can be.
+    pub const MOST: u64 = 10;
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        let statuses = Vec::new();
+        Retries { most: 2, connect: true, reset: true, timeout: false, statuses, budget: 200, budget_min: 3 }
+    }
+}
+
+/// A cookie that binds a client to a backend (RFC 6265).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    /// Its name.
+    pub cookie: String,
+    /// What its values are signed with.
+    pub secret: Option<Secret>,
+    /// Its Path.
+    pub path: String,
+    /// Its Domain; `None` is the host alone.
+    pub domain: Option<String>,
+    /// Its Max-Age; `None` is until the browser closes.
+    pub max_age: Option<Duration>,
+    /// Secure.
+    pub is_secure: bool,
+    /// HttpOnly.
+    pub is_http_only: bool,
+    /// SameSite.
+    pub same_site: SameSite,
+    /// Whether backends do not see it.
+    pub is_hidden: bool,
+}
+
+impl Sticky {
+    /// A cookie of which nothing is said but its name.
+    #[must_use]
+    pub fn named(cookie: impl Into<String>) -> Sticky {
+        Sticky {
+            cookie: cookie.into(),
+            secret: None,
+            path: String::from("/"),
+            domain: None,
+            max_age: None,
+            is_secure: false,
+            is_http_only: true,
+            same_site: SameSite::Lax,
+            is_hidden: false,
+        }
+    }
+}
+
+/// Which requests that other sites cause have a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// Those that lead to another page.
+    Lax,
+    /// None.
+    Strict,
+    /// All.
+    None,
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}

@@ -1,6 +1,6 @@
 //! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
 
-use super::hands::{Conn, Stay, World};
+use super::conn::{Conn, Stay, World};
 use super::lot::{Guest, Lot, QUIET, Tag, UNHEARD_MAX};
 use super::storage::Storage;
 use super::{Token, Worker};

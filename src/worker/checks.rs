@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conn::Reach;
 use super::edition::Edition;
-use super::hands::Reach;
 use super::health::tell;
 use super::{Token, Worker};
 use crate::balance::health::{By, Check, Fault, Found, Kind, Observation, Phase, Probe};

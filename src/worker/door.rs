@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::conn::Standing;
 use super::edition::Edition;
-use super::hands::Standing;
 use crate::core::time::Time;
 use crate::os::Fd;
 

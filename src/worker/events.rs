@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::conn::{Conn, Reach, Standing, Stay, World};
 use super::edition::Edition;
-use super::hands::{Conn, Fate, Hands, Reach, Readable, Standing, Stay, Want, World};
+use super::hands::{Fate, Hands, Readable, Want};
 use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Ready;

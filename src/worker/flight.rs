@@ -1,8 +1,9 @@
 //! What the worker tells the flight recorder of an exchange: what it sees anyway, when it sees it.
 
 use super::Worker;
+use super::conn::Conn;
 use super::edition::Edition;
-use super::hands::{Conn, Hands};
+use super::hands::Hands;
 use crate::core::time::Time;
 use crate::os::Os;
 use crate::recorder::{Recorder, Step, Story, Trail};

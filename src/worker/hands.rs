@@ -1,213 +1,31 @@
 //! Carries out what a session asks for: finds it a backend connection, moves its bytes, makes its records.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conn::{Backend, Conn};
 use super::departures::Departures;
-use super::edition::{Edition, Lease, Permit};
+use super::edition::{Edition, Lease};
 use super::idle::IdleSet;
-use super::link::Link;
 use super::lot::Lot;
-use super::pipes::{Loan, Pipes};
+use super::pipes::Pipes;
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Duty, Nobody, Picked, safely};
-use crate::core::identity::Ids;
-use crate::core::interest::Interest;
+use crate::balance::{Duty, safely};
 use crate::core::lane::Source;
-use crate::core::noted::Wanted;
-use crate::core::outcome::{Cause, Journal};
+use crate::core::outcome::Journal;
 use crate::core::slab::Key;
-use crate::core::time::Time;
-use crate::http::date::Date;
-use crate::os::{ConnectFault, Connecting, Fd, Os};
-use crate::recorder::{Recorder, Step, Trail};
-use crate::session::{ConnectOutcome, Effect, Env, Session, Side};
-use crate::shared::pools::{Registry, Slot};
-use crate::shared::queue::{Desk, Ticket};
-use crate::snapshot::{BackendId, Balance, PoolId};
-use crate::tls::failure;
-use crate::wire::{Broken, Shaken, Wire};
+use crate::os::Os;
+use crate::recorder::{Recorder, Step};
+use crate::session::{Effect, Env, Session, Side};
+use crate::shared::pools::Registry;
+use crate::shared::queue::Desk;
+use crate::snapshot::Balance;
+use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
 const ROUNDS_MAX: usize = 16;
-
-/// A session with its connections.
-#[derive(Debug)]
-pub(super) struct Conn {
-    pub(super) session: Session,
-    /// `None` once the session is over.
-    pub(super) client: Option<Wire>,
-    pub(super) backend: Option<Backend>,
-    /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
-    pub(super) backend_turn: u32,
-    pub(super) stay: Stay,
-    /// How many polls in a row have had nothing to say of it.
-    pub(super) unheard: u8,
-    /// What its exchange is held to.
-    pub(super) edition: Rc<Edition>,
-    pub(super) standing: Standing,
-    /// That the exchange is one that was begun again, for which its pool has a budget.
-    permit: Option<Permit>,
-    /// Its place among those who wait for a backend.
-    pub(super) ticket: Option<Ticket>,
-    /// What lies in pipes, from the client and from the backend.
-    pipes: Piped,
-    /// What has happened to the exchange, once it has a head.
-    pub(super) trail: Option<Box<Trail>>,
-}
-
-/// The pipes of the two lanes.
-#[derive(Debug, Default)]
-struct Piped {
-    up: Option<Loan>,
-    down: Option<Loan>,
-}
-
-/// What has become of the listener that a session came in by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is at that place of the latest edition.
-    At(usize),
-    /// It was taken away: no exchange is followed by another.
-    Gone {
-        /// When.
-        since: Time,
-    },
-}
-
-/// What all sessions of a worker see alike at one moment.
-#[derive(Clone, Copy)]
-pub(super) struct World<'a> {
-    pub(super) now: Time,
-    pub(super) date: &'a Date,
-    pub(super) ids: &'a Ids,
-    pub(super) draining_since: Option<Time>,
-    pub(super) keeps_request: bool,
-    pub(super) wanted: &'a Wanted,
-}
-
-impl<'a> World<'a> {
-    /// The same, as a session sees it that is held to `edition` and stands like that.
-    pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, ids, draining_since, keeps_request, wanted } = self;
-        let draining_since = match standing {
-            Standing::At(_) => draining_since,
-            Standing::Gone { since } => Some(since),
-        };
-        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted }
-    }
-}
-
-/// Where a session waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stay {
-    /// Its connections are in every poll array that it wants them in.
-    Hot {
-        /// When it came, or woke.
-        since: Time,
-    },
-    /// They are in the lot.
-    Parked {
-        /// Its deadline.
-        until: Time,
-    },
-}
-
-impl Conn {
-    pub(super) fn new(
-        session: Session,
-        client: Wire,
-        now: Time,
-        edition: Rc<Edition>,
-        standing: Standing,
-    ) -> Conn {
-        let stay = Stay::Hot { since: now };
-        Conn {
-            session,
-            client: Some(client),
-            backend: None,
-            backend_turn: 0,
-            stay,
-            unheard: 0,
-            edition,
-            standing,
-            permit: None,
-            ticket: None,
-            pipes: Piped::default(),
-            trail: None,
-        }
-    }
-
-    /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
-    pub(super) fn renew(&mut self, latest: &Rc<Edition>) -> bool {
-        let Standing::At(listener) = self.standing else { return false };
-        if Rc::ptr_eq(&self.edition, latest) || !self.session.is_between_exchanges() {
-            return false;
-        }
-        self.edition = Rc::clone(latest);
-        self.session.move_to(listener);
-        true
-    }
-
-    /// Whether there is a budget for a retry; if so, it is used up until the exchange is over.
-    fn has_budget(&mut self) -> bool {
-        if self.permit.is_none() {
-            self.permit = Permit::ask(&self.edition, self.session.pool());
-        }
-        self.permit.is_some()
-    }
-
-    fn attach(&mut self, link: Link, id: BackendId, reach: Reach, lease: Lease) {
-        self.backend_turn = self.backend_turn.wrapping_add(1);
-        self.backend = Some(Backend { link, id, reach, lease });
-    }
-}
-
-/// How far the making of a backend connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// The connect is undecided.
-    Connecting,
-    /// The TLS handshake is under way.
-    Shaking,
-    /// Bytes can pass.
-    Stands,
-}
-
-impl Reach {
-    /// The same, where a TLS handshake follows the connect.
-    pub(super) fn before_tls(self) -> Reach {
-        match self {
-            Reach::Connecting => Reach::Connecting,
-            Reach::Shaking | Reach::Stands => Reach::Shaking,
-        }
-    }
-}
-
-/// A connection to a backend.
-#[derive(Debug)]
-pub(super) struct Backend {
-    pub(super) link: Link,
-    pub(super) id: BackendId,
-    /// How far its making is.
-    pub(super) reach: Reach,
-    /// That the backend has a request in flight.
-    lease: Lease,
-}
-
-impl Backend {
-    /// What to ask poll about the connection for what the session wants of it.
-    pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
-        match (self.reach, &self.link.wire) {
-            (Reach::Shaking, Wire::Tls(tls)) => want.map(|_| tls.shakes_for()),
-            (Reach::Connecting, _) => want,
-            (Reach::Shaking | Reach::Stands, wire) => wire.watch(want),
-        }
-    }
-}
 
 /// From which sides poll says that something can be read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -450,155 +268,6 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Picks a backend and takes an idle connection to it, or begins a new one.
-    fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
-        if conn.session.needs_budget() && !conn.has_budget() {
-            return ConnectOutcome::BudgetSpent;
-        }
-        if conn.session.is_to_be_announced(&self.env) {
-            conn.session.announce(self.local_of(conn), &self.env);
-        }
-        // Who was busy may have been taken out since.
-        let again = again.filter(|index| !self.is_out(conn, *index));
-        let chosen = match again {
-            Some(index) => Ok(index),
-            None => self.choose(conn, is_fresh).map(|Picked { place, rule }| {
-                let backend = u32::try_from(place).unwrap_or(u32::MAX);
-                conn.note_step(self.recorder, self.env.now, Step::Picked { backend, rule });
-                place
-            }),
-        };
-        let index = match chosen {
-            Ok(index) => index,
-            Err(outcome) => return outcome,
-        };
-        let outcome = self.connect(conn, index, is_fresh).unwrap_or_else(|| match again {
-            Some(backend) => ConnectOutcome::Busy { backend, cause: Cause::QueueTimeout },
-            // Another worker was faster.
-            None => self.wait(conn),
-        });
-        if !matches!(outcome, ConnectOutcome::Queued { .. })
-            && let Some(ticket) = conn.ticket.take()
-        {
-            ticket.use_up(self.is_decided(conn));
-        }
-        outcome
-    }
-
-    /// Picks a backend, or says what there is instead.
-    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
-        let (edition, idle) = (&conn.edition, &*self.idle);
-        let id = conn.session.pool();
-        // Who comes new does not overtake those who wait.
-        if conn.ticket.is_none() && edition.pools.pool(id).queue().waiting() > 0 {
-            return Err(self.wait(conn));
-        }
-        let is_idle = |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }));
-        let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
-        match edition.pick(&conn.session, self.env.now, &is_idle) {
-            Ok(picked) => Ok(picked),
-            Err(Nobody::Full) => match &conn.ticket {
-                Some(ticket) => {
-                    ticket.wait_on(releases, self.is_decided(conn));
-                    self.recall(conn);
-                    Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
-                }
-                None => Err(self.wait(conn)),
-            },
-            Err(nobody) => Err(ConnectOutcome::NoneLeft(nobody)),
-        }
-    }
-
-    /// Lets the session wait until a backend is free.
-    fn wait(&mut self, conn: &mut Conn) -> ConnectOutcome {
-        let id = conn.session.pool();
-        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
-        if conn.ticket.is_none() {
-            conn.ticket = state.queue().enter(self.desk, self.key, rules.max_pending);
-        }
-        let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
-        let ahead = ticket.ahead();
-        // What came before it stood in the queue was told to nobody.
-        if self.is_decided(conn) {
-            state.queue().release();
-        }
-        self.recall(conn);
-        ConnectOutcome::Queued { ahead }
-    }
-
-    /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
-    fn recall(&self, conn: &Conn) {
-        let state = conn.edition.pools.pool(conn.session.pool());
-        if state.backends().iter().any(|backend| backend.is_connected_out()) {
-            self.registry.recall();
-        }
-    }
-
-    /// Whether those who wait should look: a backend of the session's pool could take one more request (it may be one that only
-    /// those know of who came after a reload), or there is none left to wait for.
-    fn is_decided(&self, conn: &Conn) -> bool {
-        let id = conn.session.pool();
-        if self.is_decided_in(&conn.edition, id) {
-            return true;
-        }
-        let name = &conn.edition.snapshot.pool(id).name;
-        let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
-        !Rc::ptr_eq(&conn.edition, self.latest)
-            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
-    }
-
-    fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
-        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
-        edition.is_decided(id, self.env.now, &is_idle)
-    }
-
-    /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
-    fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
-        let id = BackendId { pool: conn.session.pool(), index };
-        let lease = Lease::begin(&conn.edition, id, self.env.now)?;
-        if !is_fresh
-            && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
-        {
-            self.edition.meters.note_reused(id);
-            conn.attach(link, id, Reach::Stands, lease);
-            return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
-        }
-        let rules = &self.env.snapshot.pool(id.pool).backends[index];
-        let slot = Slot::open(lease.state())?;
-        let mut outcome = self.os.connect(&rules.address);
-        if outcome == Err(ConnectFault::Exhausted)
-            && let Some(link) = self.idle.evict(self.lot)
-        {
-            link.close(self.os);
-            outcome = self.os.connect(&rules.address);
-        }
-        Some(match outcome {
-            Ok(Connecting::Done(fd)) => {
-                self.edition.meters.note_connected(id, Duration::ZERO);
-                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
-                conn.attach(Link::new(wire, slot), id, reach, lease);
-                match reach {
-                    Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
-                    Reach::Connecting | Reach::Shaking => ConnectOutcome::Pending { backend: index },
-                }
-            }
-            Ok(Connecting::Pending(fd)) => {
-                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Connecting);
-                conn.attach(Link::new(wire, slot), id, reach, lease);
-                ConnectOutcome::Pending { backend: index }
-            }
-            Err(ConnectFault::Busy) => {
-                ConnectOutcome::Busy { backend: index, cause: Cause::BackendConnectTimeout }
-            }
-            Err(ConnectFault::Exhausted) => {
-                ConnectOutcome::Busy { backend: index, cause: Cause::OutOfDescriptors }
-            }
-            Err(ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable) => {
-                ConnectOutcome::Failed { backend: index, cause: cause_of(outcome.err()) }
-            }
-        })
-    }
-
     /// Keeps a connection for another exchange, if it has not served enough of them. Its backend has said how long it waits, or
     /// has not.
     fn keep(&mut self, backend: Backend, timeout: Option<Duration>) {
@@ -621,73 +290,6 @@ impl<O: Os> Hands<'_, O> {
         let left = wire.leave(self.os);
         let until = self.env.now + self.env.snapshot.timeouts.linger;
         self.departures.see_off(self.os, left, until);
-    }
-
-    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.
-    fn wire_to(&mut self, conn: &Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
-        let pool = self.env.snapshot.pool(id.pool);
-        let tls = pool.tls.as_ref().and_then(|tls| tls.wire(fd, &pool.backends[id.index]));
-        let Some(tls) = tls else { return (Wire::Plain(fd), reach) };
-        // Whoever takes the header off stands before whoever speaks TLS.
-        let header = pool.announce.and_then(|_| conn.session.announcement(self.local_of(conn), &self.env));
-        (Wire::Tls(Box::new(tls.behind(header.unwrap_or_default()))), reach.before_tls())
-    }
-
-    /// The address that the client has connected to, if that is known.
-    fn local_of(&mut self, conn: &Conn) -> Option<SocketAddr> {
-        conn.client.as_ref().and_then(|wire| self.os.local_address(wire.fd()))
-    }
-
-    /// Finds out how far the connection is that is being made for `conn`, now that poll has reported on it.
-    pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
-        let Some(backend) = &mut conn.backend else { return };
-        let outcome = match backend.reach {
-            Reach::Connecting => match self.os.so_error(backend.link.wire.fd()) {
-                Ok(()) => {
-                    let span = self.env.now.since(backend.lease.since);
-                    self.edition.meters.note_connected(backend.id, span);
-                    match &backend.link.wire {
-                        Wire::Plain(_) => {
-                            backend.reach = Reach::Stands;
-                            Some(ConnectOutcome::Connected)
-                        }
-                        Wire::Tls(_) => {
-                            backend.reach = Reach::Shaking;
-                            conn.session.handle_reached();
-                            self.shake(conn)
-                        }
-                    }
-                }
-                Err(fault) => {
-                    Some(ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) })
-                }
-            },
-            Reach::Shaking => self.shake(conn),
-            Reach::Stands => None,
-        };
-        if let Some(outcome) = outcome {
-            self.note_outcome(conn, outcome);
-            self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
-        }
-    }
-
-    /// Lets the handshake with the backend go on; what it has come to, once it has.
-    fn shake(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
-        let backend = conn.backend.as_mut()?;
-        let Wire::Tls(tls) = &mut backend.link.wire else { return None };
-        let failed = |cause| Some(ConnectOutcome::Failed { backend: backend.id.index, cause });
-        match tls.shake(self.os) {
-            Shaken::Waits => None,
-            Shaken::Done => {
-                backend.reach = Reach::Stands;
-                Some(ConnectOutcome::Connected)
-            }
-            Shaken::Failed(Broken::Gone) => failed(Cause::BackendTlsFailed),
-            Shaken::Failed(Broken::Refused(error)) => {
-                tracing::debug!(backend = backend.id.index, %error, "a TLS handshake with a backend failed");
-                failed(failure::of_backend(&error))
-            }
-        }
     }
 
     /// Hands over what a wire has left over, now that its socket takes bytes again.
@@ -779,13 +381,4 @@ fn stores<'a>(
     let wires = [client, backend.map(|backend| &backend.link.wire)];
     let is_plain = wires.into_iter().flatten().all(Wire::is_plain);
     Stores { buffers, pipes, least: is_plain.then_some(spliced) }
-}
-
-fn cause_of(fault: Option<ConnectFault>) -> Cause {
-    match fault {
-        Some(ConnectFault::Refused) => Cause::BackendRefused,
-        Some(ConnectFault::TimedOut | ConnectFault::Busy) => Cause::BackendConnectTimeout,
-        Some(ConnectFault::Exhausted) => Cause::OutOfDescriptors,
-        Some(ConnectFault::Unreachable) | None => Cause::BackendUnreachable,
-    }
 }

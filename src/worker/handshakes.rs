@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::array::Nearest;
+use super::conn::{Standing, World};
 use super::edition::Edition;
-use super::hands::{Readable, Standing, World};
+use super::hands::Readable;
 use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;

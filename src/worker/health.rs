@@ -1,6 +1,7 @@
 //! What the outcomes of requests say of the health of their backends, and the log of what follows.
 
-use super::hands::{Conn, Hands};
+use super::conn::Conn;
+use super::hands::Hands;
 use crate::balance::Duty;
 use crate::balance::health::{By, Errors, Fault, Found, Observation};
 use crate::core::outcome::Cause;

@@ -7,7 +7,9 @@
 
 mod array;
 mod checks;
+mod conn;
 mod departures;
+mod dial;
 mod door;
 mod edition;
 mod events;
@@ -47,23 +49,22 @@ use crate::shared::neighbours::Seat;
 use crate::shared::pools::Registry;
 use crate::shared::queue::Desk;
 use crate::snapshot::Snapshot;
-
 use array::Array;
 use checks::Checks;
+use conn::{Conn, Standing};
 use departures::Departures;
 use door::Door;
 use edition::Edition;
-use hands::{Conn, Standing};
 use handshakes::Handshakes;
 use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
 use pipes::Pipes;
 use storage::Storage;
-pub use switch::{Change, Inlet};
 
 pub use pipes::Splicing;
 pub use report::Report;
+pub use switch::{Change, Inlet};
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]

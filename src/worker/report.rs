@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Worker;
-use super::hands::Conn;
+use super::conn::Conn;
 use crate::core::slab::Key;
 use crate::explain::Live;
 use crate::metrics::Holdings;

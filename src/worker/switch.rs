@@ -7,9 +7,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::conn::{Standing, Stay};
 use super::door::Door;
 use super::events::Waiting;
-use super::hands::{Fate, Standing, Stay};
+use super::hands::Fate;
 use super::idle::Most;
 use super::{Edition, Worker};
 use crate::balance::Duty;

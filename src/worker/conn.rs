@@ -1,0 +1,192 @@
+//! A session with its connections, and what it sees of the worker.
+
+use std::rc::Rc;
+
+use super::edition::{Edition, Lease, Permit};
+use super::link::Link;
+use super::pipes::Loan;
+use crate::core::identity::Ids;
+use crate::core::interest::Interest;
+use crate::core::noted::Wanted;
+use crate::core::time::Time;
+use crate::http::date::Date;
+use crate::recorder::Trail;
+use crate::session::{Env, Session};
+use crate::shared::queue::Ticket;
+use crate::snapshot::BackendId;
+use crate::wire::Wire;
+
+/// A session with its connections.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) session: Session,
+    /// `None` once the session is over.
+    pub(super) client: Option<Wire>,
+    pub(super) backend: Option<Backend>,
+    /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
+    pub(super) backend_turn: u32,
+    pub(super) stay: Stay,
+    /// How many polls in a row have had nothing to say of it.
+    pub(super) unheard: u8,
+    /// What its exchange is held to.
+    pub(super) edition: Rc<Edition>,
+    pub(super) standing: Standing,
+    /// That the exchange is one that was begun again, for which its pool has a budget.
+    pub(super) permit: Option<Permit>,
+    /// Its place among those who wait for a backend.
+    pub(super) ticket: Option<Ticket>,
+    /// What lies in pipes, from the client and from the backend.
+    pub(super) pipes: Piped,
+    /// What has happened to the exchange, once it has a head.
+    pub(super) trail: Option<Box<Trail>>,
+}
+
+/// The pipes of the two lanes.
+#[derive(Debug, Default)]
+pub(super) struct Piped {
+    pub(super) up: Option<Loan>,
+    pub(super) down: Option<Loan>,
+}
+
+/// What has become of the listener that a session came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is at that place of the latest edition.
+    At(usize),
+    /// It was taken away: no exchange is followed by another.
+    Gone {
+        /// When.
+        since: Time,
+    },
+}
+
+/// What all sessions of a worker see alike at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct World<'a> {
+    pub(super) now: Time,
+    pub(super) date: &'a Date,
+    pub(super) ids: &'a Ids,
+    pub(super) draining_since: Option<Time>,
+    pub(super) keeps_request: bool,
+    pub(super) wanted: &'a Wanted,
+}
+
+impl<'a> World<'a> {
+    /// The same, as a session sees it that is held to `edition` and stands like that.
+    pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
+        let World { now, date, ids, draining_since, keeps_request, wanted } = self;
+        let draining_since = match standing {
+            Standing::At(_) => draining_since,
+            Standing::Gone { since } => Some(since),
+        };
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted }
+    }
+}
+
+/// Where a session waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// Its connections are in every poll array that it wants them in.
+    Hot {
+        /// When it came, or woke.
+        since: Time,
+    },
+    /// They are in the lot.
+    Parked {
+        /// Its deadline.
+        until: Time,
+    },
+}
+
+impl Conn {
+    pub(super) fn new(
+        session: Session,
+        client: Wire,
+        now: Time,
+        edition: Rc<Edition>,
+        standing: Standing,
+    ) -> Conn {
+        let stay = Stay::Hot { since: now };
+        Conn {
+            session,
+            client: Some(client),
+            backend: None,
+            backend_turn: 0,
+            stay,
+            unheard: 0,
+            edition,
+            standing,
+            permit: None,
+            ticket: None,
+            pipes: Piped::default(),
+            trail: None,
+        }
+    }
+
+    /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
+    pub(super) fn renew(&mut self, latest: &Rc<Edition>) -> bool {
+        let Standing::At(listener) = self.standing else { return false };
+        if Rc::ptr_eq(&self.edition, latest) || !self.session.is_between_exchanges() {
+            return false;
+        }
+        self.edition = Rc::clone(latest);
+        self.session.move_to(listener);
+        true
+    }
+
+    /// Whether there is a budget for a retry; if so, it is used up until the exchange is over.
+    pub(super) fn has_budget(&mut self) -> bool {
+        if self.permit.is_none() {
+            self.permit = Permit::ask(&self.edition, self.session.pool());
+        }
+        self.permit.is_some()
+    }
+
+    pub(super) fn attach(&mut self, link: Link, id: BackendId, reach: Reach, lease: Lease) {
+        self.backend_turn = self.backend_turn.wrapping_add(1);
+        self.backend = Some(Backend { link, id, reach, lease });
+    }
+}
+
+/// How far the making of a backend connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// The connect is undecided.
+    Connecting,
+    /// The TLS handshake is under way.
+    Shaking,
+    /// Bytes can pass.
+    Stands,
+}
+
+impl Reach {
+    /// The same, where a TLS handshake follows the connect.
+    pub(super) fn before_tls(self) -> Reach {
+        match self {
+            Reach::Connecting => Reach::Connecting,
+            Reach::Shaking | Reach::Stands => Reach::Shaking,
+        }
+    }
+}
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) link: Link,
+    pub(super) id: BackendId,
+    /// How far its making is.
+    pub(super) reach: Reach,
+    /// That the backend has a request in flight.
+    pub(super) lease: Lease,
+}
+
+impl Backend {
+    /// What to ask poll about the connection for what the session wants of it.
+    pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
+        match (self.reach, &self.link.wire) {
+            (Reach::Shaking, Wire::Tls(tls)) => want.map(|_| tls.shakes_for()),
+            (Reach::Connecting, _) => want,
+            (Reach::Shaking | Reach::Stands, wire) => wire.watch(want),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! How a session comes to a backend connection: by choosing, by waiting, by an idle one or a new one.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::conn::{Conn, Reach};
+use super::edition::{Edition, Lease};
+use super::hands::Hands;
+use super::link::Link;
+use crate::balance::{Nobody, Picked};
+use crate::core::outcome::Cause;
+use crate::os::{ConnectFault, Connecting, Fd, Os};
+use crate::recorder::Step;
+use crate::session::ConnectOutcome;
+use crate::shared::pools::Slot;
+use crate::shared::queue::Ticket;
+use crate::snapshot::{BackendId, PoolId};
+use crate::tls::failure;
+use crate::wire::{Broken, Shaken, Wire};
+
+impl<O: Os> Hands<'_, O> {
+    /// Picks a backend and takes an idle connection to it, or begins a new one.
+    pub(super) fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
+        if conn.session.needs_budget() && !conn.has_budget() {
+            return ConnectOutcome::BudgetSpent;
+        }
+        if conn.session.is_to_be_announced(&self.env) {
+            conn.session.announce(self.local_of(conn), &self.env);
+        }
+        // Who was busy may have been taken out since.
+        let again = again.filter(|index| !self.is_out(conn, *index));
+        let chosen = match again {
+            Some(index) => Ok(index),
+            None => self.choose(conn, is_fresh).map(|Picked { place, rule }| {
+                let backend = u32::try_from(place).unwrap_or(u32::MAX);
+                conn.note_step(self.recorder, self.env.now, Step::Picked { backend, rule });
+                place
+            }),
+        };
+        let index = match chosen {
+            Ok(index) => index,
+            Err(outcome) => return outcome,
+        };
+        let outcome = self.connect(conn, index, is_fresh).unwrap_or_else(|| match again {
+            Some(backend) => ConnectOutcome::Busy { backend, cause: Cause::QueueTimeout },
+            // Another worker was faster.
+            None => self.wait(conn),
+        });
+        if !matches!(outcome, ConnectOutcome::Queued { .. })
+            && let Some(ticket) = conn.ticket.take()
+        {
+            ticket.use_up(self.is_decided(conn));
+        }
+        outcome
+    }
+
+    /// Picks a backend, or says what there is instead.
+    fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
+        let (edition, idle) = (&conn.edition, &*self.idle);
+        let id = conn.session.pool();
+        // Who comes new does not overtake those who wait.
+        if conn.ticket.is_none() && edition.pools.pool(id).queue().waiting() > 0 {
+            return Err(self.wait(conn));
+        }
+        let is_idle = |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }));
+        let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
+        match edition.pick(&conn.session, self.env.now, &is_idle) {
+            Ok(picked) => Ok(picked),
+            Err(Nobody::Full) => match &conn.ticket {
+                Some(ticket) => {
+                    ticket.wait_on(releases, self.is_decided(conn));
+                    self.recall(conn);
+                    Err(ConnectOutcome::Queued { ahead: ticket.ahead() })
+                }
+                None => Err(self.wait(conn)),
+            },
+            Err(nobody) => Err(ConnectOutcome::NoneLeft(nobody)),
+        }
+    }
+
+    /// Lets the session wait until a backend is free.
+    fn wait(&mut self, conn: &mut Conn) -> ConnectOutcome {
+        let id = conn.session.pool();
+        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
+        if conn.ticket.is_none() {
+            conn.ticket = state.queue().enter(self.desk, self.key, rules.max_pending);
+        }
+        let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
+        let ahead = ticket.ahead();
+        // What came before it stood in the queue was told to nobody.
+        if self.is_decided(conn) {
+            state.queue().release();
+        }
+        self.recall(conn);
+        ConnectOutcome::Queued { ahead }
+    }
+
+    /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
+    fn recall(&self, conn: &Conn) {
+        let state = conn.edition.pools.pool(conn.session.pool());
+        if state.backends().iter().any(|backend| backend.is_connected_out()) {
+            self.registry.recall();
+        }
+    }
+
+    /// Whether those who wait should look: a backend of the session's pool could take one more request (it may be one that only
+    /// those know of who came after a reload), or there is none left to wait for.
+    fn is_decided(&self, conn: &Conn) -> bool {
+        let id = conn.session.pool();
+        if self.is_decided_in(&conn.edition, id) {
+            return true;
+        }
+        let name = &conn.edition.snapshot.pool(id).name;
+        let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
+        !Rc::ptr_eq(&conn.edition, self.latest)
+            && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
+    }
+
+    fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
+        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
+        edition.is_decided(id, self.env.now, &is_idle)
+    }
+
+    /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
+    fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
+        let id = BackendId { pool: conn.session.pool(), index };
+        let lease = Lease::begin(&conn.edition, id, self.env.now)?;
+        if !is_fresh
+            && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
+        {
+            self.edition.meters.note_reused(id);
+            conn.attach(link, id, Reach::Stands, lease);
+            return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
+        }
+        let rules = &self.env.snapshot.pool(id.pool).backends[index];
+        let slot = Slot::open(lease.state())?;
+        let mut outcome = self.os.connect(&rules.address);
+        if outcome == Err(ConnectFault::Exhausted)
+            && let Some(link) = self.idle.evict(self.lot)
+        {
+            link.close(self.os);
+            outcome = self.os.connect(&rules.address);
+        }
+        Some(match outcome {
+            Ok(Connecting::Done(fd)) => {
+                self.edition.meters.note_connected(id, Duration::ZERO);
+                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
+                conn.attach(Link::new(wire, slot), id, reach, lease);
+                match reach {
+                    Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
+                    Reach::Connecting | Reach::Shaking => ConnectOutcome::Pending { backend: index },
+                }
+            }
+            Ok(Connecting::Pending(fd)) => {
+                let (wire, reach) = self.wire_to(conn, id, fd, Reach::Connecting);
+                conn.attach(Link::new(wire, slot), id, reach, lease);
+                ConnectOutcome::Pending { backend: index }
+            }
+            Err(ConnectFault::Busy) => {
+                ConnectOutcome::Busy { backend: index, cause: Cause::BackendConnectTimeout }
+            }
+            Err(ConnectFault::Exhausted) => {
+                ConnectOutcome::Busy { backend: index, cause: Cause::OutOfDescriptors }
+            }
+            Err(ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable) => {
+                ConnectOutcome::Failed { backend: index, cause: cause_of(outcome.err()) }
+            }
+        })
+    }
+
+    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.
+    fn wire_to(&mut self, conn: &Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
+        let pool = self.env.snapshot.pool(id.pool);
+        let tls = pool.tls.as_ref().and_then(|tls| tls.wire(fd, &pool.backends[id.index]));
+        let Some(tls) = tls else { return (Wire::Plain(fd), reach) };
+        // Whoever takes the header off stands before whoever speaks TLS.
+        let header = pool.announce.and_then(|_| conn.session.announcement(self.local_of(conn), &self.env));
+        (Wire::Tls(Box::new(tls.behind(header.unwrap_or_default()))), reach.before_tls())
+    }
+
+    /// The address that the client has connected to, if that is known.
+    pub(super) fn local_of(&mut self, conn: &Conn) -> Option<SocketAddr> {
+        conn.client.as_ref().and_then(|wire| self.os.local_address(wire.fd()))
+    }
+
+    /// Finds out how far the connection is that is being made for `conn`, now that poll has reported on it.
+    pub(super) fn decide_connect(&mut self, conn: &mut Conn) {
+        let Some(backend) = &mut conn.backend else { return };
+        let outcome = match backend.reach {
+            Reach::Connecting => match self.os.so_error(backend.link.wire.fd()) {
+                Ok(()) => {
+                    let span = self.env.now.since(backend.lease.since);
+                    self.edition.meters.note_connected(backend.id, span);
+                    match &backend.link.wire {
+                        Wire::Plain(_) => {
+                            backend.reach = Reach::Stands;
+                            Some(ConnectOutcome::Connected)
+                        }
+                        Wire::Tls(_) => {
+                            backend.reach = Reach::Shaking;
+                            conn.session.handle_reached();
+                            self.shake(conn)
+                        }
+                    }
+                }
+                Err(fault) => {
+                    Some(ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) })
+                }
+            },
+            Reach::Shaking => self.shake(conn),
+            Reach::Stands => None,
+        };
+        if let Some(outcome) = outcome {
+            self.note_outcome(conn, outcome);
+            self.tell(conn, |session, env, effects| session.handle_connect(outcome, env, effects));
+        }
+    }
+
+    /// Lets the handshake with the backend go on; what it has come to, once it has.
+    fn shake(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
+        let backend = conn.backend.as_mut()?;
+        let Wire::Tls(tls) = &mut backend.link.wire else { return None };
+        let failed = |cause| Some(ConnectOutcome::Failed { backend: backend.id.index, cause });
+        match tls.shake(self.os) {
+            Shaken::Waits => None,
+            Shaken::Done => {
+                backend.reach = Reach::Stands;
+                Some(ConnectOutcome::Connected)
+            }
+            Shaken::Failed(Broken::Gone) => failed(Cause::BackendTlsFailed),
+            Shaken::Failed(Broken::Refused(error)) => {
+                tracing::debug!(backend = backend.id.index, %error, "a TLS handshake with a backend failed");
+                failed(failure::of_backend(&error))
+            }
+        }
+    }
+}
+
+fn cause_of(fault: Option<ConnectFault>) -> Cause {
+    match fault {
+        Some(ConnectFault::Refused) => Cause::BackendRefused,
+        Some(ConnectFault::TimedOut | ConnectFault::Busy) => Cause::BackendConnectTimeout,
+        Some(ConnectFault::Exhausted) => Cause::OutOfDescriptors,
+        Some(ConnectFault::Unreachable) | None => Cause::BackendUnreachable,
+    }
+}

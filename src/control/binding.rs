@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
-use super::server::StartError;
+use super::start_error::StartError;
 use crate::os::{bind_unix, bind_with, prepare, probe};
 use crate::snapshot::{Address, Listener, SocketOptions};
 

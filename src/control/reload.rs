@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::server::StartError;
+use super::start_error::StartError;
 use crate::snapshot::{Limits, Snapshot};
 
 /// Why the old configuration stays.

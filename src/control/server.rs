@@ -1,176 +1,54 @@
 //! A running Pollux: one thread for each worker, and the means to stop them.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime};
-
-use crate::access::Post;
-use crate::core::outcome::Journal;
-use crate::discovery::{self, Answers};
-use crate::explain::Live;
-use crate::metrics::{self, Around, Format, Totals};
-use crate::os::{
-    DESCRIPTORS_RESERVED, FileIdentity, Process, SysOs, bind_to_core, permit, raise_descriptor_limit,
-    return_buffers_of,
-};
-use crate::recorder::Story;
-use crate::shared::neighbours::Neighbours;
-use crate::shared::pools::{Figures, Registry};
-use crate::snapshot::{Address, Limits, Listener, Pool, Snapshot};
-use crate::status::{Configuration, Crowd, Drain, Listening, Status, Traffic};
-use crate::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Turn, Worker};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use super::binding::{Present, bind_for, check_unique, kept, share_out};
 use super::changes::Changes;
+use super::crew::{Crew, fit_into_descriptors};
 use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
-
-/// Why Pollux did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// A listener's address could not be bound.
-    Bind {
-        /// The listener's name.
-        listener: String,
-        /// Its address.
-        address: Address,
-        /// Why.
-        error: io::Error,
-    },
-    /// Two listeners have the same address.
-    Taken {
-        /// The second listener's name.
-        listener: String,
-        /// The first one's.
-        other: String,
-        /// The address of both.
-        address: Address,
-    },
-    /// A thread or a pipe could not be made.
-    System(io::Error),
-    /// What was to be done between binding and serving could not be.
-    Bound(String),
-    /// The descriptor limit leaves no room for a single session.
-    Descriptors {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-/// The way out of what bind(2) complains about most.
-const BIND_HELP: [(io::ErrorKind, &str); 3] = [
-    (io::ErrorKind::AddrInUse, "; something listens there already: stop it, or choose another port"),
-    (io::ErrorKind::PermissionDenied, "; ports below 1024 need privileges: choose a higher one"),
-    (io::ErrorKind::AddrNotAvailable, "; this machine has no such address"),
-];
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Taken { listener, other, address } => {
-                write!(
-                    f,
-                    "the listeners `{other}` and `{listener}` both bind {address}; give one of them another port"
-                )
-            }
-            StartError::Bind { listener, address, error } => {
-                let help =
-                    BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
-                write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
-            }
-            StartError::Bound(why) => f.write_str(why),
-            StartError::System(error) => write!(f, "cannot start the workers: {error}"),
-            StartError::Descriptors { limit } => {
-                write!(f, "a limit of {limit} open files leaves no room for clients; raise it (ulimit -n)")
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        StartError::System(error)
-    }
-}
-
-/// The workers of a Pollux.
-#[derive(Clone, Debug)]
-pub struct Crew {
-    /// How many there are, at least 1.
-    pub threads: usize,
-    /// How they wait for their connections.
-    pub poller: Poller,
-    /// When bodies go around the memory of the process. There are fewer pipes where there are few descriptors.
-    pub splicing: Splicing,
-    /// The cores that they are bound to, in turn; none if it is empty.
-    pub cores: Vec<usize>,
-}
-
-impl Crew {
-    /// So many workers, as a machine with nothing else to do would have them.
-    #[must_use]
-    pub fn of(threads: usize) -> Crew {
-        Crew { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
-    }
-
-    /// What the worker with that number has to know of the crew.
-    fn berth(&self, worker: usize) -> Berth {
-        let core = self.cores.get(worker % self.cores.len().max(1)).copied();
-        let share = Share { worker, workers: self.threads };
-        Berth { share, poller: self.poller, splicing: self.splicing, core }
-    }
-}
-
-/// A worker's place.
-#[derive(Clone, Copy, Debug)]
-struct Berth {
-    share: Share,
-    poller: Poller,
-    splicing: Splicing,
-    core: Option<usize>,
-}
-
-/// A question to every worker whether it still turns.
-#[derive(Debug)]
-pub struct Pulse {
-    /// Those that have not answered yet.
-    awaited: Vec<(usize, Receiver<()>)>,
-}
+use super::start_error::StartError;
+use crate::access::Post;
+use crate::core::outcome::Journal;
+use crate::discovery::{self, Answers};
+use crate::os::{FileIdentity, permit, return_buffers_of};
+use crate::shared::neighbours::Neighbours;
+use crate::shared::pools::{Figures, Registry};
+use crate::snapshot::{Address, Listener, Pool, Snapshot};
 
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
-    crew: Crew,
+    pub(super) crew: Crew,
     /// What is served, as the workers have it.
-    snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Arc<Snapshot>,
     /// The pools as the configuration and what was found for it have them.
     pub(super) filed: Vec<Pool>,
     /// What an operator has laid over them.
     pub(super) changes: Changes,
-    addresses: Vec<Address>,
+    pub(super) addresses: Vec<Address>,
     /// For each listener whether a service manager has its socket too: such a queue is never emptied, and never shut.
-    lent: Vec<bool>,
+    pub(super) lent: Vec<bool>,
     /// The files of the Unix sockets, which are to go with them.
-    files: Files,
-    threads: Vec<JoinHandle<()>>,
-    mailboxes: Vec<Arc<Mailbox>>,
-    neighbours: Arc<Neighbours>,
-    registry: Arc<Registry>,
-    started: Instant,
+    pub(super) files: Files,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) mailboxes: Vec<Arc<Mailbox>>,
+    pub(super) neighbours: Arc<Neighbours>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) started: Instant,
     /// When the configuration was loaded, and how many there were before it.
-    loaded: Instant,
-    reloads: u64,
+    pub(super) loaded: Instant,
+    pub(super) reloads: u64,
     /// Where the lines of the access log go, if somebody said so.
-    access_lines: Option<Post>,
-    draining_since: Option<Instant>,
+    pub(super) access_lines: Option<Post>,
+    pub(super) draining_since: Option<Instant>,
 }
 
 impl Server {
@@ -259,60 +137,6 @@ impl Server {
             }
         }
         Ok((server, left))
-    }
-
-    fn start_worker(
-        &mut self,
-        berth: Berth,
-        sockets: Vec<(OwnedFd, usize)>,
-        snapshot: Arc<Snapshot>,
-        journal: Box<dyn Journal + Send>,
-    ) -> io::Result<()> {
-        let (mailbox, wake) = Mailbox::open()?;
-        let mailbox = Arc::new(mailbox);
-        self.mailboxes.push(Arc::clone(&mailbox));
-        let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
-        let registry = Arc::clone(&self.registry);
-        if berth.share.worker == 0 {
-            registry.bell().hang(mailbox.wake());
-        }
-        let caller = mailbox.wake();
-        let identity = random()?;
-        let Berth { share, poller, splicing, core } = berth;
-        let run = move || {
-            if let Some(core) = core
-                && let Err(error) = bind_to_core(core)
-            {
-                tracing::warn!(worker = share.worker, core, %error, "the worker cannot be bound to its core");
-            }
-            let mut os = SysOs::default();
-            let wake = Some(os.adopt(wake.into()));
-            let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
-            let seed = share.worker as u64;
-            let setup = Setup {
-                snapshot,
-                listeners,
-                wake,
-                share,
-                poller,
-                splicing,
-                seed,
-                identity,
-                journal,
-                registry,
-            };
-            let mut worker = Worker::new(os, setup);
-            let mut seen = 0;
-            worker.sit(place);
-            worker.be_called_by(caller);
-            while worker.turn() == Turn::Running {
-                for order in mailbox.take(&mut seen) {
-                    obey(&mut worker, order);
-                }
-            }
-        };
-        self.threads.push(thread::Builder::new().name(format!("worker-{}", share.worker)).spawn(run)?);
-        Ok(())
     }
 
     /// What is served now.
@@ -464,135 +288,12 @@ impl Server {
         said
     }
 
-    /// The state of each worker that its next decisions depend on; they all run on [`Server::snapshot`].
-    #[must_use]
-    pub fn live(&self) -> Vec<Live> {
-        let mut live = self.ask(|to| Order::Live { to });
-        live.sort_by_key(|live| live.worker);
-        live
-    }
-
-    /// The exchanges that the workers remember, the last one first.
-    #[must_use]
-    pub fn stories(&self) -> Vec<Story> {
-        let mut stories: Vec<Story> = self.ask(|to| Order::Stories { to }).into_iter().flatten().collect();
-        stories.sort_by_key(|story| story.ago_ms);
-        stories
-    }
-
     /// Asks every worker that still runs, and waits for what they say.
     pub(super) fn ask<T>(&self, order: impl Fn(Sender<T>) -> Order) -> Vec<T> {
         let (to, answers) = channel();
         let running = self.threads.iter().zip(&self.mailboxes).filter(|(thread, _)| !thread.is_finished());
         let asked = running.map(|(_, mailbox)| mailbox.post(order(to.clone()))).count();
         self.gather(&answers, asked)
-    }
-
-    /// Asks every worker whether it still turns, and does not wait; see [`Server::is_back`].
-    #[must_use]
-    pub fn pulse(&self) -> Pulse {
-        let ask = |(worker, mailbox): (usize, &Arc<Mailbox>)| {
-            let (to, answer) = channel();
-            mailbox.post(Order::Ping { to });
-            (worker, answer)
-        };
-        Pulse { awaited: self.mailboxes.iter().enumerate().map(ask).collect() }
-    }
-
-    /// Whether every worker has answered to `pulse` by now. In a drain one that has ended needs not.
-    #[must_use]
-    pub fn is_back(&self, pulse: &mut Pulse) -> bool {
-        let has_ended = |worker: usize| self.draining_since.is_some() && self.threads[worker].is_finished();
-        pulse.awaited.retain(|(worker, answer)| answer.try_recv().is_err() && !has_ended(*worker));
-        pulse.awaited.is_empty()
-    }
-
-    /// Since when it runs on its configuration. Which file that was is for the caller to say.
-    #[must_use]
-    pub fn configuration(&self) -> Configuration {
-        Configuration { file: None, loaded_ms: ms(self.loaded.elapsed()), reloads: self.reloads }
-    }
-
-    /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let mut reports = self.ask(|to| Order::Report { to });
-        reports.sort_by_key(|report| report.worker.number);
-        let mut crowd = Crowd::default();
-        let workers = reports.into_iter().map(|report| {
-            crowd.join(report.crowd);
-            report.worker
-        });
-        let workers: Vec<_> = workers.collect();
-        let listeners = self.snapshot.listeners.iter().zip(&self.addresses);
-        Status {
-            version: env!("CARGO_PKG_VERSION"),
-            pid: std::process::id(),
-            uptime_ms: ms(self.started.elapsed()),
-            configuration: self.configuration(),
-            listeners: listeners
-                .map(|(listener, address)| Listening {
-                    name: listener.name.clone(),
-                    address: address.to_string(),
-                    mode: listener.mode.to_string(),
-                })
-                .collect(),
-            workers_silent: self.threads.len() - workers.len(),
-            workers,
-            crowd,
-            pools: super::health::pools(
-                &self.snapshot,
-                &self.registry.open(&self.snapshot),
-                crate::os::now(),
-            ),
-            traffic: Traffic::of(&self.totals()),
-            changes: self.changes.tell(),
-            log: None,
-            // Who asks for backends is not known here.
-            sources: Vec::new(),
-            drain: self.draining_since.map(|since| Drain {
-                since_ms: ms(since.elapsed()),
-                left_ms: ms(self.snapshot.timeouts.drain.saturating_sub(since.elapsed())),
-            }),
-        }
-    }
-
-    /// Its metrics, as Prometheus reads them. No worker is asked: they show what they count.
-    #[must_use]
-    pub fn metrics(&self, format: Format) -> String {
-        metrics::page(&self.totals(), &self.around(), format)
-    }
-
-    /// What all workers have counted since they began.
-    #[must_use]
-    pub fn totals(&self) -> Totals {
-        self.registry.metrics().totals()
-    }
-
-    /// Has the page tell what becomes of the lines that go that way.
-    pub fn tell_of_lines(&mut self, post: Post) {
-        self.access_lines = Some(post);
-    }
-
-    fn around(&self) -> Around {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let before = |moment: Instant| since_1970.saturating_sub(moment.elapsed());
-        let limits = &self.snapshot.limits;
-        let pools = self.registry.open(&self.snapshot);
-        Around {
-            version: env!("CARGO_PKG_VERSION"),
-            workers: self.threads.iter().filter(|thread| !thread.is_finished()).count(),
-            is_draining: self.draining_since.is_some(),
-            loaded: before(self.loaded),
-            reloads: self.reloads,
-            access_lines: self.access_lines.as_ref().map(Post::counts).unwrap_or_default(),
-            sessions_max: limits.sessions,
-            buffers_max: limits.buffers,
-            pools: super::scrape::pools(&self.snapshot, &pools),
-            backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
-            certificates: super::certificates::expiries(&self.snapshot),
-            process: Process::now().map(|process| Process { started: before(self.started), ..process }),
-        }
     }
 
     /// Takes away the file of a Unix socket that nobody will listen on any more.
@@ -686,82 +387,4 @@ fn permit_anew(listener: &Listener) {
     {
         tracing::warn!(listener = listener.name, %error, "the owner or the mode of its socket stays as it was");
     }
-}
-
-/// Does what the control thread asks of a worker.
-fn obey(worker: &mut Worker<SysOs>, order: Order) {
-    match order {
-        Order::Drain { handed } => {
-            worker.give_up_doors(|listener| handed.get(listener).is_some_and(|is_handed| *is_handed));
-            worker.drain();
-        }
-        Order::Doors { to } => {
-            let doors: Vec<_> = worker.doors().collect();
-            let os = worker.os_mut();
-            let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
-            let _ = to.send(doors.into_iter().map(copy).collect());
-        }
-        // Whoever asked may have lost patience.
-        Order::Report { to } => drop(to.send(worker.report())),
-        Order::List { ask, to } => drop(to.send(worker.list(&ask))),
-        Order::Kill { key, to } => drop(to.send(worker.kill(key))),
-        Order::Ping { to } => drop(to.send(())),
-        Order::Stories { to } => drop(to.send(worker.stories())),
-        Order::Live { to } => drop(to.send(worker.live())),
-        Order::Switch { snapshot, inlets, given_back, done } => {
-            worker.give_up_doors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));
-            let os = worker.os_mut();
-            let inlet = |given| match given {
-                InletGiven::New(socket) => Inlet::New(os.adopt(socket)),
-                InletGiven::Kept(place) => Inlet::Kept(place),
-            };
-            let inlets = inlets.into_iter().map(inlet).collect();
-            worker.switch(Change { snapshot, inlets });
-            // Whoever asked may have lost patience.
-            let _ = done.send(());
-        }
-    }
-}
-
-/// A number that nobody can guess.
-fn random() -> io::Result<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random number: {error}")))?;
-    Ok(u128::from_ne_bytes(bytes))
-}
-
-fn ms(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Room for fewer sessions than this is worth a word.
-const SESSIONS_EXPECTED: usize = 1000;
-
-/// The part of the descriptors that pipes for splice(2) may take: one in so many.
-const PIPES_SHARE: usize = 16;
-
-/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Gives the number of
-/// pipes that a worker may have, each with two ends.
-fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Crew) -> Result<usize, StartError> {
-    let (limit, threads) = (raise_descriptor_limit(), crew.threads);
-    let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
-    // Every worker has a listening socket for each listener, a pipe to be woken by, and the lot.
-    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 3 + 2 * pipes);
-    let room = limit.saturating_sub(fixed) / 2;
-    if room < threads {
-        return Err(StartError::Descriptors { limit });
-    }
-    if room < snapshot.limits.sessions {
-        // Whoever has not asked for a number of sessions need not be told of it, unless it is a small one.
-        if snapshot.limits.sessions != Limits::default().sessions || room < SESSIONS_EXPECTED {
-            tracing::warn!(
-                sessions = room,
-                asked = snapshot.limits.sessions,
-                descriptors = limit,
-                "limits.sessions lowered to what the limit of open files (ulimit -n) can hold"
-            );
-        }
-        snapshot.limits.sessions = room;
-    }
-    Ok(pipes)
 }

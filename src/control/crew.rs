@@ -1,0 +1,75 @@
+//! How many workers there are, and what each gets of the machine.
+
+use super::start_error::StartError;
+use crate::os::{DESCRIPTORS_RESERVED, raise_descriptor_limit};
+use crate::snapshot::{Limits, Snapshot};
+use crate::worker::{Poller, Share, Splicing};
+
+/// The workers of a Pollux.
+#[derive(Clone, Debug)]
+pub struct Crew {
+    /// How many there are, at least 1.
+    pub threads: usize,
+    /// How they wait for their connections.
+    pub poller: Poller,
+    /// When bodies go around the memory of the process. There are fewer pipes where there are few descriptors.
+    pub splicing: Splicing,
+    /// The cores that they are bound to, in turn; none if it is empty.
+    pub cores: Vec<usize>,
+}
+
+impl Crew {
+    /// So many workers, as a machine with nothing else to do would have them.
+    #[must_use]
+    pub fn of(threads: usize) -> Crew {
+        Crew { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
+    }
+
+    /// What the worker with that number has to know of the crew.
+    pub(super) fn berth(&self, worker: usize) -> Berth {
+        let core = self.cores.get(worker % self.cores.len().max(1)).copied();
+        let share = Share { worker, workers: self.threads };
+        Berth { share, poller: self.poller, splicing: self.splicing, core }
+    }
+}
+
+/// A worker's place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Berth {
+    pub(super) share: Share,
+    pub(super) poller: Poller,
+    pub(super) splicing: Splicing,
+    pub(super) core: Option<usize>,
+}
+
+/// Room for fewer sessions than this is worth a word.
+const SESSIONS_EXPECTED: usize = 1000;
+
+/// The part of the descriptors that pipes for splice(2) may take: one in so many.
+const PIPES_SHARE: usize = 16;
+
+/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Gives the number of
+/// pipes that a worker may have, each with two ends.
+pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Crew) -> Result<usize, StartError> {
+    let (limit, threads) = (raise_descriptor_limit(), crew.threads);
+    let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
+    // Every worker has a listening socket for each listener, a pipe to be woken by, and the lot.
+    let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 3 + 2 * pipes);
+    let room = limit.saturating_sub(fixed) / 2;
+    if room < threads {
+        return Err(StartError::Descriptors { limit });
+    }
+    if room < snapshot.limits.sessions {
+        // Whoever has not asked for a number of sessions need not be told of it, unless it is a small one.
+        if snapshot.limits.sessions != Limits::default().sessions || room < SESSIONS_EXPECTED {
+            tracing::warn!(
+                sessions = room,
+                asked = snapshot.limits.sessions,
+                descriptors = limit,
+                "limits.sessions lowered to what the limit of open files (ulimit -n) can hold"
+            );
+        }
+        snapshot.limits.sessions = room;
+    }
+    Ok(pipes)
+}

@@ -1,0 +1,76 @@
+//! Why Pollux cannot start.
+
+use std::fmt;
+use std::io;
+
+use crate::snapshot::Address;
+
+/// Why Pollux did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener's address could not be bound.
+    Bind {
+        /// The listener's name.
+        listener: String,
+        /// Its address.
+        address: Address,
+        /// Why.
+        error: io::Error,
+    },
+    /// Two listeners have the same address.
+    Taken {
+        /// The second listener's name.
+        listener: String,
+        /// The first one's.
+        other: String,
+        /// The address of both.
+        address: Address,
+    },
+    /// A thread or a pipe could not be made.
+    System(io::Error),
+    /// What was to be done between binding and serving could not be.
+    Bound(String),
+    /// The descriptor limit leaves no room for a single session.
+    Descriptors {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// The way out of what bind(2) complains about most.
+const BIND_HELP: [(io::ErrorKind, &str); 3] = [
+    (io::ErrorKind::AddrInUse, "; something listens there already: stop it, or choose another port"),
+    (io::ErrorKind::PermissionDenied, "; ports below 1024 need privileges: choose a higher one"),
+    (io::ErrorKind::AddrNotAvailable, "; this machine has no such address"),
+];
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Taken { listener, other, address } => {
+                write!(
+                    f,
+                    "the listeners `{other}` and `{listener}` both bind {address}; give one of them another port"
+                )
+            }
+            StartError::Bind { listener, address, error } => {
+                let help =
+                    BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
+                write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
+            }
+            StartError::Bound(why) => f.write_str(why),
+            StartError::System(error) => write!(f, "cannot start the workers: {error}"),
+            StartError::Descriptors { limit } => {
+                write!(f, "a limit of {limit} open files leaves no room for clients; raise it (ulimit -n)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::System(error)
+    }
+}

@@ -1,0 +1,112 @@
+//! The thread of a worker: turns, and what it is asked for between them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use super::crew::Berth;
+use super::mailbox::{InletGiven, Mailbox, Order};
+use super::server::Server;
+use crate::core::outcome::Journal;
+use crate::os::{SysOs, bind_to_core};
+use crate::snapshot::Snapshot;
+use crate::worker::{Change, Inlet, Setup, Turn, Worker};
+
+impl Server {
+    pub(super) fn start_worker(
+        &mut self,
+        berth: Berth,
+        sockets: Vec<(OwnedFd, usize)>,
+        snapshot: Arc<Snapshot>,
+        journal: Box<dyn Journal + Send>,
+    ) -> io::Result<()> {
+        let (mailbox, wake) = Mailbox::open()?;
+        let mailbox = Arc::new(mailbox);
+        self.mailboxes.push(Arc::clone(&mailbox));
+        let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
+        let registry = Arc::clone(&self.registry);
+        if berth.share.worker == 0 {
+            registry.bell().hang(mailbox.wake());
+        }
+        let caller = mailbox.wake();
+        let identity = random()?;
+        let Berth { share, poller, splicing, core } = berth;
+        let run = move || {
+            if let Some(core) = core
+                && let Err(error) = bind_to_core(core)
+            {
+                tracing::warn!(worker = share.worker, core, %error, "the worker cannot be bound to its core");
+            }
+            let mut os = SysOs::default();
+            let wake = Some(os.adopt(wake.into()));
+            let listeners = sockets.into_iter().map(|(fd, listener)| (os.adopt(fd), listener)).collect();
+            let seed = share.worker as u64;
+            let setup = Setup {
+                snapshot,
+                listeners,
+                wake,
+                share,
+                poller,
+                splicing,
+                seed,
+                identity,
+                journal,
+                registry,
+            };
+            let mut worker = Worker::new(os, setup);
+            let mut seen = 0;
+            worker.sit(place);
+            worker.be_called_by(caller);
+            while worker.turn() == Turn::Running {
+                for order in mailbox.take(&mut seen) {
+                    obey(&mut worker, order);
+                }
+            }
+        };
+        self.threads.push(thread::Builder::new().name(format!("worker-{}", share.worker)).spawn(run)?);
+        Ok(())
+    }
+}
+
+/// Does what the control thread asks of a worker.
+fn obey(worker: &mut Worker<SysOs>, order: Order) {
+    match order {
+        Order::Drain { handed } => {
+            worker.give_up_doors(|listener| handed.get(listener).is_some_and(|is_handed| *is_handed));
+            worker.drain();
+        }
+        Order::Doors { to } => {
+            let doors: Vec<_> = worker.doors().collect();
+            let os = worker.os_mut();
+            let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
+            let _ = to.send(doors.into_iter().map(copy).collect());
+        }
+        // Whoever asked may have lost patience.
+        Order::Report { to } => drop(to.send(worker.report())),
+        Order::List { ask, to } => drop(to.send(worker.list(&ask))),
+        Order::Kill { key, to } => drop(to.send(worker.kill(key))),
+        Order::Ping { to } => drop(to.send(())),
+        Order::Stories { to } => drop(to.send(worker.stories())),
+        Order::Live { to } => drop(to.send(worker.live())),
+        Order::Switch { snapshot, inlets, given_back, done } => {
+            worker.give_up_doors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));
+            let os = worker.os_mut();
+            let inlet = |given| match given {
+                InletGiven::New(socket) => Inlet::New(os.adopt(socket)),
+                InletGiven::Kept(place) => Inlet::Kept(place),
+            };
+            let inlets = inlets.into_iter().map(inlet).collect();
+            worker.switch(Change { snapshot, inlets });
+            // Whoever asked may have lost patience.
+            let _ = done.send(());
+        }
+    }
+}
+
+/// A number that nobody can guess.
+fn random() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random number: {error}")))?;
+    Ok(u128::from_ne_bytes(bytes))
+}

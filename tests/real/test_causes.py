@@ -11,11 +11,10 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from harness.client import Response, connect, get
-from harness.process import Pollux
+from harness.client import DEADLINE_S, Response, connect, get
 from harness.scripted import ScriptedBackend, read_head
+from harness.served import Served
 
-DEADLINE_S = 20
 CAUSES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "causes.md"
 
 
@@ -62,23 +61,17 @@ FAILED = [
 ]
 
 
-class Told:
+class Told(Served):
     """A Pollux that is asked what it has made of one request."""
 
     def __init__(self, binary, directory, backend):
-        self.binary, self.file, self.log = binary, directory / "proxy.toml", directory / "access.log"
-        self.file.write_text(
+        self.log = directory / "access.log"
+        config = (
             f'control = "control"\naccess_log = "{self.log}"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n'
             f'[pool.app]\nbackends = [{{ name = "b", address = "{backend}" }}]\n'
             '[timeouts]\nclient_head = "200ms"\nbackend_response = "200ms"\n[limits]\nbody = "1MiB"\n'
         )
-        self.running = Pollux(binary, ["-c", self.file, "--threads", "1", "--log-format", "json"], directory)
-
-    def ask(self, *words):
-        command = [self.binary, *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
-        assert done.returncode == 0, done
-        return done.stdout
+        super().__init__(binary, directory, config, ["--threads", "1", "--log-format", "json"])
 
     def answer_to(self, request):
         with connect(self.running.address) as connection, connection.makefile("rb") as stream:
@@ -86,7 +79,7 @@ class Told:
             return Response(stream)
 
     def failures(self):
-        samples = [sample for family in parse(self.ask("metrics", "-c", self.file)) for sample in family.samples]
+        samples = [sample for family in parse(self.tell("metrics")) for sample in family.samples]
         return {
             (sample.labels["cause"], sample.labels["who"]): sample.value
             for sample in samples
@@ -95,7 +88,7 @@ class Told:
 
     def last_line(self):
         """The access line. It is written once Pollux has ended, at the latest."""
-        self.running.end_well()
+        self.end_well()
         lines = self.log.read_text().splitlines()
         assert len(lines) == 1, lines
         return json.loads(lines[0])
@@ -111,7 +104,7 @@ def told(pollux_bin, tmp_path):
 
     yield start
     for one in started:
-        one.running.kill()
+        one.kill()
 
 
 def check(told, request, cause, status):
@@ -119,11 +112,13 @@ def check(told, request, cause, status):
     assert answer.status == status, (answer.status, answer.body)
     assert cause.encode() in answer.body, answer.body
     assert re.search(rf'details="?{cause}"?', answer.headers["Proxy-Status"]), answer.headers["Proxy-Status"]
-    failures, remembered = told.failures(), told.ask("recorder", "-c", told.file)
+    # Workers answer this between two turns: by then they have counted what they have sent an answer to.
+    remembered = told.tell("recorder")
+    failures = told.failures()
     line = told.last_line()
     assert (line["status"], line["cause"]) == (status, cause), line
     assert failures == {(cause, line["who"]): 1}, failures
-    why = told.ask("why", cause)
+    why = subprocess.run([told.binary, "why", cause], capture_output=True, text=True, timeout=DEADLINE_S).stdout
     assert cause in why and line["who"] in why, why
     assert f"\n## {cause}\n" in CAUSES.read_text()
     return line, remembered

@@ -10,7 +10,6 @@ import urllib.parse
 
 import pytest
 
-from harness.admin import Administered
 from harness.chromium import Chromium
 from harness.client import Response, connect, get
 
@@ -18,22 +17,6 @@ SHOTS = pathlib.Path(os.environ.get("DASHBOARD_SHOTS") or pathlib.Path(__file__)
 # Nobody is ejected, and nothing is tried again: so failures are seen.
 FAILING = "retries = 0\nhealth = { failures = 1000 }"
 TOKEN = "correct-horse-battery-staple"
-
-
-@pytest.fixture
-def administered(pollux_bin, tmp_path):
-    started = []
-
-    def start(*backends, **more):
-        started.append(Administered(pollux_bin, tmp_path, backends, **more))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """A new executable takes over from a running Pollux, and nobody who connects notices."""
 
-import ctypes
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,114 +11,9 @@ import pytest
 from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, connect, get, read_to_end
-from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
 
 DEADLINE_S = 20
-PR_SET_CHILD_SUBREAPER = 36
-
-
-@pytest.fixture(scope="module", autouse=True)
-def foster_parent():
-    """A process whose parent has ended becomes a child of this one, so that it can be waited for."""
-    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-
-
-class Upgradable:
-    """A Pollux with an executable of its own, and whoever takes its place."""
-
-    def __init__(self, binary, directory, config):
-        self.binary, self.directory = directory / "bin" / "pollux", directory
-        self.file = directory / "proxy.toml"
-        self.binary.parent.mkdir()
-        self.source = binary
-        self.install()
-        self.configure(config)
-        self.running = Pollux(self.binary, ["-c", self.file, "--access-log", "off"], directory)
-        self.pids = [self.running.process.pid]
-        self.address = self.running.address
-
-    def install(self, source=None):
-        """Puts another file in the place of the executable, as an installation does."""
-        new = self.binary.with_suffix(".new")
-        shutil.copy(source or self.source, new)
-        os.replace(new, self.binary)
-
-    def configure(self, config):
-        self.file.write_text(f'control = "control"\n{config}')
-
-    def run(self, *arguments):
-        command = [self.source, *arguments, "--control", self.directory / "control"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    def status(self):
-        done = self.run("status", "--json")
-        assert done.returncode == 0, done
-        return json.loads(done.stdout)
-
-    def served_by(self, count):
-        """Who answers so many requests."""
-        names = []
-        for _ in range(count):
-            with connect(self.address) as connection, connection.makefile("rb") as stream:
-                connection.sendall(get())
-                names.append(Response(stream).headers["X-Backend"])
-        return "".join(names)
-
-    def upgrade(self):
-        """Upgrades, and returns what was said; the new process is the one that answers."""
-        done = self.run("upgrade")
-        assert done.returncode == 0, (done, self.running.stderr()[-3000:])
-        pid = self.status()["pid"]
-        assert pid not in self.pids
-        self.pids.append(pid)
-        return done.stdout
-
-    def wait_for_end(self, pid):
-        """The exit code of a process; the first one is a child of the harness."""
-        if pid == self.running.process.pid:
-            return self.running.wait()
-        deadline = time.monotonic() + DEADLINE_S
-        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
-            assert time.monotonic() < deadline, f"{pid} does not end\n{self.running.stderr()[-3000:]}"
-            time.sleep(0.01)
-        return os.waitstatus_to_exitcode(ended[1])
-
-    def end_well(self):
-        if not self.pids:
-            return
-        # All but the last have been told to drain.
-        assert [self.wait_for_end(pid) for pid in self.pids[:-1]] == [0] * (len(self.pids) - 1)
-        os.kill(self.pids[-1], signal.SIGTERM)
-        assert self.wait_for_end(self.pids[-1]) == 0, self.running.stderr()[-3000:]
-        assert "panicked" not in self.running.stderr()
-        self.pids = []
-
-    def kill(self):
-        for pid in self.pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                if pid != self.running.process.pid:
-                    os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
-        self.running.kill()
-
-
-@pytest.fixture
-def upgradable(pollux_bin, tmp_path):
-    started = []
-
-    def start(config):
-        started.append(Upgradable(pollux_bin, tmp_path, config))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.end_well()
-        finally:
-            one.kill()
 
 
 def config(*backends, threads=2, more=""):
@@ -201,6 +93,16 @@ def test_ten_upgrades_refuse_and_reset_nobody(upgradable, toy):
         assert first.recv(timeout=DEADLINE_S) == "still there"
 
 
+def served_by(proxy, count):
+    """Who answers so many requests."""
+    names = []
+    for _ in range(count):
+        with connect(proxy.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            names.append(Response(stream).headers["X-Backend"])
+    return "".join(names)
+
+
 def test_what_an_operator_has_changed_is_still_so(upgradable, toy):
     listed = [{"name": name, "address": toy("fixed:100", name=name).host_port} for name in "ab"]
 
@@ -214,7 +116,7 @@ def test_what_an_operator_has_changed_is_still_so(upgradable, toy):
 
     def changed_and_served():
         changes = [(it["backend"], it["what"], it["value"]) for it in proxy.status()["changes"]]
-        return changes, proxy.served_by(8)
+        return changes, served_by(proxy, 8)
 
     for _ in range(2):
         proxy.upgrade()

@@ -97,7 +97,8 @@ impl Cause {
                 "The client, or its network, takes no more bytes. Raise `timeouts.idle` if honest clients pause for longer."
             }
             Cause::TlsHandshakeTimeout => {
-                "Slow networks and slow-loris attacks look like this. Raise `timeouts.handshake` if honest clients need longer."
+                "Slow networks and slow-loris attacks look like this. Raise `timeouts.handshake` if honest clients need longer, \
+                 and `limits.handshakes` if there are so many of them that those within it end after a second."
             }
             Cause::TlsHandshakeFailed => {
                 "Look at what connects: often it is HTTP without TLS sent to a port with TLS, a health check of a balancer in front, or a \

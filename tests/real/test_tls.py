@@ -248,6 +248,16 @@ def test_a_flood_of_handshakes_leaves_room_for_those_who_are_in(tls_pollux, toy,
     assert json.loads(curl(authority, proxy.port))["method"] == "GET"
 
 
+def test_those_who_connect_and_say_nothing_keep_nobody_out(tls_pollux, toy, authority):
+    bounds = '[timeouts]\nhandshake = "10m"\n[limits]\nhandshakes = 4\n'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")) + bounds)
+    silent = [socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) for _ in range(12)]
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+    proxy.cause("tls-handshake-timeout")
+    for one in silent:
+        one.close()
+
+
 def test_a_certificate_replaced_under_load(tls_pollux, toy, authority, tmp_path):
     cert, key = (tmp_path / "live.pem", tmp_path / "live-key.pem")
 

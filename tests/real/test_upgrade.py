@@ -93,10 +93,45 @@ def test_ten_upgrades_refuse_and_reset_nobody(upgradable, toy):
         assert first.recv(timeout=DEADLINE_S) == "still there"
 
 
+def served_by(proxy, count):
+    """Who answers so many requests."""
+    names = []
+    for _ in range(count):
+        with connect(proxy.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            names.append(Response(stream).headers["X-Backend"])
+    return "".join(names)
+
+
+def test_what_an_operator_has_changed_is_still_so(upgradable, toy):
+    listed = [{"name": name, "address": toy("fixed:100", name=name).host_port} for name in "ab"]
+
+    def with_weight(weight):
+        backends = [f'{{ name = "{one["name"]}", address = "{one["address"]}", weight = {weight} }}' for one in listed]
+        return f'[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{", ".join(backends)}]\n'
+
+    proxy = upgradable(with_weight(1))
+    assert proxy.run("backend", "drain", "app/a").returncode == 0
+    assert proxy.run("backend", "weight", "app/b", "7").returncode == 0
+
+    def changed_and_served():
+        changes = [(it["backend"], it["what"], it["value"]) for it in proxy.status()["changes"]]
+        return changes, served_by(proxy, 8)
+
+    for _ in range(2):
+        proxy.upgrade()
+        assert changed_and_served() == ([("app/a", "state", "drain"), ("app/b", "weight", "7")], "bbbbbbbb")
+    # The file says something else of one of the two things, and wins there.
+    proxy.configure(with_weight(2))
+    proxy.upgrade()
+    assert changed_and_served() == ([("app/a", "state", "drain")], "bbbbbbbb")
+    assert "no longer changed: app/b: weight 7 by " in proxy.running.stderr()
+
+
 def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_path):
     backend = toy("echo")
     proxy = upgradable(config(backend))
-    pid = proxy.pid()
+    pid = proxy.status()["pid"]
     with Newcomers(proxy.address, 2) as clients:
         broken = tmp_path / "broken"
         for script, why in [("#!/bin/sh\nexit 7\n", "exit status: 7"), ("not a program", "cannot start"), ("", "cannot start")]:
@@ -111,7 +146,7 @@ def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_
         proxy.configure(config(backend).replace("backends", "backend"))
         done = proxy.run("upgrade")
         assert done.returncode == 1 and "did you mean `backends`" in done.stderr, done
-        assert proxy.pid() == pid
+        assert proxy.status()["pid"] == pid
         clients.wait_for_more(50)
         proxy.configure(config(backend))
         proxy.upgrade()
@@ -135,7 +170,7 @@ def test_sigusr2_upgrades_and_the_old_one_finishes_what_it_has(upgradable):
             assert came.wait(DEADLINE_S)
             os.kill(proxy.pids[0], signal.SIGUSR2)
             proxy.running.wait_for_stderr("has taken over")
-            proxy.pids.append(proxy.pid())
+            proxy.pids.append(proxy.status()["pid"])
             assert proxy.pids[0] != proxy.pids[1]
             go_on.set()
             response = Response(stream)

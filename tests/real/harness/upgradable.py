@@ -56,16 +56,16 @@ class Upgradable:
         command = [self.source, *arguments, "--control", self.directory / "control"]
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-    def pid(self):
+    def status(self):
         done = self.run("status", "--json")
         assert done.returncode == 0, done
-        return json.loads(done.stdout)["pid"]
+        return json.loads(done.stdout)
 
     def upgrade(self):
         """Upgrades, and returns what was said; the new process is the one that answers."""
         done = self.run("upgrade")
         assert done.returncode == 0, (done, self.running.stderr()[-3000:])
-        pid = self.pid()
+        pid = self.status()["pid"]
         assert pid not in self.pids
         self.pids.append(pid)
         return done.stdout

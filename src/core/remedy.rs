@@ -139,7 +139,7 @@ impl Cause {
                 "Write the name of the certificate as `name` in the pool's `tls`, or have a certificate issued for the name in `backends`."
             }
             Cause::BackendTlsUnknownIssuer => {
-                "Name the file with the issuer's certificate as `ca` in the pool's `tls`, and have the backend send its whole chain."
+                "Name the file with the issuer's certificate as `ca` in the pool's `tls`, or by `--backend-ca FILE`, and have the backend send its whole chain."
             }
             Cause::BackendTlsBadCertificate => {
                 "`openssl s_client -connect HOST:PORT -showcerts` shows the certificate; it has to be one of version 3 for servers."

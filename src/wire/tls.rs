@@ -8,14 +8,15 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConnection};
 
 use super::Left;
 use crate::core::interest::Interest;
-use crate::core::secured::Secured;
+use crate::core::secured::{Credential, Secured};
 use crate::os::{Fd, IoFault, Os};
-use crate::tls::identity;
+use crate::tls::Termination;
+use crate::tls::examiner::{Examiner, believed};
 
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
@@ -51,6 +52,8 @@ pub struct TlsWire {
     early: Vec<u8>,
     /// Bytes that go out as they are, before all that is encrypted.
     ahead: Vec<u8>,
+    /// Who says what the certificate of the client is worth, if the handshake does not.
+    examiner: Option<Arc<Examiner>>,
 }
 
 /// What a read from the socket came to.
@@ -82,12 +85,13 @@ pub enum Broken {
 }
 
 impl TlsWire {
-    /// The wire of a client that has connected.
+    /// The wire of a client that has connected to a listener with `rules`.
     ///
     /// # Errors
-    /// When `config` cannot be used.
-    pub fn of_client(fd: Fd, config: &Arc<ServerConfig>) -> Result<TlsWire, Error> {
-        ServerConnection::new(Arc::clone(config)).map(|tls| TlsWire::new(fd, tls.into()))
+    /// When they cannot be used.
+    pub fn of_client(fd: Fd, rules: &Termination) -> Result<TlsWire, Error> {
+        let tls = ServerConnection::new(Arc::clone(rules.server()))?;
+        Ok(TlsWire { examiner: rules.examiner().cloned(), ..TlsWire::new(fd, tls.into()) })
     }
 
     /// The wire to a backend that is called `name`.
@@ -115,6 +119,7 @@ impl TlsWire {
             owes_fin: false,
             early: Vec::new(),
             ahead: Vec::new(),
+            examiner: None,
         }
     }
 
@@ -215,12 +220,20 @@ impl TlsWire {
             name: self.asked_for().unwrap_or_default().to_ascii_lowercase(),
             protocol: String::from_utf8_lossy(protocol).into_owned(),
             is_resumed: self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            client: match &self.tls {
-                Connection::Server(server) => {
-                    server.peer_certificates().and_then(|chain| identity::of(chain.first()?))
-                }
-                Connection::Client(_) => None,
-            },
+            client: self.credential(),
+        }
+    }
+
+    /// What the other side has shown of itself, if it is a client.
+    fn credential(&self) -> Credential {
+        let shown = match &self.tls {
+            Connection::Server(server) => server.peer_certificates().unwrap_or_default(),
+            Connection::Client(_) => &[],
+        };
+        match (&self.examiner, shown.first()) {
+            (_, None) => Credential::None,
+            (Some(examiner), Some(_)) => examiner.examine(shown, UnixTime::now()),
+            (None, Some(own)) => believed(own),
         }
     }
 

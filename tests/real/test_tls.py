@@ -186,6 +186,49 @@ def test_client_certificates_are_requested(tls_pollux, toy, authority):
     assert (fields["x-cert"], fields.get("x-subject", "")) == ("no", "")
 
 
+SHOWN = {
+    name: "{" + name + "}"
+    for name in ["client_cert", "client_cert_error", "client_cert_subject", "client_cert_fingerprint"]
+}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_certificates_that_cannot_be_verified_are_told_also_of_resumed_sessions(
+    tls_pollux, toy, authority, tmp_path, version
+):
+    fields = ", ".join(f'"{name.replace("_", "-")}" = "{value}"' for name, value in SHOWN.items())
+    route = f'[[listener.route]]\npool = "app"\nrequest_headers = {{ set = {{ {fields} }} }}\n'
+    extra = f', client_ca = "{authority.cert}", client_auth = "request"'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=extra, more=route))
+    spoofed = "".join(f"{name.replace('_', '-')}: yes\r\n{name}: yes\r\n" for name in SHOWN)
+    ask = f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{spoofed}\r\n".encode()
+    good = authority.issue("alice", [])
+    for pair, shown, why, subject in [
+        (good, "yes", "", "CN=alice"),
+        (authority.issue("old", [], days=-1), "failed", "expired", ""),
+        (Authority(tmp_path, "other").issue("mallory", []), "failed", "unknown-issuer", ""),
+        (None, "no", "", ""),
+    ]:
+        made, kept = context(authority, maximum_version=version), None
+        if pair:
+            made.load_cert_chain(*pair)
+        for is_resumed in [False, True]:
+            raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+            with made.wrap_socket(raw, server_hostname="localhost", session=kept) as tls:
+                tls.sendall(ask)
+                got = b"".join(iter(lambda: tls.recv(65536), b""))
+                assert tls.session_reused == is_resumed
+                kept = tls.session
+            told = json.loads(got.partition(b"\r\n\r\n")[2])
+            heard = [(name.lower(), value) for name, value in told["headers"] if "client" in name.lower()]
+            expected = {"client-cert": shown, "client-cert-error": why, "client-cert-subject": subject}
+            for name, value in expected.items():
+                assert [it for one, it in heard if one == name] in ([value], [value] if value else []), heard
+            assert not any("_" in name for name, _ in heard), heard
+            has_print = any(name == "client-cert-fingerprint" and value for name, value in heard)
+            assert has_print == (shown == "yes"), heard
+
+
 def test_a_handshake_byte_by_byte(tls_pollux, toy, authority):
     proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
     into, out = ssl.MemoryBIO(), ssl.MemoryBIO()

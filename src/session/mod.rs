@@ -548,6 +548,7 @@ impl Session {
             pool: pool.map_or("", |pool| &pool.name),
             backend: self.backend_name(env),
             bytes: (self.up.passed(), self.down.passed()),
+            secured: self.secured.as_deref(),
             request_id: match &self.exchange.identity {
                 identity if identity.is_made() => identity.name(),
                 _ => RequestId::Own(env.ids.next()),

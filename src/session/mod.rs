@@ -41,7 +41,7 @@ pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
 use preface::{Awaits, Introduced};
 pub use preface::{Heard, awaits_header, hear};
-pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
+pub use rehearsal::{Rehearsal, Rehearsed, rehearse, rehearse_connection};
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

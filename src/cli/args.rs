@@ -339,9 +339,9 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The request, such as 'GET https://api.example.com/v1/x?y=1'.
-    #[arg(value_name = "REQUEST")]
-    pub(super) request: String,
+    /// The request, such as 'GET https://api.example.com/v1/x?y=1'. Without it the question is about a connection to a TCP listener.
+    #[arg(value_name = "REQUEST", required_unless_present_any = ["sni", "alpn", "listener"])]
+    pub(super) request: Option<String>,
     /// The configuration [default: ./proxy.toml].
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -354,6 +354,22 @@ pub(super) struct ExplainArgs {
     /// To which listener [default: the one with the port of the URL, else the first].
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
+    /// The name that the client asks for by TLS (SNI) [default: the host of the URL].
+    #[arg(long, value_name = "NAME")]
+    pub(super) sni: Option<String>,
+    /// A protocol that the client of a TCP listener offers by TLS (ALPN), such as h2. May be repeated.
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(super) alpn: Vec<String>,
+    /// How the certificate of the client is found: none, verified, failed, or why it fails, such as expired [default: verified, if
+    /// one is described].
+    #[arg(long, value_name = "STATE")]
+    pub(super) client_cert: Option<String>,
+    /// The subject of the certificate that the client shows, such as 'CN=alice, O=Example'.
+    #[arg(long, value_name = "SUBJECT")]
+    pub(super) client_cert_subject: Option<String>,
+    /// Its SHA-256, in hexadecimal digits with colons or without.
+    #[arg(long, value_name = "SHA-256")]
+    pub(super) client_cert_fingerprint: Option<String>,
     /// A backend that is down. May be repeated.
     #[arg(long, value_name = "POOL/BACKEND")]
     pub(super) down: Vec<String>,

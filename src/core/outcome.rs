@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::noted::{Notes, Wanted};
+use crate::core::secured::Secured;
 use crate::snapshot::{Mode, PoolId};
 
 /// Who brought the end about.
@@ -426,6 +427,8 @@ pub struct Record<'a> {
     pub spans: Spans,
     /// The ending.
     pub outcome: Outcome,
+    /// What is known of the client's connection, if it is encrypted.
+    pub secured: Option<&'a Secured>,
     /// The header fields that the journal wants.
     pub notes: &'a Notes,
 }

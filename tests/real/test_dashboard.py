@@ -12,6 +12,7 @@ import pytest
 
 from harness.chromium import Chromium
 from harness.client import Response, connect, get
+from test_tls import Authority
 
 SHOTS = pathlib.Path(os.environ.get("DASHBOARD_SHOTS") or pathlib.Path(__file__).parents[2] / "target/dashboard")
 # Nobody is ejected, and nothing is tried again: so failures are seen.
@@ -224,3 +225,32 @@ def test_it_says_when_nobody_answers_any_more(administered, toy, browser):
     proxy.running.end_well()
     browser.wait_for("!document.getElementById('banner').hidden")
     assert browser.evaluate("document.getElementById('pulse').dataset.state") == "lost"
+
+
+def test_how_long_certificates_are_valid(administered, toy, browser, tmp_path):
+    authority = Authority(tmp_path)
+    issued = [authority.issue("www", ["www.test"], days=25), authority.issue("old", ["old.test"], days=5)]
+    listed = ", ".join(f'{{ cert = "{cert}", key = "{key}" }}' for cert, key in issued)
+    more = f'[[listener]]\nname = "tls"\nbind = "127.0.0.1:0"\ntls = {{ certificates = [{listed}] }}\npool = "app"\n'
+    proxy = administered(toy("echo"), admin=more)
+    browser.look_like()
+    browser.open(page_of(proxy))
+    # The first to end is the first of the list, and its state is a word too, not a colour alone.
+    browser.wait_for("document.querySelectorAll('.certificates li').length === 2")
+    first, second = browser.evaluate("[...document.querySelectorAll('.certificates li')].map(li => li.textContent)")
+    assert "old.test tls" in first and "expires soon" in first and "days left" in first
+    assert "www.test tls" in second and "valid" in second
+    tones = browser.evaluate("[...document.querySelectorAll('.certificates .state span[class]')].map(it => it.className)")
+    assert tones == ["warm", "good"]
+    browser.screenshot(SHOTS / "certificates.png", whole=True)
+    browser.look_like(width=390, height=844, is_phone=True, scheme="dark")
+    assert fits(browser)
+    assert browser.complaints == []
+
+
+def test_without_tls_there_is_no_word_of_certificates(administered, toy, browser):
+    proxy = administered(toy("echo"))
+    browser.look_like()
+    browser.open(page_of(proxy))
+    wait_for_state(browser, "b1", "up")
+    assert browser.evaluate("document.getElementById('certificates').hidden")

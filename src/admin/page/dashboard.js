@@ -514,6 +514,26 @@ function showCauses() {
   $("cause-list").replaceChildren(list, el("p", { class: "nothing" }, `while this page was open, of all since the start. pollux why ${rows[0][0]} says what to do.`));
 }
 
+const TERMS = { valid: ["s-up", "good", "valid"], "expires-soon": ["s-ejected", "warm", "expires soon"], expired: ["s-down", "bad", "expired"] };
+let certificatesShown = "";
+function showCertificates(status) {
+  const certificates = status.certificates.slice().sort((a, b) => a.days_left - b.days_left), key = JSON.stringify(certificates);
+  if (key === certificatesShown) return;
+  certificatesShown = key;
+  $("certificates").hidden = certificates.length === 0;
+  const list = el("ul", { class: "certificates" });
+  for (const one of certificates.slice(0, 12)) {
+    const [symbol, tone, word] = TERMS[one.term] || TERMS.expired;
+    const icon = draw("svg", { "aria-hidden": "true" });
+    icon.append(draw("use", { href: "#" + symbol }));
+    const days = Math.abs(one.days_left), count = `${days} ${days === 1 ? "day" : "days"} ${one.days_left < 0 ? "ago" : "left"}`;
+    const term = el("span", { class: "state" }, el("span", { class: tone }, icon, el("span", {}, word)));
+    const of = el("span", { class: "word" }, one.names.join(", ") || one.file, el("small", {}, ` ${one.listener}`));
+    list.append(el("li", { title: one.file, "data-term": one.term }, of, term, el("span", { class: "n" }, count)));
+  }
+  $("certificate-list").replaceChildren(list, ...(certificates.length > 12 ? [el("p", { class: "nothing" }, `and ${certificates.length - 12} more, which last longer`)] : []));
+}
+
 let changesShown = "";
 function showChanges(status) {
   const key = JSON.stringify(status.changes.map(({ age_ms, ...rest }) => [rest, span(age_ms)]));
@@ -553,6 +573,7 @@ function show(status) {
   showTiles(status);
   plotAll();
   showPools(status);
+  showCertificates(status);
   showCauses();
   showChanges(status);
   showCrowd(status);

@@ -14,14 +14,11 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
-use crate::tls::certificate::{FILE_LEN_MAX, Facts, Fault};
+use crate::tls::certificate::{DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault};
 use crate::tls::{
     ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused,
     Termination, TerminationRules, UnknownNames, Unusable, Verify,
 };
-
-/// From how many days before the end of a certificate on there are warnings.
-pub(super) const DAYS_LEFT_MIN: i64 = 14;
 
 /// The most certificates of a listener.
 const CERTIFICATES_MAX: usize = 1000;

@@ -9,7 +9,7 @@ use pollux::os::IoFault;
 use crate::end::EndId;
 use crate::faults::{chance, log_uniform};
 use crate::net::{Closing, Net};
-use crate::secured::{Opened, Sealed};
+use crate::secured::{Opened, Seal, Sealed};
 use crate::trace::{Deed, Event};
 
 /// What one step of an actor came to.
@@ -102,9 +102,13 @@ impl Port {
         }
     }
 
-    /// The same, with TLS between.
-    pub(crate) fn sealed(self, sealed: Sealed) -> Port {
-        Port { sealed: Some(Box::new(sealed)), ..self }
+    /// The same, with TLS between, if there is to be any.
+    pub(crate) fn sealed(self, seal: Option<&Seal>) -> Port {
+        Port { sealed: seal.map(|seal| Box::new(seal.open())), ..self }
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
     }
 
     /// Whether TLS has something to say for itself.
@@ -130,6 +134,12 @@ impl Port {
     pub(crate) fn unwritten(&self) -> usize {
         let is_busy = self.sealed.as_ref().is_some_and(|sealed| sealed.is_busy());
         (self.outbox.len() - self.pushed).max(usize::from(is_busy))
+    }
+
+    /// The same, but for what TLS has to say for itself.
+    pub(crate) fn unsaid(&self) -> usize {
+        let is_owed = self.sealed.as_ref().is_some_and(|sealed| sealed.owes_plain());
+        (self.outbox.len() - self.pushed).max(usize::from(is_owed))
     }
 
     /// When the actor goes on, if it is having a nap.
@@ -184,7 +194,7 @@ impl Port {
         let most = outbox.len().min(self.pace.piece_max);
         match net.write(self.end, &outbox[..rng.usize(1..=most)]) {
             Ok(count) => {
-                outbox.drain(..count);
+                sealed.handle_taken(count);
                 net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
                 Pushed::Bytes
             }
@@ -212,9 +222,18 @@ impl Port {
         net.pause(self.end);
     }
 
-    /// What has come in and lies unread in the kernel.
-    pub(crate) fn unread(&self, net: &Net) -> Vec<u8> {
-        net.end(self.end).inbox.iter().copied().collect()
+    /// What has come in and lies unread in the kernel. Nothing can be read after that.
+    pub(crate) fn unread(&mut self, net: &Net) -> Vec<u8> {
+        let bytes: Vec<u8> = net.end(self.end).inbox.iter().copied().collect();
+        match &mut self.sealed {
+            Some(sealed) if !bytes.is_empty() && !sealed.ended => {
+                let mut plain = Vec::new();
+                sealed.open(&bytes, &mut plain);
+                plain
+            }
+            Some(_) => Vec::new(),
+            None => bytes,
+        }
     }
 
     /// Reads a piece into `inbox`.
@@ -259,6 +278,22 @@ impl Port {
         net.log(Event::Far { end: self.end, deed: Deed::Finished });
         net.finish(self.end);
         true
+    }
+
+    /// Says with TLS that nothing more comes, as far as there is room for that now, and closes.
+    pub(crate) fn bid_farewell(&mut self, net: &mut Net) -> Closing {
+        if let Some(sealed) = &mut self.sealed {
+            sealed.say_goodbye();
+            let (_, farewell) = sealed.outbox(&[], &mut Rng::with_seed(0));
+            let _ = net.write(self.end, farewell);
+        }
+        self.close(net)
+    }
+
+    /// A FIN, and nothing before it that TLS would have to say.
+    pub(crate) fn cut_off(&self, net: &mut Net) {
+        net.log(Event::Far { end: self.end, deed: Deed::Finished });
+        net.finish(self.end);
     }
 
     pub(crate) fn close(&self, net: &mut Net) -> Closing {

@@ -30,6 +30,16 @@ impl Legs {
         let clients = rng.bool();
         Legs { clients, backends: !clients || rng.bool() }
     }
+
+    /// What the clients of a run speak.
+    pub(crate) fn of_clients(self) -> Option<Seal> {
+        self.clients.then(Seal::of_clients)
+    }
+
+    /// What its backends speak.
+    pub(crate) fn of_backends(self) -> Option<Seal> {
+        self.backends.then(Seal::of_backends)
+    }
 }
 
 /// A certificate and its key, as PEM.
@@ -57,21 +67,43 @@ pub(crate) fn origination() -> Arc<Origination> {
     Arc::new(Origination::new(OriginationRules::default(), &files).expect("a good issuer"))
 }
 
-static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")).expect("a certificate");
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-});
+/// What the actors of one side speak. It remembers sessions to resume, so that no two runs share one.
+#[derive(Clone, Debug)]
+pub(crate) enum Seal {
+    Client(Arc<ClientConfig>),
+    Server(Arc<ServerConfig>),
+}
 
-static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
-    let chain = vec![CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")];
-    let key = PrivateKeyDer::from_pem_slice(PAIR.1.as_bytes()).expect("PEM");
-    let builder = ServerConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
-    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a good pair"))
-});
+impl Seal {
+    fn of_clients() -> Seal {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")).expect("a certificate");
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().expect("versions");
+        Seal::Client(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    }
+
+    fn of_backends() -> Seal {
+        let chain = vec![CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")];
+        let key = PrivateKeyDer::from_pem_slice(PAIR.1.as_bytes()).expect("PEM");
+        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().expect("versions");
+        let config = builder.with_no_client_auth().with_single_cert(chain, key).expect("a good pair");
+        Seal::Server(Arc::new(config))
+    }
+
+    /// For one connection.
+    pub(crate) fn open(&self) -> Sealed {
+        let tls = match self {
+            Seal::Client(config) => {
+                let name = ServerName::try_from("localhost").expect("a name");
+                ClientConnection::new(Arc::clone(config), name).expect("a client").into()
+            }
+            Seal::Server(config) => ServerConnection::new(Arc::clone(config)).expect("a server").into(),
+        };
+        Sealed { tls, outbox: Vec::new(), owed: 0, said_goodbye: false, ended: false }
+    }
+}
 
 /// One side of an encrypted connection.
 #[derive(Debug)]
@@ -79,6 +111,8 @@ pub(crate) struct Sealed {
     tls: Connection,
     /// What the network has yet to take.
     outbox: Vec<u8>,
+    /// How far in that what the actor has said goes.
+    owed: usize,
     said_goodbye: bool,
     /// close_notify has come.
     pub(crate) ended: bool,
@@ -93,21 +127,6 @@ pub(crate) enum Opened {
 }
 
 impl Sealed {
-    pub(crate) fn client() -> Sealed {
-        let name = ServerName::try_from("localhost").expect("a name");
-        let tls = ClientConnection::new(Arc::clone(&CLIENT), name).expect("a client");
-        Sealed::over(tls.into())
-    }
-
-    pub(crate) fn server() -> Sealed {
-        let tls = ServerConnection::new(Arc::clone(&SERVER)).expect("a server");
-        Sealed::over(tls.into())
-    }
-
-    fn over(tls: Connection) -> Sealed {
-        Sealed { tls, outbox: Vec::new(), said_goodbye: false, ended: false }
-    }
-
     fn is_shaking(&self) -> bool {
         self.tls.is_handshaking()
     }
@@ -117,19 +136,36 @@ impl Sealed {
         self.is_shaking() || self.tls.wants_write() || !self.outbox.is_empty()
     }
 
+    /// Whether something that the actor has said is not written.
+    pub(crate) fn owes_plain(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// The network has taken so much of the outbox.
+    pub(crate) fn handle_taken(&mut self, count: usize) {
+        self.outbox.drain(..count);
+        self.owed = self.owed.saturating_sub(count);
+    }
+
     /// The ciphertext that is to be written. At times the keys are changed, which the other side has to answer.
-    pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &mut Vec<u8>) {
+    pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &[u8]) {
         let mut taken = 0;
         if !self.is_busy() && !plain.is_empty() {
             taken = self.tls.writer().write(plain).expect("a buffer of rustls");
+            self.seal();
+            self.owed = self.outbox.len();
             if chance(rng, 5) {
                 self.tls.refresh_traffic_keys().expect("TLS 1.3");
             }
         }
+        self.seal();
+        (taken, &self.outbox)
+    }
+
+    fn seal(&mut self) {
         while self.tls.wants_write() {
             self.tls.write_tls(&mut self.outbox).expect("a Vec");
         }
-        (taken, &mut self.outbox)
     }
 
     /// Decrypts `bytes` behind what is in `inbox`.

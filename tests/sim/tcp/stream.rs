@@ -12,7 +12,6 @@ use super::script::{Mischief, Part};
 use crate::actor::{Actor, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
 use crate::net::{Closing, Dialled, Net};
-use crate::secured::Sealed;
 use crate::stage::{DOOR, address_of};
 
 /// How many bytes of a stream are its number.
@@ -56,11 +55,7 @@ impl Stream {
         if let Some(number) = bytes.get_mut(..NUMBER) {
             number.copy_from_slice(&(self.me as u64).to_be_bytes());
         }
-        let mut port = Port::new(end, self.part.pace.clone());
-        if self.part.is_sealed {
-            let sealed = if self.part.is_client { Sealed::client() } else { Sealed::server() };
-            port = port.sealed(sealed);
-        }
+        let mut port = Port::new(end, self.part.pace.clone()).sealed(self.part.seal.as_ref());
         port.post(&bytes);
         self.port = Some(port);
     }

@@ -14,7 +14,6 @@ use super::reply::Final;
 use super::request::render;
 use super::script::{Mischief, Visit};
 use crate::actor::{Port, Pushed, Step};
-use crate::end::EndId;
 use crate::net::Net;
 use crate::payload::Payload;
 
@@ -84,14 +83,14 @@ pub(crate) struct Visiting {
 
 impl Visiting {
     pub(crate) fn new(
-        end: EndId,
+        port: Port,
         visit: Visit,
         manners: Manners,
         board: &Rc<RefCell<Board>>,
         rng: Rng,
     ) -> Visiting {
         Visiting {
-            port: Port::new(end, visit.pace.clone()),
+            port,
             visit,
             manners,
             board: Rc::clone(board),
@@ -211,8 +210,7 @@ impl Visiting {
         let all_asked = self.posted == self.visit.asks.len();
         let finishes = matches!(self.reading, Reading::Echo(..)) || (all_asked && self.visit.half_closes);
         if finishes && !self.finished {
-            self.finished = true;
-            self.port.finish(net);
+            self.finished = self.port.finish(net);
             return Some(Step::Moved);
         }
         None

@@ -163,7 +163,12 @@ impl Visiting {
 
     /// Closes. The current exchange, if there is one, ended like that; nothing came of those behind it.
     pub(super) fn leave(&mut self, current: Option<Ending>, net: &mut Net) -> Step {
-        self.port.close(net);
+        // Not everybody who speaks TLS says goodbye to somebody who owes nothing.
+        if self.port.is_sealed() && self.rng.bool() {
+            self.port.bid_farewell(net);
+        } else {
+            self.port.close(net);
+        }
         let endings = current.into_iter().chain(std::iter::repeat(Ending::Unanswered));
         for (number, ending) in self.visit.asks[self.current..].iter().zip(endings) {
             self.board.borrow_mut().end(*number, ending);

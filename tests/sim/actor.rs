@@ -75,6 +75,12 @@ pub(crate) enum Pushed {
     Lost,
 }
 
+/// What TLS adds to something short, or two of them, at most.
+const OVERHEAD: usize = 200;
+
+/// Nobody is ever to read that.
+const LOST: &[u8] = b"HTTP/1.1 200 OK\r\nX-Torn: this is never heard\r\n\r\n";
+
 /// An actor's side of a connection, with what it has yet to write and what it has yet to understand.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -83,6 +89,8 @@ pub(crate) struct Port {
     sealed: Option<Box<Sealed>>,
     outbox: Vec<u8>,
     pushed: usize,
+    /// How many bytes the network has carried, TLS and all.
+    carried: usize,
     /// What has come in and has not been consumed.
     pub(crate) inbox: Vec<u8>,
     pace: Pace,
@@ -96,6 +104,7 @@ impl Port {
             sealed: None,
             outbox: Vec::new(),
             pushed: 0,
+            carried: 0,
             inbox: Vec::new(),
             pace,
             nap_until: Time::ZERO,
@@ -109,6 +118,21 @@ impl Port {
 
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.is_some()
+    }
+
+    /// How many bytes the network has carried for it, in and out, TLS and all.
+    pub(crate) fn carried(&self) -> usize {
+        self.carried
+    }
+
+    /// How many of the bytes posted last have been handed over, to the network or to TLS.
+    pub(crate) fn said(&self) -> usize {
+        self.pushed
+    }
+
+    /// Whether no byte of an actor can pass yet.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.is_shaking())
     }
 
     /// Whether TLS has something to say for itself.
@@ -195,6 +219,7 @@ impl Port {
         match net.write(self.end, &outbox[..rng.usize(1..=most)]) {
             Ok(count) => {
                 sealed.handle_taken(count);
+                self.carried += count;
                 net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
                 Pushed::Bytes
             }
@@ -204,13 +229,20 @@ impl Port {
         }
     }
 
-    /// How much can be written at once.
-    pub(crate) fn room(&self, net: &Net) -> usize {
-        net.end(self.end.peer()).room()
+    /// Whether so many bytes can be written at once.
+    pub(crate) fn has_room(&self, count: usize, net: &Net) -> bool {
+        let own = if self.is_sealed() { OVERHEAD + count / 100 } else { 0 };
+        net.end(self.end.peer()).room() >= count + own
     }
 
     /// Writes all that there is room for.
-    pub(crate) fn push_all(&mut self, net: &mut Net) {
+    pub(crate) fn push_all(&mut self, net: &mut Net, rng: &mut Rng) {
+        if self.is_sealed() {
+            let pace = std::mem::replace(&mut self.pace, Pace::BRISK);
+            while self.push_sealed(net, rng) == Pushed::Bytes {}
+            self.pace = pace;
+            return;
+        }
         if let Ok(count) = net.write(self.end, &self.outbox[self.pushed..]) {
             self.pushed += count;
             net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
@@ -253,6 +285,7 @@ impl Port {
             Err(IoFault::Lost) => (Deed::SawReset, Pulled::Reset),
         };
         net.log(Event::Far { end: self.end, deed });
+        self.carried += result.unwrap_or(0);
         match &mut self.sealed {
             None => pulled,
             Some(sealed) => match pulled {
@@ -264,6 +297,7 @@ impl Port {
                     match sealed.open(&bytes, &mut self.inbox) {
                         Opened::End if self.inbox.len() == before => Pulled::End,
                         Opened::End | Opened::Bytes => Pulled::Bytes,
+                        Opened::Refused => Pulled::Reset,
                     }
                 }
             },
@@ -280,14 +314,28 @@ impl Port {
         true
     }
 
-    /// Says with TLS that nothing more comes, as far as there is room for that now, and closes.
-    pub(crate) fn bid_farewell(&mut self, net: &mut Net) -> Closing {
-        if let Some(sealed) = &mut self.sealed {
+    /// Says with TLS that nothing more comes, as far as there is room for that now, and closes; true if that was said whole.
+    pub(crate) fn bid_farewell(&mut self, net: &mut Net, rng: &mut Rng) -> bool {
+        let is_said = self.sealed.as_mut().is_some_and(|sealed| {
+            let is_heard = !sealed.is_shaking();
             sealed.say_goodbye();
-            let (_, farewell) = sealed.outbox(&[], &mut Rng::with_seed(0));
-            let _ = net.write(self.end, farewell);
-        }
-        self.close(net)
+            let (_, farewell) = sealed.outbox(&[], rng);
+            is_heard && net.write(self.end, farewell) == Ok(farewell.len())
+        });
+        self.close(net);
+        is_said
+    }
+
+    /// With TLS: says something that is torn off in the middle of a record, or is none, as far as there is room for it.
+    pub(crate) fn tear(&mut self, net: &mut Net, rng: &mut Rng) {
+        let Some(sealed) = &mut self.sealed else { return };
+        let torn = if rng.bool() || sealed.is_busy() {
+            (0..rng.usize(1..60)).map(|_| rng.u8(..)).collect()
+        } else {
+            let (_, whole) = sealed.outbox(LOST, rng);
+            whole[..rng.usize(..LOST.len())].to_vec()
+        };
+        let _ = net.write(self.end, &torn);
     }
 
     /// A FIN, and nothing before it that TLS would have to say.

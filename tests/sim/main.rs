@@ -46,7 +46,7 @@ fn a_seed_is_a_run() {
     each_seed_twice(FEW, Weather::Foul, http::run);
     each_seed_twice(FEW, Weather::Foul, tcp::run);
     each_seed_twice(FEW, Weather::Clean, sealed);
-    each_seed_twice(FEW, Weather::Clean, sealed_http);
+    each_seed_twice(FEW, Weather::Foul, sealed_http);
 }
 
 /// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain then.
@@ -104,6 +104,17 @@ fn tls_clean() {
 #[test]
 fn http_tls_clean() {
     each_seed("http_tls_clean", SOME, Weather::Clean, sealed_http);
+}
+
+/// Handshakes and records are cut, as well as all that goes wrong without TLS. A cut is no end.
+#[test]
+fn http_tls_faults() {
+    each_seed("http_tls_faults", SOME, Weather::Foul, sealed_http);
+}
+
+#[test]
+fn tls_faults() {
+    each_seed("tls_faults", SOME, Weather::Foul, sealed);
 }
 
 #[test]

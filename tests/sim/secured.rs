@@ -13,7 +13,9 @@ use pollux::tls::{
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig, ServerConnection,
+};
 
 use crate::faults::chance;
 
@@ -101,7 +103,7 @@ impl Seal {
             }
             Seal::Server(config) => ServerConnection::new(Arc::clone(config)).expect("a server").into(),
         };
-        Sealed { tls, outbox: Vec::new(), owed: 0, said_goodbye: false, ended: false }
+        Sealed { tls, outbox: Vec::new(), owed: 0, said_goodbye: false, has_given_up: false, ended: false }
     }
 }
 
@@ -114,6 +116,8 @@ pub(crate) struct Sealed {
     /// How far in that what the actor has said goes.
     owed: usize,
     said_goodbye: bool,
+    /// It was said in the middle of the handshake, which the worker may find wrong.
+    has_given_up: bool,
     /// close_notify has come.
     pub(crate) ended: bool,
 }
@@ -124,10 +128,13 @@ pub(crate) enum Opened {
     Bytes,
     /// close_notify has come.
     End,
+    /// The worker refuses to go on.
+    Refused,
 }
 
 impl Sealed {
-    fn is_shaking(&self) -> bool {
+    /// Whether the handshake is not over.
+    pub(crate) fn is_shaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
@@ -174,7 +181,10 @@ impl Sealed {
             if !bytes.is_empty() {
                 self.tls.read_tls(&mut bytes).expect("room in rustls");
             }
-            self.tls.process_new_packets().expect("what the worker says is TLS");
+            match self.tls.process_new_packets() {
+                Err(Error::AlertReceived(_)) if self.has_given_up => return Opened::Refused,
+                result => drop(result.expect("what the worker says is TLS")),
+            }
             let mut room = [0; 4096];
             loop {
                 match self.tls.reader().read(&mut room) {
@@ -196,6 +206,7 @@ impl Sealed {
     pub(crate) fn say_goodbye(&mut self) -> bool {
         if !self.said_goodbye {
             self.said_goodbye = true;
+            self.has_given_up = self.is_shaking();
             self.tls.send_close_notify();
             return false;
         }

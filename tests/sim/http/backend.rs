@@ -15,7 +15,7 @@ use super::head::Head;
 use super::request::examine;
 use crate::actor::{Actor, Pace, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
-use crate::faults::{Faults, Weather, chance};
+use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::moods::Mood;
 use crate::net::{Closing, Net};
 use crate::secured::Seal;
@@ -95,8 +95,13 @@ pub(crate) struct Backend {
     has_added: bool,
     /// It was not well since its last request: the next one may have waited unread.
     has_sulked: bool,
+    /// After how many bytes of the handshake it leaves badly, if it does.
+    balks: Option<usize>,
     rng: Rng,
 }
+
+/// Bytes that a handshake may have.
+const HANDSHAKE_MAX: usize = 2500;
 
 impl Backend {
     pub(crate) fn new(
@@ -110,6 +115,8 @@ impl Backend {
         let drawn = Pace::draw(faults.bulk, &mut rng);
         let pace = if faults.moods.is_some() { Pace::BRISK } else { drawn };
         let port = Port::new(end, pace).sealed(seal);
+        let is_balky = port.is_sealed() && faults.weather == Weather::Foul && chance(&mut rng, 15);
+        let balks = is_balky.then(|| log_uniform(&mut rng, &(0..=HANDSHAKE_MAX)));
         let (board, faults, phase) = (Rc::clone(board), Rc::clone(faults), Phase::Idle(None));
         Backend {
             host,
@@ -120,6 +127,7 @@ impl Backend {
             has_chattered: false,
             has_added: false,
             has_sulked: false,
+            balks,
             rng,
         }
     }
@@ -320,15 +328,15 @@ impl Backend {
         match deed {
             Deed::Write(bytes) => self.port.post(&bytes),
             Deed::WriteWithExtra(bytes) => {
-                let fits = self.port.room(net) >= bytes.len() + EXTRA.len();
+                let fits = self.port.has_room(bytes.len() + EXTRA.len(), net);
                 self.port.post(&bytes);
                 if fits {
-                    self.port.push_all(net);
+                    self.port.push_all(net, &mut self.rng);
                     if self.rng.bool() {
                         self.port.pause(net);
                     }
                     self.port.post(EXTRA);
-                    self.port.push_all(net);
+                    self.port.push_all(net, &mut self.rng);
                     self.has_added = true;
                 }
             }
@@ -353,8 +361,13 @@ impl Backend {
     fn leave(&mut self, leave: Leave, net: &mut Net) -> Step {
         let needs_end =
             matches!(&self.phase, Phase::Serving(service) if service.plan.framing == Framing::UntilEnd);
-        if self.port.is_sealed() && leave == Leave::Close && !self.is_foul() {
-            let is_curt = !needs_end && self.rng.bool();
+        if self.port.is_sealed() && self.is_foul() && self.rng.bool() {
+            self.leave_badly(leave, net);
+            return Step::Over;
+        }
+        if self.port.is_sealed() && leave == Leave::Close {
+            let is_curt = (!needs_end || self.is_foul()) && self.rng.bool();
+            self.note_endless(is_curt);
             self.phase = Phase::Leaving(if is_curt { Farewell::Curt } else { Farewell::Due });
             return Step::Moved;
         }
@@ -365,12 +378,62 @@ impl Backend {
                 Closing::Rst
             }
         };
+        self.note_endless(closing == Closing::Rst);
+        Step::Over
+    }
+
+    /// Leaves a TLS connection at once, and in the middle of a record as it may be.
+    fn leave_badly(&mut self, leave: Leave, net: &mut Net) {
+        if let Phase::Serving(service) = &self.phase {
+            let mut board = self.board.borrow_mut();
+            let ask = board.answers[service.answer].ask;
+            board.asks[ask].wronged = true;
+        }
+        let is_said = match leave {
+            Leave::Close => self.port.bid_farewell(net, &mut self.rng),
+            Leave::Abort => {
+                self.port.tear(net, &mut self.rng);
+                if self.rng.bool() {
+                    self.port.close(net);
+                } else {
+                    self.port.abort(net);
+                }
+                false
+            }
+        };
+        self.note_endless(!is_said);
+    }
+
+    /// Misbehaves in the middle of the handshake.
+    fn balk(&mut self, net: &mut Net) -> Step {
+        match self.rng.u8(..4) {
+            0 => {
+                self.port.nap(net.now, Duration::from_secs(self.rng.u64(1..150)));
+                return Step::Moved;
+            }
+            1 => self.port.abort(net),
+            2 => {
+                self.port.tear(net, &mut self.rng);
+                self.port.close(net);
+            }
+            _ => {
+                self.port.close(net);
+            }
+        }
+        Step::Over
+    }
+
+    /// Takes note whether the end of the connection was not told, where only that would have been the end of the answer.
+    fn note_endless(&self, is_endless: bool) {
         if let Phase::Serving(service) = &self.phase
             && service.plan.framing == Framing::UntilEnd
         {
-            self.board.borrow_mut().answers[service.answer].endless = closing == Closing::Rst;
+            let mut board = self.board.borrow_mut();
+            let answer = &mut board.answers[service.answer];
+            answer.endless = is_endless;
+            let ask = answer.ask;
+            board.asks[ask].wronged |= is_endless;
         }
-        Step::Over
     }
 
     /// An exchange is over; what the backend may do before the next one.
@@ -414,6 +477,9 @@ impl Actor for Backend {
     fn step(&mut self, net: &mut Net) -> Step {
         if let Some(step) = self.sulk(net) {
             return step;
+        }
+        if self.port.is_greeting() && self.balks.take_if(|after| *after <= self.port.carried()).is_some() {
+            return self.balk(net);
         }
         let changes = self.faults.moods.as_ref().and_then(|moods| moods.next(self.host, net.now));
         if let Some(until) = self.port.napping(net.now) {

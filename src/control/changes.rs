@@ -2,12 +2,12 @@
 //!
 //! A change is about one thing, the state or the weight of one backend, which is found by its name. It is laid over the pools
 //! whenever they are made anew: by a reload, or because other backends were found. It goes when the configuration says something else
-//! of that very thing than it did when the change was made, or when it is taken back.
+//! of that very thing than it did when the change was made, or when it is taken back. At an upgrade the new process gets it.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::balance::Duty;
 use crate::snapshot::{Backend, Pool};
@@ -62,7 +62,8 @@ impl fmt::Display for ChangeError {
 impl std::error::Error for ChangeError {}
 
 /// A value of one thing that can be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Value {
     State(Duty),
     Weight(u32),
@@ -109,15 +110,31 @@ impl fmt::Display for Value {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Change {
     pool: String,
     backend: String,
     value: Value,
     /// What the configuration says instead.
     filed: Value,
+    #[serde(rename = "age_ms", serialize_with = "to_age", deserialize_with = "from_age")]
     since: Instant,
     by: String,
+}
+
+/// A moment means nothing to another process; how long ago it was does.
+fn to_age<S: Serializer>(since: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(age_ms(*since))
+}
+
+fn from_age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Instant, D::Error> {
+    let age = Duration::from_millis(u64::deserialize(deserializer)?);
+    let now = Instant::now();
+    Ok(now.checked_sub(age).unwrap_or(now))
+}
+
+fn age_ms(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Change {
@@ -133,10 +150,20 @@ impl fmt::Display for Change {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Changes(Vec<Change>);
 
 impl Changes {
+    /// The same in pieces of `most` at most, none of them empty.
+    pub(super) fn pieces(&self, most: usize) -> impl Iterator<Item = Changes> {
+        self.0.chunks(most).map(|some| Changes(some.to_vec()))
+    }
+
+    /// Puts `others` behind these.
+    pub(super) fn join(&mut self, others: Changes) {
+        self.0.extend(others.0);
+    }
+
     /// Takes note of what is wanted of the backend called `name`, as `pool/backend`, where the configuration says `filed`, by
     /// somebody. What the configuration says anyway is no change. Gives what is told of it.
     pub(super) fn note(
@@ -224,7 +251,7 @@ impl Changes {
             value: change.value.to_string(),
             filed: change.filed.to_string(),
             by: change.by.clone(),
-            age_ms: u64::try_from(change.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            age_ms: age_ms(change.since),
         };
         self.0.iter().map(told).collect()
     }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 
 use super::binding::Present;
+use super::changes::Changes;
 use super::inherited::Inherited;
 use crate::os::{SOCKETS_MAX, receive_with_sockets};
 use crate::snapshot::Address;
@@ -32,8 +33,11 @@ pub(super) const VARIABLE: &str = "POLLUX_TAKES_OVER_FROM";
 /// How long a new process may take until it is ready, or the old one to hand its sockets over.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The longest message, in bytes: [`SOCKETS_MAX`] listeners, or a report.
+/// The longest message, in bytes: [`SOCKETS_MAX`] listeners, [`CHANGES_MAX`] changes, or a report.
 const MESSAGE_MAX: usize = 128 * 1024;
+
+/// How many changes go in one message.
+const CHANGES_MAX: usize = 100;
 
 /// What the new process says to the old one.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,10 +75,14 @@ pub struct Successor {
     pub left: Vec<Address>,
 }
 
-/// What session tickets are sealed with: so that clients need no full handshake because there is a new process.
+/// What the new process gets beside the sockets.
 #[derive(Serialize, Deserialize)]
-struct Tickets {
-    ticket_keys: Vec<u8>,
+#[serde(rename_all = "kebab-case")]
+enum Legacy {
+    /// What session tickets are sealed with: so that clients need no full handshake because there is a new process.
+    TicketKeys(Vec<u8>),
+    /// Some of what an operator has changed.
+    Changes(Changes),
 }
 
 /// Why there is no new process, and the old one goes on.
@@ -153,6 +161,11 @@ impl Heir {
 }
 
 fn send_all(channel: &OwnedFd, sockets: Inherited) -> io::Result<()> {
+    // A new process that does not know of one of them does not understand it, and the old one goes on.
+    let changes = sockets.changes.pieces(CHANGES_MAX).map(Legacy::Changes);
+    for legacy in changes.chain([Legacy::TicketKeys(process_keys().export())]) {
+        say(channel, &serde_json::to_vec(&legacy)?)?;
+    }
     let sockets: Vec<(Present, OwnedFd)> = sockets.into_sockets().collect();
     for some in sockets.chunks(SOCKETS_MAX) {
         let listeners: Vec<&Present> = some.iter().map(|(present, _)| present).collect();
@@ -162,9 +175,6 @@ fn send_all(channel: &OwnedFd, sockets: Inherited) -> io::Result<()> {
         let along = [ControlMessage::ScmRights(&fds)];
         sendmsg::<()>(channel.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None)?;
     }
-    // A new process that does not know of it does not understand it, and the old one goes on.
-    let keys = Tickets { ticket_keys: process_keys().export() };
-    say(channel, &serde_json::to_vec(&keys)?)?;
     say(channel, b"[]")
 }
 
@@ -224,10 +234,11 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
         if text.is_empty() {
             return Err(io::Error::other("the old process has gone"));
         }
-        if sockets.is_empty()
-            && let Ok(Tickets { ticket_keys }) = serde_json::from_slice(&text)
-        {
-            process_keys().import(&ticket_keys);
+        if text.starts_with(b"{") {
+            match serde_json::from_slice(&text)? {
+                Legacy::TicketKeys(keys) => process_keys().import(&keys),
+                Legacy::Changes(changes) => inherited.changes.join(changes),
+            }
             continue;
         }
         let listeners: Vec<Present> = serde_json::from_slice(&text)?;
@@ -244,7 +255,10 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::Duty;
+    use crate::control::changes::Wanted;
     use crate::os::{bind, listening_on};
+    use crate::snapshot::{Backend, Pool};
 
     fn pair() -> (OwnedFd, OwnedFd) {
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
@@ -281,6 +295,26 @@ mod tests {
             assert_eq!(sockets.len(), 2);
             assert!(sockets.iter().all(|socket| listening_on(socket).as_ref() == Some(address)));
         }
+    }
+
+    #[test]
+    fn what_an_operator_has_changed_arrives() {
+        let backend = |number: u16| {
+            let name = format!("b{number}");
+            Backend::new(name, Address::Ip(([127, 0, 0, 1], 1 + number).into()), 1)
+        };
+        // More than one message takes.
+        let pools = [Pool::new("app", (0..3 * CHANGES_MAX as u16 / 2).map(backend).collect())];
+        let mut sent = Inherited::default();
+        for backend in &pools[0].backends {
+            let name = format!("app/{}", backend.name);
+            sent.changes.note(&pools, &name, Wanted::State(Duty::Drain), "root").unwrap();
+        }
+        let lines = sent.changes.lines();
+        let (ours, theirs) = pair();
+        let sending = std::thread::spawn(move || send_all(&ours, sent).unwrap());
+        assert_eq!(receive_all(&theirs).unwrap().changes.lines(), lines);
+        sending.join().unwrap();
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Listening sockets that somebody else has opened: the Pollux whose place this one takes, or a service manager.
+//! Listening sockets that somebody else has opened, the Pollux whose place this one takes or a service manager; and what the former
+//! leaves beside them.
 
 use std::os::fd::OwnedFd;
 
 use super::binding::Present;
+use super::changes::Changes;
 use crate::os::{listening_on, passed_by_manager};
 use crate::snapshot::Address;
 
@@ -10,12 +12,14 @@ use crate::snapshot::Address;
 #[derive(Debug, Default)]
 pub struct Inherited {
     listeners: Vec<(Present, Vec<OwnedFd>)>,
+    /// What an operator has changed there.
+    pub(super) changes: Changes,
 }
 
 impl Inherited {
-    /// None yet, of these listeners.
-    pub(super) fn of(listeners: Vec<Present>) -> Inherited {
-        Inherited { listeners: listeners.into_iter().map(|present| (present, Vec::new())).collect() }
+    /// None yet, of these listeners, with what an operator has changed.
+    pub(super) fn of(listeners: Vec<Present>, changes: Changes) -> Inherited {
+        Inherited { listeners: listeners.into_iter().map(|present| (present, Vec::new())).collect(), changes }
     }
 
     /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for connections is told and

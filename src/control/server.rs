@@ -82,6 +82,9 @@ impl Server {
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
+        let filed = snapshot.pools.clone();
+        let changes = still_valid(std::mem::take(&mut inherited.changes), &filed);
+        changes.lay_over(&mut snapshot.pools);
         let present = inherited.present();
         let places = kept(&present, &snapshot.listeners);
         let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..crew.threads).map(|_| Vec::new()).collect();
@@ -111,8 +114,8 @@ impl Server {
         let mut server = Server {
             crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
-            filed: snapshot.pools.clone(),
-            changes: Changes::default(),
+            filed,
+            changes,
             files: files_of(&addresses),
             addresses,
             lent,
@@ -322,7 +325,7 @@ impl Server {
     /// # Errors
     /// If a worker has ended, or there are no descriptors left.
     pub fn hand_out(&self) -> io::Result<Inherited> {
-        let mut inherited = Inherited::of(self.present());
+        let mut inherited = Inherited::of(self.present(), self.changes.clone());
         let given = self.ask(|to| Order::Doors { to });
         if given.len() < self.threads.len() {
             return Err(io::Error::other("a worker has ended"));
@@ -367,6 +370,17 @@ impl Server {
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(JoinHandle::is_finished)
     }
+}
+
+/// Those of `changes` of which the configuration, which says `filed`, says the same as when they were made.
+fn still_valid(mut changes: Changes, filed: &[Pool]) -> Changes {
+    for told in changes.yield_to(filed) {
+        tracing::warn!("no longer changed: {told}");
+    }
+    for line in changes.lines() {
+        tracing::info!("still changed: {line}");
+    }
+    changes
 }
 
 /// The files of Unix sockets.

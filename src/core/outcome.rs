@@ -147,7 +147,7 @@ causes! {
     ClientAborted "client-aborted" Client None,
     /// The client took nothing of its response for `timeouts.idle`.
     ClientStalled "client-stalled" Client None,
-    /// The client's TLS handshake was not over within `timeouts.handshake`.
+    /// The client's TLS handshake was not over within `timeouts.handshake`, or within a second while `limits.handshakes` were under way.
     TlsHandshakeTimeout "tls-handshake-timeout" Client None,
     /// The client's TLS handshake broke off, or what came in it is not TLS.
     TlsHandshakeFailed "tls-handshake-failed" Client None,

@@ -5,7 +5,7 @@ use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::framing::has_no_body;
 use crate::http::grammar::push_decimal;
-use crate::http::request::{push_edits, push_field, push_length, push_request_id, push_template};
+use crate::http::lines::{push_edits, push_field, push_length, push_request_id, push_template};
 use crate::http::response::{HSTS, Manner, push_connection};
 use crate::route::{Context, Redirect, Respond};
 use crate::snapshot::{ProxyStatus, RequestIds, Telling};

@@ -9,7 +9,7 @@ use std::io::Write;
 use ::core::net::{IpAddr, SocketAddr};
 
 use crate::http::grammar::{list, push_decimal, trim};
-use crate::http::request::push_field;
+use crate::http::lines::push_field;
 use crate::http::target::is_authority;
 use crate::snapshot::{Forwarding, Listener};
 

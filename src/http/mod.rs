@@ -10,6 +10,8 @@ pub mod field;
 pub mod forwarded;
 pub mod framing;
 pub mod grammar;
+pub(crate) mod lines;
+pub mod onward;
 pub mod request;
 pub mod response;
 pub mod scan;

@@ -8,9 +8,10 @@ use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
 use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
-use crate::http::request::{
-    FieldTable, REQUEST_ID, is_nominated, join, push_field, push_length, push_request_id, push_via,
+use crate::http::lines::{
+    REQUEST_ID, is_nominated, join, push_field, push_length, push_request_id, push_via,
 };
+use crate::http::request::FieldTable;
 use crate::route::FieldEdits;
 use crate::snapshot::{Hsts, Limits};
 

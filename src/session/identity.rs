@@ -1,7 +1,8 @@
 //! What an exchange is called, and the trace that it is part of.
 
 use crate::core::identity::{Ids, RequestId, TraceId, is_request_id};
-use crate::http::request::{Request, Traceparent};
+use crate::http::onward::Traceparent;
+use crate::http::request::Request;
 use crate::snapshot::Traces;
 
 /// See the module.

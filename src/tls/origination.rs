@@ -107,8 +107,8 @@ impl Origination {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(rules.min_version.versions())
             .map_err(|error| Unusable::Ca(error.to_string()))?;
-        let verifier: Arc<dyn ServerCertVerifier> = match rules.verify {
-            Verify::Off => Arc::new(Anybody(Arc::clone(&provider))),
+        let trust = match rules.verify {
+            Verify::Off => Trust::Anybody,
             Verify::Full => {
                 let (roots, pinned) = match &files.ca {
                     Some(ca) => {
@@ -116,12 +116,14 @@ impl Origination {
                     }
                     None => (system_roots()?, Vec::new()),
                 };
-                let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                    .build()
-                    .map_err(|error| Unusable::Ca(error.to_string()))?;
-                Arc::new(Known { usual, pinned })
+                let usual =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                        .build()
+                        .map_err(|error| Unusable::Ca(error.to_string()))?;
+                Trust::Known { usual, pinned }
             }
         };
+        let verifier = Arc::new(Verifier { trust, provider });
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut client = match &files.client {
             None => builder.with_no_client_auth(),
@@ -185,37 +187,44 @@ impl PartialEq for Origination {
 
 impl Eq for Origination {}
 
-/// Believes whom the usual rules believe, and who shows the very certificate that `ca` names: one that has signed itself says that it is
-/// an issuer, if it was made as they mostly are, and the usual rules want servers that are none.
+/// Who verifies the certificates of backends. Whoever has shown one has to have its key, whatever else is asked.
 #[derive(Debug)]
-struct Known {
-    usual: Arc<WebPkiServerVerifier>,
-    pinned: Vec<CertificateDer<'static>>,
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
 }
 
-impl Known {
-    /// Whether `shown`, which is pinned, is for `name` and valid now.
-    fn check_pinned(
-        shown: &CertificateDer<'_>,
-        name: &ServerName<'_>,
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let facts = certificate::facts(std::slice::from_ref(shown)).ok_or(CertificateError::BadEncoding)?;
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if now > facts.not_after {
-            return Err(CertificateError::Expired.into());
-        }
-        if now < facts.not_before {
-            return Err(CertificateError::NotValidYet.into());
-        }
-        if !facts.covers(&name.to_str().to_ascii_lowercase()) {
-            return Err(CertificateError::NotValidForName.into());
-        }
-        Ok(ServerCertVerified::assertion())
+/// Whose certificates are believed.
+#[derive(Debug)]
+enum Trust {
+    /// Those that the usual rules believe, and the very certificates that `ca` names: one that has signed itself says that it is an
+    /// issuer, if it was made as they mostly are, and the usual rules want servers that are none.
+    Known { usual: Arc<WebPkiServerVerifier>, pinned: Vec<CertificateDer<'static>> },
+    /// Anybody's, for those who have asked for that.
+    Anybody,
+}
+
+/// Whether `shown`, which is pinned, is for `name` and valid now.
+fn check_pinned(
+    shown: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    let facts = certificate::facts(std::slice::from_ref(shown)).ok_or(CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    if now > facts.not_after {
+        return Err(CertificateError::Expired.into());
     }
+    if now < facts.not_before {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if !facts.covers(&name.to_str().to_ascii_lowercase()) {
+        return Err(CertificateError::NotValidForName.into());
+    }
+    Ok(ServerCertVerified::assertion())
 }
 
-impl ServerCertVerifier for Known {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         shown: &CertificateDer<'_>,
@@ -224,10 +233,13 @@ impl ServerCertVerifier for Known {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.pinned.iter().any(|pinned| pinned.as_ref() == shown.as_ref()) {
-            return Known::check_pinned(shown, name, now);
+        match &self.trust {
+            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            Trust::Known { pinned, .. } if pinned.iter().any(|pinned| pinned.as_ref() == shown.as_ref()) => {
+                check_pinned(shown, name, now)
+            }
+            Trust::Known { usual, .. } => usual.verify_server_cert(shown, between, name, ocsp, now),
         }
-        self.usual.verify_server_cert(shown, between, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -236,7 +248,7 @@ impl ServerCertVerifier for Known {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls12_signature(message, cert, signed)
+        verify_tls12_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -245,49 +257,10 @@ impl ServerCertVerifier for Known {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.usual.verify_tls13_signature(message, cert, signed)
+        verify_tls13_signature(message, cert, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.usual.supported_verify_schemes()
-    }
-}
-
-/// Believes anybody, for those who have asked for that. Whoever has shown a certificate has to have its key all the same.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

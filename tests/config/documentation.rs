@@ -260,22 +260,29 @@ fn every_example_loads_and_is_printed() {
     assert!(count.len() >= 27 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
-/// The tables stand in the documentation as they are written from the language; `UPDATE_EXPECT=1` writes them anew.
-#[test]
-fn the_documentation_lists_every_key() {
-    const MARK: &str =
-        "<!-- What follows is written from the language; tests/config/documentation.rs keeps it so. -->\n\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    let text = fs::read_to_string(&path).expect("docs/configuration.md");
-    let (before, tables) = text.split_once(MARK).expect("the mark");
+/// Holds the end of a page of the documentation, behind the mark that it is written from `origin`, to what it would be now;
+/// `UPDATE_EXPECT=1` writes it anew.
+fn check_written(page: &str, origin: &str, now: &str) {
+    let mark = format!(
+        "<!-- What follows is written from the {origin}; tests/config/documentation.rs keeps it so. -->\n\n"
+    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(&path).expect(page);
+    let (before, found) = text.split_once(&mark).expect("the mark");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, format!("{before}{MARK}{}", config::reference())).expect("a writable file");
+        fs::write(&path, format!("{before}{mark}{now}")).expect("a writable file");
     } else {
         assert!(
-            tables == config::reference(),
-            "docs/configuration.md is not what the language says; UPDATE_EXPECT=1 writes it anew"
+            found == now,
+            "{page} is not what the {origin} would make of it now; UPDATE_EXPECT=1 writes it anew"
         );
     }
+}
+
+/// The tables stand in the documentation as they are written from the language.
+#[test]
+fn the_documentation_lists_every_key() {
+    check_written("docs/configuration.md", "language", &config::reference());
 }
 
 /// The examples of `docs/edge.md` are whole configurations.
@@ -293,29 +300,10 @@ fn the_examples_of_the_edge_load() {
     }
 }
 
-/// The same of the causes.
-#[test]
-fn the_documentation_lists_every_cause() {
-    const MARK: &str =
-        "<!-- What follows is written from the causes; tests/config/documentation.rs keeps it so. -->\n\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/causes.md");
-    let text = fs::read_to_string(&path).expect("docs/causes.md");
-    let (before, told) = text.split_once(MARK).expect("the mark");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, format!("{before}{MARK}{}", pollux::why::page())).expect("a writable file");
-    } else {
-        assert!(
-            told == pollux::why::page(),
-            "docs/causes.md is not what the causes say; UPDATE_EXPECT=1 writes it anew"
-        );
-    }
-}
-
-/// The examples of `docs/logging.md` are the top of a file.
-#[test]
-fn the_examples_of_logging_load() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logging.md");
-    let text = fs::read_to_string(path).expect("docs/logging.md");
+/// The indented examples of a page that begin with one of these.
+fn examples(page: &str, begins: &[&str]) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    let text = fs::read_to_string(path).expect(page);
     let mut examples: Vec<String> = vec![String::new()];
     for line in text.lines() {
         match line.strip_prefix("    ") {
@@ -324,7 +312,20 @@ fn the_examples_of_logging_load() {
             None => examples.push(String::new()),
         }
     }
-    examples.retain(|example| example.starts_with("[access_log]") || example.starts_with("access_log ="));
+    examples.retain(|example| begins.iter().any(|begin| example.starts_with(begin)));
+    examples
+}
+
+/// The same of the causes.
+#[test]
+fn the_documentation_lists_every_cause() {
+    check_written("docs/causes.md", "causes", &pollux::why::page());
+}
+
+/// The examples of `docs/logging.md` are the top of a file.
+#[test]
+fn the_examples_of_logging_load() {
+    let examples = examples("docs/logging.md", &["[access_log]", "access_log ="]);
     assert!(examples.len() >= 5, "the examples are gone");
     for example in examples {
         let loaded = load(&format!("{example}{LISTENER}pool = \"app\"\n{POOLS}"));
@@ -332,39 +333,18 @@ fn the_examples_of_logging_load() {
     }
 }
 
-/// What a line can have is listed there, as the code has it; `UPDATE_EXPECT=1` writes it anew.
+/// What a line can have is listed there, as the code has it.
 #[test]
 fn the_documentation_lists_every_field_of_a_line() {
-    const MARK: &str =
-        "<!-- What follows is written from the fields; tests/config/documentation.rs keeps it so. -->\n\n";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/logging.md");
-    let text = fs::read_to_string(&path).expect("docs/logging.md");
-    let (before, told) = text.split_once(MARK).expect("the mark");
-    let rows = pollux::access::Field::ALL
-        .iter()
-        .map(|field| format!("| `{}` | {} |\n", field.word(), field.about()));
-    let table = format!("| field | |\n|---|---|\n{}", rows.collect::<String>());
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&path, format!("{before}{MARK}{table}")).expect("a writable file");
-    } else {
-        assert!(told == table, "docs/logging.md is not what the fields are; UPDATE_EXPECT=1 writes it anew");
-    }
+    let row = |field: &pollux::access::Field| format!("| `{}` | {} |\n", field.word(), field.about());
+    let rows: String = pollux::access::Field::ALL.iter().map(row).collect();
+    check_written("docs/logging.md", "fields", &format!("| field | |\n|---|---|\n{rows}"));
 }
 
 /// The examples of `docs/balancing.md` are pools, each under its header.
 #[test]
 fn the_examples_of_balancing_load() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/balancing.md");
-    let text = fs::read_to_string(path).expect("docs/balancing.md");
-    let mut examples: Vec<String> = vec![String::new()];
-    for line in text.lines() {
-        match line.strip_prefix("    ") {
-            Some(line) => examples.iter_mut().last().expect("an example").push_str(&format!("{line}\n")),
-            None if line.is_empty() => {}
-            None => examples.push(String::new()),
-        }
-    }
-    examples.retain(|example| example.starts_with("[pool."));
+    let examples = examples("docs/balancing.md", &["[pool."]);
     assert!(examples.len() >= 5, "the examples are gone");
     for example in examples {
         let name = example[6..].split(']').next().expect("a header");

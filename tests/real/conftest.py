@@ -1,6 +1,7 @@
 """Fixtures: a Pollux, toy backends, nginx; each ended by its pid, and each Pollux asked whether it ended well."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import random
@@ -9,8 +10,11 @@ import socket
 
 import pytest
 
-from harness.process import Child, Pollux, Toy
+from harness.admin import Administered
 from harness.fnv import fnv1a
+from harness.process import Child, Pollux, Toy
+from harness.tls import Authority, TlsBackend, TlsPollux
+from harness.upgradable import Upgradable, foster_parent
 
 MIB = 1 << 20
 
@@ -28,26 +32,81 @@ def pollux_bin():
     return binary("POLLUX_BIN")
 
 
+@contextlib.contextmanager
+def all_end_well():
+    """Takes in whoever was started, and gives it back: `proxy = keep(Pollux(…))`. In the end each must end well."""
+    kept = []
+
+    def keep(started):
+        kept.append(started)
+        return started
+
+    yield keep
+    with contextlib.ExitStack() as stack:
+        for one in kept:
+            stack.callback(one.kill)
+        for one in kept:
+            one.end_well()
+
+
 @pytest.fixture
-def pollux(pollux_bin, tmp_path):
+def keep():
+    with all_end_well() as keep:
+        yield keep
+
+
+@pytest.fixture
+def pollux(pollux_bin, tmp_path, keep):
     """Starts Pollux: `pollux(backend, …, mode=…, options=[…])`."""
-    started = []
+    numbers = itertools.count()
 
     def start(*backends, options=(), files_max=None):
         arguments = ["--listen", "127.0.0.1:0", *options]
         for backend in backends:
             arguments += ["--backend", getattr(backend, "host_port", backend)]
-        directory = tmp_path / f"pollux-{len(started)}"
+        directory = tmp_path / f"pollux-{next(numbers)}"
         directory.mkdir()
-        started.append(Pollux(pollux_bin, arguments, directory, files_max=files_max))
-        return started[-1]
+        return keep(Pollux(pollux_bin, arguments, directory, files_max=files_max))
 
-    yield start
+    return start
+
+
+@pytest.fixture
+def administered(pollux_bin, tmp_path, keep):
+    """Starts a Pollux with an admin address: `administered(backend, …)`."""
+    return lambda *backends, **more: keep(Administered(pollux_bin, tmp_path, backends, **more))
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def tls_pollux(pollux_bin, tmp_path, keep):
+    """Starts a Pollux with a configuration: `tls_pollux(listener(backend, authority.issue("localhost")))`."""
+    numbers = itertools.count()
+    return lambda config, **more: keep(TlsPollux(pollux_bin, tmp_path / f"tls-{next(numbers)}", config, **more))
+
+
+@pytest.fixture
+def tls_backend():
+    """Starts a backend with a certificate and its key: `tls_backend(*authority.issue("localhost"))`."""
     with contextlib.ExitStack() as stack:
-        for running in started:
-            stack.callback(running.kill)
-        for running in started:
-            running.end_well()
+
+        def start(*arguments, **more):
+            started = TlsBackend(*arguments, **more)
+            stack.callback(started.close)
+            return started
+
+        yield start
+
+
+@pytest.fixture
+def upgradable(pollux_bin, tmp_path):
+    """Starts a Pollux that can be upgraded, with a configuration: `upgradable(config)`."""
+    with foster_parent(), all_end_well() as keep:
+        yield lambda config, **more: keep(Upgradable(pollux_bin, tmp_path, config, **more))
 
 
 @pytest.fixture

@@ -8,27 +8,10 @@ import subprocess
 
 import pytest
 
-from harness.admin import Administered
 from harness.client import Response, connect, get
 from harness.scripted import ScriptedBackend, read_head
 
 TOKEN = "correct-horse-battery-staple"
-
-
-@pytest.fixture
-def administered(pollux_bin, tmp_path):
-    started = []
-
-    def start(*backends, **more):
-        started.append(Administered(pollux_bin, tmp_path, backends, **more))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
 
 
 def served_by(proxy, count):

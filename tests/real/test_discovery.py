@@ -19,25 +19,17 @@ LISTENER = '[[listener]]\nbind = "127.0.0.1:0"\n'
 
 
 @pytest.fixture
-def start(pollux_bin, tmp_path):
+def start(pollux_bin, tmp_path, keep):
     """Starts a Pollux with a configuration: `start(text, wrapper)`; with a DNS server of the file, and the listener's pool."""
-    started = []
-
     def start(text, wrapper=(), *, resolver=None, pool=None):
         above = f'resolver = "{resolver}"\n' if resolver else ""
         inside = f'pool = "{pool}"\n' if pool else ""
         (tmp_path / "proxy.toml").write_text(above + LISTENER + inside + text)
         arguments = ["-c", tmp_path / "proxy.toml", "--control", tmp_path / "control", "--access-log", "off"]
         command = [*wrapper, pollux_bin, *arguments, "--threads", "2"]
-        started.append(Pollux(command[0], command[1:], tmp_path))
-        return started[-1]
+        return keep(Pollux(command[0], command[1:], tmp_path))
 
-    yield start
-    for one in started:
-        try:
-            one.end_well()
-        finally:
-            one.kill()
+    return start
 
 
 def write_list(path, *backends):

@@ -1,6 +1,7 @@
 """Where clients come in: the PROXY protocol, Unix sockets, both versions of IP, and TLS that is passed on."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -36,19 +37,9 @@ class Edge(Pollux):
 
 
 @pytest.fixture
-def edge(pollux_bin, tmp_path):
-    with contextlib.ExitStack() as stack:
-        started = []
-
-        def start(config, **more):
-            started.append(Edge(pollux_bin, config, tmp_path / f"edge-{len(started)}", **more))
-            stack.callback(started[-1].kill)
-            return started[-1]
-
-        yield start
-        for one in started:
-            if one.process.poll() is None:
-                one.end_well()
+def edge(pollux_bin, tmp_path, keep):
+    numbers = itertools.count()
+    return lambda config, **more: keep(Edge(pollux_bin, config, tmp_path / f"edge-{next(numbers)}", **more))
 
 
 def curl(*arguments):
@@ -195,7 +186,7 @@ def test_unix_sockets_at_both_sides(edge, toy, tmp_path):
 def test_a_socket_that_was_left_behind_is_replaced_and_a_living_one_is_not(edge, toy, pollux_bin, tmp_path):
     path = tmp_path / "a.sock"
     config = f'[[listener]]\nbind = "unix:{path}"\n' + pool(toy("fixed:1"))
-    edge(config, tcp=0, unix=1).kill()
+    edge(config, tcp=0, unix=1).crash()
     assert path.exists()
     edge(config, tcp=0, unix=1)
     curl("--unix-socket", path, "http://h/")

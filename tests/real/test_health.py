@@ -1,7 +1,6 @@
 """Backends that are killed, hang and return, under real load; and what `pollux status` says of them."""
 
 import contextlib
-import json
 import re
 import signal
 import socket
@@ -11,57 +10,23 @@ import time
 
 import pytest
 
-from harness.client import Response, connect, get
-from harness.process import Pollux
+from harness.served import Served
 
 DEADLINE_S = 30
 
 
-class Checked:
-    """A Pollux with a control socket, over backends that are named b1, b2, and so on."""
+class Checked(Served):
+    """Its backends are called b1, b2, and so on."""
 
     def __init__(self, binary, directory, addresses, settings):
-        self.binary, self.file = binary, directory / "proxy.toml"
         backends = ", ".join(f'{{ name = "b{at + 1}", address = "{one}" }}' for at, one in enumerate(addresses))
         listener = 'control = "control"\naccess_log = "off"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n'
-        self.file.write_text(f"{listener}[pool.app]\nbackends = [{backends}]\n{settings}")
-        self.running = Pollux(binary, ["-c", self.file, "--threads", "2"], directory)
-
-    def tell(self, *arguments):
-        command = [self.binary, "status", *arguments, "-c", self.file]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
-        assert done.returncode == 0, done
-        return done.stdout
-
-    def backend(self, name):
-        return json.loads(self.tell(f"app/{name}", "--json"))
-
-    def wait_for(self, name, condition):
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition(backend := self.backend(name)):
-            assert time.monotonic() < deadline, backend
-        return backend
-
-    def get(self):
-        with connect(self.running.address) as connection, connection.makefile("rb") as stream:
-            connection.sendall(get())
-            return Response(stream)
+        super().__init__(binary, directory, f"{listener}[pool.app]\nbackends = [{backends}]\n{settings}")
 
 
 @pytest.fixture
-def checked(pollux_bin, tmp_path):
-    started = []
-
-    def start(*addresses, settings=""):
-        started.append(Checked(pollux_bin, tmp_path, addresses, settings))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
+def checked(pollux_bin, tmp_path, keep):
+    return lambda *addresses, settings="": keep(Checked(pollux_bin, tmp_path, addresses, settings))
 
 
 def wrk(url, seconds):
@@ -74,29 +39,29 @@ def test_no_get_fails_when_one_of_four_is_killed(checked, toy, wrk_seconds):
     fast = '[pool.app.health]\neject = "200ms"\neject_max = "400ms"\n'
     proxy = checked(*(backend.host_port for backend in backends), settings=fast)
     load = wrk(proxy.running.url(), max(wrk_seconds, 4))
-    proxy.wait_for("b2", lambda backend: backend["in_flight"] > 0)
+    proxy.wait_for_backend("b2", lambda backend: backend["in_flight"] > 0)
     backends[1].kill()
-    down = proxy.wait_for("b2", lambda backend: backend["standing"] == "ejected")
+    down = proxy.wait_for_backend("b2", lambda backend: backend["standing"] == "ejected")
     assert {seen["by"] for seen in down["history"] if not seen["is_well"]} <= {"request", "check"}
     told, _ = load.communicate(timeout=DEADLINE_S)
     assert "Socket errors" not in told and "Non-2xx" not in told, told
     assert int(re.search(r"(\d+) requests in", told).group(1)) > 0
     # It returns, and is found by a probe: nobody has to ask.
     toy("fixed:100", name="b2", listen=backends[1].host_port)
-    proxy.wait_for("b2", lambda backend: backend["standing"] == "up")
+    proxy.wait_for_backend("b2", lambda backend: backend["standing"] == "up")
 
 
 def test_a_backend_that_hangs_is_found_by_its_checks(checked, toy):
     well, hangs = toy("fixed:3", name="b1"), toy("silent", name="b2")
     check = '[pool.app.check]\ntype = "http"\ninterval = "50ms"\ntimeout = "50ms"\nfall = 2\nstart = "check-first"\n'
     proxy = checked(well.host_port, hangs.host_port, settings=check)
-    proxy.wait_for("b1", lambda backend: backend["standing"] == "up")
-    proxy.wait_for("b2", lambda backend: backend["standing"] == "down")
-    assert all(proxy.get().status == 200 for _ in range(20))
-    told = proxy.tell("app/b2")
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+    proxy.wait_for_backend("b2", lambda backend: backend["standing"] == "down")
+    assert all(proxy.fetch().status == 200 for _ in range(20))
+    told = proxy.tell("status", "app/b2")
     assert re.search(r"^down for .*weight 1", told, re.M), told
     assert re.search(r"ago +check +ill +response +backend-response-timeout$", told, re.M), told
-    whole = proxy.tell()
+    whole = proxy.tell("status")
     assert re.search(r"^pool app$", whole, re.M) and re.search(r"^  b2  down for", whole, re.M), whole
 
 
@@ -109,14 +74,14 @@ def test_no_get_fails_while_a_backend_hangs_and_comes_back(checked, toy, wrk_sec
     )
     proxy = checked(well.host_port, hangs.host_port, settings=settings)
     load = wrk(proxy.running.url(), max(wrk_seconds, 6))
-    proxy.wait_for("b2", lambda backend: backend["in_flight"] > 0)
+    proxy.wait_for_backend("b2", lambda backend: backend["in_flight"] > 0)
     hangs.signal(signal.SIGSTOP)
     try:
-        out = proxy.wait_for("b2", lambda backend: backend["standing"] == "ejected")
+        out = proxy.wait_for_backend("b2", lambda backend: backend["standing"] == "ejected")
     finally:
         hangs.signal(signal.SIGCONT)
     assert "backend-response-timeout" in {seen["found"] for seen in out["history"]}, out
-    proxy.wait_for("b2", is_well_again)
+    proxy.wait_for_backend("b2", is_well_again)
     told, _ = load.communicate(timeout=DEADLINE_S)
     assert "Socket errors" not in told and "Non-2xx" not in told, told
 
@@ -149,10 +114,10 @@ def test_a_black_hole_costs_no_request_and_comes_back(checked, toy):
     with black_hole() as (hole, queue):
         proxy = checked(well.host_port, "%s:%d" % hole.getsockname(), settings=settings)
         deadline = time.monotonic() + DEADLINE_S
-        while proxy.backend("b2")["standing"] != "ejected":
-            assert proxy.get().status == 200 and time.monotonic() < deadline
-        assert proxy.backend("b2")["history"][-1]["found"] == "backend-connect-timeout"
-        assert all(proxy.get().status == 200 for _ in range(20))
+        while proxy.status("app/b2")["standing"] != "ejected":
+            assert proxy.fetch().status == 200 and time.monotonic() < deadline
+        assert proxy.status("app/b2")["history"][-1]["found"] == "backend-connect-timeout"
+        assert all(proxy.fetch().status == 200 for _ in range(20))
         queue.close()
         hole.listen(128)
 
@@ -168,9 +133,9 @@ def test_a_black_hole_costs_no_request_and_comes_back(checked, toy):
         server = threading.Thread(target=serve, daemon=True)
         server.start()
         deadline = time.monotonic() + DEADLINE_S
-        while not is_well_again(proxy.backend("b2")):
-            assert proxy.get().status == 200 and time.monotonic() < deadline
-        proxy.running.end_well()
+        while not is_well_again(proxy.status("app/b2")):
+            assert proxy.fetch().status == 200 and time.monotonic() < deadline
+        proxy.end_well()
         hole.shutdown(socket.SHUT_RDWR)
         server.join(DEADLINE_S)
 
@@ -180,14 +145,13 @@ def test_a_black_hole_is_found_by_its_checks(checked, toy):
     with black_hole() as (hole, _):
         check = '[pool.app.check]\ntype = "tcp"\ninterval = "50ms"\ntimeout = "100ms"\nstart = "check-first"\n'
         proxy = checked(well.host_port, "127.0.0.1:%d" % hole.getsockname()[1], settings=check)
-        down = proxy.wait_for("b2", lambda backend: backend["standing"] == "down")
+        down = proxy.wait_for_backend("b2", lambda backend: backend["standing"] == "down")
         assert down["history"][-1]["found"] == "backend-connect-timeout"
-        proxy.wait_for("b1", lambda backend: backend["standing"] == "up")
-        assert all(proxy.get().status == 200 for _ in range(20))
+        proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+        assert all(proxy.fetch().status == 200 for _ in range(20))
 
 
 def test_a_backend_that_is_unknown_is_named(checked, toy):
     proxy = checked(toy("fixed:3").host_port)
-    command = [proxy.binary, "status", "app/b9", "-c", proxy.file]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    done = proxy.run("status", "app/b9")
     assert done.returncode == 2 and "no backend is called app/b9; there are app/b1" in done.stderr, done

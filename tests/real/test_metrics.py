@@ -7,45 +7,36 @@ import subprocess
 import time
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from harness.client import Response, connect, get
-from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
+from harness.served import Served
 
 DEADLINE_S = 20
 CONNECTIONS = 16
 
 
-class Counted:
-    """A Pollux with a control socket, and its metrics."""
+class Counted(Served):
+    """Its backends are called b0, b1, … in the pool `app`, unless they have names."""
 
     def __init__(self, binary, directory, backends, names=None):
-        self.binary, self.file = binary, directory / "proxy.toml"
-        self.write(backends, names)
-        self.running = Pollux(binary, ["-c", self.file, "--threads", "2", "--access-log", "off"], directory)
+        options = ["--threads", "2", "--access-log", "off"]
+        super().__init__(binary, directory, self.config(backends, names), options)
 
-    def write(self, backends, names=None, more=""):
+    def config(self, backends, names=None):
         names = names or [f"b{number}" for number in range(len(backends))]
         listed = [
             f"{{ name = {json.dumps(name)}, address = {json.dumps(backend.host_port)} }}"
             for name, backend in zip(names, backends)
         ]
-        self.file.write_text(
-            f'control = "control"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n{more}\n'
+        return (
+            'control = "control"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n'
             f'[pool.app]\nbackends = [{", ".join(listed)}]\n'
         )
 
-    def run(self, *arguments):
-        done = subprocess.run(
-            [self.binary, *arguments, "-c", self.file], capture_output=True, text=True, timeout=DEADLINE_S
-        )
-        assert done.returncode == 0, done
-        return done.stdout
-
     def page(self):
-        return self.run("metrics")
+        return self.tell("metrics")
 
     def samples(self, page=None):
         """By name and labels: the value. No series is there twice."""
@@ -59,19 +50,8 @@ class Counted:
 
 
 @pytest.fixture
-def counted(pollux_bin, tmp_path):
-    started = []
-
-    def start(*backends, names=None):
-        started.append(Counted(pollux_bin, tmp_path, backends, names))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
+def counted(pollux_bin, tmp_path, keep):
+    return lambda *backends, names=None: keep(Counted(pollux_bin, tmp_path, backends, names))
 
 
 def promtool(page):
@@ -160,8 +140,8 @@ def test_a_reload_takes_nothing_back(counted, toy):
 
     ask(10)
     before = proxy.samples()
-    proxy.write([second, first], names=["b1", "b0"])
-    proxy.run("reload")
+    code, said = proxy.reload(proxy.config([second, first], names=["b1", "b0"]))
+    assert code == 0, said
     after = proxy.samples()
     back = [key for key, value in before.items() if is_counter(key[0]) and after.get(key, 0) < value]
     assert not back, back
@@ -179,11 +159,11 @@ def test_the_recorder_knows_a_request_by_the_name_that_its_backend_got(counted):
         with connect(proxy.running.address) as connection:
             connection.sendall(get("/cart"))
             assert Response(connection.makefile("rb")).status == 502
-        told = proxy.run("recorder", "show", names[-1])
-        listed = proxy.run("recorder")
+        told = proxy.tell("recorder", "show", names[-1])
+        listed = proxy.tell("recorder")
     assert "GET /cart" in told and "502 backend-closed" in told, told
     for step in ("accepted", "head complete", "picked b0 (turn)", "b0: connected", "b0: request sent", "failed, backend-closed"):
         assert step in told, told
     assert names[-1] in listed and listed.count("\n") == 1, listed
-    steps = json.loads(proxy.run("recorder", "show", names[-1], "--json"))["steps"]
+    steps = json.loads(proxy.tell("recorder", "show", names[-1], "--json"))["steps"]
     assert [step["at_us"] for step in steps] == sorted(step["at_us"] for step in steps)

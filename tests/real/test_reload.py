@@ -8,55 +8,27 @@ import pytest
 from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, SteadyClients, connect, get
-from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
+from harness.served import Served
 
 DEADLINE_S = 20
 
 
-class Reloadable:
-    """A Pollux with a file and a control socket."""
-
-    def __init__(self, binary, directory, config):
-        self.binary, self.control, self.file = binary, directory / "control", directory / "proxy.toml"
-        self.file.write_text(config)
-        options = ["-c", self.file, "--control", self.control, "--threads", "2", "--access-log", "off"]
-        self.running = Pollux(binary, options, directory)
-
-    def reload(self, config=None):
-        """Runs `pollux reload`; gives its exit code and what it said."""
-        if config is not None:
-            self.file.write_text(config)
-        command = [self.binary, "reload", "--control", self.control]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
-        return done.returncode, done.stdout + done.stderr
-
-
 @pytest.fixture
-def reloadable(pollux_bin, tmp_path):
-    started = []
-
-    def start(config):
-        started.append(Reloadable(pollux_bin, tmp_path, config))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
+def reloadable(pollux_bin, tmp_path, keep):
+    options = ["--threads", "2", "--access-log", "off"]
+    return lambda config: keep(Served(pollux_bin, tmp_path, config, options))
 
 
 def config(*backends, mode="http", extra=""):
     addresses = ", ".join(f'"{backend.host_port}"' for backend in backends)
-    return f'[[listener]]\nbind = "127.0.0.1:0"\nmode = "{mode}"\n[pool.app]\nbackends = [{addresses}]\n{extra}'
+    return f'control = "control"\n[[listener]]\nbind = "127.0.0.1:0"\nmode = "{mode}"\n[pool.app]\nbackends = [{addresses}]\n{extra}'
 
 
 def paths(first, websocket, slow):
     """A listener that sends `/chat` and `/slow` to backends of their own."""
     return (
-        '[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n'
+        'control = "control"\n[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n'
         '[[listener.route]]\nmatch.path = "/chat"\npool = "chat"\n'
         '[[listener.route]]\nmatch.path = "/slow"\npool = "slow"\n'
         f'[pool.app]\nbackends = [{", ".join(f"{chr(34)}{one.host_port}{chr(34)}" for one in first)}]\n'
@@ -123,7 +95,7 @@ def test_a_broken_configuration_is_told_and_changes_nothing(reloadable, toy):
         code, said = proxy.reload(config(backend).replace("backends", "backend"))
         assert code == 2
         # As `pollux check` says it: the code, the place, the mend.
-        assert "error[P" in said and "proxy.toml:5:1" in said and "did you mean" in said, said
+        assert "error[P" in said and "proxy.toml:6:1" in said and "did you mean" in said, said
         clients.wait_for_more(100)
         assert proxy.reload(config(backend))[0] == 0
         clients.wait_for_more(100)

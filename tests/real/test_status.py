@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import threading
 import time
 
@@ -10,31 +9,19 @@ import pytest
 from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, connect, get
-from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
+from harness.served import Served
 
 DEADLINE_S = 20
 
 
-class Watched:
-    """A Pollux with a control socket that its configuration names."""
+class Watched(Served):
+    """Its configuration names a control socket."""
 
     def __init__(self, binary, directory, backends, options):
-        self.binary, self.file = binary, directory / "proxy.toml"
         listed = ", ".join(f'"{backend.host_port}"' for backend in backends)
-        self.file.write_text(
-            f'control = "control"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{listed}]\n'
-        )
-        self.running = Pollux(binary, ["-c", self.file, *options], directory)
-
-    def run(self, *arguments):
-        command = [self.binary, *arguments, "-c", self.file]
-        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
-
-    def status(self):
-        done = self.run("status", "--json")
-        assert done.returncode == 0, done
-        return json.loads(done.stdout)
+        config = f'control = "control"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{listed}]\n'
+        super().__init__(binary, directory, config, options)
 
     def wait_for(self, condition, what):
         deadline = time.monotonic() + DEADLINE_S
@@ -44,19 +31,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(pollux_bin, tmp_path):
-    started = []
-
-    def start(*backends, options=("--threads", "2")):
-        started.append(Watched(pollux_bin, tmp_path, backends, options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
+def watched(pollux_bin, tmp_path, keep):
+    return lambda *backends, options=("--threads", "2"): keep(Watched(pollux_bin, tmp_path, backends, options))
 
 
 def groups(status):

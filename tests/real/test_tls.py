@@ -13,122 +13,8 @@ import time
 
 import pytest
 
-from harness.process import Pollux
-
-DEADLINE_S = 20
-
-
-def openssl(*arguments, **more):
-    done = subprocess.run(["openssl", *map(str, arguments)], capture_output=True, timeout=60, **more)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
-
-
-class Authority:
-    """Somebody who issues certificates."""
-
-    def __init__(self, directory, name="authority"):
-        self.directory, self.name = directory, name
-        self.cert, self.key = directory / f"{name}.pem", directory / f"{name}-key.pem"
-        openssl(
-            *"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30".split(),
-            *("-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}"),
-        )
-
-    def issue(self, name, names=("localhost",), kind="ec", days=30, subject=None, is_issuer=False):
-        """A certificate for `names`, as two files: the chain, and its key."""
-        cert, key, request = (self.directory / f"{name}{end}" for end in (".pem", "-key.pem", ".csr"))
-        new = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}[kind]
-        openssl(*("req", "-newkey", *new, "-nodes", "-keyout", key, "-out", request, "-subj", subject or f"/CN={name}"))
-        extensions = self.directory / f"{name}.ext"
-        is_address = re.compile(r"[0-9.]+$").match
-        listed = ",".join(f"IP:{one}" if is_address(one) else f"DNS:{one}" for one in names)
-        more = "basicConstraints=CA:TRUE\n" if is_issuer else ""
-        extensions.write_text(more + (f"subjectAltName={listed}\n" if names else "keyUsage=digitalSignature\n"))
-        common = ("-CA", self.cert, "-CAkey", self.key, "-CAcreateserial", "-extfile", extensions)
-        openssl("x509", "-req", "-in", request, "-out", cert, "-days", days, *common)
-        return cert, key
-
-
-@pytest.fixture
-def authority(tmp_path):
-    return Authority(tmp_path)
-
-
-class TlsPollux:
-    def __init__(self, binary, directory, config, threads=2, listeners=1):
-        self.file = directory / "proxy.toml"
-        self.file.write_text(config)
-        options = ["-c", self.file, "--threads", threads]
-        self.running = Pollux(binary, options, directory, listeners=listeners)
-        self.port = self.running.address[1]
-
-    def access_lines(self):
-        return [line for line in self.running.stderr().splitlines() if " access: " in line]
-
-    def cause(self, cause):
-        """Waits until an exchange has ended for `cause`."""
-        self.running.wait_for_stderr(f'cause="{cause}"')
-
-
-@pytest.fixture
-def tls_pollux(pollux_bin, tmp_path):
-    started = []
-
-    def start(config, **more):
-        started.append(TlsPollux(pollux_bin, tmp_path, config, **more))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
-
-
-def pairs(*issued):
-    return ", ".join(f'{{ cert = "{cert}", key = "{key}" }}' for cert, key in issued)
-
-
-def listener(backend, *issued, extra="", more=""):
-    return f"""
-[[listener]]
-bind = "127.0.0.1:0"
-pool = "app"
-tls = {{ certificates = [{pairs(*issued)}]{extra} }}
-{more}
-[pool.app]
-backends = ["{backend.host_port}"]
-"""
-
-
-def curl(authority, port, *arguments, data=None, code=0, host="localhost", path="/"):
-    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30", "--cacert", authority.cert]
-    command += ["--resolve", f"{host}:{port}:127.0.0.1", *arguments, f"https://{host}:{port}{path}"]
-    done = subprocess.run(list(map(str, command)), input=data, capture_output=True)
-    assert done.returncode == code, done.stderr.decode()
-    return done.stdout
-
-
-def s_client(port, *arguments, say=b"Q\n"):
-    """What `openssl s_client` prints, and its exit code."""
-    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *map(str, arguments)]
-    done = subprocess.run(command, input=say, capture_output=True, timeout=60)
-    return (done.stdout + done.stderr).decode(errors="replace"), done.returncode
-
-
-def context(authority, **more):
-    made = ssl.create_default_context(cafile=authority.cert)
-    for key, value in more.items():
-        setattr(made, key, value)
-    return made
-
-
-def connect(authority, port, name="localhost", **more):
-    raw = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
-    return context(authority, **more).wrap_socket(raw, server_hostname=name)
-
+from harness.client import DEADLINE_S
+from harness.tls import Authority, connect, context, curl, listener, openssl, pairs, s_client, to_backend
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -543,6 +429,16 @@ def test_a_flood_of_handshakes_leaves_room_for_those_who_are_in(tls_pollux, toy,
     assert json.loads(curl(authority, proxy.port))["method"] == "GET"
 
 
+def test_those_who_connect_and_say_nothing_keep_nobody_out(tls_pollux, toy, authority):
+    bounds = '[timeouts]\nhandshake = "10m"\n[limits]\nhandshakes = 4\n'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")) + bounds)
+    silent = [socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) for _ in range(12)]
+    assert json.loads(curl(authority, proxy.port))["method"] == "GET"
+    proxy.cause("tls-handshake-timeout")
+    for one in silent:
+        one.close()
+
+
 def test_a_certificate_replaced_under_load(tls_pollux, toy, authority, tmp_path):
     cert, key = (tmp_path / "live.pem", tmp_path / "live-key.pem")
 
@@ -686,75 +582,6 @@ def test_a_broken_record_ends_the_connection(tls_pollux, toy, authority):
     assert json.loads(curl(authority, proxy.port))["method"] == "GET"
 
 
-class TlsBackend:
-    """A backend that speaks TLS, by Python's ssl."""
-
-    def __init__(self, cert, key, client_ca=None, version=None):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(cert, key)
-        if version:
-            self.context.maximum_version = version
-        if client_ca:
-            self.context.verify_mode = ssl.CERT_REQUIRED
-            self.context.load_verify_locations(client_ca)
-        self.names = []
-        self.context.sni_callback = lambda conn, name, context: self.names.append(name)
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.host_port = "{}:{}".format(*self.server.getsockname())
-        self.port = self.server.getsockname()[1]
-        self.resumed, self.connections = 0, 0
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                conn, _ = self.server.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
-
-    def serve(self, raw):
-        try:
-            with self.context.wrap_socket(raw, server_side=True) as tls:
-                self.connections += 1
-                self.resumed += bool(tls.session_reused)
-                subject = dict(pair[0] for pair in (tls.getpeercert() or {}).get("subject", ()))
-                body = json.dumps(subject).encode()
-                rest = b""
-                while piece := tls.recv(65536):
-                    rest += piece
-                    while b"\r\n\r\n" in rest:
-                        head, _, rest = rest.partition(b"\r\n\r\n")
-                        close = b"/close" in head
-                        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n%s\r\n" % (len(body), b"Connection: close\r\n" if close else b"") + body)
-                        if close:
-                            return
-        except (ssl.SSLError, OSError):
-            pass
-
-    def close(self):
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()
-
-
-@pytest.fixture
-def tls_backend():
-    started = []
-
-    def start(*arguments, **more):
-        started.append(TlsBackend(*arguments, **more))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
-
-
-def to_backend(address, tls):
-    tls = f"tls = {{ {tls} }}\n" if tls else ""
-    return f'[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n[pool.app]\nbackends = ["{address}"]\n{tls}'
-
-
 def get(proxy, path="/"):
     with socket.create_connection(proxy.running.address, timeout=DEADLINE_S) as conn:
         conn.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -843,21 +670,15 @@ def test_verify_off_believes_anybody_and_client_certificates_are_shown(tls_pollu
     proxy.running.wait_for_stderr("not verified")
 
 
-def test_curl_through_two_of_them(tls_pollux, pollux_bin, toy, authority, tmp_path, big_body):
+def test_curl_through_two_of_them(tls_pollux, toy, authority, big_body):
     """Pollux before Pollux, TLS on both legs, long bodies both ways."""
     issued = authority.issue("localhost")
     inner = tls_pollux(listener(toy("upload"), issued))
-    outer_directory = tmp_path / "outer"
-    outer_directory.mkdir()
     text = listener(toy("echo"), issued).replace("backends", "#")
     text += f'backends = ["https://localhost:{inner.port}"]\ntls = {{ ca = "{authority.cert}" }}\n'
-    outer = TlsPollux(pollux_bin, outer_directory, text)
-    try:
-        told = json.loads(curl(authority, outer.port, "--data-binary", "@-", data=big_body))
-        assert told["bytes"] == len(big_body)
-        outer.running.end_well()
-    finally:
-        outer.running.kill()
+    outer = tls_pollux(text)
+    told = json.loads(curl(authority, outer.port, "--data-binary", "@-", data=big_body))
+    assert told["bytes"] == len(big_body)
 
 
 def test_bytes_pass_both_ways_in_tcp_mode(tls_pollux, authority):

@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from harness.admin import Administered
 from harness.client import Response, connect, get
 
 DEADLINE_S = 20
@@ -62,22 +61,6 @@ class Terminal:
     def close(self):
         with contextlib.suppress(AssertionError):
             self.do("kill-server")
-
-
-@pytest.fixture
-def administered(pollux_bin, tmp_path):
-    started = []
-
-    def start(*backends, **more):
-        started.append(Administered(pollux_bin, tmp_path, backends, **more))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.running.end_well()
-        finally:
-            one.running.kill()
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """A new executable takes over from a running Pollux, and nobody who connects notices."""
 
-import ctypes
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,105 +11,9 @@ import pytest
 from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, connect, get, read_to_end
-from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
 
 DEADLINE_S = 20
-PR_SET_CHILD_SUBREAPER = 36
-
-
-@pytest.fixture(scope="module", autouse=True)
-def foster_parent():
-    """A process whose parent has ended becomes a child of this one, so that it can be waited for."""
-    assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-
-
-class Upgradable:
-    """A Pollux with an executable of its own, and whoever takes its place."""
-
-    def __init__(self, binary, directory, config):
-        self.binary, self.directory = directory / "bin" / "pollux", directory
-        self.file = directory / "proxy.toml"
-        self.binary.parent.mkdir()
-        self.source = binary
-        self.install()
-        self.configure(config)
-        self.running = Pollux(self.binary, ["-c", self.file, "--access-log", "off"], directory)
-        self.pids = [self.running.process.pid]
-        self.address = self.running.address
-
-    def install(self, source=None):
-        """Puts another file in the place of the executable, as an installation does."""
-        new = self.binary.with_suffix(".new")
-        shutil.copy(source or self.source, new)
-        os.replace(new, self.binary)
-
-    def configure(self, config):
-        self.file.write_text(f'control = "control"\n{config}')
-
-    def run(self, *arguments):
-        command = [self.source, *arguments, "--control", self.directory / "control"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    def pid(self):
-        done = self.run("status", "--json")
-        assert done.returncode == 0, done
-        return json.loads(done.stdout)["pid"]
-
-    def upgrade(self):
-        """Upgrades, and returns what was said; the new process is the one that answers."""
-        done = self.run("upgrade")
-        assert done.returncode == 0, (done, self.running.stderr()[-3000:])
-        pid = self.pid()
-        assert pid not in self.pids
-        self.pids.append(pid)
-        return done.stdout
-
-    def wait_for_end(self, pid):
-        """The exit code of a process; the first one is a child of the harness."""
-        if pid == self.running.process.pid:
-            return self.running.wait()
-        deadline = time.monotonic() + DEADLINE_S
-        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
-            assert time.monotonic() < deadline, f"{pid} does not end\n{self.running.stderr()[-3000:]}"
-            time.sleep(0.01)
-        return os.waitstatus_to_exitcode(ended[1])
-
-    def end_well(self):
-        if not self.pids:
-            return
-        # All but the last have been told to drain.
-        assert [self.wait_for_end(pid) for pid in self.pids[:-1]] == [0] * (len(self.pids) - 1)
-        os.kill(self.pids[-1], signal.SIGTERM)
-        assert self.wait_for_end(self.pids[-1]) == 0, self.running.stderr()[-3000:]
-        assert "panicked" not in self.running.stderr()
-        self.pids = []
-
-    def kill(self):
-        for pid in self.pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-                if pid != self.running.process.pid:
-                    os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
-        self.running.kill()
-
-
-@pytest.fixture
-def upgradable(pollux_bin, tmp_path):
-    started = []
-
-    def start(config):
-        started.append(Upgradable(pollux_bin, tmp_path, config))
-        return started[-1]
-
-    yield start
-    for one in started:
-        try:
-            one.end_well()
-        finally:
-            one.kill()
 
 
 def config(*backends, threads=2, more=""):
@@ -192,10 +93,45 @@ def test_ten_upgrades_refuse_and_reset_nobody(upgradable, toy):
         assert first.recv(timeout=DEADLINE_S) == "still there"
 
 
+def served_by(proxy, count):
+    """Who answers so many requests."""
+    names = []
+    for _ in range(count):
+        with connect(proxy.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get())
+            names.append(Response(stream).headers["X-Backend"])
+    return "".join(names)
+
+
+def test_what_an_operator_has_changed_is_still_so(upgradable, toy):
+    listed = [{"name": name, "address": toy("fixed:100", name=name).host_port} for name in "ab"]
+
+    def with_weight(weight):
+        backends = [f'{{ name = "{one["name"]}", address = "{one["address"]}", weight = {weight} }}' for one in listed]
+        return f'[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = [{", ".join(backends)}]\n'
+
+    proxy = upgradable(with_weight(1))
+    assert proxy.run("backend", "drain", "app/a").returncode == 0
+    assert proxy.run("backend", "weight", "app/b", "7").returncode == 0
+
+    def changed_and_served():
+        changes = [(it["backend"], it["what"], it["value"]) for it in proxy.status()["changes"]]
+        return changes, served_by(proxy, 8)
+
+    for _ in range(2):
+        proxy.upgrade()
+        assert changed_and_served() == ([("app/a", "state", "drain"), ("app/b", "weight", "7")], "bbbbbbbb")
+    # The file says something else of one of the two things, and wins there.
+    proxy.configure(with_weight(2))
+    proxy.upgrade()
+    assert changed_and_served() == ([("app/a", "state", "drain")], "bbbbbbbb")
+    assert "no longer changed: app/b: weight 7 by " in proxy.running.stderr()
+
+
 def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_path):
     backend = toy("echo")
     proxy = upgradable(config(backend))
-    pid = proxy.pid()
+    pid = proxy.status()["pid"]
     with Newcomers(proxy.address, 2) as clients:
         broken = tmp_path / "broken"
         for script, why in [("#!/bin/sh\nexit 7\n", "exit status: 7"), ("not a program", "cannot start"), ("", "cannot start")]:
@@ -210,7 +146,7 @@ def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_
         proxy.configure(config(backend).replace("backends", "backend"))
         done = proxy.run("upgrade")
         assert done.returncode == 1 and "did you mean `backends`" in done.stderr, done
-        assert proxy.pid() == pid
+        assert proxy.status()["pid"] == pid
         clients.wait_for_more(50)
         proxy.configure(config(backend))
         proxy.upgrade()
@@ -234,7 +170,7 @@ def test_sigusr2_upgrades_and_the_old_one_finishes_what_it_has(upgradable):
             assert came.wait(DEADLINE_S)
             os.kill(proxy.pids[0], signal.SIGUSR2)
             proxy.running.wait_for_stderr("has taken over")
-            proxy.pids.append(proxy.pid())
+            proxy.pids.append(proxy.status()["pid"])
             assert proxy.pids[0] != proxy.pids[1]
             go_on.set()
             response = Response(stream)

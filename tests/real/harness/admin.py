@@ -2,40 +2,35 @@
 
 import http.client
 import json
-import subprocess
 import time
 
-from harness.process import Pollux
+from harness.client import DEADLINE_S
+from harness.served import Served
 
-DEADLINE_S = 20
 
-
-class Administered:
+class Administered(Served):
     """Its backends are called b1, b2, … in the pool `app`."""
 
     def __init__(self, binary, directory, backends, *, admin="", pool="", options=("--threads", "2"), env=None):
-        self.binary, self.file, self.admin_lines, self.pool_lines = binary, directory / "proxy.toml", admin, pool
-        self.backends = list(backends)
-        self.write()
-        self.running = Pollux(binary, ["-c", self.file, *options], directory, env=env)
+        self.admin_lines, self.pool_lines, self.backends = admin, pool, list(backends)
+        super().__init__(binary, directory, self.config(), options, env=env)
         host, port = self.running.line(r"admin on http://(\S+):(\d+)/").groups()
         self.address = (host, int(port))
 
-    def write(self, *, states=None):
-        """Writes the configuration; `states` has more of a backend by its name, such as `weight = 2`."""
+    def write(self, *, states):
+        """Writes the configuration anew; `states` has more of a backend by its name, such as `weight = 2`."""
+        self.file.write_text(self.config(states))
+
+    def config(self, states=None):
         states = states or {}
         listed = ", ".join(
             f'{{ name = "b{n}", address = "{backend.host_port}"{"".join(", " + more for more in states.get(f"b{n}", []))} }}'
             for n, backend in enumerate(self.backends, 1)
         )
-        self.file.write_text(
+        return (
             f'control = "control"\n[admin]\nbind = "127.0.0.1:0"\n{self.admin_lines}\n'
             f'[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\n{self.pool_lines}\nbackends = [{listed}]\n'
         )
-
-    def run(self, *arguments):
-        command = [self.binary, *arguments, "-c", self.file]
-        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
 
     def ask(self, method, path, body=None, headers=None):
         """The status, the fields and the body of the answer; JSON is read."""

@@ -109,6 +109,11 @@ class Pollux(Child):
     def url(self, path="/"):
         return f"http://{self.host_port}{path}"
 
+    def crash(self):
+        """SIGKILL, as a part of the test: it tidies nothing up."""
+        self.kill()
+        self._ended_well = True
+
     def end_well(self):
         """It must still be alive, exit with 0 on SIGTERM, and have panicked nowhere."""
         assert self._ended_well or self.process.poll() is None, f"Pollux died\n{self.stderr()[-4000:]}"

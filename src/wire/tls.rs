@@ -21,6 +21,10 @@ use crate::tls::examiner::{Examiner, believed};
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
 
+/// The greatest first record of an answer. A record can be read only when all of it has come, and the greatest are longer than what a
+/// new connection may have under way (RFC 6928): the first bytes would wait for a round trip. These come in three segments.
+const FIRST_RECORD_MAX: usize = 4096;
+
 /// What rustls asks of the socket at once (it reads into a buffer of its own). A read that fills it is followed by longer ones.
 const SHORT_READ: usize = 4096;
 
@@ -40,6 +44,8 @@ pub struct TlsWire {
     sealed_out: u64,
     /// How many it has given.
     heard: u64,
+    /// Whether nothing was encrypted since something was heard.
+    is_first: bool,
     /// Whether another read would say more than that nothing is there.
     has_more: bool,
     /// Whether something came that is no record of this connection. Nothing of it counts, and what came before does.
@@ -113,6 +119,7 @@ impl TlsWire {
             owed: 0,
             sealed_out: 0,
             heard: 0,
+            is_first: true,
             has_more: false,
             is_broken: false,
             is_finished: false,
@@ -328,6 +335,7 @@ impl TlsWire {
         let mut inlet = Inlet { os, fd: self.fd, early: &mut self.early };
         let count = self.tls.read_tls(&mut inlet).map_err(|error| fault_of(&error))?;
         self.heard += count as u64;
+        self.is_first = true;
         Ok(count)
     }
 
@@ -379,12 +387,21 @@ impl TlsWire {
         }
     }
 
-    /// Encrypts what comes behind the first `from` bytes of the two, up to a bound; one record where it fits into one.
+    /// Encrypts what comes behind the first `from` bytes of the two, up to a bound.
     fn seal(&mut self, head: &[u8], body: &[u8], from: usize) -> Result<usize, IoFault> {
+        let mut sealed = 0;
+        if std::mem::take(&mut self.is_first) && head.len() + body.len() - from > FIRST_RECORD_MAX {
+            sealed = self.seal_most(head, body, from, FIRST_RECORD_MAX)?;
+        }
+        Ok(sealed + self.seal_most(head, body, from + sealed, SEALED_MAX - sealed)?)
+    }
+
+    /// The same up to `most` bytes; one record where it fits into one.
+    fn seal_most(&mut self, head: &[u8], body: &[u8], from: usize, most: usize) -> Result<usize, IoFault> {
         let body = &body[from.saturating_sub(head.len())..];
         let head = &head[from.min(head.len())..];
-        let head = &head[..head.len().min(SEALED_MAX)];
-        let body = &body[..body.len().min(SEALED_MAX - head.len())];
+        let head = &head[..head.len().min(most)];
+        let body = &body[..body.len().min(most - head.len())];
         let written = match (head.is_empty(), body.is_empty()) {
             (false, false) => self.tls.writer().write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
             (true, _) => self.tls.writer().write(body),

@@ -394,6 +394,41 @@ def test_a_handshake_byte_by_byte(tls_pollux, toy, authority):
         assert until_done(lambda: tls.read(65536)).startswith(b"HTTP/1.1 200")
 
 
+def test_the_first_record_of_an_answer_is_a_short_one(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("fixed:100000"), authority.issue("localhost")))
+    into, out, records = ssl.MemoryBIO(), ssl.MemoryBIO(), []
+    tls = context(authority, maximum_version=ssl.TLSVersion.TLSv1_2).wrap_bio(into, out, server_hostname="localhost")
+    with (
+        socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) as raw,
+        raw.makefile("rb") as stream,
+    ):
+
+        def until_done(step):
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    raw.sendall(out.read())
+                    head = stream.read(5)
+                    assert len(head) == 5, "closed"
+                    length = int.from_bytes(head[3:])
+                    # In TLS 1.2 nothing but application data has this type.
+                    if head[0] == 23:
+                        records.append(length)
+                    into.write(head + stream.read(length))
+
+        until_done(tls.do_handshake)
+        for _ in range(2):
+            records.clear()
+            tls.write(GET)
+            answer = until_done(lambda: tls.read(65536))
+            length = int(re.search(rb"Content-Length: (\d+)", answer)[1])
+            while len(answer.partition(b"\r\n\r\n")[2]) < length:
+                answer += until_done(lambda: tls.read(65536))
+            # With an explicit nonce and a tag.
+            assert records[0] == 4096 + 24 and max(records) == 16384 + 24, records
+
+
 def test_slow_and_vanishing_clients_of_the_handshake(tls_pollux, toy, authority):
     config = listener(toy("echo"), authority.issue("localhost")) + '[timeouts]\nhandshake = "300ms"\n'
     proxy = tls_pollux(config)

@@ -122,7 +122,8 @@ impl Ask {
         } else {
             let url = url(&self.request)?;
             let place = self.listener(&url, snapshot)?;
-            let (head, secured) = (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?.map(Box::new));
+            let (head, secured) =
+                (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?.map(Box::new));
             (place, What::Request { head, secured })
         };
         let from = self.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from harness.client import DEADLINE_S
-from harness.tls import Authority, connect, context, curl, listener, openssl, s_client, to_backend
+from harness.tls import Authority, connect, context, curl, listener, openssl, pairs, s_client, to_backend
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

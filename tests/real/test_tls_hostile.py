@@ -333,6 +333,45 @@ def test_a_flood_of_handshakes(attacked, authority):
     assert not failures, failures[:3]
 
 
+def test_a_hello_by_drops_does_not_stop_the_clock(attacked):
+    with attacked('[timeouts]\nhandshake = "500ms"\n') as proxy, dial(proxy) as raw:
+        # A handshake message that is never complete, as slowly as it is not quite silence.
+        pause, drops = threading.Event(), iter(record(HANDSHAKE, b"\x01\x00\x40\x00" + bytes(16_000)))
+        with pytest.raises(ConnectionError):
+            for byte in drops:
+                raw.sendall(bytes([byte]))
+                pause.wait(0.005)
+        proxy.cause("tls-handshake-timeout")
+
+
+def test_half_hellos_of_the_greatest_size_are_not_kept(attacked):
+    """What handshakes hold is bounded by how many there may be, and goes when they do."""
+    half = in_records(b"\x01\x00\xff\xf0\x03\x03" + bytes(60_000))
+    with attacked('[limits]\nhandshakes = 20\n[timeouts]\nhandshake = "1s"\n') as proxy:
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(dial(proxy)) for _ in range(100)]
+            for raw in crowd:
+                raw.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    raw.send(half)
+            for raw in crowd:
+                raw.settimeout(DEADLINE_S)
+                read_to_end(raw)
+        assert proxy.running.memory_max() < 64 << 20
+
+
+def test_clients_that_do_not_read_hold_little(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy(f"fixed:{64 << 20}"), authority.issue("localhost")))
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            tls = stack.enter_context(connect(authority, proxy.port))
+            tls.sendall(GET)
+            assert tls.recv(1) == b"H"
+        # Meanwhile another gets it whole.
+        assert len(curl(authority, proxy.port)) == 64 << 20
+        assert proxy.running.memory_max() < 64 << 20
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("cut", ["in a record", "between records", "by a reset of TLS"])
 def test_a_request_that_is_cut_off_is_none(attacked, authority, version, cut):

@@ -44,7 +44,7 @@ pub(super) fn put(args: &RunArgs, pool: &mut Pool) -> Result<Option<String>, Fai
         verify: verify.into(),
         ..OriginationRules::default()
     };
-    pool.tls = Some(Arc::new(origination(rules)?));
+    pool.tls = Some(Arc::new(origination(&rules)?));
     Ok((verify == VerifyArg::Off).then(|| UNVERIFIED.to_owned()))
 }
 
@@ -58,7 +58,7 @@ fn check_all(args: &RunArgs) -> Result<(), Failure> {
     ))
 }
 
-fn origination(rules: OriginationRules) -> Result<Origination, Failure> {
+fn origination(rules: &OriginationRules) -> Result<Origination, Failure> {
     let read =
         |path: &Path| fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let of_ca = |why: &str| {

@@ -190,7 +190,7 @@ fn explain_with(
     };
     let (number, peer) = (question.listener, question.peer);
     let rehearsal = match &question.what {
-        What::Request { head, secured } => rehearse(&env, number, peer, head, secured.as_ref(), &mut look),
+        What::Request { head, secured } => rehearse(&env, number, peer, head, secured.as_deref(), &mut look),
         What::Connection(hello) => rehearse_connection(&env, number, peer, hello, &mut look),
     };
     let end = match rehearsal.end {

@@ -67,7 +67,7 @@ pub enum What {
         /// Its head.
         head: Vec<u8>,
         /// What is known of its connection, if it is encrypted.
-        secured: Option<Secured>,
+        secured: Option<Box<Secured>>,
     },
     /// A connection whose bytes are passed, and what a ClientHello on it says.
     Connection(Hello),
@@ -122,7 +122,8 @@ impl Ask {
         } else {
             let url = url(&self.request)?;
             let place = self.listener(&url, snapshot)?;
-            let (head, secured) = (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?);
+            let (head, secured) =
+                (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?.map(Box::new));
             (place, What::Request { head, secured })
         };
         let from = self.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -293,9 +293,13 @@ impl Session {
     }
 
     /// Whether the client has announced that its request is the last one (RFC 9112 §9.6), and nothing but it has come:
-    /// then no byte is on its way that would turn a close into a RST.
+    /// then no byte is on its way that would turn a close into a RST. In TLS there may be, because that has its own: the client's
+    /// close_notify, or another key.
     fn has_said_all(&self) -> bool {
-        self.exchange.is_last && self.up.framer.is_done() && self.up.buffer.unscanned().is_empty()
+        self.exchange.is_last
+            && self.secured.is_none()
+            && self.up.framer.is_done()
+            && self.up.buffer.unscanned().is_empty()
     }
 
     /// Ends the client's side in order, and gives it time to do the same.

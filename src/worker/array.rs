@@ -129,8 +129,12 @@ impl<O: Os> Worker<O> {
             let Some(conn) = sessions.get_mut(*key) else { return false };
             let env = world.env(&conn.edition, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
-            if conn.has_more() {
+            let more = conn.more();
+            if more.into_iter().flatten().any(|side| conn.session.has_buffer(side) || storage.can_lend(side))
+            {
                 eager.push(*key);
+            } else if more != [None, None] {
+                // It waits for a buffer, and must not be parked: poll would not tell of what it has.
             } else if conn.is_quiet(now) {
                 if park(os, lot, *key, conn, deadline, now) {
                     return false;
@@ -210,11 +214,13 @@ fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Opti
 }
 
 impl Conn {
-    /// Whether a side that the session wants to read from has something that poll knows nothing of.
-    fn has_more(&self) -> bool {
+    /// The sides that the session wants to read from, and that have something of which poll knows nothing.
+    fn more(&self) -> [Option<Side>; 2] {
         let is_more = |wire: &Wire, side| wire.has_more() && self.session.wants_read(side);
-        self.client.as_ref().is_some_and(|wire| is_more(wire, Side::Client))
-            || self.backend.as_ref().is_some_and(|backend| is_more(&backend.link.wire, Side::Backend))
+        let client = self.client.as_ref().is_some_and(|wire| is_more(wire, Side::Client));
+        let backend = self.backend.as_ref();
+        let backend = backend.is_some_and(|backend| is_more(&backend.link.wire, Side::Backend));
+        [client.then_some(Side::Client), backend.then_some(Side::Backend)]
     }
 
     /// Whether nothing has happened for so long, or for so many polls, that the session can be parked.

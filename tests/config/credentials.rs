@@ -1,6 +1,8 @@
 //! Routes that ask for client certificates: what is said of them, and what becomes of requests, as `[[test]]` and `pollux explain` have
 //! it.
 
+use std::sync::LazyLock;
+
 use pollux::balance::RoundRobin;
 use pollux::config::{self, Code, Loaded, Report};
 use pollux::explain::{Ask, Shown, explain};
@@ -13,8 +15,10 @@ const POOLS: &str =
 const PRINT: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 fn parse(text: &str) -> Result<Loaded, Report> {
-    let (cert, key) = good();
-    config::parse_in(text, "proxy.toml", &mut Shelf(vec![("cert.pem", cert), ("key.pem", key)]))
+    // Every configuration is about the same one.
+    static PAIR: LazyLock<(String, String)> = LazyLock::new(good);
+    let files = vec![("cert.pem", PAIR.0.clone()), ("key.pem", PAIR.1.clone())];
+    config::parse_in(text, "proxy.toml", &mut Shelf(files))
 }
 
 /// A listener with TLS, `more` in its `tls`.

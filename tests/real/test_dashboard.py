@@ -12,7 +12,6 @@ import pytest
 
 from harness.chromium import Chromium
 from harness.client import Response, connect, get
-from test_tls import Authority
 
 SHOTS = pathlib.Path(os.environ.get("DASHBOARD_SHOTS") or pathlib.Path(__file__).parents[2] / "target/dashboard")
 # Nobody is ejected, and nothing is tried again: so failures are seen.
@@ -227,8 +226,7 @@ def test_it_says_when_nobody_answers_any_more(administered, toy, browser):
     assert browser.evaluate("document.getElementById('pulse').dataset.state") == "lost"
 
 
-def test_how_long_certificates_are_valid(administered, toy, browser, tmp_path):
-    authority = Authority(tmp_path)
+def test_how_long_certificates_are_valid(administered, toy, authority, browser):
     issued = [authority.issue("www", ["www.test"], days=25), authority.issue("old", ["old.test"], days=5)]
     listed = ", ".join(f'{{ cert = "{cert}", key = "{key}" }}' for cert, key in issued)
     more = f'[[listener]]\nname = "tls"\nbind = "127.0.0.1:0"\ntls = {{ certificates = [{listed}] }}\npool = "app"\n'

@@ -351,9 +351,9 @@ def test_explain_knows_what_a_client_hello_says(pollux_bin, tmp_path):
     assert run("test").returncode == 0
 
 
-def test_the_status_says_how_long_certificates_are_valid(tls_pollux, pollux_bin, toy, authority, tmp_path):
+def test_the_status_says_how_long_certificates_are_valid(tls_pollux, pollux_bin, toy, authority):
     issued = [authority.issue("localhost", days=5), authority.issue("www", ["www.test"], days=25)]
-    proxy = tls_pollux(f'control = "{tmp_path / "control"}"\n' + listener(toy("echo"), *issued))
+    proxy = tls_pollux(listener(toy("echo"), *issued))
 
     def status(*more):
         command = [pollux_bin, "status", "-c", proxy.file, *more]

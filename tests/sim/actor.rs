@@ -9,7 +9,7 @@ use pollux::os::IoFault;
 use crate::end::EndId;
 use crate::faults::{chance, log_uniform};
 use crate::net::{Closing, Net};
-use crate::secured::{Opened, Sealed};
+use crate::secured::{Opened, Seal, Sealed};
 use crate::trace::{Deed, Event};
 
 /// What one step of an actor came to.
@@ -75,6 +75,12 @@ pub(crate) enum Pushed {
     Lost,
 }
 
+/// What TLS adds to something short, or two of them, at most.
+const OVERHEAD: usize = 200;
+
+/// Nobody is ever to read that.
+const LOST: &[u8] = b"HTTP/1.1 200 OK\r\nX-Torn: this is never heard\r\n\r\n";
+
 /// An actor's side of a connection, with what it has yet to write and what it has yet to understand.
 #[derive(Debug)]
 pub(crate) struct Port {
@@ -83,6 +89,8 @@ pub(crate) struct Port {
     sealed: Option<Box<Sealed>>,
     outbox: Vec<u8>,
     pushed: usize,
+    /// How many bytes the network has carried, TLS and all.
+    carried: usize,
     /// What has come in and has not been consumed.
     pub(crate) inbox: Vec<u8>,
     pace: Pace,
@@ -96,15 +104,35 @@ impl Port {
             sealed: None,
             outbox: Vec::new(),
             pushed: 0,
+            carried: 0,
             inbox: Vec::new(),
             pace,
             nap_until: Time::ZERO,
         }
     }
 
-    /// The same, with TLS between.
-    pub(crate) fn sealed(self, sealed: Sealed) -> Port {
-        Port { sealed: Some(Box::new(sealed)), ..self }
+    /// The same, with TLS between, if there is to be any.
+    pub(crate) fn sealed(self, seal: Option<&Seal>) -> Port {
+        Port { sealed: seal.map(|seal| Box::new(seal.open())), ..self }
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
+    }
+
+    /// How many bytes the network has carried for it, in and out, TLS and all.
+    pub(crate) fn carried(&self) -> usize {
+        self.carried
+    }
+
+    /// How many of the bytes posted last have been handed over, to the network or to TLS.
+    pub(crate) fn said(&self) -> usize {
+        self.pushed
+    }
+
+    /// Whether no byte of an actor can pass yet.
+    pub(crate) fn is_greeting(&self) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.is_shaking())
     }
 
     /// Whether TLS has something to say for itself.
@@ -130,6 +158,12 @@ impl Port {
     pub(crate) fn unwritten(&self) -> usize {
         let is_busy = self.sealed.as_ref().is_some_and(|sealed| sealed.is_busy());
         (self.outbox.len() - self.pushed).max(usize::from(is_busy))
+    }
+
+    /// The same, but for what TLS has to say for itself.
+    pub(crate) fn unsaid(&self) -> usize {
+        let is_owed = self.sealed.as_ref().is_some_and(|sealed| sealed.owes_plain());
+        (self.outbox.len() - self.pushed).max(usize::from(is_owed))
     }
 
     /// When the actor goes on, if it is having a nap.
@@ -184,7 +218,8 @@ impl Port {
         let most = outbox.len().min(self.pace.piece_max);
         match net.write(self.end, &outbox[..rng.usize(1..=most)]) {
             Ok(count) => {
-                outbox.drain(..count);
+                sealed.handle_taken(count);
+                self.carried += count;
                 net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
                 Pushed::Bytes
             }
@@ -194,13 +229,20 @@ impl Port {
         }
     }
 
-    /// How much can be written at once.
-    pub(crate) fn room(&self, net: &Net) -> usize {
-        net.end(self.end.peer()).room()
+    /// Whether so many bytes can be written at once.
+    pub(crate) fn has_room(&self, count: usize, net: &Net) -> bool {
+        let own = if self.is_sealed() { OVERHEAD + count / 100 } else { 0 };
+        net.end(self.end.peer()).room() >= count + own
     }
 
     /// Writes all that there is room for.
-    pub(crate) fn push_all(&mut self, net: &mut Net) {
+    pub(crate) fn push_all(&mut self, net: &mut Net, rng: &mut Rng) {
+        if self.is_sealed() {
+            let pace = std::mem::replace(&mut self.pace, Pace::BRISK);
+            while self.push_sealed(net, rng) == Pushed::Bytes {}
+            self.pace = pace;
+            return;
+        }
         if let Ok(count) = net.write(self.end, &self.outbox[self.pushed..]) {
             self.pushed += count;
             net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
@@ -212,9 +254,18 @@ impl Port {
         net.pause(self.end);
     }
 
-    /// What has come in and lies unread in the kernel.
-    pub(crate) fn unread(&self, net: &Net) -> Vec<u8> {
-        net.end(self.end).inbox.iter().copied().collect()
+    /// What has come in and lies unread in the kernel. Nothing can be read after that.
+    pub(crate) fn unread(&mut self, net: &Net) -> Vec<u8> {
+        let bytes: Vec<u8> = net.end(self.end).inbox.iter().copied().collect();
+        match &mut self.sealed {
+            Some(sealed) if !bytes.is_empty() && !sealed.ended => {
+                let mut plain = Vec::new();
+                sealed.open(&bytes, &mut plain);
+                plain
+            }
+            Some(_) => Vec::new(),
+            None => bytes,
+        }
     }
 
     /// Reads a piece into `inbox`.
@@ -234,6 +285,7 @@ impl Port {
             Err(IoFault::Lost) => (Deed::SawReset, Pulled::Reset),
         };
         net.log(Event::Far { end: self.end, deed });
+        self.carried += result.unwrap_or(0);
         match &mut self.sealed {
             None => pulled,
             Some(sealed) => match pulled {
@@ -245,6 +297,7 @@ impl Port {
                     match sealed.open(&bytes, &mut self.inbox) {
                         Opened::End if self.inbox.len() == before => Pulled::End,
                         Opened::End | Opened::Bytes => Pulled::Bytes,
+                        Opened::Refused => Pulled::Reset,
                     }
                 }
             },
@@ -259,6 +312,36 @@ impl Port {
         net.log(Event::Far { end: self.end, deed: Deed::Finished });
         net.finish(self.end);
         true
+    }
+
+    /// Says with TLS that nothing more comes, as far as there is room for that now, and closes; true if that was said whole.
+    pub(crate) fn bid_farewell(&mut self, net: &mut Net, rng: &mut Rng) -> bool {
+        let is_said = self.sealed.as_mut().is_some_and(|sealed| {
+            let is_heard = !sealed.is_shaking();
+            sealed.say_goodbye();
+            let (_, farewell) = sealed.outbox(&[], rng);
+            is_heard && net.write(self.end, farewell) == Ok(farewell.len())
+        });
+        self.close(net);
+        is_said
+    }
+
+    /// With TLS: says something that is torn off in the middle of a record, or is none, as far as there is room for it.
+    pub(crate) fn tear(&mut self, net: &mut Net, rng: &mut Rng) {
+        let Some(sealed) = &mut self.sealed else { return };
+        let torn = if rng.bool() || sealed.is_busy() {
+            (0..rng.usize(1..60)).map(|_| rng.u8(..)).collect()
+        } else {
+            let (_, whole) = sealed.outbox(LOST, rng);
+            whole[..rng.usize(..LOST.len())].to_vec()
+        };
+        let _ = net.write(self.end, &torn);
+    }
+
+    /// A FIN, and nothing before it that TLS would have to say.
+    pub(crate) fn cut_off(&self, net: &mut Net) {
+        net.log(Event::Far { end: self.end, deed: Deed::Finished });
+        net.finish(self.end);
     }
 
     pub(crate) fn close(&self, net: &mut Net) -> Closing {

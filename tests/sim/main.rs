@@ -45,6 +45,8 @@ const FEW: u64 = 16;
 fn a_seed_is_a_run() {
     each_seed_twice(FEW, Weather::Foul, http::run);
     each_seed_twice(FEW, Weather::Foul, tcp::run);
+    each_seed_twice(FEW, Weather::Clean, sealed);
+    each_seed_twice(FEW, Weather::Foul, sealed_http);
 }
 
 /// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain then.
@@ -86,11 +88,33 @@ fn sealed(scene: &mut Scene) {
     tcp::run(scene);
 }
 
+fn sealed_http(scene: &mut Scene) {
+    scene.legs = Legs::draw(&mut scene.rng);
+    http::run(scene);
+}
+
 /// Streams through TLS on one leg or both, cut into any pieces, and keys that change on the way: at times the worker has to write in
 /// order to read.
 #[test]
 fn tls_clean() {
     each_seed("tls_clean", SOME, Weather::Clean, sealed);
+}
+
+/// Requests through TLS, on one leg or both.
+#[test]
+fn http_tls_clean() {
+    each_seed("http_tls_clean", SOME, Weather::Clean, sealed_http);
+}
+
+/// Handshakes and records are cut, as well as all that goes wrong without TLS. A cut is no end.
+#[test]
+fn http_tls_faults() {
+    each_seed("http_tls_faults", SOME, Weather::Foul, sealed_http);
+}
+
+#[test]
+fn tls_faults() {
+    each_seed("tls_faults", SOME, Weather::Foul, sealed);
 }
 
 #[test]

@@ -13,7 +13,9 @@ use pollux::tls::{
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig, ServerConnection,
+};
 
 use crate::faults::chance;
 
@@ -29,6 +31,16 @@ impl Legs {
     pub(crate) fn draw(rng: &mut Rng) -> Legs {
         let clients = rng.bool();
         Legs { clients, backends: !clients || rng.bool() }
+    }
+
+    /// What the clients of a run speak.
+    pub(crate) fn of_clients(self) -> Option<Seal> {
+        self.clients.then(Seal::of_clients)
+    }
+
+    /// What its backends speak.
+    pub(crate) fn of_backends(self) -> Option<Seal> {
+        self.backends.then(Seal::of_backends)
     }
 }
 
@@ -57,21 +69,43 @@ pub(crate) fn origination() -> Arc<Origination> {
     Arc::new(Origination::new(OriginationRules::default(), &files).expect("a good issuer"))
 }
 
-static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")).expect("a certificate");
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
-});
+/// What the actors of one side speak. It remembers sessions to resume, so that no two runs share one.
+#[derive(Clone, Debug)]
+pub(crate) enum Seal {
+    Client(Arc<ClientConfig>),
+    Server(Arc<ServerConfig>),
+}
 
-static SERVER: LazyLock<Arc<ServerConfig>> = LazyLock::new(|| {
-    let chain = vec![CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")];
-    let key = PrivateKeyDer::from_pem_slice(PAIR.1.as_bytes()).expect("PEM");
-    let builder = ServerConfig::builder_with_provider(provider());
-    let builder = builder.with_safe_default_protocol_versions().expect("versions");
-    Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).expect("a good pair"))
-});
+impl Seal {
+    fn of_clients() -> Seal {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")).expect("a certificate");
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().expect("versions");
+        Seal::Client(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    }
+
+    fn of_backends() -> Seal {
+        let chain = vec![CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")];
+        let key = PrivateKeyDer::from_pem_slice(PAIR.1.as_bytes()).expect("PEM");
+        let builder = ServerConfig::builder_with_provider(provider());
+        let builder = builder.with_safe_default_protocol_versions().expect("versions");
+        let config = builder.with_no_client_auth().with_single_cert(chain, key).expect("a good pair");
+        Seal::Server(Arc::new(config))
+    }
+
+    /// For one connection.
+    pub(crate) fn open(&self) -> Sealed {
+        let tls = match self {
+            Seal::Client(config) => {
+                let name = ServerName::try_from("localhost").expect("a name");
+                ClientConnection::new(Arc::clone(config), name).expect("a client").into()
+            }
+            Seal::Server(config) => ServerConnection::new(Arc::clone(config)).expect("a server").into(),
+        };
+        Sealed { tls, outbox: Vec::new(), owed: 0, said_goodbye: false, has_given_up: false, ended: false }
+    }
+}
 
 /// One side of an encrypted connection.
 #[derive(Debug)]
@@ -79,7 +113,11 @@ pub(crate) struct Sealed {
     tls: Connection,
     /// What the network has yet to take.
     outbox: Vec<u8>,
+    /// How far in that what the actor has said goes.
+    owed: usize,
     said_goodbye: bool,
+    /// It was said in the middle of the handshake, which the worker may find wrong.
+    has_given_up: bool,
     /// close_notify has come.
     pub(crate) ended: bool,
 }
@@ -90,25 +128,13 @@ pub(crate) enum Opened {
     Bytes,
     /// close_notify has come.
     End,
+    /// The worker refuses to go on.
+    Refused,
 }
 
 impl Sealed {
-    pub(crate) fn client() -> Sealed {
-        let name = ServerName::try_from("localhost").expect("a name");
-        let tls = ClientConnection::new(Arc::clone(&CLIENT), name).expect("a client");
-        Sealed::over(tls.into())
-    }
-
-    pub(crate) fn server() -> Sealed {
-        let tls = ServerConnection::new(Arc::clone(&SERVER)).expect("a server");
-        Sealed::over(tls.into())
-    }
-
-    fn over(tls: Connection) -> Sealed {
-        Sealed { tls, outbox: Vec::new(), said_goodbye: false, ended: false }
-    }
-
-    fn is_shaking(&self) -> bool {
+    /// Whether the handshake is not over.
+    pub(crate) fn is_shaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
@@ -117,19 +143,36 @@ impl Sealed {
         self.is_shaking() || self.tls.wants_write() || !self.outbox.is_empty()
     }
 
+    /// Whether something that the actor has said is not written.
+    pub(crate) fn owes_plain(&self) -> bool {
+        self.owed > 0
+    }
+
+    /// The network has taken so much of the outbox.
+    pub(crate) fn handle_taken(&mut self, count: usize) {
+        self.outbox.drain(..count);
+        self.owed = self.owed.saturating_sub(count);
+    }
+
     /// The ciphertext that is to be written. At times the keys are changed, which the other side has to answer.
-    pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &mut Vec<u8>) {
+    pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &[u8]) {
         let mut taken = 0;
         if !self.is_busy() && !plain.is_empty() {
             taken = self.tls.writer().write(plain).expect("a buffer of rustls");
+            self.seal();
+            self.owed = self.outbox.len();
             if chance(rng, 5) {
                 self.tls.refresh_traffic_keys().expect("TLS 1.3");
             }
         }
+        self.seal();
+        (taken, &self.outbox)
+    }
+
+    fn seal(&mut self) {
         while self.tls.wants_write() {
             self.tls.write_tls(&mut self.outbox).expect("a Vec");
         }
-        (taken, &mut self.outbox)
     }
 
     /// Decrypts `bytes` behind what is in `inbox`.
@@ -138,7 +181,10 @@ impl Sealed {
             if !bytes.is_empty() {
                 self.tls.read_tls(&mut bytes).expect("room in rustls");
             }
-            self.tls.process_new_packets().expect("what the worker says is TLS");
+            match self.tls.process_new_packets() {
+                Err(Error::AlertReceived(_)) if self.has_given_up => return Opened::Refused,
+                result => drop(result.expect("what the worker says is TLS")),
+            }
             let mut room = [0; 4096];
             loop {
                 match self.tls.reader().read(&mut room) {
@@ -160,6 +206,7 @@ impl Sealed {
     pub(crate) fn say_goodbye(&mut self) -> bool {
         if !self.said_goodbye {
             self.said_goodbye = true;
+            self.has_given_up = self.is_shaking();
             self.tls.send_close_notify();
             return false;
         }

@@ -138,7 +138,7 @@ impl Scene {
         let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
         snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
         snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
-        if self.legs.clients || self.legs.backends {
+        if (self.legs.clients || self.legs.backends) && self.faults.weather == Weather::Clean {
             // A handshake of thousands of bytes takes its time where pieces are of one.
             let patience = Duration::from_secs(10_000);
             let timeouts = &mut snapshot.timeouts;

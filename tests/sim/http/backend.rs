@@ -15,9 +15,10 @@ use super::head::Head;
 use super::request::examine;
 use crate::actor::{Actor, Pace, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
-use crate::faults::{Faults, Weather, chance};
+use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::moods::Mood;
 use crate::net::{Closing, Net};
+use crate::secured::Seal;
 
 /// What a check says, and what it is to hear.
 pub(crate) const CHECK: &str = "GET /alive HTTP/1.1";
@@ -42,12 +43,21 @@ struct Service {
     deeds: VecDeque<Deed>,
 }
 
+impl Service {
+    /// Whether there is more to be written.
+    fn says_more(&self) -> bool {
+        self.deeds
+            .iter()
+            .any(|deed| matches!(deed, Deed::Write(bytes) | Deed::WriteWithExtra(bytes) if !bytes.is_empty()))
+    }
+}
+
 /// What the connection is busy with.
 ///
 /// ```text
 /// Idle ──a head──▶ Serving ──no deeds left──▶ Idle
 ///                     ├──Deed::Tunnel──▶ Tunnel
-///                     └──Deed::Leave──▶ gone
+///                     └──Deed::Leave──▶ gone, or Leaving ──Pollux has ended──▶ gone
 /// ```
 #[derive(Debug)]
 enum Phase {
@@ -56,6 +66,19 @@ enum Phase {
     Serving(Service),
     /// Everything that comes in goes back; `true` once the client has finished.
     Tunnel(bool),
+    /// With TLS: it ends its direction, and then reads until Pollux has ended too. Otherwise what TLS has to say for itself, and nobody
+    /// reads, would make a RST of the end.
+    Leaving(Farewell),
+}
+
+/// How far a backend is that leaves in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Farewell {
+    /// The end is to be said in TLS, as it must be where only it ends a message.
+    Due,
+    /// A FIN is all.
+    Curt,
+    Said,
 }
 
 /// See the head of this file.
@@ -72,19 +95,28 @@ pub(crate) struct Backend {
     has_added: bool,
     /// It was not well since its last request: the next one may have waited unread.
     has_sulked: bool,
+    /// After how many bytes of the handshake it leaves badly, if it does.
+    balks: Option<usize>,
     rng: Rng,
 }
+
+/// Bytes that a handshake may have.
+const HANDSHAKE_MAX: usize = 2500;
 
 impl Backend {
     pub(crate) fn new(
         host: usize,
         end: EndId,
+        seal: Option<&Seal>,
         board: &Rc<RefCell<Board>>,
         faults: &Rc<Faults>,
         mut rng: Rng,
     ) -> Backend {
         let drawn = Pace::draw(faults.bulk, &mut rng);
-        let port = Port::new(end, if faults.moods.is_some() { Pace::BRISK } else { drawn });
+        let pace = if faults.moods.is_some() { Pace::BRISK } else { drawn };
+        let port = Port::new(end, pace).sealed(seal);
+        let is_balky = port.is_sealed() && faults.weather == Weather::Foul && chance(&mut rng, 15);
+        let balks = is_balky.then(|| log_uniform(&mut rng, &(0..=HANDSHAKE_MAX)));
         let (board, faults, phase) = (Rc::clone(board), Rc::clone(faults), Phase::Idle(None));
         Backend {
             host,
@@ -95,6 +127,7 @@ impl Backend {
             has_chattered: false,
             has_added: false,
             has_sulked: false,
+            balks,
             rng,
         }
     }
@@ -149,6 +182,8 @@ impl Backend {
                 self.understand(net.now);
                 Some(Step::Moved)
             }
+            // What it has said itself goes before.
+            Pulled::End if matches!(self.phase, Phase::Leaving(Farewell::Due | Farewell::Curt)) => None,
             Pulled::End => {
                 if let Phase::Tunnel(ended) = &mut self.phase {
                     *ended = true;
@@ -162,10 +197,19 @@ impl Backend {
 
     /// Pollux has gone. Unless somebody misbehaves, it does so only between requests.
     fn abandoned(&mut self, net: &mut Net) -> Step {
-        let between = matches!(self.phase, Phase::Idle(_)) && self.port.inbox.is_empty();
+        let between = self.is_between();
         assert!(between || self.is_excused(), "Pollux has left in the middle of a request");
         self.port.close(net);
         Step::Over
+    }
+
+    /// Whether no exchange is under way.
+    fn is_between(&self) -> bool {
+        match self.phase {
+            Phase::Idle(_) => self.port.inbox.is_empty(),
+            Phase::Leaving(_) => true,
+            Phase::Serving(_) | Phase::Tunnel(_) => false,
+        }
     }
 
     /// Makes what it can of the bytes that have come in.
@@ -189,16 +233,15 @@ impl Backend {
             Phase::Serving(service) => {
                 service.body.take(&mut self.port.inbox);
                 let goes_on = service.body.is_done() && !self.port.inbox.is_empty();
-                let says_more = service.deeds.iter().any(|deed| {
-                    matches!(deed, Deed::Write(bytes) | Deed::WriteWithExtra(bytes) if !bytes.is_empty())
-                });
-                let answered = !says_more && self.port.unwritten() == 0;
+                let says_more = service.says_more();
+                let answered = !says_more && self.port.unsaid() == 0;
                 assert!(!goes_on || answered, "bytes behind the end of a request");
             }
             Phase::Tunnel(_) => {
                 let bytes = std::mem::take(&mut self.port.inbox);
                 self.port.post(&bytes);
             }
+            Phase::Leaving(_) => self.port.inbox.clear(),
         }
     }
 
@@ -229,7 +272,9 @@ impl Backend {
         match self.port.push(net, &mut self.rng) {
             Pushed::Bytes => return Some(Step::Moved),
             Pushed::Lost => {
-                assert!(self.is_excused(), "Pollux has reset a connection");
+                // What TLS says for itself may come too late.
+                let is_answered = self.port.unsaid() == 0 && self.has_answered();
+                assert!(is_answered || self.is_excused(), "Pollux has reset a connection");
                 self.port.close(net);
                 return Some(Step::Over);
             }
@@ -243,10 +288,28 @@ impl Backend {
             }
             Phase::Idle(Some((at, _))) => Some(Step::Until(*at)),
             Phase::Idle(None) | Phase::Tunnel(false) => None,
+            Phase::Tunnel(true) if self.port.is_sealed() => {
+                self.phase = Phase::Leaving(Farewell::Due);
+                Some(Step::Moved)
+            }
             Phase::Tunnel(true) => {
                 self.port.close(net);
                 Some(Step::Over)
             }
+            Phase::Leaving(farewell) => match farewell {
+                Farewell::Said => None,
+                Farewell::Due => {
+                    if self.port.finish(net) {
+                        *farewell = Farewell::Said;
+                    }
+                    Some(Step::Moved)
+                }
+                Farewell::Curt => {
+                    self.port.cut_off(net);
+                    *farewell = Farewell::Said;
+                    Some(Step::Moved)
+                }
+            },
             Phase::Serving(service) => match service.deeds.pop_front() {
                 Some(Deed::AwaitBody) if !service.body.is_done() => {
                     service.deeds.push_front(Deed::AwaitBody);
@@ -265,15 +328,15 @@ impl Backend {
         match deed {
             Deed::Write(bytes) => self.port.post(&bytes),
             Deed::WriteWithExtra(bytes) => {
-                let fits = self.port.room(net) >= bytes.len() + EXTRA.len();
+                let fits = self.port.has_room(bytes.len() + EXTRA.len(), net);
                 self.port.post(&bytes);
                 if fits {
-                    self.port.push_all(net);
+                    self.port.push_all(net, &mut self.rng);
                     if self.rng.bool() {
                         self.port.pause(net);
                     }
                     self.port.post(EXTRA);
-                    self.port.push_all(net);
+                    self.port.push_all(net, &mut self.rng);
                     self.has_added = true;
                 }
             }
@@ -285,7 +348,29 @@ impl Backend {
         Step::Moved
     }
 
+    /// Whether all that it had to say of the exchange is said, if there is one.
+    fn has_answered(&self) -> bool {
+        match &self.phase {
+            Phase::Idle(_) => self.port.inbox.is_empty(),
+            Phase::Serving(service) => service.body.is_done() && !service.says_more(),
+            Phase::Tunnel(_) => false,
+            Phase::Leaving(_) => true,
+        }
+    }
+
     fn leave(&mut self, leave: Leave, net: &mut Net) -> Step {
+        let needs_end =
+            matches!(&self.phase, Phase::Serving(service) if service.plan.framing == Framing::UntilEnd);
+        if self.port.is_sealed() && self.is_foul() && self.rng.bool() {
+            self.leave_badly(leave, net);
+            return Step::Over;
+        }
+        if self.port.is_sealed() && leave == Leave::Close {
+            let is_curt = (!needs_end || self.is_foul()) && self.rng.bool();
+            self.note_endless(is_curt);
+            self.phase = Phase::Leaving(if is_curt { Farewell::Curt } else { Farewell::Due });
+            return Step::Moved;
+        }
         let closing = match leave {
             Leave::Close => self.port.close(net),
             Leave::Abort => {
@@ -293,12 +378,62 @@ impl Backend {
                 Closing::Rst
             }
         };
+        self.note_endless(closing == Closing::Rst);
+        Step::Over
+    }
+
+    /// Leaves a TLS connection at once, and in the middle of a record as it may be.
+    fn leave_badly(&mut self, leave: Leave, net: &mut Net) {
+        if let Phase::Serving(service) = &self.phase {
+            let mut board = self.board.borrow_mut();
+            let ask = board.answers[service.answer].ask;
+            board.asks[ask].wronged = true;
+        }
+        let is_said = match leave {
+            Leave::Close => self.port.bid_farewell(net, &mut self.rng),
+            Leave::Abort => {
+                self.port.tear(net, &mut self.rng);
+                if self.rng.bool() {
+                    self.port.close(net);
+                } else {
+                    self.port.abort(net);
+                }
+                false
+            }
+        };
+        self.note_endless(!is_said);
+    }
+
+    /// Misbehaves in the middle of the handshake.
+    fn balk(&mut self, net: &mut Net) -> Step {
+        match self.rng.u8(..4) {
+            0 => {
+                self.port.nap(net.now, Duration::from_secs(self.rng.u64(1..150)));
+                return Step::Moved;
+            }
+            1 => self.port.abort(net),
+            2 => {
+                self.port.tear(net, &mut self.rng);
+                self.port.close(net);
+            }
+            _ => {
+                self.port.close(net);
+            }
+        }
+        Step::Over
+    }
+
+    /// Takes note whether the end of the connection was not told, where only that would have been the end of the answer.
+    fn note_endless(&self, is_endless: bool) {
         if let Phase::Serving(service) = &self.phase
             && service.plan.framing == Framing::UntilEnd
         {
-            self.board.borrow_mut().answers[service.answer].endless = closing == Closing::Rst;
+            let mut board = self.board.borrow_mut();
+            let answer = &mut board.answers[service.answer];
+            answer.endless = is_endless;
+            let ask = answer.ask;
+            board.asks[ask].wronged |= is_endless;
         }
-        Step::Over
     }
 
     /// An exchange is over; what the backend may do before the next one.
@@ -342,6 +477,9 @@ impl Actor for Backend {
     fn step(&mut self, net: &mut Net) -> Step {
         if let Some(step) = self.sulk(net) {
             return step;
+        }
+        if self.port.is_greeting() && self.balks.take_if(|after| *after <= self.port.carried()).is_some() {
+            return self.balk(net);
         }
         let changes = self.faults.moods.as_ref().and_then(|moods| moods.next(self.host, net.now));
         if let Some(until) = self.port.napping(net.now) {

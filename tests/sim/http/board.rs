@@ -81,6 +81,8 @@ pub(crate) struct Board {
     pub(crate) answers: Vec<Answer>,
     /// What Pollux has called each request.
     pub(crate) names: HashMap<String, usize>,
+    /// Whether clients speak TLS.
+    pub(crate) is_secure: bool,
 }
 
 impl Ask {

@@ -11,8 +11,9 @@ use pollux::core::time::Time;
 use super::board::Board;
 use super::script::Visit;
 use super::visit::{Manners, Visiting};
-use crate::actor::{Actor, Step};
+use crate::actor::{Actor, Port, Step};
 use crate::net::{Dialled, Net};
+use crate::secured::Seal;
 use crate::stage::DOOR;
 
 /// See the head of this file.
@@ -20,6 +21,8 @@ pub(crate) struct Client {
     board: Rc<RefCell<Board>>,
     manners: Manners,
     visits: VecDeque<Visit>,
+    /// Speaks TLS.
+    seal: Option<Seal>,
     /// How long it rests at most between two of them, if it does, and until when now.
     rests: Option<Duration>,
     rests_until: Time,
@@ -32,11 +35,12 @@ impl Client {
         visits: Vec<Visit>,
         rests: Option<Duration>,
         manners: Manners,
+        seal: Option<Seal>,
         board: &Rc<RefCell<Board>>,
         rng: Rng,
     ) -> Client {
         let (board, visits) = (Rc::clone(board), visits.into());
-        Client { board, manners, visits, rests, rests_until: Time::ZERO, now: None, rng }
+        Client { board, manners, visits, seal, rests, rests_until: Time::ZERO, now: None, rng }
     }
 
     fn dial(&mut self, net: &mut Net) -> Step {
@@ -47,7 +51,8 @@ impl Client {
         match net.dial(DOOR, visit.from) {
             Dialled::Connected(end) => {
                 let visit = self.visits.pop_front().expect("it has just been looked at");
-                self.now = Some(Visiting::new(end, visit, self.manners, &self.board, self.rng.fork()));
+                let port = Port::new(end, visit.pace.clone()).sealed(self.seal.as_ref());
+                self.now = Some(Visiting::new(port, visit, self.manners, &self.board, self.rng.fork()));
                 Step::Moved
             }
             Dialled::Full => Step::Until(net.now + Duration::from_millis(1)),

@@ -40,7 +40,7 @@ const REST_MAX: Duration = Duration::from_millis(500);
 /// Makes actors that answer checks, and that nobody asks for anything else.
 pub(crate) fn watchmen(faults: &Faults) -> impl FnMut(usize, EndId, fastrand::Rng) -> Box<dyn Actor> + use<> {
     let (board, faults) = (Rc::new(RefCell::new(Board::default())), Rc::new(faults.clone()));
-    move |host, end, rng| Box::new(Backend::new(host, end, &board, &faults, rng))
+    move |host, end, rng| Box::new(Backend::new(host, end, None, &board, &faults, rng))
 }
 
 /// One run over HTTP.
@@ -52,6 +52,8 @@ pub(crate) fn run(scene: &mut Scene) {
     };
     let board = Rc::new(RefCell::new(Board::default()));
     let faults = Rc::new(scene.faults.clone());
+    let (clients_seal, backends_seal) = (scene.legs.of_clients(), scene.legs.of_backends());
+    board.borrow_mut().is_secure = clients_seal.is_some();
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     let mut connections = 0;
     let more = if faults.moods.is_some() { MORE_CLIENTS } else { 0 };
@@ -65,11 +67,12 @@ pub(crate) fn run(scene: &mut Scene) {
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
-        clients.push(Box::new(Client::new(visits, rests, manners, &board, scene.rng.fork())));
+        let seal = clients_seal.clone();
+        clients.push(Box::new(Client::new(visits, rests, manners, seal, &board, scene.rng.fork())));
     }
     let (mut rng, notes) = (scene.rng.fork(), Rc::clone(&board));
     let hire = Box::new(move |host, end| -> Box<dyn Actor> {
-        Box::new(Backend::new(host, end, &notes, &faults, rng.fork()))
+        Box::new(Backend::new(host, end, backends_seal.as_ref(), &notes, &faults, rng.fork()))
     });
     let entries = scene.perform(Mode::Http, Act { clients, hire });
     judge::judge(&board.borrow(), &entries, manners);

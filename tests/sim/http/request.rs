@@ -77,7 +77,7 @@ pub(crate) fn examine(head: &Head, board: &mut Board) -> (usize, Body) {
     let ask = board.asks.get(number).unwrap_or_else(|| panic!("nobody asked for {number}"));
     assert_eq!(head.start, format!("{} {} HTTP/1.1", ask.method, ask.target), "the request line");
     head.must_be(&ask.fields, POLLUX_FIELDS);
-    check_origin(head, ask);
+    check_origin(head, ask, board.is_secure);
     check_connection(head, ask);
     let framing = Framing::of(head, Framing::None);
     match (ask.body, ask.chunked) {
@@ -94,12 +94,13 @@ pub(crate) fn examine(head: &Head, board: &mut Board) -> (usize, Body) {
 }
 
 /// Who asked whom, as Pollux tells it.
-fn check_origin(head: &Head, ask: &Ask) {
+fn check_origin(head: &Head, ask: &Ask, is_secure: bool) {
     let via = head.values("via").join(", ");
     let received = format!("1.{} pollux", ask.minor);
     assert!(via == received || via == "1.1 pollux", "via: {via:?}");
     assert_eq!(head.value("x-forwarded-for"), Some(ask.from.ip().to_string().as_str()), "x-forwarded-for");
-    assert_eq!(head.value("x-forwarded-proto"), Some("http"), "x-forwarded-proto");
+    let scheme = if is_secure { "https" } else { "http" };
+    assert_eq!(head.value("x-forwarded-proto"), Some(scheme), "x-forwarded-proto");
     assert_eq!(head.value("x-forwarded-host"), ask.host.as_deref(), "x-forwarded-host");
     let host = head.value("host").expect("every request of HTTP/1.1 has a host");
     assert!(ask.host.as_deref().is_none_or(|asked| asked == host), "host: {host:?}");

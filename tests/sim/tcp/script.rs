@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use crate::actor::Pace;
 use crate::faults::{Faults, Weather, chance, log_uniform};
-use crate::secured::Legs;
+use crate::secured::{Legs, Seal};
 
 /// How a side ends badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) struct Part {
     pub(crate) mischief: Option<(usize, Mischief)>,
     pub(crate) is_client: bool,
     /// Speaks TLS.
-    pub(crate) is_sealed: bool,
+    pub(crate) seal: Option<Seal>,
     pub(crate) pace: Pace,
 }
 
@@ -44,7 +44,8 @@ pub(crate) struct Script {
     client_leaves_last: Option<bool>,
     lens: RangeInclusive<usize>,
     foul: bool,
-    legs: Legs,
+    clients_seal: Option<Seal>,
+    backends_seal: Option<Seal>,
 }
 
 impl Script {
@@ -55,7 +56,8 @@ impl Script {
             client_leaves_last: perhaps(),
             lens: 8..=faults.bulk,
             foul: faults.weather == Weather::Foul,
-            legs,
+            clients_seal: legs.of_clients(),
+            backends_seal: legs.of_backends(),
         }
     }
 
@@ -77,7 +79,7 @@ impl Script {
             leaves_last: self.client_leaves_last == Some(is_client),
             mischief,
             is_client,
-            is_sealed: if is_client { self.legs.clients } else { self.legs.backends },
+            seal: if is_client { self.clients_seal.clone() } else { self.backends_seal.clone() },
             pace: Pace::draw(*self.lens.end(), rng),
         }
     }

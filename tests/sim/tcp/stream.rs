@@ -12,7 +12,6 @@ use super::script::{Mischief, Part};
 use crate::actor::{Actor, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
 use crate::net::{Closing, Dialled, Net};
-use crate::secured::Sealed;
 use crate::stage::{DOOR, address_of};
 
 /// How many bytes of a stream are its number.
@@ -56,11 +55,7 @@ impl Stream {
         if let Some(number) = bytes.get_mut(..NUMBER) {
             number.copy_from_slice(&(self.me as u64).to_be_bytes());
         }
-        let mut port = Port::new(end, self.part.pace.clone());
-        if self.part.is_sealed {
-            let sealed = if self.part.is_client { Sealed::client() } else { Sealed::server() };
-            port = port.sealed(sealed);
-        }
+        let mut port = Port::new(end, self.part.pace.clone()).sealed(self.part.seal.as_ref());
         port.post(&bytes);
         self.port = Some(port);
     }
@@ -153,6 +148,7 @@ impl Stream {
                 port.nap(net.now, span);
                 return Step::Moved;
             }
+            Mischief::Abort | Mischief::Close if port.is_sealed() => self.break_off(port, net),
             // A FIN within the number would leave the other side without a clue.
             Mischief::Close if (1..NUMBER).contains(&self.board.borrow_mut().stream(self.me).written) => {
                 port.abort(net);
@@ -171,6 +167,30 @@ impl Stream {
         Step::Over
     }
 
+    /// Ends a TLS connection at once. Only who has said close_notify has put an end to what it has said.
+    fn break_off(&mut self, port: &mut Port, net: &mut Net) {
+        let said = port.said();
+        match self.rng.u8(..4) {
+            0 => port.abort(net),
+            1 => {
+                port.tear(net, &mut self.rng);
+                port.close(net);
+            }
+            // An end within the number would leave the other side without a clue.
+            2 if !(1..NUMBER).contains(&said) => {
+                if port.bid_farewell(net, &mut self.rng) {
+                    let mut board = self.board.borrow_mut();
+                    let told = board.stream(self.me);
+                    told.payload.len = said;
+                    told.finished = true;
+                }
+            }
+            _ => {
+                port.close(net);
+            }
+        }
+    }
+
     fn leave(&mut self, port: &Port, net: &mut Net, ending: Ending) -> Step {
         port.close(net);
         self.board.borrow_mut().stream(self.me).ending = Some(ending);
@@ -181,7 +201,12 @@ impl Stream {
         if let Some(until) = port.napping(net.now) {
             return Step::Until(until);
         }
-        let moved = self.part.len.saturating_sub(port.unwritten()) + self.received();
+        // Behind TLS it may be in the middle of the handshake, or of a record.
+        let moved = if port.is_sealed() {
+            port.carried()
+        } else {
+            self.part.len.saturating_sub(port.unwritten()) + self.received()
+        };
         if let Some((_, mischief)) = self.part.mischief.take_if(|(after, _)| *after <= moved) {
             return self.misbehave(port, net, mischief);
         }

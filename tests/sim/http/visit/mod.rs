@@ -14,7 +14,6 @@ use super::reply::Final;
 use super::request::render;
 use super::script::{Mischief, Visit};
 use crate::actor::{Port, Pushed, Step};
-use crate::end::EndId;
 use crate::net::Net;
 use crate::payload::Payload;
 
@@ -84,14 +83,14 @@ pub(crate) struct Visiting {
 
 impl Visiting {
     pub(crate) fn new(
-        end: EndId,
+        port: Port,
         visit: Visit,
         manners: Manners,
         board: &Rc<RefCell<Board>>,
         rng: Rng,
     ) -> Visiting {
         Visiting {
-            port: Port::new(end, visit.pace.clone()),
+            port,
             visit,
             manners,
             board: Rc::clone(board),
@@ -112,7 +111,9 @@ impl Visiting {
         if let Some(until) = self.port.napping(net.now) {
             return Step::Until(until);
         }
-        if let Some((_, mischief)) = self.visit.mischief.take_if(|(after, _)| *after <= self.moved) {
+        // Behind TLS it may be in the middle of the handshake, or of a record.
+        let moved = if self.port.is_sealed() { self.port.carried() } else { self.moved };
+        if let Some((_, mischief)) = self.visit.mischief.take_if(|(after, _)| *after <= moved) {
             return self.misbehave(mischief, net);
         }
         if self.leaves_at.is_some_and(|at| at <= net.now) {
@@ -139,7 +140,15 @@ impl Visiting {
                 return Step::Moved;
             }
             Mischief::Truncate if self.truncate(net) => return Step::Moved,
-            Mischief::Truncate | Mischief::Abort => self.port.abort(net),
+            Mischief::Truncate | Mischief::Abort => {
+                if self.port.is_sealed() && self.rng.bool() {
+                    self.port.tear(net, &mut self.rng);
+                }
+                self.port.abort(net);
+            }
+            Mischief::Close if self.port.is_sealed() && self.rng.bool() => {
+                self.port.bid_farewell(net, &mut self.rng);
+            }
             Mischief::Close => {
                 self.port.close(net);
             }
@@ -158,15 +167,18 @@ impl Visiting {
             if ask.method == "HEAD" {
                 return false;
             }
-            ask.truncated = self.port.unwritten() > 0 || self.held.is_some();
+            ask.truncated = self.port.unsaid() > 0 || self.held.is_some();
         }
         self.held = None;
         self.port.cut();
-        if !self.finished {
-            self.port.finish(net);
-        }
-        self.finished = true;
         self.truncated = true;
+        if !self.finished && self.port.is_sealed() && self.rng.bool() {
+            self.port.cut_off(net);
+            self.finished = true;
+        }
+        if !self.finished {
+            self.finished = self.port.finish(net);
+        }
         true
     }
 }
@@ -174,14 +186,15 @@ impl Visiting {
 /// Writing.
 impl Visiting {
     fn speak(&mut self, net: &mut Net) -> Option<Step> {
-        if self.lost || self.truncated {
+        if self.lost || (self.truncated && self.finished) {
             return None;
         }
         let before = self.port.unwritten();
         match self.port.push(net, &mut self.rng) {
-            Pushed::Bytes => self.moved += before - self.port.unwritten(),
+            Pushed::Bytes => self.moved += before.saturating_sub(self.port.unwritten()),
             Pushed::Lost => self.lost = true,
             Pushed::Nothing if before > 0 => return None,
+            Pushed::Nothing if self.truncated => self.finished = self.port.finish(net),
             Pushed::Nothing => return self.go_on(net),
         }
         Some(Step::Moved)
@@ -211,8 +224,7 @@ impl Visiting {
         let all_asked = self.posted == self.visit.asks.len();
         let finishes = matches!(self.reading, Reading::Echo(..)) || (all_asked && self.visit.half_closes);
         if finishes && !self.finished {
-            self.finished = true;
-            self.port.finish(net);
+            self.finished = self.port.finish(net);
             return Some(Step::Moved);
         }
         None

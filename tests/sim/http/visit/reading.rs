@@ -16,7 +16,8 @@ impl Visiting {
         match self.port.pull(net, &mut self.rng) {
             Pulled::Nothing => return None,
             Pulled::Bytes => {}
-            Pulled::End if self.lost => return Some(self.reset(net)),
+            // An end that TLS tells of is one.
+            Pulled::End if self.lost && !self.port.is_sealed() => return Some(self.reset(net)),
             Pulled::End => return Some(self.end(net)),
             Pulled::Reset => return Some(self.reset(net)),
         }
@@ -156,14 +157,21 @@ impl Visiting {
         let turned_away = self.manners.draining && ask.seen == 0;
         let is_owed = ask.written && ask.honest;
         // The drain deadline does not wait for crooks.
-        let fine = turned_away || (self.manners.foul && (self.manners.draining || !is_owed));
+        // What a RST has torn off a response may be its first record, of which nothing can be read.
+        let is_torn = self.port.is_sealed() && ask.wronged;
+        let fine = turned_away || (self.manners.foul && (self.manners.draining || !is_owed || is_torn));
         assert!(fine, "{} {} got no answer", ask.method, ask.target);
         Some(Ending::Unanswered)
     }
 
     /// Closes. The current exchange, if there is one, ended like that; nothing came of those behind it.
     pub(super) fn leave(&mut self, current: Option<Ending>, net: &mut Net) -> Step {
-        self.port.close(net);
+        // Not everybody who speaks TLS says goodbye to somebody who owes nothing.
+        if self.port.is_sealed() && self.rng.bool() {
+            self.port.bid_farewell(net, &mut self.rng);
+        } else {
+            self.port.close(net);
+        }
         let endings = current.into_iter().chain(std::iter::repeat(Ending::Unanswered));
         for (number, ending) in self.visit.asks[self.current..].iter().zip(endings) {
             self.board.borrow_mut().end(*number, ending);

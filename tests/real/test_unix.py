@@ -4,11 +4,13 @@ import grp
 import http.client
 import json
 import os
+import pathlib
 import pwd
 import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -93,6 +95,31 @@ def test_the_file_belongs_to_whom_the_configuration_says(served, toy, tmp_path):
     assert ask(path)[0] == 200
     proxy.end_well()
     assert not path.exists()
+
+
+def test_who_is_no_longer_root_changes_only_what_it_may(pollux_bin, toy):
+    if os.geteuid() != 0:
+        # That --user is refused to others is shown elsewhere.
+        return
+    # Where the user that it becomes can read and write.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        path = pathlib.Path(folder) / "a.sock"
+        rule = 'bind = "unix:{}"\nsocket = {{ group = "0", mode = "{}" }}'
+        backend = toy("fixed:3")
+        proxy = Served(pollux_bin, path.parent, config(backend, rule.format(path, "0660")), ["--user", "65534"], listeners=0)
+        try:
+            proxy.running.line("listening on unix:")
+            code, said = proxy.reload(config(backend, rule.format(path, "0660"), f'bind = "unix:{folder}/b.sock"'))
+            assert code == 0, said
+            code, said = proxy.reload(config(backend, rule.format(path, "0600")))
+            assert code == 1 and "cannot get its owner and its mode" in said, said
+            # Nothing of it was done.
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            assert ask(path)[0] == ask(f"{folder}/b.sock")[0] == 200
+            proxy.end_well()
+        finally:
+            proxy.kill()
 
 
 @pytest.mark.parametrize(

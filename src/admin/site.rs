@@ -260,7 +260,8 @@ mod tests {
             asked("POST", "/log-level", r#"{"level":"warn"}"#),
             (200, Some(Command::LogLevel(Some("warn".into()))))
         );
-        let recorder = |id: Option<&str>, all| (200, Some(Command::Recorder { id: id.map(str::to_owned), all }));
+        let recorder =
+            |id: Option<&str>, all| (200, Some(Command::Recorder { id: id.map(str::to_owned), all }));
         assert_eq!(asked("GET", "/recorder", ""), recorder(None, false));
         assert_eq!(asked("GET", "/recorder?all&count=3", ""), recorder(None, true));
         assert_eq!(asked("GET", "/recorder/0-17", ""), recorder(Some("0-17"), true));

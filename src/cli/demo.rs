@@ -130,6 +130,7 @@ impl Certificate {
         let files = Files {
             pairs: vec![(pem.clone().into_bytes(), key.serialize_pem().into_bytes())],
             client_ca: None,
+            client_crl: None,
         };
         let rules = TerminationRules { alpn: vec!["http/1.1".into()], ..TerminationRules::default() };
         let termination = Termination::new("demo", rules, &files).map_err(Failure::failed)?;

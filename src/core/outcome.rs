@@ -159,7 +159,7 @@ causes! {
     TlsRefusedByClient "tls-refused-by-client" Client None,
     /// The client showed no certificate, and `client_auth` is `"require"`.
     TlsCertificateRequired "tls-certificate-required" Client None,
-    /// The client showed a certificate that cannot be verified with `client_ca`, or is expired.
+    /// The client showed a certificate that cannot be verified with `client_ca`, is expired, or was revoked (`client_crl`).
     TlsCertificateRefused "tls-certificate-refused" Client None,
     /// Every backend tried refused the connection.
     BackendRefused "backend-refused" Backend Some(502),

@@ -119,7 +119,8 @@ impl Cause {
                 "Have the client send its certificate, or write `client_auth = \"request\"` and let routes decide."
             }
             Cause::TlsCertificateRefused => {
-                "Look at the dates and the issuer of the client's certificate; its issuer has to be in the file of `client_ca`."
+                "Look at the dates and the issuer of the client's certificate; its issuer has to be in the file of `client_ca`. \
+                 With `client_crl` there has to be a list of each issuer that is not out of date."
             }
             Cause::BackendRefused => {
                 "Start the backend, or correct its address: nothing listens there. `pollux status POOL/BACKEND` shows what was last \

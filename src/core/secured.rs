@@ -140,6 +140,8 @@ pub enum Distrust {
     WrongPurpose,
     /// It was revoked.
     Revoked,
+    /// No list that is up to date says whether it was revoked.
+    RevocationUnknown,
     /// It, or one that was sent with it, cannot be read.
     Malformed,
     /// Something else is wrong with it.
@@ -148,13 +150,14 @@ pub enum Distrust {
 
 impl Distrust {
     /// All of them.
-    pub const ALL: [Distrust; 8] = [
+    pub const ALL: [Distrust; 9] = [
         Distrust::Expired,
         Distrust::NotYetValid,
         Distrust::UnknownIssuer,
         Distrust::BadSignature,
         Distrust::WrongPurpose,
         Distrust::Revoked,
+        Distrust::RevocationUnknown,
         Distrust::Malformed,
         Distrust::Other,
     ];
@@ -169,6 +172,7 @@ impl Distrust {
             Distrust::BadSignature => "bad-signature",
             Distrust::WrongPurpose => "wrong-purpose",
             Distrust::Revoked => "revoked",
+            Distrust::RevocationUnknown => "revocation-unknown",
             Distrust::Malformed => "malformed",
             Distrust::Other => "other",
         }

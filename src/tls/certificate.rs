@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Version};
 
 /// The longest file of certificates or keys, in bytes.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -132,6 +132,37 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err(format!("certificate {} is malformed", place + 1));
     }
     Ok(chain)
+}
+
+/// The lists of revoked certificates of a PEM text (RFC 5280 §5); at least one.
+///
+/// # Errors
+/// In words, what is wrong.
+pub fn revocations(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
+    let lists = lists.map_err(|error| error.to_string())?;
+    if lists.is_empty() {
+        return Err("there is no block `BEGIN X509 CRL`".into());
+    }
+    for (place, der) in lists.iter().enumerate() {
+        let Ok((_, list)) = CertificateRevocationList::from_der(der) else {
+            return Err(format!("list {} is malformed", place + 1));
+        };
+        if list.version() != Some(X509Version::V2) {
+            return Err(format!("list {} is not of version 2 (RFC 5280 §5.1.2.1)", place + 1));
+        }
+    }
+    Ok(lists)
+}
+
+/// Until when all of `lists` say what holds, in seconds since 1970; `None` if one of them does not say so.
+#[must_use]
+pub fn next_update(lists: &[CertificateRevocationListDer<'_>]) -> Option<i64> {
+    let next = |der: &CertificateRevocationListDer<'_>| {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        list.next_update().map(|at| at.timestamp())
+    };
+    lists.iter().map(next).collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
 /// The key of a PEM text: PKCS #8, PKCS #1 or SEC1.

@@ -141,6 +141,7 @@ mod tests {
         let files = Files {
             pairs: vec![(cert.clone().into_bytes(), key.into_bytes())],
             client_ca: Some(authority.pem.clone().into_bytes()),
+            client_crl: None,
         };
         let rules = TerminationRules { client_auth: ClientAuth::Request, ..TerminationRules::default() };
         let rules = Termination::new("web", rules, &files).unwrap();

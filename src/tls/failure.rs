@@ -60,6 +60,9 @@ pub fn distrust(error: &Error) -> Distrust {
             Distrust::WrongPurpose
         }
         CertificateError::Revoked => Distrust::Revoked,
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => Distrust::RevocationUnknown,
         CertificateError::BadEncoding => Distrust::Malformed,
         _ => Distrust::Other,
     }

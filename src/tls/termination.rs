@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
+use sha2::{Digest, Sha256};
 
 use super::certificate::{self, Certificate, Facts, Fault};
 use super::examiner::Examiner;
@@ -84,6 +85,8 @@ pub struct TerminationRules {
     pub certificates: Vec<Pair>,
     /// PEM: who may have issued the certificates of clients.
     pub client_ca: Option<PathBuf>,
+    /// PEM: which of those were revoked (RFC 5280 §5). If it is there, one for each issuer is needed.
+    pub client_crl: Option<PathBuf>,
     /// Whether clients have to show one.
     pub client_auth: ClientAuth,
     /// The oldest version.
@@ -94,13 +97,15 @@ pub struct TerminationRules {
     pub unknown_names: UnknownNames,
 }
 
-/// The bytes of files: of each pair, and of `client_ca`.
+/// The bytes of files: of each pair, of `client_ca` and of `client_crl`.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// For each pair, the certificates and the key.
     pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The issuers of client certificates.
     pub client_ca: Option<Vec<u8>>,
+    /// What these have revoked.
+    pub client_crl: Option<Vec<u8>>,
 }
 
 impl TerminationRules {
@@ -113,26 +118,31 @@ impl TerminationRules {
         for pair in &self.certificates {
             pairs.push((read(&pair.cert)?, read(&pair.key)?));
         }
-        let client_ca = match &self.client_ca {
-            Some(path) => Some(read(path)?),
-            None => None,
-        };
-        Ok(Files { pairs, client_ca })
+        let client_ca = self.client_ca.as_deref().map(&mut read).transpose()?;
+        let client_crl = self.client_crl.as_deref().map(&mut read).transpose()?;
+        Ok(Files { pairs, client_ca, client_crl })
     }
 
     /// Every file that it names.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let pairs = self.certificates.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
-        pairs.chain(self.client_ca.as_deref())
+        pairs.chain(self.client_ca.as_deref()).chain(self.client_crl.as_deref())
     }
 
-    fn gate(&self, issuers: Option<&[u8]>) -> Result<Gate, Refused> {
-        let (Some(issuers), true) = (issuers, self.client_auth != ClientAuth::Off) else {
+    fn gate(&self, files: &Files) -> Result<Gate, Refused> {
+        let (Some(issuers), true) = (&files.client_ca, self.client_auth != ClientAuth::Off) else {
             return Ok(Gate::Open);
         };
         let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
-        let usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider()).build();
-        let usual = usual.map_err(|error| Refused::ClientCa(error.to_string()))?;
+        let mut usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
+        if let Some(revoked) = &files.client_crl {
+            let revoked = certificate::revocations(revoked).map_err(Refused::ClientCrl)?;
+            usual = usual.with_crls(revoked).enforce_revocation_expiration();
+        }
+        let usual = usual.build().map_err(|error| match error {
+            VerifierBuilderError::InvalidCrl(_) => Refused::ClientCrl(error.to_string()),
+            error => Refused::ClientCa(error.to_string()),
+        })?;
         Ok(match self.client_auth {
             ClientAuth::Off => Gate::Open,
             ClientAuth::Request => Gate::Examined(Arc::new(Examiner::new(usual))),
@@ -143,7 +153,9 @@ impl TerminationRules {
     /// What tickets are bound to: a listener that asks other things of its clients must not take them.
     fn context(&self, name: &str, files: &Files) -> Vec<u8> {
         let ca = files.client_ca.as_deref().unwrap_or_default();
-        [name.as_bytes(), b"\0", self.client_auth.word().as_bytes(), b"\0", ca].concat()
+        // By its digest: it may be long, and a ticket costs as much to open. With a new list nobody keeps a session that it would end.
+        let revoked = files.client_crl.as_deref().map(Sha256::digest).unwrap_or_default();
+        [name.as_bytes(), b"\0", self.client_auth.word().as_bytes(), b"\0", &revoked, ca].concat()
     }
 }
 
@@ -176,6 +188,8 @@ pub enum Refused {
     Pair(usize, Fault),
     /// `client_ca` cannot be used; in words, why.
     ClientCa(String),
+    /// `client_crl` cannot be used; in words, why.
+    ClientCrl(String),
     /// Something else, in words.
     Other(String),
 }
@@ -187,6 +201,7 @@ impl fmt::Display for Refused {
         match self {
             Refused::Pair(place, fault) => write!(f, "certificate {}: {fault}", place + 1),
             Refused::ClientCa(why) => write!(f, "client_ca: {why}"),
+            Refused::ClientCrl(why) => write!(f, "client_crl: {why}"),
             Refused::Other(why) => f.write_str(why),
         }
     }
@@ -211,7 +226,7 @@ impl Termination {
         let builder = ServerConfig::builder_with_provider(super::provider())
             .with_protocol_versions(rules.min_version.versions())
             .map_err(|error| Refused::Other(error.to_string()))?;
-        let (builder, examiner) = match rules.gate(files.client_ca.as_deref())? {
+        let (builder, examiner) = match rules.gate(files)? {
             Gate::Open => (builder.with_no_client_auth(), None),
             Gate::Examined(examiner) => {
                 (builder.with_client_cert_verifier(Arc::clone(&examiner) as _), Some(examiner))

@@ -56,7 +56,8 @@ fn pem() -> &'static str {
         let names = ["www.example.com", "*.example.com", "app.internal"].map(String::from).to_vec();
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(names).expect("names");
-        format!("{}{}", params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+        let cert = params.self_signed(&key).expect("a certificate").pem();
+        [cert, key.serialize_pem(), super::tls::revocations(2400)].concat()
     });
     &PEM
 }
@@ -173,7 +174,7 @@ fn around(example: &Example) -> String {
         "tls = { … } of a listener" => {
             let rest = match *key {
                 "certificates" => "",
-                "client_auth" => {
+                "client_auth" | "client_crl" => {
                     ", client_ca = \"cert.pem\", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]"
                 }
                 _ => ", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]",

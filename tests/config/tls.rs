@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pollux::config::{self, Code, World};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
+    SerialNumber, date_time_ymd,
+};
 
 /// The first day of 2030, in seconds since 1970.
 const NOW: i64 = 1_893_456_000;
@@ -44,6 +47,20 @@ fn made(names: &[&str], from: (i32, u8, u8), until: (i32, u8, u8)) -> (String, S
     params.not_before = date_time_ymd(from.0, from.1, from.2);
     params.not_after = date_time_ymd(until.0, until.1, until.2);
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+/// A list of revoked certificates, of which it has none, that is up to date until the beginning of that year.
+pub(crate) fn revocations(until: i32) -> String {
+    let issuer = Issuer::new(CertificateParams::default(), KeyPair::generate().unwrap());
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(&issuer).unwrap().pem().unwrap()
 }
 
 pub(crate) fn good() -> (String, String) {
@@ -158,7 +175,9 @@ fn names_and_routes_are_held_against_each_other() {
 #[test]
 fn what_is_asked_of_clients_and_backends_has_to_go_together() {
     let (cert, key) = good();
-    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str())];
+    let (crl, old) = (revocations(2031), revocations(2029));
+    let lists = [("crl.pem", crl.as_str()), ("old.pem", old.as_str())];
+    let files = [("cert.pem", cert.as_str()), ("key.pem", key.as_str()), lists[0], lists[1]];
     let pair = "certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]";
     for (tls, codes) in [
         (format!("tls = {{ {pair}, client_auth = \"require\" }}"), vec![Code::MissingKey]),
@@ -168,6 +187,16 @@ fn what_is_asked_of_clients_and_backends_has_to_go_together() {
         ),
         (format!("tls = {{ {pair}, client_ca = \"key.pem\" }}"), vec![Code::BadCertificate]),
         (format!("tls = {{ {pair}, client_ca = \"none.pem\" }}"), vec![Code::Unreadable]),
+        (format!("tls = {{ {pair}, client_ca = \"cert.pem\", client_crl = \"crl.pem\" }}"), vec![]),
+        (
+            format!("tls = {{ {pair}, client_ca = \"cert.pem\", client_crl = \"old.pem\" }}"),
+            vec![Code::CertificateDates],
+        ),
+        (
+            format!("tls = {{ {pair}, client_ca = \"cert.pem\", client_crl = \"cert.pem\" }}"),
+            vec![Code::BadCertificate],
+        ),
+        (format!("tls = {{ {pair}, client_crl = \"crl.pem\" }}"), vec![Code::MissingKey]),
         (format!("tls = {{ {pair}, alpn = [\"h2\"] }}"), vec![Code::BadValue]),
         (String::from("tls = {}"), vec![Code::MissingKey]),
         (String::from("tls = { certificates = [] }"), vec![Code::MissingKey]),

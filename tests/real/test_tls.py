@@ -177,6 +177,42 @@ request_headers = { set = { X-Subject = "{client_cert_subject}", X-Cert = "{clie
     proxy.cause("tls-certificate-refused")
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_revoked_client_certificates(tls_pollux, toy, authority, version):
+    alice, bob = authority.issue("alice", []), authority.issue("bob", [])
+    ask = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+    def come_in(pair, session=None):
+        """The session, if there was an answer, and whether it was resumed."""
+        made = contexts.setdefault(pair, context(authority, maximum_version=version))
+        made.load_cert_chain(*pair)
+        raw = socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S)
+        try:
+            with made.wrap_socket(raw, server_hostname="localhost", session=session) as tls:
+                tls.sendall(ask)
+                answer = tls.recv(65536)
+                return (tls.session, tls.session_reused) if answer.startswith(b"HTTP/1.1 200") else None
+        except (ssl.SSLError, ConnectionError):
+            return None
+
+    contexts, crl = {}, authority.revoke()
+    extra = f', client_ca = "{authority.cert}", client_crl = "{crl}"'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=extra))
+    sessions = {pair: come_in(pair)[0] for pair in (alice, bob)}
+    assert come_in(alice, sessions[alice])[1]
+    # The new list holds from the reload on, for sessions that are resumed too.
+    authority.revoke(alice[0])
+    assert proxy.reload()[0] == 0
+    assert come_in(alice) is None and come_in(alice, sessions[alice]) is None
+    proxy.cause("tls-certificate-refused")
+    assert come_in(bob, sessions[bob])[1] is False
+    # One that is out of date says nothing of anybody. It is a warning.
+    authority.revoke(alice[0], days=0)
+    code, told = proxy.reload()
+    assert code == 0 and "P0039" in told and "a list of revoked certificates is out of date" in told, told
+    assert come_in(bob) is None
+
+
 def test_client_certificates_are_requested(tls_pollux, toy, authority):
     route = '[[listener.route]]\npool = "app"\nrequest_headers = { set = { X-Subject = "{client_cert_subject}", X-Cert = "{client_cert}" } }\n'
     extra = f', client_ca = "{authority.cert}", client_auth = "request"'
@@ -198,7 +234,8 @@ def test_certificates_that_cannot_be_verified_are_told_also_of_resumed_sessions(
 ):
     fields = ", ".join(f'"{name.replace("_", "-")}" = "{value}"' for name, value in SHOWN.items())
     route = f'[[listener.route]]\npool = "app"\nrequest_headers = {{ set = {{ {fields} }} }}\n'
-    extra = f', client_ca = "{authority.cert}", client_auth = "request"'
+    eve = authority.issue("eve", [])
+    extra = f', client_ca = "{authority.cert}", client_crl = "{authority.revoke(eve[0])}", client_auth = "request"'
     proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=extra, more=route))
     spoofed = "".join(f"{name.replace('_', '-')}: yes\r\n{name}: yes\r\n" for name in SHOWN)
     ask = f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{spoofed}\r\n".encode()
@@ -207,6 +244,7 @@ def test_certificates_that_cannot_be_verified_are_told_also_of_resumed_sessions(
         (good, "yes", "", "CN=alice"),
         (authority.issue("old", [], days=-1), "failed", "expired", ""),
         (Authority(tmp_path, "other").issue("mallory", []), "failed", "unknown-issuer", ""),
+        (eve, "failed", "revoked", ""),
         (None, "no", "", ""),
     ]:
         made, kept = context(authority, maximum_version=version), None

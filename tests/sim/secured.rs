@@ -59,7 +59,7 @@ static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
 /// What the worker's listener speaks.
 pub(crate) fn termination() -> Arc<Termination> {
     let pair = (PAIR.0.clone().into_bytes(), PAIR.1.clone().into_bytes());
-    let files = Files { pairs: vec![pair], client_ca: None };
+    let files = Files { pairs: vec![pair], client_ca: None, client_crl: None };
     Arc::new(Termination::new("main", TerminationRules::default(), &files).expect("a good pair"))
 }
 

@@ -14,7 +14,7 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
-use crate::tls::certificate::{DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault};
+use crate::tls::certificate::{self, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault};
 use crate::tls::{
     ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused,
     Termination, TerminationRules, UnknownNames, Unusable, Verify,
@@ -71,10 +71,12 @@ pub(super) fn of_listener(
     let found_before = findings.len();
     let pairs = certificates(table, site, findings);
     let client_ca = file(table, "client_ca", site, findings);
+    let client_crl = client_crl(table, site, findings);
     let rules = TerminationRules {
         certificates: pairs.iter().map(|(cert, key)| pair_of(cert, key)).collect(),
         client_auth: client_auth(table, findings),
         client_ca: client_ca.as_ref().map(|file| file.path.clone()),
+        client_crl: client_crl.as_ref().map(|file| file.path.clone()),
         min_version: min_version(table),
         alpn: alpn(table, mode, findings),
         unknown_names: match table.text("unknown_names") {
@@ -88,6 +90,7 @@ pub(super) fn of_listener(
     let files = Files {
         pairs: pairs.iter().map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())).collect(),
         client_ca: client_ca.as_ref().map(|file| file.bytes.clone()),
+        client_crl: client_crl.as_ref().map(|file| file.bytes.clone()),
     };
     match Termination::new(name, rules, &files) {
         Ok(termination) => {
@@ -109,11 +112,41 @@ pub(super) fn of_listener(
             findings.push(unusable("the issuers of client certificates cannot be used", &why, place));
             None
         }
+        Err(Refused::ClientCrl(why)) => {
+            let place = client_crl.as_ref().map_or(table.place(), |file| file.place);
+            let message = format!("the lists of revoked client certificates cannot be used: {why}");
+            findings.push(
+                Diagnostic::new(Code::BadCertificate, message)
+                    .mark(place, "cannot be used")
+                    .help("expected lists in PEM, such as `openssl crl -in FILE -text` shows"),
+            );
+            None
+        }
         Err(Refused::Other(why)) => {
             findings.push(unusable("there can be no TLS", &why, table.place()));
             None
         }
     }
+}
+
+/// The file of `client_crl`, if it is named. It warns of one that is out of date, with which nobody comes in.
+fn client_crl(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Named> {
+    let file = file(table, "client_crl", site, findings)?;
+    missing(
+        table,
+        "client_ca",
+        "name the file with the certificates of those who have revoked them",
+        findings,
+    );
+    let lists = certificate::revocations(&file.bytes).unwrap_or_default();
+    if certificate::next_update(&lists).is_some_and(|until| until < site.world.unix_time()) {
+        findings.push(
+            Diagnostic::new(Code::CertificateDates, "a list of revoked certificates is out of date")
+                .mark(file.place, "no certificate of its issuer is verified with it")
+                .help("fetch the issuer's latest list, and reload"),
+        );
+    }
+    Some(file)
 }
 
 fn pair_of(cert: &Named, key: &Named) -> Pair {

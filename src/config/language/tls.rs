@@ -30,6 +30,14 @@ pub(in crate::config) static TLS: Table = Table {
             "File with the certificates of those who may have issued clients' certificates.",
         ),
         key(
+            "client_crl",
+            Kind::Text,
+            NONE,
+            r#""crl.pem""#,
+            "File with the lists of certificates that they have revoked (CRL, PEM). One of each issuer is needed, and up to date: a certificate of which \
+             it cannot be known is not verified.",
+        ),
+        key(
             "client_auth",
             Kind::Word(&["off", "request", "require"]),
             r#"("require" with client_ca)"#,

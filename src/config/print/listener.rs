@@ -99,7 +99,15 @@ fn print_socket(out: &mut String, listener: &Listener) {
 }
 
 fn print_termination(rules: &TerminationRules) -> String {
-    let TerminationRules { certificates, client_ca, client_auth, min_version, alpn, unknown_names } = rules;
+    let TerminationRules {
+        certificates,
+        client_ca,
+        client_crl,
+        client_auth,
+        min_version,
+        alpn,
+        unknown_names,
+    } = rules;
     let path = |path: &Path| text(&path.to_string_lossy());
     let pair = |pair: &Pair| {
         table(
@@ -111,6 +119,7 @@ fn print_termination(rules: &TerminationRules) -> String {
     let pairs = [
         ("certificates", Some(list(certificates.iter().map(pair)))),
         ("client_ca", client_ca.as_deref().map(path)),
+        ("client_crl", client_crl.as_deref().map(path)),
         ("client_auth", client_ca.is_some().then(|| text(client_auth.word()))),
         ("min_version", Some(text(min_version.word()))),
         ("alpn", Some(list(alpn.iter().map(|name| text(name))))),

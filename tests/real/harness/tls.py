@@ -43,6 +43,25 @@ class Authority:
         return cert, key
 
 
+    def revoke(self, *certs, days=30):
+        """Its list of revoked certificates, up to date for so many days, as a file."""
+        ends = (".txt", ".cnf", "-crl.pem", ".number")
+        database, config, revoked, number = (self.directory / f"{self.name}{end}" for end in ends)
+        database.write_text("")
+        number.write_text("01")
+        (self.directory / f"{self.name}.txt.attr").write_text("")
+        config.write_text(
+            f"[ca]\ndefault_ca = a\n[a]\ndatabase = {database}\ncrlnumber = {number}\ndefault_md = sha256\n"
+            "crl_extensions = e\n[e]\nauthorityKeyIdentifier = keyid:always\n"
+        )
+        ca = ("ca", "-config", config, "-cert", self.cert, "-keyfile", self.key)
+        for cert in certs:
+            openssl(*ca, "-revoke", cert)
+        until = ("-crldays", days) if days > 0 else ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200102000000Z")
+        openssl(*ca, "-gencrl", "-out", revoked, *until)
+        return revoked
+
+
 class TlsPollux(Served):
     """A Pollux with a control socket; what it listens on is at this machine."""
 

@@ -88,6 +88,17 @@ def test_a_click_on_drain_takes_effect(administered, toy, traffic, browser):
     assert "app/b2: state drain (it was ready)" in browser.evaluate("document.getElementById('toast').textContent")
     assert browser.evaluate("document.getElementById('sum').textContent") == "2 of 3 serve, 1 does not"
     browser.wait_for("document.getElementById('cause-list').textContent.includes('backend-closed')")
+    # Of the last that failed each step can be looked at.
+    browser.wait_for("document.querySelector('#story-list button')?.textContent.includes('backend-closed')")
+    browser.click("#story-list button")
+    browser.wait_for("document.getElementById('story').open")
+    assert "502 backend-closed" in browser.evaluate("document.getElementById('story-title').textContent")
+    assert "app/b3;" in browser.evaluate("document.getElementById('story-facts').textContent")
+    steps = browser.evaluate("document.getElementById('story-steps').textContent")
+    assert "accepted" in steps and "request sent" in steps and "backend-closed" in steps, steps
+    browser.screenshot(SHOTS / "story.png")
+    browser.press("Escape")
+    browser.wait_for("!document.getElementById('story').open")
     # What is counted arrives in the plots and the tiles.
     browser.wait_for("document.querySelector('#p-rate .line.total').getAttribute('d').length > 20")
     browser.wait_for("parseFloat(document.getElementById('t-rate').textContent) > 1")

@@ -140,7 +140,7 @@ def test_a_name_is_followed_and_its_last_addresses_stay(start, toy, hosts):
     # One port on two addresses: the second is taken where the first has it.
     first = toy("echo", name="first")
     port = first.host_port.rpartition(":")[2]
-    second = toy("echo", name="second", listen=f"127.0.0.2:{port}")
+    toy("echo", name="second", listen=f"127.0.0.2:{port}")
     # Nobody knows the name yet: Pollux starts all the same.
     proxy = start(f'[pool.app]\nresolve = "1s"\nbackends = ["app.pollux.test:{port}"]\n', hosts.wrapper)
     assert "P0035" in proxy.stderr() and status(proxy.address) == 503

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import socket
 import ssl
 import stat
@@ -24,16 +23,9 @@ class Edge(Pollux):
         directory.mkdir(exist_ok=True)
         file = directory / "proxy.toml"
         file.write_text(config)
-        self.binary, self.control = binary, directory / "control"
-        super().__init__(binary, ["-c", file, "--control", self.control, "--threads", "2"], directory, listeners=tcp)
+        super().__init__(binary, ["-c", file, "--threads", "2"], directory, listeners=tcp)
         for _ in range(unix):
             self.line(r"listening on unix:")
-
-    def call(self, command):
-        done = subprocess.run(
-            [self.binary, command, "--control", self.control], capture_output=True, text=True, timeout=DEADLINE_S
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -196,29 +188,6 @@ def test_a_socket_that_was_left_behind_is_replaced_and_a_living_one_is_not(edge,
     )
     assert again.returncode != 0 and "somebody listens there" in again.stderr
     curl("--unix-socket", path, "http://h/")
-
-
-def test_a_unix_socket_outlives_a_reload_and_an_upgrade(edge, toy, tmp_path):
-    path = tmp_path / "a.sock"
-    config = f'[[listener]]\nbind = "unix:{path}"\n' + pool(toy("fixed:1"))
-    proxy = edge(config, tcp=0, unix=1)
-    number = path.stat().st_ino
-    file = proxy.control.parent / "proxy.toml"
-    file.write_text(config.replace(".sock\"\n", '.sock"\nsocket = { mode = "0600" }\n'))
-    proxy.call("reload")
-    assert (path.stat().st_ino, stat.S_IMODE(path.stat().st_mode)) == (number, 0o600)
-    proxy.call("upgrade")
-    proxy.expect_end()
-    assert path.stat().st_ino == number
-    curl("--unix-socket", path, "http://h/")
-    told = subprocess.run(
-        [proxy.binary, "status", "--json", "--control", proxy.control], capture_output=True, timeout=DEADLINE_S
-    )
-    successor = json.loads(told.stdout)["pid"]
-    os.kill(successor, signal.SIGTERM)
-    # The reader of its standard output sees the end when the successor has gone too.
-    proxy._reader.join(DEADLINE_S)
-    assert not path.exists()
 
 
 def test_one_socket_takes_both_versions_of_ip(edge, toy):

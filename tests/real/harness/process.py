@@ -80,8 +80,14 @@ class Child:
         """Ends it at once, if it still runs."""
         self.process.kill()
         self.process.wait()
-        self._reader.join()
+        # Whoever has taken its place may still have its standard output.
+        self._reader.join(STOP_S_MAX)
         self.process.stdout.close()
+
+    def is_silent(self):
+        """Waits until nobody has its standard output any more, whoever may have taken its place included."""
+        self._reader.join(STOP_S_MAX)
+        return not self._reader.is_alive()
 
     def terminate(self):
         """SIGTERM; returns the exit code."""

@@ -21,6 +21,7 @@ use crate::cast::{Cast, Hire};
 use crate::faults::{Faults, Weather, log_uniform};
 use crate::kernel::{Kernel, SimOs};
 use crate::ledger::{Entry, Ledger};
+use crate::lurker;
 use crate::moody;
 use crate::net::Net;
 use crate::oversight::{Oversight, Sight};
@@ -143,6 +144,13 @@ impl Scene {
             let patience = Duration::from_secs(10_000);
             let timeouts = &mut snapshot.timeouts;
             (timeouts.handshake, timeouts.connect, timeouts.queue) = (patience, patience, 2 * patience);
+            timeouts.drain = patience;
+            if self.faults.lurkers > 0 {
+                timeouts.handshake = lurker::TIME;
+            }
+        }
+        if let Some(handshakes) = self.faults.handshakes {
+            snapshot.limits.handshakes = handshakes;
         }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));

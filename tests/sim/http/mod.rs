@@ -16,11 +16,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use pollux::core::outcome::Cause;
 use pollux::snapshot::Mode;
 
 use crate::actor::Actor;
 use crate::end::EndId;
 use crate::faults::{Faults, Weather};
+use crate::lurker::Lurker;
 use crate::reload::Reloads;
 use crate::stage::{Act, Scene};
 use backend::Backend;
@@ -74,6 +76,16 @@ pub(crate) fn run(scene: &mut Scene) {
     let hire = Box::new(move |host, end| -> Box<dyn Actor> {
         Box::new(Backend::new(host, end, backends_seal.as_ref(), &notes, &faults, rng.fork()))
     });
-    let entries = scene.perform(Mode::Http, Act { clients, hire });
+    for number in connections..connections + scene.faults.lurkers {
+        let seal = clients_seal.as_ref().expect("only a handshake can be left unfinished");
+        let from = crate::stage::address_of(number);
+        clients.push(Box::new(Lurker::new(from, seal, manners.draining, &mut scene.rng)));
+    }
+    let mut entries = scene.perform(Mode::Http, Act { clients, hire });
+    let count = entries.len();
+    entries.retain(|entry| entry.cause != Some(Cause::TlsHandshakeTimeout) || manners.foul);
+    let late = count - entries.len();
+    let is_told = late == scene.faults.lurkers || (manners.draining && late < scene.faults.lurkers);
+    assert!(manners.foul || is_told, "{late} handshakes were too late");
     judge::judge(&board.borrow(), &entries, manners);
 }

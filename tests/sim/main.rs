@@ -4,6 +4,7 @@
 //! `SIM_SEEDS=n` runs more of them than usual.
 
 mod actor;
+mod announced;
 mod cast;
 mod descriptors;
 mod end;
@@ -26,6 +27,7 @@ mod stage;
 mod tcp;
 mod trace;
 
+use announced::Heralds;
 use faults::Weather;
 use refill::Refills;
 use reload::Reloads;
@@ -153,6 +155,20 @@ fn drain_tls_faults() {
 #[test]
 fn tls_faults() {
     each_seed("tls_faults", SOME, Weather::Foul, sealed);
+}
+
+fn announced(scene: &mut Scene) {
+    scene.heralds = Heralds::draw(&mut scene.rng);
+    if scene.rng.bool() {
+        scene.legs = Legs::draw(&mut scene.rng);
+    }
+    http::run(scene);
+}
+
+/// Clients are announced by the PROXY protocol, to the worker or by it, with TLS behind that or not.
+#[test]
+fn http_announced() {
+    each_seed("http_announced", SOME, Weather::Clean, announced);
 }
 
 #[test]

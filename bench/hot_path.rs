@@ -277,6 +277,7 @@ fn well() -> (Record<'static>, Places) {
         bytes_down: 300,
         spans: Spans { head: us(10), opened: us(20), response: us(700), whole: Duration::from_micros(710) },
         outcome: Outcome { cause: None, stage: Stage::Response },
+        secured: None,
         notes: &NO_NOTES,
     };
     (record, Places { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })

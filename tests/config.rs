@@ -3,6 +3,8 @@
 //! Beside each broken file `tests/config/NAME.toml` lies `NAME.txt`, all that is shown for it. `UPDATE_EXPECT=1` writes
 //! the second anew; read the difference before keeping it.
 
+#[path = "config/credentials.rs"]
+mod credentials;
 #[path = "config/documentation.rs"]
 mod documentation;
 #[path = "config/files.rs"]

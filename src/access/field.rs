@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::outcome::{Proofs, Record};
+use crate::core::secured::Identity;
 
 /// A value, before it is written in some form.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,24 @@ fields! {
     AnswerMs "answer_ms" "From the backend connection to the response head: how long the backend took." |r| {
         span(r.spans.response.zip(r.spans.opened).map(|(response, opened)| response.saturating_sub(opened)))
     },
+    TlsVersion "tls_version" "`TLSv1.2` or `TLSv1.3`, if the client has come by TLS." |r| r.secured.map(|it| Value::Word(it.version)),
+    TlsCipher "tls_cipher" "The cipher suite that was agreed on." |r| name(r.secured.map_or("", |it| &it.cipher)),
+    TlsName "tls_name" "The name that the client asked for by SNI." |r| text(r.secured.map_or(b"", |it| it.name.as_bytes())),
+    TlsResumed "tls_resumed" "Whether an earlier TLS session was resumed." |r| r.secured.map(|it| Value::Flag(it.is_resumed)),
+    ClientCert "client_cert" "If the client has shown a certificate: `yes` if it was verified, `failed` if it could not be." |r| {
+        shown(r).map(|_| Value::Word(r.secured.map_or("no", |it| it.client.answer())))
+    },
+    ClientCertError "client_cert_error" "Why it could not be verified: docs/tls.md." |r| {
+        r.secured.and_then(|it| it.client.distrust()).map(|why| Value::Word(why.word()))
+    },
+    ClientCertSubject "client_cert_subject" "Its subject, also of one that could not be verified: then anybody may have written it." |r| {
+        text(shown(r).map_or(b"", |it| it.subject.text().as_bytes()))
+    },
+    ClientCertIssuer "client_cert_issuer" "Its issuer, likewise." |r| text(shown(r).map_or(b"", |it| it.issuer.as_bytes())),
+    ClientCertSerial "client_cert_serial" "Its serial number, likewise, in hexadecimal digits." |r| name(shown(r).map_or("", |it| &it.serial)),
+    ClientCertFingerprint "client_cert_fingerprint" "Its SHA-256, in hexadecimal digits." |r| {
+        name(shown(r).map_or("", |it| &it.fingerprint))
+    },
     Cause "cause" "What went wrong, if anything did: docs/causes.md." |r| {
         r.outcome.cause.map(|cause| Value::Name(cause.word()))
     },
@@ -103,6 +122,11 @@ fields! {
     Stage "stage" "How far it had come when it went wrong." |r| {
         r.outcome.cause.map(|_| Value::Word(r.outcome.stage.word()))
     },
+}
+
+/// The certificate that the client has shown, verified or not.
+fn shown<'a>(record: &Record<'a>) -> Option<&'a Identity> {
+    record.secured?.client.shown()
 }
 
 fn name(name: &str) -> Option<Value<'_>> {

@@ -8,6 +8,8 @@ use super::*;
 use crate::core::identity::RequestId;
 use crate::core::noted::Notes;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Spans, Stage};
+use crate::core::secured::{Credential, Distrust, Identity, Secured};
+use crate::core::subject::Subject;
 use crate::snapshot::Mode;
 
 /// A good exchange.
@@ -37,6 +39,7 @@ fn record(notes: &Notes) -> Record<'_> {
         bytes_down: 2326,
         spans: Spans { head: ms(1), opened: ms(3), response: ms(10), whole: Duration::from_micros(12_500) },
         outcome: Outcome { cause: None, stage: Stage::Response },
+        secured: None,
         notes,
     }
 }
@@ -102,6 +105,49 @@ fn json_has_every_value_in_its_type() {
         "request_headers": { "user-agent": "a\"b", "accept": "\u{fffd}" },
     });
     assert_eq!(read, expected);
+}
+
+#[test]
+fn what_is_known_of_a_tls_client_is_told() {
+    let identity = Identity {
+        subject: Subject::parse(r"CN=mallory\, O=Example").unwrap(),
+        issuer: String::from("CN=nobody"),
+        serial: String::from("0a"),
+        fingerprint: "ab".repeat(32),
+    };
+    let secured = |client| Secured {
+        version: "TLSv1.3",
+        cipher: String::from("TLS13_AES_128_GCM_SHA256"),
+        name: String::from("h.example"),
+        protocol: String::from("http/1.1"),
+        is_resumed: true,
+        client,
+    };
+    let failed = secured(Credential::Failed(identity.clone(), Distrust::Expired));
+    let (json, nothing) = (pen(Format::Json, &[]), Notes::default());
+    let told = |secured| {
+        let line = line(&json, &Record { secured, ..record(&nothing) });
+        let read: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
+        let is_about_it = |key: &str| key.starts_with("tls_") || key.starts_with("client_cert");
+        serde_json::Value::from_iter(read.into_iter().filter(|(key, _)| is_about_it(key)))
+    };
+    let expected = serde_json::json!({
+        "tls_version": "TLSv1.3", "tls_cipher": "TLS13_AES_128_GCM_SHA256", "tls_name": "h.example", "tls_resumed": true,
+        "client_cert": "failed", "client_cert_error": "expired", "client_cert_subject": r"CN=mallory\, O=Example",
+        "client_cert_issuer": "CN=nobody", "client_cert_serial": "0a", "client_cert_fingerprint": "ab".repeat(32),
+    });
+    assert_eq!(told(Some(&failed)), expected);
+    let (verified, none) = (secured(Credential::Verified(identity)), secured(Credential::None));
+    assert_eq!(told(Some(&verified))["client_cert"], "yes");
+    assert_eq!(told(Some(&verified)).get("client_cert_error"), None);
+    assert_eq!(told(Some(&none)).as_object().unwrap().len(), 4);
+    assert_eq!(told(None), serde_json::json!({}));
+    let layout =
+        Layout::parse("{tls_version} {client_cert} \"{client_cert_subject}\" {client_cert_error}").unwrap();
+    let pen = Pen::new(&Rules::default(), Format::Layout(layout));
+    let of = |secured| line(&pen, &Record { secured, ..record(&nothing) });
+    assert_eq!(of(Some(&failed)), "TLSv1.3 failed \"CN=mallory\\\\, O=Example\" expired\n");
+    assert_eq!(of(None), "- - \"-\" -\n");
 }
 
 #[test]

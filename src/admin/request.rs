@@ -40,10 +40,10 @@ impl Request {
         self.fields.iter().any(|(field, _)| field == name)
     }
 
-    /// The value of a query parameter, decoded.
+    /// The value of a query parameter, decoded; empty if it has none.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| decode(value))
+        let mut pairs = self.query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| decode(value))
     }
 
     /// The segments of the path, decoded.

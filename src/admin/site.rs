@@ -78,6 +78,8 @@ impl Site {
                 Ok(ask) => data(Command::Sessions(ask)),
                 Err(why) => Reply::error(400, &why),
             },
+            ["recorder"] => self.recorder(request, by),
+            ["recorder", id] => data(Command::Recorder { id: Some((*id).to_owned()), all: true }),
             ["backends", pool, backend] => data(Command::Backend(format!("{pool}/{backend}"))),
             ["log-level"] => data(Command::LogLevel(None)),
             ["sessions", _, "kill"] => must_post(),
@@ -91,6 +93,24 @@ impl Site {
             Ok(mut answer) => {
                 if request.parameter("history").as_deref() == Some("marks") {
                     abridge(&mut answer.data);
+                }
+                Reply::json(&answer.data)
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// The latest exchanges that are remembered: those that failed or were slow, with `all` the others too; `count` of them at most.
+    fn recorder(&self, request: &Request, by: &str) -> Reply {
+        let count = match request.parameter("count").map(|count| count.parse()) {
+            None => usize::MAX,
+            Some(Ok(count)) => count,
+            Some(Err(_)) => return Reply::error(400, "`count` is a number"),
+        };
+        match self.told(by, Command::Recorder { id: None, all: request.parameter("all").is_some() }) {
+            Ok(mut answer) => {
+                if let Some(stories) = answer.data.as_array_mut() {
+                    stories.truncate(count);
                 }
                 Reply::json(&answer.data)
             }
@@ -120,7 +140,7 @@ impl Site {
             }),
             ["sessions", session, "kill"] => Ok(Command::Kill((*session).to_owned())),
             ["log-level"] => parse(&request.body).map(|LevelOrder { level }| Command::LogLevel(Some(level))),
-            [""] | ["healthz" | "ready" | "metrics" | "status" | "config" | "sessions"] => {
+            [""] | ["healthz" | "ready" | "metrics" | "status" | "config" | "sessions" | "recorder"] => {
                 return Reply::error(405, "nothing is changed there").with("Allow", "GET, HEAD");
             }
             _ => return nothing_there(),
@@ -163,7 +183,7 @@ fn must_post() -> Reply {
 }
 
 fn nothing_there() -> Reply {
-    let there = "there are /healthz, /ready, /metrics, /status, /config, /sessions, /backends/POOL/BACKEND and /log-level";
+    let there = "there are /healthz, /ready, /metrics, /status, /config, /sessions, /recorder, /backends/POOL/BACKEND and /log-level";
     Reply::error(404, &format!("nothing is there; {there}"))
 }
 
@@ -240,6 +260,11 @@ mod tests {
             asked("POST", "/log-level", r#"{"level":"warn"}"#),
             (200, Some(Command::LogLevel(Some("warn".into()))))
         );
+        let recorder =
+            |id: Option<&str>, all| (200, Some(Command::Recorder { id: id.map(str::to_owned), all }));
+        assert_eq!(asked("GET", "/recorder", ""), recorder(None, false));
+        assert_eq!(asked("GET", "/recorder?all&count=3", ""), recorder(None, true));
+        assert_eq!(asked("GET", "/recorder/0-17", ""), recorder(Some("0-17"), true));
         let ask = SessionsAsk { kind: Some(Kind::Tunnel), order: Order::Biggest, count: 3 };
         assert_eq!(
             asked("GET", "/sessions?state=tunnel&order=biggest&count=3", ""),
@@ -259,6 +284,8 @@ mod tests {
             ("GET", "/sessions?state=asleep", "", 400),
             ("GET", "/sessions?order=tallest", "", 400),
             ("GET", "/sessions?count=-1", "", 400),
+            ("GET", "/recorder?count=few", "", 400),
+            ("POST", "/recorder", "{}", 405),
             ("GET", "/sessions/0.1.2/kill", "", 405),
             ("GET", "/nothing", "", 404),
             ("DELETE", "/status", "", 405),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::access::Destination;
-use pollux::config::value::{parse_backend_flag, parse_bind, parse_duration, parse_tcp_bind};
-use pollux::discovery::Source;
+use pollux::config::value::{BackendFlag, parse_backend_flag, parse_bind, parse_duration, parse_tcp_bind};
 use pollux::os::usable_cores;
 use pollux::session::Kind;
 use pollux::snapshot::{Address, Balance, Hashing, Mode};
+use pollux::tls::Verify;
 use pollux::worker::Poller;
 
 const EXAMPLES: &str = "\
@@ -19,6 +19,7 @@ Examples:
   pollux --listen 127.0.0.1:8080 --backend 127.0.0.1:9001 --backend 127.0.0.1:9002
   pollux --listen 127.0.0.1:5432 --mode tcp --backend db1:5432 --backend db2:5432,weight=2
   pollux --listen '[::1]:8080' --backend unix:/run/app.sock
+  pollux --listen 127.0.0.1:8080 --backend https://127.0.0.1:9443 --backend-ca ca.pem
   pollux -c proxy.toml
   pollux -c proxy.toml --listen 127.0.0.1:0 --threads 1
   pollux -c proxy.toml --control /run/pollux/control
@@ -97,9 +98,19 @@ pub(super) struct RunArgs {
     /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) listen: Vec<Address>,
-    /// A backend: HOST:PORT, unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
+    /// A backend: HOST:PORT, https://HOST[:PORT], unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
-    pub(super) backend: Vec<Source>,
+    pub(super) backend: Vec<BackendFlag>,
+    /// Who has issued the certificates of `https://` backends, in PEM; the very certificate of one will do [default: whom the system
+    /// believes].
+    #[arg(long, value_name = "FILE", requires = "backend")]
+    pub(super) backend_ca: Option<PathBuf>,
+    /// The name that the certificates of `https://` backends have to be for, and that is asked for [default: that of the address].
+    #[arg(long, value_name = "NAME", value_parser = tls_name, requires = "backend")]
+    pub(super) backend_tls_name: Option<String>,
+    /// Whether the certificates of `https://` backends are verified [default: full].
+    #[arg(long, value_enum, value_name = "full|off", requires = "backend")]
+    pub(super) backend_verify: Option<VerifyArg>,
     /// What the listeners speak [default: http].
     #[arg(long, value_enum)]
     pub(super) mode: Option<ModeArg>,
@@ -328,9 +339,9 @@ pub(super) struct PlanArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The request, such as 'GET https://api.example.com/v1/x?y=1'.
-    #[arg(value_name = "REQUEST")]
-    pub(super) request: String,
+    /// The request, such as 'GET https://api.example.com/v1/x?y=1'. Without it the question is about a connection to a TCP listener.
+    #[arg(value_name = "REQUEST", required_unless_present_any = ["sni", "alpn", "listener"])]
+    pub(super) request: Option<String>,
     /// The configuration [default: ./proxy.toml].
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -343,6 +354,22 @@ pub(super) struct ExplainArgs {
     /// To which listener [default: the one with the port of the URL, else the first].
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
+    /// The name that the client asks for by TLS (SNI) [default: the host of the URL].
+    #[arg(long, value_name = "NAME")]
+    pub(super) sni: Option<String>,
+    /// A protocol that the client of a TCP listener offers by TLS (ALPN), such as h2. May be repeated.
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(super) alpn: Vec<String>,
+    /// How the certificate of the client is found: none, verified, failed, or why it fails, such as expired [default: verified, if
+    /// one is described].
+    #[arg(long, value_name = "STATE")]
+    pub(super) client_cert: Option<String>,
+    /// The subject of the certificate that the client shows, such as 'CN=alice, O=Example'.
+    #[arg(long, value_name = "SUBJECT")]
+    pub(super) client_cert_subject: Option<String>,
+    /// Its SHA-256, in hexadecimal digits with colons or without.
+    #[arg(long, value_name = "SHA-256")]
+    pub(super) client_cert_fingerprint: Option<String>,
     /// A backend that is down. May be repeated.
     #[arg(long, value_name = "POOL/BACKEND")]
     pub(super) down: Vec<String>,
@@ -471,6 +498,25 @@ pub(super) enum LogFormat {
     Json,
 }
 
+/// See [`Verify`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum VerifyArg {
+    /// They have to be for the name, of a known issuer, and valid now.
+    #[default]
+    Full,
+    /// Anybody who has the address is believed.
+    Off,
+}
+
+impl From<VerifyArg> for Verify {
+    fn from(arg: VerifyArg) -> Verify {
+        match arg {
+            VerifyArg::Full => Verify::Full,
+            VerifyArg::Off => Verify::Off,
+        }
+    }
+}
+
 fn bind(text: &str) -> Result<Address, String> {
     parse_bind(text).map_err(|error| error.to_string())
 }
@@ -479,8 +525,16 @@ fn tcp_bind(text: &str) -> Result<SocketAddr, String> {
     parse_tcp_bind(text).map_err(|error| error.to_string())
 }
 
-fn backend(text: &str) -> Result<Source, String> {
+fn backend(text: &str) -> Result<BackendFlag, String> {
     parse_backend_flag(text).map_err(|error| error.to_string())
+}
+
+fn tls_name(text: &str) -> Result<String, String> {
+    if rustls::pki_types::ServerName::try_from(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("this is no name that a certificate can have: expected a host name or an address, without a port"
+        .into())
 }
 
 /// Numbers of cores that this process may use, with commas between them, or all of those.

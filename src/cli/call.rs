@@ -44,7 +44,7 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
 /// `pollux explain --live`.
 pub(super) fn explain(args: &ExplainArgs, ask: Ask) -> Result<ExitCode, Failure> {
     let socket = Socket { control: args.control.as_deref(), config: args.config.as_deref() };
-    Ok(tell(&in_form(call(socket, Command::Explain(ask))?, args.json)))
+    Ok(tell(&in_form(call(socket, Command::Explain(Box::new(ask)))?, args.json)))
 }
 
 /// How a caller finds the socket.

@@ -4,19 +4,26 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pollux::balance::RoundRobin;
-use pollux::explain::{self, Ask};
+use pollux::explain::{self, Ask, Shown};
 
 use super::args::ExplainArgs;
 use super::{Failure, call, say, settings};
 
 pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let ask = Ask {
-        request: args.request.clone(),
+        request: args.request.clone().unwrap_or_default(),
         headers: args.header.clone(),
         from: args.from,
         listener: args.listener.clone(),
         down: args.down.clone(),
         full: args.full.clone(),
+        sni: args.sni.clone(),
+        alpn: args.alpn.clone(),
+        client_cert: Shown {
+            state: args.client_cert.clone(),
+            subject: args.client_cert_subject.clone(),
+            fingerprint: args.client_cert_fingerprint.clone(),
+        },
     };
     if args.live {
         return call::explain(args, ask);

@@ -21,6 +21,7 @@ mod plan;
 mod recorder;
 mod run;
 mod running;
+mod secured;
 mod settings;
 mod stop;
 mod test;

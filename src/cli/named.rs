@@ -11,8 +11,8 @@ use super::Failure;
 ///
 /// # Errors
 /// When a file of backends cannot be read.
-pub(super) fn put(
-    named: &[Source],
+pub(super) fn put<'a>(
+    named: impl Iterator<Item = &'a Source>,
     pool: &mut Pool,
     answers: &mut Answers,
     world: &mut dyn World,
@@ -23,7 +23,7 @@ pub(super) fn put(
             Source::Asked { question: question.clone().at(&pool.resolver), like: like.clone() }
         }
     };
-    pool.sources = named.iter().map(at).collect();
+    pool.sources = named.map(at).collect();
     let mut warnings = Vec::new();
     for source in &pool.sources {
         let Source::Asked { question, .. } = source else { continue };

@@ -13,7 +13,7 @@ use pollux::route::Route;
 use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 use super::args::RunArgs;
-use super::{Failure, named};
+use super::{Failure, named, secured};
 
 /// The file that is served if none is named.
 pub(super) const DEFAULT_FILE: &str = "proxy.toml";
@@ -67,7 +67,9 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
     if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
         let world = &mut Remembering { known };
-        warnings.extend(named::put(&args.backend, pool, &mut loaded.answers, world)?);
+        warnings.extend(secured::put(args, pool)?);
+        let sources = args.backend.iter().map(|flag| &flag.source);
+        warnings.extend(named::put(sources, pool, &mut loaded.answers, world)?);
     }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);

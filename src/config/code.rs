@@ -136,7 +136,7 @@ codes! {
         "A host is a name or an address without a port, such as `api.example.com`, or `*.example.com` for every name below \
          `example.com`. Case and a trailing dot do not matter.",
     BadTemplate "P0025" Error Local "template that cannot be filled in"
-        "In `{…}` stands the name of a variable: `client`, `request_id`, `trace_id`, `method`, `host`, `path`, `query`, `uri`, `tls_version`, `tls_cipher`, `tls_name`, `client_cert` (`yes` or `no`) and `client_cert_subject`, `_issuer`, \
+        "In `{…}` stands the name of a variable: `client`, `request_id`, `trace_id`, `method`, `host`, `path`, `query`, `uri`, `tls_version`, `tls_cipher`, `tls_name`, `client_cert` (`yes`, `failed` or `no`), `client_cert_error` and `client_cert_subject`, `_issuer`, \
          `_serial` and `_fingerprint`, a name from the \
          path pattern or the regular expression of the route, or `header.NAME`, `cookie.NAME`, `query.NAME`. `{{` and `}}` stand for \
          braces.",

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::discovery::Stamp;
 use crate::metrics::Expiry;
 use crate::snapshot::Snapshot;
-use crate::tls::certificate::{FILE_LEN_MAX, Facts};
+use crate::status::Certificate;
+use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
 use crate::tls::{Pair, Termination};
 
 /// How often files are looked at.
@@ -20,9 +21,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often certificates are warned of that expire soon.
 const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// From how many days before the end on.
-const DAYS_LEFT_MIN: i64 = 14;
 
 /// Begins to look after the certificates of `snapshot`, for as long as what it gives lives; `None` if there are none, or there can be
 /// no thread.
@@ -43,17 +41,33 @@ pub(super) fn look_after(snapshot: &Snapshot) -> Option<Sender<()>> {
 
 /// How long the certificates of all listeners are valid.
 pub(super) fn expiries(snapshot: &Snapshot) -> Vec<Expiry> {
+    let expiry = |certificate: Certificate| Expiry {
+        listener: certificate.listener,
+        certificate: certificate.file,
+        not_after: certificate.not_after,
+        days: certificate.days_left,
+    };
+    certificates(snapshot).into_iter().map(expiry).collect()
+}
+
+/// The certificates of all listeners.
+pub(super) fn certificates(snapshot: &Snapshot) -> Vec<Certificate> {
     let now = unix_time();
     let of = |listener: &crate::snapshot::Listener| {
         let (name, tls) = (listener.name.clone(), listener.tls.as_ref()?);
         let pairs = tls.facts().into_iter().zip(&tls.rules().certificates);
-        let expiry = |(facts, pair): (Facts, &Pair)| Expiry {
-            listener: name.clone(),
-            certificate: pair.cert.display().to_string(),
-            not_after: facts.not_after,
-            days: facts.days_left(now),
+        let told = |(facts, pair): (Facts, &Pair)| {
+            let days_left = facts.days_left(now);
+            Certificate {
+                listener: name.clone(),
+                file: pair.cert.display().to_string(),
+                not_after: facts.not_after,
+                days_left,
+                term: Term::of(days_left).word(),
+                names: facts.names,
+            }
         };
-        Some(pairs.map(expiry).collect::<Vec<_>>())
+        Some(pairs.map(told).collect::<Vec<_>>())
     };
     snapshot.listeners.iter().filter_map(of).flatten().collect()
 }
@@ -118,10 +132,10 @@ impl Watched {
         for (facts, pair) in self.termination.facts().iter().zip(&rules.certificates) {
             let days_left = facts.days_left(unix_time());
             let (listener, file) = (&self.listener, pair.cert.display());
-            if days_left < 0 {
-                tracing::warn!(listener, %file, days_left, "a certificate has expired");
-            } else if days_left < DAYS_LEFT_MIN {
-                tracing::warn!(listener, %file, days_left, "a certificate expires soon");
+            match Term::of(days_left) {
+                Term::Expired => tracing::warn!(listener, %file, days_left, "a certificate has expired"),
+                Term::ExpiresSoon => tracing::warn!(listener, %file, days_left, "a certificate expires soon"),
+                Term::Valid => {}
             }
         }
     }

@@ -260,7 +260,6 @@ impl Server {
             if let Some(place) = *place {
                 inlets.iter_mut().for_each(|worker| worker.push(InletGiven::Kept(place)));
                 addresses.push(self.addresses[place].clone());
-                permit_anew(listener);
                 continue;
             }
             let (sockets, address) = bind_for(listener, inlets.len(), present)?;
@@ -269,6 +268,10 @@ impl Server {
             }
             reloaded.opened.push(format!("{} on {address}", listener.name));
             addresses.push(address);
+        }
+        // When everything else can be had, because it cannot be taken back.
+        for (listener, _) in snapshot.listeners.iter().zip(places).filter(|(_, place)| place.is_some()) {
+            permit_anew(listener)?;
         }
         let closed = (0..present.len()).filter(|place| !places.contains(&Some(*place)));
         reloaded.closed =
@@ -395,10 +398,11 @@ fn files_of(addresses: &[Address]) -> Files {
 }
 
 /// Gives a Unix socket that is kept what is now said of its owner and mode.
-fn permit_anew(listener: &Listener) {
-    if let Address::Unix(path) = &listener.bind
-        && let Err(error) = permit(path, &listener.socket.permissions)
-    {
-        tracing::warn!(listener = listener.name, %error, "the owner or the mode of its socket stays as it was");
-    }
+fn permit_anew(listener: &Listener) -> Result<(), StartError> {
+    let Address::Unix(path) = &listener.bind else { return Ok(()) };
+    permit(path, &listener.socket.permissions).map_err(|error| StartError::Permissions {
+        listener: listener.name.clone(),
+        address: listener.bind.clone(),
+        error,
+    })
 }

@@ -47,7 +47,7 @@ pub enum Command {
     /// Say all that is known of a backend, by its name as `pool/backend`.
     Backend(String),
     /// Say what would become of a request now.
-    Explain(Ask),
+    Explain(Box<Ask>),
     /// Say what is remembered of exchanges.
     Recorder {
         /// Of that one; else a list.

@@ -17,6 +17,15 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The file of a Unix socket, which is kept, cannot have its owner or its mode.
+    Permissions {
+        /// The listener's name.
+        listener: String,
+        /// Its address.
+        address: Address,
+        /// Why.
+        error: io::Error,
+    },
     /// Two listeners have the same address.
     Taken {
         /// The second listener's name.
@@ -57,6 +66,12 @@ impl fmt::Display for StartError {
                 let help =
                     BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
                 write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
+            }
+            StartError::Permissions { listener, address, error } => {
+                write!(
+                    f,
+                    "the socket {address} of listener `{listener}` cannot get its owner and its mode: {error}"
+                )
             }
             StartError::Bound(why) => f.write_str(why),
             StartError::System(error) => write!(f, "cannot start the workers: {error}"),

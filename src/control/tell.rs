@@ -86,6 +86,7 @@ impl Server {
                     mode: listener.mode.to_string(),
                 })
                 .collect(),
+            certificates: super::certificates::certificates(&self.snapshot),
             workers_silent: self.threads.len() - workers.len(),
             workers,
             crowd,

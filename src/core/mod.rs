@@ -11,4 +11,5 @@ pub mod outcome;
 mod remedy;
 pub mod secured;
 pub mod slab;
+pub mod subject;
 pub mod time;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::noted::{Notes, Wanted};
+use crate::core::secured::Secured;
 use crate::snapshot::{Mode, PoolId};
 
 /// Who brought the end about.
@@ -146,7 +147,7 @@ causes! {
     ClientAborted "client-aborted" Client None,
     /// The client took nothing of its response for `timeouts.idle`.
     ClientStalled "client-stalled" Client None,
-    /// The client's TLS handshake was not over within `timeouts.handshake`.
+    /// The client's TLS handshake was not over within `timeouts.handshake`, or within a second while `limits.handshakes` were under way.
     TlsHandshakeTimeout "tls-handshake-timeout" Client None,
     /// The client's TLS handshake broke off, or what came in it is not TLS.
     TlsHandshakeFailed "tls-handshake-failed" Client None,
@@ -426,6 +427,8 @@ pub struct Record<'a> {
     pub spans: Spans,
     /// The ending.
     pub outcome: Outcome,
+    /// What is known of the client's connection, if it is encrypted.
+    pub secured: Option<&'a Secured>,
     /// The header fields that the journal wants.
     pub notes: &'a Notes,
 }

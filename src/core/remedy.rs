@@ -97,7 +97,8 @@ impl Cause {
                 "The client, or its network, takes no more bytes. Raise `timeouts.idle` if honest clients pause for longer."
             }
             Cause::TlsHandshakeTimeout => {
-                "Slow networks and slow-loris attacks look like this. Raise `timeouts.handshake` if honest clients need longer."
+                "Slow networks and slow-loris attacks look like this. Raise `timeouts.handshake` if honest clients need longer, \
+                 and `limits.handshakes` if there are so many of them that those within it end after a second."
             }
             Cause::TlsHandshakeFailed => {
                 "Look at what connects: often it is HTTP without TLS sent to a port with TLS, a health check of a balancer in front, or a \
@@ -138,7 +139,7 @@ impl Cause {
                 "Write the name of the certificate as `name` in the pool's `tls`, or have a certificate issued for the name in `backends`."
             }
             Cause::BackendTlsUnknownIssuer => {
-                "Name the file with the issuer's certificate as `ca` in the pool's `tls`, and have the backend send its whole chain."
+                "Name the file with the issuer's certificate as `ca` in the pool's `tls`, or by `--backend-ca FILE`, and have the backend send its whole chain."
             }
             Cause::BackendTlsBadCertificate => {
                 "`openssl s_client -connect HOST:PORT -showcerts` shows the certificate; it has to be one of version 3 for servers."

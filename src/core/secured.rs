@@ -1,5 +1,7 @@
 //! What is known of a connection that is encrypted: what was agreed on, and who the client has shown to be.
 
+use super::subject::Subject;
+
 /// An encrypted connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Secured {
@@ -13,19 +15,162 @@ pub struct Secured {
     pub protocol: String,
     /// Whether an earlier session was resumed.
     pub is_resumed: bool,
-    /// The client, if it has shown a certificate, which was verified.
-    pub client: Option<Identity>,
+    /// The client's certificate.
+    pub client: Credential,
 }
 
-/// The owner of a certificate that was verified.
+/// What a client has shown of itself. Whatever it has shown, it has the key of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Credential {
+    /// No certificate.
+    #[default]
+    None,
+    /// A certificate that was verified.
+    Verified(Identity),
+    /// A certificate that could not be verified: what it says, anybody may have written.
+    Failed(Identity, Distrust),
+}
+
+/// How the certificate of a client was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none.
+    None,
+    /// It was verified.
+    Verified,
+    /// It could not be verified.
+    Failed,
+}
+
+impl Standing {
+    /// All of them.
+    pub const ALL: [Standing; 3] = [Standing::None, Standing::Verified, Standing::Failed];
+
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Standing::None => "none",
+            Standing::Verified => "verified",
+            Standing::Failed => "failed",
+        }
+    }
+
+    /// The one of that word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Standing> {
+        Standing::ALL.into_iter().find(|standing| standing.word() == word)
+    }
+}
+
+impl Credential {
+    /// How it was found.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        match self {
+            Credential::None => Standing::None,
+            Credential::Verified(_) => Standing::Verified,
+            Credential::Failed(..) => Standing::Failed,
+        }
+    }
+
+    /// The owner, if the certificate was verified.
+    #[must_use]
+    pub const fn verified(&self) -> Option<&Identity> {
+        match self {
+            Credential::Verified(identity) => Some(identity),
+            Credential::None | Credential::Failed(..) => None,
+        }
+    }
+
+    /// What a certificate says of its owner, verified or not.
+    #[must_use]
+    pub const fn shown(&self) -> Option<&Identity> {
+        match self {
+            Credential::Verified(identity) | Credential::Failed(identity, _) => Some(identity),
+            Credential::None => None,
+        }
+    }
+
+    /// Why it could not be verified, if it could not.
+    #[must_use]
+    pub const fn distrust(&self) -> Option<Distrust> {
+        match self {
+            Credential::Failed(_, why) => Some(*why),
+            Credential::None | Credential::Verified(_) => None,
+        }
+    }
+
+    /// What applications and logs are told: `yes`, `failed` or `no`.
+    #[must_use]
+    pub const fn answer(&self) -> &'static str {
+        match self {
+            Credential::Verified(_) => "yes",
+            Credential::Failed(..) => "failed",
+            Credential::None => "no",
+        }
+    }
+}
+
+/// What a certificate says of its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// Its subject, such as `CN=alice, O=Example`.
-    pub subject: String,
-    /// Its issuer.
+    pub subject: Subject,
+    /// Its issuer, in the same form.
     pub issuer: String,
     /// Its serial number, in hexadecimal digits.
     pub serial: String,
     /// The SHA-256 of the whole certificate, in hexadecimal digits.
     pub fingerprint: String,
+}
+
+/// Why a certificate could not be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Distrust {
+    /// Its time, or that of an issuer, is over.
+    Expired,
+    /// Its time has not begun.
+    NotYetValid,
+    /// Nobody who is believed has issued it.
+    UnknownIssuer,
+    /// Its signature is not that of its issuer.
+    BadSignature,
+    /// It is not for clients.
+    WrongPurpose,
+    /// It was revoked.
+    Revoked,
+    /// It, or one that was sent with it, cannot be read.
+    Malformed,
+    /// Something else is wrong with it.
+    Other,
+}
+
+impl Distrust {
+    /// All of them.
+    pub const ALL: [Distrust; 8] = [
+        Distrust::Expired,
+        Distrust::NotYetValid,
+        Distrust::UnknownIssuer,
+        Distrust::BadSignature,
+        Distrust::WrongPurpose,
+        Distrust::Revoked,
+        Distrust::Malformed,
+        Distrust::Other,
+    ];
+
+    /// The word for applications and logs.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Distrust::Expired => "expired",
+            Distrust::NotYetValid => "not-yet-valid",
+            Distrust::UnknownIssuer => "unknown-issuer",
+            Distrust::BadSignature => "bad-signature",
+            Distrust::WrongPurpose => "wrong-purpose",
+            Distrust::Revoked => "revoked",
+            Distrust::Malformed => "malformed",
+            Distrust::Other => "other",
+        }
+    }
 }

@@ -20,10 +20,10 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
-use crate::session::{Env, Rehearsed, rehearse};
-use crate::snapshot::{BackendId, Pool, PoolId, Snapshot};
+use crate::session::{Env, Rehearsed, rehearse, rehearse_connection};
+use crate::snapshot::{BackendId, Mode, Pool, PoolId, Snapshot};
 
-pub use question::{Ask, Question, QuestionError};
+pub use question::{Ask, Question, QuestionError, Shown, What};
 pub use trial::{Expect, Outcome, Trial};
 
 /// See the module.
@@ -83,7 +83,7 @@ pub struct Forwarded {
     pub pool: String,
     /// How the pool was chosen, if there were several.
     pub split: Option<String>,
-    /// The lines of the head that the backend gets.
+    /// The lines of the head that the backend gets; none where bytes are passed.
     pub head: Vec<String>,
     /// The backends of the pool.
     pub candidates: Vec<Candidate>,
@@ -184,10 +184,15 @@ fn explain_with(
     };
     let listener = &snapshot.listeners[question.listener];
     let (mut tried, mut split) = (Vec::new(), None);
-    let rehearsal = rehearse(&env, question.listener, question.peer, &question.head, &mut |view| {
+    let mut look = |view: &route::View<'_>| {
         tried = tell_routes(snapshot, places, question.listener, view);
         split = tell_split(snapshot, question.listener, view);
-    });
+    };
+    let (number, peer) = (question.listener, question.peer);
+    let rehearsal = match &question.what {
+        What::Request { head, secured } => rehearse(&env, number, peer, head, secured.as_deref(), &mut look),
+        What::Connection(hello) => rehearse_connection(&env, number, peer, hello, &mut look),
+    };
     let end = match rehearsal.end {
         Rehearsed::Forwarded { pool: id, head, key, bound } => {
             let pool = snapshot.pool(id);
@@ -215,7 +220,11 @@ fn explain_with(
                 answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
             End::Answered { status, head: lines(&answer[..end]), body_bytes: answer.len() - end }
         }
-        Rehearsed::Refused(cause) => End::Refused { status: cause.status(), cause: cause.word() },
+        Rehearsed::Refused(cause) => {
+            // Whose bytes are passed is told nothing.
+            let status = cause.status().filter(|_| listener.mode == Mode::Http);
+            End::Refused { status, cause: cause.word() }
+        }
         Rehearsed::Options => End::Options,
     };
     Explanation {

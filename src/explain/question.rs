@@ -1,12 +1,18 @@
-//! A request as somebody types it, made into one as a client sends it.
+//! A request, or a connection, as somebody types it, made into one as a client sends it.
+
+mod credential;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::secured::Secured;
 use crate::http::grammar::{is_field_value, is_token};
-use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
+use crate::preface::hello::Hello;
+use crate::snapshot::{BackendId, Listener, Mode, PoolId, Snapshot};
+
+pub use credential::Shown;
 
 /// The port of a client that is only imagined.
 const PORT: u16 = 40_000;
@@ -14,7 +20,8 @@ const PORT: u16 = 40_000;
 /// What somebody wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET.
+    /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET. Empty for a connection whose bytes are
+    /// passed.
     pub request: String,
     /// Header fields.
     pub headers: Vec<(String, String)>,
@@ -26,6 +33,15 @@ pub struct Ask {
     pub down: Vec<String>,
     /// Backends that take no more, in the same way.
     pub full: Vec<String>,
+    /// The name that the client asks for by TLS; the host of the URL if it is not said.
+    #[serde(default)]
+    pub sni: Option<String>,
+    /// The protocols that it offers by TLS, of a connection.
+    #[serde(default)]
+    pub alpn: Vec<String>,
+    /// The certificate that it shows.
+    #[serde(default)]
+    pub client_cert: Shown,
 }
 
 /// The same, understood.
@@ -35,12 +51,26 @@ pub struct Question {
     pub listener: usize,
     /// Who connects.
     pub peer: SocketAddr,
-    /// The head of the request.
-    pub head: Vec<u8>,
+    /// What it begins with.
+    pub what: What,
     /// Backends that are down.
     pub down: Vec<BackendId>,
     /// Backends that take no more.
     pub full: Vec<BackendId>,
+}
+
+/// What a client begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A request.
+    Request {
+        /// Its head.
+        head: Vec<u8>,
+        /// What is known of its connection, if it is encrypted.
+        secured: Option<Box<Secured>>,
+    },
+    /// A connection whose bytes are passed, and what a ClientHello on it says.
+    Connection(Hello),
 }
 
 /// Why a question cannot be understood.
@@ -52,14 +82,20 @@ pub enum QuestionError {
     Listener(String),
     /// There is no such backend.
     Backend(String),
+    /// No client of the listener can show such a certificate.
+    ClientCert(String),
+    /// No client of the listener asks for such a name, or for such protocols.
+    Tls(String),
 }
 
 impl fmt::Display for QuestionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            QuestionError::Request(text) | QuestionError::Listener(text) | QuestionError::Backend(text) => {
-                f.write_str(text)
-            }
+            QuestionError::Request(text)
+            | QuestionError::Listener(text)
+            | QuestionError::Backend(text)
+            | QuestionError::ClientCert(text)
+            | QuestionError::Tls(text) => f.write_str(text),
         }
     }
 }
@@ -80,13 +116,21 @@ impl Ask {
     /// # Errors
     /// See [`QuestionError`].
     pub fn understand(&self, snapshot: &Snapshot) -> Result<Question, QuestionError> {
-        let url = url(&self.request)?;
-        let listener = self.listener(&url, snapshot)?;
+        let (listener, what) = if self.request.is_empty() {
+            let place = self.passing_listener(snapshot)?;
+            (place, self.connection(&snapshot.listeners[place])?)
+        } else {
+            let url = url(&self.request)?;
+            let place = self.listener(&url, snapshot)?;
+            let (head, secured) =
+                (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?.map(Box::new));
+            (place, What::Request { head, secured })
+        };
         let from = self.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         Ok(Question {
             listener,
             peer: SocketAddr::new(from, PORT),
-            head: self.head(&url)?,
+            what,
             down: self.down.iter().map(|name| backend(name, snapshot)).collect::<Result<_, _>>()?,
             full: self.full.iter().map(|name| backend(name, snapshot)).collect::<Result<_, _>>()?,
         })
@@ -117,13 +161,73 @@ impl Ask {
         Ok(head.into_bytes())
     }
 
+    /// The listener of a connection: the one that is named, else the first that passes bytes and looks at what the client says, else
+    /// the first that passes bytes.
+    fn passing_listener(&self, snapshot: &Snapshot) -> Result<usize, QuestionError> {
+        let listeners = &snapshot.listeners;
+        let fail_listener = |text: String| Err(QuestionError::Listener(text));
+        if let Some(name) = &self.listener {
+            return match listeners.iter().position(|listener| listener.name == *name) {
+                Some(place) if listeners[place].mode == Mode::Tcp => Ok(place),
+                Some(_) => Err(QuestionError::Request(format!(
+                    "the listener `{name}` speaks HTTP: write a request such as `GET https://host/path`"
+                ))),
+                None => fail_listener(format!("there is no listener `{}`", name.escape_debug())),
+            };
+        }
+        if self.sni.is_none() && self.alpn.is_empty() {
+            return Err(fail(
+                "there is no request: write `GET https://host/path`, or say what a TLS client asks for",
+            ));
+        }
+        let passing = || listeners.iter().enumerate().filter(|(_, listener)| listener.mode == Mode::Tcp);
+        match passing().find(|(_, listener)| listener.routes.is_about_hello()).or_else(|| passing().next()) {
+            Some((place, _)) => Ok(place),
+            None => fail_listener(String::from("no listener passes bytes (`mode = \"tcp\"`)")),
+        }
+    }
+
+    /// What is known of a connection to `listener`, which passes bytes.
+    fn connection(&self, listener: &Listener) -> Result<What, QuestionError> {
+        if !self.headers.is_empty() {
+            return Err(fail("there are header fields and no request"));
+        }
+        if self.client_cert != Shown::default() {
+            let text = format!("the routes of `{}`, which passes bytes, see no certificate", listener.name);
+            return Err(QuestionError::ClientCert(text));
+        }
+        if let Some(name) = self.alpn.iter().find(|name| name.is_empty() || name.len() > 255) {
+            let text = format!("`{}` is no protocol: write a name such as `h2`", name.escape_debug());
+            return Err(QuestionError::Tls(text));
+        }
+        let mut alpn = Vec::new();
+        let mut push = |name: &str| {
+            // The length was looked at.
+            alpn.push(name.len() as u8);
+            alpn.extend_from_slice(name.as_bytes());
+        };
+        match &listener.tls {
+            // Behind TLS there is the one that was agreed on.
+            Some(tls) => {
+                let is_offered = |name: &&String| self.alpn.contains(name);
+                tls.rules().alpn.iter().find(is_offered).into_iter().for_each(|name| push(name));
+            }
+            None => self.alpn.iter().for_each(|name| push(name)),
+        }
+        let server_name = self.sni.as_deref().filter(|name| !name.is_empty());
+        let server_name = server_name.map(|name| name.to_ascii_lowercase().into_bytes().into());
+        Ok(What::Connection(Hello { server_name, alpn: alpn.into() }))
+    }
+
     fn listener(&self, url: &Url<'_>, snapshot: &Snapshot) -> Result<usize, QuestionError> {
         let listeners = &snapshot.listeners;
         let fail = |text: String| Err(QuestionError::Listener(text));
         if let Some(name) = &self.listener {
             return match listeners.iter().position(|listener| listener.name == *name) {
                 Some(place) if listeners[place].mode == Mode::Http => Ok(place),
-                Some(_) => fail(format!("the listener `{name}` passes bytes: it has no routes to try")),
+                Some(_) => fail(format!(
+                    "the listener `{name}` passes bytes: ask without a request, by the name and the protocols of a TLS client"
+                )),
                 None => fail(format!("there is no listener `{}`", name.escape_debug())),
             };
         }

@@ -37,8 +37,10 @@ impl fmt::Display for Explanation {
 
 impl fmt::Display for Forwarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\nthe request as the backend gets it\n")?;
-        self.head.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        if !self.head.is_empty() {
+            f.write_str("\nthe request as the backend gets it\n")?;
+            self.head.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+        }
         writeln!(f, "\npool {}", self.pool)?;
         if let Some(split) = &self.split {
             writeln!(f, "  chosen {split}")?;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Ask, End, explain};
+use super::{Ask, End, Question, What, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
 use crate::core::identity::Ids;
@@ -72,6 +72,13 @@ fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usi
     (session.route_taken(), end)
 }
 
+fn head_of(question: &Question) -> &[u8] {
+    match &question.what {
+        What::Request { head, secured: None } => head,
+        What::Request { .. } | What::Connection(_) => panic!("no plain request: {question:?}"),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
 
@@ -107,7 +114,7 @@ proptest! {
             robin
         };
         let told = explain(&loaded.snapshot, &loaded.places, &question, robin);
-        let (route, end) = live(&loaded, question.peer, &question.head);
+        let (route, end) = live(&loaded, question.peer, head_of(&question));
 
         let taken = told.routes.iter().position(|route| route.missed.is_none());
         prop_assert_eq!(taken, route);

@@ -92,7 +92,8 @@ impl Expect {
         compare("location", &self.location, fields(told, "location").first().copied());
         for (name, value) in &self.header {
             let found = fields(told, name);
-            let is_met = if value.is_empty() { found.is_empty() } else { found.contains(&value.as_str()) };
+            let is_met =
+                if value.is_empty() { found.concat().is_empty() } else { found.contains(&value.as_str()) };
             if !is_met {
                 let [expected, found] = [vec![value.as_str()], found]
                     .map(|it| if it.concat().is_empty() { "none".into() } else { it.join(", ") });

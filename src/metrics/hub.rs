@@ -355,6 +355,7 @@ mod tests {
                 whole: Duration::from_millis(15),
             },
             outcome: Outcome { cause, stage: Stage::Response },
+            secured: None,
             notes: &NO_NOTES,
         }
     }

@@ -169,10 +169,10 @@ fn set_options(socket: &Socket, address: SocketAddr, options: &SocketOptions) ->
     if address.is_ipv6() {
         socket.set_only_v6(options.v6only)?;
     }
-    match &options.interface {
-        Some(name) => socket.bind_device(Some(name.as_bytes())),
-        None => Ok(()),
-    }
+    let Some(name) = &options.interface else { return Ok(()) };
+    // The kernel does not say which one it has not found.
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("network device `{name}`: {error}"));
+    socket.bind_device(Some(name.as_bytes())).map_err(named)
 }
 
 /// A classic BPF program for a listening socket: drops what would begin a connection, a segment with SYN and without ACK, and

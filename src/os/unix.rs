@@ -57,24 +57,45 @@ pub fn permit(path: &Path, permissions: &Permissions) -> io::Result<()> {
     if is_abstract(path) {
         return Ok(());
     }
-    let unknown = |what: &str, name: &str| io::Error::other(format!("there is no {what} `{name}`"));
-    let user = match &permissions.user {
-        None => None,
-        Some(name) => Some(User::from_name(name)?.ok_or_else(|| unknown("user", name))?.uid.as_raw()),
+    let user = permissions.user.as_deref().map(user_of).transpose()?;
+    let group = permissions.group.as_deref().map(group_of).transpose()?;
+    let mode = match permissions.mode {
+        Some(mode) => Some(mode),
+        None if *permissions == Permissions::default() => None,
+        // What fchmod(2) has narrowed for the moment before the owner was known.
+        None => Some(0o600),
     };
-    let group = match &permissions.group {
-        None => None,
-        Some(name) => Some(Group::from_name(name)?.ok_or_else(|| unknown("group", name))?.gid.as_raw()),
-    };
+    // Only what is not so yet: a process that root has started may have become somebody who may change nothing.
+    let file = fs::symlink_metadata(path)?;
+    let user = user.filter(|user| *user != file.uid());
+    let group = group.filter(|group| *group != file.gid());
     if user.is_some() || group.is_some() {
         chown(path, user, group)?;
     }
-    match permissions.mode {
+    match mode.filter(|mode| *mode != file.mode() & 0o777) {
         Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
-        None if *permissions == Permissions::default() => Ok(()),
-        // What fchmod(2) has narrowed for the moment before the owner was known.
-        None => fs::set_permissions(path, fs::Permissions::from_mode(0o600)),
+        None => Ok(()),
     }
+}
+
+/// The number of the user of this name or number.
+fn user_of(text: &str) -> io::Result<u32> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let found = User::from_name(text)?;
+    found.map(|user| user.uid.as_raw()).ok_or_else(|| io::Error::other(format!("there is no user `{text}`")))
+}
+
+/// The number of the group of this name or number.
+fn group_of(text: &str) -> io::Result<u32> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let found = Group::from_name(text)?;
+    found
+        .map(|group| group.gid.as_raw())
+        .ok_or_else(|| io::Error::other(format!("there is no group `{text}`")))
 }
 
 /// Removes the socket at `path` if nobody listens there any more.
@@ -167,6 +188,11 @@ mod tests {
             let _socket = bind_unix(&path, &permissions).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
         }
+        let path = folder.path().join("numbered");
+        let (user, group) = (nix::unistd::geteuid().to_string(), nix::unistd::getegid().to_string());
+        let permissions = Permissions { mode: Some(0o640), user: Some(user), group: Some(group) };
+        let _socket = bind_unix(&path, &permissions).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         let path = folder.path().join("owned");
         let nobody = Permissions { user: Some("no such user here".into()), ..Permissions::default() };
         assert!(bind_unix(&path, &nobody).unwrap_err().to_string().contains("`no such user here`"));

@@ -217,7 +217,7 @@ fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snaps
         }
     }
     if before.options != after.options {
-        found.push(String::from("prefix, header fields, timeouts, limits or retries"));
+        found.push(String::from("prefix, header fields, hsts, timeouts, limits or retries"));
     }
     found
 }

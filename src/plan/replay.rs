@@ -1,7 +1,7 @@
 //! Logged requests, asked of both configurations.
 //!
-//! An access line has the client, the listener, the method, the host and the target, and no other header fields: routes that
-//! ask for those see a request without them.
+//! An access line has the client and its certificate, the listener, the method, the host and the target, and no other header fields:
+//! routes that ask for those see a request without them.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::balance::RoundRobin;
 use crate::config::Places;
-use crate::explain::{Ask, End, Explanation, explain};
+use crate::explain::{Ask, End, Explanation, Shown, explain};
 use crate::snapshot::Snapshot;
 
 /// The most examples that are kept.
@@ -48,6 +48,8 @@ struct Line {
     method: String,
     /// A URL, or the target alone where the host is not known.
     url: String,
+    /// The certificate that the client has shown.
+    shown: Shown,
 }
 
 impl Replay {
@@ -69,6 +71,7 @@ impl Replay {
             request: format!("{} {}", line.method, line.url),
             from: Some(line.client),
             listener: Some(line.listener.clone()),
+            client_cert: line.shown.clone(),
             ..Ask::default()
         };
         let [was, is] = [old, new].map(|snapshot| {
@@ -116,7 +119,17 @@ fn read(line: &str) -> Option<Line> {
     (!method.is_empty() && !target.is_empty()).then_some(())?;
     let host = field("host").filter(|host| !host.is_empty() && target.starts_with('/'));
     let url = host.map_or_else(|| target.clone(), |host| format!("http://{host}{target}"));
-    Some(Line { client, listener: field("listener")?, method, url })
+    let shown = Shown {
+        // Of those that failed it says why.
+        state: match field("client_cert").as_deref() {
+            Some("yes") => Some(String::from("verified")),
+            Some("failed") => field("client_cert_error").or(Some(String::from("failed"))),
+            Some(_) | None => None,
+        },
+        subject: field("client_cert_subject"),
+        fingerprint: field("client_cert_fingerprint"),
+    };
+    Some(Line { client, listener: field("listener")?, method, url, shown })
 }
 
 /// What stands before the next quote that has no backslash before it.

@@ -5,10 +5,12 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use super::credential::{CredentialRule, Lack, SubjectPattern, TextPattern};
 use super::host;
 use super::path;
 use super::rule::{Conditions, Want};
 use super::view::{View, decoded};
+use crate::core::secured::{Credential, Standing};
 use crate::preface::hello::protocols;
 
 /// The first condition of a route that a request does not meet.
@@ -32,6 +34,8 @@ pub enum Miss {
     Client,
     /// The client offers none of those protocols.
     Alpn,
+    /// The client's certificate is not as asked for.
+    ClientCert(Lack),
 }
 
 impl Miss {
@@ -69,7 +73,51 @@ impl Miss {
                 format!("the client offers {}, not {}", shown_or_nothing(&offered), when.alpn.join(" or "))
             }
             Miss::Client => format!("the client {} is not in {}", view.client, shown(&when.clients)),
+            Miss::ClientCert(lack) => when
+                .client_cert
+                .as_ref()
+                .map_or_else(String::new, |rule| tell_lack(*lack, rule, view.credential())),
         }
+    }
+}
+
+fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> String {
+    let Some(identity) = credential.shown() else {
+        let standings: Vec<&str> = rule.standings.iter().map(|standing| asked_for(*standing)).collect();
+        return format!("the client has shown no certificate, and {} is asked for", standings.join(" or "));
+    };
+    let or = |texts: Vec<&str>| texts.join(" or ");
+    match lack {
+        Lack::Standing => {
+            let found = match credential.distrust() {
+                Some(why) => format!("could not be verified ({})", why.word()),
+                None => String::from("was verified"),
+            };
+            let standings: Vec<&str> = rule.standings.iter().map(|standing| asked_for(*standing)).collect();
+            format!("the client's certificate {found}, and {} is asked for", standings.join(" or "))
+        }
+        Lack::Subject => {
+            let wanted = or(rule.subjects.iter().map(SubjectPattern::text).collect());
+            format!("the client's certificate is that of {}, not of {wanted}", identity.subject)
+        }
+        Lack::CommonName => {
+            let names: Vec<&str> = identity.subject.common_names().collect();
+            let names = if names.is_empty() { String::from("nothing") } else { names.join(" and ") };
+            let wanted = or(rule.common_names.iter().map(TextPattern::text).collect());
+            format!("the common name of the client's certificate is {names}, not {wanted}")
+        }
+        Lack::Fingerprint => {
+            let wanted = or(rule.fingerprints.iter().map(String::as_str).collect());
+            format!("the fingerprint of the client's certificate is {}, not {wanted}", identity.fingerprint)
+        }
+    }
+}
+
+fn asked_for(standing: Standing) -> &'static str {
+    match standing {
+        Standing::None => "none",
+        Standing::Verified => "one that was verified",
+        Standing::Failed => "one that could not be verified",
     }
 }
 
@@ -141,7 +189,8 @@ pub(super) fn miss_of_rest(when: &Conditions, view: &View<'_>, normal: &str) -> 
     if !when.alpn.is_empty() && !when.alpn.iter().any(offers) {
         return Some(Miss::Alpn);
     }
-    None
+    let lack = when.client_cert.as_ref().and_then(|rule| rule.lack(view.credential()));
+    lack.map(Miss::ClientCert)
 }
 
 fn is_met<'a>(want: &Want, mut found: impl Iterator<Item = &'a [u8]>) -> bool {
@@ -180,6 +229,11 @@ pub fn shadows(wide: &Conditions, narrow: &Conditions) -> bool {
             && narrow.clients.iter().all(|network| wide.clients.iter().any(|other| other.contains(network))));
     let holds_alpn = wide.alpn.is_empty()
         || (!narrow.alpn.is_empty() && narrow.alpn.iter().all(|name| wide.alpn.contains(name)));
+    let holds_cert = match (&wide.client_cert, &narrow.client_cert) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wide), Some(narrow)) => wide.contains(narrow),
+    };
     let holds_regex = wide.path_regex.is_none() || wide.path_regex == narrow.path_regex;
     let holds_values =
         [(&wide.headers, &narrow.headers), (&wide.query, &narrow.query), (&wide.cookies, &narrow.cookies)]
@@ -187,7 +241,14 @@ pub fn shadows(wide: &Conditions, narrow: &Conditions) -> bool {
             .all(|(wide, narrow)| {
                 wide.iter().all(|(name, want)| narrow.iter().any(|it| it.0 == *name && implies(&it.1, want)))
             });
-    holds_hosts && holds_paths && holds_methods && holds_clients && holds_alpn && holds_regex && holds_values
+    holds_hosts
+        && holds_paths
+        && holds_methods
+        && holds_clients
+        && holds_alpn
+        && holds_cert
+        && holds_regex
+        && holds_values
 }
 
 fn has(wide: &host::Host, narrow: &host::Host) -> bool {

@@ -4,6 +4,7 @@
 //! configuration is loaded so that the work for a request does not grow with the number of its routes; what it decides is
 //! what a scan of the list from its beginning would decide. [`miss`] says of a single route why it does not match.
 
+pub mod credential;
 pub mod hash;
 mod host;
 pub mod miss;
@@ -13,7 +14,9 @@ mod rule;
 mod table;
 mod template;
 mod view;
+mod wildcard;
 
+pub use credential::CredentialRule;
 pub use host::Host;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::credential::CredentialRule;
 use super::hash;
 use super::host::Host;
 use super::path::{self, Path};
 use super::pattern::Pattern;
 use super::template::Template;
-use crate::snapshot::{PoolId, Timeouts};
+use crate::snapshot::{Hsts, PoolId, Timeouts};
 
 /// One route of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Conditions {
     pub clients: Vec<IpNet>,
     /// A protocol that the client offers by ALPN. In TCP mode, where the name that it asks for by SNI is the host.
     pub alpn: Vec<String>,
+    /// The client's certificate.
+    pub client_cert: Option<CredentialRule>,
 }
 
 impl Conditions {
@@ -189,6 +192,8 @@ pub struct Options {
     pub body: Option<Option<u64>>,
     /// When a request may be sent again.
     pub retry: Retry,
+    /// What clients are told of later connections, in place of what the listener says: `Some(None)` for nothing.
+    pub hsts: Option<Option<Hsts>>,
 }
 
 /// A prefix of the path, and what takes its place.

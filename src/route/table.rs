@@ -310,6 +310,9 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::secured::{Credential, Distrust, Identity, Secured, Standing};
+    use crate::core::subject::Subject;
+    use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
     use crate::route::miss::{miss, shadows};
     use crate::route::rule::{Share, Want};
     use crate::route::{Pattern, Template};
@@ -341,14 +344,48 @@ mod tests {
         prop::collection::vec((prop::sample::select(vec!["p".to_owned(), "q".to_owned()]), want), 0..2)
     }
 
+    fn credential_rule() -> impl Strategy<Value = Option<CredentialRule>> {
+        let rule = (
+            prop::sample::subsequence(Standing::ALL.to_vec(), 1..=3),
+            prop::sample::subsequence(vec!["CN=*", "CN=a, *"], 0..2),
+            prop::sample::subsequence(vec!["*", "a"], 0..2),
+            prop::sample::subsequence(vec!["00", "11"], 0..2),
+        );
+        let rule = rule.prop_map(|(standings, subjects, names, prints)| CredentialRule {
+            standings,
+            subjects: subjects.into_iter().filter_map(SubjectPattern::parse).collect(),
+            common_names: names.into_iter().filter_map(TextPattern::parse).collect(),
+            fingerprints: prints.into_iter().map(str::to_owned).collect(),
+        });
+        prop::option::weighted(0.3, rule)
+    }
+
+    fn credential() -> impl Strategy<Value = Option<Credential>> {
+        let identity = |(subject, print): (&str, &str)| Identity {
+            subject: Subject::parse(subject).unwrap(),
+            fingerprint: print.to_owned(),
+            ..Identity::default()
+        };
+        let identity = (
+            prop::sample::select(vec!["CN=a", "CN=b", "CN=a, O=b", ""]),
+            prop::sample::select(vec!["00", "22"]),
+        )
+            .prop_map(identity);
+        prop::option::of(prop_oneof![
+            Just(Credential::None),
+            identity.clone().prop_map(Credential::Verified),
+            identity.prop_map(|identity| Credential::Failed(identity, Distrust::Expired)),
+        ])
+    }
+
     fn conditions() -> impl Strategy<Value = Conditions> {
         let regex = prop::option::weighted(0.2, Just(Pattern::new("^/a").unwrap()));
         let methods =
             prop::collection::vec(prop::sample::select(vec!["GET".to_owned(), "PUT".to_owned()]), 0..2);
         let clients =
             prop::sample::subsequence(vec!["10.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()], 0..2);
-        (hosts(), paths(), regex, methods, want(), want(), want(), clients).prop_map(
-            |(hosts, paths, path_regex, methods, headers, query, cookies, clients)| Conditions {
+        (hosts(), paths(), regex, methods, want(), want(), want(), clients, credential_rule()).prop_map(
+            |(hosts, paths, path_regex, methods, headers, query, cookies, clients, client_cert)| Conditions {
                 hosts,
                 paths,
                 path_regex,
@@ -358,6 +395,7 @@ mod tests {
                 cookies,
                 clients,
                 alpn: Vec::new(),
+                client_cert,
             },
         )
     }
@@ -382,6 +420,8 @@ mod tests {
         method: &'static str,
         headers: Vec<(&'static str, &'static str)>,
         client: &'static str,
+        /// `None` without TLS.
+        credential: Option<Credential>,
     }
 
     fn asked() -> impl Strategy<Value = Asked> {
@@ -406,16 +446,16 @@ mod tests {
         let headers = vec![("p", "1"), ("Q", " 2 "), ("cookie", "p=1; q=x"), ("cookie", "p=9")];
         let headers = prop::sample::subsequence(headers, 0..4);
         let client = prop::sample::select(vec!["10.1.1.1", "192.0.2.1", "::1"]);
-        (host, path, query, prop::sample::select(vec!["GET", "PUT", "put"]), headers, client).prop_map(
-            |(host, path, query, method, headers, client)| Asked {
+        (host, path, query, prop::sample::select(vec!["GET", "PUT", "put"]), headers, client, credential())
+            .prop_map(|(host, path, query, method, headers, client, credential)| Asked {
                 host,
                 path,
                 query,
                 method,
                 headers,
                 client,
-            },
-        )
+                credential,
+            })
     }
 
     fn with_view<T>(asked: &Asked, act: impl FnOnce(&View<'_>) -> T) -> T {
@@ -424,8 +464,9 @@ mod tests {
             .iter()
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
+        let secured = asked.credential.clone().map(|client| Secured { client, ..Secured::default() });
         act(&View {
-            secured: None,
+            secured: secured.as_ref(),
             alpn: &[],
             client: asked.client.parse().unwrap(),
             method: asked.method,
@@ -481,6 +522,7 @@ mod tests {
             method: "GET",
             headers: Vec::new(),
             client: "10.0.0.1",
+            credential: None,
         };
         let decide = |asked: &Asked| with_view(asked, |view| table.decide(view));
         assert_eq!(decide(&asked("h99.example", "/p9999/x")), Decision::Route(9999));

@@ -7,7 +7,7 @@ use super::path;
 use super::rule::Route;
 use super::view::View;
 use crate::core::identity::RequestId;
-use crate::core::secured::{Identity, Secured};
+use crate::core::secured::{Distrust, Identity, Secured};
 
 /// The most pieces of a template.
 const PIECES_MAX: usize = 64;
@@ -44,7 +44,8 @@ enum Secret {
     Version,
     Cipher,
     Name,
-    Verified,
+    Shown,
+    Distrust,
     Subject,
     Issuer,
     Serial,
@@ -54,19 +55,15 @@ enum Secret {
 impl Secret {
     /// Its text; empty where there is none.
     fn of(self, secured: &Secured) -> &str {
-        let of_client = |text: fn(&Identity) -> &str| secured.client.as_ref().map_or("", text);
+        // Of a certificate that was not verified nothing is handed on that somebody could take for a name.
+        let of_client = |text: fn(&Identity) -> &str| secured.client.verified().map_or("", text);
         match self {
             Secret::Version => secured.version,
             Secret::Cipher => &secured.cipher,
             Secret::Name => &secured.name,
-            Secret::Verified => {
-                if secured.client.is_some() {
-                    "yes"
-                } else {
-                    "no"
-                }
-            }
-            Secret::Subject => of_client(|client| &client.subject),
+            Secret::Shown => secured.client.answer(),
+            Secret::Distrust => secured.client.distrust().map_or("", Distrust::word),
+            Secret::Subject => of_client(|client| client.subject.text()),
             Secret::Issuer => of_client(|client| &client.issuer),
             Secret::Serial => of_client(|client| &client.serial),
             Secret::Fingerprint => of_client(|client| &client.fingerprint),
@@ -193,7 +190,7 @@ impl fmt::Display for Template {
 }
 
 /// The names of the variables that every route has, for messages.
-const VARIABLES: [(&str, Piece); 16] = [
+const VARIABLES: [(&str, Piece); 17] = [
     ("client", Piece::Client),
     ("request_id", Piece::RequestId),
     ("trace_id", Piece::TraceId),
@@ -205,7 +202,8 @@ const VARIABLES: [(&str, Piece); 16] = [
     ("tls_version", Piece::Secured(Secret::Version)),
     ("tls_cipher", Piece::Secured(Secret::Cipher)),
     ("tls_name", Piece::Secured(Secret::Name)),
-    ("client_cert", Piece::Secured(Secret::Verified)),
+    ("client_cert", Piece::Secured(Secret::Shown)),
+    ("client_cert_error", Piece::Secured(Secret::Distrust)),
     ("client_cert_subject", Piece::Secured(Secret::Subject)),
     ("client_cert_issuer", Piece::Secured(Secret::Issuer)),
     ("client_cert_serial", Piece::Secured(Secret::Serial)),

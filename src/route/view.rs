@@ -3,7 +3,7 @@
 use ::core::net::IpAddr;
 
 use super::host;
-use crate::core::secured::Secured;
+use crate::core::secured::{Credential, Secured};
 use crate::http::grammar::trim;
 
 /// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello says.
@@ -47,6 +47,12 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn host(&self) -> &'a [u8] {
         host::without_port(self.authority)
+    }
+
+    /// What the client has shown of itself: nothing, where it has come without TLS.
+    #[must_use]
+    pub fn credential(&self) -> &'a Credential {
+        self.secured.map_or(&Credential::None, |secured| &secured.client)
     }
 
     /// The values of the fields called `name`, in any case.

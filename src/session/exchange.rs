@@ -9,6 +9,7 @@ use super::identity::Identity;
 use crate::core::identity::RequestId;
 use crate::core::noted::Notes;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Record, Spans, Stage};
+use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::http::framing::Version;
 use crate::http::request::{Method, Request, first_line};
@@ -175,6 +176,8 @@ pub(crate) struct Surroundings<'a> {
     /// What the lanes have passed up and down.
     pub(crate) bytes: (u64, u64),
     pub(crate) request_id: RequestId<'a>,
+    /// What is known of the client's connection, if it is encrypted.
+    pub(crate) secured: Option<&'a Secured>,
 }
 
 impl Exchange {
@@ -300,6 +303,7 @@ impl Exchange {
             bytes_down: around.bytes.1 - self.down_before,
             spans: Spans { whole: around.now.since(self.began), ..self.spans },
             outcome: Outcome { cause: self.cause, stage: self.stage },
+            secured: around.secured,
             notes: &self.notes,
         }
     }

@@ -41,7 +41,7 @@ pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
 use preface::{Awaits, Introduced};
 pub use preface::{Heard, awaits_header, hear};
-pub use rehearsal::{Rehearsal, Rehearsed, rehearse};
+pub use rehearsal::{Rehearsal, Rehearsed, rehearse, rehearse_connection};
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -548,6 +548,7 @@ impl Session {
             pool: pool.map_or("", |pool| &pool.name),
             backend: self.backend_name(env),
             bytes: (self.up.passed(), self.down.passed()),
+            secured: self.secured.as_deref(),
             request_id: match &self.exchange.identity {
                 identity if identity.is_made() => identity.name(),
                 _ => RequestId::Own(env.ids.next()),

@@ -300,7 +300,8 @@ impl Session {
 
     /// What the client is told of later connections: nothing unless it has come by TLS itself (RFC 6797 7.2).
     pub(super) fn hsts(&self, env: &Env<'_>) -> Option<Hsts> {
-        env.snapshot.listeners[self.listener].telling.hsts.filter(|_| self.is_secure())
+        let own = self.options(env).and_then(|options| options.hsts);
+        own.unwrap_or(env.snapshot.listeners[self.listener].telling.hsts).filter(|_| self.is_secure())
     }
 
     /// Who has connected: the client, or the proxy that has announced it.

@@ -7,8 +7,10 @@ use super::phases::{cause_of_scan, head_limits};
 use super::routing::{self, Arrival, Routed};
 use super::{Env, Session};
 use crate::core::outcome::Cause;
+use crate::core::secured::Secured;
 use crate::http::request::{self, field_table};
 use crate::http::scan::HeadScan;
+use crate::preface::hello::Hello;
 use crate::route::View;
 use crate::snapshot::PoolId;
 
@@ -20,6 +22,7 @@ pub enum Rehearsed {
         /// The pool.
         pool: PoolId,
         /// The head as the backend gets it.
+        /// Empty where bytes are passed.
         head: Vec<u8>,
         /// The hash of the key by which a backend is picked, if the pool goes by one and the request has it.
         key: Option<u64>,
@@ -50,26 +53,49 @@ pub struct Rehearsal {
     pub end: Rehearsed,
 }
 
-/// Rehearses the request with `head` that comes from `peer` to the listener at `listener` of the snapshot, which speaks HTTP.
-/// `look` is shown what the routes saw of it.
+/// Rehearses the request with `head` that comes from `peer` to the listener at `listener` of the snapshot, which speaks HTTP;
+/// by a connection of which `secured` is known, if it is encrypted. `look` is shown what the routes saw of it.
 pub fn rehearse(
     env: &Env<'_>,
     listener: usize,
     peer: SocketAddr,
     head: &[u8],
+    secured: Option<&Secured>,
     look: &mut dyn FnMut(&View<'_>),
 ) -> Rehearsal {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
-    let end = run(env, listener, peer, head, &mut exchange, look).unwrap_or_else(Rehearsed::Refused);
+    let end = run(env, (listener, peer), head, secured, &mut exchange, look);
+    let end = end.unwrap_or_else(Rehearsed::Refused);
     Rehearsal { client: exchange.client, route: exchange.route, end }
+}
+
+/// Rehearses a connection that comes from `peer` to the listener at `listener` of the snapshot, which passes bytes, and of which
+/// `hello` is known.
+pub fn rehearse_connection(
+    env: &Env<'_>,
+    listener: usize,
+    peer: SocketAddr,
+    hello: &Hello,
+    look: &mut dyn FnMut(&View<'_>),
+) -> Rehearsal {
+    let mut exchange = Exchange::default();
+    exchange.begin(env.now, 0, 0);
+    routing::route_connection(&mut exchange, &env.snapshot.listeners[listener], peer, hello, env);
+    let view = routing::connection_view(hello, peer);
+    look(&view);
+    let end = match exchange.pool {
+        Some(pool) => Rehearsed::Forwarded { pool, head: Vec::new(), key: exchange.key, bound: None },
+        None => Rehearsed::Refused(Cause::NoRoute),
+    };
+    Rehearsal { client: Some(view.client), route: exchange.route, end }
 }
 
 fn run(
     env: &Env<'_>,
-    number: usize,
-    peer: SocketAddr,
+    (number, peer): (usize, SocketAddr),
     head: &[u8],
+    secured: Option<&Secured>,
     exchange: &mut Exchange,
     look: &mut dyn FnMut(&View<'_>),
 ) -> Result<Rehearsed, Cause> {
@@ -83,11 +109,11 @@ fn run(
         return Ok(Rehearsed::Options);
     }
     let listener = &env.snapshot.listeners[number];
-    let arrival = Arrival { listener, peer, secured: None, is_secure: listener.tls.is_some(), env };
+    let arrival = Arrival { listener, peer, secured, is_secure: secured.is_some(), env };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.client {
-        look(&routing::view(&request, client));
+        look(&View { secured, ..routing::view(&request, client) });
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => Rehearsed::Forwarded {

@@ -119,7 +119,9 @@ impl Arrival<'_> {
         exchange.keep_alive = keep_alive;
         let is_head = exchange.method == crate::http::request::Method::Head;
         let telling = &self.listener.telling;
-        let manner = exchange.manner(keep_alive, telling.hsts.filter(|_| self.is_secure));
+        let own = context.route.options.as_deref().and_then(|options| options.hsts);
+        let hsts = own.unwrap_or(telling.hsts).filter(|_| self.is_secure);
+        let manner = exchange.manner(keep_alive, hsts);
         answer::write_of_route(down, &answer, context, manner, is_head, telling, self.env.date);
         Routed::Answered { keep_alive }
     }
@@ -181,6 +183,12 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
     }
 }
 
+/// What routes can know of a connection.
+pub(super) fn connection_view(hello: &Hello, peer: SocketAddr) -> View<'_> {
+    let authority = hello.server_name.as_deref().unwrap_or_default();
+    View { authority, alpn: &hello.alpn, ..View::connection(peer.ip().to_canonical()) }
+}
+
 /// Finds the pool for a connection of which nothing is known but its client, and what `hello` says. Without a route there is none.
 pub(super) fn route_connection(
     exchange: &mut Exchange,
@@ -190,8 +198,7 @@ pub(super) fn route_connection(
     env: &Env<'_>,
 ) {
     let id = exchange.identity.make(env.ids);
-    let authority = hello.server_name.as_deref().unwrap_or_default();
-    let view = View { authority, alpn: &hello.alpn, ..View::connection(peer.ip().to_canonical()) };
+    let view = connection_view(hello, peer);
     let table = &listener.routes;
     let (Decision::Route(place), routes) = (table.decide(&view), table.routes()) else { return };
     let Some(route) = routes.get(place) else { return };

@@ -70,7 +70,8 @@ pub struct Limits {
     pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,
-    /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too.
+    /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too. At the bound those that have taken
+    /// more than a second make room, the oldest first.
     pub handshakes: usize,
     /// Clients that one listener takes in one turn of the loop.
     pub accept_budget: usize,

@@ -109,9 +109,9 @@ impl Default for SocketOptions {
 pub struct Permissions {
     /// The mode, such as 0o660: who may write may connect.
     pub mode: Option<u32>,
-    /// The user's name.
+    /// The user's name, or number.
     pub user: Option<String>,
-    /// The group's name.
+    /// The group's name, or number.
     pub group: Option<String>,
 }
 

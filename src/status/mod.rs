@@ -3,6 +3,7 @@
 //! Each worker makes a [`Crowd`] of its sessions when it is asked, between two turns; nothing is counted meanwhile. This room
 //! adds them up and puts them into words. It knows no clock: times are spans that whoever fills the value in has measured.
 
+mod certificates;
 mod pools;
 mod sessions;
 mod sources;
@@ -13,6 +14,7 @@ use serde::{Serialize, Serializer};
 
 use crate::session::Kind;
 
+pub use certificates::Certificate;
 pub use pools::{Backend, Changed, Pool, Seen};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
 pub use sources::{Found, NotFound, Source};
@@ -38,6 +40,8 @@ pub struct Status {
     pub configuration: Configuration,
     /// Where clients come in.
     pub listeners: Vec<Listening>,
+    /// The certificates that clients may get there.
+    pub certificates: Vec<Certificate>,
     /// The workers that have answered.
     pub workers: Vec<Worker>,
     /// Workers that have not answered in time, or have ended.

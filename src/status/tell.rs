@@ -27,6 +27,7 @@ impl fmt::Display for Status {
         for listener in &self.listeners {
             writeln!(f, "listener {} on {} ({})", listener.name, listener.address, listener.mode)?;
         }
+        self.certificates.iter().try_for_each(|certificate| writeln!(f, "{certificate}"))?;
         writeln!(f)?;
         self.tell_workers(f)?;
         self.pools.iter().try_for_each(|pool| pool.fmt(f))?;

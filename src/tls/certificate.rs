@@ -11,6 +11,42 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 /// The longest file of certificates or keys, in bytes.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
 
+/// From how many days before its end on a certificate expires soon.
+pub const DAYS_LEFT_MIN: i64 = 14;
+
+/// How long a certificate is valid, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// For long enough.
+    Valid,
+    /// For less than [`DAYS_LEFT_MIN`] days.
+    ExpiresSoon,
+    /// No more.
+    Expired,
+}
+
+impl Term {
+    /// That of a certificate that is valid for so many whole days.
+    #[must_use]
+    pub const fn of(days_left: i64) -> Term {
+        match days_left {
+            DAYS_LEFT_MIN.. => Term::Valid,
+            0..DAYS_LEFT_MIN => Term::ExpiresSoon,
+            _ => Term::Expired,
+        }
+    }
+
+    /// The word of the status.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Term::Valid => "valid",
+            Term::ExpiresSoon => "expires-soon",
+            Term::Expired => "expired",
+        }
+    }
+}
+
 /// A chain with the key of its first certificate.
 #[derive(Clone, Debug)]
 pub struct Certificate {

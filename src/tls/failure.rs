@@ -3,6 +3,7 @@
 use rustls::{CertificateError, Error};
 
 use crate::core::outcome::Cause;
+use crate::core::secured::Distrust;
 
 /// Why a client could not be let in.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
@@ -42,5 +43,24 @@ fn of_certificate(why: &CertificateError) -> Cause {
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Cause::BackendTlsUnknownIssuer,
         _ => Cause::BackendTlsBadCertificate,
+    }
+}
+
+/// Why the certificate of a client was not verified.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
+#[must_use]
+pub fn distrust(error: &Error) -> Distrust {
+    let Error::InvalidCertificate(why) = error else { return Distrust::Other };
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Distrust::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Distrust::NotYetValid,
+        CertificateError::UnknownIssuer => Distrust::UnknownIssuer,
+        CertificateError::BadSignature => Distrust::BadSignature,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Distrust::WrongPurpose
+        }
+        CertificateError::Revoked => Distrust::Revoked,
+        CertificateError::BadEncoding => Distrust::Malformed,
+        _ => Distrust::Other,
     }
 }

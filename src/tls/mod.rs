@@ -2,6 +2,7 @@
 //! and what the failures are called. The bytes themselves go through [`crate::wire`].
 
 pub mod certificate;
+pub mod examiner;
 pub mod failure;
 pub mod identity;
 mod keyring;

@@ -4,10 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
 
 use super::certificate::{self, Certificate, Facts, Fault};
+use super::examiner::Examiner;
 use super::keyring::{Keyring, UnknownNames};
 use super::tickets::{Tickets, process_keys};
 
@@ -26,9 +28,9 @@ pub enum ClientAuth {
     /// They are not asked.
     #[default]
     Off,
-    /// They are asked. One that cannot be verified is refused.
+    /// They are asked, and all come in: those without one, and those with one that cannot be verified.
     Request,
-    /// Nobody comes in without.
+    /// Nobody comes in without one that is verified.
     Require,
 }
 
@@ -124,16 +126,18 @@ impl TerminationRules {
         pairs.chain(self.client_ca.as_deref())
     }
 
-    fn client_verifier(
-        &self,
-        issuers: Option<&[u8]>,
-    ) -> Result<Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>, Refused> {
-        let (Some(issuers), true) = (issuers, self.client_auth != ClientAuth::Off) else { return Ok(None) };
+    fn gate(&self, issuers: Option<&[u8]>) -> Result<Gate, Refused> {
+        let (Some(issuers), true) = (issuers, self.client_auth != ClientAuth::Off) else {
+            return Ok(Gate::Open);
+        };
         let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
-        let builder = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
-        let builder =
-            if self.client_auth == ClientAuth::Request { builder.allow_unauthenticated() } else { builder };
-        builder.build().map(Some).map_err(|error| Refused::ClientCa(error.to_string()))
+        let usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider()).build();
+        let usual = usual.map_err(|error| Refused::ClientCa(error.to_string()))?;
+        Ok(match self.client_auth {
+            ClientAuth::Off => Gate::Open,
+            ClientAuth::Request => Gate::Examined(Arc::new(Examiner::new(usual))),
+            ClientAuth::Require => Gate::Strict(usual),
+        })
     }
 
     /// What tickets are bound to: a listener that asks other things of its clients must not take them.
@@ -141,6 +145,16 @@ impl TerminationRules {
         let ca = files.client_ca.as_deref().unwrap_or_default();
         [name.as_bytes(), b"\0", self.client_auth.word().as_bytes(), b"\0", ca].concat()
     }
+}
+
+/// Who looks at the certificates of clients.
+enum Gate {
+    /// Nobody asks for one.
+    Open,
+    /// All come in, and what theirs are worth is said.
+    Examined(Arc<Examiner>),
+    /// Who has none that is verified does not come in.
+    Strict(Arc<dyn ClientCertVerifier>),
 }
 
 /// The certificates of a PEM text as those that are believed.
@@ -183,6 +197,8 @@ pub struct Termination {
     rules: TerminationRules,
     keyring: Arc<Keyring>,
     server: Arc<ServerConfig>,
+    /// Says what the certificates of clients are worth, where a handshake does not depend on it.
+    examiner: Option<Arc<Examiner>>,
 }
 
 impl Termination {
@@ -195,22 +211,32 @@ impl Termination {
         let builder = ServerConfig::builder_with_provider(super::provider())
             .with_protocol_versions(rules.min_version.versions())
             .map_err(|error| Refused::Other(error.to_string()))?;
-        let builder = match rules.client_verifier(files.client_ca.as_deref())? {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
-            None => builder.with_no_client_auth(),
+        let (builder, examiner) = match rules.gate(files.client_ca.as_deref())? {
+            Gate::Open => (builder.with_no_client_auth(), None),
+            Gate::Examined(examiner) => {
+                (builder.with_client_cert_verifier(Arc::clone(&examiner) as _), Some(examiner))
+            }
+            Gate::Strict(usual) => (builder.with_client_cert_verifier(usual), None),
         };
         let mut server = builder.with_cert_resolver(Arc::clone(&keyring) as _);
         server.alpn_protocols = rules.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         // Tickets do for both versions; a cache would be a lock and memory for nothing.
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         server.ticketer = Arc::new(Tickets::new(process_keys(), rules.context(name, files)));
-        Ok(Termination { rules, keyring, server: Arc::new(server) })
+        Ok(Termination { rules, keyring, server: Arc::new(server), examiner })
     }
 
     /// What was asked for.
     #[must_use]
     pub fn rules(&self) -> &TerminationRules {
         &self.rules
+    }
+
+    /// Who says what the certificates of clients are worth; `None` where only those come in whose certificates are verified, and
+    /// where nobody asks for them.
+    #[must_use]
+    pub fn examiner(&self) -> Option<&Arc<Examiner>> {
+        self.examiner.as_ref()
     }
 
     /// For rustls.

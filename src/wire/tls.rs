@@ -8,17 +8,22 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConfig, ServerConnection};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConnection};
 
 use super::Left;
 use crate::core::interest::Interest;
-use crate::core::secured::Secured;
+use crate::core::secured::{Credential, Secured};
 use crate::os::{Fd, IoFault, Os};
-use crate::tls::identity;
+use crate::tls::Termination;
+use crate::tls::examiner::{Examiner, believed};
 
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
+
+/// The greatest first record of an answer. A record can be read only when all of it has come, and the greatest are longer than what a
+/// new connection may have under way (RFC 6928): the first bytes would wait for a round trip. These come in three segments.
+const FIRST_RECORD_MAX: usize = 4096;
 
 /// What rustls asks of the socket at once (it reads into a buffer of its own). A read that fills it is followed by longer ones.
 const SHORT_READ: usize = 4096;
@@ -39,6 +44,8 @@ pub struct TlsWire {
     sealed_out: u64,
     /// How many it has given.
     heard: u64,
+    /// Whether nothing was encrypted since something was heard.
+    is_first: bool,
     /// Whether another read would say more than that nothing is there.
     has_more: bool,
     /// Whether something came that is no record of this connection. Nothing of it counts, and what came before does.
@@ -54,6 +61,8 @@ pub struct TlsWire {
     early: Vec<u8>,
     /// Bytes that go out as they are, before all that is encrypted.
     ahead: Vec<u8>,
+    /// Who says what the certificate of the client is worth, if the handshake does not.
+    examiner: Option<Arc<Examiner>>,
 }
 
 /// What a read from the socket came to.
@@ -85,12 +94,13 @@ pub enum Broken {
 }
 
 impl TlsWire {
-    /// The wire of a client that has connected.
+    /// The wire of a client that has connected to a listener with `rules`.
     ///
     /// # Errors
-    /// When `config` cannot be used.
-    pub fn of_client(fd: Fd, config: &Arc<ServerConfig>) -> Result<TlsWire, Error> {
-        ServerConnection::new(Arc::clone(config)).map(|tls| TlsWire::new(fd, tls.into()))
+    /// When they cannot be used.
+    pub fn of_client(fd: Fd, rules: &Termination) -> Result<TlsWire, Error> {
+        let tls = ServerConnection::new(Arc::clone(rules.server()))?;
+        Ok(TlsWire { examiner: rules.examiner().cloned(), ..TlsWire::new(fd, tls.into()) })
     }
 
     /// The wire to a backend that is called `name`.
@@ -112,6 +122,7 @@ impl TlsWire {
             owed: 0,
             sealed_out: 0,
             heard: 0,
+            is_first: true,
             has_more: false,
             is_broken: false,
             is_finished: false,
@@ -119,6 +130,7 @@ impl TlsWire {
             is_unwritable: false,
             early: Vec::new(),
             ahead: Vec::new(),
+            examiner: None,
         }
     }
 
@@ -219,12 +231,20 @@ impl TlsWire {
             name: self.asked_for().unwrap_or_default().to_ascii_lowercase(),
             protocol: String::from_utf8_lossy(protocol).into_owned(),
             is_resumed: self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
-            client: match &self.tls {
-                Connection::Server(server) => {
-                    server.peer_certificates().and_then(|chain| identity::of(chain.first()?))
-                }
-                Connection::Client(_) => None,
-            },
+            client: self.credential(),
+        }
+    }
+
+    /// What the other side has shown of itself, if it is a client.
+    fn credential(&self) -> Credential {
+        let shown = match &self.tls {
+            Connection::Server(server) => server.peer_certificates().unwrap_or_default(),
+            Connection::Client(_) => &[],
+        };
+        match (&self.examiner, shown.first()) {
+            (_, None) => Credential::None,
+            (Some(examiner), Some(_)) => examiner.examine(shown, UnixTime::now()),
+            (None, Some(own)) => believed(own),
         }
     }
 
@@ -319,6 +339,7 @@ impl TlsWire {
         let mut inlet = Inlet { os, fd: self.fd, early: &mut self.early };
         let count = self.tls.read_tls(&mut inlet).map_err(|error| fault_of(&error))?;
         self.heard += count as u64;
+        self.is_first = true;
         Ok(count)
     }
 
@@ -370,12 +391,21 @@ impl TlsWire {
         }
     }
 
-    /// Encrypts what comes behind the first `from` bytes of the two, up to a bound; one record where it fits into one.
+    /// Encrypts what comes behind the first `from` bytes of the two, up to a bound.
     fn seal(&mut self, head: &[u8], body: &[u8], from: usize) -> Result<usize, IoFault> {
+        let mut sealed = 0;
+        if std::mem::take(&mut self.is_first) && head.len() + body.len() - from > FIRST_RECORD_MAX {
+            sealed = self.seal_most(head, body, from, FIRST_RECORD_MAX)?;
+        }
+        Ok(sealed + self.seal_most(head, body, from + sealed, SEALED_MAX - sealed)?)
+    }
+
+    /// The same up to `most` bytes; one record where it fits into one.
+    fn seal_most(&mut self, head: &[u8], body: &[u8], from: usize, most: usize) -> Result<usize, IoFault> {
         let body = &body[from.saturating_sub(head.len())..];
         let head = &head[from.min(head.len())..];
-        let head = &head[..head.len().min(SEALED_MAX)];
-        let body = &body[..body.len().min(SEALED_MAX - head.len())];
+        let head = &head[..head.len().min(most)];
+        let body = &body[..body.len().min(most - head.len())];
         let written = match (head.is_empty(), body.is_empty()) {
             (false, false) => self.tls.writer().write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
             (true, _) => self.tls.writer().write(body),

@@ -93,14 +93,13 @@ impl<O: Os> Worker<O> {
         if self.clients() >= self.sessions_max {
             return;
         }
-        let is_shut_for_tls = self.handshakes.is_full();
         for (index, door) in self.doors.iter().enumerate() {
             if door.is_leaving() {
                 // It is looked at in each turn: nobody new comes, and there may be nobody.
                 if let Some(at) = door.opens_at().filter(|at| *at > self.now) {
                     nearest.note(at);
                 }
-            } else if is_shut_for_tls && self.edition.snapshot.listeners[door.listener].tls.is_some() {
+            } else if self.is_shut_for_tls(index) {
                 // The end of a handshake is awaited, and each has one.
             } else if door.is_open(self.now, self.ended) {
                 self.array.push(door.fd, Interest::READ, Token::Door(index));

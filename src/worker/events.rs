@@ -99,6 +99,10 @@ impl<O: Os> Worker<O> {
                 Tag::Client(key) => self.handle_ready(key, Side::Client, *ready),
                 Tag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
                 Tag::Idle(_) => {}
+                Tag::Handshake(key) => {
+                    self.wake_handshake(key);
+                    self.go_on_with(key);
+                }
             }
         }
         self.lot.put_back(news);
@@ -247,7 +251,7 @@ impl<O: Os> Worker<O> {
     /// Lets in at most `budget` clients; says whether somebody may still wait.
     pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for count in 0..budget {
-            if self.clients() >= self.sessions_max {
+            if self.clients() >= self.sessions_max || self.is_shut_for_tls(door) {
                 return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
@@ -390,6 +394,7 @@ impl<O: Os> Worker<O> {
             match guest {
                 Guest::Session(key) => self.with(key, |_, _| Fate::Waits),
                 Guest::Idle(key) => self.close_idle_one(key),
+                Guest::Handshake(key) => self.wake_handshake(key),
             }
         }
     }

@@ -1,16 +1,20 @@
 //! Clients whose TLS handshakes are under way. They have no session yet: that begins when bytes can pass.
 //!
-//! Handshakes are what a stranger can make Pollux work hardest with, so they are bounded twice: only so many are under way at once (then
-//! the doors behind which there is TLS stay shut), and only so many go on in one turn, so that those who have come in before are served
-//! between them.
+//! Handshakes are what a stranger can make Pollux work hardest with, so they are bounded twice: only so many are under way at once, and
+//! only so many go on in one turn, so that those who have come in before are served between them. At the first bound the doors behind which
+//! there is TLS stay shut until one ends; who has taken long by then makes room, the oldest first: or a few who connect and say nothing would
+//! keep everybody out. Who says nothing waits in the lot, like a quiet session, and costs a turn nothing.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::array::Nearest;
 use super::conn::{Standing, World};
 use super::edition::Edition;
 use super::hands::Readable;
+use super::lot::{Guest, QUIET, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
@@ -26,6 +30,9 @@ use crate::wire::{Broken, Shaken, TlsWire, Wire};
 /// Steps of handshakes in one turn. A step that signs takes a good part of a millisecond.
 const STEPS_MAX: usize = 4;
 
+/// How long a handshake may take at the bound, where others wait. One over the whole world and back takes less.
+const CROWDED: Duration = Duration::from_secs(1);
+
 /// Bytes that are read at once while a header of the PROXY protocol is awaited.
 const PREFACE_READ: usize = 2048;
 
@@ -39,7 +46,23 @@ pub(super) struct Handshake {
     listener: usize,
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
+    since: Time,
     until: Time,
+    stay: Stay,
+}
+
+/// Where a client on its way in waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// In every poll array.
+    Hot {
+        /// When it last made a step.
+        touched: Time,
+        /// How many polls in a row have had nothing to say of it.
+        unheard: u8,
+    },
+    /// In the lot.
+    Parked,
 }
 
 /// How far a client on its way in is.
@@ -128,6 +151,21 @@ impl Handshake {
         }
     }
 
+    /// Whether nothing has happened for so long, or for so many polls, that it can be parked.
+    fn is_quiet(&self, now: Time) -> bool {
+        match self.stay {
+            Stay::Hot { touched, unheard } => unheard >= UNHEARD_MAX || now >= touched + QUIET,
+            Stay::Parked => false,
+        }
+    }
+
+    /// Takes note that another poll is about to be asked about it.
+    fn note_poll(&mut self) {
+        if let Stay::Hot { unheard, .. } = &mut self.stay {
+            *unheard = unheard.saturating_add(1);
+        }
+    }
+
     /// Moves it to another edition, in which it stands like that.
     pub(super) fn move_to(&mut self, edition: &Rc<Edition>, standing: Standing) {
         self.standing = standing;
@@ -141,6 +179,10 @@ impl Handshake {
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     under_way: Slab<Handshake>,
+    /// Those that are not parked, and some that are over.
+    hot: Vec<Key>,
+    /// All in the order in which they began, and some that are over.
+    begun: VecDeque<Key>,
     /// How many may be.
     most: usize,
     /// Steps that may still be made in this turn.
@@ -149,7 +191,7 @@ pub(super) struct Handshakes {
 
 impl Handshakes {
     pub(super) fn new(most: usize) -> Handshakes {
-        Handshakes { under_way: Slab::default(), most, steps: STEPS_MAX }
+        Handshakes { most, steps: STEPS_MAX, ..Handshakes::default() }
     }
 
     /// From now on so many may be under way.
@@ -164,6 +206,26 @@ impl Handshakes {
 
     pub(super) fn is_full(&self) -> bool {
         self.under_way.len() >= self.most
+    }
+
+    /// The one that has begun first.
+    fn oldest(&mut self) -> Option<(Key, &Handshake)> {
+        while self.begun.front().is_some_and(|key| self.under_way.get(*key).is_none()) {
+            self.begun.pop_front();
+        }
+        let key = *self.begun.front()?;
+        self.under_way.get(key).map(|handshake| (key, handshake))
+    }
+
+    fn insert(&mut self, handshake: Handshake) -> Key {
+        let key = self.under_way.insert(handshake);
+        self.hot.push(key);
+        self.begun.push_back(key);
+        // One that is stuck at the front keeps those that are over behind it: they are not to pile up.
+        if self.begun.len() > 2 * self.under_way.len() + STEPS_MAX {
+            self.begun.retain(|key| self.under_way.get(*key).is_some());
+        }
+        key
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Handshake> {
@@ -195,8 +257,9 @@ impl<O: Os> Worker<O> {
             }
         };
         let (until, said) = (self.now + wait, None);
-        let handshake = Handshake { step, said, client, listener, edition, standing, until };
-        let key = self.handshakes.under_way.insert(handshake);
+        let (since, stay) = (self.now, Stay::Hot { touched: self.now, unheard: 0 });
+        let handshake = Handshake { step, said, client, listener, edition, standing, since, until, stay };
+        let key = self.handshakes.insert(handshake);
         if let Some(seat) = &self.seat {
             seat.begin();
         }
@@ -204,19 +267,43 @@ impl<O: Os> Worker<O> {
         self.go_on_with(key);
     }
 
-    /// Puts the handshakes into the poll array.
+    /// Puts the handshakes into the poll array, and those of which nothing was heard for a while into the lot.
     pub(super) fn derive_handshakes(&mut self, nearest: &mut Nearest) {
+        let now = self.now;
         self.handshakes.steps = STEPS_MAX;
-        let count = self.handshakes.len();
-        if count == 0 {
-            return;
+        if self.handshakes.is_full()
+            && let Some((_, oldest)) = self.handshakes.oldest()
+        {
+            nearest.note(oldest.since + CROWDED);
         }
+        let Handshakes { under_way, hot, .. } = &mut self.handshakes;
         // Those that had to wait in the last turn are not always the same.
-        let from = usize::try_from(self.turn).unwrap_or(0) % count;
-        let all = || self.handshakes.under_way.iter();
-        for (key, handshake) in all().skip(from).chain(all().take(from)) {
-            self.array.push(handshake.step.fd(), handshake.step.waits_for(), Token::Handshake(key));
+        if let 2.. = hot.len() {
+            hot.rotate_left(1);
+        }
+        let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
+        hot.retain(|key| {
+            let Some(handshake) = under_way.get_mut(*key) else { return false };
+            let (fd, want) = (handshake.step.fd(), handshake.step.waits_for());
+            if handshake.is_quiet(now) && lot.park(os, fd, want, Tag::Handshake(*key)) {
+                handshake.stay = Stay::Parked;
+                lot.enter(handshake.until, Guest::Handshake(*key));
+                return false;
+            }
+            handshake.note_poll();
+            array.push(fd, want, Token::Handshake(*key));
             nearest.note(handshake.until);
+            true
+        });
+    }
+
+    /// Takes a handshake out of the lot, if it still waits there.
+    pub(super) fn wake_handshake(&mut self, key: Key) {
+        let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
+        if handshake.stay == Stay::Parked {
+            self.lot.leave(handshake.until, Guest::Handshake(key));
+            handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
+            self.handshakes.hot.push(key);
         }
     }
 
@@ -227,6 +314,7 @@ impl<O: Os> Worker<O> {
         }
         self.handshakes.steps -= 1;
         let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
+        handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
         let stepped = match &mut handshake.step {
             Step::Header { .. } => handshake.read_header(&mut self.os, self.now),
             Step::Shaking(wire) => shake(wire, handshake.client, &mut self.os),
@@ -276,17 +364,40 @@ impl<O: Os> Worker<O> {
         self.journal.record(&record);
     }
 
-    /// Ends the handshakes whose time is over, or all of them.
+    /// Ends the handshakes whose time is over, those that have to make room, or all of them. Whose deadline has passed in the lot has left it
+    /// by now.
     pub(super) fn end_late_handshakes(&mut self, is_cut_off: bool) {
-        let is_late = |handshake: &Handshake| is_cut_off || handshake.until <= self.now;
-        let under_way = self.handshakes.under_way.iter();
-        let late: Vec<(Key, Cause)> = under_way
-            .filter(|(_, handshake)| is_late(handshake))
-            .map(|(key, handshake)| {
-                (key, if is_cut_off { Cause::DrainTimeout } else { handshake.lateness() })
-            })
-            .collect();
+        if is_cut_off {
+            let all: Vec<Key> = self.handshakes.under_way.iter().map(|(key, _)| key).collect();
+            for key in all {
+                self.wake_handshake(key);
+                self.turn_away(key, Cause::DrainTimeout);
+            }
+            return;
+        }
+        let Handshakes { under_way, hot, .. } = &self.handshakes;
+        let late = hot.iter().filter_map(|key| Some((*key, under_way.get(*key)?)));
+        let late = late.filter(|(_, handshake)| handshake.until <= self.now);
+        let late: Vec<_> = late.map(|(key, handshake)| (key, handshake.lateness())).collect();
         late.into_iter().for_each(|(key, cause)| self.turn_away(key, cause));
+        while self.handshakes.is_full()
+            && let Some((key, oldest)) = self.handshakes.oldest()
+            && oldest.since + CROWDED <= self.now
+        {
+            let cause = oldest.lateness();
+            self.wake_handshake(key);
+            self.turn_away(key, cause);
+        }
+    }
+
+    /// Whether clients by that door have to wait until the handshake of another one ends.
+    pub(super) fn is_shut_for_tls(&self, door: usize) -> bool {
+        if !self.handshakes.is_full() {
+            return false;
+        }
+        let door = &self.doors[door];
+        let edition = door.left_behind().map_or_else(|| Rc::clone(&self.edition), |(edition, _)| edition);
+        edition.snapshot.listeners[door.listener].tls.is_some()
     }
 
     /// How many clients there are, those whose handshakes are under way included.
@@ -298,7 +409,7 @@ impl<O: Os> Worker<O> {
 /// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be none.
 fn wire_of(edition: &Edition, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
     let rules = edition.snapshot.listeners[listener].tls.as_ref()?;
-    let wire = TlsWire::of_client(fd, rules.server()).ok()?;
+    let wire = TlsWire::of_client(fd, rules).ok()?;
     Some(Box::new(wire.with_early(early)))
 }
 

@@ -31,6 +31,8 @@ pub(super) enum Guest {
     Session(Key),
     /// An idle backend connection.
     Idle(Key),
+    /// A client whose TLS handshake is under way.
+    Handshake(Key),
 }
 
 /// Which connection the lot has news of.
@@ -42,6 +44,8 @@ pub(super) enum Tag {
     Backend(Key),
     /// An idle backend connection.
     Idle(Key),
+    /// A client whose TLS handshake is under way.
+    Handshake(Key),
 }
 
 impl Tag {
@@ -51,6 +55,7 @@ impl Tag {
             Tag::Client(key) => (key, 0),
             Tag::Backend(key) => (key, 1),
             Tag::Idle(key) => (key, 2),
+            Tag::Handshake(key) => (key, 3),
         };
         key.to_bits() | kind << 30
     }
@@ -60,7 +65,8 @@ impl Tag {
         match bits >> 30 & 3 {
             0 => Tag::Client(key),
             1 => Tag::Backend(key),
-            _ => Tag::Idle(key),
+            2 => Tag::Idle(key),
+            _ => Tag::Handshake(key),
         }
     }
 }
@@ -144,7 +150,7 @@ mod tests {
     fn a_tag_survives_as_a_number() {
         for bits in [0, 7, 1 << 32, u64::from(u32::MAX) << 32 | 0x3fff_ffff] {
             let key = Key::from_bits(bits);
-            for tag in [Tag::Client(key), Tag::Backend(key), Tag::Idle(key)] {
+            for tag in [Tag::Client(key), Tag::Backend(key), Tag::Idle(key), Tag::Handshake(key)] {
                 assert_eq!(Tag::from_bits(tag.to_bits()), tag);
             }
         }

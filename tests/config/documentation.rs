@@ -63,6 +63,7 @@ fn pem() -> &'static str {
 
 const LISTENER: &str = "[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:8080\"\n";
 const SECURE: &str = "[[listener]]\nbind = \"127.0.0.1:8443\"\ntls = { certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] }\n";
+const CERTIFIED: &str = "[[listener]]\nbind = \"127.0.0.1:8443\"\ntls = { client_ca = \"cert.pem\", client_auth = \"request\", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] }\n";
 const POOLS: &str = "[pool.app]\nbackends = [{ name = \"b1\", address = \"127.0.0.1:9001\" }, { name = \"b2\", address = \"127.0.0.1:9002\" }]\n[pool.next]\nbackends = [\"127.0.0.1:9003\"]\n";
 
 /// A configuration around the example of a key.
@@ -119,6 +120,7 @@ fn around(example: &Example) -> String {
         "[[listener.route]]" => match *key {
             "name" | "match" => format!("{POOLS}{LISTENER}[[listener.route]]\n{line}pool = \"app\"\n"),
             "pool" | "split" | "redirect" | "respond" => route(&line),
+            "hsts" => format!("{POOLS}{SECURE}[[listener.route]]\n{line}pool = \"app\"\n"),
             "sticky" => route(&format!("split = [{{ pool = \"app\" }}]\n{line}")),
             _ => route(&format!("pool = \"app\"\n{line}")),
         },
@@ -127,6 +129,13 @@ fn around(example: &Example) -> String {
                 "{POOLS}{LISTENER}mode = \"tcp\"\n[[listener.route]]\n{}pool = \"app\"\n",
                 inline("match")
             )
+        }
+        "match = { … }" if *key == "client_cert" => {
+            format!("{POOLS}{CERTIFIED}[[listener.route]]\n{}pool = \"app\"\n", inline("match"))
+        }
+        "client_cert = { … }" => {
+            let inner = inline("match.client_cert");
+            format!("{POOLS}{CERTIFIED}[[listener.route]]\n{inner}pool = \"app\"\n")
         }
         "match = { … }" => {
             format!("{POOLS}{LISTENER}[[listener.route]]\n{}pool = \"app\"\n", inline("match"))
@@ -204,6 +213,16 @@ fn around(example: &Example) -> String {
         "[access_log]" => format!("{table}\n{line}{LISTENER}pool = \"app\"\n{POOLS}"),
         "[timeouts]" | "[limits]" | "[recorder]" => {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{table}\n{line}")
+        }
+        "[[test]]" if *key == "alpn" => {
+            format!("{POOLS}{LISTENER}mode = \"tcp\"\npool = \"app\"\n[[test]]\n{line}expect = {{}}\n")
+        }
+        "[[test]]" if matches!(*key, "sni" | "client_cert") => {
+            format!("{POOLS}{CERTIFIED}pool = \"app\"\n[[test]]\n{line}request = \"/\"\nexpect = {{}}\n")
+        }
+        "client_cert = { … } of a test" => {
+            let inner = inline("client_cert");
+            format!("{POOLS}{CERTIFIED}pool = \"app\"\n[[test]]\n{inner}request = \"/\"\nexpect = {{}}\n")
         }
         "[[test]]" => {
             let request = if *key == "request" { "" } else { "request = \"/u/7\"\n" };

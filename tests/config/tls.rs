@@ -11,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 const NOW: i64 = 1_893_456_000;
 
 /// A machine of files in memory, on the first day of 2030.
-struct Shelf(Vec<(&'static str, String)>);
+pub(crate) struct Shelf(pub(crate) Vec<(&'static str, String)>);
 
 impl World for Shelf {
     fn resolve(&mut self, _: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
@@ -46,7 +46,7 @@ fn made(names: &[&str], from: (i32, u8, u8), until: (i32, u8, u8)) -> (String, S
     (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
-fn good() -> (String, String) {
+pub(crate) fn good() -> (String, String) {
     made(&["www.example.com", "*.apps.example.com"], (2029, 1, 1), (2031, 1, 1))
 }
 

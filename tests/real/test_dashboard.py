@@ -88,6 +88,17 @@ def test_a_click_on_drain_takes_effect(administered, toy, traffic, browser):
     assert "app/b2: state drain (it was ready)" in browser.evaluate("document.getElementById('toast').textContent")
     assert browser.evaluate("document.getElementById('sum').textContent") == "2 of 3 serve, 1 does not"
     browser.wait_for("document.getElementById('cause-list').textContent.includes('backend-closed')")
+    # Of the last that failed each step can be looked at.
+    browser.wait_for("document.querySelector('#story-list button')?.textContent.includes('backend-closed')")
+    browser.click("#story-list button")
+    browser.wait_for("document.getElementById('story').open")
+    assert "502 backend-closed" in browser.evaluate("document.getElementById('story-title').textContent")
+    assert "app/b3;" in browser.evaluate("document.getElementById('story-facts').textContent")
+    steps = browser.evaluate("document.getElementById('story-steps').textContent")
+    assert "accepted" in steps and "request sent" in steps and "backend-closed" in steps, steps
+    browser.screenshot(SHOTS / "story.png")
+    browser.press("Escape")
+    browser.wait_for("!document.getElementById('story').open")
     # What is counted arrives in the plots and the tiles.
     browser.wait_for("document.querySelector('#p-rate .line.total').getAttribute('d').length > 20")
     browser.wait_for("parseFloat(document.getElementById('t-rate').textContent) > 1")
@@ -224,3 +235,31 @@ def test_it_says_when_nobody_answers_any_more(administered, toy, browser):
     proxy.running.end_well()
     browser.wait_for("!document.getElementById('banner').hidden")
     assert browser.evaluate("document.getElementById('pulse').dataset.state") == "lost"
+
+
+def test_how_long_certificates_are_valid(administered, toy, authority, browser):
+    issued = [authority.issue("www", ["www.test"], days=25), authority.issue("old", ["old.test"], days=5)]
+    listed = ", ".join(f'{{ cert = "{cert}", key = "{key}" }}' for cert, key in issued)
+    more = f'[[listener]]\nname = "tls"\nbind = "127.0.0.1:0"\ntls = {{ certificates = [{listed}] }}\npool = "app"\n'
+    proxy = administered(toy("echo"), admin=more)
+    browser.look_like()
+    browser.open(page_of(proxy))
+    # The first to end is the first of the list, and its state is a word too, not a colour alone.
+    browser.wait_for("document.querySelectorAll('.certificates li').length === 2")
+    first, second = browser.evaluate("[...document.querySelectorAll('.certificates li')].map(li => li.textContent)")
+    assert "old.test tls" in first and "expires soon" in first and "days left" in first
+    assert "www.test tls" in second and "valid" in second
+    tones = browser.evaluate("[...document.querySelectorAll('.certificates .state span[class]')].map(it => it.className)")
+    assert tones == ["warm", "good"]
+    browser.screenshot(SHOTS / "certificates.png", whole=True)
+    browser.look_like(width=390, height=844, is_phone=True, scheme="dark")
+    assert fits(browser)
+    assert browser.complaints == []
+
+
+def test_without_tls_there_is_no_word_of_certificates(administered, toy, browser):
+    proxy = administered(toy("echo"))
+    browser.look_like()
+    browser.open(page_of(proxy))
+    wait_for_state(browser, "b1", "up")
+    assert browser.evaluate("document.getElementById('certificates').hidden")

@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, SteadyClients, connect, get
-from harness.process import Pollux
+from harness.process import Pollux, start_with_sockets
 
 DEADLINE_S = 20
 
@@ -133,15 +133,6 @@ def test_an_upgrade_tells_the_manager_whom_to_watch(pollux_bin, toy, tmp_path):
             proxy.kill()
             if successor is not None:
                 wait_until(lambda: not pathlib.Path(f"/proc/{successor}/exe").exists(), "ended")
-
-
-def start_with_sockets(binary, directory, sockets, *arguments):
-    """Starts a Pollux as a service manager does: with descriptors from 3 on, and their number in the environment."""
-    passed = [one.fileno() for one in sockets]
-    redirect = " ".join(f"{3 + place}<&{fd}" for place, fd in enumerate(passed))
-    # The shell becomes Pollux, whose number it has named.
-    script = f'LISTEN_PID=$$ LISTEN_FDS={len(passed)} LISTEN_FDNAMES=web exec "$0" "$@" {redirect}'
-    return Pollux("/bin/bash", ["-c", script, binary, *arguments], directory, pass_fds=passed)
 
 
 def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy, tmp_path):

@@ -55,7 +55,7 @@ pub(crate) struct Pollux {
 pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
     let mut answers = Answers::default();
     let mut pool = Pool::new("app", Vec::new());
-    pool.sources = backends.iter().map(|text| parse_backend_flag(text).unwrap()).collect();
+    pool.sources = backends.iter().map(|text| parse_backend_flag(text).unwrap().source).collect();
     for source in &pool.sources {
         if let Source::Asked { question, .. } = source {
             answers.note(question.clone(), discovery::ask(question).unwrap().entries);

@@ -514,6 +514,64 @@ function showCauses() {
   $("cause-list").replaceChildren(list, el("p", { class: "nothing" }, `while this page was open, of all since the start. pollux why ${rows[0][0]} says what to do.`));
 }
 
+const TERMS = { valid: ["s-up", "good", "valid"], "expires-soon": ["s-ejected", "warm", "expires soon"], expired: ["s-down", "bad", "expired"] };
+// ---- the last exchanges that failed or were slow, and each of them step by step
+
+const outcome = (story) => [story.status || "no answer", story.cause || story.kept].join(" ");
+let storiesAt = -Infinity, storiesOf = -1;
+/** Asks for them when there are more failures than before, and now and then because they grow older. */
+async function showStories() {
+  const failed = sum([...answers[answers.length - 1].causes.values()]), age = performance.now() - storiesAt;
+  if (age < 2000 || (age < 10000 && failed === storiesOf)) return;
+  [storiesAt, storiesOf] = [performance.now(), failed];
+  let stories;
+  try {
+    const response = await call("/recorder?count=6");
+    if (!response.ok) return;
+    stories = await response.json();
+  } catch (error) {
+    return; // The next look at the status says so.
+  }
+  const focused = document.activeElement.getAttribute("data-story");
+  $("stories").hidden = stories.length === 0;
+  $("story-list").replaceChildren(...stories.map((story) => {
+    const told = el("button", { type: "button", "data-story": story.id }, el("span", { class: "age" }, span(story.ago_ms)), el("span", { class: "asked" }, story.request || story.listener), el("span", { class: "found" }, outcome(story)));
+    told.addEventListener("click", () => openStory(story));
+    return el("li", {}, told);
+  }));
+  if (focused) $("story-list").querySelector(`[data-story="${focused}"]`)?.focus();
+}
+function openStory(story) {
+  put($("story-title"), `${story.request || "A connection"}: ${outcome(story)}`);
+  const by = story.backend ? `${story.pool}/${story.backend}` : story.pool || "no pool";
+  const route = story.route ? `, route ${story.route}` : "";
+  put($("story-facts"), `${story.client} to ${story.listener}${route}, ${by}; ${showLatency(story.took_us)} in all, ${span(story.ago_ms)} ago. Request ${story.request_id}.`);
+  const steps = story.steps.map((step) => el("li", {}, el("span", { class: "at" }, showLatency(step.at_us)), el("span", {}, step.text)));
+  if (story.left_out > 0) steps.splice(-1, 0, el("li", {}, el("span", { class: "at" }, "…"), el("span", {}, `${story.left_out} more`)));
+  $("story-steps").replaceChildren(...steps);
+  put($("story-hint"), story.cause ? `pollux why ${story.cause} says what to do about it.` : "");
+  $("story").showModal();
+}
+
+let certificatesShown = "";
+function showCertificates(status) {
+  const certificates = status.certificates.slice().sort((a, b) => a.days_left - b.days_left), key = JSON.stringify(certificates);
+  if (key === certificatesShown) return;
+  certificatesShown = key;
+  $("certificates").hidden = certificates.length === 0;
+  const list = el("ul", { class: "certificates" });
+  for (const one of certificates.slice(0, 12)) {
+    const [symbol, tone, word] = TERMS[one.term] || TERMS.expired;
+    const icon = draw("svg", { "aria-hidden": "true" });
+    icon.append(draw("use", { href: "#" + symbol }));
+    const days = Math.abs(one.days_left), count = `${days} ${days === 1 ? "day" : "days"} ${one.days_left < 0 ? "ago" : "left"}`;
+    const term = el("span", { class: "state" }, el("span", { class: tone }, icon, el("span", {}, word)));
+    const of = el("span", { class: "word" }, one.names.join(", ") || one.file, el("small", {}, ` ${one.listener}`));
+    list.append(el("li", { title: one.file, "data-term": one.term }, of, term, el("span", { class: "n" }, count)));
+  }
+  $("certificate-list").replaceChildren(list, ...(certificates.length > 12 ? [el("p", { class: "nothing" }, `and ${certificates.length - 12} more, which last longer`)] : []));
+}
+
 let changesShown = "";
 function showChanges(status) {
   const key = JSON.stringify(status.changes.map(({ age_ms, ...rest }) => [rest, span(age_ms)]));
@@ -553,7 +611,9 @@ function show(status) {
   showTiles(status);
   plotAll();
   showPools(status);
+  showCertificates(status);
   showCauses();
+  showStories();
   showChanges(status);
   showCrowd(status);
 }

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 
+use super::credentials;
 use super::site::Site;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node};
@@ -42,13 +43,14 @@ pub(super) fn check(
         cookies: wants(table, "cookie", &mut pattern, findings),
         clients: values(table, "client", findings, network),
         alpn: values(table, "alpn", findings, protocol),
+        client_cert: credentials::check(table, findings),
     }
 }
 
-type Refused = (Code, String, String);
+pub(super) type Refused = (Code, String, String);
 
 /// The values of `key`, each read by `read`.
-fn values<T: PartialEq>(
+pub(super) fn values<T: PartialEq>(
     table: Reader<'_>,
     key: &str,
     findings: &mut Findings,

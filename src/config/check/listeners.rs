@@ -1,15 +1,14 @@
 //! `[[listener]]`.
 
-use std::time::Duration;
-
 use ipnet::IpNet;
 
 use super::binds::Binds;
 use super::conditions;
+use super::credentials;
 use super::names::{self, Seen};
 use super::routes::{self, Around};
 use super::site::Site;
-use super::{sockets, tls};
+use super::{hsts, sockets, tls};
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
@@ -91,6 +90,7 @@ fn listener(
         }
     };
     let tls = tls::of_listener(table, name.as_deref().unwrap_or_default(), mode, &found, site, findings);
+    credentials::check_possible(table, mode, tls.as_deref(), findings);
     let ambiguous = match table.text("ambiguous_paths") {
         Some(("pass", _)) => AmbiguousPaths::Pass,
         Some(_) | None => AmbiguousPaths::Refuse,
@@ -101,7 +101,7 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
-    let telling = telling(table, hsts(table, mode, tls.is_some(), announcing, findings));
+    let telling = telling(table, hsts::of_listener(table, findings));
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
     let listener = Listener {
@@ -153,28 +153,24 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Op
     }
 }
 
-/// For how long browsers remember `hsts` if nothing is said: `1y`, as the configuration reads it.
-const HSTS_DEFAULT: Duration = Duration::from_secs(31_557_600);
-
-/// For how long they must at least for the lists that they are made with.
-const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);
-
 /// Keys that only mean something where messages are read.
 const OF_HTTP: [&str; 6] = ["forwarding", "request_id", "traces", "proxy_status", "hsts", "ambiguous_paths"];
 
 /// The same of a route, and of what it asks for.
-const OF_HTTP_ROUTE: [&str; 9] = [
+const OF_HTTP_ROUTE: [&str; 10] = [
     "redirect",
     "respond",
     "strip_prefix",
     "replace_prefix",
     "request_headers",
     "response_headers",
+    "hsts",
     "timeouts",
     "limits",
     "retry",
 ];
-const OF_HTTP_MATCH: [&str; 7] = ["host", "path", "path_regex", "method", "header", "query", "cookie"];
+const OF_HTTP_MATCH: [&str; 8] =
+    ["host", "path", "path_regex", "method", "header", "query", "cookie", "client_cert"];
 
 /// Keys that only mean something where bytes are passed.
 const OF_TCP_MATCH: [&str; 2] = ["sni", "alpn"];
@@ -288,38 +284,6 @@ fn telling(table: Reader<'_>, hsts: Option<Hsts>) -> Telling {
             .and_then(|word| statuses.into_iter().find(|it| it.word() == word))
             .unwrap_or_default(),
     }
-}
-
-/// What browsers are to remember; there must be clients who can be told.
-fn hsts(
-    listener: Reader<'_>,
-    mode: Mode,
-    has_tls: bool,
-    announcing: Announcing,
-    findings: &mut Findings,
-) -> Option<Hsts> {
-    let table = listener.table("hsts", &language::HSTS)?;
-    let place = listener.entry("hsts").map_or(listener.place(), |entry| entry.key_place);
-    if mode == Mode::Http && !has_tls && !listener.has("tls") && announcing == Announcing::Never {
-        findings.push(
-            Diagnostic::new(Code::NoEffect, "`hsts` is said only to clients that have come by TLS")
-                .mark(place, "nobody comes by TLS here")
-                .help("move it to the listener with `tls`; here a `redirect` to `https://` is what helps"),
-        );
-    }
-    let hsts = Hsts {
-        max_age_s: table.time("max_age").map_or(HSTS_DEFAULT, |(time, _)| time).as_secs(),
-        include_subdomains: table.flag("include_subdomains").unwrap_or(false),
-        preload: table.flag("preload").unwrap_or(false),
-    };
-    if hsts.preload && (!hsts.include_subdomains || hsts.max_age_s < PRELOAD_LEAST.as_secs()) {
-        findings.push(
-            Diagnostic::new(Code::NoEffect, "no browser's list takes the host like that")
-                .mark(place, "`preload` needs `include_subdomains = true` and a `max_age` of a year or more")
-                .help("add them if every name below speaks TLS, or remove `preload`"),
-        );
-    }
-    Some(hsts)
 }
 
 fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {

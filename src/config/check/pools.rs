@@ -1,6 +1,5 @@
 //! `[pool.NAME]`.
 
-use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -351,8 +350,11 @@ fn read(
     let Bounds { max_requests, max_connections } = said.around.bounds;
     let around = said.around;
     let written = text;
-    let text = &*without_scheme(text);
-    let found = match question(text, place, around, site) {
+    let text = match value::without_scheme(text) {
+        Ok(text) => text,
+        Err(error) => return refuse(&error, place, findings),
+    };
+    let found = match question(&text, place, around, site) {
         Ok(Some(question)) => {
             ask(&question, place, around, site, findings);
             let (name, weight, tier) = (said.name.map(str::to_owned), said.weight, said.tier);
@@ -361,13 +363,13 @@ fn read(
             let like = Like { name, weight, tier, max_requests, max_connections, tls_name, duty };
             return vec![Source::Asked { question, like }];
         }
-        Ok(None) => backend_addresses(text, &mut |host, port| around.look_up(host, port, site)),
+        Ok(None) => backend_addresses(&text, &mut |host, port| around.look_up(host, port, site)),
         Err(error) => Err(error),
     };
     match found {
         Ok(addresses) => {
             let backends = named(said.name.unwrap_or(written), said.weight, addresses);
-            let host = host_and_port(text).ok().flatten().map(|(host, _)| host.to_owned());
+            let host = host_and_port(&text).ok().flatten().map(|(host, _)| host.to_owned());
             let tls_name = said.tls_name.map(str::to_owned).or(host);
             let bounded = |backend| Backend {
                 tier: said.tier,
@@ -379,21 +381,15 @@ fn read(
             };
             backends.into_iter().map(|backend| Source::Given(bounded(backend))).collect()
         }
-        Err(error) => {
-            let node = Node { place, value: Value::Flag(false) };
-            findings.push(shape::refused("address", &node, &error));
-            Vec::new()
-        }
+        Err(error) => refuse(&error, place, findings),
     }
 }
 
-/// An address without `https://`, which says how it is spoken to; that has a port where none is named.
-fn without_scheme(text: &str) -> Cow<'_, str> {
-    let Some(rest) = text.strip_prefix("https://") else { return Cow::Borrowed(text) };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let has_port =
-        rest.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    if has_port { Cow::Borrowed(rest) } else { Cow::Owned(format!("{rest}:443")) }
+/// An address that is none.
+fn refuse(error: &ValueError, place: Place, findings: &mut Findings) -> Vec<Source> {
+    let node = Node { place, value: Value::Flag(false) };
+    findings.push(shape::refused("address", &node, error));
+    Vec::new()
 }
 
 /// The question that `text` asks, if it does not say an address itself. A name that is asked for once is resolved like one.

@@ -2,6 +2,7 @@
 
 use super::conditions;
 use super::fields::{self, Of};
+use super::hsts;
 use super::names::{self, Seen};
 use super::pools;
 use super::shadows::Shadows;
@@ -55,7 +56,7 @@ pub(super) fn check(
             return routes;
         }
         let name = name(index, table, &mut seen, findings);
-        let route = route(name, table, around, site, findings);
+        let route = route(name, table, listener, around, site, findings);
         routes.extend(route.map(|route| Found { route, place: table.place() }));
     }
     if let Some((action, place)) =
@@ -193,6 +194,7 @@ fn no_effect(entry: &Entry, why: &str) -> Diagnostic {
 fn route(
     name: String,
     table: Reader<'_>,
+    listener: Reader<'_>,
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
@@ -203,7 +205,8 @@ fn route(
     let parts = parts(&when);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let action = action(table, &parts, around, site, findings);
-    let options = options(table, &parts, around, findings);
+    let hsts = hsts::of_route(table, listener, findings);
+    let options = Options { hsts, ..options(table, &parts, around, findings) };
     let options = (options != Options::default()).then(|| Box::new(options));
     Some(Route { name, when, action: action?, options })
 }
@@ -357,6 +360,7 @@ fn options(table: Reader<'_>, parts: &[&str], around: &Around<'_>, findings: &mu
             Some(("off", _)) => Retry::Off,
             Some(_) | None => Retry::Safe,
         },
+        hsts: None,
     }
 }
 

@@ -11,16 +11,14 @@ use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
+use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
-use crate::tls::certificate::{FILE_LEN_MAX, Facts, Fault};
+use crate::tls::certificate::{DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault};
 use crate::tls::{
     ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused,
     Termination, TerminationRules, UnknownNames, Unusable, Verify,
 };
-
-/// From how many days before the end of a certificate on there are warnings.
-pub(super) const DAYS_LEFT_MIN: i64 = 14;
 
 /// The most certificates of a listener.
 const CERTIFICATES_MAX: usize = 1000;
@@ -358,7 +356,7 @@ fn check_schemes(name: &str, pool: Reader<'_>, findings: &mut Findings) -> Optio
             let table = Reader::new(node.table()?, &language::BACKEND);
             table.text("address").map(|(text, _)| text.to_owned())
         });
-        text.map(|text| (text.starts_with("https://"), node.place))
+        text.map(|text| (value::is_https(&text), node.place))
     };
     let all: Vec<(bool, Place)> = pool.list("backends").iter().filter_map(address).collect();
     let first = all.iter().find(|(is_https, _)| *is_https)?.1;

@@ -11,7 +11,7 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::core::outcome::Cause;
-use crate::explain::{Ask, Expect, QuestionError, Trial};
+use crate::explain::{Ask, Expect, QuestionError, Shown, Trial};
 use crate::snapshot::{Listener, Snapshot};
 
 /// The tests of a configuration, with their places. `snapshot` is `None` if it has errors: then nothing is said of names.
@@ -46,15 +46,23 @@ pub(super) fn check(
 }
 
 fn ask(table: Reader<'_>, findings: &mut Findings) -> Option<Ask> {
-    let Some((request, _)) = table.text("request") else {
-        if !table.has("request") && !findings.is_meant(table.place(), "request") {
-            findings.push(
-                Diagnostic::new(Code::MissingKey, "the test has no request")
-                    .mark(table.place(), "`request` is missing")
-                    .help("write `request = \"GET https://example.com/\"`"),
-            );
+    let request = match table.text("request") {
+        Some((request, _)) => request,
+        None if table.has("request") => return None,
+        // It is about a connection.
+        None if table.has("sni") || table.has("alpn") => "",
+        None => {
+            if !findings.is_meant(table.place(), "request") {
+                findings.push(
+                    Diagnostic::new(Code::MissingKey, "the test has no request")
+                        .mark(table.place(), "`request` is missing")
+                        .help(
+                            "write `request = \"GET https://example.com/\"`, or `sni` or `alpn` for a connection whose bytes are passed",
+                        ),
+                );
+            }
+            return None;
         }
-        return None;
     };
     let from = table.text("from").and_then(|(text, place)| {
         let address = text.parse::<IpAddr>().ok();
@@ -75,7 +83,20 @@ fn ask(table: Reader<'_>, findings: &mut Findings) -> Option<Ask> {
         listener: table.text("listener").map(|(name, _)| name.to_owned()),
         down: texts("down"),
         full: texts("full"),
+        sni: table.text("sni").map(|(name, _)| name.to_owned()),
+        alpn: texts("alpn"),
+        client_cert: shown(table),
     })
+}
+
+/// What is said of the client's certificate.
+fn shown(table: Reader<'_>) -> Shown {
+    let Some(described) = table.table("client_cert", &language::TEST_CERT) else {
+        let state = table.text("client_cert").map(|(word, _)| word.to_owned());
+        return Shown { state, ..Shown::default() };
+    };
+    let text = |key: &str| described.text(key).map(|(text, _)| text.to_owned());
+    Shown { state: text("state"), subject: text("subject"), fingerprint: text("fingerprint") }
 }
 
 fn pairs(table: Reader<'_>, key: &str) -> Vec<(String, String)> {
@@ -113,6 +134,8 @@ fn check_ask(table: Reader<'_>, ask: &Ask, snapshot: &Snapshot, findings: &mut F
         QuestionError::Request(_) => (Code::BadValue, ["request", "headers"]),
         QuestionError::Listener(_) => (Code::UnknownName, ["listener", "request"]),
         QuestionError::Backend(_) => (Code::UnknownName, ["down", "full"]),
+        QuestionError::ClientCert(_) => (Code::BadValue, ["client_cert", "listener"]),
+        QuestionError::Tls(_) => (Code::BadValue, ["alpn", "sni"]),
     };
     let place = keys.iter().find_map(|key| table.entry(key)).map_or(table.place(), |entry| entry.node.place);
     findings.push(

@@ -134,7 +134,7 @@ pub(in crate::config) static LIMITS: Table = Table {
             Kind::Number(1, COUNT_MAX),
             "1000",
             "200",
-            "Clients whose TLS handshakes are under way at once, over all workers. At the bound, listeners with TLS let nobody in.",
+            "Clients whose TLS handshakes are under way at once, over all workers. At the bound, listeners with TLS let nobody in until one ends; those that have taken more than a second make room.",
         ),
         key(
             "accept_budget",

@@ -178,8 +178,8 @@ pub(in crate::config) static SOCKET: Table = Table {
             r#""0660""#,
             "The mode, in octal digits.",
         ),
-        key("user", Kind::Text, NONE, r#""app""#, "The name of the user who owns it."),
-        key("group", Kind::Text, NONE, r#""www-data""#, "The name of the group that owns it."),
+        key("user", Kind::Text, NONE, r#""app""#, "The user who owns it, by name or number."),
+        key("group", Kind::Text, NONE, r#""www-data""#, "The group that owns it, by name or number."),
     ],
 };
 

@@ -16,9 +16,9 @@ pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER};
 pub(super) use listener::{HSTS, LISTENER, SHARE, SOCKET};
 pub(super) use pool::{BACKEND, CHECK, ERROR_WORDS, HEALTH, POOL, RETRY_WORDS, STICKY_COOKIE};
 pub(super) use route::{
-    FIELDS, MATCH, PREFIX, REDIRECT, REGEX, RESPOND, ROUTE, ROUTE_LIMITS, ROUTE_TIMEOUTS,
+    CLIENT_CERT, FIELDS, MATCH, PREFIX, REDIRECT, REGEX, RESPOND, ROUTE, ROUTE_LIMITS, ROUTE_TIMEOUTS,
 };
-pub(super) use test::{EXPECT, TEST};
+pub(super) use test::{EXPECT, TEST, TEST_CERT};
 pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};
 
 /// A table of the language.
@@ -88,6 +88,7 @@ pub(super) static TABLES: &[&Table] = &[
     &SHARE,
     &ROUTE,
     &MATCH,
+    &CLIENT_CERT,
     &REGEX,
     &REDIRECT,
     &RESPOND,
@@ -105,6 +106,7 @@ pub(super) static TABLES: &[&Table] = &[
     &LIMITS,
     &RECORDER,
     &TEST,
+    &TEST_CERT,
     &EXPECT,
 ];
 

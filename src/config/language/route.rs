@@ -1,7 +1,7 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, TUNNEL};
-use super::listener::{SPLIT, STICKY};
+use super::listener::{HSTS, SPLIT, STICKY};
 use super::{Kind, NONE, REQUIRED, Table, key};
 
 /// `[[listener.route]]`.
@@ -67,6 +67,13 @@ pub(in crate::config) static ROUTE: Table = Table {
             NONE,
             r#"{ set = { X-Frame-Options = "DENY" } }"#,
             "Changes to what the client gets from the backend, a redirect or a fixed response.",
+        ),
+        key(
+            "hsts",
+            Kind::Either(&[Kind::Flag, Kind::Table(&HSTS)]),
+            "(that of the listener)",
+            r#"{ max_age = "1h" }"#,
+            "Strict-Transport-Security of its own, in place of the listener's; `false` for none, `true` for one with all defaults.",
         ),
         key(
             "timeouts",
@@ -149,6 +156,48 @@ pub(in crate::config) static MATCH: Table = Table {
             "The name that a TLS client asks for, or `*.name` for every name below it. TCP only.",
         ),
         key("alpn", TEXTS, NONE, r#"["h2", "http/1.1"]"#, "A protocol that a TLS client offers. TCP only."),
+        key(
+            "client_cert",
+            Kind::Either(&[STANDING, STANDINGS, Kind::Table(&CLIENT_CERT)]),
+            NONE,
+            r#"{ common_name = ["alice", "*.ops"] }"#,
+            "The client's certificate. A word, or a list of words, stands for `{ state = … }`. HTTP only, on a listener with `client_ca`.",
+        ),
+    ],
+};
+
+/// How a certificate was found.
+const STANDING: Kind = Kind::Word(&["none", "verified", "failed"]);
+const STANDINGS: Kind = Kind::List(&STANDING);
+
+/// `client_cert` of `match`.
+pub(in crate::config) static CLIENT_CERT: Table = Table {
+    title: "client_cert = { … }",
+    about: "What the client's certificate must be like. In texts `*` stands for any characters; case counts.",
+    keys: &[
+        key(
+            "state",
+            Kind::Either(&[STANDING, STANDINGS]),
+            r#""verified""#,
+            r#""failed""#,
+            "How it was found: `none` if the client has shown none, `failed` if it could not be verified; with `client_auth = \"request\"`.",
+        ),
+        key(
+            "subject",
+            TEXTS,
+            NONE,
+            r#""CN=*, O=Example""#,
+            "Its subject: all attributes in the order of the certificate. A `*` does not go over the end of a value; in the place of an \
+             attribute it stands for any attributes.",
+        ),
+        key("common_name", TEXTS, NONE, r#"["alice", "*.ops"]"#, "The common name (CN) of its subject."),
+        key(
+            "fingerprint",
+            TEXTS,
+            NONE,
+            r#""0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#,
+            "The SHA-256 of the certificate in hexadecimal digits of any case, with colons or without.",
+        ),
     ],
 };
 

@@ -11,7 +11,7 @@ pub(in crate::config) static TEST: Table = Table {
         key(
             "request",
             Kind::Text,
-            REQUIRED,
+            "(a connection to a TCP listener, with `sni` or `alpn`)",
             r#""GET https://api.example.com/v1/x""#,
             "A method and a URL, or a path.",
         ),
@@ -23,6 +23,27 @@ pub(in crate::config) static TEST: Table = Table {
             "(the one with the port of the URL, else the first)",
             r#""web""#,
             "To which listener.",
+        ),
+        key(
+            "sni",
+            Kind::Text,
+            "(the host of the URL)",
+            r#""api.example.com""#,
+            "The name that the client asks for by TLS.",
+        ),
+        key(
+            "alpn",
+            Kind::List(&Kind::Text),
+            "[]",
+            r#"["h2", "http/1.1"]"#,
+            "The protocols that the client of a TCP listener offers by TLS.",
+        ),
+        key(
+            "client_cert",
+            Kind::Either(&[Kind::Text, Kind::Table(&TEST_CERT)]),
+            "(none, if that is let in)",
+            r#"{ subject = "CN=alice, O=Example" }"#,
+            "The certificate that the client shows. A word stands for `{ state = … }`.",
         ),
         key(
             "down",
@@ -38,6 +59,29 @@ pub(in crate::config) static TEST: Table = Table {
             REQUIRED,
             r#"{ route = "api", pool = "app" }"#,
             "What is expected.",
+        ),
+    ],
+};
+
+/// `client_cert` of a test.
+pub(in crate::config) static TEST_CERT: Table = Table {
+    title: "client_cert = { … } of a test",
+    about: "A certificate that a client shows.",
+    keys: &[
+        key(
+            "state",
+            Kind::Text,
+            r#""verified""#,
+            r#""expired""#,
+            "How it is found: `none`, `verified`, `failed`, or why it fails, such as `expired` or `unknown-issuer`.",
+        ),
+        key("subject", Kind::Text, NONE, r#""CN=alice, O=Example""#, "Its subject."),
+        key(
+            "fingerprint",
+            Kind::Text,
+            NONE,
+            r#""0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef""#,
+            "Its SHA-256.",
         ),
     ],
 };

@@ -34,7 +34,8 @@ pub(in crate::config) static TLS: Table = Table {
             Kind::Word(&["off", "request", "require"]),
             r#"("require" with client_ca)"#,
             r#""request""#,
-            "Whether clients have to show a certificate. With `request` those without one come in too; one that cannot be verified never does.",
+            "Whether clients have to show a certificate. With `require` nobody comes in without one that is verified. With `request` everybody does, and \
+             routes and backends are told which it was: `match.client_cert`, `{client_cert}`.",
         ),
         key(
             "min_version",

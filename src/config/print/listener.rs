@@ -53,13 +53,8 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
             line(out, "request_id", &text(request_id.word()));
             line(out, "traces", &text(traces.word()));
             line(out, "proxy_status", &text(proxy_status.word()));
-            if let Some(Hsts { max_age_s, include_subdomains, preload }) = hsts {
-                let pairs = [
-                    ("max_age", time(Duration::from_secs(max_age_s))),
-                    ("include_subdomains", include_subdomains.to_string()),
-                    ("preload", preload.to_string()),
-                ];
-                line(out, "hsts", &table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value))));
+            if let Some(hsts) = hsts {
+                line(out, "hsts", &print_hsts(hsts));
             }
             let ambiguous = match listener.routes.ambiguous() {
                 AmbiguousPaths::Refuse => "refuse",
@@ -72,6 +67,15 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
     for route in routes {
         print_route(out, route, listener.mode, snapshot);
     }
+}
+
+pub(super) fn print_hsts(Hsts { max_age_s, include_subdomains, preload }: Hsts) -> String {
+    let pairs = [
+        ("max_age", time(Duration::from_secs(max_age_s))),
+        ("include_subdomains", include_subdomains.to_string()),
+        ("preload", preload.to_string()),
+    ];
+    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
 }
 
 fn print_socket(out: &mut String, listener: &Listener) {

@@ -1,6 +1,8 @@
 //! Routes: conditions, actions, and what they change of a message.
 
+use super::listener::print_hsts;
 use super::words::{body, line, list, quoted_key, table, text, time};
+use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
 use crate::route::{
     Action, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split, Template, Want,
 };
@@ -35,8 +37,21 @@ fn conditions(when: &Conditions, mode: Mode) -> String {
         wants("cookie", &when.cookies),
         shown("client", when.clients.iter().map(ToString::to_string).collect()),
         shown("alpn", when.alpn.clone()),
+        when.client_cert.as_ref().map(|rule| (String::from("client_cert"), credential(rule))),
     ];
     table(pairs.into_iter().flatten())
+}
+
+fn credential(rule: &CredentialRule) -> String {
+    let CredentialRule { standings, subjects, common_names, fingerprints } = rule;
+    let texts = |items: Vec<&str>| (!items.is_empty()).then(|| list(items.into_iter().map(text)));
+    let pairs = [
+        ("state", texts(standings.iter().map(|standing| standing.word()).collect())),
+        ("subject", texts(subjects.iter().map(SubjectPattern::text).collect())),
+        ("common_name", texts(common_names.iter().map(TextPattern::text).collect())),
+        ("fingerprint", texts(fingerprints.iter().map(String::as_str).collect())),
+    ];
+    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
 }
 
 fn wants(key: &str, wants: &[(String, Want)]) -> Option<(String, String)> {
@@ -100,6 +115,9 @@ fn print_options(out: &mut String, options: &Options) {
         if !edits.is_empty() {
             line(out, key, &print_edits(edits));
         }
+    }
+    if let Some(hsts) = options.hsts {
+        line(out, "hsts", &hsts.map_or_else(|| String::from("false"), print_hsts));
     }
     if let Some(timeouts) = &options.timeouts {
         let Timeouts { connect, backend_response, idle, tunnel, queue, .. } = timeouts;

@@ -1,5 +1,6 @@
 //! Backends out of an address and a weight.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::{ValueError, host_and_port, parse_backend_literal, service_name};
@@ -11,15 +12,26 @@ use crate::snapshot::{Address, Backend};
 
 const EXPECTED: &str = "expected ADDRESS[,weight=N]";
 
-/// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `unix:/run/app.sock`, `srv:_http._tcp.app.example` or
+const HTTPS: &str = "https://";
+
+/// A backend as a flag names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendFlag {
+    /// The backend, or who is asked for it.
+    pub source: Source,
+    /// Whether it was written with `https://`.
+    pub is_https: bool,
+}
+
+/// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`, `unix:/run/app.sock`, `srv:_http._tcp.app.example` or
 /// `file:list.json` stands for. Nobody is asked for anything yet. The weight is 1 unless given, and applies to each backend. A
 /// path with a comma has no place in a flag.
 ///
 /// # Errors
 ///
 /// When the address is bad, the weight is out of 1 to [`Backend::WEIGHT_MAX`] or given twice, or anything else follows.
-pub fn parse_backend_flag(text: &str) -> Result<Source, ValueError> {
-    let (address, options) = text.split_once(',').map_or((text, None), |(head, tail)| (head, Some(tail)));
+pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
+    let (written, options) = text.split_once(',').map_or((text, None), |(head, tail)| (head, Some(tail)));
     let mut weight = None;
     for option in options.into_iter().flat_map(|options| options.split(',')) {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
@@ -35,7 +47,8 @@ pub fn parse_backend_flag(text: &str) -> Result<Source, ValueError> {
         }
     }
     let weight = weight.unwrap_or(1);
-    Ok(match question(address)? {
+    let address = &*without_scheme(written)?;
+    let source = match question(address)? {
         Some(question) => {
             let like = Like {
                 name: None,
@@ -48,8 +61,35 @@ pub fn parse_backend_flag(text: &str) -> Result<Source, ValueError> {
             };
             Source::Asked { question, like }
         }
-        None => Source::Given(Backend::new(address, parse_backend_literal(address)?, weight)),
-    })
+        None => Source::Given(Backend::new(written, parse_backend_literal(address)?, weight)),
+    };
+    Ok(BackendFlag { source, is_https: is_https(written) })
+}
+
+/// Whether an address says that it is spoken to with TLS.
+pub(in crate::config) fn is_https(text: &str) -> bool {
+    text.starts_with(HTTPS)
+}
+
+/// An address without `https://`, which says how it is spoken to; that has a port where none is named.
+///
+/// # Errors
+///
+/// When there is a path behind it.
+pub(in crate::config) fn without_scheme(text: &str) -> Result<Cow<'_, str>, ValueError> {
+    let Some(rest) = text.strip_prefix(HTTPS) else { return Ok(Cow::Borrowed(text)) };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if let Some((authority, _)) = rest.split_once('/') {
+        let help = format!("write {}", quote(&format!("{HTTPS}{authority}")));
+        return Err(ValueError::new(
+            "the address of a backend has no path",
+            "expected https://host:port",
+            help,
+        ));
+    }
+    let has_port =
+        rest.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    Ok(if has_port { Cow::Borrowed(rest) } else { Cow::Owned(format!("{rest}:443")) })
 }
 
 /// The question that `text` asks, of the system, with the path of a file as it is written; `None` if it is an address itself.
@@ -95,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_flag_is_an_address_and_perhaps_a_weight() {
-        let shown = |text: &str| match parse_backend_flag(text).unwrap() {
+        let shown = |text: &str| match parse_backend_flag(text).unwrap().source {
             Source::Given(backend) => (backend.name, backend.weight, false),
             Source::Asked { question, like } => (question.to_string(), like.weight, true),
         };
@@ -111,6 +151,24 @@ mod tests {
     }
 
     #[test]
+    fn https_says_how_a_backend_is_spoken_to() {
+        for (text, address) in [
+            ("https://127.0.0.1:9443", "127.0.0.1:9443"),
+            ("https://127.0.0.1/,weight=2", "127.0.0.1:443"),
+            ("https://[::1]:9443", "[::1]:9443"),
+            ("https://app.example", "app.example:443"),
+        ] {
+            let flag = parse_backend_flag(text).unwrap();
+            let found = match flag.source {
+                Source::Given(backend) => backend.address.to_string(),
+                Source::Asked { question, .. } => question.to_string(),
+            };
+            assert_eq!((found.as_str(), flag.is_https), (address, true));
+        }
+        assert!(!parse_backend_flag("127.0.0.1:9443").unwrap().is_https);
+    }
+
+    #[test]
     fn each_mistake_has_its_message() {
         for (text, message) in [
             ("127.0.0.1:1,weight=0", "`0` is not a weight"),
@@ -120,6 +178,8 @@ mod tests {
             ("127.0.0.1:1,wieght=3", "unknown option `wieght`"),
             ("127.0.0.1:1,", "unknown option ``"),
             (",weight=1", "the address is empty"),
+            ("https://app/path", "the address of a backend has no path"),
+            ("https://:443", "the address has a port but no host"),
             ("app:0", "nothing can connect to port 0"),
             ("srv:app:80", "`srv:app:80` has a port"),
             ("file:", "this is not the path of a file"),

@@ -14,8 +14,8 @@ use std::fmt;
 
 pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, parse_tcp_bind, resolve};
 pub(super) use address::{backend_addresses, bind_address, host_and_port, tcp_address};
-pub use backend::parse_backend_flag;
-pub(super) use backend::{named, question};
+pub use backend::{BackendFlag, parse_backend_flag};
+pub(super) use backend::{is_https, named, question, without_scheme};
 pub(super) use dns::{parse_server, service_name};
 pub use duration::parse_duration;
 pub(super) use fraction::{parse_thousandths, show_thousandths};

@@ -14,10 +14,29 @@ from websockets.sync.client import connect
 DEADLINE_S = 20
 
 
-class Chromium:
-    """One browser with one page; `complaints` has what its console and its log say of errors."""
+def believe(home, issuers, certificates):
+    """Makes the database in which a browser of this user looks whom to trust."""
+    database = home / ".pki/nssdb"
+    database.mkdir(parents=True)
 
-    def __init__(self, directory):
+    def certutil(*arguments):
+        subprocess.run(["certutil", "-d", f"sql:{database}", *map(str, arguments)], check=True, timeout=DEADLINE_S, capture_output=True)
+
+    certutil("-N", "--empty-password")
+    for trust, files in [("C,,", issuers), ("P,,", certificates)]:
+        for file in files:
+            certutil("-A", "-t", trust, "-n", file.name, "-i", file)
+
+
+class Chromium:
+    """One browser with one page; `complaints` has what its console and its log say of errors, `secured` by URL how it was got.
+
+    It trusts the certificates of issuers, and the very certificates, that it is given; nobody else who is not known to the world.
+    """
+
+    def __init__(self, directory, *, issuers=(), certificates=()):
+        home = directory / "home"
+        believe(home, issuers, certificates)
         program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         assert program, "chromium is not installed: run tests/setup"
         command = [program, "--headless=new", "--remote-debugging-port=0", f"--user-data-dir={directory / 'profile'}"]
@@ -27,8 +46,14 @@ class Chromium:
             command.append("--no-sandbox")
         self.stderr = directory / "chromium.stderr"
         with open(self.stderr, "wb") as stderr:
-            self.process = subprocess.Popen([*command, "about:blank"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr)
-        self.complaints, self._number, self._session = [], 0, None
+            self.process = subprocess.Popen(
+                [*command, "about:blank"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env={**os.environ, "HOME": str(home)},
+            )
+        self.complaints, self.secured, self._number, self._session = [], {}, 0, None
         self._open = contextlib.ExitStack()
         try:
             self._socket = self._open.enter_context(connect(self._endpoint(), proxy=None, max_size=64 << 20, max_queue=None, ping_interval=None))
@@ -69,13 +94,19 @@ class Chromium:
             self.complaints.append(" ".join(str(one.get("value", one.get("description"))) for one in told["args"]))
         elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
             self.complaints.append(f"{told['entry']['text']} {told['entry'].get('url', '')}")
+        elif method == "Network.responseReceived":
+            self.secured[told["response"]["url"]] = told["response"].get("securityDetails")
 
     def look_like(self, *, width=1440, height=900, scheme="light", is_phone=False):
         self._do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if is_phone else 1, mobile=is_phone)
         self._do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
+    def failure_to_open(self, url):
+        """Why the page cannot be opened, in the words of the browser, such as `net::ERR_CERT_DATE_INVALID`."""
+        return self._do("Page.navigate", url=url).get("errorText")
+
     def open(self, url):
-        self._do("Page.navigate", url=url)
+        assert self.failure_to_open(url) is None
         self.wait_for("document.readyState === 'complete'")
 
     def evaluate(self, script):

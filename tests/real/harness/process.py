@@ -64,6 +64,12 @@ class Child:
             fields = stat.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
+    def memory_max(self):
+        """The most memory that it has had at once, in bytes."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            [peak] = [line.split()[1] for line in status if line.startswith("VmHWM:")]
+        return int(peak) * 1024
+
     def signal(self, number):
         self.process.send_signal(number)
 
@@ -155,3 +161,12 @@ class Toy(Child):
 
     def url(self, path="/"):
         return f"http://{self.host_port}{path}"
+
+
+def start_with_sockets(binary, directory, sockets, *arguments, **more):
+    """Starts a Pollux as a service manager does: with descriptors from 3 on, and their number in the environment."""
+    passed = [one.fileno() for one in sockets]
+    redirect = " ".join(f"{3 + place}<&{fd}" for place, fd in enumerate(passed))
+    # The shell becomes Pollux, whose number it has named.
+    script = f'LISTEN_PID=$$ LISTEN_FDS={len(passed)} LISTEN_FDNAMES=web exec "$0" "$@" {redirect}'
+    return Pollux("/bin/bash", ["-c", script, binary, *arguments], directory, pass_fds=passed, **more)

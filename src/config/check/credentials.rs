@@ -1,0 +1,127 @@
+//! `client_cert` of `match`.
+
+use super::conditions::{Refused, values};
+use crate::config::code::Code;
+use crate::config::doc::{Entry, Node};
+use crate::config::language;
+use crate::config::quote::quote;
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings};
+use crate::core::secured::Standing;
+use crate::route::credential::{self, CredentialRule, SubjectPattern, TextPattern};
+use crate::snapshot::Mode;
+use crate::tls::{ClientAuth, Termination};
+
+/// What `client_cert` of `when` asks for, if it is there.
+pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<CredentialRule> {
+    let entry = when.entry("client_cert")?;
+    let Some(table) = when.table("client_cert", &language::CLIENT_CERT) else {
+        let standings = standings(entry.node.items());
+        return (!standings.is_empty()).then(|| CredentialRule { standings, ..CredentialRule::default() });
+    };
+    let mut rule = CredentialRule {
+        subjects: values(table, "subject", findings, subject),
+        common_names: values(table, "common_name", findings, common_name),
+        fingerprints: values(table, "fingerprint", findings, fingerprint),
+        ..CredentialRule::default()
+    };
+    if let Some(state) = table.entry("state") {
+        rule.standings = standings(state.node.items());
+        if rule.standings == [Standing::None] && rule.is_about_identity() {
+            findings.push(
+                Diagnostic::new(Code::Contradiction, "a certificate that is not there is of nobody")
+                    .mark(state.node.place, "asks for clients without a certificate")
+                    .help("remove `state`, or everything else"),
+            );
+        }
+    }
+    Some(rule)
+}
+
+fn standings(items: &[Node]) -> Vec<Standing> {
+    let mut standings = Vec::new();
+    // Other words are held back by the shape.
+    for standing in items.iter().filter_map(|item| Standing::find(item.text()?)) {
+        if !standings.contains(&standing) {
+            standings.push(standing);
+        }
+    }
+    standings
+}
+
+fn subject(text: &str) -> Result<SubjectPattern, Refused> {
+    SubjectPattern::parse(text).ok_or_else(|| {
+        let help = "write attributes in the order of the certificate, such as `CN=alice, O=Example`, as `openssl x509 -noout -subject` shows \
+                    them; `*` stands for any text in a value, or for any attributes; `\\,` is a comma in a value";
+        (Code::BadValue, format!("{} is no subject", quote(text)), help.to_owned())
+    })
+}
+
+fn common_name(text: &str) -> Result<TextPattern, Refused> {
+    TextPattern::parse(text).ok_or_else(|| {
+        let help = "write a name such as `alice` or `*.ops`; `\\*` is the character itself";
+        (Code::BadValue, format!("{} is no name", quote(text)), help.to_owned())
+    })
+}
+
+fn fingerprint(text: &str) -> Result<String, Refused> {
+    credential::fingerprint(text).ok_or_else(|| {
+        let help =
+            "write the 64 hexadecimal digits that `openssl x509 -noout -fingerprint -sha256` shows, with colons or without";
+        let is_sha1 = text.bytes().filter(u8::is_ascii_hexdigit).count() == 40;
+        let what = if is_sha1 { "is a SHA-1, not a SHA-256" } else { "is no SHA-256" };
+        (Code::BadValue, format!("{} {what}", quote(text)), help.to_owned())
+    })
+}
+
+/// Complains about routes that ask for what no client of the listener can have. `tls` is what it has come to, if it could be had.
+pub(super) fn check_possible(
+    listener: Reader<'_>,
+    mode: Mode,
+    tls: Option<&Termination>,
+    findings: &mut Findings,
+) {
+    let routes = listener.tables("route", &language::ROUTE);
+    let whens = routes.filter_map(|route| route.table("match", &language::MATCH));
+    for (when, entry) in whens.filter_map(|when| Some((when, when.entry("client_cert")?))) {
+        let auth = match (tls, listener.has("tls")) {
+            (Some(tls), _) => Some(tls.rules().client_auth),
+            // What is wrong with it has been told.
+            (None, true) => continue,
+            (None, false) => None,
+        };
+        let found = match (mode, auth) {
+            // That is told with the other keys for HTTP.
+            (Mode::Tcp, _) => continue,
+            (Mode::Http, None) => impossible(entry, "the listener has no `tls`").help(
+                "add `tls = { certificates = […], client_ca = \"ca.pem\", client_auth = \"request\" }`, or remove it",
+            ),
+            (Mode::Http, Some(ClientAuth::Off)) => impossible(entry, "nobody is asked for a certificate")
+                .help("add `client_ca = \"ca.pem\", client_auth = \"request\"` to `tls` of the listener, or remove it"),
+            (Mode::Http, Some(ClientAuth::Require)) if asks_for_others(when) => Diagnostic::new(
+                Code::UnreachableRoute,
+                "the route is never reached",
+            )
+            .mark(entry.node.place, "only clients with a certificate that was verified come in")
+            .help("write `client_auth = \"request\"` in `tls` of the listener, or remove the route"),
+            (Mode::Http, Some(ClientAuth::Require | ClientAuth::Request)) => continue,
+        };
+        findings.push(found);
+    }
+}
+
+fn impossible(entry: &Entry, why: &str) -> Diagnostic {
+    Diagnostic::new(Code::NoEffect, "`client_cert` asks for what no client of the listener can have")
+        .mark(entry.key_place, why)
+}
+
+/// Whether the condition holds for nobody whose certificate was verified.
+fn asks_for_others(when: Reader<'_>) -> bool {
+    let Some(entry) = when.entry("client_cert") else { return false };
+    let items = match when.table("client_cert", &language::CLIENT_CERT) {
+        Some(table) => table.list("state"),
+        None => entry.node.items(),
+    };
+    let standings = standings(items);
+    !standings.is_empty() && !standings.contains(&Standing::Verified)
+}

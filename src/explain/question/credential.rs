@@ -1,0 +1,123 @@
+//! The certificate that a client of a question shows.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ask, QuestionError, Url};
+use crate::core::secured::{Credential, Distrust, Identity, Secured, Standing};
+use crate::core::subject::Subject;
+use crate::route::credential::fingerprint;
+use crate::snapshot::Listener;
+use crate::tls::ClientAuth;
+
+/// What somebody says of a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// `none`, `verified`, `failed`, or why it could not be verified, such as `expired`. If it is not said, one that is described was
+    /// verified, and so was that of a client of a listener that lets nobody else in.
+    pub state: Option<String>,
+    /// Its subject, such as `CN=alice, O=Example`.
+    pub subject: Option<String>,
+    /// Its SHA-256, in hexadecimal digits with colons or without.
+    pub fingerprint: Option<String>,
+}
+
+impl Ask {
+    /// What is known of the connection by which `url` is asked for, if `listener` has TLS.
+    pub(super) fn secured(
+        &self,
+        url: &Url<'_>,
+        listener: &Listener,
+    ) -> Result<Option<Secured>, QuestionError> {
+        let fail = |text: &str| Err(QuestionError::Tls(text.to_owned()));
+        if !self.alpn.is_empty() {
+            return fail(
+                "what is agreed on with clients that speak HTTP is HTTP/1.1: leave the protocols out",
+            );
+        }
+        let Some(tls) = &listener.tls else {
+            if self.sni.is_some() {
+                return fail(&format!("the listener `{}` has no TLS: nobody asks for a name", listener.name));
+            }
+            return self.client_cert.of(None, &listener.name).map(|_| None);
+        };
+        let host = url.authority.unwrap_or("localhost");
+        let host = if host.starts_with('[') { "" } else { host.split(':').next().unwrap_or_default() };
+        Ok(Some(Secured {
+            // As a client of today has it.
+            version: "TLSv1.3",
+            cipher: String::from("TLS13_AES_256_GCM_SHA384"),
+            name: self.sni.as_deref().unwrap_or(host).to_ascii_lowercase(),
+            protocol: String::from("http/1.1"),
+            is_resumed: false,
+            client: self.client_cert.of(Some(tls.rules().client_auth), &listener.name)?,
+        }))
+    }
+}
+
+impl Shown {
+    /// What that comes to at the listener called `listener`; `auth` is `None` if it has no TLS.
+    fn of(&self, auth: Option<ClientAuth>, listener: &str) -> Result<Credential, QuestionError> {
+        let fail = |text: String| Err(QuestionError::ClientCert(text));
+        let is_described = self.subject.is_some() || self.fingerprint.is_some();
+        let lets_in_others = auth != Some(ClientAuth::Require);
+        let (standing, why) = match self.state.as_deref() {
+            None if is_described || !lets_in_others => (Standing::Verified, Distrust::Other),
+            None => (Standing::None, Distrust::Other),
+            Some(word) => {
+                let why = Distrust::ALL.into_iter().find(|why| why.word() == word);
+                match (Standing::find(word), why) {
+                    (Some(standing), _) => (standing, Distrust::Other),
+                    (None, Some(why)) => (Standing::Failed, why),
+                    (None, None) => {
+                        let words = Standing::ALL.map(Standing::word).into_iter();
+                        let words: Vec<&str> = words.chain(Distrust::ALL.map(Distrust::word)).collect();
+                        let word = word.escape_debug();
+                        return fail(format!(
+                            "no certificate is `{word}`: it is one of {}",
+                            words.join(", ")
+                        ));
+                    }
+                }
+            }
+        };
+        match (standing, auth) {
+            (Standing::None, _) if is_described => {
+                return fail(String::from("a certificate that is not there is of nobody"));
+            }
+            (Standing::Verified | Standing::Failed, None | Some(ClientAuth::Off)) => {
+                return fail(format!("the listener `{listener}` asks nobody for a certificate"));
+            }
+            (Standing::None | Standing::Failed, Some(ClientAuth::Require)) => {
+                return fail(format!(
+                    "nobody comes in to `{listener}` without a certificate that is verified"
+                ));
+            }
+            (Standing::None, _) | (_, Some(ClientAuth::Request | ClientAuth::Require)) => {}
+        }
+        let identity = self.identity()?;
+        Ok(match standing {
+            Standing::None => Credential::None,
+            Standing::Verified => Credential::Verified(identity),
+            Standing::Failed => Credential::Failed(identity, why),
+        })
+    }
+
+    fn identity(&self) -> Result<Identity, QuestionError> {
+        let fail = |what: &str, text: &str, example: &str| {
+            let text = text.escape_debug();
+            QuestionError::ClientCert(format!("`{text}` is no {what}: write {example}"))
+        };
+        let subject = self.subject.as_deref().unwrap_or_default();
+        let print = self.fingerprint.as_deref().unwrap_or_default();
+        Ok(Identity {
+            subject: Subject::parse(subject)
+                .ok_or_else(|| fail("subject", subject, "attributes such as `CN=alice, O=Example`"))?,
+            fingerprint: match print {
+                "" => String::new(),
+                text => fingerprint(text)
+                    .ok_or_else(|| fail("SHA-256", text, "64 hexadecimal digits, with colons or without"))?,
+            },
+            ..Identity::default()
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! Who lets in clients whose certificates cannot be verified, and says of each how it was found.
+//!
+//! A handshake with an [`Examiner`] takes any certificate, if the client shows that it has the key of it. What the certificate is worth is
+//! found out when the handshake is over, by the usual rules: also where a session was resumed, and then as of now.
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use super::{failure, identity};
+use crate::core::secured::{Credential, Identity};
+
+/// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in bytes. Anybody can make
+/// long ones.
+const UNVERIFIED_LEN_MAX: usize = 8 * 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Examiner {
+    usual: Arc<dyn ClientCertVerifier>,
+}
+
+impl Examiner {
+    pub(super) fn new(usual: Arc<dyn ClientCertVerifier>) -> Examiner {
+        Examiner { usual }
+    }
+
+    /// What the certificates that a client has shown are worth at `now`; the first is its own.
+    #[must_use]
+    pub fn examine(&self, shown: &[CertificateDer<'_>], now: UnixTime) -> Credential {
+        let Some((own, between)) = shown.split_first() else { return Credential::None };
+        match self.usual.verify_client_cert(own, between, now) {
+            Ok(_) => believed(own),
+            Err(error) => {
+                let known = if own.len() <= UNVERIFIED_LEN_MAX { identity::of(own) } else { None };
+                let bare = || Identity { fingerprint: identity::fingerprint(own), ..Identity::default() };
+                Credential::Failed(known.unwrap_or_else(bare), failure::distrust(&error))
+            }
+        }
+    }
+}
+
+/// What a client has shown with `certificate`, which was verified. One that cannot be read for its names has none that could be
+/// taken for another's.
+pub(crate) fn believed(certificate: &CertificateDer<'_>) -> Credential {
+    let bare = || Identity { fingerprint: identity::fingerprint(certificate), ..Identity::default() };
+    Credential::Verified(identity::of(certificate).unwrap_or_else(bare))
+}
+
+impl ClientCertVerifier for Examiner {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.usual.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        // `examine` says what it is worth. That the client has its key is still to be shown.
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.usual.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+
+    use super::*;
+    use crate::core::secured::Distrust;
+    use crate::tls::certificate::tests::made_for;
+    use crate::tls::{ClientAuth, Files, MinVersion, Termination, TerminationRules, certificate, provider};
+
+    /// Somebody who issues certificates.
+    struct Authority {
+        issuer: Issuer<'static, KeyPair>,
+        pem: String,
+    }
+
+    impl Authority {
+        fn new(name: &str) -> Authority {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            let pem = params.self_signed(&key).unwrap().pem();
+            Authority { issuer: Issuer::new(params, key), pem }
+        }
+
+        /// A certificate for `alice` that is valid in the years up to that one, and its key.
+        fn issue(&self, until: i32) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, "alice");
+            (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(until, 1, 1));
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &self.issuer).unwrap();
+            (certificate.der().clone(), key.into())
+        }
+    }
+
+    /// What a client with that pair comes to at a listener with `client_auth = "request"`, or why it does not come in.
+    fn met(
+        authority: &Authority,
+        version: MinVersion,
+        pair: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
+    ) -> Result<Credential, Error> {
+        let (cert, key) = made_for(&["localhost"]);
+        let files = Files {
+            pairs: vec![(cert.clone().into_bytes(), key.into_bytes())],
+            client_ca: Some(authority.pem.clone().into_bytes()),
+        };
+        let rules = TerminationRules { client_auth: ClientAuth::Request, ..TerminationRules::default() };
+        let rules = Termination::new("web", rules, &files).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(rules.server())).unwrap();
+
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate::chain(cert.as_bytes()).unwrap().remove(0)).unwrap();
+        let versions = match version {
+            MinVersion::Tls12 => &[&rustls::version::TLS12],
+            MinVersion::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_protocol_versions(versions).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let client = match pair {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let key = provider().key_provider.load_private_key(key).unwrap();
+                // The pair need not fit.
+                let pair = SingleCertAndKey::from(CertifiedKey::new(vec![cert], key));
+                builder.with_client_cert_resolver(Arc::new(pair))
+            }
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        while server.is_handshaking() || client.is_handshaking() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                server.read_tls(&mut rest).unwrap();
+                server.process_new_packets()?;
+            }
+            wire.clear();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            let mut rest = &wire[..];
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets()?;
+            }
+        }
+        let shown = server.peer_certificates().unwrap_or_default();
+        Ok(rules.examiner().unwrap().examine(shown, UnixTime::now()))
+    }
+
+    #[test]
+    fn all_come_in_who_have_the_key_and_it_is_said_what_they_have_shown() {
+        let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+        for version in [MinVersion::Tls12, MinVersion::Tls13] {
+            let met = |pair| met(&authority, version, pair);
+            assert_eq!(met(None), Ok(Credential::None));
+            let shown = met(Some(authority.issue(2400))).unwrap();
+            assert_eq!(shown.verified().map(|identity| identity.subject.text()), Some("CN=alice"));
+            for (pair, why) in
+                [(authority.issue(2002), Distrust::Expired), (other.issue(2400), Distrust::UnknownIssuer)]
+            {
+                let shown = met(Some(pair)).unwrap();
+                assert_eq!((shown.verified(), shown.distrust()), (None, Some(why)));
+                assert_eq!(shown.shown().unwrap().subject.text(), "CN=alice");
+            }
+            // Whose key is another one has only found the certificate.
+            for cert in [authority.issue(2400).0, other.issue(2400).0] {
+                let error = met(Some((cert, authority.issue(2400).1))).unwrap_err();
+                assert!(matches!(error, Error::InvalidCertificate(_)), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_long_certificate_that_is_not_verified_little_is_kept() {
+        let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "a".repeat(UNVERIFIED_LEN_MAX));
+        let long = params.signed_by(&KeyPair::generate().unwrap(), &other.issuer).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate::chain(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
+        let usual = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+        let examiner = Examiner::new(usual.build().unwrap());
+        let shown = examiner.examine(&[long.der().clone()], UnixTime::now());
+        assert_eq!(shown.distrust(), Some(Distrust::UnknownIssuer));
+        let identity = shown.shown().unwrap();
+        assert_eq!((identity.subject.text(), identity.fingerprint.len()), ("", 64));
+    }
+}

@@ -1,0 +1,76 @@
+"""A browser and TLS: it loads pages where it trusts the certificate, and says what is wrong where it does not."""
+
+import contextlib
+import json
+import pathlib
+
+import pytest
+
+from harness.chromium import Chromium
+from harness.process import Child
+from harness.tls import listener
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Starts a browser that trusts these: `browser(issuers=[…])`."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**trusted):
+            opened = Chromium(tmp_path, **trusted)
+            stack.callback(opened.close)
+            return opened
+
+        yield start
+
+
+def told(browser):
+    """What the toy backend has said, as the page shows it."""
+    return json.loads(browser.evaluate("document.body.innerText"))
+
+
+def test_the_demo_in_a_browser(pollux_bin, tmp_path, browser):
+    demo = Child([pollux_bin, "demo", "--tls", "--for", "60s"], tmp_path, "demo")
+    try:
+        certificate, port = demo.line(r"--cacert (\S+) https://localhost:(\d+)/hello").groups()
+        url = f"https://localhost:{port}/hello"
+        chromium = browser(certificates=[pathlib.Path(certificate)])
+        backends = set()
+        for number in range(6):
+            chromium.open(f"{url}?{number}")
+            assert chromium.evaluate("location.protocol") == "https:" and chromium.evaluate("isSecureContext")
+            answer = told(chromium)
+            assert answer["target"] == f"/hello?{number}"
+            assert dict(map(tuple, answer["headers"]))["X-Forwarded-Proto"] == "https"
+            backends.add(answer["backend"])
+        assert backends == {"a", "b", "c"}
+        assert chromium.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "http/1.1"
+        assert chromium.secured[f"{url}?5"]["protocol"] == "TLS 1.3"
+        # What the page asks for by itself goes the same way.
+        fetched = chromium.evaluate("fetch('/again', { method: 'POST', body: 'x'.repeat(100000) }).then(it => it.json())")
+        assert (fetched["method"], fetched["body_bytes"]) == ("POST", 100_000)
+        assert demo.terminate() == 0
+    finally:
+        demo.kill()
+    assert not pathlib.Path(certificate).exists()
+
+
+@pytest.mark.parametrize(
+    "names, days, is_trusted, failure",
+    [
+        (["localhost"], 30, True, None),
+        (["localhost"], 30, False, "net::ERR_CERT_AUTHORITY_INVALID"),
+        (["elsewhere.test"], 30, True, "net::ERR_CERT_COMMON_NAME_INVALID"),
+        (["localhost"], -1, True, "net::ERR_CERT_DATE_INVALID"),
+    ],
+)
+def test_a_browser_believes_whom_it_should(tls_pollux, toy, authority, browser, names, days, is_trusted, failure):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("served", names, days=days)))
+    chromium = browser(issuers=[authority.cert] if is_trusted else [])
+    url = f"https://localhost:{proxy.port}/"
+    assert chromium.failure_to_open(url) == failure
+    if failure:
+        proxy.cause("tls-refused-by-client")
+    else:
+        chromium.wait_for("document.readyState === 'complete'")
+        assert told(chromium)["target"] == "/" and chromium.secured[url]["issuer"] == "authority"

@@ -1,0 +1,103 @@
+"""Backends with TLS: what checks make of their certificates, how responses end, and what they are shown."""
+
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+
+import pytest
+
+from harness.scripted import ScriptedBackend
+from harness.tls import Authority, curl, listener, to_backend
+
+HERE = ["127.0.0.1"]
+CHECK = '[pool.app.check]\ntype = "http"\npath = "/healthz"\ninterval = "50ms"\nfall = 2\nrise = 1\nstart = "check-first"\n'
+
+
+def checked(authority, *backends):
+    """A listener over backends that are called b1, b2, …, which are checked."""
+    listed = ", ".join(f'{{ name = "b{at}", address = "https://127.0.0.1:{one.port}" }}' for at, one in enumerate(backends, 1))
+    return f'[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n[pool.app]\nbackends = [{listed}]\ntls = {{ ca = "{authority.cert}" }}\n{CHECK}'
+
+
+def test_checks_tell_what_is_wrong_with_a_certificate(tls_pollux, tls_backend, authority, tmp_path):
+    backends = [
+        (tls_backend(*authority.issue("good", HERE)), None),
+        (tls_backend(*authority.issue("elsewhere", ["elsewhere.test"])), "backend-tls-wrong-name"),
+        (tls_backend(*authority.issue("old", HERE, days=-1)), "backend-tls-expired"),
+        (tls_backend(*Authority(tmp_path, "stranger").issue("unknown", HERE)), "backend-tls-unknown-issuer"),
+    ]
+    proxy = tls_pollux(checked(authority, *(backend for backend, _ in backends)))
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+    for number, (_, cause) in enumerate(backends[1:], 2):
+        down = proxy.wait_for_backend(f"b{number}", lambda backend: backend["standing"] == "down")
+        assert down["history"][-1]["found"] == cause
+        assert cause in proxy.tell("status", f"app/b{number}")
+    assert [proxy.fetch().status for _ in range(12)] == [200] * 12
+    assert not any(backend.connections for backend, _ in backends[1:]), "nobody whose certificate is wrong is asked for anything"
+
+
+def test_a_backend_is_up_again_when_its_certificate_is_renewed(tls_pollux, tls_backend, authority):
+    backend = tls_backend(*authority.issue("old", HERE, days=-1))
+    proxy = tls_pollux(checked(authority, backend))
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "down")
+    assert b"backend-tls-expired" in proxy.fetch().body
+    backend.context.load_cert_chain(*authority.issue("new", HERE))
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+    assert proxy.fetch().status == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_curl_gets_what_a_backend_gives_to_those_whom_it_knows(tls_pollux, tls_backend, authority, version):
+    """TLS on both sides, and verified on both: nobody gets there without the certificate that Pollux shows."""
+    shown = authority.issue("pollux", [], subject="/O=Example/CN=pollux")
+    backend = tls_backend(*authority.issue("backend"), client_ca=authority.cert, version=version)
+    text = listener(backend, authority.issue("localhost")).replace(backend.host_port, f"https://localhost:{backend.port}")
+    tls = 'tls = {{ ca = "{}", {} }}\n'
+    proxy = tls_pollux(text + tls.format(authority.cert, 'cert = "{}", key = "{}"'.format(*shown)))
+    assert json.loads(curl(authority, proxy.port))["commonName"] == "pollux"
+    without = tls_pollux(text + tls.format(authority.cert, ""))
+    curl(authority, without.port, "--fail", code=22)
+    without.running.wait_for_stderr("who=backend")
+
+
+def ending(context, how):
+    """A backend whose response has no length, and ends with close_notify, with a FIN alone, or with a RST."""
+
+    def serve(raw):
+        tls = context.wrap_socket(raw.dup(), server_side=True)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = tls.recv(65536)
+            if not piece:
+                return
+            head += piece
+        tls.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall of it")
+        if how == "notify":
+            tls.unwrap()
+        elif how == "reset":
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Without its own farewell: the descriptor is closed, and nothing is said by TLS.
+        os.close(tls.detach())
+
+    return serve
+
+
+@pytest.mark.parametrize("how", ["notify", "fin", "reset"])
+def test_a_response_that_is_cut_off_is_not_taken_for_a_whole_one(tls_pollux, authority, how):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("localhost"))
+    with ScriptedBackend(ending(context, how)) as backend:
+        port = backend.host_port.rpartition(":")[2]
+        proxy = tls_pollux(to_backend(f"https://localhost:{port}", f'ca = "{authority.cert}"'))
+        # Its length is told by chunks, so that an end that is missing can be seen.
+        url = f"http://127.0.0.1:{proxy.port}/"
+        done = subprocess.run(["curl", "-sS", "--fail", "--max-time", "20", "--noproxy", "*", url], capture_output=True)
+        if how == "notify":
+            assert (done.returncode, done.stdout) == (0, b"all of it"), done
+        else:
+            # A reset may take with it what came before, and then there is no response at all.
+            assert done.returncode in ((18, 56) if how == "fin" else (18, 56, 22)), done
+            proxy.running.wait_for_stderr("who=backend")

@@ -54,6 +54,9 @@ pub struct TlsWire {
     is_finished: bool,
     /// Whether a FIN is due behind what is encrypted.
     owes_fin: bool,
+    /// Whether the socket takes no bytes any more: it has refused some for good, or its FIN is sent. What is encrypted then is owed to
+    /// nobody.
+    is_unwritable: bool,
     /// Bytes of the other side that were read before the wire was made.
     early: Vec<u8>,
     /// Bytes that go out as they are, before all that is encrypted.
@@ -124,6 +127,7 @@ impl TlsWire {
             is_broken: false,
             is_finished: false,
             owes_fin: false,
+            is_unwritable: false,
             early: Vec::new(),
             ahead: Vec::new(),
             examiner: None,
@@ -144,7 +148,7 @@ impl TlsWire {
 
     /// Whether there are bytes that the socket has not taken.
     fn owes_bytes(&self) -> bool {
-        !self.ahead.is_empty() || self.tls.wants_write()
+        !self.is_unwritable && (!self.ahead.is_empty() || self.tls.wants_write())
     }
 
     /// The descriptor.
@@ -419,6 +423,15 @@ impl TlsWire {
 
     /// Hands what is encrypted to the kernel.
     fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
+        if self.is_unwritable {
+            return Err(IoFault::Lost);
+        }
+        let flushed = self.hand_over(os, is_last);
+        self.is_unwritable = flushed == Err(IoFault::Lost);
+        flushed
+    }
+
+    fn hand_over<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
         while !self.ahead.is_empty() {
             let count = os.send(self.fd, &self.ahead, &[])?;
             self.ahead.drain(..count);
@@ -434,6 +447,8 @@ impl TlsWire {
     pub(super) fn flush<O: Os>(&mut self, os: &mut O) {
         if self.flush_sealed(os, false).is_ok() && self.owes_fin {
             self.owes_fin = false;
+            // An alert that rustls has for what still comes would be too late.
+            self.is_unwritable = true;
             os.shutdown_write(self.fd);
         }
     }

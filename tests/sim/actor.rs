@@ -5,7 +5,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::core::time::Time;
 use pollux::os::IoFault;
+use pollux::preface::proxy::Version;
 
+use crate::announced::{self, Announced};
 use crate::end::EndId;
 use crate::faults::{chance, log_uniform};
 use crate::net::{Closing, Net};
@@ -87,6 +89,12 @@ pub(crate) struct Port {
     end: EndId,
     /// What is between the actor and the network, if he speaks TLS.
     sealed: Option<Box<Sealed>>,
+    /// What is written before all that, and before TLS.
+    ahead: Vec<u8>,
+    /// A header of that version is awaited, before TLS; what has come of it.
+    awaits: Option<(Version, Vec<u8>)>,
+    /// The header that has come.
+    pub(crate) announced: Option<Announced>,
     outbox: Vec<u8>,
     pushed: usize,
     /// How many bytes the network has carried, TLS and all.
@@ -102,6 +110,9 @@ impl Port {
         Port {
             end,
             sealed: None,
+            ahead: Vec::new(),
+            awaits: None,
+            announced: None,
             outbox: Vec::new(),
             pushed: 0,
             carried: 0,
@@ -114,6 +125,16 @@ impl Port {
     /// The same, with TLS between, if there is to be any.
     pub(crate) fn sealed(self, seal: Option<&Seal>) -> Port {
         Port { sealed: seal.map(|seal| Box::new(seal.open())), ..self }
+    }
+
+    /// The same, with `ahead` to be written before anything else.
+    pub(crate) fn behind(self, ahead: Vec<u8>) -> Port {
+        Port { ahead, ..self }
+    }
+
+    /// The same, with a header of that version to be read before anything else, if there is to be one.
+    pub(crate) fn awaiting(self, version: Option<Version>) -> Port {
+        Port { awaits: version.map(|version| (version, Vec::new())), ..self }
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -157,7 +178,7 @@ impl Port {
     /// Bytes that are yet to be written.
     pub(crate) fn unwritten(&self) -> usize {
         let is_busy = self.sealed.as_ref().is_some_and(|sealed| sealed.is_busy());
-        (self.outbox.len() - self.pushed).max(usize::from(is_busy))
+        (self.outbox.len() - self.pushed).max(usize::from(is_busy)) + self.ahead.len()
     }
 
     /// The same, but for what TLS has to say for itself.
@@ -189,6 +210,9 @@ impl Port {
         if self.unwritten() == 0 {
             return Pushed::Nothing;
         }
+        if !self.ahead.is_empty() {
+            return self.push_ahead(net, rng);
+        }
         if self.sealed.is_some() {
             return self.push_sealed(net, rng);
         }
@@ -197,6 +221,20 @@ impl Port {
         match net.write(self.end, piece) {
             Ok(count) => {
                 self.pushed += count;
+                net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
+                Pushed::Bytes
+            }
+            Err(IoFault::Blocked) => Pushed::Nothing,
+            Err(IoFault::Lost) => Pushed::Lost,
+        }
+    }
+
+    fn push_ahead(&mut self, net: &mut Net, rng: &mut Rng) -> Pushed {
+        let most = rng.usize(1..=self.ahead.len());
+        match net.write(self.end, &self.ahead[..most]) {
+            Ok(count) => {
+                self.ahead.drain(..count);
+                self.carried += count;
                 net.log(Event::Far { end: self.end, deed: Deed::Wrote(count) });
                 Pushed::Bytes
             }
@@ -286,6 +324,18 @@ impl Port {
         };
         net.log(Event::Far { end: self.end, deed });
         self.carried += result.unwrap_or(0);
+        if let Some((version, bytes)) = &mut self.awaits {
+            bytes.extend(self.inbox.drain(before..));
+            self.announced = announced::take(*version, bytes);
+            if self.announced.is_none() {
+                return pulled;
+            }
+            self.inbox.append(bytes);
+            self.awaits = None;
+            if self.inbox.len() == before {
+                return pulled;
+            }
+        }
         match &mut self.sealed {
             None => pulled,
             Some(sealed) => match pulled {

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::Read as _;
 
 use pollux::core::interest::Ready;
+use pollux::core::time::Time;
 use pollux::os::ConnectFault;
 
 /// Names one side of a connection: even is the worker's, odd the actor's. Never used again within a run.
@@ -67,6 +68,8 @@ pub(crate) struct End {
     pub(crate) breach: Breach,
     /// Nobody owns this side any more.
     pub(crate) closed: bool,
+    /// When the worker has accepted it, if it has.
+    pub(crate) let_in: Option<Time>,
 }
 
 impl End {
@@ -81,6 +84,7 @@ impl End {
             finished: false,
             breach: Breach::None,
             closed: false,
+            let_in: None,
         }
     }
 

@@ -42,6 +42,10 @@ pub(crate) struct Faults {
     pub(crate) buffers: Option<usize>,
     /// And no more clients.
     pub(crate) sessions: Option<usize>,
+    /// And no more clients in the middle of a handshake.
+    pub(crate) handshakes: Option<usize>,
+    /// So many more come that never finish theirs.
+    pub(crate) lurkers: usize,
     /// When the worker splices.
     pub(crate) splicing: Splicing,
     /// The longest message: what would take for ever to go through short queues does not have to.
@@ -112,6 +116,8 @@ impl Faults {
                 Splicing { pipes: steps, least: (steps as u64 - 1) * 500 }
             },
             sessions: None,
+            handshakes: None,
+            lurkers: 0,
             buffers: steps.is_multiple_of(4).then_some(steps),
             bulk,
             steps,
@@ -144,6 +150,13 @@ impl Faults {
         self.moods = self.moods.take().map(|moods| Rc::new(moods.apart()));
     }
 
+    /// Lets few clients into their handshakes at once, and brings some that never finish. Pieces are not so small that others take
+    /// as long.
+    pub(crate) fn bring_lurkers(&mut self, rng: &mut Rng) {
+        self.lurkers = rng.usize(1..=5);
+        self.capacity = 512..=65536;
+    }
+
     pub(crate) fn is_scarce(&self) -> bool {
         self.descriptors < PLENTY
     }
@@ -155,7 +168,7 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none()
+        self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none() && self.lurkers == 0
     }
 }
 

@@ -4,6 +4,7 @@
 //! `SIM_SEEDS=n` runs more of them than usual.
 
 mod actor;
+mod announced;
 mod cast;
 mod descriptors;
 mod end;
@@ -11,6 +12,7 @@ mod faults;
 mod http;
 mod kernel;
 mod ledger;
+mod lurker;
 mod moods;
 mod moody;
 mod net;
@@ -25,6 +27,7 @@ mod stage;
 mod tcp;
 mod trace;
 
+use announced::Heralds;
 use faults::Weather;
 use refill::Refills;
 use reload::Reloads;
@@ -49,7 +52,7 @@ fn a_seed_is_a_run() {
     each_seed_twice(FEW, Weather::Foul, sealed_http);
 }
 
-/// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain then.
+/// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain in the first of them.
 #[test]
 fn seeds_that_found_something() {
     let plain = |run: fn(&mut Scene)| {
@@ -61,6 +64,7 @@ fn seeds_that_found_something() {
     these_seeds("http_faults", &[3736, 4085], Weather::Foul, plain(http::run));
     these_seeds("drain_in_flight", &[36149], Weather::Clean, plain(drained));
     these_seeds("drain_faults", &[81165, 92056], Weather::Foul, plain(drained));
+    these_seeds("tls_faults", &[876, 1791], Weather::Foul, sealed);
 }
 
 #[test]
@@ -90,6 +94,16 @@ fn sealed(scene: &mut Scene) {
 
 fn sealed_http(scene: &mut Scene) {
     scene.legs = Legs::draw(&mut scene.rng);
+    let few = scene.rng.usize(..6);
+    scene.faults.handshakes = Some(few).filter(|few| (1..=3).contains(few));
+    http::run(scene);
+}
+
+/// Some clients never finish their handshakes, and there may be few under way at once: all others come in.
+fn beset(scene: &mut Scene) {
+    scene.legs = Legs { clients: true, backends: scene.rng.bool() };
+    scene.faults.handshakes = Some(scene.rng.usize(1..=4));
+    scene.faults.bring_lurkers(&mut scene.rng);
     http::run(scene);
 }
 
@@ -113,8 +127,48 @@ fn http_tls_faults() {
 }
 
 #[test]
+fn http_tls_lurkers() {
+    each_seed("http_tls_lurkers", SOME, Weather::Clean, beset);
+}
+
+fn drained_over_tls(scene: &mut Scene, run: fn(&mut Scene)) {
+    scene.drain_after = Some(scene.rng.usize(..2000));
+    run(scene);
+}
+
+/// Those who are in the middle of their handshakes are drained too.
+#[test]
+fn drain_tls() {
+    each_seed("drain_tls", SOME, Weather::Clean, |scene| drained_over_tls(scene, sealed_http));
+}
+
+#[test]
+fn drain_tls_lurkers() {
+    each_seed("drain_tls_lurkers", SOME, Weather::Clean, |scene| drained_over_tls(scene, beset));
+}
+
+#[test]
+fn drain_tls_faults() {
+    each_seed("drain_tls_faults", SOME, Weather::Foul, |scene| drained_over_tls(scene, sealed_http));
+}
+
+#[test]
 fn tls_faults() {
     each_seed("tls_faults", SOME, Weather::Foul, sealed);
+}
+
+fn announced(scene: &mut Scene) {
+    scene.heralds = Heralds::draw(&mut scene.rng);
+    if scene.rng.bool() {
+        scene.legs = Legs::draw(&mut scene.rng);
+    }
+    http::run(scene);
+}
+
+/// Clients are announced by the PROXY protocol, to the worker or by it, with TLS behind that or not.
+#[test]
+fn http_announced() {
+    each_seed("http_announced", SOME, Weather::Clean, announced);
 }
 
 #[test]

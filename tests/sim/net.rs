@@ -193,7 +193,9 @@ impl Net {
     }
 
     pub(crate) fn let_in(&mut self, door: usize) -> Option<(EndId, SocketAddr)> {
-        self.doors[door].backlog.pop_front()
+        let (end, from) = self.doors[door].backlog.pop_front()?;
+        self.end_mut(end).let_in = Some(self.now);
+        Some((end, from))
     }
 
     /// A client connects.

@@ -2,7 +2,7 @@
 //! every run whatever is spoken.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,17 +10,21 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::balance::health::{Check, Passive};
+use pollux::core::outcome::Cause;
 use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
-    Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot, Timeouts,
+    Address, Announcing, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot,
+    Timeouts,
 };
 use pollux::worker::{Census, Change, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
+use crate::announced::{self, Heralds};
 use crate::cast::{Cast, Hire};
 use crate::faults::{Faults, Weather, log_uniform};
 use crate::kernel::{Kernel, SimOs};
 use crate::ledger::{Entry, Ledger};
+use crate::lurker;
 use crate::moody;
 use crate::net::Net;
 use crate::oversight::{Oversight, Sight};
@@ -61,6 +65,10 @@ pub(crate) struct Scene {
     pub(crate) is_plain: bool,
     /// Who speaks TLS.
     pub(crate) legs: Legs,
+    /// Who announces clients by the PROXY protocol.
+    pub(crate) heralds: Heralds,
+    /// Why clients are to be refused, for each that is.
+    pub(crate) refused: Vec<Cause>,
     whole_trace: bool,
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
@@ -71,6 +79,13 @@ pub(crate) struct Scene {
 pub(crate) fn address_of(number: usize) -> SocketAddr {
     let [.., high, low] = number.to_be_bytes();
     SocketAddr::from(([10, 0, high, low], 40_000))
+}
+
+/// The number of the client at `address`.
+pub(crate) fn number_of(address: SocketAddr) -> usize {
+    let IpAddr::V4(ip) = address.ip() else { unreachable!("all of them are of IPv4") };
+    let [_, _, high, low] = ip.octets();
+    usize::from(u16::from_be_bytes([high, low]))
 }
 
 impl Scene {
@@ -86,6 +101,8 @@ impl Scene {
             refills: None,
             is_plain: false,
             legs: Legs::default(),
+            heralds: Heralds::default(),
+            refused: Vec::new(),
             whole_trace,
             kernel: None,
             ledger,
@@ -136,6 +153,16 @@ impl Scene {
         let found = self.refills.as_mut().map(|refills| refills.prepare(&mut snapshot.pools[0]));
         let apart = self.faults.moods.as_ref().filter(|moods| moods.is_apart());
         let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
+        snapshot.pools[0].announce = self.heralds.pool;
+        snapshot.listeners[0].announcing = self.heralds.listener;
+        if self.heralds.listener != Announcing::Never {
+            snapshot.listeners[0].trusted_proxies = announced::trusted();
+        }
+        if self.heralds.listener != Announcing::Never || self.heralds.pool.is_some() {
+            // Who says its header, or a long head, in pieces of a byte or two has the time for that.
+            let patience = Duration::from_secs(10_000);
+            (snapshot.timeouts.preface, snapshot.timeouts.client_head) = (patience, patience);
+        }
         snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
         snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
         if (self.legs.clients || self.legs.backends) && self.faults.weather == Weather::Clean {
@@ -143,6 +170,13 @@ impl Scene {
             let patience = Duration::from_secs(10_000);
             let timeouts = &mut snapshot.timeouts;
             (timeouts.handshake, timeouts.connect, timeouts.queue) = (patience, patience, 2 * patience);
+            timeouts.drain = patience;
+            if self.faults.lurkers > 0 {
+                timeouts.handshake = lurker::TIME;
+            }
+        }
+        if let Some(handshakes) = self.faults.handshakes {
+            snapshot.limits.handshakes = handshakes;
         }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));

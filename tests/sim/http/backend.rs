@@ -14,6 +14,7 @@ use super::body::{Body, Framing};
 use super::head::Head;
 use super::request::examine;
 use crate::actor::{Actor, Pace, Port, Pulled, Pushed, Step};
+use crate::announced::Heralds;
 use crate::end::EndId;
 use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::moods::Mood;
@@ -132,6 +133,12 @@ impl Backend {
         }
     }
 
+    /// The same, to whom clients are announced if that is so in the run.
+    pub(crate) fn told_of_clients(self, heralds: Heralds) -> Backend {
+        let version = heralds.pool.map(|announce| announce.version);
+        Backend { port: self.port.awaiting(version), ..self }
+    }
+
     fn is_foul(&self) -> bool {
         self.faults.weather == Weather::Foul
     }
@@ -218,6 +225,8 @@ impl Backend {
             Phase::Idle(_) => {
                 if let Some(head) = Head::take(&mut self.port.inbox) {
                     if head.start == CHECK {
+                        let is_own = self.port.announced.is_none_or(|said| said.client.is_none());
+                        assert!(is_own, "a check on behalf of a client");
                         self.port.post(ALIVE);
                     } else {
                         self.serve(&head);
@@ -245,6 +254,14 @@ impl Backend {
         }
     }
 
+    /// Holds who is said to ask, by the header that the connection began with, against who does.
+    fn check_herald(&self, ask: usize) {
+        if let Some(announced) = self.port.announced {
+            let from = self.board.borrow().asks[ask].from;
+            assert_eq!(announced.client, Some(from), "the client that a header announces");
+        }
+    }
+
     fn serve(&mut self, head: &Head) {
         assert!(
             !self.has_added,
@@ -252,6 +269,9 @@ impl Backend {
         );
         let mut board = self.board.borrow_mut();
         let (ask, body) = examine(head, &mut board);
+        drop(board);
+        self.check_herald(ask);
+        let mut board = self.board.borrow_mut();
         let number = board.answers.len();
         let plan = Plan::draw(&board.asks[ask], number, &self.faults, &mut self.rng);
         board.asks[ask].wronged |=

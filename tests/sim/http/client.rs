@@ -52,6 +52,7 @@ impl Client {
             Dialled::Connected(end) => {
                 let visit = self.visits.pop_front().expect("it has just been looked at");
                 let port = Port::new(end, visit.pace.clone()).sealed(self.seal.as_ref());
+                let port = port.behind(visit.introduction.bytes.clone());
                 self.now = Some(Visiting::new(port, visit, self.manners, &self.board, self.rng.fork()));
                 Step::Moved
             }

@@ -16,16 +16,19 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use pollux::snapshot::Mode;
+use pollux::core::outcome::Cause;
+use pollux::snapshot::{Announcing, Mode};
 
 use crate::actor::Actor;
 use crate::end::EndId;
 use crate::faults::{Faults, Weather};
+use crate::lurker::Lurker;
 use crate::reload::Reloads;
 use crate::stage::{Act, Scene};
 use backend::Backend;
 use board::Board;
 use client::Client;
+use script::Visit;
 use visit::Manners;
 
 /// So many rounds of visits more does a client make where backends have moods.
@@ -41,6 +44,25 @@ const REST_MAX: Duration = Duration::from_millis(500);
 pub(crate) fn watchmen(faults: &Faults) -> impl FnMut(usize, EndId, fastrand::Rng) -> Box<dyn Actor> + use<> {
     let (board, faults) = (Rc::new(RefCell::new(Board::default())), Rc::new(faults.clone()));
     move |host, end, rng| Box::new(Backend::new(host, end, None, &board, &faults, rng))
+}
+
+/// Has each visit begin as the listener expects, or not quite.
+fn introduce(visits: &mut [Visit], scene: &mut Scene, board: &Rc<RefCell<Board>>) {
+    if scene.heralds.listener == Announcing::Never {
+        return;
+    }
+    let mut board = board.borrow_mut();
+    for visit in visits {
+        let introduction = scene.heralds.introduce(crate::stage::number_of(visit.from), &mut scene.rng);
+        for ask in &visit.asks {
+            let ask = &mut board.asks[*ask];
+            // Proxies that are believed would be believed in these too.
+            ask.hop_fields.retain(|(name, _)| !name.starts_with("x-forwarded-"));
+            ask.from = introduction.client.unwrap_or(visit.from);
+        }
+        scene.refused.extend(introduction.refused);
+        visit.introduction = introduction;
+    }
 }
 
 /// One run over HTTP.
@@ -67,13 +89,30 @@ pub(crate) fn run(scene: &mut Scene) {
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
+        introduce(&mut visits, scene, &board);
         let seal = clients_seal.clone();
         clients.push(Box::new(Client::new(visits, rests, manners, seal, &board, scene.rng.fork())));
     }
     let (mut rng, notes) = (scene.rng.fork(), Rc::clone(&board));
+    let heralds = scene.heralds;
     let hire = Box::new(move |host, end| -> Box<dyn Actor> {
-        Box::new(Backend::new(host, end, backends_seal.as_ref(), &notes, &faults, rng.fork()))
+        let backend = Backend::new(host, end, backends_seal.as_ref(), &notes, &faults, rng.fork());
+        Box::new(backend.told_of_clients(heralds))
     });
-    let entries = scene.perform(Mode::Http, Act { clients, hire });
+    for number in connections..connections + scene.faults.lurkers {
+        let seal = clients_seal.as_ref().expect("only a handshake can be left unfinished");
+        let from = crate::stage::address_of(number);
+        clients.push(Box::new(Lurker::new(from, seal, manners.draining, &mut scene.rng)));
+    }
+    let mut entries = scene.perform(Mode::Http, Act { clients, hire });
+    for cause in scene.refused.drain(..) {
+        let record = entries.iter().position(|entry| entry.cause == Some(cause) && entry.target.is_empty());
+        entries.remove(record.unwrap_or_else(|| panic!("no record of a client that is refused for {cause}")));
+    }
+    let count = entries.len();
+    entries.retain(|entry| entry.cause != Some(Cause::TlsHandshakeTimeout) || manners.foul);
+    let late = count - entries.len();
+    let is_told = late == scene.faults.lurkers || (manners.draining && late < scene.faults.lurkers);
+    assert!(manners.foul || is_told, "{late} handshakes were too late");
     judge::judge(&board.borrow(), &entries, manners);
 }

@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use super::board::{Ask, Board, Field};
 use crate::actor::Pace;
+use crate::announced::Introduction;
 use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::payload::Payload;
 
@@ -28,6 +29,8 @@ pub(crate) enum Mischief {
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     pub(crate) from: SocketAddr,
+    /// What comes before its first request.
+    pub(crate) introduction: Introduction,
     /// Numbers on the board.
     pub(crate) asks: Vec<usize>,
     /// Writes its requests without waiting for responses.
@@ -67,6 +70,7 @@ fn visit(faults: &Faults, board: &mut Board, from: SocketAddr, count: usize, rng
     let upgrades = board.asks.last().is_some_and(|ask| ask.upgrade.is_some());
     Visit {
         from,
+        introduction: Introduction::default(),
         asks: (first..first + count).collect(),
         pipelines,
         half_closes: !upgrades && chance(rng, 25),

@@ -15,6 +15,9 @@ impl Visiting {
         let before = self.port.inbox.len();
         match self.port.pull(net, &mut self.rng) {
             Pulled::Nothing => return None,
+            Pulled::End | Pulled::Reset if self.visit.introduction.refused.is_some() => {
+                return Some(self.refused(net));
+            }
             Pulled::Bytes => {}
             // An end that TLS tells of is one.
             Pulled::End if self.lost && !self.port.is_sealed() => return Some(self.reset(net)),
@@ -85,7 +88,10 @@ impl Visiting {
         let mut board = self.board.borrow_mut();
         let last = board.asks[number].last;
         let ending = match origin {
-            Origin::Backend(_) => Ending::Exact,
+            Origin::Backend(_) => {
+                assert_eq!(self.visit.introduction.refused, None, "an answer to somebody who is refused");
+                Ending::Exact
+            }
             Origin::Pollux(cause) => {
                 assert!(self.manners.permit(cause), "{cause} for no reason");
                 Ending::Own(cause)
@@ -126,6 +132,16 @@ impl Visiting {
             assert!(ask.seen == 0, "{} was passed on and not answered", ask.target);
         }
         self.leave(ending, net)
+    }
+
+    /// The connection has ended because of what was said, or was not, before the first request. No other answer may be given.
+    fn refused(&mut self, net: &mut Net) -> Step {
+        assert!(self.current == 0 && self.port.inbox.is_empty(), "an answer to somebody who is refused");
+        for number in &self.visit.asks {
+            let ask = &self.board.borrow().asks[*number];
+            assert!(ask.seen == 0, "{} was passed on for somebody who is refused", ask.target);
+        }
+        self.leave(None, net)
     }
 
     fn reset(&mut self, net: &mut Net) -> Step {

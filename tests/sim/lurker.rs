@@ -1,0 +1,88 @@
+//! A client that stops in the middle of its TLS handshake. Its time is over when `timeouts.handshake` is: not before, and not later.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::core::time::Time;
+use pollux::os::IoFault;
+
+use crate::actor::{Actor, Step};
+use crate::end::EndId;
+use crate::net::{Dialled, Net};
+use crate::secured::Seal;
+use crate::stage::DOOR;
+
+/// The time that every handshake has where there are lurkers. Who does not stop needs less.
+pub(crate) const TIME: Duration = Duration::from_secs(60);
+
+/// What a worker may be behind with: the clock jumps, and a poll may be interrupted.
+const SLACK: Duration = Duration::from_millis(100);
+
+/// The latest that one comes.
+const LATEST: Duration = Duration::from_secs(2);
+
+/// See the head of this file.
+#[derive(Debug)]
+pub(crate) struct Lurker {
+    from: SocketAddr,
+    /// What it says before it stops: some of a ClientHello, or nothing.
+    says: Vec<u8>,
+    comes_at: Time,
+    /// Whether the worker may have had enough of everybody before that.
+    is_drained: bool,
+    end: Option<EndId>,
+}
+
+impl Lurker {
+    pub(crate) fn new(from: SocketAddr, seal: &Seal, is_drained: bool, rng: &mut Rng) -> Lurker {
+        let mut hello = seal.open().outbox(&[], rng).1.to_vec();
+        hello.truncate(rng.usize(..hello.len()));
+        let comes_at = Time::ZERO + LATEST.mul_f64(rng.f64());
+        Lurker { from, says: hello, comes_at, is_drained, end: None }
+    }
+
+    fn dial(&mut self, net: &mut Net) -> Step {
+        if net.now < self.comes_at {
+            return Step::Until(self.comes_at);
+        }
+        match net.dial(DOOR, self.from) {
+            Dialled::Connected(end) => {
+                self.end = Some(end);
+                Step::Moved
+            }
+            Dialled::Full => Step::Until(net.now + Duration::from_millis(10)),
+            Dialled::Refused => Step::Over,
+        }
+    }
+
+    fn sent_away(&self, end: EndId, net: &mut Net) -> Step {
+        let since = net.end(end.peer()).let_in.expect("only who was let in can be sent away");
+        let span = net.now.since(since);
+        assert!(span >= TIME || self.is_drained, "a handshake was given {span:?} only");
+        assert!(span <= TIME + SLACK, "a handshake was given {span:?}");
+        net.close(end);
+        Step::Over
+    }
+}
+
+impl Actor for Lurker {
+    fn step(&mut self, net: &mut Net) -> Step {
+        let Some(end) = self.end else { return self.dial(net) };
+        if !self.says.is_empty()
+            && let Ok(count) = net.write(end, &self.says)
+        {
+            self.says.drain(..count);
+            return Step::Moved;
+        }
+        match net.read(end, &mut [0; 64]) {
+            Ok(0) | Err(IoFault::Lost) => self.sent_away(end, net),
+            Ok(_) => panic!("an answer to half a ClientHello"),
+            Err(IoFault::Blocked) => Step::Still,
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        true
+    }
+}

@@ -139,9 +139,10 @@ impl TerminationRules {
             let revoked = certificate::revocations(revoked).map_err(Refused::ClientCrl)?;
             usual = usual.with_crls(revoked).enforce_revocation_expiration();
         }
-        let usual = usual.build().map_err(|error| match error {
-            VerifierBuilderError::InvalidCrl(_) => Refused::ClientCrl(error.to_string()),
-            error => Refused::ClientCa(error.to_string()),
+        let usual = usual.build().map_err(|error| {
+            let is_of_list = matches!(error, VerifierBuilderError::InvalidCrl(_));
+            let refused = if is_of_list { Refused::ClientCrl } else { Refused::ClientCa };
+            refused(error.to_string())
         })?;
         Ok(match self.client_auth {
             ClientAuth::Off => Gate::Open,

@@ -94,15 +94,14 @@ fn sealed(scene: &mut Scene) {
 
 fn sealed_http(scene: &mut Scene) {
     scene.legs = Legs::draw(&mut scene.rng);
-    let few = scene.rng.usize(..6);
-    scene.faults.handshakes = Some(few).filter(|few| (1..=3).contains(few));
     http::run(scene);
 }
 
 /// Some clients never finish their handshakes, and there may be few under way at once: all others come in.
 fn beset(scene: &mut Scene) {
     scene.legs = Legs { clients: true, backends: scene.rng.bool() };
-    scene.faults.handshakes = Some(scene.rng.usize(1..=4));
+    let few = scene.rng.usize(1..=8);
+    scene.faults.handshakes = Some(few).filter(|few| *few <= 4);
     scene.faults.bring_lurkers(&mut scene.rng);
     http::run(scene);
 }

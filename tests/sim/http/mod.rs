@@ -19,7 +19,7 @@ use std::time::Duration;
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Announcing, Mode};
 
-use crate::actor::Actor;
+use crate::actor::{Actor, Pace};
 use crate::end::EndId;
 use crate::faults::{Faults, Weather};
 use crate::lurker::Lurker;
@@ -89,6 +89,10 @@ pub(crate) fn run(scene: &mut Scene) {
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
+        if scene.faults.lurkers > 0 {
+            // Who takes long may have to make room as those do.
+            visits.iter_mut().for_each(|visit| visit.pace = Pace::BRISK);
+        }
         introduce(&mut visits, scene, &board);
         let seal = clients_seal.clone();
         clients.push(Box::new(Client::new(visits, rests, manners, seal, &board, scene.rng.fork())));
@@ -99,10 +103,11 @@ pub(crate) fn run(scene: &mut Scene) {
         let backend = Backend::new(host, end, backends_seal.as_ref(), &notes, &faults, rng.fork());
         Box::new(backend.told_of_clients(heralds))
     });
+    let is_crowded = scene.faults.handshakes.is_some();
     for number in connections..connections + scene.faults.lurkers {
         let seal = clients_seal.as_ref().expect("only a handshake can be left unfinished");
         let from = crate::stage::address_of(number);
-        clients.push(Box::new(Lurker::new(from, seal, manners.draining, &mut scene.rng)));
+        clients.push(Box::new(Lurker::new(from, seal, (manners.draining, is_crowded), &mut scene.rng)));
     }
     let mut entries = scene.perform(Mode::Http, Act { clients, hire });
     for cause in scene.refused.drain(..) {

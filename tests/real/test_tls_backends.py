@@ -6,9 +6,11 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 
 import pytest
 
+from harness.client import DEADLINE_S
 from harness.scripted import ScriptedBackend
 from harness.tls import Authority, curl, listener, to_backend
 
@@ -101,3 +103,102 @@ def test_a_response_that_is_cut_off_is_not_taken_for_a_whole_one(tls_pollux, aut
             # A reset may take with it what came before, and then there is no response at all.
             assert done.returncode in ((18, 56) if how == "fin" else (18, 56, 22)), done
             proxy.running.wait_for_stderr("who=backend")
+
+
+def get(proxy, path="/"):
+    with socket.create_connection(proxy.running.address, timeout=DEADLINE_S) as conn:
+        conn.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        got = b""
+        while piece := conn.recv(65536):
+            got += piece
+    return int(got.split()[1]), got.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_backends_are_verified_and_their_connections_kept(tls_pollux, tls_backend, authority, version):
+    backend = tls_backend(*authority.issue("localhost"), version=version)
+    proxy = tls_pollux(to_backend(f"https://localhost:{backend.port}", f'ca = "{authority.cert}"'), threads=1)
+    for _ in range(10):
+        assert get(proxy)[0] == 200
+    assert backend.connections <= 2, "connections are used again"
+    assert set(backend.names) == {"localhost"}
+    for _ in range(4):
+        assert get(proxy, "/close")[0] == 200
+    assert backend.resumed >= 2, (backend.resumed, backend.connections)
+
+
+class Stranger:
+    """Somebody who accepts and speaks another protocol, or says nothing at all."""
+
+    def __init__(self, says):
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, args=(says,), daemon=True)
+        self.thread.start()
+
+    def serve(self, says):
+        held = []
+        while True:
+            try:
+                held.append(self.server.accept()[0])
+            except OSError:
+                return [conn.close() for conn in held]
+            if says:
+                held[-1].sendall(says)
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        self.thread.join()
+
+
+def test_what_is_wrong_with_a_backend_has_its_cause(tls_pollux, tls_backend, authority, tmp_path):
+    other = Authority(tmp_path, "stranger")
+    good = authority.issue("localhost")
+    cases = [
+        (tls_backend(*authority.issue("old", days=-1)), "localhost", "backend-tls-expired"),
+        (tls_backend(*authority.issue("elsewhere", ["elsewhere.test"])), "localhost", "backend-tls-wrong-name"),
+        (tls_backend(*other.issue("unknown")), "localhost", "backend-tls-unknown-issuer"),
+        (tls_backend(*good, client_ca=authority.cert, version=ssl.TLSVersion.TLSv1_2), "localhost", "backend-tls-refused"),
+    ]
+    strangers = [Stranger(b"220 mail ready\r\n"), Stranger(b"")]
+    cases += [
+        (tls_backend(*authority.issue("issuer", is_issuer=True)), "localhost", "backend-tls-bad-certificate"),
+        (strangers[0], "localhost", "backend-tls-failed"),
+        (strangers[1], "localhost", "backend-tls-timeout"),
+    ]
+    text = '[timeouts]\nconnect = "500ms"\n'
+    for number, (backend, host, cause) in enumerate(cases):
+        text += f'[[listener]]\nname = "l{number}"\nbind = "127.0.0.1:0"\npool = "p{number}"\n[pool.p{number}]\nretries = 0\n'
+        text += f'backends = ["https://{host}:{backend.port}"]\ntls = {{ ca = "{authority.cert}" }}\n'
+    proxy = tls_pollux(text, listeners=len(cases))
+    for (host, port), (_, _, cause) in zip(proxy.running.addresses, cases):
+        with socket.create_connection((host, port), timeout=DEADLINE_S) as conn:
+            conn.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b""
+            while piece := conn.recv(65536):
+                got += piece
+        assert got.startswith(b"HTTP/1.1 50") and cause.encode() in got, (cause, got)
+        proxy.cause(cause)
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_verify_off_believes_anybody_and_client_certificates_are_shown(tls_pollux, tls_backend, authority, tmp_path):
+    other = Authority(tmp_path, "stranger")
+    cert, key = authority.issue("pollux", [])
+    backend = tls_backend(*other.issue("unknown", ["unknown.test"]), client_ca=authority.cert)
+    proxy = tls_pollux(to_backend(f"https://127.0.0.1:{backend.port}", f'verify = "off", cert = "{cert}", key = "{key}"'))
+    assert get(proxy) == (200, b'{"commonName": "pollux"}')
+    proxy.running.wait_for_stderr("not verified")
+
+
+def test_curl_through_two_of_them(tls_pollux, toy, authority, big_body):
+    """Pollux before Pollux, TLS on both legs, long bodies both ways."""
+    issued = authority.issue("localhost")
+    inner = tls_pollux(listener(toy("upload"), issued))
+    text = listener(toy("echo"), issued).replace("backends", "#")
+    text += f'backends = ["https://localhost:{inner.port}"]\ntls = {{ ca = "{authority.cert}" }}\n'
+    outer = tls_pollux(text)
+    told = json.loads(curl(authority, outer.port, "--data-binary", "@-", data=big_body))
+    assert told["bytes"] == len(big_body)

@@ -16,7 +16,11 @@ use pollux::status::{SessionId, SessionsAsk};
 use crate::connecting::black_hole;
 use crate::house::{Pollux, snapshot};
 
-const REAL: &str = include_str!("../real/test_tls.py");
+const REAL: &str = concat!(
+    include_str!("../real/test_tls.py"),
+    include_str!("../real/test_tls_clients.py"),
+    include_str!("../real/test_tls_backends.py")
+);
 
 /// As short as a timeout can be that is to pass.
 const SOON: Duration = Duration::from_millis(50);
@@ -29,7 +33,7 @@ enum How {
     Table,
     /// By this scene.
     Scene(fn()),
-    /// By a test of `tests/real/test_tls.py`, which has certificates and those who use them, and expects the word.
+    /// By a test of `tests/real/test_tls*.py`, which have certificates and those who use them, and expect the word.
     Real,
 }
 

@@ -166,11 +166,11 @@ impl Scene {
         snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
         snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
         if (self.legs.clients || self.legs.backends) && self.faults.weather == Weather::Clean {
-            // A handshake of thousands of bytes takes its time where pieces are of one.
+            // A handshake of thousands of bytes takes its time where pieces are of one, and so does a head.
             let patience = Duration::from_secs(10_000);
             let timeouts = &mut snapshot.timeouts;
             (timeouts.handshake, timeouts.connect, timeouts.queue) = (patience, patience, 2 * patience);
-            timeouts.drain = patience;
+            (timeouts.client_head, timeouts.drain) = (patience, patience);
             if self.faults.lurkers > 0 {
                 timeouts.handshake = lurker::TIME;
             }

@@ -1,0 +1,229 @@
+//! One backend as all workers know it: what it has in flight, how fast it answers, whether it may be asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::balance::{Duty, Patience, Peak, Standing, stamp};
+use crate::core::time::Time;
+use crate::shared::health::Chart;
+use crate::shared::queue::Queue;
+use crate::snapshot::Backend;
+
+/// The bits of a stance that are the standing, and how many there are.
+const STANDING: u32 = (1 << STANDING_BITS) - 1;
+
+const STANDING_BITS: u32 = 16;
+
+/// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
+/// pairs), apart from what every pick reads.
+#[derive(Debug, Default)]
+pub struct BackendState {
+    load: Load,
+    bounds: Bounds,
+    /// Those who wait for a backend of its pool.
+    pub(super) queue: Arc<Queue>,
+    /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
+    stance: AtomicU32,
+    chart: Chart,
+}
+
+/// What a backend may have, as the latest configuration says: whoever waits under an older one is held to it too, and let in by
+/// it. [`ANY`] is any number.
+#[derive(Debug)]
+struct Bounds {
+    requests: AtomicU32,
+    connections: AtomicU32,
+}
+
+/// More than there can be.
+const ANY: u32 = u32::MAX;
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds { requests: AtomicU32::new(ANY), connections: AtomicU32::new(ANY) }
+    }
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load {
+    in_flight: AtomicU32,
+    connections: AtomicU32,
+    /// The [`stamp`] of the last request.
+    asked: AtomicU32,
+    /// The bits of a [`Peak`].
+    latency: AtomicU64,
+    /// The bits of a [`Patience`].
+    patience: AtomicU64,
+}
+
+impl BackendState {
+    /// One of which nothing is known yet, for which `queue` waits.
+    pub(super) fn of(queue: Arc<Queue>) -> BackendState {
+        BackendState { queue, ..BackendState::default() }
+    }
+
+    /// Counts a request that begins now; false if there are as many as there may be.
+    #[must_use]
+    pub fn begin(&self, now: Time) -> bool {
+        let has_begun = add_one(&self.load.in_flight, &self.bounds.requests);
+        if has_begun {
+            self.load.asked.store(stamp(now), Ordering::Relaxed);
+        }
+        has_begun
+    }
+
+    /// Holds it to the bounds of `backend`.
+    pub(super) fn hold_to(&self, backend: &Backend) {
+        self.bounds.requests.store(backend.max_requests.unwrap_or(ANY), Ordering::SeqCst);
+        self.bounds.connections.store(backend.max_connections.unwrap_or(ANY), Ordering::SeqCst);
+    }
+
+    /// Whether it has as many requests in flight as it may.
+    pub(super) fn is_busy(&self) -> bool {
+        is_reached(&self.bounds.requests, &self.load.in_flight)
+    }
+
+    /// Whether it has as many connections as it may.
+    #[must_use]
+    pub fn is_connected_out(&self) -> bool {
+        is_reached(&self.bounds.connections, &self.load.connections)
+    }
+
+    /// Counts it out again, and calls somebody who waits for that.
+    pub fn end(&self) {
+        self.load.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.queue.release();
+    }
+
+    /// The connections, with those that are idle or being made.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.load.connections.load(Ordering::SeqCst)
+    }
+
+    /// The requests in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.load.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// The latency as of `now`, in nanoseconds; `None` if none was measured. It falls with time, but not while somebody waits for
+    /// an answer.
+    #[must_use]
+    pub fn latency(&self, now: Time) -> Option<u64> {
+        let peak = Peak(self.load.latency.load(Ordering::Relaxed));
+        if self.in_flight() == 0 {
+            return peak.nanos(now);
+        }
+        peak.nanos_asked(self.load.asked.load(Ordering::Relaxed), now)
+    }
+
+    /// Takes note that it answered after so long. Of two measurements at the same moment one may be lost.
+    pub fn note_latency(&self, latency: Duration, now: Time) {
+        let present = Peak(self.load.latency.load(Ordering::Relaxed));
+        self.load.latency.store(present.with(latency, now).0, Ordering::Relaxed);
+    }
+
+    /// Takes note that it was waited for so long in vain.
+    pub fn note_wait(&self, waited: Duration, now: Time) {
+        let present = Peak(self.load.latency.load(Ordering::Relaxed));
+        self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn chart(&self) -> &Chart {
+        &self.chart
+    }
+
+    /// Takes note that it has closed a connection that had lain idle for `age`.
+    pub fn note_close(&self, age: Duration, now: Time) {
+        let present = Patience(self.load.patience.load(Ordering::Relaxed));
+        self.load.patience.store(present.with_close(age, now).0, Ordering::Relaxed);
+    }
+
+    /// How long a connection to it may lie idle and still be used again, by what it has shown.
+    #[must_use]
+    pub fn patience(&self, now: Time) -> Option<Duration> {
+        Patience(self.load.patience.load(Ordering::Relaxed)).learnt(now)
+    }
+
+    /// Whether it may be asked.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing::from_bits(self.stance.load(Ordering::Relaxed) & STANDING)
+    }
+
+    /// Says whether it may be asked from now on; holds for all workers.
+    pub fn stand(&self, standing: Standing) {
+        self.change_stance(|stance| stance & !STANDING | standing.to_bits());
+    }
+
+    /// What the operator wants of it.
+    #[must_use]
+    pub fn duty(&self) -> Duty {
+        Duty::from_bits(self.stance.load(Ordering::Relaxed) >> STANDING_BITS)
+    }
+
+    /// Says what the operator wants of it from now on; holds for all workers, and for what is under way too.
+    pub fn assign(&self, duty: Duty) {
+        if self.duty() != duty {
+            self.change_stance(|stance| stance & STANDING | duty.to_bits() << STANDING_BITS);
+        }
+    }
+
+    fn change_stance(&self, change: impl Fn(u32) -> u32) {
+        // The closure always gives a number, so this cannot fail.
+        let _ = self.stance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |stance| Some(change(stance)));
+        self.queue.release();
+    }
+
+    /// Whether nothing speaks against asking it.
+    pub(super) fn is_plain(&self) -> bool {
+        self.stance.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Whether there are as many as there may be. What changes with every request is looked at only where there is a bound.
+fn is_reached(most: &AtomicU32, count: &AtomicU32) -> bool {
+    let most = most.load(Ordering::SeqCst);
+    most != ANY && count.load(Ordering::SeqCst) >= most
+}
+
+/// Adds one, unless there are `most`.
+fn add_one(count: &AtomicU32, most: &AtomicU32) -> bool {
+    let most = most.load(Ordering::SeqCst);
+    if most == ANY {
+        count.fetch_add(1, Ordering::SeqCst);
+        return true;
+    }
+    let more = |count| (count < most).then_some(count + 1);
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+}
+
+/// A connection to a backend, for as long as this lives.
+#[derive(Debug)]
+pub struct Slot(Arc<BackendState>);
+
+impl Slot {
+    /// Counts a connection; `None` if there are as many as there may be.
+    #[must_use]
+    pub fn open(state: &Arc<BackendState>) -> Option<Slot> {
+        add_one(&state.load.connections, &state.bounds.connections).then(|| Slot(Arc::clone(state)))
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &BackendState {
+        &self.0
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.load.connections.fetch_sub(1, Ordering::SeqCst);
+        self.0.queue.release();
+    }
+}

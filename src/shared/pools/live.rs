@@ -1,0 +1,55 @@
+//! A pool as picks see it: what was configured, and what has become of it.
+
+use super::PoolState;
+use crate::balance::{Duty, Exclusion, FULL_SHARE, Seen, View};
+use crate::core::time::Time;
+use crate::shared::health::standing_at;
+use crate::snapshot::Pool;
+
+/// A pool as picks see it.
+#[derive(Clone, Copy)]
+pub struct Live<'a> {
+    /// What was configured.
+    pub pool: &'a Pool,
+    /// What has become of it.
+    pub state: &'a PoolState,
+    /// The clock.
+    pub now: Time,
+    /// Whether a connection to the backend at a place waits to be used.
+    pub is_idle: &'a dyn Fn(usize) -> bool,
+}
+
+impl Live<'_> {
+    /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom
+    /// looked at.
+    #[cold]
+    fn troubled(&self, place: usize) -> (Duty, u32, Option<Exclusion>) {
+        let state = &self.state.backends[place];
+        let standing = standing_at(state, self.pool, self.now);
+        (state.duty(), standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
+    }
+
+    /// Whether a backend has as much as it may.
+    fn is_full(&self, place: usize) -> bool {
+        let state = &self.state.backends[place];
+        state.is_busy() || (state.is_connected_out() && !(self.is_idle)(place))
+    }
+}
+
+impl View for Live<'_> {
+    fn backend(&self, place: usize) -> Seen {
+        let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
+        let (duty, share, exclusion) =
+            if state.is_plain() { (Duty::Ready, FULL_SHARE, None) } else { self.troubled(place) };
+        let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
+        Seen { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
+    }
+
+    fn in_flight(&self, place: usize) -> u32 {
+        self.state.backends[place].in_flight()
+    }
+
+    fn latency(&self, place: usize) -> Option<u64> {
+        self.state.backends[place].latency(self.now)
+    }
+}

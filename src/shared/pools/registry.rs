@@ -1,0 +1,147 @@
+//! Finds what is known of a backend or a pool, from one configuration to the next.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::backend::BackendState;
+use super::{PoolState, Pools, Whole};
+use crate::metrics::Hub;
+use crate::shared::bell::Bell;
+use crate::shared::queue::Desk;
+use crate::snapshot::{Address, Backend, Pool, Snapshot};
+
+/// What a pool is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Its name.
+    pub pool: String,
+    /// The requests in flight.
+    pub in_flight: usize,
+    /// Those of them that are being sent again.
+    pub retrying: u32,
+    /// The connections, with those that are idle or being made.
+    pub connections: usize,
+    /// The requests that wait until a backend is free.
+    pub waiting: usize,
+    /// The requests in flight of the backend that has most.
+    pub busiest: u32,
+}
+
+/// Finds the states that belong to a snapshot. One for the whole process.
+#[derive(Debug, Default)]
+pub struct Registry {
+    pub(super) known: Mutex<Known>,
+    bell: Arc<Bell>,
+    /// Those of the workers.
+    desks: Mutex<Vec<Weak<Desk>>>,
+    metrics: Hub,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The snapshot that was asked for last.
+    latest: Option<(Arc<Snapshot>, Arc<Pools>)>,
+    /// By the name of the pool and the address.
+    pub(super) backends: BTreeMap<(String, Address), Weak<BackendState>>,
+    /// By name.
+    pools: BTreeMap<String, Weak<Whole>>,
+}
+
+impl Registry {
+    /// A desk for a worker.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        let desk = Arc::new(Desk::default());
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&desk));
+        desk
+    }
+
+    /// Asks all workers to part with idle connections for which somebody waits.
+    pub fn recall(&self) {
+        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        desks.iter().filter_map(Weak::upgrade).for_each(|desk| desk.recall());
+    }
+
+    /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in it will ask for is
+    /// made as well, so it is best called before a worker is told of the snapshot.
+    pub fn open(&self, snapshot: &Arc<Snapshot>) -> Arc<Pools> {
+        // Whoever panicked with the lock has left a map in which something may be missing, which is made anew.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((latest, pools)) = &known.latest
+            && Arc::ptr_eq(latest, snapshot)
+        {
+            return Arc::clone(pools);
+        }
+        let pools = snapshot.pools.iter().map(|pool| known.pool(pool)).collect();
+        let pools = Arc::new(Pools { pools, bell: Arc::clone(&self.bell) });
+        known.backends.retain(|_, state| state.strong_count() > 0);
+        known.pools.retain(|_, whole| whole.strong_count() > 0);
+        snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
+        for (pool, state) in snapshot.pools.iter().zip(&pools.pools) {
+            state.adopt(pool);
+            pool.backends.iter().zip(&state.backends).for_each(|(rules, backend)| backend.hold_to(rules));
+            // There may be more room than there was.
+            state.queue().release();
+        }
+        known.latest = Some((Arc::clone(snapshot), Arc::clone(&pools)));
+        pools
+    }
+
+    /// Is rung when a backend is ejected.
+    #[must_use]
+    pub fn bell(&self) -> &Bell {
+        &self.bell
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Hub {
+        &self.metrics
+    }
+
+    /// What every pool that anybody still knows of is doing, by name.
+    #[must_use]
+    pub fn figures(&self) -> Vec<Figures> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut figures: Vec<Figures> = Vec::new();
+        for (name, whole) in &known.pools {
+            if let Some(whole) = whole.upgrade() {
+                let retrying = whole.retrying.load(Ordering::Relaxed);
+                let waiting = whole.queue.waiting();
+                figures.push(Figures { pool: name.clone(), retrying, waiting, ..Figures::default() });
+            }
+        }
+        for ((name, _), state) in &known.backends {
+            let pool = figures.iter_mut().find(|figures| figures.pool == *name);
+            if let (Some(pool), Some(state)) = (pool, state.upgrade()) {
+                pool.in_flight += state.in_flight() as usize;
+                pool.connections += state.connections() as usize;
+                pool.busiest = pool.busiest.max(state.in_flight());
+            }
+        }
+        figures.sort_by(|a, b| a.pool.cmp(&b.pool));
+        figures
+    }
+}
+
+impl Known {
+    fn pool(&mut self, pool: &Pool) -> PoolState {
+        let slot = self.pools.entry(pool.name.clone()).or_default();
+        let whole = slot.upgrade().unwrap_or_default();
+        *slot = Arc::downgrade(&whole);
+        let state = |backend: &Backend| {
+            let key = (pool.name.clone(), backend.address.clone());
+            let slot = self.backends.entry(key).or_default();
+            // Of a pool that was gone for a while, something may still be left.
+            let kept = slot.upgrade().filter(|state| Arc::ptr_eq(&state.queue, &whole.queue));
+            kept.unwrap_or_else(|| {
+                let state = Arc::new(BackendState::of(Arc::clone(&whole.queue)));
+                *slot = Arc::downgrade(&state);
+                state
+            })
+        };
+        let backends = pool.backends.iter().map(state).collect();
+        PoolState { backends, whole }
+    }
+}

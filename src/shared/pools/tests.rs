@@ -1,0 +1,94 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{BackendState, Live, Registry};
+use crate::balance::{self, Asked, Duty, FULL_SHARE, RoundRobin, Standing, View};
+use crate::core::time::Time;
+use crate::snapshot::{Address, Backend, Balance, Limits, Pool, PoolId, Snapshot, Timeouts};
+
+fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
+    let backend = |port: &u16| Backend::new(port.to_string(), Address::Ip(([127, 0, 0, 1], *port).into()), 1);
+    let pools =
+        pools.iter().map(|(name, ports)| Pool::new(*name, ports.iter().map(backend).collect())).collect();
+    Arc::new(Snapshot { listeners: vec![], pools, timeouts: Timeouts::default(), limits: Limits::default() })
+}
+
+#[test]
+fn duty_and_standing_change_apart() {
+    let state = BackendState::default();
+    assert!(state.is_plain());
+    state.stand(Standing::Warming { share: FULL_SHARE });
+    state.assign(Duty::Down);
+    assert_eq!((state.standing(), state.duty()), (Standing::Warming { share: FULL_SHARE }, Duty::Down));
+    state.stand(Standing::Up);
+    assert_eq!((state.standing(), state.duty()), (Standing::Up, Duty::Down));
+    state.assign(Duty::Ready);
+    assert!(state.is_plain());
+}
+
+/// What was begun under an old configuration is held to what the operator wants now.
+#[test]
+fn a_duty_holds_for_every_snapshot() {
+    let registry = Registry::default();
+    let before = snapshot(&[("a", &[1, 2])]);
+    let pools = registry.open(&before);
+    let mut after = Snapshot::clone(&before);
+    after.pools[0].backends[1].duty = Duty::Down;
+    registry.open(&Arc::new(after));
+    let (pool, state) = (&before.pools[0], pools.pool(PoolId(0)));
+    let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
+    assert_eq!([0, 1].map(|place| view.backend(place).duty), [Duty::Ready, Duty::Down]);
+}
+
+#[test]
+fn a_backend_outlives_its_snapshot() {
+    let registry = Registry::default();
+    let first = snapshot(&[("a", &[1, 2]), ("b", &[1])]);
+    let before = registry.open(&first);
+    assert!(Arc::ptr_eq(&before, &registry.open(&first)));
+    assert!(before.pools[0].backends[1].begin(Time::ZERO));
+    before.pools[0].backends[1].stand(Standing::Down);
+
+    let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
+    let kept = &after.pools[1].backends[0];
+    assert_eq!((kept.in_flight(), kept.standing()), (1, Standing::Down));
+    assert!(!Arc::ptr_eq(&after.pools[0].backends[0], &before.pools[0].backends[0]));
+    assert_eq!(after.pool(PoolId(1)).in_flight(), 1);
+
+    // Who has gone and comes back is the same one as long as something of it is left.
+    let empty = snapshot(&[]);
+    registry.open(&empty);
+    drop(after);
+    assert_eq!(registry.open(&snapshot(&[("a", &[2])])).pools[0].in_flight(), 1);
+    drop(before);
+    registry.open(&empty);
+    assert_eq!(registry.open(&snapshot(&[("a", &[2])])).pools[0].in_flight(), 0);
+    assert_eq!(registry.known.lock().unwrap().backends.len(), 1);
+}
+
+/// After a pause nothing that was measured counts for much. What comes first finds out who is still slow, and only that.
+#[test]
+fn a_pause_makes_nobody_run_to_the_slow_one() {
+    let mut snapshot = snapshot(&[("a", &[1, 2, 3])]);
+    Arc::get_mut(&mut snapshot).unwrap().pools[0].balance = Balance::Latency;
+    let pools = Registry::default().open(&snapshot);
+    let (pool, state) = (&snapshot.pools[0], &pools.pools[0]);
+    let millis = |count: u64| Time::ZERO + Duration::from_millis(count);
+    for (backend, took) in state.backends.iter().zip([4, 4, 40]) {
+        backend.note_latency(Duration::from_millis(took), millis(1000));
+    }
+    let mut asked_slow = 0;
+    for now in (121_000..121_040).map(millis) {
+        let live = Live { pool, state, now, is_idle: &|_| false };
+        let asked = Asked { random: now.as_nanos(), ..Asked::default() };
+        let picked = balance::pick(pool, &live, &asked, &mut RoundRobin::default()).unwrap();
+        assert!(state.backends[picked.place].begin(now));
+        if picked.place == 2 {
+            asked_slow += 1;
+        } else {
+            state.backends[picked.place].note_latency(Duration::from_millis(4), now);
+            state.backends[picked.place].end();
+        }
+    }
+    assert_eq!(asked_slow, 1);
+}

@@ -189,6 +189,9 @@ codes! {
     Unverified "P0042" Warning Local "backends that are not verified"
         "With `verify = \"off\"` whoever has the backend's address is believed to be the backend: the traffic is encrypted, but perhaps for \
          somebody else.",
+    AbsurdTime "P0043" Warning Local "time that is absurd for its key"
+        "The time is far longer than the key has a use for: a `client_idle` of days, a `connect` of hours. Mostly another unit was meant: \
+         `m` is minutes, `ms` is milliseconds.",
 }
 
 impl Code {

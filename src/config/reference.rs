@@ -63,7 +63,7 @@ fn kind(is: &Kind) -> String {
         Kind::Fraction(min, max) => {
             format!("number, {} to {}", show_thousandths(*min), show_thousandths(*max))
         }
-        Kind::Time => String::from("time"),
+        Kind::Time(_) => String::from("time"),
         Kind::Flag => String::from("`true`, `false`"),
         Kind::List(item) => format!("list of {}", kind(item)),
         Kind::Table(_) => String::from("table"),

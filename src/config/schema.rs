@@ -44,7 +44,9 @@ fn kind(is: &Kind) -> Value {
         Kind::Fraction(min, max) => or_variable(
             json!({ "type": "number", "minimum": *min as f64 / 1000.0, "maximum": *max as f64 / 1000.0 }),
         ),
-        Kind::Time => json!({ "type": "string", "pattern": "^ *[0-9]+ *[a-zA-Z]|\\$\\{" }),
+        Kind::Time(_) => {
+            json!({ "type": "string", "pattern": "^( *[0-9]+ *(ms|s|m|h|d))+ *$|\\$\\{" })
+        }
         Kind::Flag => or_variable(json!({ "type": "boolean" })),
         Kind::List(item) => json!({ "type": "array", "items": kind(item) }),
         Kind::Table(is) => table(is),

@@ -9,7 +9,8 @@ use super::quote::{quote, quote_list};
 use super::report::{Diagnostic, Findings};
 use super::suggest::closest;
 use super::value::{
-    ValueError, parse_body, parse_duration, parse_size, parse_thousandths, show_size, show_thousandths,
+    ValueError, parse_body, parse_duration, parse_size, parse_thousandths, show_duration, show_size,
+    show_thousandths,
 };
 
 /// Checks `table` against its description, and everything in it.
@@ -75,10 +76,8 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
         (Kind::Size(..) | Kind::SizeOrNone, Value::Text { .. } | Value::Number(_)) => {
             size(asked, node, findings);
         }
-        (Kind::Time, Value::Text { text, .. }) => {
-            if let Err(error) = parse_duration(text) {
-                findings.push(refused(asked.key.name, node, &error));
-            }
+        (Kind::Time(_), Value::Text { text, .. }) => {
+            time(asked, text, node, findings);
         }
         (Kind::List(kind), Value::List(items)) => {
             let asked = asked.item(kind);
@@ -121,7 +120,7 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
             | Kind::Fraction(..)
             | Kind::Size(..)
             | Kind::SizeOrNone
-            | Kind::Time
+            | Kind::Time(_)
             | Kind::Flag
             | Kind::List(_)
             | Kind::Table(_)
@@ -136,7 +135,7 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
 /// Whether a value of that type could be meant for `kind`.
 fn takes(kind: &Kind, value: &Value) -> bool {
     match kind {
-        Kind::Text | Kind::Word(_) | Kind::Time => matches!(value, Value::Text { .. }),
+        Kind::Text | Kind::Word(_) | Kind::Time(_) => matches!(value, Value::Text { .. }),
         Kind::Number(..) => number(value).is_some(),
         Kind::Fraction(..) => fraction_text(value).is_some(),
         Kind::Size(..) | Kind::SizeOrNone => matches!(value, Value::Text { .. } | Value::Number(_)),
@@ -204,6 +203,21 @@ fn word(asked: &Asked, words: &[&str], written: &str, node: &Node, findings: &mu
             .mark(node.place, format!("no such {name}"))
             .help(help),
     );
+}
+
+fn time(asked: &Asked, text: &str, node: &Node, findings: &mut Findings) {
+    match (parse_duration(text), asked.kind) {
+        (Err(error), _) => findings.push(refused(asked.key.name, node, &error)),
+        (Ok(time), Kind::Time(longest)) if time > *longest => {
+            let [found, longest] = [time, *longest].map(show_duration);
+            let message = format!("{} is very long: {found}", asked.subject());
+            let help = format!("write at most `{longest}`; the units are `ms`, `s`, `m`, `h` and `d`");
+            findings.push(
+                Diagnostic::new(Code::AbsurdTime, message).mark(node.place, "is this unit meant?").help(help),
+            );
+        }
+        (Ok(_), _) => {}
+    }
 }
 
 fn size(asked: &Asked, node: &Node, findings: &mut Findings) {
@@ -285,7 +299,7 @@ pub(super) fn expected(kind: &Kind) -> String {
         Kind::Number(..) => String::from("a whole number"),
         Kind::Fraction(..) => String::from("a number"),
         Kind::Size(..) | Kind::SizeOrNone => String::from("a size"),
-        Kind::Time => String::from("a time"),
+        Kind::Time(_) => String::from("a time"),
         Kind::Flag => String::from("true or false"),
         Kind::List(_) => String::from("a list"),
         Kind::Table(_) | Kind::Names(_) | Kind::NamedTables(_) => String::from("a table"),
@@ -298,7 +312,7 @@ fn type_help(asked: &Asked, node: &Node) -> String {
     let (name, example) = (asked.key.name, asked.key.example);
     match asked.kind {
         // The unit that was left out is a guess, and the commonest one.
-        Kind::Time => match number(&node.value) {
+        Kind::Time(_) => match number(&node.value) {
             Some(number) => {
                 format!("write text with a unit, such as `{name} = \"{}s\"`", number.saturating_abs().max(1))
             }

@@ -415,7 +415,7 @@ def test_the_scheme_of_the_client(edge, toy, certificate, is_tls, header_, trust
     cert, key = certificate
     lines = [f'tls = {{ certificates = [{{ cert = "{cert}", key = "{key}" }}] }}'] if is_tls else []
     lines += ['proxy_protocol = "required"'] if header_ else []
-    lines += ['hsts = { max_age = "30days", include_subdomains = true }'] if lines else []
+    lines += ['hsts = { max_age = "30d", include_subdomains = true }'] if lines else []
     proxy = edge(
         pool(toy("echo"))
         + f'[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\ntrusted_proxies = ["{trusted}"]\n'

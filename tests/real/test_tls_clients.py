@@ -170,7 +170,7 @@ def test_routes_and_the_log_know_client_certificates(tls_pollux, pollux_bin, toy
     tls = f'{{ certificates = [{pairs(server)}], client_ca = "{authority.cert}", client_auth = "request" }}'
     proxy = tls_pollux(
         f'[access_log]\nto = "{log}"\nformat = "json"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\ntls = {tls}\n'
-        + 'hsts = { max_age = "30days" }\n'
+        + 'hsts = { max_age = "30d" }\n'
         + CERTIFIED.format(fingerprint=fingerprint)
         + f'[pool.app]\nbackends = ["{toy("echo").host_port}"]\n'
     )

@@ -9,8 +9,8 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::snapshot::Hsts;
 
-/// For how long browsers remember `hsts` if nothing is said: `1y`, as the configuration reads it.
-const DEFAULT: Duration = Duration::from_secs(31_557_600);
+/// For how long browsers remember `hsts` if nothing is said: `365d`.
+const DEFAULT: Duration = Duration::from_secs(31_536_000);
 
 /// For how long they must at least for the lists that they are made with.
 const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);

@@ -7,6 +7,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
+use crate::config::value::show_duration;
 use crate::snapshot::Timeouts;
 
 pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
@@ -57,7 +58,7 @@ pub(super) fn connect_fires(table: Reader<'_>, timeouts: &Timeouts, findings: &m
     let place = |key: &str| table.time(key).map(|(_, place)| place);
     let (connect, queue) = (place("connect"), place("queue"));
     let show = |key: &str, time: Duration, place: Option<Place>| {
-        let shown = humantime::format_duration(time);
+        let shown = show_duration(time);
         if place.is_some() {
             format!("`{key}` is {shown}")
         } else {

@@ -1,41 +1,56 @@
 //! How long things may take, and how much there may be of them.
 
-use super::{COUNT_MAX, Key, Kind, Table, key};
+use super::{COUNT_MAX, DAY, HALF_DAY, HOUR, Key, Kind, MONTH, TEN_MINUTES, Table, key};
 use crate::snapshot::Limits;
 
-pub(super) const CONNECT: Key =
-    key("connect", Kind::Time, r#""2s""#, r#""2s""#, "To connect to a backend, for each one tried.");
+pub(super) const CONNECT: Key = key(
+    "connect",
+    Kind::Time(TEN_MINUTES),
+    r#""2s""#,
+    r#""2s""#,
+    "To connect to a backend, for each one tried.",
+);
 
 pub(super) const BACKEND_RESPONSE: Key = key(
     "backend_response",
-    Kind::Time,
+    Kind::Time(DAY),
     r#""60s""#,
     r#""60s""#,
     "From the end of the request to the head of the response.",
 );
 
-pub(super) const IDLE: Key =
-    key("idle", Kind::Time, r#""60s""#, r#""60s""#, "Without a byte moving while a message is under way.");
+pub(super) const IDLE: Key = key(
+    "idle",
+    Kind::Time(DAY),
+    r#""60s""#,
+    r#""60s""#,
+    "Without a byte moving while a message is under way.",
+);
 
 pub(super) const TUNNEL: Key = key(
     "tunnel",
-    Kind::Time,
+    Kind::Time(MONTH),
     r#""1h""#,
     r#""1h""#,
     "The same in TCP mode, and after an upgrade such as WebSocket.",
 );
 
-pub(super) const QUEUE: Key =
-    key("queue", Kind::Time, r#""10s""#, r#""10s""#, "For a free backend connection, all attempts together.");
+pub(super) const QUEUE: Key = key(
+    "queue",
+    Kind::Time(HOUR),
+    r#""10s""#,
+    r#""10s""#,
+    "For a free backend connection, all attempts together.",
+);
 
 /// `[timeouts]`.
 pub(in crate::config) static TIMEOUTS: Table = Table {
     title: "[timeouts]",
-    about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero.",
+    about: "How long each phase may take: text such as `500ms`, `2s`, `1h 30m`; above zero. The units are `ms`, `s`, `m`, `h` and `d`.",
     keys: &[
         key(
             "handshake",
-            Kind::Time,
+            Kind::Time(TEN_MINUTES),
             r#""10s""#,
             r#""5s""#,
             "For a client's TLS handshake, from its connect on.",
@@ -43,15 +58,21 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
         CONNECT,
         key(
             "preface",
-            Kind::Time,
+            Kind::Time(TEN_MINUTES),
             r#""5s""#,
             r#""5s""#,
             "For a client to send what comes before the conversation: a PROXY header, a ClientHello by which it is routed.",
         ),
-        key("client_head", Kind::Time, r#""10s""#, r#""10s""#, "For a client to send a whole request head."),
+        key(
+            "client_head",
+            Kind::Time(HOUR),
+            r#""10s""#,
+            r#""10s""#,
+            "For a client to send a whole request head.",
+        ),
         key(
             "client_idle",
-            Kind::Time,
+            Kind::Time(HALF_DAY),
             r#""60s""#,
             r#""60s""#,
             "Between two requests on a kept-alive connection.",
@@ -60,15 +81,21 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
         IDLE,
         TUNNEL,
         QUEUE,
-        key("linger", Kind::Time, r#""2s""#, r#""2s""#, "For a client to close after Pollux has."),
+        key(
+            "linger",
+            Kind::Time(TEN_MINUTES),
+            r#""2s""#,
+            r#""2s""#,
+            "For a client to close after Pollux has.",
+        ),
         key(
             "backend_idle",
-            Kind::Time,
+            Kind::Time(HALF_DAY),
             r#""30s""#,
             r#""30s""#,
             "For a kept-alive backend connection to wait for its next use.",
         ),
-        key("drain", Kind::Time, r#""30s""#, r#""30s""#, "From SIGTERM to the end."),
+        key("drain", Kind::Time(DAY), r#""30s""#, r#""30s""#, "From SIGTERM to the end."),
     ],
 };
 

@@ -4,7 +4,7 @@ use super::bounds::{LIMITS, TIMEOUTS};
 use super::listener::LISTENER;
 use super::pool::POOL;
 use super::test::TEST;
-use super::{Kind, NONE, REQUIRED, Table, key};
+use super::{DAY, Kind, NONE, REQUIRED, Table, key};
 use crate::config::THREADS_MAX;
 
 /// The whole file.
@@ -136,7 +136,7 @@ pub(in crate::config) static ACCESS_LOG: Table = Table {
         ),
         key(
             "slower_than",
-            Kind::Time,
+            Kind::Time(DAY),
             NONE,
             r#""1s""#,
             "Only exchanges that took longer have a line, and those with a `status`.",
@@ -183,7 +183,7 @@ pub(in crate::config) static RECORDER: Table = Table {
     keys: &[
         key(
             "slow",
-            Kind::Time,
+            Kind::Time(DAY),
             r#""1s""#,
             r#""500ms""#,
             "An exchange that took longer is kept; in TCP mode, and after an upgrade, one whose backend took longer to answer.",

@@ -2,7 +2,7 @@
 
 use super::route::ROUTE;
 use super::tls::TLS;
-use super::{Key, Kind, NONE, REQUIRED, Table, key};
+use super::{HSTS_AGE_MAX, Key, Kind, NONE, REQUIRED, Table, key};
 use crate::snapshot::Backend;
 
 /// `[[listener]]`.
@@ -123,7 +123,7 @@ pub(in crate::config) static LISTENER: Table = Table {
             "hsts",
             Kind::Table(&HSTS),
             "(not said)",
-            r#"{ max_age = "1y", include_subdomains = true }"#,
+            r#"{ max_age = "365d", include_subdomains = true }"#,
             "That browsers are to come by TLS alone from now on (`Strict-Transport-Security`). Said where the client has come by TLS, unless \
              the backend says it. HTTP only.",
         ),
@@ -144,9 +144,9 @@ pub(in crate::config) static HSTS: Table = Table {
     keys: &[
         key(
             "max_age",
-            Kind::Time,
-            r#""1y""#,
-            r#""1y""#,
+            Kind::Time(HSTS_AGE_MAX),
+            r#""365d""#,
+            r#""365d""#,
             "For how long, in whole seconds; less than a second (`1ms`) has them forget it.",
         ),
         key(

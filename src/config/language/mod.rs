@@ -3,6 +3,8 @@
 //! This is the one description. The shape check holds a file to it, the readers can ask for no key that is not in it, and
 //! the JSON Schema and the tables of `docs/configuration.md` are written from it.
 
+use std::time::Duration;
+
 mod bounds;
 mod file;
 mod listener;
@@ -57,8 +59,8 @@ pub(super) enum Kind {
     SizeOrNone,
     /// A number with up to three decimals, between two bounds in thousandths.
     Fraction(u64, u64),
-    /// A time such as `"2s"`, above zero.
-    Time,
+    /// A time such as `"2s"`, above zero. One that is longer than this is a warning.
+    Time(Duration),
     /// `true` or `false`.
     Flag,
     /// A list.
@@ -122,6 +124,18 @@ const fn key(
 
 /// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).
 const COUNT_MAX: u64 = 1_000_000;
+
+const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const HALF_DAY: Duration = Duration::from_secs(12 * 60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MONTH: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// For how long browsers keep a cookie at most (RFC 6265bis §5.5).
+const COOKIE_AGE_MAX: Duration = Duration::from_secs(400 * DAY.as_secs());
+
+/// For how long browsers may be told to come by TLS alone: the longest that common servers recommend is two years.
+const HSTS_AGE_MAX: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
 
 const NONE: &str = "(none)";
 

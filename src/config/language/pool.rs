@@ -1,7 +1,7 @@
 //! Pools and backends: stickiness, failures, checks.
 
 use super::tls::BACKEND_TLS;
-use super::{COUNT_MAX, Kind, NONE, REQUIRED, Table, key};
+use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, HOUR, Kind, NONE, REQUIRED, Table, key};
 use crate::snapshot::{Backend, Retries};
 
 /// What `retry_on` knows besides statuses.
@@ -92,7 +92,7 @@ pub(in crate::config) static POOL: Table = Table {
         ),
         key(
             "queue",
-            Kind::Time,
+            Kind::Time(HOUR),
             "(as long as `timeouts.queue`)",
             r#""2s""#,
             "How long they wait; then they are answered with 503 `queue-timeout`.",
@@ -135,7 +135,7 @@ pub(in crate::config) static POOL: Table = Table {
         ),
         key(
             "resolve",
-            Kind::Either(&[Kind::Time, Kind::Flag]),
+            Kind::Either(&[Kind::Time(DAY), Kind::Flag]),
             r#""30s""#,
             r#""5s""#,
             "How often the names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
@@ -256,7 +256,7 @@ pub(in crate::config) static STICKY_COOKIE: Table = Table {
         ),
         key("path", Kind::Text, r#""/""#, r#""/app""#, "Its Path."),
         key("domain", Kind::Text, "(the host alone)", r#""example.com""#, "Its Domain."),
-        key("max_age", Kind::Time, "(until the browser closes)", r#""8h""#, "Its Max-Age."),
+        key("max_age", Kind::Time(COOKIE_AGE_MAX), "(until the browser closes)", r#""8h""#, "Its Max-Age."),
         key("secure", Kind::Flag, "false", "true", "Whether browsers send it over TLS only."),
         key("http_only", Kind::Flag, "true", "false", "Whether it is kept from scripts."),
         key(
@@ -288,7 +288,7 @@ pub(in crate::config) static HEALTH: Table = Table {
             "0.5",
             "That share of the requests in `window` failing ejects as well.",
         ),
-        key("window", Kind::Time, r#""10s""#, r#""30s""#, "What `failure_rate` looks at."),
+        key("window", Kind::Time(DAY), r#""10s""#, r#""30s""#, "What `failure_rate` looks at."),
         key(
             "window_min",
             Kind::Number(1, COUNT_MAX),
@@ -306,12 +306,12 @@ pub(in crate::config) static HEALTH: Table = Table {
         ),
         key(
             "eject",
-            Kind::Time,
+            Kind::Time(DAY),
             r#""10s""#,
             r#""5s""#,
             "How long the first ejection lasts. Each that follows soon lasts twice as long as the one before.",
         ),
-        key("eject_max", Kind::Time, r#""5m""#, r#""1m""#, "The longest ejection."),
+        key("eject_max", Kind::Time(DAY), r#""5m""#, r#""1m""#, "The longest ejection."),
         key(
             "max_ejected",
             Kind::Fraction(0, 1000),
@@ -328,7 +328,7 @@ pub(in crate::config) static HEALTH: Table = Table {
         ),
         key(
             "slow_start",
-            Kind::Time,
+            Kind::Time(DAY),
             "(at once)",
             r#""30s""#,
             "How long a backend that comes back takes to its full weight.",
@@ -360,10 +360,10 @@ pub(in crate::config) static CHECK: Table = Table {
         ),
         key("text", Kind::Text, NONE, r#""ready""#, "What must stand in the first 64 KiB of the body."),
         key("port", Kind::Number(1, 65_535), "(that of the backend)", "9100", "Where to connect instead."),
-        key("interval", Kind::Time, r#""2s""#, r#""5s""#, "From one check to the next."),
+        key("interval", Kind::Time(DAY), r#""2s""#, r#""5s""#, "From one check to the next."),
         key(
             "fast_interval",
-            Kind::Time,
+            Kind::Time(DAY),
             r#""1s""#,
             r#""500ms""#,
             "The same while the last checks speak against what is thought of the backend.",
@@ -375,7 +375,13 @@ pub(in crate::config) static CHECK: Table = Table {
             "0.2",
             "By that share an interval may be longer or shorter, so that checks do not come in step.",
         ),
-        key("timeout", Kind::Time, r#""1s""#, r#""500ms""#, "For one check, from the connect to the end."),
+        key(
+            "timeout",
+            Kind::Time(HOUR),
+            r#""1s""#,
+            r#""500ms""#,
+            "For one check, from the connect to the end.",
+        ),
         key("rise", Kind::Number(1, 100), "2", "1", "So many in a row must pass to bring a backend up."),
         key("fall", Kind::Number(1, 100), "3", "5", "So many in a row must fail to take it down."),
         key(

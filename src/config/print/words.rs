@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::config::value::show_size;
+use crate::config::value::{show_duration, show_size};
 
 /// A line `key = value`. Writing to a String cannot fail.
 pub(super) fn line(out: &mut String, key: &str, value: &str) {
@@ -37,7 +37,7 @@ pub(super) fn table(pairs: impl Iterator<Item = (String, String)>) -> String {
 }
 
 pub(super) fn time(time: Duration) -> String {
-    text(&humantime::format_duration(time).to_string())
+    text(&show_duration(time))
 }
 
 pub(super) fn body(bytes: Option<u64>) -> String {

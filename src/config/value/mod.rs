@@ -18,6 +18,7 @@ pub use backend::{BackendFlag, parse_backend_flag};
 pub(super) use backend::{is_https, named, question, without_scheme};
 pub(super) use dns::{parse_server, service_name};
 pub use duration::parse_duration;
+pub(super) use duration::show_duration;
 pub(super) use fraction::{parse_thousandths, show_thousandths};
 pub(super) use size::show_size;
 pub use size::{parse_body, parse_size};

@@ -52,7 +52,7 @@ impl Site {
 
     /// The answer to a request that is allowed.
     pub(super) fn answer(&self, request: &Request, caller: &SocketAddr) -> Reply {
-        let by = format!("{} at the admin address", caller.ip());
+        let by = format!("{} at the admin address", caller.ip().to_canonical());
         let segments = request.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match request.method.as_str() {

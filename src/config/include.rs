@@ -87,6 +87,38 @@ pub(super) fn all(
     root
 }
 
+/// How the names of files end that editors and package managers leave beside the file that they are of.
+const LEFTOVERS: [&str; 19] = [
+    "~",
+    "#",
+    ".bak",
+    ".bk",
+    ".old",
+    ".orig",
+    ".rej",
+    ".save",
+    ".swo",
+    ".swp",
+    ".swx",
+    ".tmp",
+    ".dpkg-dist",
+    ".dpkg-new",
+    ".dpkg-old",
+    ".rpmnew",
+    ".rpmorig",
+    ".rpmsave",
+    ".ucf-dist",
+];
+
+/// Whether a file that `pattern` stands for is one of the configuration. A dot file and a leftover are so only if the
+/// pattern asks for such names: by a dot at the beginning, by that end.
+fn is_meant(pattern: &Path, path: &Path) -> bool {
+    let [pattern, name] = [pattern, path].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+    let is_hidden = name.starts_with('.') && !pattern.starts_with('.');
+    let is_leftover = LEFTOVERS.iter().any(|end| name.ends_with(end) && !pattern.ends_with(end));
+    !is_hidden && !is_leftover
+}
+
 /// The files that `pattern` stands for.
 fn paths(
     pattern: &str,
@@ -100,7 +132,7 @@ fn paths(
         return vec![whole];
     }
     match world.files(&whole.to_string_lossy()) {
-        Ok(paths) => paths,
+        Ok(paths) => paths.into_iter().filter(|path| is_meant(&whole, path)).collect(),
         Err(error) => {
             let found =
                 Diagnostic::new(Code::BadInclude, format!("cannot follow {}: {error}", quote(pattern)))

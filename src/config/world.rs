@@ -86,7 +86,9 @@ impl World for Machine {
     }
 
     fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
-        let paths = glob::glob(pattern).map_err(|error| error.to_string())?;
+        // As in a shell, no wildcard stands for a dot at the beginning of a name.
+        let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
+        let paths = glob::glob_with(pattern, options).map_err(|error| error.to_string())?;
         paths.map(|path| path.map_err(|error| error.to_string())).collect()
     }
 }
@@ -115,6 +117,21 @@ impl World for Names<'_, '_> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    #[test]
+    fn a_wildcard_enters_no_hidden_folder() {
+        let folder = std::env::temp_dir().join(format!("pollux-files-{}", std::process::id()));
+        // A ConfigMap of Kubernetes has its files in a folder `..data`, and links to them beside it.
+        for name in ["..data/a.toml", "shop/a.toml"] {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
+        let found = Machine.files(&folder.join("*/*.toml").to_string_lossy());
+        let meant = folder.join("shop/a.toml");
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, Ok(vec![meant]));
+    }
 
     /// A world of environment variables.
     pub(in crate::config) struct Variables<'a>(pub(in crate::config) &'a [(&'a str, &'a str)]);

@@ -126,7 +126,7 @@ impl Ask {
                 (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?.map(Box::new));
             (place, What::Request { head, secured })
         };
-        let from = self.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let from = self.from.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |from| from.to_canonical());
         Ok(Question {
             listener,
             peer: SocketAddr::new(from, PORT),

@@ -125,13 +125,14 @@ pub trait Os {
     }
 
     /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay. A client by a Unix
-    /// socket has the address [`NO_ADDRESS`](crate::snapshot::NO_ADDRESS).
+    /// socket has the address [`NO_ADDRESS`](crate::snapshot::NO_ADDRESS). An IPv4 client of an IPv6 socket has its IPv4
+    /// address, so that it has one form in routes, logs and status.
     ///
     /// # Errors
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
 
-    /// What the client on `fd` has connected to; `None` if that is no IP address.
+    /// What the client on `fd` has connected to, IPv4 in IPv6 as IPv4; `None` if that is no IP address.
     fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
         let _ = fd;
         None

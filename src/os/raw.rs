@@ -34,6 +34,15 @@ pub(super) fn ppoll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
+/// `address`; IPv4 where it is an IPv4 address mapped into IPv6, as an IPv6 socket reports it (ipv6(7)).
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip.is_ipv4() => SocketAddr::new(ip, address.port()),
+        // A link-local address keeps its interface.
+        _ => address,
+    }
+}
+
 /// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of whoever was accepted; [`NO_ADDRESS`] on a Unix socket.
 ///
 /// # Errors
@@ -56,7 +65,7 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
     }?;
     let fd = accepted.ok_or(io::ErrorKind::InvalidData)?;
     let address = match address.as_socket() {
-        Some(address) => address,
+        Some(address) => canonical(address),
         None if address.is_unix() => NO_ADDRESS,
         None => return Err(io::ErrorKind::InvalidData.into()),
     };
@@ -153,6 +162,20 @@ mod tests {
         client.write_all(b"ping").unwrap();
         ppoll(&mut [entry(&accepted, libc::POLLIN)], None).unwrap();
         assert_eq!(accepted.read(&mut room).unwrap(), 4);
+    }
+
+    #[test]
+    fn an_ipv4_client_of_an_ipv6_socket_has_its_ipv4_address() {
+        let options = crate::snapshot::SocketOptions { v6only: false, ..Default::default() };
+        let (listener, bound) = crate::os::sys::bind_with("[::]:0".parse().unwrap(), &options).unwrap();
+        let client = TcpStream::connect(("127.0.0.1", bound.port())).unwrap();
+        let (_, address) = accept4(listener.as_fd()).unwrap();
+        assert_eq!(address, client.local_addr().unwrap());
+        let client = TcpStream::connect(("::1", bound.port())).unwrap();
+        let (_, address) = accept4(listener.as_fd()).unwrap();
+        assert_eq!(address, client.local_addr().unwrap());
+        let linked = "[fe80::1%2]:443".parse().unwrap();
+        assert_eq!(canonical(linked), linked);
     }
 
     #[test]

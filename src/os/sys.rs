@@ -348,7 +348,7 @@ impl Os for SysOs {
     }
 
     fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
-        SockRef::from(&self.get(fd)?).local_addr().ok()?.as_socket()
+        SockRef::from(&self.get(fd)?).local_addr().ok()?.as_socket().map(raw::canonical)
     }
 
     fn stop_listening(&mut self, listener: Fd) {

@@ -114,7 +114,8 @@ fn read(line: &str) -> Option<Line> {
     let client = client
         .parse::<IpAddr>()
         .or_else(|_| client.parse::<std::net::SocketAddr>().map(|it| it.ip()))
-        .ok()?;
+        .ok()?
+        .to_canonical();
     let (method, target) = (field("method")?, field("path")?);
     (!method.is_empty() && !target.is_empty()).then_some(())?;
     let host = field("host").filter(|host| !host.is_empty() && target.starts_with('/'));

@@ -110,12 +110,12 @@ fn read_v1(bytes: &[u8]) -> Reading {
     };
     let addresses = match header.addresses {
         ppp::v1::Addresses::Tcp4(pair) => Some((
-            (pair.source_address, pair.source_port).into(),
-            (pair.destination_address, pair.destination_port).into(),
+            plain(pair.source_address, pair.source_port),
+            plain(pair.destination_address, pair.destination_port),
         )),
         ppp::v1::Addresses::Tcp6(pair) => Some((
-            (pair.source_address, pair.source_port).into(),
-            (pair.destination_address, pair.destination_port).into(),
+            plain(pair.source_address, pair.source_port),
+            plain(pair.destination_address, pair.destination_port),
         )),
         ppp::v1::Addresses::Unknown => None,
     };
@@ -149,17 +149,22 @@ fn read_v2(bytes: &[u8]) -> Reading {
     // Addresses of datagrams are nobody's who has connected here, and those of Unix sockets name no machine.
     announced.addresses = match (header.protocol, header.addresses) {
         (Protocol::Stream, Addresses::IPv4(pair)) => Some((
-            (pair.source_address, pair.source_port).into(),
-            (pair.destination_address, pair.destination_port).into(),
+            plain(pair.source_address, pair.source_port),
+            plain(pair.destination_address, pair.destination_port),
         )),
         (Protocol::Stream, Addresses::IPv6(pair)) => Some((
-            (pair.source_address, pair.source_port).into(),
-            (pair.destination_address, pair.destination_port).into(),
+            plain(pair.source_address, pair.source_port),
+            plain(pair.destination_address, pair.destination_port),
         )),
         (Protocol::Unspecified | Protocol::Datagram, _)
         | (_, Addresses::Unspecified | Addresses::Unix(_)) => None,
     };
     Reading::Header(length, announced)
+}
+
+/// An address with its port. An IPv4 address that is mapped into IPv6 is the IPv4 address, as those of sockets are.
+fn plain(ip: impl Into<IpAddr>, port: u16) -> SocketAddr {
+    SocketAddr::new(ip.into().to_canonical(), port)
 }
 
 /// The kinds of fields that matter (2.2.1 to 2.2.6).
@@ -252,12 +257,11 @@ pub fn write(out: &mut Vec<u8>, version: Version, behalf: Behalf, said: &Said<'_
 
 /// Both in the same family, as the protocol has it.
 fn alike(client: SocketAddr, local: SocketAddr) -> Behalf {
-    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
     let mapped = |address: SocketAddr| match address.ip() {
         IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), address.port()),
         IpAddr::V6(_) => address,
     };
-    let (client, local) = (plain(client), plain(local));
+    let [client, local] = [client, local].map(|address| plain(address.ip(), address.port()));
     if client.is_ipv4() == local.is_ipv4() {
         return Behalf::Client { client, local };
     }
@@ -357,6 +361,7 @@ mod tests {
                 pair("192.0.2.1:4242", "198.51.100.1:443"),
             ),
             known("PROXY TCP6 2001:db8::1 ::1 4242 443\r\n", pair("[2001:db8::1]:4242", "[::1]:443")),
+            known("PROXY TCP6 ::ffff:192.0.2.1 ::1 4242 443\r\n", pair("192.0.2.1:4242", "[::1]:443")),
             known("PROXY TCP4 192.0.2.1 198.51.100.1 0 65535\r\n", pair("192.0.2.1:0", "198.51.100.1:65535")),
             known("PROXY UNKNOWN\r\n", None),
             known("PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n", None),
@@ -482,7 +487,7 @@ mod tests {
             (pair("192.0.2.1:1", "198.51.100.1:2"), pair("192.0.2.1:1", "198.51.100.1:2")),
             (pair("[2001:db8::1]:1", "[::1]:2"), pair("[2001:db8::1]:1", "[::1]:2")),
             (pair("[::ffff:192.0.2.1]:1", "198.51.100.1:2"), pair("192.0.2.1:1", "198.51.100.1:2")),
-            (pair("192.0.2.1:1", "[2001:db8::1]:2"), pair("[::ffff:192.0.2.1]:1", "[2001:db8::1]:2")),
+            (pair("192.0.2.1:1", "[2001:db8::1]:2"), pair("192.0.2.1:1", "[2001:db8::1]:2")),
             (None, None),
         ] {
             let behalf = given.map_or(Behalf::Somebody, |(client, local)| Behalf::Client { client, local });

@@ -71,6 +71,44 @@ fn included_files_add_to_the_first() {
 }
 
 #[test]
+fn a_wildcard_stands_for_no_dot_file_and_no_leftover() {
+    let names = [
+        "etc/conf.d/.a.toml.swp",
+        "etc/conf.d/.#a.toml",
+        "etc/conf.d/.hidden.toml",
+        "etc/conf.d/#a.toml#",
+        "etc/conf.d/a.toml~",
+        "etc/conf.d/a.toml.bak",
+        "etc/conf.d/a.toml.orig",
+        "etc/conf.d/a.toml.rej",
+        "etc/conf.d/a.toml.dpkg-old",
+        "etc/conf.d/a.toml.rpmsave",
+    ];
+    let broken = "[pool.app]\nbackends = [\n";
+    let main = |include: &'static str| {
+        let mut files: Vec<_> = names.map(|name| (name, broken)).into();
+        files.extend([
+            ("etc/proxy.toml", include),
+            ("etc/conf.d/a.toml", POOL),
+            ("etc/conf.d/l.toml", LISTENER),
+        ]);
+        load(&files, &[])
+    };
+    for include in
+        ["include = [\"conf.d/*\"]\n", "include = [\"conf.d/?*\"]\n", "include = [\"conf.d/[!z]*\"]\n"]
+    {
+        let loaded = main(include).unwrap_or_else(|report| panic!("{include}: {report}"));
+        assert_eq!((loaded.snapshot.pools.len(), loaded.snapshot.listeners.len()), (1, 1), "{include}");
+    }
+    // A pattern that asks for such names gets them.
+    for include in
+        ["include = [\"conf.d/.*.toml\"]\n", "include = [\"conf.d/*.bak\"]\n", "include = [\"conf.d/*~\"]\n"]
+    {
+        assert!(codes(main(include)).contains(&Code::Syntax), "{include}");
+    }
+}
+
+#[test]
 fn findings_name_their_file() {
     let main = "include = [\"a.toml\"]\n[[listener]]\nbind = \"127.0.0.1:8080\"\n[limits]\nfields = 1\n";
     let report = load(

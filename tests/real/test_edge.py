@@ -197,6 +197,34 @@ def test_one_socket_takes_both_versions_of_ip(edge, toy):
     assert forwarded_for(curl("--globoff", f"http://[::1]:{port}/")) == ["::1"]
 
 
+def test_an_ipv4_client_of_a_dual_stack_socket_has_one_form_everywhere(edge, toy, tmp_path):
+    log = tmp_path / "access.log"
+    proxy = edge(
+        f'access_log = "{log}"\n[admin]\nbind = "127.0.0.1:0"\n[[listener]]\nbind = "[::]:0"\nv6only = false\n'
+        '[[listener.route]]\nname = "four"\nmatch.client = "::ffff:127.0.0.0/104"\npool = "app"\n'
+        '[[listener]]\nbind = "[::]:0"\nv6only = false\nmode = "tcp"\n'
+        '[[listener.route]]\nname = "four"\nmatch.client = "127.0.0.0/8"\npool = "app"\n' + pool(toy("echo")),
+        tcp=2,
+    )
+    host, port = proxy.line(r"admin on http://(\S+):(\d+)/").groups()
+    admin = f"http://{host}:{port}"
+    kept = GET.replace(b"close", b"keep-alive")
+    for _, listening in proxy.addresses:
+        with socket.create_connection(("127.0.0.1", listening), DEADLINE_S) as client:
+            client.sendall(kept)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 ")
+            mine = "{}:{}".format(*client.getsockname())
+            for path in ("/sessions", "/status"):
+                told = curl(admin + path).decode()
+                assert "::ffff:" not in told, (path, told)
+                assert path == "/status" or mine in told, told
+    told = curl(f"{admin}/recorder?all").decode()
+    assert "::ffff:" not in told and "127.0.0.1:" in told, told
+    proxy.end_well()
+    lines = log.read_text().splitlines()
+    assert len(lines) == 2 and all("client=127.0.0.1:" in line and 'route="four"' in line for line in lines), lines
+
+
 @pytest.fixture
 def tls_server(tmp_path):
     """Starts `openssl s_server` with a certificate for a name; gives its address."""

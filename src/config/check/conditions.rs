@@ -12,6 +12,7 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
+use crate::config::value::parse_network;
 use crate::http::grammar::is_token;
 use crate::route::path::Path;
 use crate::route::{Conditions, Host, Pattern, Want};
@@ -122,17 +123,8 @@ fn method(text: &str) -> Result<String, Refused> {
 }
 
 /// A network, or a single address.
-pub(super) fn network(text: &str) -> Result<IpNet, (Code, String, String)> {
-    let help = String::from("write a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address");
-    let net = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-    match net {
-        Ok(net) if net.trunc() != net => {
-            let message = format!("{} has bits behind its prefix", quote(text));
-            Err((Code::BadValue, message, format!("write `{}`, or the address alone", net.trunc())))
-        }
-        Ok(net) => Ok(net),
-        Err(_) => Err((Code::BadValue, format!("{} is not a network", quote(text)), help)),
-    }
+pub(super) fn network(text: &str) -> Result<IpNet, Refused> {
+    parse_network(text).map_err(|error| (Code::BadValue, error.message().to_owned(), error.help().to_owned()))
 }
 
 fn compile(

@@ -33,7 +33,8 @@ pub(in crate::config) static FILE: Table = Table {
             Kind::List(&Kind::Text),
             "[]",
             r#"["conf.d/*.toml"]"#,
-            "Further files, relative to this one; `*` and `?` stand for any characters. What they say is added in the order of \
+            "Further files, relative to this one; `*` and `?` stand for any characters, but for no dot file and no leftover of an editor or a package manager (`a.toml~`, `a.toml.bak`, \
+             `a.toml.dpkg-old`). What they say is added in the order of \
              their names.",
         ),
         key(

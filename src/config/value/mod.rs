@@ -8,6 +8,7 @@ mod dns;
 mod duration;
 mod endpoint;
 mod fraction;
+mod network;
 mod size;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub(super) use dns::{parse_server, service_name};
 pub use duration::parse_duration;
 pub(super) use duration::show_duration;
 pub(super) use fraction::{parse_thousandths, show_thousandths};
+pub use network::parse_network;
 pub(super) use size::show_size;
 pub use size::{parse_body, parse_size};
 

@@ -92,11 +92,11 @@ impl Socket<'_> {
                 "which Pollux is meant? name its control socket with --control PATH, or its configuration with -c FILE",
             ));
         }
-        let loaded = config::load(file).map_err(|report| {
+        let process = config::load_process(file).map_err(|report| {
             let why = settings::show(&report);
             Failure::usage(format!("{why}\n  = help: name the control socket itself: --control PATH"))
         })?;
-        loaded.process.control.ok_or_else(|| {
+        process.control.ok_or_else(|| {
             Failure::usage(format!(
                 "{} names no control socket; add `control = \"PATH\"`, or name the socket with --control PATH",
                 file.display()

@@ -1,13 +1,13 @@
 //! The backends that `--backend` names.
 
-use pollux::config::World;
+use pollux::config::{AtOnce, World};
 use pollux::discovery::{self, Answers, Question, Source};
 use pollux::snapshot::Pool;
 
 use super::Failure;
 
-/// Puts `named` into `pool`, in the place of whatever it has. Names and files are asked for in `world`; what is found is noted in
-/// `answers`. Gives a warning for each that is not known now: it may come later, as it may for a file.
+/// Puts `named` into `pool`, in the place of whatever it has. Names are looked up by `names`, at once; what is found
+/// is noted in `answers`. Gives a warning for each that is not known now: it may come later, as it may for a file.
 ///
 /// # Errors
 /// When a file of backends cannot be read.
@@ -15,7 +15,7 @@ pub(super) fn put<'a>(
     named: impl Iterator<Item = &'a Source>,
     pool: &mut Pool,
     answers: &mut Answers,
-    world: &mut dyn World,
+    names: &mut AtOnce<'_>,
 ) -> Result<Vec<String>, Failure> {
     let at = |source: &Source| match source {
         Source::Given(backend) => Source::Given(backend.clone()),
@@ -24,13 +24,22 @@ pub(super) fn put<'a>(
         }
     };
     pool.sources = named.map(at).collect();
+    let is_open = |question: &Question, answers: &Answers| {
+        answers.to(question).is_none() && answers.failure(question).is_none()
+    };
+    let questions = pool.sources.iter().filter_map(|source| match source {
+        Source::Asked { question, .. } => Some(question.clone()),
+        Source::Given(_) => None,
+    });
+    names.want(questions.filter(|question| is_open(question, answers)));
+    names.look_up();
     let mut warnings = Vec::new();
     for source in &pool.sources {
         let Source::Asked { question, .. } = source else { continue };
-        if answers.to(question).is_some() || answers.failure(question).is_some() {
+        if !is_open(question, answers) {
             continue;
         }
-        match world.ask(question) {
+        match names.ask(question) {
             Ok(entries) => answers.note(question.clone(), entries),
             Err(why) => {
                 if let Question::File(path) = question {

@@ -1,14 +1,13 @@
 //! From the file and the flags to what is served.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pollux::access::Rules;
 use pollux::admin::Admin;
-use pollux::config::{self, Loaded, Machine, Places, Process, Report, World};
+use pollux::config::{self, AtOnce, Loaded, Places, Process, Report};
 use pollux::control::Crew;
-use pollux::discovery::{Answers, Entry, Question};
+use pollux::discovery::Answers;
 use pollux::route::Route;
 use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
@@ -53,8 +52,9 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         None if Path::new(DEFAULT_FILE).exists() => Some(Path::new(DEFAULT_FILE)),
         None => return Err(Failure::usage(NOTHING_TO_SERVE)),
     };
+    let mut names = AtOnce::new(known);
     let mut loaded = match file {
-        Some(file) => from_file(file, args, colour, known)?,
+        Some(file) => from_file(file, args, colour, &mut names)?,
         None => Loaded {
             snapshot: from_flags(args),
             process: Process::default(),
@@ -66,10 +66,9 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     };
     let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
     if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
-        let world = &mut Remembering { known };
         warnings.extend(secured::put(args, pool)?);
         let sources = args.backend.iter().map(|flag| &flag.source);
-        warnings.extend(named::put(sources, pool, &mut loaded.answers, world)?);
+        warnings.extend(named::put(sources, pool, &mut loaded.answers, &mut names)?);
     }
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
@@ -122,37 +121,9 @@ pub(super) fn has_colours() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// The machine, and what it has said before of names for which it has no answer now: a reload is no reason to lose backends.
-struct Remembering<'a> {
-    known: &'a Answers,
-}
-
-impl World for Remembering<'_> {
-    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Machine.resolve(host, port)
-    }
-
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
-        let known = if question.is_name() { self.known.to(question) } else { None };
-        Machine.ask(question).or_else(|why| known.map(<[Entry]>::to_vec).ok_or(why))
-    }
-
-    fn variable(&mut self, name: &str) -> Option<String> {
-        Machine.variable(name)
-    }
-
-    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
-        Machine.read(path, len_max)
-    }
-
-    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
-        Machine.files(pattern)
-    }
-}
-
-fn from_file(file: &Path, args: &RunArgs, colour: bool, known: &Answers) -> Result<Loaded, Failure> {
-    let mut loaded = config::load_in(file, &mut Remembering { known })
-        .map_err(|report| Failure::usage(report.render(colour)))?;
+fn from_file(file: &Path, args: &RunArgs, colour: bool, names: &mut AtOnce<'_>) -> Result<Loaded, Failure> {
+    let mut loaded =
+        config::load_at_once(file, names).map_err(|report| Failure::usage(report.render(colour)))?;
     let snapshot = &mut loaded.snapshot;
     if !args.backend.is_empty() && snapshot.pools.len() != 1 {
         return Err(Failure::usage(format!(

@@ -15,6 +15,7 @@ mod environment;
 mod excerpt;
 mod include;
 mod language;
+mod lookups;
 mod print;
 mod quote;
 mod read;
@@ -37,6 +38,7 @@ use crate::snapshot::Snapshot;
 
 pub use code::{Code, Severity};
 use excerpt::{Place, Source};
+pub use lookups::AtOnce;
 pub use print::print;
 pub use reference::{Example, examples, reference};
 use report::{Diagnostic, Findings, Text};
@@ -128,7 +130,29 @@ impl Places {
 ///
 /// When a file cannot be read, is longer than [`FILE_LEN_MAX`], is not UTF-8, or fails a check.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
-    load_in(path, &mut Machine)
+    load_at_once(path, &mut AtOnce::new(&Answers::default()))
+}
+
+/// Like [`load`]; where names have no answer now, `names` may know one of before.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_at_once(path: &Path, names: &mut AtOnce<'_>) -> Result<Loaded, Report> {
+    let loaded = load_in(path, names);
+    if names.look_up() { load_in(path, names) } else { loaded }
+}
+
+/// What the file at `path` says of the process, without looking up any name.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_process(path: &Path) -> Result<Process, Report> {
+    load_in(path, &mut lookups::Nameless::default()).map(|loaded| loaded.process).or_else(|_| {
+        // What is wrong is told as it is with the names.
+        load(path).map(|loaded| loaded.process)
+    })
 }
 
 /// Like [`load`], in a world of the caller's.

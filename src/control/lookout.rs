@@ -1,7 +1,7 @@
 //! Asks again and again for the backends that may change, beside the data plane. What has changed is an event for the main thread.
 //!
-//! Names and files have a thread each, so that a resolver that does not answer keeps no file waiting. Files are looked at once a
-//! second: that needs no inotify(7) and its limits, and works on every file system.
+//! Names and files have a thread each, so that a resolver that does not answer keeps no file waiting, and names that are due
+//! together are asked for at once, so that one keeps no other one. Files are looked at once a second: that needs no inotify(7) and its limits, and works on every file system.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 use super::certificates;
 use super::events::Event;
 use super::ledger::Ledger;
-use crate::discovery::{self, Answer, Answers, Entry, Question, Schedule, Stamp};
+use crate::discovery::{self, Answer, Answers, Entry, Question, Schedule, Stamp, at_once, unanswered};
 use crate::snapshot::Snapshot;
+
+/// How long names that are asked for together may take. The system's resolver gives up by itself before.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Another answer than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +112,18 @@ impl Asker {
             if end.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
-            for watched in &mut self.watched {
-                if watched.schedule.due() > self.started.elapsed() {
-                    continue;
-                }
-                let change = watched.ask_again(self.started, &self.ledger);
+            let now = self.started.elapsed();
+            let due: Vec<_> = self.watched.iter_mut().filter(|it| it.schedule.due() <= now).collect();
+            let names = due.iter().filter(|it| it.question.is_name()).map(|it| it.question.clone()).collect();
+            let mut answers = at_once(names, PATIENCE, discovery::ask).into_iter();
+            for watched in due {
+                let change = if watched.question.is_name() {
+                    let answer = answers.next().flatten();
+                    let answer = answer.unwrap_or_else(|| Err(unanswered(PATIENCE).to_string()));
+                    watched.take(answer, self.started, &self.ledger)
+                } else {
+                    watched.look_again(self.started, &self.ledger)
+                };
                 // Another configuration may have come while the resolver was thinking.
                 if end.try_recv() == Err(TryRecvError::Disconnected) {
                     return;
@@ -129,8 +139,8 @@ impl Asker {
 }
 
 impl Watched {
-    /// Asks; gives the answer if it is another one.
-    fn ask_again(&mut self, started: Instant, ledger: &Ledger) -> Option<Vec<Entry>> {
+    /// Reads a file, if it looks otherwise than the last time; gives the answer if it is another one.
+    fn look_again(&mut self, started: Instant, ledger: &Ledger) -> Option<Vec<Entry>> {
         let stamp = match &self.question {
             Question::Host { .. } | Question::Service { .. } => None,
             Question::File(path) => Stamp::of(path),
@@ -140,7 +150,16 @@ impl Watched {
             return None;
         }
         self.stamp = stamp;
-        let asked = discovery::ask(&self.question);
+        self.take(discovery::ask(&self.question), started, ledger)
+    }
+
+    /// Takes note of what came of the question; gives the answer if it is another one.
+    fn take(
+        &mut self,
+        asked: Result<Answer, String>,
+        started: Instant,
+        ledger: &Ledger,
+    ) -> Option<Vec<Entry>> {
         // A file is looked at in any case, and is as likely to be mended as a good one to be changed.
         self.schedule.note(started.elapsed(), asked.is_ok() || !self.question.is_name());
         let noted = asked.as_ref().map(|answer| answer.entries.as_slice()).map_err(String::as_str);

@@ -5,6 +5,7 @@
 //! answers ([`fill`]), when it is loaded and whenever an answer changes.
 
 mod ask;
+mod at_once;
 mod dns;
 mod file;
 mod schedule;
@@ -19,6 +20,7 @@ use crate::balance::Duty;
 use crate::snapshot::{Address, Backend, Pool, Snapshot};
 
 pub use ask::{Answer, Stamp, ask};
+pub use at_once::{at_once, unanswered};
 pub use dns::{PORT as DNS_PORT, SERVERS_MAX};
 pub use file::{ENTRIES_MAX, parse as parse_file};
 pub use schedule::Schedule;

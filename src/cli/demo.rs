@@ -99,7 +99,7 @@ fn serve(server: &mut Server, events: &Events, around: &Around<'_>, span: Option
                 call.answer(reply);
             }
             // Nothing else comes but signals, and each of them ends the demo.
-            Some(Event::Signal(_) | Event::Upgraded(_) | Event::Discovered(_)) | None => return,
+            Some(Event::Signal(_) | Event::Upgraded(_) | Event::Discovered(_) | Event::Done) | None => return,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The log, on standard error and filtered by RUST_LOG, and the access log: neither is ever in the way of the traffic.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use pollux::access::{AccessLog, Format, Post, Rules};
 use pollux::core::outcome::Journal;
@@ -33,7 +35,10 @@ pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
 
 /// The log of a process. The last lines are written when it goes.
 pub(super) struct Logs {
-    access: AccessLog,
+    access: Arc<AccessLog>,
+    /// How often the files are still to be opened anew.
+    reopenings: Arc<AtomicUsize>,
+    stderr: NonBlocking,
     level: Mutex<LogLevel>,
     filter: Handle<EnvFilter, Registry>,
     _guard: WorkerGuard,
@@ -46,7 +51,7 @@ impl Logs {
         use std::io::IsTerminal;
         let (writer, guard) = unhurried(io::stderr());
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-        let on_stderr = lines(format, writer, io::stderr().is_terminal());
+        let on_stderr = lines(format, writer.clone(), io::stderr().is_terminal());
         let level = LogLevel { filter: filter.to_string(), changed_from: None };
         let (filter, handle) = reload::Layer::new(filter);
         tracing_subscriber::registry().with(filter).with(on_stderr).init();
@@ -55,7 +60,9 @@ impl Logs {
             LogFormat::Json => Format::Json,
         };
         let logs = Logs {
-            access: AccessLog::new(rules, format),
+            access: Arc::new(AccessLog::new(rules, format)),
+            reopenings: Arc::default(),
+            stderr: writer,
             level: Mutex::new(level),
             filter: handle,
             _guard: guard,
@@ -118,14 +125,37 @@ impl Logs {
         self.access.post().clone()
     }
 
-    /// Opens the file of the access log anew; what comes of it goes to the log.
+    /// Opens the file of the access log anew, in a thread of its own: its disk may be slow. What comes of it goes to the log.
     pub(super) fn reopen(&self) {
-        match self.access.reopen() {
-            Ok(()) => tracing::info!("SIGUSR1: the files of the log were opened anew"),
-            Err(error) => tracing::error!(
-                "SIGUSR1: it goes on in the old file, for the new one cannot be opened: {error}"
-            ),
+        // One that is under way may have opened what is there no more: once more is enough for all who ask meanwhile.
+        let more = |count| (count < 2).then_some(count + 1);
+        if self.reopenings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) != Ok(0) {
+            return;
         }
+        let (access, reopenings) = (Arc::clone(&self.access), Arc::clone(&self.reopenings));
+        let reopen = move || {
+            loop {
+                match access.reopen() {
+                    Ok(()) => tracing::info!("SIGUSR1: the files of the log were opened anew"),
+                    Err(error) => tracing::error!(
+                        "SIGUSR1: it goes on in the old file, for the new one cannot be opened: {error}"
+                    ),
+                }
+                if reopenings.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    return;
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("reopen".into()).spawn(reopen) {
+            self.reopenings.store(0, Ordering::Relaxed);
+            tracing::error!("SIGUSR1: it goes on in the old file, for there can be no thread: {error}");
+        }
+    }
+
+    /// Writes a report to standard error, without waiting for whoever reads it.
+    pub(super) fn complain(&self, text: &str) {
+        // Where it cannot be written nobody is there to be told.
+        let _ = writeln!(self.stderr.clone(), "{}", text.trim_end());
     }
 }
 

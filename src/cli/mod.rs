@@ -19,6 +19,7 @@ mod named;
 mod operate;
 mod plan;
 mod recorder;
+mod reloading;
 mod run;
 mod running;
 mod secured;
@@ -63,8 +64,8 @@ impl Failure {
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        None => run::run(&cli.run),
-        Some(Command::Run(args)) => run::run(&args),
+        None => run::run(cli.run),
+        Some(Command::Run(args)) => run::run(args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => call::reload(&args),
         Some(Command::Status(args)) => call::status(&args),

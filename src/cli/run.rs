@@ -1,6 +1,7 @@
 //! `pollux`: serve until told to stop, perhaps in the place of another process.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pollux::control::{Inherited, Predecessor};
 
@@ -8,15 +9,16 @@ use super::Failure;
 use super::args::RunArgs;
 use super::running::Running;
 
-pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let args = Arc::new(args);
     match Predecessor::find().map_err(|error| Failure::failed(format!("cannot take over: {error}")))? {
-        None => Ok(Running::start(args)?.serve()),
-        Some((predecessor, inherited)) => succeed(args, predecessor, inherited),
+        None => Ok(Running::start(&args)?.serve()),
+        Some((predecessor, inherited)) => succeed(&args, predecessor, inherited),
     }
 }
 
 /// Takes the place of another process, or tells it why not.
-fn succeed(args: &RunArgs, predecessor: Predecessor, inherited: Inherited) -> Result<ExitCode, Failure> {
+fn succeed(args: &Arc<RunArgs>, predecessor: Predecessor, inherited: Inherited) -> Result<ExitCode, Failure> {
     let running = match Running::take_over(args, inherited) {
         Ok(running) => running,
         Err(failure) => {

@@ -1,16 +1,17 @@
 //! A process that serves, from its start to its end.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollux::access::Rules;
 use pollux::admin::{Admin, AdminDoor, Readiness};
 use pollux::config::{Places, Process};
 use pollux::control::{
     Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager, Origin,
-    Reply, Server, SocketFile, Taken, Wanted,
+    ReloadError, Reply, Server, SocketFile, Taken, Wanted,
 };
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
@@ -20,16 +21,17 @@ use pollux::snapshot::{Address, Listener, Snapshot};
 use super::answer::{self, Around};
 use super::args::RunArgs;
 use super::heart::Heart;
-use super::logging::Logs;
+use super::logging::{self, Logs};
+use super::reloading::{Found, Read, Reloading};
 use super::settings::Settled;
 use super::upgrade::Upgrade;
-use super::{FAILED, Failure, USAGE, complain, say, settings, stop};
+use super::{FAILED, Failure, USAGE, settings, stop};
 
 /// See the module.
-pub(super) struct Running<'a> {
+pub(super) struct Running {
     server: Server,
     events: Events,
-    args: &'a RunArgs,
+    args: Arc<RunArgs>,
     threads: usize,
     control: Option<PathBuf>,
     file: Option<PathBuf>,
@@ -42,6 +44,7 @@ pub(super) struct Running<'a> {
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<Address>,
     upgrade: Upgrade,
+    reloading: Reloading,
     heart: Heart,
     socket: Option<SocketFile>,
     admin: Option<Admin>,
@@ -51,9 +54,9 @@ pub(super) struct Running<'a> {
     logs: Logs,
 }
 
-impl<'a> Running<'a> {
+impl Running {
     /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for them.
-    pub(super) fn start(args: &'a RunArgs) -> Result<Running<'a>, Failure> {
+    pub(super) fn start(args: &Arc<RunArgs>) -> Result<Running, Failure> {
         let running = Running::begin(args, None, Events::open_socket)?;
         if !running.left.is_empty() {
             tracing::warn!(addresses = ?running.left, "sockets were passed that no listener is bound to");
@@ -62,7 +65,7 @@ impl<'a> Running<'a> {
     }
 
     /// The same in the place of another process. Its control socket is taken over when everything else stands.
-    pub(super) fn take_over(args: &'a RunArgs, inherited: Inherited) -> Result<Running<'a>, Failure> {
+    pub(super) fn take_over(args: &Arc<RunArgs>, inherited: Inherited) -> Result<Running, Failure> {
         let mut running = Running::begin(args, Some(inherited), Events::open_socket_beside)?;
         let taken = match (&mut running.socket, &running.control) {
             (Some(socket), Some(path)) => socket.take_place(path).map_err(|error| no_socket(path, &error)),
@@ -78,21 +81,21 @@ impl<'a> Running<'a> {
     }
 
     fn begin(
-        args: &'a RunArgs,
+        args: &Arc<RunArgs>,
         inherited: Option<Inherited>,
         open: impl Fn(&Events, &Path) -> io::Result<SocketFile>,
-    ) -> Result<Running<'a>, Failure> {
+    ) -> Result<Running, Failure> {
         let origin = Origin::of_this_process();
-        let settled = settings::settle(args, settings::has_colours(), &Answers::default())?;
-        if let Some(warnings) = &settled.warnings {
-            complain(warnings);
-        }
-        let Settled { snapshot, crew, control, admin, access_log, file, places, answers, .. } = settled;
-        let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-        let logs = Logs::start(args.log_format, &access_log);
         let events = Events::default();
-        let taken = if file.is_some() { Taken::All } else { Taken::AllButReload };
+        let taken = if settings::has_file(args) { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
+        let settled = settings::settle(args, settings::has_colours(), &Answers::default())?;
+        let Settled { snapshot, crew, control, admin, access_log, file, places, answers, warnings } = settled;
+        let logs = Logs::start(args.log_format, &access_log);
+        if let Some(warnings) = &warnings {
+            logs.complain(warnings);
+        }
+        let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let (mut socket, mut door, readiness) = (None, None, Readiness::default());
         let is_heir = inherited.is_some();
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
@@ -114,7 +117,8 @@ impl<'a> Running<'a> {
         Ok(Running {
             server,
             events,
-            args,
+            args: Arc::clone(args),
+            reloading: Reloading::default(),
             threads,
             control,
             file,
@@ -147,7 +151,10 @@ impl<'a> Running<'a> {
 
     /// Serves until the end.
     pub(super) fn serve(mut self) -> ExitCode {
-        tell_addresses(&self.server);
+        // A reader that is slow, or reads no more, is waited for by the thread behind it.
+        let (out, _guard) = logging::unhurried_stdout();
+        let say = |text: &str| drop(writeln!(out.clone(), "{text}"));
+        tell_addresses(&self.server, say);
         if let Some(door) = &self.door {
             say(&format!("admin on http://{}/", door.address()));
         }
@@ -155,19 +162,25 @@ impl<'a> Running<'a> {
         self.heart.manager().ready(&self.summary());
         loop {
             self.heart.beat(&self.server);
-            match self.events.next(self.heart.rest()) {
-                None => {}
+            if let Some(read) = self.reloading.take() {
+                self.end_reload(read);
+            }
+            match self.events.next(self.rest()) {
+                None | Some(Event::Done) => {}
                 Some(Event::Signal(asked @ Asked::Stop(_))) => {
                     tracing::info!("{asked}: draining; a second signal ends at once");
                     self.heart.manager().stopping(&format!("{asked}: draining"));
                     self.server.drain();
                     return self.stop();
                 }
-                Some(Event::Signal(Asked::Reload)) => drop(self.reload()),
+                Some(Event::Signal(Asked::Reload)) => self.reload(None),
                 Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
                 Some(Event::Signal(Asked::Upgrade)) => self.upgrade.begin(&self.server, &self.events, None),
                 Some(Event::Call(call)) => self.answer(call),
-                Some(Event::Discovered(discovered)) => self.note(discovered),
+                Some(Event::Discovered(discovered)) => {
+                    self.reloading.note(&discovered, &self.answers);
+                    self.note(discovered);
+                }
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.heart.hand_over(successor.pid);
@@ -181,6 +194,11 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// How long nothing has to be done, if ever something has.
+    fn rest(&self) -> Option<Duration> {
+        [self.heart.rest(), self.reloading.rest()].into_iter().flatten().min()
+    }
+
     /// What it serves, in one line.
     fn summary(&self) -> String {
         let addresses: Vec<String> = self.server.addresses().iter().map(ToString::to_string).collect();
@@ -188,8 +206,9 @@ impl<'a> Running<'a> {
     }
 
     /// Waits for the end of the drain that has begun.
-    fn stop(self) -> ExitCode {
+    fn stop(mut self) -> ExitCode {
         self.readiness.set(false);
+        self.reloading.abandon(&ReloadError::Draining.to_string());
         let process = self.process();
         let Running { server, events, file, socket, door, logs, heart, ledger, .. } = self;
         let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
@@ -201,7 +220,7 @@ impl<'a> Running<'a> {
     fn answer(&mut self, call: Call) {
         let reply = match &call.request.command {
             Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
-            Command::Reload => self.reload(),
+            Command::Reload => return self.reload(Some(call)),
             Command::Explain(ask) => self.explain(ask),
             Command::Operate { backend, wanted } => self.operate(backend, *wanted, &call.by),
             command @ (Command::Status
@@ -269,16 +288,23 @@ impl<'a> Running<'a> {
         Reply { data, ..Reply::text(0, format!("{configuration}\n{told}")) }
     }
 
-    /// Reads the configuration again and exchanges it, if there is no fault in it; what came of it goes to the log and to the
-    /// caller.
-    fn reload(&mut self) -> Reply {
+    /// Begins to read the configuration again. What comes of it goes to the log, and to `call`.
+    fn reload(&mut self, call: Option<Call>) {
         self.heart.manager().reloading();
-        let done = self.read_again();
+        self.reloading.begin(&self.args, &self.answers, &self.events, call);
+        if !self.reloading.is_reading() {
+            self.heart.manager().ready(&self.summary());
+        }
+    }
+
+    /// Exchanges the configuration, if there is no fault in it; what came of it goes to the log and to those who wait.
+    fn end_reload(&mut self, Read { settled, callers, found }: Read) {
+        let done = settled.and_then(|settled| self.exchange(*settled, found));
         self.heart.manager().ready(&match &done {
             Ok(_) => self.summary(),
             Err(_) => format!("{}; the last reload failed, the log says why", self.summary()),
         });
-        match done {
+        let reply = match done {
             Ok(text) => {
                 tracing::info!("{text}");
                 Reply::text(0, text)
@@ -287,22 +313,31 @@ impl<'a> Running<'a> {
                 tracing::error!("the configuration stays as it was:\n{text}");
                 Reply::text(code, text)
             }
+        };
+        callers.into_iter().for_each(|call| call.answer(reply.clone()));
+        if let Some(callers) = self.reloading.take_again() {
+            self.reload(None);
+            callers.into_iter().for_each(|call| self.reloading.join(call));
         }
     }
 
-    /// What was done, in words.
-    fn read_again(&mut self) -> Result<String, Failure> {
+    /// What was done, in words. `found` came while the configuration was read.
+    fn exchange(&mut self, settled: Settled, found: Vec<Found>) -> Result<String, Failure> {
         if self.upgrade.is_under_way() {
             return Err(Failure::failed(
                 "a new process is about to take over, with the configuration as it is now",
             ));
         }
-        let settled = settings::settle(self.args, false, &self.answers)?;
         if settled.file.is_none() {
             return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
         (self.places, self.answers) = (settled.places, settled.answers);
+        for found in found {
+            if found.is_newer(&self.answers) {
+                self.note(found.discovered);
+            }
+        }
         self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
@@ -340,7 +375,7 @@ fn no_socket(path: &Path, error: &io::Error) -> String {
     format!("no control socket at {}: {error}", path.display())
 }
 
-fn tell_addresses(server: &Server) {
+fn tell_addresses(server: &Server, say: impl Fn(&str)) {
     let snapshot = server.snapshot();
     for (address, listener) in server.addresses().iter().zip(&snapshot.listeners) {
         say(&format!("listening on {address} ({}, {})", listener.mode, whither(listener, snapshot)));

@@ -28,7 +28,8 @@ pub(super) fn stop(server: Server, events: &Events, around: &Around<'_>, mut hea
             | Some(
                 Event::Signal(Asked::Reload | Asked::Upgrade)
                 | Event::Upgraded(Err(_))
-                | Event::Discovered(_),
+                | Event::Discovered(_)
+                | Event::Done,
             ) => {}
             Some(Event::Signal(Asked::Reopen)) => around.logs.reopen(),
             Some(Event::Upgraded(Ok(successor))) => stop_too(successor.pid),

@@ -34,15 +34,12 @@ impl Upgrade {
     /// Starts a new process. `call` is answered when it has taken over, or cannot.
     pub(super) fn begin(&mut self, server: &Server, events: &Events, call: Option<Call>) {
         match self.start(server, events) {
-            Ok(pid) => {
-                tracing::info!(pid, "a new process was started, to take over");
-                self.state = State::Waiting(call);
-            }
+            Ok(()) => self.state = State::Waiting(call),
             Err(why) => refuse(call, &why),
         }
     }
 
-    fn start(&self, server: &Server, events: &Events) -> Result<u32, String> {
+    fn start(&self, server: &Server, events: &Events) -> Result<(), String> {
         if self.is_under_way() {
             return Err(String::from("an upgrade is under way already"));
         }

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use crate::snapshot::Snapshot;
 /// Events that wait for the main thread; whoever brings one more waits.
 const WAITING_MAX: usize = 16;
 
+/// How long a signal that ends the process waits for a main thread that still starts.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// Something that the main thread has to do with.
 #[derive(Debug)]
 pub enum Event {
@@ -32,6 +35,8 @@ pub enum Event {
     Upgraded(Result<Successor, UpgradeError>),
     /// There are other backends than before.
     Discovered(Discovered),
+    /// What was begun with [`Events::beside`] is done, or has failed.
+    Done,
 }
 
 /// A caller at the control socket, who waits.
@@ -61,25 +66,68 @@ impl Call {
 pub struct Events {
     sender: SyncSender<Event>,
     receiver: Receiver<Event>,
+    heard: Arc<Heard>,
+}
+
+/// Whether the main thread has begun to take events.
+#[derive(Debug, Default)]
+struct Heard {
+    has_begun: Mutex<bool>,
+    begins: Condvar,
+}
+
+impl Heard {
+    fn begin(&self) {
+        let mut has_begun = self.has_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*has_begun {
+            *has_begun = true;
+            self.begins.notify_all();
+        }
+    }
+
+    /// Waits until the main thread takes events, for at most `span`; false if it does not.
+    fn wait(&self, span: Duration) -> bool {
+        let has_begun = self.has_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.begins.wait_timeout_while(has_begun, span, |has_begun| !*has_begun);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Default for Events {
     fn default() -> Self {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        Events { sender, receiver }
+        Events { sender, receiver, heard: Arc::default() }
     }
 }
 
 impl Events {
-    /// Takes over the signals that `taken` says; from now on they are events.
+    /// Takes over the signals that `taken` says; from now on they are events. One that is to stop a process whose main thread has
+    /// not called [`Events::next`] yet, and does not do so within half a second, ends the process: it still starts, and
+    /// something that it needs is slow.
     ///
     /// # Errors
     /// As sigaction(2) gives them, or if there can be no more threads.
     pub fn take_over_signals(&self, taken: Taken) -> io::Result<()> {
         let (mut signals, sender) = (Signals::take_over(taken)?, self.sender.clone());
+        let heard = Arc::clone(&self.heard);
         let forward = move || {
-            // The main thread listens until the process ends.
-            while sender.send(Event::Signal(signals.wait())).is_ok() {}
+            loop {
+                let asked = signals.wait();
+                // Before the main thread listens, more than the queue takes say nothing new.
+                let is_sent = if heard.wait(Duration::ZERO) {
+                    sender.send(Event::Signal(asked)).is_ok()
+                } else {
+                    let _ = sender.try_send(Event::Signal(asked));
+                    true
+                };
+                if matches!(asked, Asked::Stop(_)) && !heard.wait(GRACE) {
+                    std::process::exit(0);
+                }
+                // The main thread listens until the process ends.
+                if !is_sent {
+                    return;
+                }
+            }
         };
         thread::Builder::new().name("signals".into()).spawn(forward).map(drop)
     }
@@ -134,20 +182,40 @@ impl Events {
         })
     }
 
-    /// Starts a new process of the executable, as it is now, and hands it `sockets`. What becomes of it is an event. Gives its
-    /// number.
+    /// Starts a new process of the executable, as it is now, and hands it `sockets`. What becomes of it is an event: it may lie on
+    /// a disk that is slow.
     ///
     /// # Errors
-    /// If it cannot be started.
-    pub fn upgrade(&self, origin: &Origin, sockets: Inherited) -> Result<u32, UpgradeError> {
-        let (heir, sender) = (Heir::start(origin)?, self.sender.clone());
-        let pid = heir.pid();
+    /// If there can be no more threads.
+    pub fn upgrade(&self, origin: &Origin, sockets: Inherited) -> Result<(), UpgradeError> {
+        let (origin, sender) = (origin.clone(), self.sender.clone());
         let raise = move || {
+            let outcome = Heir::start(&origin).and_then(|heir| heir.raise(sockets));
             // The main thread listens until the process ends.
-            let _ = sender.send(Event::Upgraded(heir.raise(sockets)));
+            let _ = sender.send(Event::Upgraded(outcome));
         };
         thread::Builder::new().name("upgrade".into()).spawn(raise).map_err(UpgradeError::of)?;
-        Ok(pid)
+        Ok(())
+    }
+
+    /// Has `job` done beside the main thread, for as long as that takes: [`Event::Done`] says when what it gives can be received.
+    ///
+    /// # Errors
+    /// If there can be no more threads.
+    pub fn beside<T: Send + 'static>(
+        &self,
+        name: &str,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Receiver<T>> {
+        let (events, (sender, receiver)) = (self.sender.clone(), sync_channel(1));
+        let run = move || {
+            // If the job fails its end of the channel is closed, which is told too.
+            let _done = Announcement(events);
+            // Whoever wanted it may have lost patience.
+            let _ = sender.send(job());
+        };
+        thread::Builder::new().name(name.into()).spawn(run)?;
+        Ok(receiver)
     }
 
     /// Begins to ask for the backends of `snapshot` that may change; `answers` are those that are known. Dropping the lookout ends
@@ -159,9 +227,44 @@ impl Events {
 
     /// Waits for the next one, for at most `span` if one is given.
     pub fn next(&self, span: Option<Duration>) -> Option<Event> {
+        self.heard.begin();
         match span {
             None => self.receiver.recv().ok(),
             Some(span) => self.receiver.recv_timeout(span).ok(),
         }
+    }
+}
+
+/// Says that something is done, when it goes.
+struct Announcement(SyncSender<Event>);
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        // The main thread listens until the process ends.
+        let _ = self.0.send(Event::Done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_beside_is_an_event_even_if_it_fails() {
+        let events = Events::default();
+        let done = events.beside("test", || 7).unwrap();
+        assert!(matches!(events.next(None), Some(Event::Done)));
+        assert_eq!(done.try_recv(), Ok(7));
+        let failed = events.beside("test", || -> u8 { panic!("as it is meant to") }).unwrap();
+        assert!(matches!(events.next(None), Some(Event::Done)));
+        assert!(failed.recv().is_err());
+    }
+
+    #[test]
+    fn it_is_known_when_the_main_thread_begins_to_listen() {
+        let events = Events::default();
+        assert!(!events.heard.wait(Duration::ZERO));
+        assert!(events.next(Some(Duration::ZERO)).is_none());
+        assert!(events.heard.wait(Duration::ZERO));
     }
 }

@@ -128,13 +128,14 @@ impl Heir {
         let mut command = Command::new(&origin.executable);
         command.args(&origin.arguments).env(VARIABLE, std::process::id().to_string()).stdin(theirs);
         let child = command.spawn().map_err(fail)?;
+        tracing::info!(pid = child.id(), "a new process was started, to take over");
         // The command holds its end open, which would keep the end of the child from being seen.
         drop(command);
         Ok(Heir { child, channel: ours, executable })
     }
 
     /// Its number.
-    pub(super) fn pid(&self) -> u32 {
+    fn pid(&self) -> u32 {
         self.child.id()
     }
 

@@ -2,11 +2,15 @@
 //! reads one, a [`Reply`].
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -26,7 +30,10 @@ const REPLY_MAX: u64 = 16 * 1024 * 1024;
 /// Callers that wait.
 const BACKLOG: i32 = 16;
 
-/// How long a caller may take to say what it wants, or to take the answer: the next one waits for it.
+/// Callers that are served at the same time. One more ends the one that has kept Pollux waiting for longest.
+const CALLERS_MAX: usize = 16;
+
+/// How long a caller may take to say what it wants, or to take a piece of the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a caller wants.
@@ -174,24 +181,68 @@ fn remove_left_over(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Serves one caller after the other, until nobody takes events any more.
+/// A caller that is served.
+#[derive(Debug)]
+struct Caller {
+    stream: UnixStream,
+    /// Whether the main thread has its request: then it is not the caller who is waited for.
+    is_asking: AtomicBool,
+}
+
+/// Those that are served, the oldest first.
+#[derive(Clone, Debug, Default)]
+struct Callers(Arc<Mutex<Vec<Arc<Caller>>>>);
+
+impl Callers {
+    /// Takes in one more, if there is room or one that can be given up for it.
+    fn admit(&self, stream: UnixStream) -> Option<Arc<Caller>> {
+        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.len() >= CALLERS_MAX {
+            let idle = callers.iter().position(|caller| !caller.is_asking.load(Ordering::Relaxed))?;
+            // It is read from and written to no more, so its thread ends.
+            let _ = callers.remove(idle).stream.shutdown(Shutdown::Both);
+        }
+        callers.push(Arc::new(Caller { stream, is_asking: AtomicBool::new(false) }));
+        callers.last().cloned()
+    }
+
+    fn dismiss(&self, caller: &Arc<Caller>) {
+        let mut callers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.retain(|other| !Arc::ptr_eq(other, caller));
+    }
+}
+
+/// Serves callers, each in a thread of its own, so that one that says nothing, or reads nothing, keeps no other one waiting. Ends when
+/// nobody takes events any more.
 pub(super) fn serve(listener: &UnixListener, events: &SyncSender<Event>) {
-    loop {
-        let served = listener.accept().and_then(|(stream, _)| serve_one(&stream, events));
-        match served {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
-                tracing::warn!(%error, "a caller at the control socket was not served");
-                // Without a descriptor accept fails at once, time and again.
-                std::thread::sleep(Duration::from_millis(10));
-            }
+    let (callers, is_over) = (Callers::default(), Arc::new(AtomicBool::new(false)));
+    while !is_over.load(Ordering::Relaxed) {
+        let greeted = listener.accept().and_then(|(stream, _)| {
+            let Some(caller) = callers.admit(stream) else {
+                return Err(io::Error::other("all that can be served wait for their answers"));
+            };
+            let (callers, events, is_over) = (callers.clone(), events.clone(), Arc::clone(&is_over));
+            let serve = move || {
+                match serve_one(&caller, &events) {
+                    Ok(true) => {}
+                    Ok(false) => is_over.store(true, Ordering::Relaxed),
+                    Err(error) => tracing::warn!(%error, "a caller at the control socket was not served"),
+                }
+                callers.dismiss(&caller);
+            };
+            thread::Builder::new().name("control-caller".into()).spawn(serve).map(drop)
+        });
+        if let Err(error) = greeted {
+            tracing::warn!(%error, "a caller at the control socket was not served");
+            // Without a descriptor accept fails at once, time and again.
+            thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
 /// False if nobody takes events any more.
-fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool> {
+fn serve_one(who: &Caller, events: &SyncSender<Event>) -> io::Result<bool> {
+    let stream = &who.stream;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = String::new();
@@ -202,13 +253,13 @@ fn serve_one(stream: &UnixStream, events: &SyncSender<Event>) -> io::Result<bool
     let reply = match serde_json::from_str(&line) {
         Ok(request) => {
             let (sender, receiver) = sync_channel(1);
+            who.is_asking.store(true, Ordering::Relaxed);
             if events.send(Event::Call(Call::new(request, caller(stream), sender))).is_err() {
                 return Ok(false);
             }
-            match receiver.recv() {
-                Ok(reply) => reply,
-                Err(_) => return Ok(true),
-            }
+            let Ok(reply) = receiver.recv() else { return Ok(true) };
+            who.is_asking.store(false, Ordering::Relaxed);
+            reply
         }
         Err(error) => Reply::text(1, format!("this Pollux does not understand what is asked of it: {error}")),
     };
@@ -289,6 +340,30 @@ mod tests {
     }
 
     #[test]
+    fn callers_that_say_and_read_nothing_keep_nobody_waiting() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control");
+        let (listener, _file) = open(&path).unwrap();
+        let (sender, events) = sync_channel(1);
+        thread::spawn(move || serve(&listener, &sender));
+        let long = "x".repeat(4 * 1024 * 1024);
+        let answering = thread::spawn(move || {
+            for _ in 0..2 {
+                let Ok(Event::Call(call)) = events.recv() else { panic!("no call") };
+                call.answer(Reply::text(0, long.clone()));
+            }
+        });
+        // One that does not read its answer, and more silent ones than can be served.
+        let request = Request { command: Command::Status };
+        let mut deaf = UnixStream::connect(&path).unwrap();
+        deaf.write_all(format!("{}\n", serde_json::to_string(&request).unwrap()).as_bytes()).unwrap();
+        let silent: Vec<_> = (0..2 * CALLERS_MAX).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        assert_eq!(ask(&path, &request).unwrap().text.len(), 4 * 1024 * 1024);
+        answering.join().unwrap();
+        drop(silent);
+    }
+
+    #[test]
     fn who_asks_is_answered() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("control");
@@ -301,7 +376,7 @@ mod tests {
         });
         let serving = std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
-            serve_one(&stream, &sender).unwrap()
+            serve_one(&Caller { stream, is_asking: AtomicBool::new(false) }, &sender).unwrap()
         });
         let reply = ask(&path, &Request { command: Command::Reload }).unwrap();
         assert_eq!((reply.exit, reply.text.as_str()), (2, "no\n"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::exchange::Unread;
+use super::exchange::{Answered, Unread};
 use super::{Dial, Effect, Env, Phase, Session};
 use crate::balance::Nobody;
 use crate::core::framer::Framer;
@@ -242,11 +242,24 @@ impl Session {
     /// about it.
     pub(super) fn blame(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
         let is_stale = self.exchange.is_reused && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
-        let is_its_own = cause.who() == Who::Backend && cause != Cause::NoBackend && !is_stale;
+        // Of two who may both be waited for none is blamed.
+        let is_shared = matches!(
+            cause,
+            Cause::BackendReset | Cause::BackendClosed | Cause::BackendTruncated | Cause::BackendStalled
+        ) && self.awaits_body();
+        let is_quiet = cause == Cause::BackendStalled && self.is_stream();
+        let is_its_own =
+            cause.who() == Who::Backend && cause != Cause::NoBackend && !(is_stale || is_shared || is_quiet);
         if is_its_own && !self.exchange.is_blamed && self.exchange.backend.is_some() {
             self.exchange.is_blamed = true;
             effects.push(Effect::NoteFailure(cause));
         }
+    }
+
+    /// Whether a response is under way that has no length: it may be silent for as long as its source has nothing to say.
+    fn is_stream(&self) -> bool {
+        matches!(self.exchange.answered, Answered::Begun { .. })
+            && matches!(self.down.framer, Framer::Chunked(_) | Framer::UntilEof)
     }
 
     /// Parts with the backend, and looks for another one to say the same to.

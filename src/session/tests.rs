@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{ConnectOutcome, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
+use crate::core::lane::Source;
 use crate::core::noted::NOTHING;
 use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
@@ -211,4 +212,67 @@ fn idle_clients_leave_a_drain_over_a_window() {
         tenths[(at - 250) as usize / 175] += 1;
     }
     assert!(tenths.iter().all(|count| (800..1200).contains(count)), "{tenths:?}");
+}
+
+/// The response has begun, and the client does not go on with its body: either may be waited for, and the backend is not blamed.
+#[test]
+fn a_client_that_leaves_its_body_unfinished_is_no_matter_of_the_backend() {
+    let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody";
+    let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody";
+    for (source, cause) in [
+        (Source::Ended, Cause::BackendTruncated),
+        (Source::Lost, Cause::BackendTruncated),
+        (Source::Open, Cause::ClientBodyTimeout),
+    ] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, post);
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        stage.advance(&mut session);
+        pass_all(&mut session);
+        receive(&mut session, Side::Backend, begun);
+        assert_eq!(stage.advance(&mut session), [Effect::NoteAnswer]);
+        pass_all(&mut session);
+        session.down.source = source;
+        let mut effects = stage.advance(&mut session);
+        if source == Source::Open {
+            stage.now = stage.now + stage.snapshot.timeouts.idle;
+            session.handle_deadline(Timer::Idle, &stage.env(), &mut effects);
+        }
+        assert_eq!(session.record(&stage.env()).outcome.cause, Some(cause));
+        assert!(!effects.contains(&Effect::NoteFailure(cause)), "{cause}: {effects:?}");
+    }
+}
+
+/// What has no length may be silent for as long as there is nothing to say; what has one owes its bytes.
+#[test]
+fn a_stream_that_is_quiet_is_not_held_against_its_backend() {
+    for (framing, is_held) in
+        [("Content-Length: 9", true), ("Transfer-Encoding: chunked", false), ("X: until-the-end", false)]
+    {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        pass_all(&mut session);
+        receive(&mut session, Side::Backend, format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes());
+        stage.advance(&mut session);
+        pass_all(&mut session);
+        stage.now = stage.now + stage.snapshot.timeouts.idle;
+        let mut effects = Vec::new();
+        session.handle_deadline(Timer::Idle, &stage.env(), &mut effects);
+        let cause = Cause::BackendStalled;
+        assert_eq!(session.record(&stage.env()).outcome.cause, Some(cause));
+        assert_eq!(effects.contains(&Effect::NoteFailure(cause)), is_held, "{framing}");
+    }
+}
+
+/// Has everything go out that may.
+fn pass_all(session: &mut Session) {
+    for side in [Side::Client, Side::Backend] {
+        let lane = session.lane_to(side);
+        let (head, body) = lane.unsent();
+        let count = head.len() + body.len();
+        lane.send(count);
+    }
 }

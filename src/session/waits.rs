@@ -7,7 +7,7 @@ use super::exchange::{Answered, Unread};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::{Deadline, Timer};
 use crate::core::interest::Interest;
-use crate::core::lane::{Lane, Source};
+use crate::core::lane::{Lane, Sink, Source};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::route::hash;
@@ -153,6 +153,12 @@ impl Session {
         self.up.framer.is_done() && self.up.is_flushed()
     }
 
+    /// Whether the backend has got all that has come of the request, and that is not the whole: then the client is waited for, be it
+    /// that the backend is too.
+    pub(super) fn awaits_body(&self) -> bool {
+        !self.up.framer.is_done() && self.up.is_flushed()
+    }
+
     /// Whether one side of a tunnel is gone, so that only what it has left behind is still to be passed on. A side that
     /// poll calls dead counts too if its bytes are not read because the other side takes none.
     fn is_half_lost(&self) -> bool {
@@ -286,9 +292,7 @@ impl Session {
         match self.phase {
             Phase::Answer { .. } => Cause::ClientStalled,
             Phase::Relay if !self.down.is_flushed() => Cause::ClientStalled,
-            Phase::Relay if self.exchange.answered == Answered::Awaited && self.up.is_flushed() => {
-                Cause::ClientBodyTimeout
-            }
+            Phase::Relay if self.awaits_body() && self.up.sink != Sink::Lost => Cause::ClientBodyTimeout,
             Phase::Relay
             | Phase::Preface { .. }
             | Phase::Head { .. }

@@ -6,9 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::pools::{BackendState, PoolState};
-use crate::balance::health::{self, By, Change, Found, Health, Observation, Phase, Rules};
+use crate::balance::health::{self, By, Change, Fault, Found, Health, Observation, Phase, Rules};
 use crate::balance::{Duty, Standing};
 use crate::core::time::Time;
 use crate::snapshot::{Backend, Pool};
@@ -27,8 +28,16 @@ pub struct Chart {
     served: AtomicU32,
     /// When it began to warm up, in nanoseconds.
     warms_since: AtomicU64,
+    /// When a response last began that counts as none of the failures, and when one was last whole, in nanoseconds; 0 is never.
+    answered_at: AtomicU64,
+    whole_at: AtomicU64,
+    /// When a failure last counted, in nanoseconds; 0 is never.
+    blamed_at: AtomicU64,
     tally: Tally,
 }
+
+/// For so long after an answer a backend has credit: a failure that its client may have chosen does not count.
+pub const CREDIT: Duration = Duration::from_secs(1);
 
 /// What has happened to a backend since it is known.
 #[derive(Debug, Default)]
@@ -76,6 +85,32 @@ impl Chart {
     /// The machine. Whoever panicked with the lock has left it whole: its fields are set one by one, and each makes sense.
     pub fn machine(&self) -> MutexGuard<'_, Health> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that a response began at `now`, or that one is whole.
+    fn note_sign(sign: &AtomicU64, now: Time) {
+        let now = now.as_nanos();
+        if sign.load(Ordering::Relaxed) < now {
+            sign.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the failure of an attempt that began at `since` says nothing of the backend. A client can choose a request that
+    /// nothing comes of, but not that all others are answered meanwhile: so such a failure counts only where the backend has
+    /// answered no request since the attempt began, nor for [`CREDIT`] before now.
+    fn has_credit(&self, fault: Fault, since: Time, now: Time) -> bool {
+        if !fault.may_be_chosen() {
+            return false;
+        }
+        let [answered_at, whole_at] =
+            [&self.answered_at, &self.whole_at].map(|sign| sign.load(Ordering::Relaxed));
+        let sign = match fault {
+            Fault::Broken(_) => whole_at,
+            Fault::Status(_) => answered_at,
+            Fault::Cause(_) | Fault::NoText => whole_at.max(answered_at),
+        };
+        let quiet_since = since.as_nanos().min(now.as_nanos().saturating_sub(CREDIT.as_nanos() as u64));
+        sign > quiet_since
     }
 
     /// When it began to warm up.
@@ -150,9 +185,32 @@ impl PoolState {
         News { change, panics }
     }
 
+    /// Takes note that a request to the backend at `place` has failed at `now`, of an attempt that began at `since`. `None` if that
+    /// does not count: the client may have chosen it, or another failure of the same turn has counted.
+    pub fn note_failure(
+        &self,
+        pool: &Pool,
+        place: usize,
+        fault: Fault,
+        (since, now): (Time, Time),
+    ) -> Option<News> {
+        let chart = self.backends()[place].chart();
+        if chart.has_credit(fault, since, now) {
+            return None;
+        }
+        // Failures that fall due together have one reason.
+        let turn = now.as_nanos().max(1);
+        if chart.blamed_at.swap(turn, Ordering::Relaxed) == turn {
+            return None;
+        }
+        Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Ill(fault) }))
+    }
+
     /// Takes note that a response of the backend at `place` has come to its end at `now`; `None` where that is nothing new.
     pub fn note_whole(&self, pool: &Pool, place: usize, now: Time) -> Option<News> {
-        if !self.backends()[place].chart().is_breaking.load(Ordering::Relaxed) {
+        let chart = self.backends()[place].chart();
+        Chart::note_sign(&chart.whole_at, now);
+        if !chart.is_breaking.load(Ordering::Relaxed) {
             return None;
         }
         Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Whole }))
@@ -164,6 +222,7 @@ impl PoolState {
         if pool.health.failure_rate.is_some() {
             chart.served.fetch_add(1, Ordering::Relaxed);
         }
+        Chart::note_sign(&chart.answered_at, now);
         if !chart.is_troubled.load(Ordering::Relaxed) {
             return None;
         }
@@ -231,5 +290,116 @@ pub fn standing_at(backend: &BackendState, pool: &Pool, now: Time) -> Standing {
         }
         (Standing::Warming { .. }, None) => Standing::Up,
         (standing @ (Standing::Up | Standing::Down | Standing::Ejected), _) => standing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::outcome::Cause;
+    use crate::shared::pools::Registry;
+    use crate::snapshot::{Address, Limits, PoolId, Snapshot, Timeouts};
+
+    const CHOSEN: Fault = Fault::Cause(Cause::BackendResponseTimeout);
+
+    fn at(millis: u64) -> Time {
+        Time::ZERO + Duration::from_millis(millis)
+    }
+
+    /// A pool of two whose first backend is observed; an ejection takes two failures.
+    fn with_pool(try_on: impl Fn(&Pool, &PoolState)) {
+        let backend =
+            |port: u16| Backend::new(port.to_string(), Address::Ip(([127, 0, 0, 1], port).into()), 1);
+        let mut pool = Pool::new("a", vec![backend(1), backend(2)]);
+        pool.health.failures = 2;
+        let (timeouts, limits) = (Timeouts::default(), Limits::default());
+        let snapshot = Arc::new(Snapshot { listeners: vec![], pools: vec![pool], timeouts, limits });
+        let pools = Registry::default().open(&snapshot);
+        try_on(&snapshot.pools[0], pools.pool(PoolId(0)));
+    }
+
+    fn is_ejected(state: &PoolState) -> bool {
+        state.backends()[0].standing() == Standing::Ejected
+    }
+
+    #[test]
+    fn what_the_client_may_have_chosen_does_not_count_beside_answers() {
+        for fault in [
+            CHOSEN,
+            Fault::Cause(Cause::BackendClosed),
+            Fault::Cause(Cause::BackendBadResponse),
+            Fault::Cause(Cause::BackendConnectTimeout),
+            Fault::Status(500),
+            Fault::Broken(Cause::BackendTruncated),
+        ] {
+            with_pool(|pool, state| {
+                for turn in 0..50 {
+                    let now = at(1000 + turn * 20);
+                    if turn % 5 == 0 {
+                        state.note_served(pool, 0, Some(200), now);
+                        state.note_whole(pool, 0, now);
+                    }
+                    assert!(state.note_failure(pool, 0, fault, (now, now)).is_none(), "{fault:?}");
+                }
+                // Where all is silent for a second it does.
+                for turn in 0..2 {
+                    let now = at(3000 + turn);
+                    assert!(state.note_failure(pool, 0, fault, (now, now)).is_some(), "{fault:?}");
+                }
+                assert!(is_ejected(state), "{fault:?}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_timeout_counts_only_if_nobody_was_answered_since_it_began() {
+        with_pool(|pool, state| {
+            state.note_served(pool, 0, Some(200), at(10_000));
+            for turn in 0..9 {
+                assert!(state.note_failure(pool, 0, CHOSEN, (at(9_000), at(60_000 + turn))).is_none());
+            }
+            assert!(state.note_failure(pool, 0, CHOSEN, (at(11_000), at(61_000))).is_some());
+        });
+    }
+
+    #[test]
+    fn failures_of_one_turn_count_once() {
+        let refused = Fault::Cause(Cause::BackendRefused);
+        with_pool(|pool, state| {
+            for _ in 0..9 {
+                state.note_failure(pool, 0, refused, (at(1), at(2)));
+            }
+            assert!(!is_ejected(state));
+            state.note_served(pool, 1, Some(200), at(3));
+            state.note_failure(pool, 0, refused, (at(1), at(3)));
+            assert!(is_ejected(state));
+        });
+    }
+
+    /// A response that begins says nothing of those that break off, and a bad status is no sign that all is well.
+    #[test]
+    fn a_sign_is_one_only_for_its_kind() {
+        with_pool(|pool, state| {
+            let broken = Fault::Broken(Cause::BackendTruncated);
+            state.note_served(pool, 0, Some(200), at(1000));
+            assert!(state.note_failure(pool, 0, broken, (at(1000), at(1000))).is_some());
+            state.note_whole(pool, 0, at(1001));
+            assert!(state.note_failure(pool, 0, broken, (at(1001), at(1001))).is_none());
+            state.note_whole(pool, 0, at(5000));
+            assert!(state.note_failure(pool, 0, Fault::Status(500), (at(5000), at(5000))).is_some());
+        });
+    }
+
+    #[test]
+    fn what_no_client_chooses_always_counts() {
+        with_pool(|pool, state| {
+            for turn in 0..2 {
+                state.note_whole(pool, 0, at(1000 + turn));
+                state.note_failure(pool, 0, Fault::Cause(Cause::BackendRefused), (at(1000), at(1000 + turn)));
+            }
+            assert!(is_ejected(state));
+        });
     }
 }

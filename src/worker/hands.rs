@@ -187,7 +187,7 @@ impl<O: Os> Hands<'_, O> {
                 let is_granted = conn.has_budget();
                 conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
                 if is_granted {
-                    self.note_answered(&conn.session, Some(status));
+                    self.note_answered(conn, Some(status));
                 } else {
                     conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
                 }
@@ -199,14 +199,14 @@ impl<O: Os> Hands<'_, O> {
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
                 }
-                self.note_served(&conn.session);
+                self.note_answered(conn, conn.session.status());
             }
             Effect::NoteFailure(cause) => {
                 conn.note_after_sent(self.recorder, self.env.now, Step::Failed(cause));
                 if let Some(id) = conn.session.backend() {
                     self.edition.meters.note_failure(id, cause);
                 }
-                self.note_failure(&conn.session, cause);
+                self.note_failure(conn, cause);
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {

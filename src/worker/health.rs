@@ -3,25 +3,20 @@
 use super::conn::Conn;
 use super::hands::Hands;
 use crate::balance::Duty;
-use crate::balance::health::{By, Errors, Fault, Found, Observation};
+use crate::balance::health::{Errors, Fault};
 use crate::core::outcome::Cause;
+use crate::core::time::Time;
 use crate::os::Os;
-use crate::session::Session;
 use crate::shared::health::News;
 use crate::snapshot::{BackendId, Pool};
 
 impl<O: Os> Hands<'_, O> {
-    /// Takes note that the backend has answered.
-    pub(super) fn note_served(&self, session: &Session) {
-        self.note_answered(session, session.status());
-    }
-
     /// Takes note that the backend has answered with `status`, if that is what it does, whether the answer is passed on or not.
-    pub(super) fn note_answered(&self, session: &Session, status: Option<u16>) {
-        let Some(id) = session.backend() else { return };
+    pub(super) fn note_answered(&self, conn: &Conn, status: Option<u16>) {
+        let Some(id) = conn.session.backend() else { return };
         let pool = self.edition.snapshot.pool(id.pool);
         match status.filter(|status| pool.health.errors.has_status(*status)) {
-            Some(status) => self.note(id, Found::Ill(Fault::Status(status))),
+            Some(status) => self.note(id, Fault::Status(status), self.attempted_at(conn)),
             None => {
                 let state = self.edition.pools.pool(id.pool);
                 if let Some(news) = state.note_served(pool, id.index, status, self.env.now) {
@@ -41,13 +36,20 @@ impl<O: Os> Hands<'_, O> {
 
     /// Takes note that the backend has failed a request for that cause. What becomes of a tunnel once it stands is between those
     /// at its ends.
-    pub(super) fn note_failure(&self, session: &Session, cause: Cause) {
+    pub(super) fn note_failure(&self, conn: &Conn, cause: Cause) {
+        let session = &conn.session;
         let Some(id) = session.backend() else { return };
         if session.is_tunnelled() || !counts(&self.edition.snapshot.pool(id.pool).health.errors, cause) {
             return;
         }
         let fault = if session.is_answered() { Fault::Broken(cause) } else { Fault::Cause(cause) };
-        self.note(id, Found::Ill(fault));
+        self.note(id, fault, self.attempted_at(conn));
+    }
+
+    /// When the request went out, or else the attempt began that is under way.
+    fn attempted_at(&self, conn: &Conn) -> Time {
+        let begun = || conn.backend.as_ref().map(|backend| backend.lease.since);
+        conn.session.asked_at().or_else(begun).unwrap_or(self.env.now)
     }
 
     /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts, or was taken out
@@ -59,11 +61,10 @@ impl<O: Os> Hands<'_, O> {
         is_unwell || backend.duty() == Duty::Down
     }
 
-    fn note(&self, id: BackendId, found: Found) {
+    fn note(&self, id: BackendId, fault: Fault, since: Time) {
         let pool = self.edition.snapshot.pool(id.pool);
-        let observation = Observation { at: self.env.now, by: By::Request, found };
         let state = self.edition.pools.pool(id.pool);
-        let news = state.observe(pool, id.index, observation);
+        let Some(news) = state.note_failure(pool, id.index, fault, (since, self.env.now)) else { return };
         tell(pool, id.index, news);
         if news.change.is_some() {
             // Who waits for a backend looks again.

@@ -57,6 +57,8 @@ pub(crate) struct Faults {
     pub(crate) fates: Fates,
     /// How the backends are minded, where that changes.
     pub(crate) moods: Option<Rc<Moods>>,
+    /// Some of the clients want the backends to be ejected.
+    pub(crate) siege: bool,
 }
 
 /// What becomes of one connect of the worker.
@@ -124,6 +126,7 @@ impl Faults {
             descriptors,
             fates,
             moods: None,
+            siege: false,
         }
     }
 }
@@ -157,6 +160,13 @@ impl Faults {
         self.capacity = 512..=65536;
     }
 
+    /// Has hostile clients come. Pieces are not so small that good requests take long.
+    pub(crate) fn besiege(&mut self) {
+        self.siege = true;
+        self.capacity = 512..=65536;
+        self.buffers = None;
+    }
+
     pub(crate) fn is_scarce(&self) -> bool {
         self.descriptors < PLENTY
     }
@@ -168,7 +178,8 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none() && self.lurkers == 0
+        let is_calm = self.moods.is_none() && self.lurkers == 0 && !self.siege;
+        self.weather == Weather::Clean && !self.is_scarce() && is_calm
     }
 }
 

@@ -23,6 +23,7 @@ mod refill;
 mod reload;
 mod secured;
 mod seeds;
+mod siege;
 mod stage;
 mod tcp;
 mod trace;
@@ -40,6 +41,9 @@ const MANY: u64 = 256;
 
 /// Seeds of the tests with one special thing each.
 const SOME: u64 = 128;
+
+/// Seeds of the test in which clients make thousands of requests.
+const SIEGES: u64 = 32;
 
 /// Seeds of the test of the simulator itself.
 const FEW: u64 = 16;
@@ -270,4 +274,10 @@ fn moods_tcp() {
         scene.faults.make_moody_apart(&mut scene.rng);
         tcp::run(scene);
     });
+}
+
+/// Clients whose one aim is to have a backend ejected: none succeeds.
+#[test]
+fn siege() {
+    each_seed("siege", SIEGES, Weather::Clean, siege::run);
 }

@@ -69,6 +69,11 @@ impl Sight {
         }
     }
 
+    /// How often its backends have been ejected.
+    pub(crate) fn ejections(&self) -> u64 {
+        self.backends.iter().map(|one| one.tallied.ejections).sum()
+    }
+
     fn can_use(&self, one: &One) -> bool {
         self.panics || !one.is_out
     }

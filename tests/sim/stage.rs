@@ -31,6 +31,7 @@ use crate::oversight::{Oversight, Sight};
 use crate::refill::Refills;
 use crate::reload::Reloads;
 use crate::secured::{self, Legs};
+use crate::siege;
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
@@ -73,6 +74,7 @@ pub(crate) struct Scene {
     kernel: Option<Rc<RefCell<Kernel>>>,
     ledger: Ledger,
     registry: Arc<Registry>,
+    ejections: u64,
 }
 
 /// The address of client `number`.
@@ -107,6 +109,7 @@ impl Scene {
             kernel: None,
             ledger,
             registry: Arc::default(),
+            ejections: 0,
         }
     }
 
@@ -127,6 +130,8 @@ impl Scene {
             pool.balance = policy(&mut aside);
             moody::rules(pool, &mut aside);
             moody::timeouts(&mut snapshot.timeouts, &mut aside);
+        } else if self.faults.siege {
+            siege::rules(&mut snapshot.pools[0], &mut snapshot.timeouts, &mut aside);
         } else if !self.is_plain {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
@@ -214,6 +219,11 @@ impl Scene {
         self.ledger.entries()
     }
 
+    /// How often backends have been ejected.
+    pub(crate) fn ejections(&self) -> u64 {
+        self.ejections
+    }
+
     /// What the pools are thought to be doing is what the worker does, and no more than they may.
     fn check_pools(&self, census: Census) {
         let figures = self.registry.figures();
@@ -273,6 +283,7 @@ impl Scene {
             let after = Sight::of(&self.registry, &snapshot, worker.census());
             let (now, is_checked) = (kernel.borrow().net.now, !kernel.borrow().draining);
             oversight.check(&snapshot, (&before, &after), now, is_checked);
+            self.ejections = after.ejections();
             if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
                 kernel.borrow_mut().play_on();

@@ -9,6 +9,8 @@ mod credentials;
 mod documentation;
 #[path = "config/files.rs"]
 mod files;
+#[path = "config/protection.rs"]
+mod protection;
 #[path = "config/survival.rs"]
 mod survival;
 #[path = "config/tls.rs"]

@@ -1,6 +1,7 @@
 //! What TOML can say, as a tree of our own: owned, in the order of the file, every value with its place. Files that are
 //! included are merged into one tree, so that the checks see one configuration.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use toml::Spanned;
@@ -53,11 +54,22 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) key_place: Place,
     pub(super) node: Node,
+    /// Whether a reader could not take the value. See [`Table::misread`].
+    pub(super) is_misread: Cell<bool>,
 }
 
 impl Table {
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// The first value, here or in a table inside of it, that was there for a reader and that it could not take. If the shape is
+    /// good there is none; a file that has one all the same is not run, because the setting would silently not hold.
+    pub(super) fn misread(&self) -> Option<Place> {
+        let inside = |entry: &Entry| entry.node.items().iter().find_map(|node| node.table()?.misread());
+        self.entries
+            .iter()
+            .find_map(|entry| if entry.is_misread.get() { Some(entry.node.place) } else { inside(entry) })
     }
 }
 
@@ -107,6 +119,7 @@ fn table(
         key: key.get_ref().clone().into_owned(),
         key_place: Place::new(file, key.span()),
         node: node(value, file, world, findings),
+        is_misread: Cell::new(false),
     };
     Table { place, entries: pairs.into_iter().map(entry).collect() }
 }

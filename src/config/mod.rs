@@ -211,8 +211,8 @@ fn finish(
     mut findings: Findings,
 ) -> Result<Loaded, Report> {
     // Whatever else could be said about a file that was not read would be wrong.
-    if findings.has_errors() {
-        return Err(findings.finish(vec![main]).unwrap_or_else(|| unreachable!("it has errors")));
+    if let Err(told) = findings.since(0) {
+        return findings.finish(vec![main], Err(told)).map(|(loaded, _)| loaded);
     }
     let mut texts = vec![main];
     let root = include::all(&mut texts, folder, world, &mut findings);
@@ -220,12 +220,7 @@ fn finish(
     let checked = check::file(&root, &texts, world, &mut findings);
     let places = Places::new(&checked.places, &texts);
     let tests = place_trials(&checked.trials, &texts);
-    let has_errors = findings.has_errors();
-    match findings.finish(texts) {
-        Some(report) if has_errors => Err(report),
-        warnings => {
-            let check::Checked { snapshot, process, answers, .. } = checked;
-            Ok(Loaded { snapshot, process, answers, places, tests, warnings })
-        }
-    }
+    let answers = checked.answers;
+    let ((snapshot, process), warnings) = findings.finish(texts, checked.checked)?;
+    Ok(Loaded { snapshot, process, answers, places, tests, warnings })
 }

@@ -1,12 +1,14 @@
 //! Takes the values out of a table that was held to the language.
 //!
-//! A value of the wrong type has been told already, so here it is simply not there.
+//! A value of the wrong type has been told already, so here it is simply not there. A value that the shape let pass and that cannot be
+//! taken all the same is noted ([`Entry::is_misread`]), and the file is not run: a key that is there never stands for its absence.
 
 use std::time::Duration;
 
 use super::doc::{Entry, Node, Table, Value};
 use super::excerpt::Place;
-use super::language;
+use super::language::{self, Kind};
+use super::report::{Findings, Told};
 use super::shape;
 use super::value::{parse_body, parse_duration, parse_size};
 
@@ -48,50 +50,52 @@ impl<'a> Reader<'a> {
         self.entry(key).is_some()
     }
 
-    pub(super) fn text(&self, key: &str) -> Found<&'a str> {
-        let node = self.node(key)?;
-        Some((node.text()?, node.place))
+    /// The value of `key`, as `take` has it; notes one that it cannot take. Of a key that takes one of several types another reader
+    /// may take it.
+    fn taken<T>(&self, key: &str, take: impl Fn(&'a Node) -> Option<T>) -> Found<T> {
+        let entry = self.entry(key)?;
+        let taken = take(&entry.node);
+        if taken.is_none()
+            && !self.is.keys.iter().any(|it| it.name == key && matches!(it.kind, Kind::Either(_)))
+        {
+            entry.is_misread.set(true);
+        }
+        Some((taken?, entry.node.place))
     }
 
-    pub(super) fn number(&self, key: &str) -> Found<u64> {
-        let node = self.node(key)?;
-        Some((u64::try_from(shape::number(&node.value)?).ok()?, node.place))
+    pub(super) fn text(&self, key: &str) -> Found<&'a str> {
+        self.taken(key, Node::text)
+    }
+
+    /// A whole number, of a type that has room for the bounds of the key.
+    pub(super) fn number<T: TryFrom<u64>>(&self, key: &str) -> Found<T> {
+        let number = |node: &Node| T::try_from(u64::try_from(shape::number(&node.value)?).ok()?).ok();
+        self.taken(key, number)
     }
 
     /// A number in thousandths.
-    pub(super) fn thousandths(&self, key: &str) -> Found<u64> {
-        let node = self.node(key)?;
-        Some((shape::thousandths(&node.value)?, node.place))
+    pub(super) fn thousandths<T: TryFrom<u64>>(&self, key: &str) -> Found<T> {
+        self.taken(key, |node| T::try_from(shape::thousandths(&node.value)?).ok())
     }
 
     pub(super) fn count(&self, key: &str) -> Option<usize> {
-        self.number(key).and_then(|(number, _)| usize::try_from(number).ok())
+        self.number(key).map(|(number, _)| number)
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
-        self.node(key).and_then(|node| shape::truth(&node.value))
+        self.taken(key, |node| shape::truth(&node.value)).map(|(flag, _)| flag)
     }
 
     pub(super) fn time(&self, key: &str) -> Found<Duration> {
-        let (text, place) = self.text(key)?;
-        Some((parse_duration(text).ok()?, place))
+        self.taken(key, |node| parse_duration(node.text()?).ok())
     }
 
-    pub(super) fn size(&self, key: &str) -> Found<u64> {
-        self.bytes(key, |text| parse_size(text).ok())
+    pub(super) fn size<T: TryFrom<u64>>(&self, key: &str) -> Found<T> {
+        self.taken(key, |node| T::try_from(bytes(node, |text| parse_size(text).ok())?).ok())
     }
 
     pub(super) fn size_or_none(&self, key: &str) -> Found<Option<u64>> {
-        self.bytes(key, |text| parse_body(text).ok())
-    }
-
-    fn bytes<T: From<u64>>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Found<T> {
-        let node = self.node(key)?;
-        let bytes = match node.text() {
-            Some(text) => parse(text)?,
-            None => T::from(u64::try_from(shape::number(&node.value)?).ok()?),
-        };
-        Some((bytes, node.place))
+        self.taken(key, |node| bytes(node, |text| parse_body(text).ok()))
     }
 
     /// The items of a list; a single value stands for a list of one.
@@ -99,19 +103,47 @@ impl<'a> Reader<'a> {
         self.node(key).map_or(&[], Node::items)
     }
 
-    /// The table at `key`.
-    pub(super) fn table(&self, key: &str, is: &'static language::Table) -> Option<Reader<'a>> {
-        self.node(key)?.table().map(|table| Reader { table, is })
+    /// The table at `key`: it is there, or the key is not.
+    pub(super) fn table(
+        &self,
+        key: &str,
+        is: &'static language::Table,
+        findings: &mut Findings,
+    ) -> Result<Option<Reader<'a>>, Told> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match entry.node.table() {
+            Some(table) => Ok(Some(Reader { table, is })),
+            None => Err(findings.given_up(entry.node.place)),
+        }
+    }
+
+    /// The table at `key`, which takes other types too.
+    pub(super) fn table_of_either(&self, key: &str, is: &'static language::Table) -> Option<Reader<'a>> {
+        self.taken(key, Node::table).map(|(table, _)| Reader { table, is })
     }
 
     /// The tables at `key`, those that are tables.
     pub(super) fn tables(&self, key: &str, is: &'static language::Table) -> impl Iterator<Item = Reader<'a>> {
-        self.list(key).iter().filter_map(Node::table).map(move |table| Reader { table, is })
+        let entry = self.entry(key);
+        let items = entry.map_or(&[][..], |entry| entry.node.items());
+        items.iter().filter_map(move |node| {
+            if let (None, Some(entry)) = (node.table(), entry) {
+                entry.is_misread.set(true);
+            }
+            node.table().map(|table| Reader { table, is })
+        })
     }
 
     /// The names and values of a table whose keys the file has chosen.
     pub(super) fn names(&self, key: &str) -> &'a [Entry] {
         self.node(key).and_then(Node::table).map_or(&[], |table| &table.entries)
+    }
+}
+
+fn bytes<T: From<u64>>(node: &Node, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    match node.text() {
+        Some(text) => parse(text),
+        None => u64::try_from(shape::number(&node.value)?).ok().map(T::from),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::code::{Code, Severity};
 use super::excerpt::{self, Mark, Place, Source};
 
-/// The most findings that a [`Report`] holds. The checks stop there, which bounds their work on a hostile file.
+/// The most findings that a [`Report`] holds. The checks stop at as many errors, which bounds their work on a hostile file.
 pub const ERRORS_MAX: usize = 100;
 
 /// A file as it was read.
@@ -163,30 +163,73 @@ impl Diagnostic {
     }
 }
 
+/// Proof that an error was put down, so that the file is not run. Only [`Findings`] makes one.
+///
+/// A reader of a setting that protects something gives `Result<_, Told>`: there is no way to answer "it is not set" for a key
+/// that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told(());
+
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     found: Vec<Diagnostic>,
+    /// How many errors were put down, those included for which there was no room.
+    errors: usize,
+    /// The same of warnings. They have a bound of their own: many of them must not keep an error out.
+    warnings: usize,
     /// Keys that are there, if mistyped: by the place of their table and their right name. Nobody is told that they are missing.
     meant: HashSet<(Place, &'static str)>,
 }
 
 impl Findings {
-    /// Adds a finding, unless there are [`ERRORS_MAX`].
+    /// Adds a finding, unless there are [`ERRORS_MAX`] of its severity.
     pub(super) fn push(&mut self, found: Diagnostic) {
-        if !self.is_full() {
+        let count = match found.code.severity() {
+            Severity::Error => &mut self.errors,
+            Severity::Warning => &mut self.warnings,
+        };
+        *count += 1;
+        if *count <= ERRORS_MAX {
             self.found.push(found);
         }
     }
 
-    /// Whether looking further is pointless.
-    pub(super) fn is_full(&self) -> bool {
-        self.found.len() >= ERRORS_MAX
+    /// Adds an error. The file is not run, even if the code of `found` is one of a warning.
+    pub(super) fn refuse(&mut self, found: Diagnostic) -> Told {
+        debug_assert!(found.code.severity() == Severity::Error, "{} is a warning", found.code);
+        if found.code.severity() == Severity::Warning {
+            self.errors += 1;
+        }
+        self.push(found);
+        Told(())
     }
 
-    /// How many findings there are.
-    pub(super) fn len(&self) -> usize {
-        self.found.len()
+    /// Refuses the value at `place` that a check gave up on, and puts an error down if there is none.
+    pub(super) fn given_up(&mut self, place: Place) -> Told {
+        if !self.has_errors() {
+            return self.refuse(
+                Diagnostic::new(Code::WrongType, "the value cannot be taken as it is written")
+                    .mark(place, "this one")
+                    .help("docs/configuration.md says what each key takes"),
+            );
+        }
+        Told(())
+    }
+
+    /// Whether looking further is pointless.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors >= ERRORS_MAX
+    }
+
+    /// How many errors there are.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Fails if an error was put down since there were `before`.
+    pub(super) fn since(&self, before: usize) -> Result<(), Told> {
+        if self.errors > before { Err(Told(())) } else { Ok(()) }
     }
 
     /// Takes note that the table at `place` has `key`, mistyped.
@@ -201,12 +244,16 @@ impl Findings {
 
     /// Whether something was found that forbids to run the file.
     pub(super) fn has_errors(&self) -> bool {
-        self.found.iter().any(|found| found.code.severity() == Severity::Error)
+        self.errors > 0
     }
 
-    /// A report in the order of the files; `None` if nothing was found. Where a file could not be read whole, findings about
-    /// the whole are left out.
-    pub(super) fn finish(mut self, texts: Vec<Text>) -> Option<Report> {
+    /// What came of the checks with the warnings, or everything that was found, in the order of the files. Where a file could not be read whole,
+    /// findings about the whole are left out; errors go before warnings where there is no room for all.
+    pub(super) fn finish<T>(
+        mut self,
+        texts: Vec<Text>,
+        checked: Result<T, Told>,
+    ) -> Result<(T, Option<Report>), Report> {
         let is_unread = self.found.iter().any(|found| found.code == Code::Syntax);
         let broken: Vec<Place> = self
             .found
@@ -217,10 +264,57 @@ impl Findings {
         self.found.retain(|found| {
             found.is_of_reading() || (!found.is_about(&broken) && (!is_unread || found.code.is_local()))
         });
+        // The sort is stable, so the truncation takes the last warnings.
+        self.found.sort_by_key(|found| found.code.severity());
+        self.found.truncate(ERRORS_MAX);
         // A finding without a place is about something missing; it comes last.
         self.found.sort_by_key(|found| {
             found.marks.first().map_or((u16::MAX, u32::MAX), |mark| (mark.place.file, mark.place.start))
         });
-        (!self.found.is_empty()).then_some(Report { texts, found: self.found })
+        let (has_errors, is_empty) = (self.has_errors(), self.found.is_empty());
+        let report = Report { texts, found: self.found };
+        match checked {
+            Ok(checked) if !has_errors => Ok((checked, (!is_empty).then_some(report))),
+            Ok(_) | Err(Told(())) => Err(report),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(code: Code) -> Diagnostic {
+        Diagnostic::new(code, "here")
+    }
+
+    #[test]
+    fn many_warnings_keep_no_error_out() {
+        let mut findings = Findings::default();
+        for _ in 0..=ERRORS_MAX {
+            findings.push(finding(Code::UnusedPool));
+        }
+        assert!(!findings.is_full() && findings.since(0) == Ok(()));
+        findings.push(finding(Code::BadValue));
+        let report = findings.finish(Vec::new(), Ok(())).unwrap_err();
+        assert_eq!(report.len(), ERRORS_MAX);
+        assert!(report.codes().any(|code| code == Code::BadValue));
+    }
+
+    #[test]
+    fn what_is_given_up_is_an_error_and_told_once() {
+        let mut findings = Findings::default();
+        let told = findings.given_up(Place::default());
+        assert_eq!((findings.given_up(Place::default()), findings.errors()), (told, 1));
+        let report = findings.finish::<()>(Vec::new(), Err(told)).unwrap_err();
+        assert_eq!(report.codes().collect::<Vec<_>>(), [Code::WrongType]);
+    }
+
+    #[test]
+    fn warnings_alone_come_with_what_was_checked() {
+        let mut findings = Findings::default();
+        findings.push(finding(Code::UnusedPool));
+        let (checked, warnings) = findings.finish(Vec::new(), Ok(7)).unwrap();
+        assert_eq!((checked, warnings.unwrap().len()), (7, 1));
     }
 }

@@ -16,7 +16,9 @@ use rustls::crypto::CryptoProvider;
 
 pub use keyring::{Keyring, UnknownNames};
 pub use origination::{Origination, OriginationFiles, OriginationRules, Unusable, Verify};
-pub use termination::{ClientAuth, Files, MinVersion, Pair, Refused, Termination, TerminationRules};
+pub use termination::{
+    ClientAuth, ExpiredCrl, Files, MinVersion, Pair, Refused, Termination, TerminationRules,
+};
 pub use tickets::{TicketKeys, process_keys};
 
 /// The cryptography, from aws-lc-rs.

@@ -107,6 +107,13 @@ impl Origination {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(rules.min_version.versions())
             .map_err(|error| Unusable::Ca(error.to_string()))?;
+        // A file that is named and was not read must not leave the choice to the system, or Pollux without a certificate.
+        if rules.ca.is_some() && files.ca.is_none() {
+            return Err(Unusable::Ca(String::from("the file was not read")));
+        }
+        if rules.client.is_some() && files.client.is_none() {
+            return Err(Unusable::Client(String::from("the files were not read")));
+        }
         let trust = match rules.verify {
             Verify::Off => Trust::Anybody,
             Verify::Full => {

@@ -47,6 +47,27 @@ impl ClientAuth {
     }
 }
 
+/// What a list of revoked certificates does whose `nextUpdate` has passed (RFC 5280 §5.1.2.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExpiredCrl {
+    /// No certificate of its issuer is verified: the list cannot say who was revoked since.
+    #[default]
+    Refuse,
+    /// It holds on: those that stand in it are refused, and the others are verified.
+    Accept,
+}
+
+impl ExpiredCrl {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ExpiredCrl::Refuse => "refuse",
+            ExpiredCrl::Accept => "accept",
+        }
+    }
+}
+
 /// The oldest version that is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MinVersion {
@@ -87,6 +108,8 @@ pub struct TerminationRules {
     pub client_ca: Option<PathBuf>,
     /// PEM: which of those were revoked (RFC 5280 §5). If it is there, one for each issuer is needed.
     pub client_crl: Option<PathBuf>,
+    /// What such a list does that is out of date.
+    pub client_crl_expired: ExpiredCrl,
     /// Whether clients have to show one.
     pub client_auth: ClientAuth,
     /// The oldest version.
@@ -130,14 +153,24 @@ impl TerminationRules {
     }
 
     fn gate(&self, files: &Files) -> Result<Gate, Refused> {
-        let (Some(issuers), true) = (&files.client_ca, self.client_auth != ClientAuth::Off) else {
+        if self.client_auth == ClientAuth::Off {
             return Ok(Gate::Open);
-        };
+        }
+        // A file that is named and was not read, or none at all, must not leave the gate open.
+        let none = || String::from("there is no file to verify clients by");
+        let issuers = files.client_ca.as_ref().ok_or_else(|| Refused::ClientCa(none()))?;
+        if self.client_crl.is_some() && files.client_crl.is_none() {
+            return Err(Refused::ClientCrl(none()));
+        }
         let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
         let mut usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
         if let Some(revoked) = &files.client_crl {
             let revoked = certificate::revocations(revoked).map_err(Refused::ClientCrl)?;
-            usual = usual.with_crls(revoked).enforce_revocation_expiration();
+            usual = usual.with_crls(revoked);
+            usual = match self.client_crl_expired {
+                ExpiredCrl::Refuse => usual.enforce_revocation_expiration(),
+                ExpiredCrl::Accept => usual,
+            };
         }
         let usual = usual.build().map_err(|error| {
             let is_of_list = matches!(error, VerifierBuilderError::InvalidCrl(_));
@@ -156,7 +189,8 @@ impl TerminationRules {
         let ca = files.client_ca.as_deref().unwrap_or_default();
         // By its digest: it may be long, and a ticket costs as much to open. With a new list nobody keeps a session that it would end.
         let revoked = files.client_crl.as_deref().map(Sha256::digest).unwrap_or_default();
-        [name.as_bytes(), b"\0", self.client_auth.word().as_bytes(), b"\0", &revoked, ca].concat()
+        let words = [self.client_auth.word(), self.client_crl_expired.word()].join("\0");
+        [name.as_bytes(), b"\0", words.as_bytes(), b"\0", &revoked, ca].concat()
     }
 }
 

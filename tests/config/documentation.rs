@@ -174,6 +174,9 @@ fn around(example: &Example) -> String {
         "tls = { … } of a listener" => {
             let rest = match *key {
                 "certificates" => "",
+                "client_crl_expired" => {
+                    ", client_crl = \"crl.pem\", client_ca = \"cert.pem\", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]"
+                }
                 "client_auth" | "client_crl" => {
                     ", client_ca = \"cert.pem\", certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]"
                 }

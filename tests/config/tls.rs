@@ -40,7 +40,7 @@ impl World for Shelf {
 }
 
 /// A certificate for `names` that is valid between two dates, and its key.
-fn made(names: &[&str], from: (i32, u8, u8), until: (i32, u8, u8)) -> (String, String) {
+pub(crate) fn made(names: &[&str], from: (i32, u8, u8), until: (i32, u8, u8)) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut params =
         CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
@@ -77,7 +77,7 @@ fn found(text: &str, files: &[(&'static str, &str)]) -> (Vec<Code>, String) {
     report.map_or_else(Default::default, |report| (report.codes().collect(), report.to_string()))
 }
 
-const POOL: &str = "[pool.app]\nbackends = [\"127.0.0.1:9001\"]\n";
+pub(crate) const POOL: &str = "[pool.app]\nbackends = [\"127.0.0.1:9001\"]\n";
 
 fn listener(tls: &str) -> String {
     format!("[[listener]]\nbind = \"127.0.0.1:8443\"\n{tls}\n{POOL}")

@@ -78,6 +78,34 @@ def test_revoked_client_certificates(tls_pollux, toy, authority, version):
     assert come_in(bob) is None
 
 
+def code_of(port, *arguments, scheme="https"):
+    """The status that curl sees, `000` if none, and whether it went well."""
+    url = f"{scheme}://localhost:{port}/"
+    command = ["curl", "-s", "--noproxy", "*", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code}", *arguments, url]
+    done = subprocess.run(list(map(str, command)), capture_output=True)
+    return done.stdout.decode(), done.returncode == 0
+
+
+@pytest.mark.parametrize("word", ["refuse", "accept"])
+@pytest.mark.parametrize("comes_by", ["start", "reload"])
+def test_an_expired_list_never_opens_the_listener(tls_pollux, toy, authority, word, comes_by):
+    alice, eve = authority.issue("alice", []), authority.issue("eve", [])
+    crl = authority.revoke(eve[0], days=0 if comes_by == "start" else 30)
+    extra = f', client_ca = "{authority.cert}", client_crl = "{crl}", client_crl_expired = "{word}"'
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=extra))
+    if comes_by == "reload":
+        authority.revoke(eve[0], days=0)
+        code, told = proxy.reload()
+        assert code == 0 and "a list of revoked certificates is out of date" in told, told
+    shown = {name: ("--cacert", authority.cert, "--cert", pair[0], "--key", pair[1])
+             for name, pair in [("alice", alice), ("eve", eve)]}
+    assert code_of(proxy.port, scheme="http") != ("200", True), "plain HTTP is answered"
+    assert not code_of(proxy.port, "--cacert", authority.cert)[1], "a client without a certificate comes in"
+    assert code_of(proxy.port, *shown["eve"]) == ("000", False)
+    assert code_of(proxy.port, *shown["alice"]) == (("200", True) if word == "accept" else ("000", False))
+    proxy.cause("tls-certificate-refused")
+
+
 def test_client_certificates_are_requested(tls_pollux, toy, authority):
     route = '[[listener.route]]\npool = "app"\nrequest_headers = { set = { X-Subject = "{client_cert_subject}", X-Cert = "{client_cert}" } }\n'
     extra = f', client_ca = "{authority.cert}", client_auth = "request"'

@@ -22,8 +22,8 @@ pub(super) fn check(root: Reader<'_>, site: &Site<'_>, findings: &mut Findings) 
     if let Some((text, place)) = root.text("access_log") {
         return Some(Rules { to: destination(text, place, site, findings), ..Rules::default() });
     }
-    let table = root.table("access_log", &language::ACCESS_LOG)?;
-    let sample = table.thousandths("sample").and_then(|(share, _)| u32::try_from(share).ok());
+    let table = root.table_of_either("access_log", &language::ACCESS_LOG)?;
+    let sample = table.thousandths("sample").map(|(share, _)| share);
     Some(Rules {
         to: table.text("to").and_then(|(text, place)| destination(text, place, site, findings)),
         format: table.text("format").and_then(|(text, place)| format(text, place, findings)),

@@ -9,7 +9,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::tcp_address;
 use crate::snapshot::Secret;
@@ -17,9 +17,12 @@ use crate::snapshot::Secret;
 /// The longest file of a token, in bytes.
 const TOKEN_FILE_MAX: usize = 4096;
 
-pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Admin> {
-    let table = root.table("admin", &language::ADMIN)?;
-    let found_before = findings.len();
+pub(super) fn check(
+    root: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Admin>, Told> {
+    let Some(table) = root.table("admin", &language::ADMIN, findings)? else { return Ok(None) };
     let token = token(table, site, findings);
     let Some((text, place)) = table.text("bind") else {
         if !table.has("bind") && !findings.is_meant(table.place(), "bind") {
@@ -29,21 +32,20 @@ pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findin
                     .help("write for example `bind = \"127.0.0.1:9900\"`"),
             );
         }
-        return None;
+        return Err(findings.given_up(table.place()));
     };
     let bind = match tcp_address(text, &mut |host, port| site.world.resolve(host, port)) {
         Ok(bind) => bind,
         Err(error) => {
             let node = crate::config::doc::Node { place, value: crate::config::doc::Value::Flag(false) };
-            findings.push(shape::refused("bind", &node, &error));
-            return None;
+            return Err(findings.refuse(shape::refused("bind", &node, &error)));
         }
     };
-    let admin = Admin { bind, token };
-    if !admin.is_safe() && findings.len() == found_before {
-        findings.push(unsafe_without_token(bind, place));
+    let admin = Admin { bind, token: token? };
+    if !admin.is_safe() {
+        return Err(findings.refuse(unsafe_without_token(bind, place)));
     }
-    Some(admin)
+    Ok(Some(admin))
 }
 
 fn unsafe_without_token(bind: SocketAddr, place: Place) -> Diagnostic {
@@ -52,7 +54,7 @@ fn unsafe_without_token(bind: SocketAddr, place: Place) -> Diagnostic {
         .help("bind 127.0.0.1 or [::1], or have callers know a token: `token_file = \"admin.token\"`")
 }
 
-fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Token> {
+fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Option<Token>, Told> {
     let (file, variable) = (table.text("token_file"), table.text("token_env"));
     if let (Some((_, first)), Some((_, second))) = (file, variable) {
         findings.push(
@@ -77,33 +79,33 @@ fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opt
             let unset = || (Code::NoVariable, format!("the environment variable {} is not set", quote(name)));
             (TokenSource::Variable(name.to_owned()), site.world.variable(name).ok_or_else(unset), place)
         }
-        (None, None) => return None,
+        (None, None) => return Ok(None),
     };
     match read {
         Ok(text) => {
             let token = text.trim();
-            check_token(token, place, findings);
-            Some(Token { source, secret: Secret(token.to_owned()) })
+            check_token(token, place, findings)?;
+            Ok(Some(Token { source, secret: Secret(token.to_owned()) }))
         }
         Err((code, why)) => {
-            findings.push(Diagnostic::new(code, why).mark(place, "a token is expected there").help(
+            Err(findings.refuse(Diagnostic::new(code, why).mark(place, "a token is expected there").help(
                 "make one: `head -c 24 /dev/urandom | base64 > admin.token`, and let only this user read it",
-            ));
-            None
+            )))
         }
     }
 }
 
 /// A token stands in a header field as it is (RFC 6750 §2.1).
-fn check_token(token: &str, place: Place, findings: &mut Findings) {
+fn check_token(token: &str, place: Place, findings: &mut Findings) -> Result<(), Told> {
     if token.len() < TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        findings.push(
+        return Err(findings.refuse(
             Diagnostic::new(Code::BadValue, "the token cannot be one")
                 .mark(
                     place,
                     format!("expected at least {TOKEN_MIN} letters, digits and signs there, and no blanks"),
                 )
                 .help("make a long one: `head -c 24 /dev/urandom | base64`"),
-        );
+        ));
     }
+    Ok(())
 }

@@ -49,6 +49,6 @@ fn hashing(table: Reader<'_>, findings: &mut Findings) -> Hashing {
             ),
         }
     }
-    hashing.max_load = table.thousandths("max_load").and_then(|(load, _)| u32::try_from(load).ok());
+    hashing.max_load = table.thousandths("max_load").map(|(load, _)| load);
     hashing
 }

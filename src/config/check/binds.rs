@@ -100,7 +100,7 @@ mod tests {
                 let address = Address::Ip(text.trim_start_matches('+').parse().unwrap());
                 binds.take(&address, text.starts_with('+'), Place::default(), &mut findings);
             }
-            assert_eq!(findings.len() == 1, is_overlap, "{a} {b}");
+            assert_eq!(findings.errors() == 1, is_overlap, "{a} {b}");
         }
     }
 }

@@ -37,7 +37,9 @@ pub(super) fn check(
     Conditions {
         hosts: [values(table, "host", findings, host), values(table, "sni", findings, host)].concat(),
         paths: values(table, "path", findings, path),
-        path_regex: table.text("path_regex").and_then(|(text, place)| pattern(text, place, findings)),
+        path_regex: table
+            .text("path_regex")
+            .and_then(|(text, place)| pattern(text, place, findings).or_else(|| none(place, findings))),
         methods: values(table, "method", findings, method),
         headers: wants(table, "header", &mut pattern, findings),
         query: wants(table, "query", &mut pattern, findings),
@@ -46,6 +48,12 @@ pub(super) fn check(
         alpn: values(table, "alpn", findings, protocol),
         client_cert: credentials::check(table, findings),
     }
+}
+
+/// For a condition that is there and was not read: an error, if there is none yet.
+fn none<T>(place: Place, findings: &mut Findings) -> Option<T> {
+    findings.given_up(place);
+    None
 }
 
 pub(super) type Refused = (Code, String, String);
@@ -61,9 +69,15 @@ pub(super) fn values<T: PartialEq>(
     if let Some(extra) = items.get(VALUES_MAX) {
         findings.push(too_many(key, VALUES_MAX, extra.place));
     }
+    if let (true, Some(entry)) = (items.is_empty(), table.entry(key)) {
+        findings.push(nothing(key, entry.node.place));
+    }
     let mut values = Vec::new();
     for item in items.iter().take(VALUES_MAX) {
-        let Some(text) = item.text() else { continue };
+        let Some(text) = item.text() else {
+            findings.given_up(item.place);
+            continue;
+        };
         match read(text) {
             // A value that stands twice asks for nothing more.
             Ok(value) if values.contains(&value) => {}
@@ -75,6 +89,13 @@ pub(super) fn values<T: PartialEq>(
         }
     }
     values
+}
+
+/// A condition that names no value: no request could match, and one that is left out would let all match.
+pub(super) fn nothing(key: &str, place: Place) -> Diagnostic {
+    Diagnostic::new(Code::BadValue, format!("bad `{key}`: the condition names no value"))
+        .mark(place, "expected at least one")
+        .help("name a value, or remove the condition")
 }
 
 pub(super) fn too_many(what: &str, most: usize, place: Place) -> Diagnostic {
@@ -175,8 +196,9 @@ fn wants(
             );
             continue;
         }
-        if let Some(want) = want(entry, pattern, findings) {
-            wants.push((entry.key.clone(), want));
+        match want(entry, pattern, findings) {
+            Some(want) => wants.push((entry.key.clone(), want)),
+            None => _ = findings.given_up(entry.node.place),
         }
     }
     wants
@@ -189,7 +211,10 @@ fn want(
 ) -> Option<Want> {
     let node = &entry.node;
     if let Some(table) = node.table() {
-        let (text, place) = Reader::new(table, &language::REGEX).text("regex")?;
+        let Some((text, place)) = Reader::new(table, &language::REGEX).text("regex") else {
+            findings.push(nothing(&entry.key, node.place));
+            return None;
+        };
         return pattern(text, place, findings).map(Want::Like);
     }
     if let Some(flag) = shape::truth(&node.value) {
@@ -202,6 +227,7 @@ fn want(
     let values: Vec<String> =
         items.iter().take(VALUES_MAX).filter_map(Node::text).map(str::to_owned).collect();
     if values.is_empty() {
+        findings.push(nothing(&entry.key, node.place));
         return None;
     }
     Some(Want::Is(values))

@@ -1,6 +1,6 @@
 //! `client_cert` of `match`.
 
-use super::conditions::{Refused, values};
+use super::conditions::{Refused, nothing, values};
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node};
 use crate::config::language;
@@ -15,9 +15,12 @@ use crate::tls::{ClientAuth, Termination};
 /// What `client_cert` of `when` asks for, if it is there.
 pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<CredentialRule> {
     let entry = when.entry("client_cert")?;
-    let Some(table) = when.table("client_cert", &language::CLIENT_CERT) else {
+    let Some(table) = when.table_of_either("client_cert", &language::CLIENT_CERT) else {
         let standings = standings(entry.node.items());
-        return (!standings.is_empty()).then(|| CredentialRule { standings, ..CredentialRule::default() });
+        if entry.node.items().is_empty() {
+            findings.push(nothing("client_cert", entry.node.place));
+        }
+        return Some(CredentialRule { standings, ..CredentialRule::default() });
     };
     let mut rule = CredentialRule {
         subjects: values(table, "subject", findings, subject),
@@ -27,6 +30,9 @@ pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<Credent
     };
     if let Some(state) = table.entry("state") {
         rule.standings = standings(state.node.items());
+        if state.node.items().is_empty() {
+            findings.push(nothing("state", state.node.place));
+        }
         if rule.standings == [Standing::None] && rule.is_about_identity() {
             findings.push(
                 Diagnostic::new(Code::Contradiction, "a certificate that is not there is of nobody")
@@ -82,8 +88,9 @@ pub(super) fn check_possible(
     findings: &mut Findings,
 ) {
     let routes = listener.tables("route", &language::ROUTE);
-    let whens = routes.filter_map(|route| route.table("match", &language::MATCH));
-    for (when, entry) in whens.filter_map(|when| Some((when, when.entry("client_cert")?))) {
+    let whens: Vec<_> =
+        routes.filter_map(|route| route.table("match", &language::MATCH, findings).ok()?).collect();
+    for (when, entry) in whens.into_iter().filter_map(|when| Some((when, when.entry("client_cert")?))) {
         let auth = match (tls, listener.has("tls")) {
             (Some(tls), _) => Some(tls.rules().client_auth),
             // What is wrong with it has been told.
@@ -118,7 +125,7 @@ fn impossible(entry: &Entry, why: &str) -> Diagnostic {
 /// Whether the condition holds for nobody whose certificate was verified.
 fn asks_for_others(when: Reader<'_>) -> bool {
     let Some(entry) = when.entry("client_cert") else { return false };
-    let items = match when.table("client_cert", &language::CLIENT_CERT) {
+    let items = match when.table_of_either("client_cert", &language::CLIENT_CERT) {
         Some(table) => table.list("state"),
         None => entry.node.items(),
     };

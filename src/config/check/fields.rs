@@ -6,7 +6,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::http::field::Name;
 use crate::http::grammar::{is_field_value, is_token};
 use crate::route::{FieldEdits, Template};
@@ -28,8 +28,11 @@ pub(super) fn edits(
     of: Of,
     parts: &[&str],
     findings: &mut Findings,
-) -> FieldEdits {
-    let Some(table) = route.table(key, &language::FIELDS) else { return FieldEdits::default() };
+) -> Result<FieldEdits, Told> {
+    let Some(table) = route.table(key, &language::FIELDS, findings)? else {
+        return Ok(FieldEdits::default());
+    };
+    let before = findings.errors();
     let mut remove = Vec::new();
     for item in table.list("remove") {
         if let Some(name) = item.text()
@@ -44,7 +47,8 @@ pub(super) fn edits(
     if most > EDITS_MAX {
         findings.push(super::conditions::too_many(key, EDITS_MAX, table.place()));
     }
-    FieldEdits { remove, set, add }
+    findings.since(before)?;
+    Ok(FieldEdits { remove, set, add })
 }
 
 /// Reads names with their values.

@@ -6,16 +6,16 @@ use crate::config::doc::Node;
 use crate::config::language::{self, ERROR_WORDS};
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::http::grammar::is_token;
 
 /// What failures of a pool's requests come to.
-pub(super) fn passive(pool: Reader<'_>, findings: &mut Findings) -> Passive {
+pub(super) fn passive(pool: Reader<'_>, findings: &mut Findings) -> Result<Passive, Told> {
     let default = Passive::default();
-    let Some(table) = pool.table("health", &language::HEALTH) else { return default };
-    let number = |key, default| small(table.number(key).map(|(number, _)| number)).unwrap_or(default);
-    let share = |key| small(table.thousandths(key).map(|(share, _)| share));
+    let Some(table) = pool.table("health", &language::HEALTH, findings)? else { return Ok(default) };
+    let number = |key, default| table.number(key).map_or(default, |(number, _)| number);
+    let share = |key| table.thousandths(key).map(|(share, _)| share);
     let time = |key, default| table.time(key).map_or(default, |(time, _)| time);
     let passive = Passive {
         failures: number("failures", default.failures),
@@ -36,11 +36,7 @@ pub(super) fn passive(pool: Reader<'_>, findings: &mut Findings) -> Passive {
                 .help("write a time that is at least `eject`"),
         );
     }
-    passive
-}
-
-fn small(number: Option<u64>) -> Option<u32> {
-    number.and_then(|number| u32::try_from(number).ok())
+    Ok(passive)
 }
 
 fn errors(table: Reader<'_>, findings: &mut Findings) -> Errors {
@@ -89,18 +85,18 @@ fn statuses(node: &Node, key: &str, words: &[&'static str], findings: &mut Findi
 }
 
 /// How a pool's backends are checked, if they are.
-pub(super) fn check(pool: Reader<'_>, findings: &mut Findings) -> Option<Check> {
-    let table = pool.table("check", &language::CHECK)?;
+pub(super) fn check(pool: Reader<'_>, findings: &mut Findings) -> Result<Option<Check>, Told> {
+    let Some(table) = pool.table("check", &language::CHECK, findings)? else { return Ok(None) };
     let default = Check::default();
-    let number = |key, default| small(table.number(key).map(|(number, _)| number)).unwrap_or(default);
+    let number = |key, default| table.number(key).map_or(default, |(number, _)| number);
     let time = |key, default| table.time(key).map_or(default, |(time, _)| time);
     let interval = time("interval", default.interval);
-    Some(Check {
+    Ok(Some(Check {
         kind: kind(table, findings),
-        port: table.number("port").and_then(|(port, _)| u16::try_from(port).ok()),
+        port: table.number("port").map(|(port, _)| port),
         interval,
         fast_interval: time("fast_interval", default.fast_interval.min(interval)),
-        jitter: small(table.thousandths("jitter").map(|(share, _)| share)).unwrap_or(default.jitter),
+        jitter: table.thousandths("jitter").map_or(default.jitter, |(share, _)| share),
         timeout: time("timeout", default.timeout),
         rise: number("rise", default.rise),
         fall: number("fall", default.fall),
@@ -110,7 +106,7 @@ pub(super) fn check(pool: Reader<'_>, findings: &mut Findings) -> Option<Check> 
             // Any other word is none of the language, and has been told.
             Some(_) | None => Start::Up,
         },
-    })
+    }))
 }
 
 fn kind(table: Reader<'_>, findings: &mut Findings) -> Kind {

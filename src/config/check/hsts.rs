@@ -6,7 +6,7 @@ use crate::config::code::Code;
 use crate::config::doc::Entry;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::snapshot::Hsts;
 
 /// For how long browsers remember `hsts` if nothing is said: `365d`.
@@ -16,10 +16,11 @@ const DEFAULT: Duration = Duration::from_secs(31_536_000);
 const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);
 
 /// What browsers are to remember of a listener; there must be clients who can be told.
-pub(super) fn of_listener(listener: Reader<'_>, findings: &mut Findings) -> Option<Hsts> {
-    let (entry, table) = (listener.entry("hsts")?, listener.table("hsts", &language::HSTS)?);
+pub(super) fn of_listener(listener: Reader<'_>, findings: &mut Findings) -> Result<Option<Hsts>, Told> {
+    let Some(entry) = listener.entry("hsts") else { return Ok(None) };
+    let Some(table) = listener.table("hsts", &language::HSTS, findings)? else { return Ok(None) };
     check_told(entry, listener, findings);
-    Some(read(table, entry, findings))
+    Ok(Some(read(table, entry, findings)))
 }
 
 /// What they are to remember of a route of `listener`: `Some(None)` if they are told nothing, whatever the listener says.
@@ -29,7 +30,7 @@ pub(super) fn of_route(
     findings: &mut Findings,
 ) -> Option<Option<Hsts>> {
     let entry = route.entry("hsts")?;
-    if let Some(table) = route.table("hsts", &language::HSTS) {
+    if let Some(table) = route.table_of_either("hsts", &language::HSTS) {
         check_told(entry, listener, findings);
         return Some(Some(read(table, entry, findings)));
     }

@@ -4,20 +4,25 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::value::show_size;
 use crate::snapshot::{Limits, Recording};
 
-pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Limits {
-    let default = Limits { recorder: recording(root), ..Limits::default() };
-    let Some(table) = root.table("limits", &language::LIMITS) else { return default };
+pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Limits, Told> {
+    let before = findings.errors();
+    let recorder = recording(root, findings);
+    let default = Limits::default();
+    let Some(table) = root.table("limits", &language::LIMITS, findings)? else {
+        return Ok(Limits { recorder: recorder?, ..default });
+    };
     let head = Size::read(table, "head", default.head);
     let request_line = Size::read(table, "request_line", default.request_line);
     let buffer = Size::read(table, "buffer", default.buffer);
     at_most(&request_line, &head, findings);
     at_most(&head, &buffer, findings);
     let count = |key: &str, default| table.count(key).unwrap_or(default);
-    Limits {
+    findings.since(before)?;
+    Ok(Limits {
         fields: count("fields", default.fields),
         sessions: count("sessions", default.sessions),
         buffers: count("buffers", default.buffers),
@@ -30,18 +35,18 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Limits {
         request_line: request_line.bytes,
         field: Size::read(table, "field", default.field).bytes,
         buffer: buffer.bytes,
-        recorder: default.recorder,
-    }
+        recorder: recorder?,
+    })
 }
 
 /// `[recorder]`.
-fn recording(root: Reader<'_>) -> Recording {
+fn recording(root: Reader<'_>, findings: &mut Findings) -> Result<Recording, Told> {
     let default = Recording::default();
-    let Some(table) = root.table("recorder", &language::RECORDER) else { return default };
-    Recording {
+    let Some(table) = root.table("recorder", &language::RECORDER, findings)? else { return Ok(default) };
+    Ok(Recording {
         slow: table.time("slow").map_or(default.slow, |(time, _)| time),
         keep: table.count("keep").unwrap_or(default.keep),
-    }
+    })
 }
 
 /// A size together with where it was written, if it was.
@@ -55,7 +60,7 @@ struct Size {
 
 impl Size {
     fn read(table: Reader<'_>, key: &'static str, default: usize) -> Size {
-        let read = table.size(key).and_then(|(bytes, place)| Some((usize::try_from(bytes).ok()?, place)));
+        let read = table.size(key);
         Size {
             key,
             place: read.map(|(_, place)| place),

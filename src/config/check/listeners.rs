@@ -13,7 +13,7 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
@@ -36,25 +36,29 @@ pub(super) struct Found {
     pub(super) routes: Vec<Place>,
 }
 
-/// The listeners that could be made out, in the order of the file.
+/// The listeners in the order of the file: all of them.
 pub(super) fn check(
     root: Reader<'_>,
     mut around: Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Found> {
+) -> Result<Vec<Found>, Told> {
     if root.list("listener").is_empty() && !findings.is_meant(root.place(), "listener") {
         let help = "add one:\n[[listener]]\nbind = \"127.0.0.1:8080\"";
         findings.push(Diagnostic::new(Code::NoListener, "there is no listener").help(help));
     }
     let mut seen = Taken::default();
-    let mut listeners = Vec::new();
+    let mut listeners = Ok(Vec::new());
     for (index, table) in root.tables("listener", &language::LISTENER).enumerate() {
         // Each listener may ask the resolver, so stop when nobody would see the answer.
         if findings.is_full() {
-            break;
+            findings.since(0)?;
         }
-        listeners.extend(listener(index, table, &mut around, &mut seen, site, findings));
+        match (listener(index, table, &mut around, &mut seen, site, findings), &mut listeners) {
+            (Ok(found), Ok(all)) => all.push(found),
+            (Ok(_), Err(_)) => {}
+            (Err(told), _) => listeners = Err(told),
+        }
     }
     listeners
 }
@@ -73,16 +77,17 @@ fn listener(
     taken: &mut Taken,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Found> {
+) -> Result<Found, Told> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
     let found = bind(table, site.world, findings);
-    let socket = sockets::options(table, found.as_ref().map(|(bind, _)| bind), findings);
+    let socket = sockets::options(table, found.as_ref().ok().map(|(bind, _)| bind), findings);
     let bind = found.map(|(bind, place)| {
-        taken.binds.take(&bind, sockets::is_dual(&bind, &socket), place, findings);
+        let is_dual = socket.as_ref().is_ok_and(|socket| sockets::is_dual(&bind, socket));
+        taken.binds.take(&bind, is_dual, place, findings);
         bind
     });
-    let (mode, found) = match table.text("mode") {
+    let (mode, (found, are_all)) = match table.text("mode") {
         Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, site, findings)),
         Some(_) | None => {
             check_http_routes(table, findings);
@@ -90,7 +95,7 @@ fn listener(
         }
     };
     let tls = tls::of_listener(table, name.as_deref().unwrap_or_default(), mode, &found, site, findings);
-    credentials::check_possible(table, mode, tls.as_deref(), findings);
+    credentials::check_possible(table, mode, tls.as_ref().ok().and_then(Option::as_deref), findings);
     let ambiguous = match table.text("ambiguous_paths") {
         Some(("pass", _)) => AmbiguousPaths::Pass,
         Some(_) | None => AmbiguousPaths::Refuse,
@@ -101,39 +106,43 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
-    let telling = telling(table, hsts::of_listener(table, findings));
+    let hsts = hsts::of_listener(table, findings);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
+    are_all?;
     let listener = Listener {
         name: name?,
         bind: bind?,
-        socket,
+        socket: socket?,
         mode,
-        tls,
+        tls: tls?,
         routes,
-        announcing,
-        trusted_proxies,
+        announcing: announcing?,
+        trusted_proxies: trusted_proxies?,
         forwarding,
-        telling,
+        telling: telling(table, hsts?),
     };
-    Some(Found { listener, place: table.place(), routes: places })
+    Ok(Found { listener, place: table.place(), routes: places })
 }
 
-fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findings) -> Option<String> {
+fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findings) -> Result<String, Told> {
     let (name, place) = match table.text("name") {
         None => (format!("listener-{}", index + 1), table.place()),
         Some((name, place)) => {
-            (names::check_plain("listener", name, place, findings).then(|| name.to_owned())?, place)
+            if !names::check_plain("listener", name, place, findings) {
+                return Err(findings.given_up(place));
+            }
+            (name.to_owned(), place)
         }
     };
     if let Some(first) = taken.names.first(name.clone(), place) {
         let label = if table.has("name") { "again here" } else { "named so for its place" };
         findings.push(names::twice("listeners", &name, (place, label), first));
     }
-    Some(name)
+    Ok(name)
 }
 
-fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Option<(Address, Place)> {
+fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Result<(Address, Place), Told> {
     let Some(entry) = table.entry("bind") else {
         if !findings.is_meant(table.place(), "bind") {
             findings.push(
@@ -142,14 +151,12 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Op
                     .help("say where clients connect: `bind = \"127.0.0.1:8080\"`"),
             );
         }
-        return None;
+        return Err(findings.given_up(table.place()));
     };
-    match bind_address(entry.node.text()?, &mut |host, port| world.resolve(host, port)) {
-        Ok(address) => Some((address, entry.node.place)),
-        Err(error) => {
-            findings.push(shape::refused("bind", &entry.node, &error));
-            None
-        }
+    let Some(text) = entry.node.text() else { return Err(findings.given_up(entry.node.place)) };
+    match bind_address(text, &mut |host, port| world.resolve(host, port)) {
+        Ok(address) => Ok((address, entry.node.place)),
+        Err(error) => Err(findings.refuse(shape::refused("bind", &entry.node, &error))),
     }
 }
 
@@ -181,7 +188,7 @@ fn tcp_routes(
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<routes::Found> {
+) -> (Vec<routes::Found>, Result<(), Told>) {
     let only_http = |table: Reader<'_>, keys: &[&str], help: &str, findings: &mut Findings| {
         for entry in keys.iter().filter_map(|key| table.entry(key)) {
             findings.push(
@@ -200,7 +207,7 @@ fn tcp_routes(
             "remove it, or the `mode`; such a route has a `pool` or a `split`",
             findings,
         );
-        if let Some(when) = route.table("match", &language::MATCH) {
+        if let Ok(Some(when)) = route.table("match", &language::MATCH, findings) {
             only_http(
                 when,
                 &OF_HTTP_MATCH,
@@ -210,7 +217,7 @@ fn tcp_routes(
         }
     }
     let found = routes::check(table, around, site, findings);
-    for routes::Found { route, place } in &found {
+    for routes::Found { route, place } in &found.0 {
         if let Action::Split(Split { sticky: Some(sticky), .. }) = &route.action
             && sticky.to_string() != "{client}"
         {
@@ -226,20 +233,23 @@ fn tcp_routes(
 
 /// Complains about conditions for what is not seen in HTTP mode.
 fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
-    let whens = table.tables("route", &language::ROUTE).filter_map(|it| it.table("match", &language::MATCH));
-    for entry in whens.flat_map(|when| OF_TCP_MATCH.into_iter().filter_map(move |key| when.entry(key))) {
-        findings.push(
+    for route in table.tables("route", &language::ROUTE) {
+        let Ok(Some(when)) = route.table("match", &language::MATCH, findings) else { continue };
+        for entry in OF_TCP_MATCH.into_iter().filter_map(|key| when.entry(key)) {
+            findings.push(
             Diagnostic::new(Code::NoEffect, format!("`{}` is for `mode = \"tcp\"`", entry.key))
                 .mark(entry.key_place, "not looked at in HTTP")
                 .help(
                     "write `host`, which a request names itself, or `mode = \"tcp\"` to pass TLS on as it is",
                 ),
         );
+        }
     }
 }
 
 /// Whether clients are announced. Nobody is believed who is not trusted, so there must be somebody to trust.
-fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Announcing {
+fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Result<Announcing, Told> {
+    let before = findings.errors();
     let announcing = match table.text("proxy_protocol") {
         Some(("optional", _)) => Announcing::Optional,
         Some(("required", _)) => Announcing::Required,
@@ -266,7 +276,8 @@ fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Announc
             .help("remove it, or add `proxy_protocol = \"required\"`"),
         );
     }
-    announcing
+    findings.since(before)?;
+    Ok(announcing)
 }
 
 /// What is told beside what is asked for; other words are held back by the shape.
@@ -286,7 +297,8 @@ fn telling(table: Reader<'_>, hsts: Option<Hsts>) -> Telling {
     }
 }
 
-fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {
+fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<IpNet>, Told> {
+    let before = findings.errors();
     let items = table.list("trusted_proxies");
     if let Some(extra) = items.get(TRUSTED_MAX) {
         findings.push(conditions::too_many("trusted_proxies", TRUSTED_MAX, extra.place));
@@ -303,8 +315,9 @@ fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Vec<IpNet> {
                 let message = format!("bad `trusted_proxies`: {message}");
                 findings.push(Diagnostic::new(code, message).mark(item.place, "no network").help(help));
             }
-            None => {}
+            None => _ = findings.given_up(item.place),
         }
     }
-    networks
+    findings.since(before)?;
+    Ok(networks)
 }

@@ -1,7 +1,8 @@
 //! From the raw shape to the checked one: every mistake in one run.
 //!
-//! A check that fails puts a finding down and goes on with a stand-in, usually the default. The result counts only if
-//! no error was found, so a stand-in is never run.
+//! A check that fails puts an error down and goes on, so that all mistakes are told in one run. What it was to read is then a
+//! [`Told`], which nothing but an error makes, and with one of those there is no snapshot: a setting that is there and cannot be
+//! read whole never stands for its absence. A warning changes nothing in what is read.
 
 mod access;
 mod admin;
@@ -37,18 +38,17 @@ use super::excerpt::Place;
 use super::language;
 use super::quote::quote;
 use super::read::Reader;
-use super::report::{Diagnostic, Findings, Text};
+use super::report::{Diagnostic, Findings, Text, Told};
 use super::world::World;
 use crate::discovery::Answers;
 use crate::explain::Trial;
-use crate::snapshot::{PoolId, Snapshot};
+use crate::snapshot::{Limits, Listener, Pool, PoolId, Snapshot, Timeouts};
 use routes::Around;
 use site::Site;
 
 /// What a configuration comes to, and where it says so.
 pub(super) struct Checked {
-    pub(super) snapshot: Snapshot,
-    pub(super) process: Process,
+    pub(super) checked: Result<(Snapshot, Process), Told>,
     /// What was found out for the pools.
     pub(super) answers: Answers,
     /// For each listener its place, and those of its routes.
@@ -58,26 +58,46 @@ pub(super) struct Checked {
 }
 
 /// Checks the whole file.
-pub(super) fn file(root: &Table, texts: &[Text], world: &mut dyn World, findings: &mut Findings) -> Checked {
-    let (root, mut site) = (Reader::new(root, &language::FILE), Site::new(world, texts));
+pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, findings: &mut Findings) -> Checked {
+    let (root, mut site) = (Reader::new(table, &language::FILE), Site::new(world, texts));
     let timeouts = timeouts::check(root, findings);
     let limits = limits::check(root, findings);
     let pools = pools::check(root, &mut site, findings);
-    let around = Around { pools: &pools, timeouts: &timeouts, patterns: 0 };
+    let whole = timeouts.clone().unwrap_or_default();
+    let around = Around { pools: &pools, timeouts: &whole, patterns: 0 };
     let listeners = listeners::check(root, around, &mut site, findings);
     // What could not be made out may be what the pool is for.
-    if listeners.len() == root.list("listener").len() && !findings.has_errors() {
-        warn_unused(&pools, &listeners, findings);
+    if let Ok(listeners) = &listeners
+        && !findings.has_errors()
+    {
+        warn_unused(&pools, listeners, findings);
     }
     check_any_pool(root, findings);
-    let places = listeners.iter().map(|found| (found.place, found.routes.clone())).collect();
-    let listeners = listeners.into_iter().map(|found| found.listener).collect();
-    let pools = pools.into_iter().map(|found| found.pool).collect();
-    let snapshot = Snapshot { listeners, pools, timeouts, limits };
-    let known = (!findings.has_errors()).then_some(&snapshot);
+    let mut places = Vec::new();
+    let listeners = listeners.map(|found| {
+        places = found.iter().map(|found| (found.place, found.routes.clone())).collect();
+        found.into_iter().map(|found| found.listener).collect()
+    });
+    let pools = pools.into_iter().map(|found| found.pool).collect::<Result<Vec<_>, Told>>();
+    let snapshot = snapshot(listeners, pools, timeouts, limits);
+    let known = snapshot.as_ref().ok().filter(|_| !findings.has_errors());
     let trials = trials::check(root, known, findings);
     let process = process::check(root, &mut site, findings);
-    Checked { snapshot, process, answers: site.answers, places, trials }
+    let misread = table.misread().map(|place| findings.given_up(place));
+    let checked = match (snapshot, process, misread) {
+        (Ok(snapshot), Ok(process), None) => Ok((snapshot, process)),
+        (Err(told), ..) | (_, Err(told), _) | (.., Some(told)) => Err(told),
+    };
+    Checked { checked, answers: site.answers, places, trials }
+}
+
+fn snapshot(
+    listeners: Result<Vec<Listener>, Told>,
+    pools: Result<Vec<Pool>, Told>,
+    timeouts: Result<Timeouts, Told>,
+    limits: Result<Limits, Told>,
+) -> Result<Snapshot, Told> {
+    Ok(Snapshot { listeners: listeners?, pools: pools?, timeouts: timeouts?, limits: limits? })
 }
 
 /// Somebody has to answer: a backend, or routes that do it by themselves.
@@ -99,7 +119,7 @@ fn warn_unused(pools: &[pools::Found], listeners: &[listeners::Found], findings:
         if used.contains(&PoolId(index)) {
             continue;
         }
-        let message = format!("nothing is sent to the pool {}", quote(&found.pool.name));
+        let message = format!("nothing is sent to the pool {}", quote(&found.name));
         findings.push(
             Diagnostic::new(Code::UnusedPool, message)
                 .mark(found.place, "unused")

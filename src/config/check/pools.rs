@@ -19,7 +19,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
@@ -29,16 +29,17 @@ use crate::snapshot::{Address, Announce, Backend, Balance, Pool, PoolId};
 /// A pool, and where its name stands.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) pool: Pool,
+    pub(super) name: String,
+    pub(super) pool: Result<Pool, Told>,
     pub(super) place: Place,
 }
 
 /// The pool that is called `written` at `place`.
 pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut Findings) -> Option<PoolId> {
-    if let Some(index) = pools.iter().position(|found| found.pool.name == written) {
+    if let Some(index) = pools.iter().position(|found| found.name == written) {
         return Some(PoolId(index));
     }
-    let names: Vec<_> = pools.iter().map(|found| found.pool.name.as_str()).collect();
+    let names: Vec<_> = pools.iter().map(|found| found.name.as_str()).collect();
     findings.push(names::unknown(Code::UnknownPool, "pool", written, place, &names));
     None
 }
@@ -47,10 +48,13 @@ pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut 
 pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Found> {
     let servers = resolver(root, findings).unwrap_or_default();
     let check = |entry: &Entry| {
-        let table = Reader::new(entry.node.table()?, &language::POOL);
-        Some(Found { pool: pool(entry, table, &servers, site, findings), place: entry.key_place })
+        let pool = match entry.node.table() {
+            Some(table) => pool(entry, Reader::new(table, &language::POOL), &servers, site, findings),
+            None => Err(findings.given_up(entry.node.place)),
+        };
+        Found { name: entry.key.clone(), pool, place: entry.key_place }
     };
-    root.names("pool").iter().filter_map(check).collect()
+    root.names("pool").iter().map(check).collect()
 }
 
 fn pool(
@@ -59,15 +63,15 @@ fn pool(
     servers: &[SocketAddr],
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Pool {
-    let name = entry.key.as_str();
+) -> Result<Pool, Told> {
+    let (name, before) = (entry.key.as_str(), findings.errors());
     check_name(name, entry.key_place, findings);
     let balance = balance(table, findings);
     let servers = resolver(table, findings).unwrap_or_else(|| servers.to_vec());
     let around =
         Around { bounds: Bounds::read(table, Bounds::default()), resolve: resolve(table), servers: &servers };
     let sources = sources(table, around, site, findings);
-    let found_before = findings.len();
+    let found_before = findings.errors();
     match table.entry("backends") {
         None if !findings.is_meant(table.place(), "backends") => {
             findings.push(empty(name, entry.key_place, "`backends` is missing"));
@@ -75,7 +79,7 @@ fn pool(
         Some(list) if list.node.items().is_empty() => {
             findings.push(empty(name, list.node.place, "expected at least one backend"));
         }
-        Some(list) if findings.len() == found_before && is_weightless(&sources) => {
+        Some(list) if findings.errors() == found_before && is_weightless(&sources) => {
             findings.push(
                 Diagnostic::new(
                     Code::ZeroWeight,
@@ -88,16 +92,20 @@ fn pool(
         None | Some(_) => {}
     }
     warn_of_never_full(&balance, &sources, table, findings);
+    let sticky = sticky(table, findings);
+    let health = health::passive(table, findings);
+    let check = health::check(table, findings);
+    let tls = tls::of_pool(name, table, site, findings);
     let mut pool = Pool {
         balance,
-        sticky: sticky(table, findings),
+        sticky: sticky?,
         retries: retries(table, findings),
-        health: health::passive(table, findings),
-        check: health::check(table, findings),
-        tls: tls::of_pool(name, table, site, findings),
+        health: health?,
+        check: check?,
+        tls: tls?,
         announce: announce(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
-        max_reuse: table.number("max_reuse").and_then(|(most, _)| u32::try_from(most).ok()),
+        max_reuse: table.number("max_reuse").map(|(most, _)| most),
         queue: table.time("queue").map(|(time, _)| time),
         resolve: around.resolve,
         resolver: servers,
@@ -108,7 +116,8 @@ fn pool(
     if pool.sources.iter().all(|source| matches!(source, Source::Given(_))) {
         pool.sources.clear();
     }
-    pool
+    findings.since(before)?;
+    Ok(pool)
 }
 
 /// How backends are told of their clients.
@@ -238,7 +247,7 @@ fn item_sources(
         }
         Value::Table(table) => {
             let table = Reader::new(table, &language::BACKEND);
-            let weight = table.number("weight").map_or(Some(1), |(weight, _)| u32::try_from(weight).ok());
+            let weight = table.number("weight").map_or(1, |(weight, _)| weight);
             let name = table.text("name");
             if let Some((name, place)) = name
                 && !names::check_plain("backend", name, place, findings)
@@ -258,7 +267,7 @@ fn item_sources(
             let name = name.map(|(name, _)| name);
             let said = Said {
                 name,
-                weight: weight.unwrap_or(1),
+                weight,
                 tier: tier(table, findings),
                 tls_name: table.text("tls_name").map(|(name, _)| name),
                 duty: table.text("state").and_then(|(word, _)| Duty::find(word)).unwrap_or_default(),
@@ -318,7 +327,7 @@ struct Bounds {
 impl Bounds {
     /// What `table` says, and else what `around` does.
     fn read(table: Reader<'_>, around: Bounds) -> Bounds {
-        let number = |key| table.number(key).and_then(|(number, _)| u32::try_from(number).ok());
+        let number = |key| table.number(key).map(|(number, _)| number);
         Bounds {
             max_requests: number("max_requests").or(around.max_requests),
             max_connections: number("max_connections").or(around.max_connections),
@@ -328,7 +337,7 @@ impl Bounds {
 
 /// The tier, which `backup` is another word for.
 fn tier(table: Reader<'_>, findings: &mut Findings) -> u8 {
-    let tier = table.number("tier").and_then(|(tier, _)| u8::try_from(tier).ok());
+    let tier = table.number("tier").map(|(tier, _)| tier);
     if let (Some(_), Some(backup)) = (tier, table.entry("backup")) {
         findings.push(
             Diagnostic::new(Code::NoEffect, "`backup` changes nothing here")

@@ -9,19 +9,21 @@ use crate::config::Process;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 
 /// The longest path that a socket can have (unix(7)): the kernel's field without its last zero byte.
 const SOCKET_PATH_MAX: usize = 107;
 
-pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Process {
+pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Process, Told> {
+    let before = findings.errors();
     let control = root.text("control").and_then(|(path, place)| {
         let whole = site.path(path, place);
         is_fit(path, &whole, place, findings).then_some(whole)
     });
     let access_log = access::check(root, site, findings);
     let admin = admin::check(root, site, findings);
-    Process { threads: root.count("threads"), control, access_log, admin }
+    findings.since(before)?;
+    Ok(Process { threads: root.count("threads"), control, access_log, admin: admin? })
 }
 
 fn is_fit(path: &str, whole: &Path, place: Place, findings: &mut Findings) -> bool {

@@ -12,13 +12,10 @@ use crate::snapshot::Retries;
 /// The rules of a pool.
 pub(super) fn retries(table: Reader<'_>, findings: &mut Findings) -> Retries {
     let default = Retries::default();
-    let number = |key| table.number(key).and_then(|(number, _)| u32::try_from(number).ok());
+    let number = |key| table.number(key).map(|(number, _)| number);
     let mut retries = Retries {
         most: number("retries").unwrap_or(default.most),
-        budget: table
-            .thousandths("retry_budget")
-            .and_then(|(budget, _)| u32::try_from(budget).ok())
-            .unwrap_or(default.budget),
+        budget: table.thousandths("retry_budget").map_or(default.budget, |(budget, _)| budget),
         budget_min: number("retry_budget_min").unwrap_or(default.budget_min),
         ..default
     };

@@ -14,7 +14,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::http::framing::has_no_body;
 use crate::route::path::Path;
 use crate::route::{
@@ -39,27 +39,29 @@ pub(super) struct Found {
     pub(super) place: Place,
 }
 
-/// The routes of a listener that speaks HTTP, in their order.
+/// The routes of a listener that could be made out, in their order, and whether those are all: a route that is left out might be
+/// one that keeps somebody away from another.
 pub(super) fn check(
     listener: Reader<'_>,
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Found> {
+) -> (Vec<Found>, Result<(), Told>) {
+    let before = findings.errors();
     let (mut routes, mut seen) = (Vec::new(), Seen::default());
     for (index, table) in listener.tables("route", &language::ROUTE).enumerate() {
         if findings.is_full() {
-            return routes;
+            return (routes, findings.since(0));
         }
         if index == ROUTES_MAX {
-            findings.push(conditions::too_many("route", ROUTES_MAX, table.place()));
-            return routes;
+            let told = findings.refuse(conditions::too_many("route", ROUTES_MAX, table.place()));
+            return (routes, Err(told));
         }
         let name = name(index, table, &mut seen, findings);
         let route = route(name, table, listener, around, site, findings);
         routes.extend(route.map(|route| Found { route, place: table.place() }));
     }
-    if let Some((action, place)) =
+    if let Ok(Some((action, place))) =
         own_action(listener, routes.is_empty() && !listener.has("route"), around, findings)
     {
         let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
@@ -74,7 +76,7 @@ pub(super) fn check(
         routes.push(Found { route: Route { name, when, action, options: None }, place });
     }
     warn_unreachable(&routes, findings);
-    routes
+    (routes, findings.since(before))
 }
 
 fn name(index: usize, table: Reader<'_>, seen: &mut Seen<String>, findings: &mut Findings) -> String {
@@ -95,7 +97,7 @@ pub(super) fn own_action(
     is_implied: bool,
     around: &Around<'_>,
     findings: &mut Findings,
-) -> Option<(Action, Place)> {
+) -> Result<Option<(Action, Place)>, Told> {
     let action = match (listener.entry("pool"), listener.entry("split")) {
         (Some(pool), Some(split)) => {
             findings.push(
@@ -104,40 +106,44 @@ pub(super) fn own_action(
                     .mark(pool.key_place, "and this")
                     .help("keep one of them"),
             );
-            None
+            Err(findings.given_up(listener.place()))
         }
-        (Some(pool), None) => to_pool(pool, around, findings),
-        (None, Some(split)) => to_split(listener, split, &[], around, findings),
+        (Some(pool), None) => to_pool(pool, around, findings).map(Some),
+        (None, Some(split)) => to_split(listener, split, &[], around, findings).map(Some),
         (None, None) if is_implied && !findings.is_meant(listener.place(), "pool") => {
             implied_pool(listener, around, findings)
         }
-        (None, None) => None,
+        (None, None) => Ok(None),
     };
     let entry = listener.entry("pool").or(listener.entry("split"));
     if let (Some(sticky), false) = (listener.entry("sticky"), listener.has("split")) {
         findings.push(no_effect(sticky, "there is no `split`"));
     }
-    action.map(|action| (action, entry.map_or(listener.place(), |entry| entry.key_place)))
+    Ok(action?.map(|action| (action, entry.map_or(listener.place(), |entry| entry.key_place))))
 }
 
-fn implied_pool(listener: Reader<'_>, around: &Around<'_>, findings: &mut Findings) -> Option<Action> {
+fn implied_pool(
+    listener: Reader<'_>,
+    around: &Around<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Action>, Told> {
     match around.pools {
-        [_] => Some(Action::Pool(crate::snapshot::PoolId(0))),
-        [] => None,
+        [_] => Ok(Some(Action::Pool(crate::snapshot::PoolId(0)))),
+        [] => Ok(None),
         several => {
-            let names = several.iter().map(|found| found.pool.name.as_str());
-            findings.push(
+            let names = several.iter().map(|found| found.name.as_str());
+            Err(findings.refuse(
                 Diagnostic::new(Code::MissingKey, "the listener does not say which pool it serves")
                     .mark(listener.place(), "`pool` is missing")
                     .help(format!("write `pool = \"…\"` with one of {}", quote_list(names))),
-            );
-            None
+            ))
         }
     }
 }
 
-fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Option<Action> {
-    pools::find(entry.node.text()?, entry.node.place, around.pools, findings).map(Action::Pool)
+fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Result<Action, Told> {
+    let pool = entry.node.text().and_then(|text| pools::find(text, entry.node.place, around.pools, findings));
+    pool.map(Action::Pool).ok_or_else(|| findings.given_up(entry.node.place))
 }
 
 fn to_split(
@@ -146,13 +152,16 @@ fn to_split(
     parts: &[&str],
     around: &Around<'_>,
     findings: &mut Findings,
-) -> Option<Action> {
-    let before = findings.len();
+) -> Result<Action, Told> {
+    let before = findings.errors();
     let mut shares = Vec::new();
     for share in table.tables("split", &language::SHARE) {
-        let weight = share.number("weight").map_or(Some(1), |(weight, _)| u32::try_from(weight).ok());
+        let weight = share.number("weight").map_or(1, |(weight, _)| weight);
         let pool = match share.entry("pool") {
-            Some(pool) => pools::find(pool.node.text()?, pool.node.place, around.pools, findings),
+            Some(pool) => {
+                let find = |text| pools::find(text, pool.node.place, around.pools, findings);
+                pool.node.text().and_then(find)
+            }
             None => {
                 findings.push(missing(
                     "pool",
@@ -163,20 +172,23 @@ fn to_split(
                 None
             }
         };
-        if let (Some(pool), Some(weight)) = (pool, weight) {
-            shares.push(Share { pool, weight });
+        match pool {
+            Some(pool) => shares.push(Share { pool, weight }),
+            None => _ = findings.given_up(share.place()),
         }
     }
-    if shares.iter().all(|share| share.weight == 0) && findings.len() == before {
+    if shares.iter().all(|share| share.weight == 0) && findings.errors() == before {
         findings.push(
             Diagnostic::new(Code::ZeroWeight, "the weights of the split add up to 0")
                 .mark(entry.node.place, "nothing would be picked")
                 .help("give at least one share a weight of 1 or more"),
         );
     }
-    let sticky =
-        table.text("sticky").and_then(|(text, place)| fields::template(text, place, parts, findings));
-    (findings.len() == before).then_some(Action::Split(Split { shares, sticky }))
+    let sticky = table.text("sticky").map(|(text, place)| {
+        fields::template(text, place, parts, findings).ok_or_else(|| findings.given_up(place))
+    });
+    findings.since(before)?;
+    Ok(Action::Split(Split { shares, sticky: sticky.transpose()? }))
 }
 
 fn missing(key: &str, message: &str, place: Place, example: &str) -> Diagnostic {
@@ -198,17 +210,18 @@ fn route(
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Route> {
-    let when = table.table("match", &language::MATCH).map_or_else(Conditions::default, |table| {
-        conditions::check(table, site, &mut around.patterns, findings)
-    });
+) -> Result<Route, Told> {
+    let when = match table.table("match", &language::MATCH, findings)? {
+        Some(table) => conditions::check(table, site, &mut around.patterns, findings),
+        None => Conditions::default(),
+    };
     let parts = parts(&when);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let action = action(table, &parts, around, site, findings);
     let hsts = hsts::of_route(table, listener, findings);
-    let options = Options { hsts, ..options(table, &parts, around, findings) };
+    let options = Options { hsts, ..options(table, &parts, around, findings)? };
     let options = (options != Options::default()).then(|| Box::new(options));
-    Some(Route { name, when, action: action?, options })
+    Ok(Route { name, when, action: action?, options })
 }
 
 /// The parts of the path that templates may name: those that every path of the route has, and those of the expression.
@@ -228,7 +241,7 @@ fn action(
     around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Action> {
+) -> Result<Action, Told> {
     let found: Vec<&Entry> = ACTIONS.iter().filter_map(|key| table.entry(key)).collect();
     if let (Some(sticky), false) = (table.entry("sticky"), table.has("split")) {
         findings.push(no_effect(sticky, "there is no `split`"));
@@ -242,31 +255,34 @@ fn action(
                     .mark(table.place(), "no action");
                 findings.push(found.help(help));
             }
-            None
+            Err(findings.given_up(table.place()))
         }
         [entry] => match entry.key.as_str() {
             "pool" => to_pool(entry, around, findings),
             "split" => to_split(table, entry, parts, around, findings),
             "redirect" => {
-                redirect(table.table("redirect", &language::REDIRECT)?, parts, findings).map(Action::Redirect)
+                let found = table.table("redirect", &language::REDIRECT, findings)?;
+                let action = found.and_then(|found| redirect(found, parts, findings)).map(Action::Redirect);
+                action.ok_or_else(|| findings.given_up(entry.node.place))
             }
-            _ => respond(table.table("respond", &language::RESPOND)?, parts, site, findings)
-                .map(Action::Respond),
+            _ => {
+                let found = table.table("respond", &language::RESPOND, findings)?;
+                let action =
+                    found.and_then(|found| respond(found, parts, site, findings)).map(Action::Respond);
+                action.ok_or_else(|| findings.given_up(entry.node.place))
+            }
         },
-        [first, second, ..] => {
-            findings.push(
-                Diagnostic::new(Code::NotOneAction, "the route has more than one action")
-                    .mark(second.key_place, "this")
-                    .mark(first.key_place, "and this")
-                    .help("keep one of them, or make two routes"),
-            );
-            None
-        }
+        [first, second, ..] => Err(findings.refuse(
+            Diagnostic::new(Code::NotOneAction, "the route has more than one action")
+                .mark(second.key_place, "this")
+                .mark(first.key_place, "and this")
+                .help("keep one of them, or make two routes"),
+        )),
     }
 }
 
 fn redirect(table: Reader<'_>, parts: &[&str], findings: &mut Findings) -> Option<Redirect> {
-    let (status, place) = table.number("status").unwrap_or((302, table.place()));
+    let (status, place) = table.number("status").unwrap_or((302_u16, table.place()));
     if !matches!(status, 301 | 302 | 303 | 307 | 308) {
         findings.push(
             Diagnostic::new(Code::OutOfRange, format!("{status} does not point elsewhere"))
@@ -286,7 +302,7 @@ fn redirect(table: Reader<'_>, parts: &[&str], findings: &mut Findings) -> Optio
         return None;
     };
     let location = fields::template(text, place, parts, findings)?;
-    Some(Redirect { status: u16::try_from(status).ok()?, location })
+    Some(Redirect { status, location })
 }
 
 fn respond(
@@ -296,7 +312,9 @@ fn respond(
     findings: &mut Findings,
 ) -> Option<Respond> {
     let status = table.number("status").map_or(200, |(status, _)| status);
-    let status = u16::try_from(status).ok().filter(|status| (200..=599).contains(status))?;
+    if !(200..=599).contains(&status) {
+        return None;
+    }
     let headers = fields::written(table.names("headers"), Of::Response, parts, findings);
     let body = body(table, site, findings)?;
     if let Some(entry) = table.entry("body").or(table.entry("body_file"))
@@ -341,43 +359,50 @@ fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opti
 const OF_BACKENDS: [&str; 6] =
     ["strip_prefix", "replace_prefix", "request_headers", "timeouts", "limits", "retry"];
 
-fn options(table: Reader<'_>, parts: &[&str], around: &Around<'_>, findings: &mut Findings) -> Options {
+fn options(
+    table: Reader<'_>,
+    parts: &[&str],
+    around: &Around<'_>,
+    findings: &mut Findings,
+) -> Result<Options, Told> {
     let answers = table.has("redirect") || table.has("respond");
     for entry in OF_BACKENDS.iter().filter(|_| answers).filter_map(|key| table.entry(key)) {
         findings.push(no_effect(entry, "no backend is asked by this route"));
     }
-    Options {
-        prefix: prefix(table, findings),
-        request: fields::edits(table, "request_headers", Of::Request, parts, findings),
-        response: fields::edits(table, "response_headers", Of::Response, parts, findings),
-        timeouts: timeouts::of_route(table, around.timeouts, findings),
-        body: table
-            .table("limits", &language::ROUTE_LIMITS)
-            .and_then(|limits| limits.size_or_none("body"))
-            .map(|it| it.0),
+    let prefix = prefix(table, findings);
+    let request = fields::edits(table, "request_headers", Of::Request, parts, findings);
+    let response = fields::edits(table, "response_headers", Of::Response, parts, findings);
+    let timeouts = timeouts::of_route(table, around.timeouts, findings);
+    let limits = table.table("limits", &language::ROUTE_LIMITS, findings);
+    Ok(Options {
+        prefix: prefix?,
+        request: request?,
+        response: response?,
+        timeouts: timeouts?,
+        body: limits?.and_then(|limits| limits.size_or_none("body")).map(|(body, _)| body),
         retry: match table.text("retry") {
             Some(("unsent", _)) => Retry::Unsent,
             Some(("off", _)) => Retry::Off,
             Some(_) | None => Retry::Safe,
         },
         hsts: None,
-    }
+    })
 }
 
-fn prefix(table: Reader<'_>, findings: &mut Findings) -> Option<PrefixEdit> {
+fn prefix(table: Reader<'_>, findings: &mut Findings) -> Result<Option<PrefixEdit>, Told> {
     if let (Some(strip), Some(replace)) = (table.entry("strip_prefix"), table.entry("replace_prefix")) {
-        findings.push(
+        return Err(findings.refuse(
             Diagnostic::new(Code::NotOneAction, "the prefix is both taken off and replaced")
                 .mark(replace.key_place, "this")
                 .mark(strip.key_place, "and this")
                 .help("keep one of them"),
-        );
-        return None;
+        ));
     }
     if let Some((from, place)) = table.text("strip_prefix") {
-        return Some(PrefixEdit { from: prefix_path(from, place, findings)?, to: String::new() });
+        let from = prefix_path(from, place, findings).ok_or_else(|| findings.given_up(place))?;
+        return Ok(Some(PrefixEdit { from, to: String::new() }));
     }
-    let replace = table.table("replace_prefix", &language::PREFIX)?;
+    let Some(replace) = table.table("replace_prefix", &language::PREFIX, findings)? else { return Ok(None) };
     let [from, to] = ["from", "to"].map(|key| {
         if !replace.has(key) {
             findings.push(missing(
@@ -389,7 +414,8 @@ fn prefix(table: Reader<'_>, findings: &mut Findings) -> Option<PrefixEdit> {
         }
         replace.text(key).and_then(|(text, place)| Some((prefix_path(text, place, findings)?, text)))
     });
-    Some(PrefixEdit { from: from?.0, to: to?.1.trim_end_matches('/').to_owned() })
+    let (Some((from, _)), Some((_, to))) = (from, to) else { return Err(findings.given_up(replace.place())) };
+    Ok(Some(PrefixEdit { from, to: to.trim_end_matches('/').to_owned() }))
 }
 
 /// A prefix such as `/api`, as a rule for it and everything below.

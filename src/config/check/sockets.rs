@@ -3,23 +3,35 @@
 use std::net::IpAddr;
 
 use crate::config::code::Code;
+use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::snapshot::{Address, Permissions, SocketOptions};
 
 /// The longest name of a network device, in bytes (IFNAMSIZ less its final zero, netdevice(7)).
 const INTERFACE_LEN_MAX: usize = 15;
 
 /// The options of the socket at `bind`, if that could be made out.
-pub(super) fn options(table: Reader<'_>, bind: Option<&Address>, findings: &mut Findings) -> SocketOptions {
-    let options = SocketOptions {
+pub(super) fn options(
+    table: Reader<'_>,
+    bind: Option<&Address>,
+    findings: &mut Findings,
+) -> Result<SocketOptions, Told> {
+    let (interface, permissions) = (interface(table, findings), permissions(table, findings));
+    if let Some(bind) = bind {
+        check_effect(table, bind, findings);
+    }
+    Ok(SocketOptions {
         v6only: table.flag("v6only").unwrap_or(true),
-        interface: interface(table, findings),
-        permissions: permissions(table, findings),
-    };
-    let Some(bind) = bind else { return options };
+        interface: interface?,
+        permissions: permissions?,
+    })
+}
+
+/// Complains about keys that change nothing at `bind`.
+fn check_effect(table: Reader<'_>, bind: &Address, findings: &mut Findings) {
     let is_six = bind.ip().is_some_and(|address| address.is_ipv6());
     let is_file = matches!(bind, Address::Unix(_)) && !bind.to_string().starts_with("unix:@");
     let cases = [
@@ -36,7 +48,6 @@ pub(super) fn options(table: Reader<'_>, bind: Option<&Address>, findings: &mut 
             );
         }
     }
-    options
 }
 
 /// Whether a socket at `bind` takes clients of the other family too.
@@ -45,33 +56,35 @@ pub(super) fn is_dual(bind: &Address, options: &SocketOptions) -> bool {
         && bind.ip().is_some_and(|address| matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()))
 }
 
-fn interface(table: Reader<'_>, findings: &mut Findings) -> Option<String> {
-    let (name, place) = table.text("interface")?;
+fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String>, Told> {
+    let Some((name, place)) = table.text("interface") else { return Ok(None) };
     let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
     if name.is_empty() || name.len() > INTERFACE_LEN_MAX || !name.bytes().all(is_name) {
-        findings.push(
+        return Err(findings.refuse(
             Diagnostic::new(Code::BadValue, format!("{} is not a network device", quote(name)))
                 .mark(place, format!("expected a name of at most {INTERFACE_LEN_MAX} characters"))
                 .help("write a name that `ip link` shows, such as `eth0`"),
-        );
-        return None;
+        ));
     }
-    Some(name.to_owned())
+    Ok(Some(name.to_owned()))
 }
 
-fn permissions(table: Reader<'_>, findings: &mut Findings) -> Permissions {
-    let Some(table) = table.table("socket", &language::SOCKET) else { return Permissions::default() };
+fn permissions(table: Reader<'_>, findings: &mut Findings) -> Result<Permissions, Told> {
+    let Some(table) = table.table("socket", &language::SOCKET, findings)? else {
+        return Ok(Permissions::default());
+    };
     let name = |key| table.text(key).map(|(name, _): (&str, _)| name.to_owned());
-    let mode = table.text("mode").and_then(|(text, place)| {
-        let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && text.len() >= 3);
-        if mode.is_none() {
-            findings.push(
-                Diagnostic::new(Code::BadValue, format!("{} is not the mode of a file", quote(text)))
-                    .mark(place, "expected octal digits, up to `0777`")
-                    .help("write for example `0660`: the owner and the group may connect"),
-            );
-        }
-        mode
-    });
-    Permissions { mode, user: name("user"), group: name("group") }
+    let mode = table.text("mode").map(|(text, place)| mode(text, place, findings)).transpose()?;
+    Ok(Permissions { mode, user: name("user"), group: name("group") })
+}
+
+fn mode(text: &str, place: Place, findings: &mut Findings) -> Result<u32, Told> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && text.len() >= 3);
+    mode.ok_or_else(|| {
+        findings.refuse(
+            Diagnostic::new(Code::BadValue, format!("{} is not the mode of a file", quote(text)))
+                .mark(place, "expected octal digits, up to `0777`")
+                .help("write for example `0660`: the owner and the group may connect"),
+        )
+    })
 }

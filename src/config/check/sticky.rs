@@ -4,7 +4,7 @@ use crate::config::code::Code;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::http::grammar::is_token;
 use crate::snapshot::{SameSite, Secret, Sticky};
 
@@ -12,8 +12,9 @@ use crate::snapshot::{SameSite, Secret, Sticky};
 const SECRET_MIN: usize = 16;
 
 /// The cookie of a pool, if it has one that can be used.
-pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Option<Sticky> {
-    let table = pool.table("sticky", &language::STICKY_COOKIE)?;
+pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Result<Option<Sticky>, Told> {
+    let before = findings.errors();
+    let Some(table) = pool.table("sticky", &language::STICKY_COOKIE, findings)? else { return Ok(None) };
     let Some((name, place)) = table.text("cookie") else {
         if !table.has("cookie") && !findings.is_meant(table.place(), "cookie") {
             findings.push(
@@ -22,7 +23,7 @@ pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Option<Sticky
                     .help("write `sticky = { cookie = \"srv\" }`"),
             );
         }
-        return None;
+        return Err(findings.given_up(table.place()));
     };
     if !is_token(name.as_bytes()) {
         findings.push(
@@ -31,51 +32,59 @@ pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Option<Sticky
                 .help("choose a plain name, such as `srv`"),
         );
     }
+    let (secret, domain) = (secret(table, findings), attribute(table, "domain", findings));
+    let path = attribute(table, "path", findings);
+    let is_secure = table.flag("secure").unwrap_or(false);
+    let same_site = same_site(table, is_secure, findings);
     let mut sticky = Sticky {
-        secret: secret(table, findings),
-        domain: attribute(table, "domain", findings),
+        secret: secret?,
+        domain: domain?,
         max_age: table.time("max_age").map(|(age, _)| age),
-        is_secure: table.flag("secure").unwrap_or(false),
+        is_secure,
         is_http_only: table.flag("http_only").unwrap_or(true),
         is_hidden: table.flag("hide").unwrap_or(false),
-        same_site: match table.text("same_site").map(|(word, _)| word) {
-            Some("strict") => SameSite::Strict,
-            Some("none") => SameSite::None,
-            // Any other word is none of the language, and has been told.
-            Some(_) | None => SameSite::Lax,
-        },
+        same_site,
         ..Sticky::named(name)
     };
-    if let Some(path) = attribute(table, "path", findings) {
+    if let Some(path) = path? {
         sticky.path = path;
     }
-    if let (SameSite::None, false, Some((_, place))) =
-        (sticky.same_site, sticky.is_secure, table.text("same_site"))
-    {
+    findings.since(before)?;
+    Ok(Some(sticky))
+}
+
+fn same_site(table: Reader<'_>, is_secure: bool, findings: &mut Findings) -> SameSite {
+    let same_site = match table.text("same_site").map(|(word, _)| word) {
+        Some("strict") => SameSite::Strict,
+        Some("none") => SameSite::None,
+        // Any other word is none of the language, and has been told.
+        Some(_) | None => SameSite::Lax,
+    };
+    if let (SameSite::None, false, Some((_, place))) = (same_site, is_secure, table.text("same_site")) {
         findings.push(
             Diagnostic::new(Code::BadValue, "browsers refuse such a cookie")
                 .mark(place, "`none` holds for secure cookies only")
                 .help("add `secure = true`, or write `same_site = \"lax\"`"),
         );
     }
-    Some(sticky)
+    same_site
 }
 
-fn secret(table: Reader<'_>, findings: &mut Findings) -> Option<Secret> {
-    let (secret, place) = table.text("secret")?;
+fn secret(table: Reader<'_>, findings: &mut Findings) -> Result<Option<Secret>, Told> {
+    let Some((secret, place)) = table.text("secret") else { return Ok(None) };
     if secret.len() < SECRET_MIN {
-        findings.push(
+        return Err(findings.refuse(
             Diagnostic::new(Code::BadValue, "the secret is too short to be one")
                 .mark(place, format!("expected at least {SECRET_MIN} characters"))
                 .help("write random ones, such as `openssl rand -hex 32` gives, or `${NAME}` for an environment variable"),
-        );
+        ));
     }
-    Some(Secret(secret.to_owned()))
+    Ok(Some(Secret(secret.to_owned())))
 }
 
 /// An attribute of the cookie (RFC 6265 §4.1.1).
-fn attribute(table: Reader<'_>, key: &str, findings: &mut Findings) -> Option<String> {
-    let (text, place) = table.text(key)?;
+fn attribute(table: Reader<'_>, key: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
+    let Some((text, place)) = table.text(key) else { return Ok(None) };
     let is_good = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b';';
     let is_path_good = key != "path" || text.starts_with('/');
     if text.is_empty() || !text.bytes().all(is_good) || !is_path_good {
@@ -84,12 +93,11 @@ fn attribute(table: Reader<'_>, key: &str, findings: &mut Findings) -> Option<St
         } else {
             ("expected a host name", "write for example `domain = \"example.com\"`")
         };
-        findings.push(
+        return Err(findings.refuse(
             Diagnostic::new(Code::BadValue, format!("{} cannot be the {key} of a cookie", quote(text)))
                 .mark(place, expected)
                 .help(help),
-        );
-        return None;
+        ));
     }
-    Some(text.to_owned())
+    Ok(Some(text.to_owned()))
 }

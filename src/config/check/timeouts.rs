@@ -6,13 +6,13 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::value::show_duration;
 use crate::snapshot::Timeouts;
 
-pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
+pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Timeouts, Told> {
     let default = Timeouts::default();
-    let Some(table) = root.table("timeouts", &language::TIMEOUTS) else { return default };
+    let Some(table) = root.table("timeouts", &language::TIMEOUTS, findings)? else { return Ok(default) };
     let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
     let timeouts = Timeouts {
         handshake: time("handshake", default.handshake),
@@ -29,12 +29,16 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Timeouts {
         drain: time("drain", default.drain),
     };
     connect_fires(table, &timeouts, findings);
-    timeouts
+    Ok(timeouts)
 }
 
 /// The times of a route, if it has any of its own; the others are those of the whole.
-pub(super) fn of_route(route: Reader<'_>, whole: &Timeouts, findings: &mut Findings) -> Option<Timeouts> {
-    let table = route.table("timeouts", &language::ROUTE_TIMEOUTS)?;
+pub(super) fn of_route(
+    route: Reader<'_>,
+    whole: &Timeouts,
+    findings: &mut Findings,
+) -> Result<Option<Timeouts>, Told> {
+    let Some(table) = route.table("timeouts", &language::ROUTE_TIMEOUTS, findings)? else { return Ok(None) };
     let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
     let timeouts = Timeouts {
         connect: time("connect", whole.connect),
@@ -47,7 +51,7 @@ pub(super) fn of_route(route: Reader<'_>, whole: &Timeouts, findings: &mut Findi
     if table.has("connect") || table.has("queue") {
         connect_fires(table, &timeouts, findings);
     }
-    Some(timeouts)
+    Ok(Some(timeouts))
 }
 
 /// Warns if the time for all attempts is over before that for a single one. `table` is where they are written.

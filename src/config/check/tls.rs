@@ -10,14 +10,14 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
 use crate::tls::certificate::{self, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault};
 use crate::tls::{
-    ClientAuth, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair, Refused,
-    Termination, TerminationRules, UnknownNames, Unusable, Verify,
+    ClientAuth, ExpiredCrl, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair,
+    Refused, Termination, TerminationRules, UnknownNames, Unusable, Verify,
 };
 
 /// The most certificates of a listener.
@@ -30,20 +30,24 @@ struct Named {
     bytes: Vec<u8>,
 }
 
-/// The file that `key` names, if it names one that can be read.
-fn file(table: Reader<'_>, key: &'static str, site: &mut Site<'_>, findings: &mut Findings) -> Option<Named> {
-    let (text, place) = table.text(key)?;
+/// The file that `key` names: it is there, or the key is not.
+fn file(
+    table: Reader<'_>,
+    key: &'static str,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Named>, Told> {
+    let Some((text, place)) = table.text(key) else { return Ok(None) };
     let path = site.path(text, place);
     match site.world.read(&path, FILE_LEN_MAX) {
-        Ok(bytes) => Some(Named { path, place, bytes }),
+        Ok(bytes) => Ok(Some(Named { path, place, bytes })),
         Err(error) => {
             let message = format!("cannot read {}: {error}", quote(&path.to_string_lossy()));
-            findings.push(
+            Err(findings.refuse(
                 Diagnostic::new(Code::Unreadable, message)
                     .mark(place, "expected a file in PEM")
                     .help("the path is relative to the file that names it"),
-            );
-            None
+            ))
         }
     }
 }
@@ -58,7 +62,7 @@ fn missing(table: Reader<'_>, key: &'static str, help: &'static str, findings: &
     }
 }
 
-/// What `tls` of a listener asks for, if it has it and it can be had.
+/// What `tls` of a listener asks for: all of it, or nothing if there is no such key.
 pub(super) fn of_listener(
     listener: Reader<'_>,
     name: &str,
@@ -66,72 +70,93 @@ pub(super) fn of_listener(
     routes: &[routes::Found],
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Arc<Termination>> {
-    let table = listener.table("tls", &language::TLS)?;
-    let found_before = findings.len();
+) -> Result<Option<Arc<Termination>>, Told> {
+    let before = findings.errors();
+    let Some(table) = listener.table("tls", &language::TLS, findings)? else { return Ok(None) };
     let pairs = certificates(table, site, findings);
     let client_ca = file(table, "client_ca", site, findings);
     let client_crl = client_crl(table, site, findings);
+    let client_crl_expired = client_crl_expired(table, findings);
+    let (client_auth, alpn) = (client_auth(table, findings), alpn(table, mode, findings));
+    findings.since(before)?;
+    let (pairs, client_ca, client_crl) = (pairs?, client_ca?, client_crl?);
     let rules = TerminationRules {
         certificates: pairs.iter().map(|(cert, key)| pair_of(cert, key)).collect(),
-        client_auth: client_auth(table, findings),
+        client_crl_expired,
+        client_auth,
         client_ca: client_ca.as_ref().map(|file| file.path.clone()),
         client_crl: client_crl.as_ref().map(|file| file.path.clone()),
         min_version: min_version(table),
-        alpn: alpn(table, mode, findings),
+        alpn,
         unknown_names: match table.text("unknown_names") {
             Some(("refuse", _)) => UnknownNames::Refuse,
             Some(_) | None => UnknownNames::Default,
         },
     };
-    if findings.len() > found_before {
-        return None;
-    }
     let files = Files {
         pairs: pairs.iter().map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())).collect(),
         client_ca: client_ca.as_ref().map(|file| file.bytes.clone()),
         client_crl: client_crl.as_ref().map(|file| file.bytes.clone()),
     };
-    match Termination::new(name, rules, &files) {
-        Ok(termination) => {
-            let facts = termination.facts();
-            for ((cert, _), facts) in pairs.iter().zip(&facts) {
-                look_at(facts, cert.place, site, findings);
-            }
-            let places: Vec<Place> = pairs.iter().map(|(cert, _)| cert.place).collect();
-            look_at_names(&facts, &places, routes, findings);
-            Some(Arc::new(termination))
+    let termination = Termination::new(name, rules, &files).map_err(|refused| {
+        let place = |file: &Option<Named>| file.as_ref().map_or(table.place(), |file| file.place);
+        let pairs = pairs.iter().map(|(cert, key)| (cert.place, key.place)).collect::<Vec<_>>();
+        findings.refuse(unfit(&refused, &pairs, place(&client_ca), place(&client_crl), table.place()))
+    })?;
+    let facts = termination.facts();
+    for ((cert, _), facts) in pairs.iter().zip(&facts) {
+        look_at(facts, cert.place, site, findings);
+    }
+    let places: Vec<Place> = pairs.iter().map(|(cert, _)| cert.place).collect();
+    look_at_names(&facts, &places, routes, findings);
+    Ok(Some(Arc::new(termination)))
+}
+
+/// What to say of files of which no listener can be made.
+fn unfit(
+    refused: &Refused,
+    pairs: &[(Place, Place)],
+    client_ca: Place,
+    client_crl: Place,
+    table: Place,
+) -> Diagnostic {
+    match refused {
+        Refused::Pair(place, fault) => {
+            let (cert, key) = pairs.get(*place).copied().unwrap_or((table, table));
+            of_pair(fault, cert, key)
         }
-        Err(Refused::Pair(place, fault)) => {
-            let (cert, key) = pairs.get(place)?;
-            findings.push(refused(&fault, cert.place, key.place));
-            None
+        Refused::ClientCa(why) => {
+            unusable("the issuers of client certificates cannot be used", why, client_ca)
         }
-        Err(Refused::ClientCa(why)) => {
-            let place = client_ca.as_ref().map_or(table.place(), |file| file.place);
-            findings.push(unusable("the issuers of client certificates cannot be used", &why, place));
-            None
-        }
-        Err(Refused::ClientCrl(why)) => {
-            let place = client_crl.as_ref().map_or(table.place(), |file| file.place);
+        Refused::ClientCrl(why) => {
             let message = format!("the lists of revoked client certificates cannot be used: {why}");
-            findings.push(
-                Diagnostic::new(Code::BadCertificate, message)
-                    .mark(place, "cannot be used")
-                    .help("expected lists in PEM, such as `openssl crl -in FILE -text` shows"),
-            );
-            None
+            Diagnostic::new(Code::BadCertificate, message)
+                .mark(client_crl, "cannot be used")
+                .help("expected lists in PEM, such as `openssl crl -in FILE -text` shows")
         }
-        Err(Refused::Other(why)) => {
-            findings.push(unusable("there can be no TLS", &why, table.place()));
-            None
-        }
+        Refused::Other(why) => unusable("there can be no TLS", why, table),
     }
 }
 
+fn client_crl_expired(table: Reader<'_>, findings: &mut Findings) -> ExpiredCrl {
+    let Some((word, place)) = table.text("client_crl_expired") else { return ExpiredCrl::default() };
+    if !table.has("client_crl") && !findings.is_meant(table.place(), "client_crl") {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`client_crl_expired` changes nothing here")
+                .mark(place, "there is no `client_crl`")
+                .help("remove it, or name the file of lists by `client_crl`"),
+        );
+    }
+    if word == ExpiredCrl::Accept.word() { ExpiredCrl::Accept } else { ExpiredCrl::Refuse }
+}
+
 /// The file of `client_crl`, if it is named. It warns of one that is out of date, with which nobody comes in.
-fn client_crl(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Named> {
-    let file = file(table, "client_crl", site, findings)?;
+fn client_crl(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Named>, Told> {
+    let Some(file) = file(table, "client_crl", site, findings)? else { return Ok(None) };
     missing(
         table,
         "client_ca",
@@ -140,20 +165,31 @@ fn client_crl(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -
     );
     let lists = certificate::revocations(&file.bytes).unwrap_or_default();
     if certificate::next_update(&lists).is_some_and(|until| until < site.world.unix_time()) {
+        let is_accepted = table.text("client_crl_expired").is_some_and(|(word, _)| word == "accept");
+        let label = if is_accepted {
+            "who was revoked since comes in"
+        } else {
+            "no client of its issuer is verified"
+        };
         findings.push(
             Diagnostic::new(Code::CertificateDates, "a list of revoked certificates is out of date")
-                .mark(file.place, "no certificate of its issuer is verified with it")
+                .mark(file.place, label)
                 .help("fetch the issuer's latest list, and reload"),
         );
     }
-    Some(file)
+    Ok(Some(file))
 }
 
 fn pair_of(cert: &Named, key: &Named) -> Pair {
     Pair { cert: cert.path.clone(), key: key.path.clone() }
 }
 
-fn certificates(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Vec<(Named, Named)> {
+fn certificates(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<(Named, Named)>, Told> {
+    let before = findings.errors();
     let help = "write `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`";
     missing(table, "certificates", help, findings);
     let items = table.list("certificates");
@@ -174,10 +210,13 @@ fn certificates(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings)
         }
         missing(item, "cert", help, findings);
         missing(item, "key", help, findings);
-        let (cert, key) = (file(item, "cert", site, findings), file(item, "key", site, findings));
-        pairs.extend(cert.zip(key));
+        match (file(item, "cert", site, findings), file(item, "key", site, findings)) {
+            (Ok(Some(cert)), Ok(Some(key))) => pairs.push((cert, key)),
+            (_, _) => _ = findings.given_up(item.place()),
+        }
     }
-    pairs
+    findings.since(before)?;
+    Ok(pairs)
 }
 
 fn client_auth(table: Reader<'_>, findings: &mut Findings) -> ClientAuth {
@@ -228,7 +267,10 @@ fn alpn(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Vec<String> {
     }
     let mut names = Vec::new();
     for item in table.list("alpn") {
-        let Some(name) = item.text() else { continue };
+        let Some(name) = item.text() else {
+            findings.given_up(item.place);
+            continue;
+        };
         let problem = match (name, mode) {
             ("h2", Mode::Http) => Some("Pollux speaks HTTP/1.1 and 1.0 to clients"),
             _ if name.is_empty() || name.len() > 255 => Some("expected 1 to 255 bytes (RFC 7301 §3.1)"),
@@ -253,7 +295,7 @@ fn unusable(message: &str, why: &str, place: Place) -> Diagnostic {
 }
 
 /// What to say of a pair that cannot be used.
-fn refused(fault: &Fault, cert: Place, key: Place) -> Diagnostic {
+fn of_pair(fault: &Fault, cert: Place, key: Place) -> Diagnostic {
     match fault {
         Fault::Certificates(_) => Diagnostic::new(Code::BadCertificate, fault.to_string())
             .mark(cert, "expected certificates in PEM")
@@ -351,35 +393,30 @@ pub(super) fn of_pool(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Arc<Origination>> {
+) -> Result<Option<Arc<Origination>>, Told> {
+    let before = findings.errors();
     let of_scheme = check_schemes(name, pool, findings);
-    let table = pool.table("tls", &language::BACKEND_TLS);
+    let table = pool.table("tls", &language::BACKEND_TLS, findings)?;
     let (rules, files, place) = match (table, of_scheme) {
         (Some(table), _) => {
-            let found_before = findings.len();
-            let (rules, files) = origination(table, site, findings);
-            if findings.len() > found_before {
-                return None;
-            }
+            let (rules, files) = origination(table, site, findings)?;
             warn_unverified(&rules, table, findings);
             (rules, files, table.place())
         }
         (None, Some(place)) => (OriginationRules::default(), OriginationFiles::default(), place),
-        (None, None) => return None,
+        (None, None) => return findings.since(before).map(|()| None),
     };
-    match Origination::new(rules, &files) {
-        Ok(origination) => Some(Arc::new(origination)),
-        Err(Unusable::Ca(why)) => {
-            let place = table.and_then(|table| table.text("ca")).map_or(place, |(_, place)| place);
-            findings.push(unusable("whom to believe cannot be found out", &why, place));
-            None
-        }
-        Err(Unusable::Client(why)) => {
-            let place = table.and_then(|table| table.text("cert")).map_or(place, |(_, place)| place);
-            findings.push(unusable("the certificate for backends cannot be used", &why, place));
-            None
-        }
-    }
+    findings.since(before)?;
+    let named = |key| table.and_then(|table| table.text(key)).map_or(place, |(_, place)| place);
+    let origination = Origination::new(rules, &files).map_err(|refused| {
+        findings.refuse(match refused {
+            Unusable::Ca(why) => unusable("whom to believe cannot be found out", &why, named("ca")),
+            Unusable::Client(why) => {
+                unusable("the certificate for backends cannot be used", &why, named("cert"))
+            }
+        })
+    })?;
+    Ok(Some(Arc::new(origination)))
 }
 
 /// Where a backend says `https://`, if one does. Either all do, or `tls` stands for all.
@@ -411,7 +448,8 @@ fn origination(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> (OriginationRules, OriginationFiles) {
+) -> Result<(OriginationRules, OriginationFiles), Told> {
+    let before = findings.errors();
     let ca = file(table, "ca", site, findings);
     let (cert, key) = (file(table, "cert", site, findings), file(table, "key", site, findings));
     if table.has("cert") || table.has("key") {
@@ -419,7 +457,7 @@ fn origination(
         missing(table, "cert", help, findings);
         missing(table, "key", help, findings);
     }
-    let name = table.text("name").and_then(|(name, place)| {
+    let name = table.text("name").map(|(name, place)| {
         let is_good = rustls::pki_types::ServerName::try_from(name).is_ok();
         if !is_good {
             findings.push(
@@ -431,8 +469,10 @@ fn origination(
                 .help("write for example `name = \"app.internal\"`"),
             );
         }
-        is_good.then(|| name.to_owned())
+        name.to_owned()
     });
+    findings.since(before)?;
+    let (ca, cert, key) = (ca?, cert?, key?);
     let client = cert.as_ref().zip(key.as_ref());
     let rules = OriginationRules {
         name,
@@ -448,7 +488,7 @@ fn origination(
         client: client.map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())),
         ca: ca.map(|file| file.bytes),
     };
-    (rules, files)
+    Ok((rules, files))
 }
 
 fn warn_unverified(rules: &OriginationRules, table: Reader<'_>, findings: &mut Findings) {

@@ -91,7 +91,7 @@ fn ask(table: Reader<'_>, findings: &mut Findings) -> Option<Ask> {
 
 /// What is said of the client's certificate.
 fn shown(table: Reader<'_>) -> Shown {
-    let Some(described) = table.table("client_cert", &language::TEST_CERT) else {
+    let Some(described) = table.table_of_either("client_cert", &language::TEST_CERT) else {
         let state = table.text("client_cert").map(|(word, _)| word.to_owned());
         return Shown { state, ..Shown::default() };
     };
@@ -105,7 +105,7 @@ fn pairs(table: Reader<'_>, key: &str) -> Vec<(String, String)> {
 }
 
 fn expect(table: Reader<'_>, findings: &mut Findings) -> Expect {
-    let Some(expect) = table.table("expect", &language::EXPECT) else {
+    let Ok(Some(expect)) = table.table("expect", &language::EXPECT, findings) else {
         if !table.has("expect") && !findings.is_meant(table.place(), "expect") {
             findings.push(
                 Diagnostic::new(Code::MissingKey, "the test expects nothing")
@@ -120,7 +120,7 @@ fn expect(table: Reader<'_>, findings: &mut Findings) -> Expect {
         route: text("route"),
         pool: text("pool"),
         backend: text("backend"),
-        status: expect.number("status").and_then(|(status, _)| u16::try_from(status).ok()),
+        status: expect.number("status").map(|(status, _)| status),
         cause: text("cause"),
         location: text("location"),
         header: pairs(expect, "header"),
@@ -155,7 +155,7 @@ fn check_expected(table: Reader<'_>, expect: &Expect, snapshot: &Snapshot, findi
         ("backend", &expect.backend, backends.map(|backend| backend.name.as_str()).collect()),
         ("cause", &expect.cause, Cause::ALL.iter().map(|cause| cause.word()).collect()),
     ];
-    let Some(reader) = table.table("expect", &language::EXPECT) else { return };
+    let Ok(Some(reader)) = table.table("expect", &language::EXPECT, findings) else { return };
     for (key, written, names) in known {
         if let Some(written) = written
             && !names.contains(&written.as_str())

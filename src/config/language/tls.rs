@@ -34,8 +34,15 @@ pub(in crate::config) static TLS: Table = Table {
             Kind::Text,
             NONE,
             r#""crl.pem""#,
-            "File with the lists of certificates that they have revoked (CRL, PEM). One of each issuer is needed, and up to date: a certificate of which \
+            "File with the lists of certificates that they have revoked (CRL, PEM). One of each issuer is needed: a certificate of which \
              it cannot be known is not verified.",
+        ),
+        key(
+            "client_crl_expired",
+            Kind::Word(&["refuse", "accept"]),
+            r#""refuse""#,
+            r#""accept""#,
+            "What a list does whose `nextUpdate` has passed: certificates of its issuer are not verified, or the list holds on as it is.",
         ),
         key(
             "client_auth",

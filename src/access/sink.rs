@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,11 +59,40 @@ impl AppendedTo {
 /// Opens a file to append to. Nobody may read a FIFO yet: to wait for somebody would be to stand still, so that is an error;
 /// once it is open, though, its writer does wait.
 fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_symlink());
+    let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    if is_link {
+        trust_links(path)?;
+    } else {
+        // One that comes in this very moment is not followed.
+        flags |= OFlag::O_NOFOLLOW;
+    }
     let file = OpenOptions::new().append(true).create(true).custom_flags(flags.bits()).open(path)?;
     let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
     fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     Ok(file)
+}
+
+/// The most links, one behind the other, that lead to a file (path_resolution(7) allows as many).
+const LINKS_MAX: usize = 40;
+
+/// Follows the links at `path` as far as they are this user's or root's. Whoever else may write to the folder of a log could otherwise
+/// have root append to any file.
+fn trust_links(path: &Path) -> io::Result<()> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let file = match std::fs::symlink_metadata(&path) {
+            Ok(file) if file.file_type().is_symlink() => file,
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        if file.uid() != 0 && file.uid() != nix::unistd::geteuid().as_raw() {
+            let why = format!("{} is a link of another user, and is not followed", path.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        let target = std::fs::read_link(&path)?;
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Err(io::Error::from_raw_os_error(nix::libc::ELOOP))
 }
 
 impl Sink for Appended {
@@ -104,6 +133,23 @@ mod tests {
         assert!(unopenable.open().is_err());
         sink.write(b"four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
+    }
+
+    #[test]
+    fn a_link_is_followed_if_it_is_ones_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, link) = (directory.path().join("a.log"), directory.path().join("link"));
+        std::os::unix::fs::symlink("a.log", &link).unwrap();
+        open(&link).unwrap().write_all(b"one\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\n");
+        // Only root can make a link of somebody else.
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).unwrap();
+            assert_eq!(open(&link).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            let second = directory.path().join("second");
+            std::os::unix::fs::symlink("link", &second).unwrap();
+            assert_eq!(open(&second).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `pollux demo`: three toy backends, Pollux in front of them, clients, a dashboard, and a line for each request of yours.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -135,7 +136,9 @@ impl Certificate {
         let rules = TerminationRules { alpn: vec!["http/1.1".into()], ..TerminationRules::default() };
         let termination = Termination::new("demo", rules, &files).map_err(Failure::failed)?;
         let file = std::env::temp_dir().join(format!("pollux-demo-{}.pem", std::process::id()));
-        std::fs::write(&file, pem).map_err(Failure::failed)?;
+        // Everybody may write to that folder: what is there already, a link perhaps, is not written to.
+        let made = std::fs::File::create_new(&file).and_then(|mut made| made.write_all(pem.as_bytes()));
+        made.map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
         Ok(Certificate { termination: Arc::new(termination), file })
     }
 }

@@ -144,9 +144,8 @@ impl Running {
     }
 
     /// Ends one that has not taken over: its sockets are still served by the other process.
-    pub(super) fn withdraw(mut self) {
-        self.server.drain_but(&[]);
-        let _ = self.server.join();
+    pub(super) fn withdraw(self) {
+        self.server.withdraw();
     }
 
     /// Serves until the end.

@@ -3,15 +3,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::start_error::StartError;
-use crate::os::{bind_unix, bind_with, prepare, probe};
+use crate::os::{FileIdentity, bind_unix, bind_with, is_abstract, prepare, probe};
 use crate::snapshot::{Address, Listener, SocketOptions};
 
-/// The sockets of one listener, for each worker, and their address.
-pub(super) type Bound = (Vec<Vec<OwnedFd>>, Address);
+/// The sockets of one listener.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// For each worker.
+    pub(super) sockets: Vec<Vec<OwnedFd>>,
+    pub(super) address: Address,
+    /// The file of a Unix socket.
+    pub(super) file: Option<FileIdentity>,
+}
 
 /// A listener that is bound, as its configuration says it and as the kernel does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +36,12 @@ pub(super) struct Present {
     /// Whether a service manager has the socket too, and keeps it when this process has ended.
     #[serde(default)]
     pub(super) is_lent: bool,
+    /// The file of a Unix socket. Older versions do not say it.
+    #[serde(default)]
+    pub(super) file: Option<FileIdentity>,
+    /// Whether clients cannot come by it any more: the file of its Unix socket is not there.
+    #[serde(skip)]
+    pub(super) is_gone: bool,
 }
 
 /// What was never said otherwise.
@@ -38,7 +52,20 @@ fn is_v6only() -> bool {
 impl Present {
     /// Whether what was said of the socket when it was bound is what `options` say. What a service manager has bound is its choice.
     fn is_as(&self, options: &SocketOptions) -> bool {
-        self.is_lent || (self.v6only == options.v6only && self.interface == options.interface)
+        self.is_lent
+            || (!self.is_gone && self.v6only == options.v6only && self.interface == options.interface)
+    }
+}
+
+/// Looks whether the files of Unix sockets are still there. Those of a service manager are its own affair.
+pub(super) fn look_at_files(present: &mut [Present]) {
+    for one in present.iter_mut().filter(|one| !one.is_lent) {
+        let Address::Unix(path) = &one.address else { continue };
+        if !is_abstract(path) {
+            let now = FileIdentity::of(path);
+            one.file = one.file.or(now);
+            one.is_gone = now.is_none() || one.file != now;
+        }
     }
 }
 
@@ -82,19 +109,20 @@ pub(super) fn bind_for(
 ) -> Result<Bound, StartError> {
     let fail =
         |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind.clone(), error };
-    let (sockets, address) = match &listener.bind {
+    let (sockets, address, file) = match &listener.bind {
         Address::Ip(address) => {
             let (sockets, address) = bind_ip(*address, &listener.socket, workers, present).map_err(fail)?;
-            (sockets, Address::Ip(address))
+            (sockets, Address::Ip(address), None)
         }
         Address::Unix(path) => {
-            let first = bind_unix(path, &listener.socket.permissions).map_err(fail)?;
+            let (first, file) = bind_unix(path, &listener.socket.permissions).map_err(fail)?;
             let others = (1..workers).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>();
-            let others = others.map_err(fail)?;
-            (std::iter::once(first).chain(others).collect(), listener.bind.clone())
+            let others = others.inspect_err(|_| file.iter().for_each(|file| file.remove(path)));
+            let sockets = std::iter::once(first).chain(others.map_err(fail)?).collect();
+            (sockets, listener.bind.clone(), file)
         }
     };
-    Ok((sockets.into_iter().map(|socket| vec![socket]).collect(), address))
+    Ok(Bound { sockets: sockets.into_iter().map(|socket| vec![socket]).collect(), address, file })
 }
 
 /// A socket for each of so many workers.
@@ -117,6 +145,30 @@ fn bind_ip(
         sockets.push(socket);
     }
     Ok((sockets, address))
+}
+
+/// The files of Unix sockets that were just bound: they go with this, unless they are kept.
+#[derive(Debug, Default)]
+pub(super) struct Fresh(Vec<(PathBuf, FileIdentity)>);
+
+impl Fresh {
+    /// Takes in the file of a socket that was bound, if it has one.
+    pub(super) fn note(&mut self, bound: &Bound) {
+        if let (Address::Unix(path), Some(file)) = (&bound.address, bound.file) {
+            self.0.push((path.clone(), file));
+        }
+    }
+
+    /// Leaves the files where they are.
+    pub(super) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|(path, file)| file.remove(path));
+    }
 }
 
 /// Shares the sockets out that were handed to `listener` and are those of `present`: all of them, for in each queue clients may
@@ -145,7 +197,7 @@ pub(super) fn share_out(
         };
         sockets[worker].push(another);
     }
-    Ok((sockets, address))
+    Ok(Bound { sockets, address, file: present.file })
 }
 
 fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
@@ -178,6 +230,8 @@ mod tests {
             v6only: true,
             interface: None,
             is_lent: false,
+            file: None,
+            is_gone: false,
         };
         let present: Vec<_> = old.iter().zip(&addresses).map(present).collect();
         let new = [listener("b", "[::1]:0"), listener("x", "10.0.0.1:80"), listener("c", "10.0.0.1:81")];
@@ -198,6 +252,8 @@ mod tests {
             v6only: true,
             interface: None,
             is_lent: false,
+            file: None,
+            is_gone: false,
         };
         let handed = |count: usize| {
             let (first, address) = bind(any.bind.ip().unwrap()).unwrap();
@@ -206,13 +262,13 @@ mod tests {
         };
         for (count, workers, expected) in [(3, 2, vec![2, 1]), (2, 2, vec![1, 1]), (1, 3, vec![1, 1, 1])] {
             let (sockets, address) = handed(count);
-            let (sockets, _) = share_out(&any, workers, &at(address), sockets).unwrap();
+            let sockets = share_out(&any, workers, &at(address), sockets).unwrap().sockets;
             assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), expected);
         }
         // One that does not let others beside it is shared.
         let alone = std::net::TcpListener::bind(any.bind.ip().unwrap()).unwrap();
         let address = alone.local_addr().unwrap();
-        let (sockets, _) = share_out(&any, 2, &at(address), vec![alone.into()]).unwrap();
+        let sockets = share_out(&any, 2, &at(address), vec![alone.into()]).unwrap().sockets;
         assert_eq!(sockets.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1]);
     }
 

@@ -281,6 +281,8 @@ mod tests {
                 v6only: true,
                 interface: None,
                 is_lent: false,
+                file: None,
+                is_gone: false,
             };
             sent.add_bound(present.clone(), bind(address).unwrap().0);
             sent.add_bound(present, socket);

@@ -31,7 +31,8 @@ impl Inherited {
             match listening_on(&socket) {
                 Some(address) => {
                     let (bind, v6only, interface) = (address.clone(), true, None);
-                    let present = Present { name, bind, address, v6only, interface, is_lent: true };
+                    let (is_lent, file, is_gone) = (true, None, false);
+                    let present = Present { name, bind, address, v6only, interface, is_lent, file, is_gone };
                     inherited.add_bound(present, socket);
                 }
                 None => {

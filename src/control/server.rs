@@ -1,6 +1,5 @@
 //! A running Pollux: one thread for each worker, and the means to stop them.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::binding::{Present, bind_for, check_unique, kept, share_out};
+use super::binding::{Fresh, Present, bind_for, check_unique, kept, look_at_files, share_out};
 use super::changes::Changes;
 use super::crew::{Crew, fit_into_descriptors};
 use super::inherited::Inherited;
@@ -37,7 +36,9 @@ pub struct Server {
     /// For each listener whether a service manager has its socket too: such a queue is never emptied, and never shut.
     pub(super) lent: Vec<bool>,
     /// The files of the Unix sockets, which are to go with them.
-    pub(super) files: Files,
+    pub(super) files: Vec<Option<FileIdentity>>,
+    /// The addresses that this process has bound at its start: nobody else has their sockets.
+    bound: Vec<Address>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     pub(super) neighbours: Arc<Neighbours>,
@@ -85,22 +86,28 @@ impl Server {
         let filed = snapshot.pools.clone();
         let changes = still_valid(std::mem::take(&mut inherited.changes), &filed);
         changes.lay_over(&mut snapshot.pools);
-        let present = inherited.present();
+        let mut present = inherited.present();
+        look_at_files(&mut present);
         let places = kept(&present, &snapshot.listeners);
         let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..crew.threads).map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
+        let (mut addresses, mut files, mut fresh) = (Vec::new(), Vec::new(), Fresh::default());
         for (index, listener) in snapshot.listeners.iter().enumerate() {
             let handed = places[index].map(|place| (&present[place], inherited.take(place)));
-            let (bound, address) = match handed {
+            let bound = match handed {
                 Some((present, handed)) if !handed.is_empty() => {
                     share_out(listener, crew.threads, present, handed)?
                 }
-                Some(_) | None => bind_for(listener, crew.threads, &present)?,
+                Some(_) | None => {
+                    let bound = bind_for(listener, crew.threads, &present)?;
+                    fresh.note(&bound);
+                    bound
+                }
             };
-            for (worker, bound) in sockets.iter_mut().zip(bound) {
+            for (worker, bound) in sockets.iter_mut().zip(bound.sockets) {
                 worker.extend(bound.into_iter().map(|socket| (socket, index)));
             }
-            addresses.push(address);
+            addresses.push(bound.address);
+            files.push(bound.file);
         }
         let is_lent = |place: &Option<usize>| place.is_some_and(|place| present[place].is_lent);
         let lent = places.iter().map(is_lent).collect();
@@ -116,7 +123,8 @@ impl Server {
             snapshot: Arc::clone(&snapshot),
             filed,
             changes,
-            files: files_of(&addresses),
+            files,
+            bound: unplaced(&places, &addresses),
             addresses,
             lent,
             threads: Vec::new(),
@@ -133,12 +141,11 @@ impl Server {
             let mut berth = crew.berth(worker);
             berth.splicing.pipes = pipes;
             if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
-                // Sockets that were handed over are still somebody else's, and go on.
-                server.drain_but(&[]);
-                let _ = server.join();
+                server.withdraw();
                 return Err(error.into());
             }
         }
+        fresh.keep();
         Ok((server, left))
     }
 
@@ -220,20 +227,20 @@ impl Server {
         fit_into_descriptors(&mut snapshot, &self.crew)?;
         check_unique(&snapshot.listeners)?;
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
-        let present = self.present();
+        let mut present = self.present();
+        look_at_files(&mut present);
         let places = kept(&present, &snapshot.listeners);
-        let (inlets, addresses) = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
+        let (inlets, addresses, files) = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
         // What is the manager's is given back as it is.
         let is_given_back = |place: usize| self.lent[place] && !places.contains(&Some(place));
         let gone = (0..present.len()).filter(|place| !places.contains(&Some(*place)) && !self.lent[*place]);
-        gone.for_each(|place| self.remove_file(&present[place].address));
+        gone.for_each(|place| self.remove_file(place));
         let given_back: Arc<[bool]> = (0..present.len()).map(is_given_back).collect();
         self.lent = places.iter().map(|place| place.is_some_and(|place| present[place].is_lent)).collect();
         self.snapshot = Arc::new(snapshot);
         // The tables of the pools are made here, where nobody waits.
         self.registry.open(&self.snapshot);
-        self.files = files_of(&addresses);
-        self.addresses = addresses;
+        (self.addresses, self.files) = (addresses, files);
         let (done, are_done) = channel();
         for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {
             let snapshot = Arc::clone(&self.snapshot);
@@ -253,30 +260,36 @@ impl Server {
         present: &[Present],
         places: &[Option<usize>],
         reloaded: &mut Reloaded,
-    ) -> Result<(Vec<Vec<InletGiven>>, Vec<Address>), StartError> {
+    ) -> Result<(Vec<Vec<InletGiven>>, Vec<Address>, Vec<Option<FileIdentity>>), StartError> {
         let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
-        let mut addresses = Vec::new();
+        let (mut addresses, mut files, mut fresh) = (Vec::new(), Vec::new(), Fresh::default());
         for (listener, place) in snapshot.listeners.iter().zip(places) {
             if let Some(place) = *place {
                 inlets.iter_mut().for_each(|worker| worker.push(InletGiven::Kept(place)));
                 addresses.push(self.addresses[place].clone());
+                files.push(present[place].file);
                 continue;
             }
-            let (sockets, address) = bind_for(listener, inlets.len(), present)?;
-            for (worker, sockets) in inlets.iter_mut().zip(sockets) {
+            let bound = bind_for(listener, inlets.len(), present)?;
+            fresh.note(&bound);
+            for (worker, sockets) in inlets.iter_mut().zip(bound.sockets) {
                 worker.extend(sockets.into_iter().map(InletGiven::New));
             }
-            reloaded.opened.push(format!("{} on {address}", listener.name));
-            addresses.push(address);
+            reloaded.opened.push(format!("{} on {}", listener.name, bound.address));
+            addresses.push(bound.address);
+            files.push(bound.file);
         }
         // When everything else can be had, because it cannot be taken back.
-        for (listener, _) in snapshot.listeners.iter().zip(places).filter(|(_, place)| place.is_some()) {
-            permit_anew(listener)?;
+        for (listener, place) in snapshot.listeners.iter().zip(places) {
+            if let Some(place) = *place {
+                permit_anew(listener, &present[place])?;
+            }
         }
+        fresh.keep();
         let closed = (0..present.len()).filter(|place| !places.contains(&Some(*place)));
         reloaded.closed =
             closed.map(|at| format!("{} on {}", present[at].name, present[at].address)).collect();
-        Ok((inlets, addresses))
+        Ok((inlets, addresses, files))
     }
 
     /// What `asked` workers say; without what those would have said that have ended meanwhile.
@@ -303,24 +316,25 @@ impl Server {
     }
 
     /// Takes away the file of a Unix socket that nobody will listen on any more.
-    fn remove_file(&self, address: &Address) {
-        if let (Address::Unix(path), Some(file)) = (address, self.files.get(address)) {
+    fn remove_file(&self, place: usize) {
+        if let (Address::Unix(path), Some(file)) = (&self.addresses[place], self.files[place]) {
             file.remove(path);
         }
     }
 
     /// What is bound.
     fn present(&self) -> Vec<Present> {
-        let listeners = self.snapshot.listeners.iter().zip(&self.addresses).zip(&self.lent);
-        let present = |((listener, address), is_lent): ((&Listener, &Address), &bool)| Present {
+        let present = |(place, listener): (usize, &Listener)| Present {
             name: listener.name.clone(),
             bind: listener.bind.clone(),
-            address: address.clone(),
+            address: self.addresses[place].clone(),
             v6only: listener.socket.v6only,
             interface: listener.socket.interface.clone(),
-            is_lent: *is_lent,
+            is_lent: self.lent[place],
+            file: self.files[place],
+            is_gone: false,
         };
-        listeners.map(present).collect()
+        self.snapshot.listeners.iter().enumerate().map(present).collect()
     }
 
     /// Copies of the sockets by which clients come in, all of them, for another process.
@@ -348,9 +362,9 @@ impl Server {
     /// The same where another process has taken all sockets over but those that listen on `left`.
     pub fn drain_but(&mut self, left: &[Address]) {
         self.draining_since.get_or_insert_with(Instant::now);
-        for (address, is_lent) in self.addresses.iter().zip(&self.lent) {
-            if left.contains(address) && !is_lent {
-                self.remove_file(address);
+        for (place, address) in self.addresses.iter().enumerate() {
+            if left.contains(address) && !self.lent[place] {
+                self.remove_file(place);
             }
         }
         let addresses = self.addresses.iter().zip(&self.lent);
@@ -359,6 +373,14 @@ impl Server {
         for mailbox in &self.mailboxes {
             mailbox.post(Order::Drain { handed: Arc::clone(&handed) });
         }
+    }
+
+    /// Ends a process that has not taken over: sockets that were handed to it are still somebody else's, and go on; those that it has
+    /// bound itself go with their files.
+    pub fn withdraw(mut self) {
+        let bound = self.bound.clone();
+        self.drain_but(&bound);
+        let _ = self.join();
     }
 
     /// Waits until every worker has ended; false if one of them panicked.
@@ -386,21 +408,16 @@ fn still_valid(mut changes: Changes, filed: &[Pool]) -> Changes {
     changes
 }
 
-/// The files of Unix sockets.
-type Files = HashMap<Address, FileIdentity>;
-
-fn files_of(addresses: &[Address]) -> Files {
-    let file = |address: &Address| match address {
-        Address::Unix(path) => Some((address.clone(), FileIdentity::of(path)?)),
-        Address::Ip(_) => None,
-    };
-    addresses.iter().filter_map(file).collect()
+/// The addresses of the listeners for which there was no socket.
+fn unplaced(places: &[Option<usize>], addresses: &[Address]) -> Vec<Address> {
+    let unplaced = places.iter().zip(addresses).filter(|(place, _)| place.is_none());
+    unplaced.map(|(_, address)| address.clone()).collect()
 }
 
 /// Gives a Unix socket that is kept what is now said of its owner and mode.
-fn permit_anew(listener: &Listener) -> Result<(), StartError> {
-    let Address::Unix(path) = &listener.bind else { return Ok(()) };
-    permit(path, &listener.socket.permissions).map_err(|error| StartError::Permissions {
+fn permit_anew(listener: &Listener, present: &Present) -> Result<(), StartError> {
+    let (Address::Unix(path), Some(file)) = (&listener.bind, present.file) else { return Ok(()) };
+    permit(path, file, &listener.socket.permissions).map_err(|error| StartError::Permissions {
         listener: listener.name.clone(),
         address: listener.bind.clone(),
         error,

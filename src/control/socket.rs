@@ -4,7 +4,6 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +20,7 @@ use super::changes::Wanted;
 use super::events::{Call, Event};
 use crate::explain::Ask;
 use crate::metrics::Format;
+use crate::os::{FileIdentity, remove_left_over};
 use crate::status::SessionsAsk;
 
 /// The longest request, and the longest reply, in bytes.
@@ -109,8 +109,7 @@ impl Reply {
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
+    file: FileIdentity,
     /// Keeps the inode from being given to another file.
     _listener: UnixListener,
 }
@@ -118,22 +117,19 @@ pub struct SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another Pollux may have put its own there since.
-        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.file.remove(&self.path);
     }
 }
 
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    std::fs::symlink_metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
 impl SocketFile {
-    /// Puts the socket at `path` in one step, in the place of whatever is there.
+    /// Puts the socket at `path` in one step, in the place of the one that is there.
     ///
     /// # Errors
-    /// As rename(2) gives them; the socket stays where it is.
+    /// If there is something else than a socket, and as rename(2) gives them; the socket stays where it is.
     pub fn take_place(&mut self, path: &Path) -> io::Result<()> {
+        if FileIdentity::of(path).is_none() && path.symlink_metadata().is_ok() {
+            return Err(io::Error::other("there is a file that is not a socket"));
+        }
         std::fs::rename(&self.path, path)?;
         self.path = path.to_owned();
         Ok(())
@@ -142,7 +138,10 @@ impl SocketFile {
 
 /// Listens at `path`, in the place of a socket that a Pollux has left behind.
 pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    remove_left_over(path)?;
+    remove_left_over(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => io::Error::other("another Pollux listens there"),
+        _ => error,
+    })?;
     open_at(path)
 }
 
@@ -161,24 +160,10 @@ fn open_at(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     socket.listen(BACKLOG)?;
     let listener = UnixListener::from(OwnedFd::from(socket));
-    let (identity, pin) = (identity(path)?, listener.try_clone()?);
-    Ok((listener, SocketFile { path: path.to_owned(), identity, _listener: pin }))
-}
-
-fn remove_left_over(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(file) if !file.file_type().is_socket() => {
-            return Err(io::Error::other("there is a file that is not a socket"));
-        }
-        Ok(_) => {}
-    }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::Error::other("another Pollux listens there")),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        Err(error) => Err(error),
-    }
+    let file =
+        FileIdentity::of(path).ok_or_else(|| io::Error::other("the file has gone as soon as it was made"))?;
+    let pin = listener.try_clone().inspect_err(|_| file.remove(path))?;
+    Ok((listener, SocketFile { path: path.to_owned(), file, _listener: pin }))
 }
 
 /// A caller that is served.
@@ -327,6 +312,11 @@ mod tests {
         let (listener, mut file) = open_beside(&path).unwrap();
         file.take_place(&path).unwrap();
         drop((old_listener, old));
+        let precious = directory.path().join("precious");
+        std::fs::write(&precious, "text").unwrap();
+        assert!(file.take_place(&precious).is_err());
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "text");
+        std::fs::remove_file(&precious).unwrap();
         let _caller = UnixStream::connect(&path).unwrap();
         assert!(listener.accept().is_ok());
         drop(file);

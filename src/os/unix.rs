@@ -2,39 +2,101 @@
 //!
 //! There is no SO_REUSEPORT for them: all workers share one socket. A file that a process has left behind is taken away, but never
 //! one on which somebody listens.
+//!
+//! Others may be able to write to the folder, and this process may be root. So a file is changed by a descriptor that never follows
+//! a link (O_PATH, O_NOFOLLOW), and only if its device and inode are those that were bound.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, fchmod};
-use nix::unistd::{Group, User};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::libc::{S_IFMT, S_IFSOCK};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+use nix::unistd::{Gid, Group, Uid, User, fchownat};
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::sys::BACKLOG;
 use crate::snapshot::Permissions;
 
 /// Whether `path` is a name that only the kernel knows: it begins with a zero byte.
-fn is_abstract(path: &Path) -> bool {
+pub fn is_abstract(path: &Path) -> bool {
     path.as_os_str().as_bytes().first() == Some(&0)
 }
 
-/// Opens a socket that listens at `path`. Others may connect to a file only once it has its owner and its mode.
+/// A file that is held without being opened: whatever is put at its path afterwards, this is the one that was there.
+struct Held {
+    descriptor: OwnedFd,
+    stat: FileStat,
+}
+
+impl Held {
+    /// What is at `path`, itself and not what it may point to; `None` if there is nothing.
+    fn open(path: &Path) -> io::Result<Option<Held>> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let descriptor = match open(path, flags, Mode::empty()) {
+            Ok(descriptor) => descriptor,
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        };
+        let stat = fstat(&descriptor)?;
+        Ok(Some(Held { descriptor, stat }))
+    }
+
+    fn is_socket(&self) -> bool {
+        self.stat.st_mode & S_IFMT == S_IFSOCK
+    }
+
+    fn identity(&self) -> FileIdentity {
+        FileIdentity { device: self.stat.st_dev, number: self.stat.st_ino }
+    }
+
+    /// Gives it its owner and its mode, as far as it has not got them: a process that root has started may have become somebody
+    /// who may change nothing.
+    fn permit(&self, permissions: &Permissions) -> io::Result<()> {
+        let user = permissions.user.as_deref().map(user_of).transpose()?;
+        let group = permissions.group.as_deref().map(group_of).transpose()?;
+        let mode = match permissions.mode {
+            Some(mode) => Some(mode),
+            None if *permissions == Permissions::default() => None,
+            // What fchmod(2) has narrowed for the moment before the owner was known.
+            None => Some(0o600),
+        };
+        let user = user.filter(|user| *user != self.stat.st_uid).map(Uid::from_raw);
+        let group = group.filter(|group| *group != self.stat.st_gid).map(Gid::from_raw);
+        if user.is_some() || group.is_some() {
+            fchownat(&self.descriptor, "", user, group, AtFlags::AT_EMPTY_PATH)?;
+        }
+        match mode.filter(|mode| *mode != self.stat.st_mode & 0o777) {
+            // fchmod(2) takes no such descriptor, but its name in proc(5) leads to the very file.
+            Some(mode) => {
+                let path = format!("/proc/self/fd/{}", self.descriptor.as_raw_fd());
+                fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens a socket that listens at `path`, and says which file it has, if it has one. Others may connect to a file only once it has
+/// its owner and its mode.
 ///
 /// # Errors
 /// AddrInUse if somebody listens there; if there is a file that is no socket, or an owner is not known; and as socket(2), bind(2),
 /// chown(2) and listen(2) give them.
-pub fn bind_unix(path: &Path, permissions: &Permissions) -> io::Result<OwnedFd> {
+pub fn bind_unix(path: &Path, permissions: &Permissions) -> io::Result<(OwnedFd, Option<FileIdentity>)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     if is_abstract(path) {
         socket.bind(&SockAddr::unix(path)?)?;
         socket.listen(BACKLOG)?;
-        return Ok(socket.into());
+        return Ok((socket.into(), None));
     }
     remove_left_over(path)?;
     if *permissions != Permissions::default() {
@@ -42,39 +104,24 @@ pub fn bind_unix(path: &Path, permissions: &Permissions) -> io::Result<OwnedFd> 
         fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR).map_err(io::Error::from)?;
     }
     socket.bind(&SockAddr::unix(path)?)?;
-    if let Err(error) = permit(path, permissions).and_then(|()| socket.listen(BACKLOG)) {
-        let _ = fs::remove_file(path);
+    let held = Held::open(path)?.filter(Held::is_socket);
+    let held = held.ok_or_else(|| io::Error::other("the file has gone as soon as it was made"))?;
+    if let Err(error) = held.permit(permissions).and_then(|()| socket.listen(BACKLOG)) {
+        held.identity().remove(path);
         return Err(error);
     }
-    Ok(socket.into())
+    Ok((socket.into(), Some(held.identity())))
 }
 
-/// Gives the socket at `path` its owner and its mode. Abstract ones have none.
+/// Gives the file at `path`, which was bound as `file`, its owner and its mode.
 ///
 /// # Errors
-/// If there is no such user or group, and as chown(2) and chmod(2) give them.
-pub fn permit(path: &Path, permissions: &Permissions) -> io::Result<()> {
-    if is_abstract(path) {
-        return Ok(());
-    }
-    let user = permissions.user.as_deref().map(user_of).transpose()?;
-    let group = permissions.group.as_deref().map(group_of).transpose()?;
-    let mode = match permissions.mode {
-        Some(mode) => Some(mode),
-        None if *permissions == Permissions::default() => None,
-        // What fchmod(2) has narrowed for the moment before the owner was known.
-        None => Some(0o600),
-    };
-    // Only what is not so yet: a process that root has started may have become somebody who may change nothing.
-    let file = fs::symlink_metadata(path)?;
-    let user = user.filter(|user| *user != file.uid());
-    let group = group.filter(|group| *group != file.gid());
-    if user.is_some() || group.is_some() {
-        chown(path, user, group)?;
-    }
-    match mode.filter(|mode| *mode != file.mode() & 0o777) {
-        Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
-        None => Ok(()),
+/// If there is another file now, or no such user or group, and as chown(2) and chmod(2) give them.
+pub fn permit(path: &Path, file: FileIdentity, permissions: &Permissions) -> io::Result<()> {
+    match Held::open(path)? {
+        Some(held) if held.identity() == file => held.permit(permissions),
+        Some(_) => Err(io::Error::other("another file has come in its place")),
+        None => Err(io::ErrorKind::NotFound.into()),
     }
 }
 
@@ -103,25 +150,27 @@ fn group_of(text: &str) -> io::Result<u32> {
 /// # Errors
 /// AddrInUse if somebody does; if there is a file that is no socket; and as lstat(2) and unlink(2) give them.
 pub fn remove_left_over(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(file) if !file.file_type().is_socket() => {
+    let held = match Held::open(path)? {
+        None => return Ok(()),
+        Some(held) if !held.is_socket() => {
             return Err(io::Error::other("there is a file that is not a socket"));
         }
-        Ok(_) => {}
-    }
+        Some(held) => held,
+    };
     // A listener whose queue is full would keep a caller that blocks.
     let caller = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     match caller.connect(&SockAddr::unix(path)?).map(|()| UnixStream::from(OwnedFd::from(caller))) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            held.identity().remove(path);
+            Ok(())
+        }
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
         Ok(_) | Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
     }
 }
 
 /// Which file a socket is, so that one that has come in its place is left alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileIdentity {
     device: u64,
     number: u64,
@@ -131,8 +180,7 @@ impl FileIdentity {
     /// That of the socket at `path`; `None` if there is none, or it has no file.
     #[must_use]
     pub fn of(path: &Path) -> Option<FileIdentity> {
-        let file = fs::symlink_metadata(path).ok().filter(|file| file.file_type().is_socket())?;
-        Some(FileIdentity { device: file.dev(), number: file.ino() })
+        Held::open(path).ok().flatten().filter(Held::is_socket).map(|held| held.identity())
     }
 
     /// Removes the file at `path` if it is still this one. One that may not be removed is left for the next who binds there.
@@ -165,11 +213,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sock");
         drop(UnixListener::bind(&path).unwrap());
-        let socket = bind_unix(&path, &Permissions::default()).unwrap();
+        let (socket, identity) = bind_unix(&path, &Permissions::default()).unwrap();
         UnixStream::connect(&path).unwrap();
         let again = bind_unix(&path, &Permissions::default()).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
-        let identity = FileIdentity::of(&path).unwrap();
+        assert_eq!(identity, FileIdentity::of(&path));
+        let identity = identity.unwrap();
         drop(socket);
         identity.remove(&path);
         assert!(!path.exists());
@@ -200,10 +249,37 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_in_the_place_of_the_file_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, precious) = (folder.path().join("a.sock"), folder.path().join("precious"));
+        let permissions = Permissions { mode: Some(0o666), ..Permissions::default() };
+        let (_socket, file) = bind_unix(&path, &permissions).unwrap();
+        let file = file.unwrap();
+        permit(&path, file, &Permissions { mode: Some(0o660), ..Permissions::default() }).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        fs::write(&precious, "text").unwrap();
+        fs::set_permissions(&precious, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert_eq!(permit(&path, file, &permissions).unwrap_err().kind(), io::ErrorKind::NotFound);
+        for link in [true, false] {
+            if link {
+                std::os::unix::fs::symlink(&precious, &path).unwrap();
+            } else {
+                fs::hard_link(&precious, &path).unwrap();
+            }
+            assert!(permit(&path, file, &permissions).unwrap_err().to_string().contains("another file"));
+            file.remove(&path);
+            assert!(fs::symlink_metadata(&path).is_ok(), "the file of another one was removed");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(fs::metadata(&precious).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
     fn an_abstract_name_is_found_again() {
         let name = format!("pollux-test-{}", std::process::id());
         let path = PathBuf::from(format!("\0{name}"));
-        let socket = Socket::from(bind_unix(&path, &Permissions::default()).unwrap());
+        let socket = Socket::from(bind_unix(&path, &Permissions::default()).unwrap().0);
         assert_eq!(path_of(&socket.local_addr().unwrap()), Some(path));
         UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap();
     }

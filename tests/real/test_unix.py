@@ -32,6 +32,12 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(DEADLINE_S)
         self.sock.connect(self._path)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def ask(self):
         self.request("GET", "/")
         response = self.getresponse()
@@ -302,3 +308,79 @@ def test_only_who_comes_by_the_device_is_let_in(served, toy):
     assert code != 0 and "nosuch0" in said, said
     assert reached("127.0.0.1", port)
     assert proxy.reload(config(backend, 'bind = "0.0.0.0:0"\ninterface = "lo"'))[0] == 0
+
+
+def test_what_has_come_in_the_place_of_the_file_is_left_alone(served, toy, tmp_path):
+    path, precious = tmp_path / "a.sock", tmp_path / "precious"
+    precious.write_text("text")
+    precious.chmod(0o600)
+    backend = toy("fixed:3")
+    text = config(backend, f'bind = "unix:{path}"\nsocket = {{ mode = "0666" }}')
+    proxy = served(text)
+    proxy.running.line("listening on unix:")
+    with UnixConnection(path) as connection:
+        assert connection.ask()[0] == 200
+        for put in [path.symlink_to, path.hardlink_to]:
+            path.unlink()
+            put(precious)
+            code, said = proxy.reload(text)
+            assert code == 1 and "not a socket" in said, said
+            assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+        # The other one goes on, and takes away only what is its own.
+        assert connection.ask()[0] == 200
+    proxy.end_well()
+    assert path.read_text() == precious.read_text() == "text"
+
+
+def test_a_listener_whose_file_has_gone_is_bound_anew_by_a_reload(served, toy, tmp_path):
+    path = tmp_path / "a.sock"
+    text = config(toy("fixed:3"), f'bind = "unix:{path}"\nsocket = {{ mode = "0660" }}')
+    proxy = served(text)
+    proxy.running.line("listening on unix:")
+    with UnixConnection(path) as connection:
+        assert connection.ask()[0] == 200
+        path.unlink()
+        code, said = proxy.reload(text)
+        assert code == 0 and f"opened listener listener-1 on unix:{path}" in said, said
+        assert ask(path)[0] == 200 and stat.S_IMODE(path.stat().st_mode) == 0o660
+        # Who came by the old one is served.
+        assert connection.ask()[0] == 200
+    number = path.stat().st_ino
+    assert proxy.reload(text)[0] == 0 and path.stat().st_ino == number
+    proxy.end_well()
+    assert not path.exists()
+
+
+def test_a_listener_whose_file_has_gone_is_bound_anew_by_an_upgrade(upgradable, toy, tmp_path):
+    path = tmp_path / "a.sock"
+    proxy = upgradable(config(toy("fixed:3"), f'bind = "unix:{path}"').partition("\n")[2], listeners=0)
+    proxy.running.line("listening on unix:")
+    path.unlink()
+    proxy.upgrade()
+    assert ask(path)[0] == 200
+    number = path.stat().st_ino
+    assert ask(path)[0] == 200 and path.stat().st_ino == number
+    proxy.upgrade()
+    assert ask(path)[0] == 200 and path.stat().st_ino == number
+
+
+def test_a_failed_start_reload_or_upgrade_leaves_no_file(pollux_bin, upgradable, toy, tmp_path):
+    path, backend = tmp_path / "a.sock", toy("fixed:3")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file = tmp_path / "failing.toml"
+        binds = [f'bind = "unix:{path}"', f'bind = "127.0.0.1:{port}"']
+        file.write_text(config(backend, *binds))
+        done = subprocess.run([pollux_bin, "-c", file], capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 1 and "cannot bind" in done.stderr and not path.exists(), done
+        # When everything is bound, and then something else cannot be had.
+        file.write_text(config(backend, binds[0]))
+        command = [pollux_bin, "-c", file, "--access-log", tmp_path / "no" / "folder"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 1 and "access log" in done.stderr and not path.exists(), done
+        start = 'bind = "127.0.0.1:0"'
+        proxy = upgradable(config(backend, start).partition("\n")[2])
+        for fails in ["reload", "upgrade"]:
+            proxy.configure(config(backend, start, *binds).partition("\n")[2])
+            done = proxy.run(fails)
+            assert done.returncode == 1 and not path.exists(), done

@@ -165,6 +165,15 @@ pub fn next_update(lists: &[CertificateRevocationListDer<'_>]) -> Option<i64> {
     lists.iter().map(next).collect::<Option<Vec<_>>>()?.into_iter().min()
 }
 
+/// Until when all of `chain` are valid, in seconds since 1970; 0 if one of them is malformed.
+pub(super) fn valid_until<'a>(chain: impl Iterator<Item = &'a CertificateDer<'a>>) -> u64 {
+    let until = |der: &CertificateDer<'_>| {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        u64::try_from(parsed.validity().not_after.timestamp()).ok()
+    };
+    chain.map(|der| until(der).unwrap_or(0)).min().unwrap_or(0)
+}
+
 /// The key of a PEM text: PKCS #8, PKCS #1 or SEC1.
 ///
 /// # Errors

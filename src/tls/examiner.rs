@@ -1,45 +1,85 @@
-//! Who lets in clients whose certificates cannot be verified, and says of each how it was found.
+//! Who looks at the certificates of clients, and says of each how it was found.
 //!
-//! A handshake with an [`Examiner`] takes any certificate, if the client shows that it has the key of it. What the certificate is worth is
-//! found out when the handshake is over, by the usual rules: also where a session was resumed, and then as of now.
+//! With [`Entry::Everybody`] a handshake takes any certificate, if the client shows that it has the key of it. What the certificate is
+//! worth is found out when the handshake is over, by the usual rules: also where a session was resumed, and then as of now. With
+//! [`Entry::Verified`] the handshake itself refuses what is not verified; of a session that was resumed it is found out as well.
 
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::{failure, identity};
+use super::tickets::Sitting;
+use super::{certificate, failure, identity};
 use crate::core::secured::{Credential, Identity};
 
 /// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in bytes. Anybody can make
 /// long ones.
 const UNVERIFIED_LEN_MAX: usize = 8 * 1024;
 
+/// Who comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// All, and what theirs are worth is said.
+    Everybody,
+    /// Those whose certificates are verified.
+    Verified,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Examiner {
+    entry: Entry,
     usual: Arc<dyn ClientCertVerifier>,
+    clock: Arc<dyn TimeProvider>,
 }
 
 impl Examiner {
-    pub(super) fn new(usual: Arc<dyn ClientCertVerifier>) -> Examiner {
-        Examiner { usual }
+    pub(super) fn new(
+        entry: Entry,
+        usual: Arc<dyn ClientCertVerifier>,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Examiner {
+        Examiner { entry, usual, clock }
     }
 
-    /// What the certificates that a client has shown are worth at `now`; the first is its own.
+    /// What the certificates that a client has shown in a handshake that is over are worth; the first is its own.
     #[must_use]
-    pub fn examine(&self, shown: &[CertificateDer<'_>], now: UnixTime) -> Credential {
-        let Some((own, between)) = shown.split_first() else { return Credential::None };
-        match self.usual.verify_client_cert(own, between, now) {
-            Ok(_) => believed(own),
+    pub fn examine(&self, shown: &[CertificateDer<'_>]) -> Credential {
+        let Some(own) = shown.first() else { return Credential::None };
+        if self.entry == Entry::Verified {
+            // By the handshake, or by `admit`.
+            return believed(own);
+        }
+        match self.verify(shown) {
+            Ok(()) => believed(own),
             Err(error) => {
                 let known = if own.len() <= UNVERIFIED_LEN_MAX { identity::of(own) } else { None };
                 let bare = || Identity { fingerprint: identity::fingerprint(own), ..Identity::default() };
                 Credential::Failed(known.unwrap_or_else(bare), failure::distrust(&error))
             }
         }
+    }
+
+    /// Whether a client comes in who has resumed a session in which it showed these.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, shown: &[CertificateDer<'_>]) -> Result<(), Error> {
+        match self.entry {
+            Entry::Everybody => Ok(()),
+            Entry::Verified => self.verify(shown),
+        }
+    }
+
+    /// Verifies them by the usual rules, as of now.
+    fn verify(&self, shown: &[CertificateDer<'_>]) -> Result<(), Error> {
+        let (own, between) = shown.split_first().ok_or(Error::NoCertificatesPresented)?;
+        let now = self.clock.current_time().ok_or(Error::FailedToGetCurrentTime)?;
+        self.usual.verify_client_cert(own, between, now).map(|_| ())
     }
 }
 
@@ -52,7 +92,7 @@ pub(crate) fn believed(certificate: &CertificateDer<'_>) -> Credential {
 
 impl ClientCertVerifier for Examiner {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.entry == Entry::Verified
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -61,12 +101,20 @@ impl ClientCertVerifier for Examiner {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
+        own: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        // `examine` says what it is worth. That the client has its key is still to be shown.
-        Ok(ClientCertVerified::assertion())
+        match self.entry {
+            // `examine` says what it is worth. That the client has its key is still to be shown.
+            Entry::Everybody => Ok(ClientCertVerified::assertion()),
+            Entry::Verified => {
+                let verified = self.usual.verify_client_cert(own, between, now)?;
+                let until = certificate::valid_until(std::iter::once(own).chain(between));
+                Sitting::note_verified(now.as_secs(), until);
+                Ok(verified)
+            }
+        }
     }
 
     fn verify_tls12_signature(
@@ -93,7 +141,7 @@ impl ClientCertVerifier for Examiner {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
     use rustls::pki_types::{PrivateKeyDer, ServerName};
     use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -105,13 +153,13 @@ mod tests {
     use crate::tls::{ClientAuth, Files, MinVersion, Termination, TerminationRules, certificate, provider};
 
     /// Somebody who issues certificates.
-    struct Authority {
-        issuer: Issuer<'static, KeyPair>,
-        pem: String,
+    pub(in crate::tls) struct Authority {
+        pub(in crate::tls) issuer: Issuer<'static, KeyPair>,
+        pub(in crate::tls) pem: String,
     }
 
     impl Authority {
-        fn new(name: &str) -> Authority {
+        pub(in crate::tls) fn new(name: &str) -> Authority {
             let mut params = CertificateParams::default();
             params.distinguished_name.push(DnType::CommonName, name);
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -121,7 +169,7 @@ mod tests {
         }
 
         /// A certificate for `alice` that is valid in the years up to that one, and its key.
-        fn issue(&self, until: i32) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        pub(in crate::tls) fn issue(&self, until: i32) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
             let mut params = CertificateParams::default();
             params.distinguished_name.push(DnType::CommonName, "alice");
             (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(until, 1, 1));
@@ -188,7 +236,7 @@ mod tests {
             }
         }
         let shown = server.peer_certificates().unwrap_or_default();
-        Ok(rules.examiner().unwrap().examine(shown, UnixTime::now()))
+        Ok(rules.examiner().unwrap().examine(shown))
     }
 
     #[test]
@@ -223,8 +271,9 @@ mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(certificate::chain(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
         let usual = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
-        let examiner = Examiner::new(usual.build().unwrap());
-        let shown = examiner.examine(&[long.der().clone()], UnixTime::now());
+        let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+        let examiner = Examiner::new(Entry::Everybody, usual.build().unwrap(), clock);
+        let shown = examiner.examine(&[long.der().clone()]);
         assert_eq!(shown.distrust(), Some(Distrust::UnknownIssuer));
         let identity = shown.shown().unwrap();
         assert_eq!((identity.subject.text(), identity.fingerprint.len()), ("", 64));

@@ -7,6 +7,8 @@ pub mod failure;
 pub mod identity;
 mod keyring;
 mod origination;
+#[cfg(test)]
+mod resumption;
 mod termination;
 mod tickets;
 
@@ -19,7 +21,7 @@ pub use origination::{Origination, OriginationFiles, OriginationRules, Unusable,
 pub use termination::{
     ClientAuth, ExpiredCrl, Files, MinVersion, Pair, Refused, Termination, TerminationRules,
 };
-pub use tickets::{TicketKeys, process_keys};
+pub use tickets::{Sitting, TicketKeys, process_keys};
 
 /// The cryptography, from aws-lc-rs.
 #[must_use]

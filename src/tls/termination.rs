@@ -4,15 +4,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
 
 use super::certificate::{self, Certificate, Facts, Fault};
-use super::examiner::Examiner;
+use super::examiner::{Entry, Examiner};
 use super::keyring::{Keyring, UnknownNames};
-use super::tickets::{Tickets, process_keys};
+use super::tickets::{TicketKeys, Tickets, process_keys};
 
 /// A certificate and its key, by their files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +152,17 @@ impl TerminationRules {
         pairs.chain(self.client_ca.as_deref()).chain(self.client_crl.as_deref())
     }
 
-    fn gate(&self, files: &Files) -> Result<Gate, Refused> {
-        if self.client_auth == ClientAuth::Off {
-            return Ok(Gate::Open);
-        }
+    /// Who looks at the certificates of clients; `None` if nobody asks for one.
+    fn examiner(
+        &self,
+        files: &Files,
+        clock: &Arc<dyn TimeProvider>,
+    ) -> Result<Option<Arc<Examiner>>, Refused> {
+        let entry = match self.client_auth {
+            ClientAuth::Off => return Ok(None),
+            ClientAuth::Request => Entry::Everybody,
+            ClientAuth::Require => Entry::Verified,
+        };
         // A file that is named and was not read, or none at all, must not leave the gate open.
         let none = || String::from("there is no file to verify clients by");
         let issuers = files.client_ca.as_ref().ok_or_else(|| Refused::ClientCa(none()))?;
@@ -177,11 +184,17 @@ impl TerminationRules {
             let refused = if is_of_list { Refused::ClientCrl } else { Refused::ClientCa };
             refused(error.to_string())
         })?;
-        Ok(match self.client_auth {
-            ClientAuth::Off => Gate::Open,
-            ClientAuth::Request => Gate::Examined(Arc::new(Examiner::new(usual))),
-            ClientAuth::Require => Gate::Strict(usual),
-        })
+        Ok(Some(Arc::new(Examiner::new(entry, usual, Arc::clone(clock)))))
+    }
+
+    /// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody comes in the lists are
+    /// looked at after each handshake.
+    fn lists_until(&self, files: &Files) -> u64 {
+        let matters =
+            self.client_auth == ClientAuth::Require && self.client_crl_expired == ExpiredCrl::Refuse;
+        let lists = files.client_crl.as_deref().filter(|_| matters).map(certificate::revocations);
+        let until = lists.and_then(Result::ok).and_then(|lists| certificate::next_update(&lists));
+        until.map_or(u64::MAX, |until| u64::try_from(until).unwrap_or(0))
     }
 
     /// What tickets are bound to: a listener that asks other things of its clients must not take them.
@@ -192,16 +205,6 @@ impl TerminationRules {
         let words = [self.client_auth.word(), self.client_crl_expired.word()].join("\0");
         [name.as_bytes(), b"\0", words.as_bytes(), b"\0", &revoked, ca].concat()
     }
-}
-
-/// Who looks at the certificates of clients.
-enum Gate {
-    /// Nobody asks for one.
-    Open,
-    /// All come in, and what theirs are worth is said.
-    Examined(Arc<Examiner>),
-    /// Who has none that is verified does not come in.
-    Strict(Arc<dyn ClientCertVerifier>),
 }
 
 /// The certificates of a PEM text as those that are believed.
@@ -247,7 +250,7 @@ pub struct Termination {
     rules: TerminationRules,
     keyring: Arc<Keyring>,
     server: Arc<ServerConfig>,
-    /// Says what the certificates of clients are worth, where a handshake does not depend on it.
+    /// Looks at the certificates of clients, if they are asked for them.
     examiner: Option<Arc<Examiner>>,
 }
 
@@ -257,22 +260,32 @@ impl Termination {
     /// # Errors
     /// See [`Refused`].
     pub fn new(name: &str, rules: TerminationRules, files: &Files) -> Result<Termination, Refused> {
+        Termination::new_by(name, rules, files, process_keys(), Arc::new(DefaultTimeProvider))
+    }
+
+    /// The same with other keys for tickets, and by another calendar.
+    pub(super) fn new_by(
+        name: &str,
+        rules: TerminationRules,
+        files: &Files,
+        keys: &'static TicketKeys,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Termination, Refused> {
         let keyring = Arc::new(Keyring::new(load(files)?, rules.unknown_names));
-        let builder = ServerConfig::builder_with_provider(super::provider())
+        let builder = ServerConfig::builder_with_details(super::provider(), Arc::clone(&clock))
             .with_protocol_versions(rules.min_version.versions())
             .map_err(|error| Refused::Other(error.to_string()))?;
-        let (builder, examiner) = match rules.gate(files)? {
-            Gate::Open => (builder.with_no_client_auth(), None),
-            Gate::Examined(examiner) => {
-                (builder.with_client_cert_verifier(Arc::clone(&examiner) as _), Some(examiner))
-            }
-            Gate::Strict(usual) => (builder.with_client_cert_verifier(usual), None),
+        let examiner = rules.examiner(files, &clock)?;
+        let builder = match &examiner {
+            None => builder.with_no_client_auth(),
+            Some(examiner) => builder.with_client_cert_verifier(Arc::clone(examiner) as _),
         };
         let mut server = builder.with_cert_resolver(Arc::clone(&keyring) as _);
         server.alpn_protocols = rules.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         // Tickets do for both versions; a cache would be a lock and memory for nothing.
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        server.ticketer = Arc::new(Tickets::new(process_keys(), rules.context(name, files)));
+        let (until, context) = (rules.lists_until(files), rules.context(name, files));
+        server.ticketer = Arc::new(Tickets::new(keys, clock, until, &context));
         Ok(Termination { rules, keyring, server: Arc::new(server), examiner })
     }
 
@@ -282,8 +295,7 @@ impl Termination {
         &self.rules
     }
 
-    /// Who says what the certificates of clients are worth; `None` where only those come in whose certificates are verified, and
-    /// where nobody asks for them.
+    /// Who says what the certificates of clients are worth; `None` where nobody asks for them.
     #[must_use]
     pub fn examiner(&self) -> Option<&Arc<Examiner>> {
         self.examiner.as_ref()

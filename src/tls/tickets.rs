@@ -4,19 +4,32 @@
 //! any of them is good for all. A key seals for [`PERIOD`] and opens for [`KEPT`] periods, then it is forgotten: what was recorded
 //! before cannot be opened with what is stolen after. Each listener seals with a key of its own, derived from the common one and from what
 //! the listener asks of clients: a ticket is no way around a client certificate.
+//!
+//! With what a ticket says is sealed when the session began ([`Sitting`]). Each resumption gives a fresh ticket, which carries that
+//! moment on: a session lasts [`AGE_MAX`] from its first handshake, however often it is resumed.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use rustls::server::ProducesTickets;
+use rustls::time_provider::TimeProvider;
 
 /// How long a key seals, in seconds.
 const PERIOD: u64 = 6 * 60 * 60;
 
 /// How many keys there are at most: the one that seals, and those that still open.
 const KEPT: usize = 3;
+
+/// How long a session lasts from its first handshake on, in seconds.
+pub(super) const AGE_MAX: u64 = PERIOD * KEPT as u64;
+
+/// How long what is sealed with a ticket is, in bytes.
+const SITTING_LEN: usize = 16;
+
+/// Which form of ticket a key is for. A process of another version gives out other ones.
+const FORM: &[u8] = b"pollux ticket 2\0";
 
 /// The length of the secret of a key, and of its name, in bytes.
 const SECRET_LEN: usize = 32;
@@ -52,10 +65,6 @@ impl std::fmt::Debug for TicketKeys {
 pub fn process_keys() -> &'static TicketKeys {
     static KEYS: LazyLock<TicketKeys> = LazyLock::new(TicketKeys::default);
     &KEYS
-}
-
-fn unix_time() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn random<const LEN: usize>() -> Option<[u8; LEN]> {
@@ -105,17 +114,85 @@ impl TicketKeys {
     }
 }
 
+/// What is known of a session beside what rustls keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sitting {
+    /// When its first handshake was, in seconds since 1970; `None` until one of its tickets is opened or its client is verified.
+    first: Option<u64>,
+    /// Until when the certificates that its client has shown are valid, in seconds since 1970.
+    valid_until: u64,
+}
+
+impl Default for Sitting {
+    fn default() -> Sitting {
+        Sitting { first: None, valid_until: u64::MAX }
+    }
+}
+
+thread_local! {
+    /// That of the connection whose packets are processed now. rustls asks for tickets without saying for which connection.
+    static SITTING: Cell<Sitting> = const { Cell::new(Sitting { first: None, valid_until: u64::MAX }) };
+}
+
+impl Sitting {
+    /// Runs `step`, a step of the handshake of the connection that this belongs to.
+    pub fn during<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        SITTING.set(*self);
+        let done = step();
+        *self = SITTING.take();
+        done
+    }
+
+    /// The client was verified at `now` by certificates that are valid until then.
+    pub(super) fn note_verified(now: u64, valid_until: u64) {
+        SITTING.set(Sitting { first: Some(now), valid_until });
+    }
+
+    fn lasts(self, now: u64) -> bool {
+        self.first.is_some_and(|first| now.saturating_sub(first) < AGE_MAX) && now <= self.valid_until
+    }
+
+    fn bytes(self, now: u64) -> [u8; SITTING_LEN] {
+        let mut bytes = [0; SITTING_LEN];
+        let (first, until) = bytes.split_at_mut(8);
+        first.copy_from_slice(&self.first.unwrap_or(now).to_be_bytes());
+        until.copy_from_slice(&self.valid_until.to_be_bytes());
+        bytes
+    }
+
+    fn of(bytes: &[u8]) -> Option<(Sitting, &[u8])> {
+        let (first, rest) = bytes.split_first_chunk()?;
+        let (until, rest) = rest.split_first_chunk()?;
+        let sitting =
+            Sitting { first: Some(u64::from_be_bytes(*first)), valid_until: u64::from_be_bytes(*until) };
+        Some((sitting, rest))
+    }
+}
+
 /// The tickets of one listener.
 #[derive(Debug)]
 pub(super) struct Tickets {
     keys: &'static TicketKeys,
+    clock: Arc<dyn TimeProvider>,
+    /// Until when the lists of revoked certificates say what holds, if it matters, in seconds since 1970.
+    lists_until: u64,
     /// What the listener asks of clients, so that tickets of others are none here.
     context: Vec<u8>,
 }
 
 impl Tickets {
-    pub(super) fn new(keys: &'static TicketKeys, context: Vec<u8>) -> Tickets {
-        Tickets { keys, context }
+    pub(super) fn new(
+        keys: &'static TicketKeys,
+        clock: Arc<dyn TimeProvider>,
+        lists_until: u64,
+        context: &[u8],
+    ) -> Tickets {
+        Tickets { keys, clock, lists_until, context: [FORM, context].concat() }
+    }
+
+    /// Seconds since 1970; without a calendar no ticket is given out or taken.
+    fn now(&self) -> Option<u64> {
+        self.clock.current_time().map(|now| now.as_secs())
     }
 
     fn cipher(&self, key: &Key) -> Option<LessSafeKey> {
@@ -126,7 +203,8 @@ impl Tickets {
     fn seal(&self, plain: &[u8], now: u64) -> Option<Vec<u8>> {
         let key = self.keys.sealing(now)?;
         let nonce: [u8; NONCE_LEN] = random()?;
-        let mut sealed = [&key.name[..], &nonce, plain].concat();
+        let sitting = SITTING.get().bytes(now);
+        let mut sealed = [&key.name[..], &nonce, &sitting, plain].concat();
         let mut body = sealed.split_off(NAME_LEN + NONCE_LEN);
         let nonce = Nonce::assume_unique_for_key(nonce);
         self.cipher(&key)?.seal_in_place_append_tag(nonce, Aad::from(&key.name), &mut body).ok()?;
@@ -142,7 +220,14 @@ impl Tickets {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let length = self.cipher(&key)?.open_in_place(nonce, Aad::from(&key.name), &mut body).ok()?.len();
         body.truncate(length);
-        Some(body)
+        let (sitting, plain) = Sitting::of(&body)?;
+        if !sitting.lasts(now) || now > self.lists_until {
+            // The handshake goes on without it, and examines the client anew.
+            return None;
+        }
+        let plain = plain.to_vec();
+        SITTING.set(sitting);
+        Some(plain)
     }
 }
 
@@ -157,11 +242,11 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, unix_time())
+        self.seal(plain, self.now()?)
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.open(cipher, unix_time())
+        self.open(cipher, self.now()?)
     }
 }
 
@@ -169,8 +254,49 @@ impl ProducesTickets for Tickets {
 mod tests {
     use super::*;
 
+    fn with(keys: &'static TicketKeys, context: &str) -> Tickets {
+        Tickets::new(keys, Arc::new(rustls::time_provider::DefaultTimeProvider), u64::MAX, context.as_bytes())
+    }
+
     fn tickets(context: &str) -> Tickets {
-        Tickets::new(Box::leak(Box::default()), context.into())
+        with(Box::leak(Box::default()), context)
+    }
+
+    /// Opens `ticket` as a new connection does.
+    fn opened(tickets: &Tickets, ticket: &[u8], now: u64) -> (Option<Vec<u8>>, Sitting) {
+        let mut sitting = Sitting::default();
+        (sitting.during(|| tickets.open(ticket, now)), sitting)
+    }
+
+    #[test]
+    fn a_session_ends_by_its_first_handshake_however_often_it_is_resumed() {
+        let tickets = tickets("web");
+        let mut ticket = Sitting::default().during(|| tickets.seal(b"state", 1000)).unwrap();
+        for step in 1..=6 {
+            let now = 1000 + step * (AGE_MAX / 6);
+            let (plain, mut sitting) = opened(&tickets, &ticket, now);
+            assert_eq!(plain.is_some(), step < 6, "{step}");
+            // The last step of the handshake, by which the client gets a fresh one.
+            ticket = sitting.during(|| tickets.seal(b"state", now)).unwrap();
+        }
+        assert!(opened(&tickets, &ticket, 1000 + AGE_MAX).0.is_some(), "that session has begun anew");
+    }
+
+    #[test]
+    fn a_ticket_ends_with_the_certificates_and_with_the_lists() {
+        let all = tickets("web");
+        let mut sitting = Sitting::default();
+        sitting.during(|| Sitting::note_verified(1000, 1500));
+        let ticket = sitting.during(|| all.seal(b"state", 1000)).unwrap();
+        let fresh = opened(&all, &ticket, 1400).1.during(|| all.seal(b"state", 1400)).unwrap();
+        for ticket in [ticket, fresh] {
+            let are_open = [1000, 1500, 1501].map(|now| opened(&all, &ticket, now).0.is_some());
+            assert_eq!(are_open, [true, true, false]);
+        }
+        let listed = Tickets { lists_until: 1200, ..tickets("web") };
+        let ticket = listed.seal(b"state", 1000).unwrap();
+        assert!(listed.open(&ticket, 1200).is_some() && listed.open(&ticket, 1201).is_none());
+        assert_eq!(Sitting::default().during(|| SITTING.get()), Sitting::default(), "nothing is left behind");
     }
 
     #[test]
@@ -197,7 +323,7 @@ mod tests {
     #[test]
     fn a_ticket_of_another_listener_or_a_changed_one_is_none() {
         let keys: &'static TicketKeys = Box::leak(Box::default());
-        let [web, other] = ["web", "other"].map(|context| Tickets::new(keys, context.into()));
+        let [web, other] = ["web", "other"].map(|context| with(keys, context));
         let sealed = web.seal(b"state", 5).unwrap();
         assert_eq!(other.open(&sealed, 5), None);
         for place in 0..sealed.len() {

@@ -8,13 +8,14 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConnection};
 
 use super::Left;
 use crate::core::interest::Interest;
 use crate::core::secured::{Credential, Secured};
 use crate::os::{Fd, IoFault, Os};
+use crate::tls::Sitting;
 use crate::tls::Termination;
 use crate::tls::examiner::{Examiner, believed};
 
@@ -61,8 +62,10 @@ pub struct TlsWire {
     early: Vec<u8>,
     /// Bytes that go out as they are, before all that is encrypted.
     ahead: Vec<u8>,
-    /// Who says what the certificate of the client is worth, if the handshake does not.
+    /// Who says what the certificate of the client is worth, if it is asked for one.
     examiner: Option<Arc<Examiner>>,
+    /// What the tickets of the client say of its session.
+    sitting: Sitting,
 }
 
 /// What a read from the socket came to.
@@ -131,6 +134,7 @@ impl TlsWire {
             early: Vec::new(),
             ahead: Vec::new(),
             examiner: None,
+            sitting: Sitting::default(),
         }
     }
 
@@ -193,7 +197,8 @@ impl TlsWire {
                 Err(IoFault::Lost) | Ok(0) => return Shaken::Failed(Broken::Gone),
                 Ok(_) => {}
             }
-            if let Err(error) = self.tls.process_new_packets() {
+            let stepped = self.sitting.during(|| self.tls.process_new_packets());
+            if let Err(error) = stepped.and_then(|_| self.admit()) {
                 // The alert that says why.
                 let _ = self.flush_sealed(os, false);
                 return Shaken::Failed(Broken::Refused(error));
@@ -205,6 +210,20 @@ impl TlsWire {
             }
         }
         Shaken::Waits
+    }
+
+    /// Looks at the client of a handshake that is over and has resumed a session: its ticket ends with its certificates, and what else
+    /// may have changed since is found out here.
+    fn admit(&self) -> Result<(), Error> {
+        match (&self.tls, &self.examiner) {
+            (Connection::Server(server), Some(examiner))
+                if !self.tls.is_handshaking()
+                    && self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed) =>
+            {
+                examiner.admit(server.peer_certificates().unwrap_or_default())
+            }
+            (Connection::Server(_) | Connection::Client(_), _) => Ok(()),
+        }
     }
 
     /// Whether the other side has said anything by now.
@@ -243,7 +262,7 @@ impl TlsWire {
         };
         match (&self.examiner, shown.first()) {
             (_, None) => Credential::None,
-            (Some(examiner), Some(_)) => examiner.examine(shown, UnixTime::now()),
+            (Some(examiner), Some(_)) => examiner.examine(shown),
             (None, Some(own)) => believed(own),
         }
     }

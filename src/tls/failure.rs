@@ -5,6 +5,19 @@ use rustls::{CertificateError, Error};
 use crate::core::outcome::Cause;
 use crate::core::secured::Distrust;
 
+/// The end of the record of a fatal alert `access_denied`, as it is in plain: its length, its level, and 49 (RFC 8446 §6.2).
+pub const ACCESS_DENIED: [u8; 4] = [0, 2, 2, 49];
+
+/// The alert `unrecognized_name` (RFC 6066 §3).
+pub const UNRECOGNIZED_NAME: u8 = 112;
+
+/// Whether it is that no certificate is for the name that the client asks for.
+#[must_use]
+pub fn is_unknown_name(error: &Error) -> bool {
+    // The resolver of certificates has found none, which happens only where unknown names are refused.
+    matches!(error, Error::General(_))
+}
+
 /// Why a client could not be let in.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
 #[must_use]
@@ -14,8 +27,7 @@ pub fn of_client(error: &Error) -> Cause {
         Error::InvalidCertificate(_) => Cause::TlsCertificateRefused,
         Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Cause::TlsIncompatible,
         Error::AlertReceived(_) => Cause::TlsRefusedByClient,
-        // The resolver of certificates has found none, which happens only where unknown names are refused.
-        Error::General(_) => Cause::TlsUnknownName,
+        _ if is_unknown_name(error) => Cause::TlsUnknownName,
         _ => Cause::TlsHandshakeFailed,
     }
 }

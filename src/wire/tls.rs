@@ -15,9 +15,9 @@ use super::Left;
 use crate::core::interest::Interest;
 use crate::core::secured::{Credential, Secured};
 use crate::os::{Fd, IoFault, Os};
-use crate::tls::Sitting;
-use crate::tls::Termination;
 use crate::tls::examiner::{Examiner, believed};
+use crate::tls::failure;
+use crate::tls::{Sitting, Termination};
 
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
@@ -199,6 +199,9 @@ impl TlsWire {
             }
             let stepped = self.sitting.during(|| self.tls.process_new_packets());
             if let Err(error) = stepped.and_then(|_| self.admit()) {
+                if matches!(self.tls, Connection::Server(_)) && failure::is_unknown_name(&error) {
+                    self.name_the_alert();
+                }
                 // The alert that says why.
                 let _ = self.flush_sealed(os, false);
                 return Shaken::Failed(Broken::Refused(error));
@@ -210,6 +213,22 @@ impl TlsWire {
             }
         }
         Shaken::Waits
+    }
+
+    /// Has the alert of a name that is refused say so (RFC 6066 §3). rustls says `access_denied`, which reads as if a client
+    /// certificate were wrong, and has no way to say another. At this point nothing is encrypted yet.
+    fn name_the_alert(&mut self) {
+        let mut out = std::mem::take(&mut self.ahead);
+        while self.tls.wants_write() {
+            // Writing to a Vec cannot fail.
+            let _ = self.tls.write_tls(&mut out);
+        }
+        if out.ends_with(&failure::ACCESS_DENIED)
+            && let Some(last) = out.last_mut()
+        {
+            *last = failure::UNRECOGNIZED_NAME;
+        }
+        self.ahead = out;
     }
 
     /// Looks at the client of a handshake that is over and has resumed a session: its ticket ends with its certificates, and what else

@@ -100,12 +100,15 @@ def test_names_choose_certificates(tls_pollux, toy, authority):
         assert re.search(rf"subject=CN ?= ?{subject}$", said, re.MULTILINE), (name, said)
 
 
-def test_unknown_names_are_refused_if_asked(tls_pollux, toy, authority):
+@pytest.mark.parametrize("flags", [["-tls1_2"], ["-tls1_3"], ["-tls1_3", "-groups", "P-521:P-256"]])
+def test_unknown_names_are_refused_if_asked(tls_pollux, toy, authority, flags):
     proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=', unknown_names = "refuse"'))
-    assert s_client(proxy.port, "-servername", "localhost")[1] == 0
-    assert s_client(proxy.port, "-servername", "other.test")[1] != 0
-    proxy.cause("tls-unknown-name")
-    assert s_client(proxy.port, "-noservername")[1] != 0
+    assert s_client(proxy.port, *flags, "-servername", "localhost")[1] == 0
+    for asks in (["-servername", "other.test"], ["-noservername"]):
+        said, code = s_client(proxy.port, *flags, *asks)
+        # RFC 6066 §3: unrecognized_name(112), in words and as a number.
+        assert code != 0 and re.search("alert unrecognized name|alert number 112", said), said
+        proxy.cause("tls-unknown-name")
 
 
 def test_two_key_types_for_one_name(tls_pollux, toy, authority):

@@ -131,7 +131,7 @@ fn every_form_of_a_value_is_read() {
             threads: Some(4),
             control: Some("run/control".into()),
             access_log: Some(Rules { to: Some(Destination::File("access.log".into())), ..Rules::default() }),
-            admin: Some(Admin::at(([127, 0, 0, 1], 9900).into())),
+            admin: Some(Admin::at(Address::Ip(([127, 0, 0, 1], 9900).into()))),
         }
     );
     let listeners: Vec<String> = snapshot

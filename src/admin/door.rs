@@ -1,28 +1,33 @@
 //! The socket of the admin address, and the threads behind it.
 
-use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::Admin;
 use super::reply::Reply;
 use super::request::{self, Source};
 use super::site::Site;
-use super::{Admin, guard};
 use crate::control::{Command, Reply as Answer};
+use crate::os::{FileIdentity, bind_unix, listening_on, permit, user_at};
+use crate::snapshot::Address;
 
 /// Callers that are served at the same time; one more is told to come back.
 const CALLERS_MAX: usize = 32;
 
+/// Connections that wait in the kernel until they are accepted.
+const BACKLOG: i32 = 128;
+
 /// How long a caller may take to take the answer, and then to close.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(500);
-
-/// How often, and for how long, an address that another process is about to give up is asked for.
-const RETRY: Duration = Duration::from_millis(50);
-const RETRIED: Duration = Duration::from_secs(60);
 
 /// Whether clients are to be sent here.
 #[derive(Clone, Debug, Default)]
@@ -39,106 +44,179 @@ impl Readiness {
     }
 }
 
+/// How many callers are served.
+#[derive(Clone, Debug, Default)]
+pub struct Callers(Arc<AtomicUsize>);
+
+impl Callers {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+
+    /// Counts one more, unless there are too many.
+    fn enter(&self) -> bool {
+        let is_room = self.0.fetch_add(1, Ordering::SeqCst) < CALLERS_MAX;
+        if !is_room {
+            self.leave();
+        }
+        is_room
+    }
+
+    fn leave(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// How the main thread is asked: by whom, and what. `None` if nobody is there any more.
 pub(crate) type Ask = Arc<dyn Fn(String, Command) -> Option<Answer> + Send + Sync>;
 
-/// The open door. Dropping it closes the address; whoever is being served is served.
+/// The socket of an admin address, on its way from one process to the next.
 #[derive(Debug)]
-pub struct AdminDoor {
-    address: SocketAddr,
-    shared: Arc<Shared>,
+pub struct Handed {
+    /// A copy of it.
+    pub socket: OwnedFd,
+    /// The file that it was bound as, if it is a Unix socket that has one.
+    pub file: Option<FileIdentity>,
 }
 
-#[derive(Debug, Default)]
-struct Shared {
-    is_closed: AtomicBool,
-    /// To wake up who waits in accept(2).
-    listener: Mutex<Option<TcpListener>>,
-    callers: AtomicUsize,
+/// The admin address. It listens from the beginning and answers once [`AdminDoor::serve`] is called. Dropping it closes the
+/// address; whoever is being served is served.
+#[derive(Debug)]
+pub struct AdminDoor {
+    address: Address,
+    /// A copy, for the next process.
+    socket: Socket,
+    /// The file of a Unix socket.
+    file: Option<FileIdentity>,
+    /// Whether the file goes with this value: not while another process serves it.
+    is_ours: bool,
+    /// A byte in it begins the service, its end ends it.
+    order: Option<PipeWriter>,
+    thread: Option<JoinHandle<()>>,
+    callers: Callers,
 }
 
 impl AdminDoor {
     /// Where it is.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Answers those who call; until now they have waited in the queue of the socket.
+    pub fn serve(&mut self) {
+        self.is_ours = true;
+        // The thread reads until its end of the pipe is closed with it.
+        let _ = self.order.as_mut().map(|order| order.write_all(b"s"));
+    }
+
+    /// Those who are served, who have still to be answered when the door is closed.
+    #[must_use]
+    pub fn callers(&self) -> Callers {
+        self.callers.clone()
+    }
+
+    /// A copy of the socket, for the process that takes over.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn hand_out(&self) -> io::Result<Handed> {
+        Ok(Handed { socket: self.socket.as_fd().try_clone_to_owned()?, file: self.file })
+    }
+
+    /// Closes it without removing the file, which another process serves now.
+    pub fn leave(mut self) {
+        self.is_ours = false;
     }
 }
 
 impl Drop for AdminDoor {
     fn drop(&mut self) {
-        self.shared.is_closed.store(true, Ordering::SeqCst);
-        if let Some(listener) = self.shared.listener.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A socket that listens no more ends the accept(2) of the thread, which closes the other copy.
-            let _ = socket2::SockRef::from(&listener).shutdown(Shutdown::Both);
+        self.order = None;
+        if let Some(thread) = self.thread.take() {
+            // It waits for nothing but the pipe and callers.
+            let _ = thread.join();
+        }
+        if let (true, Some(file), Address::Unix(path)) = (self.is_ours, self.file, &self.address) {
+            file.remove(path);
         }
     }
 }
 
-impl Shared {
-    /// Takes the listener in; gives it back if the door has been closed meanwhile.
-    fn hold(&self, listener: &TcpListener) -> io::Result<bool> {
-        let mut held = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_closed.load(Ordering::SeqCst) {
-            return Ok(false);
-        }
-        *held = Some(listener.try_clone()?);
-        Ok(true)
-    }
-}
-
-/// Opens the admin address.
+/// Opens the admin address, with the socket that another process has `handed` over if there is one.
 ///
 /// # Errors
 /// As bind(2) gives them, or if there can be no more threads.
-pub(crate) fn open(admin: &Admin, readiness: &Readiness, ask: &Ask) -> io::Result<AdminDoor> {
-    let listener = TcpListener::bind(admin.bind)?;
-    let (address, shared) = (listener.local_addr()?, Arc::new(Shared::default()));
-    shared.hold(&listener)?;
+pub(crate) fn open(
+    admin: &Admin,
+    handed: Option<Handed>,
+    readiness: &Readiness,
+    ask: &Ask,
+) -> io::Result<AdminDoor> {
+    let is_ours = handed.is_none();
+    let (socket, file) = match handed {
+        Some(handed) => take_in(admin, handed)?,
+        None => bind(admin)?,
+    };
+    let address = listening_on(&socket).ok_or_else(|| io::Error::other("it does not listen"))?;
+    let listener = socket.try_clone()?;
+    let (ordered, order) = io::pipe()?;
     let site = Arc::new(Site::new(admin, readiness.clone(), Arc::clone(ask)));
-    let behind = Arc::clone(&shared);
-    thread::Builder::new().name("admin".into()).spawn(move || serve(&listener, &behind, &site))?;
-    Ok(AdminDoor { address, shared })
+    let callers = Callers::default();
+    let behind = callers.clone();
+    let serve = move || serve(&listener, ordered, &behind, &site);
+    let thread = thread::Builder::new().name("admin".into()).spawn(serve)?;
+    Ok(AdminDoor { address, socket, file, is_ours, order: Some(order), thread: Some(thread), callers })
 }
 
-/// The same, as soon as another process has given the address up.
-///
-/// # Errors
-/// If there can be no more threads.
-pub(crate) fn open_when_free(admin: &Admin, readiness: &Readiness, ask: &Ask) -> io::Result<AdminDoor> {
-    let shared = Arc::new(Shared::default());
-    let site = Arc::new(Site::new(admin, readiness.clone(), Arc::clone(ask)));
-    let (address, behind) = (admin.bind, Arc::clone(&shared));
-    let wait = move || {
-        let begun = Instant::now();
-        loop {
-            match TcpListener::bind(address) {
-                Ok(listener) if behind.hold(&listener).unwrap_or(false) => {
-                    return serve(&listener, &behind, &site);
-                }
-                Ok(_) => return,
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < RETRIED => {
-                    if behind.is_closed.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    thread::sleep(RETRY);
-                }
-                Err(error) => {
-                    tracing::error!(%address, %error, "the admin address cannot be bound; it goes on without");
-                    return;
-                }
-            }
+fn bind(admin: &Admin) -> io::Result<(Socket, Option<FileIdentity>)> {
+    let (socket, file) = match &admin.bind {
+        Address::Unix(path) => {
+            let (socket, file) = bind_unix(path, &admin.permissions())?;
+            (Socket::from(socket), file)
+        }
+        Address::Ip(address) => {
+            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&SockAddr::from(*address))?;
+            socket.listen(BACKLOG)?;
+            (socket, None)
         }
     };
-    thread::Builder::new().name("admin".into()).spawn(wait)?;
-    Ok(AdminDoor { address, shared })
+    socket.set_nonblocking(true)?;
+    Ok((socket, file))
 }
 
-fn serve(listener: &TcpListener, shared: &Arc<Shared>, site: &Arc<Site>) {
-    while !shared.is_closed.load(Ordering::SeqCst) {
+/// Takes the socket of another process; where its file is no more, another one is bound.
+fn take_in(admin: &Admin, handed: Handed) -> io::Result<(Socket, Option<FileIdentity>)> {
+    if let (Address::Unix(path), Some(file)) = (&admin.bind, handed.file) {
+        if FileIdentity::of(path) != Some(file) {
+            return bind(admin);
+        }
+        permit(path, file, &admin.permissions())?;
+    }
+    let socket = Socket::from(handed.socket);
+    socket.set_nonblocking(true)?;
+    Ok((socket, handed.file))
+}
+
+/// Serves from the first byte that is read from `order` until its end.
+fn serve(listener: &Socket, mut order: PipeReader, callers: &Callers, site: &Arc<Site>) {
+    if order.read_exact(&mut [0]).is_err() {
+        return;
+    }
+    loop {
+        let mut waits =
+            [PollFd::new(order.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+        let polled = poll(&mut waits, PollTimeout::NONE);
+        if polled.is_ok() && waits[0].any().unwrap_or(true) {
+            return;
+        }
         match listener.accept() {
-            Ok((stream, caller)) => greet(stream, caller, shared, site),
-            Err(_) if shared.is_closed.load(Ordering::SeqCst) => return,
+            Ok((stream, caller)) => greet(stream, &caller, callers, site),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => {
                 tracing::warn!(%error, "a caller at the admin address was not served");
                 // Without a descriptor accept fails at once, time and again.
@@ -148,40 +226,48 @@ fn serve(listener: &TcpListener, shared: &Arc<Shared>, site: &Arc<Site>) {
     }
 }
 
+/// Who calls, for the log and for whoever asks who has changed what.
+fn name_of(stream: &Socket, caller: &SockAddr) -> String {
+    match caller.as_socket() {
+        Some(address) => address.ip().to_canonical().to_string(),
+        None => user_at(stream),
+    }
+}
+
 /// Serves a caller in a thread of its own, if there are not too many.
-fn greet(stream: TcpStream, caller: SocketAddr, shared: &Arc<Shared>, site: &Arc<Site>) {
-    if shared.callers.fetch_add(1, Ordering::SeqCst) >= CALLERS_MAX {
-        shared.callers.fetch_sub(1, Ordering::SeqCst);
+fn greet(stream: Socket, caller: &SockAddr, callers: &Callers, site: &Arc<Site>) {
+    if !callers.enter() {
         let _ = stream.set_nonblocking(true);
         let _ = Reply::error(503, "too many callers at the admin address").write(&mut &stream, false);
         return;
     }
-    let (behind, site) = (Arc::clone(shared), Arc::clone(site));
+    let (behind, site, caller) = (callers.clone(), Arc::clone(site), name_of(&stream, caller));
     let serve = move || {
-        if let Err(error) = serve_one(stream, caller, &site) {
-            tracing::debug!(%caller, %error, "a caller at the admin address has gone");
+        if let Err(error) = serve_one(stream, &caller, &site) {
+            tracing::debug!(caller, %error, "a caller at the admin address has gone");
         }
-        behind.callers.fetch_sub(1, Ordering::SeqCst);
+        behind.leave();
     };
     if thread::Builder::new().name("admin-caller".into()).spawn(serve).is_err() {
-        shared.callers.fetch_sub(1, Ordering::SeqCst);
+        callers.leave();
     }
 }
 
-impl Source for TcpStream {
+impl Source for Socket {
     fn allow(&self, span: Duration) -> io::Result<()> {
         self.set_read_timeout(Some(span))
     }
 }
 
-fn serve_one(mut stream: TcpStream, caller: SocketAddr, site: &Site) -> io::Result<()> {
+fn serve_one(mut stream: Socket, caller: &str, site: &Site) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.set_nodelay(true)?;
+    // A Unix socket has no such option.
+    let _ = stream.set_tcp_nodelay(true);
     let (reply, is_head) = match request::read(&mut stream) {
         Ok(None) => return Ok(()),
         Ok(Some(request)) => {
-            let reply = guard::check(&request, site.token())
-                .map_or_else(|refusal| refusal, |()| site.answer(&request, &caller));
+            let reply =
+                site.check(&request).map_or_else(|refusal| refusal, |()| site.answer(&request, caller));
             (reply, request.method == "HEAD")
         }
         Err(reply) => (reply, false),
@@ -191,8 +277,7 @@ fn serve_one(mut stream: TcpStream, caller: SocketAddr, site: &Site) -> io::Resu
 }
 
 /// Lets the caller close first, so that no reset overtakes the answer.
-fn linger(stream: &mut TcpStream) -> io::Result<()> {
-    use std::io::Read;
+fn linger(stream: &mut Socket) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(LINGER))?;
     let (mut rest, begun) = ([0; 1024], Instant::now());

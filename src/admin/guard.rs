@@ -17,14 +17,24 @@ use crate::snapshot::Secret;
 const OPEN: [&str; 3] = ["/", "/healthz", "/ready"];
 
 /// Says why the request is not to be answered, if it is not.
-pub(super) fn check(request: &Request, token: Option<&Secret>) -> Result<(), Reply> {
+pub(super) fn check(request: &Request, token: Option<&Secret>, is_writable: bool) -> Result<(), Reply> {
     check_host(request, token.is_some())?;
     check_site(request)?;
     check_type(request)?;
     match token {
-        Some(token) if !OPEN.contains(&request.path.as_str()) => check_token(request, token),
-        Some(_) | None => Ok(()),
+        Some(token) if !OPEN.contains(&request.path.as_str()) => check_token(request, token)?,
+        Some(_) | None => {}
     }
+    check_change(request, is_writable)
+}
+
+/// Without a token every user of this machine may ask, so nothing is changed for them unless the configuration says so.
+fn check_change(request: &Request, is_writable: bool) -> Result<(), Reply> {
+    if is_writable || request.method != "POST" {
+        return Ok(());
+    }
+    let why = "nothing is changed here without a token; give `[admin]` a `token_file`, or set `writable = true`, or use the control socket";
+    Err(Reply::error(403, why))
 }
 
 fn check_host(request: &Request, has_token: bool) -> Result<(), Reply> {
@@ -120,7 +130,25 @@ mod tests {
 
     fn verdict(method: &str, path: &str, fields: &[(&str, &str)], token: Option<&str>) -> u16 {
         let token = token.map(|token| Secret(token.to_owned()));
-        check(&request(method, path, fields), token.as_ref()).map_or_else(|reply| reply.status, |()| 200)
+        check(&request(method, path, fields), token.as_ref(), true)
+            .map_or_else(|reply| reply.status, |()| 200)
+    }
+
+    #[test]
+    fn without_a_token_nothing_is_changed_unless_that_is_said() {
+        let fields =
+            [("host", "localhost"), ("content-type", "application/json"), ("authorization", "Bearer sesame")];
+        let secret = Secret(String::from("sesame"));
+        for (method, token, is_writable, status) in [
+            ("GET", None, false, 200),
+            ("HEAD", None, false, 200),
+            ("POST", None, false, 403),
+            ("POST", None, true, 200),
+            ("POST", Some(&secret), true, 200),
+        ] {
+            let given = check(&request(method, "/backends/app/b1", &fields), token, is_writable);
+            assert_eq!(given.map_or_else(|reply| reply.status, |()| 200), status, "{method} {is_writable}");
+        }
     }
 
     #[test]

@@ -12,13 +12,12 @@ mod reply;
 mod request;
 mod site;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::snapshot::Secret;
+use crate::snapshot::{Address, Permissions, Secret};
 
-pub use door::{AdminDoor, Readiness};
-pub(crate) use door::{Ask, open, open_when_free};
+pub use door::{AdminDoor, Callers, Handed, Readiness};
+pub(crate) use door::{Ask, open};
 
 /// The shortest token, in bytes.
 pub const TOKEN_MIN: usize = 16;
@@ -27,9 +26,13 @@ pub const TOKEN_MIN: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// The address; port 0 lets the kernel choose.
-    pub bind: SocketAddr,
-    /// What callers have to know. Only a loopback address can do without.
+    pub bind: Address,
+    /// Who may connect to a Unix socket; if nothing is said of it, its owner alone.
+    pub socket: Permissions,
+    /// What callers have to know. Only a loopback address and a Unix socket can do without.
     pub token: Option<Token>,
+    /// Whether callers may change something where there is no token.
+    pub writable: bool,
 }
 
 /// What callers have to know.
@@ -51,15 +54,27 @@ pub enum TokenSource {
 }
 
 impl Admin {
-    /// An address on which anybody on this machine may ask.
+    /// An address on which anybody on this machine may ask, and change nothing.
     #[must_use]
-    pub fn at(bind: SocketAddr) -> Admin {
-        Admin { bind, token: None }
+    pub fn at(bind: Address) -> Admin {
+        Admin { bind, socket: Permissions::default(), token: None, writable: false }
+    }
+
+    /// The owner and the mode of a Unix socket's file.
+    fn permissions(&self) -> Permissions {
+        let mode = if self.socket == Permissions::default() { Some(0o600) } else { self.socket.mode };
+        Permissions { mode, ..self.socket.clone() }
+    }
+
+    /// Whether callers may change something: those that know a token, or all where the configuration says so.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable || self.token.is_some()
     }
 
     /// Whether nobody from elsewhere can ask without a token.
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        self.token.is_some() || self.bind.ip().is_loopback()
+        self.token.is_some() || self.bind.ip().is_none_or(|address| address.ip().is_loopback())
     }
 }

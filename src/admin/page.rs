@@ -14,8 +14,10 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) fn new() -> Page {
-        let html = FRAME.replace("{STYLE}", STYLE).replace("{SCRIPT}", SCRIPT);
+    /// A page that `is_writable` has buttons that change something.
+    pub(super) fn new(is_writable: bool) -> Page {
+        let mark = if is_writable { "" } else { " data-readonly" };
+        let html = FRAME.replace("{STYLE}", STYLE).replace("{SCRIPT}", SCRIPT).replace("{READONLY}", mark);
         let policy = format!(
             "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
              form-action 'none'; frame-ancestors 'none'",
@@ -67,8 +69,15 @@ mod tests {
 
     #[test]
     fn the_page_loads_nothing_from_elsewhere_and_writes_no_html() {
-        let page = Page::new();
-        assert!(!page.html.contains("{STYLE}") && !page.html.contains("{SCRIPT}"));
+        let page = Page::new(true);
+        assert!(
+            !page.html.contains("data-readonly>") && Page::new(false).html.contains("<body data-readonly>")
+        );
+        assert!(
+            !page.html.contains("{READONLY}")
+                && !page.html.contains("{STYLE}")
+                && !page.html.contains("{SCRIPT}")
+        );
         assert_eq!((page.html.matches("<script").count(), page.html.matches("<style").count()), (1, 1));
         for bad in [
             "innerHTML",

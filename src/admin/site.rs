@@ -1,12 +1,11 @@
 //! What there is at the admin address.
 
-use std::net::SocketAddr;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Admin;
 use super::door::{Ask, Readiness};
+use super::guard;
 use super::page;
 use super::reply::Reply;
 use super::request::Request;
@@ -20,6 +19,7 @@ use crate::status::{Order, SessionsAsk};
 /// See the module.
 pub(super) struct Site {
     token: Option<Secret>,
+    is_writable: bool,
     readiness: Readiness,
     ask: Ask,
     page: page::Page,
@@ -43,16 +43,18 @@ struct LevelOrder {
 impl Site {
     pub(super) fn new(admin: &Admin, readiness: Readiness, ask: Ask) -> Site {
         let token = admin.token.as_ref().map(|token| token.secret.clone());
-        Site { token, readiness, ask, page: page::Page::new() }
+        let is_writable = admin.is_writable();
+        Site { token, is_writable, readiness, ask, page: page::Page::new(is_writable) }
     }
 
-    pub(super) fn token(&self) -> Option<&Secret> {
-        self.token.as_ref()
+    /// Why the request is not to be answered, if it is not.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Reply> {
+        guard::check(request, self.token.as_ref(), self.is_writable)
     }
 
     /// The answer to a request that is allowed.
-    pub(super) fn answer(&self, request: &Request, caller: &SocketAddr) -> Reply {
-        let by = format!("{} at the admin address", caller.ip().to_canonical());
+    pub(super) fn answer(&self, request: &Request, caller: &str) -> Reply {
+        let by = format!("{caller} at the admin address");
         let segments = request.segments();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match request.method.as_str() {
@@ -223,6 +225,7 @@ impl page::Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::Address;
     use std::sync::{Arc, Mutex};
 
     /// A site whose main thread writes down what it is asked, and a request to it.
@@ -234,7 +237,7 @@ mod tests {
             *note.lock().unwrap() = Some(command);
             Some(Answer::text(0, "done\n"))
         });
-        let site = Site::new(&Admin::at(([127, 0, 0, 1], 0).into()), Readiness::default(), ask);
+        let site = Site::new(&Admin::at(Address::Ip(([127, 0, 0, 1], 0).into())), Readiness::default(), ask);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let request = Request {
             method: method.into(),
@@ -243,7 +246,7 @@ mod tests {
             body: body.into(),
             ..Request::default()
         };
-        let status = site.answer(&request, &([127, 0, 0, 1], 4000).into()).status;
+        let status = site.answer(&request, "127.0.0.1").status;
         let seen = seen.lock().unwrap().take();
         (status, seen)
     }

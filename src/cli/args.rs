@@ -1,13 +1,13 @@
 //! What can be typed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::access::Destination;
-use pollux::config::value::{BackendFlag, parse_backend_flag, parse_bind, parse_duration, parse_tcp_bind};
+use pollux::config::value::{BackendFlag, parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
 use pollux::session::Kind;
 use pollux::snapshot::{Address, Balance, Hashing, Mode};
@@ -135,10 +135,10 @@ pub(super) struct RunArgs {
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
-    /// Where the admin address is, for status, metrics and a dashboard over HTTP; of the loopback, unless the configuration has a
-    /// token [default: as the configuration says, or none].
-    #[arg(long, value_name = "ADDR", value_parser = tcp_bind)]
-    pub(super) admin: Option<SocketAddr>,
+    /// Where the admin address is, for status, metrics and a dashboard over HTTP; of the loopback or a Unix socket, unless the
+    /// configuration has a token [default: as the configuration says, or none].
+    #[arg(long, value_name = "ADDR", value_parser = bind)]
+    pub(super) admin: Option<Address>,
     /// Where the line for each exchange goes: on (standard error), stdout, off, syslog:udp://IP:PORT, syslog:unix:PATH, or a
     /// file, which SIGUSR1 opens anew [default: as the configuration says, or on].
     #[arg(long, value_name = "on|off|FILE|…", value_parser = access_log)]
@@ -519,10 +519,6 @@ impl From<VerifyArg> for Verify {
 
 fn bind(text: &str) -> Result<Address, String> {
     parse_bind(text).map_err(|error| error.to_string())
-}
-
-fn tcp_bind(text: &str) -> Result<SocketAddr, String> {
-    parse_tcp_bind(text).map_err(|error| error.to_string())
 }
 
 fn backend(text: &str) -> Result<BackendFlag, String> {

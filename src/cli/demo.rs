@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pollux::access::{Destination, Rules};
-use pollux::admin::{Admin, AdminDoor, Readiness};
+use pollux::admin::{Admin, AdminDoor, Callers, Readiness};
 use pollux::config::Process;
 use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
@@ -44,10 +44,11 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::failed("the demo listens at no port"));
     };
     let readiness = Readiness::default();
-    let door = open_admin(&events, &readiness)?;
+    let mut door = open_admin(&events, &readiness)?;
     let path = std::env::temp_dir().join(format!("pollux-demo-{}", std::process::id()));
     let socket = events.open_socket(&path).map_err(Failure::failed)?;
     readiness.set(true);
+    door.serve();
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
     }
@@ -78,8 +79,14 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     drop(crowd);
     readiness.set(false);
     server.drain();
-    let code = stop::stop(server, &events, &around, Heart::new(Manager::default()));
-    drop((door, socket));
+    let code = stop::stop(
+        server,
+        &events,
+        &around,
+        Heart::new(Manager::default()),
+        (Some(door), Callers::default()),
+    );
+    drop(socket);
     Ok(code)
 }
 
@@ -108,7 +115,8 @@ fn serve(server: &mut Server, events: &Events, around: &Around<'_>, span: Option
 /// On the first free port.
 fn open_admin(events: &Events, readiness: &Readiness) -> Result<AdminDoor, Failure> {
     for port in FIRST_ADMIN_PORT..FIRST_ADMIN_PORT + PORTS_TRIED {
-        match events.open_admin(&Admin::at(([127, 0, 0, 1], port).into()), readiness) {
+        let admin = Admin { writable: true, ..Admin::at(Address::Ip(([127, 0, 0, 1], port).into())) };
+        match events.open_admin(&admin, None, readiness) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
             outcome => return outcome.map_err(Failure::failed),
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux::access::Rules;
-use pollux::admin::{Admin, AdminDoor, Readiness};
+use pollux::admin::{Admin, AdminDoor, Callers, Handed, Readiness};
 use pollux::config::{Places, Process};
 use pollux::control::{
     Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager, Origin,
@@ -49,6 +49,8 @@ pub(super) struct Running {
     socket: Option<SocketFile>,
     admin: Option<Admin>,
     door: Option<AdminDoor>,
+    /// Those who were served at the admin address when another process took it over.
+    callers: Callers,
     readiness: Readiness,
     access_log: Rules,
     logs: Logs,
@@ -97,19 +99,21 @@ impl Running {
         }
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let (mut socket, mut door, readiness) = (None, None, Readiness::default());
-        let is_heir = inherited.is_some();
+        let mut inherited = inherited.unwrap_or_else(Inherited::from_manager);
+        let (handed, left_admin) = inherited.take_admin(admin.as_ref().map(|admin| &admin.bind));
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
             identity.iter().try_for_each(Identity::assume)?;
             logs.open()?;
             let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
             socket = control.as_ref().map(open).transpose()?;
-            door = admin.as_ref().map(|admin| open_admin(&events, admin, &readiness, is_heir)).transpose()?;
+            let open_admin = |admin| open_admin(&events, admin, handed, &readiness);
+            door = admin.as_ref().map(open_admin).transpose()?;
             Ok(())
         };
-        let inherited = inherited.unwrap_or_else(Inherited::from_manager);
         let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
-        let (mut server, left) = started.map_err(Failure::failed)?;
+        let (mut server, mut left) = started.map_err(Failure::failed)?;
+        left.extend(left_admin);
         server.tell_of_lines(logs.lines());
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
         let ledger = Arc::new(Ledger::default());
@@ -132,6 +136,7 @@ impl Running {
             socket,
             admin,
             door,
+            callers: Callers::default(),
             readiness,
             access_log,
             logs,
@@ -154,10 +159,14 @@ impl Running {
         let (out, _guard) = logging::unhurried_stdout();
         let say = |text: &str| drop(writeln!(out.clone(), "{text}"));
         tell_addresses(&self.server, say);
-        if let Some(door) = &self.door {
-            say(&format!("admin on http://{}/", door.address()));
-        }
         self.readiness.set(true);
+        if let Some(door) = &mut self.door {
+            say(&match door.address() {
+                Address::Ip(address) => format!("admin on http://{address}/"),
+                address @ Address::Unix(_) => format!("admin on {address}"),
+            });
+            door.serve();
+        }
         self.heart.manager().ready(&self.summary());
         loop {
             self.heart.beat(&self.server);
@@ -174,7 +183,7 @@ impl Running {
                 }
                 Some(Event::Signal(Asked::Reload)) => self.reload(None),
                 Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
-                Some(Event::Signal(Asked::Upgrade)) => self.upgrade.begin(&self.server, &self.events, None),
+                Some(Event::Signal(Asked::Upgrade)) => self.begin_upgrade(None),
                 Some(Event::Call(call)) => self.answer(call),
                 Some(Event::Discovered(discovered)) => {
                     self.reloading.note(&discovered, &self.answers);
@@ -183,7 +192,11 @@ impl Running {
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.heart.hand_over(successor.pid);
-                        // The new process waits for the address.
+                        self.callers = self.door.as_ref().map(AdminDoor::callers).unwrap_or_default();
+                        if let Some(door) = self.door.take_if(|door| !successor.left.contains(door.address()))
+                        {
+                            door.leave();
+                        }
                         self.door = None;
                         self.server.drain_but(&successor.left);
                         return self.stop();
@@ -209,16 +222,16 @@ impl Running {
         self.readiness.set(false);
         self.reloading.abandon(&ReloadError::Draining.to_string());
         let process = self.process();
-        let Running { server, events, file, socket, door, logs, heart, ledger, .. } = self;
+        let Running { server, events, file, socket, door, callers, logs, heart, ledger, .. } = self;
         let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
-        let code = stop::stop(server, &events, &around, heart);
-        drop((socket, door, logs));
+        let code = stop::stop(server, &events, &around, heart, (door, callers));
+        drop((socket, logs));
         code
     }
 
     fn answer(&mut self, call: Call) {
         let reply = match &call.request.command {
-            Command::Upgrade => return self.upgrade.begin(&self.server, &self.events, Some(call)),
+            Command::Upgrade => return self.begin_upgrade(Some(call)),
             Command::Reload => return self.reload(Some(call)),
             Command::Explain(ask) => self.explain(ask),
             Command::Operate { backend, wanted } => self.operate(backend, *wanted, &call.by),
@@ -236,6 +249,11 @@ impl Running {
             }
         };
         call.answer(reply);
+    }
+
+    fn begin_upgrade(&mut self, call: Option<Call>) {
+        let admin = self.admin.as_ref().zip(self.door.as_ref());
+        self.upgrade.begin(&self.server, admin, &self.events, call);
     }
 
     fn operate(&mut self, backend: &str, wanted: Wanted, by: &str) -> Reply {
@@ -355,18 +373,13 @@ impl Running {
     }
 }
 
-/// An heir waits until the process whose place it takes gives the address up.
 fn open_admin(
     events: &Events,
     admin: &Admin,
+    handed: Option<Handed>,
     readiness: &Readiness,
-    is_heir: bool,
 ) -> Result<AdminDoor, String> {
-    let opened = if is_heir && admin.bind.port() != 0 {
-        events.open_admin_when_free(admin, readiness)
-    } else {
-        events.open_admin(admin, readiness)
-    };
+    let opened = events.open_admin(admin, handed, readiness);
     opened.map_err(|error| format!("cannot bind the admin address {}: {error}", admin.bind))
 }
 

@@ -1,6 +1,5 @@
 //! From the file and the flags to what is served.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pollux::access::Rules;
@@ -78,7 +77,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
-    let admin = admin(args.admin, loaded.process.admin)?;
+    let admin = admin(args.admin.as_ref(), loaded.process.admin)?;
     let mut access_log = loaded.process.access_log.unwrap_or_default();
     access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
@@ -95,9 +94,10 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
 }
 
 /// The admin address that is typed, or else that of the file; the token is the file's.
-fn admin(typed: Option<SocketAddr>, filed: Option<Admin>) -> Result<Option<Admin>, Failure> {
+fn admin(typed: Option<&Address>, filed: Option<Admin>) -> Result<Option<Admin>, Failure> {
     let Some(bind) = typed else { return Ok(filed) };
-    let admin = Admin { bind, token: filed.and_then(|admin| admin.token) };
+    let filed = filed.unwrap_or_else(|| Admin::at(bind.clone()));
+    let admin = Admin { bind: bind.clone(), ..filed };
     if admin.is_safe() {
         return Ok(Some(admin));
     }

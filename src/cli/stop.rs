@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pollux::admin::{AdminDoor, Callers};
 use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
 
 use super::answer::Around;
@@ -17,11 +18,28 @@ const STEP: Duration = Duration::from_millis(5);
 /// How often the log says what holds the drain.
 const TOLD: Duration = Duration::from_secs(1);
 
+/// How long callers at the admin address may take, when all else is over, until they are answered.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it. `around` is
-/// what the server does not know.
-pub(super) fn stop(server: Server, events: &Events, around: &Around<'_>, mut heart: Heart) -> ExitCode {
-    let mut told = Instant::now();
-    while !server.is_finished() {
+/// what the server does not know. The admin address is open to the end of the drain, unless another process has it already; who has
+/// called until then is answered.
+pub(super) fn stop(
+    server: Server,
+    events: &Events,
+    around: &Around<'_>,
+    mut heart: Heart,
+    (mut door, mut callers): (Option<AdminDoor>, Callers),
+) -> ExitCode {
+    let (mut told, mut drained) = (Instant::now(), None);
+    loop {
+        if server.is_finished() {
+            let drained = drained.get_or_insert_with(Instant::now);
+            callers = door.take().map_or(callers, |door| door.callers());
+            if callers.is_empty() || drained.elapsed() >= GRACE {
+                break;
+            }
+        }
         match events.next(Some(STEP)) {
             // Nobody new comes, so it does not matter where to.
             None

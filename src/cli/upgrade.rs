@@ -2,6 +2,7 @@
 
 use std::io;
 
+use pollux::admin::{Admin, AdminDoor};
 use pollux::control::{Call, Events, Origin, Reply, Server, Successor, UpgradeError};
 
 use super::FAILED;
@@ -32,14 +33,25 @@ impl Upgrade {
     }
 
     /// Starts a new process. `call` is answered when it has taken over, or cannot.
-    pub(super) fn begin(&mut self, server: &Server, events: &Events, call: Option<Call>) {
-        match self.start(server, events) {
+    pub(super) fn begin(
+        &mut self,
+        server: &Server,
+        admin: Option<(&Admin, &AdminDoor)>,
+        events: &Events,
+        call: Option<Call>,
+    ) {
+        match self.start(server, admin, events) {
             Ok(()) => self.state = State::Waiting(call),
             Err(why) => refuse(call, &why),
         }
     }
 
-    fn start(&self, server: &Server, events: &Events) -> Result<(), String> {
+    fn start(
+        &self,
+        server: &Server,
+        admin: Option<(&Admin, &AdminDoor)>,
+        events: &Events,
+    ) -> Result<(), String> {
         if self.is_under_way() {
             return Err(String::from("an upgrade is under way already"));
         }
@@ -47,7 +59,11 @@ impl Upgrade {
             .origin
             .as_ref()
             .map_err(|error| format!("it is not known where the executable is: {error}"))?;
-        let sockets = server.hand_out().map_err(|error| format!("cannot hand the sockets over: {error}"))?;
+        let fail = |error| format!("cannot hand the sockets over: {error}");
+        let mut sockets = server.hand_out().map_err(fail)?;
+        if let Some((admin, door)) = admin {
+            sockets.add_admin(admin.bind.clone(), door.hand_out().map_err(fail)?);
+        }
         events.upgrade(origin, sockets).map_err(|error| error.to_string())
     }
 

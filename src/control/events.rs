@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::lookout::{Discovered, Lookout};
 use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
-use crate::admin::{self, Admin, AdminDoor, Readiness};
+use crate::admin::{self, Admin, AdminDoor, Handed, Readiness};
 use crate::discovery::Answers;
 use crate::snapshot::Snapshot;
 
@@ -156,20 +156,18 @@ impl Events {
         Ok(file)
     }
 
-    /// Opens the admin address; its callers are events too, as far as the main thread has to answer them.
+    /// Opens the admin address, with the socket that another process has `handed` over if there is one; its callers are events too,
+    /// as far as the main thread has to answer them.
     ///
     /// # Errors
     /// As bind(2) gives them, or if there can be no more threads.
-    pub fn open_admin(&self, admin: &Admin, readiness: &Readiness) -> io::Result<AdminDoor> {
-        admin::open(admin, readiness, &self.asks())
-    }
-
-    /// The same as soon as the process that has the address now gives it up.
-    ///
-    /// # Errors
-    /// If there can be no more threads.
-    pub fn open_admin_when_free(&self, admin: &Admin, readiness: &Readiness) -> io::Result<AdminDoor> {
-        admin::open_when_free(admin, readiness, &self.asks())
+    pub fn open_admin(
+        &self,
+        admin: &Admin,
+        handed: Option<Handed>,
+        readiness: &Readiness,
+    ) -> io::Result<AdminDoor> {
+        admin::open(admin, handed, readiness, &self.asks())
     }
 
     /// How others ask the main thread.

@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -23,7 +23,8 @@ use socket2::SockRef;
 use super::binding::Present;
 use super::changes::Changes;
 use super::inherited::Inherited;
-use crate::os::{SOCKETS_MAX, receive_with_sockets};
+use crate::admin::Handed;
+use crate::os::{FileIdentity, SOCKETS_MAX, receive_with_sockets};
 use crate::snapshot::Address;
 use crate::tls::process_keys;
 
@@ -83,6 +84,8 @@ enum Legacy {
     TicketKeys(Vec<u8>),
     /// Some of what an operator has changed.
     Changes(Changes),
+    /// The socket of the admin address, which comes along; and where the configuration of the old process says that it is.
+    Admin { bind: Address, file: Option<FileIdentity> },
 }
 
 /// Why there is no new process, and the old one goes on.
@@ -161,22 +164,29 @@ impl Heir {
     }
 }
 
-fn send_all(channel: &OwnedFd, sockets: Inherited) -> io::Result<()> {
+fn send_all(channel: &OwnedFd, mut sockets: Inherited) -> io::Result<()> {
     // A new process that does not know of one of them does not understand it, and the old one goes on.
     let changes = sockets.changes.pieces(CHANGES_MAX).map(Legacy::Changes);
     for legacy in changes.chain([Legacy::TicketKeys(process_keys().export())]) {
         say(channel, &serde_json::to_vec(&legacy)?)?;
     }
+    if let Some((bind, Handed { socket, file })) = sockets.admin.take() {
+        say_with(channel, &serde_json::to_vec(&Legacy::Admin { bind, file })?, &[socket.as_raw_fd()])?;
+    }
     let sockets: Vec<(Present, OwnedFd)> = sockets.into_sockets().collect();
     for some in sockets.chunks(SOCKETS_MAX) {
         let listeners: Vec<&Present> = some.iter().map(|(present, _)| present).collect();
         let fds: Vec<_> = some.iter().map(|(_, socket)| socket.as_raw_fd()).collect();
-        let text = serde_json::to_vec(&listeners)?;
-        let parts = [io::IoSlice::new(&text)];
-        let along = [ControlMessage::ScmRights(&fds)];
-        sendmsg::<()>(channel.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None)?;
+        say_with(channel, &serde_json::to_vec(&listeners)?, &fds)?;
     }
     say(channel, b"[]")
+}
+
+/// Says `text`, and hands over `fds` with it.
+fn say_with(channel: &OwnedFd, text: &[u8], fds: &[RawFd]) -> io::Result<()> {
+    let (parts, along) = ([io::IoSlice::new(text)], [ControlMessage::ScmRights(fds)]);
+    sendmsg::<()>(channel.as_raw_fd(), &parts, &along, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
 }
 
 fn say(channel: &OwnedFd, text: &[u8]) -> io::Result<()> {
@@ -231,7 +241,7 @@ impl Predecessor {
 fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
     let mut inherited = Inherited::default();
     loop {
-        let (text, sockets) = receive_with_sockets(channel, MESSAGE_MAX)?;
+        let (text, mut sockets) = receive_with_sockets(channel, MESSAGE_MAX)?;
         if text.is_empty() {
             return Err(io::Error::other("the old process has gone"));
         }
@@ -239,6 +249,11 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
             match serde_json::from_slice(&text)? {
                 Legacy::TicketKeys(keys) => process_keys().import(&keys),
                 Legacy::Changes(changes) => inherited.changes.join(changes),
+                Legacy::Admin { bind, file } => {
+                    let lost = || io::Error::other("the socket of the admin address was lost on the way");
+                    let socket = sockets.pop().ok_or_else(lost)?;
+                    inherited.add_admin(bind, Handed { socket, file });
+                }
             }
             continue;
         }

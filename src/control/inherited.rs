@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::binding::Present;
 use super::changes::Changes;
+use crate::admin::Handed;
 use crate::os::{listening_on, passed_by_manager};
 use crate::snapshot::Address;
 
@@ -12,6 +13,8 @@ use crate::snapshot::Address;
 #[derive(Debug, Default)]
 pub struct Inherited {
     listeners: Vec<(Present, Vec<OwnedFd>)>,
+    /// The socket of the admin address, with what the configuration says of where it is.
+    pub(super) admin: Option<(Address, Handed)>,
     /// What an operator has changed there.
     pub(super) changes: Changes,
 }
@@ -19,7 +22,22 @@ pub struct Inherited {
 impl Inherited {
     /// None yet, of these listeners, with what an operator has changed.
     pub(super) fn of(listeners: Vec<Present>, changes: Changes) -> Inherited {
-        Inherited { listeners: listeners.into_iter().map(|present| (present, Vec::new())).collect(), changes }
+        let listeners = listeners.into_iter().map(|present| (present, Vec::new())).collect();
+        Inherited { listeners, admin: None, changes }
+    }
+
+    /// Adds the socket of the admin address, whose place the configuration says by `bind`.
+    pub fn add_admin(&mut self, bind: Address, socket: Handed) {
+        self.admin = Some((bind, socket));
+    }
+
+    /// Takes the socket for an admin address at `bind`. One that is bound elsewhere is closed, and its address is the second value.
+    pub fn take_admin(&mut self, bind: Option<&Address>) -> (Option<Handed>, Option<Address>) {
+        match self.admin.take() {
+            Some((at, socket)) if Some(&at) == bind => (Some(socket), None),
+            Some((_, handed)) => (None, listening_on(&handed.socket)),
+            None => (None, None),
+        }
     }
 
     /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for connections is told and

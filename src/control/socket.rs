@@ -12,15 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::{Uid, User};
 use serde::{Deserialize, Serialize};
 
 use super::changes::Wanted;
 use super::events::{Call, Event};
 use crate::explain::Ask;
 use crate::metrics::Format;
-use crate::os::{FileIdentity, remove_left_over};
+use crate::os::{FileIdentity, remove_left_over, user_at};
 use crate::status::SessionsAsk;
 
 /// The longest request, and the longest reply, in bytes.
@@ -238,8 +236,9 @@ fn serve_one(who: &Caller, events: &SyncSender<Event>) -> io::Result<bool> {
     let reply = match serde_json::from_str(&line) {
         Ok(request) => {
             let (sender, receiver) = sync_channel(1);
+            let by = format!("{} at the control socket", user_at(stream));
             who.is_asking.store(true, Ordering::Relaxed);
-            if events.send(Event::Call(Call::new(request, caller(stream), sender))).is_err() {
+            if events.send(Event::Call(Call::new(request, by, sender))).is_err() {
                 return Ok(false);
             }
             let Ok(reply) = receiver.recv() else { return Ok(true) };
@@ -252,18 +251,6 @@ fn serve_one(who: &Caller, events: &SyncSender<Event>) -> io::Result<bool> {
     text.push('\n');
     (&*stream).write_all(text.as_bytes())?;
     Ok(true)
-}
-
-/// Who calls, for the log and for whoever asks who has changed what.
-fn caller(stream: &UnixStream) -> String {
-    let user = match getsockopt(stream, PeerCredentials) {
-        Ok(credentials) => {
-            let uid = Uid::from_raw(credentials.uid());
-            User::from_uid(uid).ok().flatten().map_or_else(|| format!("user {uid}"), |user| user.name)
-        }
-        Err(_) => String::from("somebody"),
-    };
-    format!("{user} at the control socket")
 }
 
 /// Asks the Pollux at `path`, and waits for the answer for as long as that takes.

@@ -210,7 +210,7 @@ pub fn prepare(listener: &OwnedFd) -> io::Result<()> {
 
 /// The address that a socket listens on; `None` if it is not one that listens for connections by TCP or a Unix socket.
 #[must_use]
-pub fn listening_on(socket: &OwnedFd) -> Option<Address> {
+pub fn listening_on(socket: &impl AsFd) -> Option<Address> {
     let socket = SockRef::from(socket);
     let listens = socket.is_listener().ok()? && socket.r#type().ok()? == Type::STREAM;
     let address = socket.local_addr().ok().filter(|_| listens)?;

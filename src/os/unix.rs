@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::libc::{S_IFMT, S_IFSOCK};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::unistd::{Gid, Group, Uid, User, fchownat};
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,18 @@ fn group_of(text: &str) -> io::Result<u32> {
     found
         .map(|group| group.gid.as_raw())
         .ok_or_else(|| io::Error::other(format!("there is no group `{text}`")))
+}
+
+/// The user of the process at the other end of a connected Unix socket, for people.
+#[must_use]
+pub fn user_at(stream: &impl AsFd) -> String {
+    match getsockopt(stream, PeerCredentials) {
+        Ok(credentials) => {
+            let uid = Uid::from_raw(credentials.uid());
+            User::from_uid(uid).ok().flatten().map_or_else(|| format!("user {uid}"), |user| user.name)
+        }
+        Err(_) => String::from("somebody"),
+    }
 }
 
 /// Removes the socket at `path` if nobody listens there any more.

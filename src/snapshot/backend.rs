@@ -73,6 +73,12 @@ impl Address {
         }
     }
 
+    /// Whether it is a Unix socket with a file, not an abstract one.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        matches!(self, Address::Unix(path) if path.as_os_str().as_encoded_bytes().first() != Some(&0))
+    }
+
     /// Whether the kernel chooses the port.
     #[must_use]
     pub fn is_any_port(&self) -> bool {

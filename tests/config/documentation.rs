@@ -86,7 +86,12 @@ fn around(example: &Example) -> String {
             format!("{LISTENER}pool = \"app\"\n{POOLS}{value}\nbind = \"127.0.0.1:9900\"\n")
         }
         "[admin]" => {
-            let bind = if *key == "bind" { "" } else { "bind = \"0.0.0.0:9900\"\n" };
+            let bind = match *key {
+                "bind" => "",
+                "socket" => "bind = \"unix:/run/admin\"\n",
+                "writable" => "bind = \"127.0.0.1:9900\"\n",
+                _ => "bind = \"0.0.0.0:9900\"\n",
+            };
             format!("{LISTENER}pool = \"app\"\n{POOLS}[admin]\n{line}{bind}")
         }
         "proxy.toml" => format!("{line}{LISTENER}pool = \"app\"\n{POOLS}"),

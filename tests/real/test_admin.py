@@ -1,15 +1,22 @@
 """The admin address and the verbs: what is shown, who may ask, what can be changed, and that a reload leaves it."""
 
+import concurrent.futures
 import contextlib
+import json
 import os
+import pwd
 import signal
 import socket
+import stat
 import subprocess
+import threading
+import time
 
 import pytest
 
-from harness.client import Response, connect, get
+from harness.client import DEADLINE_S, Response, connect, get
 from harness.scripted import ScriptedBackend, read_head
+from harness.served import Served
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -198,19 +205,96 @@ def test_a_slow_caller_holds_up_nobody(administered, toy):
         assert proxy.get("/healthz") == "ok\n"
 
 
-def test_the_address_goes_over_to_a_new_process(administered, toy, free_address):
-    proxy = administered(toy("echo"), options=["--threads", "1", "--admin", free_address()])
-    old = proxy.get("/status")["pid"]
-    assert proxy.run("upgrade").returncode == 0
+def test_without_a_token_nothing_is_changed_unless_that_is_said(administered, toy):
+    proxy = administered(toy("echo"), admin="")
+    for path, body in [
+        ("/backends/app/b1", {"state": "down"}),
+        ("/sessions/0.0.0/kill", {}),
+        ("/log-level", {"level": "warn"}),
+    ]:
+        status, _, told = proxy.ask("POST", path, body)
+        assert status == 403 and "writable = true" in told["error"], (path, status, told)
+    assert proxy.get("/status")["changes"] == [] and served_by(proxy, 1) == "a"
+    assert "<body data-readonly>" in proxy.get("/")
+    assert proxy.run("backend", "down", "app/b1").returncode == 0
+    assert proxy.backend("b1")["state"] == "down"
+
+
+def ask_at(path, method, target, body=None):
+    """The status and the JSON of an answer at a Unix socket, by curl."""
+    command = ["curl", "-sS", "--max-time", "20", "--unix-socket", path, "-X", method, "-w", "\n%{http_code}", f"http://localhost{target}"]
+    if body is not None:
+        command += ["-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    text, status = done.stdout.rsplit("\n", 1)
+    return int(status), json.loads(text)
+
+
+def test_it_can_be_a_unix_socket_that_goes_over_too(pollux_bin, toy, tmp_path, keep):
+    path = tmp_path / "admin"
+    backend = f'[[listener]]\nbind = "127.0.0.1:0"\n[pool.app]\nbackends = ["{toy("echo").host_port}"]\n'
+    file = f'control = "control"\n[admin]\nbind = "unix:{path}"\nwritable = true\n' + backend
+    proxy = keep(Served(pollux_bin, tmp_path, file))
+    assert proxy.running.line(r"admin on (unix:\S+)")[1] == f"unix:{path}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert ask_at(path, "POST", "/backends/app/127.0.0.1:{}".format(backend.split('"')[3].split(":")[1]), {"weight": 2})[0] == 200
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert ask_at(path, "GET", "/status")[1]["changes"][0]["by"] == f"{user} at the admin address"
+    old, inode = proxy.status()["pid"], path.stat().st_ino
+    proxy.tell("upgrade")
     proxy.running.expect_end()
+    status, told = ask_at(path, "GET", "/status")
+    assert status == 200 and told["pid"] != old and path.stat().st_ino == inode
+    # A new process that has it elsewhere leaves nothing behind.
+    file = file.replace(f"unix:{path}", f"unix:{tmp_path}/other")
+    proxy.file.write_text(file)
+    proxy.tell("upgrade")
+    os_pid = told["pid"]
+    wait_until(lambda: not os.path.exists(f"/proc/{os_pid}"), "the end of the process before")
+    assert not path.exists()
+    new = ask_at(tmp_path / "other", "GET", "/status")[1]["pid"]
+    os.kill(new, signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{new}"), "the end of the new process")
+    assert not (tmp_path / "other").exists()
 
-    def is_new():
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never {what}"
+        time.sleep(0.01)
+
+
+def test_the_address_is_never_given_up_at_an_upgrade(administered, toy):
+    """Somebody who asks all the time is always answered, by the old process or by the new one, on the port that the kernel chose."""
+    proxy = administered(toy("echo"))
+    seen, is_over = [], threading.Event()
+
+    def ask():
+        while not is_over.is_set():
+            seen.append(proxy.get("/status")["pid"])
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        callers = [pool.submit(ask) for _ in range(2)]
         try:
-            return proxy.get("/status")["pid"] != old
-        except ConnectionError:
-            return False
-
-    proxy.wait_for(is_new, "the new process at the admin address")
+            assert proxy.run("upgrade").returncode == 0
+            proxy.running.expect_end()
+        finally:
+            is_over.set()
+        for caller in callers:
+            caller.result()
     pid = proxy.get("/status")["pid"]
+    assert pid != seen[0] and proxy.get("/ready") == "ready\n"
     os.kill(pid, signal.SIGTERM)
     proxy.wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the new process")
+
+
+def test_a_new_process_that_does_not_take_over_leaves_the_address_alone(administered, toy):
+    proxy = administered(toy("echo"))
+    good = proxy.file.read_text()
+    proxy.file.write_text(good.replace('name = "web"', 'name = "web"\nno_such_key = 1'))
+    command = [proxy.binary, "upgrade", "--control", proxy.file.parent / "control"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 1 and "no_such_key" in done.stderr + done.stdout, done
+    assert proxy.get("/ready") == "ready\n" and proxy.get("/status")["pid"] == proxy.running.process.pid
+    assert proxy.running.process.poll() is None

@@ -605,7 +605,7 @@ function showCrowd(status) {
 function show(status) {
   take(status);
   const file = status.configuration.file || "the command line";
-  put($("where"), `${status.version} · process ${status.pid} · up ${span(status.uptime_ms)} · ${status.workers.length} ${status.workers.length === 1 ? "worker" : "workers"} · ${file}`);
+  put($("where"), `${status.version} · process ${status.pid} · up ${span(status.uptime_ms)} · ${status.workers.length} ${status.workers.length === 1 ? "worker" : "workers"} · ${file}${readOnly ? " · read-only" : ""}`);
   if (status.drain) pulse("drain", `draining, ${span(status.drain.left_ms)} left`);
   else pulse("live", "serving");
   showTiles(status);
@@ -624,6 +624,7 @@ function pulse(state, text) {
 
 // ---- asking
 
+const readOnly = document.body.hasAttribute("data-readonly");
 const KEPT = "pollux-token";
 function call(path, options = {}) {
   const token = sessionStorage.getItem(KEPT), headers = { ...options.headers };

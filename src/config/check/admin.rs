@@ -1,8 +1,7 @@
 //! `[admin]`: where the admin address is, and who may use it.
 
-use std::net::SocketAddr;
-
 use super::site::Site;
+use super::sockets;
 use crate::admin::{Admin, TOKEN_MIN, Token, TokenSource};
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
@@ -11,8 +10,8 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
-use crate::config::value::tcp_address;
-use crate::snapshot::Secret;
+use crate::config::value::bind_address;
+use crate::snapshot::{Address, Permissions, Secret};
 
 /// The longest file of a token, in bytes.
 const TOKEN_FILE_MAX: usize = 4096;
@@ -34,24 +33,50 @@ pub(super) fn check(
         }
         return Err(findings.given_up(table.place()));
     };
-    let bind = match tcp_address(text, &mut |host, port| site.world.resolve(host, port)) {
+    let bind = match bind_address(text, &mut |host, port| site.world.resolve(host, port)) {
         Ok(bind) => bind,
         Err(error) => {
             let node = crate::config::doc::Node { place, value: crate::config::doc::Value::Flag(false) };
             return Err(findings.refuse(shape::refused("bind", &node, &error)));
         }
     };
-    let admin = Admin { bind, token: token? };
+    let (token, permissions) = (token?, permissions(table, &bind, findings)?);
+    let writable = writable(table, token.is_some(), findings);
+    let admin = Admin { socket: permissions, bind, token, writable };
     if !admin.is_safe() {
-        return Err(findings.refuse(unsafe_without_token(bind, place)));
+        return Err(findings.refuse(unsafe_without_token(&admin.bind, place)));
     }
     Ok(Some(admin))
 }
 
-fn unsafe_without_token(bind: SocketAddr, place: Place) -> Diagnostic {
+fn writable(table: Reader<'_>, has_token: bool, findings: &mut Findings) -> bool {
+    let writable = table.flag("writable").unwrap_or(false);
+    if let Some(entry) = table.entry("writable").filter(|_| has_token) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`writable` changes nothing here")
+                .mark(entry.key_place, "callers that know the token may change something anyway")
+                .help("remove it"),
+        );
+    }
+    writable && !has_token
+}
+
+/// Who may connect to a Unix socket at `bind`.
+fn permissions(table: Reader<'_>, bind: &Address, findings: &mut Findings) -> Result<Permissions, Told> {
+    if let Some(entry) = table.entry("socket").filter(|_| !bind.is_file()) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`socket` changes nothing here")
+                .mark(entry.key_place, "only the file of a Unix socket has an owner and a mode")
+                .help(format!("remove it; the admin address is {}", quote(&bind.to_string()))),
+        );
+    }
+    sockets::permissions(table, findings)
+}
+
+fn unsafe_without_token(bind: &Address, place: Place) -> Diagnostic {
     Diagnostic::new(Code::BadValue, "the admin address is open to everybody who can reach this machine")
         .mark(place, format!("{bind} is not of the loopback, and there is no token"))
-        .help("bind 127.0.0.1 or [::1], or have callers know a token: `token_file = \"admin.token\"`")
+        .help("bind 127.0.0.1, [::1] or `unix:/run/pollux/admin`, or have callers know a token: `token_file = \"admin.token\"`")
 }
 
 fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Option<Token>, Told> {

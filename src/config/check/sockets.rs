@@ -33,11 +33,10 @@ pub(super) fn options(
 /// Complains about keys that change nothing at `bind`.
 fn check_effect(table: Reader<'_>, bind: &Address, findings: &mut Findings) {
     let is_six = bind.ip().is_some_and(|address| address.is_ipv6());
-    let is_file = matches!(bind, Address::Unix(_)) && !bind.to_string().starts_with("unix:@");
     let cases = [
         ("v6only", is_six, "only an IPv6 address has the choice"),
         ("interface", bind.ip().is_some(), "a Unix socket has no network device"),
-        ("socket", is_file, "only the file of a Unix socket has an owner and a mode"),
+        ("socket", bind.is_file(), "only the file of a Unix socket has an owner and a mode"),
     ];
     for (key, has_effect, label) in cases {
         if let Some(entry) = table.entry(key).filter(|_| !has_effect) {
@@ -69,7 +68,8 @@ fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String
     Ok(Some(name.to_owned()))
 }
 
-fn permissions(table: Reader<'_>, findings: &mut Findings) -> Result<Permissions, Told> {
+/// `socket` of `table`: the owner and the mode of a Unix socket's file.
+pub(super) fn permissions(table: Reader<'_>, findings: &mut Findings) -> Result<Permissions, Told> {
     let Some(table) = table.table("socket", &language::SOCKET, findings)? else {
         return Ok(Permissions::default());
     };

@@ -1,7 +1,7 @@
 //! The file as a whole, and the process: the first keys, the admin address, the access log, the recorder.
 
 use super::bounds::{LIMITS, TIMEOUTS};
-use super::listener::LISTENER;
+use super::listener::{LISTENER, SOCKET};
 use super::pool::POOL;
 use super::test::TEST;
 use super::{DAY, Kind, NONE, REQUIRED, Table, key};
@@ -89,7 +89,14 @@ pub(in crate::config) static ADMIN: Table = Table {
             Kind::Text,
             REQUIRED,
             r#""127.0.0.1:9900""#,
-            "Its address; one that is not of the loopback needs a token.",
+            "Its address, or `unix:/path`. One that is neither of the loopback nor a Unix socket needs a token.",
+        ),
+        key(
+            "socket",
+            Kind::Table(&SOCKET),
+            r#"{ mode = "0600" }"#,
+            r#"{ mode = "0660", group = "ops" }"#,
+            "Who may connect to a Unix socket.",
         ),
         key(
             "token_file",
@@ -104,6 +111,13 @@ pub(in crate::config) static ADMIN: Table = Table {
             NONE,
             r#""POLLUX_ADMIN_TOKEN""#,
             "The same, from an environment variable.",
+        ),
+        key(
+            "writable",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether callers may change something without a token: drain backends, end sessions, set what is logged. With a token they may.",
         ),
     ],
 };

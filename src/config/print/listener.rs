@@ -86,6 +86,10 @@ fn print_socket(out: &mut String, listener: &Listener) {
     if let Some(interface) = interface {
         line(out, "interface", &text(interface));
     }
+    print_permissions(out, permissions);
+}
+
+pub(super) fn print_permissions(out: &mut String, permissions: &Permissions) {
     let Permissions { mode, user, group } = permissions;
     let pairs = [
         mode.map(|mode| ("mode", text(&format!("{mode:04o}")))),

@@ -1,5 +1,6 @@
 //! What concerns the process: threads, control, the admin address, the access log.
 
+use super::listener::print_permissions;
 use super::words::{line, list, text, time};
 use crate::access::{Choice, Redaction, Rules};
 use crate::admin::{Admin, TokenSource};
@@ -29,10 +30,11 @@ pub(super) fn print_process(out: &mut String, process: &Process) {
 fn print_admin(out: &mut String, admin: &Admin) {
     out.push_str("[admin]\n");
     line(out, "bind", &text(&admin.bind.to_string()));
+    print_permissions(out, &admin.socket);
     match admin.token.as_ref().map(|token| &token.source) {
         Some(TokenSource::File(path)) => line(out, "token_file", &text(&path.to_string_lossy())),
         Some(TokenSource::Variable(name)) => line(out, "token_env", &text(name)),
-        None => {}
+        None => line(out, "writable", &admin.writable.to_string()),
     }
     out.push('\n');
 }

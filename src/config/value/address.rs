@@ -43,15 +43,6 @@ pub fn parse_bind(text: &str) -> Result<Address, ValueError> {
     bind_address(text, &mut resolve)
 }
 
-/// The same without Unix sockets.
-///
-/// # Errors
-///
-/// As [`parse_bind`].
-pub fn parse_tcp_bind(text: &str) -> Result<SocketAddr, ValueError> {
-    tcp_address(text, &mut resolve)
-}
-
 /// The address of a backend that has to be `127.0.0.1:9001`, `[::1]:9001` or `unix:/run/app.sock`, and no host name.
 ///
 /// # Errors

@@ -13,8 +13,8 @@ mod size;
 
 use std::fmt;
 
-pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, parse_tcp_bind, resolve};
-pub(super) use address::{backend_addresses, bind_address, host_and_port, tcp_address};
+pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, resolve};
+pub(super) use address::{backend_addresses, bind_address, host_and_port};
 pub use backend::{BackendFlag, parse_backend_flag};
 pub(super) use backend::{is_https, named, question, without_scheme};
 pub(super) use dns::{parse_server, service_name};

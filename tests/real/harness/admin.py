@@ -11,7 +11,7 @@ from harness.served import Served
 class Administered(Served):
     """Its backends are called b1, b2, … in the pool `app`."""
 
-    def __init__(self, binary, directory, backends, *, admin="", pool="", options=("--threads", "2"), env=None):
+    def __init__(self, binary, directory, backends, *, admin="writable = true", pool="", options=("--threads", "2"), env=None):
         self.admin_lines, self.pool_lines, self.backends = admin, pool, list(backends)
         super().__init__(binary, directory, self.config(), options, env=env)
         host, port = self.running.line(r"admin on http://(\S+):(\d+)/").groups()

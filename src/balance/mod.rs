@@ -160,6 +160,8 @@ pub enum Rule {
     DrawnWithoutKey,
     /// The first with room.
     FirstWithRoom,
+    /// The client has a connection of its own to it, by a login.
+    OwnConnection,
 }
 
 impl Rule {
@@ -177,6 +179,7 @@ impl Rule {
             Rule::NextInTable => "next-in-table",
             Rule::DrawnWithoutKey => "drawn-without-key",
             Rule::FirstWithRoom => "first-with-room",
+            Rule::OwnConnection => "own-connection",
         }
     }
 }

@@ -394,6 +394,7 @@ fn tell_rule(pool: &Pool, picked: Result<Picked, Nobody>) -> String {
                     "the request has no key, so one is drawn in proportion to the weights"
                 }
                 Rule::FirstWithRoom => "the first that has room",
+                Rule::OwnConnection => "the client has a connection of its own to it, by a login",
             },
         ),
         Err(Nobody::Full) => {

@@ -19,6 +19,8 @@ pub enum Name {
     HopByHop,
     /// HTTP2-Settings (RFC 7540 §3.2.1): only of use to an upgrade that Pollux does not pass on.
     Http2Settings,
+    /// Authorization and WWW-Authenticate with their forms for proxies (RFC 9110 §11), and Persistent-Auth.
+    Login,
     /// Max-Forwards (RFC 9110 §7.6.2).
     MaxForwards,
     /// X-Request-ID: what a request is called.
@@ -98,7 +100,7 @@ impl Name {
             (12, b'x') if is("x-request-id") => Name::RequestId,
             (12, b'm') if is("max-forwards") => Name::MaxForwards,
             (12, b'c') if is("content-type") => Name::NeverTrailing,
-            (13, b'a') if is("authorization") => Name::NeverTrailing,
+            (13, b'a') if is("authorization") => Name::Login,
             (13, b'c') if is("cache-control") => Name::NeverTrailing,
             (13, b'c') if is("content-range") => Name::NeverTrailing,
             (13, b'i') if is("if-none-match") => Name::NeverTrailing,
@@ -106,11 +108,12 @@ impl Name {
             (14, b'h') if is("http2-settings") => Name::Http2Settings,
             (16, b'p') if is("proxy-connection") => Name::HopByHop,
             (16, b'c') if is("content-encoding") => Name::NeverTrailing,
-            (16, b'w') if is("www-authenticate") => Name::NeverTrailing,
+            (15, b'p') if is("persistent-auth") => Name::Login,
+            (16, b'w') if is("www-authenticate") => Name::Login,
             (17, b't') if is("transfer-encoding") => Name::TransferEncoding,
             (17, b'i') if is("if-modified-since") => Name::NeverTrailing,
-            (18, b'p') if is("proxy-authenticate") => Name::NeverTrailing,
-            (19, b'p') if is("proxy-authorization") => Name::NeverTrailing,
+            (18, b'p') if is("proxy-authenticate") => Name::Login,
+            (19, b'p') if is("proxy-authorization") => Name::Login,
             (19, b'i') if is("if-unmodified-since") => Name::NeverTrailing,
             (12.., b'x') if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Name::Forwarding,
             _ => Name::Other,

@@ -11,6 +11,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod grammar;
 pub(crate) mod lines;
+pub mod login;
 pub mod onward;
 pub mod request;
 pub mod response;

@@ -179,6 +179,7 @@ impl Request<'_> {
             | Name::TraceState
             | Name::MaxForwards
             | Name::Date
+            | Name::Login
             | Name::NeverTrailing
             | Name::Other => {
                 let is_dropped =

@@ -10,6 +10,7 @@ use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version};
 use crate::http::grammar::{decimal, is_field_value, is_token, list, trim};
 use crate::http::lines::join;
+use crate::http::login;
 use crate::http::target::{self, Target};
 use crate::snapshot::Limits;
 
@@ -70,6 +71,8 @@ pub struct Request<'a> {
     pub framing: Framing,
     /// Whether the client wants to go on after this exchange (RFC 9112 §9.3).
     pub keep_alive: bool,
+    /// Whether the client offers a login that holds for the connection.
+    pub is_login: bool,
     /// Whether the client asks to switch protocols, and the backend may be asked too.
     pub wants_upgrade: bool,
     pub(super) target: Target<'a>,
@@ -136,6 +139,7 @@ struct Facts<'a> {
     nominates: bool,
     expects: bool,
     unknown_expectation: bool,
+    is_login: bool,
     hops: Option<u64>,
     bad_hops: bool,
     request_id: Once<'a>,
@@ -199,7 +203,8 @@ fn is_protocol(text: &[u8]) -> bool {
 }
 
 impl<'a> Facts<'a> {
-    fn take(&mut self, name: Name, value: &'a [u8]) {
+    fn take(&mut self, field: &httparse::Header<'a>) {
+        let (name, value) = (Name::of(field.name.as_bytes()), field.value);
         match name {
             Name::Host => {
                 self.hosts += 1;
@@ -213,6 +218,7 @@ impl<'a> Facts<'a> {
                 self.expects = true;
             }
             Name::ContentLength | Name::TransferEncoding => self.framing.take(name, value),
+            Name::Login => self.is_login |= login::binds(field.name.as_bytes(), value),
             Name::RequestId => self.request_id.take(value),
             Name::TraceParent => self.traceparent.take(value),
             Name::TraceState
@@ -260,7 +266,7 @@ fn judge<'a>(
         if field.name.len() + field.value.len() > limits.field {
             return Err(Cause::HeadTooLong);
         }
-        facts.take(Name::of(field.name.as_bytes()), field.value);
+        facts.take(field);
     }
     let framing = facts.framing.request(version).map_err(|_| Cause::BadFraming)?;
     let method = Method::of(method_text);
@@ -288,6 +294,7 @@ fn judge<'a>(
         version,
         framing,
         keep_alive: !facts.close && (version == Version::Http11 || facts.keep_alive),
+        is_login: facts.is_login,
         wants_upgrade: is_upgrade && facts.upgrade == Upgrade::Protocol,
         target,
         hops: facts.hops.filter(|_| counts_hops),

@@ -11,6 +11,7 @@ use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
 use crate::http::lines::{
     REQUEST_ID, is_nominated, join, push_field, push_length, push_request_id, push_via,
 };
+use crate::http::login;
 use crate::http::request::FieldTable;
 use crate::route::FieldEdits;
 use crate::snapshot::{Hsts, Limits};
@@ -35,6 +36,8 @@ pub struct Response<'a> {
     pub keep_alive: bool,
     /// How long it keeps it while nothing comes, if it says so (`Keep-Alive: timeout=`, RFC 2068 §19.7.1.1).
     pub timeout: Option<Duration>,
+    /// Whether the backend asks for a login that holds for the connection, or has taken one.
+    pub is_login: bool,
     version: Version,
     reason: &'a [u8],
     length: Option<u64>,
@@ -164,6 +167,7 @@ fn judge<'a>(
 ) -> Result<Response<'a>, Cause> {
     let mut framing = FramingFields::default();
     let mut timeout = None;
+    let mut is_login = false;
     let (mut close, mut keep_alive, mut nominates, mut has_date) = (false, false, false, false);
     for field in fields {
         if !is_field_value(field.value) {
@@ -172,6 +176,7 @@ fn judge<'a>(
         let name = Name::of(field.name.as_bytes());
         framing.take(name, field.value);
         has_date |= name == Name::Date;
+        is_login |= name == Name::Login && login::binds(field.name.as_bytes(), field.value);
         if name == Name::HopByHop && field.name.eq_ignore_ascii_case("keep-alive") {
             timeout = timeout_of(field.value).or(timeout);
         }
@@ -195,6 +200,7 @@ fn judge<'a>(
         framing,
         keep_alive: !close && (version == Version::Http11 || keep_alive) && framing != Framing::UntilEof,
         timeout,
+        is_login,
         version,
         reason,
         length,
@@ -312,6 +318,7 @@ impl Response<'_> {
             | Name::Expect
             | Name::Forwarding
             | Name::Host
+            | Name::Login
             | Name::MaxForwards
             | Name::NeverTrailing
             | Name::RequestId

@@ -72,6 +72,8 @@ pub struct Exchange {
     pub(crate) is_last: bool,
     /// The protocols that the client would switch to, as a list.
     pub(crate) protocols: Vec<u8>,
+    /// Whether the backend connection is the client's alone from now on, because a login may hold for it.
+    pub(crate) is_login: bool,
     /// Whether the backend lets its connection be used again.
     pub(crate) backend_keep_alive: bool,
     /// How long it has said that it keeps it while nothing comes.
@@ -217,6 +219,7 @@ impl Exchange {
         self.version = Some(request.version);
         self.keep_alive = request.keep_alive;
         self.is_last = !request.keep_alive;
+        self.is_login = request.is_login;
         if request.wants_upgrade {
             self.protocols = request.protocols();
         }

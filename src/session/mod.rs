@@ -354,6 +354,24 @@ impl Session {
         self.exchange.bound
     }
 
+    /// Whether the backend connection in use is the client's alone, because a login may hold for it.
+    #[must_use]
+    pub fn is_login(&self) -> bool {
+        self.exchange.is_login
+    }
+
+    /// Takes note that the exchange goes on with a connection that is the client's alone.
+    pub fn note_login(&mut self) {
+        self.exchange.is_login = true;
+    }
+
+    /// Whether the exchange may go on with such a connection: as its first attempt, and if nothing is to go before the request
+    /// that has been said there already.
+    #[must_use]
+    pub fn may_resume(&self) -> bool {
+        self.mode == Mode::Http && self.exchange.attempts == 0 && !self.exchange.is_announced
+    }
+
     /// How long the backend has said that it keeps its connection while nothing comes.
     #[must_use]
     pub fn backend_timeout(&self) -> Option<Duration> {

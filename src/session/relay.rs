@@ -26,6 +26,7 @@ struct Verdict {
     nominated: Vec<u8>,
     backend_keep_alive: bool,
     backend_timeout: Option<Duration>,
+    is_login: bool,
     keep_alive: bool,
 }
 
@@ -140,6 +141,7 @@ impl Session {
                 nominated: response.nominated(),
                 backend_keep_alive: response.keep_alive,
                 backend_timeout: response.timeout,
+                is_login: response.is_login,
                 keep_alive,
             })
         });
@@ -167,6 +169,7 @@ impl Session {
         exchange.keep_alive = verdict.keep_alive;
         exchange.backend_keep_alive = verdict.backend_keep_alive;
         exchange.backend_timeout = verdict.backend_timeout;
+        exchange.is_login |= verdict.is_login;
         exchange.spans.response = Some(env.now.since(exchange.began));
         let is_delimited = is_self_delimited(verdict.framing, exchange.is_old());
         exchange.answered = Answered::Begun { is_delimited };
@@ -206,7 +209,7 @@ impl Session {
             && self.up.is_flushed()
             && self.up.sink != Sink::Lost
             && self.exchange.backend_keep_alive
-            && !self.announces(env)
+            && (!self.announces(env) || self.exchange.is_login)
             && self.down.source == Source::Open
             && self.down.buffer.unscanned().is_empty();
         self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);

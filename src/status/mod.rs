@@ -114,6 +114,8 @@ pub struct Worker {
     pub backends_in_use: usize,
     /// Its connections to backends that wait to be used again.
     pub backends_idle: usize,
+    /// How many of these belong to single clients, by a login.
+    pub backends_own: usize,
     /// Buffers that are lent.
     pub buffers_out: usize,
     /// Pipes that are lent.

@@ -60,15 +60,16 @@ impl fmt::Display for Configuration {
 
 impl Status {
     fn tell_workers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "worker    clients  backends in use  idle  buffers  pipes")?;
+        writeln!(f, "worker    clients  backends in use  idle   own  buffers  pipes")?;
         for worker in &self.workers {
             writeln!(
                 f,
-                "{:<6} {:>10} {:>16} {:>5} {:>8} {:>6}",
+                "{:<6} {:>10} {:>16} {:>5} {:>5} {:>8} {:>6}",
                 worker.number,
                 worker.sessions,
                 worker.backends_in_use,
                 worker.backends_idle,
+                worker.backends_own,
                 worker.buffers_out,
                 worker.pipes_out
             )?;

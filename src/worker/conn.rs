@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::edition::{Edition, Lease, Permit};
 use super::link::Link;
+use super::own::Owned;
 use super::pipes::Loan;
 use crate::core::identity::Ids;
 use crate::core::interest::Interest;
@@ -37,6 +38,8 @@ pub(super) struct Conn {
     pub(super) ticket: Option<Ticket>,
     /// What lies in pipes, from the client and from the backend.
     pub(super) pipes: Piped,
+    /// Backend connections that are the client's alone.
+    pub(super) owned: Option<Box<Owned>>,
     /// What has happened to the exchange, once it has a head.
     pub(super) trail: Option<Box<Trail>>,
 }
@@ -119,6 +122,7 @@ impl Conn {
             permit: None,
             ticket: None,
             pipes: Piped::default(),
+            owned: None,
             trail: None,
         }
     }

@@ -25,6 +25,9 @@ impl<O: Os> Hands<'_, O> {
         if conn.session.needs_budget() && !conn.has_budget() {
             return ConnectOutcome::BudgetSpent;
         }
+        if let Some(outcome) = self.resume(conn) {
+            return outcome;
+        }
         if conn.session.is_to_be_announced(&self.env) {
             conn.session.announce(self.local_of(conn), &self.env);
         }

@@ -189,7 +189,10 @@ impl<O: Os> Worker<O> {
             Fate::Waits => {}
             Fate::Eager => self.eager.push(key),
             Fate::Over => {
-                self.sessions.remove(key);
+                let owned = self.sessions.remove(key).and_then(|conn| conn.owned);
+                for key in owned.iter().flat_map(|owned| owned.keys()) {
+                    self.close_idle_one(key);
+                }
                 self.ended += 1;
                 if let Some(seat) = &self.seat {
                     seat.end();

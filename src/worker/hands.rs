@@ -8,6 +8,7 @@ use super::conn::{Backend, Conn};
 use super::departures::Departures;
 use super::edition::{Edition, Lease};
 use super::idle::IdleSet;
+use super::link::Link;
 use super::lot::Lot;
 use super::pipes::Pipes;
 use super::pump::{self, Filled, Stores};
@@ -212,7 +213,7 @@ impl<O: Os> Hands<'_, O> {
                 if let Some(backend) = conn.backend.take() {
                     self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Kept);
-                    self.keep(backend, conn.session.backend_timeout());
+                    self.keep(conn, backend);
                 }
             }
             Effect::CloseBackend => {
@@ -270,19 +271,29 @@ impl<O: Os> Hands<'_, O> {
 
     /// Keeps a connection for another exchange, if it has not served enough of them. Its backend has said how long it waits, or
     /// has not.
-    fn keep(&mut self, backend: Backend, timeout: Option<Duration>) {
-        let Backend { mut link, id, .. } = backend;
-        let now = self.env.now;
+    fn keep(&mut self, conn: &mut Conn, mut backend: Backend) {
+        let Backend { link, id, .. } = &mut backend;
         link.uses = link.uses.saturating_add(1);
-        let is_used_up = self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
+        // A login takes several requests, and would begin again and again.
+        let is_used_up = !conn.session.is_login()
+            && self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
         // Bytes that nobody has asked for would be taken for the next response.
         if is_used_up || link.wire.has_more() || link.backend().duty() != Duty::Ready {
-            return link.close(self.os);
+            return backend.link.close(self.os);
         }
-        let patience = timeout.map(safely).or_else(|| link.backend().patience(now));
-        if let Some(surplus) = self.idle.keep(self.edition.home(id), link, now, patience, self.lot) {
+        if conn.session.is_login() {
+            return self.keep_own(conn, backend);
+        }
+        let Backend { link, id, .. } = backend;
+        let patience = self.patience(&link, conn.session.backend_timeout());
+        if let Some(surplus) = self.idle.keep(self.edition.home(id), link, self.env.now, patience, self.lot) {
             surplus.close(self.os);
         }
+    }
+
+    /// How long a connection may wait, by what its backend has said, or else by what it has shown.
+    pub(super) fn patience(&self, link: &Link, told: Option<Duration>) -> Option<Duration> {
+        told.map(safely).or_else(|| link.backend().patience(self.env.now))
     }
 
     /// Closes a wire, at once if all has been said.

@@ -7,6 +7,9 @@
 //!
 //! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors. So of those that
 //! are not in the lot only the few are polled that are likely to be handed out; another one is asked when its turn comes.
+//!
+//! Connections that belong to one client, by a login, are watched here too. They stand in no stack of a backend, so nothing
+//! but their client's key leads to them.
 
 use std::time::Duration;
 
@@ -32,7 +35,12 @@ struct Idle {
     /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one with the lot.
     polled: u64,
     is_parked: bool,
+    /// Whether it belongs to one client.
+    is_own: bool,
 }
+
+/// How many connections that belong to single clients may wait. Beyond that the one that has waited longest is closed.
+pub(super) const OWN_MOST: usize = 1024;
 
 /// How many connections may wait.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +63,8 @@ const POLLED_MIN: usize = 8;
 #[derive(Debug)]
 pub(super) struct IdleSet {
     entries: Slab<Idle>,
+    /// How many of them belong to single clients.
+    own: usize,
     /// By backend: the keys, oldest first.
     homes: Slab<Vec<Key>>,
     /// Those that are not parked, and some that have left.
@@ -78,6 +88,7 @@ impl IdleSet {
     pub(super) fn new(timeouts: &Timeouts, most: Most) -> IdleSet {
         IdleSet {
             entries: Slab::default(),
+            own: 0,
             homes: Slab::default(),
             recent: Vec::new(),
             most,
@@ -101,11 +112,25 @@ impl IdleSet {
                 idle.link.close(os);
             }
         }
+        self.close_own(os, home, lot);
     }
 
     /// Closes the connections of one backend. Others may be kept for it.
     pub(super) fn clear_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
         let keys = self.homes.get_mut(home).map_or_else(Vec::new, std::mem::take);
+        for idle in keys.into_iter().filter_map(|key| self.let_go(key, lot)) {
+            idle.link.close(os);
+        }
+        self.close_own(os, home, lot);
+    }
+
+    /// Closes the connections to one backend that belong to single clients.
+    fn close_own<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
+        if self.own == 0 {
+            return;
+        }
+        let is_there = |(_, idle): &(Key, &Idle)| idle.is_own && idle.home == home;
+        let keys: Vec<Key> = self.entries.iter().filter(is_there).map(|(key, _)| key).collect();
         for idle in keys.into_iter().filter_map(|key| self.let_go(key, lot)) {
             idle.link.close(os);
         }
@@ -123,7 +148,7 @@ impl IdleSet {
                 idle.link.close(os);
             }
         }
-        while self.entries.len() > most.in_all
+        while self.shared() > most.in_all
             && let Some(surplus) = self.evict(lot)
         {
             surplus.close(os);
@@ -202,15 +227,61 @@ impl IdleSet {
             return Some(link);
         }
         // Somebody has just answered here; of the others nobody knows when they are needed.
-        let surplus = if self.entries.len() < self.most.in_all { None } else { self.evict(lot) };
+        let surplus = if self.shared() < self.most.in_all { None } else { self.evict(lot) };
         let Some(stack) = self.homes.get_mut(home) else { return Some(link) };
         let patience = patience.unwrap_or(Duration::MAX);
         let until = now + self.patience.min(patience);
-        let idle = Idle { link, home, since: now, patience, until, polled: u64::MAX, is_parked: false };
+        let polled = u64::MAX;
+        let idle = Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: false };
         let key = self.entries.insert(idle);
         stack.push(key);
         self.recent.push(key);
         surplus
+    }
+
+    /// Keeps a connection that belongs to one client, and gives its key; gives one back too if there were enough, and if its
+    /// backend has no home any more the connection itself.
+    pub(super) fn keep_own(
+        &mut self,
+        home: Key,
+        link: Link,
+        now: Time,
+        patience: Option<Duration>,
+        lot: &mut Lot,
+    ) -> (Option<Key>, Option<Link>) {
+        if self.homes.get(home).is_none() {
+            return (None, Some(link));
+        }
+        let surplus = if self.own < OWN_MOST { None } else { self.evict_own(None, lot) };
+        let patience = patience.unwrap_or(Duration::MAX);
+        let until = now + self.patience.min(patience);
+        let polled = u64::MAX;
+        let idle = Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: true };
+        let key = self.entries.insert(idle);
+        self.own += 1;
+        self.recent.push(key);
+        (Some(key), surplus)
+    }
+
+    /// Takes the connection of `key`, which belongs to one client, if it is there and quiet.
+    pub(super) fn take_own<O: Os>(&mut self, os: &mut O, key: Key, now: Time, lot: &mut Lot) -> Option<Link> {
+        let idle = self.let_go(key, lot)?;
+        if now < idle.until && os.is_quiet(idle.link.wire.fd()) {
+            return Some(idle.link);
+        }
+        idle.link.close(os);
+        None
+    }
+
+    /// Takes the connection that belongs to one client and has waited longest, of those to `home` if that is given.
+    fn evict_own(&mut self, home: Option<Key>, lot: &mut Lot) -> Option<Link> {
+        if self.own == 0 {
+            return None;
+        }
+        let is_meant = |idle: &Idle| idle.is_own && home.is_none_or(|home| idle.home == home);
+        let waiting = self.entries.iter().filter(|(_, idle)| is_meant(idle));
+        let (key, _) = waiting.min_by_key(|(_, idle)| idle.since)?;
+        self.remove(key, lot)
     }
 
     /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else the one that
@@ -247,8 +318,10 @@ impl IdleSet {
 
     /// Takes the connection that waits longest at `home`, to be closed.
     pub(super) fn recall(&mut self, home: Key, lot: &mut Lot) -> Option<Link> {
-        let key = *self.homes.get(home)?.first()?;
-        self.remove(key, lot)
+        match self.homes.get(home)?.first() {
+            Some(key) => self.remove(*key, lot),
+            None => self.evict_own(Some(home), lot),
+        }
     }
 
     /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has closed it, or as good as.
@@ -270,16 +343,20 @@ impl IdleSet {
 
     fn let_go(&mut self, key: Key, lot: &mut Lot) -> Option<Idle> {
         let idle = self.entries.remove(key)?;
+        self.own -= usize::from(idle.is_own);
         if idle.is_parked {
             lot.leave(idle.until, Guest::Idle(key));
         }
         Some(idle)
     }
 
-    /// Takes any connection, to free its descriptor.
+    /// Takes any connection, to free its descriptor; one that belongs to a client only if there is no other.
     pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Link> {
-        let key = self.entries.iter().next()?.0;
-        self.remove(key, lot)
+        let shared = self.entries.iter().find(|(_, idle)| !idle.is_own).map(|(key, _)| key);
+        match shared {
+            Some(key) => self.remove(key, lot),
+            None => self.evict_own(None, lot),
+        }
     }
 
     /// Takes a connection that is not parked and has waited long enough.
@@ -295,8 +372,18 @@ impl IdleSet {
         self.homes.get(home).map_or(0, Vec::len)
     }
 
-    /// How many connections wait.
+    /// How many connections wait, those that belong to single clients included.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many of them belong to single clients.
+    pub(super) fn own(&self) -> usize {
+        self.own
+    }
+
+    /// How many of them are for everybody.
+    fn shared(&self) -> usize {
+        self.entries.len() - self.own
     }
 }

@@ -22,6 +22,7 @@ mod kill;
 mod link;
 mod lot;
 mod neighbours;
+mod own;
 mod pipes;
 mod pump;
 mod report;
@@ -134,6 +135,8 @@ pub struct Census {
     pub sessions: usize,
     /// Idle backend connections.
     pub idle: usize,
+    /// How many of them belong to single clients.
+    pub own: usize,
     /// Buffers that are lent to lanes.
     pub buffers_out: usize,
     /// Pipes that are lent to lanes.
@@ -287,6 +290,7 @@ impl<O: Os> Worker<O> {
         Census {
             sessions: self.clients(),
             idle: self.idle.len(),
+            own: self.idle.own(),
             buffers_out: self.storage.out(),
             pipes_out: self.pipes.out(),
             queued: self.sessions.iter().filter(|(_, conn)| conn.ticket.is_some()).count(),

@@ -33,6 +33,7 @@ impl<O: Os> Worker<O> {
             sessions: census.sessions,
             backends_in_use: census.in_flight,
             backends_idle: census.idle,
+            backends_own: census.own,
             buffers_out: census.buffers_out,
             pipes_out: census.pipes_out,
         };

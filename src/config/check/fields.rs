@@ -155,6 +155,7 @@ fn objection(name: &str, of: Of, is_removal: bool) -> Option<&'static str> {
         Name::Host
         | Name::Forwarding
         | Name::Date
+        | Name::Login
         | Name::RequestId
         | Name::TraceParent
         | Name::TraceState

@@ -35,6 +35,7 @@ macro_rules! tables {
 }
 
 tables! {
-    chunked client_hello close_delimited connection content_length expect fields forwarding host identity interim limits methods pipelining
-    proxy_protocol request_line response_framing responses reuse routes target trailers transfer_encoding truncation upgrade
+    chunked client_hello close_delimited connection content_length expect fields forwarding host identity interim limits
+    logins methods pipelining proxy_protocol request_line response_framing responses reuse routes target trailers
+    transfer_encoding truncation upgrade
 }

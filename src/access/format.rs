@@ -7,13 +7,29 @@ use super::escape::{push_json, push_milliseconds, push_quoted, push_word};
 use super::field::{Field, Value};
 use super::layout::{Layout, Piece};
 use crate::core::noted::Wanted;
-use crate::core::outcome::{Cause, Record};
+use crate::core::outcome::{Cause, Record, without_query};
 use crate::http::date::Date;
 use crate::http::grammar::push_decimal;
 use crate::snapshot::NO_ADDRESS;
 
 /// What stands for something that is not to be shown.
 const HIDDEN: &str = "[hidden]";
+
+/// The header fields, of either message, in which URIs stand.
+const URIS: [&str; 12] = [
+    "content-location",
+    "destination",
+    "link",
+    "location",
+    "referer",
+    "refresh",
+    "x-accel-redirect",
+    "x-forwarded-uri",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-url",
+];
 
 /// The form of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +49,7 @@ pub enum Format {
 /// What is not shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    /// What stands behind the `?` of a target, and of Referer.
+    /// What stands behind the `?` of a target, and of header fields that are URIs.
     pub query: bool,
     /// The values of these header fields, in lower case.
     pub headers: Vec<String>,
@@ -112,10 +128,7 @@ impl<'a> Line<'a> {
 
     /// A target as it may be shown: without its query, if queries are not.
     fn shown<'t>(&self, target: &'t [u8]) -> &'t [u8] {
-        match target.iter().position(|byte| *byte == b'?') {
-            Some(at) if self.redaction.query => &target[..at],
-            Some(_) | None => target,
-        }
+        if self.redaction.query { without_query(target) } else { target }
     }
 
     /// The header fields of the request that the line is to have, by name; of those that are there.
@@ -132,7 +145,7 @@ impl<'a> Line<'a> {
     fn said<'v>(&self, name: &str, value: &'v [u8]) -> Said<'v> {
         if self.redaction.headers.iter().any(|hidden| hidden == name) {
             Said::Hidden
-        } else if name == "referer" {
+        } else if URIS.contains(&name) {
             Said::Plain(self.shown(value))
         } else {
             Said::Plain(value)

@@ -161,7 +161,7 @@ impl AccessLog {
     #[must_use]
     pub fn journal(&self) -> Box<dyn Journal + Send> {
         match self.to {
-            Destination::Off => Box::new(Unlogged),
+            Destination::Off => Box::new(Unlogged { hides_query: self.pen.redaction.query }),
             Destination::Stderr | Destination::Stdout | Destination::File(_) | Destination::Syslog(_) => {
                 Box::new(Writer {
                     pen: self.pen.clone(),
@@ -255,6 +255,10 @@ impl Journal for Writer {
         }
     }
 
+    fn hides_query(&self) -> bool {
+        self.pen.redaction.query
+    }
+
     fn wanted(&self) -> Arc<Wanted> {
         Arc::clone(&self.pen.wanted)
     }
@@ -262,10 +266,17 @@ impl Journal for Writer {
 
 /// Writes nothing, but has what there is to know of a session kept for those who ask what it is at.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Unlogged;
+pub struct Unlogged {
+    /// Whether queries are not shown there.
+    pub hides_query: bool,
+}
 
 impl Journal for Unlogged {
     fn record(&mut self, _record: &Record<'_>) {}
+
+    fn hides_query(&self) -> bool {
+        self.hides_query
+    }
 }
 
 #[cfg(test)]

@@ -197,6 +197,30 @@ fn what_is_to_be_hidden_is_in_no_form() {
     }
 }
 
+#[test]
+fn a_field_that_is_a_uri_loses_its_query_in_either_message() {
+    for (name, value) in [
+        ("location", "https://x/y?secret"),
+        ("location", "https://x/y#access_token=secret"),
+        ("content-location", "/y?secret"),
+        ("refresh", "5; url=/y?secret"),
+        ("link", "</y?secret>; rel=next"),
+        ("referer", "http://x/y?secret"),
+        ("x-original-url", "/y?secret"),
+    ] {
+        let redaction = Redaction { query: true, headers: Vec::new() };
+        let headers = Wanted { request: vec![name.to_owned()], response: vec![name.to_owned()] };
+        let pen =
+            Pen::new(&Rules { redaction, headers: headers.clone(), ..Rules::default() }, Format::Json);
+        let mut notes = Notes::default();
+        let fields = [httparse::Header { name, value: value.as_bytes() }];
+        notes.take_request(&fields, &headers);
+        notes.take_response(&fields, &headers);
+        let line = line(&pen, &record(&notes));
+        assert!(!line.contains("secret") && line.matches("/y").count() == 2, "{line}");
+    }
+}
+
 /// Which of five exchanges have a line: a good one, a slow one, 404, 502, and a client that left.
 fn chosen(choice: &Choice) -> String {
     let notes = Notes::default();

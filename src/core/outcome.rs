@@ -378,6 +378,14 @@ pub struct Queued {
     pub wait: Duration,
 }
 
+/// A target, or a field value that is a URI, without what may be secret in it: the query, and the fragment, in which tokens are handed
+/// over too (RFC 6749 §4.2.2).
+#[must_use]
+pub fn without_query(uri: &[u8]) -> &[u8] {
+    let end = uri.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(uri.len());
+    &uri[..end]
+}
+
 /// Everything that is told of one ended exchange (HTTP) or session (TCP).
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
@@ -454,6 +462,12 @@ pub trait Journal {
     /// Whether the method and the target are worth keeping, for the record and for whoever asks what a session is at.
     fn wants_request(&self) -> bool {
         true
+    }
+
+    /// Whether what stands behind the `?` of a target is not to be shown, to whoever asks what a session is at or was at. Records have
+    /// it all the same.
+    fn hides_query(&self) -> bool {
+        false
     }
 
     /// The header fields that records are to have. It is asked once.

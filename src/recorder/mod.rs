@@ -36,6 +36,8 @@ pub struct Recorder {
     /// How many exchanges have begun.
     count: u64,
     slow: Duration,
+    /// Whether targets are remembered without what stands behind their `?`.
+    hides_query: bool,
     recent: Ring,
     /// By the fault of a backend, of Pollux or of the operator, and those that were slow.
     failed: Ring,
@@ -58,11 +60,17 @@ impl Recorder {
             worker,
             count: 0,
             slow: recording.slow,
+            hides_query: false,
             recent: Ring::new(RECENT_MAX),
             failed: Ring::new(keep),
             refused: Ring::new(keep),
             free,
         }
+    }
+
+    /// From now on targets are remembered without what stands behind their `?`, or with it.
+    pub fn hide_queries(&mut self, hides: bool) {
+        self.hides_query = hides;
     }
 
     /// Begins a trail for an exchange that began, and whose head was complete, then.
@@ -87,7 +95,7 @@ impl Recorder {
         snapshot: &Snapshot,
         is_latest: bool,
     ) {
-        trail.close(record, places);
+        trail.close(record, places, self.hides_query);
         let kept = judge(&trail, self.slow);
         let is_refused = record.outcome.cause.is_some_and(|cause| cause.who() == Who::Client);
         let slot = if is_latest {

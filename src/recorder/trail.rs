@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::step::{Event, Step};
 use crate::core::identity::{REQUEST_ID_MAX, RequestId};
-use crate::core::outcome::{Outcome, Places, Record};
+use crate::core::outcome::{Outcome, Places, Record, without_query};
 use crate::core::time::Time;
 use crate::snapshot::Mode;
 
@@ -159,16 +159,17 @@ impl Trail {
     }
 
     /// Takes what is known at the end.
-    pub(super) fn close(&mut self, record: &Record<'_>, places: Places) {
+    pub(super) fn close(&mut self, record: &Record<'_>, places: Places, hides_query: bool) {
         let end = &mut self.end;
         end.client = record.proxy.unwrap_or(record.client);
         (end.places, end.mode, end.status, end.outcome) =
             (places, record.mode, record.status, record.outcome);
         (end.whole, end.bytes_up, end.bytes_down) = (record.spans.whole, record.bytes_up, record.bytes_down);
         let method = record.method.len().min(TEXT_MAX / 2);
-        let target = record.target.len().min(TEXT_MAX - method);
+        let shown = if hides_query { without_query(record.target) } else { record.target };
+        let target = shown.len().min(TEXT_MAX - method);
         end.text[..method].copy_from_slice(&record.method[..method]);
-        end.text[method..method + target].copy_from_slice(&record.target[..target]);
+        end.text[method..method + target].copy_from_slice(&shown[..target]);
         match record.request_id {
             RequestId::Own(number) => end.name = Name::Own(number),
             RequestId::Kept(text) => {

@@ -228,7 +228,8 @@ impl<O: Os> Worker<O> {
         let counter = registry.metrics().desk(share.worker);
         let meters = registry.metrics().open(&counter, &snapshot);
         let keep = limits.recorder.keep.div_ceil(share.workers);
-        let recorder = Recorder::new(share.worker, &limits.recorder, keep);
+        let mut recorder = Recorder::new(share.worker, &limits.recorder, keep);
+        recorder.hide_queries(journal.hides_query());
         // Two processes are not to draw the same.
         let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
         let mut idle = IdleSet::new(&snapshot.timeouts, most);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Worker;
 use super::conn::Conn;
+use crate::core::outcome::without_query;
 use crate::core::slab::Key;
 use crate::explain::Live;
 use crate::metrics::Holdings;
@@ -93,6 +94,9 @@ impl<O: Os> Worker<O> {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let request = match (record.method, record.target) {
             ([], []) => String::new(),
+            (method, target) if self.journal.hides_query() => {
+                format!("{} {}", text(method), text(without_query(target)))
+            }
             (method, target) => format!("{} {}", text(method), text(target)),
         };
         Holder {

@@ -175,7 +175,7 @@ pub(in crate::config) static ACCESS_LOG: Table = Table {
             Kind::List(&Kind::Text),
             "[]",
             r#"["query", "header:authorization"]"#,
-            "What is not shown: the query of targets (and of Referer), the values of header fields.",
+            "What is not shown: the query of targets (and of fields that are URIs), the values of header fields.",
         ),
         key(
             "request_headers",

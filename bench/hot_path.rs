@@ -24,6 +24,7 @@ use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
 use pollux::http::framing::Version;
+use pollux::http::nominated::Nominated;
 use pollux::http::request::{self, field_table};
 use pollux::http::response::{self, Asked, Manner};
 use pollux::http::scan::{HeadLimits, HeadScan};
@@ -242,7 +243,7 @@ fn pass_lengths(count: usize) {
 fn pass_chunks(count: usize) {
     let mut lane = lane();
     for _ in 0..count {
-        lane.framer = Framer::Chunked(Chunked::new(Chunks::Keep, None, Vec::new()));
+        lane.framer = Framer::Chunked(Chunked::new(Chunks::Keep, None, Nominated::default()));
         assert!(lane.wants_read());
         lane.buffer.room()[..CHUNKS.len()].copy_from_slice(black_box(CHUNKS));
         pass(&mut lane, CHUNKS.len());

@@ -4,6 +4,7 @@
 //! what came in, with the same data in the same chunks, as a second reader finds them; without chunks, it is the data.
 
 use pollux::core::buffer::Buffer;
+use pollux::http::nominated::Nominated;
 use pollux::http::body::{ChunkFault, Chunked, Chunks};
 
 use crate::cuts::Cuts;
@@ -26,7 +27,9 @@ struct Outcome {
 fn pass(input: &[u8], chunks: Chunks, capacity: usize, mut piece: impl FnMut() -> usize) -> Outcome {
     let mut buffer = Buffer::default();
     buffer.attach(vec![0; capacity].into());
-    let mut chunked = Chunked::new(chunks, Some(BUDGET), b"X-Hop, close".to_vec());
+    let mut nominated = Nominated::default();
+    nominated.add([&b"X-Hop"[..], b"close"].into_iter());
+    let mut chunked = Chunked::new(chunks, Some(BUDGET), nominated);
     let mut outcome = Outcome { out: Vec::new(), verdict: Ok(false), used: 0 };
     while outcome.used < input.len() && outcome.verdict == Ok(false) {
         let room = buffer.room();

@@ -8,7 +8,8 @@ use memchr::memchr;
 
 use crate::core::buffer::Buffer;
 use crate::http::field::Name;
-use crate::http::grammar::{LENGTH_MAX, is_field_value, is_token, list, trim};
+use crate::http::grammar::{LENGTH_MAX, is_field_value, is_token, trim};
+use crate::http::nominated::Nominated;
 
 /// The longest size line, its extensions and CRLF included.
 pub const SIZE_LINE_MAX: usize = 256;
@@ -41,8 +42,13 @@ enum State {
     Data(u64),
     /// The CRLF behind the data comes next.
     DataEnd,
-    /// Trailer lines come next; so many bytes of them have passed by.
-    Trailers(usize),
+    /// Trailer lines come next.
+    Trailers {
+        /// So many bytes of them have passed by.
+        so_far: usize,
+        /// Up to here there is no end in the line that is being looked at.
+        looked: usize,
+    },
 }
 
 /// A chunked body under way.
@@ -52,16 +58,21 @@ pub struct Chunked {
     chunks: Chunks,
     /// How much data may still come.
     budget: u64,
-    /// Trailer fields that Connection names, as a list; they do not pass.
-    nominated: Vec<u8>,
+    /// Trailer fields that the head speaks against; they do not pass.
+    nominated: Nominated,
 }
 
 impl Chunked {
-    /// A body of which at most `budget` bytes of data may come; `None` is unlimited. `nominated` is the list of the fields
-    /// that the head's Connection names, which concern its trailers too.
+    /// A body of which at most `budget` bytes of data may come; `None` is unlimited. `nominated` are the fields
+    /// that the head's Connection names, and that a route takes out of it: they do not pass in trailers either.
     #[must_use]
-    pub fn new(chunks: Chunks, budget: Option<u64>, nominated: Vec<u8>) -> Chunked {
-        Chunked { state: State::Size, chunks, budget: budget.unwrap_or(u64::MAX), nominated }
+    pub fn new(chunks: Chunks, budget: Option<u64>, nominated: Nominated) -> Chunked {
+        Chunked {
+            state: State::Size,
+            chunks,
+            budget: budget.unwrap_or(u64::MAX),
+            nominated,
+        }
     }
 
     /// Passes what is complete of the buffer's unscanned bytes; true once the body has ended.
@@ -76,7 +87,8 @@ impl Chunked {
                     let Some((size, length)) = size_line(bytes)? else { return Ok(false) };
                     self.budget = self.budget.checked_sub(size).ok_or(ChunkFault::TooLong)?;
                     self.pass_size(buffer, size, length);
-                    self.state = if size == 0 { State::Trailers(0) } else { State::Data(size) };
+                    self.state =
+                        if size == 0 { State::Trailers { so_far: 0, looked: 0 } } else { State::Data(size) };
                 }
                 State::Data(left) => {
                     let count = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -97,10 +109,13 @@ impl Chunked {
                     self.pass(buffer, 2);
                     self.state = State::Size;
                 }
-                State::Trailers(so_far) => {
+                State::Trailers { so_far, looked } => {
                     // A line that is longer than the buffer would never be complete.
                     let limit = (TRAILERS_MAX - so_far).min(buffer.capacity());
-                    let Some(line) = line(bytes, limit)? else { return Ok(false) };
+                    let Some(line) = line(bytes, looked, limit)? else {
+                        self.state = State::Trailers { so_far, looked: bytes.len() };
+                        return Ok(false);
+                    };
                     let (length, is_last) = (line.len() + 2, line.is_empty());
                     if is_last || self.passes(line)? {
                         self.pass(buffer, length);
@@ -110,7 +125,7 @@ impl Chunked {
                     if is_last {
                         return Ok(true);
                     }
-                    self.state = State::Trailers(so_far + length);
+                    self.state = State::Trailers { so_far: so_far + length, looked: 0 };
                 }
             }
         }
@@ -123,8 +138,7 @@ impl Chunked {
         if !is_token(name) || !is_field_value(value) {
             return Err(ChunkFault::Malformed);
         }
-        let is_nominated = list(&self.nominated).any(|nominated| nominated.eq_ignore_ascii_case(name));
-        Ok(Name::of(name).may_trail() && !is_nominated)
+        Ok(Name::may_trail(name) && !self.nominated.has(name))
     }
 
     /// Passes framing as it is, or drops it.
@@ -162,10 +176,12 @@ fn hexadecimal(text: &mut [u8; 18], mut size: u64) -> usize {
     }
 }
 
-/// The line that `bytes` begin with, without its CRLF, once it is complete and if it is at most `limit` long with it.
-fn line(bytes: &[u8], limit: usize) -> Result<Option<&[u8]>, ChunkFault> {
+/// The line that `bytes` begin with, without its CRLF, once it is complete and if it is at most `limit` long with it. It does not end
+/// in the first `looked` bytes.
+fn line(bytes: &[u8], looked: usize, limit: usize) -> Result<Option<&[u8]>, ChunkFault> {
     let window = &bytes[..bytes.len().min(limit)];
-    let Some(end) = memchr(b'\n', window) else {
+    let found = memchr(b'\n', window.get(looked..).unwrap_or_default());
+    let Some(end) = found.map(|at| looked + at) else {
         return if bytes.len() >= limit { Err(ChunkFault::Malformed) } else { Ok(None) };
     };
     let line = window[..end].strip_suffix(b"\r").ok_or(ChunkFault::Malformed)?;
@@ -181,7 +197,7 @@ fn size_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, ChunkFault> {
     if !matches!(bytes.get(digits), None | Some(b'\r' | b';' | b' ' | b'\t')) {
         return Err(ChunkFault::Malformed);
     }
-    let Some(line) = line(bytes, SIZE_LINE_MAX)? else { return Ok(None) };
+    let Some(line) = line(bytes, 0, SIZE_LINE_MAX)? else { return Ok(None) };
     extensions(&line[digits..])?;
     let size = line[..digits].iter().fold(0_u64, |size, &byte| {
         let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
@@ -236,7 +252,9 @@ mod tests {
     fn run(bytes: &[u8], chunks: Chunks, sizes: &[usize]) -> Result<(Vec<u8>, bool, usize), ChunkFault> {
         let mut buffer = Buffer::default();
         buffer.attach(vec![0; 1024].into());
-        let mut chunked = Chunked::new(chunks, Some(1000), b"X-Hop, close".to_vec());
+        let mut nominated = Nominated::default();
+        nominated.add([&b"X-Hop"[..], b"close"].into_iter());
+        let mut chunked = Chunked::new(chunks, Some(1000), nominated);
         let (mut out, mut given, mut done) = (Vec::new(), 0, false);
         let mut sizes = sizes.iter().cycle();
         while given < bytes.len() && !done {
@@ -262,6 +280,10 @@ mod tests {
         ("0\r\nX-Sum: 1\r\n\r\n", Some("0\r\nX-Sum: 1\r\n\r\n")),
         ("0\r\nContent-Length: 1\r\nX: y\r\nHost: h\r\n\r\n", Some("0\r\nX: y\r\n\r\n")),
         ("0\r\nx-hop: 1\r\nX: y\r\n\r\n", Some("0\r\nX: y\r\n\r\n")),
+        ("0\r\nx_hop: 1\r\nX: y\r\n\r\n", Some("0\r\nX: y\r\n\r\n")),
+        ("0\r\nContent_Type: 1\r\nX_Forwarded-For: 1\r\nX: y\r\n\r\n", Some("0\r\nX: y\r\n\r\n")),
+        ("0\r\nSet_Cookie: 1\r\nproxy_authorization: 1\r\nX_Y: z\r\n\r\n", Some("0\r\nX_Y: z\r\n\r\n")),
+        ("0\r\ntrace_parent: 1\r\nX-Request_Id: 1\r\n\r\n", Some("0\r\ntrace_parent: 1\r\n\r\n")),
         ("5\r\nhello\r\n0\r\n", None),
         ("5\nhello\r\n0\r\n\r\n", None),
         ("5\r\nhello\n0\r\n\r\n", None),

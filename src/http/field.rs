@@ -1,5 +1,7 @@
 //! The header fields that Pollux itself understands, told from the rest by length first.
 
+use crate::http::grammar::alike;
+
 /// A field by its name. Whatever is not listed passes untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -44,7 +46,7 @@ pub enum Name {
     Other,
 }
 
-/// The longest name that is looked at for other spellings of the known ones.
+/// So much of a name is looked at for other spellings of the known ones.
 const LONGEST: usize = 32;
 
 impl Name {
@@ -52,13 +54,10 @@ impl Name {
     #[must_use]
     pub fn of(name: &[u8]) -> Name {
         let found = Name::exactly(name);
-        if found != Name::Other || name.len() > LONGEST || !name.contains(&b'_') {
+        if found != Name::Other || !name.contains(&b'_') {
             return found;
         }
-        let mut spelt = [0; LONGEST];
-        spelt[..name.len()].copy_from_slice(name);
-        spelt.iter_mut().filter(|byte| **byte == b'_').for_each(|byte| *byte = b'-');
-        let meant = Name::exactly(&spelt[..name.len()]);
+        let meant = Name::meant(name);
         let is_weighty = matches!(
             meant,
             Name::ContentLength
@@ -68,6 +67,19 @@ impl Name {
                 | Name::RequestId
         );
         if is_weighty { Name::Lookalike } else { Name::Other }
+    }
+
+    /// The name that an application may take it for that cannot tell `_` from `-`.
+    fn meant(name: &[u8]) -> Name {
+        if !name.contains(&b'_') {
+            return Name::exactly(name);
+        }
+        // No known name is so long, but beginnings are known.
+        let mut spelt = [0; LONGEST];
+        for (to, from) in spelt.iter_mut().zip(name) {
+            *to = alike(*from);
+        }
+        Name::exactly(&spelt[..name.len().min(LONGEST)])
     }
 
     fn exactly(name: &[u8]) -> Name {
@@ -121,10 +133,10 @@ impl Name {
     }
 
     /// Whether a field of this name may pass in a trailer section: not if it concerns framing, routing, the connection,
-    /// authentication or how the message is to be handled (RFC 9110 §6.5.1).
+    /// authentication or how the message is to be handled (RFC 9110 §6.5.1), however its dashes are spelt.
     #[must_use]
-    pub fn may_trail(self) -> bool {
-        matches!(self, Name::Other)
+    pub fn may_trail(name: &[u8]) -> bool {
+        Name::meant(name) == Name::Other
     }
 }
 
@@ -151,6 +163,7 @@ mod tests {
             ("TraceParent", Name::TraceParent),
             ("trace_state", Name::Other),
             ("my_own_field", Name::Other),
+            ("X_Forwarded_And-A-Name-That-Is-Longer-Than-All-Known-Ones", Name::Lookalike),
             ("", Name::Other),
         ] {
             assert_eq!(Name::of(text.as_bytes()), name, "{text}");

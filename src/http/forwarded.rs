@@ -13,6 +13,10 @@ use crate::http::lines::push_field;
 use crate::http::target::is_authority;
 use crate::snapshot::{Forwarding, Listener};
 
+/// How many members of a list are looked at, from its end. More trusted proxies in a row there are not, and each is held against all
+/// trusted networks.
+const HOPS_MAX: usize = 64;
+
 /// The client of a request that came from `peer`.
 #[must_use]
 pub fn client(listener: &Listener, peer: IpAddr, fields: &[httparse::Header<'_>]) -> IpAddr {
@@ -24,7 +28,7 @@ pub fn client(listener: &Listener, peer: IpAddr, fields: &[httparse::Header<'_>]
         Forwarding::XForwarded => values(fields, "x-forwarded-for").flat_map(list).map(node).collect(),
         Forwarding::Forwarded => values(fields, "forwarded").flat_map(elements).map(for_of).collect(),
     };
-    for hop in hops.into_iter().rev() {
+    for hop in hops.into_iter().rev().take(HOPS_MAX) {
         // What is not an address (`unknown`, a name) ends the chain: nobody knows who is behind it.
         let Some(hop) = hop else { return client };
         client = hop;

@@ -44,6 +44,13 @@ pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|member| !member.is_empty())
 }
 
+/// A byte of a field name, so that names are equal that many an application cannot tell apart: in any case, and with `_` for `-`
+/// (RFC 3875 §4.1.18 has both become the same variable).
+#[must_use]
+pub fn alike(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }
+}
+
 /// The greatest length that is passed on: many a reader keeps lengths in a signed number of 64 bits.
 pub const LENGTH_MAX: u64 = i64::MAX as u64;
 

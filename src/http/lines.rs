@@ -3,7 +3,7 @@
 use crate::core::identity::RequestId;
 use crate::http::field::Name;
 use crate::http::framing::Version;
-use crate::http::grammar::{list, push_decimal};
+use crate::http::grammar::push_decimal;
 use crate::route::{Context, FieldEdits, Template};
 
 /// The field that says what a request is called.
@@ -57,12 +57,4 @@ pub(crate) fn join(fields: &[httparse::Header<'_>], name: Name) -> Vec<u8> {
     let values =
         fields.iter().filter(|field| Name::of(field.name.as_bytes()) == name).map(|field| field.value);
     values.collect::<Vec<_>>().join(&b","[..])
-}
-
-/// Whether a Connection field names `name`.
-pub(crate) fn is_nominated(fields: &[httparse::Header<'_>], name: &[u8]) -> bool {
-    fields
-        .iter()
-        .filter(|field| Name::of(field.name.as_bytes()) == Name::Connection)
-        .any(|field| list(field.value).any(|option| option.eq_ignore_ascii_case(name)))
 }

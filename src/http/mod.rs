@@ -12,6 +12,7 @@ pub mod framing;
 pub mod grammar;
 pub(crate) mod lines;
 pub mod login;
+pub mod nominated;
 pub mod onward;
 pub mod request;
 pub mod response;

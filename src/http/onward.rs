@@ -10,9 +10,8 @@ use crate::http::field::Name;
 use crate::http::forwarded::Said;
 use crate::http::framing::{Framing, Version};
 use crate::http::grammar::{push_decimal, trim};
-use crate::http::lines::{
-    REQUEST_ID, is_nominated, push_edits, push_field, push_length, push_request_id, push_via,
-};
+use crate::http::lines::{REQUEST_ID, push_edits, push_field, push_length, push_request_id, push_via};
+use crate::http::nominated::Nominated;
 use crate::http::request::Request;
 use crate::route::{Context, FieldEdits};
 use crate::snapshot::Forwarding;
@@ -103,8 +102,9 @@ impl Request<'_> {
         push_field(out, b"Host", host.unwrap_or(onward.fallback_host.as_bytes()));
         let Onward { peer, is_trusted, is_secure, forwarding, .. } = *onward;
         let said = Said { peer, is_trusted, is_secure, forwarding, host };
+        let nominated = self.nominated();
         for field in self.fields {
-            self.write_field(out, field, onward, &said);
+            self.write_field(out, field, onward, &said, &nominated);
         }
         if let Some((edits, context)) = &onward.edits {
             push_edits(out, edits, context);
@@ -138,6 +138,7 @@ impl Request<'_> {
         field: &httparse::Header<'_>,
         onward: &Onward<'_>,
         said: &Said<'_>,
+        nominated: &Nominated,
     ) {
         let name = field.name.as_bytes();
         match Name::of(name) {
@@ -182,8 +183,7 @@ impl Request<'_> {
             | Name::Login
             | Name::NeverTrailing
             | Name::Other => {
-                let is_dropped =
-                    onward.takes_out(name) || (self.nominates && is_nominated(self.fields, name));
+                let is_dropped = onward.takes_out(name) || nominated.has(name);
                 match onward.hidden_cookie {
                     _ if is_dropped => {}
                     Some(hidden) if name.eq_ignore_ascii_case(b"cookie") => {

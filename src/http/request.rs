@@ -11,6 +11,7 @@ use crate::http::framing::{Framing, FramingFields, Version};
 use crate::http::grammar::{decimal, is_field_value, is_token, list, trim};
 use crate::http::lines::join;
 use crate::http::login;
+use crate::http::nominated::{NOMINATED_MAX, Nominated};
 use crate::http::target::{self, Target};
 use crate::snapshot::Limits;
 
@@ -88,6 +89,9 @@ pub struct Request<'a> {
     pub(super) fields: &'a [httparse::Header<'a>],
 }
 
+/// How many protocols the Upgrade fields of a request may name. Each is held against all that a 101 names.
+pub const PROTOCOLS_MAX: usize = 16;
+
 /// Room for the fields of a head, on the stack of whoever reads it.
 pub type FieldTable<'a> = [MaybeUninit<httparse::Header<'a>>; Limits::FIELDS_MAX];
 
@@ -136,7 +140,8 @@ struct Facts<'a> {
     keep_alive: bool,
     connection_upgrade: bool,
     upgrade: Upgrade,
-    nominates: bool,
+    protocols: usize,
+    nominated: usize,
     expects: bool,
     unknown_expectation: bool,
     is_login: bool,
@@ -211,7 +216,10 @@ impl<'a> Facts<'a> {
                 self.host = Some(trim(value));
             }
             Name::Connection => list(value).for_each(|option| self.connection_option(option)),
-            Name::Upgrade => self.upgrade.take(value),
+            Name::Upgrade => {
+                self.protocols += list(value).count();
+                self.upgrade.take(value);
+            }
             Name::Expect => {
                 self.unknown_expectation |=
                     self.expects || !trim(value).eq_ignore_ascii_case(b"100-continue");
@@ -246,7 +254,7 @@ impl<'a> Facts<'a> {
         } else if option.eq_ignore_ascii_case(b"upgrade") {
             self.connection_upgrade = true;
         } else {
-            self.nominates = true;
+            self.nominated += 1;
         }
     }
 }
@@ -267,6 +275,9 @@ fn judge<'a>(
             return Err(Cause::HeadTooLong);
         }
         facts.take(field);
+    }
+    if facts.nominated > NOMINATED_MAX || facts.protocols > PROTOCOLS_MAX {
+        return Err(Cause::HeadTooLong);
     }
     let framing = facts.framing.request(version).map_err(|_| Cause::BadFraming)?;
     let method = Method::of(method_text);
@@ -301,7 +312,7 @@ fn judge<'a>(
         host: facts.host,
         request_id: facts.request_id.value(),
         traceparent: facts.traceparent.value(),
-        nominates: facts.nominates,
+        nominates: facts.nominated > 0,
         fields,
     })
 }
@@ -321,8 +332,8 @@ impl Request<'_> {
 
     /// The fields that Connection names, if any would pass otherwise.
     #[must_use]
-    pub fn nominated(&self) -> Vec<u8> {
-        if self.nominates { join(self.fields, Name::Connection) } else { Vec::new() }
+    pub fn nominated(&self) -> Nominated {
+        if self.nominates { Nominated::by(self.fields) } else { Nominated::default() }
     }
 
     /// The authority that is asked for: of the target, or Host; `None` if an HTTP/1.0 client names none.

@@ -8,10 +8,9 @@ use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
 use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
-use crate::http::lines::{
-    REQUEST_ID, is_nominated, join, push_field, push_length, push_request_id, push_via,
-};
+use crate::http::lines::{REQUEST_ID, join, push_field, push_length, push_request_id, push_via};
 use crate::http::login;
+use crate::http::nominated::{NOMINATED_MAX, Nominated};
 use crate::http::request::FieldTable;
 use crate::route::FieldEdits;
 use crate::snapshot::{Hsts, Limits};
@@ -42,7 +41,7 @@ pub struct Response<'a> {
     reason: &'a [u8],
     length: Option<u64>,
     has_date: bool,
-    nominates: bool,
+    nominated: Nominated,
     fields: &'a [httparse::Header<'a>],
 }
 
@@ -168,7 +167,8 @@ fn judge<'a>(
     let mut framing = FramingFields::default();
     let mut timeout = None;
     let mut is_login = false;
-    let (mut close, mut keep_alive, mut nominates, mut has_date) = (false, false, false, false);
+    let (mut close, mut keep_alive, mut has_date) = (false, false, false);
+    let mut count = 0;
     for field in fields {
         if !is_field_value(field.value) {
             return Err(Cause::BackendBadResponse);
@@ -187,12 +187,16 @@ fn judge<'a>(
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
                     keep_alive = true;
                 } else if !option.eq_ignore_ascii_case(b"upgrade") {
-                    nominates = true;
+                    count += 1;
                 }
             }
         }
     }
-    has_date &= !(nominates && is_nominated(fields, b"date"));
+    if count > NOMINATED_MAX {
+        return Err(Cause::BackendHeadTooLong);
+    }
+    let nominated = if count > 0 { Nominated::by(fields) } else { Nominated::default() };
+    has_date &= !nominated.has(b"date");
     let length = framing.length();
     let framing = framing.response(version, status, asked.is_head).map_err(|_| Cause::BackendBadResponse)?;
     Ok(Response {
@@ -205,7 +209,7 @@ fn judge<'a>(
         reason,
         length,
         has_date,
-        nominates,
+        nominated,
         fields,
     })
 }
@@ -295,8 +299,8 @@ impl Response<'_> {
 
     /// The fields that Connection names, if any would pass otherwise.
     #[must_use]
-    pub fn nominated(&self) -> Vec<u8> {
-        if self.nominates { join(self.fields, Name::Connection) } else { Vec::new() }
+    pub fn nominated(&self) -> &Nominated {
+        &self.nominated
     }
 
     fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, manner: Manner) {
@@ -325,7 +329,7 @@ impl Response<'_> {
             | Name::TraceParent
             | Name::TraceState
             | Name::Other => {
-                if !(self.nominates && is_nominated(self.fields, name)) {
+                if !self.nominated.has(name) {
                     push_field(out, name, field.value);
                 }
             }

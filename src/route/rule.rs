@@ -11,6 +11,7 @@ use super::host::Host;
 use super::path::{self, Path};
 use super::pattern::Pattern;
 use super::template::Template;
+use crate::http::grammar::alike;
 use crate::snapshot::{Hsts, PoolId, Timeouts};
 
 /// One route of a listener.
@@ -249,13 +250,14 @@ impl FieldEdits {
     #[must_use]
     pub fn takes_out(&self, name: &[u8]) -> bool {
         let is_same = |edited: &str| {
-            edited.len() == name.len()
-                && edited
-                    .bytes()
-                    .zip(name)
-                    .all(|(a, &b)| a.eq_ignore_ascii_case(&b) || (a == b'-' && b == b'_'))
+            edited.len() == name.len() && edited.bytes().zip(name).all(|(a, &b)| alike(a) == alike(b))
         };
         self.remove.iter().any(|edited| is_same(edited)) || self.set.iter().any(|(edited, _)| is_same(edited))
+    }
+
+    /// The names of the fields that do not pass as they came.
+    pub fn taken_out(&self) -> impl Iterator<Item = &[u8]> {
+        self.remove.iter().chain(self.set.iter().map(|(name, _)| name)).map(String::as_bytes)
     }
 
     /// The fields that are written, with their values.
@@ -323,6 +325,8 @@ pub(crate) mod tests {
     fn names_that_an_application_cannot_tell_apart_go_together() {
         let edits = FieldEdits { remove: vec!["X-User".to_owned()], ..FieldEdits::default() };
         assert!(edits.takes_out(b"x-user") && edits.takes_out(b"X_USER") && !edits.takes_out(b"X-User2"));
+        let edits = FieldEdits { remove: vec!["X_My-User".to_owned()], ..FieldEdits::default() };
+        assert!(edits.takes_out(b"x-my-user") && edits.takes_out(b"x_my_user"));
     }
 
     proptest! {

@@ -10,9 +10,11 @@ use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::grammar::decimal;
+use crate::http::nominated::Nominated;
 use crate::http::request::field_table;
-use crate::http::response::{self, Added};
+use crate::http::response::{self, Added, Response};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::route::FieldEdits;
 use crate::snapshot::{ProxyStatus, RequestIds};
 
 /// Interim responses that are passed on in one exchange.
@@ -23,7 +25,7 @@ struct Verdict {
     status: u16,
     is_interim: bool,
     framing: Framing,
-    nominated: Vec<u8>,
+    nominated: Nominated,
     backend_keep_alive: bool,
     backend_timeout: Option<Duration>,
     is_login: bool,
@@ -138,7 +140,7 @@ impl Session {
                 status: response.status,
                 is_interim,
                 framing: response.framing,
-                nominated: response.nominated(),
+                nominated: withheld(&response, edits),
                 backend_keep_alive: response.keep_alive,
                 backend_timeout: response.timeout,
                 is_login: response.is_login,
@@ -217,6 +219,16 @@ impl Session {
         // What the backend did not want of a request that was read whole is thrown away; the next one can follow.
         self.record_and(self.exchange.keep_alive && is_request_read, effects)
     }
+}
+
+/// The fields that the trailers of `response` may not have.
+fn withheld(response: &Response<'_>, edits: Option<&FieldEdits>) -> Nominated {
+    let mut nominated = Nominated::default();
+    if response.framing == Framing::Chunked {
+        nominated.clone_from(response.nominated());
+        nominated.add(edits.iter().flat_map(|edits| edits.taken_out()));
+    }
+    nominated
 }
 
 /// Whether the client can tell from the bytes themselves where a body of that framing ends.

@@ -11,6 +11,7 @@ use crate::http::answer::{self, RouteAnswer};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::lines::push_edits;
+use crate::http::nominated::Nominated;
 use crate::http::onward::{Onward, Traceparent};
 use crate::http::request::Request;
 use crate::preface::hello::Hello;
@@ -22,8 +23,8 @@ pub(super) enum Routed {
     /// It goes to a backend; its new head was written.
     Forwarded {
         framing: Framing,
-        /// Fields that its trailers may not have, as a list.
-        nominated: Vec<u8>,
+        /// Fields that its trailers may not have.
+        nominated: Nominated,
         /// The bound of its body.
         body: Option<u64>,
     },
@@ -151,18 +152,18 @@ impl Arrival<'_> {
             traceparent,
             ..Onward::plain(self.peer.ip(), &rules.name)
         };
-        let mut nominated = request.nominated();
+        let mut nominated = Nominated::default();
         match options {
             None => request.write_onward(up, &onward),
             Some(options) => {
                 write_edited(request, options, onward, context, &self.env.snapshot.limits, up)?;
                 note_options(options, context, exchange);
-                for name in
-                    options.request.remove.iter().chain(options.request.set.iter().map(|(name, _)| name))
-                {
-                    push_nominated(&mut nominated, name);
-                }
             }
+        }
+        if request.framing == Framing::Chunked {
+            nominated = request.nominated();
+            // A field that a route takes out of the head is not to come back behind the body.
+            nominated.add(options.iter().flat_map(|options| options.request.taken_out()));
         }
         Ok(Routed::Forwarded { framing: request.framing, nominated, body })
     }
@@ -287,16 +288,6 @@ fn note_options(options: &Options, context: &Context<'_>, exchange: &mut Exchang
     exchange.retry = options.retry;
     exchange.only_fresh = options.retry == Retry::Off;
     push_edits(&mut exchange.response_fields, &options.response, context);
-}
-
-/// A field that a route takes out of the head is not to come back behind the body.
-fn push_nominated(list: &mut Vec<u8>, name: &str) {
-    for spelling in [name.to_owned(), name.replace('-', "_")] {
-        if !list.is_empty() {
-            list.push(b',');
-        }
-        list.extend_from_slice(spelling.as_bytes());
-    }
 }
 
 impl Session {

@@ -12,6 +12,7 @@ use crate::core::outcome::Cause;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::lines::push_field;
+use crate::http::nominated::Nominated;
 use crate::http::request::field_table;
 use crate::http::response::{self, Asked};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
@@ -142,7 +143,7 @@ impl Probe {
         self.answer.framer = match framing {
             Framing::Empty => Framer::Done,
             Framing::Length(length) => Framer::of_length(length),
-            Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Strip, None, Vec::new())),
+            Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Strip, None, Nominated::default())),
             Framing::UntilEof => Framer::UntilEof,
         };
         None

@@ -56,7 +56,7 @@ pub struct Manner {
     pub hsts: Option<Hsts>,
 }
 
-/// What Pollux adds to a final response.
+/// What Pollux adds to a final response, and to a 101.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Added<'a> {
     /// Whole lines.
@@ -242,7 +242,7 @@ impl Response<'_> {
     }
 
     /// The same with a route's changes to header fields, of which those that are written are given ready, and with what Pollux
-    /// adds. Both are for final responses.
+    /// adds. Both are for final responses, and for a 101, which no other one follows.
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,
@@ -251,8 +251,8 @@ impl Response<'_> {
         edits: Option<(&FieldEdits, &[u8])>,
         added: &Added<'_>,
     ) {
-        let edits = edits.filter(|_| self.status >= 200);
-        let says_id = added.request_id.is_some() && self.status >= 200;
+        let edits = edits.filter(|_| !self.is_interim());
+        let says_id = added.request_id.is_some() && !self.is_interim();
         out.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(out, u64::from(self.status));
         out.push(b' ');
@@ -270,7 +270,7 @@ impl Response<'_> {
         if let Some((_, written)) = edits {
             out.extend_from_slice(written);
         }
-        if self.status >= 200 {
+        if !self.is_interim() {
             added.write(out, self.status);
         }
         if !self.has_date && self.status >= 200 {

@@ -57,3 +57,20 @@ def test_a_refused_upgrade_is_an_ordinary_response(pollux, toy):
     with pytest.raises(InvalidStatus) as refused:
         open_socket(proxy)
     assert refused.value.response.status_code == 200
+
+
+def test_a_client_stays_with_its_backend(tls_pollux, toy):
+    backends = ", ".join(f'"{toy("websocket", name=name).host_port}"' for name in "ab")
+    proxy = tls_pollux(f'[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.app]\nsticky = {{ cookie = "srv" }}\nbackends = [{backends}]\n')
+    url = f"ws://{proxy.running.host_port}/chat"
+    with connect(url, proxy=None, open_timeout=DEADLINE_S) as first:
+        bound = first.response.headers["Set-Cookie"].split(";")[0]
+    assert bound.startswith("srv=")
+    for _ in range(4):
+        with connect(url, proxy=None, open_timeout=DEADLINE_S, additional_headers={"Cookie": bound}) as again:
+            # Who comes back to the backend that it is bound to is not told again.
+            assert "Set-Cookie" not in again.response.headers
+            again.send("hello")
+            assert again.recv(timeout=DEADLINE_S) == "hello"
+    with connect(url, proxy=None, open_timeout=DEADLINE_S) as other:
+        assert other.response.headers["Set-Cookie"].split(";")[0] != bound

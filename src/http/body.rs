@@ -60,6 +60,8 @@ pub struct Chunked {
     budget: u64,
     /// Trailer fields that the head speaks against; they do not pass.
     nominated: Nominated,
+    /// Whether blanks may stand behind a size.
+    takes_blanks: bool,
 }
 
 impl Chunked {
@@ -72,7 +74,14 @@ impl Chunked {
             chunks,
             budget: budget.unwrap_or(u64::MAX),
             nominated,
+            takes_blanks: false,
         }
+    }
+
+    /// The same of a response: old servers pad their sizes with blanks to a fixed width. They do not pass.
+    #[must_use]
+    pub fn of_response(chunks: Chunks, nominated: Nominated) -> Chunked {
+        Chunked { takes_blanks: true, ..Chunked::new(chunks, None, nominated) }
     }
 
     /// Passes what is complete of the buffer's unscanned bytes; true once the body has ended.
@@ -84,7 +93,7 @@ impl Chunked {
             let bytes = buffer.unscanned();
             match self.state {
                 State::Size => {
-                    let Some((size, length)) = size_line(bytes)? else { return Ok(false) };
+                    let Some((size, length)) = size_line(bytes, self.takes_blanks)? else { return Ok(false) };
                     self.budget = self.budget.checked_sub(size).ok_or(ChunkFault::TooLong)?;
                     self.pass_size(buffer, size, length);
                     self.state =
@@ -189,7 +198,7 @@ fn line(bytes: &[u8], looked: usize, limit: usize) -> Result<Option<&[u8]>, Chun
 }
 
 /// `chunk-size [ chunk-ext ] CRLF`: the size and the length of the line, once it is complete.
-fn size_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, ChunkFault> {
+fn size_line(bytes: &[u8], takes_blanks: bool) -> Result<Option<(u64, usize)>, ChunkFault> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     if digits > 16 || (digits == 0 && !bytes.is_empty()) {
         return Err(ChunkFault::Malformed);
@@ -198,7 +207,10 @@ fn size_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, ChunkFault> {
         return Err(ChunkFault::Malformed);
     }
     let Some(line) = line(bytes, 0, SIZE_LINE_MAX)? else { return Ok(None) };
-    extensions(&line[digits..])?;
+    let behind = &line[digits..];
+    if !(takes_blanks && trim(behind).is_empty()) {
+        extensions(behind)?;
+    }
     let size = line[..digits].iter().fold(0_u64, |size, &byte| {
         let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
         (size << 4) | digit
@@ -328,6 +340,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_backend_may_pad_its_sizes_with_blanks() {
+        for (input, output) in [
+            ("5     \r\nhello\r\n0   \r\n\r\n", Some("5\r\nhello\r\n0\r\n\r\n")),
+            ("5 \t\r\nhello\r\n0\r\n\r\n", Some("5\r\nhello\r\n0\r\n\r\n")),
+            ("5 ;a=b\r\nhello\r\n0\r\n\r\n", Some("5\r\nhello\r\n0\r\n\r\n")),
+            (" 5\r\nhello\r\n0\r\n\r\n", None),
+            ("5 x\r\nhello\r\n0\r\n\r\n", None),
+            ("5 5\r\nhello\r\n0\r\n\r\n", None),
+            ("5\x0b\r\nhello\r\n0\r\n\r\n", None),
+            ("5 \r \r\nhello\r\n0\r\n\r\n", None),
+        ] {
+            let mut buffer = Buffer::default();
+            buffer.attach(vec![0; 1024].into());
+            buffer.room()[..input.len()].copy_from_slice(input.as_bytes());
+            buffer.fill(input.len());
+            let verdict = Chunked::of_response(Chunks::Keep, Nominated::default()).advance(&mut buffer);
+            match output {
+                Some(output) => assert_eq!((verdict, buffer.unsent()), (Ok(true), output.as_bytes())),
+                None => assert_eq!(verdict, Err(ChunkFault::Malformed), "{input:?}"),
+            }
+        }
+        let long = format!("5{}\r\n", " ".repeat(SIZE_LINE_MAX));
+        let mut buffer = Buffer::default();
+        buffer.attach(vec![0; 1024].into());
+        buffer.room()[..long.len()].copy_from_slice(long.as_bytes());
+        buffer.fill(long.len());
+        let verdict = Chunked::of_response(Chunks::Keep, Nominated::default()).advance(&mut buffer);
+        assert_eq!(verdict, Err(ChunkFault::Malformed));
     }
 
     #[test]

@@ -186,7 +186,7 @@ impl Session {
         self.down.framer = match verdict.framing {
             Framing::Empty => Framer::Done,
             Framing::Length(length) => Framer::of_length(length),
-            Framing::Chunked => Framer::Chunked(Chunked::new(chunks, None, verdict.nominated)),
+            Framing::Chunked => Framer::Chunked(Chunked::of_response(chunks, verdict.nominated)),
             Framing::UntilEof => Framer::UntilEof,
         };
     }

@@ -143,7 +143,7 @@ impl Probe {
         self.answer.framer = match framing {
             Framing::Empty => Framer::Done,
             Framing::Length(length) => Framer::of_length(length),
-            Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Strip, None, Nominated::default())),
+            Framing::Chunked => Framer::Chunked(Chunked::of_response(Chunks::Strip, Nominated::default())),
             Framing::UntilEof => Framer::UntilEof,
         };
         None

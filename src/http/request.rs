@@ -76,6 +76,8 @@ pub struct Request<'a> {
     pub is_login: bool,
     /// Whether the client asks to switch protocols, and the backend may be asked too.
     pub wants_upgrade: bool,
+    /// Whether that depends on the body; see [`Request::settle_upgrade`].
+    pub awaits_body: bool,
     pub(super) target: Target<'a>,
     /// How many proxies an OPTIONS request may still pass (RFC 9110 §7.6.2).
     pub(super) hops: Option<u64>,
@@ -296,8 +298,16 @@ fn judge<'a>(
     if facts.unknown_expectation && version == Version::Http11 {
         return Err(Cause::UnknownExpectation);
     }
-    // There are readers that take what follows the head of an upgrade for another message, whatever its length says.
-    let is_upgrade = version == Version::Http11 && facts.connection_upgrade && framing == Framing::Empty;
+    let is_upgrade =
+        version == Version::Http11 && facts.connection_upgrade && facts.upgrade == Upgrade::Protocol;
+    // No method that is said to have no body switches by one.
+    let may_have_body = !matches!(method, Method::Get | Method::Head) && !facts.expects;
+    let wants_upgrade = match framing {
+        Framing::Empty => is_upgrade,
+        // A size line begins no request.
+        Framing::Chunked => is_upgrade && may_have_body,
+        Framing::Length(_) | Framing::UntilEof => false,
+    };
     Ok(Request {
         method,
         method_text,
@@ -306,7 +316,8 @@ fn judge<'a>(
         framing,
         keep_alive: !facts.close && (version == Version::Http11 || facts.keep_alive),
         is_login: facts.is_login,
-        wants_upgrade: is_upgrade && facts.upgrade == Upgrade::Protocol,
+        wants_upgrade,
+        awaits_body: is_upgrade && may_have_body && matches!(framing, Framing::Length(_)),
         target,
         hops: facts.hops.filter(|_| counts_hops),
         host: facts.host,
@@ -322,6 +333,15 @@ impl Request<'_> {
     #[must_use]
     pub fn ends_here(&self) -> bool {
         self.hops == Some(0)
+    }
+
+    /// Says what the body begins with, as far as that is known.
+    ///
+    /// There are servers that read no body behind the head of an upgrade, whatever its length says, and take what follows for
+    /// another request (uvicorn with httptools). So one is passed on only if its body begins with a byte with which no request
+    /// does, as that of `docker exec` does, which is JSON.
+    pub fn settle_upgrade(&mut self, first: Option<u8>) {
+        self.wants_upgrade |= self.awaits_body && first.is_some_and(begins_no_request);
     }
 
     /// The protocols that the client would switch to, as one list.
@@ -368,6 +388,19 @@ impl Request<'_> {
             (Framing::Empty | Framing::Length(_) | Framing::Chunked | Framing::UntilEof, _) => Ok(()),
         }
     }
+}
+
+/// Whether nothing that begins with `byte` is read as a request: it belongs to no method, and nobody skips it before one.
+fn begins_no_request(byte: u8) -> bool {
+    !is_token(&[byte]) && !byte.is_ascii_control() && byte != b' '
+}
+
+/// Whether what becomes of a complete head depends on the body behind it. Looks no further than at a few bytes if it cannot.
+#[must_use]
+pub fn awaits_body(head: &[u8], limits: &Limits) -> bool {
+    let is_bodiless = [&b"GET "[..], b"HEAD "].iter().any(|method| head.starts_with(method));
+    let asks = || head.windows(8).any(|field| field.eq_ignore_ascii_case(b"upgrade:"));
+    !is_bodiless && asks() && read(head, &mut field_table(), limits).is_ok_and(|request| request.awaits_body)
 }
 
 /// The method and the target of a head that was refused, for its record and its answer; `None` if they are not plain

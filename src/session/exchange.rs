@@ -11,7 +11,7 @@ use crate::core::noted::Notes;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Record, Spans, Stage};
 use crate::core::secured::Secured;
 use crate::core::time::Time;
-use crate::http::framing::Version;
+use crate::http::framing::{Framing, Version};
 use crate::http::request::{Method, Request, first_line};
 use crate::http::response::{Asked, Manner};
 use crate::route::Retry;
@@ -72,6 +72,8 @@ pub struct Exchange {
     pub(crate) is_last: bool,
     /// The protocols that the client would switch to, as a list.
     pub(crate) protocols: Vec<u8>,
+    /// Whether the client would switch protocols behind a body.
+    pub(crate) is_upgrade_with_body: bool,
     /// Whether the backend connection is the client's alone from now on, because a login may hold for it.
     pub(crate) is_login: bool,
     /// Whether the backend lets its connection be used again.
@@ -222,6 +224,7 @@ impl Exchange {
         self.is_login = request.is_login;
         if request.wants_upgrade {
             self.protocols = request.protocols();
+            self.is_upgrade_with_body = request.framing != Framing::Empty;
         }
         if keeps_text {
             self.take_text(request.method_text, request.target_text, request.authority().unwrap_or_default());

@@ -77,9 +77,9 @@ impl Session {
     fn step_head(&mut self, since: Time, is_pause: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let bytes = self.up.buffer.unscanned();
         match self.scan.scan(bytes, &head_limits(&env.snapshot.limits)) {
-            Ok(Some(range)) => self.take_head(range, env, effects),
+            Ok(Some(range)) if !self.hangs_on_body(range, env) => self.take_head(range, env, effects),
             Err(fault) => self.fail(cause_of_scan(fault), env, effects),
-            Ok(None) => match (self.up.source, !self.scan.has_begun(bytes)) {
+            Ok(Some(_) | None) => match (self.up.source, !self.scan.has_begun(bytes)) {
                 (Source::Ended | Source::Lost, true) => {
                     self.note_no_request(effects);
                     self.end(Effect::CloseClient, effects)
@@ -102,6 +102,16 @@ impl Session {
                 }
             },
         }
+    }
+
+    /// Whether what becomes of the head at `range` of the unscanned bytes is decided by the body, of which nothing has come yet.
+    fn hangs_on_body(&self, (start, end): (usize, usize), env: &Env<'_>) -> bool {
+        let bytes = self.up.buffer.unscanned();
+        bytes.len() == end
+            && matches!(self.up.source, Source::Open | Source::Leaving)
+            && !self.client_hung
+            && self.up.buffer.has_room()
+            && request::awaits_body(&bytes[start..end], &env.snapshot.limits)
     }
 
     /// Has it recorded that the client never asked for anything, if it did not. One that goes between two requests owes no
@@ -127,10 +137,12 @@ impl Session {
         let (secured, is_secure) = (self.secured.as_deref(), self.is_secure());
         let arrival = Arrival { listener, peer: self.client, secured, is_secure, env };
         let (exchange, down) = (&mut *self.exchange, &mut self.down);
+        let behind = self.up.buffer.unscanned().get(range.1).copied();
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
-            let request = request::read(head, &mut table, limits)
+            let mut request = request::read(head, &mut table, limits)
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
+            request.settle_upgrade(behind);
             exchange.take(&request, env.keeps_request);
             exchange.notes.take_request(request.fields(), env.wanted);
             if request.ends_here() {

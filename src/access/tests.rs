@@ -210,8 +210,7 @@ fn a_field_that_is_a_uri_loses_its_query_in_either_message() {
     ] {
         let redaction = Redaction { query: true, headers: Vec::new() };
         let headers = Wanted { request: vec![name.to_owned()], response: vec![name.to_owned()] };
-        let pen =
-            Pen::new(&Rules { redaction, headers: headers.clone(), ..Rules::default() }, Format::Json);
+        let pen = Pen::new(&Rules { redaction, headers: headers.clone(), ..Rules::default() }, Format::Json);
         let mut notes = Notes::default();
         let fields = [httparse::Header { name, value: value.as_bytes() }];
         notes.take_request(&fields, &headers);

@@ -16,6 +16,7 @@ pub mod os;
 pub mod plan;
 pub mod preface;
 pub mod recorder;
+pub mod room;
 pub mod route;
 pub mod session;
 pub mod shared;

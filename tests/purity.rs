@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOMS: [&str; 7] = ["core", "http", "route", "balance", "session", "preface", "recorder"];
+const ROOMS: [&str; 8] = ["core", "http", "room", "route", "balance", "session", "preface", "recorder"];
 
 /// What a pure room must not name. Types such as `core::net::IpAddr` and `std::time::Duration` are fine.
 const FORBIDDEN: [&str; 21] = [

@@ -125,6 +125,8 @@ causes! {
     ClientTruncated "client-truncated" Client Some(400),
     /// The request head did not arrive within `timeouts.client_head`.
     ClientHeadTimeout "client-head-timeout" Client Some(408),
+    /// The client had not finished the head of its request when others needed its place: `limits.sessions` was reached.
+    MadeRoom "made-room" Client Some(408),
     /// The request body stalled for `timeouts.idle`.
     ClientBodyTimeout "client-body-timeout" Client Some(408),
     /// The request body is longer than `limits.body`.

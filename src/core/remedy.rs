@@ -66,6 +66,10 @@ impl Cause {
             Cause::ClientHeadTimeout => {
                 "Slow networks and slow-loris attacks look like this. Raise `timeouts.client_head` if honest clients need longer."
             }
+            Cause::MadeRoom => {
+                "Raise `limits.sessions` if there are so many honest clients. Slow-loris attacks look like this; the log and \
+                 `pollux_room_made_total` tell how many clients made room, and why."
+            }
             Cause::ClientBodyTimeout => {
                 "The upload stopped on the client's side. Raise `timeouts.idle`, also for one route, if honest clients pause for longer."
             }

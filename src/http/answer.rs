@@ -83,6 +83,7 @@ pub const fn error_type(cause: Cause) -> &'static str {
         | Cause::NoRequest
         | Cause::ClientTruncated
         | Cause::ClientHeadTimeout
+        | Cause::MadeRoom
         | Cause::ClientBodyTimeout
         | Cause::BodyTooLong
         | Cause::TargetTooLong

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::histogram::{Counts, Histogram};
 use crate::core::outcome::{Cause, Proof, Record};
+use crate::room::Ground;
 
 /// A part of an exchange whose length is counted. What an exchange does not reach is not counted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +177,8 @@ pub struct Holdings {
     pub buffers: usize,
     /// Pipes that are lent.
     pub pipes: usize,
+    /// Clients that have made room since the worker began, by the place of the ground in [`Ground::ALL`].
+    pub made_room: [u64; Ground::ALL.len()],
 }
 
 /// The same where others can read it.
@@ -189,12 +192,14 @@ pub(super) struct Gauges {
     idle: Cell,
     buffers: Cell,
     pipes: Cell,
+    made_room: [Cell; Ground::ALL.len()],
 }
 
 impl Gauges {
     pub(super) fn show(&self, holdings: &Holdings) {
-        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes } = *holdings;
+        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes, made_room } = *holdings;
         self.turns.set(turns);
+        self.made_room.iter().zip(made_room).for_each(|(cell, count)| cell.set(count));
         for (cell, value) in [
             (&self.worker, worker),
             (&self.sessions, sessions),
@@ -217,6 +222,7 @@ impl Gauges {
             idle: count(&self.idle),
             buffers: count(&self.buffers),
             pipes: count(&self.pipes),
+            made_room: std::array::from_fn(|place| self.made_room[place].get()),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::totals::{BackendTotals, ListenerTotals, Totals};
 use crate::access::Counts;
 use crate::core::outcome::{Cause, Proof, Who};
 use crate::os::Process;
+use crate::room::Ground;
 
 /// What can be seen beside what was counted.
 #[derive(Clone, Debug, Default)]
@@ -270,6 +271,12 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
     of(writer, &family::SESSIONS, |holdings| holdings.sessions as u64);
     of(writer, &family::PARKED, |holdings| holdings.parked as u64);
     writer.begin(&family::SESSIONS_MAX).add(&[], around.sessions_max);
+    let mut samples = writer.begin(&family::ROOM_MADE);
+    for holdings in &totals.workers {
+        for (ground, count) in Ground::ALL.iter().zip(holdings.made_room) {
+            samples.add(&[&holdings.worker.to_string(), ground.word()], count);
+        }
+    }
     of(writer, &family::IDLE, |holdings| holdings.idle as u64);
     of(writer, &family::BUFFERS, |holdings| holdings.buffers as u64);
     writer.begin(&family::BUFFERS_MAX).add(&[], around.buffers_max);

@@ -14,6 +14,7 @@ mod phases;
 mod preface;
 mod rehearsal;
 mod relay;
+mod room;
 mod routing;
 #[cfg(test)]
 mod tests;

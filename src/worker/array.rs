@@ -69,6 +69,7 @@ impl<O: Os> Worker<O> {
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
         self.derive_departures(&mut nearest);
+        self.derive_room(&mut nearest);
         if let Some(at) = self.lot.nearest() {
             nearest.note(at);
         }
@@ -90,7 +91,7 @@ impl<O: Os> Worker<O> {
     }
 
     fn derive_doors(&mut self, nearest: &mut Nearest) {
-        if self.clients() >= self.sessions_max {
+        if !self.may_find_place(nearest) {
             return;
         }
         for (index, door) in self.doors.iter().enumerate() {

@@ -254,11 +254,14 @@ impl<O: Os> Worker<O> {
     /// Lets in at most `budget` clients; says whether somebody may still wait.
     pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for count in 0..budget {
-            if self.clients() >= self.sessions_max || self.is_shut_for_tls(door) {
+            if !self.expects_place() || self.is_shut_for_tls(door) {
                 return Waiting::Perhaps;
             }
             match self.os.accept(self.doors[door].fd) {
-                Ok((fd, client)) => self.welcome(door, fd, client),
+                Ok((fd, client)) => {
+                    self.welcome(door, fd, client);
+                    self.make_places();
+                }
                 Err(AcceptFault::Gone) => {}
                 Err(AcceptFault::Blocked) => {
                     self.doors[door].queue.note_empty(count);

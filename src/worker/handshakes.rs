@@ -380,14 +380,23 @@ impl<O: Os> Worker<O> {
         let late = late.filter(|(_, handshake)| handshake.until <= self.now);
         let late: Vec<_> = late.map(|(key, handshake)| (key, handshake.lateness())).collect();
         late.into_iter().for_each(|(key, cause)| self.turn_away(key, cause));
-        while self.handshakes.is_full()
-            && let Some((key, oldest)) = self.handshakes.oldest()
-            && oldest.since + CROWDED <= self.now
-        {
-            let cause = oldest.lateness();
+        while self.handshakes.is_full() && self.end_late_handshake() {}
+    }
+
+    /// Whether the oldest handshake has taken long enough to make room for others.
+    pub(super) fn has_late_handshake(&mut self) -> bool {
+        self.handshakes.oldest().is_some_and(|(_, oldest)| oldest.since + CROWDED <= self.now)
+    }
+
+    /// Ends the oldest handshake if it has taken long enough; false if it has not.
+    pub(super) fn end_late_handshake(&mut self) -> bool {
+        let Some((key, oldest)) = self.handshakes.oldest() else { return false };
+        let (is_late, cause) = (oldest.since + CROWDED <= self.now, oldest.lateness());
+        if is_late {
             self.wake_handshake(key);
             self.turn_away(key, cause);
         }
+        is_late
     }
 
     /// Whether clients by that door have to wait until the handshake of another one ends.

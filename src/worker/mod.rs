@@ -26,6 +26,7 @@ mod own;
 mod pipes;
 mod pump;
 mod report;
+mod room;
 mod storage;
 mod switch;
 
@@ -61,6 +62,7 @@ use idle::{IdleSet, Most};
 use lot::Lot;
 use neighbours::Churn;
 use pipes::Pipes;
+use room::Room;
 use storage::Storage;
 
 pub use pipes::Splicing;
@@ -190,6 +192,7 @@ pub struct Worker<O> {
     hot: Vec<Key>,
     lot: Lot,
     sessions_max: usize,
+    room: Room,
     /// How many turns there have been.
     turn: u64,
     /// How many sessions have ended.
@@ -245,6 +248,7 @@ impl<O: Os> Worker<O> {
                 Poller::PollAndLot => Lot::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
+            room: Room::default(),
             turn: 0,
             ended: 0,
             seat: None,
@@ -346,6 +350,7 @@ impl<O: Os> Worker<O> {
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }
+        self.tell_of_room();
         // What has ended in this turn may have made room for somebody here.
         self.take_calls();
         Turn::Running

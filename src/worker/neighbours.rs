@@ -76,12 +76,13 @@ impl<O: Os> Worker<O> {
     /// Begins the sessions of the clients that others have handed over, as far as there is room for them. Those for whom
     /// there is none wait, as they would in front of a door.
     pub(super) fn take_in_guests(&mut self) {
-        while self.clients() < self.sessions_max
+        while self.expects_place()
             && !self.handshakes.is_full()
             && let Some(seat) = self.seat.as_ref().filter(|seat| seat.has_guests())
             && let Some(guest) = seat.take()
         {
             self.begin_guest(guest);
+            self.make_places();
         }
     }
 

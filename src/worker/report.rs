@@ -51,6 +51,7 @@ impl<O: Os> Worker<O> {
             idle: self.idle.len(),
             buffers: self.storage.out(),
             pipes: self.pipes.out(),
+            made_room: self.made_room(),
         });
     }
 

@@ -92,6 +92,7 @@ fn how(cause: Cause) -> How {
         | Cause::BackendTlsFailed
         | Cause::BackendTlsTimeout => How::Real,
         Cause::ClientStalled => How::Scene(client_stalled),
+        Cause::MadeRoom => How::Scene(made_room),
         Cause::BackendConnectTimeout => How::Scene(backend_connect_timeout),
         Cause::TunnelIdle => How::Scene(tunnel_idle),
         Cause::QueueTimeout => How::Scene(queue_timeout),
@@ -176,6 +177,16 @@ fn client_stalled() {
     expect(&pollux, Cause::ClientStalled, None);
     backend.join().unwrap();
     drop(client);
+}
+
+fn made_room() {
+    let (_listener, address) = silent();
+    let limits = Limits { sessions: 1, ..Limits::default() };
+    let pollux = Pollux::start(Snapshot { limits, ..with(Mode::Http, &address, &Timeouts::default()) });
+    let client = send(&pollux, b"GET / HTTP/1.1\r\n");
+    let newcomer = send(&pollux, GET);
+    expect(&pollux, Cause::MadeRoom, Some(client));
+    drop(newcomer);
 }
 
 fn backend_connect_timeout() {

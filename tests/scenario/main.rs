@@ -14,6 +14,7 @@ mod queueing;
 mod reload;
 mod retries;
 mod reuse;
+mod room;
 mod routes;
 mod sticky;
 mod stopping;

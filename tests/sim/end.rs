@@ -68,6 +68,8 @@ pub(crate) struct End {
     pub(crate) breach: Breach,
     /// Nobody owns this side any more.
     pub(crate) closed: bool,
+    /// When the client has come, if it is one.
+    pub(crate) dialled: Option<Time>,
     /// When the worker has accepted it, if it has.
     pub(crate) let_in: Option<Time>,
 }
@@ -84,6 +86,7 @@ impl End {
             finished: false,
             breach: Breach::None,
             closed: false,
+            dialled: None,
             let_in: None,
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Faults {
     pub(crate) handshakes: Option<usize>,
     /// So many more come that never finish theirs.
     pub(crate) lurkers: usize,
+    /// So many clients hold places and are not served.
+    pub(crate) idlers: usize,
     /// When the worker splices.
     pub(crate) splicing: Splicing,
     /// The longest message: what would take for ever to go through short queues does not have to.
@@ -120,6 +122,7 @@ impl Faults {
             sessions: None,
             handshakes: None,
             lurkers: 0,
+            idlers: 0,
             buffers: steps.is_multiple_of(4).then_some(steps),
             bulk,
             steps,
@@ -167,6 +170,16 @@ impl Faults {
         self.buffers = None;
     }
 
+    /// Brings clients that hold places and are not served. There are places for all others; what they say is short, so that nobody
+    /// takes long who is well.
+    pub(crate) fn bring_idlers(&mut self, rng: &mut Rng) {
+        self.idlers = rng.usize(4..=12);
+        self.sessions = Some(4 + rng.usize(1..=3));
+        self.capacity = 4096..=65536;
+        self.bulk = 2000;
+        self.buffers = None;
+    }
+
     pub(crate) fn is_scarce(&self) -> bool {
         self.descriptors < PLENTY
     }
@@ -178,8 +191,8 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        let is_calm = self.moods.is_none() && self.lurkers == 0 && !self.siege;
-        self.weather == Weather::Clean && !self.is_scarce() && is_calm
+        let are_honest = self.lurkers == 0 && self.idlers == 0 && !self.siege;
+        self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none() && are_honest
     }
 }
 

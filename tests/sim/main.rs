@@ -10,6 +10,7 @@ mod descriptors;
 mod end;
 mod faults;
 mod http;
+mod idler;
 mod kernel;
 mod ledger;
 mod lurker;
@@ -132,6 +133,16 @@ fn http_tls_faults() {
 #[test]
 fn http_tls_lurkers() {
     each_seed("http_tls_lurkers", SOME, Weather::Clean, beset);
+}
+
+/// Clients hold places and are not served, more of them than there are places: everybody else comes in, and is served as ever. No timeout
+/// of theirs helps.
+#[test]
+fn http_idlers() {
+    each_seed("http_idlers", SOME, Weather::Clean, |scene| {
+        scene.faults.bring_idlers(&mut scene.rng);
+        http::run(scene);
+    });
 }
 
 fn drained_over_tls(scene: &mut Scene, run: fn(&mut Scene)) {

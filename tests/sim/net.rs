@@ -15,6 +15,7 @@ use pollux::snapshot::Address;
 
 use crate::end::{Breach, Connect, End, EndId};
 use crate::faults::{Fate, Fates, Faults, log_uniform};
+use crate::idler;
 use crate::moods::{Mood, Moods};
 use crate::trace::{Deed, Event, Trace};
 
@@ -77,6 +78,8 @@ pub(crate) struct Net {
     capacity: RangeInclusive<usize>,
     fates: Fates,
     moods: Option<Rc<Moods>>,
+    /// Whether nobody may wait long before a door, because there are those who can make room.
+    has_idlers: bool,
     ends: Vec<End>,
     doors: Vec<Door>,
     hosts: Vec<Address>,
@@ -93,6 +96,7 @@ impl Net {
             capacity: faults.capacity.clone(),
             fates: faults.fates.clone(),
             moods: faults.moods.clone(),
+            has_idlers: faults.idlers > 0,
             ends: Vec::new(),
             doors: Vec::new(),
             hosts,
@@ -194,7 +198,11 @@ impl Net {
 
     pub(crate) fn let_in(&mut self, door: usize) -> Option<(EndId, SocketAddr)> {
         let (end, from) = self.doors[door].backlog.pop_front()?;
-        self.end_mut(end).let_in = Some(self.now);
+        let now = self.now;
+        let near = self.end_mut(end);
+        near.let_in = Some(now);
+        let waited = near.dialled.map_or(Duration::ZERO, |dialled| now.since(dialled));
+        assert!(!self.has_idlers || waited <= idler::WAIT_MAX, "a newcomer waited for {waited:?}");
         Some((end, from))
     }
 
@@ -209,6 +217,7 @@ impl Net {
         }
         let near = self.pair(Connect::Known);
         self.doors[door].backlog.push_back((near, from));
+        self.end_mut(near).dialled = Some(self.now);
         self.log(Event::Far { end: near, deed: Deed::Dialled });
         Dialled::Connected(near.peer())
     }

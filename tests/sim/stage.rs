@@ -183,6 +183,11 @@ impl Scene {
         if let Some(handshakes) = self.faults.handshakes {
             snapshot.limits.handshakes = handshakes;
         }
+        if self.faults.idlers > 0 {
+            let never = Duration::from_secs(1_000_000);
+            let timeouts = &mut snapshot.timeouts;
+            (timeouts.client_head, timeouts.client_idle) = (never, never);
+        }
         let snapshot = Arc::new(snapshot);
         let late = self.reloads.as_mut().map_or(&[][..], |reloads| reloads.prepare(&snapshot));
         let backends = snapshot.pools[0].backends.iter().chain(late);

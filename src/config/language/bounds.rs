@@ -154,7 +154,7 @@ pub(in crate::config) static LIMITS: Table = Table {
             Kind::Number(1, COUNT_MAX),
             "10000",
             "10000",
-            "Client connections at once, over all workers.",
+            "Client connections at once, over all workers. At the bound those that are not being served make room for newcomers.",
         ),
         key(
             "handshakes",

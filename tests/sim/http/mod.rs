@@ -22,6 +22,7 @@ use pollux::snapshot::{Announcing, Mode};
 use crate::actor::{Actor, Pace};
 use crate::end::EndId;
 use crate::faults::{Faults, Weather};
+use crate::idler::Idler;
 use crate::lurker::Lurker;
 use crate::reload::Reloads;
 use crate::stage::{Act, Scene};
@@ -89,7 +90,7 @@ pub(crate) fn run(scene: &mut Scene) {
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
-        if scene.faults.lurkers > 0 {
+        if scene.faults.lurkers > 0 || scene.faults.idlers > 0 {
             // Who takes long may have to make room as those do.
             visits.iter_mut().for_each(|visit| visit.pace = Pace::BRISK);
         }
@@ -109,7 +110,14 @@ pub(crate) fn run(scene: &mut Scene) {
         let from = crate::stage::address_of(number);
         clients.push(Box::new(Lurker::new(from, seal, (manners.draining, is_crowded), &mut scene.rng)));
     }
+    for number in connections..connections + scene.faults.idlers {
+        clients.push(Box::new(Idler::new(crate::stage::address_of(number), &mut scene.rng)));
+    }
     let mut entries = scene.perform(Mode::Http, Act { clients, hire });
+    if scene.faults.idlers > 0 {
+        let is_idlers = |cause| matches!(cause, Cause::MadeRoom | Cause::NoRequest | Cause::DrainTimeout);
+        entries.retain(|entry| !(entry.target.is_empty() && entry.cause.is_some_and(is_idlers)));
+    }
     for cause in scene.refused.drain(..) {
         let record = entries.iter().position(|entry| entry.cause == Some(cause) && entry.target.is_empty());
         entries.remove(record.unwrap_or_else(|| panic!("no record of a client that is refused for {cause}")));

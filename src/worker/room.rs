@@ -1,0 +1,131 @@
+//! Sessions that make room: a worker that has as many clients as it may lets a newcomer in if somebody else can go.
+
+use super::Worker;
+use super::array::Nearest;
+use super::hands::{Fate, Readable};
+use crate::core::slab::Key;
+use crate::os::Os;
+use crate::room::{Candidate, Ground, Queue, Tally};
+
+/// What a worker knows of those who may make room.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    queue: Queue<Key>,
+    pub(super) tally: Tally,
+}
+
+impl<O: Os> Worker<O> {
+    /// Whether there is a place for another client.
+    pub(super) fn has_place(&self) -> bool {
+        self.clients() < self.sessions_max
+    }
+
+    /// Whether a client that waits before a door is worth asking for.
+    pub(super) fn may_find_place(&self, nearest: &mut Nearest) -> bool {
+        if self.has_place() || self.draining_since.is_some() {
+            return self.has_place();
+        }
+        let opens_at = self.room.queue.opens_at(self.now);
+        if opens_at > self.now {
+            nearest.note(opens_at);
+        }
+        opens_at <= self.now
+    }
+
+    /// Whether one more client may come in, because there is a place or because somebody can make room for it. One that came in
+    /// without a place leaves first: the bound is exceeded by one at most.
+    pub(super) fn expects_place(&mut self) -> bool {
+        if self.clients() > self.sessions_max {
+            self.make_places();
+        }
+        // A drain lets those go by itself who are not being served.
+        self.has_place()
+            || (self.draining_since.is_none()
+                && self.clients() == self.sessions_max
+                && (self.look_for_room() || self.has_late_handshake()))
+    }
+
+    /// Has sessions make room until there are no more clients than may be, if they can.
+    pub(super) fn make_places(&mut self) {
+        let may_make = self.draining_since.is_none();
+        while may_make
+            && self.clients() > self.sessions_max
+            && (self.make_room() || self.end_late_handshake())
+        {}
+    }
+
+    /// Has one session make room; false if there is none that could.
+    pub(super) fn make_room(&mut self) -> bool {
+        while self.look_for_room() {
+            if let Some(candidate) = self.room.queue.next(|_| true)
+                && self.have_room_made(candidate)
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether there is a session that can make room. It is the next one of the queue then.
+    fn look_for_room(&mut self) -> bool {
+        let (queue, sessions) = (&mut self.room.queue, &self.sessions);
+        if queue.wants_look(self.now) {
+            let all = sessions
+                .iter()
+                .filter_map(|(key, conn)| conn.session.claim().map(|claim| Candidate { claim, key }));
+            queue.look(self.now, sessions.len(), all);
+        }
+        let claim = |key| sessions.get(key).and_then(|conn| conn.session.claim());
+        queue.peek(|candidate| claim(candidate.key) == Some(candidate.claim)).is_some()
+    }
+
+    /// Ends the session of `candidate`, unless what has come of its client in the meantime is what was missing; true if
+    /// it has ended.
+    fn have_room_made(&mut self, candidate: Candidate<Key>) -> bool {
+        let mut has_made = false;
+        self.with(candidate.key, |hands, conn| {
+            let mut fate = hands.drive(conn, Readable { client: true, backend: false });
+            // An answer may go out before the end.
+            for _ in 0..2 {
+                let still = conn.session.claim().is_some_and(|claim| claim.ground == candidate.claim.ground);
+                if fate == Fate::Over || !(still || has_made) {
+                    break;
+                }
+                has_made = true;
+                hands.tell(conn, |session, env, effects| session.make_room(env, effects));
+                fate = hands.drive(conn, Readable::default());
+            }
+            fate
+        });
+        if has_made {
+            self.room.tally.note(candidate.claim.ground);
+        }
+        has_made
+    }
+
+    /// Tells in the log how many have made room since the last time, if it is time for that.
+    pub(super) fn tell_of_room(&mut self) {
+        let Some(counts) = self.room.tally.tell(self.now) else { return };
+        let [lingering, resting, left, unfinished] = counts;
+        tracing::warn!(
+            worker = self.share.worker,
+            lingering,
+            resting,
+            left,
+            unfinished,
+            "`limits.sessions` is reached: clients that were not being served made room for others"
+        );
+    }
+
+    /// How many clients have made room, by ground.
+    pub(super) fn made_room(&self) -> [u64; Ground::ALL.len()] {
+        self.room.tally.counts()
+    }
+
+    /// When the log is to be told next.
+    pub(super) fn derive_room(&self, nearest: &mut Nearest) {
+        if let Some(due) = self.room.tally.due() {
+            nearest.note(due);
+        }
+    }
+}

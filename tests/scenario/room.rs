@@ -1,0 +1,107 @@
+//! A worker that has as many clients as it may: those that are not being served make room for a newcomer.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use pollux::core::outcome::Cause;
+use pollux::snapshot::{Limits, Mode, Snapshot, Timeouts};
+use toy_backends::{Behaviour, Toy};
+
+use crate::house::{Pollux, response, rest, snapshot};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const SESSIONS: usize = 4;
+
+fn toy() -> Toy {
+    Toy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "toy", Behaviour::Echo).unwrap()
+}
+
+fn pollux(backend: &str) -> Pollux {
+    let limits = Limits { sessions: SESSIONS, ..Limits::default() };
+    // What is left of a test is cut off.
+    let timeouts = Timeouts { drain: Duration::from_millis(50), ..Timeouts::default() };
+    Pollux::start(Snapshot { limits, timeouts, ..snapshot(Mode::Http, &[backend]) })
+}
+
+/// Clients that have sent `bytes`, as many as there may be, in their order.
+fn crowd(pollux: &Pollux, bytes: &[u8]) -> Vec<TcpStream> {
+    let begin = |_| {
+        let mut client = pollux.client();
+        client.write_all(bytes).unwrap();
+        client
+    };
+    (0..SESSIONS).map(begin).collect()
+}
+
+/// The places of the clients whose connections have ended, in the order of the list.
+fn ended(clients: &mut [TcpStream]) -> Vec<usize> {
+    let ends = |client: &mut TcpStream| {
+        client.set_nonblocking(true).unwrap();
+        client.read(&mut [0; 1]).is_ok_and(|count| count == 0)
+    };
+    clients.iter_mut().enumerate().filter_map(|(place, client)| ends(client).then_some(place)).collect()
+}
+
+#[test]
+fn clients_that_never_speak_make_room() {
+    let toy = toy();
+    let pollux = pollux(&toy.listening_on());
+    let mut silent = crowd(&pollux, b"");
+    for _ in 0..3 {
+        assert!(pollux.get().starts_with("HTTP/1.1 200 "));
+    }
+    assert!(!ended(&mut silent).is_empty());
+    assert!(pollux.metrics().contains("pollux_room_made_total{worker=\"0\",ground=\"resting\"} "));
+}
+
+#[test]
+fn the_longest_resting_goes_first() {
+    let toy = toy();
+    let pollux = pollux(&toy.listening_on());
+    let mut resting: Vec<TcpStream> = (0..SESSIONS)
+        .map(|_| {
+            let mut client = pollux.client();
+            client.write_all(GET).unwrap();
+            response(&mut client);
+            client
+        })
+        .collect();
+    let mut newcomer = pollux.client();
+    newcomer.write_all(GET).unwrap();
+    assert!(response(&mut newcomer).starts_with("HTTP/1.1 200 "));
+    assert_eq!(ended(&mut resting), [0]);
+}
+
+#[test]
+fn the_oldest_unfinished_head_is_answered_408() {
+    let toy = toy();
+    let pollux = pollux(&toy.listening_on());
+    let mut unfinished = crowd(&pollux, b"GET / HTTP/1.1\r\nHost:");
+    let mut newcomer = pollux.client();
+    newcomer.write_all(GET).unwrap();
+    assert!(response(&mut newcomer).starts_with("HTTP/1.1 200 "));
+    assert!(rest(&mut unfinished[0]).starts_with("HTTP/1.1 408 "));
+    assert_eq!(pollux.told().cause, Some(Cause::MadeRoom));
+    // The others still have their time.
+    unfinished[3].write_all(b" h\r\n\r\n").unwrap();
+    assert!(response(&mut unfinished[3]).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn clients_that_have_left_make_room_and_those_that_wait_do_not() {
+    // It takes requests and never answers.
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let pollux = pollux(&backend.local_addr().unwrap().to_string());
+    let mut clients = crowd(&pollux, GET);
+    while pollux.in_flight() < SESSIONS {
+        std::thread::yield_now();
+    }
+    drop(clients.remove(1));
+    let mut newcomer = pollux.client();
+    newcomer.write_all(b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
+    let causes = [pollux.told().cause, pollux.told().cause];
+    assert_eq!(causes, [Some(Cause::MethodRefused), Some(Cause::ClientAborted)]);
+    assert_eq!((ended(&mut clients), pollux.in_flight()), (Vec::new(), SESSIONS - 1));
+}

@@ -10,9 +10,11 @@ use super::args::RunArgs;
 use super::running::Running;
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    // Before anything is opened that could be taken for something that was passed.
+    let passed = Inherited::from_manager();
     let args = Arc::new(args);
     match Predecessor::find().map_err(|error| Failure::failed(format!("cannot take over: {error}")))? {
-        None => Ok(Running::start(&args)?.serve()),
+        None => Ok(Running::start(&args, passed)?.serve()),
         Some((predecessor, inherited)) => succeed(&args, predecessor, inherited),
     }
 }

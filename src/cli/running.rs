@@ -58,8 +58,8 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for them.
-    pub(super) fn start(args: &Arc<RunArgs>) -> Result<Running, Failure> {
-        let running = Running::begin(args, None, Events::open_socket)?;
+    pub(super) fn start(args: &Arc<RunArgs>, passed: Inherited) -> Result<Running, Failure> {
+        let running = Running::begin(args, passed, Events::open_socket)?;
         if !running.left.is_empty() {
             tracing::warn!(addresses = ?running.left, "sockets were passed that no listener is bound to");
         }
@@ -68,7 +68,7 @@ impl Running {
 
     /// The same in the place of another process. Its control socket is taken over when everything else stands.
     pub(super) fn take_over(args: &Arc<RunArgs>, inherited: Inherited) -> Result<Running, Failure> {
-        let mut running = Running::begin(args, Some(inherited), Events::open_socket_beside)?;
+        let mut running = Running::begin(args, inherited, Events::open_socket_beside)?;
         let taken = match (&mut running.socket, &running.control) {
             (Some(socket), Some(path)) => socket.take_place(path).map_err(|error| no_socket(path, &error)),
             (None, _) | (_, None) => Ok(()),
@@ -84,7 +84,7 @@ impl Running {
 
     fn begin(
         args: &Arc<RunArgs>,
-        inherited: Option<Inherited>,
+        mut inherited: Inherited,
         open: impl Fn(&Events, &Path) -> io::Result<SocketFile>,
     ) -> Result<Running, Failure> {
         let origin = Origin::of_this_process();
@@ -97,9 +97,9 @@ impl Running {
         if let Some(warnings) = &warnings {
             logs.complain(warnings);
         }
+        inherited.tell_useless();
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let (mut socket, mut door, readiness) = (None, None, Readiness::default());
-        let mut inherited = inherited.unwrap_or_else(Inherited::from_manager);
         let (handed, left_admin) = inherited.take_admin(admin.as_ref().map(|admin| &admin.bind));
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
         let bound = || {

@@ -130,6 +130,10 @@ impl Heir {
         }
         let mut command = Command::new(&origin.executable);
         command.args(&origin.arguments).env(VARIABLE, std::process::id().to_string()).stdin(theirs);
+        // What a manager has passed was for this process.
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(name);
+        }
         let child = command.spawn().map_err(fail)?;
         tracing::info!(pid = child.id(), "a new process was started, to take over");
         // The command holds its end open, which would keep the end of the child from being seen.

@@ -17,13 +17,15 @@ pub struct Inherited {
     pub(super) admin: Option<(Address, Handed)>,
     /// What an operator has changed there.
     pub(super) changes: Changes,
+    /// The names of what a service manager has passed and is of no use.
+    useless: Vec<String>,
 }
 
 impl Inherited {
     /// None yet, of these listeners, with what an operator has changed.
     pub(super) fn of(listeners: Vec<Present>, changes: Changes) -> Inherited {
         let listeners = listeners.into_iter().map(|present| (present, Vec::new())).collect();
-        Inherited { listeners, admin: None, changes }
+        Inherited { listeners, admin: None, changes, useless: Vec::new() }
     }
 
     /// Adds the socket of the admin address, whose place the configuration says by `bind`.
@@ -40,8 +42,8 @@ impl Inherited {
         }
     }
 
-    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for connections is told and
-    /// closed.
+    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for connections is
+    /// closed. To be called before anything else is opened.
     #[must_use]
     pub fn from_manager() -> Inherited {
         let mut inherited = Inherited::default();
@@ -53,15 +55,20 @@ impl Inherited {
                     let present = Present { name, bind, address, v6only, interface, is_lent, file, is_gone };
                     inherited.add_bound(present, socket);
                 }
-                None => {
-                    tracing::warn!(
-                        name,
-                        "a socket was passed that does not listen for connections: it is of no use here"
-                    );
-                }
+                None => inherited.useless.push(name),
             }
         }
         inherited
+    }
+
+    /// Says in the log what was passed and is of no use.
+    pub fn tell_useless(&self) {
+        for name in &self.useless {
+            tracing::warn!(
+                name,
+                "a socket was passed that does not listen for connections: it is of no use here"
+            );
+        }
     }
 
     /// Whether there is none.

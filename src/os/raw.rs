@@ -75,8 +75,14 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
 /// The first descriptor that a service manager passes (sd_listen_fds(3)).
 const PASSED_FIRST: RawFd = 3;
 
+/// The most that are looked at, whatever LISTEN_FDS says.
+const PASSED_MAX: RawFd = 1024;
+
 /// The descriptors that a service manager has passed to this process, each with its name if it has one (sd_listen_fds(3)):
 /// those of LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process. A second call gives none.
+///
+/// To be called before anything else is opened. What was opened by this process has FD_CLOEXEC, which nothing that outlived
+/// execve(2) can have: it is left alone.
 #[must_use]
 pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -86,15 +92,32 @@ pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
     }
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
-    let count = RawFd::try_from(number("LISTEN_FDS").unwrap_or(0)).unwrap_or(0);
-    let is_open = |fd: &RawFd| {
+    let count = RawFd::try_from(number("LISTEN_FDS").unwrap_or(0)).unwrap_or(RawFd::MAX).min(PASSED_MAX);
+    // SAFETY: the manager has passed these descriptors to this very process, whose number it has named, so what is open there and
+    // has outlived execve(2) belongs to nobody else; and the swap above sees to it that it is taken over once.
+    unsafe { take_over(PASSED_FIRST..PASSED_FIRST + count) }
+        .zip(names)
+        .filter_map(|(fd, name)| Some((fd?, name)))
+        .collect()
+}
+
+/// Takes over those of `numbers` that are open and have no FD_CLOEXEC, which they then get; `None` for each other one.
+///
+/// # Safety
+/// Nobody else may own an open descriptor without FD_CLOEXEC that has one of these numbers.
+unsafe fn take_over(numbers: std::ops::Range<RawFd>) -> impl Iterator<Item = Option<OwnedFd>> {
+    numbers.map(|fd| {
         // SAFETY: fcntl with F_GETFD only looks at the number, whatever it is.
-        unsafe { libc::fcntl(*fd, libc::F_GETFD) >= 0 }
-    };
-    let open = (PASSED_FIRST..PASSED_FIRST.saturating_add(count)).take_while(is_open);
-    // SAFETY: these descriptors are open; the manager has passed them to this very process, whose number it has named, so
-    // nothing in it has opened them; and the swap above sees to it that they are taken over once.
-    open.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).zip(names).collect()
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+        if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
+            return None;
+        }
+        // SAFETY: it is open, and the caller vouches for it that nobody else owns it. F_SETFD changes no memory.
+        unsafe {
+            libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC);
+            Some(OwnedFd::from_raw_fd(fd))
+        }
+    })
 }
 
 /// Receives one message, of at most `room` bytes, from a Unix socket that keeps messages apart, with the sockets that were sent
@@ -183,6 +206,25 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         assert_eq!(accept4(listener.as_fd()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn only_what_has_outlived_execve_is_taken_over() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        // Numbers that no other test has come to: of one that was passed, one of this process, and a closed one.
+        let first = 700;
+        // SAFETY: these numbers are free in this process, and nobody else is given them below the lowest free one.
+        let (passed, own) = unsafe {
+            assert_eq!(libc::dup2(file.as_raw_fd(), first), first);
+            (first, OwnedFd::from_raw_fd(libc::dup3(file.as_raw_fd(), first + 1, libc::O_CLOEXEC)))
+        };
+        // SAFETY: `passed` was made above, and belongs to nobody.
+        let taken: Vec<_> = unsafe { take_over(first..first + 3) }.collect();
+        let numbers: Vec<_> = taken.iter().map(|fd| fd.as_ref().map(AsRawFd::as_raw_fd)).collect();
+        assert_eq!(numbers, [Some(passed), None, None]);
+        // SAFETY: fcntl with F_GETFD only looks at the number.
+        assert_eq!(unsafe { libc::fcntl(passed, libc::F_GETFD) } & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+        drop(own);
     }
 
     #[test]

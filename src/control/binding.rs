@@ -107,8 +107,12 @@ pub(super) fn bind_for(
     workers: usize,
     present: &[Present],
 ) -> Result<Bound, StartError> {
-    let fail =
-        |error| StartError::Bind { listener: listener.name.clone(), address: listener.bind.clone(), error };
+    let fail = |error| StartError::Bind {
+        listener: listener.name.clone(),
+        address: listener.bind.clone(),
+        error,
+        passed: None,
+    };
     let (sockets, address, file) = match &listener.bind {
         Address::Ip(address) => {
             let (sockets, address) = bind_ip(*address, &listener.socket, workers, present).map_err(fail)?;
@@ -123,6 +127,23 @@ pub(super) fn bind_for(
         }
     };
     Ok(Bound { sockets: sockets.into_iter().map(|socket| vec![socket]).collect(), address, file })
+}
+
+/// `error` with the socket that a service manager has passed and that is in the way, if there is one: it listens on the same
+/// port, and is at none of `places`.
+pub(super) fn blame_passed(error: StartError, present: &[Present], places: &[Option<usize>]) -> StartError {
+    let StartError::Bind { listener, address, error, passed: None } = error else { return error };
+    let port = |address: &Address| address.ip().map(|address| address.port());
+    let is_in_the_way = |(place, one): &(usize, &Present)| {
+        let is_near =
+            one.address == address || (port(&address).is_some() && port(&one.address) == port(&address));
+        one.is_lent && is_near && !places.contains(&Some(*place))
+    };
+    let passed = match error.kind() {
+        io::ErrorKind::AddrInUse => present.iter().enumerate().find(is_in_the_way),
+        _ => None,
+    };
+    StartError::Bind { listener, address, error, passed: passed.map(|(_, one)| one.address.clone()) }
 }
 
 /// A socket for each of so many workers.
@@ -181,7 +202,12 @@ pub(super) fn share_out(
     handed: Vec<OwnedFd>,
 ) -> Result<Bound, StartError> {
     let address = present.address.clone();
-    let fail = |error| StartError::Bind { listener: listener.name.clone(), address: address.clone(), error };
+    let fail = |error| StartError::Bind {
+        listener: listener.name.clone(),
+        address: address.clone(),
+        error,
+        passed: None,
+    };
     let mut sockets: Vec<Vec<OwnedFd>> = (0..workers).map(|_| Vec::new()).collect();
     let count = handed.len();
     for (number, socket) in handed.into_iter().enumerate() {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::binding::{Fresh, Present, bind_for, check_unique, kept, look_at_files, share_out};
+use super::binding::{Fresh, Present, bind_for, blame_passed, check_unique, kept, look_at_files, share_out};
 use super::changes::Changes;
 use super::crew::{Crew, fit_into_descriptors};
 use super::inherited::Inherited;
@@ -98,7 +98,8 @@ impl Server {
                     share_out(listener, crew.threads, present, handed)?
                 }
                 Some(_) | None => {
-                    let bound = bind_for(listener, crew.threads, &present)?;
+                    let bound = bind_for(listener, crew.threads, &present)
+                        .map_err(|error| blame_passed(error, &present, &places))?;
                     fresh.note(&bound);
                     bound
                 }
@@ -270,7 +271,8 @@ impl Server {
                 files.push(present[place].file);
                 continue;
             }
-            let bound = bind_for(listener, inlets.len(), present)?;
+            let bound = bind_for(listener, inlets.len(), present)
+                .map_err(|error| blame_passed(error, present, places))?;
             fresh.note(&bound);
             for (worker, sockets) in inlets.iter_mut().zip(bound.sockets) {
                 worker.extend(sockets.into_iter().map(InletGiven::New));

@@ -16,6 +16,8 @@ pub enum StartError {
         address: Address,
         /// Why.
         error: io::Error,
+        /// Where a socket listens that a service manager has passed and no listener takes.
+        passed: Option<Address>,
     },
     /// The file of a Unix socket, which is kept, cannot have its owner or its mode.
     Permissions {
@@ -62,7 +64,14 @@ impl fmt::Display for StartError {
                     "the listeners `{other}` and `{listener}` both bind {address}; give one of them another port"
                 )
             }
-            StartError::Bind { listener, address, error } => {
+            StartError::Bind { listener, address, error, passed: Some(passed) } => {
+                write!(
+                    f,
+                    "listener `{listener}` cannot bind {address}: {error}; the service manager has passed a socket on {passed}, which no listener takes: write `bind = \"{passed}\"`, or `ListenStream={}` in its socket unit",
+                    stream(address)
+                )
+            }
+            StartError::Bind { listener, address, error, passed: None } => {
                 let help =
                     BIND_HELP.iter().find(|(kind, _)| *kind == error.kind()).map_or("", |(_, help)| help);
                 write!(f, "listener `{listener}` cannot bind {address}: {error}{help}")
@@ -83,6 +92,12 @@ impl fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+/// An address as systemd.socket(5) writes it.
+fn stream(address: &Address) -> String {
+    let text = address.to_string();
+    text.strip_prefix("unix:").map_or(text.clone(), str::to_owned)
+}
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {

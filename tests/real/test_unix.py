@@ -207,6 +207,52 @@ def test_a_passed_socket_stays_the_managers_after_an_upgrade(pollux_bin, toy, tm
             proxy.kill()
 
 
+def test_more_sockets_are_promised_than_were_passed(pollux_bin, toy, tmp_path):
+    file, listed = tmp_path / "proxy.toml", tmp_path / "backends.json"
+    backend = toy("fixed:3")
+    listed.write_text(json.dumps([backend.host_port]))
+    file.write_text(f'control = "control"\n[[listener]]\nbind = "unix:{tmp_path}/a.sock"\n[pool.app]\nbackends = ["file:{listed}"]\n')
+    with listening(tmp_path / "a.sock") as passed:
+        # What it opens itself has the next numbers.
+        proxy = start_with_sockets(pollux_bin, tmp_path, [passed], "-c", file, claimed=60, listeners=0)
+        try:
+            proxy.line("listening on unix:")
+            assert ask(tmp_path / "a.sock")[0] == 200
+            for command in ["status", "reload", "upgrade"]:
+                done = subprocess.run([pollux_bin, command, "-c", file], capture_output=True, text=True, timeout=60)
+                assert done.returncode == 0, done
+            proxy.expect_end()
+            assert ask(tmp_path / "a.sock")[0] == 200
+            told = subprocess.run([pollux_bin, "status", "--json", "-c", file], capture_output=True, timeout=DEADLINE_S)
+            os.kill(json.loads(told.stdout)["pid"], signal.SIGTERM)
+            assert proxy.is_silent(), "the successor has gone too"
+        finally:
+            proxy.kill()
+
+
+def test_a_passed_socket_that_no_listener_takes_is_named(pollux_bin, toy, tmp_path):
+    file = tmp_path / "proxy.toml"
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as passed:
+        port = passed.getsockname()[1]
+        file.write_text(config(toy("fixed:3"), f'bind = "0.0.0.0:{port}"'))
+        with pytest.raises(AssertionError) as ended:
+            start_with_sockets(pollux_bin, tmp_path, [passed], "-c", file)
+        said = str(ended.value)
+        assert f"the service manager has passed a socket on [::]:{port}, which no listener takes" in said, said
+        assert f'write `bind = "[::]:{port}"`, or `ListenStream=0.0.0.0:{port}` in its socket unit' in said, said
+        # As it says; and a reload that goes back says it too.
+        file.write_text(config(toy("fixed:3"), f'bind = "[::]:{port}"'))
+        proxy = start_with_sockets(pollux_bin, tmp_path, [passed], "-c", file, listeners=0)
+        try:
+            proxy.line("listening on")
+            file.write_text(config(toy("fixed:3"), f'bind = "0.0.0.0:{port}"'))
+            done = subprocess.run([pollux_bin, "reload", "-c", file], capture_output=True, text=True, timeout=DEADLINE_S)
+            assert done.returncode == 1 and f"has passed a socket on [::]:{port}" in done.stderr, done
+            proxy.end_well()
+        finally:
+            proxy.kill()
+
+
 def test_systemd_starts_it_for_the_first_client(pollux_bin, toy, tmp_path):
     path, file = tmp_path / "a.sock", tmp_path / "proxy.toml"
     file.write_text(config(toy("fixed:3"), f'bind = "unix:{path}"'))

@@ -169,10 +169,10 @@ class Toy(Child):
         return f"http://{self.host_port}{path}"
 
 
-def start_with_sockets(binary, directory, sockets, *arguments, **more):
-    """Starts a Pollux as a service manager does: with descriptors from 3 on, and their number in the environment."""
+def start_with_sockets(binary, directory, sockets, *arguments, claimed=None, **more):
+    """Starts a Pollux as a service manager does: with descriptors from 3 on, and their number, or another one, in the environment."""
     passed = [one.fileno() for one in sockets]
     redirect = " ".join(f"{3 + place}<&{fd}" for place, fd in enumerate(passed))
     # The shell becomes Pollux, whose number it has named.
-    script = f'LISTEN_PID=$$ LISTEN_FDS={len(passed)} LISTEN_FDNAMES=web exec "$0" "$@" {redirect}'
+    script = f'LISTEN_PID=$$ LISTEN_FDS={claimed or len(passed)} LISTEN_FDNAMES=web exec "$0" "$@" {redirect}'
     return Pollux("/bin/bash", ["-c", script, binary, *arguments], directory, pass_fds=passed, **more)

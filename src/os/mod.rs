@@ -132,7 +132,8 @@ pub trait Os {
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
 
-    /// What the client on `fd` has connected to, IPv4 in IPv6 as IPv4; `None` if that is no IP address.
+    /// The address of this side of the connection on `fd`, IPv4 in IPv6 as IPv4; `None` if that is no IP address. It is known
+    /// while a connect is under way.
     fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
         let _ = fd;
         None

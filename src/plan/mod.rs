@@ -10,7 +10,7 @@ mod tell;
 use serde::Serialize;
 
 use crate::route::{Action, Route};
-use crate::snapshot::{Listener, Pool, Retries, Snapshot};
+use crate::snapshot::{Announce, Listener, Pool, Retries, Snapshot};
 
 pub use replay::{Moved, Replay};
 
@@ -279,6 +279,8 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
     let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = retries;
     let now = &after.retries;
     let retry_on = (connect, reset, timeout, statuses);
+    let says = |announce: Announce| Announce { length_max: 0, ..announce };
+    let length_max = |announce: Announce| announce.length_max;
     let keys = [
         (*balance != after.balance, "balance"),
         (*sticky != after.sticky, "sticky"),
@@ -289,7 +291,8 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         (*health != after.health, "health"),
         (*check != after.check, "check"),
         (*tls != after.tls, "tls"),
-        (*announce != after.announce, "proxy_protocol"),
+        (announce.map(says) != after.announce.map(says), "proxy_protocol"),
+        (announce.map(length_max) != after.announce.map(length_max), "proxy_protocol_max"),
         (*max_pending != after.max_pending, "max_pending"),
         (*queue != after.queue, "queue"),
         (*max_reuse != after.max_reuse, "max_reuse"),

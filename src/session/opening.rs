@@ -10,6 +10,7 @@ use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Proof, Stage, Who};
 use crate::core::time::Time;
 use crate::http::scan::HeadScan;
+use crate::preface::proxy::PASSES_EVERYWHERE;
 use crate::route::Retry;
 use crate::snapshot::{Mode, Retries};
 
@@ -183,7 +184,7 @@ impl Session {
     /// A backend that could not be connected to is not tried again: on to the next one.
     pub(super) fn connect_failed(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, .. } = self.phase else { return };
-        self.blame(cause, effects);
+        self.blame(cause, env, effects);
         if self.exchange.retry == Retry::Off || !self.may_retry(env, |rules| rules.connect) {
             self.fail(cause, env, effects);
             return;
@@ -222,7 +223,7 @@ impl Session {
 
     /// The backend connection is gone before a response head had come: try again if that is provably safe.
     pub(super) fn backend_lost(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
-        self.blame(cause, effects);
+        self.blame(cause, env, effects);
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
         // That an idle connection had gone stale says nothing about its backend; that a new one broke does. So the first is no
         // load on the pool, and happens once.
@@ -240,7 +241,7 @@ impl Session {
 
     /// Has it noted, once for each attempt, that the backend has failed. That an idle connection had gone stale says nothing
     /// about it.
-    pub(super) fn blame(&mut self, cause: Cause, effects: &mut Vec<Effect>) {
+    pub(super) fn blame(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let is_stale = self.exchange.is_reused && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
         // Of two who may both be waited for none is blamed.
         let is_shared = matches!(
@@ -250,7 +251,8 @@ impl Session {
         let is_quiet = cause == Cause::BackendStalled && self.is_stream();
         let is_its_own =
             cause.who() == Who::Backend && cause != Cause::NoBackend && !(is_stale || is_shared || is_quiet);
-        if is_its_own && !self.exchange.is_blamed && self.exchange.backend.is_some() {
+        let may_be_blamed = is_its_own && !self.exchange.is_blamed && self.exchange.backend.is_some();
+        if may_be_blamed && !self.is_over_a_name(cause, env) {
             self.exchange.is_blamed = true;
             effects.push(Effect::NoteFailure(cause));
         }
@@ -260,6 +262,17 @@ impl Session {
     fn is_stream(&self) -> bool {
         matches!(self.exchange.answered, Answered::Begun { .. })
             && matches!(self.down.framer, Framer::Chunked(_) | Framer::UntilEof)
+    }
+
+    /// Whether the backend may have closed because the PROXY header was too long for it, by a name that the client chose.
+    fn is_over_a_name(&self, cause: Cause, env: &Env<'_>) -> bool {
+        let is_gone = matches!(cause, Cause::BackendReset | Cause::BackendClosed | Cause::BackendTlsFailed);
+        let is_named = || env.snapshot.pool(self.pool()).announce.is_some_and(|announce| announce.authority);
+        let is_long = |header: Vec<u8>| header.len() > PASSES_EVERYWHERE;
+        is_gone
+            && self.exchange.answered == Answered::Awaited
+            && is_named()
+            && self.announcement(None, None, env).is_some_and(is_long)
     }
 
     /// Parts with the backend, and looks for another one to say the same to.
@@ -288,7 +301,7 @@ impl Session {
     /// The response has not come in time.
     pub(super) fn response_late(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let cause = Cause::BackendResponseTimeout;
-        self.blame(cause, effects);
+        self.blame(cause, env, effects);
         let is_silent = self.down.buffer.unscanned().is_empty();
         if is_silent && self.is_repeatable() && self.may_retry(env, |rules| rules.timeout) {
             self.count_retry(Proof::Timeout);

@@ -325,7 +325,7 @@ impl Session {
     /// Ends the exchange for `cause`: with Pollux's own answer if none has begun and the client is there to read it.
     pub(super) fn fail(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.exchange.cause = Some(cause);
-        self.blame(cause, effects);
+        self.blame(cause, env, effects);
         self.note_queued(env);
         self.let_go(Effect::ResetBackend, effects);
         let is_client_there = self.down.sink != Sink::Lost && !self.client_hung;

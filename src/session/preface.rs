@@ -249,10 +249,21 @@ impl Session {
         env.snapshot.pool(self.pool()).announce.is_some()
     }
 
+    /// Whether the client has come by a Unix socket.
+    #[must_use]
+    pub fn has_no_address(&self) -> bool {
+        self.client.ip().is_unspecified()
+    }
+
     /// Has what goes to the backend begin with a header of the PROXY protocol. The client has connected to `local`, if that is
-    /// known.
-    pub fn announce(&mut self, local: Option<SocketAddr>, env: &Env<'_>) {
-        if let Some(header) = self.announcement(local, env) {
+    /// known; `own` are the addresses of the connection to the backend, for a client that has none.
+    pub fn announce(
+        &mut self,
+        local: Option<SocketAddr>,
+        own: Option<(SocketAddr, SocketAddr)>,
+        env: &Env<'_>,
+    ) {
+        if let Some(header) = self.announcement(local, own, env) {
             self.exchange.is_announced = true;
             self.up.push_ahead(&header);
         }
@@ -260,12 +271,17 @@ impl Session {
 
     /// The header of the PROXY protocol that connections to the backends of the exchange's pool begin with, if they do.
     #[must_use]
-    pub fn announcement(&self, local: Option<SocketAddr>, env: &Env<'_>) -> Option<Vec<u8>> {
+    pub fn announcement(
+        &self,
+        local: Option<SocketAddr>,
+        own: Option<(SocketAddr, SocketAddr)>,
+        env: &Env<'_>,
+    ) -> Option<Vec<u8>> {
         let announce = env.snapshot.pool(self.pool()).announce?;
         let introduced = self.introduced.as_deref().map(|introduced| &introduced.said);
         let told = introduced.and_then(|said| Some(said.addresses?.1));
-        let behalf = match (self.client.ip().is_unspecified(), told.or(local)) {
-            (true, _) => Behalf::Somebody,
+        let behalf = match (self.has_no_address(), told.or(local)) {
+            (true, _) => Behalf::Own(own),
             (false, Some(local)) => Behalf::Client { client: self.client, local },
             (false, None) => Behalf::Client { client: self.client, local: nowhere(self.client) },
         };
@@ -288,7 +304,7 @@ impl Session {
             is_tls: announce.ssl.then_some(self.is_secure()),
         };
         let mut header = Vec::new();
-        proxy::write(&mut header, announce.version, behalf, &said);
+        proxy::write(&mut header, announce.version, behalf, &said, announce.length_max);
         Some(header)
     }
 

@@ -150,6 +150,8 @@ pub struct Announce {
     pub unique_id: bool,
     /// Whether it is said that the client came by TLS.
     pub ssl: bool,
+    /// The longest header, in bytes. Fields with which it would be longer are left out.
+    pub length_max: usize,
 }
 
 /// When a request is sent again. Each time that needs a [proof](crate::core::outcome::Proof) that it does no harm.

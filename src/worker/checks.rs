@@ -225,21 +225,11 @@ impl<O: Os> Worker<O> {
         let pool = edition.snapshot.pool(id.pool);
         let check = pool.check.clone().unwrap_or_else(plain);
         let address = &pool.backends[id.index].address;
-        let mut header = Vec::new();
-        if let Some(announce) = pool.announce {
-            proxy::write(&mut header, announce.version, Behalf::Own, &Said::default());
-        }
         // A check that makes no request asks whether the backend accepts, and no more.
         let tls = pool.tls.as_ref().filter(|_| check.kind != Kind::Tcp);
-        let probe = match &check.kind {
-            Kind::Tcp => None,
-            Kind::Http(http) => {
-                let inner = if tls.is_some() { &[] } else { header.as_slice() };
-                Some(Probe::new(http, &host(pool, address)).behind(inner))
-            }
-        };
         self.checks.count += 1;
-        let (fd, reach) = match self.os.connect(&target(address, check.port)) {
+        let target = target(address, check.port);
+        let (fd, reach) = match self.os.connect(&target) {
             Ok(Connecting::Done(fd)) => (fd, Reach::Stands),
             Ok(Connecting::Pending(fd)) => (fd, Reach::Connecting),
             // That says nothing about the backend.
@@ -248,6 +238,14 @@ impl<O: Os> Worker<O> {
                 return;
             }
             Err(fault) => return self.note_check(slot, self.now, Found::Ill(fault_of(fault))),
+        };
+        let header = self.check_header(pool, &target, fd);
+        let probe = match &check.kind {
+            Kind::Tcp => None,
+            Kind::Http(http) => {
+                let inner = if tls.is_some() { &[] } else { header.as_slice() };
+                Some(Probe::new(http, &host(pool, address)).behind(inner))
+            }
         };
         let (wire, reach) = match tls.and_then(|tls| tls.wire(fd, &pool.backends[id.index])) {
             Some(tls) => (Wire::Tls(Box::new(tls.behind(header.clone()))), reach.before_tls()),
@@ -260,6 +258,17 @@ impl<O: Os> Worker<O> {
         if reach != Reach::Connecting {
             self.go_on(self.checks.running.len() - 1, false);
         }
+    }
+
+    /// The PROXY header that a check of `target` over `fd` begins with; empty where the pool has none.
+    fn check_header(&mut self, pool: &Pool, target: &Address, fd: Fd) -> Vec<u8> {
+        let mut header = Vec::new();
+        if let Some(announce) = pool.announce {
+            let pair = target.ip().and_then(|to| Some((self.os.local_address(fd)?, to)));
+            let said = Said::default();
+            proxy::write(&mut header, announce.version, Behalf::Own(pair), &said, announce.length_max);
+        }
+        header
     }
 
     /// Handles what poll says of a check.

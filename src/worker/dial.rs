@@ -28,9 +28,6 @@ impl<O: Os> Hands<'_, O> {
         if let Some(outcome) = self.resume(conn) {
             return outcome;
         }
-        if conn.session.is_to_be_announced(&self.env) {
-            conn.session.announce(self.local_of(conn), &self.env);
-        }
         // Who was busy may have been taken out since.
         let again = again.filter(|index| !self.is_out(conn, *index));
         let chosen = match again {
@@ -172,14 +169,30 @@ impl<O: Os> Hands<'_, O> {
         })
     }
 
-    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed.
-    fn wire_to(&mut self, conn: &Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
+    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed. Its first
+    /// bytes are the PROXY header, if the pool has one.
+    fn wire_to(&mut self, conn: &mut Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
         let tls = pool.tls.as_ref().and_then(|tls| tls.wire(fd, &pool.backends[id.index]));
-        let Some(tls) = tls else { return (Wire::Plain(fd), reach) };
-        // Whoever takes the header off stands before whoever speaks TLS.
-        let header = pool.announce.and_then(|_| conn.session.announcement(self.local_of(conn), &self.env));
+        let Some(tls) = tls else {
+            if conn.session.is_to_be_announced(&self.env) {
+                let own = self.own_of(conn, id, fd);
+                conn.session.announce(self.local_of(conn), own, &self.env);
+            }
+            return (Wire::Plain(fd), reach);
+        };
+        // The receiver takes the header off before it speaks TLS.
+        let header = pool.announce.and_then(|_| {
+            let own = self.own_of(conn, id, fd);
+            conn.session.announcement(self.local_of(conn), own, &self.env)
+        });
         (Wire::Tls(Box::new(tls.behind(header.unwrap_or_default()))), reach.before_tls())
+    }
+
+    /// Both ends of the connection to a backend over `fd`, where the client has no address that could be told.
+    fn own_of(&mut self, conn: &Conn, id: BackendId, fd: Fd) -> Option<(SocketAddr, SocketAddr)> {
+        let to = self.env.snapshot.pool(id.pool).backends[id.index].address.ip()?;
+        conn.session.has_no_address().then(|| Some((self.os.local_address(fd)?, to)))?
     }
 
     /// The address that the client has connected to, if that is known.

@@ -166,7 +166,9 @@ fn around(example: &Example) -> String {
         "[pool.NAME]" => {
             let rest = match *key {
                 "backends" => "",
-                "proxy_protocol_fields" => "proxy_protocol = \"v2\"\nbackends = [\"127.0.0.1:1\"]\n",
+                "proxy_protocol_fields" | "proxy_protocol_max" => {
+                    "proxy_protocol = \"v2\"\nbackends = [\"127.0.0.1:1\"]\n"
+                }
                 "hash_key" | "max_load" => "balance = \"hash\"\nbackends = [\"127.0.0.1:1\"]\n",
                 _ => "backends = [\"127.0.0.1:1\"]\n",
             };

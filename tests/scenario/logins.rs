@@ -101,8 +101,14 @@ fn whatever_speaks_of_such_a_login_binds_the_connection() {
 
 #[test]
 fn a_client_that_is_announced_is_announced_once() {
-    let announce =
-        Announce { version: Version::V1, authority: false, alpn: false, unique_id: false, ssl: false };
+    let announce = Announce {
+        version: Version::V1,
+        authority: false,
+        alpn: false,
+        unique_id: false,
+        ssl: false,
+        length_max: 107,
+    };
     let pollux = start(|snapshot| snapshot.pools[0].announce = Some(announce));
     let mut client = pollux.client();
     assert_eq!(ask(&mut client, "/", ""), "announced 0");

@@ -57,6 +57,7 @@ impl Heralds {
             alpn: rng.bool(),
             unique_id: rng.bool(),
             ssl: rng.bool(),
+            length_max: rng.usize(52..200),
         };
         let listener = [Announcing::Never, Announcing::Optional, Announcing::Required][rng.usize(..3)];
         let pool = (listener == Announcing::Never || rng.bool()).then_some(announce);

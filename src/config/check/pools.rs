@@ -23,7 +23,7 @@ use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
-use crate::preface::proxy::Version;
+use crate::preface::proxy::{PASSES_EVERYWHERE, Version};
 use crate::snapshot::{Address, Announce, Backend, Balance, Pool, PoolId};
 
 /// A pool, and where its name stands.
@@ -127,12 +127,14 @@ fn announce(table: Reader<'_>, findings: &mut Findings) -> Option<Announce> {
         Some(("v2", _)) => Some(Version::V2),
         Some(_) | None => None,
     };
-    if let Some(entry) = table.entry("proxy_protocol_fields").filter(|_| version != Some(Version::V2)) {
-        findings.push(
-            Diagnostic::new(Code::NoEffect, "`proxy_protocol_fields` changes nothing here")
-                .mark(entry.key_place, "only version 2 has fields")
-                .help("write `proxy_protocol = \"v2\"`, or remove the fields"),
-        );
+    for key in ["proxy_protocol_fields", "proxy_protocol_max"] {
+        if let Some(entry) = table.entry(key).filter(|_| version != Some(Version::V2)) {
+            findings.push(
+                Diagnostic::new(Code::NoEffect, format!("`{key}` changes nothing here"))
+                    .mark(entry.key_place, "only version 2 has fields")
+                    .help("write `proxy_protocol = \"v2\"`, or remove the key"),
+            );
+        }
     }
     let says = |word| table.list("proxy_protocol_fields").iter().any(|item| item.text() == Some(word));
     Some(Announce {
@@ -141,6 +143,7 @@ fn announce(table: Reader<'_>, findings: &mut Findings) -> Option<Announce> {
         alpn: says("alpn"),
         unique_id: says("unique-id"),
         ssl: says("ssl"),
+        length_max: table.size("proxy_protocol_max").map_or(PASSES_EVERYWHERE, |(size, _)| size),
     })
 }
 

@@ -2,6 +2,8 @@
 
 use super::tls::BACKEND_TLS;
 use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, HOUR, Kind, NONE, REQUIRED, Table, key};
+use crate::preface::LENGTH_MAX;
+use crate::preface::proxy::ADDRESSES_MAX;
 use crate::snapshot::{Backend, Retries};
 
 /// What `retry_on` knows besides statuses.
@@ -68,6 +70,14 @@ pub(in crate::config) static POOL: Table = Table {
             r#"["authority", "unique-id"]"#,
             "What is said besides addresses, in version 2: the name that the client has asked for, the protocol that was agreed upon, a \
              name for the connection, whether the client came by TLS.",
+        ),
+        key(
+            "proxy_protocol_max",
+            Kind::Size(ADDRESSES_MAX as u64, LENGTH_MAX as u64),
+            "107",
+            "1024",
+            "The longest header of version 2. Fields with which it would be longer are left out, the name that the client has asked for \
+             first. The default passes at every receiver that is known; docs/edge.md says what each takes.",
         ),
         key(
             "max_requests",

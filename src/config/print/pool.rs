@@ -42,6 +42,7 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
         line(out, "proxy_protocol", &text(announce.version.word()));
         if announce.version == Version::V2 {
             line(out, "proxy_protocol_fields", &announced_fields(announce));
+            line(out, "proxy_protocol_max", &announce.length_max.to_string());
         }
     }
     line(out, "max_pending", &pool.max_pending.to_string());
@@ -85,7 +86,7 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
 }
 
 fn announced_fields(announce: Announce) -> String {
-    let Announce { version: _, authority, alpn, unique_id, ssl } = announce;
+    let Announce { version: _, authority, alpn, unique_id, ssl, length_max: _ } = announce;
     let words = [("authority", authority), ("alpn", alpn), ("unique-id", unique_id), ("ssl", ssl)];
     list(words.into_iter().filter(|(_, is_said)| *is_said).map(|(word, _)| text(word)))
 }

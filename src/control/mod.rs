@@ -12,6 +12,7 @@ mod inherited;
 mod ledger;
 mod lookout;
 mod mailbox;
+mod moment;
 mod notify;
 mod operate;
 mod privileges;

@@ -12,6 +12,7 @@ use super::changes::Changes;
 use super::crew::{Crew, fit_into_descriptors};
 use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
+use super::moment::Moment;
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
 use super::start_error::StartError;
 use crate::access::Post;
@@ -43,9 +44,9 @@ pub struct Server {
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
     pub(super) neighbours: Arc<Neighbours>,
     pub(super) registry: Arc<Registry>,
-    pub(super) started: Instant,
+    pub(super) started: Moment,
     /// When the configuration was loaded, and how many there were before it.
-    pub(super) loaded: Instant,
+    pub(super) loaded: Moment,
     pub(super) reloads: u64,
     /// Where the lines of the access log go, if somebody said so.
     pub(super) access_lines: Option<Post>,
@@ -132,8 +133,8 @@ impl Server {
             mailboxes: Vec::new(),
             neighbours: Neighbours::new(crew.threads),
             registry,
-            started: Instant::now(),
-            loaded: Instant::now(),
+            started: Moment::now(),
+            loaded: Moment::now(),
             reloads: 0,
             access_lines: None,
             draining_since: None,
@@ -188,7 +189,7 @@ impl Server {
             self.exchange(Snapshot { pools, ..snapshot }).inspect_err(|_| self.changes = before)?;
         (reloaded.dropped, reloaded.kept) = (dropped, self.changes.lines());
         self.filed = filed;
-        (self.loaded, self.reloads) = (Instant::now(), self.reloads + 1);
+        (self.loaded, self.reloads) = (Moment::now(), self.reloads + 1);
         Ok(reloaded)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use super::mailbox::{Mailbox, Order};
 use super::server::Server;
@@ -125,15 +125,13 @@ impl Server {
     }
 
     fn around(&self) -> Around {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let before = |moment: Instant| since_1970.saturating_sub(moment.elapsed());
         let limits = &self.snapshot.limits;
         let pools = self.registry.open(&self.snapshot);
         Around {
             version: env!("CARGO_PKG_VERSION"),
             workers: self.threads.iter().filter(|thread| !thread.is_finished()).count(),
             is_draining: self.draining_since.is_some(),
-            loaded: before(self.loaded),
+            loaded: self.loaded.since_1970(),
             reloads: self.reloads,
             access_lines: self.access_lines.as_ref().map(Post::counts).unwrap_or_default(),
             sessions_max: limits.sessions,
@@ -141,7 +139,7 @@ impl Server {
             pools: super::scrape::pools(&self.snapshot, &pools),
             backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
             certificates: super::certificates::expiries(&self.snapshot),
-            process: Process::now().map(|process| Process { started: before(self.started), ..process }),
+            process: Process::now().map(|process| Process { started: self.started.since_1970(), ..process }),
         }
     }
 }

@@ -148,6 +148,15 @@ def test_a_reload_takes_nothing_back(counted, toy):
     assert after[("pollux_config_reloads_total",)] == 1
 
 
+def test_when_it_began_stays_the_same(counted, toy):
+    """It was reckoned anew for each scrape, from two clocks that are not read at once and of which one can be set."""
+    proxy = counted(toy("echo"))
+    moments = ("process_start_time_seconds", "pollux_config_loaded_timestamp_seconds")
+    seen = {tuple(re.search(rf"^{name} (\S+)$", proxy.page(), re.MULTILINE)[1] for name in moments) for _ in range(10)}
+    assert len(seen) == 1, seen
+    assert abs(time.time() - float(next(iter(seen))[0])) < 600
+
+
 def test_the_recorder_knows_a_request_by_the_name_that_its_backend_got(counted):
     names = []
 

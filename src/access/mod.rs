@@ -12,9 +12,11 @@ mod layout;
 mod post;
 mod sink;
 mod syslog;
+mod whole;
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +32,7 @@ pub use format::{Format, Redaction};
 pub use layout::{Layout, variables};
 pub use post::{Counts, Post, Sink, WAITING_MAX};
 pub use syslog::Receiver;
+pub use whole::{Lost, WholeLines};
 
 /// What the lines are to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,8 +138,8 @@ impl AccessLog {
         let told = |error: io::Error| format!("the access log {}: {error}", self.to);
         match &self.to {
             Destination::Off => Ok(()),
-            Destination::Stderr => self.post.start(sink::Stream(io::stderr())).map_err(told),
-            Destination::Stdout => self.post.start(sink::Stream(io::stdout())).map_err(told),
+            Destination::Stderr => self.start_beside(&io::stderr()).map_err(told),
+            Destination::Stdout => self.start_beside(&io::stdout()).map_err(told),
             Destination::Syslog(to) => {
                 syslog::Syslog::open(to).and_then(|syslog| self.post.start(syslog)).map_err(told)
             }
@@ -145,6 +148,10 @@ impl AccessLog {
                 self.file.as_ref().map_or(Ok(()), |file| self.post.start(file.sink())).map_err(told)
             }
         }
+    }
+
+    fn start_beside(&self, stream: &impl AsFd) -> io::Result<()> {
+        WholeLines::beside(stream).and_then(|lines| self.post.start(lines))
     }
 
     /// Opens the file anew, if it is one.

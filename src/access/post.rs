@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::whole::Lost;
+
 /// Bytes that wait for the writer; a line that does not fit is dropped. As many may be on their way beside them.
 pub const WAITING_MAX: usize = 4 * 1024 * 1024;
 
@@ -18,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(20);
 /// So many bytes are written at once.
 const HURRY: usize = 256 * 1024;
 
-/// How often it is told that lines were dropped.
+/// How often it is told that lines were dropped, or could not be written.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the end waits for the writer.
@@ -26,11 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where batches of whole lines go.
 pub trait Sink: Send + 'static {
-    /// Writes them, for as long as that takes; gives how many of them could not be.
+    /// Writes them, for as long as that takes: each whole or not at all.
     ///
     /// # Errors
-    /// If none of them could.
-    fn write(&mut self, lines: &[u8]) -> io::Result<u64>;
+    /// How many could not be written, and why.
+    fn write(&mut self, lines: &[u8]) -> Result<(), Lost>;
 }
 
 /// What has become of lines.
@@ -65,11 +67,16 @@ struct Queue {
     is_done: bool,
 }
 
-/// What was told of dropped lines.
+/// What was told of dropped lines, and of those that could not be written.
 #[derive(Debug, Default)]
 struct Told {
+    /// Of those that were dropped.
     count: u64,
     at: Option<Instant>,
+    /// Lines that could not be written, of which nothing was told yet, and why the last of them could not.
+    failed: Option<Lost>,
+    /// When such lines were told of.
+    failed_at: Option<Instant>,
 }
 
 impl Default for Post {
@@ -144,14 +151,13 @@ impl Shared {
     fn write_all(&self, mut sink: impl Sink) {
         let mut batch = Vec::with_capacity(WAITING_MAX);
         while self.gather(&mut batch) {
-            match sink.write(&batch) {
-                Ok(0) => {}
-                Ok(lost) => self.drop_lines(lost),
-                Err(error) => self.note_error(&error, &batch),
+            if let Err(lost) = sink.write(&batch) {
+                self.note_lost(lost);
             }
             batch.clear();
             self.tell_dropped(false);
         }
+        self.tell_dropped(true);
         self.lock().is_done = true;
         self.done.notify_all();
     }
@@ -171,12 +177,13 @@ impl Shared {
         !batch.is_empty()
     }
 
-    fn note_error(&self, error: &io::Error, batch: &[u8]) {
-        let lines = memchr::memchr_iter(b'\n', batch).count();
-        tracing::error!(lines, %error, "lines of the access log could not be written");
-        self.dropped.fetch_add(lines as u64, Ordering::Relaxed);
-        // That is told.
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).count += lines as u64;
+    fn note_lost(&self, lost: Lost) {
+        self.dropped.fetch_add(lost.lines, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // Why these were dropped is told by itself.
+        told.count += lost.lines;
+        let before = told.failed.as_ref().map_or(0, |failed| failed.lines);
+        told.failed = Some(Lost { lines: before + lost.lines, ..lost });
     }
 
     fn drop_lines(&self, lines: u64) {
@@ -184,16 +191,23 @@ impl Shared {
         self.tell_dropped(false);
     }
 
-    /// Says in the log that lines were dropped, if some were since that was said, and not more often than it should, or `now`.
+    /// Says in the log that lines were dropped or could not be written, if some were since that was said, and not more often than
+    /// it should, or `now`.
     fn tell_dropped(&self, now: bool) {
         // Somebody else is about to.
         let Ok(mut told) = self.told.try_lock() else { return };
+        let is_due = |at: Option<Instant>| now || at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if is_due(told.failed_at)
+            && let Some(Lost { lines, error }) = told.failed.take()
+        {
+            tracing::error!(lines, %error, "lines of the access log could not be written");
+            told.failed_at = Some(Instant::now());
+        }
         let dropped = self.dropped.load(Ordering::Relaxed);
-        let is_due = now || told.at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
-        if dropped > told.count && is_due {
+        if dropped > told.count && is_due(told.at) {
             let lines = dropped - told.count;
             tracing::warn!(lines, "lines of the access log were dropped: whoever reads it is too slow");
-            *told = Told { count: dropped, at: Some(Instant::now()) };
+            (told.count, told.at) = (dropped, Some(Instant::now()));
         }
     }
 }
@@ -210,10 +224,10 @@ mod tests {
     }
 
     impl Sink for Slow {
-        fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
+        fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
             self.asked.send(lines.to_vec()).unwrap();
             self.go.recv().unwrap();
-            Ok(0)
+            Ok(())
         }
     }
 
@@ -245,8 +259,9 @@ mod tests {
     struct Full;
 
     impl Sink for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<u64> {
-            Err(io::Error::from_raw_os_error(nix::libc::ENOSPC))
+        fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
+            let error = io::Error::from_raw_os_error(nix::libc::ENOSPC);
+            Err(Lost { lines: memchr::memchr_iter(b'\n', lines).count() as u64, error })
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where access lines end up: a stream, a file that can be opened anew, or syslog.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,22 +9,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::post::Sink;
+use super::whole::{Lost, WholeLines};
 
-/// Standard output or standard error.
-pub(super) struct Stream<W>(pub(super) W);
-
-impl<W: Write + Send + 'static> Sink for Stream<W> {
-    fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
-        self.0.write_all(lines)?;
-        self.0.flush()?;
-        Ok(0)
+impl Sink for WholeLines {
+    fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
+        self.put(lines)
     }
 }
 
 /// A file that is appended to.
 pub(super) struct Appended {
     path: AppendedTo,
-    file: Option<File>,
+    file: Option<WholeLines>,
 }
 
 /// The path of a file that is appended to; clones have the same one opened anew.
@@ -96,21 +92,26 @@ fn trust_links(path: &Path) -> io::Result<()> {
 }
 
 impl Sink for Appended {
-    fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
+    fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
         // The lock is not held while a slow disk is waited for: whoever opens the file anew does not wait too.
         let opened = self.path.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if opened.is_some() {
-            self.file = opened;
+        if let Some(file) = opened {
+            self.file = Some(WholeLines::new(file));
         }
         match &mut self.file {
-            Some(file) => file.write_all(lines).map(|()| 0),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "the file is not open")),
+            Some(file) => file.put(lines),
+            None => {
+                let error = io::Error::new(io::ErrorKind::NotFound, "the file is not open");
+                Err(Lost { lines: memchr::memchr_iter(b'\n', lines).count() as u64, error })
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]

@@ -11,9 +11,16 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::post::Sink;
+use super::whole::Lost;
 
 /// Facility local0 and severity informational (RFC 5424 §6.2.1).
 const PRIORITY: u8 = 16 * 8 + 6;
+
+/// The longest message, in bytes: what a datagram of UDP over IPv4 holds (RFC 768: 65,535 less two headers).
+const MESSAGE_MAX: usize = 65_507;
+
+/// What a message ends with whose line was cut.
+const CUT: &[u8] = b"[cut]";
 
 /// How long a receiver that takes nothing is waited for, for each message.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -77,7 +84,17 @@ impl Syslog {
         // VERSION, TIMESTAMP, HOSTNAME, APP-NAME, PROCID, MSGID, no STRUCTURED-DATA, MSG. Writing to a Vec cannot fail.
         let (at, host, process) = (humantime::format_rfc3339_micros(at), &self.host, self.process);
         let _ = write!(self.message, "<{PRIORITY}>1 {at} {host} pollux {process} access - ");
-        self.message.extend_from_slice(line);
+        let room = MESSAGE_MAX.saturating_sub(self.message.len());
+        if line.len() <= room {
+            return self.message.extend_from_slice(line);
+        }
+        // Not in the middle of a character.
+        let mut end = room.saturating_sub(CUT.len());
+        while end > 0 && line[end] & 0b1100_0000 == 0b1000_0000 {
+            end -= 1;
+        }
+        self.message.extend_from_slice(&line[..end]);
+        self.message.extend_from_slice(CUT);
     }
 
     fn send(&mut self) -> io::Result<()> {
@@ -101,12 +118,12 @@ impl Syslog {
 }
 
 impl Sink for Syslog {
-    fn write(&mut self, lines: &[u8]) -> io::Result<u64> {
-        let (at, mut lost, mut sent, mut last) = (SystemTime::now(), 0, 0_u64, None);
+    fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
+        let (at, mut lost, mut last) = (SystemTime::now(), 0, None);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             self.compose(line, at);
             match self.send() {
-                Ok(()) => sent += 1,
+                Ok(()) => {}
                 Err(error) => {
                     lost += 1;
                     last = Some(error);
@@ -114,8 +131,8 @@ impl Sink for Syslog {
             }
         }
         match last {
-            Some(error) if sent == 0 => Err(error),
-            Some(_) | None => Ok(lost),
+            Some(error) => Err(Lost { lines: lost, error }),
+            None => Ok(()),
         }
     }
 }
@@ -147,11 +164,26 @@ mod tests {
     fn each_line_is_a_message_by_udp() {
         let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut syslog = Syslog::open(&Receiver::Udp(receiver.local_addr().unwrap())).unwrap();
-        assert_eq!(syslog.write(b"one 1\ntwo\n").unwrap(), 0);
+        syslog.write(b"one 1\ntwo\n").unwrap();
         for line in ["one 1", "two"] {
             let mut room = [0; 1024];
             let length = receiver.recv(&mut room).unwrap();
             check(&room[..length], line);
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_to_a_datagram() {
+        let receiver = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut syslog = Syslog::open(&Receiver::Udp(receiver.local_addr().unwrap())).unwrap();
+        for (line, is_cut) in
+            [("x".repeat(100_000), true), ("é".repeat(50_000), true), ("short".into(), false)]
+        {
+            syslog.write(format!("{line}\n").as_bytes()).unwrap();
+            let mut room = vec![0; 70_000];
+            let length = receiver.recv(&mut room).unwrap();
+            let text = std::str::from_utf8(&room[..length]).unwrap();
+            assert_eq!((text.ends_with("[cut]"), length > MESSAGE_MAX - 2), (is_cut, is_cut), "{length}");
         }
     }
 
@@ -163,7 +195,7 @@ mod tests {
         assert!(syslog.write(b"nobody is there\n").is_err());
         for line in ["one", "two"] {
             let receiver = UnixDatagram::bind(&path).unwrap();
-            assert_eq!(syslog.write(format!("{line}\n").as_bytes()).unwrap(), 0);
+            syslog.write(format!("{line}\n").as_bytes()).unwrap();
             let mut room = [0; 1024];
             let length = receiver.recv(&mut room).unwrap();
             check(&room[..length], line);

@@ -1,11 +1,12 @@
 //! The log, on standard error and filtered by RUST_LOG, and the access log: neither is ever in the way of the traffic.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use pollux::access::{AccessLog, Format, Post, Rules};
+use pollux::access::{AccessLog, Format, Post, Rules, WholeLines};
 use pollux::core::outcome::Journal;
 use pollux::status::LogLevel;
 use tracing::Subscriber;
@@ -24,13 +25,18 @@ use super::args::LogFormat;
 const LINES_MAX: usize = 16 * 1024;
 
 /// A writer that waits for nobody, with a thread of its own.
-fn unhurried(to: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX).finish(to)
+fn unhurried(to: &(impl Write + AsFd)) -> (NonBlocking, WorkerGuard) {
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX);
+    match WholeLines::beside(to) {
+        Ok(lines) => builder.finish(lines),
+        // There is no descriptor for a copy: nothing can be said to anybody.
+        Err(_) => builder.finish(io::sink()),
+    }
 }
 
 /// Lines for standard output that a slow reader does not hold up: like the log, they are dropped rather than waited for.
 pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
-    unhurried(io::stdout())
+    unhurried(&io::stdout())
 }
 
 /// The log of a process. The last lines are written when it goes.
@@ -49,7 +55,7 @@ impl Logs {
     /// turn it off, by the target `access`.
     pub(super) fn start(format: LogFormat, rules: &Rules) -> Logs {
         use std::io::IsTerminal;
-        let (writer, guard) = unhurried(io::stderr());
+        let (writer, guard) = unhurried(&io::stderr());
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
         let on_stderr = lines(format, writer.clone(), io::stderr().is_terminal());
         let level = LogLevel { filter: filter.to_string(), changed_from: None };

@@ -1,14 +1,18 @@
 """The access log before slow readers, syslogs and hostile clients, and what `pollux why` says of its words."""
 
+import contextlib
 import json
 import os
+import pathlib
 import re
 import socket
 import subprocess
 import threading
 import time
+import urllib.request
 
 from harness.client import DEADLINE_S, Response, connect, get
+from harness.process import Pollux
 
 CONFIGURATION = """
 [access_log]
@@ -213,3 +217,77 @@ def test_every_cause_is_explained(pollux_bin):
         assert cause["meaning"] in one.stdout and cause["remedy"] in one.stdout
     mistyped = why(pollux_bin, "backend-refuse")
     assert mistyped.returncode == 2 and "did you mean `backend-refused`?" in mistyped.stderr, mistyped
+
+
+class SmallDisk:
+    """A file system of so many bytes in a mount namespace of its own, which goes with the process that keeps it."""
+
+    def __init__(self, folder, size):
+        folder.mkdir()
+        self.folder = folder
+        as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        script = 'mount -t tmpfs -o size=$1 tmpfs "$2" && echo mounted && exec cat'
+        command = ["unshare", "--mount", *as_root, "sh", "-c", script, "sh", str(size), str(folder)]
+        self._keeper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._keeper.stdout.readline() == b"mounted\n", "there is no mount namespace to be had"
+        enter = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        self.enter = ["nsenter", *enter, "--mount", "--target", str(self._keeper.pid), "--"]
+        self.seen_from_here = pathlib.Path(f"/proc/{self._keeper.pid}/root{folder}")
+
+    def close(self):
+        self._keeper.stdin.close()
+        self._keeper.wait()
+
+
+def test_a_full_disk_fuses_no_two_lines(pollux_bin, toy, tmp_path, keep):
+    """While it is full lines are lost, and counted, and that is told once; what goes out before and after is whole."""
+    with contextlib.closing(SmallDisk(tmp_path / "disk", 48 * 1024)) as disk:
+        fill_and_free(disk, pollux_bin, toy, tmp_path, keep)
+
+
+def fill_and_free(disk, pollux_bin, toy, tmp_path, keep):
+    ballast = disk.seen_from_here / "ballast"
+    ballast.write_bytes(bytes(32 * 1024))
+    arguments = ["--listen", "127.0.0.1:0", "--threads", "1", "--backend", toy("echo").host_port]
+    arguments += ["--admin", "127.0.0.1:0", "--access-log", str(disk.folder / "access.log")]
+    proxy = keep(Pollux(disk.enter[0], [*disk.enter[1:], pollux_bin, *arguments], tmp_path))
+    admin = proxy.line(r"admin on (http://\S+)")[1]
+
+    def lines(what):
+        with urllib.request.urlopen(f"{admin}metrics", timeout=20) as answer:
+            return int(re.search(rf'^pollux_access_lines_total\{{fate="{what}"\}} (\d+)', answer.read().decode(), re.MULTILINE)[1])
+
+    sent = 0
+
+    def ask():
+        nonlocal sent
+        with connect(proxy.address) as connection, connection.makefile("rb") as stream:
+            connection.sendall(get(f"/{'x' * 600}/{sent}"))
+            assert Response(stream).status == 200
+        sent += 1
+
+    begun = time.monotonic()
+    while lines("dropped") == 0:
+        ask()
+        assert sent < 1000, "the disk is never full"
+    for _ in range(30):
+        before = lines("dropped")
+        ask()
+        while lines("dropped") == before:
+            pass
+    while_full = (disk.seen_from_here / "access.log").read_text()
+    took_s = time.monotonic() - begun
+    ballast.unlink()
+    for _ in range(5):
+        ask()
+    proxy.end_well()
+    text = (disk.seen_from_here / "access.log").read_text()
+    assert text.startswith(while_full) and while_full.endswith("\n")
+    written = text.splitlines()
+    whole = re.compile(r"\S+Z .* method=GET path=/x{600}/\d+ .* status=200 .*cause=\"-\".*")
+    assert all(whole.fullmatch(line) and line.count("path=") == 1 for line in written), written
+    numbers = [int(re.search(r"/(\d+) ", line)[1]) for line in written]
+    assert numbers[-5:] == list(range(sent - 5, sent)) and numbers == sorted(set(numbers))
+    told = [int(lines) for lines in re.findall(r"lines of the access log could not be written lines=(\d+)", proxy.stderr())]
+    assert sum(told) == sent - len(written), told
+    assert 1 <= len(told) <= 3 + took_s / 10, told

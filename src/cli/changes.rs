@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pollux::config::{Machine, World};
+use pollux::config;
 use pollux::control::Command;
 use serde::Deserialize;
 use similar::TextDiff;
@@ -72,46 +72,52 @@ pub(super) fn changes(args: &CallArgs) -> Result<ExitCode, Failure> {
     }
     say(&notes.join("\n"));
     for file in files {
-        let after = file.document.to_string();
-        if after != file.before {
-            let name = file.path.display().to_string();
-            let diff = TextDiff::from_lines(&file.before, &after);
-            say(diff
-                .unified_diff()
-                .context_radius(AROUND)
-                .header(&format!("a{name}"), &format!("b{name}"))
-                .to_string()
-                .trim_end());
+        let diff = file.diff();
+        // A line of it may be a blank: nothing is taken off its end but what `say` adds.
+        if !diff.is_empty() {
+            say(diff.strip_suffix('\n').unwrap_or(&diff));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file and those that it includes.
-fn read_all(path: &Path) -> Result<Vec<File>, Failure> {
-    let main = read(path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let patterns = main.document.get("include").and_then(Item::as_array).into_iter().flatten();
-    let mut files = Vec::new();
-    for pattern in patterns.filter_map(Value::as_str) {
-        let pattern = folder.join(pattern).display().to_string();
-        files.extend(Machine.files(&pattern).map_err(Failure::failed)?);
+impl File {
+    /// The diff that makes it what it would be, for `patch -p1 -d /`; empty if it stays as it is.
+    fn diff(&self) -> String {
+        let after = self.document.to_string();
+        if after == self.before {
+            return String::new();
+        }
+        // patch takes the name up to a tab, and a blank for its end where there is none.
+        let name = format!("{}\t", self.path.display());
+        TextDiff::from_lines(&self.before, &after)
+            .unified_diff()
+            .context_radius(AROUND)
+            .header(&format!("a{name}"), &format!("b{name}"))
+            .to_string()
     }
-    let included = files.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
-    Ok(std::iter::once(main).chain(included).collect())
 }
 
+/// The file and those that it includes.
+fn read_all(path: &Path) -> Result<Vec<File>, Failure> {
+    let files = config::files(path).map_err(|report| Failure::usage(super::settings::show(&report)))?;
+    files.iter().map(|path| read(path)).collect()
+}
+
+/// A file by its own name: patch changes none through a link, and none whose name has `..` in it.
 fn read(path: &Path) -> Result<File, Failure> {
     let fail = |why: String| Failure::failed(format!("cannot read {}: {why}", path.display()));
-    let before = fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let path = fs::canonicalize(path).map_err(|error| fail(error.to_string()))?;
+    let before = fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
     let document = before.parse().map_err(|error: toml_edit::TomlError| fail(error.to_string()))?;
-    Ok(File { path: path.to_owned(), before, document })
+    Ok(File { path, before, document })
 }
 
 /// Puts the change into the document, if that says something of the backend.
 fn write(document: &mut DocumentMut, change: &Change) -> bool {
     let Some((pool, backend)) = change.backend.split_once('/') else { return false };
-    let backends = document.get_mut("pool").and_then(|pools| pools.get_mut(pool)?.get_mut("backends"));
+    let backends = entry(document.as_item_mut(), "pool").and_then(|pools| entry(pools, pool));
+    let backends = backends.and_then(|pool| entry(pool, "backends"));
     match backends {
         Some(Item::Value(Value::Array(array))) => write_in_array(array, backend, change),
         Some(Item::ArrayOfTables(tables)) => {
@@ -119,6 +125,11 @@ fn write(document: &mut DocumentMut, change: &Change) -> bool {
         }
         Some(Item::None | Item::Value(_) | Item::Table(_)) | None => false,
     }
+}
+
+/// The entry of a table, if there is one. `Item::get_mut` would make one where there is none.
+fn entry<'a>(item: &'a mut Item, key: &str) -> Option<&'a mut Item> {
+    item.as_table_like_mut()?.get_mut(key)
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "the enum is not ours, and more may come")]
@@ -129,9 +140,9 @@ fn write_in_array(array: &mut Array, backend: &str, change: &Change) -> bool {
             table.fmt();
             true
         }
-        Value::String(address) if address.value() == backend => {
+        Value::String(address) if config::expanded(address.value()) == backend => {
             let mut table = InlineTable::new();
-            table.insert("address", Value::from(backend));
+            table.insert("address", Value::from(address.value()));
             table.insert(&change.what, value(change));
             // What stands around it, such as a comment or the end of the line before, stays.
             let mut table = Value::InlineTable(table);
@@ -154,7 +165,7 @@ fn write_in_table(table: &mut Table, backend: &str, change: &Change) -> bool {
 
 /// Whether a backend with that name, or else that address, is called `backend`.
 fn is_called(name: Option<&Value>, address: Option<&Value>, backend: &str) -> bool {
-    name.or(address).and_then(Value::as_str) == Some(backend)
+    name.or(address).and_then(Value::as_str).is_some_and(|text| config::expanded(text) == backend)
 }
 
 fn value(change: &Change) -> Value {
@@ -185,5 +196,10 @@ mod tests {
         for backend in ["app/b3", "other/b2", "app/127.0.0.1:2"] {
             assert_eq!(written(text, backend, "state", "down"), None);
         }
+        // Nor is a pool made in a file that has it not.
+        let mut document: DocumentMut = text.parse().unwrap();
+        let [backend, what, value] = ["other/b2", "state", "down"].map(str::to_owned);
+        assert!(!write(&mut document, &Change { backend, what, value, by: String::new() }));
+        assert_eq!(document.to_string(), text);
     }
 }

@@ -166,6 +166,25 @@ pub fn load_in(path: &Path, world: &mut dyn World) -> Result<Loaded, Report> {
     finish(main, path.parent().unwrap_or(Path::new("")), world, findings)
 }
 
+/// The files of the configuration at `path`: itself, and those that it includes, whatever may be wrong with what they say.
+///
+/// # Errors
+///
+/// When the first cannot be read.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
+    let (world, mut findings) = (&mut Machine, Findings::default());
+    let main = include::read(path, None, 0, world, &mut findings);
+    let (mut texts, _) = findings.finish(Vec::new(), Ok(vec![main]))?;
+    include::all(&mut texts, path.parent().unwrap_or(Path::new("")), world, &mut Findings::default());
+    Ok(texts.into_iter().map(|text| PathBuf::from(text.origin)).collect())
+}
+
+/// `text`, which stands in a configuration, with the environment variables that it names. One that is not set is left out.
+#[must_use]
+pub fn expanded(text: &str) -> String {
+    environment::expand(text, Place::default(), &mut Machine, &mut Findings::default()).0
+}
+
 /// Checks `text` and resolves the host names in it; `origin` is the file name that findings show.
 ///
 /// # Errors

@@ -192,6 +192,9 @@ codes! {
     AbsurdTime "P0043" Warning Local "time that is absurd for its key"
         "The time is far longer than the key has a use for: a `client_idle` of days, a `connect` of hours. Mostly another unit was meant: \
          `m` is minutes, `ms` is milliseconds.",
+    OpenRedirect "P0044" Warning Local "redirect to a host of the client's choice"
+        "What a client says stands where the host of the target stands, or goes on: `https://example.com{rest}` with `.evil.example` is another \
+         host, and `{query.to}` is any URI. Such a link begins with a name that people trust and leads elsewhere.",
 }
 
 impl Code {

@@ -24,5 +24,5 @@ pub use rule::{
     Route, Share, Split, Want,
 };
 pub use table::{Decision, Table};
-pub use template::{Context, Template, TemplateError};
+pub use template::{Context, LeadsAway, Template, TemplateError};
 pub use view::View;

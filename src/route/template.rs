@@ -176,6 +176,44 @@ impl Template {
         }
     }
 
+    /// The variable by which a client can make it lead to a host of its own choice, if it is a URI reference, and how.
+    #[must_use]
+    pub fn leads_away(&self) -> Option<(String, LeadsAway)> {
+        let mut before = String::new();
+        for piece in &self.pieces {
+            let is_authority = match reach(&before) {
+                Reach::Start => false,
+                Reach::Authority => true,
+                Reach::Path => return None,
+            };
+            let name = match piece {
+                Piece::Text(text) => {
+                    before.push_str(text);
+                    continue;
+                }
+                // Both begin with a slash.
+                Piece::Path | Piece::Uri => return None,
+                Piece::Part(name) if is_authority => name.clone(),
+                Piece::Field(name) => format!("header.{name}"),
+                Piece::Cookie(name) => format!("cookie.{name}"),
+                Piece::Parameter(name) => format!("query.{name}"),
+                Piece::Query => String::from("query"),
+                Piece::Client
+                | Piece::RequestId
+                | Piece::TraceId
+                | Piece::Method
+                | Piece::Host
+                | Piece::Secured(_)
+                | Piece::Part(_) => {
+                    before.push('x');
+                    continue;
+                }
+            };
+            return Some((name, if is_authority { LeadsAway::Authority } else { LeadsAway::First }));
+        }
+        None
+    }
+
     /// Whether it has `{request_id}`.
     #[must_use]
     pub fn has_request_id(&self) -> bool {
@@ -186,6 +224,39 @@ impl Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// How a client can choose where a URI reference leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadsAway {
+    /// What it says stands first, where a scheme and a host may stand.
+    First,
+    /// What it says goes on where the host has not ended: `https://a.example` and `.evil.example`.
+    Authority,
+}
+
+/// What may come next in a URI reference that has begun.
+enum Reach {
+    /// A scheme, an authority or a path.
+    Start,
+    /// More of an authority.
+    Authority,
+    /// More of a path, a query or a fragment.
+    Path,
+}
+
+fn reach(before: &str) -> Reach {
+    let is_end = |byte: char| matches!(byte, '/' | '?' | '#');
+    let behind_scheme = match before.find(':') {
+        Some(colon) if !before[..colon].contains(is_end) => &before[colon + 1..],
+        Some(_) | None => before,
+    };
+    match behind_scheme.strip_prefix("//") {
+        Some(authority) if authority.contains(is_end) => Reach::Path,
+        Some(_) => Reach::Authority,
+        None if behind_scheme.is_empty() => Reach::Start,
+        None => Reach::Path,
     }
 }
 
@@ -315,6 +386,39 @@ mod tests {
         );
         Template::parse(text, &["id"]).unwrap().render_uri(&context, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_leads_away_is_found() {
+        use LeadsAway::{Authority, First};
+        for (text, verdict) in [
+            ("https://a.example{rest}", Some(("rest", Authority))),
+            ("https://a.example:8443{rest}", Some(("rest", Authority))),
+            ("https://{host}{rest}", Some(("rest", Authority))),
+            ("//a.example{rest}", Some(("rest", Authority))),
+            ("https://{query.h}/", Some(("query.h", Authority))),
+            ("https://a.example{header.X-To}", Some(("header.X-To", Authority))),
+            ("{query.to}", Some(("query.to", First))),
+            ("{header.X-To}/x", Some(("header.X-To", First))),
+            ("{cookie.to}", Some(("cookie.to", First))),
+            ("{query}", Some(("query", First))),
+            ("https:{query.to}", Some(("query.to", First))),
+            ("https://a.example/{rest}", None),
+            ("https://a.example?to={query.to}", None),
+            ("https://a.example{uri}", None),
+            ("https://{host}{path}", None),
+            ("https://{host}/{rest}", None),
+            ("/{query.to}", None),
+            ("/x{query.to}", None),
+            ("{rest}", None),
+            ("{uri}?x={query.x}", None),
+            ("x{query.to}", None),
+            ("/a:b//c{query.to}", None),
+        ] {
+            let template = Template::parse(text, &["rest"]).unwrap();
+            let verdict = verdict.map(|(name, how): (&str, _)| (name.to_owned(), how));
+            assert_eq!(template.leads_away(), verdict, "{text}");
+        }
     }
 
     #[test]

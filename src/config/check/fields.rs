@@ -9,7 +9,7 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
 use crate::http::field::Name;
 use crate::http::grammar::{is_field_value, is_token};
-use crate::route::{FieldEdits, Template};
+use crate::route::{FieldEdits, LeadsAway, Template};
 
 /// The most changes of one kind.
 const EDITS_MAX: usize = 64;
@@ -64,6 +64,9 @@ pub(super) fn written(
         let Some(text) = entry.node.text() else { continue };
         let value = template(text, entry.node.place, parts, findings);
         if let (true, Some(value)) = (is_good, value) {
+            if ["location", "content-location"].iter().any(|uri| entry.key.eq_ignore_ascii_case(uri)) {
+                warn_away(&value, entry.node.place, findings);
+            }
             fields.push((entry.key.clone(), value));
         }
     }
@@ -99,6 +102,25 @@ pub(super) fn template(
             None
         }
     }
+}
+
+/// Warns if clients can make the URI reference `value` lead to a host of their choice.
+pub(super) fn warn_away(value: &Template, place: Place, findings: &mut Findings) {
+    let Some((name, how)) = value.leads_away() else { return };
+    let variable = format!("`{{{name}}}`");
+    let (message, help) = match how {
+        LeadsAway::First => (
+            format!("{variable} stands first: a client can have it lead to any host"),
+            String::from("begin with `/`, or with a scheme, a host and `/`"),
+        ),
+        LeadsAway::Authority => (
+            format!("{variable} stands directly behind a host, which a client can go on with"),
+            format!("write `/` before {variable}"),
+        ),
+    };
+    findings.push(
+        Diagnostic::new(Code::OpenRedirect, message).mark(place, "leads where the client says").help(help),
+    );
 }
 
 /// Whether a route may change the field called `name`.

@@ -302,6 +302,7 @@ fn redirect(table: Reader<'_>, parts: &[&str], findings: &mut Findings) -> Optio
         return None;
     };
     let location = fields::template(text, place, parts, findings)?;
+    fields::warn_away(&location, place, findings);
     Some(Redirect { status, location })
 }
 

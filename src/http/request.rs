@@ -12,7 +12,7 @@ use crate::http::grammar::{decimal, is_field_value, is_token, list, trim};
 use crate::http::lines::join;
 use crate::http::login;
 use crate::http::nominated::{NOMINATED_MAX, Nominated};
-use crate::http::target::{self, Target};
+use crate::http::target::{self, Target, Targets};
 use crate::snapshot::Limits;
 
 /// The methods that Pollux must tell apart; they are case-sensitive (RFC 9110 §9.1).
@@ -397,10 +397,13 @@ fn begins_no_request(byte: u8) -> bool {
 
 /// Whether what becomes of a complete head depends on the body behind it. Looks no further than at a few bytes if it cannot.
 #[must_use]
-pub fn awaits_body(head: &[u8], limits: &Limits) -> bool {
+pub fn awaits_body(head: &[u8], targets: Targets, limits: &Limits) -> bool {
     let is_bodiless = [&b"GET "[..], b"HEAD "].iter().any(|method| head.starts_with(method));
-    let asks = || head.windows(8).any(|field| field.eq_ignore_ascii_case(b"upgrade:"));
-    !is_bodiless && asks() && read(head, &mut field_table(), limits).is_ok_and(|request| request.awaits_body)
+    if is_bodiless || !head.windows(8).any(|field| field.eq_ignore_ascii_case(b"upgrade:")) {
+        return false;
+    }
+    let Ok(settled) = targets.settle(head, limits.request_line) else { return false };
+    read(&settled, &mut field_table(), limits).is_ok_and(|request| request.awaits_body)
 }
 
 /// The method and the target of a head that was refused, for its record and its answer; `None` if they are not plain

@@ -4,6 +4,13 @@
 //! takes for anything else; those that browsers leave bare although RFC 3986 would have them encoded (the WHATWG URL
 //! standard's path and query sets) pass.
 
+use std::borrow::Cow;
+use std::io::Write;
+
+use memchr::{memchr, memrchr};
+
+use crate::core::outcome::Cause;
+
 /// A target that has one of the forms a reverse proxy serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target<'a> {
@@ -39,11 +46,71 @@ pub fn parse(text: &str, is_options: bool) -> Option<Target<'_>> {
     Some(Target { authority: Some(authority), path })
 }
 
+/// What becomes of characters in targets that have to be percent-encoded and were not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Targets {
+    /// The request is refused.
+    #[default]
+    Strict,
+    /// They are encoded on the way.
+    Lenient,
+}
+
+impl Targets {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Targets::Strict => "strict",
+            Targets::Lenient => "lenient",
+        }
+    }
+
+    /// The head as it is to be read: with `" < > { }`, backticks and UTF-8 in the target of its first line encoded, if that is what is
+    /// done with them. Whatever else is wrong with it stays.
+    ///
+    /// # Errors
+    /// If its first line is then longer than `line_most`.
+    pub fn settle(self, head: &[u8], line_most: usize) -> Result<Cow<'_, [u8]>, Cause> {
+        if self == Targets::Strict {
+            return Ok(head.into());
+        }
+        let end = memchr(b'\r', head).unwrap_or(head.len());
+        let (line, rest) = head.split_at(end);
+        let is_plain = !line.iter().any(|byte| is_encoded(*byte));
+        let (Some(from), Some(to)) = (memchr(b' ', line), memrchr(b' ', line)) else {
+            return Ok(head.into());
+        };
+        if is_plain || from == to || std::str::from_utf8(&line[from..to]).is_err() {
+            return Ok(head.into());
+        }
+        let mut settled = line[..from].to_vec();
+        for &byte in &line[from..to] {
+            if is_encoded(byte) {
+                // Writing to a Vec cannot fail.
+                let _ = write!(settled, "%{byte:02X}");
+            } else {
+                settled.push(byte);
+            }
+        }
+        settled.extend_from_slice(&line[to..]);
+        if settled.len() > line_most {
+            return Err(Cause::TargetTooLong);
+        }
+        settled.extend_from_slice(rest);
+        Ok(settled.into())
+    }
+}
+
+/// Whether a lenient reader encodes the byte.
+fn is_encoded(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'{' | b'}' | b'`' | 0x80..)
+}
+
 fn is_path_and_query(bytes: &[u8]) -> bool {
     let query = bytes.iter().position(|&byte| byte == b'?').unwrap_or(bytes.len());
     let is_bare = |byte: &u8| (0x21..=0x7e).contains(byte) && !matches!(byte, b'"' | b'#' | b'<' | b'>');
-    bytes.iter().all(is_bare)
-        && !bytes[..query].iter().any(|byte| matches!(byte, b'\\' | b'^' | b'`' | b'{' | b'}'))
+    bytes.iter().all(is_bare) && !bytes[..query].iter().any(|byte| matches!(byte, b'\\' | b'`' | b'{' | b'}'))
 }
 
 /// Whether `bytes` are a host with or without a port: a name of letters, digits, `-`, `.`, `_` and `~`, an IPv4 address,
@@ -80,6 +147,7 @@ fn is_port(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn forms_of_target() {
@@ -89,6 +157,7 @@ mod tests {
             ("/%2e%2E/%00", false, Some((None, "/%2e%2E/%00"))),
             ("//host/path", false, Some((None, "//host/path"))),
             ("/q?a[]=1|2{3}^`\\", false, Some((None, "/q?a[]=1|2{3}^`\\"))),
+            ("/a^b|c", false, Some((None, "/a^b|c"))),
             ("*", true, Some((None, "*"))),
             ("*", false, None),
             ("http://a.example", false, Some((Some("a.example"), ""))),
@@ -114,6 +183,50 @@ mod tests {
         ] {
             let verdict = parse(text, is_options).map(|target| (target.authority, target.path));
             assert_eq!(verdict, target, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lenient_targets_are_encoded_and_nothing_else_is() {
+        for (line, settled) in [
+            (
+                "GET /a<b>\"{c}`\u{e9}?q={\u{20ac}} HTTP/1.1",
+                Ok("GET /a%3Cb%3E%22%7Bc%7D%60%C3%A9?q=%7B%E2%82%AC%7D HTTP/1.1"),
+            ),
+            ("GET /a^|[]\\#b c HTTP/1.1", Ok("GET /a^|[]\\#b c HTTP/1.1")),
+            ("GET /%zz%3c HTTP/1.1", Ok("GET /%zz%3c HTTP/1.1")),
+            ("G<T / HTTP/1.1", Ok("G<T / HTTP/1.1")),
+            ("GET /<", Ok("GET /<")),
+            ("GET /<<<<<<<<<<<<<<<<<<<<<<<<< HTTP/1.1", Err(Cause::TargetTooLong)),
+        ] {
+            let head = format!("{line}\r\nHost: \"h\"\r\n\r\n");
+            let found = Targets::Lenient
+                .settle(head.as_bytes(), 80)
+                .map(|head| String::from_utf8(head.into()).unwrap());
+            assert_eq!(found, settled.map(|line| format!("{line}\r\nHost: \"h\"\r\n\r\n")), "{line}");
+            assert_eq!(Targets::Strict.settle(head.as_bytes(), 80).as_deref(), Ok(head.as_bytes()));
+        }
+        let latin = b"GET /\xe9< HTTP/1.1\r\n\r\n";
+        assert_eq!(Targets::Lenient.settle(latin, 80).as_deref(), Ok(&latin[..]));
+    }
+
+    proptest! {
+        /// Whatever comes out has none of the characters that are refused for being bare, and says the same once it is decoded.
+        #[test]
+        fn what_was_settled_is_what_was_meant(target in "/[ -~\u{80}-\u{7ff}]{0,20}") {
+            let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+            let settled = Targets::Lenient.settle(head.as_bytes(), 1000).unwrap().into_owned();
+            prop_assert!(!settled.iter().any(|byte| is_encoded(*byte)));
+            let mut decoded = Vec::new();
+            let mut at = 0;
+            while at < settled.len() {
+                let code = settled.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+                match code.filter(|code| settled[at] == b'%' && is_encoded(*code) && !target.contains('%')) {
+                    Some(code) => { decoded.push(code); at += 3; }
+                    None => { decoded.push(settled[at]); at += 1; }
+                }
+            }
+            prop_assert!(target.contains('%') || decoded == head.as_bytes());
         }
     }
 

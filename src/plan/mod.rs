@@ -118,6 +118,7 @@ fn listener(
         (before.telling.proxy_status != after.telling.proxy_status, "proxy_status"),
         (before.forwarding != after.forwarding, "forwarding"),
         (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
+        (before.targets != after.targets, "targets"),
     ] {
         if is_changed {
             push(changes, Kind::Changed, what(), key);

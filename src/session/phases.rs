@@ -106,12 +106,12 @@ impl Session {
 
     /// Whether what becomes of the head at `range` of the unscanned bytes is decided by the body, of which nothing has come yet.
     fn hangs_on_body(&self, (start, end): (usize, usize), env: &Env<'_>) -> bool {
-        let bytes = self.up.buffer.unscanned();
+        let (bytes, listener) = (self.up.buffer.unscanned(), &env.snapshot.listeners[self.listener]);
         bytes.len() == end
             && matches!(self.up.source, Source::Open | Source::Leaving)
             && !self.client_hung
             && self.up.buffer.has_room()
-            && request::awaits_body(&bytes[start..end], &env.snapshot.limits)
+            && request::awaits_body(&bytes[start..end], listener.targets, &env.snapshot.limits)
     }
 
     /// Has it recorded that the client never asked for anything, if it did not. One that goes between two requests owes no
@@ -140,7 +140,8 @@ impl Session {
         let behind = self.up.buffer.unscanned().get(range.1).copied();
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();
-            let mut request = request::read(head, &mut table, limits)
+            let settled = listener.targets.settle(head, limits.request_line)?;
+            let mut request = request::read(&settled, &mut table, limits)
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             request.settle_upgrade(behind);
             exchange.take(&request, env.keeps_request);

@@ -103,7 +103,8 @@ fn run(
     let scanned = HeadScan::default().scan(head, &head_limits(limits)).map_err(cause_of_scan)?;
     let (start, end) = scanned.ok_or(Cause::ClientTruncated)?;
     let mut table = field_table();
-    let mut request = request::read(&head[start..end], &mut table, limits)?;
+    let settled = env.snapshot.listeners[number].targets.settle(&head[start..end], limits.request_line)?;
+    let mut request = request::read(&settled, &mut table, limits)?;
     request.settle_upgrade(head.get(end).copied());
     exchange.take(&request, false);
     if request.ends_here() {

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::PoolId;
 use super::backend::Address;
+use crate::http::target::Targets;
 use crate::route::Table;
 use crate::tls::Termination;
 
@@ -52,6 +53,8 @@ pub struct Listener {
     pub tls: Option<Arc<Termination>>,
     /// What becomes of its requests; in TCP mode one route for all clients.
     pub routes: Table,
+    /// What becomes of targets with characters that have to be encoded.
+    pub targets: Targets,
     /// Whether clients are announced by a header of the PROXY protocol. Only trusted proxies may.
     pub announcing: Announcing,
     /// Proxies that are believed when they say for whom they ask.
@@ -73,6 +76,7 @@ impl Listener {
             mode,
             tls: None,
             routes: Table::to_pool(pool),
+            targets: Targets::default(),
             announcing: Announcing::default(),
             trusted_proxies: Vec::new(),
             forwarding: Forwarding::default(),

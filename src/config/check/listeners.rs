@@ -17,6 +17,7 @@ use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
+use crate::http::target::Targets;
 use crate::route::{Action, AmbiguousPaths, Split, Table};
 use crate::snapshot::{
     Address, Announcing, Forwarding, Hsts, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling,
@@ -117,6 +118,10 @@ fn listener(
         mode,
         tls: tls?,
         routes,
+        targets: match table.text("targets") {
+            Some(("lenient", _)) => Targets::Lenient,
+            Some(_) | None => Targets::Strict,
+        },
         announcing: announcing?,
         trusted_proxies: trusted_proxies?,
         forwarding,
@@ -161,7 +166,8 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Re
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 6] = ["forwarding", "request_id", "traces", "proxy_status", "hsts", "ambiguous_paths"];
+const OF_HTTP: [&str; 7] =
+    ["forwarding", "request_id", "traces", "proxy_status", "hsts", "ambiguous_paths", "targets"];
 
 /// The same of a route, and of what it asks for.
 const OF_HTTP_ROUTE: [&str; 10] = [

@@ -134,6 +134,14 @@ pub(in crate::config) static LISTENER: Table = Table {
             r#""pass""#,
             "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
         ),
+        key(
+            "targets",
+            Kind::Word(&["strict", "lenient"]),
+            r#""strict""#,
+            r#""lenient""#,
+            "What becomes of targets in which a client has left bare what has to be percent-encoded (`\" < > { }`, backticks, UTF-8): \
+             they are refused, or encoded on the way. HTTP only.",
+        ),
     ],
 };
 

@@ -61,6 +61,7 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
                 AmbiguousPaths::Pass => "pass",
             };
             line(out, "ambiguous_paths", &text(ambiguous));
+            line(out, "targets", &text(listener.targets.word()));
         }
     }
     out.push('\n');

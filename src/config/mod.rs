@@ -26,6 +26,7 @@ mod shape;
 mod suggest;
 mod syntax;
 pub mod value;
+mod veil;
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -67,6 +67,17 @@ impl<'a> Reader<'a> {
         self.taken(key, Node::text)
     }
 
+    /// Text that may be shown in a message: `None` if something of it came from the environment, or if it looks like a key. Who mixes a
+    /// secret up with the name of its file is not to read it in a log.
+    pub(super) fn shown(&self, key: &str) -> Option<&'a str> {
+        match &self.node(key)?.value {
+            Value::Text { text, is_expanded: false } if !text.contains("-----") && !text.contains('\n') => {
+                Some(text)
+            }
+            _ => None,
+        }
+    }
+
     /// A whole number, of a type that has room for the bounds of the key.
     pub(super) fn number<T: TryFrom<u64>>(&self, key: &str) -> Found<T> {
         let number = |node: &Node| T::try_from(u64::try_from(shape::number(&node.value)?).ok()?).ok();

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::code::{Code, Severity};
 use super::excerpt::{self, Mark, Place, Source};
+use super::veil::veil;
 
 /// The most findings that a [`Report`] holds. The checks stop at as many errors, which bounds their work on a hostile file.
 pub const ERRORS_MAX: usize = 100;
@@ -272,6 +273,8 @@ impl Findings {
             found.marks.first().map_or((u16::MAX, u32::MAX), |mark| (mark.place.file, mark.place.start))
         });
         let (has_errors, is_empty) = (self.has_errors(), self.found.is_empty());
+        let veiled = |text: Text| Text { text: veil(&text.text), ..text };
+        let texts = if is_empty { texts } else { texts.into_iter().map(veiled).collect() };
         let report = Report { texts, found: self.found };
         match checked {
             Ok(checked) if !has_errors => Ok((checked, (!is_empty).then_some(report))),

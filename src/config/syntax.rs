@@ -6,6 +6,7 @@ use super::code::Code;
 use super::excerpt::Place;
 use super::quote::quote;
 use super::report::Diagnostic;
+use super::veil::veil;
 
 /// What the TOML reader found wrong with `text`, the file number `file`.
 pub(super) fn explain(text: &str, file: u16, error: &toml::de::Error) -> Diagnostic {
@@ -15,9 +16,12 @@ pub(super) fn explain(text: &str, file: u16, error: &toml::de::Error) -> Diagnos
 /// What is not TOML at all. The reader knows where, but seldom what was meant.
 fn syntax(text: &str, file: u16, span: Range<usize>, message: &str) -> Diagnostic {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
-    let value = value_before(text, span.start);
+    // The value is quoted in the help, unless it may be a secret.
+    let veiled = veil(text);
+    let value = value_before(&veiled, span.start);
     let (what, label, help) = match value {
         Some("") => ("the key has no value", "expected a value", String::from("write one after `=`")),
+        Some(bare) if bare.contains("**") => (what, "", String::from(syntax_help(what))),
         Some(bare) if !bare.starts_with(['"', '\'', '[', '{']) => {
             (what, "expected text in double quotes", format!("write {}", quote(&format!("\"{bare}\""))))
         }

@@ -95,13 +95,27 @@ fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Res
             let read = site.world.read(&whole, TOKEN_FILE_MAX).map_err(|error| error.to_string());
             let read =
                 read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| String::from("it is not UTF-8")));
-            let shown = quote(&whole.display().to_string());
+            let shown = table.shown("token_file").map_or_else(
+                || String::from("the file that `token_file` names"),
+                |_| quote(&whole.display().to_string()),
+            );
             let read =
                 read.map_err(|why| (Code::Unreadable, format!("cannot read the token from {shown}: {why}")));
             (TokenSource::File(whole), read, place)
         }
         (None, Some((name, place))) => {
-            let unset = || (Code::NoVariable, format!("the environment variable {} is not set", quote(name)));
+            // A token that stands here itself is not told.
+            let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+            let shown = table
+                .shown("token_env")
+                .filter(is_name)
+                .map_or_else(String::new, |name| format!(" {}", quote(name)));
+            let unset = || {
+                (
+                    Code::NoVariable,
+                    format!("the environment variable{shown} that `token_env` names is not set"),
+                )
+            };
             (TokenSource::Variable(name.to_owned()), site.world.variable(name).ok_or_else(unset), place)
         }
         (None, None) => return Ok(None),

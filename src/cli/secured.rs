@@ -74,7 +74,7 @@ fn origination(rules: &OriginationRules) -> Result<Origination, Failure> {
     };
     let files = rules.read(read).map_err(|why| of_ca(&why))?;
     Origination::new(rules.clone(), &files).map_err(|unusable| match unusable {
-        Unusable::Ca(why) => of_ca(&why),
-        Unusable::Client(why) => Failure::usage(why),
+        Unusable::Ca(why) => of_ca(&why.says),
+        Unusable::Client(why) => Failure::usage(why.to_string()),
     })
 }

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509Certificate, X509Version};
+
+use super::fitness::{self, Unfit};
+use super::pem::{self, Block, Kind};
 
 /// The longest file of certificates or keys, in bytes.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -88,13 +91,46 @@ fn matches_wildcard(name: &str, host: &str) -> bool {
     below.is_some_and(|(of, (first, rest))| !first.is_empty() && of == rest)
 }
 
+/// What is wrong with a file, in words, and how it is mended. No byte of a key is in either, whatever a library says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// A sentence.
+    pub says: String,
+    /// Another one.
+    pub help: &'static str,
+}
+
+impl Trouble {
+    pub(super) fn new(says: impl Into<String>, help: &'static str) -> Trouble {
+        Trouble { says: says.into(), help }
+    }
+
+    fn of_certificates(says: impl Into<String>) -> Trouble {
+        Trouble::new(says, "expected certificates in PEM, such as `openssl x509 -in FILE -text` shows")
+    }
+
+    fn of_lists(says: impl Into<String>) -> Trouble {
+        Trouble::new(says, "expected lists in PEM, such as `openssl crl -in FILE -text` shows")
+    }
+
+    fn of_key(says: impl Into<String>) -> Trouble {
+        Trouble::new(says, "expected one key in PEM, such as `openssl pkey -in FILE -noout -text` takes")
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)
+    }
+}
+
 /// Why a file, or a pair of them, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The file of certificates has none that can be read; in words, why.
-    Certificates(String),
-    /// The file of the key has none that can be read; in words, why.
-    Key(String),
+    /// The file of certificates cannot be used.
+    Certificates(Trouble),
+    /// The file of the key cannot be used.
+    Key(Trouble),
     /// The key is not that of the first certificate. The number says of which one in the file it is, counted from 1.
     Mismatch {
         /// Its place, if it is in the file.
@@ -105,8 +141,8 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Certificates(why) => write!(f, "no certificate can be read: {why}"),
-            Fault::Key(why) => write!(f, "no key can be read: {why}"),
+            Fault::Certificates(why) => write!(f, "the certificate cannot be used: {why}"),
+            Fault::Key(why) => write!(f, "the key cannot be used: {why}"),
             Fault::Mismatch { belongs_to: None } => f.write_str("the key is not that of the certificate"),
             Fault::Mismatch { belongs_to: Some(place) } => {
                 write!(
@@ -118,41 +154,72 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The certificates of a PEM text, in their order; at least one.
+/// What the blocks of `wanted` in a PEM text say, with the lines on which they begin. Blocks of `beside` may be there too.
+fn read(
+    text: &[u8],
+    wanted: Kind,
+    beside: &[Kind],
+    trouble: fn(String) -> Trouble,
+) -> Result<Vec<(usize, SectionKind, Vec<u8>)>, Trouble> {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for Block { kind, line, der } in pem::blocks(text).map_err(|broken| trouble(broken.to_string()))? {
+        match der {
+            Some((section, der)) if kind == wanted => found.push((line, section, der)),
+            Some(_) | None => others.push((kind, line)),
+        }
+    }
+    let stray = others.iter().find(|(kind, _)| !beside.contains(kind));
+    if let Some((kind, line)) = stray.or(others.first().filter(|_| found.is_empty())) {
+        let (is, help) = (kind.words(), kind.help());
+        let says = format!("on line {line} stands {is}, where {} belongs", wanted.words());
+        return Err(help.map_or_else(|| trouble(says.clone()), |help| Trouble::new(says.clone(), help)));
+    }
+    if found.is_empty() {
+        return Err(trouble(format!("there is no block `BEGIN {}`", wanted.label())));
+    }
+    Ok(found)
+}
+
+/// The certificates of a PEM text, in their order; at least one. Their key may stand in the same file.
 ///
 /// # Errors
 /// In words, what is wrong.
-pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let chain = chain.map_err(|error| error.to_string())?;
-    if chain.is_empty() {
-        return Err("there is no block `BEGIN CERTIFICATE`".into());
+pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Trouble> {
+    let beside = [Kind::Key, Kind::LockedKey, Kind::PublicKey, Kind::Parameters];
+    let found = read(pem, Kind::Certificate, &beside, Trouble::of_certificates)?;
+    for (place, (line, _, der)) in found.iter().enumerate() {
+        if !X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty()) {
+            let says = format!("certificate {} of the file, on line {line}, is malformed", place + 1);
+            return Err(Trouble::of_certificates(says));
+        }
     }
-    if let Some(place) = chain.iter().position(|der| X509Certificate::from_der(der).is_err()) {
-        return Err(format!("certificate {} is malformed", place + 1));
-    }
-    Ok(chain)
+    Ok(found.into_iter().map(|(.., der)| der.into()).collect())
 }
 
 /// The lists of revoked certificates of a PEM text (RFC 5280 §5); at least one.
 ///
 /// # Errors
 /// In words, what is wrong.
-pub fn revocations(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
-    let lists = lists.map_err(|error| error.to_string())?;
-    if lists.is_empty() {
-        return Err("there is no block `BEGIN X509 CRL`".into());
-    }
-    for (place, der) in lists.iter().enumerate() {
+pub fn revocations(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Trouble> {
+    let found = read(pem, Kind::Crl, &[], Trouble::of_lists)?;
+    for (place, (line, _, der)) in found.iter().enumerate() {
         let Ok((_, list)) = CertificateRevocationList::from_der(der) else {
-            return Err(format!("list {} is malformed", place + 1));
+            return Err(Trouble::of_lists(format!(
+                "list {} of the file, on line {line}, is malformed",
+                place + 1
+            )));
         };
         if list.version() != Some(X509Version::V2) {
-            return Err(format!("list {} is not of version 2 (RFC 5280 §5.1.2.1)", place + 1));
+            return Err(Trouble::new(
+                format!(
+                    "list {} of the file, on line {line}, is of version 1, and TLS takes version 2 (RFC 5280 §5.1.2.1)",
+                    place + 1
+                ),
+                "have the issuer write it with a number: `crlnumber` and `crl_extensions` in the section of `openssl ca -gencrl`",
+            ));
         }
     }
-    Ok(lists)
+    Ok(found.into_iter().map(|(.., der)| der.into()).collect())
 }
 
 /// Until when all of `lists` say what holds, in seconds since 1970; `None` if one of them does not say so.
@@ -174,17 +241,18 @@ pub(super) fn valid_until<'a>(chain: impl Iterator<Item = &'a CertificateDer<'a>
     chain.map(|der| until(der).unwrap_or(0)).min().unwrap_or(0)
 }
 
-/// The key of a PEM text: PKCS #8, PKCS #1 or SEC1.
+/// The key of a PEM text: PKCS #8, PKCS #1 or SEC1. Its certificates may stand in the same file.
 ///
 /// # Errors
 /// In words, what is wrong.
-pub fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
-        if matches!(error, rustls::pki_types::pem::Error::NoItemsFound) {
-            return String::from("there is no block `BEGIN PRIVATE KEY` without a passphrase");
-        }
-        error.to_string()
-    })
+pub fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Trouble> {
+    let beside = [Kind::Certificate, Kind::PublicKey, Kind::Parameters];
+    let found = read(pem, Kind::Key, &beside, Trouble::of_key)?;
+    if let [(first, ..), (second, ..), ..] = found.as_slice() {
+        return Err(Trouble::of_key(format!("there are two keys, on lines {first} and {second}")));
+    }
+    let key = found.into_iter().next().and_then(|(_, section, der)| PrivateKeyDer::from_pem(section, der));
+    key.ok_or_else(|| Trouble::of_key("there is no key"))
 }
 
 /// Reads a chain and its key.
@@ -194,18 +262,45 @@ pub fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
 pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, Fault> {
     let chain = chain(certificates).map_err(Fault::Certificates)?;
     let key = key(key_text).map_err(Fault::Key)?;
-    let facts = facts(&chain).ok_or_else(|| Fault::Certificates("the first one is malformed".into()))?;
+    let malformed = || Fault::Certificates(Trouble::of_certificates("the first one is malformed"));
+    let facts = facts(&chain).ok_or_else(malformed)?;
+    if let Some(version) = first_version(&chain).filter(|version| *version != X509Version::V3) {
+        return Err(Fault::Certificates(Trouble::new(
+            format!(
+                "it is an X.509 certificate of version {}, which names no hosts; TLS clients take version 3",
+                version.0 + 1
+            ),
+            "have it issued with its names: `openssl x509 -req … -extfile FILE`, where FILE says `subjectAltName=DNS:www.example.com`",
+        )));
+    }
     let provider = super::provider();
+    if provider.key_provider.load_private_key(key.clone_key()).is_err() {
+        let unfit = fitness::of(&key).unwrap_or(Unfit::Malformed);
+        return Err(Fault::Key(Trouble::new(unfit.to_string(), unfit.help())));
+    }
     match CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider) {
         Ok(key) => Ok(Certificate { key: Arc::new(key), facts }),
         Err(rustls::Error::InconsistentKeys(_)) => {
+            // Such a key is taken, and never that of its own certificate, which writes the curve out too.
+            if let Some(Unfit::ExplicitCurve) = fitness::of(&key) {
+                let unfit = Unfit::ExplicitCurve;
+                return Err(Fault::Key(Trouble::new(unfit.to_string(), unfit.help())));
+            }
             let fits = |der: &CertificateDer<'static>| {
                 CertifiedKey::from_der(vec![der.clone()], key.clone_key(), &provider).is_ok()
             };
             Err(Fault::Mismatch { belongs_to: chain.iter().position(fits).map(|place| place + 1) })
         }
-        Err(error) => Err(Fault::Key(error.to_string())),
+        // The key was taken above, so it is the certificate.
+        Err(_) => Err(Fault::Certificates(Trouble::of_certificates(
+            "it does not follow the rules for certificates of the web (RFC 5280)",
+        ))),
     }
+}
+
+fn first_version(chain: &[CertificateDer<'_>]) -> Option<X509Version> {
+    let (_, first) = X509Certificate::from_der(chain.first()?).ok()?;
+    Some(first.version())
 }
 
 /// What the first of `chain` says; `None` if one of them is malformed.

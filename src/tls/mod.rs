@@ -4,9 +4,11 @@
 pub mod certificate;
 pub mod examiner;
 pub mod failure;
+mod fitness;
 pub mod identity;
 mod keyring;
 mod origination;
+mod pem;
 #[cfg(test)]
 mod resumption;
 mod termination;

@@ -10,11 +10,15 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::certificate;
+use super::certificate::{self, Fault, Trouble};
 use super::termination::{MinVersion, Pair, roots};
 use crate::os::Fd;
 use crate::snapshot::{Address, Backend};
 use crate::wire::TlsWire;
+
+/// What helps where the machine lacks what it is believed by.
+const UPDATE: &str =
+    "name the issuers by `ca`, or install those that the system believes: mostly a package `ca-certificates`";
 
 /// How many sessions are remembered to be resumed, over all backends of a pool.
 const REMEMBERED: usize = 1024;
@@ -68,9 +72,9 @@ pub struct OriginationFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// `ca` cannot be used, or the system has no certificates to believe.
-    Ca(String),
+    Ca(Trouble),
     /// `cert` and `key` cannot be used.
-    Client(String),
+    Client(Fault),
 }
 
 impl OriginationRules {
@@ -106,13 +110,13 @@ impl Origination {
         let provider = super::provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(rules.min_version.versions())
-            .map_err(|error| Unusable::Ca(error.to_string()))?;
+            .map_err(|error| Unusable::Ca(Trouble::new(error.to_string(), UPDATE)))?;
         // A file that is named and was not read must not leave the choice to the system, or Pollux without a certificate.
         if rules.ca.is_some() && files.ca.is_none() {
-            return Err(Unusable::Ca(String::from("the file was not read")));
+            return Err(Unusable::Ca(Trouble::new("the file was not read", UPDATE)));
         }
         if rules.client.is_some() && files.client.is_none() {
-            return Err(Unusable::Client(String::from("the files were not read")));
+            return Err(Unusable::Client(Fault::Key(Trouble::new("the file was not read", UPDATE))));
         }
         let trust = match rules.verify {
             Verify::Off => Trust::Anybody,
@@ -126,7 +130,7 @@ impl Origination {
                 let usual =
                     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                         .build()
-                        .map_err(|error| Unusable::Ca(error.to_string()))?;
+                        .map_err(|error| Unusable::Ca(Trouble::new(error.to_string(), UPDATE)))?;
                 Trust::Known { usual, pinned }
             }
         };
@@ -135,8 +139,7 @@ impl Origination {
         let mut client = match &files.client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
-                let loaded = certificate::load(chain, key);
-                let loaded = loaded.map_err(|fault| Unusable::Client(fault.to_string()))?;
+                let loaded = certificate::load(chain, key).map_err(Unusable::Client)?;
                 builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(loaded.key)))
             }
         };
@@ -175,7 +178,7 @@ fn system_roots() -> Result<RootCertStore, Unusable> {
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err(Unusable::Ca("the system has no certificates that are believed".into()));
+        return Err(Unusable::Ca(Trouble::new("the system has no certificates that are believed", UPDATE)));
     }
     Ok(roots)
 }

@@ -9,7 +9,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
 
-use super::certificate::{self, Certificate, Facts, Fault};
+use super::certificate::{self, Certificate, Facts, Fault, Trouble};
 use super::examiner::{Entry, Examiner};
 use super::keyring::{Keyring, UnknownNames};
 use super::tickets::{TicketKeys, Tickets, process_keys};
@@ -164,7 +164,7 @@ impl TerminationRules {
             ClientAuth::Require => Entry::Verified,
         };
         // A file that is named and was not read, or none at all, must not leave the gate open.
-        let none = || String::from("there is no file to verify clients by");
+        let none = || Trouble::new("there is no file to verify clients by", "name one");
         let issuers = files.client_ca.as_ref().ok_or_else(|| Refused::ClientCa(none()))?;
         if self.client_crl.is_some() && files.client_crl.is_none() {
             return Err(Refused::ClientCrl(none()));
@@ -182,7 +182,10 @@ impl TerminationRules {
         let usual = usual.build().map_err(|error| {
             let is_of_list = matches!(error, VerifierBuilderError::InvalidCrl(_));
             let refused = if is_of_list { Refused::ClientCrl } else { Refused::ClientCa };
-            refused(error.to_string())
+            refused(Trouble::new(
+                error.to_string(),
+                "`openssl x509 -in FILE -text` and `openssl crl -in FILE -text` show what the files hold",
+            ))
         })?;
         Ok(Some(Arc::new(Examiner::new(entry, usual, Arc::clone(clock)))))
     }
@@ -211,10 +214,14 @@ impl TerminationRules {
 ///
 /// # Errors
 /// In words, what is wrong.
-pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, Trouble> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificate::chain(pem)? {
-        roots.add(certificate).map_err(|error| error.to_string())?;
+    for (place, certificate) in certificate::chain(pem)?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|error| {
+            let says =
+                format!("certificate {} of the file cannot be one that is believed: {error}", place + 1);
+            Trouble::new(says, "`openssl x509 -in FILE -text` shows what a file holds")
+        })?;
     }
     Ok(roots)
 }
@@ -224,10 +231,10 @@ pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
 pub enum Refused {
     /// The pair at that place cannot be used.
     Pair(usize, Fault),
-    /// `client_ca` cannot be used; in words, why.
-    ClientCa(String),
-    /// `client_crl` cannot be used; in words, why.
-    ClientCrl(String),
+    /// `client_ca` cannot be used.
+    ClientCa(Trouble),
+    /// `client_crl` cannot be used.
+    ClientCrl(Trouble),
     /// Something else, in words.
     Other(String),
 }

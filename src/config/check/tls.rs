@@ -14,7 +14,7 @@ use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
-use crate::tls::certificate::{self, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault};
+use crate::tls::certificate::{self, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault, Trouble};
 use crate::tls::{
     ClientAuth, ExpiredCrl, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair,
     Refused, Termination, TerminationRules, UnknownNames, Unusable, Verify,
@@ -38,11 +38,21 @@ fn file(
     findings: &mut Findings,
 ) -> Result<Option<Named>, Told> {
     let Some((text, place)) = table.text(key) else { return Ok(None) };
+    if text.contains("-----BEGIN") {
+        return Err(findings.refuse(
+            Diagnostic::new(Code::BadValue, format!("`{key}` is the text of a file, not its path"))
+                .mark(place, "expected a path")
+                .help("write the text into a file that this user alone may read, and name that file"),
+        ));
+    }
     let path = site.path(text, place);
     match site.world.read(&path, FILE_LEN_MAX) {
         Ok(bytes) => Ok(Some(Named { path, place, bytes })),
         Err(error) => {
-            let message = format!("cannot read {}: {error}", quote(&path.to_string_lossy()));
+            let shown = table
+                .shown(key)
+                .map_or_else(|| format!("the file that `{key}` names"), |_| quote(&path.to_string_lossy()));
+            let message = format!("cannot read {shown}: {error}");
             Err(findings.refuse(
                 Diagnostic::new(Code::Unreadable, message)
                     .mark(place, "expected a file in PEM")
@@ -129,12 +139,11 @@ fn unfit(
             unusable("the issuers of client certificates cannot be used", why, client_ca)
         }
         Refused::ClientCrl(why) => {
-            let message = format!("the lists of revoked client certificates cannot be used: {why}");
-            Diagnostic::new(Code::BadCertificate, message)
-                .mark(client_crl, "cannot be used")
-                .help("expected lists in PEM, such as `openssl crl -in FILE -text` shows")
+            unusable("the lists of revoked client certificates cannot be used", why, client_crl)
         }
-        Refused::Other(why) => unusable("there can be no TLS", why, table),
+        Refused::Other(why) => Diagnostic::new(Code::BadCertificate, format!("there can be no TLS: {why}"))
+            .mark(table, "cannot be used")
+            .help("write `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`"),
     }
 }
 
@@ -288,21 +297,21 @@ fn alpn(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Vec<String> {
     names
 }
 
-fn unusable(message: &str, why: &str, place: Place) -> Diagnostic {
+fn unusable(message: &str, why: &Trouble, place: Place) -> Diagnostic {
     Diagnostic::new(Code::BadCertificate, format!("{message}: {why}"))
         .mark(place, "cannot be used")
-        .help("expected certificates in PEM, such as `openssl x509 -in FILE -text` shows")
+        .help(why.help)
 }
 
 /// What to say of a pair that cannot be used.
 fn of_pair(fault: &Fault, cert: Place, key: Place) -> Diagnostic {
     match fault {
-        Fault::Certificates(_) => Diagnostic::new(Code::BadCertificate, fault.to_string())
-            .mark(cert, "expected certificates in PEM")
-            .help("`openssl x509 -in FILE -text` shows what a file holds"),
-        Fault::Key(_) => Diagnostic::new(Code::BadCertificate, fault.to_string())
-            .mark(key, "expected a key in PEM")
-            .help("a key with a passphrase has to be written without: `openssl pkey -in FILE -out key.pem`"),
+        Fault::Certificates(why) => Diagnostic::new(Code::BadCertificate, fault.to_string())
+            .mark(cert, "this certificate")
+            .help(why.help),
+        Fault::Key(why) => {
+            Diagnostic::new(Code::BadCertificate, fault.to_string()).mark(key, "this key").help(why.help)
+        }
         Fault::Mismatch { belongs_to: Some(_) } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
             .mark(cert, "the first certificate has to be the one of the key")
             .mark(key, "this key")
@@ -411,9 +420,7 @@ pub(super) fn of_pool(
     let origination = Origination::new(rules, &files).map_err(|refused| {
         findings.refuse(match refused {
             Unusable::Ca(why) => unusable("whom to believe cannot be found out", &why, named("ca")),
-            Unusable::Client(why) => {
-                unusable("the certificate for backends cannot be used", &why, named("cert"))
-            }
+            Unusable::Client(fault) => of_pair(&fault, named("cert"), named("key")),
         })
     })?;
     Ok(Some(Arc::new(origination)))

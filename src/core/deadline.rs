@@ -25,6 +25,8 @@ pub enum Timer {
     BackendResponse,
     /// Nothing moves.
     Idle,
+    /// The client has ended its direction, and nothing moves.
+    ClientLeft,
     /// Nothing moves in a tunnel.
     Tunnel,
     /// The client does not close.
@@ -42,7 +44,12 @@ impl Timer {
             | Timer::BackendResponse
             | Timer::Idle
             | Timer::Tunnel => true,
-            Timer::Watch | Timer::Connect | Timer::Queue | Timer::Retry | Timer::Linger => false,
+            Timer::Watch
+            | Timer::ClientLeft
+            | Timer::Connect
+            | Timer::Queue
+            | Timer::Retry
+            | Timer::Linger => false,
         }
     }
 }

@@ -145,7 +145,7 @@ causes! {
     AmbiguousPath "ambiguous-path" Client Some(400),
     /// No route of the listener matches.
     NoRoute "no-route" Client Some(404),
-    /// The client reset or closed its connection before its response was delivered.
+    /// The client reset or closed its connection before its response was delivered, or ended its direction, which `on_client_close` takes for that.
     ClientAborted "client-aborted" Client None,
     /// The client took nothing of its response for `timeouts.idle`.
     ClientStalled "client-stalled" Client None,

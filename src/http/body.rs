@@ -60,6 +60,8 @@ pub struct Chunked {
     budget: u64,
     /// Trailer fields that the head speaks against; they do not pass.
     nominated: Nominated,
+    /// No trailer field passes.
+    drops_trailers: bool,
     /// Whether blanks may stand behind a size.
     takes_blanks: bool,
 }
@@ -74,8 +76,15 @@ impl Chunked {
             chunks,
             budget: budget.unwrap_or(u64::MAX),
             nominated,
+            drops_trailers: false,
             takes_blanks: false,
         }
+    }
+
+    /// The same without trailer fields. They are held to the grammar all the same.
+    #[must_use]
+    pub fn without_trailers(self) -> Chunked {
+        Chunked { drops_trailers: true, ..self }
     }
 
     /// The same of a response: old servers pad their sizes with blanks to a fixed width. They do not pass.
@@ -147,7 +156,7 @@ impl Chunked {
         if !is_token(name) || !is_field_value(value) {
             return Err(ChunkFault::Malformed);
         }
-        Ok(Name::may_trail(name) && !self.nominated.has(name))
+        Ok(!self.drops_trailers && Name::may_trail(name) && !self.nominated.has(name))
     }
 
     /// Passes framing as it is, or drops it.

@@ -131,14 +131,37 @@ impl Name {
             _ => Name::Other,
         }
     }
-
     /// Whether a field of this name may pass in a trailer section: not if it concerns framing, routing, the connection,
-    /// authentication or how the message is to be handled (RFC 9110 §6.5.1), however its dashes are spelt.
+    /// authentication or how the message is to be handled (RFC 9110 §6.5.1), and not if it says who the client is, however its dashes
+    /// are spelt.
     #[must_use]
     pub fn may_trail(name: &[u8]) -> bool {
-        Name::meant(name) == Name::Other
+        let begins = |origin: &&[u8]| {
+            name.len() >= origin.len() && name.iter().zip(*origin).all(|(byte, known)| alike(*byte) == *known)
+        };
+        Name::meant(name) == Name::Other && !ORIGINS.iter().any(|origin| begins(&origin))
     }
 }
+
+/// Beginnings of names by which servers and applications are told who the client is, or by which way it has come, in lower case.
+const ORIGINS: [&[u8]; 16] = [
+    b"via",
+    b"x-forwarded",
+    b"x-original-",
+    b"x-real-",
+    b"x-client-",
+    b"x-cluster-client-",
+    b"true-client-",
+    b"cf-connecting-",
+    b"fastly-client-",
+    b"client-cert",
+    b"x-ssl-",
+    b"ssl-client-",
+    b"x-remote-",
+    b"remote-",
+    b"x-auth",
+    b"x-user",
+];
 
 #[cfg(test)]
 mod tests {

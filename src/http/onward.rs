@@ -33,6 +33,8 @@ pub struct Onward<'a> {
     pub path: Option<(&'a str, &'a str)>,
     /// A cookie that is not passed on.
     pub hidden_cookie: Option<&'a str>,
+    /// Whether trailer fields are passed on.
+    pub passes_trailers: bool,
     /// What it is called, if the backend is told.
     pub request_id: Option<RequestId<'a>>,
     /// The trace that begins here, if one does.
@@ -54,6 +56,7 @@ impl<'a> Onward<'a> {
             fallback_host,
             path: None,
             hidden_cookie: None,
+            passes_trailers: false,
             request_id: None,
             traceparent: None,
             edits: None,
@@ -172,6 +175,8 @@ impl Request<'_> {
                 push_decimal(out, self.hops.map_or(0, |hops| hops.saturating_sub(1)));
                 out.extend_from_slice(b"\r\n");
             }
+            // It announces what does not come.
+            Name::NeverTrailing if !onward.passes_trailers && name.eq_ignore_ascii_case(b"trailer") => {}
             // Said anew.
             Name::RequestId if onward.request_id.is_some() => {}
             Name::TraceParent | Name::TraceState if onward.traceparent.is_some() => {}

@@ -13,7 +13,7 @@ use crate::http::login;
 use crate::http::nominated::{NOMINATED_MAX, Nominated};
 use crate::http::request::FieldTable;
 use crate::route::FieldEdits;
-use crate::snapshot::{Hsts, Limits};
+use crate::snapshot::{Hsts, Limits, Timeouts};
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
 #[derive(Clone, Copy, Debug)]
@@ -228,6 +228,27 @@ impl Response<'_> {
     #[must_use]
     pub fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
+    }
+
+    /// Whether it is a stream: it has no length, and its type is one that streams have everywhere, or one of `others`.
+    #[must_use]
+    pub fn is_stream(&self, others: &[String]) -> bool {
+        if !matches!(self.framing, Framing::Chunked | Framing::UntilEof) {
+            return false;
+        }
+        let kind = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("content-type"));
+        let Some(kind) =
+            kind.map(|field| trim(field.value.split(|byte| *byte == b';').next().unwrap_or_default()))
+        else {
+            return false;
+        };
+        // `application/grpc+proto` is one of `application/grpc`.
+        let is = |known: &str| {
+            let head = kind.get(..known.len());
+            head.is_some_and(|head| head.eq_ignore_ascii_case(known.as_bytes()))
+                && matches!(kind.get(known.len()), None | Some(b'+'))
+        };
+        Timeouts::STREAMS.iter().any(|known| is(known)) || others.iter().any(|known| is(known))
     }
 
     /// The header fields.

@@ -12,7 +12,7 @@ use super::path::{self, Path};
 use super::pattern::Pattern;
 use super::template::Template;
 use crate::http::grammar::alike;
-use crate::snapshot::{Hsts, PoolId, Timeouts};
+use crate::snapshot::{ClientClose, Hsts, PoolId, Timeouts};
 
 /// One route of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +193,10 @@ pub struct Options {
     pub body: Option<Option<u64>>,
     /// When a request may be sent again.
     pub retry: Retry,
+    /// Types of responses, such as `application/json`, that are streams besides [`Timeouts::STREAMS`].
+    pub streams: Vec<String>,
+    /// What becomes of a request whose client has ended its direction; `None` is what the pool says.
+    pub on_client_close: Option<ClientClose>,
     /// What clients are told of later connections, in place of what the listener says: `Some(None)` for nothing.
     pub hsts: Option<Option<Hsts>>,
 }

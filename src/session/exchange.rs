@@ -81,6 +81,8 @@ pub struct Exchange {
     /// How long it has said that it keeps it while nothing comes.
     pub(crate) backend_timeout: Option<Duration>,
     pub(crate) answered: Answered,
+    /// Whether the response is a stream, which may be silent for long.
+    pub(crate) is_stream: bool,
     pub(crate) interims: u8,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
@@ -101,6 +103,8 @@ pub struct Exchange {
     pub(crate) retried: Proofs,
     /// How many of them count against what the pool allows.
     pub(crate) retries: u32,
+    /// How often it has waited until a backend could be reached.
+    pub(crate) reach_waits: u32,
     /// Whether the next attempt is one of these.
     pub(crate) is_counted: bool,
     pub(crate) budget_spent: bool,
@@ -113,6 +117,8 @@ pub struct Exchange {
     pub(crate) pending_proof: Option<Proof>,
     /// When the last byte of the request went out, or the last interim response came in.
     pub(crate) asked_at: Option<Time>,
+    /// When the client was found to have ended its direction.
+    pub(crate) left_at: Option<Time>,
     /// Of the present attempt.
     pub(crate) unread: Unread,
     /// Bytes that the lanes had passed when the exchange began, and up when the attempt did.

@@ -20,6 +20,9 @@ pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// How long to wait before backends that have all failed are asked once more.
 const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
+/// By so many doublings the pause grows while no backend can be reached.
+const PAUSE_DOUBLINGS: u32 = 2;
+
 /// How an [`Effect::Open`], or a connect that was pending, turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectOutcome {
@@ -75,6 +78,11 @@ impl Session {
                 self.exchange.tried.clear();
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
                 self.phase = Phase::Opening { since, dial };
+            }
+            ConnectOutcome::NoneLeft(Nobody::Tried | Nobody::Down)
+                if self.exchange.attempts > 0 && self.may_wait_to_reach(since, env) =>
+            {
+                self.wait_to_reach(since, env);
             }
             ConnectOutcome::Queued { ahead } => {
                 self.exchange.queue_ahead.get_or_insert(ahead);
@@ -185,15 +193,44 @@ impl Session {
     pub(super) fn connect_failed(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, .. } = self.phase else { return };
         self.blame(cause, env, effects);
-        if self.exchange.retry == Retry::Off || !self.may_retry(env, |rules| rules.connect) {
+        let may_retry = self.exchange.retry != Retry::Off && self.may_retry(env, |rules| rules.connect);
+        let may_wait = self.may_wait_to_reach(since, env);
+        if !may_retry && !may_wait {
             self.fail(cause, env, effects);
             return;
         }
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
         self.exchange.busy_since = None;
+        if !may_retry {
+            self.wait_to_reach(since, env);
+            return;
+        }
         self.count_retry(Proof::Unsent);
         self.phase = Phase::Opening { since, dial: Dial::Wanted { again: None } };
+    }
+
+    /// Whether the request may wait until a backend can be reached: nothing of it was sent, or only to a connection that had gone
+    /// stale, and the time of the pool, which runs since `since`, is not over by the next attempt.
+    fn may_wait_to_reach(&self, since: Time, env: &Env<'_>) -> bool {
+        let harmless = |proof: Proof| matches!(proof, Proof::Unsent | Proof::StaleReuse);
+        let mut proofs = self.exchange.retried.iter().chain(self.exchange.pending_proof);
+        let is_unsent = self.exchange.stage == Stage::Opening && proofs.all(harmless);
+        let wait = env.snapshot.pool(self.pool()).reach_wait;
+        is_unsent && wait.is_some_and(|wait| env.now + self.pause() < since + wait)
+    }
+
+    /// How long the request waits before its next attempt to reach a backend.
+    fn pause(&self) -> Duration {
+        AGAIN_PAUSE * (1 << self.exchange.reach_waits.min(PAUSE_DOUBLINGS))
+    }
+
+    /// Gives every backend another chance a moment later.
+    fn wait_to_reach(&mut self, since: Time, env: &Env<'_>) {
+        self.exchange.tried.clear();
+        let dial = Dial::Paused { until: env.now + self.pause() };
+        self.exchange.reach_waits += 1;
+        self.phase = Phase::Opening { since, dial };
     }
 
     pub(super) fn step_opening(
@@ -210,7 +247,11 @@ impl Session {
             return self.fail(cause, env, effects);
         }
         self.exchange.stage = Stage::Opening;
-        if self.client_hung || self.up.source == Source::Lost {
+        self.note_leaving(env);
+        // It may be there to read, but a request that is sent for nobody can do harm, and one that is not sent does none.
+        let waits = matches!(dial, Dial::Queued { .. } | Dial::Paused { .. });
+        let has_left = waits && self.exchange.left_at.is_some();
+        if self.client_hung || self.up.source == Source::Lost || has_left {
             return self.fail(Cause::ClientAborted, env, effects);
         }
         if let Dial::Wanted { again } = dial {

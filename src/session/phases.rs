@@ -31,6 +31,7 @@ use crate::core::time::Time;
 use crate::http::answer::{self, Content, Told};
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
+use crate::http::nominated::Nominated;
 use crate::http::request::{self, Method, field_table};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::snapshot::{Limits, Mode};
@@ -172,12 +173,15 @@ impl Session {
                 self.touched = env.now;
                 self.phase = Phase::Answer { keep_alive };
             }
-            Routed::Forwarded { framing, nominated, body } => {
+            Routed::Forwarded { framing, trailers, body } => {
                 self.exchange.spans.head = Some(env.now.since(self.exchange.began));
                 self.up.framer = match framing {
                     Framing::Empty | Framing::UntilEof => Framer::Done,
                     Framing::Length(length) => Framer::of_length(length),
-                    Framing::Chunked => Framer::Chunked(Chunked::new(Chunks::Keep, body, nominated)),
+                    Framing::Chunked => Framer::Chunked(match trailers {
+                        Some(nominated) => Chunked::new(Chunks::Keep, body, nominated),
+                        None => Chunked::new(Chunks::Keep, body, Nominated::default()).without_trailers(),
+                    }),
                 };
                 self.up.hold();
                 self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };

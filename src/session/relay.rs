@@ -26,6 +26,7 @@ struct Verdict {
     is_interim: bool,
     framing: Framing,
     nominated: Nominated,
+    is_stream: bool,
     backend_keep_alive: bool,
     backend_timeout: Option<Duration>,
     is_login: bool,
@@ -37,6 +38,7 @@ impl Session {
         if self.down.sink == Sink::Lost || self.client_hung {
             return self.fail(Cause::ClientAborted, env, effects);
         }
+        self.note_leaving(env);
         if let Some(cause) = self.advance_request() {
             return self.fail(cause, env, effects);
         }
@@ -106,6 +108,7 @@ impl Session {
         }
         let edits = self.options(env).map(|options| &options.response);
         let cookie = self.cookie_line(env);
+        let streams = self.options(env).map_or(&[][..], |options| options.streams.as_slice());
         let (telling, backend) = (&env.snapshot.listeners[self.listener].telling, self.backend_name(env));
         let mut notes = std::mem::take(&mut self.exchange.notes);
         let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
@@ -141,6 +144,7 @@ impl Session {
                 is_interim,
                 framing: response.framing,
                 nominated: withheld(&response, edits),
+                is_stream: response.is_stream(streams),
                 backend_keep_alive: response.keep_alive,
                 backend_timeout: response.timeout,
                 is_login: response.is_login,
@@ -173,6 +177,7 @@ impl Session {
         exchange.backend_keep_alive = verdict.backend_keep_alive && !exchange.is_upgrade_with_body;
         exchange.backend_timeout = verdict.backend_timeout;
         exchange.is_login |= verdict.is_login;
+        exchange.is_stream = verdict.is_stream;
         exchange.spans.response = Some(env.now.since(exchange.began));
         let is_delimited = is_self_delimited(verdict.framing, exchange.is_old());
         exchange.answered = Answered::Begun { is_delimited };

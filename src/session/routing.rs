@@ -23,8 +23,8 @@ pub(super) enum Routed {
     /// It goes to a backend; its new head was written.
     Forwarded {
         framing: Framing,
-        /// Fields that its trailers may not have.
-        nominated: Nominated,
+        /// Fields that its trailers may not have; `None` if no trailer passes.
+        trailers: Option<Nominated>,
         /// The bound of its body.
         body: Option<u64>,
     },
@@ -147,12 +147,12 @@ impl Arrival<'_> {
             is_trusted: self.is_trusted(),
             is_secure: self.is_secure,
             forwarding: self.listener.forwarding,
+            passes_trailers: rules.passes_trailers,
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
             request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
             traceparent,
             ..Onward::plain(self.peer.ip(), &rules.name)
         };
-        let mut nominated = Nominated::default();
         match options {
             None => request.write_onward(up, &onward),
             Some(options) => {
@@ -160,12 +160,14 @@ impl Arrival<'_> {
                 note_options(options, context, exchange);
             }
         }
-        if request.framing == Framing::Chunked {
-            nominated = request.nominated();
+        let passes = request.framing == Framing::Chunked && rules.passes_trailers;
+        let trailers = passes.then(|| {
+            let mut nominated = request.nominated();
             // A field that a route takes out of the head is not to come back behind the body.
             nominated.add(options.iter().flat_map(|options| options.request.taken_out()));
-        }
-        Ok(Routed::Forwarded { framing: request.framing, nominated, body })
+            nominated
+        });
+        Ok(Routed::Forwarded { framing: request.framing, trailers, body })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ConnectOutcome, Effect, Env, Phase, Session, Side};
+use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
@@ -10,7 +10,9 @@ use crate::core::noted::NOTHING;
 use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 use crate::http::date::Date;
-use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use crate::snapshot::{
+    Address, Backend, ClientClose, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+};
 
 fn snapshot(mode: Mode) -> Snapshot {
     let address = Address::Ip(([127, 0, 0, 1], 9001).into());
@@ -275,4 +277,94 @@ fn pass_all(session: &mut Session) {
         let count = head.len() + body.len();
         lane.send(count);
     }
+}
+
+/// A client that ends its direction behind its request has a second to get its answer, counted from the last byte that moved; under
+/// `finish` as long as others.
+#[test]
+fn a_client_that_has_ended_its_direction_is_given_up() {
+    let second = ClientClose::GRACE;
+    for (rule, timer) in
+        [(ClientClose::Abort, Timer::ClientLeft), (ClientClose::Finish, Timer::BackendResponse)]
+    {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        stage.snapshot.pools[0].on_client_close = rule;
+        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        pass_all(&mut session);
+        stage.advance(&mut session);
+        stage.now = stage.now + 5 * second;
+        session.handle_leaving(Side::Client);
+        assert_eq!(stage.advance(&mut session), []);
+        let deadline = session.deadline(&stage.env()).unwrap();
+        assert_eq!(deadline.timer, timer);
+        assert!(rule == ClientClose::Finish || deadline.at == stage.now + second);
+        // Bytes on their way to it show whether it is there.
+        stage.now = stage.now + second / 2;
+        session.handle_moved(stage.now);
+        let moved = stage.now;
+        stage.now = stage.now + second / 2;
+        let deadline = session.deadline(&stage.env()).unwrap();
+        assert!(rule == ClientClose::Finish || deadline.at == moved + second);
+        let mut effects = Vec::new();
+        session.handle_deadline(Timer::ClientLeft, &stage.env(), &mut effects);
+        assert_eq!(effects, [Effect::ResetBackend, Effect::Record, Effect::ResetClient]);
+        assert_eq!(session.record(&stage.env()).outcome.cause, Some(Cause::ClientAborted));
+    }
+}
+
+#[test]
+fn a_stream_has_a_time_of_its_own() {
+    for (head, is_stream) in [
+        ("Transfer-Encoding: chunked\r\nContent-Type: text/event-stream; charset=utf-8", true),
+        ("Content-Type: TEXT/Event-Stream", true),
+        ("Transfer-Encoding: chunked\r\ncontent-type: application/grpc+proto", true),
+        ("Transfer-Encoding: chunked\r\ncontent-type: application/grpc-web", false),
+        ("Transfer-Encoding: chunked\r\nContent-Type: application/json", false),
+        ("Transfer-Encoding: chunked", false),
+        ("Content-Length: 9\r\nContent-Type: text/event-stream", false),
+    ] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        pass_all(&mut session);
+        receive(&mut session, Side::Backend, format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes());
+        stage.advance(&mut session);
+        let Timeouts { idle, stream, .. } = stage.snapshot.timeouts;
+        // The head waits for the client.
+        let until = |session: &Session, stage: &Stage| session.phase_deadline(&stage.env()).unwrap().at;
+        assert_eq!(until(&session, &stage), session.touched() + idle, "{head}");
+        pass_all(&mut session);
+        let expected = if is_stream { stream } else { idle };
+        assert_eq!(until(&session, &stage), session.touched() + expected, "{head}");
+    }
+}
+
+/// Whatever `retries` says, a request of which nothing was sent waits until a backend can be reached, for a while.
+#[test]
+fn a_backend_that_cannot_be_reached_is_asked_again() {
+    let (mut stage, mut session) = Stage::new(Mode::Http);
+    stage.snapshot.pools[0].retries.most = 0;
+    receive(&mut session, Side::Client, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody");
+    let mut pauses = Vec::new();
+    assert_eq!(stage.advance(&mut session), [Effect::Open { again: None, is_fresh: false }]);
+    for attempt in 1.. {
+        let failed = ConnectOutcome::Failed { backend: 0, cause: Cause::BackendRefused };
+        let mut effects = Vec::new();
+        session.handle_connect(failed, &stage.env(), &mut effects);
+        assert_eq!(effects[0], Effect::NoteFailure(Cause::BackendRefused));
+        assert_eq!(session.tried(), [0; 0]);
+        let record = session.record(&stage.env());
+        assert_eq!((record.attempts, record.retried.last()), (attempt, None));
+        let Phase::Opening { dial: Dial::Paused { until }, .. } = session.phase else { break };
+        pauses.push(until.since(stage.now).as_millis());
+        stage.now = until;
+        effects.clear();
+        session.handle_deadline(Timer::Retry, &stage.env(), &mut effects);
+        assert_eq!(effects, [Effect::Open { again: None, is_fresh: false }]);
+    }
+    assert_eq!(pauses, [100, 200, 400]);
+    assert_eq!(session.record(&stage.env()).outcome.cause, Some(Cause::BackendRefused));
 }

@@ -11,6 +11,7 @@ use crate::core::lane::{Lane, Sink, Source};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::route::hash;
+use crate::snapshot::{ClientClose, Mode};
 
 /// How long a side from which nothing is wanted may be left out of the poll array. Most responses come sooner, and a
 /// shorter array is a faster one; a client that leaves is noticed so much later.
@@ -65,7 +66,10 @@ impl Session {
     /// When to look at the session although nothing has happened.
     #[must_use]
     pub fn deadline(&self, env: &Env<'_>) -> Option<Deadline> {
-        let deadline = self.phase_deadline(env)?;
+        let mut deadline = self.phase_deadline(env)?;
+        if let Some(at) = self.given_up_at(env) {
+            deadline = deadline.or_earlier(Deadline::new(at, Timer::ClientLeft));
+        }
         let has_unwanted_side = matches!(self.phase, Phase::Opening { .. } | Phase::Relay | Phase::Tunnel);
         if has_unwanted_side && env.now < self.watched_from() {
             return Some(deadline.or_earlier(Deadline::new(self.watched_from(), Timer::Watch)));
@@ -73,7 +77,25 @@ impl Session {
         Some(deadline)
     }
 
-    fn phase_deadline(&self, env: &Env<'_>) -> Option<Deadline> {
+    /// Records when the client ended its direction, as soon as that is known and a request of its is under way. Bytes over TCP may be
+    /// passed on for as long as anybody likes.
+    pub(super) fn note_leaving(&mut self, env: &Env<'_>) {
+        let has_ended = matches!(self.up.source, Source::Leaving | Source::Ended);
+        if has_ended && self.mode == Mode::Http && self.exchange.left_at.is_none() {
+            self.exchange.left_at = Some(env.now);
+        }
+    }
+
+    /// When the exchange is given up because its client has ended its direction.
+    fn given_up_at(&self, env: &Env<'_>) -> Option<Time> {
+        let left_at = self.exchange.left_at?;
+        let own = self.options(env).and_then(|options| options.on_client_close);
+        let rule = own.unwrap_or(env.snapshot.pool(self.pool()).on_client_close);
+        let is_under_way = matches!(self.phase, Phase::Opening { .. } | Phase::Relay);
+        (rule == ClientClose::Abort && is_under_way).then(|| left_at.max(self.touched) + ClientClose::GRACE)
+    }
+
+    pub(super) fn phase_deadline(&self, env: &Env<'_>) -> Option<Deadline> {
         let timeouts = self.timeouts(env);
         let touched = |span: Duration, timer| Some(Deadline::new(self.touched + span, timer));
         match self.phase {
@@ -111,6 +133,10 @@ impl Session {
             Phase::Relay => match (self.exchange.answered, self.exchange.asked_at) {
                 (Answered::Awaited, Some(asked_at)) => {
                     Some(Deadline::new(asked_at + timeouts.backend_response, Timer::BackendResponse))
+                }
+                // A client that takes nothing of it has no more time than others.
+                (Answered::Begun { .. }, _) if self.exchange.is_stream && self.down.is_flushed() => {
+                    touched(timeouts.stream, Timer::Idle)
                 }
                 (Answered::Awaited, None) | (Answered::Begun { .. }, _) => {
                     touched(timeouts.idle, Timer::Idle)
@@ -224,6 +250,9 @@ impl Session {
             Timer::Idle => {
                 let cause = self.stalled();
                 self.fail(cause, env, effects);
+            }
+            Timer::ClientLeft => {
+                self.fail(Cause::ClientAborted, env, effects);
             }
             Timer::Tunnel => {
                 let cause = match (self.is_half_lost(), self.down.source == Source::Lost || self.backend_hung)

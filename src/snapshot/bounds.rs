@@ -19,6 +19,9 @@ pub struct Timeouts {
     pub backend_response: Duration,
     /// Without one byte moving in either direction while a message is under way.
     pub idle: Duration,
+    /// The same while a response is under way that is a stream: of one of the types of [`Timeouts::STREAMS`], or of one that its route
+    /// names.
+    pub stream: Duration,
     /// The same for TCP mode and for a connection that was upgraded.
     pub tunnel: Duration,
     /// For a free backend connection, all attempts together.
@@ -29,6 +32,11 @@ pub struct Timeouts {
     pub backend_idle: Duration,
     /// From SIGTERM to the end.
     pub drain: Duration,
+}
+
+impl Timeouts {
+    /// The types of responses that are streams wherever they come from.
+    pub const STREAMS: [&str; 2] = ["text/event-stream", "application/grpc"];
 }
 
 impl Default for Timeouts {
@@ -42,6 +50,7 @@ impl Default for Timeouts {
             client_idle: secs(60),
             backend_response: secs(60),
             idle: secs(60),
+            stream: secs(3600),
             tunnel: secs(3600),
             queue: secs(10),
             linger: secs(2),

@@ -71,6 +71,37 @@ impl Default for Hashing {
     }
 }
 
+/// What becomes of an exchange whose client has ended its direction (RFC 9293 §3.6: it may still read).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientClose {
+    /// It is given up [`ClientClose::GRACE`] later, unless bytes of it move.
+    #[default]
+    Abort,
+    /// It goes on to its end.
+    Finish,
+}
+
+impl ClientClose {
+    /// How long the answer to a client that has ended its direction may still take. Of the clients that do so most are gone, and the
+    /// others have their answers by then.
+    pub const GRACE: Duration = Duration::from_secs(1);
+
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ClientClose::Abort => "abort",
+            ClientClose::Finish => "finish",
+        }
+    }
+
+    /// The one of that word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<ClientClose> {
+        [ClientClose::Abort, ClientClose::Finish].into_iter().find(|it| it.word() == word)
+    }
+}
+
 /// A named set of backends with a balancing policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -97,6 +128,12 @@ pub struct Pool {
     pub queue: Option<Duration>,
     /// How many exchanges a connection to a backend serves; `None` is any number.
     pub max_reuse: Option<u32>,
+    /// Whether trailer fields of requests are passed on: many servers refuse them.
+    pub passes_trailers: bool,
+    /// How long a request of which nothing was sent may wait until a backend can be reached again; `None` is not at all.
+    pub reach_wait: Option<Duration>,
+    /// What becomes of a request whose client has ended its direction.
+    pub on_client_close: ClientClose,
     /// What the backends are found by, where that is more than their addresses; else empty.
     pub sources: Vec<Source>,
     /// How often names are asked for their addresses; `None` is once.
@@ -113,6 +150,9 @@ impl Pool {
     /// How many requests may wait where nothing is said.
     pub const MAX_PENDING: usize = 1024;
 
+    /// How long a request waits until a backend can be reached again where nothing is said.
+    pub const REACH_WAIT: Duration = Duration::from_secs(1);
+
     /// A pool of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
@@ -128,6 +168,9 @@ impl Pool {
             max_pending: Pool::MAX_PENDING,
             queue: None,
             max_reuse: None,
+            passes_trailers: false,
+            reach_wait: Some(Pool::REACH_WAIT),
+            on_client_close: ClientClose::default(),
             sources: Vec::new(),
             resolve: Some(RESOLVE),
             resolver: Vec::new(),

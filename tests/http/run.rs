@@ -100,10 +100,11 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
     let backend = Backend::new("a", Address::Ip(address(8080)), 1);
     // There is no other backend, and no time passes until this one is asked once more.
     let retries = Retries { most: 0, ..Retries::default() };
+    let (reach_wait, passes_trailers) = (None, true);
     let listener = Listener { telling, ..Listener::to_pool("web", address(80), Mode::Http, PoolId(0)) };
     Arc::new(Snapshot {
         listeners: vec![listener],
-        pools: vec![Pool { retries, ..Pool::new("app", vec![backend]) }],
+        pools: vec![Pool { retries, reach_wait, passes_trailers, ..Pool::new("app", vec![backend]) }],
         timeouts: Timeouts::default(),
         limits,
     })

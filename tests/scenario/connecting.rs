@@ -83,7 +83,9 @@ fn a_post_moves_on_too_for_nothing_of_it_was_sent() {
 #[test]
 fn when_all_refuse_the_answer_says_so() {
     let ((_one, first), (_two, second)) = (refusing(), refusing());
-    let pollux = Pollux::http(&[&first, &second]);
+    let mut snapshot = snapshot(Mode::Http, &[&first, &second]);
+    snapshot.pools[0].reach_wait = None;
+    let pollux = Pollux::start(snapshot);
     let answer = pollux.get();
     assert!(
         answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n") && answer.ends_with("backend-refused\n"),

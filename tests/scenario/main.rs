@@ -6,6 +6,7 @@ mod connecting;
 mod health;
 mod house;
 mod http;
+mod leaving;
 mod logins;
 mod metrics;
 mod neighbours;

@@ -34,6 +34,7 @@ fn with(backends: &[String], retries: Retries) -> Snapshot {
     let backends: Vec<&str> = backends.iter().map(String::as_str).collect();
     let mut snapshot = snapshot(Mode::Http, &backends);
     snapshot.pools[0].retries = retries;
+    snapshot.pools[0].reach_wait = None;
     snapshot
 }
 

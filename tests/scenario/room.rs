@@ -1,5 +1,6 @@
 //! A worker that has as many clients as it may: those that are not being served make room for a newcomer.
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -101,7 +102,8 @@ fn clients_that_have_left_make_room_and_those_that_wait_do_not() {
     let mut newcomer = pollux.client();
     newcomer.write_all(b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
-    let causes = [pollux.told().cause, pollux.told().cause];
-    assert_eq!(causes, [Some(Cause::MethodRefused), Some(Cause::ClientAborted)]);
+    // Whether the newcomer finds room made, or the second over that a client has which has left, is a matter of the moment.
+    let causes = HashSet::from([pollux.told().cause, pollux.told().cause]);
+    assert_eq!(causes, HashSet::from([Some(Cause::MethodRefused), Some(Cause::ClientAborted)]));
     assert_eq!((ended(&mut clients), pollux.in_flight()), (Vec::new(), SESSIONS - 1));
 }

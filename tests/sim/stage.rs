@@ -13,8 +13,8 @@ use pollux::balance::health::{Check, Passive};
 use pollux::core::outcome::Cause;
 use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
-    Address, Announcing, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Retries, Snapshot,
-    Timeouts,
+    Address, Announcing, Backend, Balance, ClientClose, Hashing, Limits, Listener, Mode, Pool, PoolId,
+    Retries, Snapshot, Timeouts,
 };
 use pollux::worker::{Census, Change, Poller, Setup, Share, Turn, Worker};
 
@@ -358,7 +358,10 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
         // A client that goes on writing for longer than the linger is reset, however good its reasons are.
         timeouts.linger = Duration::from_secs(30);
     }
-    let pool = Pool::new("pool", backends);
+    // Clients that half-close have their answers, and trailers their readers.
+    let on_client_close =
+        if faults.weather == Weather::Clean { ClientClose::Finish } else { ClientClose::Abort };
+    let pool = Pool { on_client_close, passes_trailers: true, ..Pool::new("pool", backends) };
     let bind = SocketAddr::from(([127, 0, 0, 1], 80));
     let listener = Listener::to_pool("main", bind, mode, PoolId(0));
     Snapshot { listeners: vec![listener], pools: vec![pool], timeouts, limits }

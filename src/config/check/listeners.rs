@@ -170,7 +170,7 @@ const OF_HTTP: [&str; 7] =
     ["forwarding", "request_id", "traces", "proxy_status", "hsts", "ambiguous_paths", "targets"];
 
 /// The same of a route, and of what it asks for.
-const OF_HTTP_ROUTE: [&str; 10] = [
+const OF_HTTP_ROUTE: [&str; 12] = [
     "redirect",
     "respond",
     "strip_prefix",
@@ -181,6 +181,8 @@ const OF_HTTP_ROUTE: [&str; 10] = [
     "timeouts",
     "limits",
     "retry",
+    "streams",
+    "on_client_close",
 ];
 const OF_HTTP_MATCH: [&str; 8] =
     ["host", "path", "path_regex", "method", "header", "query", "cookie", "client_cert"];

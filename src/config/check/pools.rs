@@ -24,7 +24,7 @@ use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Like, Question, RESOLVE, Source};
 use crate::preface::proxy::{PASSES_EVERYWHERE, Version};
-use crate::snapshot::{Address, Announce, Backend, Balance, Pool, PoolId};
+use crate::snapshot::{Address, Announce, Backend, Balance, ClientClose, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -107,6 +107,9 @@ fn pool(
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").map(|(most, _)| most),
         queue: table.time("queue").map(|(time, _)| time),
+        passes_trailers: matches!(table.text("request_trailers"), Some(("pass", _))),
+        reach_wait: reach_wait(table),
+        on_client_close: on_client_close(table).unwrap_or_default(),
         resolve: around.resolve,
         resolver: servers,
         sources,
@@ -118,6 +121,20 @@ fn pool(
     }
     findings.since(before)?;
     Ok(pool)
+}
+
+/// How long a request waits until a backend can be reached again.
+fn reach_wait(table: Reader<'_>) -> Option<Duration> {
+    match (table.time("reach_wait"), table.flag("reach_wait")) {
+        (Some((span, _)), _) => Some(span),
+        (None, Some(false)) => None,
+        (None, Some(true) | None) => Some(Pool::REACH_WAIT),
+    }
+}
+
+/// What becomes of an exchange whose client has ended its direction, of a pool or a route.
+pub(super) fn on_client_close(table: Reader<'_>) -> Option<ClientClose> {
+    table.text("on_client_close").and_then(|(word, _)| ClientClose::find(word))
 }
 
 /// How backends are told of their clients.

@@ -357,8 +357,16 @@ fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opti
 }
 
 /// Keys that only mean something where a backend answers.
-const OF_BACKENDS: [&str; 6] =
-    ["strip_prefix", "replace_prefix", "request_headers", "timeouts", "limits", "retry"];
+const OF_BACKENDS: [&str; 8] = [
+    "strip_prefix",
+    "replace_prefix",
+    "request_headers",
+    "timeouts",
+    "limits",
+    "retry",
+    "streams",
+    "on_client_close",
+];
 
 fn options(
     table: Reader<'_>,
@@ -386,8 +394,20 @@ fn options(
             Some(("off", _)) => Retry::Off,
             Some(_) | None => Retry::Safe,
         },
+        streams: conditions::values(table, "streams", findings, stream),
+        on_client_close: pools::on_client_close(table),
         hsts: None,
     })
+}
+
+/// A type of responses that are streams.
+fn stream(text: &str) -> Result<String, conditions::Refused> {
+    let is_token = |part: &str| crate::http::grammar::is_token(part.as_bytes());
+    if text.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub)) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let help = "write a type and a subtype, without parameters: `application/json`";
+    Err((Code::BadValue, format!("{} is not a type of responses", quote(text)), help.to_owned()))
 }
 
 fn prefix(table: Reader<'_>, findings: &mut Findings) -> Result<Option<PrefixEdit>, Told> {

@@ -22,6 +22,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Timeout
         client_idle: time("client_idle", default.client_idle),
         backend_response: time("backend_response", default.backend_response),
         idle: time("idle", default.idle),
+        stream: time("stream", default.stream),
         tunnel: time("tunnel", default.tunnel),
         queue: time("queue", default.queue),
         linger: time("linger", default.linger),
@@ -44,6 +45,7 @@ pub(super) fn of_route(
         connect: time("connect", whole.connect),
         backend_response: time("backend_response", whole.backend_response),
         idle: time("idle", whole.idle),
+        stream: time("stream", whole.stream),
         tunnel: time("tunnel", whole.tunnel),
         queue: time("queue", whole.queue),
         ..whole.clone()

@@ -27,6 +27,15 @@ pub(super) const IDLE: Key = key(
     "Without a byte moving while a message is under way.",
 );
 
+pub(super) const STREAM: Key = key(
+    "stream",
+    Kind::Time(MONTH),
+    r#""1h""#,
+    r#""1h""#,
+    "The same while a stream is under way: a response without a length whose type is `text/event-stream`, `application/grpc` (with any \
+     suffix) or one of `streams` of its route.",
+);
+
 pub(super) const TUNNEL: Key = key(
     "tunnel",
     Kind::Time(MONTH),
@@ -79,6 +88,7 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
         ),
         BACKEND_RESPONSE,
         IDLE,
+        STREAM,
         TUNNEL,
         QUEUE,
         key(

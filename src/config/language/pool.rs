@@ -115,6 +115,31 @@ pub(in crate::config) static POOL: Table = Table {
             "Requests that a connection to a backend serves, one after the other, before it is closed.",
         ),
         key(
+            "request_trailers",
+            Kind::Word(&["drop", "pass"]),
+            r#""drop""#,
+            r#""pass""#,
+            "Whether trailer fields behind a chunked request body are passed on. Several servers refuse such a request; docs/http.md says \
+             which. Fields that say who the client is, or that concern framing, routing or authentication, never pass. HTTP only.",
+        ),
+        key(
+            "reach_wait",
+            Kind::Either(&[Kind::Time(HOUR), Kind::Flag]),
+            r#""1s""#,
+            r#""5s""#,
+            "How long a request of which nothing was sent waits until a backend can be reached again, whatever `retries` says; `false` is \
+             not at all. Within `timeouts.queue`.",
+        ),
+        key(
+            "on_client_close",
+            Kind::Word(&["abort", "finish"]),
+            r#""abort""#,
+            r#""finish""#,
+            "What becomes of a request under way when its client has ended its direction (FIN). `abort`: a second later the exchange \
+             ends as `client-aborted`, unless bytes of it move. `finish`: it goes on, for clients that half-close and wait for the \
+             answer. A request that still waits for a backend is given up at once either way. HTTP only.",
+        ),
+        key(
             "retries",
             Kind::Number(0, Retries::MOST),
             "2",

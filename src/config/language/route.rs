@@ -1,6 +1,6 @@
 //! Routes: conditions, actions, and what they change of a message.
 
-use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, TUNNEL};
+use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
 use super::listener::{HSTS, SPLIT, STICKY};
 use super::{Kind, NONE, REQUIRED, Table, key};
 
@@ -96,6 +96,20 @@ pub(in crate::config) static ROUTE: Table = Table {
             r#""off""#,
             "When a request may be sent again. `safe`: on proof that it is safe; `unsent`: only if nothing of it was handed on; \
              `off`: never.",
+        ),
+        key(
+            "streams",
+            TEXTS,
+            "[]",
+            r#"["application/json"]"#,
+            "Types of responses that are streams here, besides those that are everywhere: `timeouts.stream` holds for them in place of `idle`.",
+        ),
+        key(
+            "on_client_close",
+            Kind::Word(&["abort", "finish"]),
+            "(that of the pool)",
+            r#""finish""#,
+            "What becomes of a request under way when its client has ended its direction, in place of what the pool says.",
         ),
     ],
 };
@@ -285,7 +299,7 @@ pub(in crate::config) static FIELDS: Table = Table {
 pub(in crate::config) static ROUTE_TIMEOUTS: Table = Table {
     title: "timeouts = { … }",
     about: "Times of a route; what each means stands under `[timeouts]`.",
-    keys: &[CONNECT, BACKEND_RESPONSE, IDLE, TUNNEL, QUEUE],
+    keys: &[CONNECT, BACKEND_RESPONSE, IDLE, STREAM, TUNNEL, QUEUE],
 };
 
 /// `limits` of a route.

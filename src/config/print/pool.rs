@@ -52,6 +52,9 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     if let Some(most) = pool.max_reuse {
         line(out, "max_reuse", &most.to_string());
     }
+    line(out, "request_trailers", &text(if pool.passes_trailers { "pass" } else { "drop" }));
+    line(out, "reach_wait", &pool.reach_wait.map_or_else(|| String::from("false"), time));
+    line(out, "on_client_close", &text(pool.on_client_close.word()));
     let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
     let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
     let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));

@@ -120,11 +120,12 @@ fn print_options(out: &mut String, options: &Options) {
         line(out, "hsts", &hsts.map_or_else(|| String::from("false"), print_hsts));
     }
     if let Some(timeouts) = &options.timeouts {
-        let Timeouts { connect, backend_response, idle, tunnel, queue, .. } = timeouts;
+        let Timeouts { connect, backend_response, idle, stream, tunnel, queue, .. } = timeouts;
         let all = [
             ("connect", connect),
             ("backend_response", backend_response),
             ("idle", idle),
+            ("stream", stream),
             ("tunnel", tunnel),
             ("queue", queue),
         ];
@@ -139,6 +140,12 @@ fn print_options(out: &mut String, options: &Options) {
         Retry::Off => "off",
     };
     line(out, "retry", &text(retry));
+    if !options.streams.is_empty() {
+        line(out, "streams", &list(options.streams.iter().map(|kind| text(kind))));
+    }
+    if let Some(close) = options.on_client_close {
+        line(out, "on_client_close", &text(close.word()));
+    }
 }
 
 fn print_edits(edits: &FieldEdits) -> String {

@@ -145,7 +145,7 @@ impl Visiting {
     }
 
     fn reset(&mut self, net: &mut Net) -> Step {
-        assert!(self.manners.foul, "a reset for no reason");
+        assert!(self.manners.foul || self.has_left(), "a reset for no reason");
         let ending = match &self.reading {
             Reading::Body(_) | Reading::Echo(..) => Some(self.truncated()),
             Reading::Head if !self.port.inbox.is_empty() => Some(self.truncated()),
@@ -153,6 +153,11 @@ impl Visiting {
             Reading::End => None,
         };
         self.leave(ending, net)
+    }
+
+    /// Whether it has ended its direction behind its requests.
+    fn has_left(&self) -> bool {
+        self.finished && self.visit.half_closes
     }
 
     fn truncated(&self) -> Ending {
@@ -175,7 +180,11 @@ impl Visiting {
         // The drain deadline does not wait for crooks.
         // What a RST has torn off a response may be its first record, of which nothing can be read.
         let is_torn = self.port.is_sealed() && ask.wronged;
-        let fine = turned_away || (self.manners.foul && (self.manners.draining || !is_owed || is_torn));
+        // It is let out of a queue, and where the pool says so its exchange is given up.
+        let is_given_up = self.has_left() && (ask.seen == 0 || self.manners.foul);
+        let fine = turned_away
+            || is_given_up
+            || (self.manners.foul && (self.manners.draining || !is_owed || is_torn));
         assert!(fine, "{} {} got no answer", ask.method, ask.target);
         Some(Ending::Unanswered)
     }

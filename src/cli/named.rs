@@ -20,7 +20,7 @@ pub(super) fn put<'a>(
     let at = |source: &Source| match source {
         Source::Given(backend) => Source::Given(backend.clone()),
         Source::Asked { question, like } => {
-            Source::Asked { question: question.clone().at(&pool.resolver), like: like.clone() }
+            Source::Asked { question: question.clone().at(&pool.resolver, pool.family), like: like.clone() }
         }
     };
     pool.sources = named.map(at).collect();

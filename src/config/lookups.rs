@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::world::{Machine, World};
-use crate::discovery::{Answers, Entry, Question, at_once, unanswered};
+use crate::discovery::{self, Answer, Answers, Entry, Question, at_once, unanswered};
 
 /// How long all names of a configuration may take together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,14 +26,14 @@ enum Lookup {
 #[derive(Debug)]
 enum Found {
     Addresses(io::Result<Vec<SocketAddr>>),
-    Backends(Result<Vec<Entry>, String>),
+    Backends(Result<Answer, String>),
 }
 
 impl Lookup {
     fn look_up(&self) -> Found {
         match self {
             Lookup::Addresses { host, port } => Found::Addresses(Machine.resolve(host, *port)),
-            Lookup::Backends(question) => Found::Backends(Machine.ask(question)),
+            Lookup::Backends(question) => Found::Backends(discovery::ask(question)),
         }
     }
 
@@ -147,7 +147,7 @@ impl World for AtOnce<'_> {
         }
         let known = self.known.to(question);
         match self.find(Lookup::Backends(question.clone())) {
-            Some(Found::Backends(Ok(entries))) => Ok(entries.clone()),
+            Some(Found::Backends(Ok(answer))) => Ok(answer.clone().after(known)),
             Some(Found::Backends(Err(why))) => known.map(<[Entry]>::to_vec).ok_or_else(|| why.clone()),
             Some(Found::Addresses(_)) | None => Err(not_yet().to_string()),
         }

@@ -92,11 +92,17 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::Family;
     use crate::snapshot::Address;
 
     #[test]
     fn a_page_keeps_the_last_good_answer_and_why_there_is_no_newer_one() {
-        let host = |name: &str| Question::Host { host: name.to_owned(), port: 80, servers: Vec::new() };
+        let host = |name: &str| Question::Host {
+            host: name.to_owned(),
+            port: 80,
+            servers: Vec::new(),
+            family: Family::Any,
+        };
         let entries = |port: u16| vec![Entry::at(Address::Ip(([127, 0, 0, 1], port).into()))];
         let (a, b) = (host("a"), host("b"));
         let (ledger, mut answers) = (Ledger::default(), Answers::default());

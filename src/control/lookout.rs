@@ -162,13 +162,13 @@ impl Watched {
     ) -> Option<Vec<Entry>> {
         // A file is looked at in any case, and is as likely to be mended as a good one to be changed.
         self.schedule.note(started.elapsed(), asked.is_ok() || !self.question.is_name());
-        let noted = asked.as_ref().map(|answer| answer.entries.as_slice()).map_err(String::as_str);
-        ledger.note(&self.question, noted);
+        if let Ok(Answer { ttl: Some(ttl), .. }) = &asked {
+            self.schedule.note_ttl(started.elapsed(), *ttl);
+        }
+        let asked = asked.map(|answer| answer.after(self.answer.as_deref()));
+        ledger.note(&self.question, asked.as_deref().map_err(String::as_str));
         match asked {
-            Ok(Answer { entries, ttl }) => {
-                if let Some(ttl) = ttl {
-                    self.schedule.note_ttl(started.elapsed(), ttl);
-                }
+            Ok(entries) => {
                 if self.failure.take().is_some() {
                     tracing::info!(source = %self.question, "there is an answer again");
                 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::dns::{Client, system_servers};
 use super::file::{LEN_MAX, parse};
-use super::{Entry, Question};
+use super::{Entry, Family, Question};
 use crate::snapshot::Address;
 
 /// What was answered.
@@ -19,6 +19,20 @@ pub struct Answer {
     pub entries: Vec<Entry>,
     /// How long it holds, where that was said too.
     pub ttl: Option<Duration>,
+    /// The family of which nothing is known now, where there was an answer for the other one. Its last addresses stay.
+    pub lacks: Option<Family>,
+}
+
+impl Answer {
+    /// The backends, with those of `before` that this answer knows nothing of: a family that a server does not answer for is
+    /// not one that is gone.
+    #[must_use]
+    pub fn after(self, before: Option<&[Entry]>) -> Vec<Entry> {
+        let Some(lacks) = self.lacks else { return self.entries };
+        let is_lacking = |entry: &&Entry| entry.address.ip().is_some_and(|address| lacks.has(address.ip()));
+        let kept = before.unwrap_or_default().iter().filter(is_lacking).cloned();
+        sorted(self.entries.into_iter().chain(kept).collect())
+    }
 }
 
 /// Asks, and waits for the answer. The order of what the DNS says means nothing, so it is sorted; that of a file is kept.
@@ -28,28 +42,33 @@ pub struct Answer {
 /// read or is no list of backends.
 pub fn ask(question: &Question) -> Result<Answer, String> {
     match question {
-        Question::Host { host, port, servers } if servers.is_empty() => {
+        Question::Host { host, port, servers, family } if servers.is_empty() => {
             let found = (host.as_str(), *port).to_socket_addrs().map_err(|error| error.to_string())?;
+            let found = found.filter(|address| family.has(address.ip()));
             let entries: Vec<_> = found.map(|address| Entry::at(Address::Ip(address))).collect();
             if entries.is_empty() {
-                return Err(String::from("it has no address"));
+                return Err(match family {
+                    Family::Any => String::from("it has no address"),
+                    Family::V4 | Family::V6 => format!("it has no address of {}", family.word()),
+                });
             }
-            Ok(Answer { entries: sorted(entries), ttl: None })
+            Ok(Answer { entries: sorted(entries), ttl: None, lacks: None })
         }
-        Question::Host { host, port, servers } => {
-            let found = Client::new(servers).addresses(host).map_err(|error| error.to_string())?;
+        Question::Host { host, port, servers, family } => {
+            let found = Client::new(servers, *family).addresses(host).map_err(|error| error.to_string())?;
             let entry = |ip| Entry::at(Address::Ip((ip, *port).into()));
-            Ok(Answer { entries: sorted(found.what.into_iter().map(entry).collect()), ttl: Some(found.ttl) })
+            let entries = sorted(found.what.into_iter().map(entry).collect());
+            Ok(Answer { entries, ttl: Some(found.ttl), lacks: found.lacks })
         }
-        Question::Service { name, servers } => {
+        Question::Service { name, servers, family } => {
             let systems = if servers.is_empty() { system_servers() } else { Vec::new() };
             let servers = if servers.is_empty() { &systems } else { servers };
-            let found = Client::new(servers).service(name).map_err(|error| error.to_string())?;
-            Ok(Answer { entries: found.what, ttl: Some(found.ttl) })
+            let found = Client::new(servers, *family).service(name).map_err(|error| error.to_string())?;
+            Ok(Answer { entries: found.what, ttl: Some(found.ttl), lacks: found.lacks })
         }
         Question::File(path) => {
             let entries = parse(&read(path).map_err(|error| error.to_string())?)?;
-            Ok(Answer { entries, ttl: None })
+            Ok(Answer { entries, ttl: None, lacks: None })
         }
     }
 }
@@ -83,5 +102,28 @@ impl Stamp {
         let modified = meta.modified().ok()?;
         let is_fresh = modified.elapsed().is_ok_and(|age| age < 2 * super::LOOK);
         (!is_fresh).then_some(Stamp { inode: meta.ino(), len: meta.len(), modified })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(addresses: &[&str]) -> Vec<Entry> {
+        addresses.iter().map(|address| Entry::at(Address::Ip(address.parse().unwrap()))).collect()
+    }
+
+    #[test]
+    fn a_family_of_which_nothing_is_known_keeps_its_last_addresses() {
+        let before = entries(&["10.0.0.1:80", "10.0.0.2:80", "[::1]:80"]);
+        for (lacks, found, after) in [
+            (None, &["10.0.0.3:80"][..], &["10.0.0.3:80"][..]),
+            (Some(Family::V6), &["10.0.0.3:80"], &["10.0.0.3:80", "[::1]:80"]),
+            (Some(Family::V4), &["[::2]:80"], &["10.0.0.1:80", "10.0.0.2:80", "[::2]:80"]),
+        ] {
+            let answer = Answer { entries: entries(found), ttl: None, lacks };
+            assert_eq!(answer.clone().after(Some(&before)), entries(after), "{lacks:?}");
+            assert_eq!(answer.after(None), entries(found));
+        }
     }
 }

@@ -12,7 +12,7 @@ mod schedule;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +31,43 @@ pub const RESOLVE: Duration = Duration::from_secs(30);
 /// How often files are looked at.
 pub const LOOK: Duration = Duration::from_secs(1);
 
+/// The addresses of a name that are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// All of them.
+    #[default]
+    Any,
+    /// Those of IPv4; no other ones are asked for.
+    V4,
+    /// Those of IPv6; no other ones are asked for.
+    V6,
+}
+
+impl Family {
+    /// Every one, in the order in which they are told.
+    pub const ALL: [Family; 3] = [Family::Any, Family::V4, Family::V6];
+
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Family::Any => "any",
+            Family::V4 => "ipv4",
+            Family::V6 => "ipv6",
+        }
+    }
+
+    /// Whether it has `address`.
+    #[must_use]
+    pub fn has(self, address: IpAddr) -> bool {
+        match self {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        }
+    }
+}
+
 /// What is asked to find backends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
@@ -42,6 +79,8 @@ pub enum Question {
         port: u16,
         /// The servers of the DNS that are asked; the system's resolver if there are none.
         servers: Vec<SocketAddr>,
+        /// Which of its addresses are taken.
+        family: Family,
     },
     /// The targets of a service (SRV records, RFC 2782).
     Service {
@@ -49,6 +88,8 @@ pub enum Question {
         name: String,
         /// The servers of the DNS that are asked; those of `/etc/resolv.conf` if there are none.
         servers: Vec<SocketAddr>,
+        /// Which addresses of its targets are taken.
+        family: Family,
     },
     /// What a file lists.
     File(PathBuf),
@@ -83,13 +124,13 @@ impl Question {
         }
     }
 
-    /// The same, asked of these servers of the DNS, if it is for the DNS.
+    /// The same, asked of these servers of the DNS and for addresses of that family, if it is for the DNS.
     #[must_use]
-    pub fn at(self, servers: &[SocketAddr]) -> Question {
+    pub fn at(self, servers: &[SocketAddr], family: Family) -> Question {
         let servers = servers.to_vec();
         match self {
-            Question::Host { host, port, .. } => Question::Host { host, port, servers },
-            Question::Service { name, .. } => Question::Service { name, servers },
+            Question::Host { host, port, .. } => Question::Host { host, port, servers, family },
+            Question::Service { name, .. } => Question::Service { name, servers, family },
             Question::File(path) => Question::File(path),
         }
     }
@@ -293,7 +334,7 @@ mod tests {
     }
 
     fn host(name: &str) -> Question {
-        Question::Host { host: name.to_owned(), port: 80, servers: Vec::new() }
+        Question::Host { host: name.to_owned(), port: 80, servers: Vec::new(), family: Family::Any }
     }
 
     fn asked(question: Question) -> Source {

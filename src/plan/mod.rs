@@ -277,6 +277,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         sources,
         resolve,
         resolver,
+        family,
         backends: _,
         derived: _,
     } = before;
@@ -305,6 +306,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         (*on_client_close != after.on_client_close, "on_client_close"),
         (*resolve != after.resolve, "resolve"),
         (*resolver != after.resolver, "resolver"),
+        (*family != after.family, "resolve_family"),
         (*sources != after.sources, "the names and files of its backends"),
     ];
     keys.into_iter().filter(|(is_changed, _)| *is_changed).map(|(_, key)| key).collect()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::backend::Backend;
 use crate::balance::Derived;
 use crate::balance::health::{Check, Passive};
-use crate::discovery::{RESOLVE, Source};
+use crate::discovery::{Family, RESOLVE, Source};
 use crate::preface::proxy::Version;
 use crate::route::Template;
 use crate::tls::Origination;
@@ -140,6 +140,8 @@ pub struct Pool {
     pub resolve: Option<Duration>,
     /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
     pub resolver: Vec<SocketAddr>,
+    /// Which addresses of names are taken.
+    pub family: Family,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -174,6 +176,7 @@ impl Pool {
             sources: Vec::new(),
             resolve: Some(RESOLVE),
             resolver: Vec::new(),
+            family: Family::Any,
             backends,
             derived: Derived::default(),
         }

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from harness.client import SteadyClients
-from harness.dns import Dnsmasq
+from harness.dns import Denying, Dnsmasq
 from harness.process import Pollux
 from test_discovery import DEADLINE_S, serves_only, start, status
 
@@ -102,6 +102,48 @@ def test_a_service_has_ports_tiers_and_weights(start, toy, dns, tmp_path):
     while status(proxy.address) != 503:
         assert time.monotonic() < deadline, told(tmp_path)
     assert "source srv:_http._tcp.app.test: no backend for " in told(tmp_path)
+
+
+def test_a_service_of_sixty_targets_has_all_of_them_all_the_time(start, toy, dns, tmp_path):
+    """dnsmasq adds the addresses of some targets to its answer, of other ones each time, and does not say so."""
+    port = port_of(toy("echo", name="a"))
+    targets = [f"target-{number}" for number in range(60)]
+    dns.says(
+        *(f"srv-host=_http._tcp.app.test,{target}.test,{port},1,1" for target in targets),
+        *(f"host-record={target}.test,127.0.1.{number}" for number, target in enumerate(targets, 1)),
+    )
+    proxy = start('[pool.app]\nresolve = "1s"\nbackends = ["srv:_http._tcp.app.test"]\n', resolver=dns.host_port)
+    [pool] = json.loads(told(tmp_path, "--json"))["pools"]
+    assert len(pool["backends"]) == 60, pool
+    first = json.loads(told(tmp_path, "--json"))["sources"][0]["answer"]
+    # Several answers later it is still the same one.
+    deadline = time.monotonic() + DEADLINE_S
+    while dns.log().count("query[SRV]") < 5:
+        assert time.monotonic() < deadline, dns.log()[-2000:]
+        time.sleep(0.05)
+    [source] = json.loads(told(tmp_path, "--json"))["sources"]
+    assert source["answer"]["backends"] == first["backends"] and len(first["backends"]) == 60, source
+    assert "added backend" not in proxy.stderr() and "removed" not in proxy.stderr(), proxy.stderr()
+
+
+def test_a_family_that_is_denied_costs_no_address(start, toy):
+    """A name server that says NXDOMAIN for AAAA, as some balancers do."""
+    backend = toy("echo", name="first")
+    port = port_of(backend)
+    with Denying(b"\x7f\0\0\1") as server:
+        proxy = start(f'[pool.app]\nresolve = "1s"\nresolver = "{server.host_port}"\nbackends = ["app.test:{port}"]\n')
+        assert status(proxy.address) == 200
+        server.wait_for_questions(6)
+        assert status(proxy.address) == 200
+        assert "no backends from there" not in proxy.stderr(), proxy.stderr()
+
+
+def test_one_family_is_asked_for_alone_where_that_is_wanted(start, toy, dns):
+    port = port_of(toy("echo", name="first"))
+    dns.says("host-record=app.test,127.0.0.1")
+    asked = f'[pool.app]\nresolve_family = "ipv4"\nresolver = "{dns.host_port}"\nbackends = ["app.test:{port}"]\n'
+    assert status(start(asked).address) == 200
+    assert "query[A] app.test" in dns.log() and "query[AAAA] app.test" not in dns.log(), dns.log()
 
 
 def test_one_warning_for_a_name_that_nobody_knows(start, dns):

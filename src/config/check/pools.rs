@@ -22,7 +22,7 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
-use crate::discovery::{self, Like, Question, RESOLVE, Source};
+use crate::discovery::{self, Family, Like, Question, RESOLVE, Source};
 use crate::preface::proxy::{PASSES_EVERYWHERE, Version};
 use crate::snapshot::{Address, Announce, Backend, Balance, ClientClose, Pool, PoolId};
 
@@ -68,8 +68,12 @@ fn pool(
     check_name(name, entry.key_place, findings);
     let balance = balance(table, findings);
     let servers = resolver(table, findings).unwrap_or_else(|| servers.to_vec());
-    let around =
-        Around { bounds: Bounds::read(table, Bounds::default()), resolve: resolve(table), servers: &servers };
+    let around = Around {
+        bounds: Bounds::read(table, Bounds::default()),
+        resolve: resolve(table),
+        servers: &servers,
+        family: family(table),
+    };
     let sources = sources(table, around, site, findings);
     let found_before = findings.errors();
     match table.entry("backends") {
@@ -112,6 +116,7 @@ fn pool(
         on_client_close: on_client_close(table).unwrap_or_default(),
         resolve: around.resolve,
         resolver: servers,
+        family: family(table),
         sources,
         ..Pool::new(name, Vec::new())
     };
@@ -319,15 +324,25 @@ struct Around<'a> {
     resolve: Option<Duration>,
     /// Who is asked; the system if it is empty.
     servers: &'a [SocketAddr],
+    family: Family,
+}
+
+/// Which addresses of names the pool takes.
+fn family(table: Reader<'_>) -> Family {
+    let word = table.text("resolve_family").map_or("", |(word, _)| word);
+    Family::ALL.into_iter().find(|family| family.word() == word).unwrap_or_default()
 }
 
 impl Around<'_> {
     /// The addresses of a host, asked for once.
     fn look_up(self, host: &str, port: u16, site: &mut Site<'_>) -> io::Result<Vec<SocketAddr>> {
         if self.servers.is_empty() {
-            return site.world.resolve(host, port);
+            let mut found = site.world.resolve(host, port)?;
+            found.retain(|address| self.family.has(address.ip()));
+            return Ok(found);
         }
-        let question = Question::Host { host: host.to_owned(), port, servers: self.servers.to_vec() };
+        let (servers, family) = (self.servers.to_vec(), self.family);
+        let question = Question::Host { host: host.to_owned(), port, servers, family };
         let entries = site.world.ask(&question).map_err(io::Error::other)?;
         let address = |entry: discovery::Entry| match entry.address {
             Address::Ip(address) => Some(address),
@@ -432,7 +447,7 @@ fn question(
         Some(Question::File(path)) => Some(Question::File(site.path(&path, place))),
         Some(Question::Host { .. }) if around.resolve.is_none() => None,
         Some(question @ (Question::Host { .. } | Question::Service { .. })) => {
-            Some(question.at(around.servers))
+            Some(question.at(around.servers, around.family))
         }
         None => None,
     })

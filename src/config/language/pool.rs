@@ -177,6 +177,13 @@ pub(in crate::config) static POOL: Table = Table {
              then a name that is not known is an error.",
         ),
         key(
+            "resolve_family",
+            Kind::Word(&["any", "ipv4", "ipv6"]),
+            r#""any""#,
+            r#""ipv4""#,
+            "Which addresses of the names in `backends` are taken and, with `resolver` and for `srv:`, asked for.",
+        ),
+        key(
             "resolver",
             Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
             "(that of the file)",

@@ -66,6 +66,7 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
         Some(interval) => line(out, "resolve", &time(interval)),
         None => line(out, "resolve", "false"),
     }
+    line(out, "resolve_family", &text(pool.family.word()));
     if !pool.resolver.is_empty() {
         line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
     }

@@ -7,7 +7,7 @@ use super::{ValueError, host_and_port, parse_backend_literal, service_name};
 use crate::balance::Duty;
 use crate::config::quote::quote;
 use crate::config::suggest::closest;
-use crate::discovery::{Like, Question, Source};
+use crate::discovery::{Family, Like, Question, Source};
 use crate::snapshot::{Address, Backend};
 
 const EXPECTED: &str = "expected ADDRESS[,weight=N]";
@@ -106,10 +106,14 @@ pub(in crate::config) fn question(text: &str) -> Result<Option<Question>, ValueE
         return Ok(Some(Question::File(Path::new(path).to_owned())));
     }
     if let Some(name) = service_name(text)? {
-        return Ok(Some(Question::Service { name, servers: Vec::new() }));
+        return Ok(Some(Question::Service { name, servers: Vec::new(), family: Family::Any }));
     }
-    let host =
-        |(host, port): (&str, u16)| Question::Host { host: host.to_owned(), port, servers: Vec::new() };
+    let host = |(host, port): (&str, u16)| Question::Host {
+        host: host.to_owned(),
+        port,
+        servers: Vec::new(),
+        family: Family::Any,
+    };
     Ok(host_and_port(text)?.map(host))
 }
 

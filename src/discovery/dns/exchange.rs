@@ -10,13 +10,12 @@ use std::time::{Duration, Instant};
 use super::message::{Kind, Query, Record, Verdict};
 use super::{Client, Failure};
 
-/// The longest datagram that is taken, in bytes. Servers send 512 to whoever does not ask for more (RFC 1035 section 4.2.1).
+/// The longest datagram that is taken, in bytes. Servers are asked for at most 1232, and some send more.
 const DATAGRAM_MAX: usize = 4096;
 
 /// The records of an answer.
 pub(super) struct Reply {
     pub(super) answers: Vec<Record>,
-    pub(super) added: Vec<Record>,
 }
 
 impl Client<'_> {
@@ -30,9 +29,9 @@ impl Client<'_> {
                     return Err(last);
                 }
                 let id = getrandom::u32().map_err(|error| Failure::Silent(error.to_string()))?;
-                let query = Query { id: id as u16, name, kind };
+                let query = Query { id: id as u16, name, kind, is_extended: true };
                 last = match self.ask_one(*server, &query, patience)? {
-                    Ok(Verdict::Records { answers, added }) => return Ok(Reply { answers, added }),
+                    Ok(Verdict::Records { answers }) => return Ok(Reply { answers }),
                     Ok(Verdict::NoName) => return Err(Failure::NoName),
                     Ok(Verdict::Refused(code)) => {
                         Failure::Refused(format!("{server} has no answer ({code})"))
@@ -63,12 +62,21 @@ impl Client<'_> {
         query: &Query<'_>,
         patience: Duration,
     ) -> Result<io::Result<Verdict>, Failure> {
-        let bytes = query.bytes()?;
         let until = || self.deadline.min(Instant::now() + patience);
-        Ok(match by_datagram(server, query, &bytes, until()) {
-            Ok(Verdict::Cut) => by_stream(server, query, &bytes, until()),
-            said => said,
-        })
+        let once = |query: &Query<'_>| {
+            let bytes = query.bytes()?;
+            Ok(match by_datagram(server, query, &bytes, until()) {
+                Ok(Verdict::Cut) => by_stream(server, query, &bytes, until()),
+                said => said,
+            })
+        };
+        match once(query)? {
+            // Servers without EDNS(0) say so in these ways (RFC 6891 section 7).
+            Ok(Verdict::Refused("FORMERR" | "NOTIMP" | "BADVERS")) => {
+                once(&Query { is_extended: false, ..query.clone() })
+            }
+            said => Ok(said),
+        }
     }
 }
 

@@ -1,18 +1,19 @@
 //! From a name to its records, along its aliases.
 
 use std::net::IpAddr;
+use std::thread;
 use std::time::Duration;
 
 use super::message::{Data, Kind, Record};
 use super::{Client, Failure, Found};
+use crate::discovery::Family;
 
 /// The most aliases on the way to a record.
 pub(super) const CHAIN_MAX: usize = 8;
 
-/// Records of the kind that was asked for, and what the server added to them.
+/// Records of the kind that was asked for.
 pub(super) struct Chased {
     pub(super) records: Vec<Data>,
-    pub(super) added: Vec<Record>,
     /// The shortest time to live on the way, in seconds.
     pub(super) ttl: u32,
 }
@@ -21,28 +22,43 @@ impl Client<'_> {
     /// The addresses of `host`, IPv4 and IPv6, at least one.
     ///
     /// # Errors
-    /// Why there is none. Where one family is there and the server has no answer for the other, that one is all: some servers
-    /// never have one. Where the server is not heard, nothing is known.
+    /// Why there is none. Where one family is there, that one is the answer, whatever comes of the other one: some servers deny the
+    /// name, refuse or are silent for AAAA. What is not known for certain is told, so that it is not taken for gone.
     pub(in crate::discovery) fn addresses(&self, host: &str) -> Result<Found<Vec<IpAddr>>, Failure> {
-        let (mut what, mut ttl, mut refused) = (Vec::new(), u32::MAX, None);
-        for kind in [Kind::A, Kind::Aaaa] {
-            match self.chase(host, kind) {
-                Ok(chased) => {
-                    what.extend(chased.records.iter().filter_map(address));
-                    ttl = ttl.min(chased.ttl);
-                }
-                Err(Failure::NoRecord(_)) => {}
-                Err(error @ Failure::Refused(_)) => refused = Some(error),
-                Err(error @ (Failure::BadName | Failure::NoName | Failure::Chain | Failure::Silent(_))) => {
-                    return Err(error);
-                }
+        let (first, second) = match self.family {
+            Family::V4 => return self.chase(host, Kind::A).map(|chased| found(&chased)),
+            Family::V6 => return self.chase(host, Kind::Aaaa).map(|chased| found(&chased)),
+            Family::Any => self.both(host),
+        };
+        match (first, second) {
+            (Ok(first), Ok(second)) => {
+                let (mut all, more) = (found(&first), found(&second));
+                all.what.extend(more.what);
+                Ok(Found { ttl: all.ttl.min(more.ttl), ..all })
             }
+            (Ok(first), Err(error)) => Ok(Found { lacks: lacking(&error, Family::V6), ..found(&first) }),
+            (Err(error), Ok(second)) => Ok(Found { lacks: lacking(&error, Family::V4), ..found(&second) }),
+            // That nothing is known weighs more than that one family is not there.
+            (Err(first), Err(second)) if first.is_certain() && !second.is_certain() => Err(second),
+            (Err(Failure::NoRecord(_)), Err(Failure::NoName)) => Err(Failure::NoName),
+            (Err(first), Err(_)) => Err(first),
         }
-        match refused {
-            _ if !what.is_empty() => Ok(Found { what, ttl: Duration::from_secs(ttl.into()) }),
-            Some(error) => Err(error),
-            None => Err(Failure::NoRecord(Kind::A)),
-        }
+    }
+
+    /// Asks for both families at the same time, so that a silent server takes no longer for two than for one.
+    fn both(&self, host: &str) -> (Result<Chased, Failure>, Result<Chased, Failure>) {
+        thread::scope(|scope| {
+            let asking = thread::Builder::new().spawn_scoped(scope, || self.chase(host, Kind::Aaaa));
+            let first = self.chase(host, Kind::A);
+            let second = match asking {
+                Ok(asking) => asking
+                    .join()
+                    .unwrap_or_else(|_| Err(Failure::Silent(String::from("the question for AAAA was lost")))),
+                // There can be no more threads: one after the other.
+                Err(_) => self.chase(host, Kind::Aaaa),
+            };
+            (first, second)
+        })
     }
 
     /// The records of `kind` of `name`, or of the name that it is an alias of; at least one.
@@ -57,7 +73,7 @@ impl Client<'_> {
                 if !records.is_empty() {
                     let ttl = records.iter().map(|record| record.ttl).fold(ttl, u32::min);
                     let records = records.into_iter().map(|record| record.data.clone()).collect();
-                    return Ok(Chased { records, added: reply.added, ttl });
+                    return Ok(Chased { records, ttl });
                 }
                 let Some((alias, lives)) = here.iter().find_map(|record| alias(record)) else { break };
                 aliases += 1;
@@ -74,12 +90,22 @@ impl Client<'_> {
     }
 }
 
+fn found(chased: &Chased) -> Found<Vec<IpAddr>> {
+    let what = chased.records.iter().filter_map(address).collect();
+    Found { what, ttl: Duration::from_secs(chased.ttl.into()), lacks: None }
+}
+
+/// `family`, if it may have addresses all the same.
+fn lacking(error: &Failure, family: Family) -> Option<Family> {
+    (!error.is_certain()).then_some(family)
+}
+
 /// A name as it is compared.
 fn plain(name: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-pub(super) fn address(data: &Data) -> Option<IpAddr> {
+fn address(data: &Data) -> Option<IpAddr> {
     match data {
         Data::Address(address) => Some(*address),
         Data::Alias(_) | Data::Service(_) => None,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use simple_dns::rdata::RData;
+use simple_dns::rdata::{OPT, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE};
 
 use super::Failure;
@@ -72,8 +72,8 @@ pub(super) enum Verdict {
     Foreign,
     /// The answer did not fit.
     Cut,
-    /// The records of the answer, and those that the server added.
-    Records { answers: Vec<Record>, added: Vec<Record> },
+    /// The records of the answer. Those that the server added may be some of many (RFC 2181 section 9), and are not read.
+    Records { answers: Vec<Record> },
     /// There is no such name.
     NoName,
     /// The server has no answer: the code, as it is called.
@@ -86,7 +86,12 @@ pub(super) struct Query<'a> {
     pub(super) id: u16,
     pub(super) name: &'a str,
     pub(super) kind: Kind,
+    /// Whether it says how long a datagram may be (EDNS(0), RFC 6891).
+    pub(super) is_extended: bool,
 }
+
+/// The longest datagram that servers are asked for, in bytes: it passes where packets of 1280 do, as those of IPv6 do everywhere.
+const DATAGRAM_SAID: u16 = 1232;
 
 impl Query<'_> {
     /// The message.
@@ -95,6 +100,10 @@ impl Query<'_> {
         let mut packet = Packet::new_query(self.id);
         packet.set_flags(PacketFlag::RECURSION_DESIRED);
         packet.questions.push(Question::new(name, self.kind.qtype(), QCLASS::CLASS(CLASS::IN), false));
+        if self.is_extended {
+            let opt = OPT { opt_codes: Vec::new(), udp_packet_size: DATAGRAM_SAID, version: 0 };
+            *packet.opt_mut() = Some(opt);
+        }
         packet.build_bytes_vec().map_err(|_| Failure::BadName)
     }
 
@@ -113,12 +122,12 @@ impl Query<'_> {
             RCODE::ServerFailure => Some("SERVFAIL"),
             RCODE::NotImplemented => Some("NOTIMP"),
             RCODE::Refused => Some("REFUSED"),
+            RCODE::BADVERS => Some("BADVERS"),
             RCODE::YXDOMAIN
             | RCODE::YXRRSET
             | RCODE::NXRRSET
             | RCODE::NOTAUTH
             | RCODE::NOTZONE
-            | RCODE::BADVERS
             | RCODE::Reserved => Some("a code that means nothing here"),
         };
         let is_asked = matches!(packet.questions.as_slice(), [question] if self.is_question(question));
@@ -135,7 +144,7 @@ impl Query<'_> {
             return Verdict::NoName;
         }
         let records = |section: &[ResourceRecord<'_>]| section.iter().filter_map(record).collect();
-        Verdict::Records { answers: records(&packet.answers), added: records(&packet.additional_records) }
+        Verdict::Records { answers: records(&packet.answers) }
     }
 
     fn is_question(&self, question: &Question<'_>) -> bool {

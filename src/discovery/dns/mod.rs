@@ -1,6 +1,7 @@
 //! A small client of the DNS (RFC 1035): addresses and services (RFC 2782), asked of a recursive server.
 //!
-//! It sends a datagram to one server after the other, and asks over TCP where the answer did not fit. The system's resolver knows no
+//! It sends a datagram to one server after the other, and asks over TCP where the answer did not fit. Each answer is taken for what it
+//! says and no more: addresses that a server adds to an SRV answer may be some of many (RFC 2181 section 9), so targets are asked for. The system's resolver knows no
 //! SRV records and cannot be pointed at a server; what it knows besides the DNS (`/etc/hosts`, search domains) holds for plain
 //! names without a `resolver`, and not here. Every loop has a bound, and every question ends by a deadline.
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use resolv::system_servers;
 
+use super::Family;
 use message::Kind;
 
 /// The port of the DNS.
@@ -36,14 +38,15 @@ const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 #[derive(Clone, Debug)]
 pub(super) struct Client<'a> {
     servers: &'a [SocketAddr],
+    family: Family,
     rounds: [Duration; 2],
     deadline: Instant,
 }
 
 impl<'a> Client<'a> {
-    /// One that asks `servers`, in their order, beginning now.
-    pub(super) fn new(servers: &'a [SocketAddr]) -> Client<'a> {
-        Client { servers, rounds: ROUNDS, deadline: Instant::now() + PATIENCE }
+    /// One that asks `servers` for addresses of `family`, in their order, beginning now.
+    pub(super) fn new(servers: &'a [SocketAddr], family: Family) -> Client<'a> {
+        Client { servers, family, rounds: ROUNDS, deadline: Instant::now() + PATIENCE }
     }
 }
 
@@ -93,4 +96,6 @@ impl fmt::Display for Failure {
 pub(super) struct Found<T> {
     pub(super) what: T,
     pub(super) ttl: Duration,
+    /// The family of which nothing is known now, where there was an answer for the other one.
+    pub(super) lacks: Option<Family>,
 }

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use super::message::{Data, Kind, Service};
-use super::{Client, Failure, Found, lookup};
+use super::{Client, Failure, Found};
 use crate::discovery::Entry;
 use crate::snapshot::{Address, Backend};
 
 /// The most records that a service may have.
 const RECORDS_MAX: usize = 1000;
 
-/// The most targets that are looked up one by one, as the server did not add their addresses.
-const TARGETS_MAX: usize = 64;
+/// So many targets are asked for at the same time.
+const TARGETS_AT_ONCE: usize = 8;
 
 /// A record with an address of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,30 +42,16 @@ impl Client<'_> {
         let records: Vec<_> = records.into_iter().filter(|record| !record.target.is_empty()).collect();
         let mut ttl = Duration::from_secs(chased.ttl.into());
         if records.is_empty() {
-            return Ok(Found { what: Vec::new(), ttl });
-        }
-        let mut known: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
-        for record in &chased.added {
-            if let Some(address) = lookup::address(&record.data) {
-                known.entry(&record.name).or_default().insert(address);
-                ttl = ttl.min(Duration::from_secs(record.ttl.into()));
-            }
+            return Ok(Found { what: Vec::new(), ttl, lacks: None });
         }
         let targets: BTreeSet<&str> = records.iter().map(|record| record.target.as_str()).collect();
-        let unknown: Vec<_> = targets.into_iter().filter(|target| !known.contains_key(target)).collect();
-        if unknown.len() > TARGETS_MAX {
-            let why = format!(
-                "the service has {} targets without addresses, more than {TARGETS_MAX}",
-                unknown.len()
-            );
-            return Err(Failure::Refused(why));
-        }
-        let mut nothing = None;
-        for target in unknown {
-            match self.addresses(target) {
+        let (mut known, mut nothing, mut lacks) = (BTreeMap::new(), None, None);
+        for (target, answer) in self.addresses_of(&targets.into_iter().collect::<Vec<_>>()) {
+            match answer {
                 Ok(found) => {
                     ttl = ttl.min(found.ttl);
-                    known.insert(target, found.what.into_iter().collect());
+                    lacks = lacks.or(found.lacks);
+                    known.insert(target, found.what);
                 }
                 Err(error) if error.is_certain() => nothing = Some((target, error)),
                 Err(error) => return Err(Failure::Refused(format!("its target {target}: {error}"))),
@@ -81,8 +70,28 @@ impl Client<'_> {
                 Err(Failure::Refused(format!("its target {target}: {error}")))
             }
             (what, _) if what.is_empty() => Err(Failure::Refused(String::from("its records name port 0"))),
-            (what, _) => Ok(Found { what, ttl }),
+            (what, _) => Ok(Found { what, ttl, lacks }),
         }
+    }
+
+    /// The addresses of each of `targets`. What the server has added to the records may be some of them, another time others
+    /// (RFC 2181 section 9), so each is asked for.
+    fn addresses_of<'t>(&self, targets: &[&'t str]) -> Vec<(&'t str, Result<Found<Vec<IpAddr>>, Failure>)> {
+        let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(targets.len())));
+        let ask = || {
+            while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let answer = self.addresses(target);
+                answers.lock().unwrap_or_else(PoisonError::into_inner).push((*target, answer));
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..TARGETS_AT_ONCE.min(targets.len()) {
+                // Without another thread those that there are ask for more.
+                let _ = thread::Builder::new().spawn_scoped(scope, ask);
+            }
+            ask();
+        });
+        answers.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

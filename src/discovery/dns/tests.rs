@@ -12,6 +12,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, Resour
 
 use super::message::{Kind, Query, Verdict};
 use super::{Client, Failure};
+use crate::discovery::Family;
 
 /// A server that sends what `answer` makes of each query, until it is dropped.
 struct Server {
@@ -68,7 +69,7 @@ impl Drop for Server {
 
 fn client(servers: &[SocketAddr]) -> Client<'_> {
     let rounds = [Duration::from_millis(100), Duration::from_millis(300)];
-    Client { servers, rounds, deadline: Instant::now() + Duration::from_secs(20) }
+    Client { servers, family: Family::Any, rounds, deadline: Instant::now() + Duration::from_secs(20) }
 }
 
 fn reply(query: &Packet<'_>) -> Packet<'static> {
@@ -152,7 +153,7 @@ fn aliases_are_followed_in_an_answer_and_over_several_and_not_for_ever() {
     assert_eq!(addresses(&at_once), Ok((vec![host(1)], 7)));
     let circle = Server::of(vec![cname("app", 9, "b"), cname("b", 7, "app")]);
     assert_eq!(addresses(&circle), Err(Failure::Chain));
-    assert!(circle.asked().len() <= 2 + super::lookup::CHAIN_MAX);
+    assert!(circle.asked().len() <= 2 * (2 + super::lookup::CHAIN_MAX));
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn a_server_that_is_silent_is_asked_twice_and_then_the_next_one_has_its_turn() {
     assert_eq!(silent.asked().len(), 2, "once for each family");
     let error = addresses(&silent).unwrap_err();
     assert!(matches!(&error, Failure::Silent(why) if why.contains("no answer in time")), "{error}");
-    assert_eq!(silent.asked().len(), 2, "two rounds, and then nothing more is asked");
+    assert_eq!(silent.asked().len(), 4, "two rounds for each family, and then nothing more is asked");
     let gone = good.address;
     drop(good);
     let error = client(&[gone]).addresses("app").unwrap_err();
@@ -225,7 +226,8 @@ fn a_server_without_an_answer_is_told_apart_from_a_name_that_is_not_there() {
         let server = failing(code);
         let error = addresses(&server).unwrap_err();
         assert!(matches!(&error, Failure::Refused(why) if why.ends_with(shown)), "{error}");
-        assert_eq!(server.asked().len(), 2, "no server that has spoken is asked again");
+        let asked = if matches!(code, RCODE::FormatError | RCODE::NotImplemented) { 4 } else { 2 };
+        assert_eq!(server.asked().len(), asked, "no server that has spoken is asked again");
         // Another one may know more; but that there is no such name is final.
         let good = Server::of(vec![a("app", 60, 1)]);
         let servers = [server.address, good.address];
@@ -329,17 +331,90 @@ fn a_service_is_all_addresses_of_all_its_targets() {
     assert_eq!(service(vec![a("other", 60, 1)]), Err(Failure::NoName));
 }
 
+/// A server may add some addresses of many, and other ones the next time, without a word (RFC 2181 section 9).
 #[test]
-fn addresses_that_the_server_adds_are_not_asked_for() {
-    let server = Server::start(|query| {
-        let mut reply = known(query, &[srv(0, 1, 80, "x"), srv(0, 2, 80, "y")]);
-        reply.additional_records = vec![a("x", 20, 1), a("y", 60, 2), a("stranger", 60, 3)];
+fn addresses_that_the_server_adds_are_not_taken_for_all() {
+    let mut turn = 0;
+    let server = Server::start(move |query| {
+        let records = [srv(0, 1, 80, "x"), srv(0, 2, 80, "y"), a("x", 60, 1), a("x", 60, 2), a("y", 20, 3)];
+        let mut reply = known(query, &records);
+        if query.questions[0].qtype == QTYPE::TYPE(TYPE::SRV) {
+            turn += 1;
+            reply.additional_records = vec![a("x", 60, turn), a("stranger", 60, 4), a("y", 60, 9)];
+        }
         vec![bytes(&reply)]
     });
-    assert_eq!(backends(&server).unwrap(), ["10.0.0.1:80 1 1", "10.0.0.2:80 2 1"]);
-    assert_eq!(server.asked(), [(String::from("_http._tcp.app"), TYPE::SRV)]);
+    for _ in 0..2 {
+        assert_eq!(backends(&server).unwrap(), ["10.0.0.1:80 1 1", "10.0.0.2:80 1 1", "10.0.0.3:80 2 1"]);
+    }
     let found = client(&[server.address]).service("_http._tcp.app").unwrap();
-    assert_eq!(found.ttl, Duration::from_secs(20));
+    assert_eq!((found.ttl, found.lacks), (Duration::from_secs(20), None));
+}
+
+/// More than are asked for at the same time, and more than servers add.
+#[test]
+fn many_targets_are_all_found() {
+    let names: Vec<&'static str> = (0..60).map(|number| &*format!("t{number}").leak()).collect();
+    let mut records: Vec<_> = names.iter().map(|name| srv(0, 1, 80, name)).collect();
+    records.extend(names.iter().zip(1..).map(|(name, host)| a(name, 60, host)));
+    assert_eq!(service(records).unwrap().len(), 60);
+}
+
+#[test]
+fn one_family_never_costs_the_other_one() {
+    let six = "::1".parse::<IpAddr>().unwrap();
+    for (spoilt, code, lacks) in [
+        (TYPE::AAAA, Some(RCODE::NameError), None),
+        (TYPE::AAAA, Some(RCODE::ServerFailure), Some(Family::V6)),
+        (TYPE::AAAA, Some(RCODE::Refused), Some(Family::V6)),
+        (TYPE::AAAA, Some(RCODE::NotImplemented), Some(Family::V6)),
+        (TYPE::AAAA, None, Some(Family::V6)),
+        (TYPE::A, Some(RCODE::NameError), None),
+        (TYPE::A, Some(RCODE::ServerFailure), Some(Family::V4)),
+        (TYPE::A, None, Some(Family::V4)),
+    ] {
+        let server = Server::start(move |query| {
+            let mut reply = known(query, &[a("app", 60, 1), aaaa("app")]);
+            if query.questions[0].qtype == QTYPE::TYPE(spoilt) {
+                reply.answers.clear();
+                let Some(code) = code else { return Vec::new() };
+                *reply.rcode_mut() = code;
+            }
+            vec![bytes(&reply)]
+        });
+        let kept = if spoilt == TYPE::A { six } else { host(1) };
+        let found = client(&[server.address]).addresses("app").unwrap();
+        assert_eq!((found.what, found.lacks), (vec![kept], lacks), "{spoilt:?} {code:?}");
+    }
+}
+
+#[test]
+fn one_family_is_asked_for_alone_where_that_is_wanted() {
+    let server = Server::of(vec![a("app", 60, 1), aaaa("app")]);
+    let servers = [server.address];
+    for (family, kind, found) in
+        [(Family::V4, TYPE::A, host(1)), (Family::V6, TYPE::AAAA, "::1".parse().unwrap())]
+    {
+        let client = Client { family, ..client(&servers) };
+        assert_eq!(client.addresses("app").map(|found| found.what), Ok(vec![found]));
+        assert_eq!(server.asked(), [(String::from("app"), kind)]);
+    }
+}
+
+#[test]
+fn a_server_that_knows_no_extension_is_asked_without() {
+    for code in [RCODE::FormatError, RCODE::NotImplemented] {
+        let server = Server::start(move |query| {
+            let mut reply = known(query, &[a("app", 60, 1)]);
+            if query.opt().is_some() {
+                assert_eq!(query.opt().unwrap().udp_packet_size, 1232);
+                reply.answers.clear();
+                *reply.rcode_mut() = code;
+            }
+            vec![bytes(&reply)]
+        });
+        assert_eq!(addresses(&server), Ok((vec![host(1)], 60)));
+    }
 }
 
 #[test]
@@ -357,7 +432,7 @@ fn a_target_of_which_nothing_is_known_now_spoils_the_answer() {
 }
 
 fn a_query() -> Query<'static> {
-    Query { id: 7, name: "app", kind: Kind::A }
+    Query { id: 7, name: "app", kind: Kind::A, is_extended: true }
 }
 
 fn a_reply() -> Vec<u8> {

@@ -57,7 +57,8 @@ impl Logs {
         use std::io::IsTerminal;
         let (writer, guard) = unhurried(&io::stderr());
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-        let on_stderr = lines(format, writer.clone(), io::stderr().is_terminal());
+        let on_stderr =
+            lines(format, writer.clone(), io::stderr().is_terminal() && super::terminal::allows_colours());
         let level = LogLevel { filter: filter.to_string(), changed_from: None };
         let (filter, handle) = reload::Layer::new(filter);
         tracing_subscriber::registry().with(filter).with(on_stderr).init();

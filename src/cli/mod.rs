@@ -25,6 +25,7 @@ mod running;
 mod secured;
 mod settings;
 mod stop;
+mod terminal;
 mod test;
 mod top;
 mod upgrade;

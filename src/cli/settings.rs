@@ -123,7 +123,7 @@ pub(super) fn show(report: &Report) -> String {
 /// Whether standard error shows colours.
 pub(super) fn has_colours() -> bool {
     use std::io::IsTerminal;
-    std::io::stderr().is_terminal()
+    std::io::stderr().is_terminal() && super::terminal::allows_colours()
 }
 
 fn from_file(file: &Path, args: &RunArgs, colour: bool, names: &mut AtOnce<'_>) -> Result<Loaded, Failure> {

@@ -1,6 +1,7 @@
 """`pollux top` in a terminal: what it shows, its keys, another size, and that the terminal is left as it was."""
 
 import contextlib
+import re
 import shlex
 import shutil
 import signal
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from harness.client import Response, connect, get
+from harness.served import Served
 
 DEADLINE_S = 20
 
@@ -17,10 +19,10 @@ DEADLINE_S = 20
 class Terminal:
     """A terminal of tmux with a shell in it, on a server of its own."""
 
-    def __init__(self, directory, width=120, height=30):
+    def __init__(self, directory, width=120, height=30, env="LC_ALL=C.UTF-8"):
         assert shutil.which("tmux"), "tmux is not installed: run tests/setup"
         self.socket = directory / "tmux"
-        self.do("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, "env PS1='$ ' LC_ALL=C.UTF-8 sh")
+        self.do("-f", "/dev/null", "new-session", "-d", "-x", width, "-y", height, f"env {env} PS1='$ ' sh")
 
     def do(self, *arguments):
         command = ["tmux", "-u", "-S", self.socket, *arguments]
@@ -68,6 +70,22 @@ def terminal(tmp_path):
     opened = Terminal(tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def terminals(tmp_path):
+    """Terminals of any size and environment."""
+    opened = []
+
+    def open_one(**more):
+        folder = tmp_path / f"terminal-{len(opened)}"
+        folder.mkdir()
+        opened.append(Terminal(folder, **more))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
 
 
 def row(screen, name):
@@ -154,7 +172,7 @@ def test_it_fits_into_any_terminal(administered, toy, terminal, pollux_bin):
     proxy = administered(*[toy("echo", name=f"t{number}") for number in range(12)])
     terminal.run(pollux_bin, "top", "-c", proxy.file)
     terminal.see("ADDRESS")
-    terminal.do("resize-window", "-x", 70, "-y", 12)
+    terminal.do("resize-window", "-x", 50, "-y", 12)
     screen = terminal.wait_for(lambda screen: "ADDRESS" not in screen and "app/b1 " in screen, "narrow")
     assert len(screen.rstrip("\n").splitlines()) <= 12
     terminal.type("End")
@@ -191,3 +209,88 @@ def test_without_a_terminal_it_says_what_to_use(administered, toy):
     proxy = administered(toy("echo"))
     done = proxy.run("top")
     assert done.returncode == 2 and "pollux status" in done.stderr
+
+
+LONG = "the-pool-of-a-shop-with-a-long-name"
+
+
+def narrow(pollux_bin, tmp_path, keep, toy):
+    """Three backends whose names differ at their ends alone."""
+    names = [f"machine-of-the-first-room-{number}" for number in (1, 2, 13)]
+    listed = ", ".join(f'{{ name = "{name}", address = "{toy("echo").host_port}" }}' for name in names)
+    file = f'control = "control"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n[pool.{LONG}]\nbackends = [{listed}]\n'
+    return keep(Served(pollux_bin, tmp_path, file))
+
+
+def cells(line):
+    return line.split()
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_in_a_narrow_terminal_backends_can_be_told_apart_and_numbers_are_whole(pollux_bin, tmp_path, keep, toy, terminals, width):
+    proxy = narrow(pollux_bin, tmp_path, keep, toy)
+    terminal = terminals(width=width, height=24)
+    terminal.run(pollux_bin, "top", "--control", tmp_path / "control")
+    terminal.see("● up")
+    asked = 0
+
+    def is_counted(screen):
+        nonlocal asked
+        for _ in range(5):
+            proxy.fetch()
+            asked += 1
+        return " ms" in screen and " µs" not in screen.split("STATE")[0] or " µs" in screen
+
+    screen = terminal.wait_for(is_counted, "with latencies")
+    assert all(len(line) <= width for line in screen.splitlines())
+    rows = [line for line in screen.splitlines() if "● up" in line]
+    ends = [cells(line)[2] for line in rows]
+    assert len(set(ends)) == 3 and [end.split("-")[-1] for end in ends] == ["1", "2", "13"], screen
+    header = cells(next(line for line in screen.splitlines() if "STATE" in line))
+    assert "REQ/S" in header and "P99" in header, screen
+    # Every number of the sums is there, with its unit.
+    for pattern in [r"[\d.]+k? req/s", r"p50 [\d.]+ (µs|ms|s)", r"p99 [\d.]+ (µs|ms|s)", r"failed [\d.]+ %", r"in flight \d+", r"clients \d+", r"backends 3/3"]:
+        assert re.search(pattern + r"(?!\S)", screen), (pattern, screen)
+    for line in rows:
+        assert re.search(r" ([\d.]+k?) .*?(-|[\d.]+ (µs|ms|s))", line), line
+    # A question is shown to its end.
+    terminal.type("d")
+    terminal.wait_for(lambda screen: "y/n" in screen, "the whole question")
+    terminal.type("n", "q")
+    assert terminal.is_plain()
+
+
+def test_a_locale_without_utf_8_gets_ascii(pollux_bin, tmp_path, keep, toy, terminals):
+    narrow(pollux_bin, tmp_path, keep, toy)
+    terminal = terminals(env="-u LANG -u LC_CTYPE LC_ALL=C")
+    terminal.run(pollux_bin, "top", "--control", tmp_path / "control")
+    screen = terminal.see("+ up")
+    terminal.type("Enter")
+    more = terminal.see("any key closes this")
+    assert (screen + more).isascii(), screen + more
+    terminal.type("x", "q")
+    assert terminal.is_plain()
+
+
+def test_no_color_leaves_colours_out(pollux_bin, tmp_path, keep, toy, terminals):
+    narrow(pollux_bin, tmp_path, keep, toy)
+    for number, (env, has_colours) in enumerate([("LC_ALL=C.UTF-8", True), ("LC_ALL=C.UTF-8 NO_COLOR=1", False)]):
+        terminal = terminals(env=f"-u NO_COLOR {env}")
+        terminal.run(pollux_bin, "top", "--control", tmp_path / "control")
+        terminal.see("● up")
+        painted = terminal.do("capture-pane", "-p", "-e")
+        assert bool(re.search(r"\x1b\[(\d+;)*(3[1-7]|38)", painted)) == has_colours, painted
+        terminal.type("q")
+
+
+def test_a_dumb_terminal_gets_lines(pollux_bin, tmp_path, keep, toy, terminals):
+    narrow(pollux_bin, tmp_path, keep, toy)
+    terminal = terminals(env="LC_ALL=C.UTF-8 TERM=dumb", height=60)
+    log = tmp_path / "typed"
+    terminal.do("pipe-pane", "-o", f"cat >{shlex.quote(str(log))}")
+    terminal.run(pollux_bin, "top", "--control", tmp_path / "control")
+    # One picture behind the other.
+    terminal.wait_for(lambda screen: screen.count("STATE") >= 2, "two pictures")
+    terminal.type("C-c")
+    terminal.wait_for(lambda screen: screen.rstrip().endswith("$"), "the end")
+    assert b"\x1b" not in log.read_bytes()

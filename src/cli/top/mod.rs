@@ -3,7 +3,10 @@
 //! A thread of its own asks at the control socket, so that keys are answered even while Pollux is slow to. The terminal is put back as it
 //! was when this ends: by `q`, Ctrl-C, a signal or a panic.
 
+mod ascii;
+mod fit;
 mod keys;
+mod plain;
 mod told;
 mod view;
 mod watch;
@@ -22,8 +25,8 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use signal_hook::consts::TERM_SIGNALS;
 
-use super::Failure;
 use super::args::TopArgs;
+use super::{Failure, terminal};
 use keys::Deed;
 use told::Told;
 use watch::Watch;
@@ -61,9 +64,14 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
     let (telling, news) = channel();
     let asking = move || ask_on(&path, &wished, &telling);
     thread::Builder::new().name("asker".into()).spawn(asking).map_err(Failure::failed)?;
-    let mut terminal = ratatui::try_init().map_err(Failure::failed)?;
-    let mut watch = Watch::new(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()));
+    let is_plain = terminal::is_dumb();
+    let mut watch = Watch::new(terminal::allows_colours(), !terminal::has_utf8(), is_plain);
     watch.take(first, Instant::now());
+    if is_plain {
+        plain::show(&mut watch, &news, &is_over).map_err(Failure::failed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut terminal = ratatui::try_init().map_err(Failure::failed)?;
     let shown = show(&mut terminal, &mut watch, &wishes, &news, &is_over);
     ratatui::restore();
     shown.map_err(Failure::failed)?;
@@ -101,15 +109,19 @@ fn show(
         }
         while let Ok(news) = news.try_recv() {
             is_stale = true;
-            match news {
-                News::Status(told) => watch.take(*told, Instant::now()),
-                News::Words(text) => watch.say(text),
-                News::Details(text) => watch.detail(text),
-                News::Silence(why) => watch.lose(why, Instant::now()),
-            }
+            hear(watch, news);
         }
     }
     Ok(())
+}
+
+fn hear(watch: &mut Watch, news: News) {
+    match news {
+        News::Status(told) => watch.take(*told, Instant::now()),
+        News::Words(text) => watch.say(text),
+        News::Details(text) => watch.detail(text),
+        News::Silence(why) => watch.lose(why, Instant::now()),
+    }
 }
 
 /// Does what is wished, and looks once a second and after each wish.

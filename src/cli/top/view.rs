@@ -9,13 +9,18 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as Cells, Sparkline, Table, Wrap};
 
 use super::watch::{Column, Row, Watch};
+use super::{ascii, fit};
 
 /// How many of the last observations of a backend have room.
 const SEEN: usize = 12;
 
-/// A terminal that is not so high shows no curve, and one that is not so wide no addresses.
+/// A terminal that is not so high shows no curve, and one that is lower still the sums in one line.
 const HIGH: u16 = 18;
-const WIDE: u16 = 96;
+const LOW: u16 = 10;
+
+/// How much of the name of a backend is shown before other columns are.
+const NAME: u16 = 24;
+const NAME_LEAST: u16 = 10;
 
 const HELP: &str = "\
  Up Down PgUp PgDn Home End   choose a backend
@@ -28,28 +33,40 @@ const HELP: &str = "\
 pub(super) fn draw(frame: &mut Frame<'_>, watch: &mut Watch) {
     let area = frame.area();
     let curve = if area.height >= HIGH { 3 } else { 0 };
-    let [head, sums, rates, table, causes, foot] = Layout::vertical([
+    let mut sums = fit::wrap(sum_items(watch), area.width);
+    sums.truncate(if area.height >= LOW { sums.len() } else { 1 });
+    let foot_line = foot_line(watch, area.width);
+    let foot_height = fit::height(&foot_line.to_string(), area.width).clamp(1, (area.height / 3).max(1));
+    let [head, sum, rates, table, causes, foot] = Layout::vertical([
         Constraint::Length(1),
-        Constraint::Length(1),
+        Constraint::Length(u16::try_from(sums.len()).unwrap_or(1)),
         Constraint::Length(curve),
         Constraint::Min(3),
         Constraint::Length(1),
-        Constraint::Length(1),
+        Constraint::Length(foot_height),
     ])
     .areas(area);
-    frame.render_widget(head_line(watch), head);
-    frame.render_widget(sum_line(watch), sums);
+    frame.render_widget(head_line(watch, area.width), head);
+    frame.render_widget(Paragraph::new(sums), sum);
+    frame.render_widget(cause_line(watch, area.width), causes);
+    frame.render_widget(Paragraph::new(foot_line).wrap(Wrap { trim: false }), foot);
     if curve > 0 {
         draw_rates(frame, watch, rates);
     }
     draw_table(frame, watch, table);
-    frame.render_widget(cause_line(watch), causes);
-    frame.render_widget(foot_line(watch), foot);
     if watch.shows_help {
         draw_over(frame, " keys ", HELP);
     } else if let Some(details) = &watch.details {
         draw_over(frame, " any key closes this ", details);
     }
+    if watch.is_ascii {
+        ascii::make(frame.buffer_mut());
+    }
+}
+
+/// As many of the items as have room in one line, each whole.
+fn one_line<'a>(items: Vec<Vec<Span<'a>>>, width: u16) -> Line<'a> {
+    fit::wrap(items, width).into_iter().next().unwrap_or_default()
 }
 
 impl Watch {
@@ -66,7 +83,7 @@ fn dim() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
-fn head_line(watch: &Watch) -> Line<'_> {
+fn head_line(watch: &Watch, width: u16) -> Line<'_> {
     let Some(told) = &watch.told else { return Line::from("pollux") };
     let condition = match (&watch.lost, &told.drain) {
         (Some((since, _)), _) => {
@@ -82,16 +99,25 @@ fn head_line(watch: &Watch) -> Line<'_> {
         }
         (None, None) => Span::styled("serving", watch.colour(Color::Green)),
     };
+    let line = one_line(
+        vec![
+            vec![Span::styled("pollux ", bold()), Span::raw(told.version.as_str())],
+            vec![condition],
+            vec![Span::raw(format!("process {}", told.pid))],
+            vec![Span::raw(format!("up {}", show_span(told.uptime_ms)))],
+        ],
+        width,
+    );
+    // Of a path the end says more.
+    let room = usize::from(width).saturating_sub(line.width() + 3);
     let file = told.configuration.file.as_deref().unwrap_or("from the command line");
-    Line::from(vec![
-        Span::styled("pollux ", bold()),
-        Span::raw(format!("{}  process {}  up {}  ", told.version, told.pid, show_span(told.uptime_ms))),
-        condition,
-        Span::styled(format!("  {file}"), dim()),
-    ])
+    let file = if room >= 8 { fit::without_beginning(file, room) } else { String::new() };
+    let mut line = line;
+    line.push_span(Span::styled(format!("   {file}"), dim()));
+    line
 }
 
-fn sum_line(watch: &Watch) -> Line<'_> {
+fn sum_items(watch: &Watch) -> Vec<Vec<Span<'_>>> {
     let sums = &watch.sums;
     let told = watch.told.as_ref();
     let backends = || watch.rows.iter();
@@ -101,8 +127,7 @@ fn sum_line(watch: &Watch) -> Line<'_> {
     let panics = told.is_some_and(|told| told.pools.iter().any(|pool| pool.panics));
     let failed = format!("{}.{} %", sums.failed / 10, sums.failed % 10);
     let failed_style = if sums.failed >= 10 { watch.colour(Color::Red).patch(bold()) } else { bold() };
-    let mut spans = Vec::new();
-    let pairs = [
+    let items = [
         ("", show_rate(sums.rate), " req/s", bold()),
         ("p50 ", show_latency(sums.p50), "", bold()),
         ("p99 ", show_latency(sums.p99), "", bold()),
@@ -111,14 +136,15 @@ fn sum_line(watch: &Watch) -> Line<'_> {
         ("clients ", clients.to_string(), "", bold()),
         ("backends ", format!("{serving}/{}", watch.rows.len()), "", bold()),
     ];
-    for (before, value, after, style) in pairs {
-        spans.extend([Span::raw(before), Span::styled(value, style), Span::raw(after), Span::raw("   ")]);
-    }
+    let item = |(before, value, after, style)| {
+        vec![Span::raw(before), Span::styled::<String, Style>(value, style), Span::raw(after)]
+    };
+    let mut items: Vec<Vec<Span<'_>>> = items.into_iter().map(item).collect();
     if panics {
         let text = "too few are well: requests go to all";
-        spans.push(Span::styled(text, watch.colour(Color::Red).patch(bold())));
+        items.insert(0, vec![Span::styled(text, watch.colour(Color::Red).patch(bold()))]);
     }
-    Line::from(spans)
+    items
 }
 
 fn draw_rates(frame: &mut Frame<'_>, watch: &Watch, area: Rect) {
@@ -131,52 +157,90 @@ fn draw_rates(frame: &mut Frame<'_>, watch: &Watch, area: Rect) {
     frame.render_widget(Sparkline::default().data(&shown).max(most).style(watch.colour(Color::Cyan)), curve);
 }
 
+/// A column of the table.
+struct Shown {
+    heading: &'static str,
+    sort: Column,
+    is_number: bool,
+    /// See [`fit::Column`].
+    rank: u8,
+    text: fn(&Row) -> String,
+}
+
+const COLUMNS: [Shown; 10] = {
+    const fn column(heading: &'static str, sort: Column, rank: u8, text: fn(&Row) -> String) -> Shown {
+        let is_number =
+            matches!(sort, Column::InFlight | Column::Rate | Column::P50 | Column::P99 | Column::Failed);
+        Shown { heading, sort, is_number, rank, text }
+    }
+    [
+        column("STATE", Column::State, 0, |row| format!("{} {}", sign(row).0, row.condition().1)),
+        column("BACKEND", Column::Name, 0, |row| row.id.clone()),
+        column("ADDRESS", Column::Place, 8, |row| row.backend.address.clone()),
+        Shown { is_number: true, ..column("WEIGHT", Column::Place, 6, |row| row.backend.weight.to_string()) },
+        column("IN FL", Column::InFlight, 4, |row| row.backend.in_flight.to_string()),
+        column("REQ/S", Column::Rate, 1, |row| show_rate(row.rate)),
+        column("P50", Column::P50, 5, |row| show_latency(row.p50)),
+        column("P99", Column::P99, 2, |row| show_latency(row.p99)),
+        column("FAIL/S", Column::Failed, 3, |row| show_rate(row.failed)),
+        column("SEEN", Column::Place, 7, marks),
+    ]
+};
+
+/// The place of the names in [`COLUMNS`].
+const NAMES: usize = 1;
+
 fn draw_table(frame: &mut Frame<'_>, watch: &mut Watch, area: Rect) {
-    let is_wide = area.width >= WIDE;
-    let headings = [
-        (Column::State, "STATE"),
-        (Column::Name, "BACKEND"),
-        (Column::Place, "ADDRESS"),
-        (Column::Place, "WEIGHT"),
-        (Column::InFlight, "IN FL"),
-        (Column::Rate, "REQ/S"),
-        (Column::P50, "P50"),
-        (Column::P99, "P99"),
-        (Column::Failed, "FAIL/S"),
-        (Column::Place, "SEEN"),
-    ];
-    let heading = |(column, text): (Column, &'static str)| {
-        let is_sorted = column == watch.sort && column != Column::Place;
-        let line = Line::from(if is_sorted { format!("{text}*") } else { text.to_owned() });
-        let is_text = matches!(text, "STATE" | "BACKEND" | "ADDRESS" | "SEEN");
-        Cell::from(if is_text { line } else { line.alignment(Alignment::Right) })
+    let is_sorted = |shown: &Shown| shown.sort == watch.sort && shown.sort != Column::Place;
+    let heading = |shown: &Shown| format!("{}{}", shown.heading, if is_sorted(shown) { "*" } else { "" });
+    let mut texts: Vec<Vec<String>> =
+        COLUMNS.iter().map(|shown| watch.rows.iter().map(shown.text).collect()).collect();
+    let widths = widths(&texts, &COLUMNS.each_ref().map(|shown| heading(shown)), area.width);
+    let ids: Vec<&str> = watch.rows.iter().map(|row| row.id.as_str()).collect();
+    texts[NAMES] = fit::names(&ids, usize::from(widths[NAMES].unwrap_or(0)));
+    let shown = || COLUMNS.iter().zip(&widths).enumerate().filter(|(_, (_, width))| width.is_some());
+    let cell = |shown: &Shown, text: String| {
+        let line = Line::from(text);
+        Cell::from(if shown.is_number { line.alignment(Alignment::Right) } else { line })
     };
-    let is_shown = |place: usize| is_wide || place != 2;
-    let header =
-        headings.into_iter().enumerate().filter(|(place, _)| is_shown(*place)).map(|(_, it)| heading(it));
-    let rows: Vec<Cells<'_>> = watch
-        .rows
-        .iter()
-        .map(|row| {
-            let cells = cells(row, watch).into_iter().enumerate();
-            Cells::new(cells.filter(|(place, _)| is_shown(*place)).map(|(_, cell)| cell).collect::<Vec<_>>())
+    let header: Vec<Cell<'_>> = shown().map(|(_, (shown, _))| cell(shown, heading(shown))).collect();
+    let rows: Vec<Cells<'_>> = (0..watch.rows.len())
+        .map(|number| {
+            let style = watch.colour(sign(&watch.rows[number]).1);
+            let cell = |(place, (shown, _)): (usize, (&Shown, _))| {
+                let cell = cell(shown, std::mem::take(&mut texts[place][number]));
+                if shown.sort == Column::State { cell.style(style) } else { cell }
+            };
+            Cells::new(shown().map(cell).collect::<Vec<_>>())
         })
         .collect();
-    let widths = [13, 18, 24, 6, 6, 8, 8, 8, 7, SEEN as u16];
-    let widths =
-        widths.into_iter().enumerate().filter(|(place, _)| is_shown(*place)).map(|(place, width)| {
-            if matches!(place, 1 | 2) { Constraint::Min(width / 2) } else { Constraint::Length(width) }
-        });
-    let table = Table::new(rows, widths.collect::<Vec<_>>())
-        .header(Cells::new(header.collect::<Vec<_>>()).style(dim()))
+    let table = Table::new(rows, widths.iter().flatten().map(|width| Constraint::Length(*width)))
+        .header(Cells::new(header).style(dim()))
         .column_spacing(1)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     frame.render_stateful_widget(table, area, &mut watch.table);
 }
 
-fn cells<'a>(row: &'a Row, watch: &Watch) -> Vec<Cell<'a>> {
-    let (_, word) = row.condition();
-    let (sign, colour) = match word {
+/// The widths of those columns that have room: numbers whole, and as much of the names as can be.
+fn widths(texts: &[Vec<String>], headings: &[String], width: u16) -> Vec<Option<u16>> {
+    let length = |text: &String| u16::try_from(text.chars().count()).unwrap_or(u16::MAX);
+    let fitted = |name: u16| {
+        let column = |((shown, texts), heading): ((&Shown, &Vec<String>), &String)| {
+            let width = texts.iter().map(length).max().unwrap_or(0).max(length(heading));
+            let least = if shown.sort == Column::Name { width.min(name) } else { width };
+            fit::Column { width, least, rank: shown.rank }
+        };
+        let all: Vec<fit::Column> = COLUMNS.iter().zip(texts).zip(headings).map(column).collect();
+        fit::columns(&all, width)
+    };
+    let (roomy, narrow) = (fitted(NAME), fitted(NAME_LEAST));
+    // Without rates and percentiles there is little to see: rather a shorter name.
+    let has_rates = |fitted: &[Option<u16>]| fitted[5].is_some() && fitted[7].is_some();
+    if has_rates(&roomy) { roomy } else { narrow }
+}
+
+fn sign(row: &Row) -> (&'static str, Color) {
+    match row.condition().1 {
         "up" => ("●", Color::Green),
         "warming" => ("◐", Color::Yellow),
         "unchecked" => ("○", Color::Yellow),
@@ -185,20 +249,7 @@ fn cells<'a>(row: &'a Row, watch: &Watch) -> Vec<Cell<'a>> {
         "draining" => ("↓", Color::Magenta),
         "taken out" => ("■", Color::Magenta),
         _ => ("?", Color::Yellow),
-    };
-    let right = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
-    vec![
-        Cell::from(format!("{sign} {word}")).style(watch.colour(colour)),
-        Cell::from(row.id.as_str()),
-        Cell::from(row.backend.address.as_str()),
-        right(row.backend.weight.to_string()),
-        right(row.backend.in_flight.to_string()),
-        right(show_rate(row.rate)),
-        right(show_latency(row.p50)),
-        right(show_latency(row.p99)),
-        right(show_rate(row.failed)),
-        Cell::from(marks(row)),
-    ]
+    }
 }
 
 /// A sign for each of the last observations: a low one for well, a high one for ill.
@@ -208,19 +259,19 @@ fn marks(row: &Row) -> String {
     row.backend.history[from..].iter().map(|seen| mark(seen.is_well)).collect()
 }
 
-fn cause_line(watch: &Watch) -> Line<'_> {
+fn cause_line(watch: &Watch, width: u16) -> Line<'_> {
     if watch.causes.is_empty() {
         return Line::styled("no exchange has failed since this has begun to look", dim());
     }
-    let mut spans = vec![Span::styled("failed because ", dim())];
-    for (cause, count) in watch.causes.iter().take(6) {
-        spans.push(Span::raw(format!("{cause} ")));
-        spans.push(Span::styled(format!("{count}   "), bold()));
-    }
-    Line::from(spans)
+    let item = |(cause, count): &(String, u64)| {
+        vec![Span::raw(format!("{cause} ")), Span::styled(count.to_string(), bold())]
+    };
+    let mut items: Vec<Vec<Span<'_>>> = watch.causes.iter().take(6).map(item).collect();
+    items[0].insert(0, Span::styled("failed because ", dim()));
+    one_line(items, width)
 }
 
-fn foot_line(watch: &Watch) -> Line<'_> {
+fn foot_line(watch: &Watch, width: u16) -> Line<'_> {
     if let Some(plan) = &watch.plan {
         let verb = match plan.duty {
             Duty::Ready => "have it serve again",
@@ -236,7 +287,11 @@ fn foot_line(watch: &Watch) -> Line<'_> {
     }
     match watch.said() {
         Some(said) => Line::styled(said, bold()),
-        None => Line::styled("q end  ↑↓ choose  Enter look  d drain  r ready  s sort  ? help", dim()),
+        None if watch.is_plain => Line::styled("Ctrl-C ends", dim()),
+        None => {
+            let keys = ["q end", "? help", "↑↓ choose", "Enter look", "d drain", "r ready", "s sort"];
+            one_line(keys.map(|key| vec![Span::styled(key, dim())]).to_vec(), width)
+        }
     }
 }
 
@@ -245,7 +300,7 @@ fn draw_over(frame: &mut Frame<'_>, title: &str, text: &str) {
     let area = frame.area();
     let widest = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
     let width = area.width.min(u16::try_from(widest + 4).unwrap_or(u16::MAX));
-    let height = area.height.min(u16::try_from(text.lines().count() + 2).unwrap_or(u16::MAX));
+    let height = area.height.min(fit::height(text, width.saturating_sub(2)).saturating_add(2));
     let place =
         Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     frame.render_widget(Clear, place);

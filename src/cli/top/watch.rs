@@ -114,6 +114,10 @@ pub(super) struct Plan {
 /// See the module.
 pub(super) struct Watch {
     pub(super) has_colours: bool,
+    /// Whether nothing but ASCII can be shown.
+    pub(super) is_ascii: bool,
+    /// Whether there is nobody whose keys are obeyed.
+    pub(super) is_plain: bool,
     pub(super) told: Option<Told>,
     /// What was told within the window, the latest last.
     earlier: VecDeque<(Instant, Told)>,
@@ -137,9 +141,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(has_colours: bool) -> Watch {
+    pub(super) fn new(has_colours: bool, is_ascii: bool, is_plain: bool) -> Watch {
         Watch {
             has_colours,
+            is_ascii,
+            is_plain,
             told: None,
             earlier: VecDeque::new(),
             rows: Vec::new(),

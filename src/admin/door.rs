@@ -268,7 +268,7 @@ fn serve_one(mut stream: Socket, caller: &str, site: &Site) -> io::Result<()> {
         Ok(Some(request)) => {
             let reply =
                 site.check(&request).map_or_else(|refusal| refusal, |()| site.answer(&request, caller));
-            (reply, request.method == "HEAD")
+            (reply.encoded(request.field("accept-encoding")), request.method == "HEAD")
         }
         Err(reply) => (reply, false),
     };

@@ -212,13 +212,8 @@ fn sessions(request: &Request) -> Result<SessionsAsk, String> {
 
 impl page::Page {
     fn reply(&self) -> Reply {
-        Reply {
-            status: 200,
-            content_type: "text/html; charset=utf-8",
-            body: self.html.clone(),
-            fields: Vec::new(),
-        }
-        .with("Content-Security-Policy", self.policy.clone())
+        Reply { content_type: "text/html; charset=utf-8", ..Reply::text(200, self.html.clone()) }
+            .with("Content-Security-Policy", self.policy.clone())
     }
 }
 

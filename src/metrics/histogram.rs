@@ -120,6 +120,34 @@ impl Counts {
     }
 }
 
+/// Which bounded buckets of a metric are written, the same for all of its series, so that they can be added up by their bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown([bool; BOUNDED]);
+
+/// Every so many buckets are written in any case: the series of another process, which has seen other spans, can be added up with
+/// these to within that.
+const ANCHORED: usize = 4;
+
+impl Shown {
+    /// The buckets in which something was counted, with one on either side for what comes next, and the anchors.
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Counts>) -> Shown {
+        let mut shown = [false; BOUNDED];
+        let mut is_hit = [false; BOUNDED + 1];
+        for counts in all {
+            is_hit.iter_mut().zip(counts.buckets).for_each(|(is_hit, bucket)| *is_hit |= bucket > 0);
+        }
+        for (place, shown) in shown.iter_mut().enumerate() {
+            let around = place.saturating_sub(1)..=place + 1;
+            *shown = place % ANCHORED == 0 || is_hit[around].contains(&true);
+        }
+        Shown(shown)
+    }
+
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.0.get(place).is_none_or(|shown| *shown)
+    }
+}
+
 impl AddAssign<&Counts> for Counts {
     fn add_assign(&mut self, other: &Counts) {
         self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, bucket)| *sum += bucket);

@@ -14,15 +14,11 @@ use super::totals::{BackendTotals, PoolTotals, Totals};
 use crate::core::outcome::{Cause, Places, Record};
 use crate::snapshot::{BackendId, Snapshot};
 
-/// So many listeners, routes, pools and backends of a configuration have series of their own; the rest of them share those
-/// called [`OTHER`].
+/// So many listeners and pools of a configuration have series of their own; the rest of them share those called [`OTHER`]. How many
+/// routes and backends have is said by `limits.route_series` and `limits.backend_series`.
 pub const LISTENERS_MAX: usize = 64;
 /// See [`LISTENERS_MAX`].
-pub const ROUTES_MAX: usize = 256;
-/// See [`LISTENERS_MAX`].
 pub const POOLS_MAX: usize = 64;
-/// See [`LISTENERS_MAX`].
-pub const BACKENDS_MAX: usize = 256;
 
 /// The name for those beyond the bounds.
 pub const OTHER: &str = "other";
@@ -215,7 +211,7 @@ impl<'a> Names<'a> {
         for (number, listener) in snapshot.listeners.iter().enumerate() {
             let mut routes = Vec::new();
             for route in listener.routes.routes() {
-                routes.push(bounded(routes_seen < ROUTES_MAX, &route.name));
+                routes.push(bounded(routes_seen < snapshot.limits.route_series, &route.name));
                 routes_seen += 1;
             }
             listeners.push((bounded(number < LISTENERS_MAX, &listener.name), routes));
@@ -224,7 +220,10 @@ impl<'a> Names<'a> {
         for (number, pool) in snapshot.pools.iter().enumerate() {
             let mut backends = Vec::new();
             for backend in &pool.backends {
-                backends.push(bounded(number < POOLS_MAX && backends_seen < BACKENDS_MAX, &backend.name));
+                backends.push(bounded(
+                    number < POOLS_MAX && backends_seen < snapshot.limits.backend_series,
+                    &backend.name,
+                ));
                 backends_seen += 1;
             }
             pools.push((bounded(number < POOLS_MAX, &pool.name), backends));
@@ -421,24 +420,25 @@ mod tests {
     fn series_are_bounded() {
         let hub = Hub::default();
         let desk = hub.desk(0);
-        let names: Vec<String> = (0..2 * BACKENDS_MAX).map(|number| format!("b{number}")).collect();
+        let most = Limits::default().backend_series;
+        let names: Vec<String> = (0..2 * most).map(|number| format!("b{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let all: Vec<_> = names.iter().map(|name| (*name, &["x"][..])).chain([("app", &names[..])]).collect();
         let meters = hub.open(&desk, &snapshot(&all));
-        meters.note(&record(200, None), at(2 * BACKENDS_MAX, Some(2 * BACKENDS_MAX - 1)));
-        meters.note(&record(200, None), at(2 * BACKENDS_MAX - 1, Some(0)));
+        meters.note(&record(200, None), at(2 * most, Some(2 * most - 1)));
+        meters.note(&record(200, None), at(2 * most - 1, Some(0)));
         let totals = hub.totals();
         assert_eq!(of(&totals, OTHER, OTHER).exchanges(), 2);
         assert_eq!(totals.pools.len(), POOLS_MAX + 2, "with `other`, and the one of no name");
-        assert!(totals.backends.len() <= BACKENDS_MAX + 2 * POOLS_MAX + 3, "{}", totals.backends.len());
+        assert!(totals.backends.len() <= most + 2 * POOLS_MAX + 3, "{}", totals.backends.len());
         let many = snapshot(&[("app", &names)]);
         let totals = {
             let hub = Hub::default();
             let meters = hub.open(&hub.desk(0), &many);
-            meters.note(&record(200, None), at(0, Some(BACKENDS_MAX)));
+            meters.note(&record(200, None), at(0, Some(most)));
             hub.totals()
         };
-        assert_eq!(totals.backends.len(), BACKENDS_MAX + 3);
+        assert_eq!(totals.backends.len(), most + 3);
         assert_eq!(of(&totals, "app", OTHER).exchanges(), 1);
     }
 

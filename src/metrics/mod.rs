@@ -16,7 +16,7 @@ mod totals;
 
 pub use families::{FAMILIES, Family, Sort};
 pub use histogram::{BOUNDED, Counts, bound};
-pub use hub::{BACKENDS_MAX, Desk, Hub, LISTENERS_MAX, Meters, OTHER, POOLS_MAX, ROUTES_MAX, labels_of};
+pub use hub::{Desk, Hub, LISTENERS_MAX, Meters, OTHER, POOLS_MAX, labels_of};
 pub use meter::{CAUSES, CLASS_WORDS, CLASSES, Holdings, Phase};
 pub use page::{Around, Expiry, PoolNow, STANDINGS, STATES, Standing, page};
 pub use text::Format;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::families::{self as family, Family};
+use super::histogram::Shown;
 use super::meter::{CLASS_WORDS, CLASSES, Holdings, Phase};
 use super::text::{Format, Writer, seconds};
 use super::totals::{BackendTotals, ListenerTotals, Totals};
@@ -250,13 +251,14 @@ fn write_standings(writer: &mut Writer, around: &Around) {
 }
 
 fn write_phase(writer: &mut Writer, phase: Phase, totals: &Totals) {
+    let shown = Shown::of(totals.backends.values().map(|sums| sums.phase(phase)));
     let mut samples = writer.begin(phase.family());
     for ((pool, backend), sums) in &totals.backends {
         let counts = sums.phase(phase);
         // In most pools nobody ever waits, and most of what has no backend comes to no phase.
         let is_likely = !backend.is_empty() && phase != Phase::Queue;
         if is_likely || counts.count() > 0 {
-            samples.add_histogram(&[pool, backend], counts);
+            samples.add_histogram(&[pool, backend], counts, &shown);
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::families::{Family, Sort};
-use super::histogram::{BOUNDED, Counts, bound};
+use super::histogram::{BOUNDED, Counts, Shown, bound};
 
 /// What is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,11 +80,15 @@ impl Samples<'_> {
         self.sample("", labels, None, value);
     }
 
-    /// All samples of a histogram.
-    pub(super) fn add_histogram(&mut self, labels: &[&str], counts: &Counts) {
-        let mut count = 0;
+    /// The samples of a histogram: its buckets that are `shown`. Where nothing was counted all of them would be 0, which is what
+    /// they add to others where they are missing.
+    pub(super) fn add_histogram(&mut self, labels: &[&str], counts: &Counts, shown: &Shown) {
+        let (mut count, is_empty) = (0, counts.count() == 0);
         for (place, bucket) in counts.buckets.iter().enumerate() {
             count += bucket;
+            if !shown.has(place) || (is_empty && place < BOUNDED) {
+                continue;
+            }
             let le = if place < BOUNDED { seconds(bound(place)) } else { String::from("+Inf") };
             self.sample("_bucket", labels, Some(&le), count);
         }
@@ -147,19 +151,28 @@ mod tests {
     }
 
     #[test]
-    fn buckets_add_up() {
+    fn buckets_add_up_and_those_far_from_any_span_are_left_out() {
         let mut counts = Counts { sum_ns: 1_500_000_000, ..Counts::default() };
         (counts.buckets[0], counts.buckets[2], counts.buckets[BOUNDED]) = (1, 2, 4);
-        let text = written(|writer| writer.begin(&CONNECT_SECONDS).add_histogram(&["p", "b"], &counts));
-        let lines: Vec<_> = text.lines().collect();
+        let text = written(|writer| {
+            let shown = Shown::of([&counts, &Counts::default()].into_iter());
+            let mut samples = writer.begin(&CONNECT_SECONDS);
+            samples.add_histogram(&["p", "b"], &counts, &shown);
+            samples.add_histogram(&["p", "c"], &Counts::default(), &shown);
+        });
         let name = "pollux_backend_connect_seconds";
-        assert_eq!(lines[0], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"0.00005\"}} 1"));
-        assert_eq!(lines[2], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"0.0002\"}} 3"));
-        assert_eq!(lines[BOUNDED - 1], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"52.4288\"}} 3"));
-        assert_eq!(lines[BOUNDED], format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"+Inf\"}} 7"));
-        assert_eq!(lines[BOUNDED + 1], format!("{name}_sum{{pool=\"p\",backend=\"b\"}} 1.5"));
-        assert_eq!(lines[BOUNDED + 2], format!("{name}_count{{pool=\"p\",backend=\"b\"}} 7"));
-        assert_eq!(lines.len(), BOUNDED + 3);
+        let bounds =
+            ["0.00005", "0.0001", "0.0002", "0.0004", "0.0008", "0.0128", "0.2048", "3.2768", "52.4288"];
+        let counts = [1, 1, 3, 3, 3, 3, 3, 3, 3];
+        let bucket = |(le, count)| format!("{name}_bucket{{pool=\"p\",backend=\"b\",le=\"{le}\"}} {count}");
+        let mut expected: Vec<String> = bounds.into_iter().zip(counts).map(bucket).collect();
+        expected.push(bucket(("+Inf", 7)));
+        expected.push(format!("{name}_sum{{pool=\"p\",backend=\"b\"}} 1.5"));
+        expected.push(format!("{name}_count{{pool=\"p\",backend=\"b\"}} 7"));
+        expected.push(format!("{name}_bucket{{pool=\"p\",backend=\"c\",le=\"+Inf\"}} 0"));
+        expected.push(format!("{name}_sum{{pool=\"p\",backend=\"c\"}} 0"));
+        expected.push(format!("{name}_count{{pool=\"p\",backend=\"c\"}} 0"));
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]

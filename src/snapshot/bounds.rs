@@ -86,6 +86,10 @@ pub struct Limits {
     pub accept_budget: usize,
     /// Idle connections kept to each backend, over all workers.
     pub idle_per_backend: usize,
+    /// Routes that have series of metrics of their own; the rest share some.
+    pub route_series: usize,
+    /// The same of backends.
+    pub backend_series: usize,
     /// Idle connections kept to all backends together, over all workers.
     pub idle: usize,
     /// What is remembered of exchanges.
@@ -127,6 +131,8 @@ impl Default for Limits {
             handshakes: 1000,
             accept_budget: 64,
             idle_per_backend: 256,
+            route_series: 256,
+            backend_series: 256,
             idle: 4096,
             recorder: Recording::default(),
         }

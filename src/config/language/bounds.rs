@@ -52,6 +52,9 @@ pub(super) const QUEUE: Key = key(
     "For a free backend connection, all attempts together.",
 );
 
+/// The most routes, and backends, with metrics of their own.
+const SERIES_MAX: u64 = 10_000;
+
 /// `[timeouts]`.
 pub(in crate::config) static TIMEOUTS: Table = Table {
     title: "[timeouts]",
@@ -179,6 +182,20 @@ pub(in crate::config) static LIMITS: Table = Table {
             "64",
             "64",
             "Clients that a listener takes in one turn of the loop.",
+        ),
+        key(
+            "route_series",
+            Kind::Number(0, SERIES_MAX),
+            "256",
+            "50",
+            "Routes that have metrics of their own; the rest of them count together, as `other`.",
+        ),
+        key(
+            "backend_series",
+            Kind::Number(0, SERIES_MAX),
+            "256",
+            "50",
+            "The same of backends. Each has about a hundred series.",
         ),
         key(
             "idle_per_backend",

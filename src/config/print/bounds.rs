@@ -54,6 +54,8 @@ pub(super) fn print_limits(out: &mut String, limits: &Limits) {
         handshakes,
         accept_budget,
         idle_per_backend,
+        route_series,
+        backend_series,
         idle,
         recorder: Recording { slow, keep },
     } = limits;
@@ -71,6 +73,8 @@ pub(super) fn print_limits(out: &mut String, limits: &Limits) {
         ("handshakes", handshakes.to_string()),
         ("accept_budget", accept_budget.to_string()),
         ("idle_per_backend", idle_per_backend.to_string()),
+        ("route_series", route_series.to_string()),
+        ("backend_series", backend_series.to_string()),
         ("idle", idle.to_string()),
     ] {
         line(out, key, &value);

@@ -7,6 +7,10 @@ use pollux::control::{Call, Events, Origin, Reply, Server, Successor, UpgradeErr
 
 use super::FAILED;
 
+const FIRST_PROCESS: &str = "\
+this is process 1, and its container ends with it: a new process would be ended while the old one drains
+  = help: start a new container, or start Pollux under an init that stays, such as `docker run --init`";
+
 /// What is under way.
 enum State {
     /// Nothing.
@@ -55,6 +59,9 @@ impl Upgrade {
         if self.is_under_way() {
             return Err(String::from("an upgrade is under way already"));
         }
+        if std::process::id() == 1 {
+            return Err(String::from(FIRST_PROCESS));
+        }
         let origin = self
             .origin
             .as_ref()
@@ -72,11 +79,7 @@ impl Upgrade {
         let State::Waiting(call) = std::mem::replace(&mut self.state, State::Idle) else { return None };
         match outcome {
             Ok(successor) => {
-                let text = format!(
-                    "process {} has taken over; process {} drains",
-                    successor.pid,
-                    std::process::id()
-                );
+                let text = tell(&successor);
                 tracing::info!("{text}");
                 if let Some(call) = call {
                     call.answer(Reply::text(0, text));
@@ -91,10 +94,44 @@ impl Upgrade {
     }
 }
 
+/// What has become of it, with both versions.
+fn tell(Successor { pid, executable, version, .. }: &Successor) -> String {
+    let version = version.as_ref().map_or_else(
+        || String::from("of a version that it does not say"),
+        |version| format!("version {version}"),
+    );
+    format!(
+        "process {pid} ({version}, {}) has taken over; process {} (version {}) drains",
+        executable.display(),
+        std::process::id(),
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
 fn refuse(call: Option<Call>, why: &str) {
     let text = format!("no upgrade, this process goes on: {why}");
     tracing::error!("{text}");
     if let Some(call) = call {
         call.answer(Reply::text(FAILED, text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_names_both_versions() {
+        let mut successor =
+            Successor { pid: 7, left: Vec::new(), executable: "/opt/cur/pollux".into(), version: None };
+        let own = format!("process {} (version {}) drains", std::process::id(), env!("CARGO_PKG_VERSION"));
+        successor.version = Some(String::from("9.8.7"));
+        let told = tell(&successor);
+        assert!(told.starts_with("process 7 (version 9.8.7, /opt/cur/pollux) has taken over; "), "{told}");
+        assert!(told.ends_with(&own), "{told}");
+        successor.version = None;
+        assert!(
+            tell(&successor).starts_with("process 7 (of a version that it does not say, /opt/cur/pollux)")
+        );
     }
 }

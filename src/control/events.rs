@@ -8,10 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::handover::{Heir, Origin, Successor, UpgradeError};
+use super::handover::{Heir, Successor, UpgradeError};
 use super::inherited::Inherited;
 use super::ledger::Ledger;
 use super::lookout::{Discovered, Lookout};
+use super::origin::Origin;
 use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
 use crate::admin::{self, Admin, AdminDoor, Handed, Readiness};

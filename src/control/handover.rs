@@ -5,7 +5,6 @@
 //! (SCM_RIGHTS), up to an empty list; back goes one [`Word`]. A child that ends without a word has failed. Both processes
 //! have the same sockets then, so there is no moment in which nobody listens, and none of the queues is ever closed.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -23,6 +22,7 @@ use socket2::SockRef;
 use super::binding::Present;
 use super::changes::Changes;
 use super::inherited::Inherited;
+use super::origin::{Origin, VERSION};
 use crate::admin::Handed;
 use crate::os::{FileIdentity, SOCKETS_MAX, receive_with_sockets};
 use crate::snapshot::Address;
@@ -45,26 +45,14 @@ const CHANGES_MAX: usize = 100;
 #[serde(rename_all = "kebab-case")]
 enum Word {
     /// It serves, but not on these addresses, whose sockets it has closed.
-    Ready { left: Vec<Address> },
+    Ready {
+        left: Vec<Address>,
+        /// Its version. Older ones do not say it.
+        #[serde(default)]
+        version: Option<String>,
+    },
     /// It does not, and ends.
     Failed { why: String },
-}
-
-/// Where the executable is, and with what it was started: asked for at the start, before anybody replaces the file.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    executable: PathBuf,
-    arguments: Vec<OsString>,
-}
-
-impl Origin {
-    /// That of this process.
-    ///
-    /// # Errors
-    /// If /proc does not tell.
-    pub fn of_this_process() -> io::Result<Origin> {
-        Ok(Origin { executable: std::env::current_exe()?, arguments: std::env::args_os().skip(1).collect() })
-    }
 }
 
 /// A new process that has taken over.
@@ -74,6 +62,10 @@ pub struct Successor {
     pub pid: u32,
     /// Where it does not listen.
     pub left: Vec<Address>,
+    /// What was started.
+    pub executable: PathBuf,
+    /// Its version, if it has said it.
+    pub version: Option<String>,
 }
 
 /// What the new process gets beside the sockets.
@@ -150,7 +142,9 @@ impl Heir {
     pub(super) fn raise(mut self, sockets: Inherited) -> Result<Successor, UpgradeError> {
         let said = send_all(&self.channel, sockets).and_then(|()| hear(&self.channel));
         let why = match said {
-            Ok(Some(Word::Ready { left })) => return Ok(Successor { pid: self.pid(), left }),
+            Ok(Some(Word::Ready { left, version })) => {
+                return Ok(Successor { pid: self.pid(), left, executable: self.executable, version });
+            }
             Ok(Some(Word::Failed { why })) => why,
             Ok(None) => String::from("it ended without a word"),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -230,7 +224,7 @@ impl Predecessor {
     /// # Errors
     /// If it has gone, which it does not do unless it is told to.
     pub fn succeed(self, left: Vec<Address>) -> io::Result<()> {
-        say(&self.channel, &serde_json::to_vec(&Word::Ready { left })?)
+        say(&self.channel, &serde_json::to_vec(&Word::Ready { left, version: Some(VERSION.to_owned()) })?)
     }
 
     /// Says why this process does not take over.
@@ -341,6 +335,12 @@ mod tests {
 
     #[test]
     fn a_word_goes_back() {
+        let (ours, theirs) = pair();
+        Predecessor { channel: theirs }.succeed(vec![]).unwrap();
+        let Some(Word::Ready { version, .. }) = hear(&ours).unwrap() else { panic!("it is not ready") };
+        assert_eq!(version.as_deref(), Some(VERSION));
+        let old: Word = serde_json::from_str(r#"{"ready":{"left":[]}}"#).unwrap();
+        assert!(matches!(old, Word::Ready { version: None, .. }));
         let (ours, theirs) = pair();
         Predecessor { channel: theirs }.give_back("no such pool");
         assert!(matches!(hear(&ours).unwrap(), Some(Word::Failed { why }) if why == "no such pool"));

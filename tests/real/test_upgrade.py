@@ -1,6 +1,8 @@
 """A new executable takes over from a running Pollux, and nobody who connects notices."""
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +13,9 @@ import pytest
 from websockets.sync.client import connect as open_websocket
 
 from harness.client import Response, connect, get, read_to_end
+from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
+from harness.upgradable import foster_parent
 
 DEADLINE_S = 20
 
@@ -152,6 +156,43 @@ def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_
         proxy.upgrade()
         clients.wait_for_more(50)
     assert clients.failures == []
+
+
+@pytest.mark.parametrize("typed", ["./cur/pollux", "pollux"], ids=["by a path", "by PATH"])
+def test_a_link_that_was_moved_leads_to_the_new_version(pollux_bin, toy, tmp_path, keep, typed):
+    for version in ["v1", "v2"]:
+        (tmp_path / version).mkdir()
+        shutil.copy(pollux_bin, tmp_path / version / "pollux")
+    link = tmp_path / "cur"
+    link.symlink_to("v1")
+    (tmp_path / "proxy.toml").write_text(f'control = "control"\n{config(toy("echo"))}')
+    script = f'cd "{tmp_path}" && PATH="cur:$PATH" exec {typed} -c proxy.toml --access-log off'
+    with foster_parent():
+        proxy = keep(Pollux("/bin/sh", ["-c", script], tmp_path))
+        link.unlink()
+        link.symlink_to("v2")
+        shutil.rmtree(tmp_path / "v1")
+
+        def run(*arguments):
+            command = [pollux_bin, *arguments, "--control", tmp_path / "control"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, (done, proxy.stderr())
+            return done.stdout
+
+        said = run("upgrade")
+        told = json.loads(run("status", "--json"))
+        version = told["version"]
+        assert os.readlink(f"/proc/{told['pid']}/exe") == str(tmp_path / "v2" / "pollux")
+        assert f"process {told['pid']} (version {version}, {tmp_path}/" in said and f"(version {version}) drains" in said, said
+        proxy.expect_end()
+        # The next one knows the path that was typed too.
+        run("upgrade")
+        after = json.loads(run("status", "--json"))
+        assert after["pid"] != told["pid"]
+        for pid in [told["pid"], after["pid"]]:
+            if pid == after["pid"]:
+                os.kill(pid, signal.SIGTERM)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_sigusr2_upgrades_and_the_old_one_finishes_what_it_has(upgradable):

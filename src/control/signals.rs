@@ -1,9 +1,12 @@
 //! The signals of this process, turned into values.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{SignalsInfo, exfiltrator::SignalOnly};
 
 /// What a signal asks for.
@@ -42,7 +45,11 @@ pub enum Taken {
 }
 
 /// The signals of this process.
-pub(super) struct Signals(SignalsInfo<SignalOnly>);
+pub(super) struct Signals {
+    info: SignalsInfo<SignalOnly>,
+    /// Those that have come together and were not given yet.
+    come: VecDeque<i32>,
+}
 
 impl Signals {
     /// Takes those over from the default handlers that `taken` says; the others do what they always did.
@@ -52,17 +59,36 @@ impl Signals {
             Taken::AllButReload => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2],
             Taken::All => &[SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGHUP],
         };
-        SignalsInfo::new(signals).map(Signals)
+        let signals = Signals { info: SignalsInfo::new(signals)?, come: VecDeque::new() };
+        if std::process::id() == 1 {
+            signals.info.add_signal(SIGCHLD)?;
+            // Some may have ended before, as children of what has become this process.
+            reap();
+        }
+        Ok(signals)
     }
 
     /// Waits for the next one.
     pub(super) fn wait(&mut self) -> Asked {
         loop {
-            if let Some(asked) = self.0.wait().find_map(asked) {
-                return asked;
+            match self.come.pop_front() {
+                None => self.come.extend(self.info.wait()),
+                Some(SIGCHLD) => reap(),
+                Some(signal) => {
+                    if let Some(asked) = asked(signal) {
+                        return asked;
+                    }
+                }
             }
         }
     }
+}
+
+/// Takes in what has ended. The first process of a container is given every process there that loses its parent, and has none of its
+/// own: it starts nothing.
+fn reap() {
+    let any = Pid::from_raw(-1);
+    while waitpid(any, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
 }
 
 fn asked(signal: i32) -> Option<Asked> {

@@ -13,6 +13,7 @@ mod draw;
 mod duty;
 mod field;
 mod first;
+mod habits;
 mod hashed;
 pub mod health;
 mod least;
@@ -32,6 +33,7 @@ use crate::snapshot::{Balance, Pool};
 
 pub use derived::Derived;
 pub use duty::Duty;
+pub use habits::{Habit, Habits};
 pub use maglev::Maglev;
 pub use patience::{Patience, safely};
 pub use peak::{Peak, stamp};

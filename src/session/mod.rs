@@ -23,6 +23,7 @@ mod waits;
 use ::core::net::SocketAddr;
 use std::time::Duration;
 
+use crate::balance::Habit;
 use crate::core::framer::Framer;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::lane::{Lane, Sink, Source};
@@ -31,6 +32,7 @@ use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::http::date::Date;
+use crate::http::request::Method;
 use crate::http::scan::HeadScan;
 use crate::preface::hello::Hello;
 use crate::preface::proxy::Announced;
@@ -77,6 +79,8 @@ pub enum Effect {
     NoteAnswer,
     /// Take note that the backend has failed the exchange for that cause.
     NoteFailure(Cause),
+    /// Take note that the backend has shown that habit, or the opposite of it.
+    NoteHabit(Habit, bool),
     /// Keep the backend connection for another exchange: its response is whole.
     KeepBackend,
     /// Close the backend connection, which has served to the end; what was written is still delivered.
@@ -377,6 +381,12 @@ impl Session {
     #[must_use]
     pub fn backend_timeout(&self) -> Option<Duration> {
         self.exchange.backend_timeout
+    }
+
+    /// Whether the request is HEAD.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.exchange.method == Method::Head
     }
 
     /// Whether it waits until a backend is free.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::exchange::Answered;
 use super::{Effect, Env, Phase, Session};
+use crate::balance::Habit;
 use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
@@ -77,6 +78,9 @@ impl Session {
             self.down.buffer.discard();
             return self.backend_lost(Cause::BackendBadResponse, env, effects);
         }
+        if self.exchange.is_reused && self.exchange.interims == 0 && !may_be_status_line(bytes) {
+            return self.drop_surplus(env, effects);
+        }
         match self.scan.scan(bytes, &bounds) {
             Ok(Some(range)) => self.take_response_head(range, env, effects),
             Err(ScanFault::FirstLine | ScanFault::Field) => {
@@ -91,6 +95,15 @@ impl Session {
                 Source::Absent | Source::Open | Source::Leaving => false,
             },
         }
+    }
+
+    /// Bytes that are no response have come first on a connection that has served before: they are what the backend has sent
+    /// behind the response before. That says nothing of this exchange, and is no failure: any client could bring it about.
+    fn drop_surplus(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
+        self.down.buffer.discard();
+        self.exchange.is_blamed = true;
+        effects.push(Effect::NoteHabit(Habit::Surplus, true));
+        self.backend_lost(Cause::BackendBadResponse, env, effects)
     }
 
     fn take_response_head(
@@ -210,9 +223,18 @@ impl Session {
         self.down.is_cut_short() && self.fail(Cause::BackendTruncated, env, effects)
     }
 
+    /// Whether the backend has sent something behind a response that has no body (RFC 9112 §6.3).
+    fn has_surplus(&self) -> bool {
+        !self.down.buffer.unscanned().is_empty()
+            && (self.is_head() || matches!(self.exchange.status, 204 | 304))
+    }
+
     /// The response has been passed on to its last byte.
     fn finish(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let is_request_read = self.up.framer.is_done();
+        if self.has_surplus() {
+            effects.push(Effect::NoteHabit(Habit::Surplus, true));
+        }
         let is_backend_clean = is_request_read
             && self.up.is_flushed()
             && self.up.sink != Sink::Lost
@@ -235,6 +257,13 @@ fn withheld(response: &Response<'_>, edits: Option<&FieldEdits>) -> Nominated {
         nominated.add(edits.iter().flat_map(|edits| edits.taken_out()));
     }
     nominated
+}
+
+/// Whether `bytes`, as far as they go, can begin a response (RFC 9112 §4).
+fn may_be_status_line(bytes: &[u8]) -> bool {
+    const BEGINNING: &[u8] = b"HTTP/";
+    let length = bytes.len().min(BEGINNING.len());
+    bytes[..length] == BEGINNING[..length]
 }
 
 /// Whether the client can tell from the bytes themselves where a body of that framing ends.

@@ -1,6 +1,7 @@
 //! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
 
 use super::conn::{Conn, Stay, World};
+use super::idle::WATCHED;
 use super::lot::{Guest, Lot, QUIET, Tag, UNHEARD_MAX};
 use super::storage::Storage;
 use super::{Token, Worker};
@@ -84,7 +85,7 @@ impl<O: Os> Worker<O> {
 
     fn derive_idle(&mut self, nearest: &mut Nearest) {
         let array = &mut self.array;
-        let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), Interest::READ, Token::Idle(key));
+        let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), WATCHED, Token::Idle(key));
         if let Some(at) = self.idle.watch(&mut self.os, &mut self.lot, self.now, watch) {
             nearest.note(at);
         }

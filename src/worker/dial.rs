@@ -63,7 +63,8 @@ impl<O: Os> Hands<'_, O> {
         if conn.ticket.is_none() && edition.pools.pool(id).queue().waiting() > 0 {
             return Err(self.wait(conn));
         }
-        let is_idle = |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }));
+        let is_idle =
+            |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }), self.env.now);
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match edition.pick(&conn.session, self.env.now, &is_idle) {
             Ok(picked) => Ok(picked),
@@ -118,7 +119,7 @@ impl<O: Os> Hands<'_, O> {
     }
 
     fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
-        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }));
+        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }), self.env.now);
         edition.is_decided(id, self.env.now, &is_idle)
     }
 

@@ -160,7 +160,7 @@ impl Edition {
     pub(super) fn readings(&self, idle: &IdleSet, now: Time) -> Vec<Vec<Reading>> {
         let of_pool = |(number, pool): (usize, &Pool)| {
             let id = PoolId(number);
-            let is_idle = |index| idle.has(self.home(BackendId { pool: id, index }));
+            let is_idle = |index| idle.has(self.home(BackendId { pool: id, index }), now);
             let view = Live { pool, state: self.pools.pool(id), now, is_idle: &is_idle };
             let reading = |place| {
                 let Seen { share, exclusion, .. } = view.backend(place);

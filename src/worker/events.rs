@@ -63,7 +63,7 @@ impl<O: Os> Worker<O> {
                 Token::Wake => self.hush(),
                 Token::Lot => self.handle_lot(),
                 Token::Door(door) => self.answer_door(door),
-                Token::Idle(key) => self.close_dead(key),
+                Token::Idle(key) => self.close_dead(key, ready),
                 Token::Check(number) => self.handle_check(number, ready),
                 Token::Handshake(key) => self.go_on_with(key),
                 Token::Departure(key) => self.let_speak(key),
@@ -89,9 +89,9 @@ impl<O: Os> Worker<O> {
     fn handle_lot(&mut self) {
         let (news, is_all) = self.lot.read(&mut self.os);
         self.idle.note_lot(is_all);
-        for (bits, _) in &news {
+        for (bits, ready) in &news {
             if let Tag::Idle(key) = Lot::whose(*bits) {
-                self.close_dead(key);
+                self.close_dead(key, *ready);
             }
         }
         for (bits, ready) in &news {
@@ -405,8 +405,9 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    fn close_dead(&mut self, key: Key) {
-        if let Some(link) = self.idle.remove_dead(key, self.now, &mut self.lot) {
+    fn close_dead(&mut self, key: Key, ready: Ready) {
+        let is_surplus = !ready.any(Ready::LEAVE | Ready::HANGUP | Ready::ERROR);
+        if let Some(link) = self.idle.remove_dead(key, is_surplus, self.now, &mut self.lot) {
             link.close(&mut self.os);
         }
     }

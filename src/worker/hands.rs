@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::conn::{Backend, Conn};
 use super::departures::Departures;
 use super::edition::{Edition, Lease};
-use super::idle::IdleSet;
+use super::idle::{After, IdleSet};
 use super::link::Link;
 use super::lot::Lot;
 use super::pipes::Pipes;
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Duty, safely};
+use crate::balance::{Duty, Habit, safely};
 use crate::core::lane::Source;
 use crate::core::outcome::Journal;
 use crate::core::slab::Key;
@@ -209,6 +209,11 @@ impl<O: Os> Hands<'_, O> {
                 }
                 self.note_failure(conn, cause);
             }
+            Effect::NoteHabit(habit, is_shown) => {
+                if let Some(backend) = &conn.backend {
+                    backend.link.backend().note_habit(habit, is_shown, self.env.now);
+                }
+            }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
                     self.note_whole(backend.id);
@@ -269,8 +274,8 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Keeps a connection for another exchange, if it has not served enough of them. Its backend has said how long it waits, or
-    /// has not.
+    /// Keeps a connection for another exchange, if it has not served enough of them, and if no body is to be expected behind a
+    /// response that has none. Its backend has said how long it waits, or has not.
     fn keep(&mut self, conn: &mut Conn, mut backend: Backend) {
         let Backend { link, id, .. } = &mut backend;
         link.uses = link.uses.saturating_add(1);
@@ -281,12 +286,17 @@ impl<O: Os> Hands<'_, O> {
         if is_used_up || link.wire.has_more() || link.backend().duty() != Duty::Ready {
             return backend.link.close(self.os);
         }
+        let after = after(&conn.session);
+        if after != After::Body && link.backend().has_habit(Habit::Surplus, self.env.now) {
+            return backend.link.close(self.os);
+        }
         if conn.session.is_login() {
             return self.keep_own(conn, backend);
         }
         let Backend { link, id, .. } = backend;
         let patience = self.patience(&link, conn.session.backend_timeout());
-        if let Some(surplus) = self.idle.keep(self.edition.home(id), link, self.env.now, patience, self.lot) {
+        let kept = (link, after);
+        if let Some(surplus) = self.idle.keep(self.edition.home(id), kept, self.env.now, patience, self.lot) {
             surplus.close(self.os);
         }
     }
@@ -378,6 +388,15 @@ impl<O: Os> Hands<'_, O> {
                 self.pipes.give(self.os, loan);
             }
         }
+    }
+}
+
+/// What the exchange of `session` has had for a response.
+fn after(session: &Session) -> After {
+    match session.status() {
+        _ if session.is_head() => After::Head,
+        Some(204 | 304) => After::Bodiless,
+        Some(_) | None => After::Body,
     }
 }
 

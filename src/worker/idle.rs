@@ -15,12 +15,31 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::lot::{Guest, Lot, QUIET, Tag};
+use crate::balance::Habit;
 use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::os::Os;
 use crate::snapshot::{Limits, Timeouts};
 use crate::wire::Wire;
+
+/// How long a connection is not used after a response to HEAD: a body that the backend sends behind it all the same comes
+/// within that time.
+const REST: Duration = Duration::from_millis(50);
+
+/// What is asked of a waiting connection: bytes behind a response are told from an end.
+pub(super) const WATCHED: Interest = Interest::READ.with_if(Interest::LEAVE, true);
+
+/// What a connection has served last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    /// A response with a body.
+    Body,
+    /// A response without one by its status: 204 or 304.
+    Bodiless,
+    /// A response to HEAD.
+    Head,
+}
 
 /// A waiting connection.
 #[derive(Debug)]
@@ -37,6 +56,14 @@ struct Idle {
     is_parked: bool,
     /// Whether it belongs to one client.
     is_own: bool,
+    after: After,
+}
+
+impl Idle {
+    /// Whether it is not to be used yet.
+    fn rests(&self, now: Time) -> bool {
+        self.after == After::Head && now < self.since + REST
+    }
 }
 
 /// How many connections that belong to single clients may wait. Beyond that the one that has waited longest is closed.
@@ -177,8 +204,7 @@ impl IdleSet {
         let mut nearest: Option<Time> = None;
         self.recent.retain(|key| {
             let Some(idle) = entries.get_mut(*key).filter(|idle| !idle.is_parked) else { return false };
-            if now >= idle.since + QUIET && lot.park(os, idle.link.wire.fd(), Interest::READ, Tag::Idle(*key))
-            {
+            if now >= idle.since + QUIET && lot.park(os, idle.link.wire.fd(), WATCHED, Tag::Idle(*key)) {
                 (idle.polled, idle.is_parked) = (next_poll, true);
                 lot.enter(idle.until, Guest::Idle(*key));
             }
@@ -212,12 +238,12 @@ impl IdleSet {
         self.is_lot_read = is_all;
     }
 
-    /// Keeps a connection, for as long as `patience` says if that is known; gives one back if there are enough, or if its backend
-    /// has no home any more.
+    /// Keeps a connection that has served `after`, for as long as `patience` says if that is known; gives one back if there are
+    /// enough, or if its backend has no home any more.
     pub(super) fn keep(
         &mut self,
         home: Key,
-        link: Link,
+        (link, after): (Link, After),
         now: Time,
         patience: Option<Duration>,
         lot: &mut Lot,
@@ -232,7 +258,8 @@ impl IdleSet {
         let patience = patience.unwrap_or(Duration::MAX);
         let until = now + self.patience.min(patience);
         let polled = u64::MAX;
-        let idle = Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: false };
+        let idle =
+            Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: false, after };
         let key = self.entries.insert(idle);
         stack.push(key);
         self.recent.push(key);
@@ -256,7 +283,9 @@ impl IdleSet {
         let patience = patience.unwrap_or(Duration::MAX);
         let until = now + self.patience.min(patience);
         let polled = u64::MAX;
-        let idle = Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: true };
+        let after = After::Body;
+        let idle =
+            Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: true, after };
         let key = self.entries.insert(idle);
         self.own += 1;
         self.recent.push(key);
@@ -289,14 +318,19 @@ impl IdleSet {
     pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, now: Time, lot: &mut Lot) -> Option<Link> {
         self.taken += 1;
         let stack = self.homes.get_mut(home)?;
-        let is_fresh = |idle: &Idle| !idle.is_parked && idle.polled == self.polls && now < idle.until;
+        let is_fresh = |idle: &Idle| {
+            !idle.is_parked && idle.polled == self.polls && now < idle.until && !idle.rests(now)
+        };
         let is_polled = |key: &Key| self.entries.get(*key).is_some_and(is_fresh);
         let likely = stack.len().saturating_sub(2 * self.polled_most);
         if let Some(place) = stack[likely..].iter().rposition(is_polled) {
             let key = stack.remove(likely + place);
             return self.let_go(key, lot).map(|idle| idle.link);
         }
-        while let Some(key) = self.homes.get_mut(home).and_then(Vec::pop) {
+        while let Some(stack) = self.homes.get_mut(home)
+            && let Some(place) = stack.iter().rposition(|key| is_rested(&self.entries, *key, now))
+        {
+            let key = stack.remove(place);
             let idle = self.let_go(key, lot)?;
             let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
             let is_quiet = is_told_of || os.is_quiet(idle.link.wire.fd());
@@ -311,9 +345,11 @@ impl IdleSet {
         None
     }
 
-    /// Whether a connection waits at `home`.
-    pub(super) fn has(&self, home: Key) -> bool {
-        self.homes.get(home).is_some_and(|stack| !stack.is_empty())
+    /// Whether a connection waits at `home` that may be used.
+    pub(super) fn has(&self, home: Key, now: Time) -> bool {
+        self.homes
+            .get(home)
+            .is_some_and(|stack| stack.iter().rev().any(|key| is_rested(&self.entries, *key, now)))
     }
 
     /// Takes the connection that waits longest at `home`, to be closed.
@@ -324,10 +360,22 @@ impl IdleSet {
         }
     }
 
-    /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has closed it, or as good as.
-    pub(super) fn remove_dead(&mut self, key: Key, now: Time, lot: &mut Lot) -> Option<Link> {
+    /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has closed it, or has said
+    /// something that belongs to no request, if `is_surplus`.
+    pub(super) fn remove_dead(
+        &mut self,
+        key: Key,
+        is_surplus: bool,
+        now: Time,
+        lot: &mut Lot,
+    ) -> Option<Link> {
         if let Some(idle) = self.entries.get(key) {
-            idle.link.backend().note_close(now.since(idle.since), now);
+            let backend = idle.link.backend();
+            match is_surplus {
+                true if idle.after != After::Body => backend.note_habit(Habit::Surplus, true, now),
+                true => {}
+                false => backend.note_close(now.since(idle.since), now),
+            }
         }
         self.remove(key, lot)
     }
@@ -386,4 +434,9 @@ impl IdleSet {
     fn shared(&self) -> usize {
         self.entries.len() - self.own
     }
+}
+
+/// Whether the connection of `key` waits and does not rest.
+fn is_rested(entries: &Slab<Idle>, key: Key, now: Time) -> bool {
+    entries.get(key).is_some_and(|idle| !idle.rests(now))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::balance::{Duty, Patience, Peak, Standing, stamp};
+use crate::balance::{Duty, Habit, Habits, Patience, Peak, Standing, stamp};
 use crate::core::time::Time;
 use crate::shared::health::Chart;
 use crate::shared::queue::Queue;
@@ -56,6 +56,8 @@ struct Load {
     latency: AtomicU64,
     /// The bits of a [`Patience`].
     patience: AtomicU64,
+    /// The bits of [`Habits`].
+    habits: AtomicU64,
 }
 
 impl BackendState {
@@ -148,6 +150,19 @@ impl BackendState {
     #[must_use]
     pub fn patience(&self, now: Time) -> Option<Duration> {
         Patience(self.load.patience.load(Ordering::Relaxed)).learnt(now)
+    }
+
+    /// Takes note of something that it has done; of two changes at the same moment one may be lost.
+    pub fn note_habit(&self, habit: Habit, is_shown: bool, now: Time) {
+        let present = Habits(self.load.habits.load(Ordering::Relaxed));
+        let next = if is_shown { present.with(habit, now) } else { present.without(habit) };
+        self.load.habits.store(next.0, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to do that.
+    #[must_use]
+    pub fn has_habit(&self, habit: Habit, now: Time) -> bool {
+        Habits(self.load.habits.load(Ordering::Relaxed)).has(habit, now)
     }
 
     /// Whether it may be asked.

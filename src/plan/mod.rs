@@ -116,6 +116,7 @@ fn listener(
         (before.telling.request_id != after.telling.request_id, "request_id"),
         (before.telling.traces != after.telling.traces, "traces"),
         (before.telling.proxy_status != after.telling.proxy_status, "proxy_status"),
+        (before.telling.interims != after.telling.interims, "interim_responses"),
         (before.forwarding != after.forwarding, "forwarding"),
         (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
         (before.targets != after.targets, "targets"),
@@ -218,7 +219,9 @@ fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snaps
         }
     }
     if before.options != after.options {
-        found.push(String::from("prefix, header fields, hsts, timeouts, limits or retries"));
+        found.push(String::from(
+            "prefix, header fields, hsts, interim responses, timeouts, limits or retries",
+        ));
     }
     found
 }

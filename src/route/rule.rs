@@ -12,7 +12,7 @@ use super::path::{self, Path};
 use super::pattern::Pattern;
 use super::template::Template;
 use crate::http::grammar::alike;
-use crate::snapshot::{ClientClose, Hsts, PoolId, Timeouts};
+use crate::snapshot::{ClientClose, Hsts, Interims, PoolId, Timeouts};
 
 /// One route of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +199,8 @@ pub struct Options {
     pub on_client_close: Option<ClientClose>,
     /// What clients are told of later connections, in place of what the listener says: `Some(None)` for nothing.
     pub hsts: Option<Option<Hsts>>,
+    /// Which interim responses HTTP/1.1 clients get, in place of what the listener says.
+    pub interims: Option<Interims>,
 }
 
 /// A prefix of the path, and what takes its place.

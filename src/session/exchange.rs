@@ -15,7 +15,7 @@ use crate::http::framing::{Framing, Version};
 use crate::http::request::{Method, Request, first_line};
 use crate::http::response::{Asked, Manner};
 use crate::route::Retry;
-use crate::snapshot::{Hsts, Mode, PoolId};
+use crate::snapshot::{Hsts, Interims, Mode, PoolId};
 
 /// The longest method and the longest target that a record keeps, in bytes.
 const TEXT_MAX: usize = 2048;
@@ -84,6 +84,8 @@ pub struct Exchange {
     /// Whether the response is a stream, which may be silent for long.
     pub(crate) is_stream: bool,
     pub(crate) interims: u8,
+    /// Whether the client has got a 100.
+    pub(crate) has_continued: bool,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
     /// The backend in use, or tried last, by its place in the pool.
@@ -268,6 +270,16 @@ impl Exchange {
     /// How the client is to be answered.
     pub(crate) fn manner(&self, keep_alive: bool, hsts: Option<Hsts>) -> Manner {
         Manner { version: self.version.unwrap_or(Version::Http11), keep_alive, hsts }
+    }
+
+    /// Whether the client gets an interim response with `status`, where it is to get those that `interims` says. HTTP/1.0 has none
+    /// (RFC 9110 §15.2), and there are clients that take a second 100 for the final response.
+    pub(crate) fn takes_interim(&self, status: u16, interims: Interims) -> bool {
+        !self.is_old()
+            && match status {
+                100 => !self.has_continued,
+                _ => interims == Interims::All,
+            }
     }
 
     /// Whether the client speaks HTTP/1.0.

@@ -25,6 +25,8 @@ const INTERIMS_MAX: u8 = 32;
 struct Verdict {
     status: u16,
     is_interim: bool,
+    /// Whether the client gets it, if it is an interim one.
+    passes: bool,
     framing: Framing,
     nominated: Nominated,
     is_stream: bool,
@@ -119,7 +121,8 @@ impl Session {
         {
             return false;
         }
-        let edits = self.options(env).map(|options| &options.response);
+        let options = self.options(env);
+        let edits = options.map(|options| &options.response);
         let cookie = self.cookie_line(env);
         let streams = self.options(env).map_or(&[][..], |options| options.streams.as_slice());
         let (telling, backend) = (&env.snapshot.listeners[self.listener].telling, self.backend_name(env));
@@ -148,13 +151,17 @@ impl Session {
             // Without chunks an HTTP/1.0 client can tell the end of a body only from the end of the connection.
             let is_delimited = is_self_delimited(response.framing, exchange.is_old());
             let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
-            if !(is_interim && exchange.is_old()) {
+            let own = options.and_then(|options| options.interims);
+            let passes =
+                !is_interim || exchange.takes_interim(response.status, own.unwrap_or(telling.interims));
+            if passes {
                 let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
                 response.write_edited(out, exchange.manner(keep_alive, hsts), env.date, edits, &added);
             }
             Ok(Verdict {
                 status: response.status,
                 is_interim,
+                passes,
                 framing: response.framing,
                 nominated: withheld(&response, edits),
                 is_stream: response.is_stream(streams),
@@ -170,6 +177,7 @@ impl Session {
             Err(cause) => self.fail(cause, env, effects),
             Ok(verdict) if verdict.is_interim => {
                 self.exchange.interims += 1;
+                self.exchange.has_continued |= verdict.status == 100 && verdict.passes;
                 self.exchange.asked_at = self.exchange.asked_at.map(|_| env.now);
                 true
             }

@@ -167,6 +167,35 @@ pub struct Telling {
     pub proxy_status: ProxyStatus,
     /// What clients that have come by TLS are told of later connections, if anything.
     pub hsts: Option<Hsts>,
+    /// Which interim responses HTTP/1.1 clients get.
+    pub interims: Interims,
+}
+
+/// Which interim responses (RFC 9110 §15.2) an HTTP/1.1 client gets. Many clients take any but 100 for the final response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interims {
+    /// 100 alone, once.
+    #[default]
+    Continue,
+    /// All; of 100 the first.
+    All,
+}
+
+impl Interims {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Interims::Continue => "continue",
+            Interims::All => "all",
+        }
+    }
+
+    /// The kind with that word.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Interims> {
+        [Interims::Continue, Interims::All].into_iter().find(|it| it.word() == word)
+    }
 }
 
 /// That a host is to be reached by TLS alone from now on (HTTP Strict Transport Security, RFC 6797).

@@ -11,7 +11,7 @@ mod pool;
 pub use backend::{Address, Backend};
 pub use bounds::{Limits, Recording, Timeouts};
 pub use listener::{
-    Announcing, Forwarding, Hsts, Listener, Mode, NO_ADDRESS, Permissions, ProxyStatus, RequestIds,
+    Announcing, Forwarding, Hsts, Interims, Listener, Mode, NO_ADDRESS, Permissions, ProxyStatus, RequestIds,
     SocketOptions, Telling, Traces,
 };
 pub use pool::{Announce, Balance, ClientClose, Hashing, Pool, Retries, SameSite, Secret, Sticky};

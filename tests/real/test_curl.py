@@ -6,6 +6,8 @@ import random
 import re
 import subprocess
 
+import pytest
+
 from harness.fnv import fnv1a
 
 MIB = 1 << 20
@@ -83,10 +85,14 @@ def test_100_continue_reaches_a_client_that_waits_for_it(pollux, toy):
     assert json.loads(done.stdout)["fnv1a"] == fnv1a(b"hello")
 
 
-def test_interim_responses_are_passed_on(pollux, toy):
-    proxy = pollux(toy("interim:2"))
-    done = curl("--verbose", proxy.url())
-    assert done.stderr.count(b"< HTTP/1.1 103") == 2
+@pytest.mark.parametrize("which, count", [("continue", 0), ("all", 2)])
+def test_interim_responses_pass_where_they_are_asked_for(tls_pollux, toy, which, count):
+    proxy = tls_pollux(
+        f'[[listener]]\nbind = "127.0.0.1:0"\ninterim_responses = "{which}"\n'
+        f'[pool.app]\nbackends = ["{toy("interim:2").host_port}"]\n'
+    )
+    done = curl("--verbose", f"http://127.0.0.1:{proxy.port}/")
+    assert done.stderr.count(b"< HTTP/1.1 103") == count
     assert done.stderr.count(b"< HTTP/1.1 200") == 1
 
 

@@ -1,8 +1,12 @@
-"""What real servers do that a proxy has to cope with: bodies behind HEAD."""
+"""What real servers and clients do that a proxy has to cope with."""
 
+import http.client
+import json
 import sys
 
 import pytest
+import requests
+import urllib3
 
 from harness.client import Response, connect, get
 from harness.process import Child
@@ -86,3 +90,43 @@ def test_the_server_does_send_a_body_behind_head(server, kind):
     with connect((host, int(port))) as connection:
         connection.sendall(HEAD + get().replace(b"HTTP/1.1", b"HTTP/1.1\r\nConnection: close"))
         assert b"HEAD body" in connection.makefile("rb").read()
+
+
+def plain(toy, more=""):
+    return f'[[listener]]\nbind = "127.0.0.1:0"\n{more}\n[pool.app]\nbackends = ["{toy.host_port}"]\n'
+
+
+def with_requests(url):
+    session = requests.Session()
+    session.trust_env = False
+    return [session.get(f"{url}/{number}").json()["target"] for number in range(5)]
+
+
+def with_urllib3(url):
+    pool = urllib3.PoolManager(retries=False)
+    return [pool.request("GET", f"{url}/{number}").json()["target"] for number in range(5)]
+
+
+def with_http_client(url):
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
+    targets = []
+    for number in range(5):
+        connection.request("GET", f"/{number}")
+        targets.append(json.loads(connection.getresponse().read())["target"])
+    connection.close()
+    return targets
+
+
+@pytest.mark.parametrize("fetch", [with_requests, with_urllib3, with_http_client])
+def test_clients_that_know_no_103_stay_in_step(tls_pollux, toy, fetch):
+    proxy = tls_pollux(plain(toy("interim:1")))
+    assert fetch(f"http://127.0.0.1:{proxy.port}") == [f"/{number}" for number in range(5)]
+
+
+def test_http_client_takes_a_103_for_the_answer(tls_pollux, toy):
+    """What the test above stands on."""
+    proxy = tls_pollux(plain(toy("interim:1"), 'interim_responses = "all"'))
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    connection.request("GET", "/")
+    assert connection.getresponse().status == 103
+    connection.close()

@@ -20,8 +20,8 @@ use crate::config::world::World;
 use crate::http::target::Targets;
 use crate::route::{Action, AmbiguousPaths, Split, Table};
 use crate::snapshot::{
-    Address, Announcing, Forwarding, Hsts, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds, Telling,
-    Traces,
+    Address, Announcing, Forwarding, Hsts, Interims, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds,
+    Telling, Traces,
 };
 
 /// Stands for all who come by Unix sockets.
@@ -166,17 +166,26 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Re
 }
 
 /// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 7] =
-    ["forwarding", "request_id", "traces", "proxy_status", "hsts", "ambiguous_paths", "targets"];
+const OF_HTTP: [&str; 8] = [
+    "forwarding",
+    "request_id",
+    "traces",
+    "proxy_status",
+    "interim_responses",
+    "hsts",
+    "ambiguous_paths",
+    "targets",
+];
 
 /// The same of a route, and of what it asks for.
-const OF_HTTP_ROUTE: [&str; 12] = [
+const OF_HTTP_ROUTE: [&str; 13] = [
     "redirect",
     "respond",
     "strip_prefix",
     "replace_prefix",
     "request_headers",
     "response_headers",
+    "interim_responses",
     "hsts",
     "timeouts",
     "limits",
@@ -295,6 +304,7 @@ fn telling(table: Reader<'_>, hsts: Option<Hsts>) -> Telling {
     let statuses = [ProxyStatus::Own, ProxyStatus::All, ProxyStatus::Off];
     Telling {
         hsts,
+        interims: word("interim_responses").and_then(Interims::find).unwrap_or_default(),
         request_id: word("request_id")
             .and_then(|word| request_ids.into_iter().find(|it| it.word() == word))
             .unwrap_or_default(),

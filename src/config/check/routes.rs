@@ -20,7 +20,7 @@ use crate::route::path::Path;
 use crate::route::{
     Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
 };
-use crate::snapshot::Timeouts;
+use crate::snapshot::{Interims, Timeouts};
 
 /// The most routes of a listener.
 const ROUTES_MAX: usize = 20_000;
@@ -357,10 +357,11 @@ fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opti
 }
 
 /// Keys that only mean something where a backend answers.
-const OF_BACKENDS: [&str; 8] = [
+const OF_BACKENDS: [&str; 9] = [
     "strip_prefix",
     "replace_prefix",
     "request_headers",
+    "interim_responses",
     "timeouts",
     "limits",
     "retry",
@@ -397,6 +398,7 @@ fn options(
         streams: conditions::values(table, "streams", findings, stream),
         on_client_close: pools::on_client_close(table),
         hsts: None,
+        interims: table.text("interim_responses").and_then(|(word, _)| Interims::find(word)),
     })
 }
 

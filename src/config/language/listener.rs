@@ -120,6 +120,14 @@ pub(in crate::config) static LISTENER: Table = Table {
              none. HTTP only.",
         ),
         key(
+            "interim_responses",
+            INTERIMS,
+            r#""continue""#,
+            r#""all""#,
+            "Which interim responses HTTP/1.1 clients get: `continue` is the first 100 alone, because many clients take any other for the \
+             final response; `all` is 102, 103 and so on too. HTTP only.",
+        ),
+        key(
             "hsts",
             Kind::Table(&HSTS),
             "(not said)",
@@ -144,6 +152,9 @@ pub(in crate::config) static LISTENER: Table = Table {
         ),
     ],
 };
+
+/// Which interim responses pass.
+pub(super) const INTERIMS: Kind = Kind::Word(&["continue", "all"]);
 
 /// `hsts` of a listener.
 pub(in crate::config) static HSTS: Table = Table {

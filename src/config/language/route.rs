@@ -1,7 +1,7 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
-use super::listener::{HSTS, SPLIT, STICKY};
+use super::listener::{HSTS, INTERIMS, SPLIT, STICKY};
 use super::{Kind, NONE, REQUIRED, Table, key};
 
 /// `[[listener.route]]`.
@@ -74,6 +74,13 @@ pub(in crate::config) static ROUTE: Table = Table {
             "(that of the listener)",
             r#"{ max_age = "1h" }"#,
             "Strict-Transport-Security of its own, in place of the listener's; `false` for none, `true` for one with all defaults.",
+        ),
+        key(
+            "interim_responses",
+            INTERIMS,
+            "(that of the listener)",
+            r#""all""#,
+            "Which interim responses HTTP/1.1 clients get.",
         ),
         key(
             "timeouts",

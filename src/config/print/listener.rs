@@ -49,10 +49,11 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
                 Forwarding::Forwarded => "forwarded",
             };
             line(out, "forwarding", &text(forwarding));
-            let Telling { request_id, traces, proxy_status, hsts } = listener.telling;
+            let Telling { request_id, traces, proxy_status, hsts, interims } = listener.telling;
             line(out, "request_id", &text(request_id.word()));
             line(out, "traces", &text(traces.word()));
             line(out, "proxy_status", &text(proxy_status.word()));
+            line(out, "interim_responses", &text(interims.word()));
             if let Some(hsts) = hsts {
                 line(out, "hsts", &print_hsts(hsts));
             }

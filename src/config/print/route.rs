@@ -119,6 +119,9 @@ fn print_options(out: &mut String, options: &Options) {
     if let Some(hsts) = options.hsts {
         line(out, "hsts", &hsts.map_or_else(|| String::from("false"), print_hsts));
     }
+    if let Some(interims) = options.interims {
+        line(out, "interim_responses", &text(interims.word()));
+    }
     if let Some(timeouts) = &options.timeouts {
         let Timeouts { connect, backend_response, idle, stream, tunnel, queue, .. } = timeouts;
         let all = [

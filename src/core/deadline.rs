@@ -21,6 +21,8 @@ pub enum Timer {
     Queue,
     /// A backend that was busy may be tried again.
     Retry,
+    /// The backend has not said 100 to a request that expects it.
+    Continue,
     /// The response head is late.
     BackendResponse,
     /// Nothing moves.
@@ -49,6 +51,7 @@ impl Timer {
             | Timer::Connect
             | Timer::Queue
             | Timer::Retry
+            | Timer::Continue
             | Timer::Linger => false,
         }
     }

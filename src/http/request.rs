@@ -88,6 +88,7 @@ pub struct Request<'a> {
     pub traceparent: Option<&'a [u8]>,
     /// Whether Connection names fields that would otherwise pass.
     pub(super) nominates: bool,
+    expects: bool,
     pub(super) fields: &'a [httparse::Header<'a>],
 }
 
@@ -324,6 +325,7 @@ fn judge<'a>(
         request_id: facts.request_id.value(),
         traceparent: facts.traceparent.value(),
         nominates: facts.nominated > 0,
+        expects: facts.expects && version == Version::Http11 && framing != Framing::Empty,
         fields,
     })
 }
@@ -342,6 +344,12 @@ impl Request<'_> {
     /// does, as that of `docker exec` does, which is JSON.
     pub fn settle_upgrade(&mut self, first: Option<u8>) {
         self.wants_upgrade |= self.awaits_body && first.is_some_and(begins_no_request);
+    }
+
+    /// Whether the client may send the body only after a 100 (RFC 9110 §10.1.1).
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.expects
     }
 
     /// The protocols that the client would switch to, as one list.

@@ -84,8 +84,14 @@ pub struct Exchange {
     /// Whether the response is a stream, which may be silent for long.
     pub(crate) is_stream: bool,
     pub(crate) interims: u8,
-    /// Whether the client has got a 100.
+    /// Whether the client may wait for a 100 before it sends the body.
+    pub(crate) expects: bool,
+    /// Whether it has got one.
     pub(crate) has_continued: bool,
+    /// Whether that was Pollux's, in the place of the backend's.
+    pub(crate) stands_in: bool,
+    /// Whether the backend has said 100.
+    pub(crate) backend_continued: bool,
     pub(crate) status: u16,
     pub(crate) cause: Option<Cause>,
     /// The backend in use, or tried last, by its place in the pool.
@@ -230,6 +236,7 @@ impl Exchange {
         self.keep_alive = request.keep_alive;
         self.is_last = !request.keep_alive;
         self.is_login = request.is_login;
+        self.expects = request.expects_continue();
         if request.wants_upgrade {
             self.protocols = request.protocols();
             self.is_upgrade_with_body = request.framing != Framing::Empty;

@@ -6,6 +6,7 @@
 //! state, so there is nothing to arm and nothing to forget.
 
 mod exchange;
+mod expect;
 mod glance;
 mod identity;
 mod kill;
@@ -79,6 +80,8 @@ pub enum Effect {
     NoteAnswer,
     /// Take note that the backend has failed the exchange for that cause.
     NoteFailure(Cause),
+    /// Find out whether the backend is known for not saying 100, and say so by [`Session::handle_habit`].
+    AskHabit(Habit),
     /// Take note that the backend has shown that habit, or the opposite of it.
     NoteHabit(Habit, bool),
     /// Keep the backend connection for another exchange: its response is whole.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::exchange::{Answered, Unread};
 use super::{Dial, Effect, Env, Phase, Session};
-use crate::balance::Nobody;
+use crate::balance::{Habit, Nobody};
 use crate::core::framer::Framer;
 use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Proof, Stage, Who};
@@ -179,6 +179,9 @@ impl Session {
             Mode::Http => {
                 self.scan = HeadScan::default();
                 self.down.framer = Framer::Head;
+                if self.awaits_continue(env) {
+                    effects.push(Effect::AskHabit(Habit::NoContinue));
+                }
                 Phase::Relay
             }
             Mode::Tcp => {

@@ -177,11 +177,15 @@ impl Session {
             Err(cause) => self.fail(cause, env, effects),
             Ok(verdict) if verdict.is_interim => {
                 self.exchange.interims += 1;
-                self.exchange.has_continued |= verdict.status == 100 && verdict.passes;
+                if verdict.status == 100 {
+                    self.exchange.has_continued |= verdict.passes;
+                    self.note_continue(true, effects);
+                }
                 self.exchange.asked_at = self.exchange.asked_at.map(|_| env.now);
                 true
             }
             Ok(verdict) => {
+                self.note_continue(false, effects);
                 self.begin_response(verdict, env);
                 effects.push(Effect::NoteAnswer);
                 true

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
+use crate::balance::Habit;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
@@ -11,7 +12,7 @@ use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::snapshot::{
-    Address, Backend, ClientClose, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+    Address, Backend, ClientClose, Expect, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
 
 fn snapshot(mode: Mode) -> Snapshot {
@@ -367,4 +368,42 @@ fn a_backend_that_cannot_be_reached_is_asked_again() {
     }
     assert_eq!(pauses, [100, 200, 400]);
     assert_eq!(session.record(&stage.env()).outcome.cause, Some(Cause::BackendRefused));
+}
+
+/// A client that waits for a 100, and a backend that is asked for one.
+#[test]
+fn pollux_says_100_once_in_the_place_of_a_backend_that_is_known_not_to() {
+    for (is_known, says_itself, noted) in [
+        (true, false, Some(Effect::NoteHabit(Habit::NoContinue, true))),
+        (true, true, Some(Effect::NoteHabit(Habit::NoContinue, false))),
+        (false, true, None),
+    ] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        stage.snapshot.pools[0].expect = Expect::Answer;
+        let head = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+        receive(&mut session, Side::Client, head);
+        stage.advance(&mut session);
+        let (ready, mut effects) = (ConnectOutcome::Ready { backend: 0, is_reused: false }, Vec::new());
+        session.handle_connect(ready, &stage.env(), &mut effects);
+        assert_eq!(effects, [Effect::AskHabit(Habit::NoContinue)]);
+        if is_known {
+            session.handle_habit(Habit::NoContinue, &stage.env());
+        }
+        let sent = session.up.unsent().0.len();
+        session.up.send(sent);
+        if says_itself {
+            receive(&mut session, Side::Backend, b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        let mut effects = stage.advance(&mut session);
+        let said = String::from_utf8_lossy(session.down.unsent().0).into_owned();
+        assert_eq!(said.matches(" 100 ").count(), 1, "{said}");
+        receive(&mut session, Side::Client, b"body");
+        stage.advance(&mut session);
+        session.up.send(4);
+        receive(&mut session, Side::Backend, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        effects.extend(stage.advance(&mut session));
+        let habits: Vec<_> =
+            effects.iter().filter(|effect| matches!(effect, Effect::NoteHabit(..))).copied().collect();
+        assert_eq!(habits.last().copied(), noted, "{is_known} {says_itself}: {habits:?}");
+    }
 }

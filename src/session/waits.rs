@@ -138,6 +138,10 @@ impl Session {
                 (Answered::Begun { .. }, _) if self.exchange.is_stream && self.down.is_flushed() => {
                     touched(timeouts.stream, Timer::Idle)
                 }
+                (Answered::Awaited, None) if self.awaits_continue(env) => {
+                    let idle = Deadline::new(self.touched + timeouts.idle, Timer::Idle);
+                    Some(idle.or_earlier(Deadline::new(self.continue_due(), Timer::Continue)))
+                }
                 (Answered::Awaited, None) | (Answered::Begun { .. }, _) => {
                     touched(timeouts.idle, Timer::Idle)
                 }
@@ -245,6 +249,7 @@ impl Session {
                     self.phase = Phase::Opening { since, dial: Dial::Wanted { again } };
                 }
             }
+            Timer::Continue => self.stand_in(env),
             Timer::BackendResponse | Timer::Idle if self.forgives() => {}
             Timer::BackendResponse => self.response_late(env, effects),
             Timer::Idle => {

@@ -14,7 +14,7 @@ pub use listener::{
     Announcing, Forwarding, Hsts, Interims, Listener, Mode, NO_ADDRESS, Permissions, ProxyStatus, RequestIds,
     SocketOptions, Telling, Traces,
 };
-pub use pool::{Announce, Balance, ClientClose, Hashing, Pool, Retries, SameSite, Secret, Sticky};
+pub use pool::{Announce, Balance, ClientClose, Expect, Hashing, Pool, Retries, SameSite, Secret, Sticky};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

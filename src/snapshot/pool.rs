@@ -134,6 +134,8 @@ pub struct Pool {
     pub reach_wait: Option<Duration>,
     /// What becomes of a request whose client has ended its direction.
     pub on_client_close: ClientClose,
+    /// Who says 100 (Continue) to a client that expects it.
+    pub expect: Expect,
     /// What the backends are found by, where that is more than their addresses; else empty.
     pub sources: Vec<Source>,
     /// How often names are asked for their addresses; `None` is once.
@@ -173,12 +175,34 @@ impl Pool {
             passes_trailers: false,
             reach_wait: Some(Pool::REACH_WAIT),
             on_client_close: ClientClose::default(),
+            expect: Expect::default(),
             sources: Vec::new(),
             resolve: Some(RESOLVE),
             resolver: Vec::new(),
             family: Family::Any,
             backends,
             derived: Derived::default(),
+        }
+    }
+}
+
+/// Who says 100 (Continue) to a client that expects it (RFC 9110 §10.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expect {
+    /// The backend.
+    #[default]
+    Pass,
+    /// Pollux, where the backend does not: after a moment, or at once if it is known for that.
+    Answer,
+}
+
+impl Expect {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Expect::Pass => "pass",
+            Expect::Answer => "answer",
         }
     }
 }

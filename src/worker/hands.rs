@@ -209,6 +209,12 @@ impl<O: Os> Hands<'_, O> {
                 }
                 self.note_failure(conn, cause);
             }
+            Effect::AskHabit(habit) => {
+                let backend = conn.backend.as_ref();
+                if backend.is_some_and(|it| it.link.backend().has_habit(habit, self.env.now)) {
+                    conn.session.handle_habit(habit, &self.env);
+                }
+            }
             Effect::NoteHabit(habit, is_shown) => {
                 if let Some(backend) = &conn.backend {
                     backend.link.backend().note_habit(habit, is_shown, self.env.now);

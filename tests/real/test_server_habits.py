@@ -1,8 +1,13 @@
 """What real servers and clients do that a proxy has to cope with."""
 
+import contextlib
 import http.client
 import json
+import pathlib
+import socket
+import subprocess
 import sys
+import time
 
 import pytest
 import requests
@@ -16,7 +21,8 @@ APPLICATION = """\
 import sys
 
 def app(environ, start_response):
-    body = environ["REQUEST_METHOD"].encode() + b" body"
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = environ["REQUEST_METHOD"].encode() + b" body" + environ["wsgi.input"].read(length)
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
     return [body]
 """
@@ -42,7 +48,14 @@ server.prepare()
 print(server.bind_addr[1], flush=True)
 server.serve()
 """,
+    "wsgiref": """\
+from wsgiref.simple_server import make_server
+server = make_server("127.0.0.1", 0, app)
+print(server.server_port, flush=True)
+server.serve_forever()
+""",
 }
+SENDS_A_BODY_BEHIND_HEAD = ["gevent", "waitress", "cheroot"]
 
 
 @pytest.fixture
@@ -51,7 +64,7 @@ def server(tmp_path):
     started = []
 
     def start(kind):
-        script = tmp_path / f"{kind}.py"
+        script = tmp_path / f"serve_{kind}.py"
         script.write_text(APPLICATION + SERVERS[kind])
         child = Child([sys.executable, "-u", script], tmp_path, kind)
         started.append(child)
@@ -65,7 +78,7 @@ def server(tmp_path):
 HEAD = get().replace(b"GET", b"HEAD", 1)
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", SENDS_A_BODY_BEHIND_HEAD)
 def test_a_body_behind_head_reaches_nobody(pollux, server, kind):
     """Twenty times a HEAD, and at once a GET: alone each server's bytes would be the answer to the next request."""
     proxy = pollux(server(kind), options=["--threads", "1"])
@@ -80,10 +93,10 @@ def test_a_body_behind_head_reaches_nobody(pollux, server, kind):
             assert (response.status, response.body) == (200, b"GET body")
             connection.sendall(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi")
             response = Response(stream)
-            assert (response.status, response.body) == (200, b"POST body")
+            assert (response.status, response.body) == (200, b"POST bodyhi")
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", SENDS_A_BODY_BEHIND_HEAD)
 def test_the_server_does_send_a_body_behind_head(server, kind):
     """What the test above stands on."""
     host, _, port = server(kind).partition(":")
@@ -130,3 +143,52 @@ def test_http_client_takes_a_103_for_the_answer(tls_pollux, toy):
     connection.request("GET", "/")
     assert connection.getresponse().status == 103
     connection.close()
+
+
+JAVA = pathlib.Path(__file__).parent / "java"
+
+
+def expecting(port, count, patience_s):
+    """The JDK's client, which sends a body only after a 100, however long that takes."""
+    command = ["java", JAVA / "Expecting.java", f"http://127.0.0.1:{port}/echo.php", str(count), str(patience_s)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def php(tmp_path):
+    """`php -S`; returns its address."""
+    (tmp_path / "echo.php").write_text("POST body<?php echo file_get_contents('php://input');")
+    # It says nothing of the port that it was given, so it is given one that was free a moment ago.
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = Child(["php", "-S", f"127.0.0.1:{port}", "-t", tmp_path], tmp_path, "php")
+    for _ in range(200):
+        with contextlib.suppress(ConnectionRefusedError), connect(("127.0.0.1", port)):
+            break
+        time.sleep(0.05)
+    yield f"127.0.0.1:{port}"
+    child.kill()
+
+
+def to(address, more):
+    return f'[[listener]]\nbind = "127.0.0.1:0"\n[pool.app]\n{more}\nbackends = ["{address}"]\n'
+
+
+def test_javas_client_gets_its_100_before_wsgiref(tls_pollux, server):
+    proxy = tls_pollux(to(server("wsgiref"), 'expect = "answer"'))
+    done = expecting(proxy.port, 3, 60)
+    assert done.stdout.split("\n") == ["200 POST bodybody 0", "200 POST bodybody 1", "200 POST bodybody 2", ""], done
+
+
+def test_javas_client_gets_its_100_before_php(tls_pollux, php):
+    proxy = tls_pollux(to(php, 'expect = "answer"'))
+    done = expecting(proxy.port, 3, 60)
+    assert done.stdout.split("\n") == ["200 POST bodybody 0", "200 POST bodybody 1", "200 POST bodybody 2", ""], done
+
+
+def test_javas_client_waits_for_a_100_in_vain(tls_pollux, server):
+    """What the tests above stand on."""
+    proxy = tls_pollux(to(server("wsgiref"), 'expect = "pass"'))
+    done = expecting(proxy.port, 1, 3)
+    assert done.returncode != 0 and "HttpTimeoutException" in done.stderr, done

@@ -24,7 +24,7 @@ use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::discovery::{self, Family, Like, Question, RESOLVE, Source};
 use crate::preface::proxy::{PASSES_EVERYWHERE, Version};
-use crate::snapshot::{Address, Announce, Backend, Balance, ClientClose, Pool, PoolId};
+use crate::snapshot::{Address, Announce, Backend, Balance, ClientClose, Expect, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -110,6 +110,10 @@ fn pool(
         announce: announce(table, findings),
         max_pending: table.count("max_pending").unwrap_or(Pool::MAX_PENDING),
         max_reuse: table.number("max_reuse").map(|(most, _)| most),
+        expect: match table.text("expect") {
+            Some(("answer", _)) => Expect::Answer,
+            Some(_) | None => Expect::Pass,
+        },
         queue: table.time("queue").map(|(time, _)| time),
         passes_trailers: matches!(table.text("request_trailers"), Some(("pass", _))),
         reach_wait: reach_wait(table),

@@ -140,6 +140,14 @@ pub(in crate::config) static POOL: Table = Table {
              answer. A request that still waits for a backend is given up at once either way. HTTP only.",
         ),
         key(
+            "expect",
+            Kind::Word(&["pass", "answer"]),
+            r#""pass""#,
+            r#""answer""#,
+            "Who says 100 to a client that sends `Expect: 100-continue` and waits. `pass`: the backend alone; `answer`: Pollux too, after \
+             500 ms without one, or at once if the backend has not said it before (WEBrick, thin, unicorn, wsgiref, `php -S`). HTTP only.",
+        ),
+        key(
             "retries",
             Kind::Number(0, Retries::MOST),
             "2",

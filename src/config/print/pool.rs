@@ -55,6 +55,7 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     line(out, "request_trailers", &text(if pool.passes_trailers { "pass" } else { "drop" }));
     line(out, "reach_wait", &pool.reach_wait.map_or_else(|| String::from("false"), time));
     line(out, "on_client_close", &text(pool.on_client_close.word()));
+    line(out, "expect", &text(pool.expect.word()));
     let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
     let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
     let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));

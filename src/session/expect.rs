@@ -1,0 +1,59 @@
+//! Who says 100 (Continue) to a client that waits for it before it sends the body (RFC 9110 §10.1.1): the backend, or Pollux in
+//! its place where the pool wants that.
+
+use std::time::Duration;
+
+use super::{Effect, Env, Session};
+use crate::balance::Habit;
+use crate::core::time::Time;
+use crate::snapshot::Expect;
+
+/// How long a backend is given for its 100. Clients that go on without one wait for a second (curl) or more.
+const CONTINUE_PAUSE: Duration = Duration::from_millis(500);
+
+/// What Pollux says.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Session {
+    /// Whether Pollux is to say 100 if the backend does not.
+    pub(super) fn awaits_continue(&self, env: &Env<'_>) -> bool {
+        self.exchange.expects
+            && !self.exchange.has_continued
+            && !self.up.framer.is_done()
+            && env.snapshot.pool(self.pool()).expect == Expect::Answer
+    }
+
+    /// Until when the backend has time for its 100.
+    pub(super) fn continue_due(&self) -> Time {
+        let opened = self.exchange.spans.opened.unwrap_or_default();
+        self.exchange.began + opened + CONTINUE_PAUSE
+    }
+
+    /// Takes note that the backend is known for `habit`.
+    pub fn handle_habit(&mut self, habit: Habit, env: &Env<'_>) {
+        match habit {
+            Habit::NoContinue => self.stand_in(env),
+            Habit::Surplus => {}
+        }
+    }
+
+    /// Says 100 in the place of the backend.
+    pub(super) fn stand_in(&mut self, env: &Env<'_>) {
+        if self.awaits_continue(env) {
+            self.exchange.has_continued = true;
+            self.exchange.stands_in = true;
+            self.down.front_mut().extend_from_slice(CONTINUE);
+        }
+    }
+
+    /// Takes note that the backend has said 100, or its last word instead.
+    pub(super) fn note_continue(&mut self, is_said: bool, effects: &mut Vec<Effect>) {
+        self.exchange.backend_continued |= is_said;
+        if self.exchange.stands_in && is_said {
+            effects.push(Effect::NoteHabit(Habit::NoContinue, false));
+        } else if self.exchange.stands_in && !self.exchange.backend_continued && self.up.framer.is_done() {
+            // With the whole body before it, it has had no reason to refuse without a 100.
+            effects.push(Effect::NoteHabit(Habit::NoContinue, true));
+        }
+    }
+}

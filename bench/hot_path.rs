@@ -198,8 +198,16 @@ fn read_responses(count: usize) {
 fn write_responses(count: usize) {
     let mut table = field_table();
     let response = response::read(RESPONSE, &mut table, ASKED, &Limits::default()).expect("a good response");
-    let (manner, date) =
-        (Manner { version: Version::Http11, keep_alive: true, hsts: None }, Date::new(784_111_777));
+    let (manner, date) = (
+        Manner {
+            version: Version::Http11,
+            keep_alive: true,
+            is_first: false,
+            idle: Some(Duration::from_secs(75)),
+            hsts: None,
+        },
+        Date::new(784_111_777),
+    );
     let mut out = Vec::with_capacity(2 * RESPONSE.len());
     for _ in 0..count {
         out.clear();

@@ -254,6 +254,15 @@ impl Lane {
         &mut self.front
     }
 
+    /// Adds `line` to the head that is all of the front, if nothing of it has gone out yet.
+    pub fn add_line(&mut self, line: &[u8]) {
+        if self.front_sent == 0 && self.front.ends_with(b"\r\n\r\n") {
+            self.front.truncate(self.front.len() - 2);
+            self.front.extend_from_slice(line);
+            self.front.extend_from_slice(b"\r\n");
+        }
+    }
+
     /// Puts `bytes` before all that goes out. Nothing may have gone out of it yet.
     pub fn push_ahead(&mut self, bytes: &[u8]) {
         debug_assert!(self.front_sent == 0, "it would go out in the middle of a message");

@@ -304,7 +304,7 @@ mod tests {
 
     fn answer_telling(telling: Telling, cause: Cause, keep_alive: bool, content: Content) -> String {
         let mut out = Vec::new();
-        let manner = Manner { version: Version::Http11, keep_alive, hsts: None };
+        let manner = Manner { version: Version::Http11, keep_alive, is_first: false, idle: None, hsts: None };
         let told = Told { telling, request_id: RequestId::Own(255) };
         write(&mut out, cause.status().unwrap(), cause, manner, content, &told, &Date::new(0));
         String::from_utf8(out).unwrap()

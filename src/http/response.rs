@@ -52,6 +52,10 @@ pub struct Manner {
     pub version: Version,
     /// Whether the client's connection goes on after this response.
     pub keep_alive: bool,
+    /// Whether it is the first response on that connection.
+    pub is_first: bool,
+    /// How long that is kept while nothing comes, if the client is told.
+    pub idle: Option<Duration>,
     /// What the client is told by Strict-Transport-Security, if it has come by TLS.
     pub hsts: Option<Hsts>,
 }
@@ -95,6 +99,10 @@ fn is_editable(name: &str) -> bool {
     !matches!(Name::of(name.as_bytes()), Name::ContentLength | Name::TransferEncoding | Name::Date)
 }
 
+/// So much sooner than its connection is closed a client is to stop using it: a request that crosses the close is lost, and some
+/// clients send even a POST a second time then.
+const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
+
 /// The field of RFC 6797 6.1.
 pub(crate) const HSTS: &str = "Strict-Transport-Security";
 
@@ -107,10 +115,17 @@ pub(crate) fn push_connection(out: &mut Vec<u8>, manner: Manner) {
         out.extend_from_slice(if include_subdomains { b"; includeSubDomains" } else { b"" });
         out.extend_from_slice(if preload { b"; preload\r\n" } else { b"\r\n" });
     }
-    match (manner.keep_alive, manner.version) {
-        (false, _) => push_field(out, b"Connection", b"close"),
-        (true, Version::Http10) => push_field(out, b"Connection", b"keep-alive"),
-        (true, Version::Http11) => {}
+    if !manner.keep_alive {
+        return push_field(out, b"Connection", b"close");
+    }
+    // The JDK's HttpURLConnection looks for Keep-Alive only behind it, and remembers what it has found for the connection.
+    if manner.version == Version::Http10 || manner.is_first {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    if let Some(idle) = manner.idle {
+        out.extend_from_slice(b"Keep-Alive: timeout=");
+        push_decimal(out, idle.saturating_sub(KEEP_ALIVE_MARGIN).as_secs());
+        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -364,7 +379,8 @@ mod tests {
     use crate::http::request::field_table;
 
     const PLAIN: Asked<'_> = Asked { is_head: false, protocols: b"" };
-    const KEEP: Manner = Manner { version: Version::Http11, keep_alive: true, hsts: None };
+    const KEEP: Manner =
+        Manner { version: Version::Http11, keep_alive: true, is_first: false, idle: None, hsts: None };
 
     fn rewritten(head: &str, asked: Asked<'_>, manner: Manner) -> Result<(Framing, bool, String), Cause> {
         let mut table = field_table();
@@ -396,8 +412,8 @@ mod tests {
 
     #[test]
     fn what_goes_out() {
-        let old = Manner { version: Version::Http10, keep_alive: true, hsts: None };
-        let close = Manner { version: Version::Http11, keep_alive: false, hsts: None };
+        let old = Manner { version: Version::Http10, ..KEEP };
+        let close = Manner { keep_alive: false, ..KEEP };
         let head = Asked { is_head: true, protocols: b"" };
         let switch = Asked { is_head: false, protocols: b"y, X" };
         for (input, asked, manner, framing, keep_alive, output) in [
@@ -436,7 +452,7 @@ mod tests {
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                 PLAIN,
-                Manner { version: Version::Http10, keep_alive: false, hsts: None },
+                Manner { version: Version::Http10, keep_alive: false, ..KEEP },
                 Framing::Chunked,
                 true,
                 "HTTP/1.1 200 OK\r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",
@@ -496,6 +512,25 @@ mod tests {
                 "{input:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_client_is_told_how_long_its_connection_is_kept() {
+        let told = |manner: Manner, millis| {
+            let idle = Some(Duration::from_millis(millis));
+            let mut out = Vec::new();
+            push_connection(&mut out, Manner { idle, ..manner });
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(told(KEEP, 75_000), "Keep-Alive: timeout=74\r\n");
+        assert_eq!(told(KEEP, 2_900), "Keep-Alive: timeout=1\r\n");
+        assert_eq!(told(KEEP, 300), "Keep-Alive: timeout=0\r\n");
+        let first = Manner { is_first: true, ..KEEP };
+        let old = Manner { version: Version::Http10, ..KEEP };
+        for manner in [first, old] {
+            assert_eq!(told(manner, 75_000), "Connection: keep-alive\r\nKeep-Alive: timeout=74\r\n");
+        }
+        assert_eq!(told(Manner { keep_alive: false, ..first }, 75_000), "Connection: close\r\n");
     }
 
     #[test]

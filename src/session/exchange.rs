@@ -84,6 +84,8 @@ pub struct Exchange {
     /// Whether the response is a stream, which may be silent for long.
     pub(crate) is_stream: bool,
     pub(crate) interims: u8,
+    /// Whether the head for the backend asks for its connection to be kept.
+    pub(crate) asks_to_keep: bool,
     /// Whether the client may wait for a 100 before it sends the body.
     pub(crate) expects: bool,
     /// Whether it has got one.
@@ -274,9 +276,10 @@ impl Exchange {
         Asked { is_head: self.method == Method::Head, protocols: &self.protocols }
     }
 
-    /// How the client is to be answered.
-    pub(crate) fn manner(&self, keep_alive: bool, hsts: Option<Hsts>) -> Manner {
-        Manner { version: self.version.unwrap_or(Version::Http11), keep_alive, hsts }
+    /// How the client is to be answered, whose connection is kept for `idle` while nothing comes.
+    pub(crate) fn manner(&self, keep_alive: bool, idle: Duration, hsts: Option<Hsts>) -> Manner {
+        let version = self.version.unwrap_or(Version::Http11);
+        Manner { version, keep_alive, is_first: self.is_first(), idle: Some(idle), hsts }
     }
 
     /// Whether the client gets an interim response with `status`, where it is to get those that `interims` says. HTTP/1.0 has none

@@ -179,6 +179,9 @@ impl Session {
             Mode::Http => {
                 self.scan = HeadScan::default();
                 self.down.framer = Framer::Head;
+                if !self.exchange.is_reused {
+                    self.ask_to_keep(env);
+                }
                 if self.awaits_continue(env) {
                     effects.push(Effect::AskHabit(Habit::NoContinue));
                 }
@@ -190,6 +193,21 @@ impl Session {
                 Phase::Tunnel
             }
         };
+    }
+
+    /// Asks the backend, with the first request of a connection, to keep it: HTTP/1.0 servers do so only then, and Apache and
+    /// Tomcat tell only then for how long.
+    fn ask_to_keep(&mut self, env: &Env<'_>) {
+        let (limits, rules) = (&env.snapshot.limits, env.snapshot.pool(self.pool()));
+        let is_kept = limits.idle > 0 && limits.idle_per_backend > 0 && rules.max_reuse != Some(1);
+        // What was held has not been moved behind the head.
+        let is_head_alone = self.exchange.attempts == 1 || self.up.is_held();
+        let is_upgrade = !self.exchange.protocols.is_empty();
+        if is_kept && is_head_alone && !is_upgrade && !self.exchange.asks_to_keep && rules.announce.is_none()
+        {
+            self.exchange.asks_to_keep = true;
+            self.up.add_line(b"Connection: keep-alive\r\n");
+        }
     }
 
     /// A backend that could not be connected to is not tried again: on to the next one.

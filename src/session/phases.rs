@@ -358,7 +358,7 @@ impl Session {
         let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
         self.exchange.status = 204;
         self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
-        let manner = self.exchange.manner(keep_alive, self.hsts(env));
+        let manner = self.exchange.manner(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
         answer::write_options(self.down.front_mut(), manner, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
@@ -386,7 +386,7 @@ impl Session {
         } else {
             Content::Sent
         };
-        let manner = self.exchange.manner(keep_alive, self.hsts(env));
+        let manner = self.exchange.manner(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
         let telling = env.snapshot.listeners[self.listener].telling;
         let told = Told { telling, request_id: self.exchange.identity.make(env.ids) };
         answer::write(self.down.front_mut(), status, cause, manner, content, &told, env.date);

@@ -133,7 +133,7 @@ impl Session {
             request_id: (telling.request_id == RequestIds::Both).then(|| exchange.identity.name()),
             next_hop: backend.filter(|_| telling.proxy_status == ProxyStatus::All),
         };
-        let hsts = self.hsts(env);
+        let (hsts, client_idle) = (self.hsts(env), env.snapshot.timeouts.client_idle);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
         let verdict = self.down.rewrite(range, |head, out| {
@@ -156,7 +156,13 @@ impl Session {
                 !is_interim || exchange.takes_interim(response.status, own.unwrap_or(telling.interims));
             if passes {
                 let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
-                response.write_edited(out, exchange.manner(keep_alive, hsts), env.date, edits, &added);
+                response.write_edited(
+                    out,
+                    exchange.manner(keep_alive, client_idle, hsts),
+                    env.date,
+                    edits,
+                    &added,
+                );
             }
             Ok(Verdict {
                 status: response.status,

@@ -122,7 +122,7 @@ impl Arrival<'_> {
         let telling = &self.listener.telling;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
         let hsts = own.unwrap_or(telling.hsts).filter(|_| self.is_secure);
-        let manner = exchange.manner(keep_alive, hsts);
+        let manner = exchange.manner(keep_alive, self.env.snapshot.timeouts.client_idle, hsts);
         answer::write_of_route(down, &answer, context, manner, is_head, telling, self.env.date);
         Routed::Answered { keep_alive }
     }

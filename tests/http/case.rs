@@ -74,6 +74,10 @@ pub(crate) struct Expected {
     pub(crate) backend_kept: bool,
     pub(crate) cause: Option<String>,
     pub(crate) retried: Option<String>,
+    /// Whether `Connection: keep-alive` and `Keep-Alive` are written in what is expected.
+    pub(crate) shows_keep_alive: bool,
+    /// Whether the client speaks HTTP/1.0, where `Connection: keep-alive` decides.
+    pub(crate) is_old: bool,
 }
 
 /// A case, ready to be played.
@@ -174,6 +178,8 @@ struct Raw {
     to_client: Option<Text>,
     client_ends: Option<Ends>,
     backend_kept: Option<bool>,
+    #[serde(default)]
+    shows_keep_alive: bool,
 }
 
 /// What `connect` says.
@@ -297,6 +303,8 @@ impl Raw {
             backend_kept: self.backend_kept.unwrap_or(own.is_none()),
             cause: self.cause.clone(),
             retried: self.retried.clone(),
+            shows_keep_alive: self.shows_keep_alive,
+            is_old: all(&self.client).is_some_and(|said| said.windows(8).any(|part| part == b"HTTP/1.0")),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use pollux::snapshot::Timeouts;
+
 use crate::bytes::{show, without_error_type};
 use crate::case::Expected;
 use crate::run::Seen;
@@ -12,14 +14,15 @@ pub(crate) fn fault(expected: &Expected, seen: &Seen) -> Option<String> {
     if let Some(complaint) = &seen.complaint {
         let _ = writeln!(out, "  {complaint}");
     }
-    let to_client = without_error_type(&seen.to_client);
+    let (to_client, to_backends) = without_keep_alive(expected, seen);
+    let to_client = without_error_type(&to_client);
     bytes(&mut out, "to the client", &expected.to_client, &to_client);
     if expected.to_backend_at_most.is_empty() {
-        bytes(&mut out, "to the backend", &expected.to_backend, &seen.to_backend);
+        bytes(&mut out, "to the backend", &expected.to_backend, &to_backends);
     } else {
         let most = [expected.to_backend.as_slice(), &expected.to_backend_at_most].concat();
-        if !seen.to_backend.starts_with(&expected.to_backend) || !most.starts_with(&seen.to_backend) {
-            bytes(&mut out, "to the backend, at most", &most, &seen.to_backend);
+        if !to_backends.starts_with(&expected.to_backend) || !most.starts_with(&to_backends) {
+            bytes(&mut out, "to the backend, at most", &most, &to_backends);
         }
     }
     if let Some(connections) = expected.connections {
@@ -38,6 +41,32 @@ pub(crate) fn fault(expected: &Expected, seen: &Seen) -> Option<String> {
     let retried = seen.told.iter().rev().find_map(|told| told.retried.as_deref());
     value(&mut out, "the proof of the last retry", &expected.retried.as_deref(), &retried);
     (!out.is_empty()).then_some(out)
+}
+
+/// What the client and the backends were sent, without what is said of connections that are kept: that is the subject of one table,
+/// and would be in the way of the others.
+fn without_keep_alive(expected: &Expected, seen: &Seen) -> (Vec<u8>, Vec<u8>) {
+    const ASKED: &[u8] = b"Connection: keep-alive\r\n";
+    if expected.shows_keep_alive {
+        return (seen.to_client.clone(), seen.to_backend.clone());
+    }
+    let told = format!("Keep-Alive: timeout={}\r\n", Timeouts::default().client_idle.as_secs() - 1);
+    let mut to_client = without(&seen.to_client, told.as_bytes());
+    if !expected.is_old {
+        to_client = without(&to_client, ASKED);
+    }
+    (to_client, without(&seen.to_backend, ASKED))
+}
+
+fn without(bytes: &[u8], part: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = rest.windows(part.len()).position(|window| window == part) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at + part.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
 }
 
 fn bytes(out: &mut String, what: &str, expected: &[u8], got: &[u8]) {

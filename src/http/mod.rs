@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod body;
 pub mod date;
+pub mod dav;
 pub mod field;
 pub mod forwarded;
 pub mod framing;

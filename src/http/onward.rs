@@ -6,6 +6,7 @@
 use ::core::net::IpAddr;
 
 use crate::core::identity::{RequestId, TraceId, push_hex};
+use crate::http::dav::{self, Dav};
 use crate::http::field::Name;
 use crate::http::forwarded::Said;
 use crate::http::framing::{Framing, Version};
@@ -39,6 +40,8 @@ pub struct Onward<'a> {
     pub request_id: Option<RequestId<'a>>,
     /// The trace that begins here, if one does.
     pub traceparent: Option<Traceparent>,
+    /// How the URIs are rewritten that WebDAV has in fields, if they are.
+    pub dav: Option<Dav<'a>>,
     /// Changes to header fields, and what their values are filled in with.
     pub edits: Option<(&'a FieldEdits, Context<'a>)>,
 }
@@ -59,6 +62,7 @@ impl<'a> Onward<'a> {
             passes_trailers: false,
             request_id: None,
             traceparent: None,
+            dav: None,
             edits: None,
         }
     }
@@ -118,6 +122,14 @@ impl Request<'_> {
         said.write(out, self.fields);
         onward.write_identity(out);
         push_via(out, self.version);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_dav(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, onward: &Onward<'_>) {
+        let (name, Some(dav)) = (field.name.as_bytes(), &onward.dav) else { return };
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        dav::push_value(out, name, field.value, self.authority().unwrap_or_default(), dav);
         out.extend_from_slice(b"\r\n");
     }
 
@@ -191,6 +203,9 @@ impl Request<'_> {
                 let is_dropped = onward.takes_out(name) || nominated.has(name);
                 match onward.hidden_cookie {
                     _ if is_dropped => {}
+                    _ if onward.dav.is_some() && dav::is_about(name) => {
+                        self.write_dav(out, field, onward);
+                    }
                     Some(hidden) if name.eq_ignore_ascii_case(b"cookie") => {
                         push_cookies_but(out, name, field.value, hidden.as_bytes());
                     }

@@ -76,7 +76,7 @@ changes  listener web: forwarding
 removes  route web/c
 adds     route web/d: behind b
 moves    route web/a: from place 1 to place 3
-changes  route web/a: prefix, header fields, hsts, timeouts, limits or retries
+changes  route web/a: prefix, destination, header fields, hsts, interim responses, timeouts, limits or retries
 changes  route web/b: split app 4, next 1, was split app 9, next 1
 changes  route web/b: 10.0 % of the keys move to another pool
 opens    listener new on 127.0.0.1:8082: http with 1 routes
@@ -123,6 +123,7 @@ fn every_key_of_a_pool_is_told() {
             "request_trailers" => ("request_trailers = \"pass\"", "request_trailers"),
             "reach_wait" => ("reach_wait = false", "reach_wait"),
             "on_client_close" => ("on_client_close = \"finish\"", "on_client_close"),
+            "expect" => ("expect = \"answer\"", "expect"),
             "tls" => ("tls = { verify = \"off\" }", "tls"),
             "resolver" => ("resolver = \"127.0.0.1:53\"", "resolver"),
             "max_requests" => ("max_requests = 9", "max_requests"),
@@ -156,6 +157,7 @@ fn options_of_a_listener_are_told() {
         ("127.0.0.1:8080", "request_id = \"both\"", "request_id"),
         ("127.0.0.1:8080", "traces = \"start\"", "traces"),
         ("127.0.0.1:8080", "proxy_status = \"all\"", "proxy_status"),
+        ("127.0.0.1:8080", "interim_responses = \"all\"", "interim_responses"),
     ] {
         let with = |line: &str| {
             let announced = "proxy_protocol = \"optional\"\ntrusted_proxies = [\"10.0.0.0/8\"]";

@@ -20,8 +20,8 @@ pub use credential::CredentialRule;
 pub use host::Host;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{
-    Action, AmbiguousPaths, Body, Conditions, FieldEdits, Options, PrefixEdit, Redirect, Respond, Retry,
-    Route, Share, Split, Want,
+    Action, AmbiguousPaths, Body, Conditions, Destinations, FieldEdits, Options, PrefixEdit, Redirect,
+    Respond, Retry, Route, Share, Split, Want,
 };
 pub use table::{Decision, Table};
 pub use template::{Context, LeadsAway, Template, TemplateError};

@@ -183,6 +183,8 @@ impl Body {
 pub struct Options {
     /// How the path is changed for the backend.
     pub prefix: Option<PrefixEdit>,
+    /// Which URIs in WebDAV's fields are rewritten with it.
+    pub destinations: Destinations,
     /// Header fields of the request.
     pub request: FieldEdits,
     /// Header fields of the response.
@@ -269,6 +271,30 @@ impl FieldEdits {
     /// The fields that are written, with their values.
     pub fn written(&self) -> impl Iterator<Item = &(String, Template)> {
         self.set.iter().chain(&self.add)
+    }
+}
+
+/// Which URIs in WebDAV's fields are rewritten as the target is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Destinations {
+    /// Those whose authority is the request's own.
+    #[default]
+    Own,
+    /// All.
+    Always,
+    /// None.
+    Pass,
+}
+
+impl Destinations {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Destinations::Own => "own",
+            Destinations::Always => "always",
+            Destinations::Pass => "pass",
+        }
     }
 }
 

@@ -8,14 +8,15 @@ use super::{Env, Session};
 use crate::core::outcome::Cause;
 use crate::core::secured::Secured;
 use crate::http::answer::{self, RouteAnswer};
+use crate::http::dav::Dav;
 use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::lines::push_edits;
 use crate::http::nominated::Nominated;
 use crate::http::onward::{Onward, Traceparent};
-use crate::http::request::Request;
+use crate::http::request::{Method, Request};
 use crate::preface::hello::Hello;
-use crate::route::{Action, Context, Decision, Options, Retry, Route, View, hash};
+use crate::route::{Action, Context, Decision, Destinations, Options, Retry, Route, View, hash};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
 /// What a head that was read comes to.
@@ -151,6 +152,7 @@ impl Arrival<'_> {
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
             request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
             traceparent,
+            dav: dav(options, exchange.method, rules),
             ..Onward::plain(self.peer.ip(), &rules.name)
         };
         match options {
@@ -262,6 +264,14 @@ fn cookie_line(pool: &Pool, sticky: &Sticky, place: usize) -> Vec<u8> {
         SameSite::None => b"; SameSite=None\r\n",
     });
     line
+}
+
+/// How the URIs are rewritten that WebDAV has in fields: its methods have some, and where the path is changed others may too.
+fn dav<'a>(options: Option<&'a Options>, method: Method, pool: &Pool) -> Option<Dav<'a>> {
+    let which = options.map_or(Destinations::Own, |options| options.destinations);
+    let prefix = options.and_then(|options| options.prefix.as_ref());
+    let is_needed = which != Destinations::Pass && (method == Method::Other || prefix.is_some());
+    is_needed.then_some(Dav { which, is_secure: pool.tls.is_some(), prefix })
 }
 
 /// Writes a head as the route wants it. What comes out is held to the bound of what comes in.

@@ -178,11 +178,12 @@ const OF_HTTP: [&str; 8] = [
 ];
 
 /// The same of a route, and of what it asks for.
-const OF_HTTP_ROUTE: [&str; 13] = [
+const OF_HTTP_ROUTE: [&str; 14] = [
     "redirect",
     "respond",
     "strip_prefix",
     "replace_prefix",
+    "destination",
     "request_headers",
     "response_headers",
     "interim_responses",

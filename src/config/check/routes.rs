@@ -18,7 +18,8 @@ use crate::config::report::{Diagnostic, Findings, Told};
 use crate::http::framing::has_no_body;
 use crate::route::path::Path;
 use crate::route::{
-    Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share, Split,
+    Action, Body, Conditions, Destinations, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share,
+    Split,
 };
 use crate::snapshot::{Interims, Timeouts};
 
@@ -357,9 +358,10 @@ fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opti
 }
 
 /// Keys that only mean something where a backend answers.
-const OF_BACKENDS: [&str; 9] = [
+const OF_BACKENDS: [&str; 10] = [
     "strip_prefix",
     "replace_prefix",
+    "destination",
     "request_headers",
     "interim_responses",
     "timeouts",
@@ -386,6 +388,11 @@ fn options(
     let limits = table.table("limits", &language::ROUTE_LIMITS, findings);
     Ok(Options {
         prefix: prefix?,
+        destinations: match table.text("destination") {
+            Some(("always", _)) => Destinations::Always,
+            Some(("pass", _)) => Destinations::Pass,
+            Some(_) | None => Destinations::Own,
+        },
         request: request?,
         response: response?,
         timeouts: timeouts?,

@@ -55,6 +55,14 @@ pub(in crate::config) static ROUTE: Table = Table {
             "Puts others in their place.",
         ),
         key(
+            "destination",
+            Kind::Word(&["own", "always", "pass"]),
+            r#""own""#,
+            r#""always""#,
+            "Which URIs in WebDAV's `Destination` and `If` are rewritten as the target is, to the scheme, the Host and the path that the backend \
+             gets: those with the request's own authority, all, or none.",
+        ),
+        key(
             "request_headers",
             Kind::Table(&FIELDS),
             NONE,

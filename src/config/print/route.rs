@@ -4,7 +4,8 @@ use super::listener::print_hsts;
 use super::words::{body, line, list, quoted_key, table, text, time};
 use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
 use crate::route::{
-    Action, Conditions, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split, Template, Want,
+    Action, Conditions, Destinations, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
+    Template, Want,
 };
 use crate::snapshot::{Mode, Snapshot, Timeouts};
 
@@ -110,6 +111,9 @@ fn print_options(out: &mut String, options: &Options) {
             "" => line(out, "strip_prefix", &text(from)),
             to => line(out, "replace_prefix", &format!("{{ from = {}, to = {} }}", text(from), text(to))),
         }
+    }
+    if options.destinations != Destinations::Own {
+        line(out, "destination", &text(options.destinations.word()));
     }
     for (key, edits) in [("request_headers", &options.request), ("response_headers", &options.response)] {
         if !edits.is_empty() {

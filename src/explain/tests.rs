@@ -166,6 +166,7 @@ the request as the backend gets it
   X-Forwarded-For: 10.1.2.3, 127.0.0.1
   X-Forwarded-Proto: http
   X-Forwarded-Host: api.test
+  X-Forwarded-Port: 80
   X-Request-ID: 716d4466c5927c5f87cbbd3a05d97ba3
   Via: 1.1 pollux
 

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use ::core::net::{IpAddr, SocketAddr};
 
-use crate::http::grammar::{list, push_decimal, trim};
+use crate::http::grammar::{decimal, list, push_decimal, trim};
 use crate::http::lines::push_field;
 use crate::http::target::is_authority;
 use crate::snapshot::{Forwarding, Listener};
@@ -96,6 +96,8 @@ pub struct Said<'a> {
     pub is_secure: bool,
     /// In which fields.
     pub forwarding: Forwarding,
+    /// Whether the port is said too; a route may say another one.
+    pub says_port: bool,
     /// The authority that was asked for, if any was.
     pub host: Option<&'a [u8]>,
 }
@@ -128,6 +130,11 @@ impl Said<'_> {
         let host = self.single(fields, "x-forwarded-host").filter(|host| is_authority(host)).or(self.host);
         if let Some(host) = host {
             push_field(out, b"X-Forwarded-Host", host);
+        }
+        if let Some(host) = host.filter(|_| self.says_port) {
+            let default = if proto.unwrap_or(self.scheme()) == b"https" { &b"443"[..] } else { b"80" };
+            let told = self.single(fields, "x-forwarded-port").filter(|port| is_port(port));
+            push_field(out, b"X-Forwarded-Port", told.or(port_of(host)).unwrap_or(default));
         }
     }
 
@@ -176,11 +183,29 @@ impl Said<'_> {
 
     /// Whether a field of that family passes as it came: one of a trusted proxy's about which Pollux says nothing itself.
     pub(crate) fn passes(&self, name: &[u8]) -> bool {
-        let own = [&b"forwarded"[..], b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"];
+        let own = [
+            &b"forwarded"[..],
+            b"x-forwarded-for",
+            b"x-forwarded-proto",
+            b"x-forwarded-host",
+            b"x-forwarded-port",
+        ];
         self.is_trusted
             && self.forwarding == Forwarding::XForwarded
             && !own.iter().any(|own| name.eq_ignore_ascii_case(own))
     }
+}
+
+/// The port of an authority, if it has one.
+fn port_of(authority: &[u8]) -> Option<&[u8]> {
+    let at = authority.iter().rposition(|byte| matches!(byte, b':' | b']'))?;
+    let port = authority[at..].strip_prefix(b":")?;
+    is_port(port).then_some(port)
+}
+
+/// Whether `text` is the number of a port.
+fn is_port(text: &[u8]) -> bool {
+    decimal(text).is_some_and(|port| port <= u64::from(u16::MAX))
 }
 
 /// Appends an IP address.
@@ -266,6 +291,32 @@ mod tests {
     }
 
     #[test]
+    fn the_port_is_that_which_the_client_has_asked_for() {
+        for (is_secure, host, is_trusted, fields, port) in [
+            (false, "h", false, &[][..], "80"),
+            (true, "h", false, &[], "443"),
+            (true, "h:8443", false, &[], "8443"),
+            (true, "h:", false, &[], "443"),
+            (false, "[2001:db8::1]", false, &[], "80"),
+            (false, "[2001:db8::1]:81", false, &[], "81"),
+            (false, "h", false, &[("X-Forwarded-Port", "1"), ("X-Forwarded-Proto", "https")], "80"),
+            (false, "h", true, &[("X-Forwarded-Port", "8443")], "8443"),
+            (false, "h", true, &[("X-Forwarded-Port", "65536")], "80"),
+            (false, "h", true, &[("X-Forwarded-Port", "1"), ("X-Forwarded-Port", "2")], "80"),
+            (false, "h", true, &[("X-Forwarded-Proto", "https")], "443"),
+            (false, "h", true, &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "o:4443")], "4443"),
+        ] {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| header(name, value)).collect();
+            let (peer, host, forwarding) =
+                ([10, 0, 0, 1].into(), Some(host.as_bytes()), Forwarding::XForwarded);
+            let mut out = Vec::new();
+            Said { peer, is_trusted, is_secure, forwarding, says_port: true, host }.write(&mut out, &fields);
+            let said = String::from_utf8(out).unwrap();
+            assert!(said.ends_with(&format!("X-Forwarded-Port: {port}\r\n")), "{port}: {said}");
+        }
+    }
+
+    #[test]
     fn what_is_said_grows_only_behind_trusted_proxies() {
         let fields = [
             header("X-Forwarded-For", "192.0.2.7"),
@@ -277,17 +328,20 @@ mod tests {
             let peer = peer.parse().unwrap();
             let mut out = Vec::new();
             let is_secure = false;
-            Said { peer, is_trusted, is_secure, forwarding, host: Some(b"h:80") }.write(&mut out, &fields);
+            let host = Some(&b"h:80"[..]);
+            Said { peer, is_trusted, is_secure, forwarding, says_port: true, host }.write(&mut out, &fields);
             String::from_utf8(out).unwrap()
         };
         use Forwarding::{Forwarded, XForwarded};
         assert_eq!(
             say(true, XForwarded, "10.0.0.1"),
-            "X-Forwarded-For: 192.0.2.7, 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: h:80\r\n"
+            "X-Forwarded-For: 192.0.2.7, 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: h:80\r\n\
+             X-Forwarded-Port: 80\r\n"
         );
         assert_eq!(
             say(false, XForwarded, "10.0.0.1"),
-            "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h:80\r\n"
+            "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h:80\r\n\
+             X-Forwarded-Port: 80\r\n"
         );
         assert_eq!(
             say(true, Forwarded, "fd00::1"),

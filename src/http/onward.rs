@@ -108,7 +108,8 @@ impl Request<'_> {
         let host = self.authority();
         push_field(out, b"Host", host.unwrap_or(onward.fallback_host.as_bytes()));
         let Onward { peer, is_trusted, is_secure, forwarding, .. } = *onward;
-        let said = Said { peer, is_trusted, is_secure, forwarding, host };
+        let says_port = !onward.takes_out(b"X-Forwarded-Port");
+        let said = Said { peer, is_trusted, is_secure, forwarding, says_port, host };
         let nominated = self.nominated();
         for field in self.fields {
             self.write_field(out, field, onward, &said, &nominated);
@@ -254,7 +255,7 @@ mod tests {
         Ok(String::from_utf8(out).unwrap())
     }
 
-    const TAIL: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nVia: 1.1 pollux\r\n\r\n";
+    const TAIL: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nX-Forwarded-Port: 80\r\nVia: 1.1 pollux\r\n\r\n";
 
     #[test]
     fn what_goes_out() {

@@ -90,7 +90,7 @@ fn a_timeline_tells_each_attempt() {
         stories[0].to_string().replace(&stories[0].request_id, "ID"),
         "\
 ID (0-0)  GET /cart?id=7 from 192.0.2.1:1024 at web, 0.0s ago
-200 in 1.416 s, at the stage response; 362 bytes up, 94 bytes down
+200 in 1.416 s, at the stage response; 454 bytes up, 142 bytes down
 
          +0 us  accepted
      +4.000 ms  head complete, route default, pool app

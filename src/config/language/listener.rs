@@ -93,7 +93,7 @@ pub(in crate::config) static LISTENER: Table = Table {
             Kind::Word(&["x-forwarded", "forwarded"]),
             r#""x-forwarded""#,
             r#""forwarded""#,
-            "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto` and `-Host`, or `Forwarded` (RFC 7239). HTTP only.",
+            "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, or `Forwarded` (RFC 7239). HTTP only.",
         ),
         key(
             "request_id",

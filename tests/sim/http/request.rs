@@ -15,6 +15,7 @@ const POLLUX_FIELDS: &[&str] = &[
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
+    "x-forwarded-port",
     "connection",
     "upgrade",
     "expect",
@@ -102,6 +103,12 @@ fn check_origin(head: &Head, ask: &Ask, is_secure: bool) {
     let scheme = if is_secure { "https" } else { "http" };
     assert_eq!(head.value("x-forwarded-proto"), Some(scheme), "x-forwarded-proto");
     assert_eq!(head.value("x-forwarded-host"), ask.host.as_deref(), "x-forwarded-host");
+    let port = ask.host.as_deref().map(|host| match host.rsplit_once(':') {
+        Some((_, port)) => port,
+        None if is_secure => "443",
+        None => "80",
+    });
+    assert_eq!(head.value("x-forwarded-port"), port, "x-forwarded-port");
     let host = head.value("host").expect("every request of HTTP/1.1 has a host");
     assert!(ask.host.as_deref().is_none_or(|asked| asked == host), "host: {host:?}");
 }

@@ -183,6 +183,7 @@ fn hop_fields(minor: u8, last: bool, upgrades: bool, rng: &mut Rng) -> Vec<Field
     perhaps("x-forwarded-for", "7.7.7.7, 8.8.8.8");
     perhaps("x-forwarded-proto", "gopher");
     perhaps("x-forwarded-host", "elsewhere.test");
+    perhaps("x-forwarded-port", "1");
     fields
 }
 

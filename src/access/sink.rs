@@ -52,6 +52,9 @@ impl AppendedTo {
     }
 }
 
+/// The mode of a log that is made here: it has paths, addresses and names of clients.
+const MODE: u32 = 0o640;
+
 /// Opens a file to append to. Nobody may read a FIFO yet: to wait for somebody would be to stand still, so that is an error;
 /// once it is open, though, its writer does wait.
 fn open(path: &Path) -> io::Result<File> {
@@ -63,7 +66,8 @@ fn open(path: &Path) -> io::Result<File> {
         // One that comes in this very moment is not followed.
         flags |= OFlag::O_NOFOLLOW;
     }
-    let file = OpenOptions::new().append(true).create(true).custom_flags(flags.bits()).open(path)?;
+    let file =
+        OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(flags.bits()).open(path)?;
     let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
     fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
     Ok(file)
@@ -134,6 +138,20 @@ mod tests {
         assert!(unopenable.open().is_err());
         sink.write(b"four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\nfour\n");
+    }
+
+    #[test]
+    fn a_log_is_made_for_its_user_and_group() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.log");
+        open(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o027, 0, "{mode:o}");
+        // One that is there keeps the mode that somebody has given it.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
     }
 
     #[test]

@@ -195,6 +195,9 @@ codes! {
     OpenRedirect "P0044" Warning Local "redirect to a host of the client's choice"
         "What a client says stands where the host of the target stands, or goes on: `https://example.com{rest}` with `.evil.example` is another \
          host, and `{query.to}` is any URI. Such a link begins with a name that people trust and leads elsewhere.",
+    Exposed "P0045" Warning Local "secret that others may read"
+        "Every user of this machine may read, or write, a file with a private key, a token or the secret of a cookie. Who has read it can \
+         take the place of the server, use the admin address or choose a backend, so only the user of Pollux, and a group if need be, is to read it.",
 }
 
 impl Code {

@@ -122,6 +122,10 @@ impl World for Nameless {
         Machine.read(path, len_max)
     }
 
+    fn mode(&mut self, path: &Path) -> Option<u32> {
+        Machine.mode(path)
+    }
+
     fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
         Machine.files(pattern)
     }
@@ -159,6 +163,10 @@ impl World for AtOnce<'_> {
 
     fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
         Machine.read(path, len_max)
+    }
+
+    fn mode(&mut self, path: &Path) -> Option<u32> {
+        Machine.mode(path)
     }
 
     fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {

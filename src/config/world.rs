@@ -51,6 +51,11 @@ pub trait World {
     /// When it cannot be read or is longer.
     fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>>;
 
+    /// The permissions of the file at `path`, as chmod(2) has them; `None` if they cannot be found out.
+    fn mode(&mut self, _path: &Path) -> Option<u32> {
+        None
+    }
+
     /// The files that match `pattern`, in the order of their names.
     ///
     /// # Errors
@@ -73,6 +78,11 @@ impl World for Machine {
 
     fn variable(&mut self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn mode(&mut self, path: &Path) -> Option<u32> {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o7777)
     }
 
     fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {

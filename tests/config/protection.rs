@@ -20,6 +20,8 @@ const fn year(year: i64) -> i64 {
 /// A machine with files, of which nothing can be read that is not there, at some time.
 struct Desk {
     now: i64,
+    /// The mode of all of its files.
+    mode: u32,
 }
 
 /// Certificates until 2031, lists until 2031 and until 2029, and what is none.
@@ -54,6 +56,10 @@ impl World for Desk {
         None
     }
 
+    fn mode(&mut self, _: &Path) -> Option<u32> {
+        Some(self.mode)
+    }
+
     fn read(&mut self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
         let file = FILES.iter().find(|(name, _)| Path::new(name) == path);
         file.map(|(_, text)| text.clone().into_bytes()).ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -65,7 +71,7 @@ impl World for Desk {
 }
 
 fn load(text: &str, now: i64) -> Result<Loaded, Report> {
-    config::parse_in(text, "proxy.toml", &mut Desk { now })
+    config::parse_in(text, "proxy.toml", &mut Desk { now, mode: 0o640 })
 }
 
 /// A key with one of its values, as it is written, and whether that is what the snapshot says.
@@ -334,5 +340,28 @@ fn an_expired_list_is_warned_of_and_the_listener_keeps_its_tls() {
         let tls = loaded.snapshot.listeners[0].tls.clone().expect("TLS");
         assert_eq!(tls.rules().client_crl_expired, rule);
         assert_eq!(tls.rules().client_auth, ClientAuth::Require);
+    }
+}
+
+#[test]
+fn secrets_that_others_may_read_are_warned_of_and_change_nothing() {
+    let pair = "{ cert = \"cert.pem\", key = \"key.pem\" }";
+    let text = format!(
+        "[admin]\nbind = \"127.0.0.1:9900\"\ntoken_file = \"admin.token\"\n[[listener]]\nbind = \"127.0.0.1:8443\"\n\
+         tls = {{ certificates = [{pair}] }}\n{POOL}tls = {{ ca = \"cert.pem\", cert = \"cert.pem\", key = \"key.pem\" }}\n\
+         sticky = {{ cookie = \"srv\", secret = \"0123456789abcdef\" }}\n"
+    );
+    let of = |mode| config::parse_in(&text, "proxy.toml", &mut Desk { now: year(2030), mode }).unwrap();
+    let closed = of(0o640);
+    assert!(closed.warnings.is_none());
+    for (mode, may) in [(0o644, "may read the"), (0o602, "may write the"), (0o666, "may read and write the")]
+    {
+        let open = of(mode);
+        let report = open.warnings.unwrap();
+        assert_eq!(report.codes().collect::<Vec<_>>(), [Code::Exposed; 4], "{report}");
+        let shown = report.to_string();
+        assert!(shown.contains(may) && shown.contains(&format!("{mode:04o}")), "{shown}");
+        assert!(!shown.contains("0123456789abcdef"), "{shown}");
+        assert!(open.snapshot == closed.snapshot && open.process == closed.process);
     }
 }

@@ -1,5 +1,6 @@
 //! `[admin]`: where the admin address is, and who may use it.
 
+use super::exposed;
 use super::site::Site;
 use super::sockets;
 use crate::admin::{Admin, TOKEN_MIN, Token, TokenSource};
@@ -93,6 +94,7 @@ fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Res
         (Some((path, place)), _) => {
             let whole = site.path(path, place);
             let read = site.world.read(&whole, TOKEN_FILE_MAX).map_err(|error| error.to_string());
+            exposed::warn(&whole, "the token", place, site, findings);
             let read =
                 read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| String::from("it is not UTF-8")));
             let shown = table.shown("token_file").map_or_else(

@@ -10,6 +10,7 @@ mod balance;
 mod binds;
 mod conditions;
 mod credentials;
+mod exposed;
 mod fields;
 mod health;
 mod hsts;

@@ -96,7 +96,7 @@ fn pool(
         None | Some(_) => {}
     }
     warn_of_never_full(&balance, &sources, table, findings);
-    let sticky = sticky(table, findings);
+    let sticky = sticky(table, site, findings);
     let health = health::passive(table, findings);
     let check = health::check(table, findings);
     let tls = tls::of_pool(name, table, site, findings);

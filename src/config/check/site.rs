@@ -26,6 +26,11 @@ impl<'a> Site<'a> {
         Path::new(origin).parent().unwrap_or(Path::new("")).join(path)
     }
 
+    /// The file in which `place` is.
+    pub(super) fn origin(&self, place: Place) -> Option<&Path> {
+        self.texts.get(usize::from(place.file)).map(|text| Path::new(&text.origin))
+    }
+
     /// The place of the bytes `from..to` of `value`, which is written at `place`. Where the file has escapes it is the whole.
     pub(super) fn inside(&self, place: Place, value: &str, from: usize, to: usize) -> Place {
         let text = self.texts.get(usize::from(place.file)).map_or("", |text| text.text.as_str());

@@ -1,5 +1,7 @@
 //! `sticky` of a pool: the cookie that binds clients to backends.
 
+use super::exposed;
+use super::site::Site;
 use crate::config::code::Code;
 use crate::config::language;
 use crate::config::quote::quote;
@@ -12,7 +14,11 @@ use crate::snapshot::{SameSite, Secret, Sticky};
 const SECRET_MIN: usize = 16;
 
 /// The cookie of a pool, if it has one that can be used.
-pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Result<Option<Sticky>, Told> {
+pub(super) fn sticky(
+    pool: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Sticky>, Told> {
     let before = findings.errors();
     let Some(table) = pool.table("sticky", &language::STICKY_COOKIE, findings)? else { return Ok(None) };
     let Some((name, place)) = table.text("cookie") else {
@@ -32,7 +38,7 @@ pub(super) fn sticky(pool: Reader<'_>, findings: &mut Findings) -> Result<Option
                 .help("choose a plain name, such as `srv`"),
         );
     }
-    let (secret, domain) = (secret(table, findings), attribute(table, "domain", findings));
+    let (secret, domain) = (secret(table, site, findings), attribute(table, "domain", findings));
     let path = attribute(table, "path", findings);
     let is_secure = table.flag("secure").unwrap_or(false);
     let same_site = same_site(table, is_secure, findings);
@@ -70,7 +76,7 @@ fn same_site(table: Reader<'_>, is_secure: bool, findings: &mut Findings) -> Sam
     same_site
 }
 
-fn secret(table: Reader<'_>, findings: &mut Findings) -> Result<Option<Secret>, Told> {
+fn secret(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Option<Secret>, Told> {
     let Some((secret, place)) = table.text("secret") else { return Ok(None) };
     if secret.len() < SECRET_MIN {
         return Err(findings.refuse(
@@ -78,6 +84,10 @@ fn secret(table: Reader<'_>, findings: &mut Findings) -> Result<Option<Secret>, 
                 .mark(place, format!("expected at least {SECRET_MIN} characters"))
                 .help("write random ones, such as `openssl rand -hex 32` gives, or `${NAME}` for an environment variable"),
         ));
+    }
+    // One from the environment does not stand in the file.
+    if table.shown("secret").is_some() {
+        exposed::warn_of_own("the secret", place, site, findings);
     }
     Ok(Some(Secret(secret.to_owned())))
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::routes;
 use super::site::Site;
+use super::{exposed, routes};
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
@@ -220,7 +220,10 @@ fn certificates(
         missing(item, "cert", help, findings);
         missing(item, "key", help, findings);
         match (file(item, "cert", site, findings), file(item, "key", site, findings)) {
-            (Ok(Some(cert)), Ok(Some(key))) => pairs.push((cert, key)),
+            (Ok(Some(cert)), Ok(Some(key))) => {
+                exposed::warn(&key.path, "this key", key.place, site, findings);
+                pairs.push((cert, key));
+            }
             (_, _) => _ = findings.given_up(item.place()),
         }
     }
@@ -480,6 +483,9 @@ fn origination(
     });
     findings.since(before)?;
     let (ca, cert, key) = (ca?, cert?, key?);
+    if let Some(key) = &key {
+        exposed::warn(&key.path, "this key", key.place, site, findings);
+    }
     let client = cert.as_ref().zip(key.as_ref());
     let rules = OriginationRules {
         name,

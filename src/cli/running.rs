@@ -56,6 +56,23 @@ pub(super) struct Running {
     logs: Logs,
 }
 
+/// Says which files a reload will not be able to read, now that the process is another user. Those of certificates of listeners are
+/// told by who looks after them.
+fn warn_unreadable(config: Option<&Path>, snapshot: &Snapshot) {
+    let of_pools = snapshot.pools.iter().filter_map(|pool| pool.tls.as_deref());
+    let paths = of_pools.flat_map(|tls| tls.rules().paths()).chain(config);
+    for path in paths {
+        if let Err(error) = std::fs::File::open(path) {
+            tracing::warn!(
+                file = %path.display(),
+                %error,
+                "a reload will fail: the user that this process has become cannot read what was read at the start; \
+                 let its group read the file: `chgrp GROUP FILE && chmod 640 FILE`"
+            );
+        }
+    }
+}
+
 impl Running {
     /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for them.
     pub(super) fn start(args: &Arc<RunArgs>, passed: Inherited) -> Result<Running, Failure> {
@@ -116,6 +133,9 @@ impl Running {
         left.extend(left_admin);
         server.tell_of_lines(logs.lines());
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
+        if identity.is_some() {
+            warn_unreadable(file.as_deref(), server.snapshot());
+        }
         let ledger = Arc::new(Ledger::default());
         let lookout = events.look_out(server.snapshot(), &answers, &ledger);
         Ok(Running {

@@ -14,13 +14,16 @@ use crate::metrics::Expiry;
 use crate::snapshot::Snapshot;
 use crate::status::Certificate;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
-use crate::tls::{Pair, Termination};
+use crate::tls::{Pair, Stale, Termination};
 
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often certificates are warned of that expire soon.
 const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often the log says again that files cannot be taken.
+const COMPLAINT: Duration = Duration::from_secs(60 * 60);
 
 /// Begins to look after the certificates of `snapshot`, for as long as what it gives lives; `None` if there are none, or there can be
 /// no thread.
@@ -46,6 +49,7 @@ pub(super) fn expiries(snapshot: &Snapshot) -> Vec<Expiry> {
         certificate: certificate.file,
         not_after: certificate.not_after,
         days: certificate.days_left,
+        stale_s: certificate.stale_s.unwrap_or(0),
     };
     certificates(snapshot).into_iter().map(expiry).collect()
 }
@@ -56,6 +60,7 @@ pub(super) fn certificates(snapshot: &Snapshot) -> Vec<Certificate> {
     let of = |listener: &crate::snapshot::Listener| {
         let (name, tls) = (listener.name.clone(), listener.tls.as_ref()?);
         let pairs = tls.facts().into_iter().zip(&tls.rules().certificates);
+        let stale = tls.stale();
         let told = |(facts, pair): (Facts, &Pair)| {
             let days_left = facts.days_left(now);
             Certificate {
@@ -65,6 +70,8 @@ pub(super) fn certificates(snapshot: &Snapshot) -> Vec<Certificate> {
                 days_left,
                 term: Term::of(days_left).word(),
                 names: facts.names,
+                stale_s: stale.as_ref().map(|stale| (now - stale.since).max(0)),
+                stale_why: stale.as_ref().map(|stale| stale.why.clone()),
             }
         };
         Some(pairs.map(told).collect::<Vec<_>>())
@@ -74,6 +81,8 @@ pub(super) fn certificates(snapshot: &Snapshot) -> Vec<Certificate> {
 
 fn look(mut watched: Vec<Watched>, end: &Receiver<()>) {
     let mut reminded: Option<Instant> = None;
+    // The process may have become another user since the files were read.
+    watched.iter_mut().for_each(Watched::look_first);
     loop {
         if reminded.is_none_or(|at| at.elapsed() >= REMINDER) {
             reminded = Some(Instant::now());
@@ -92,34 +101,79 @@ struct Watched {
     termination: Arc<Termination>,
     /// How the files looked when they were last read.
     stamps: Vec<Option<Stamp>>,
+    /// When the log last said that they cannot be taken.
+    complained: Option<Instant>,
 }
 
 impl Watched {
     fn of(listener: &crate::snapshot::Listener) -> Option<Watched> {
         let termination = Arc::clone(listener.tls.as_ref()?);
         let stamps = stamps(&termination);
-        Some(Watched { listener: listener.name.clone(), termination, stamps })
+        Some(Watched { listener: listener.name.clone(), termination, stamps, complained: None })
+    }
+
+    /// Says at the start what can be read no more.
+    fn look_first(&mut self) {
+        if let Err(why) = self.termination.rules().read(read) {
+            let (listener, user) = (&self.listener, nix::unistd::geteuid());
+            tracing::warn!(
+                listener,
+                "renewed certificates will not be taken, nor will a reload succeed: user {user} cannot read what was read at the start: {why}; \
+                 let its group read the files: `chgrp GROUP FILE && chmod 640 FILE`, and enter their folders: `chmod g+x FOLDER`"
+            );
+            self.note(&why);
+        }
     }
 
     fn look(&mut self) {
         let now = stamps(&self.termination);
-        if now == self.stamps {
+        // What failed is tried again even if it looks the same: rights may have changed, or a mount.
+        if now == self.stamps && self.termination.stale().is_none() {
             return;
         }
+        let has_changed = now != self.stamps;
         // Taken before the files are read: what changes meanwhile is read again.
         self.stamps = now;
-        let listener = &self.listener;
         let files = match self.termination.rules().read(read) {
             Ok(files) => files,
-            Err(why) => return tracing::warn!(listener, "the certificates stay as they are: {why}"),
+            Err(why) => return self.fail(why),
         };
-        match self.termination.replace(&files) {
-            Ok(()) => {
-                tracing::info!(listener, days_left = self.days_left(), "the certificates were replaced");
-                self.remind();
-            }
-            Err(why) => tracing::warn!(listener, "the certificates stay as they are: {why}"),
+        if let Err(why) = self.termination.replace(&files) {
+            return self.fail(why.to_string());
         }
+        let was_stale = self.termination.stale().is_some();
+        self.termination.note_stale(None);
+        self.complained = None;
+        if has_changed || was_stale {
+            tracing::info!(
+                listener = self.listener,
+                days_left = self.days_left(),
+                "the certificates were replaced"
+            );
+            self.remind();
+        }
+    }
+
+    /// Takes note that the files cannot be taken. The log says it at once, when there is another reason, and from time to time.
+    fn fail(&mut self, why: String) {
+        let listener = self.listener.clone();
+        if let Some(stale_s) = self.note(&why) {
+            tracing::warn!(listener, stale_s, "the certificates stay as they are: {why}");
+            self.remind();
+        }
+    }
+
+    /// Takes note of the same; gives for how many seconds it is so, if it is to be told.
+    fn note(&mut self, why: &str) -> Option<i64> {
+        let before = self.termination.stale();
+        let is_new = before.as_ref().is_none_or(|stale| stale.why != why);
+        let since = before.map_or_else(unix_time, |stale| stale.since);
+        self.termination.note_stale(Some(Stale { since, why: why.to_owned() }));
+        if !is_new && self.complained.is_some_and(|at| at.elapsed() < COMPLAINT) {
+            return None;
+        }
+        self.complained = Some(Instant::now());
+        Some(unix_time() - since)
     }
 
     /// Of the first that ends.
@@ -132,10 +186,21 @@ impl Watched {
         for (facts, pair) in self.termination.facts().iter().zip(&rules.certificates) {
             let days_left = facts.days_left(unix_time());
             let (listener, file) = (&self.listener, pair.cert.display());
-            match Term::of(days_left) {
-                Term::Expired => tracing::warn!(listener, %file, days_left, "a certificate has expired"),
-                Term::ExpiresSoon => tracing::warn!(listener, %file, days_left, "a certificate expires soon"),
-                Term::Valid => {}
+            let is_stale = self.termination.stale().is_some();
+            match (Term::of(days_left), is_stale) {
+                (Term::Valid, _) => {}
+                (Term::Expired, true) => {
+                    tracing::error!(listener, %file, days_left, "a certificate has expired, and a new one cannot be taken");
+                }
+                (Term::ExpiresSoon, true) => {
+                    tracing::error!(listener, %file, days_left, "a certificate expires soon, and a new one cannot be taken");
+                }
+                (Term::Expired, false) => {
+                    tracing::warn!(listener, %file, days_left, "a certificate has expired")
+                }
+                (Term::ExpiresSoon, false) => {
+                    tracing::warn!(listener, %file, days_left, "a certificate expires soon");
+                }
             }
         }
     }

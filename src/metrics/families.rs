@@ -128,6 +128,8 @@ families! {
         "Until when a certificate of a listener is valid, in seconds since 1970.";
     CERTIFICATE_DAYS Gauge "pollux_tls_certificate_expiry_days" ["listener", "certificate"]
         "How many whole days a certificate of a listener is still valid; below 0 once it has expired.";
+    CERTIFICATE_STALE Gauge "pollux_tls_certificate_stale_seconds" ["listener", "certificate"]
+        "For how long the files of a certificate could not be taken again, so that a new one would not be; 0 if they can be.";
     CPU Counter "process_cpu_seconds_total" [] "User and system CPU time of the process, in seconds.";
     RESIDENT Gauge "process_resident_memory_bytes" [] "Memory that the process has in RAM.";
     VIRTUAL Gauge "process_virtual_memory_bytes" [] "Address space of the process.";

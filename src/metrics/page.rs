@@ -53,6 +53,8 @@ pub struct Expiry {
     pub not_after: i64,
     /// In whole days from now; below 0 once it has expired.
     pub days: i64,
+    /// For how many seconds a new one could not be taken; 0 if it can be.
+    pub stale_s: i64,
 }
 
 /// What a pool is doing.
@@ -295,6 +297,7 @@ fn write_certificates(writer: &mut Writer, around: &Around) {
     };
     of(writer, &family::CERTIFICATE_ENDS, |expiry| expiry.not_after);
     of(writer, &family::CERTIFICATE_DAYS, |expiry| expiry.days);
+    of(writer, &family::CERTIFICATE_STALE, |expiry| expiry.stale_s);
 }
 
 fn write_process(writer: &mut Writer, process: &Process) {

@@ -22,11 +22,15 @@ pub struct Certificate {
     pub days_left: i64,
     /// `valid`, `expires-soon` from 14 days on, or `expired`.
     pub term: &'static str,
+    /// For how many seconds its files could not be taken again; `None` if they can be.
+    pub stale_s: Option<i64>,
+    /// Why not.
+    pub stale_why: Option<String>,
 }
 
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Certificate { listener, file, names, not_after: _, days_left, term } = self;
+        let Certificate { listener, file, names, not_after: _, days_left, term, .. } = self;
         write!(f, "certificate {file} of {listener}")?;
         match names.as_slice() {
             [] => {}
@@ -40,7 +44,12 @@ impl fmt::Display for Certificate {
             "expired" => write!(f, ": EXPIRED {} ago", days(days_left.unsigned_abs())),
             "expires-soon" => write!(f, ": EXPIRES SOON, {} left", days(days_left.unsigned_abs())),
             _ => write!(f, ": {} left", days(days_left.unsigned_abs())),
+        }?;
+        if let (Some(stale), Some(why)) = (self.stale_s, &self.stale_why) {
+            let since = humantime::format_duration(std::time::Duration::from_secs(stale.unsigned_abs()));
+            write!(f, ", and a new one CANNOT BE TAKEN for {since}: {why}")?;
         }
+        Ok(())
     }
 }
 
@@ -48,6 +57,19 @@ impl fmt::Display for Certificate {
 mod tests {
     use super::*;
     use crate::tls::certificate::Term;
+
+    fn good() -> Certificate {
+        Certificate {
+            listener: String::from("web"),
+            file: String::from("cert.pem"),
+            names: Vec::new(),
+            not_after: 0,
+            days_left: 3,
+            term: "valid",
+            stale_s: None,
+            stale_why: None,
+        }
+    }
 
     #[test]
     fn a_certificate_is_a_line() {
@@ -59,9 +81,16 @@ mod tests {
                 not_after: 0,
                 days_left,
                 term: Term::of(days_left).word(),
+                stale_s: None,
+                stale_why: None,
             };
             certificate.to_string()
         };
+        let stale = Certificate { stale_s: Some(90), stale_why: Some(String::from("why")), ..good() };
+        assert!(
+            stale.to_string().ends_with("3 days left, and a new one CANNOT BE TAKEN for 1m 30s: why"),
+            "{stale}"
+        );
         for (days, end) in [
             (15, "15 days left"),
             (14, "14 days left"),

@@ -21,7 +21,7 @@ use rustls::crypto::CryptoProvider;
 pub use keyring::{Keyring, UnknownNames};
 pub use origination::{Origination, OriginationFiles, OriginationRules, Unusable, Verify};
 pub use termination::{
-    ClientAuth, ExpiredCrl, Files, MinVersion, Pair, Refused, Termination, TerminationRules,
+    ClientAuth, ExpiredCrl, Files, MinVersion, Pair, Refused, Stale, Termination, TerminationRules,
 };
 pub use tickets::{Sitting, TicketKeys, process_keys};
 

@@ -78,6 +78,12 @@ pub enum Unusable {
 }
 
 impl OriginationRules {
+    /// Every file that it names.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let client = self.client.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
+        self.ca.as_deref().into_iter().chain(client)
+    }
+
     /// Reads what is named, by `read`.
     ///
     /// # Errors

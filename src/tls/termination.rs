@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
@@ -252,9 +252,19 @@ impl fmt::Display for Refused {
     }
 }
 
+/// That the files of a listener could not be taken the last time that they were looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Since when, in seconds since 1970.
+    pub since: i64,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// See the module.
 pub struct Termination {
     rules: TerminationRules,
+    stale: Mutex<Option<Stale>>,
     keyring: Arc<Keyring>,
     server: Arc<ServerConfig>,
     /// Looks at the certificates of clients, if they are asked for them.
@@ -293,7 +303,7 @@ impl Termination {
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         let (until, context) = (rules.lists_until(files), rules.context(name, files));
         server.ticketer = Arc::new(Tickets::new(keys, clock, until, &context));
-        Ok(Termination { rules, keyring, server: Arc::new(server), examiner })
+        Ok(Termination { rules, stale: Mutex::default(), keyring, server: Arc::new(server), examiner })
     }
 
     /// What was asked for.
@@ -306,6 +316,17 @@ impl Termination {
     #[must_use]
     pub fn examiner(&self) -> Option<&Arc<Examiner>> {
         self.examiner.as_ref()
+    }
+
+    /// Since when its files cannot be taken; `None` if they could be the last time.
+    #[must_use]
+    pub fn stale(&self) -> Option<Stale> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes note of whether its files could be taken.
+    pub fn note_stale(&self, stale: Option<Stale>) {
+        *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = stale;
     }
 
     /// For rustls.

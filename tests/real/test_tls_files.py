@@ -1,9 +1,14 @@
 """Certificates and keys as people have them: each is read whole, or the file is refused with what it is and what helps."""
 
+import json
+import os
 import subprocess
+import time
 
 import pytest
 
+from harness.client import DEADLINE_S
+from harness.served import Served
 from harness.tls import Authority, listener, openssl, s_client
 
 
@@ -145,3 +150,73 @@ def test_blocks_that_were_joined_are_all_read(tls_pollux, pollux_bin, toy, tmp_p
         cert.write_text(joined)
         told, code = check(pollux_bin, tmp_path, cert, key, f', client_ca = "{broken}"')
         assert code != 0 and "on line" in told, told
+
+
+def status(proxy, *options):
+    """What `pollux status` prints. The socket is named: the configuration may be one that cannot be read now."""
+    [control] = [line.split('"')[1] for line in proxy.file.read_text().splitlines() if line.startswith("control = ")]
+    command = [proxy.binary, "status", "--control", proxy.file.parent / control, *options]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done
+    return done.stdout
+
+
+def wait_for_certificate(proxy, condition):
+    """Waits until the status of the first certificate is as it should be; gives it."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition(certificate := json.loads(status(proxy, "--json"))["certificates"][0]):
+        assert time.monotonic() < deadline, certificate
+    return certificate
+
+
+def test_a_renewal_that_cannot_be_taken_is_told_and_tried_again(tls_pollux, toy, tmp_path):
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("good", days=3)
+    proxy = tls_pollux(listener(toy("echo"), (cert, key)))
+    wait_for_certificate(proxy, lambda one: one["stale_s"] is None)
+    away = tmp_path / "away"
+    key.rename(away)
+    stale = wait_for_certificate(proxy, lambda one: one["stale_s"] is not None)
+    assert "good-key.pem" in stale["stale_why"]
+    proxy.running.wait_for_stderr("the certificates stay as they are")
+    # An alert: it ends in three days.
+    proxy.running.wait_for_stderr("a certificate expires soon, and a new one cannot be taken")
+    assert "CANNOT BE TAKEN" in status(proxy)
+    # A certificate that does not fit is tried again as well, when its key comes.
+    other = authority.issue("other", days=60)
+    os.replace(other[0], cert)
+    wait_for_certificate(proxy, lambda one: one["stale_s"] is not None)
+    os.replace(other[1], key)
+    fresh = wait_for_certificate(proxy, lambda one: one["stale_s"] is None)
+    assert fresh["days_left"] > 50
+
+
+def test_a_user_who_cannot_read_its_keys_again_says_so_at_the_start(pollux_bin, toy, tmp_path, keep):
+    if os.geteuid() != 0:
+        # That --user is refused to others is shown elsewhere.
+        return
+    tmp_path.chmod(0o755)
+    for folder in list(tmp_path.parents)[:2]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("good")
+    key.chmod(0o600)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o777)
+    config = f'control = "{tmp_path}/run/control"\n' + listener(toy("echo"), (cert, key))
+    proxy = keep(Served(pollux_bin, tmp_path, config, ["--user", "65534", "--group", "65534", "--threads", "1"]))
+    proxy.running.wait_for_stderr(f"user 65534 cannot read what was read at the start: {key}: Permission denied")
+    assert "chgrp GROUP FILE" in proxy.running.stderr()
+    assert wait_for_certificate(proxy, lambda one: one["stale_s"] is not None)["days_left"] > 20
+    # The same file with other rights.
+    key.chmod(0o644)
+    wait_for_certificate(proxy, lambda one: one["stale_s"] is None)
+
+
+def test_keys_that_others_may_read_are_warned_of(pollux_bin, tmp_path):
+    cert, key = Authority(tmp_path).issue("good", days=60)
+    key.chmod(0o640)
+    assert check(pollux_bin, tmp_path, cert, key)[1] == 0
+    key.chmod(0o644)
+    told, code = check(pollux_bin, tmp_path, cert, key)
+    assert code != 0 and "every user of this machine may read the file with this key" in told and "chmod o-rwx" in told, told

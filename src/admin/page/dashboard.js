@@ -566,8 +566,9 @@ function showCertificates(status) {
     icon.append(draw("use", { href: "#" + symbol }));
     const days = Math.abs(one.days_left), count = `${days} ${days === 1 ? "day" : "days"} ${one.days_left < 0 ? "ago" : "left"}`;
     const term = el("span", { class: "state" }, el("span", { class: tone }, icon, el("span", {}, word)));
-    const of = el("span", { class: "word" }, one.names.join(", ") || one.file, el("small", {}, ` ${one.listener}`));
-    list.append(el("li", { title: one.file, "data-term": one.term }, of, term, el("span", { class: "n" }, count)));
+    const stale = one.stale_s === null ? [] : [el("small", { class: "stale" }, ` a new one cannot be taken for ${span(one.stale_s * 1000)}: ${one.stale_why}`)];
+    const of = el("span", { class: "word" }, one.names.join(", ") || one.file, el("small", {}, ` ${one.listener}`), ...stale);
+    list.append(el("li", { title: one.file, "data-term": one.term, "data-stale": String(one.stale_s !== null) }, of, term, el("span", { class: "n" }, count)));
   }
   $("certificate-list").replaceChildren(list, ...(certificates.length > 12 ? [el("p", { class: "nothing" }, `and ${certificates.length - 12} more, which last longer`)] : []));
 }

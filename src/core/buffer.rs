@@ -13,7 +13,7 @@
 //! shorter ones in the place of those it has dropped. So a message can be cleaned where it lies: what goes out is never
 //! longer than what came in, and bytes are copied only behind a gap.
 //!
-//! The storage itself is lent by a pool: a buffer that holds nothing needs none.
+//! The storage itself is lent by a pool: a buffer that holds nothing needs none, and one that holds little for long can do with less.
 
 /// Storage with its cursors. See the module for what they mean.
 #[derive(Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Buffer {
     filled: usize,
     /// Where the bytes begin that must be kept for a replay although they were sent.
     held: Option<usize>,
+    /// Whether the storage is less than what is lent as a rule, and can be exchanged for that once it is full.
+    can_grow: bool,
 }
 
 impl Buffer {
@@ -34,10 +36,46 @@ impl Buffer {
         !self.storage.is_empty()
     }
 
-    /// How many bytes the storage holds; zero without any.
+    /// How many bytes the storage holds; zero without any, and more than can be told while it can be exchanged for more.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.storage.len()
+        if self.can_grow { usize::MAX } else { self.storage.len() }
+    }
+
+    /// Whether bytes can be read into the storage as it is.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_attached() && !self.is_outgrown()
+    }
+
+    /// Whether the storage is full, and can be exchanged for more.
+    #[must_use]
+    pub fn is_outgrown(&self) -> bool {
+        self.can_grow && self.content() == self.storage.len()
+    }
+
+    /// Bytes that are not to be lost, those of a hold included.
+    fn content(&self) -> usize {
+        self.filled - self.scanned + self.cleared - self.held.unwrap_or(self.sent).min(self.sent)
+    }
+
+    /// The size of the storage that would do for what the buffer holds, `least` bytes or more, if that is half of what it has, or less.
+    #[must_use]
+    pub fn shrinks_to(&self, least: usize) -> Option<usize> {
+        let size = self.content().next_power_of_two().max(least);
+        (self.is_attached() && size <= self.storage.len() / 2).then_some(size)
+    }
+
+    /// Exchanges the storage for another one that has room for what the buffer holds; gives the old one back. One that `can_grow` is to
+    /// be exchanged again when it is full.
+    pub fn exchange(&mut self, storage: Box<[u8]>, can_grow: bool) -> Box<[u8]> {
+        self.settle();
+        self.compact();
+        debug_assert!(self.filled <= storage.len(), "the bytes have to fit");
+        let old = std::mem::replace(&mut self.storage, storage);
+        self.storage[..self.filled].copy_from_slice(&old[..self.filled]);
+        self.can_grow = can_grow;
+        old
     }
 
     /// Lends storage to a buffer that has none.
@@ -55,6 +93,7 @@ impl Buffer {
         self.settle();
         (self.sent, self.cleared, self.scanned, self.filled) = (0, 0, 0, 0);
         self.held = self.held.map(|_| 0);
+        self.can_grow = false;
         Some(std::mem::take(&mut self.storage))
     }
 
@@ -62,13 +101,16 @@ impl Buffer {
         self.held.is_some_and(|start| start < self.sent)
     }
 
-    /// Whether [`room`](Self::room) would give at least one byte; true without storage, for then some can be lent.
+    /// Whether [`room`](Self::room) would give at least one byte; true without storage, or with less than there could be, for then some
+    /// can be lent.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        !self.is_attached() || self.filled - self.scanned + self.cleared - self.sent < self.storage.len()
+        !self.is_attached()
+            || self.can_grow
+            || self.filled - self.scanned + self.cleared - self.sent < self.storage.len()
     }
 
-    /// The free space behind the filled bytes. Moves the others to the front, and gives up a hold, rather than be empty
+    /// The free space behind the filled bytes. One that is [outgrown](Self::is_outgrown) is to be exchanged first. Moves the others to the front, and gives up a hold, rather than be empty
     /// while space could be made.
     pub fn room(&mut self) -> &mut [u8] {
         self.settle();
@@ -95,7 +137,7 @@ impl Buffer {
 
     /// Closes the space before the first byte that matters, and the gap.
     fn compact(&mut self) {
-        let base = self.held.unwrap_or(self.sent);
+        let base = self.held.unwrap_or(self.sent).min(self.sent);
         self.storage.copy_within(base..self.cleared, 0);
         self.sent -= base;
         self.cleared -= base;
@@ -244,15 +286,48 @@ mod tests {
         assert_eq!(buffer.unsent(), b"more!");
     }
 
+    #[test]
+    fn storage_is_exchanged_for_less_and_for_more_and_nothing_is_lost() {
+        let mut buffer = buffer(64);
+        buffer.hold();
+        read(&mut buffer, b"headbodyrest");
+        buffer.skip(4);
+        buffer.clear(4);
+        buffer.send(2);
+        assert_eq!((buffer.shrinks_to(2), buffer.shrinks_to(33)), (Some(8), None));
+        let old = buffer.exchange(vec![0; 8].into(), true);
+        assert_eq!((old.len(), buffer.unsent(), buffer.unscanned()), (64, &b"dy"[..], &b"rest"[..]));
+        assert!(buffer.is_outgrown() && buffer.has_room() && !buffer.is_ready() && buffer.capacity() > 64);
+        assert_eq!(buffer.exchange(vec![0; 64].into(), false).len(), 8);
+        assert!(buffer.is_ready() && buffer.is_held() && buffer.capacity() == 64);
+        buffer.rewind();
+        assert_eq!((buffer.unsent(), buffer.unscanned()), (&b"body"[..], &b"rest"[..]));
+        assert_eq!(read(&mut buffer, b"!"), 1);
+        assert_eq!(buffer.unscanned(), b"rest!");
+    }
+
     proptest! {
         /// Whatever the sizes of the reads, passes, drops and writes: bytes passed come out once, in order, and no others.
         #[test]
-        fn bytes_are_conserved(capacity in 1_usize..40, steps in prop::collection::vec((0_u8..5, 1_usize..20), 1..200)) {
+        fn bytes_are_conserved(capacity in 1_usize..40, steps in prop::collection::vec((0_u8..7, 1_usize..20), 1..200)) {
             let mut buffer = buffer(capacity);
             let (mut next, mut expected, mut got) = (0_u8, Vec::new(), Vec::new());
             for (kind, size) in steps {
                 match kind {
+                    5 => {
+                        if let Some(size) = buffer.shrinks_to(size) {
+                            buffer.exchange(vec![0; size].into(), true);
+                        }
+                    }
+                    6 => {
+                        if buffer.can_grow {
+                            buffer.exchange(vec![0; capacity].into(), false);
+                        }
+                    }
                     0 => {
+                        if buffer.is_outgrown() {
+                            buffer.exchange(vec![0; capacity].into(), false);
+                        }
                         let input: Vec<u8> = (0..size).map(|i| next.wrapping_add(i as u8)).collect();
                         prop_assert_eq!(buffer.has_room(), !buffer.room().is_empty());
                         next = next.wrapping_add(read(&mut buffer, &input) as u8);

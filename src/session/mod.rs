@@ -493,12 +493,21 @@ impl Session {
         }
     }
 
-    /// Whether the lane that `side` fills has storage.
+    /// Whether the lane that `side` fills has storage that can be read into.
     #[must_use]
     pub fn has_buffer(&self, side: Side) -> bool {
         match side {
-            Side::Client => self.up.buffer.is_attached(),
-            Side::Backend => self.down.buffer.is_attached(),
+            Side::Client => self.up.buffer.is_ready(),
+            Side::Backend => self.down.buffer.is_ready(),
+        }
+    }
+
+    /// Whether what has come from `side` is a part of a head, for the rest of which it may wait for long.
+    #[must_use]
+    pub(crate) fn awaits_head(&self, side: Side) -> bool {
+        match side {
+            Side::Client => matches!(self.phase, Phase::Head { .. } | Phase::Preface { .. }),
+            Side::Backend => matches!(self.down.framer, Framer::Head),
         }
     }
 

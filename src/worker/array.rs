@@ -125,7 +125,7 @@ impl<O: Os> Worker<O> {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.
             self.hot.rotate_left(1);
         }
-        let (sessions, storage, eager) = (&mut self.sessions, &self.storage, &mut self.eager);
+        let (sessions, storage, eager) = (&mut self.sessions, &mut self.storage, &mut self.eager);
         let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = sessions.get_mut(*key) else { return false };
@@ -139,6 +139,7 @@ impl<O: Os> Worker<O> {
                 // It waits for a buffer, and must not be parked: poll would not tell of what it has.
             } else if conn.is_quiet(now) {
                 if park(os, lot, *key, conn, deadline, now) {
+                    shrink(&mut conn.session, storage);
                     return false;
                 }
                 conn.unheard = 0;
@@ -178,6 +179,13 @@ fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &mut Conn, now: T
         conn.session.note_unread(now);
     }
     has_all
+}
+
+/// Takes back what the buffers of a session do not need that will be quiet for a while.
+fn shrink(session: &mut Session, storage: &mut Storage) {
+    for side in [Side::Client, Side::Backend] {
+        storage.shrink(&mut session.lane_from(side).buffer, true);
+    }
 }
 
 /// Whether there is a buffer for what the backend sends.

@@ -361,7 +361,14 @@ impl<O: Os> Hands<'_, O> {
             Side::Backend => (backend.as_mut().map(|backend| &mut backend.link.wire), &mut pipes.down),
         };
         let Some(wire) = wire else { return Want::No };
-        session.lane_from(side).buffer.attach(stores.buffers.take_beyond());
+        let buffer = &mut session.lane_from(side).buffer;
+        let whole = stores.buffers.take_beyond();
+        if buffer.is_attached() {
+            let old = buffer.exchange(whole, false);
+            stores.buffers.give(old);
+        } else {
+            buffer.attach(whole);
+        }
         if pump::fill(self.os, &mut stores, pipe, wire, session, side, self.env.now) == Filled::Nothing {
             if side == Side::Backend {
                 session.note_silence();
@@ -374,6 +381,14 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
+    /// Takes back what a buffer does not need that holds half a head, or that is behind while many bytes are lent.
+    fn shrink(&mut self, session: &mut Session, side: Side) {
+        let awaits_head = session.awaits_head(side);
+        if awaits_head || self.storage.ration().is_some() {
+            self.storage.shrink(&mut session.lane_from(side).buffer, awaits_head);
+        }
+    }
+
     /// Takes back the buffers that hold nothing, and those of a session that is over.
     fn take_buffers_back(&mut self, conn: &mut Conn) {
         for side in [Side::Client, Side::Backend] {
@@ -383,7 +398,10 @@ impl<O: Os> Hands<'_, O> {
             }
             if let Some(storage) = lane.buffer.detach() {
                 self.storage.give(storage);
+            } else if lane.buffer.is_attached() {
+                self.shrink(&mut conn.session, side);
             }
+            let lane = conn.session.lane_from(side);
             let pipe = match side {
                 Side::Client => &mut conn.pipes.up,
                 Side::Backend => &mut conn.pipes.down,

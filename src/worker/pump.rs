@@ -57,15 +57,23 @@ pub(super) fn fill<O: Os>(
             return Filled::Nothing;
         };
         buffer.attach(room);
+    } else if buffer.is_outgrown() && !stores.buffers.grow(side, buffer) {
+        if side == Side::Backend {
+            session.note_unread(now);
+        }
+        return Filled::Nothing;
     }
-    let room = buffer.room();
-    let wanted = room.len();
+    let ration = stores.buffers.ration();
+    let room = session.lane_from(side).buffer.room();
+    let wanted = room.len().min(ration.unwrap_or(usize::MAX));
+    let room = &mut room[..wanted];
     match wire.read(os, room) {
         Ok(0) => session.handle_end(side),
         Ok(count) => {
             session.lane_from(side).fill(count, count == wanted);
             session.handle_moved(now);
-            if count == wanted {
+            // Behind a ration the next poll comes first: what has not gone out until then is kept in as little as it needs.
+            if count == wanted && ration.is_none() {
                 return Filled::Room;
             }
         }

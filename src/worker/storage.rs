@@ -1,10 +1,11 @@
 //! The pool that lends lanes their buffers: a session that holds no bytes holds no memory for them.
 //!
-//! There is a bound, and at the bound nobody reads. The last quarter is lent to backends only: otherwise requests that wait
+//! There is a bound in bytes, and at the bound nobody reads. The last quarter is lent to backends only: otherwise requests that wait
 //! for their responses could hold every buffer, and no response would ever be read.
 
 use std::time::Duration;
 
+use crate::core::buffer::Buffer;
 use crate::core::time::Time;
 use crate::session::Side;
 
@@ -17,6 +18,13 @@ const KEPT_MIN: usize = 4;
 /// How long any other free buffer is kept that nobody has needed.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// The least that a buffer is given while it waits with little in it: most request heads fit.
+const SMALL: usize = 2048;
+
+/// So much does a buffer hold at most that waits for its reader, or is given as storage that does not grow, while half of the bytes are
+/// lent. A session that is not behind has whole buffers all the same. A trailer section fits.
+const RATION: usize = 16 * 1024;
+
 /// Buffers of one size, lent and returned, last returned first.
 #[derive(Debug)]
 pub(super) struct Storage {
@@ -24,6 +32,8 @@ pub(super) struct Storage {
     most: usize,
     free: Vec<Box<[u8]>>,
     out: usize,
+    /// How many bytes are lent: less than `out` whole buffers, because some have shrunk.
+    bytes: usize,
     /// The fewest free ones since the last look: so many were not needed.
     spare: usize,
     looked: Time,
@@ -35,7 +45,16 @@ impl Storage {
     #[must_use]
     pub(super) fn new(size: usize, most: usize) -> Storage {
         let most = most.max(BUFFERS_MIN);
-        Storage { size, most, free: Vec::new(), out: 0, spare: 0, looked: Time::ZERO, has_refused: false }
+        Storage {
+            size,
+            most,
+            free: Vec::new(),
+            out: 0,
+            bytes: 0,
+            spare: 0,
+            looked: Time::ZERO,
+            has_refused: false,
+        }
     }
 
     /// From now on at most `most` are lent; more may be out until they come back.
@@ -47,9 +66,41 @@ impl Storage {
     #[must_use]
     pub(super) fn can_lend(&self, side: Side) -> bool {
         match side {
-            Side::Client => self.out < self.most - self.most / 4,
-            Side::Backend => self.out < self.most,
+            Side::Client => self.bytes + self.size <= (self.most - self.most / 4) * self.size,
+            Side::Backend => self.bytes + self.size <= self.most * self.size,
         }
+    }
+
+    /// Whether half of the bytes are lent, so that those who are behind have to do with less.
+    #[must_use]
+    pub(super) fn is_crowded(&self) -> bool {
+        2 * self.bytes >= self.most * self.size
+    }
+
+    /// How many bytes a buffer may hold that waits for its reader; `None` if as many as there is room for.
+    #[must_use]
+    pub(super) fn ration(&self) -> Option<usize> {
+        (self.is_crowded() && RATION <= self.size / 2).then_some(RATION)
+    }
+
+    /// Takes back what a buffer can do without that will wait for a while. If it `can_grow` it gets that again when it is full.
+    pub(super) fn shrink(&mut self, buffer: &mut Buffer, can_grow: bool) {
+        let least = if can_grow { SMALL } else { RATION };
+        if let Some(size) = buffer.shrinks_to(least) {
+            (self.out, self.bytes) = (self.out + 1, self.bytes + size);
+            let old = buffer.exchange(vec![0; size].into(), can_grow);
+            self.give(old);
+        }
+    }
+
+    /// Gives a buffer that is outgrown a whole one, unless too many bytes are lent.
+    pub(super) fn grow(&mut self, side: Side, buffer: &mut Buffer) -> bool {
+        let storage = self.take(side);
+        if let Some(storage) = storage {
+            let old = buffer.exchange(storage, false);
+            self.give(old);
+        }
+        buffer.is_ready()
     }
 
     /// Lends a buffer for what comes from `side`, unless too many are lent.
@@ -63,7 +114,7 @@ impl Storage {
 
     /// Lends a buffer whatever the bound says, to be given back before anybody else is driven.
     pub(super) fn take_beyond(&mut self) -> Box<[u8]> {
-        self.out += 1;
+        (self.out, self.bytes) = (self.out + 1, self.bytes + self.size);
         let buffer = self.free.pop().unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
         self.spare = self.spare.min(self.free.len());
         buffer
@@ -76,8 +127,10 @@ impl Storage {
 
     /// Takes a buffer back.
     pub(super) fn give(&mut self, buffer: Box<[u8]>) {
-        self.out -= 1;
-        self.free.push(buffer);
+        (self.out, self.bytes) = (self.out - 1, self.bytes - buffer.len());
+        if buffer.len() == self.size {
+            self.free.push(buffer);
+        }
     }
 
     /// How many buffers are lent.
@@ -117,6 +170,48 @@ mod tests {
         assert_eq!((more.len(), storage.out()), (2, 8));
         lent.into_iter().chain(more).for_each(|buffer| storage.give(buffer));
         assert!(storage.out() == 0 && storage.can_lend(Side::Client));
+    }
+
+    #[test]
+    fn buffers_with_little_in_them_leave_room_for_many_others() {
+        let mut storage = Storage::new(64 * 1024, 8);
+        let mut waiting: Vec<Buffer> = Vec::new();
+        while let Some(lent) = storage.take(Side::Client) {
+            let mut buffer = Buffer::default();
+            buffer.attach(lent);
+            buffer.room()[..100].fill(b'x');
+            buffer.fill(100);
+            storage.shrink(&mut buffer, true);
+            assert_eq!(buffer.unscanned(), [b'x'; 100]);
+            waiting.push(buffer);
+        }
+        // Six whole ones are for clients, and the last has to be lent whole.
+        assert_eq!((waiting.len(), storage.out()), (5 * 32 + 1, 5 * 32 + 1));
+        waiting.truncate(1);
+        let mut last = waiting.remove(0);
+        last.room().fill(b'y');
+        last.fill(2048 - 100);
+        assert!(last.is_outgrown() && !storage.grow(Side::Client, &mut last) && storage.has_refused());
+        assert!(storage.grow(Side::Backend, &mut last) && last.unscanned().len() == 2048);
+        last.discard();
+        storage.give(last.detach().unwrap());
+        assert_eq!(storage.bytes, 5 * 32 * 2048);
+    }
+
+    #[test]
+    fn at_half_of_the_bytes_who_is_behind_has_to_do_with_less() {
+        let mut storage = Storage::new(64 * 1024, 8);
+        let lent: Vec<_> = (0..3).map_while(|_| storage.take(Side::Backend)).collect();
+        assert_eq!((storage.ration(), lent.len()), (None, 3));
+        let mut buffer = Buffer::default();
+        buffer.attach(storage.take(Side::Backend).unwrap());
+        assert_eq!(storage.ration(), Some(RATION));
+        buffer.fill(100);
+        buffer.clear(100);
+        storage.shrink(&mut buffer, false);
+        assert_eq!((buffer.capacity(), storage.ration()), (RATION, None));
+        buffer.fill(RATION - 100);
+        assert!(!buffer.has_room());
     }
 
     #[test]

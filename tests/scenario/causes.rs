@@ -238,11 +238,12 @@ fn no_backend() {
 fn out_of_buffers() {
     let (_listener, address) = silent();
     let timeouts = Timeouts { client_head: SOON, ..Timeouts::default() };
-    let limits = Limits { buffers: 4, ..Limits::default() };
+    let limits = Limits { buffers: 4, buffer: 4096, head: 4096, request_line: 1024, ..Limits::default() };
     let pollux = Pollux::start(Snapshot { limits, ..with(Mode::Http, &address, &timeouts) });
-    // Bodies that are not complete hold all buffers that clients may have.
-    let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nabc";
-    let holders: Vec<TcpStream> = (0..3).map(|_| send(&pollux, post)).collect();
+    // Bodies that are not complete hold all buffers that clients may have, and too much in each of them to do with less.
+    let mut post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n".to_vec();
+    post.resize(4000, b'x');
+    let holders: Vec<TcpStream> = (0..3).map(|_| send(&pollux, &post)).collect();
     while pollux.in_flight() < holders.len() {
         thread::yield_now();
     }

@@ -160,7 +160,7 @@ pub(in crate::config) static LIMITS: Table = Table {
             Kind::Number(1, COUNT_MAX),
             "8192",
             "8192",
-            "Buffers in use at once, over all workers; when all are, nobody reads. A worker has 4 at least.",
+            "How many buffers' bytes are lent at once, over all workers; when all are, nobody reads. One that holds half a head, or little while nothing comes, shrinks to as little as 2 KiB. A worker has 4 at least.",
         ),
         key(
             "sessions",

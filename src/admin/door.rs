@@ -4,7 +4,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::Admin;
+use super::callers::{Callers, Place, Stage};
 use super::reply::Reply;
 use super::request::{self, Source};
 use super::site::Site;
@@ -19,13 +20,10 @@ use crate::control::{Command, Reply as Answer};
 use crate::os::{FileIdentity, bind_unix, listening_on, permit, user_at};
 use crate::snapshot::Address;
 
-/// Callers that are served at the same time; one more is told to come back.
-const CALLERS_MAX: usize = 32;
-
 /// Connections that wait in the kernel until they are accepted.
 const BACKLOG: i32 = 128;
 
-/// How long a caller may take to take the answer, and then to close.
+/// How long a caller may take to take the whole answer, and then to close.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -41,31 +39,6 @@ impl Readiness {
 
     pub(super) fn get(&self) -> bool {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// How many callers are served.
-#[derive(Clone, Debug, Default)]
-pub struct Callers(Arc<AtomicUsize>);
-
-impl Callers {
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
-    }
-
-    /// Counts one more, unless there are too many.
-    fn enter(&self) -> bool {
-        let is_room = self.0.fetch_add(1, Ordering::SeqCst) < CALLERS_MAX;
-        if !is_room {
-            self.leave();
-        }
-        is_room
-    }
-
-    fn leave(&self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -234,22 +207,46 @@ fn name_of(stream: &Socket, caller: &SockAddr) -> String {
     }
 }
 
-/// Serves a caller in a thread of its own, if there are not too many.
+/// Serves a caller in a thread of its own, if there is a place or another caller makes room.
 fn greet(stream: Socket, caller: &SockAddr, callers: &Callers, site: &Arc<Site>) {
-    if !callers.enter() {
-        let _ = stream.set_nonblocking(true);
-        let _ = Reply::error(503, "too many callers at the admin address").write(&mut &stream, false);
-        return;
-    }
-    let (behind, site, caller) = (callers.clone(), Arc::clone(site), name_of(&stream, caller));
+    let place = match callers.seat(&stream) {
+        Ok(Some(place)) => place,
+        Ok(None) | Err(_) => {
+            let _ = stream.set_nonblocking(true);
+            let _ = Reply::error(503, "too many callers at the admin address").write(&mut &stream, false);
+            return;
+        }
+    };
+    let (site, caller) = (Arc::clone(site), name_of(&stream, caller));
     let serve = move || {
-        if let Err(error) = serve_one(stream, &caller, &site) {
+        if let Err(error) = serve_one(stream, &caller, &site, &place) {
             tracing::debug!(caller, %error, "a caller at the admin address has gone");
         }
-        behind.leave();
     };
-    if thread::Builder::new().name("admin-caller".into()).spawn(serve).is_err() {
-        callers.leave();
+    if let Err(error) = thread::Builder::new().name("admin-caller".into()).spawn(serve) {
+        tracing::warn!(%error, "a caller at the admin address was not served");
+    }
+}
+
+/// A stream that takes bytes until a point in time, however few it takes at once.
+struct Until<'a> {
+    stream: &'a Socket,
+    end: Instant,
+}
+
+impl Write for Until<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_write_timeout(Some(left))?;
+        let mut stream = self.stream;
+        stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -259,20 +256,22 @@ impl Source for Socket {
     }
 }
 
-fn serve_one(mut stream: Socket, caller: &str, site: &Site) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn serve_one(mut stream: Socket, caller: &str, site: &Site, place: &Place) -> io::Result<()> {
     // A Unix socket has no such option.
     let _ = stream.set_tcp_nodelay(true);
     let (reply, is_head) = match request::read(&mut stream) {
         Ok(None) => return Ok(()),
         Ok(Some(request)) => {
+            place.reach(Stage::Answering);
             let reply =
                 site.check(&request).map_or_else(|refusal| refusal, |()| site.answer(&request, caller));
             (reply.encoded(request.field("accept-encoding")), request.method == "HEAD")
         }
         Err(reply) => (reply, false),
     };
-    reply.write(&mut stream, is_head)?;
+    place.reach(Stage::Answering);
+    reply.write(&mut Until { stream: &stream, end: Instant::now() + PATIENCE }, is_head)?;
+    place.reach(Stage::Leaving);
     linger(&mut stream)
 }
 

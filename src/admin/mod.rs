@@ -5,6 +5,7 @@
 //! socket do. Who may ask is decided in `guard.rs`: on the loopback anybody on this machine, but no web page that a browser
 //! here shows; anywhere else whoever has the token.
 
+mod callers;
 mod door;
 mod guard;
 mod page;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 
 use crate::snapshot::{Address, Permissions, Secret};
 
-pub use door::{AdminDoor, Callers, Handed, Readiness};
+pub use callers::Callers;
+pub use door::{AdminDoor, Handed, Readiness};
 pub(crate) use door::{Ask, open};
 
 /// The shortest token, in bytes.

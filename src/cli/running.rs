@@ -137,7 +137,7 @@ impl Running {
             warn_unreadable(file.as_deref(), server.snapshot());
         }
         let ledger = Arc::new(Ledger::default());
-        let lookout = events.look_out(server.snapshot(), &answers, &ledger);
+        let lookout = events.look_out(&server, &answers, &ledger);
         Ok(Running {
             server,
             events,
@@ -375,7 +375,7 @@ impl Running {
                 self.note(found.discovered);
             }
         }
-        self.lookout = self.events.look_out(self.server.snapshot(), &self.answers, &self.ledger);
+        self.lookout = self.events.look_out(&self.server, &self.answers, &self.ledger);
         if settled.crew.threads != self.threads {
             reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
         }

@@ -13,11 +13,11 @@ use super::inherited::Inherited;
 use super::ledger::Ledger;
 use super::lookout::{Discovered, Lookout};
 use super::origin::Origin;
+use super::server::Server;
 use super::signals::{Asked, Signals, Taken};
 use super::socket::{self, Reply, Request, SocketFile};
 use crate::admin::{self, Admin, AdminDoor, Handed, Readiness};
 use crate::discovery::Answers;
-use crate::snapshot::Snapshot;
 
 /// Events that wait for the main thread; whoever brings one more waits.
 const WAITING_MAX: usize = 16;
@@ -217,11 +217,11 @@ impl Events {
         Ok(receiver)
     }
 
-    /// Begins to ask for the backends of `snapshot` that may change; `answers` are those that are known. Dropping the lookout ends
+    /// Begins to ask for the backends of what `server` serves that may change; `answers` are those that are known. Dropping the lookout ends
     /// it. What comes of each question is in `ledger`.
     #[must_use]
-    pub fn look_out(&self, snapshot: &Snapshot, answers: &Answers, ledger: &Arc<Ledger>) -> Lookout {
-        Lookout::open(&self.sender, snapshot, answers, ledger)
+    pub fn look_out(&self, server: &Server, answers: &Answers, ledger: &Arc<Ledger>) -> Lookout {
+        Lookout::open(&self.sender, &server.snapshot, &server.registry, answers, ledger)
     }
 
     /// Waits for the next one, for at most `span` if one is given.

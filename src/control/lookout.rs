@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use super::certificates;
 use super::events::Event;
 use super::ledger::Ledger;
-use crate::discovery::{self, Answer, Answers, Entry, Question, Schedule, Stamp, at_once, unanswered};
-use crate::snapshot::Snapshot;
+use crate::discovery::{self, Answer, Answers, Entry, LOOK, Question, Schedule, Stamp, at_once, unanswered};
+use crate::shared::pools::Registry;
+use crate::snapshot::{Address, Snapshot};
 
 /// How long names that are asked for together may take. The system's resolver gives up by itself before.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,6 +41,7 @@ impl Lookout {
     pub(super) fn open(
         events: &SyncSender<Event>,
         snapshot: &Snapshot,
+        registry: &Arc<Registry>,
         answers: &Answers,
         ledger: &Arc<Ledger>,
     ) -> Lookout {
@@ -53,7 +55,8 @@ impl Lookout {
                 continue;
             }
             let (sender, end) = channel();
-            let asker = Asker::new(questions, answers, events.clone(), Arc::clone(ledger));
+            let asker =
+                Asker::new(questions, answers, events.clone(), Arc::clone(ledger), Arc::clone(registry));
             let started = thread::Builder::new().name(thread.into()).spawn(move || asker.run(&end));
             match started {
                 Ok(_) => alive.push(sender),
@@ -74,6 +77,8 @@ struct Watched {
     failure: Option<String>,
     /// How the file looked when it was read.
     stamp: Option<Stamp>,
+    /// The failed connects to its addresses that it was last asked again for.
+    unreached: u64,
 }
 
 struct Asker {
@@ -81,6 +86,7 @@ struct Asker {
     started: Instant,
     events: SyncSender<Event>,
     ledger: Arc<Ledger>,
+    registry: Arc<Registry>,
 }
 
 impl Asker {
@@ -89,6 +95,7 @@ impl Asker {
         answers: &Answers,
         events: SyncSender<Event>,
         ledger: Arc<Ledger>,
+        registry: Arc<Registry>,
     ) -> Asker {
         let watched = |(index, (question, interval)): (usize, (Question, Duration))| {
             let answer = answers.to(&question).map(<[Entry]>::to_vec);
@@ -100,19 +107,21 @@ impl Asker {
             }
             // Who started Pollux has been told of that one.
             let failure = answers.failure(&question).map(str::to_owned);
-            Watched { question, schedule, answer, failure, stamp: None }
+            Watched { question, schedule, answer, failure, stamp: None, unreached: 0 }
         };
         let watched = questions.into_iter().enumerate().map(watched).collect();
-        Asker { watched, started: Instant::now(), events, ledger }
+        Asker { watched, started: Instant::now(), events, ledger, registry }
     }
 
     fn run(mut self, end: &Receiver<()>) {
         while let Some(due) = self.watched.iter().map(|watched| watched.schedule.due()).min() {
-            let pause = due.saturating_sub(self.started.elapsed());
+            let pause = due.saturating_sub(self.started.elapsed()).min(LOOK);
             if end.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
             let now = self.started.elapsed();
+            let unreached = self.registry.unreached();
+            self.watched.iter_mut().for_each(|watched| watched.hasten(now, &unreached));
             let due: Vec<_> = self.watched.iter_mut().filter(|it| it.schedule.due() <= now).collect();
             let names = due.iter().filter(|it| it.question.is_name()).map(|it| it.question.clone()).collect();
             let mut answers = at_once(names, PATIENCE, discovery::ask).into_iter();
@@ -139,6 +148,19 @@ impl Asker {
 }
 
 impl Watched {
+    /// Has a name asked for now if no address of its last answer can be connected to, and connects have failed since it was
+    /// last asked for that reason: what was there may have come back with another address. The asker looks once in [`LOOK`],
+    /// so a name is asked for no more often than that.
+    fn hasten(&mut self, now: Duration, unreached: &BTreeMap<Address, u64>) {
+        let entries = self.answer.as_deref().filter(|entries| !entries.is_empty());
+        let Some(entries) = entries.filter(|_| self.question.is_name()) else { return };
+        let failed: Option<u64> = entries.iter().map(|entry| unreached.get(&entry.address).copied()).sum();
+        if let Some(failed) = failed.filter(|failed| *failed != self.unreached) {
+            self.unreached = failed;
+            self.schedule.hasten(now);
+        }
+    }
+
     /// Reads a file, if it looks otherwise than the last time; gives the answer if it is another one.
     fn look_again(&mut self, started: Instant, ledger: &Ledger) -> Option<Vec<Entry>> {
         let stamp = match &self.question {

@@ -49,6 +49,11 @@ impl Schedule {
         self.due = now + pause.saturating_mul(percent) / 100;
     }
 
+    /// Has it asked at `now`, if it would be later otherwise.
+    pub fn hasten(&mut self, now: Duration) {
+        self.due = self.due.min(now);
+    }
+
     /// Takes note that what was answered at `now` lives for `ttl`: it is asked again then, if it would be later otherwise.
     pub fn note_ttl(&mut self, now: Duration, ttl: Duration) {
         self.due = self.due.min(now + ttl.max(TTL_MIN));
@@ -81,6 +86,11 @@ mod tests {
         assert_eq!(schedule.due(), 11 * SEC);
         schedule.note_ttl(SEC, Duration::ZERO);
         assert_eq!(schedule.due(), SEC + TTL_MIN);
+        let mut hastened = Schedule::new(30 * SEC, 1, SEC, true);
+        hastened.hasten(2 * SEC);
+        assert_eq!(hastened.due(), 2 * SEC);
+        hastened.hasten(3 * SEC);
+        assert_eq!(hastened.due(), 2 * SEC);
         let mut eager = Schedule::new(SEC, 1, SEC, true);
         eager.note_ttl(SEC, Duration::ZERO);
         assert!(is_about(eager, SEC, SEC));

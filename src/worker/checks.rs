@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::conn::Reach;
 use super::edition::Edition;
-use super::health::tell;
+use super::health::{is_unreached, tell};
 use super::{Token, Worker};
 use crate::balance::health::{By, Check, Fault, Found, Kind, Observation, Phase, Probe};
 use crate::core::interest::{Interest, Ready};
@@ -355,6 +355,8 @@ impl<O: Os> Worker<O> {
     fn note_check(&mut self, slot: usize, began: Time, found: Found) {
         let id = self.checks.slots[slot].id;
         let pool = self.edition.snapshot.pool(id.pool);
+        let is_reached = !matches!(found, Found::Ill(Fault::Cause(cause)) if is_unreached(cause));
+        self.edition.pools.backend(id).note_connect(is_reached);
         let observation = Observation { at: self.now, by: By::Check, found };
         let state = self.edition.pools.pool(id.pool);
         let news = state.observe(pool, id.index, observation);

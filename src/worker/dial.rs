@@ -146,6 +146,7 @@ impl<O: Os> Hands<'_, O> {
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
                 self.edition.meters.note_connected(id, Duration::ZERO);
+                self.edition.pools.backend(id).note_connect(true);
                 let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
                 conn.attach(Link::new(wire, slot), id, reach, lease);
                 match reach {
@@ -209,6 +210,7 @@ impl<O: Os> Hands<'_, O> {
                 Ok(()) => {
                     let span = self.env.now.since(backend.lease.since);
                     self.edition.meters.note_connected(backend.id, span);
+                    self.edition.pools.backend(backend.id).note_connect(true);
                     match &backend.link.wire {
                         Wire::Plain(_) => {
                             backend.reach = Reach::Stands;

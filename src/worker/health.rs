@@ -39,6 +39,9 @@ impl<O: Os> Hands<'_, O> {
     pub(super) fn note_failure(&self, conn: &Conn, cause: Cause) {
         let session = &conn.session;
         let Some(id) = session.backend() else { return };
+        if is_unreached(cause) {
+            self.edition.pools.backend(id).note_connect(false);
+        }
         if session.is_tunnelled() || !counts(&self.edition.snapshot.pool(id.pool).health.errors, cause) {
             return;
         }
@@ -98,6 +101,11 @@ fn counts(errors: &Errors, cause: Cause) -> bool {
         // The rest of what backends are blamed for: a connection that was lost, and a response that was none.
         errors.reset
     }
+}
+
+/// Whether `cause` is that nothing at the address of a backend accepts connections.
+pub(super) fn is_unreached(cause: Cause) -> bool {
+    matches!(cause, Cause::BackendRefused | Cause::BackendUnreachable | Cause::BackendConnectTimeout)
 }
 
 /// Writes into the log what an observation has come to.

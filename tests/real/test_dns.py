@@ -146,6 +146,27 @@ def test_one_family_is_asked_for_alone_where_that_is_wanted(start, toy, dns):
     assert "query[A] app.test" in dns.log() and "query[AAAA] app.test" not in dns.log(), dns.log()
 
 
+def test_a_name_of_which_every_address_refuses_is_asked_for_at_once(start, toy, dns):
+    """A container that has come back with another address is served long before `resolve` is over."""
+    first = toy("echo", name="first")
+    port = port_of(first)
+    dns.says("local-ttl=3600", "host-record=app.test,127.0.0.1")
+    proxy = start(f'[pool.app]\nresolve = "1h"\nresolver = "{dns.host_port}"\nbackends = ["app.test:{port}"]\n')
+    assert status(proxy.address) == 200
+    # The second answer says that it holds for an hour.
+    deadline = time.monotonic() + DEADLINE_S
+    while dns.log().count("query[A] app.test") < 2:
+        assert time.monotonic() < deadline, dns.log()
+        time.sleep(0.05)
+    first.kill()
+    toy("echo", name="second", listen=f"127.0.0.2:{port}")
+    dns.says("local-ttl=3600", "host-record=app.test,127.0.0.2")
+    deadline = time.monotonic() + DEADLINE_S
+    while status(proxy.address) != 200:
+        assert time.monotonic() < deadline, proxy.stderr()
+        time.sleep(0.02)
+
+
 def test_one_warning_for_a_name_that_nobody_knows(start, dns):
     dns.says()
     two = "".join(f'[pool.{pool}]\nbackends = ["app.test:80"]\nresolve = "1s"\n' for pool in ("app", "other"))

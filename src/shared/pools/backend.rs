@@ -25,6 +25,8 @@ pub struct BackendState {
     pub(super) queue: Arc<Queue>,
     /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
     stance: AtomicU32,
+    /// The connects that have failed since the last one that went well.
+    unreached: AtomicU32,
     chart: Chart,
 }
 
@@ -132,6 +134,21 @@ impl BackendState {
     pub fn note_wait(&self, waited: Duration, now: Time) {
         let present = Peak(self.load.latency.load(Ordering::Relaxed));
         self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
+    }
+
+    /// Takes note of a connect: whether it went well. One that did writes nothing where nothing was wrong.
+    pub fn note_connect(&self, has_reached: bool) {
+        if !has_reached {
+            self.unreached.fetch_add(1, Ordering::Relaxed);
+        } else if self.unreached.load(Ordering::Relaxed) != 0 {
+            self.unreached.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The connects that have failed since the last one that went well.
+    #[must_use]
+    pub fn unreached(&self) -> u32 {
+        self.unreached.load(Ordering::Relaxed)
     }
 
     /// How it is.

@@ -94,6 +94,20 @@ impl Registry {
         &self.bell
     }
 
+    /// The backends that could not be connected to the last time, each with the connects that have failed since one went well.
+    #[must_use]
+    pub fn unreached(&self) -> BTreeMap<Address, u64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unreached = BTreeMap::new();
+        for ((_, address), state) in &known.backends {
+            let count = state.upgrade().map_or(0, |state| state.unreached());
+            if count > 0 {
+                *unreached.entry(address.clone()).or_default() += u64::from(count);
+            }
+        }
+        unreached
+    }
+
     /// What is counted.
     #[must_use]
     pub fn metrics(&self) -> &Hub {

@@ -178,6 +178,11 @@ impl PoolState {
         let served = chart.served.load(Ordering::Relaxed);
         let change = machine.handle_observation(observation, rules, served, may_eject);
         chart.tally.note(observation.by, &observation.found, change.as_ref());
+        if change.is_some_and(|change| change.to == Phase::Up) {
+            // It has answered no request for as long as it was out: the first one may be a hostile client's.
+            Chart::note_sign(&chart.answered_at, observation.at);
+            Chart::note_sign(&chart.whole_at, observation.at);
+        }
         backend.publish(&machine, pool);
         drop(machine);
         let panics = change.and_then(|_| self.settle(pool));
@@ -361,6 +366,26 @@ mod tests {
                 assert!(state.note_failure(pool, 0, CHOSEN, (at(9_000), at(60_000 + turn))).is_none());
             }
             assert!(state.note_failure(pool, 0, CHOSEN, (at(11_000), at(61_000))).is_some());
+        });
+    }
+
+    /// Of a backend that has just come back no client can make another ejection before others were answered.
+    #[test]
+    fn a_backend_that_comes_back_has_credit() {
+        with_pool(|pool, state| {
+            let refused = Fault::Cause(Cause::BackendRefused);
+            (0..2).for_each(|turn| _ = state.note_failure(pool, 0, refused, (at(turn), at(turn + 1))));
+            assert!(is_ejected(state));
+            let well = Observation { at: at(20_000), by: By::Check, found: Found::Well(None) };
+            state.observe(pool, 0, well);
+            assert!(!is_ejected(state));
+            for turn in 0..9 {
+                let now = at(20_001 + turn);
+                assert!(state.note_failure(pool, 0, CHOSEN, (now, now)).is_none());
+            }
+            // It is on probation: the first failure that counts is enough.
+            assert!(state.note_failure(pool, 0, CHOSEN, (at(21_500), at(21_500))).is_some());
+            assert!(is_ejected(state));
         });
     }
 

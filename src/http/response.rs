@@ -12,7 +12,7 @@ use crate::http::lines::{REQUEST_ID, join, push_field, push_length, push_request
 use crate::http::login;
 use crate::http::nominated::{NOMINATED_MAX, Nominated};
 use crate::http::request::FieldTable;
-use crate::route::FieldEdits;
+use crate::route::{Back, FieldEdits};
 use crate::snapshot::{Hsts, Limits, Timeouts};
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
@@ -67,6 +67,8 @@ pub struct Added<'a> {
     pub lines: &'a [u8],
     /// What the request is called, if the client is told; then a backend's word for it does not pass.
     pub request_id: Option<RequestId<'a>>,
+    /// How what the backend says of its paths and names is put into those of the client, if it is.
+    pub back: Option<Back<'a>>,
     /// The name of the backend, if Proxy-Status is to say whose response it is (RFC 9209 §2). It goes behind what those
     /// nearer to the backend have said.
     pub next_hop: Option<&'a str>,
@@ -300,7 +302,13 @@ impl Response<'_> {
                 edits.takes_out(field.name.as_bytes()) && is_editable(field.name)
             };
             if !is_said_anew && !edits.is_some_and(is_taken_out) {
-                self.write_field(out, field, manner);
+                let back = added.back.filter(|_| !self.is_interim());
+                match back.and_then(|back| back.rewrite(field.name, field.value)) {
+                    Some(value) => {
+                        self.write_field(out, &httparse::Header { value: &value, ..*field }, manner)
+                    }
+                    None => self.write_field(out, field, manner),
+                }
             }
         }
         if let Some((_, written)) = edits {

@@ -220,7 +220,7 @@ fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snaps
     }
     if before.options != after.options {
         found.push(String::from(
-            "prefix, destination, header fields, hsts, interim responses, timeouts, limits or retries",
+            "prefix, rewrite_back, destination, header fields, hsts, interim responses, timeouts, limits or retries",
         ));
     }
     found

@@ -4,6 +4,7 @@
 //! configuration is loaded so that the work for a request does not grow with the number of its routes; what it decides is
 //! what a scan of the list from its beginning would decide. [`miss`] says of a single route why it does not match.
 
+mod back;
 pub mod credential;
 pub mod hash;
 mod host;
@@ -16,6 +17,7 @@ mod template;
 mod view;
 mod wildcard;
 
+pub use back::{Back, Domains, RewriteBack};
 pub use credential::CredentialRule;
 pub use host::Host;
 pub use pattern::{Pattern, PatternError};

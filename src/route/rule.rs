@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::back::RewriteBack;
 use super::credential::CredentialRule;
 use super::hash;
 use super::host::Host;
@@ -185,6 +186,8 @@ pub struct Options {
     pub prefix: Option<PrefixEdit>,
     /// Which URIs in WebDAV's fields are rewritten with it.
     pub destinations: Destinations,
+    /// What of responses is put back into the paths and names that clients know.
+    pub back: RewriteBack,
     /// Header fields of the request.
     pub request: FieldEdits,
     /// Header fields of the response.

@@ -14,7 +14,7 @@ use crate::core::time::Time;
 use crate::http::framing::{Framing, Version};
 use crate::http::request::{Method, Request, first_line};
 use crate::http::response::{Asked, Manner};
-use crate::route::Retry;
+use crate::route::{Back, Options, Retry};
 use crate::snapshot::{Hsts, Interims, Mode, PoolId};
 
 /// The longest method and the longest target that a record keeps, in bytes.
@@ -66,6 +66,9 @@ pub struct Exchange {
     pub(crate) retry: Retry,
     /// Lines that the route adds to the response.
     pub(crate) response_fields: Vec<u8>,
+    /// The authority that the request was for, if what comes back is put into the paths and names of the client; and whether its path
+    /// was changed.
+    pub(crate) back: Option<(Box<[u8]>, bool)>,
     /// Whether the client's connection goes on afterwards.
     pub(crate) keep_alive: bool,
     /// Whether the client has said that it will not ask for anything more.
@@ -290,6 +293,16 @@ impl Exchange {
                 100 => !self.has_continued,
                 _ => interims == Interims::All,
             }
+    }
+
+    /// What the response is put back by.
+    pub(crate) fn back<'a>(&'a self, options: &'a Options) -> Option<Back<'a>> {
+        let (authority, is_changed) = self.back.as_ref()?;
+        Some(Back {
+            prefix: options.prefix.as_ref().filter(|_| *is_changed && options.back.paths),
+            domains: options.back.domains.as_ref(),
+            authority,
+        })
     }
 
     /// Whether the client speaks HTTP/1.0.

@@ -130,6 +130,7 @@ impl Session {
         let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
         let added = Added {
             lines: &cookie,
+            back: options.and_then(|options| exchange.back(options)),
             request_id: (telling.request_id == RequestIds::Both).then(|| exchange.identity.name()),
             next_hop: backend.filter(|_| telling.proxy_status == ProxyStatus::All),
         };

@@ -16,7 +16,7 @@ use crate::http::nominated::Nominated;
 use crate::http::onward::{Onward, Traceparent};
 use crate::http::request::{Method, Request};
 use crate::preface::hello::Hello;
-use crate::route::{Action, Context, Decision, Destinations, Options, Retry, Route, View, hash};
+use crate::route::{Action, Context, Decision, Destinations, Options, Retry, RewriteBack, Route, View, hash};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
 /// What a head that was read comes to.
@@ -298,6 +298,11 @@ fn write_edited(
 /// Keeps what is needed of the options when the response comes.
 fn note_options(options: &Options, context: &Context<'_>, exchange: &mut Exchange) {
     exchange.retry = options.retry;
+    if options.back != RewriteBack::default() {
+        let is_changed =
+            options.prefix.as_ref().is_some_and(|prefix| prefix.apply(context.view.path).is_some());
+        exchange.back = Some((context.view.authority.into(), is_changed));
+    }
     exchange.only_fresh = options.retry == Retry::Off;
     push_edits(&mut exchange.response_fields, &options.response, context);
 }

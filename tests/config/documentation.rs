@@ -131,6 +131,7 @@ fn around(example: &Example) -> String {
             "pool" | "split" | "redirect" | "respond" => route(&line),
             "hsts" => format!("{POOLS}{SECURE}[[listener.route]]\n{line}pool = \"app\"\n"),
             "sticky" => route(&format!("split = [{{ pool = \"app\" }}]\n{line}")),
+            "rewrite_back" => route(&format!("strip_prefix = \"/u\"\npool = \"app\"\n{line}")),
             _ => route(&format!("pool = \"app\"\n{line}")),
         },
         "match = { … }" if matches!(*key, "sni" | "alpn") => {
@@ -157,6 +158,14 @@ fn around(example: &Example) -> String {
             route(&format!("redirect = {{ {key} = {value}{rest} }}\n"))
         }
         "respond = { … }" => route(&inline("respond")),
+        "rewrite_back = { … }" => {
+            route(&format!("strip_prefix = \"/u\"\npool = \"app\"\nrewrite_back = {{ {key} = {value} }}\n"))
+        }
+        "domain = { … }" => {
+            let rest = if *key == "from" { "to = \"b.example\"" } else { "from = \"a.internal\"" };
+            let domain = format!("domain = {{ {key} = {value}, {rest} }}");
+            route(&format!("pool = \"app\"\nrewrite_back = {{ {domain} }}\n"))
+        }
         "replace_prefix = { … }" => {
             let rest = if *key == "from" { "to = \"/x\"" } else { "from = \"/x\"" };
             route(&format!("replace_prefix = {{ {key} = {value}, {rest} }}\npool = \"app\"\n"))
@@ -394,7 +403,7 @@ fn the_examples_of_tls_load() {
     }
 }
 
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 11] = [
     "match = { host = [\"a.example\", \"*.b.example\", \"[::1]\"], path = [\"/\", \"/x/{id}/*\"], method = \"GET\" }\npool = \"app\"",
     "match.path_regex = \"^/(?<v>[0-9]{1,2})\\\\.\"\nredirect = { status = 301, location = \"/{v}${ENV:-$}{{x}}\" }",
     "match.header = { \"X-A\" = { regex = \"a|b\" }, X-B = true, X-C = false, X-D = [\"1\", \"2\"] }\nrespond = { status = 418, body = \"\\u0001$${x}\\\"\\n\" }",
@@ -402,6 +411,8 @@ const ROUTES: [&str; 9] = [
     "match.client = [\"10.0.0.0/8\", \"::1\"]\nsplit = [{ pool = \"app\", weight = 0 }, { pool = \"next\", weight = 7 }]\nsticky = \"{cookie.c}\"",
     "strip_prefix = \"/\"\npool = \"app\"\ntimeouts = { idle = \"1h 30m 5ms\" }\nlimits = { body = 1000 }\nretry = \"off\"",
     "replace_prefix = { from = \"/a/b/\", to = \"/c/\" }\npool = \"next\"\nretry = \"unsent\"",
+    "strip_prefix = \"/a\"\npool = \"next\"\nrewrite_back = { domain = { from = \"A.internal\", to = \"b.example\" } }",
+    "pool = \"next\"\nrewrite_back = { domain = { from = \"a.internal\", to = \"b.example\" } }",
     "request_headers = { set = { X-Forwarded-Prefix = \"/a\" }, add = { A = \"{{\" }, remove = \"B\" }\nresponse_headers = { set = { C = \"\" } }\npool = \"app\"",
     "name = \"default\"\npool = \"app\"",
 ];

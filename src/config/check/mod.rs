@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod back;
 mod balance;
 mod binds;
 mod conditions;

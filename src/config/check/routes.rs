@@ -1,5 +1,6 @@
 //! `[[listener.route]]`, and the route that a listener's own `pool` or `split` makes.
 
+use super::back;
 use super::conditions;
 use super::fields::{self, Of};
 use super::hsts;
@@ -358,9 +359,10 @@ fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opti
 }
 
 /// Keys that only mean something where a backend answers.
-const OF_BACKENDS: [&str; 10] = [
+const OF_BACKENDS: [&str; 11] = [
     "strip_prefix",
     "replace_prefix",
+    "rewrite_back",
     "destination",
     "request_headers",
     "interim_responses",
@@ -382,6 +384,8 @@ fn options(
         findings.push(no_effect(entry, "no backend is asked by this route"));
     }
     let prefix = prefix(table, findings);
+    let has_prefix = table.has("strip_prefix") || table.has("replace_prefix");
+    let back = back::of_route(table, has_prefix, findings);
     let request = fields::edits(table, "request_headers", Of::Request, parts, findings);
     let response = fields::edits(table, "response_headers", Of::Response, parts, findings);
     let timeouts = timeouts::of_route(table, around.timeouts, findings);
@@ -393,6 +397,7 @@ fn options(
             Some(("pass", _)) => Destinations::Pass,
             Some(_) | None => Destinations::Own,
         },
+        back: back?,
         request: request?,
         response: response?,
         timeouts: timeouts?,

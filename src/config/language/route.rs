@@ -63,6 +63,14 @@ pub(in crate::config) static ROUTE: Table = Table {
              gets: those with the request's own authority, all, or none.",
         ),
         key(
+            "rewrite_back",
+            Kind::Either(&[Kind::Flag, Kind::Table(&REWRITE_BACK)]),
+            "false",
+            "true",
+            "Puts what comes back into the paths, and the names, that clients know: Location, Content-Location, Refresh, and Path and \
+             Domain of cookies. `true` is about paths alone.",
+        ),
+        key(
             "request_headers",
             Kind::Table(&FIELDS),
             NONE,
@@ -284,6 +292,38 @@ pub(in crate::config) static PREFIX: Table = Table {
     keys: &[
         key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path."),
         key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place."),
+    ],
+};
+
+/// `rewrite_back` of a route.
+pub(in crate::config) static REWRITE_BACK: Table = Table {
+    title: "rewrite_back = { … }",
+    about: "What is put back in responses. The inverse of `strip_prefix` and `replace_prefix`, and another domain.",
+    keys: &[
+        key(
+            "paths",
+            Kind::Flag,
+            "true",
+            "false",
+            "Paths of this site, where `strip_prefix` or `replace_prefix` has changed that of the request.",
+        ),
+        key(
+            "domain",
+            Kind::Table(&DOMAIN),
+            NONE,
+            r#"{ from = "app.internal", to = "example.com" }"#,
+            "The domain by which backends speak of this site, and that of clients; also of names below it.",
+        ),
+    ],
+};
+
+/// `domain` of `rewrite_back`.
+pub(in crate::config) static DOMAIN: Table = Table {
+    title: "domain = { … }",
+    about: "A domain of the backends and that of the clients.",
+    keys: &[
+        key("from", Kind::Text, REQUIRED, r#""app.internal""#, "The backends'."),
+        key("to", Kind::Text, REQUIRED, r#""example.com""#, "The clients'."),
     ],
 };
 

@@ -4,8 +4,8 @@ use super::listener::print_hsts;
 use super::words::{body, line, list, quoted_key, table, text, time};
 use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
 use crate::route::{
-    Action, Conditions, Destinations, FieldEdits, Options, PrefixEdit, Respond, Retry, Route, Split,
-    Template, Want,
+    Action, Conditions, Destinations, Domains, FieldEdits, Options, PrefixEdit, Respond, Retry, RewriteBack,
+    Route, Split, Template, Want,
 };
 use crate::snapshot::{Mode, Snapshot, Timeouts};
 
@@ -114,6 +114,14 @@ fn print_options(out: &mut String, options: &Options) {
     }
     if options.destinations != Destinations::Own {
         line(out, "destination", &text(options.destinations.word()));
+    }
+    match &options.back {
+        RewriteBack { paths: false, domains: None } => {}
+        RewriteBack { paths: true, domains: None } => line(out, "rewrite_back", "true"),
+        RewriteBack { paths, domains: Some(Domains { inner, outer }) } => {
+            let domain = format!("{{ from = {}, to = {} }}", text(inner), text(outer));
+            line(out, "rewrite_back", &format!("{{ paths = {paths}, domain = {domain} }}"));
+        }
     }
     for (key, edits) in [("request_headers", &options.request), ("response_headers", &options.response)] {
         if !edits.is_empty() {

@@ -52,7 +52,10 @@ pub enum StartError {
 const BIND_HELP: [(io::ErrorKind, &str); 3] = [
     (io::ErrorKind::AddrInUse, "; something listens there already: stop it, or choose another port"),
     (io::ErrorKind::PermissionDenied, "; ports below 1024 need privileges: choose a higher one"),
-    (io::ErrorKind::AddrNotAvailable, "; this machine has no such address"),
+    (
+        io::ErrorKind::AddrNotAvailable,
+        "; this machine has no such address: write `freebind = true` if it gets it later",
+    ),
 ];
 
 impl fmt::Display for StartError {

@@ -169,6 +169,11 @@ fn set_options(socket: &Socket, address: SocketAddr, options: &SocketOptions) ->
     if address.is_ipv6() {
         socket.set_only_v6(options.v6only)?;
     }
+    match address {
+        SocketAddr::V4(_) if options.freebind => socket.set_freebind_v4(true)?,
+        SocketAddr::V6(_) if options.freebind => socket.set_freebind_v6(true)?,
+        SocketAddr::V4(_) | SocketAddr::V6(_) => {}
+    }
     let Some(name) = &options.interface else { return Ok(()) };
     // The kernel does not say which one it has not found.
     let named = |error: io::Error| io::Error::new(error.kind(), format!("network device `{name}`: {error}"));

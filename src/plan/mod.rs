@@ -111,6 +111,7 @@ fn listener(
         (before.announcing != after.announcing, "proxy_protocol"),
         (before.socket.v6only != after.socket.v6only, "v6only"),
         (before.socket.interface != after.socket.interface, "interface"),
+        (before.socket.freebind != after.socket.freebind, "freebind"),
         (before.socket.permissions != after.socket.permissions, "socket"),
         (before.telling.hsts != after.telling.hsts, "hsts"),
         (before.telling.request_id != after.telling.request_id, "request_id"),

@@ -152,6 +152,7 @@ fn options_of_a_listener_are_told() {
     for (bind, line, told) in [
         ("[::1]:8080", "v6only = false", "v6only"),
         ("127.0.0.1:8080", "interface = \"eth0\"", "interface"),
+        ("127.0.0.1:8080", "freebind = true", "freebind"),
         ("unix:/run/a.sock", "socket = { mode = \"0660\" }", "socket"),
         ("127.0.0.1:8080", "hsts = { max_age = \"1h\" }", "hsts"),
         ("127.0.0.1:8080", "request_id = \"both\"", "request_id"),

@@ -98,13 +98,15 @@ pub struct SocketOptions {
     pub v6only: bool,
     /// The network device by which clients must come (SO_BINDTODEVICE, socket(7)).
     pub interface: Option<String>,
+    /// Whether an address is bound that this machine does not have yet (IP_FREEBIND, ip(7)).
+    pub freebind: bool,
     /// Who may connect to a Unix socket.
     pub permissions: Permissions,
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        SocketOptions { v6only: true, interface: None, permissions: Permissions::default() }
+        SocketOptions { v6only: true, interface: None, freebind: false, permissions: Permissions::default() }
     }
 }
 

@@ -458,3 +458,32 @@ def test_the_scheme_of_the_client(edge, toy, certificate, is_tls, header_, trust
     head = answer.partition(b"\r\n\r\n")[0].lower()
     assert (b"\r\nstrict-transport-security: max-age=2592000; includesubdomains\r\n" in head) == is_strict
     assert head.count(b"strict-") == is_strict
+
+
+def test_an_address_that_comes_later_is_bound_by_freebind(pollux_bin, toy, tmp_path):
+    """In a network namespace of its own, where the address is added when Pollux runs."""
+    backend = toy("echo")
+    file = tmp_path / "proxy.toml"
+
+    def configure(more=""):
+        listeners = [f'[[listener]]\nbind = "{bind}"\npool = "app"\n{more}' for bind in ["192.0.2.7:8080", "[2001:db8::7]:8080"]]
+        file.write_text("".join(listeners) + f'[pool.app]\nbackends = ["{backend.host_port}"]\n')
+
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    alone = ["unshare", *user, "--net", "--"]
+    configure()
+    done = subprocess.run([*alone, pollux_bin, "-c", file], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "write `freebind = true` if it gets it later" in done.stderr, done
+    configure("freebind = true\n")
+    proxy = Pollux("/usr/bin/env", [*alone, pollux_bin, "-c", file], tmp_path, listeners=2)
+    try:
+        enter = ["nsenter", f"--target={proxy.process.pid}", *(["--user"] if user else []), "--net", "--"]
+        script = "ip link set lo up; ip address add 192.0.2.7/32 dev lo; ip -6 address add 2001:db8::7/128 dev lo nodad; "
+        # The backend is outside: it is the connection that is shown.
+        for host in ["192.0.2.7", "[2001:db8::7]"]:
+            curl = f"curl --silent --output /dev/null --write-out '%{{http_code}}' http://{host}:8080/"
+            done = subprocess.run([*enter, "sh", "-c", script + curl], capture_output=True, text=True, timeout=20)
+            assert done.stdout == "502", done
+        proxy.end_well()
+    finally:
+        proxy.kill()

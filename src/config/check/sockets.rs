@@ -26,6 +26,7 @@ pub(super) fn options(
     Ok(SocketOptions {
         v6only: table.flag("v6only").unwrap_or(true),
         interface: interface?,
+        freebind: table.flag("freebind").unwrap_or(false),
         permissions: permissions?,
     })
 }
@@ -36,6 +37,7 @@ fn check_effect(table: Reader<'_>, bind: &Address, findings: &mut Findings) {
     let cases = [
         ("v6only", is_six, "only an IPv6 address has the choice"),
         ("interface", bind.ip().is_some(), "a Unix socket has no network device"),
+        ("freebind", bind.ip().is_some(), "a Unix socket has no IP address"),
         ("socket", bind.is_file(), "only the file of a Unix socket has an owner and a mode"),
     ];
     for (key, has_effect, label) in cases {

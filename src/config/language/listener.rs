@@ -34,6 +34,13 @@ pub(in crate::config) static LISTENER: Table = Table {
         ),
         key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come."),
         key(
+            "freebind",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether an IP address is bound that this machine does not have yet, such as one that keepalived moves.",
+        ),
+        key(
             "socket",
             Kind::Table(&SOCKET),
             "(as the umask has it)",

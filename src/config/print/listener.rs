@@ -81,12 +81,15 @@ pub(super) fn print_hsts(Hsts { max_age_s, include_subdomains, preload }: Hsts) 
 }
 
 fn print_socket(out: &mut String, listener: &Listener) {
-    let SocketOptions { v6only, interface, permissions } = &listener.socket;
+    let SocketOptions { v6only, interface, freebind, permissions } = &listener.socket;
     if listener.bind.ip().is_some_and(|address| address.is_ipv6()) {
         line(out, "v6only", &v6only.to_string());
     }
     if let Some(interface) = interface {
         line(out, "interface", &text(interface));
+    }
+    if *freebind {
+        line(out, "freebind", "true");
     }
     print_permissions(out, permissions);
 }

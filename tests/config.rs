@@ -85,7 +85,9 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
     let debug: [&dyn std::fmt::Debug; 3] = [&full.snapshot.timeouts, limits, &limits.recorder];
     for fields in debug.map(|fields| format!("{fields:#?}")) {
         let keys = fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
-        for (key, _) in keys.filter(|(key, _)| !key.starts_with(' ')) {
+        // A time that is none by default cannot be written as one.
+        let keys = keys.filter(|(key, value)| !key.starts_with(' ') && *value != "0ns,");
+        for (key, _) in keys {
             assert!(
                 text.lines().any(|line| line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")),
                 "{key} is not in proxy.toml"

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pollux::access::Rules;
 use pollux::admin::{Admin, AdminDoor, Callers, Handed, Readiness};
@@ -196,10 +196,11 @@ impl Running {
             match self.events.next(self.rest()) {
                 None | Some(Event::Done) => {}
                 Some(Event::Signal(asked @ Asked::Stop(_))) => {
+                    let is_forced = !self.delay_drain(asked);
                     tracing::info!("{asked}: draining; a second signal ends at once");
                     self.heart.manager().stopping(&format!("{asked}: draining"));
                     self.server.drain();
-                    return self.stop();
+                    return if is_forced { stop::force(asked) } else { self.stop() };
                 }
                 Some(Event::Signal(Asked::Reload)) => self.reload(None),
                 Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
@@ -224,6 +225,44 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Goes on serving for `timeouts.drain_delay`, while whoever asks is told that this process is not ready: who sends clients here needs
+    /// time to see it. False if a second signal says that there is no time.
+    fn delay_drain(&mut self, asked: Asked) -> bool {
+        self.readiness.set(false);
+        let delay = self.server.snapshot().timeouts.drain_delay;
+        if delay.is_zero() {
+            return true;
+        }
+        let text = format!("{asked}: not ready any more; the drain begins in {} ms", delay.as_millis());
+        tracing::info!("{text}; a second signal ends at once");
+        self.heart.manager().stopping(&text);
+        self.reloading.abandon(&ReloadError::Draining.to_string());
+        let until = Instant::now() + delay;
+        while let rest = until.saturating_duration_since(Instant::now())
+            && !rest.is_zero()
+        {
+            self.heart.beat(&self.server);
+            let rest = self.heart.rest().map_or(rest, |beat| beat.min(rest));
+            match self.events.next(Some(rest)) {
+                None
+                | Some(
+                    Event::Done | Event::Upgraded(Err(_)) | Event::Signal(Asked::Reload | Asked::Upgrade),
+                ) => {}
+                Some(Event::Signal(Asked::Stop(_))) => return false,
+                Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
+                Some(Event::Call(call)) => {
+                    self.around(&self.process(), |around| stop::answer(call, &self.server, around));
+                }
+                Some(Event::Discovered(discovered)) => self.note(discovered),
+                Some(Event::Upgraded(Ok(successor))) => {
+                    stop::stop_too(successor.pid);
+                    return true;
+                }
+            }
+        }
+        true
     }
 
     /// How long nothing has to be done, if ever something has.

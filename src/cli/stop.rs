@@ -52,8 +52,7 @@ pub(super) fn stop(
             Some(Event::Signal(Asked::Reopen)) => around.logs.reopen(),
             Some(Event::Upgraded(Ok(successor))) => stop_too(successor.pid),
             Some(Event::Signal(asked @ Asked::Stop(_))) => {
-                tracing::warn!("{asked}: stopped before the drain was over");
-                return ExitCode::from(FORCED);
+                return force(asked);
             }
             Some(Event::Call(call)) => answer(call, &server, around),
         }
@@ -69,7 +68,7 @@ pub(super) fn stop(
     if server.join() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-fn answer(call: Call, server: &Server, around: &Around<'_>) {
+pub(super) fn answer(call: Call, server: &Server, around: &Around<'_>) {
     let reply = around.answer(server, &call.request.command, &call.by);
     let reply = reply.unwrap_or_else(|| match &call.request.command {
         Command::Reload | Command::Operate { .. } => Reply::text(FAILED, ReloadError::Draining.to_string()),
@@ -87,8 +86,14 @@ fn answer(call: Call, server: &Server, around: &Around<'_>) {
     call.answer(reply);
 }
 
+/// The end for which there is no time.
+pub(super) fn force(asked: Asked) -> ExitCode {
+    tracing::warn!("{asked}: stopped before the drain was over");
+    ExitCode::from(FORCED)
+}
+
 /// A new process has taken over in the moment in which this one was told to stop: it is meant too.
-fn stop_too(pid: u32) {
+pub(super) fn stop_too(pid: u32) {
     tracing::info!(pid, "the new process is told to stop too");
     if let Ok(pid) = i32::try_from(pid) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);

@@ -30,8 +30,10 @@ pub struct Timeouts {
     pub linger: Duration,
     /// How long a kept-alive backend connection may wait to be reused.
     pub backend_idle: Duration,
-    /// From SIGTERM to the end.
+    /// From SIGTERM to the end, or from the end of the delay.
     pub drain: Duration,
+    /// From SIGTERM, when the readiness ends, to the drain; zero is none.
+    pub drain_delay: Duration,
 }
 
 impl Timeouts {
@@ -56,6 +58,7 @@ impl Default for Timeouts {
             linger: secs(2),
             backend_idle: secs(30),
             drain: secs(30),
+            drain_delay: Duration::ZERO,
         }
     }
 }

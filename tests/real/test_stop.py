@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -96,3 +97,27 @@ def test_clients_that_wait_before_a_full_pollux_are_answered(pollux, toy):
     crowd.join()
     proxy.expect_end()
     assert crowd.failures == [] and crowd.refused == 60
+
+
+def test_readiness_ends_before_the_listeners_do(administered, toy):
+    proxy = administered(toy("echo"), admin='writable = true\n[timeouts]\ndrain_delay = "3s"')
+    assert proxy.ask("GET", "/ready")[0] == 200
+    proxy.running.signal(signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while proxy.ask("GET", "/ready")[0] != 503:
+        assert time.monotonic() < deadline
+    # A new connection is accepted and served, and nothing is reloaded.
+    with connect(proxy.running.address) as client, client.makefile("rb") as stream:
+        client.sendall(get("/"))
+        response = Response(stream)
+        assert response.status == 200 and response.headers.get("Connection") != "close", response.headers
+    proxy.running.wait_for_stderr("draining; a second signal")
+    proxy.running.expect_end()
+
+
+def test_a_second_signal_ends_the_delay_at_once(administered, toy):
+    proxy = administered(toy("echo"), admin='writable = true\n[timeouts]\ndrain_delay = "10m"')
+    proxy.running.signal(signal.SIGTERM)
+    proxy.running.wait_for_stderr("not ready any more; the drain begins in 600000 ms")
+    proxy.running.signal(signal.SIGTERM)
+    proxy.running.expect_end(3)

@@ -28,6 +28,7 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Timeout
         linger: time("linger", default.linger),
         backend_idle: time("backend_idle", default.backend_idle),
         drain: time("drain", default.drain),
+        drain_delay: time("drain_delay", default.drain_delay),
     };
     connect_fires(table, &timeouts, findings);
     Ok(timeouts)

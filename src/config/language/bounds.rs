@@ -1,6 +1,6 @@
 //! How long things may take, and how much there may be of them.
 
-use super::{COUNT_MAX, DAY, HALF_DAY, HOUR, Key, Kind, MONTH, TEN_MINUTES, Table, key};
+use super::{COUNT_MAX, DAY, HALF_DAY, HOUR, Key, Kind, MONTH, NONE, TEN_MINUTES, Table, key};
 use crate::snapshot::Limits;
 
 pub(super) const CONNECT: Key = key(
@@ -108,7 +108,20 @@ pub(in crate::config) static TIMEOUTS: Table = Table {
             r#""30s""#,
             "For a kept-alive backend connection to wait for its next use.",
         ),
-        key("drain", Kind::Time(DAY), r#""30s""#, r#""30s""#, "From SIGTERM to the end."),
+        key(
+            "drain",
+            Kind::Time(DAY),
+            r#""30s""#,
+            r#""30s""#,
+            "From SIGTERM, or the end of `drain_delay`, to the end.",
+        ),
+        key(
+            "drain_delay",
+            Kind::Time(TEN_MINUTES),
+            NONE,
+            r#""5s""#,
+            "From SIGTERM, when `/ready` says 503, to the drain: new connections are served meanwhile.",
+        ),
     ],
 };
 

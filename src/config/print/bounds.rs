@@ -19,6 +19,7 @@ pub(super) fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
         linger,
         backend_idle,
         drain,
+        drain_delay,
     } = timeouts;
     out.push_str("[timeouts]\n");
     for (key, span) in [
@@ -37,6 +38,9 @@ pub(super) fn print_timeouts(out: &mut String, timeouts: &Timeouts) {
         ("drain", drain),
     ] {
         line(out, key, &time(*span));
+    }
+    if !drain_delay.is_zero() {
+        line(out, "drain_delay", &time(*drain_delay));
     }
     out.push('\n');
 }

@@ -76,7 +76,9 @@ impl Destination {
         let receiver = |receiver| Ok(Destination::Syslog(receiver));
         match text {
             "on" | "stderr" => Ok(Destination::Stderr),
-            "stdout" => Ok(Destination::Stdout),
+            // Their files belong to whoever has started the process, and cannot be opened once it has become somebody else.
+            "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Ok(Destination::Stderr),
+            "stdout" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Ok(Destination::Stdout),
             "off" => Ok(Destination::Off),
             _ => match text.strip_prefix("syslog:") {
                 Some(to) => match (to.strip_prefix("udp://"), to.strip_prefix("unix:")) {

@@ -1,7 +1,7 @@
 //! Where to connect and where to listen.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 use super::ValueError;
 use super::endpoint::{self, Endpoint};
@@ -65,7 +65,7 @@ pub(in crate::config) fn host_and_port(text: &str) -> Result<Option<(&str, u16)>
     match endpoint::parse(text)? {
         Endpoint::Named { port: 0, .. } => Err(port_zero()),
         Endpoint::Named { host, port } => Ok(Some((host, port))),
-        Endpoint::Literal(_) => Ok(None),
+        Endpoint::Literal(_) | Endpoint::Scoped { .. } => Ok(None),
     }
 }
 
@@ -107,6 +107,7 @@ pub(in crate::config) fn tcp_address(
 fn addresses(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<SocketAddr>, ValueError> {
     let (host, port) = match endpoint::parse(text)? {
         Endpoint::Literal(address) => return Ok(vec![address]),
+        Endpoint::Scoped { host, port } => return scoped(host, port).map(|address| vec![address]),
         Endpoint::Named { host, port } => (host, port),
     };
     let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -117,6 +118,21 @@ fn addresses(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<SocketAddr>, V
         }
     }
     if addresses.is_empty() { Err(no_address(host)) } else { Ok(addresses) }
+}
+
+/// The address of `host`, such as `fe80::1%eth0`: no DNS knows of it, the kernel does (if_nametoindex(3)).
+fn scoped(host: &str, port: u16) -> Result<SocketAddr, ValueError> {
+    let (address, interface) = host.split_once('%').unwrap_or((host, ""));
+    let number = nix::net::if_::if_nametoindex(interface);
+    match (address.parse(), number) {
+        (Ok(ip), Ok(number)) => Ok(SocketAddrV6::new(ip, port, 0, number).into()),
+        (Err(_), _) => Err(no_address(host)),
+        (_, Err(errno)) => Err(ValueError::new(
+            format!("there is no network device {}: {errno}", quote(interface)),
+            "expected a device of this machine",
+            "`ip link` shows their names",
+        )),
+    }
 }
 
 /// A path from the root, or `@` and a name that only the kernel knows.

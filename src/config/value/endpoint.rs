@@ -15,13 +15,21 @@ pub(super) const EXPECTED: &str = "expected host:port";
 pub(super) enum Endpoint<'a> {
     /// An IP address.
     Literal(SocketAddr),
+    /// A link-local IPv6 address with the name of its network device, such as `fe80::1%eth0`, yet to be looked up.
+    Scoped { host: &'a str, port: u16 },
     /// A host name, yet to be resolved.
     Named { host: &'a str, port: u16 },
 }
 
 pub(super) fn parse(text: &str) -> Result<Endpoint<'_>, ValueError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
+        check_scope(address)?;
         return Ok(Endpoint::Literal(address));
+    }
+    if let Some((host, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once("]:"))
+        && let Some((address, interface)) = host.split_once('%')
+    {
+        return scoped(host, address, interface, parse_port(port)?);
     }
     if let Some((_, rest)) = text.split_once("://") {
         let authority = rest.split('/').next().unwrap_or(rest);
@@ -36,6 +44,45 @@ pub(super) fn parse(text: &str) -> Result<Endpoint<'_>, ValueError> {
     let port = parse_port(port)?;
     check_host(host, port)?;
     Ok(Endpoint::Named { host, port })
+}
+
+/// The longest name of a network device, in bytes (IFNAMSIZ less its final zero, netdevice(7)).
+const INTERFACE_LEN_MAX: usize = 15;
+
+fn is_link_local(address: Ipv6Addr) -> bool {
+    address.segments()[0] & 0xffc0 == 0xfe80
+}
+
+/// A link-local address is one of its link alone, and there may be several links (RFC 4007).
+fn check_scope(address: SocketAddr) -> Result<(), ValueError> {
+    match address {
+        SocketAddr::V6(address) if is_link_local(*address.ip()) && address.scope_id() == 0 => {
+            let with_scope = format!("[{}%eth0]:{}", address.ip(), address.port());
+            Err(error(
+                format!("{} does not say by which network device", quote(&address.ip().to_string())),
+                format!("name the device: {}", quote(&with_scope)),
+            ))
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(()),
+    }
+}
+
+fn scoped<'a>(host: &'a str, address: &str, interface: &str, port: u16) -> Result<Endpoint<'a>, ValueError> {
+    let is_name = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'%' | b'[' | b']');
+    if interface.is_empty() || interface.len() > INTERFACE_LEN_MAX || !interface.bytes().all(is_name) {
+        let help = "write a name that `ip link` shows: `[fe80::1%eth0]:8080`";
+        return Err(error(format!("{} is not a network device", quote(interface)), help));
+    }
+    match address.parse() {
+        Ok(ip) if is_link_local(ip) => Ok(Endpoint::Scoped { host, port }),
+        Ok(_) => Err(error(
+            "only a link-local address (`fe80::…`) goes with a network device",
+            format!("leave it out: {}", quote(&format!("[{address}]:{port}"))),
+        )),
+        Err(_) => {
+            Err(error(format!("{} is not an IPv6 address", quote(address)), "write `[fe80::1%eth0]:8080`"))
+        }
+    }
 }
 
 /// An IP address alone.
@@ -128,8 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_local_address_has_its_device() {
+        assert_eq!(parse("[fe80::1%lo]:80"), Ok(Endpoint::Scoped { host: "fe80::1%lo", port: 80 }));
+        let numbered = std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 0, 1);
+        assert_eq!(parse("[fe80::1%1]:80"), Ok(Endpoint::Literal(numbered.into())));
+    }
+
+    #[test]
     fn each_mistake_has_its_message() {
         for (text, message) in [
+            ("[fe80::1]:80", "`fe80::1` does not say by which network device"),
+            ("[::1%lo]:80", "only a link-local address (`fe80::…`) goes with a network device"),
+            ("[fe80::1%]:80", "`` is not a network device"),
+            ("[fe80::1%a/b]:80", "`a/b` is not a network device"),
+            ("[fe80:1%lo]:80", "`fe80:1` is not an IPv6 address"),
             ("", "the address is empty"),
             ("8080", "`8080` is a port without an address"),
             ("localhost", "`localhost` has no port"),

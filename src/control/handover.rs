@@ -18,6 +18,7 @@ use nix::sys::socket::{
 use nix::unistd::dup2_stdin;
 use serde::{Deserialize, Serialize};
 use socket2::SockRef;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::binding::Present;
 use super::changes::Changes;
@@ -78,6 +79,15 @@ enum Legacy {
     Changes(Changes),
     /// The socket of the admin address, which comes along; and where the configuration of the old process says that it is.
     Admin { bind: Address, file: Option<FileIdentity> },
+}
+
+impl Legacy {
+    /// Leaves no key in memory that is given up.
+    fn wipe(self) {
+        if let Legacy::TicketKeys(mut keys) = self {
+            keys.zeroize();
+        }
+    }
 }
 
 /// Why there is no new process, and the old one goes on.
@@ -165,8 +175,9 @@ impl Heir {
 fn send_all(channel: &OwnedFd, mut sockets: Inherited) -> io::Result<()> {
     // A new process that does not know of one of them does not understand it, and the old one goes on.
     let changes = sockets.changes.pieces(CHANGES_MAX).map(Legacy::Changes);
-    for legacy in changes.chain([Legacy::TicketKeys(process_keys().export())]) {
-        say(channel, &serde_json::to_vec(&legacy)?)?;
+    for legacy in changes.chain([Legacy::TicketKeys(process_keys().export().to_vec())]) {
+        say(channel, &Zeroizing::new(serde_json::to_vec(&legacy)?))?;
+        legacy.wipe();
     }
     if let Some((bind, Handed { socket, file })) = sockets.admin.take() {
         say_with(channel, &serde_json::to_vec(&Legacy::Admin { bind, file })?, &[socket.as_raw_fd()])?;
@@ -240,12 +251,13 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
     let mut inherited = Inherited::default();
     loop {
         let (text, mut sockets) = receive_with_sockets(channel, MESSAGE_MAX)?;
+        let text = Zeroizing::new(text);
         if text.is_empty() {
             return Err(io::Error::other("the old process has gone"));
         }
         if text.starts_with(b"{") {
             match serde_json::from_slice(&text)? {
-                Legacy::TicketKeys(keys) => process_keys().import(&keys),
+                Legacy::TicketKeys(keys) => process_keys().import(&Zeroizing::new(keys)),
                 Legacy::Changes(changes) => inherited.changes.join(changes),
                 Legacy::Admin { bind, file } => {
                     let lost = || io::Error::other("the socket of the admin address was lost on the way");

@@ -43,9 +43,11 @@ impl Identity {
     /// # Errors
     /// What the system says; some of the groups may have been given up.
     pub fn assume(&self) -> Result<(), String> {
-        if (geteuid(), getuid(), getegid(), getgid()) == (self.uid, self.uid, self.gid, self.gid) {
+        let is_it = (geteuid(), getuid(), getegid(), getgid()) == (self.uid, self.uid, self.gid, self.gid);
+        if !geteuid().is_root() && is_it {
             return Ok(());
         }
+        // Root that stays root gives up the groups that it was started with all the same.
         if !geteuid().is_root() {
             return Err(format!(
                 "only root can become another user, and this process runs as user {}; start it as root, or without --user and --group",

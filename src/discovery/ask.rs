@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::dns::{Client, system_servers};
-use super::file::{LEN_MAX, parse};
+use super::file::{ENTRIES_MAX, LEN_MAX, parse};
 use super::{Entry, Family, Question};
 use crate::snapshot::Address;
 
@@ -41,6 +41,20 @@ impl Answer {
 /// Why there is no answer, in words: the name is not known or has no address, the resolver does not answer, the file cannot be
 /// read or is no list of backends.
 pub fn ask(question: &Question) -> Result<Answer, String> {
+    let mut answer = ask_whole(question)?;
+    cut(question, &mut answer.entries);
+    Ok(answer)
+}
+
+/// An answer that lists more than a file may is cut: each entry costs memory and connections, and not all who answer are friends.
+fn cut(question: &Question, entries: &mut Vec<Entry>) {
+    if entries.len() > ENTRIES_MAX {
+        tracing::warn!(source = %question, found = entries.len(), "too many backends: the first {ENTRIES_MAX} are taken");
+        entries.truncate(ENTRIES_MAX);
+    }
+}
+
+fn ask_whole(question: &Question) -> Result<Answer, String> {
     match question {
         Question::Host { host, port, servers, family } if servers.is_empty() => {
             let found = (host.as_str(), *port).to_socket_addrs().map_err(|error| error.to_string())?;
@@ -124,6 +138,22 @@ mod tests {
             let answer = Answer { entries: entries(found), ttl: None, lacks };
             assert_eq!(answer.clone().after(Some(&before)), entries(after), "{lacks:?}");
             assert_eq!(answer.after(None), entries(found));
+        }
+    }
+
+    #[test]
+    fn an_answer_is_cut() {
+        let question = Question::Host {
+            host: "many.example".into(),
+            port: 80,
+            servers: Vec::new(),
+            family: Family::default(),
+        };
+        let entry = |number: u32| Entry::at(Address::Ip((std::net::Ipv4Addr::from_bits(number), 80).into()));
+        for (count, kept) in [(ENTRIES_MAX, ENTRIES_MAX), (ENTRIES_MAX + 1, ENTRIES_MAX)] {
+            let mut entries: Vec<Entry> = (0..count as u32).map(entry).collect();
+            cut(&question, &mut entries);
+            assert_eq!((entries.len(), &entries[0]), (kept, &entry(0)));
         }
     }
 }

@@ -15,6 +15,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::hmac;
 use rustls::server::ProducesTickets;
 use rustls::time_provider::TimeProvider;
+use zeroize::Zeroizing;
 
 /// How long a key seals, in seconds.
 const PERIOD: u64 = 6 * 60 * 60;
@@ -45,7 +46,7 @@ struct Key {
     made: u64,
     /// Stands before what it has sealed.
     name: [u8; NAME_LEN],
-    secret: [u8; SECRET_LEN],
+    secret: Zeroizing<[u8; SECRET_LEN]>,
 }
 
 /// The keys of a process, the latest first.
@@ -76,9 +77,16 @@ fn random<const LEN: usize>() -> Option<[u8; LEN]> {
 impl TicketKeys {
     /// The keys as bytes, for another process that takes over.
     #[must_use]
-    pub fn export(&self) -> Vec<u8> {
+    pub fn export(&self) -> Zeroizing<Vec<u8>> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.iter().flat_map(|key| [&key.made.to_be_bytes()[..], &key.name, &key.secret].concat()).collect()
+        // Bytes that grow would leave a copy behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEPT * EXPORTED_LEN));
+        for key in keys.iter().take(KEPT) {
+            bytes.extend_from_slice(&key.made.to_be_bytes());
+            bytes.extend_from_slice(&key.name);
+            bytes.extend_from_slice(&*key.secret);
+        }
+        bytes
     }
 
     /// Takes over what [`TicketKeys::export`] gave, in place of what is there. Bytes that are none are no keys.
@@ -86,7 +94,11 @@ impl TicketKeys {
         let read = |chunk: &[u8]| {
             let (made, rest) = chunk.split_first_chunk()?;
             let (name, secret) = rest.split_first_chunk()?;
-            Some(Key { made: u64::from_be_bytes(*made), name: *name, secret: secret.try_into().ok()? })
+            Some(Key {
+                made: u64::from_be_bytes(*made),
+                name: *name,
+                secret: Zeroizing::new(secret.try_into().ok()?),
+            })
         };
         let keys: Vec<Key> = bytes.chunks(EXPORTED_LEN).take(KEPT).filter_map(read).collect();
         if !keys.is_empty() {
@@ -100,7 +112,7 @@ impl TicketKeys {
         keys.retain(|key| now.saturating_sub(key.made) < PERIOD * KEPT as u64);
         let is_due = keys.first().is_none_or(|key| now.saturating_sub(key.made) >= PERIOD);
         if is_due {
-            keys.insert(0, Key { made: now, name: random()?, secret: random()? });
+            keys.insert(0, Key { made: now, name: random()?, secret: Zeroizing::new(random()?) });
             keys.truncate(KEPT);
         }
         keys.first().cloned()
@@ -196,7 +208,7 @@ impl Tickets {
     }
 
     fn cipher(&self, key: &Key) -> Option<LessSafeKey> {
-        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key.secret), &self.context);
+        let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*key.secret), &self.context);
         Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, derived.as_ref()).ok()?))
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::message::{Data, Kind, Service};
 use super::{Client, Failure, Found};
-use crate::discovery::Entry;
+use crate::discovery::{ENTRIES_MAX, Entry};
 use crate::snapshot::{Address, Backend};
 
 /// The most records that a service may have.
@@ -64,7 +64,9 @@ impl Client<'_> {
             addresses.map(located).collect::<Vec<_>>()
         };
         // Nothing can connect to port 0.
-        let located = records.iter().filter(|record| record.port != 0).flat_map(locate).collect();
+        let located = records.iter().filter(|record| record.port != 0).flat_map(locate);
+        // One more than is taken, so that it is seen that there are too many.
+        let located = located.take(ENTRIES_MAX + 1).collect();
         match (entries(located), nothing) {
             (what, Some((target, error))) if what.is_empty() => {
                 Err(Failure::Refused(format!("its target {target}: {error}")))

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use pollux::config::{self, Process};
+use pollux::config::{self, Process, Written};
 use pollux::control::{Command, Ledger, OperateError, Reply, Server, Wanted};
-use pollux::snapshot::Secret;
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
@@ -16,6 +15,8 @@ pub(super) struct Around<'a> {
     pub(super) file: Option<&'a Path>,
     /// What the process was started with.
     pub(super) process: &'a Process,
+    /// What the file says with environment variables.
+    pub(super) written: &'a Written,
     pub(super) logs: &'a Logs,
     /// Where backends come from that may change.
     pub(super) ledger: &'a Ledger,
@@ -45,11 +46,7 @@ impl Around<'_> {
 
     /// The configuration in force. What only its file may tell is left out: whoever may ask need not be able to read that.
     fn configured(&self, server: &Server) -> String {
-        let mut snapshot = server.snapshot().clone();
-        for sticky in snapshot.pools.iter_mut().filter_map(|pool| pool.sticky.as_mut()) {
-            sticky.secret = sticky.secret.take().map(|_| Secret(String::from("(not shown)")));
-        }
-        config::print(&snapshot, self.process)
+        config::print_as_written(server.snapshot(), self.process, self.written, true)
     }
 
     /// What the server is at, with what it does not know itself.

@@ -132,6 +132,9 @@ pub(super) struct RunArgs {
     /// And this group [default: that of the user].
     #[arg(long, value_name = "GROUP")]
     pub(super) group: Option<String>,
+    /// Let a debugger of the same user attach, and the kernel write core dumps; both can see keys.
+    #[arg(long)]
+    pub(super) debuggable: bool,
     /// Where a control socket is opened, for `pollux status` and `pollux reload` [default: as the configuration says, or none].
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,

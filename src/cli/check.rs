@@ -34,7 +34,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
         if let (Ok(loaded), true) = (&outcome, is_good) {
             if args.print {
-                say(config::print(&loaded.snapshot, &loaded.process).trim_end());
+                say(config::print_as_written(&loaded.snapshot, &loaded.process, &loaded.written, false)
+                    .trim_end());
             } else {
                 say(&format!("{}: good ({})", file.display(), contents(loaded)));
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use pollux::access::{Destination, Rules};
 use pollux::admin::{Admin, AdminDoor, Callers, Readiness};
-use pollux::config::Process;
+use pollux::config::{Process, Written};
 use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
@@ -73,7 +73,8 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     say("Every request of yours will be shown here. Ctrl-C ends the demo.");
     let process = Process::default();
     let ledger = Ledger::default();
-    let around = Around { file: None, process: &process, logs: &logs, ledger: &ledger };
+    let around =
+        Around { file: None, process: &process, written: &Written::default(), logs: &logs, ledger: &ledger };
     serve(&mut server, &events, &around, args.span);
     say("stopping");
     drop(crowd);

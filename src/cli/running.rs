@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pollux::access::Rules;
 use pollux::admin::{Admin, AdminDoor, Callers, Handed, Readiness};
-use pollux::config::{Places, Process};
+use pollux::config::{Places, Process, Written};
 use pollux::control::{
     Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager, Origin,
     ReloadError, Reply, Server, SocketFile, Taken, Wanted,
@@ -37,6 +37,8 @@ pub(super) struct Running {
     file: Option<PathBuf>,
     /// Where the configuration that is served says what.
     places: Places,
+    /// And what with environment variables.
+    written: Written,
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
     lookout: Lookout,
@@ -109,7 +111,8 @@ impl Running {
         let taken = if settings::has_file(args) { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
         let settled = settings::settle(args, settings::has_colours(), &Answers::default())?;
-        let Settled { snapshot, crew, control, admin, access_log, file, places, answers, warnings } = settled;
+        let Settled { snapshot, crew, control, admin, access_log, file, places, written, answers, warnings } =
+            settled;
         let logs = Logs::start(args.log_format, &access_log);
         if let Some(warnings) = &warnings {
             logs.complain(warnings);
@@ -121,6 +124,8 @@ impl Running {
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
             identity.iter().try_for_each(Identity::assume)?;
+            // Becoming another user has changed it.
+            pollux::os::set_debuggable(args.debuggable).map_err(|error| format!("prctl: {error}"))?;
             logs.open()?;
             let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
             socket = control.as_ref().map(open).transpose()?;
@@ -147,6 +152,7 @@ impl Running {
             control,
             file,
             places,
+            written,
             answers,
             lookout,
             ledger,
@@ -281,8 +287,14 @@ impl Running {
         self.readiness.set(false);
         self.reloading.abandon(&ReloadError::Draining.to_string());
         let process = self.process();
-        let Running { server, events, file, socket, door, callers, logs, heart, ledger, .. } = self;
-        let around = Around { file: file.as_deref(), process: &process, logs: &logs, ledger: &ledger };
+        let Running { server, events, file, socket, door, callers, written, logs, heart, ledger, .. } = self;
+        let around = Around {
+            file: file.as_deref(),
+            process: &process,
+            written: &written,
+            logs: &logs,
+            ledger: &ledger,
+        };
         let code = stop::stop(server, &events, &around, heart, (door, callers));
         drop((socket, logs));
         code
@@ -333,7 +345,13 @@ impl Running {
     }
 
     fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
-        then(&Around { file: self.file.as_deref(), process, logs: &self.logs, ledger: &self.ledger })
+        then(&Around {
+            file: self.file.as_deref(),
+            process,
+            written: &self.written,
+            logs: &self.logs,
+            ledger: &self.ledger,
+        })
     }
 
     /// Other backends have been found than before.
@@ -408,7 +426,7 @@ impl Running {
             return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
         }
         let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
-        (self.places, self.answers) = (settled.places, settled.answers);
+        (self.places, self.written, self.answers) = (settled.places, settled.written, settled.answers);
         for found in found {
             if found.is_newer(&self.answers) {
                 self.note(found.discovered);

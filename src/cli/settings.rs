@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pollux::access::Rules;
 use pollux::admin::Admin;
-use pollux::config::{self, AtOnce, Loaded, Places, Process, Report};
+use pollux::config::{self, AtOnce, Loaded, Places, Process, Report, Written};
 use pollux::control::Crew;
 use pollux::discovery::Answers;
 use pollux::route::Route;
@@ -38,6 +38,8 @@ pub(super) struct Settled {
     pub(super) answers: Answers,
     /// Where the file says what.
     pub(super) places: Places,
+    /// What it says with environment variables.
+    pub(super) written: Written,
     /// The file that could say something else the next time, if there is one.
     pub(super) file: Option<PathBuf>,
 }
@@ -65,6 +67,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
             answers: Answers::default(),
             places: Places::default(),
             tests: Vec::new(),
+            written: Written::default(),
             warnings: None,
         },
     };
@@ -90,6 +93,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         file: file.map(Path::to_owned),
         answers: loaded.answers,
         places: loaded.places,
+        written: loaded.written,
     })
 }
 

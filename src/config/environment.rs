@@ -36,6 +36,9 @@ pub(super) fn expand(
         out.push_str(&lookup(inner, place, world, findings));
     }
     out.push_str(rest);
+    if is_expanded {
+        findings.written.note_text(&out, text);
+    }
     (out, is_expanded)
 }
 
@@ -57,6 +60,7 @@ fn lookup(inner: &str, place: Place, world: &mut dyn World, findings: &mut Findi
         return String::new();
     }
     if let Some(value) = world.variable(name).or_else(|| fallback.map(str::to_owned)) {
+        findings.written.note_variable(&value, name);
         return value;
     }
     findings.push(

@@ -40,7 +40,7 @@ use crate::snapshot::Snapshot;
 pub use code::{Code, Severity};
 use excerpt::{Place, Source};
 pub use lookups::AtOnce;
-pub use print::print;
+pub use print::{Written, print, print_as_written};
 pub use reference::{Example, examples, reference};
 use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
@@ -68,6 +68,8 @@ pub struct Loaded {
     pub tests: Vec<Trial>,
     /// Where the file says what.
     pub places: Places,
+    /// What it says with environment variables.
+    pub written: Written,
     /// What is hardly meant, although it can be run.
     pub warnings: Option<Report>,
 }
@@ -241,6 +243,7 @@ fn finish(
     let places = Places::new(&checked.places, &texts);
     let tests = place_trials(&checked.trials, &texts);
     let answers = checked.answers;
+    let written = std::mem::take(&mut findings.written);
     let ((snapshot, process), warnings) = findings.finish(texts, checked.checked)?;
-    Ok(Loaded { snapshot, process, answers, places, tests, warnings })
+    Ok(Loaded { snapshot, process, answers, places, tests, written, warnings })
 }

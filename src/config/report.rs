@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::code::{Code, Severity};
 use super::excerpt::{self, Mark, Place, Source};
+use super::print::Written;
 use super::veil::veil;
 
 /// The most findings that a [`Report`] holds. The checks stop at as many errors, which bounds their work on a hostile file.
@@ -174,6 +175,8 @@ pub(super) struct Told(());
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
+    /// What the files say with environment variables.
+    pub(super) written: Written,
     found: Vec<Diagnostic>,
     /// How many errors were put down, those included for which there was no room.
     errors: usize,

@@ -1,5 +1,6 @@
 //! What the system says of this process, for whoever watches it: proc(5) and getrusage(2).
 
+use std::io;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
@@ -44,6 +45,15 @@ impl Process {
             started: Duration::ZERO,
         })
     }
+}
+
+/// Whether the kernel writes core dumps of this process and lets a debugger of its user attach: its memory holds keys (prctl(2),
+/// PR_SET_DUMPABLE). It holds until the process becomes another user, or another executable is run.
+///
+/// # Errors
+/// As prctl(2) gives them.
+pub fn set_debuggable(is_debuggable: bool) -> io::Result<()> {
+    Ok(nix::sys::prctl::set_dumpable(is_debuggable)?)
 }
 
 /// The number of a line such as `VmRSS:  1234 kB`.

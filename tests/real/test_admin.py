@@ -11,6 +11,7 @@ import stat
 import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
@@ -218,6 +219,43 @@ def test_without_a_token_nothing_is_changed_unless_that_is_said(administered, to
     assert "<body data-readonly>" in proxy.get("/")
     assert proxy.run("backend", "down", "app/b1").returncode == 0
     assert proxy.backend("b1")["state"] == "down"
+
+
+def test_the_configuration_shows_variables_and_no_credentials(pollux_bin, toy, tmp_path, keep):
+    backend = toy("echo").host_port
+    host, port = backend.split(":")
+    file = f"""control = "control"
+[admin]
+bind = "127.0.0.1:0"
+[[listener]]
+bind = "127.0.0.1:0"
+[[listener.route]]
+match = {{ header = {{ X-Api-Key = "literal-api-key" }} }}
+pool = "app"
+request_headers = {{ set = {{ Authorization = "Bearer ${{UPSTREAM_TOKEN}}", X-Zone = "a-${{ZONE}}-b" }}, add = {{ Cookie = "login=literal-cookie" }} }}
+[[listener.route]]
+match = {{}}
+respond = {{ status = 200, body = "${{GREETING:-hello there}}" }}
+[pool.app]
+sticky = {{ cookie = "srv", secret = "a literal secret of a file" }}
+backends = ["{host}:${{APP_PORT}}"]
+"""
+    env = {"UPSTREAM_TOKEN": "s3cr3t-of-upstream", "ZONE": "eu-north-7", "APP_PORT": port}
+    proxy = keep(Served(pollux_bin, tmp_path, file, env=env))
+    address = proxy.running.line(r"admin on (http://\S+)")[1]
+    with urllib.request.urlopen(f"{address}config", timeout=DEADLINE_S) as answer:
+        shown = answer.read().decode()
+    for text in ["Bearer ${UPSTREAM_TOKEN}", "a-${ZONE}-b", "${GREETING:-hello there}", "(not shown)"]:
+        assert text in shown, (text, shown)
+    for secret in ["s3cr3t", "eu-north-7", "literal-api-key", "literal-cookie", "a literal secret"]:
+        assert secret not in shown, (secret, shown)
+    # Nor does `check --print` put what it gets from the environment into a log; what it prints is a configuration.
+    printed = subprocess.run([pollux_bin, "check", "--print", "-c", proxy.file], capture_output=True, text=True, env={**os.environ, **env}, timeout=DEADLINE_S)
+    assert printed.returncode == 0 and "s3cr3t" not in printed.stdout and "Bearer ${UPSTREAM_TOKEN}" in printed.stdout, printed
+    again = tmp_path / "again.toml"
+    again.write_text(printed.stdout)
+    done = subprocess.run([pollux_bin, "check", "-c", again], capture_output=True, text=True, env={**os.environ, **env}, timeout=DEADLINE_S)
+    assert done.returncode == 0, done
 
 
 def ask_at(path, method, target, body=None):

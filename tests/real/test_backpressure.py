@@ -216,7 +216,7 @@ def backend():
 
 @pytest.fixture
 def proxy(backend, pollux):
-    return pollux(backend, options=["--threads", "1", "--access-log", "off"])
+    return pollux(backend, options=["--threads", "1", "--access-log", "off", "--debuggable"])
 
 
 @pytest.fixture

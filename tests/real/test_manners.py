@@ -132,7 +132,7 @@ def test_an_upgrade_tells_the_manager_whom_to_watch(pollux_bin, toy, tmp_path):
         finally:
             proxy.kill()
             if successor is not None:
-                wait_until(lambda: not pathlib.Path(f"/proc/{successor}/exe").exists(), "ended")
+                wait_until(lambda: not runs(successor), "ended")
 
 
 def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy, tmp_path):
@@ -158,7 +158,42 @@ def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy
 
 def identity(pid):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return {line.split()[0]: line.split()[1:] for line in status.splitlines() if line.startswith(("Uid", "Gid", "Groups"))}
+    told = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapAmb")
+    return {line.split()[0]: line.split()[1:] for line in status.splitlines() if line.startswith(told)}
+
+
+def runs(pid):
+    """Whether it does, and has not only to be waited for: then nothing of its memory is left."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def may_be_looked_into(pid):
+    """Whether its own user may attach to it: the kernel gives its files to root if not."""
+    if os.geteuid() == 0:
+        owner = os.stat(f"/proc/{pid}/environ").st_uid
+        return owner == int(identity(pid)["Uid:"][0])
+    return os.access(f"/proc/{pid}/environ", os.R_OK)
+
+
+def test_the_memory_of_the_process_is_its_own(pollux, toy):
+    backend = toy("echo")
+    user = ["--user", "65534", "--group", "65533"] if os.geteuid() == 0 else []
+    assert not may_be_looked_into(pollux(backend, options=user).process.pid)
+    assert may_be_looked_into(pollux(backend, options=[*user, "--debuggable"]).process.pid)
+
+
+def test_root_that_stays_root_gives_up_its_further_groups(pollux_bin, toy, tmp_path, keep):
+    if os.geteuid() != 0:
+        command = [pollux_bin, "--listen", "127.0.0.1:0", "--backend", "127.0.0.1:1", "--group", "0"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+        assert done.returncode == 1 and "only root" in done.stderr, done
+        return
+    options = ["--listen", "127.0.0.1:0", "--backend", toy("echo").host_port, "--group", "0"]
+    proxy = keep(Pollux("setpriv", ["--groups", "65533,65532", pollux_bin, *options], tmp_path))
+    assert identity(proxy.process.pid)["Groups:"] == ["0"]
 
 
 def test_root_becomes_somebody_else_after_binding(pollux, toy, pollux_bin):
@@ -171,6 +206,7 @@ def test_root_becomes_somebody_else_after_binding(pollux, toy, pollux_bin):
             assert found["Uid:"] == ["65534"] * 4 and found["Gid:"] == ["65533"] * 4, found
             # Whatever groups the user is in, root's are not among them.
             assert "0" not in found["Groups:"], found
+            assert {found[f"Cap{name}:"][0] for name in ["Inh", "Prm", "Eff", "Amb"]} == {"0" * 16}, found
         ask(proxy, 3, "/")
         unprivileged = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     else:
@@ -222,7 +258,7 @@ def test_a_socket_of_the_manager_outlives_a_restart_and_so_do_those_who_wait(pol
                 said = subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S).stdout
                 pid = json.loads(said)["pid"]
                 os.kill(pid, signal.SIGTERM)
-                wait_until(lambda: not pathlib.Path(f"/proc/{pid}/exe").exists(), "ended")
+                wait_until(lambda: not runs(pid), "ended")
             else:
                 first.end_well()
         finally:

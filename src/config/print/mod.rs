@@ -6,6 +6,7 @@ mod pool;
 mod process;
 mod route;
 mod words;
+mod written;
 
 use super::Process;
 use crate::snapshot::Snapshot;
@@ -13,6 +14,7 @@ use bounds::{print_limits, print_timeouts};
 use listener::print_listener;
 use pool::print_pool;
 use process::print_process;
+pub use written::Written;
 
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
 /// for; of a file that a route answers with, the path is named.
@@ -29,4 +31,11 @@ pub fn print(snapshot: &Snapshot, process: &Process) -> String {
     print_timeouts(&mut out, &snapshot.timeouts);
     print_limits(&mut out, &snapshot.limits);
     out
+}
+
+/// The same with environment variables as the file names them; it loads to the same where they say the same. With `hides`,
+/// credentials that stand in the file itself are left out, for those who may not read it.
+#[must_use]
+pub fn print_as_written(snapshot: &Snapshot, process: &Process, written: &Written, hides: bool) -> String {
+    written::as_written(&print(snapshot, process), written, hides)
 }

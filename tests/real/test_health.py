@@ -1,6 +1,7 @@
 """Backends that are killed, hang and return, under real load; and what `pollux status` says of them."""
 
 import contextlib
+import http.server
 import re
 import signal
 import socket
@@ -155,3 +156,53 @@ def test_a_backend_that_is_unknown_is_named(checked, toy):
     proxy = checked(toy("fixed:3").host_port)
     done = proxy.run("status", "app/b9")
     assert done.returncode == 2 and "no backend is called app/b9; there are app/b1" in done.stderr, done
+
+
+class OneThread(http.server.SimpleHTTPRequestHandler):
+    """As `python -m http.server --protocol HTTP/1.1` without threads: while it keeps one connection, it looks at no other one."""
+
+    protocol_version = "HTTP/1.1"
+    # It gives a silent connection up, so that a test that fails ends.
+    timeout = 10
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"one")
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def one_thread():
+    server = http.server.HTTPServer(("127.0.0.1", 0), OneThread)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield "{}:{}".format(*server.server_address)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_server_of_one_thread_that_keeps_connections_is_checked_as_the_docs_say(checked):
+    """docs/balancing.md: Pollux's own idle connection keeps such a server from the check; `max_reuse = 1` leaves none."""
+    check = '[pool.app.check]\ntype = "http"\ninterval = "100ms"\nfast_interval = "100ms"\ntimeout = "400ms"\nfall = 2\nrise = 1\n'
+    with one_thread() as address:
+        # What goes wrong: the check waits behind the idle connection. When that is closed, the backend comes back.
+        kept = checked(address, settings=check + '[timeouts]\nbackend_idle = "2s"\n')
+        assert kept.fetch().status == 200
+        backend = kept.wait_for_backend("b1", lambda backend: backend["standing"] == "down")
+        assert backend["history"][-1]["found"] == "backend-response-timeout", backend
+        kept.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+        kept.running.end_well()
+        one = checked(address, settings="max_reuse = 1\n" + check)
+        for _ in range(20):
+            assert one.fetch().status == 200
+        backend = one.wait_for_backend("b1", lambda backend: sum(found["by"] == "check" for found in backend["history"]) >= 8)
+        checks = [found["is_well"] for found in backend["history"] if found["by"] == "check"]
+        assert all(checks), checks
+        one.running.end_well()

@@ -125,7 +125,7 @@ causes! {
     ClientTruncated "client-truncated" Client Some(400),
     /// The request head did not arrive within `timeouts.client_head`.
     ClientHeadTimeout "client-head-timeout" Client Some(408),
-    /// The client had not finished the head of its request when others needed its place: `limits.sessions` was reached.
+    /// The client had not finished its request, or took nothing of its response, when `limits.sessions` was reached and others came.
     MadeRoom "made-room" Client Some(408),
     /// The request body stalled for `timeouts.idle`.
     ClientBodyTimeout "client-body-timeout" Client Some(408),

@@ -117,8 +117,8 @@ families! {
     SESSIONS_MAX Gauge "pollux_sessions_max" [] "How many clients there may be: limits.sessions.";
     ROOM_MADE Counter "pollux_room_made_total" ["worker", "ground"]
         "Clients that were not being served and made room for others at a bound. The ground is what they were doing: \
-         lingering after the last answer, resting without a request, left (a FIN was sent while the response was awaited) \
-         or unfinished (in the head of a request).";
+         lingering after the last answer, resting without a request, left (a FIN was sent while the response was awaited), \
+         unfinished (in the head of a request) or stalled (in the body of a request, or in a response that is not taken).";
     IDLE Gauge "pollux_idle_backend_connections" ["worker"] "Connections in the idle set.";
     BUFFERS Gauge "pollux_buffers_in_use" ["worker"] "Buffers that are lent to sessions.";
     BUFFERS_MAX Gauge "pollux_buffers_max" [] "How many there may be: limits.buffers.";

@@ -24,11 +24,14 @@ pub enum Ground {
     Left,
     /// The head of a request is unfinished.
     Unfinished,
+    /// The client takes nothing of its response, or sends nothing of the rest of its request.
+    Stalled,
 }
 
 impl Ground {
     /// Every ground, in the order in which sessions make room.
-    pub const ALL: [Ground; 4] = [Ground::Lingering, Ground::Resting, Ground::Left, Ground::Unfinished];
+    pub const ALL: [Ground; 5] =
+        [Ground::Lingering, Ground::Resting, Ground::Left, Ground::Unfinished, Ground::Stalled];
 
     /// The stable word for logs and metrics.
     #[must_use]
@@ -38,6 +41,7 @@ impl Ground {
             Ground::Resting => "resting",
             Ground::Left => "left",
             Ground::Unfinished => "unfinished",
+            Ground::Stalled => "stalled",
         }
     }
 
@@ -48,6 +52,7 @@ impl Ground {
         match self {
             Ground::Lingering | Ground::Resting | Ground::Unfinished => Duration::from_millis(250),
             Ground::Left => Duration::from_secs(1),
+            Ground::Stalled => Duration::from_secs(5),
         }
     }
 }

@@ -113,12 +113,13 @@ mod tests {
         let all = [
             candidate(Ground::Unfinished, 0, 1),
             candidate(Ground::Resting, 9000, 2),
+            candidate(Ground::Stalled, 0, 6),
             candidate(Ground::Left, 1, 3),
             candidate(Ground::Resting, 500, 4),
             candidate(Ground::Lingering, 9500, 5),
         ];
         queue.look(at(10_000), all.len(), all.into_iter());
-        assert_eq!(keys(&mut queue), [5, 4, 2, 3, 1]);
+        assert_eq!(keys(&mut queue), [5, 4, 2, 3, 1, 6]);
     }
 
     #[test]
@@ -128,6 +129,7 @@ mod tests {
             (Ground::Unfinished, 250),
             (Ground::Lingering, 250),
             (Ground::Left, 1000),
+            (Ground::Stalled, 5000),
         ] {
             let mut queue = Queue::default();
             queue.look(at(grace - 1), 1, [candidate(ground, 0, 7)].into_iter());
@@ -158,8 +160,8 @@ mod tests {
         /// Whatever there is: those given are the first of the order, each once, and all of them ripe.
         #[test]
         fn the_first_of_all_are_given(
-            claims in prop::collection::vec((0_usize..4, 0_u64..2000), 0..300),
-            now in 0_u64..3000,
+            claims in prop::collection::vec((0_usize..5, 0_u64..2000), 0..300),
+            now in 0_u64..8000,
         ) {
             let all: Vec<_> = claims
                 .iter()

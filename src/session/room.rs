@@ -17,17 +17,26 @@ impl Session {
                 Some(Claim::new(ground, since))
             }
             Phase::Opening { .. } => self.has_left().then_some(Claim::new(Ground::Left, self.touched)),
-            Phase::Relay => {
-                let is_left = self.exchange.answered == Answered::Awaited && self.has_left();
-                is_left.then_some(Claim::new(Ground::Left, self.touched))
+            Phase::Relay if self.exchange.answered == Answered::Awaited && self.has_left() => {
+                Some(Claim::new(Ground::Left, self.touched))
             }
-            Phase::Tunnel | Phase::Answer { .. } | Phase::Ending { .. } | Phase::Over => None,
+            Phase::Relay | Phase::Answer { .. } => (self.owes_body() || self.down.wants_write())
+                .then_some(Claim::new(Ground::Stalled, self.touched)),
+            Phase::Tunnel | Phase::Ending { .. } | Phase::Over => None,
         }
     }
 
     /// Whether the client has sent its FIN, so that it waits at most for its response.
     fn has_left(&self) -> bool {
         matches!(self.up.source, Source::Leaving | Source::Ended)
+    }
+
+    /// Whether nothing but the client's next bytes of a body is awaited.
+    fn owes_body(&self) -> bool {
+        self.phase == Phase::Relay
+            && self.exchange.answered == Answered::Awaited
+            && self.up.wants_read()
+            && self.up.is_flushed()
     }
 
     /// Ends the session so that others have its place. A client that has begun a request is told so, if it takes the answer at once;
@@ -42,7 +51,9 @@ impl Session {
                 self.fail(Cause::MadeRoom, env, effects);
             }
             Phase::Opening { .. } | Phase::Relay => {
-                self.fail(Cause::ClientAborted, env, effects);
+                let is_left = self.exchange.answered == Answered::Awaited && self.has_left();
+                let cause = if is_left { Cause::ClientAborted } else { Cause::MadeRoom };
+                self.fail(cause, env, effects);
             }
             Phase::Preface { .. } | Phase::Tunnel | Phase::Answer { .. } => {
                 self.exchange.cause = Some(Cause::MadeRoom);

@@ -106,13 +106,14 @@ impl<O: Os> Worker<O> {
     /// Tells in the log how many have made room since the last time, if it is time for that.
     pub(super) fn tell_of_room(&mut self) {
         let Some(counts) = self.room.tally.tell(self.now) else { return };
-        let [lingering, resting, left, unfinished] = counts;
+        let [lingering, resting, left, unfinished, stalled] = counts;
         tracing::warn!(
             worker = self.share.worker,
             lingering,
             resting,
             left,
             unfinished,
+            stalled,
             "`limits.sessions` is reached: clients that were not being served made room for others"
         );
     }

@@ -107,3 +107,18 @@ fn clients_that_have_left_make_room_and_those_that_wait_do_not() {
     assert_eq!(causes, HashSet::from([Some(Cause::MethodRefused), Some(Cause::ClientAborted)]));
     assert_eq!((ended(&mut clients), pollux.in_flight()), (Vec::new(), SESSIONS - 1));
 }
+
+#[test]
+fn bodies_that_stall_make_room() {
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let pollux = pollux(&backend.local_addr().unwrap().to_string());
+    let mut clients = crowd(&pollux, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
+    while pollux.in_flight() < SESSIONS {
+        std::thread::yield_now();
+    }
+    let mut newcomer = pollux.client();
+    newcomer.write_all(b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
+    assert!(rest(&mut clients[0]).starts_with("HTTP/1.1 408 "));
+    assert_eq!((ended(&mut clients[1..]), pollux.in_flight()), (Vec::new(), SESSIONS - 1));
+}

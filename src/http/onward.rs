@@ -243,6 +243,7 @@ fn push_cookies_but(out: &mut Vec<u8>, name: &[u8], value: &[u8], hidden: &[u8])
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::core::outcome::Cause;
     use crate::http::request::{field_table, read};
     use crate::snapshot::Limits;
@@ -312,6 +313,27 @@ mod tests {
             ),
         ] {
             assert_eq!(rewritten(input), Ok(format!("{output}{TAIL}")), "{input:?}");
+        }
+    }
+
+    /// docs/http.md says how many fields are added.
+    #[test]
+    fn as_many_fields_are_added_as_the_documentation_says() {
+        let head = b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n";
+        let mut table = field_table();
+        let request = read(head, &mut table, &Limits::default()).unwrap();
+        let id = crate::core::identity::Ids::new(0).next();
+        let plain = Onward::plain([192, 0, 2, 1].into(), "app");
+        let usual = Onward { request_id: Some(RequestId::Own(id)), ..plain };
+        for (onward, added) in [
+            (usual, 6),
+            (Onward { request_id: None, ..usual }, 5),
+            (Onward { forwarding: Forwarding::Forwarded, ..usual }, 3),
+        ] {
+            let mut out = Vec::new();
+            request.write_onward(&mut out, &onward);
+            let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!(lines(&out) - lines(head), added, "{}", String::from_utf8_lossy(&out));
         }
     }
 

@@ -76,7 +76,7 @@ pub(crate) struct Expected {
     pub(crate) retried: Option<String>,
     /// Whether `Connection: keep-alive` and `Keep-Alive` are written in what is expected.
     pub(crate) shows_keep_alive: bool,
-    /// Whether the client speaks HTTP/1.0, where `Connection: keep-alive` decides.
+    /// Whether the client begins with HTTP/1.0, where `Connection: keep-alive` decides.
     pub(crate) is_old: bool,
 }
 
@@ -304,7 +304,10 @@ impl Raw {
             cause: self.cause.clone(),
             retried: self.retried.clone(),
             shows_keep_alive: self.shows_keep_alive,
-            is_old: all(&self.client).is_some_and(|said| said.windows(8).any(|part| part == b"HTTP/1.0")),
+            is_old: all(&self.client).is_some_and(|said| {
+                let line = said.split(|byte| *byte == b'\n').find(|line| line.len() > 1);
+                line.is_some_and(|line| line.ends_with(b"HTTP/1.0\r"))
+            }),
         }
     }
 }

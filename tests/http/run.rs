@@ -89,8 +89,11 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
     if let Some(routes) = &case.routes {
         let is_silent = routes.contains("request_id = ") || routes.contains("mode = \"tcp\"");
         let silence = if is_silent { "" } else { "request_id = \"off\"\n" };
+        // As where there are no routes, but for the cases that are about what holds if nothing is said.
+        let is_said = routes.contains("# trailers of requests");
+        let trailers = if is_said { "" } else { "request_trailers = \"pass\"\n" };
         let text = format!(
-            "[pool.app]\nbackends = [\"198.51.100.1:8080\"]\n[pool.other]\nbackends = [\"198.51.100.1:8081\"]\n\
+            "[pool.app]\nbackends = [\"198.51.100.1:8080\"]\n{trailers}[pool.other]\nbackends = [\"198.51.100.1:8081\"]\n\
              [[listener]]\nbind = \"198.51.100.1:80\"\nname = \"web\"\n{silence}{routes}"
         );
         let loaded =

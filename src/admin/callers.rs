@@ -52,7 +52,7 @@ pub(super) struct Place {
 
 /// Which caller makes room, of those in the order in which they came: the first that has its answer, then the first that has not
 /// asked yet.
-fn who_makes_room(stages: impl Iterator<Item = Stage> + Clone) -> Option<usize> {
+fn who_makes_room(stages: &(impl Iterator<Item = Stage> + Clone)) -> Option<usize> {
     let first = |stage| stages.clone().position(|other| other == stage);
     first(Stage::Leaving).or_else(|| first(Stage::Asking))
 }
@@ -79,7 +79,7 @@ impl Callers {
             return Ok(None);
         }
         if seats.taken.len() >= CALLERS_MAX {
-            let Some(place) = who_makes_room(seats.taken.iter().map(|seat| seat.stage)) else {
+            let Some(place) = who_makes_room(&seats.taken.iter().map(|seat| seat.stage)) else {
                 return Ok(None);
             };
             let _ = seats.taken.remove(place).stream.shutdown(Shutdown::Both);
@@ -125,7 +125,7 @@ mod tests {
             (&[Answering, Answering], None),
             (&[], None),
         ] {
-            assert_eq!(who_makes_room(stages.iter().copied()), place, "{stages:?}");
+            assert_eq!(who_makes_room(&stages.iter().copied()), place, "{stages:?}");
         }
     }
 

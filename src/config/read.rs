@@ -70,12 +70,9 @@ impl<'a> Reader<'a> {
     /// Text that may be shown in a message: `None` if something of it came from the environment, or if it looks like a key. Who mixes a
     /// secret up with the name of its file is not to read it in a log.
     pub(super) fn shown(&self, key: &str) -> Option<&'a str> {
-        match &self.node(key)?.value {
-            Value::Text { text, is_expanded: false } if !text.contains("-----") && !text.contains('\n') => {
-                Some(text)
-            }
-            _ => None,
-        }
+        let Value::Text { text, is_expanded: false } = &self.node(key)?.value else { return None };
+        let is_like_a_key = text.contains("-----") || text.contains('\n');
+        (!is_like_a_key).then_some(text.as_str())
     }
 
     /// A whole number, of a type that has room for the bounds of the key.

@@ -139,10 +139,8 @@ pub(super) fn blame_passed(error: StartError, present: &[Present], places: &[Opt
             one.address == address || (port(&address).is_some() && port(&one.address) == port(&address));
         one.is_lent && is_near && !places.contains(&Some(*place))
     };
-    let passed = match error.kind() {
-        io::ErrorKind::AddrInUse => present.iter().enumerate().find(is_in_the_way),
-        _ => None,
-    };
+    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+    let passed = present.iter().enumerate().filter(|_| is_taken).find(is_in_the_way);
     StartError::Bind { listener, address, error, passed: passed.map(|(_, one)| one.address.clone()) }
 }
 

@@ -136,10 +136,10 @@ impl Watched {
         self.stamps = now;
         let files = match self.termination.rules().read(read) {
             Ok(files) => files,
-            Err(why) => return self.fail(why),
+            Err(why) => return self.fail(&why),
         };
         if let Err(why) = self.termination.replace(&files) {
-            return self.fail(why.to_string());
+            return self.fail(&why.to_string());
         }
         let was_stale = self.termination.stale().is_some();
         self.termination.note_stale(None);
@@ -155,9 +155,9 @@ impl Watched {
     }
 
     /// Takes note that the files cannot be taken. The log says it at once, when there is another reason, and from time to time.
-    fn fail(&mut self, why: String) {
+    fn fail(&mut self, why: &str) {
         let listener = self.listener.clone();
-        if let Some(stale_s) = self.note(&why) {
+        if let Some(stale_s) = self.note(why) {
             tracing::warn!(listener, stale_s, "the certificates stay as they are: {why}");
             self.remind();
         }
@@ -196,7 +196,7 @@ impl Watched {
                     tracing::error!(listener, %file, days_left, "a certificate expires soon, and a new one cannot be taken");
                 }
                 (Term::Expired, false) => {
-                    tracing::warn!(listener, %file, days_left, "a certificate has expired")
+                    tracing::warn!(listener, %file, days_left, "a certificate has expired");
                 }
                 (Term::ExpiresSoon, false) => {
                     tracing::warn!(listener, %file, days_left, "a certificate expires soon");

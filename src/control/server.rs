@@ -23,6 +23,13 @@ use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Address, Listener, Pool, Snapshot};
 
+/// The inlets of each worker; the address and the socket's file of each listener.
+struct Inlets {
+    inlets: Vec<Vec<InletGiven>>,
+    addresses: Vec<Address>,
+    files: Vec<Option<FileIdentity>>,
+}
+
 /// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
 #[derive(Debug)]
 pub struct Server {
@@ -232,7 +239,7 @@ impl Server {
         let mut present = self.present();
         look_at_files(&mut present);
         let places = kept(&present, &snapshot.listeners);
-        let (inlets, addresses, files) = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
+        let Inlets { inlets, addresses, files } = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
         // What is the manager's is given back as it is.
         let is_given_back = |place: usize| self.lent[place] && !places.contains(&Some(place));
         let gone = (0..present.len()).filter(|place| !places.contains(&Some(*place)) && !self.lent[*place]);
@@ -262,7 +269,7 @@ impl Server {
         present: &[Present],
         places: &[Option<usize>],
         reloaded: &mut Reloaded,
-    ) -> Result<(Vec<Vec<InletGiven>>, Vec<Address>, Vec<Option<FileIdentity>>), StartError> {
+    ) -> Result<Inlets, StartError> {
         let mut inlets: Vec<Vec<InletGiven>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         let (mut addresses, mut files, mut fresh) = (Vec::new(), Vec::new(), Fresh::default());
         for (listener, place) in snapshot.listeners.iter().zip(places) {
@@ -292,7 +299,7 @@ impl Server {
         let closed = (0..present.len()).filter(|place| !places.contains(&Some(*place)));
         reloaded.closed =
             closed.map(|at| format!("{} on {}", present[at].name, present[at].address)).collect();
-        Ok((inlets, addresses, files))
+        Ok(Inlets { inlets, addresses, files })
     }
 
     /// What `asked` workers say; without what those would have said that have ended meanwhile.

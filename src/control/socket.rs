@@ -136,9 +136,9 @@ impl SocketFile {
 
 /// Listens at `path`, in the place of a socket that a Pollux has left behind.
 pub(super) fn open(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    remove_left_over(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => io::Error::other("another Pollux listens there"),
-        _ => error,
+    remove_left_over(path).map_err(|error| {
+        let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+        if is_taken { io::Error::other("another Pollux listens there") } else { error }
     })?;
     open_at(path)
 }

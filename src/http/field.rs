@@ -139,7 +139,7 @@ impl Name {
         let begins = |origin: &&[u8]| {
             name.len() >= origin.len() && name.iter().zip(*origin).all(|(byte, known)| alike(*byte) == *known)
         };
-        Name::meant(name) == Name::Other && !ORIGINS.iter().any(|origin| begins(&origin))
+        Name::meant(name) == Name::Other && !ORIGINS.iter().any(begins)
     }
 }
 

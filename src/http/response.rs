@@ -305,7 +305,7 @@ impl Response<'_> {
                 let back = added.back.filter(|_| !self.is_interim());
                 match back.and_then(|back| back.rewrite(field.name, field.value)) {
                     Some(value) => {
-                        self.write_field(out, &httparse::Header { value: &value, ..*field }, manner)
+                        self.write_field(out, &httparse::Header { value: &value, ..*field }, manner);
                     }
                     None => self.write_field(out, field, manner),
                 }

@@ -206,8 +206,11 @@ fn shares_dashes(text: &[u8]) -> bool {
     dashes < DASHES.len() && behind(word, b"BEGIN ").or(behind(word, b"END ")).is_some()
 }
 
+/// The kind of a block, and its content unless Pollux uses none of that kind.
+type Decoded = (Kind, Option<(SectionKind, Vec<u8>)>);
+
 /// What `body` between the marks of `label` says.
-fn decode(kind: Kind, label: &[u8], body: &[u8]) -> Result<(Kind, Option<(SectionKind, Vec<u8>)>), Why> {
+fn decode(kind: Kind, label: &[u8], body: &[u8]) -> Result<Decoded, Why> {
     // RFC 1421 §4.6.1.1: what openssl writes over a key of the old form with a passphrase.
     if kind == Kind::Key && find(body, b"ENCRYPTED").is_some() {
         return Ok((Kind::LockedKey, None));

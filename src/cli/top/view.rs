@@ -195,7 +195,7 @@ fn draw_table(frame: &mut Frame<'_>, watch: &mut Watch, area: Rect) {
     let heading = |shown: &Shown| format!("{}{}", shown.heading, if is_sorted(shown) { "*" } else { "" });
     let mut texts: Vec<Vec<String>> =
         COLUMNS.iter().map(|shown| watch.rows.iter().map(shown.text).collect()).collect();
-    let widths = widths(&texts, &COLUMNS.each_ref().map(|shown| heading(shown)), area.width);
+    let widths = widths(&texts, &COLUMNS.each_ref().map(&heading), area.width);
     let ids: Vec<&str> = watch.rows.iter().map(|row| row.id.as_str()).collect();
     texts[NAMES] = fit::names(&ids, usize::from(widths[NAMES].unwrap_or(0)));
     let shown = || COLUMNS.iter().zip(&widths).enumerate().filter(|(_, (_, width))| width.is_some());

@@ -26,6 +26,9 @@ struct Located {
     address: SocketAddr,
 }
 
+/// A target of an SRV record, and what the question for its addresses came to.
+type Answered<'t> = (&'t str, Result<Found<Vec<IpAddr>>, Failure>);
+
 impl Client<'_> {
     /// The backends of the service `name`. There are none where the DNS says that there is decidedly no service.
     ///
@@ -78,7 +81,7 @@ impl Client<'_> {
 
     /// The addresses of each of `targets`. What the server has added to the records may be some of them, another time others
     /// (RFC 2181 section 9), so each is asked for.
-    fn addresses_of<'t>(&self, targets: &[&'t str]) -> Vec<(&'t str, Result<Found<Vec<IpAddr>>, Failure>)> {
+    fn addresses_of<'t>(&self, targets: &[&'t str]) -> Vec<Answered<'t>> {
         let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(targets.len())));
         let ask = || {
             while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {

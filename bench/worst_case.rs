@@ -12,6 +12,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use pollux::config;
+use pollux::core::budget::Budget;
 use pollux::core::buffer::Buffer;
 use pollux::core::identity::Ids;
 use pollux::core::noted::NOTHING;
@@ -117,7 +118,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let head = shape(bytes, &mut fastrand::Rng::with_seed(seed));
-    let (snapshot, date, ids) = (snapshot(), Date::new(0), Ids::new(0));
+    let (snapshot, date, ids, bodies) = (snapshot(), Date::new(0), Ids::new(0), Budget::new(0));
     let env = Env {
         now: Time::ZERO,
         date: &date,
@@ -126,6 +127,7 @@ fn main() -> ExitCode {
         draining_since: None,
         keeps_request: false,
         wanted: &NOTHING,
+        bodies: &bodies,
     };
     for _ in 0..count {
         if name == "names-by-trailers" {

@@ -254,6 +254,20 @@ impl Lane {
         &mut self.front
     }
 
+    /// Moves the cleared bytes of the buffer to the end of `body`, and says how many there were.
+    pub fn collect(&mut self, body: &mut Vec<u8>) -> usize {
+        let bytes = self.buffer.unsent();
+        let count = bytes.len();
+        body.extend_from_slice(bytes);
+        self.buffer.send(count);
+        count
+    }
+
+    /// Puts `body` behind the head that is all of the front.
+    pub fn add_body(&mut self, body: &[u8]) {
+        self.front.extend_from_slice(body);
+    }
+
     /// Adds `line` to the head that is all of the front, if nothing of it has gone out yet.
     pub fn add_line(&mut self, line: &[u8]) {
         if self.front_sent == 0 && self.front.ends_with(b"\r\n\r\n") {

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
 use crate::config::Places;
+use crate::core::budget::Budget;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::noted::NOTHING;
 use crate::core::time::Time;
@@ -181,6 +182,7 @@ fn explain_with(
         draining_since: None,
         keeps_request: false,
         wanted: &NOTHING,
+        bodies: &Budget::new(0),
     };
     let listener = &snapshot.listeners[question.listener];
     let (mut tried, mut split) = (Vec::new(), None);

@@ -40,6 +40,8 @@ pub struct Onward<'a> {
     pub request_id: Option<RequestId<'a>>,
     /// The trace that begins here, if one does.
     pub traceparent: Option<Traceparent>,
+    /// Whether the body is collected, so that its length stands in the head in the end.
+    pub is_collected: bool,
     /// How the URIs are rewritten that WebDAV has in fields, if they are.
     pub dav: Option<Dav<'a>>,
     /// Changes to header fields, and what their values are filled in with.
@@ -62,6 +64,7 @@ impl<'a> Onward<'a> {
             passes_trailers: false,
             request_id: None,
             traceparent: None,
+            is_collected: false,
             dav: None,
             edits: None,
         }
@@ -177,6 +180,8 @@ impl Request<'_> {
                 };
                 push_length(out, length);
             }
+            Name::TransferEncoding | Name::Expect if onward.is_collected => {}
+            Name::NeverTrailing if onward.is_collected && name.eq_ignore_ascii_case(b"trailer") => {}
             Name::TransferEncoding => push_field(out, b"Transfer-Encoding", b"chunked"),
             Name::Upgrade if self.wants_upgrade => push_field(out, name, field.value),
             Name::Upgrade => {}

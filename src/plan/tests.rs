@@ -107,7 +107,9 @@ fn every_key_of_a_pool_is_told() {
     let keys = schema["properties"]["pool"]["additionalProperties"]["properties"].as_object().unwrap();
     for key in keys.keys() {
         let (line, told) = match key.as_str() {
-            "backends" | "resolve" | "hash_key" | "max_load" | "proxy_protocol_fields" => continue,
+            "backends" | "resolve" | "hash_key" | "max_load" | "proxy_protocol_fields" | "request_buffer" => {
+                continue;
+            }
             "proxy_protocol" => ("proxy_protocol = \"v2\"", "proxy_protocol"),
             "balance" => ("balance = \"random\"", "balance"),
             "sticky" => ("sticky = { cookie = \"a\" }", "sticky"),
@@ -124,6 +126,7 @@ fn every_key_of_a_pool_is_told() {
             "reach_wait" => ("reach_wait = false", "reach_wait"),
             "on_client_close" => ("on_client_close = \"finish\"", "on_client_close"),
             "expect" => ("expect = \"answer\"", "expect"),
+            "request_body" => ("request_body = \"buffer\"", "request_body"),
             "tls" => ("tls = { verify = \"off\" }", "tls"),
             "resolver" => ("resolver = \"127.0.0.1:53\"", "resolver"),
             "max_requests" => ("max_requests = 9", "max_requests"),

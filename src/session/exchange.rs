@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::collect::Collected;
 use super::identity::Identity;
 use crate::core::identity::RequestId;
 use crate::core::noted::Notes;
@@ -87,6 +88,8 @@ pub struct Exchange {
     /// Whether the response is a stream, which may be silent for long.
     pub(crate) is_stream: bool,
     pub(crate) interims: u8,
+    /// The body that is collected, or was.
+    pub(crate) collected: Option<Box<Collected>>,
     /// Whether the head for the backend asks for its connection to be kept.
     pub(crate) asks_to_keep: bool,
     /// Whether the client may wait for a 100 before it sends the body.

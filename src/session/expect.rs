@@ -40,10 +40,15 @@ impl Session {
     /// Says 100 in the place of the backend.
     pub(super) fn stand_in(&mut self, env: &Env<'_>) {
         if self.awaits_continue(env) {
-            self.exchange.has_continued = true;
             self.exchange.stands_in = true;
-            self.down.front_mut().extend_from_slice(CONTINUE);
+            self.say_continue();
         }
+    }
+
+    /// Says 100 to the client.
+    pub(super) fn say_continue(&mut self) {
+        self.exchange.has_continued = true;
+        self.down.front_mut().extend_from_slice(CONTINUE);
     }
 
     /// Takes note that the backend has said 100, or its last word instead.

@@ -130,7 +130,9 @@ impl Session {
             Phase::Head { since, is_pause: true } => (Kind::Idle, since),
             Phase::Head { since, is_pause: false } => (Kind::Head, since),
             Phase::Opening { .. } => (Kind::Opening, began),
-            Phase::Relay | Phase::Answer { .. } | Phase::Ending { .. } => (Kind::Exchange, began),
+            Phase::Collecting | Phase::Relay | Phase::Answer { .. } | Phase::Ending { .. } => {
+                (Kind::Exchange, began)
+            }
             Phase::Tunnel if self.mode == Mode::Tcp => (Kind::Tcp, began),
             Phase::Tunnel => (Kind::Tunnel, began),
             Phase::Linger { since } => (Kind::Linger, since),

@@ -15,6 +15,7 @@ impl Session {
                 self.end(Effect::ResetClient, effects);
             }
             Phase::Head { .. }
+            | Phase::Collecting
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel

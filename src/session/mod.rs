@@ -5,6 +5,7 @@
 //! asked says what it waits for ([`Session::interest`]) and until when ([`Session::deadline`]): both are derived from its
 //! state, so there is nothing to arm and nothing to forget.
 
+mod collect;
 mod exchange;
 mod expect;
 mod glance;
@@ -25,6 +26,7 @@ use ::core::net::SocketAddr;
 use std::time::Duration;
 
 use crate::balance::Habit;
+use crate::core::budget::Budget;
 use crate::core::framer::Framer;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::lane::{Lane, Sink, Source};
@@ -115,6 +117,8 @@ pub struct Env<'a> {
     pub keeps_request: bool,
     /// And which header fields.
     pub wanted: &'a Wanted,
+    /// The memory for bodies that are collected.
+    pub bodies: &'a Budget,
 }
 
 impl Env<'_> {
@@ -142,6 +146,8 @@ pub(crate) enum Phase {
         /// Whether this is the pause between two requests, in which nothing has come yet.
         is_pause: bool,
     },
+    /// The body of a request is collected, to be sent with its length.
+    Collecting,
     /// A backend connection is sought.
     Opening {
         /// When the search began.
@@ -322,6 +328,7 @@ impl Session {
             Phase::Head { .. } | Phase::Ending { keep_alive: true } => true,
             Phase::Preface { .. }
             | Phase::Ending { keep_alive: false }
+            | Phase::Collecting
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -520,6 +527,7 @@ impl Session {
                 _,
                 Phase::Preface { .. }
                 | Phase::Head { .. }
+                | Phase::Collecting
                 | Phase::Opening { .. }
                 | Phase::Answer { .. }
                 | Phase::Ending { .. }

@@ -201,7 +201,8 @@ impl Session {
         let (limits, rules) = (&env.snapshot.limits, env.snapshot.pool(self.pool()));
         let is_kept = limits.idle > 0 && limits.idle_per_backend > 0 && rules.max_reuse != Some(1);
         // What was held has not been moved behind the head.
-        let is_head_alone = self.exchange.attempts == 1 || self.up.is_held();
+        let is_head_alone =
+            self.exchange.collected.is_none() && (self.exchange.attempts == 1 || self.up.is_held());
         let is_upgrade = !self.exchange.protocols.is_empty();
         if is_kept && is_head_alone && !is_upgrade && !self.exchange.asks_to_keep && rules.announce.is_none()
         {

@@ -20,6 +20,8 @@
 //!                       v      v                                    v                   v
 //!                      Over <--- client closed, late -------------- Over <--------------+ both ends passed
 //! ```
+//!
+//! Between Head and Opening stands Collecting where a body is to be sent with its length: what ends it is what ends Head.
 
 use super::exchange::Answered;
 use super::routing::{Arrival, Routed};
@@ -65,6 +67,7 @@ impl Session {
         match self.phase {
             Phase::Preface { since, awaits } => self.step_preface(since, awaits, env, effects),
             Phase::Head { since, is_pause } => self.step_head(since, is_pause, env, effects),
+            Phase::Collecting => self.step_collecting(env, effects),
             Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
             Phase::Relay => self.step_relay(env, effects),
             Phase::Tunnel => self.step_tunnel(effects),
@@ -175,6 +178,10 @@ impl Session {
             }
             Routed::Forwarded { framing, trailers, body } => {
                 self.exchange.spans.head = Some(env.now.since(self.exchange.began));
+                if let Some(most) = self.collects(framing, env) {
+                    self.begin_collecting(most, body, env);
+                    return true;
+                }
                 self.up.framer = match framing {
                     Framing::Empty | Framing::UntilEof => Framer::Done,
                     Framing::Length(length) => Framer::of_length(length),
@@ -300,6 +307,7 @@ impl Session {
             | (
                 Phase::Preface { .. }
                 | Phase::Head { .. }
+                | Phase::Collecting
                 | Phase::Opening { .. }
                 | Phase::Ending { .. }
                 | Phase::Linger { .. }
@@ -426,7 +434,7 @@ impl Session {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
-            Phase::Opening { .. } | Phase::Relay => {
+            Phase::Collecting | Phase::Opening { .. } | Phase::Relay => {
                 self.fail(Cause::DrainTimeout, env, effects);
             }
             Phase::Tunnel | Phase::Answer { .. } => {

@@ -75,7 +75,7 @@ impl Session {
         let limits = &env.snapshot.limits;
         let bounds = HeadLimits { head: limits.head, first_line: limits.head, empty_lines: 0 };
         let bytes = self.down.buffer.unscanned();
-        if !bytes.is_empty() && !self.up.is_front_flushed() {
+        if !bytes.is_empty() && !self.is_head_sent() {
             // Nobody answers a head that is not complete: this was meant for somebody else, or for nobody.
             self.down.buffer.discard();
             return self.backend_lost(Cause::BackendBadResponse, env, effects);

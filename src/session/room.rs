@@ -16,6 +16,7 @@ impl Session {
                 let ground = if self.has_begun() { Ground::Unfinished } else { Ground::Resting };
                 Some(Claim::new(ground, since))
             }
+            Phase::Collecting => Some(Claim::new(Ground::Unfinished, self.touched)),
             Phase::Opening { .. } => self.has_left().then_some(Claim::new(Ground::Left, self.touched)),
             Phase::Relay if self.exchange.answered == Answered::Awaited && self.has_left() => {
                 Some(Claim::new(Ground::Left, self.touched))
@@ -47,7 +48,7 @@ impl Session {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
-            Phase::Head { .. } => {
+            Phase::Head { .. } | Phase::Collecting => {
                 self.fail(Cause::MadeRoom, env, effects);
             }
             Phase::Opening { .. } | Phase::Relay => {

@@ -152,6 +152,7 @@ impl Arrival<'_> {
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
             request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
             traceparent,
+            is_collected: rules.collect.is_some() && request.framing == Framing::Chunked,
             dav: dav(options, exchange.method, rules),
             ..Onward::plain(self.peer.ip(), &rules.name)
         };

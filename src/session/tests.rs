@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
 use crate::balance::Habit;
+use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
@@ -30,6 +31,7 @@ struct Stage {
     snapshot: Snapshot,
     date: Date,
     ids: Ids,
+    bodies: Budget,
     now: Time,
     effects: Vec<Effect>,
 }
@@ -40,6 +42,7 @@ impl Stage {
             snapshot: snapshot(mode),
             date: Date::new(0),
             ids: Ids::new(0),
+            bodies: Budget::new(1000),
             now: Time::ZERO,
             effects: Vec::new(),
         };
@@ -56,6 +59,7 @@ impl Stage {
             draining_since: None,
             keeps_request: true,
             wanted: &NOTHING,
+            bodies: &self.bodies,
         }
     }
 
@@ -405,5 +409,27 @@ fn pollux_says_100_once_in_the_place_of_a_backend_that_is_known_not_to() {
         let habits: Vec<_> =
             effects.iter().filter(|effect| matches!(effect, Effect::NoteHabit(..))).copied().collect();
         assert_eq!(habits.last().copied(), noted, "{is_known} {says_itself}: {habits:?}");
+    }
+}
+
+/// Bodies that are collected share the memory of the worker, and give it back.
+#[test]
+fn a_body_that_is_collected_takes_its_part_of_the_memory() {
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (left, is_refused) in [(4, false), (3, true)] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        stage.snapshot.pools[0].collect = Some(1000);
+        stage.bodies = Budget::new(left);
+        receive(&mut session, Side::Client, head);
+        assert_eq!(stage.advance(&mut session), []);
+        receive(&mut session, Side::Client, b"4\r\nbody\r\n");
+        assert_eq!(stage.advance(&mut session), []);
+        assert_eq!(session.record(&stage.env()).outcome.cause, is_refused.then_some(Cause::OutOfBuffers));
+        assert_eq!(stage.bodies.share().take(left), is_refused, "what was taken is there again, or not yet");
+        if !is_refused {
+            receive(&mut session, Side::Client, b"0\r\n\r\n");
+            assert_eq!(stage.advance(&mut session), [Effect::Open { again: None, is_fresh: false }]);
+            assert!(session.up.unsent().0.ends_with(b"\r\nContent-Length: 4\r\n\r\nbody"));
+        }
     }
 }

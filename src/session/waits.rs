@@ -41,6 +41,7 @@ impl Session {
             }
             Phase::Preface { .. }
             | Phase::Head { .. }
+            | Phase::Collecting
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -111,6 +112,7 @@ impl Session {
                 };
                 Some(self.or_leave(deadline, since, env))
             }
+            Phase::Collecting => touched(timeouts.idle, Timer::Idle),
             Phase::Opening { since, dial } => {
                 let queue = Deadline::new(since + timeouts.queue, Timer::Queue);
                 let attempt =
@@ -325,6 +327,7 @@ impl Session {
     fn stalled(&self) -> Cause {
         match self.phase {
             Phase::Answer { .. } => Cause::ClientStalled,
+            Phase::Collecting => Cause::ClientBodyTimeout,
             Phase::Relay if !self.down.is_flushed() => Cause::ClientStalled,
             Phase::Relay if self.awaits_body() && self.up.sink != Sink::Lost => Cause::ClientBodyTimeout,
             Phase::Relay

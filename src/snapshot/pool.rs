@@ -136,6 +136,8 @@ pub struct Pool {
     pub on_client_close: ClientClose,
     /// Who says 100 (Continue) to a client that expects it.
     pub expect: Expect,
+    /// How long a request body may be that comes in chunks and is collected to be sent with its length; `None` if it is not.
+    pub collect: Option<u64>,
     /// What the backends are found by, where that is more than their addresses; else empty.
     pub sources: Vec<Source>,
     /// How often names are asked for their addresses; `None` is once.
@@ -157,6 +159,12 @@ impl Pool {
     /// How long a request waits until a backend can be reached again where nothing is said.
     pub const REACH_WAIT: Duration = Duration::from_secs(1);
 
+    /// How long a body may be that is collected where nothing is said, in bytes.
+    pub const COLLECT: u64 = 1024 * 1024;
+
+    /// How long one may be at most.
+    pub const COLLECT_MAX: u64 = 64 * 1024 * 1024;
+
     /// A pool of which nothing more is said.
     #[must_use]
     pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
@@ -176,6 +184,7 @@ impl Pool {
             reach_wait: Some(Pool::REACH_WAIT),
             on_client_close: ClientClose::default(),
             expect: Expect::default(),
+            collect: None,
             sources: Vec::new(),
             resolve: Some(RESOLVE),
             resolver: Vec::new(),

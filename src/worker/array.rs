@@ -120,6 +120,7 @@ impl<O: Os> Worker<O> {
             draining_since: self.draining_since,
             keeps_request: false,
             wanted: &self.wanted,
+            bodies: &self.bodies,
         };
         if self.storage.has_refused() && !self.hot.is_empty() {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.

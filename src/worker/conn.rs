@@ -6,6 +6,7 @@ use super::edition::{Edition, Lease, Permit};
 use super::link::Link;
 use super::own::Owned;
 use super::pipes::Loan;
+use crate::core::budget::Budget;
 use crate::core::identity::Ids;
 use crate::core::interest::Interest;
 use crate::core::noted::Wanted;
@@ -72,17 +73,18 @@ pub(super) struct World<'a> {
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
     pub(super) wanted: &'a Wanted,
+    pub(super) bodies: &'a Budget,
 }
 
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `edition` and stands like that.
     pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
-        let World { now, date, ids, draining_since, keeps_request, wanted } = self;
+        let World { now, date, ids, draining_since, keeps_request, wanted, bodies } = self;
         let draining_since = match standing {
             Standing::At(_) => draining_since,
             Standing::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted }
+        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted, bodies }
     }
 }
 

@@ -36,6 +36,7 @@ impl<O: Os> Worker<O> {
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
             wanted: &self.wanted,
+            bodies: &self.bodies,
         }
     }
 
@@ -161,6 +162,7 @@ impl<O: Os> Worker<O> {
             draining_since: self.draining_since,
             keeps_request: self.journal.wants_request(),
             wanted: &self.wanted,
+            bodies: &self.bodies,
         };
         let edition = Rc::clone(&conn.edition);
         let mut hands = Hands {

@@ -356,6 +356,7 @@ impl<O: Os> Worker<O> {
             draining_since: self.draining_since,
             keeps_request: false,
             wanted: &self.wanted,
+            bodies: &self.bodies,
         };
         let env = world.env(&edition, standing);
         let mut session = session_of(client, said, listener, &env);

@@ -34,6 +34,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::interest::Ready;
@@ -167,6 +168,9 @@ enum Token {
     Backend(Key, u32),
 }
 
+/// The memory of a worker for request bodies that are collected, in bytes; what comes beyond is answered with 503 `out-of-buffers`.
+const BODIES_MAX: usize = 256 * 1024 * 1024;
+
 /// See the module.
 pub struct Worker<O> {
     os: O,
@@ -210,6 +214,8 @@ pub struct Worker<O> {
     now: Time,
     date: Date,
     ids: Ids,
+    /// The memory for request bodies that are collected.
+    bodies: Budget,
     /// Sessions that could have gone on in the last turn.
     eager: Vec<Key>,
     // The arrays of a turn, kept for their memory.
@@ -264,6 +270,7 @@ impl<O: Os> Worker<O> {
             now: os.now(),
             date: Date::new(os.unix_time()),
             ids: Ids::new(identity),
+            bodies: Budget::new(BODIES_MAX),
             eager: Vec::new(),
             array: Array::default(),
             events: Vec::new(),

@@ -181,6 +181,7 @@ fn around(example: &Example) -> String {
                 "proxy_protocol_fields" | "proxy_protocol_max" => {
                     "proxy_protocol = \"v2\"\nbackends = [\"127.0.0.1:1\"]\n"
                 }
+                "request_buffer" => "request_body = \"buffer\"\nbackends = [\"127.0.0.1:1\"]\n",
                 "hash_key" | "max_load" => "balance = \"hash\"\nbackends = [\"127.0.0.1:1\"]\n",
                 _ => "backends = [\"127.0.0.1:1\"]\n",
             };

@@ -192,3 +192,18 @@ def test_javas_client_waits_for_a_100_in_vain(tls_pollux, server):
     proxy = tls_pollux(to(server("wsgiref"), 'expect = "pass"'))
     done = expecting(proxy.port, 1, 3)
     assert done.returncode != 0 and "HttpTimeoutException" in done.stderr, done
+
+
+@pytest.mark.parametrize("expects", [False, True])
+def test_a_chunked_upload_reaches_wsgiref_whole(tls_pollux, server, expects):
+    proxy = tls_pollux(to(server("wsgiref"), 'request_body = "buffer"'))
+    with connect(("127.0.0.1", proxy.port)) as connection:
+        stream = connection.makefile("rb")
+        fields = b"Transfer-Encoding: chunked\r\n" + (b"Expect: 100-continue\r\n" if expects else b"")
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: test\r\n" + fields + b"\r\n")
+        if expects:
+            assert stream.readline() == b"HTTP/1.1 100 Continue\r\n" and stream.readline() == b"\r\n"
+        piece = b"%x\r\n%b\r\n" % (5000, b"x" * 5000)
+        connection.sendall(piece * 100 + b"0\r\n\r\n")
+        response = Response(stream)
+        assert (response.status, response.body) == (200, b"POST body" + b"x" * 500_000)

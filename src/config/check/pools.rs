@@ -114,6 +114,7 @@ fn pool(
             Some(("answer", _)) => Expect::Answer,
             Some(_) | None => Expect::Pass,
         },
+        collect: collect(table, findings),
         queue: table.time("queue").map(|(time, _)| time),
         passes_trailers: matches!(table.text("request_trailers"), Some(("pass", _))),
         reach_wait: reach_wait(table),
@@ -144,6 +145,20 @@ fn reach_wait(table: Reader<'_>) -> Option<Duration> {
 /// What becomes of an exchange whose client has ended its direction, of a pool or a route.
 pub(super) fn on_client_close(table: Reader<'_>) -> Option<ClientClose> {
     table.text("on_client_close").and_then(|(word, _)| ClientClose::find(word))
+}
+
+/// How long a body may be that is collected, if any is.
+fn collect(table: Reader<'_>, findings: &mut Findings) -> Option<u64> {
+    let most = table.size("request_buffer").map_or(Pool::COLLECT, |(most, _)| most);
+    let is_on = matches!(table.text("request_body"), Some(("buffer", _)));
+    if let Some(entry) = table.entry("request_buffer").filter(|_| !is_on) {
+        findings.push(
+            Diagnostic::new(Code::NoEffect, "`request_buffer` changes nothing here")
+                .mark(entry.key_place, "no body is collected")
+                .help("write `request_body = \"buffer\"`, or remove it"),
+        );
+    }
+    is_on.then_some(most)
 }
 
 /// How backends are told of their clients.

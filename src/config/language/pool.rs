@@ -4,7 +4,7 @@ use super::tls::BACKEND_TLS;
 use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, HOUR, Kind, NONE, REQUIRED, Table, key};
 use crate::preface::LENGTH_MAX;
 use crate::preface::proxy::ADDRESSES_MAX;
-use crate::snapshot::{Backend, Retries};
+use crate::snapshot::{Backend, Pool, Retries};
 
 /// What `retry_on` knows besides statuses.
 pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
@@ -138,6 +138,21 @@ pub(in crate::config) static POOL: Table = Table {
             "What becomes of a request under way when its client has ended its direction (FIN). `abort`: a second later the exchange \
              ends as `client-aborted`, unless bytes of it move. `finish`: it goes on, for clients that half-close and wait for the \
              answer. A request that still waits for a backend is given up at once either way. HTTP only.",
+        ),
+        key(
+            "request_body",
+            Kind::Word(&["stream", "buffer"]),
+            r#""stream""#,
+            r#""buffer""#,
+            "How bodies go on that come in chunks. `stream`: as they come; `buffer`: they are collected in memory and sent with \
+             Content-Length, for servers that do not know chunks (thin, wsgiref). Bodies with a length go on as they come. HTTP only.",
+        ),
+        key(
+            "request_buffer",
+            Kind::Size(1, Pool::COLLECT_MAX),
+            r#""1MiB""#,
+            r#""4MiB""#,
+            "For `request_body = \"buffer\"`: the longest body that is collected; a longer one is answered with 413 `body-too-long`.",
         ),
         key(
             "expect",

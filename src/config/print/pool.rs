@@ -56,6 +56,10 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     line(out, "reach_wait", &pool.reach_wait.map_or_else(|| String::from("false"), time));
     line(out, "on_client_close", &text(pool.on_client_close.word()));
     line(out, "expect", &text(pool.expect.word()));
+    if let Some(most) = pool.collect {
+        line(out, "request_body", &text("buffer"));
+        line(out, "request_buffer", &most.to_string());
+    }
     let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = &pool.retries;
     let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
     let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| text(word));

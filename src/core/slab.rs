@@ -85,7 +85,7 @@ impl<T> Slab<T> {
     }
 
     /// Every entry with its key.
-    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> + Clone {
         self.slots.iter().enumerate().filter_map(|(slot, place)| {
             let key = Key { slot: slot as u32, generation: place.generation };
             place.entry.as_ref().map(|entry| (key, entry))

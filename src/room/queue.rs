@@ -1,5 +1,6 @@
 //! The sessions that make room next, as of one look at all of them.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use super::Claim;
@@ -20,6 +21,8 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// A session that may make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Candidate<K> {
+    /// How many connections its origin has, if that is a crowd; else 0. The greatest crowd goes first.
+    pub crowd: Reverse<usize>,
     /// Why.
     pub claim: Claim,
     /// Which session.
@@ -100,7 +103,7 @@ mod tests {
     }
 
     fn candidate(ground: Ground, since: u64, key: u32) -> Candidate<u32> {
-        Candidate { claim: Claim::new(ground, at(since)), key }
+        Candidate { crowd: Reverse(0), claim: Claim::new(ground, at(since)), key }
     }
 
     fn keys(queue: &mut Queue<u32>) -> Vec<u32> {
@@ -120,6 +123,20 @@ mod tests {
         ];
         queue.look(at(10_000), all.len(), all.into_iter());
         assert_eq!(keys(&mut queue), [5, 4, 2, 3, 1, 6]);
+    }
+
+    #[test]
+    fn crowds_go_first_and_the_greatest_of_them_before_all() {
+        let mut queue = Queue::default();
+        let all = [
+            (0, Ground::Resting, 1),
+            (9, Ground::Stalled, 2),
+            (20, Ground::Unfinished, 3),
+            (9, Ground::Left, 4),
+        ]
+        .map(|(crowd, ground, key)| Candidate { crowd: Reverse(crowd), ..candidate(ground, 0, key) });
+        queue.look(at(10_000), all.len(), all.into_iter());
+        assert_eq!(keys(&mut queue), [3, 4, 2, 1]);
     }
 
     #[test]

@@ -314,6 +314,12 @@ impl Session {
         }
     }
 
+    /// Its client, as far as it is known: whose connection it is, or who was announced.
+    #[must_use]
+    pub fn client(&self) -> SocketAddr {
+        self.client
+    }
+
     /// The place of its listener in the snapshot.
     #[must_use]
     pub fn listener(&self) -> usize {

@@ -1,17 +1,33 @@
 //! Sessions that make room: a worker that has as many clients as it may lets a newcomer in if somebody else can go.
 
+use std::cmp::Reverse;
+
 use super::Worker;
 use super::array::Nearest;
+use super::conn::Conn;
 use super::hands::{Fate, Readable};
 use crate::core::slab::Key;
 use crate::os::Os;
-use crate::room::{Candidate, Ground, Queue, Tally};
+use crate::room::{Candidate, Crowds, Ground, Origin, Queue, Tally};
 
 /// What a worker knows of those who may make room.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     queue: Queue<Key>,
     pub(super) tally: Tally,
+}
+
+/// Where a session's client comes from, as far as that is known.
+fn origin(conn: &Conn) -> Option<Origin> {
+    Origin::of(conn.session.client().ip())
+}
+
+/// How great the crowd is to which a session belongs; 0 if to none. Proxies that are trusted stand for many clients.
+fn crowd(conn: &Conn, crowds: &Crowds) -> usize {
+    let size = origin(conn).map_or(0, |origin| crowds.size(origin));
+    let listener = conn.edition.snapshot.listeners.get(conn.session.listener());
+    let is_trusted = || listener.is_some_and(|listener| listener.trusts(conn.session.client().ip()));
+    if size > 0 && is_trusted() { 0 } else { size }
 }
 
 impl<O: Os> Worker<O> {
@@ -70,9 +86,11 @@ impl<O: Os> Worker<O> {
     fn look_for_room(&mut self) -> bool {
         let (queue, sessions) = (&mut self.room.queue, &self.sessions);
         if queue.wants_look(self.now) {
-            let all = sessions
-                .iter()
-                .filter_map(|(key, conn)| conn.session.claim().map(|claim| Candidate { claim, key }));
+            let crowds = Crowds::among(sessions.iter().filter_map(|(_, conn)| origin(conn)));
+            let all = sessions.iter().filter_map(|(key, conn)| {
+                let claim = conn.session.claim()?;
+                Some(Candidate { crowd: Reverse(crowd(conn, &crowds)), claim, key })
+            });
             queue.look(self.now, sessions.len(), all);
         }
         let claim = |key| sessions.get(key).and_then(|conn| conn.session.claim());

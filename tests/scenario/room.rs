@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Limits, Mode, Snapshot, Timeouts};
+use socket2::{Domain, Socket, Type};
 use toy_backends::{Behaviour, Toy};
 
-use crate::house::{Pollux, response, rest, snapshot};
+use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const SESSIONS: usize = 4;
@@ -121,4 +122,33 @@ fn bodies_that_stall_make_room() {
     assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
     assert!(rest(&mut clients[0]).starts_with("HTTP/1.1 408 "));
     assert_eq!((ended(&mut clients[1..]), pollux.in_flight()), (Vec::new(), SESSIONS - 1));
+}
+
+/// A client that comes from that address of the loopback, and has sent `bytes`.
+fn client_from(pollux: &Pollux, from: [u8; 4], bytes: &[u8]) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&pollux.address.into()).unwrap();
+    let mut client = TcpStream::from(socket);
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(bytes).unwrap();
+    client
+}
+
+#[test]
+fn the_address_with_most_connections_makes_room_first() {
+    let toy = toy();
+    let limits = Limits { sessions: 14, ..Limits::default() };
+    let pollux = Pollux::start(Snapshot { limits, ..snapshot(Mode::Http, &[&toy.listening_on()]) });
+    // They rest for longest, and hold less than their share.
+    let mut few: Vec<_> = (0..4).map(|_| client_from(&pollux, [127, 0, 0, 2], GET)).collect();
+    few.iter_mut().for_each(|client| drop(response(client)));
+    let mut many: Vec<_> = (0..10).map(|_| client_from(&pollux, [127, 0, 0, 3], b"GET")).collect();
+    for _ in 0..2 {
+        let mut newcomer = client_from(&pollux, [127, 0, 0, 4], GET);
+        assert!(response(&mut newcomer).starts_with("HTTP/1.1 200 "));
+        drop(newcomer);
+    }
+    assert!(rest(&mut many[0]).starts_with("HTTP/1.1 408 "));
+    assert!(ended(&mut few).is_empty());
 }

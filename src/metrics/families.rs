@@ -119,6 +119,8 @@ families! {
         "Clients that were not being served and made room for others at a bound. The ground is what they were doing: \
          lingering after the last answer, resting without a request, left (a FIN was sent while the response was awaited), \
          unfinished (in the head of a request) or stalled (in the body of a request, or in a response that is not taken).";
+    REFUSED Counter "pollux_clients_refused_total" ["worker"]
+        "Connections that were closed at once because their client address had limits.per_client of them.";
     IDLE Gauge "pollux_idle_backend_connections" ["worker"] "Connections in the idle set.";
     BUFFERS Gauge "pollux_buffers_in_use" ["worker"] "Buffers that are lent to sessions.";
     BUFFERS_MAX Gauge "pollux_buffers_max" [] "How many there may be: limits.buffers.";

@@ -179,6 +179,8 @@ pub struct Holdings {
     pub pipes: usize,
     /// Clients that have made room since the worker began, by the place of the ground in [`Ground::ALL`].
     pub made_room: [u64; Ground::ALL.len()],
+    /// Connections that were refused because of `limits.per_client`.
+    pub refused: u64,
 }
 
 /// The same where others can read it.
@@ -193,12 +195,15 @@ pub(super) struct Gauges {
     buffers: Cell,
     pipes: Cell,
     made_room: [Cell; Ground::ALL.len()],
+    refused: Cell,
 }
 
 impl Gauges {
     pub(super) fn show(&self, holdings: &Holdings) {
-        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes, made_room } = *holdings;
+        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes, made_room, refused } =
+            *holdings;
         self.turns.set(turns);
+        self.refused.set(refused);
         self.made_room.iter().zip(made_room).for_each(|(cell, count)| cell.set(count));
         for (cell, value) in [
             (&self.worker, worker),
@@ -223,6 +228,7 @@ impl Gauges {
             buffers: count(&self.buffers),
             pipes: count(&self.pipes),
             made_room: std::array::from_fn(|place| self.made_room[place].get()),
+            refused: self.refused.get(),
         }
     }
 }

@@ -281,6 +281,7 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
             samples.add(&[&holdings.worker.to_string(), ground.word()], count);
         }
     }
+    of(writer, &family::REFUSED, |holdings| holdings.refused);
     of(writer, &family::IDLE, |holdings| holdings.idle as u64);
     of(writer, &family::BUFFERS, |holdings| holdings.buffers as u64);
     writer.begin(&family::BUFFERS_MAX).add(&[], around.buffers_max);

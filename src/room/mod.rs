@@ -3,11 +3,13 @@
 //! A session that holds a place and is not being served has a [`Ground`] on which it makes room. A worker at a bound looks at all
 //! of its sessions at once and keeps the first ones of the order ([`Queue`]), so that one look serves many newcomers.
 
+mod census;
 mod crowds;
 mod origin;
 mod queue;
 mod tally;
 
+pub use census::Census;
 pub use crowds::Crowds;
 pub use origin::Origin;
 pub use queue::{Candidate, Queue};

@@ -1,33 +1,35 @@
-//! How many sessions have made room, and when that is told in the log: at once, and then once in a while.
+//! How often each of some things was done at a bound, and when that is told in the log: at once, and then once in a while.
 
 use std::time::Duration;
 
-use super::Ground;
 use crate::core::time::Time;
 
 /// How long the log is silent after a line.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// By ground.
-pub(super) type Counts = [u64; Ground::ALL.len()];
-
-/// See the module.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    counts: Counts,
-    told: Counts,
+/// See the module. There are `N` things.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally<const N: usize> {
+    counts: [u64; N],
+    told: [u64; N],
     told_at: Option<Time>,
 }
 
-impl Tally {
-    /// Counts one.
-    pub fn note(&mut self, ground: Ground) {
-        self.counts[ground as usize] += 1;
+impl<const N: usize> Default for Tally<N> {
+    fn default() -> Tally<N> {
+        Tally { counts: [0; N], told: [0; N], told_at: None }
+    }
+}
+
+impl<const N: usize> Tally<N> {
+    /// Counts one of the thing at `place`.
+    pub fn note(&mut self, place: usize) {
+        self.counts[place] += 1;
     }
 
     /// How many there were since the beginning.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> [u64; N] {
         self.counts
     }
 
@@ -38,7 +40,7 @@ impl Tally {
     }
 
     /// What is to be told, if a line is due: how many there were since the last one.
-    pub fn tell(&mut self, now: Time) -> Option<Counts> {
+    pub fn tell(&mut self, now: Time) -> Option<[u64; N]> {
         self.due().filter(|due| *due <= now)?;
         let mut since = self.counts;
         since.iter_mut().zip(&self.told).for_each(|(count, told)| *count -= told);
@@ -50,16 +52,17 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::Ground;
 
     #[test]
     fn a_line_at_once_and_then_one_in_ten_seconds() {
-        let (mut tally, second) = (Tally::default(), Duration::from_secs(1));
+        let (mut tally, second) = (Tally::<{ Ground::ALL.len() }>::default(), Duration::from_secs(1));
         assert_eq!((tally.due(), tally.tell(Time::ZERO)), (None, None));
-        tally.note(Ground::Resting);
+        tally.note(Ground::Resting as usize);
         let now = Time::ZERO + second;
         assert_eq!(tally.tell(now), Some([0, 1, 0, 0, 0]));
-        tally.note(Ground::Unfinished);
-        tally.note(Ground::Resting);
+        tally.note(Ground::Unfinished as usize);
+        tally.note(Ground::Resting as usize);
         assert_eq!((tally.due(), tally.tell(now + 9 * second)), (Some(now + SILENCE), None));
         assert_eq!(tally.tell(now + 10 * second), Some([0, 1, 0, 1, 0]));
         assert_eq!((tally.due(), tally.counts()), (None, [0, 2, 0, 1, 0]));

@@ -1,7 +1,8 @@
-//! What workers share with each other: how many clients each has, a queue into each, what each backend has to do, and
+//! What workers share with each other: how many clients each has, how many come from one address, a queue into each, what each backend has to do, and
 //! how it is.
 
 pub mod bell;
+pub mod clients;
 pub mod health;
 pub mod neighbours;
 pub mod pools;

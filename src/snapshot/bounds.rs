@@ -82,6 +82,8 @@ pub struct Limits {
     pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,
+    /// Client connections of one IPv4 address or IPv6 /64 at once, over all workers; `None` is unlimited. Trusted proxies are exempt.
+    pub per_client: Option<usize>,
     /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too. At the bound those that have taken
     /// more than a second make room, the oldest first.
     pub handshakes: usize,
@@ -131,6 +133,7 @@ impl Default for Limits {
             buffer: 64 * 1024,
             buffers: 8192,
             sessions: 10_000,
+            per_client: None,
             handshakes: 1000,
             accept_budget: 64,
             idle_per_backend: 256,

@@ -14,6 +14,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::recorder::Trail;
 use crate::session::{Env, Session};
+use crate::shared::clients::Counted;
 use crate::shared::queue::Ticket;
 use crate::snapshot::BackendId;
 use crate::wire::Wire;
@@ -41,6 +42,8 @@ pub(super) struct Conn {
     pub(super) pipes: Piped,
     /// Backend connections that are the client's alone.
     pub(super) owned: Option<Box<Owned>>,
+    /// That it counts for its client's address, if such are counted.
+    pub(super) counted: Option<Box<Counted>>,
     /// What has happened to the exchange, once it has a head.
     pub(super) trail: Option<Box<Trail>>,
 }
@@ -125,6 +128,7 @@ impl Conn {
             ticket: None,
             pipes: Piped::default(),
             owned: None,
+            counted: None,
             trail: None,
         }
     }

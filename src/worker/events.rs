@@ -7,16 +7,26 @@ use super::conn::{Conn, Reach, Standing, Stay, World};
 use super::edition::Edition;
 use super::hands::{Fate, Hands, Readable, Want};
 use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
+use super::room::Entry;
 use super::{Token, Worker};
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
 use crate::session::{Session, Side};
+use crate::shared::clients::Counted;
 use crate::snapshot::{BackendId, PoolId};
 use crate::wire::Wire;
 
 /// How often in a turn a worker looks for calls: one that was not used may come back to it.
 const CALLS_MAX: usize = 16;
+
+/// A client that was accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) fd: Fd,
+    pub(super) client: SocketAddr,
+    pub(super) listener: usize,
+}
 
 /// Whether clients wait before a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,35 +301,46 @@ impl<O: Os> Worker<O> {
         let (edition, standing) =
             left_behind.unwrap_or_else(|| (Rc::clone(&self.edition), Standing::At(listener)));
         let listens = self.doors[door].greetings.listens();
-        let has_spoken = self.begin(fd, client, listener, standing, edition, listens);
-        if listens {
+        let arrival = Arrival { fd, client, listener };
+        let has_spoken = self.begin(arrival, standing, edition, listens);
+        if let Some(has_spoken) = has_spoken.filter(|_| listens) {
             self.doors[door].greetings.note(has_spoken);
         }
     }
 
     /// Begins a session for a client of a listener of the latest edition.
     pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
-        self.begin(fd, client, listener, Standing::At(listener), Rc::clone(&self.edition), true);
+        let arrival = Arrival { fd, client, listener };
+        self.begin(arrival, Standing::At(listener), Rc::clone(&self.edition), true);
     }
 
-    /// Begins a session. If it `listens` the first read comes before the first poll; whether that found something is returned.
+    /// Begins a session, unless too many connections come from its client's address. If it `listens` the first read comes before the
+    /// first poll; whether that found something is returned.
     /// Of a client who is expected to say nothing yet the lot will tell.
     fn begin(
         &mut self,
-        fd: Fd,
-        client: SocketAddr,
-        listener: usize,
+        arrival: Arrival,
         standing: Standing,
         edition: Rc<Edition>,
         listens: bool,
-    ) -> bool {
+    ) -> Option<bool> {
+        let Arrival { fd, client, listener } = arrival;
+        let counted = match self.count_client(client, listener, &edition) {
+            Entry::Free => None,
+            Entry::Counted(counted) => Some(counted),
+            Entry::Refused => {
+                self.refuse_client(fd, client);
+                return None;
+            }
+        };
         edition.meters.note_client(listener);
         if edition.snapshot.listeners[listener].tls.is_some() {
-            self.begin_handshake(fd, client, listener, standing, edition);
-            return false;
+            self.begin_handshake(arrival, counted, standing, edition);
+            return Some(false);
         }
         let session = Session::new(client, listener, &self.world().env(&edition, standing));
         let key = self.sit_down(session, Wire::Plain(fd), edition, standing);
+        self.note_counted(key, counted);
         if let Some(seat) = &self.seat {
             seat.begin();
         }
@@ -333,7 +354,14 @@ impl<O: Os> Worker<O> {
             }
             fate
         });
-        has_spoken
+        Some(has_spoken)
+    }
+
+    /// Has the session of `key` count for its address until it is over.
+    pub(super) fn note_counted(&mut self, key: Key, counted: Option<Box<Counted>>) {
+        if let Some(conn) = self.sessions.get_mut(key) {
+            conn.counted = counted;
+        }
     }
 
     /// Takes a session in among the others.

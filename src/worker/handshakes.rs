@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::array::Nearest;
 use super::conn::{Standing, World};
 use super::edition::Edition;
+use super::events::Arrival;
 use super::hands::Readable;
 use super::lot::{Guest, QUIET, Tag, UNHEARD_MAX};
 use super::{Token, Worker};
@@ -23,6 +24,7 @@ use crate::core::time::Time;
 use crate::os::{Fd, IoFault, Os};
 use crate::preface::proxy::Announced;
 use crate::session::{Env, Heard, Session, awaits_header, hear};
+use crate::shared::clients::Counted;
 use crate::snapshot::Announcing;
 use crate::tls::failure;
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
@@ -44,6 +46,7 @@ pub(super) struct Handshake {
     said: Option<Announced>,
     client: SocketAddr,
     listener: usize,
+    counted: Option<Box<Counted>>,
     pub(super) edition: Rc<Edition>,
     pub(super) standing: Standing,
     since: Time,
@@ -237,12 +240,12 @@ impl<O: Os> Worker<O> {
     /// Begins the handshake of a client that has come by a listener with TLS.
     pub(super) fn begin_handshake(
         &mut self,
-        fd: Fd,
-        client: SocketAddr,
-        listener: usize,
+        arrival: Arrival,
+        counted: Option<Box<Counted>>,
         standing: Standing,
         edition: Rc<Edition>,
     ) {
+        let Arrival { fd, client, listener } = arrival;
         let rules = &edition.snapshot.listeners[listener];
         let timeouts = &edition.snapshot.timeouts;
         let (step, wait) = if awaits_header(rules, client) {
@@ -258,7 +261,8 @@ impl<O: Os> Worker<O> {
         };
         let (until, said) = (self.now + wait, None);
         let (since, stay) = (self.now, Stay::Hot { touched: self.now, unheard: 0 });
-        let handshake = Handshake { step, said, client, listener, edition, standing, since, until, stay };
+        let handshake =
+            Handshake { step, said, client, listener, counted, edition, standing, since, until, stay };
         let key = self.handshakes.insert(handshake);
         if let Some(seat) = &self.seat {
             seat.begin();
@@ -330,12 +334,13 @@ impl<O: Os> Worker<O> {
     /// Begins the session of a client whose handshake is over.
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, edition, standing, .. } = handshake;
+        let Handshake { step, said, client, listener, counted, edition, standing, .. } = handshake;
         let Step::Shaking(wire) = step else { return self.os.close(step.fd()) };
         let env = self.world().env(&edition, standing);
         let mut session = session_of(client, said, listener, &env);
         session.handle_secured(wire.secured(), &env);
         let key = self.sit_down(session, Wire::Tls(wire), edition, standing);
+        self.note_counted(key, counted);
         self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
     }
 

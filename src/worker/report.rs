@@ -52,6 +52,7 @@ impl<O: Os> Worker<O> {
             buffers: self.storage.out(),
             pipes: self.pipes.out(),
             made_room: self.made_room(),
+            refused: self.refused(),
         });
     }
 

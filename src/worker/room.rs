@@ -1,20 +1,36 @@
 //! Sessions that make room: a worker that has as many clients as it may lets a newcomer in if somebody else can go.
 
 use std::cmp::Reverse;
+use std::net::SocketAddr;
 
 use super::Worker;
 use super::array::Nearest;
 use super::conn::Conn;
+use super::edition::Edition;
 use super::hands::{Fate, Readable};
 use crate::core::slab::Key;
-use crate::os::Os;
+use crate::os::{Fd, Os};
 use crate::room::{Candidate, Crowds, Ground, Origin, Queue, Tally};
+use crate::shared::clients::Counted;
 
 /// What a worker knows of those who may make room.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     queue: Queue<Key>,
-    pub(super) tally: Tally,
+    tally: Tally<{ Ground::ALL.len() }>,
+    refused: Tally<1>,
+    /// Whose connection was refused last.
+    refused_last: Option<SocketAddr>,
+}
+
+/// Whether a client may come in, as far as its address goes.
+pub(super) enum Entry {
+    /// Connections of its address are not counted.
+    Free,
+    /// They are, and this is one of them.
+    Counted(Box<Counted>),
+    /// They are, and there are as many as may be.
+    Refused,
 }
 
 /// Where a session's client comes from, as far as that is known.
@@ -26,7 +42,8 @@ fn origin(conn: &Conn) -> Option<Origin> {
 fn crowd(conn: &Conn, crowds: &Crowds) -> usize {
     let size = origin(conn).map_or(0, |origin| crowds.size(origin));
     let listener = conn.edition.snapshot.listeners.get(conn.session.listener());
-    let is_trusted = || listener.is_some_and(|listener| listener.trusts(conn.session.client().ip()));
+    let is_trusted =
+        || listener.is_some_and(|listener| listener.trusts(conn.session.client().ip().to_canonical()));
     if size > 0 && is_trusted() { 0 } else { size }
 }
 
@@ -116,13 +133,39 @@ impl<O: Os> Worker<O> {
             fate
         });
         if has_made {
-            self.room.tally.note(candidate.claim.ground);
+            self.room.tally.note(candidate.claim.ground as usize);
         }
         has_made
     }
 
-    /// Tells in the log how many have made room since the last time, if it is time for that.
+    /// Counts a client that comes by `listener`, if connections are counted by address, and says whether it may stay.
+    pub(super) fn count_client(&self, client: SocketAddr, listener: usize, edition: &Edition) -> Entry {
+        let snapshot = &edition.snapshot;
+        let Some(most) = snapshot.limits.per_client else { return Entry::Free };
+        let Some(origin) = Origin::of(client.ip()) else { return Entry::Free };
+        if snapshot.listeners[listener].trusts(client.ip().to_canonical()) {
+            return Entry::Free;
+        }
+        self.registry.clients().enter(origin, most).map_or(Entry::Refused, |it| Entry::Counted(Box::new(it)))
+    }
+
+    /// Closes the connection of a client whose address has as many as it may.
+    pub(super) fn refuse_client(&mut self, fd: Fd, client: SocketAddr) {
+        self.os.close(fd);
+        self.room.refused.note(0);
+        self.room.refused_last = Some(client);
+    }
+
+    /// Tells in the log how many have made room since the last time, if it is time for that; and how many were refused.
     pub(super) fn tell_of_room(&mut self) {
+        if let Some([refused]) = self.room.refused.tell(self.now) {
+            tracing::warn!(
+                worker = self.share.worker,
+                refused,
+                last = self.room.refused_last.map(|client| client.ip().to_canonical().to_string()),
+                "`limits.per_client` is reached: connections were closed because their addresses have as many as they may"
+            );
+        }
         let Some(counts) = self.room.tally.tell(self.now) else { return };
         let [lingering, resting, left, unfinished, stalled] = counts;
         tracing::warn!(
@@ -141,10 +184,17 @@ impl<O: Os> Worker<O> {
         self.room.tally.counts()
     }
 
+    /// How many connections were refused because their addresses had as many as they may.
+    pub(super) fn refused(&self) -> u64 {
+        let [refused] = self.room.refused.counts();
+        refused
+    }
+
     /// When the log is to be told next.
     pub(super) fn derive_room(&self, nearest: &mut Nearest) {
-        if let Some(due) = self.room.tally.due() {
-            nearest.note(due);
-        }
+        [self.room.tally.due(), self.room.refused.due()]
+            .into_iter()
+            .flatten()
+            .for_each(|due| nearest.note(due));
     }
 }

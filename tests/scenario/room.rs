@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Limits, Mode, Snapshot, Timeouts};
@@ -151,4 +151,48 @@ fn the_address_with_most_connections_makes_room_first() {
     }
     assert!(rest(&mut many[0]).starts_with("HTTP/1.1 408 "));
     assert!(ended(&mut few).is_empty());
+}
+
+#[test]
+fn an_address_has_no_more_connections_than_it_may() {
+    let toy = toy();
+    let limits = Limits { per_client: Some(2), ..Limits::default() };
+    let mut served = snapshot(Mode::Http, &[&toy.listening_on()]);
+    served.listeners[0].trusted_proxies = vec!["127.0.0.9/32".parse().unwrap()];
+    let pollux = Pollux::start(Snapshot { limits, ..served });
+    let ask = |from| {
+        let mut client = client_from(&pollux, from, GET);
+        (response(&mut client), client)
+    };
+    let first = ask([127, 0, 0, 2]);
+    let second = ask([127, 0, 0, 2]);
+    assert!(first.0.starts_with("HTTP/1.1 200 ") && second.0.starts_with("HTTP/1.1 200 "));
+    // The third is closed, whether it is told so by a FIN or, because its request was not read, by a RST.
+    let mut third = client_from(&pollux, [127, 0, 0, 2], b"");
+    assert!(third.read(&mut [0; 1]).is_ok_and(|count| count == 0));
+    eventually(|| pollux.metrics().contains("pollux_clients_refused_total{worker=\"0\"} 1\n"));
+    // Others, and proxies that are trusted, are not concerned.
+    let others: Vec<_> = [[127, 0, 0, 3], [127, 0, 0, 9], [127, 0, 0, 9], [127, 0, 0, 9]].map(ask).into();
+    assert!(others.iter().all(|(answer, _)| answer.starts_with("HTTP/1.1 200 ")));
+    // One that has ended has given its place back.
+    let (_, mut first) = first;
+    first.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+    rest(&mut first);
+    assert_eq!(pollux.told().cause, None);
+    drop(first);
+    eventually(|| regains(&pollux));
+}
+
+fn eventually(is_so: impl Fn() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "it does not become so");
+        std::thread::yield_now();
+    }
+}
+
+/// Whether a client of the address that had two connections gets an answer.
+fn regains(pollux: &Pollux) -> bool {
+    let mut client = client_from(pollux, [127, 0, 0, 2], b"");
+    client.write_all(GET).is_ok() && client.read(&mut [0; 1]).is_ok_and(|count| count == 1)
 }

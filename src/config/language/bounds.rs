@@ -183,6 +183,13 @@ pub(in crate::config) static LIMITS: Table = Table {
             "Client connections at once, over all workers. At the bound those that are not being served make room for newcomers.",
         ),
         key(
+            "per_client",
+            Kind::Number(1, COUNT_MAX),
+            NONE,
+            "200",
+            "Client connections of one IPv4 address or IPv6 /64 at once, over all workers; more are closed at once. Without it there is no bound. `trusted_proxies` are exempt; name the proxies before Pollux there, and leave room for the clients behind one NAT.",
+        ),
+        key(
             "handshakes",
             Kind::Number(1, COUNT_MAX),
             "1000",

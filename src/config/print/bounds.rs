@@ -55,6 +55,7 @@ pub(super) fn print_limits(out: &mut String, limits: &Limits) {
         buffer,
         buffers,
         sessions,
+        per_client,
         handshakes,
         accept_budget,
         idle_per_backend,
@@ -82,6 +83,9 @@ pub(super) fn print_limits(out: &mut String, limits: &Limits) {
         ("idle", idle.to_string()),
     ] {
         line(out, key, &value);
+    }
+    if let Some(most) = per_client {
+        line(out, "per_client", &most.to_string());
     }
     out.push_str("\n[recorder]\n");
     line(out, "slow", &time(*slow));

@@ -8,6 +8,7 @@ use super::backend::BackendState;
 use super::{PoolState, Pools, Whole};
 use crate::metrics::Hub;
 use crate::shared::bell::Bell;
+use crate::shared::clients::Clients;
 use crate::shared::queue::Desk;
 use crate::snapshot::{Address, Backend, Pool, Snapshot};
 
@@ -36,6 +37,7 @@ pub struct Registry {
     /// Those of the workers.
     desks: Mutex<Vec<Weak<Desk>>>,
     metrics: Hub,
+    clients: Arc<Clients>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,12 @@ pub(super) struct Known {
 }
 
 impl Registry {
+    /// The connections of each client address.
+    #[must_use]
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.clients
+    }
+
     /// A desk for a worker.
     #[must_use]
     pub fn desk(&self) -> Arc<Desk> {

@@ -118,7 +118,8 @@ families! {
     ROOM_MADE Counter "pollux_room_made_total" ["worker", "ground"]
         "Clients that were not being served and made room for others at a bound. The ground is what they were doing: \
          lingering after the last answer, resting without a request, left (a FIN was sent while the response was awaited), \
-         unfinished (in the head of a request) or stalled (in the body of a request, or in a response that is not taken).";
+         unfinished (in the head of a request), stalled (in the body of a request, or in a response that is not taken) \
+         or slow (there, with fewer than 240 bytes a second).";
     REFUSED Counter "pollux_clients_refused_total" ["worker"]
         "Connections that were closed at once because their client address had limits.per_client of them.";
     IDLE Gauge "pollux_idle_backend_connections" ["worker"] "Connections in the idle set.";

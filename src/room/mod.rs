@@ -6,12 +6,14 @@
 mod census;
 mod crowds;
 mod origin;
+mod pace;
 mod queue;
 mod tally;
 
 pub use census::Census;
 pub use crowds::Crowds;
 pub use origin::Origin;
+pub use pace::is_slow;
 pub use queue::{Candidate, Queue};
 pub use tally::Tally;
 
@@ -32,12 +34,14 @@ pub enum Ground {
     Unfinished,
     /// The client takes nothing of its response, or sends nothing of the rest of its request.
     Stalled,
+    /// The client takes its response, or sends the rest of its request, so slowly that [`is_slow`] holds.
+    Slow,
 }
 
 impl Ground {
     /// Every ground, in the order in which sessions make room.
-    pub const ALL: [Ground; 5] =
-        [Ground::Lingering, Ground::Resting, Ground::Left, Ground::Unfinished, Ground::Stalled];
+    pub const ALL: [Ground; 6] =
+        [Ground::Lingering, Ground::Resting, Ground::Left, Ground::Unfinished, Ground::Stalled, Ground::Slow];
 
     /// The stable word for logs and metrics.
     #[must_use]
@@ -48,6 +52,7 @@ impl Ground {
             Ground::Left => "left",
             Ground::Unfinished => "unfinished",
             Ground::Stalled => "stalled",
+            Ground::Slow => "slow",
         }
     }
 
@@ -58,7 +63,7 @@ impl Ground {
         match self {
             Ground::Lingering | Ground::Resting | Ground::Unfinished => Duration::from_millis(250),
             Ground::Left => Duration::from_secs(1),
-            Ground::Stalled => Duration::from_secs(5),
+            Ground::Stalled | Ground::Slow => pace::GRACE,
         }
     }
 }

@@ -114,6 +114,7 @@ mod tests {
     fn the_order_is_the_ground_and_then_the_age() {
         let mut queue = Queue::default();
         let all = [
+            candidate(Ground::Slow, 0, 7),
             candidate(Ground::Unfinished, 0, 1),
             candidate(Ground::Resting, 9000, 2),
             candidate(Ground::Stalled, 0, 6),
@@ -122,7 +123,7 @@ mod tests {
             candidate(Ground::Lingering, 9500, 5),
         ];
         queue.look(at(10_000), all.len(), all.into_iter());
-        assert_eq!(keys(&mut queue), [5, 4, 2, 3, 1, 6]);
+        assert_eq!(keys(&mut queue), [5, 4, 2, 3, 1, 6, 7]);
     }
 
     #[test]
@@ -147,6 +148,7 @@ mod tests {
             (Ground::Lingering, 250),
             (Ground::Left, 1000),
             (Ground::Stalled, 5000),
+            (Ground::Slow, 5000),
         ] {
             let mut queue = Queue::default();
             queue.look(at(grace - 1), 1, [candidate(ground, 0, 7)].into_iter());
@@ -177,7 +179,7 @@ mod tests {
         /// Whatever there is: those given are the first of the order, each once, and all of them ripe.
         #[test]
         fn the_first_of_all_are_given(
-            claims in prop::collection::vec((0_usize..5, 0_u64..2000), 0..300),
+            claims in prop::collection::vec((0_usize..6, 0_u64..2000), 0..300),
             now in 0_u64..8000,
         ) {
             let all: Vec<_> = claims

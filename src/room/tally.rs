@@ -60,11 +60,11 @@ mod tests {
         assert_eq!((tally.due(), tally.tell(Time::ZERO)), (None, None));
         tally.note(Ground::Resting as usize);
         let now = Time::ZERO + second;
-        assert_eq!(tally.tell(now), Some([0, 1, 0, 0, 0]));
+        assert_eq!(tally.tell(now), Some([0, 1, 0, 0, 0, 0]));
         tally.note(Ground::Unfinished as usize);
         tally.note(Ground::Resting as usize);
         assert_eq!((tally.due(), tally.tell(now + 9 * second)), (Some(now + SILENCE), None));
-        assert_eq!(tally.tell(now + 10 * second), Some([0, 1, 0, 1, 0]));
-        assert_eq!((tally.due(), tally.counts()), (None, [0, 2, 0, 1, 0]));
+        assert_eq!(tally.tell(now + 10 * second), Some([0, 1, 0, 1, 0, 0]));
+        assert_eq!((tally.due(), tally.counts()), (None, [0, 2, 0, 1, 0, 0]));
     }
 }

@@ -326,8 +326,14 @@ impl Exchange {
         (self.up_before, self.down_before) == (0, 0)
     }
 
+    /// The bytes of this exchange, where the lanes have passed so many up and down.
+    pub(crate) fn bytes(&self, up: u64, down: u64) -> (u64, u64) {
+        (up - self.up_before, down - self.down_before)
+    }
+
     pub(crate) fn record<'a>(&'a self, around: Surroundings<'a>) -> Record<'a> {
         let (method, rest) = self.text.split_at(self.method_length);
+        let (bytes_up, bytes_down) = self.bytes(around.bytes.0, around.bytes.1);
         let (target, authority) = rest.split_at(self.target_length);
         Record {
             client: self.client_of(around.client),
@@ -349,8 +355,8 @@ impl Exchange {
             budget_spent: self.budget_spent,
             queued: self.queue_ahead.map(|ahead| Queued { ahead, wait: self.queued }),
             reused: self.is_reused,
-            bytes_up: around.bytes.0 - self.up_before,
-            bytes_down: around.bytes.1 - self.down_before,
+            bytes_up,
+            bytes_down,
             spans: Spans { whole: around.now.since(self.began), ..self.spans },
             outcome: Outcome { cause: self.cause, stage: self.stage },
             secured: around.secured,

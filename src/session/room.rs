@@ -4,12 +4,13 @@ use super::exchange::Answered;
 use super::{Effect, Env, Phase, Session};
 use crate::core::lane::Source;
 use crate::core::outcome::Cause;
-use crate::room::{Claim, Ground};
+use crate::core::time::Time;
+use crate::room::{Claim, Ground, is_slow};
 
 impl Session {
     /// On which ground it makes room where a bound is reached; `None` if it is being served.
     #[must_use]
-    pub fn claim(&self) -> Option<Claim> {
+    pub fn claim(&self, now: Time) -> Option<Claim> {
         match self.phase {
             Phase::Linger { since } => Some(Claim::new(Ground::Lingering, since)),
             Phase::Head { since, .. } | Phase::Preface { since, .. } => {
@@ -21,10 +22,27 @@ impl Session {
             Phase::Relay if self.exchange.answered == Answered::Awaited && self.has_left() => {
                 Some(Claim::new(Ground::Left, self.touched))
             }
-            Phase::Relay | Phase::Answer { .. } => (self.owes_body() || self.down.wants_write())
-                .then_some(Claim::new(Ground::Stalled, self.touched)),
+            Phase::Relay | Phase::Answer { .. } => {
+                (self.owes_body() || self.down.wants_write()).then(|| self.pace(now))
+            }
             Phase::Tunnel | Phase::Ending { .. } | Phase::Over => None,
         }
+    }
+
+    /// What a client is asked for that is waited for: it has stalled, or is slow, or has time left before it has stalled.
+    fn pace(&self, now: Time) -> Claim {
+        let stalled = Claim::new(Ground::Stalled, self.touched);
+        if now >= stalled.ripens() {
+            return stalled;
+        }
+        let (exchange, up, down) = (&self.exchange, self.up.passed(), self.down.passed());
+        let (since, bytes) = if self.owes_body() {
+            (exchange.spans.head, exchange.bytes(up, down).0)
+        } else {
+            (exchange.spans.response.or(exchange.spans.head), exchange.bytes(up, down).1)
+        };
+        let since = exchange.began + since.unwrap_or_default();
+        if is_slow(bytes, now.since(since)) { Claim::new(Ground::Slow, since) } else { stalled }
     }
 
     /// Whether the client has sent its FIN, so that it waits at most for its response.
@@ -38,6 +56,8 @@ impl Session {
             && self.exchange.answered == Answered::Awaited
             && self.up.wants_read()
             && self.up.is_flushed()
+            // One that may wait for a 100 waits for the backend.
+            && (!self.exchange.expects || self.exchange.has_continued)
     }
 
     /// Ends the session so that others have its place. A client that has begun a request is told so, if it takes the answer at once;

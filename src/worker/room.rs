@@ -101,16 +101,16 @@ impl<O: Os> Worker<O> {
 
     /// Whether there is a session that can make room. It is the next one of the queue then.
     fn look_for_room(&mut self) -> bool {
-        let (queue, sessions) = (&mut self.room.queue, &self.sessions);
+        let (queue, sessions, now) = (&mut self.room.queue, &self.sessions, self.now);
         if queue.wants_look(self.now) {
             let crowds = Crowds::among(sessions.iter().filter_map(|(_, conn)| origin(conn)));
             let all = sessions.iter().filter_map(|(key, conn)| {
-                let claim = conn.session.claim()?;
+                let claim = conn.session.claim(now)?;
                 Some(Candidate { crowd: Reverse(crowd(conn, &crowds)), claim, key })
             });
             queue.look(self.now, sessions.len(), all);
         }
-        let claim = |key| sessions.get(key).and_then(|conn| conn.session.claim());
+        let claim = |key| sessions.get(key).and_then(|conn| conn.session.claim(now));
         queue.peek(|candidate| claim(candidate.key) == Some(candidate.claim)).is_some()
     }
 
@@ -122,7 +122,10 @@ impl<O: Os> Worker<O> {
             let mut fate = hands.drive(conn, Readable { client: true, backend: false });
             // An answer may go out before the end.
             for _ in 0..2 {
-                let still = conn.session.claim().is_some_and(|claim| claim.ground == candidate.claim.ground);
+                let still = conn
+                    .session
+                    .claim(hands.env.now)
+                    .is_some_and(|claim| claim.ground == candidate.claim.ground);
                 if fate == Fate::Over || !(still || has_made) {
                     break;
                 }
@@ -167,7 +170,7 @@ impl<O: Os> Worker<O> {
             );
         }
         let Some(counts) = self.room.tally.tell(self.now) else { return };
-        let [lingering, resting, left, unfinished, stalled] = counts;
+        let [lingering, resting, left, unfinished, stalled, slow] = counts;
         tracing::warn!(
             worker = self.share.worker,
             lingering,
@@ -175,6 +178,7 @@ impl<O: Os> Worker<O> {
             left,
             unfinished,
             stalled,
+            slow,
             "`limits.sessions` is reached: clients that were not being served made room for others"
         );
     }

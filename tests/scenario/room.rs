@@ -14,6 +14,8 @@ use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const SESSIONS: usize = 4;
+/// How often a slow client gives a byte.
+const DRIP: Duration = Duration::from_millis(200);
 
 fn toy() -> Toy {
     Toy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), "toy", Behaviour::Echo).unwrap()
@@ -195,4 +197,28 @@ fn eventually(is_so: impl Fn() -> bool) {
 fn regains(pollux: &Pollux) -> bool {
     let mut client = client_from(pollux, [127, 0, 0, 2], b"");
     client.write_all(GET).is_ok() && client.read(&mut [0; 1]).is_ok_and(|count| count == 1)
+}
+
+#[test]
+fn bodies_that_come_a_byte_at_a_time_make_room() {
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let pollux = pollux(&backend.local_addr().unwrap().to_string());
+    let mut clients = crowd(&pollux, b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900\r\n\r\n");
+    while pollux.in_flight() < SESSIONS {
+        std::thread::yield_now();
+    }
+    let mut newcomer = pollux.client();
+    newcomer.write_all(b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    newcomer.set_read_timeout(Some(DRIP)).unwrap();
+    // As long as nobody makes room each of them gives a byte: none ever stalls.
+    let mut drips = 0;
+    while newcomer.peek(&mut [0; 1]).is_err() {
+        drips += 1;
+        assert!(drips < 200, "nobody makes room");
+        clients.iter_mut().for_each(|client| drop(client.write_all(b"x")));
+    }
+    newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
+    eventually(|| pollux.metrics().contains("pollux_room_made_total{worker=\"0\",ground=\"slow\"} 1\n"));
+    assert_eq!(pollux.in_flight(), SESSIONS - 1);
 }

@@ -7,6 +7,8 @@
 //! Each shape multiplies two things that a client, or a client and the configuration, can have many of. The seed draws how long
 //! and how many the parts are.
 
+#![allow(clippy::print_stdout)]
+
 use std::fmt::Write;
 use std::hint::black_box;
 use std::process::ExitCode;

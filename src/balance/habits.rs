@@ -35,7 +35,7 @@ impl Habits {
         Habits(self.0 & !(u64::from(u32::MAX) << shift(habit)))
     }
 
-    /// Whether `habit` was seen within [`MEMORY`].
+    /// Whether `habit` was seen within `MEMORY`.
     #[must_use]
     pub fn has(self, habit: Habit, now: Time) -> bool {
         let seen = (self.0 >> shift(habit)) as u32;

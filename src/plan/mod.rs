@@ -292,6 +292,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
     let retry_on = (connect, reset, timeout, statuses);
     let says = |announce: Announce| Announce { length_max: 0, ..announce };
     let length_max = |announce: Announce| announce.length_max;
+    let is_announcing = announce.is_some() && after.announce.is_some();
     let keys = [
         (*balance != after.balance, "balance"),
         (*sticky != after.sticky, "sticky"),
@@ -303,7 +304,7 @@ fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
         (*check != after.check, "check"),
         (*tls != after.tls, "tls"),
         (announce.map(says) != after.announce.map(says), "proxy_protocol"),
-        (announce.map(length_max) != after.announce.map(length_max), "proxy_protocol_max"),
+        (is_announcing && announce.map(length_max) != after.announce.map(length_max), "proxy_protocol_max"),
         (*max_pending != after.max_pending, "max_pending"),
         (*queue != after.queue, "queue"),
         (*max_reuse != after.max_reuse, "max_reuse"),

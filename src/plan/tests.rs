@@ -76,7 +76,7 @@ changes  listener web: forwarding
 removes  route web/c
 adds     route web/d: behind b
 moves    route web/a: from place 1 to place 3
-changes  route web/a: prefix, destination, header fields, hsts, interim responses, timeouts, limits or retries
+changes  route web/a: prefix, rewrite_back, destination, header fields, hsts, interim responses, timeouts, limits or retries
 changes  route web/b: split app 4, next 1, was split app 9, next 1
 changes  route web/b: 10.0 % of the keys move to another pool
 opens    listener new on 127.0.0.1:8082: http with 1 routes
@@ -107,9 +107,14 @@ fn every_key_of_a_pool_is_told() {
     let keys = schema["properties"]["pool"]["additionalProperties"]["properties"].as_object().unwrap();
     for key in keys.keys() {
         let (line, told) = match key.as_str() {
-            "backends" | "resolve" | "hash_key" | "max_load" | "proxy_protocol_fields" | "request_buffer" => {
-                continue;
-            }
+            "backends"
+            | "resolve"
+            | "hash_key"
+            | "max_load"
+            | "proxy_protocol_fields"
+            | "request_buffer"
+            | "proxy_protocol_max"
+            | "resolve_family" => continue,
             "proxy_protocol" => ("proxy_protocol = \"v2\"", "proxy_protocol"),
             "balance" => ("balance = \"random\"", "balance"),
             "sticky" => ("sticky = { cookie = \"a\" }", "sticky"),
@@ -136,6 +141,10 @@ fn every_key_of_a_pool_is_told() {
         let changes = plan(&plain, &pool("", line)).changes;
         assert!(changes.iter().all(|change| change.how == told) && !changes.is_empty(), "{key}: {changes:?}");
     }
+    let announced = pool("", "proxy_protocol = \"v2\"");
+    let shorter = pool("", "proxy_protocol = \"v2\"\nproxy_protocol_max = 60");
+    let changes = plan(&announced, &shorter).changes;
+    assert!(matches!(&changes[..], [change] if change.how == "proxy_protocol_max"), "{changes:?}");
     for (line, told) in [
         (", weight = 9", "weight 9, was 1"),
         (", tier = 3", "tier 3, was 1"),

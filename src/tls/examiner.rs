@@ -1,8 +1,8 @@
 //! Who looks at the certificates of clients, and says of each how it was found.
 //!
-//! With [`Entry::Everybody`] a handshake takes any certificate, if the client shows that it has the key of it. What the certificate is
+//! With `Entry::Everybody` a handshake takes any certificate, if the client shows that it has the key of it. What the certificate is
 //! worth is found out when the handshake is over, by the usual rules: also where a session was resumed, and then as of now. With
-//! [`Entry::Verified`] the handshake itself refuses what is not verified; of a session that was resumed it is found out as well.
+//! `Entry::Verified` the handshake itself refuses what is not verified; of a session that was resumed it is found out as well.
 
 use std::sync::Arc;
 

@@ -33,7 +33,7 @@ class Response:
         assert status_line.startswith(b"HTTP/1."), f"no response but {status_line!r}"
         self.status = int(status_line.split()[1])
         self.headers = http.client.parse_headers(stream)
-        self.body = b"" if method == "HEAD" or self.status in (204, 304) else self._read_body(stream)
+        self.body = b"" if method == "HEAD" or self.status < 200 or self.status in (204, 304) else self._read_body(stream)
 
     def _read_body(self, stream):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":

@@ -165,6 +165,9 @@ const KEYS: &[(&str, &str, &[&str], Holds)] = &[
     ("limits", "sessions", &["50", "0", "\"50\"", "99999999999"], |_, _, loaded| {
         loaded.snapshot.limits.sessions == 50
     }),
+    ("limits", "per_client", &["50", "0", "\"50\"", "99999999999"], |_, _, loaded| {
+        loaded.snapshot.limits.per_client == Some(50)
+    }),
 ];
 
 /// What is drawn: for each key which of its values is written, if it is, and what is to be warned of.

@@ -1,6 +1,5 @@
 //! The pure core: no descriptor, no clock, no randomness. Time and seeds are arguments.
 
-pub mod budget;
 pub mod buffer;
 pub mod deadline;
 pub mod framer;

@@ -263,7 +263,10 @@ mod tests {
             }
             if !path::is_ambiguous(&said) && let Some(outer) = edit.undo(&said) {
                 let inner = edit.apply(&outer).map(|(start, end)| format!("{start}{end}"));
-                prop_assert_eq!(inner, Some(said));
+                // A client asks for `/` where a backend says its prefix without the slash.
+                let is_root = outer == "/";
+                let is_same = |inner: &str| inner == said || (is_root && inner.trim_end_matches('/') == said.trim_end_matches('/'));
+                prop_assert!(inner.as_deref().is_some_and(is_same), "{} {} {:?}", said, outer, inner);
             }
         }
 

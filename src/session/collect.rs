@@ -2,7 +2,6 @@
 //! that do not know chunks.
 
 use super::{Dial, Effect, Env, Phase, Session};
-use crate::core::budget::Share;
 use crate::core::framer::Framer;
 use crate::core::lane::Source;
 use crate::core::outcome::{Cause, Stage};
@@ -10,6 +9,7 @@ use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::grammar::push_decimal;
 use crate::http::nominated::Nominated;
+use crate::shared::budget::Share;
 
 /// What is known of a body that is collected.
 #[derive(Debug)]

@@ -26,7 +26,6 @@ use ::core::net::SocketAddr;
 use std::time::Duration;
 
 use crate::balance::Habit;
-use crate::core::budget::Budget;
 use crate::core::framer::Framer;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::lane::{Lane, Sink, Source};
@@ -39,6 +38,7 @@ use crate::http::request::Method;
 use crate::http::scan::HeadScan;
 use crate::preface::hello::Hello;
 use crate::preface::proxy::Announced;
+use crate::shared::budget::Budget;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
 use crate::balance::Habit;
-use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::lane::Source;
@@ -12,6 +11,7 @@ use crate::core::noted::NOTHING;
 use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 use crate::http::date::Date;
+use crate::shared::budget::Budget;
 use crate::snapshot::{
     Address, Backend, ClientClose, Expect, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };

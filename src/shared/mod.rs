@@ -2,6 +2,7 @@
 //! how it is.
 
 pub mod bell;
+pub mod budget;
 pub mod clients;
 pub mod health;
 pub mod neighbours;

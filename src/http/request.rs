@@ -303,12 +303,8 @@ fn judge<'a>(
         version == Version::Http11 && facts.connection_upgrade && facts.upgrade == Upgrade::Protocol;
     // No method that is said to have no body switches by one.
     let may_have_body = !matches!(method, Method::Get | Method::Head) && !facts.expects;
-    let wants_upgrade = match framing {
-        Framing::Empty => is_upgrade,
-        // A size line begins no request.
-        Framing::Chunked => is_upgrade && may_have_body,
-        Framing::Length(_) | Framing::UntilEof => false,
-    };
+    // llhttp reads no chunks behind the head of an upgrade and takes the message for whole.
+    let wants_upgrade = is_upgrade && framing == Framing::Empty;
     Ok(Request {
         method,
         method_text,

@@ -50,7 +50,8 @@ def test_idle_clients_beyond_the_limit_cost_no_cpu_and_no_service(pollux, toy):
         spent = proxy.cpu_s() - before
     assert spent < WATCHED_S / 2, f"spun: {spent} s of CPU time in {WATCHED_S} s"
     connections[0].sendall(get())
-    assert answer_of(connections[0]) in (200, 503)
+    # A resting client may have made room for a newcomer before its request came.
+    assert answer_of(connections[0]) in (200, 503, None)
     close_all(connections)
     assert recovers(proxy)
 

@@ -31,6 +31,11 @@ impl fmt::Display for Entry {
 pub(crate) struct Ledger(Rc<RefCell<Vec<Entry>>>);
 
 impl Ledger {
+    /// How many exchanges have ended because their client went.
+    pub(crate) fn gone(&self) -> usize {
+        self.0.borrow().iter().filter(|entry| entry.cause == Some(Cause::ClientAborted)).count()
+    }
+
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.0.borrow().clone()
     }

@@ -250,7 +250,7 @@ impl Scene {
         snapshot: &mut Arc<Snapshot>,
         change: Change,
     ) {
-        let before = Sight::of(&self.registry, snapshot, worker.census());
+        let before = Sight::of(&self.registry, snapshot, worker.census(), self.ledger.gone());
         kernel.borrow_mut().net.log(Event::Reload);
         *snapshot = Arc::clone(&change.snapshot);
         worker.switch(change);
@@ -282,10 +282,10 @@ impl Scene {
                 self.switch(worker, kernel, &mut oversight, &mut snapshot, change);
             }
             turns += 1;
-            let before = Sight::of(&self.registry, &snapshot, worker.census());
+            let before = Sight::of(&self.registry, &snapshot, worker.census(), self.ledger.gone());
             let turn = worker.turn();
             self.check_pools(worker.census());
-            let after = Sight::of(&self.registry, &snapshot, worker.census());
+            let after = Sight::of(&self.registry, &snapshot, worker.census(), self.ledger.gone());
             let (now, is_checked) = (kernel.borrow().net.now, !kernel.borrow().draining);
             oversight.check(&snapshot, (&before, &after), now, is_checked);
             self.ejections = after.ejections();

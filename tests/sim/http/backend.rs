@@ -96,6 +96,8 @@ pub(crate) struct Backend {
     has_added: bool,
     /// It was not well since its last request: the next one may have waited unread.
     has_sulked: bool,
+    /// The answer that was finished last.
+    latest: Option<usize>,
     /// After how many bytes of the handshake it leaves badly, if it does.
     balks: Option<usize>,
     rng: Rng,
@@ -128,6 +130,7 @@ impl Backend {
             has_chattered: false,
             has_added: false,
             has_sulked: false,
+            latest: None,
             balks,
             rng,
         }
@@ -157,10 +160,15 @@ impl Backend {
         let moods = self.faults.moods.clone()?;
         let (_, mood) = moods.at(self.host, net.now);
         self.has_sulked |= mood != Mood::Well;
+        let answer = match &self.phase {
+            Phase::Serving(service) => Some(service.answer),
+            // The reset of a dead backend takes along what is on its way of the answer before.
+            _ => self.latest.filter(|_| mood == Mood::Dead),
+        };
         if mood != Mood::Well
-            && let Phase::Serving(service) = &self.phase
+            && let Some(answer) = answer
         {
-            let ask = self.board.borrow().answers[service.answer].ask;
+            let ask = self.board.borrow().answers[answer].ask;
             self.board.borrow_mut().asks[ask].wronged = true;
         }
         match mood {
@@ -459,6 +467,7 @@ impl Backend {
     /// An exchange is over; what the backend may do before the next one.
     fn rest(&mut self, now: Time) {
         let Phase::Serving(service) = &self.phase else { return };
+        self.latest = Some(service.answer);
         let soon = now + Duration::from_micros(self.rng.u64(..30_000));
         let whim = match service.plan.mischief {
             Some(Mischief::LateExtra(span)) => Some((now + span, Whim::Chatter)),

@@ -4,8 +4,8 @@
 //! what came in, with the same data in the same chunks, as a second reader finds them; without chunks, it is the data.
 
 use pollux::core::buffer::Buffer;
-use pollux::http::nominated::Nominated;
 use pollux::http::body::{ChunkFault, Chunked, Chunks};
+use pollux::http::nominated::Nominated;
 
 use crate::cuts::Cuts;
 use crate::wire;

@@ -51,7 +51,8 @@ pub fn check(data: &[u8]) {
 /// What is printed is the same configuration.
 fn check_print(snapshot: &Snapshot, process: &Process) {
     let text = print(snapshot, process);
-    let again = parse_with(&text, "printed.toml", &mut resolve).unwrap_or_else(|report| panic!("{report}\n{text}"));
+    let again =
+        parse_with(&text, "printed.toml", &mut resolve).unwrap_or_else(|report| panic!("{report}\n{text}"));
     assert!(again.snapshot == *snapshot && again.process == *process, "{text}");
 }
 
@@ -62,7 +63,10 @@ fn check_snapshot(snapshot: &Snapshot) {
     for listener in &snapshot.listeners {
         assert!(names.insert(&listener.name), "two listeners of one name");
         for route in listener.routes.routes() {
-            assert!(route.action.pools().all(|pool| pool.0 < snapshot.pools.len()), "a route without its pool");
+            assert!(
+                route.action.pools().all(|pool| pool.0 < snapshot.pools.len()),
+                "a route without its pool"
+            );
         }
         assert!(listener.mode == Mode::Http || listener.routes.routes().len() == 1);
     }

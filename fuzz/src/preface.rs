@@ -22,7 +22,7 @@ fn check_proxy(data: &[u8]) {
     let Some((client, local)) = announced.addresses else { return };
     for version in [Version::V1, Version::V2] {
         let mut out = Vec::new();
-        proxy::write(&mut out, version, Behalf::Client { client, local }, &Said::default());
+        proxy::write(&mut out, version, Behalf::Client { client, local }, &Said::default(), usize::MAX);
         let proxy::Reading::Header(length, again) = proxy::read(&out) else {
             panic!("what was written is not read: {}", out.escape_ascii())
         };

@@ -31,7 +31,12 @@ pub fn check(data: &[u8]) {
         check_meaning(&response, asked);
         // An HTTP/1.0 client gets no interim responses.
         if version == Version::Http11 || response.status >= 200 {
-            check_written(&data[..end], &response, asked, Manner { version, keep_alive: choice & 8 != 0, is_first: false, idle: None, hsts: None });
+            check_written(
+                &data[..end],
+                &response,
+                asked,
+                Manner { version, keep_alive: choice & 8 != 0, is_first: false, idle: None, hsts: None },
+            );
         }
     }
 }

@@ -163,7 +163,9 @@ impl Backend {
         let answer = match &self.phase {
             Phase::Serving(service) => Some(service.answer),
             // The reset of a dead backend takes along what is on its way of the answer before.
-            _ => self.latest.filter(|_| mood == Mood::Dead),
+            Phase::Idle(_) | Phase::Tunnel(_) | Phase::Leaving(_) => {
+                self.latest.filter(|_| mood == Mood::Dead)
+            }
         };
         if mood != Mood::Well
             && let Some(answer) = answer

@@ -1,4 +1,4 @@
-//! Who is being served at the admin address: a bounded number of callers. At the bound one that is not being answered makes room.
+//! The callers that the admin address serves, in bounded number. At the bound a caller that is not being answered makes room.
 
 use std::io;
 use std::net::Shutdown;

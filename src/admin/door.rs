@@ -199,7 +199,7 @@ fn serve(listener: &Socket, mut order: PipeReader, callers: &Callers, site: &Arc
     }
 }
 
-/// Who calls, for the log and for whoever asks who has changed what.
+/// The caller's name, for the log of changes.
 fn name_of(stream: &Socket, caller: &SockAddr) -> String {
     match caller.as_socket() {
         Some(address) => address.ip().to_canonical().to_string(),

@@ -29,7 +29,7 @@ pub const TOKEN_MIN: usize = 16;
 pub struct Admin {
     /// The address; port 0 lets the kernel choose.
     pub bind: Address,
-    /// Who may connect to a Unix socket; if nothing is said of it, its owner alone.
+    /// The users that may connect to a Unix socket; by default its owner alone.
     pub socket: Permissions,
     /// What callers have to know. Only a loopback address and a Unix socket can do without.
     pub token: Option<Token>,

@@ -44,7 +44,7 @@ impl Found {
 #[derive(Default)]
 pub(super) struct Reloading {
     under_way: Option<UnderWay>,
-    /// Who has asked since it began: the files may say something else than was read. There may be nobody: a signal waits for nothing.
+    /// The callers that asked since it began: the files may have changed since they were read. A signal adds no caller.
     again: Option<Vec<Call>>,
 }
 
@@ -153,7 +153,7 @@ impl Reloading {
         Some(Read { settled, callers, found })
     }
 
-    /// Who has asked for one more since the last one began, if somebody has.
+    /// The callers that asked for one more since the last one began; `None` if no request came.
     pub(super) fn take_again(&mut self) -> Option<Vec<Call>> {
         if self.under_way.is_some() { None } else { self.again.take() }
     }

@@ -104,7 +104,7 @@ pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
 /// Takes over those of `numbers` that are open and have no FD_CLOEXEC, which they then get; `None` for each other one.
 ///
 /// # Safety
-/// Nobody else may own an open descriptor without FD_CLOEXEC that has one of these numbers.
+/// No other owner may hold an open descriptor without FD_CLOEXEC that has one of these numbers.
 unsafe fn take_over(numbers: std::ops::Range<RawFd>) -> impl Iterator<Item = Option<OwnedFd>> {
     numbers.map(|fd| {
         // SAFETY: fcntl with F_GETFD only looks at the number, whatever it is.

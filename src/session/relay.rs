@@ -205,7 +205,7 @@ impl Session {
         exchange.status = verdict.status;
         exchange.stage = Stage::Response;
         exchange.keep_alive = verdict.keep_alive;
-        // Who has not switched may have taken the body for something else.
+        // A backend that has not switched may have taken the body for something else.
         exchange.backend_keep_alive = verdict.backend_keep_alive && !exchange.is_upgrade_with_body;
         exchange.backend_timeout = verdict.backend_timeout;
         exchange.is_login |= verdict.is_login;

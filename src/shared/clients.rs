@@ -15,7 +15,7 @@ pub struct Clients {
     spread: RandomState,
 }
 
-/// That a connection is counted. When this is dropped it is not any more.
+/// Counts one connection until it is dropped.
 #[derive(Debug)]
 pub struct Counted {
     clients: Arc<Clients>,

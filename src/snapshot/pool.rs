@@ -134,7 +134,7 @@ pub struct Pool {
     pub reach_wait: Option<Duration>,
     /// What becomes of a request whose client has ended its direction.
     pub on_client_close: ClientClose,
-    /// Who says 100 (Continue) to a client that expects it.
+    /// The side that says 100 (Continue) to a client that expects it.
     pub expect: Expect,
     /// How long a request body may be that comes in chunks and is collected to be sent with its length; `None` if it is not.
     pub collect: Option<u64>,
@@ -195,7 +195,7 @@ impl Pool {
     }
 }
 
-/// Who says 100 (Continue) to a client that expects it (RFC 9110 §10.1.1).
+/// The side that says 100 (Continue) to a client that expects it (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expect {
     /// The backend.

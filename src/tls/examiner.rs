@@ -1,4 +1,4 @@
-//! Who looks at the certificates of clients, and says of each how it was found.
+//! Verifies the certificates of clients, and records the result for each.
 //!
 //! With `Entry::Everybody` a handshake takes any certificate, if the client shows that it has the key of it. What the certificate is
 //! worth is found out when the handshake is over, by the usual rules: also where a session was resumed, and then as of now. With
@@ -20,7 +20,7 @@ use crate::core::secured::{Credential, Identity};
 /// long ones.
 const UNVERIFIED_LEN_MAX: usize = 8 * 1024;
 
-/// Who comes in.
+/// The clients that a handshake accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     /// All, and what theirs are worth is said.

@@ -152,7 +152,7 @@ impl TerminationRules {
         pairs.chain(self.client_ca.as_deref()).chain(self.client_crl.as_deref())
     }
 
-    /// Who looks at the certificates of clients; `None` if nobody asks for one.
+    /// Verifies client certificates; `None` if the listener asks for none.
     fn examiner(
         &self,
         files: &Files,
@@ -252,7 +252,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// That the files of a listener could not be taken the last time that they were looked at.
+/// The failure of the last look at a listener's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
     /// Since when, in seconds since 1970.
@@ -312,7 +312,7 @@ impl Termination {
         &self.rules
     }
 
-    /// Who says what the certificates of clients are worth; `None` where nobody asks for them.
+    /// Verifies client certificates; `None` where the listener asks for none.
     #[must_use]
     pub fn examiner(&self) -> Option<&Arc<Examiner>> {
         self.examiner.as_ref()

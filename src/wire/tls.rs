@@ -62,7 +62,7 @@ pub struct TlsWire {
     early: Vec<u8>,
     /// Bytes that go out as they are, before all that is encrypted.
     ahead: Vec<u8>,
-    /// Who says what the certificate of the client is worth, if it is asked for one.
+    /// Verifies the client's certificate, if the listener asks for one.
     examiner: Option<Arc<Examiner>>,
     /// What the tickets of the client say of its session.
     sitting: Sitting,

@@ -42,7 +42,7 @@ pub(super) struct Conn {
     pub(super) pipes: Piped,
     /// Backend connections that are the client's alone.
     pub(super) owned: Option<Box<Owned>>,
-    /// That it counts for its client's address, if such are counted.
+    /// Its count for the client's address, if addresses are counted.
     pub(super) counted: Option<Box<Counted>>,
     /// What has happened to the exchange, once it has a head.
     pub(super) trail: Option<Box<Trail>>,

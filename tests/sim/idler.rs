@@ -120,7 +120,7 @@ impl Actor for Idler {
         if self.say(end, net) { Step::Moved } else { Step::Still }
     }
 
-    /// Nobody waits for it: once all others have been served, the run is over.
+    /// The run does not wait for it: it ends once all others have been served.
     fn is_awaited(&self) -> bool {
         false
     }

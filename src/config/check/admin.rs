@@ -62,7 +62,7 @@ fn writable(table: Reader<'_>, has_token: bool, findings: &mut Findings) -> bool
     writable && !has_token
 }
 
-/// Who may connect to a Unix socket at `bind`.
+/// The users that may connect to a Unix socket at `bind`.
 fn permissions(table: Reader<'_>, bind: &Address, findings: &mut Findings) -> Result<Permissions, Told> {
     if let Some(entry) = table.entry("socket").filter(|_| !bind.is_file()) {
         findings.push(

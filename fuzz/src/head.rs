@@ -30,6 +30,8 @@ const OWN: &[&str] = &[
     "max-forwards",
     "proxy-connection",
     "te",
+    // What it announces stays here unless a pool passes trailers, which this writer has no pool to say.
+    "trailer",
     "transfer-encoding",
     "upgrade",
     "via",

@@ -347,6 +347,16 @@ impl Session {
                 self.answer(status, cause, env);
                 true
             }
+            (_, Answered::Awaited)
+                if cause == Cause::ClientAborted
+                    && self.mode == Mode::Http
+                    && self.has_left()
+                    && is_client_there
+                    && self.down.is_flushed() =>
+            {
+                // It may still read: a RST could take earlier responses along that are on their way to it.
+                self.record_and(false, effects)
+            }
             (_, Answered::Begun { is_delimited: true })
                 if is_client_there && self.down.is_flushed() && self.phase == Phase::Relay =>
             {

@@ -46,7 +46,7 @@ impl Session {
     }
 
     /// Whether the client has sent its FIN, so that it waits at most for its response.
-    fn has_left(&self) -> bool {
+    pub(super) fn has_left(&self) -> bool {
         matches!(self.up.source, Source::Leaving | Source::Ended)
     }
 

@@ -10,6 +10,7 @@
 
 mod check;
 mod code;
+pub(crate) mod compare;
 mod doc;
 mod environment;
 mod excerpt;
@@ -22,6 +23,7 @@ mod read;
 mod reference;
 mod report;
 mod schema;
+mod settings;
 mod shape;
 mod suggest;
 mod syntax;
@@ -45,6 +47,7 @@ pub use reference::{Example, examples, reference};
 use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
 pub use schema::schema;
+
 pub(crate) use suggest::closest;
 use value::Resolve;
 pub use world::{Machine, World};

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use super::doc::{Entry, Node, Table, Value};
 use super::excerpt::Place;
-use super::language::{self, Kind};
+use super::language::{Described, Kind};
 use super::report::{Findings, Told};
 use super::shape;
 use super::value::{parse_body, parse_duration, parse_size};
 
 /// A table together with its description.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
     table: &'a Table,
-    is: &'static language::Table,
+    is: &'static dyn Described,
 }
 
 /// A value with its place.
 pub(super) type Found<T> = Option<(T, Place)>;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(table: &'a Table, is: &'static language::Table) -> Reader<'a> {
+    pub(super) fn new(table: &'a Table, is: &'static dyn Described) -> Reader<'a> {
         Reader { table, is }
     }
 
@@ -34,11 +34,7 @@ impl<'a> Reader<'a> {
 
     /// The entry of `key`, whatever it holds.
     pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
-        debug_assert!(
-            self.is.keys.iter().any(|known| known.name == key),
-            "{key} is no key of {}",
-            self.is.title
-        );
+        debug_assert!(self.is.find(key).is_some(), "{key} is no key of {}", self.is.title());
         self.table.get(key)
     }
 
@@ -55,9 +51,7 @@ impl<'a> Reader<'a> {
     fn taken<T>(&self, key: &str, take: impl Fn(&'a Node) -> Option<T>) -> Found<T> {
         let entry = self.entry(key)?;
         let taken = take(&entry.node);
-        if taken.is_none()
-            && !self.is.keys.iter().any(|it| it.name == key && matches!(it.kind, Kind::Either(_)))
-        {
+        if taken.is_none() && !self.is.find(key).is_some_and(|it| matches!(it.kind, Kind::Either(_))) {
             entry.is_misread.set(true);
         }
         Some((taken?, entry.node.place))
@@ -115,7 +109,7 @@ impl<'a> Reader<'a> {
     pub(super) fn table(
         &self,
         key: &str,
-        is: &'static language::Table,
+        is: &'static dyn Described,
         findings: &mut Findings,
     ) -> Result<Option<Reader<'a>>, Told> {
         let Some(entry) = self.entry(key) else { return Ok(None) };
@@ -126,12 +120,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The table at `key`, which takes other types too.
-    pub(super) fn table_of_either(&self, key: &str, is: &'static language::Table) -> Option<Reader<'a>> {
+    pub(super) fn table_of_either(&self, key: &str, is: &'static dyn Described) -> Option<Reader<'a>> {
         self.taken(key, Node::table).map(|(table, _)| Reader { table, is })
     }
 
     /// The tables at `key`, those that are tables.
-    pub(super) fn tables(&self, key: &str, is: &'static language::Table) -> impl Iterator<Item = Reader<'a>> {
+    pub(super) fn tables(&self, key: &str, is: &'static dyn Described) -> impl Iterator<Item = Reader<'a>> {
         let entry = self.entry(key);
         let items = entry.map_or(&[][..], |entry| entry.node.items());
         items.iter().filter_map(move |node| {

@@ -1,6 +1,6 @@
 //! The language as tables in Markdown, for `docs/configuration.md`, written from its description.
 
-use super::language::{self, Kind, Table};
+use super::language::{self, Described, Kind};
 use super::value::{show_size, show_thousandths};
 
 /// A key with its example, and the table that it is of.
@@ -16,9 +16,9 @@ pub struct Example {
 
 /// Every key there is.
 pub fn examples() -> impl Iterator<Item = Example> {
-    language::TABLES.iter().flat_map(|is| {
-        is.keys.iter().map(|key| Example { table: is.title, key: key.name, value: key.example })
-    })
+    language::TABLES
+        .iter()
+        .flat_map(|is| is.keys().map(|key| Example { table: is.title(), key: key.name, value: key.example }))
 }
 
 /// Every key with its type, default and example.
@@ -27,12 +27,13 @@ pub fn reference() -> String {
     language::TABLES.iter().copied().map(section).collect::<Vec<_>>().join("\n")
 }
 
-fn section(is: &Table) -> String {
+fn section(is: &'static dyn Described) -> String {
     let mut out = format!(
         "## `{}`\n\n{}\n\n| key | type | default | example | |\n|---|---|---|---|---|\n",
-        is.title, is.about
+        is.title(),
+        is.about()
     );
-    for key in is.keys {
+    for key in is.keys() {
         let default = match key.default.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
             Some(words) => words.to_owned(),
             None => code(key.default),

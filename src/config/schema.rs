@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::language::{self, Key, Kind, Table};
+use super::language::{self, Described, Key, Kind};
 
 /// The JSON Schema of `proxy.toml`.
 #[must_use]
@@ -13,20 +13,20 @@ pub fn schema() -> Value {
     schema
 }
 
-fn table(is: &Table) -> Value {
+fn table(is: &'static dyn Described) -> Value {
     let properties: serde_json::Map<String, Value> =
-        is.keys.iter().map(|key| (key.name.to_owned(), property(key))).collect();
-    json!({ "type": "object", "description": is.about, "properties": properties, "additionalProperties": false })
+        is.keys().map(|key| (key.name.to_owned(), property(key))).collect();
+    json!({ "type": "object", "description": is.about(), "properties": properties, "additionalProperties": false })
 }
 
-fn property(key: &Key) -> Value {
+fn property(key: &'static Key) -> Value {
     let mut schema = kind(&key.kind);
     schema["description"] =
         json!(format!("{} Default: {}. Example: {}", key.about, key.default, key.example));
     schema
 }
 
-fn kind(is: &Kind) -> Value {
+fn kind(is: &'static Kind) -> Value {
     // Whatever is not text can come from the environment, where everything is.
     let or_variable = |schema: Value| json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }] });
     match is {
@@ -49,9 +49,9 @@ fn kind(is: &Kind) -> Value {
         }
         Kind::Flag => or_variable(json!({ "type": "boolean" })),
         Kind::List(item) => json!({ "type": "array", "items": kind(item) }),
-        Kind::Table(is) => table(is),
-        Kind::Tables(is) => json!({ "type": "array", "items": table(is) }),
-        Kind::NamedTables(is) => json!({ "type": "object", "additionalProperties": table(is) }),
+        Kind::Table(is) => table(*is),
+        Kind::Tables(is) => json!({ "type": "array", "items": table(*is) }),
+        Kind::NamedTables(is) => json!({ "type": "object", "additionalProperties": table(*is) }),
         Kind::Names(value) => json!({ "type": "object", "additionalProperties": kind(value) }),
         Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(kind).collect::<Vec<_>>() }),
     }
@@ -71,7 +71,7 @@ mod tests {
         let route = &listener["properties"]["route"]["items"]["properties"];
         assert_eq!(route["match"]["properties"]["host"]["anyOf"][1]["items"]["type"], "string");
         for is in language::TABLES {
-            for key in is.keys {
+            for key in is.keys() {
                 assert!(schema.to_string().contains(&format!("\"{}\":", key.name)), "{}", key.name);
             }
         }

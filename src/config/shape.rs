@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::code::Code;
 use super::doc::{self, Entry, Node, Value};
-use super::language::{Key, Kind, Table};
+use super::language::{Described, Key, Kind};
 use super::quote::{quote, quote_list};
 use super::report::{Diagnostic, Findings};
 use super::suggest::closest;
@@ -14,20 +14,20 @@ use super::value::{
 };
 
 /// Checks `table` against its description, and everything in it.
-pub(super) fn check(table: &doc::Table, is: &'static Table, findings: &mut Findings) {
+pub(super) fn check(table: &doc::Table, is: &'static dyn Described, findings: &mut Findings) {
     for entry in &table.entries {
         if findings.is_full() {
             return;
         }
-        match is.keys.iter().find(|key| key.name == entry.key) {
+        match is.find(&entry.key) {
             Some(key) => value(&Asked { key, kind: &key.kind, is_item: false }, &entry.node, findings),
             None => unknown_key(table, entry, is, findings),
         }
     }
 }
 
-fn unknown_key(table: &doc::Table, entry: &Entry, is: &'static Table, findings: &mut Findings) {
-    let names = || is.keys.iter().map(|key| key.name);
+fn unknown_key(table: &doc::Table, entry: &Entry, is: &'static dyn Described, findings: &mut Findings) {
+    let names = || is.keys().map(|key| key.name);
     let known = quote_list(names());
     let help = match closest(&entry.key, names()) {
         Some(near) => {
@@ -88,11 +88,11 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
                 value(&asked, item, findings);
             }
         }
-        (Kind::Table(is), Value::Table(table)) => check(table, is, findings),
+        (Kind::Table(is), Value::Table(table)) => check(table, *is, findings),
         (Kind::Tables(is), Value::List(items)) => {
             for item in items {
                 match item.table() {
-                    Some(table) => check(table, is, findings),
+                    Some(table) => check(table, *is, findings),
                     None => findings.push(wrong_type(&asked.item(asked.kind), item)),
                 }
             }
@@ -100,7 +100,7 @@ fn value(asked: &Asked, node: &Node, findings: &mut Findings) {
         (Kind::NamedTables(is), Value::Table(table)) => {
             for entry in &table.entries {
                 match entry.node.table() {
-                    Some(table) => check(table, is, findings),
+                    Some(table) => check(table, *is, findings),
                     None => findings.push(wrong_type(&asked.item(asked.kind), &entry.node)),
                 }
             }

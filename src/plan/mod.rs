@@ -9,6 +9,7 @@ mod tell;
 
 use serde::Serialize;
 
+use crate::config::compare::{self, Difference};
 use crate::route::{Action, Route};
 use crate::snapshot::{Announce, Listener, Pool, Retries, Snapshot};
 
@@ -366,29 +367,13 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
     }
 }
 
-/// Timeouts and limits: their fields by name, as `Debug` shows them.
+/// Timeouts, limits and what is recorded, key by key.
 fn settings(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
-    let lines = |shown: String| -> Vec<String> {
-        shown.lines().map(|line| line.trim().trim_end_matches(',').to_owned()).collect()
-    };
-    let pairs = [
-        ("timeouts", format!("{:?}", old.timeouts), format!("{:?}", new.timeouts)),
-        ("limits", format!("{:?}", old.limits), format!("{:?}", new.limits)),
-    ];
-    for (table, before, after) in pairs {
-        let split = |shown: &str| lines(shown.replace(", ", ",\n").replace("{ ", "{\n"));
-        for (was, is) in split(&before).iter().zip(&split(&after)) {
-            if let (Some((key, is)), Some((_, was))) = (is.split_once(": "), was.split_once(": "))
-                && is != was
-            {
-                let clean = |text: &str| text.trim_end_matches(" }").to_owned();
-                push(
-                    changes,
-                    Kind::Changed,
-                    format!("{table}.{key}"),
-                    format!("{}, was {}", clean(is), clean(was)),
-                );
-            }
+    for (table, found) in compare::whole(old, new) {
+        for Difference { key, was, is } in found {
+            let [is, was] = [is, was].map(|value| value.unwrap_or_else(|| String::from("none")));
+            let how = format!("{}, was {}", is.trim_matches('"'), was.trim_matches('"'));
+            push(changes, Kind::Changed, format!("{table}.{key}"), how);
         }
     }
 }

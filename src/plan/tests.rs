@@ -84,7 +84,7 @@ drains   backend app/127.0.0.1:1
 changes  backend app/127.0.0.1:2: weight 3, was 2
 adds     backend app/127.0.0.1:4: weight 1
 changes  timeouts.connect: 1s, was 2s
-changes  limits.body: Some(1000000), was None
+changes  limits.body: 1000000, was none
 ";
     let told = plan(&snapshot(OLD), &snapshot(NEW)).to_string();
     let mut lines: [Vec<&str>; 2] = [told.lines().collect(), expected.lines().collect()];

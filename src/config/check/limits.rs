@@ -1,55 +1,38 @@
 //! `[limits]` and `[recorder]`.
 
+use super::site::Site;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::config::value::show_size;
 use crate::snapshot::{Limits, Recording};
 
-pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Limits, Told> {
-    let before = findings.errors();
-    let recorder = recording(root, findings);
-    let default = Limits::default();
-    let Some(table) = root.table("limits", &language::LIMITS, findings)? else {
-        return Ok(Limits { recorder: recorder?, ..default });
-    };
-    let head = Size::read(table, "head", default.head);
-    let request_line = Size::read(table, "request_line", default.request_line);
-    let buffer = Size::read(table, "buffer", default.buffer);
-    at_most(&request_line, &head, findings);
-    at_most(&head, &buffer, findings);
-    let count = |key: &str, default| table.count(key).unwrap_or(default);
-    findings.since(before)?;
-    Ok(Limits {
-        fields: count("fields", default.fields),
-        sessions: count("sessions", default.sessions),
-        buffers: count("buffers", default.buffers),
-        per_client: table.count("per_client"),
-        handshakes: count("handshakes", default.handshakes),
-        accept_budget: count("accept_budget", default.accept_budget),
-        idle_per_backend: count("idle_per_backend", default.idle_per_backend),
-        route_series: count("route_series", default.route_series),
-        backend_series: count("backend_series", default.backend_series),
-        idle: count("idle", default.idle),
-        body: table.size_or_none("body").map_or(default.body, |(body, _)| body),
-        head: head.bytes,
-        request_line: request_line.bytes,
-        field: Size::read(table, "field", default.field).bytes,
-        buffer: buffer.bytes,
-        recorder: recorder?,
-    })
+pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Limits, Told> {
+    let recorder = recording(root, site, findings);
+    let mut limits = Limits::default();
+    if let Some(table) = root.table("limits", &language::LIMITS, findings)? {
+        let before = findings.errors();
+        let read = settings::read(&language::LIMITS, table, &mut limits, site, findings);
+        let size = |key, bytes| Size::new(table, key, bytes);
+        let head = size("head", limits.head);
+        at_most(&size("request_line", limits.request_line), &head, findings);
+        at_most(&head, &size("buffer", limits.buffer), findings);
+        findings.since(before)?;
+        read?;
+    }
+    Ok(Limits { recorder: recorder?, ..limits })
 }
 
 /// `[recorder]`.
-fn recording(root: Reader<'_>, findings: &mut Findings) -> Result<Recording, Told> {
-    let default = Recording::default();
-    let Some(table) = root.table("recorder", &language::RECORDER, findings)? else { return Ok(default) };
-    Ok(Recording {
-        slow: table.time("slow").map_or(default.slow, |(time, _)| time),
-        keep: table.count("keep").unwrap_or(default.keep),
-    })
+fn recording(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Recording, Told> {
+    let mut recording = Recording::default();
+    if let Some(table) = root.table("recorder", &language::RECORDER, findings)? {
+        settings::read(&language::RECORDER, table, &mut recording, site, findings)?;
+    }
+    Ok(recording)
 }
 
 /// A size together with where it was written, if it was.
@@ -62,14 +45,10 @@ struct Size {
 }
 
 impl Size {
-    fn read(table: Reader<'_>, key: &'static str, default: usize) -> Size {
-        let read = table.size(key);
-        Size {
-            key,
-            place: read.map(|(_, place)| place),
-            bytes: read.map_or(default, |(bytes, _)| bytes),
-            is_broken: table.has(key) && read.is_none(),
-        }
+    fn new(table: Reader<'_>, key: &'static str, bytes: usize) -> Size {
+        let read = table.size::<usize>(key);
+        let is_broken = table.has(key) && read.is_none();
+        Size { key, place: read.map(|(_, place)| place), bytes, is_broken }
     }
 }
 

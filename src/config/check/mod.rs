@@ -46,7 +46,7 @@ use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::{Limits, Listener, Pool, PoolId, Snapshot, Timeouts};
 use routes::Around;
-use site::Site;
+pub(super) use site::Site;
 
 /// What a configuration comes to, and where it says so.
 pub(super) struct Checked {
@@ -62,8 +62,8 @@ pub(super) struct Checked {
 /// Checks the whole file.
 pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, findings: &mut Findings) -> Checked {
     let (root, mut site) = (Reader::new(table, &language::FILE), Site::new(world, texts));
-    let timeouts = timeouts::check(root, findings);
-    let limits = limits::check(root, findings);
+    let timeouts = timeouts::check(root, &mut site, findings);
+    let limits = limits::check(root, &mut site, findings);
     let pools = pools::check(root, &mut site, findings);
     let whole = timeouts.clone().unwrap_or_default();
     let around = Around { pools: &pools, timeouts: &whole, patterns: 0 };

@@ -221,7 +221,7 @@ fn route(
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let action = action(table, &parts, around, site, findings);
     let hsts = hsts::of_route(table, listener, findings);
-    let options = Options { hsts, ..options(table, &parts, around, findings)? };
+    let options = Options { hsts, ..options(table, &parts, around, site, findings)? };
     let options = (options != Options::default()).then(|| Box::new(options));
     Ok(Route { name, when, action: action?, options })
 }
@@ -377,6 +377,7 @@ fn options(
     table: Reader<'_>,
     parts: &[&str],
     around: &Around<'_>,
+    site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Options, Told> {
     let answers = table.has("redirect") || table.has("respond");
@@ -388,7 +389,7 @@ fn options(
     let back = back::of_route(table, has_prefix, findings);
     let request = fields::edits(table, "request_headers", Of::Request, parts, findings);
     let response = fields::edits(table, "response_headers", Of::Response, parts, findings);
-    let timeouts = timeouts::of_route(table, around.timeouts, findings);
+    let timeouts = timeouts::of_route(table, around.timeouts, site, findings);
     let limits = table.table("limits", &language::ROUTE_LIMITS, findings);
     Ok(Options {
         prefix: prefix?,

@@ -8,7 +8,7 @@ use crate::config::world::World;
 use crate::discovery::Answers;
 
 /// See the module.
-pub(super) struct Site<'a> {
+pub(in crate::config) struct Site<'a> {
     pub(super) world: &'a mut dyn World,
     texts: &'a [Text],
     /// What it was asked for backends.

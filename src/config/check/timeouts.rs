@@ -2,35 +2,27 @@
 
 use std::time::Duration;
 
+use super::site::Site;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::config::value::show_duration;
 use crate::snapshot::Timeouts;
 
-pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Timeouts, Told> {
-    let default = Timeouts::default();
-    let Some(table) = root.table("timeouts", &language::TIMEOUTS, findings)? else { return Ok(default) };
-    let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
-    let timeouts = Timeouts {
-        handshake: time("handshake", default.handshake),
-        connect: time("connect", default.connect),
-        preface: time("preface", default.preface),
-        client_head: time("client_head", default.client_head),
-        client_idle: time("client_idle", default.client_idle),
-        backend_response: time("backend_response", default.backend_response),
-        idle: time("idle", default.idle),
-        stream: time("stream", default.stream),
-        tunnel: time("tunnel", default.tunnel),
-        queue: time("queue", default.queue),
-        linger: time("linger", default.linger),
-        backend_idle: time("backend_idle", default.backend_idle),
-        drain: time("drain", default.drain),
-        drain_delay: time("drain_delay", default.drain_delay),
-    };
-    connect_fires(table, &timeouts, findings);
+pub(super) fn check(
+    root: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Timeouts, Told> {
+    let mut timeouts = Timeouts::default();
+    if let Some(table) = root.table("timeouts", &language::TIMEOUTS, findings)? {
+        let read = settings::read(&language::TIMEOUTS, table, &mut timeouts, site, findings);
+        connect_fires(table, &timeouts, findings);
+        read?;
+    }
     Ok(timeouts)
 }
 
@@ -38,23 +30,16 @@ pub(super) fn check(root: Reader<'_>, findings: &mut Findings) -> Result<Timeout
 pub(super) fn of_route(
     route: Reader<'_>,
     whole: &Timeouts,
+    site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Option<Timeouts>, Told> {
     let Some(table) = route.table("timeouts", &language::ROUTE_TIMEOUTS, findings)? else { return Ok(None) };
-    let time = |key: &str, default: Duration| table.time(key).map_or(default, |(time, _)| time);
-    let timeouts = Timeouts {
-        connect: time("connect", whole.connect),
-        backend_response: time("backend_response", whole.backend_response),
-        idle: time("idle", whole.idle),
-        stream: time("stream", whole.stream),
-        tunnel: time("tunnel", whole.tunnel),
-        queue: time("queue", whole.queue),
-        ..whole.clone()
-    };
+    let mut timeouts = whole.clone();
+    let read = settings::read(&language::ROUTE_TIMEOUTS, table, &mut timeouts, site, findings);
     if table.has("connect") || table.has("queue") {
         connect_fires(table, &timeouts, findings);
     }
-    Ok(Some(timeouts))
+    read.map(|()| Some(timeouts))
 }
 
 /// Warns if the time for all attempts is over before that for a single one. `table` is where they are written.

@@ -6,9 +6,11 @@ use super::pool::POOL;
 use super::test::TEST;
 use super::{DAY, Kind, NONE, REQUIRED, Table, key};
 use crate::config::THREADS_MAX;
+use crate::config::settings::field;
+use crate::snapshot::Recording;
 
 /// The whole file.
-pub(in crate::config) static FILE: Table = Table {
+pub(in crate::config) static FILE: Table<()> = Table {
     title: "proxy.toml",
     about: "The top of the file.",
     keys: &[
@@ -80,7 +82,7 @@ pub(in crate::config) static FILE: Table = Table {
 };
 
 /// `[admin]`.
-pub(in crate::config) static ADMIN: Table = Table {
+pub(in crate::config) static ADMIN: Table<()> = Table {
     title: "[admin]",
     about: "The admin address, over HTTP; docs/operations.md says what there is. Another one takes effect at the next start.",
     keys: &[
@@ -123,7 +125,7 @@ pub(in crate::config) static ADMIN: Table = Table {
 };
 
 /// `[access_log]`.
-pub(in crate::config) static ACCESS_LOG: Table = Table {
+pub(in crate::config) static ACCESS_LOG: Table<()> = Table {
     title: "[access_log]",
     about: "The line for each exchange; docs/logging.md has examples. Changes take effect at the next start.",
     keys: &[
@@ -192,7 +194,7 @@ pub(in crate::config) static ACCESS_LOG: Table = Table {
 const RECORDED_MAX: u64 = 100_000;
 
 /// `[recorder]`.
-pub(in crate::config) static RECORDER: Table = Table {
+pub(in crate::config) static RECORDER: Table<Recording> = Table {
     title: "[recorder]",
     about: "What the flight recorder keeps aside, for `pollux recorder`. The last exchanges of each worker are remembered in any case.",
     keys: &[
@@ -202,13 +204,15 @@ pub(in crate::config) static RECORDER: Table = Table {
             r#""1s""#,
             r#""500ms""#,
             "An exchange that took longer is kept; in TCP mode, and after an upgrade, one whose backend took longer to answer.",
-        ),
+        )
+        .at(field!(slow)),
         key(
             "keep",
             Kind::Number(0, RECORDED_MAX),
             "128",
             "1000",
             "So many of those that were slow or failed, over all workers; and as many again of those that failed by the client's fault.",
-        ),
+        )
+        .at(field!(keep)),
     ],
 };

@@ -2,11 +2,11 @@
 
 use super::route::ROUTE;
 use super::tls::TLS;
-use super::{HSTS_AGE_MAX, Key, Kind, NONE, REQUIRED, Table, key};
+use super::{HSTS_AGE_MAX, Kind, NONE, REQUIRED, Setting, Table, key};
 use crate::snapshot::Backend;
 
 /// `[[listener]]`.
-pub(in crate::config) static LISTENER: Table = Table {
+pub(in crate::config) static LISTENER: Table<()> = Table {
     title: "[[listener]]",
     about: "Where clients connect. There may be several, each under a header of its own.",
     keys: &[
@@ -164,7 +164,7 @@ pub(in crate::config) static LISTENER: Table = Table {
 pub(super) const INTERIMS: Kind = Kind::Word(&["continue", "all"]);
 
 /// `hsts` of a listener.
-pub(in crate::config) static HSTS: Table = Table {
+pub(in crate::config) static HSTS: Table<()> = Table {
     title: "hsts = { … }",
     about: "What browsers remember of a host (RFC 6797). They cannot be made to forget it but by a response over TLS.",
     keys: &[
@@ -193,7 +193,7 @@ pub(in crate::config) static HSTS: Table = Table {
 };
 
 /// `socket` of a listener.
-pub(in crate::config) static SOCKET: Table = Table {
+pub(in crate::config) static SOCKET: Table<()> = Table {
     title: "socket = { … }",
     about: "The owner and the mode of a Unix socket's file. Who may write to it may connect.",
     keys: &[
@@ -211,7 +211,7 @@ pub(in crate::config) static SOCKET: Table = Table {
 
 static SHARES: Kind = Kind::Table(&SHARE);
 
-pub(super) const SPLIT: Key = key(
+pub(super) const SPLIT: Setting<()> = key(
     "split",
     Kind::List(&SHARES),
     NONE,
@@ -219,7 +219,7 @@ pub(super) const SPLIT: Key = key(
     "Several pools, each with its share of the requests (of the clients, in TCP mode).",
 );
 
-pub(super) const STICKY: Key = key(
+pub(super) const STICKY: Setting<()> = key(
     "sticky",
     Kind::Text,
     "(drawn for each request)",
@@ -228,7 +228,7 @@ pub(super) const STICKY: Key = key(
 );
 
 /// One of `split`.
-pub(in crate::config) static SHARE: Table = Table {
+pub(in crate::config) static SHARE: Table<()> = Table {
     title: "split = [{ … }]",
     about: "A share of a split.",
     keys: &[

@@ -1,7 +1,10 @@
-//! The language of `proxy.toml`: every table, every key, its type, its default and an example.
+//! The language of `proxy.toml`: one block per key.
 //!
-//! This is the one description. The shape check holds a file to it, the readers can ask for no key that is not in it, and
-//! the JSON Schema and the tables of `docs/configuration.md` are written from it.
+//! A block ([`Setting`]) says all there is to say of a key: name, kind, default, example, text, and the field that holds its value.
+//! Everything else walks these blocks: the shape check, reading, printing, `plan`, the JSON Schema and `docs/configuration.md`.
+//! A field of a plain type is `field!(name)`: its type says how it is read and printed (`settings::Value`).
+//! A field with rules of its own names its reader, which gives a value or an error for a key that is there, and its printer.
+//! What is structural (addresses, routes, conditions, backends) has a block without a field, and a reader of its own in `check/`.
 
 use std::time::Duration;
 
@@ -12,6 +15,10 @@ mod pool;
 mod route;
 mod test;
 mod tls;
+
+use super::check::Site;
+use super::read::Reader;
+use super::report::{Findings, Told};
 
 pub(super) use bounds::{LIMITS, TIMEOUTS};
 pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER};
@@ -24,17 +31,73 @@ pub(super) use route::{
 pub(super) use test::{EXPECT, TEST, TEST_CERT};
 pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};
 
-/// A table of the language.
-#[derive(Debug)]
-pub(super) struct Table {
+/// A table of the language, whose values are held by a `T`. Where all of its keys are structural that is `()`.
+pub(super) struct Table<T: 'static> {
     /// How it is written, such as `[[listener]]`.
     pub(super) title: &'static str,
     pub(super) about: &'static str,
-    pub(super) keys: &'static [Key],
+    pub(super) keys: &'static [Setting<T>],
 }
 
-/// A key of a table.
-#[derive(Debug)]
+/// A table, whatever holds its values.
+pub(super) trait Described: Sync {
+    fn title(&self) -> &'static str;
+    fn about(&self) -> &'static str;
+    fn key(&self, index: usize) -> Option<&'static Key>;
+}
+
+impl<T> Described for Table<T> {
+    fn title(&self) -> &'static str {
+        self.title
+    }
+
+    fn about(&self) -> &'static str {
+        self.about
+    }
+
+    fn key(&self, index: usize) -> Option<&'static Key> {
+        self.keys.get(index).map(|setting| &setting.key)
+    }
+}
+
+impl dyn Described {
+    /// The keys, in the order of the documentation.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        (0..).map_while(|index| self.key(index))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&'static Key> {
+        self.keys().find(|key| key.name == name)
+    }
+}
+
+/// The block of a key.
+pub(super) struct Setting<T: 'static> {
+    pub(super) key: Key,
+    /// What holds its value; `None` if it is structural.
+    pub(super) field: Option<Field<T>>,
+}
+
+impl<T> Setting<T> {
+    /// The same, with the field that holds its value.
+    const fn at(self, field: Field<T>) -> Setting<T> {
+        Setting { key: self.key, field: Some(field) }
+    }
+}
+
+/// Puts the value of a key that is there into a `T`.
+pub(super) type Read<T> =
+    fn(&mut T, &'static Key, Reader<'_>, &mut Site<'_>, &mut Findings) -> Result<(), Told>;
+
+/// The field of a `T` that holds the value of a key. `field!` makes one.
+pub(super) struct Field<T> {
+    pub(super) read: Read<T>,
+    /// The value as a file would say it; `None` where only a file without the key says it.
+    pub(super) show: fn(&T, &Key) -> Option<String>,
+    pub(super) differs: fn(&T, &T) -> bool,
+}
+
+/// What is said of a key.
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
@@ -46,7 +109,6 @@ pub(super) struct Key {
 }
 
 /// The type of a value.
-#[derive(Debug)]
 pub(super) enum Kind {
     /// Text, held to a form by the checks.
     Text,
@@ -67,11 +129,11 @@ pub(super) enum Kind {
     /// A list.
     List(&'static Kind),
     /// A table.
-    Table(&'static Table),
+    Table(&'static dyn Described),
     /// A list of tables, each under a header of its own or in braces.
-    Tables(&'static Table),
+    Tables(&'static dyn Described),
     /// A table whose keys are names that the file chooses, each with a table.
-    NamedTables(&'static Table),
+    NamedTables(&'static dyn Described),
     /// A table whose keys are names that the file chooses, each with a value.
     Names(&'static Kind),
     /// One of these; told apart by the type that TOML gives the value.
@@ -79,7 +141,7 @@ pub(super) enum Kind {
 }
 
 /// Every table, in the order in which they are told.
-pub(super) static TABLES: &[&Table] = &[
+pub(super) static TABLES: &[&dyn Described] = &[
     &FILE,
     &ADMIN,
     &ACCESS_LOG,
@@ -113,14 +175,15 @@ pub(super) static TABLES: &[&Table] = &[
     &EXPECT,
 ];
 
-const fn key(
+/// The block of a structural key.
+const fn key<T>(
     name: &'static str,
     kind: Kind,
     default: &'static str,
     example: &'static str,
     about: &'static str,
-) -> Key {
-    Key { name, kind, default, example, about }
+) -> Setting<T> {
+    Setting { key: Key { name, kind, default, example, about }, field: None }
 }
 
 /// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).

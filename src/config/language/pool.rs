@@ -10,7 +10,7 @@ use crate::snapshot::{Backend, Pool, Retries};
 pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
 
 /// `[pool.NAME]`.
-pub(in crate::config) static POOL: Table = Table {
+pub(in crate::config) static POOL: Table<()> = Table {
     title: "[pool.NAME]",
     about: "A set of backends. Its name has letters, digits, `_` and `-`.",
     keys: &[
@@ -247,7 +247,7 @@ pub(in crate::config) static POOL: Table = Table {
 };
 
 /// One of `backends`, as a table.
-pub(in crate::config) static BACKEND: Table = Table {
+pub(in crate::config) static BACKEND: Table<()> = Table {
     title: "backends = [{ … }]",
     about: "A backend of which more is said than its address.",
     keys: &[
@@ -307,7 +307,7 @@ pub(in crate::config) static BACKEND: Table = Table {
 };
 
 /// `sticky` of a pool.
-pub(in crate::config) static STICKY_COOKIE: Table = Table {
+pub(in crate::config) static STICKY_COOKIE: Table<()> = Table {
     title: "sticky = { … }",
     about: "A cookie that binds a client to a backend.",
     keys: &[
@@ -341,7 +341,7 @@ pub(in crate::config) const ERROR_WORDS: [&str; 3] = ["connect", "reset", "timeo
 const STATUS: Kind = Kind::Number(100, 599);
 
 /// `[pool.NAME.health]`.
-pub(in crate::config) static HEALTH: Table = Table {
+pub(in crate::config) static HEALTH: Table<()> = Table {
     title: "[pool.NAME.health]",
     about: "When failures of real requests eject a backend, and how it comes back.",
     keys: &[
@@ -402,7 +402,7 @@ pub(in crate::config) static HEALTH: Table = Table {
 };
 
 /// `[pool.NAME.check]`.
-pub(in crate::config) static CHECK: Table = Table {
+pub(in crate::config) static CHECK: Table<()> = Table {
     title: "[pool.NAME.check]",
     about: "How the backends of a pool are checked.",
     keys: &[

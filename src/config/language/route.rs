@@ -3,9 +3,10 @@
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
 use super::listener::{HSTS, INTERIMS, SPLIT, STICKY};
 use super::{Kind, NONE, REQUIRED, Table, key};
+use crate::snapshot::Timeouts;
 
 /// `[[listener.route]]`.
-pub(in crate::config) static ROUTE: Table = Table {
+pub(in crate::config) static ROUTE: Table<()> = Table {
     title: "[[listener.route]]",
     about: "A route of the listener above it. It has one action: `pool`, `split`, `redirect` or `respond`.",
     keys: &[
@@ -143,7 +144,7 @@ const WANTS: Kind =
     Kind::Names(&Kind::Either(&[Kind::Text, Kind::Flag, Kind::List(&Kind::Text), Kind::Table(&REGEX)]));
 
 /// `match` of a route.
-pub(in crate::config) static MATCH: Table = Table {
+pub(in crate::config) static MATCH: Table<()> = Table {
     title: "match = { … }",
     about: "What a request must be like.",
     keys: &[
@@ -208,7 +209,7 @@ const STANDING: Kind = Kind::Word(&["none", "verified", "failed"]);
 const STANDINGS: Kind = Kind::List(&STANDING);
 
 /// `client_cert` of `match`.
-pub(in crate::config) static CLIENT_CERT: Table = Table {
+pub(in crate::config) static CLIENT_CERT: Table<()> = Table {
     title: "client_cert = { … }",
     about: "What the client's certificate must be like. In texts `*` stands for any characters; case counts.",
     keys: &[
@@ -239,14 +240,14 @@ pub(in crate::config) static CLIENT_CERT: Table = Table {
 };
 
 /// An expression for a value.
-pub(in crate::config) static REGEX: Table = Table {
+pub(in crate::config) static REGEX: Table<()> = Table {
     title: "{ regex = … }",
     about: "An expression.",
     keys: &[key("regex", Kind::Text, REQUIRED, r#""^v[12]$""#, "It is found in the value.")],
 };
 
 /// `redirect` of a route.
-pub(in crate::config) static REDIRECT: Table = Table {
+pub(in crate::config) static REDIRECT: Table<()> = Table {
     title: "redirect = { … }",
     about: "An answer that points elsewhere.",
     keys: &[
@@ -256,7 +257,7 @@ pub(in crate::config) static REDIRECT: Table = Table {
 };
 
 /// `respond` of a route.
-pub(in crate::config) static RESPOND: Table = Table {
+pub(in crate::config) static RESPOND: Table<()> = Table {
     title: "respond = { … }",
     about: "A fixed answer.",
     keys: &[
@@ -286,7 +287,7 @@ pub(in crate::config) static RESPOND: Table = Table {
 };
 
 /// `replace_prefix` of a route.
-pub(in crate::config) static PREFIX: Table = Table {
+pub(in crate::config) static PREFIX: Table<()> = Table {
     title: "replace_prefix = { … }",
     about: "A prefix and what takes its place.",
     keys: &[
@@ -296,7 +297,7 @@ pub(in crate::config) static PREFIX: Table = Table {
 };
 
 /// `rewrite_back` of a route.
-pub(in crate::config) static REWRITE_BACK: Table = Table {
+pub(in crate::config) static REWRITE_BACK: Table<()> = Table {
     title: "rewrite_back = { … }",
     about: "What is put back in responses. The inverse of `strip_prefix` and `replace_prefix`, and another domain.",
     keys: &[
@@ -318,7 +319,7 @@ pub(in crate::config) static REWRITE_BACK: Table = Table {
 };
 
 /// `domain` of `rewrite_back`.
-pub(in crate::config) static DOMAIN: Table = Table {
+pub(in crate::config) static DOMAIN: Table<()> = Table {
     title: "domain = { … }",
     about: "A domain of the backends and that of the clients.",
     keys: &[
@@ -328,7 +329,7 @@ pub(in crate::config) static DOMAIN: Table = Table {
 };
 
 /// `request_headers` and `response_headers` of a route.
-pub(in crate::config) static FIELDS: Table = Table {
+pub(in crate::config) static FIELDS: Table<()> = Table {
     title: "request_headers = { … }, response_headers = { … }",
     about: "Changes to header fields; the values are templates.",
     keys: &[
@@ -351,14 +352,14 @@ pub(in crate::config) static FIELDS: Table = Table {
 };
 
 /// `timeouts` of a route.
-pub(in crate::config) static ROUTE_TIMEOUTS: Table = Table {
+pub(in crate::config) static ROUTE_TIMEOUTS: Table<Timeouts> = Table {
     title: "timeouts = { … }",
     about: "Times of a route; what each means stands under `[timeouts]`.",
     keys: &[CONNECT, BACKEND_RESPONSE, IDLE, STREAM, TUNNEL, QUEUE],
 };
 
 /// `limits` of a route.
-pub(in crate::config) static ROUTE_LIMITS: Table = Table {
+pub(in crate::config) static ROUTE_LIMITS: Table<()> = Table {
     title: "limits = { … }",
     about: "Bounds of a route.",
     keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")],

@@ -3,7 +3,7 @@
 use super::{Kind, NONE, REQUIRED, Table, key};
 
 /// `[[test]]`.
-pub(in crate::config) static TEST: Table = Table {
+pub(in crate::config) static TEST: Table<()> = Table {
     title: "[[test]]",
     about: "A request, and what is expected to become of it.",
     keys: &[
@@ -64,7 +64,7 @@ pub(in crate::config) static TEST: Table = Table {
 };
 
 /// `client_cert` of a test.
-pub(in crate::config) static TEST_CERT: Table = Table {
+pub(in crate::config) static TEST_CERT: Table<()> = Table {
     title: "client_cert = { … } of a test",
     about: "A certificate that a client shows.",
     keys: &[
@@ -87,7 +87,7 @@ pub(in crate::config) static TEST_CERT: Table = Table {
 };
 
 /// `expect` of a test.
-pub(in crate::config) static EXPECT: Table = Table {
+pub(in crate::config) static EXPECT: Table<()> = Table {
     title: "expect = { … }",
     about: "What is expected; what is left out may be anything.",
     keys: &[

@@ -3,7 +3,7 @@
 use super::{Kind, NONE, REQUIRED, Table, key};
 
 /// `tls` of a listener.
-pub(in crate::config) static TLS: Table = Table {
+pub(in crate::config) static TLS: Table<()> = Table {
     title: "tls = { … } of a listener",
     about: "TLS 1.2 and 1.3 for clients. Paths are relative to the file that names them.",
     keys: &[
@@ -70,7 +70,7 @@ pub(in crate::config) static TLS: Table = Table {
 };
 
 /// An item of `certificates`.
-pub(in crate::config) static CERTIFICATE: Table = Table {
+pub(in crate::config) static CERTIFICATE: Table<()> = Table {
     title: "certificates = [{ … }]",
     about: "A certificate with its key, both PEM.",
     keys: &[
@@ -92,7 +92,7 @@ pub(in crate::config) static CERTIFICATE: Table = Table {
 };
 
 /// `tls` of a pool.
-pub(in crate::config) static BACKEND_TLS: Table = Table {
+pub(in crate::config) static BACKEND_TLS: Table<()> = Table {
     title: "tls = { … } of a pool",
     about: "TLS to the backends. `backends = [\"https://…\"]` alone is TLS with what holds if nothing is said.",
     keys: &[

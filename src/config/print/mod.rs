@@ -1,16 +1,16 @@
 //! A snapshot as a file that says it: everything, defaults included.
 
-mod bounds;
 mod listener;
 mod pool;
 mod process;
 mod route;
-mod words;
+pub(super) mod words;
 mod written;
 
 use super::Process;
+use super::language::{LIMITS, RECORDER, TIMEOUTS};
+use super::settings::print_lines;
 use crate::snapshot::Snapshot;
-use bounds::{print_limits, print_timeouts};
 use listener::print_listener;
 use pool::print_pool;
 use process::print_process;
@@ -28,8 +28,12 @@ pub fn print(snapshot: &Snapshot, process: &Process) -> String {
     for pool in &snapshot.pools {
         print_pool(&mut out, pool);
     }
-    print_timeouts(&mut out, &snapshot.timeouts);
-    print_limits(&mut out, &snapshot.limits);
+    out.push_str("[timeouts]\n");
+    print_lines(&mut out, &TIMEOUTS, &snapshot.timeouts);
+    out.push_str("\n[limits]\n");
+    print_lines(&mut out, &LIMITS, &snapshot.limits);
+    out.push_str("\n[recorder]\n");
+    print_lines(&mut out, &RECORDER, &snapshot.limits.recorder);
     out
 }
 

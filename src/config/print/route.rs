@@ -1,13 +1,15 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::listener::print_hsts;
-use super::words::{body, line, list, quoted_key, table, text, time};
+use super::words::{body, line, list, quoted_key, table, text};
+use crate::config::language::ROUTE_TIMEOUTS;
+use crate::config::settings::print_inline;
 use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
 use crate::route::{
     Action, Conditions, Destinations, Domains, FieldEdits, Options, PrefixEdit, Respond, Retry, RewriteBack,
     Route, Split, Template, Want,
 };
-use crate::snapshot::{Mode, Snapshot, Timeouts};
+use crate::snapshot::{Mode, Snapshot};
 
 pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
     out.push_str("[[listener.route]]\n");
@@ -135,16 +137,7 @@ fn print_options(out: &mut String, options: &Options) {
         line(out, "interim_responses", &text(interims.word()));
     }
     if let Some(timeouts) = &options.timeouts {
-        let Timeouts { connect, backend_response, idle, stream, tunnel, queue, .. } = timeouts;
-        let all = [
-            ("connect", connect),
-            ("backend_response", backend_response),
-            ("idle", idle),
-            ("stream", stream),
-            ("tunnel", tunnel),
-            ("queue", queue),
-        ];
-        line(out, "timeouts", &table(all.into_iter().map(|(key, span)| (key.to_owned(), time(*span)))));
+        line(out, "timeouts", &print_inline(&ROUTE_TIMEOUTS, timeouts));
     }
     if let Some(most) = options.body {
         line(out, "limits", &format!("{{ body = {} }}", body(most)));

@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::config::value::{show_duration, show_size};
 
 /// A line `key = value`. Writing to a String cannot fail.
-pub(super) fn line(out: &mut String, key: &str, value: &str) {
+pub(in crate::config) fn line(out: &mut String, key: &str, value: &str) {
     let _ = writeln!(out, "{key} = {value}");
 }
 
 /// A text between quotes, so that nothing in it is taken for a variable.
-pub(super) fn text(text: &str) -> String {
+pub(in crate::config) fn text(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.replace("${", "$${").chars() {
         match c {
@@ -27,24 +27,24 @@ pub(super) fn text(text: &str) -> String {
     out
 }
 
-pub(super) fn list(items: impl Iterator<Item = String>) -> String {
+pub(in crate::config) fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
-pub(super) fn table(pairs: impl Iterator<Item = (String, String)>) -> String {
+pub(in crate::config) fn table(pairs: impl Iterator<Item = (String, String)>) -> String {
     let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
     if pairs.is_empty() { String::from("{}") } else { format!("{{ {} }}", pairs.join(", ")) }
 }
 
-pub(super) fn time(time: Duration) -> String {
+pub(in crate::config) fn time(time: Duration) -> String {
     text(&show_duration(time))
 }
 
-pub(super) fn body(bytes: Option<u64>) -> String {
+pub(in crate::config) fn body(bytes: Option<u64>) -> String {
     text(&bytes.map_or_else(|| String::from("none"), show_size))
 }
 
 /// A key that the file has chosen; unlike values it has no variables.
-pub(super) fn quoted_key(key: &str) -> String {
+pub(in crate::config) fn quoted_key(key: &str) -> String {
     text(key).replace("$${", "${")
 }

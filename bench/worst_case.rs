@@ -14,6 +14,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use pollux::config;
+use pollux::core::budget::Budget;
 use pollux::core::buffer::Buffer;
 use pollux::core::identity::Ids;
 use pollux::core::noted::NOTHING;
@@ -22,7 +23,6 @@ use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
 use pollux::http::nominated::Nominated;
 use pollux::session::{Env, rehearse};
-use pollux::shared::budget::Budget;
 use pollux::snapshot::Snapshot;
 
 /// How many routes, wildcards and networks the configuration has.

@@ -58,7 +58,7 @@ pub(super) fn push_word(out: &mut Vec<u8>, bytes: &[u8]) {
 /// Appends milliseconds, to the microsecond, without zeros at the end.
 pub(super) fn push_milliseconds(out: &mut Vec<u8>, span: Duration) {
     let micros = (span.as_nanos() + 500) / 1000;
-    crate::http::grammar::push_decimal(out, u64::try_from(micros / 1000).unwrap_or(u64::MAX));
+    crate::syntax::grammar::push_decimal(out, u64::try_from(micros / 1000).unwrap_or(u64::MAX));
     let mut rest = micros % 1000;
     let mut unit = 100;
     if rest > 0 {

@@ -9,8 +9,8 @@ use super::layout::{Layout, Piece};
 use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Record, without_query};
 use crate::http::date::Date;
-use crate::http::grammar::push_decimal;
 use crate::snapshot::NO_ADDRESS;
+use crate::syntax::grammar::push_decimal;
 
 /// What stands for something that is not to be shown.
 const HIDDEN: &str = "[hidden]";

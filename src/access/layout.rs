@@ -2,7 +2,7 @@
 
 use super::field::Field;
 use crate::core::noted::Wanted;
-use crate::http::grammar::is_token;
+use crate::syntax::grammar::is_token;
 
 /// The most pieces of a template.
 const PIECES_MAX: usize = 100;

@@ -10,7 +10,6 @@
 mod derived;
 mod dice;
 mod draw;
-mod duty;
 mod field;
 mod first;
 mod habits;
@@ -31,8 +30,8 @@ use std::fmt;
 
 use crate::snapshot::{Balance, Pool};
 
+pub use crate::core::duty::Duty;
 pub use derived::Derived;
-pub use duty::Duty;
 pub use habits::{Habit, Habits};
 pub use maglev::Maglev;
 pub use patience::{Patience, safely};

@@ -9,7 +9,7 @@
 //!            |            |   framing     |              |
 //! ```
 //!
-//! A [`Framer`](crate::core::framer::Framer) looks at what is unscanned and either passes bytes, drops them, or puts
+//! A [`Framer`](crate::lane::framer::Framer) looks at what is unscanned and either passes bytes, drops them, or puts
 //! shorter ones in the place of those it has dropped. So a message can be cleaned where it lies: what goes out is never
 //! longer than what came in, and bytes are copied only behind a gap.
 //!

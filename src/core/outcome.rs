@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::identity::RequestId;
+use crate::core::ids::{Mode, PoolId};
 use crate::core::noted::{Notes, Wanted};
 use crate::core::secured::Secured;
-use crate::snapshot::{Mode, PoolId};
 
 /// Who brought the end about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,7 +298,7 @@ pub struct Proofs([Option<Proof>; Proofs::MOST]);
 
 impl Proofs {
     /// As many as there can be: the retries that a pool may have, and one after a stale connection.
-    const MOST: usize = crate::snapshot::Retries::MOST as usize + 1;
+    const MOST: usize = crate::core::bounds::Retries::MOST as usize + 1;
 
     /// Adds one.
     pub fn push(&mut self, proof: Proof) {

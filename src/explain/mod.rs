@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
 use crate::config::Places;
+use crate::core::budget::Budget;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::noted::NOTHING;
 use crate::core::time::Time;
@@ -21,7 +22,6 @@ use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
 use crate::session::{Env, Rehearsed, rehearse, rehearse_connection};
-use crate::shared::budget::Budget;
 use crate::snapshot::{BackendId, Mode, Pool, PoolId, Snapshot};
 
 pub use question::{Ask, Question, QuestionError, Shown, What};

@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::core::secured::Secured;
-use crate::http::grammar::{is_field_value, is_token};
 use crate::preface::hello::Hello;
 use crate::snapshot::{BackendId, Listener, Mode, PoolId, Snapshot};
+use crate::syntax::grammar::{is_field_value, is_token};
 
 pub use credential::Shown;
 

@@ -58,7 +58,7 @@ fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usi
         draining_since: None,
         keeps_request: false,
         wanted: &NOTHING,
-        bodies: &crate::shared::budget::Budget::new(0),
+        bodies: &crate::core::budget::Budget::new(0),
     };
     let mut session = Session::new(peer, 0, &env);
     let buffer = &mut session.lane_from(Side::Client).buffer;

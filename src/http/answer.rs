@@ -1,14 +1,14 @@
 //! Pollux's own answers: short, and with the cause in the body and in Proxy-Status (RFC 9209).
 
+use super::disclosure::{ProxyStatus, RequestIds, Telling};
 use crate::core::identity::RequestId;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::framing::has_no_body;
-use crate::http::grammar::push_decimal;
 use crate::http::lines::{push_edits, push_field, push_length, push_request_id, push_template};
 use crate::http::response::{HSTS, Manner, push_connection};
 use crate::route::{Context, Redirect, Respond};
-use crate::snapshot::{ProxyStatus, RequestIds, Telling};
+use crate::syntax::grammar::push_decimal;
 
 /// The reason phrase of a status (RFC 9110 §15); empty for one that has none.
 fn reason(status: u16) -> &'static str {

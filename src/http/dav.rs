@@ -3,8 +3,8 @@
 //! A client writes the public URI there. The backend compares scheme and authority with its own and answers 502, so that they are
 //! rewritten as the target of the request is: to what the backend is asked by.
 
-use crate::http::grammar::trim;
 use crate::route::{Destinations, PrefixEdit};
+use crate::syntax::grammar::trim;
 
 /// How the URIs are rewritten.
 #[derive(Clone, Copy, Debug)]

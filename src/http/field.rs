@@ -1,6 +1,6 @@
 //! The header fields that Pollux itself understands, told from the rest by length first.
 
-use crate::http::grammar::alike;
+use crate::syntax::grammar::alike;
 
 /// A field by its name. Whatever is not listed passes untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,23 +8,31 @@ use std::io::Write;
 
 use ::core::net::{IpAddr, SocketAddr};
 
-use crate::http::grammar::{decimal, list, push_decimal, trim};
+use ipnet::IpNet;
+
+use super::disclosure::Forwarding;
 use crate::http::lines::push_field;
-use crate::http::target::is_authority;
-use crate::snapshot::{Forwarding, Listener};
+use crate::syntax::grammar::{decimal, list, push_decimal, trim};
+use crate::syntax::target::is_authority;
 
 /// How many members of a list are looked at, from its end. More trusted proxies in a row there are not, and each is held against all
 /// trusted networks.
 const HOPS_MAX: usize = 64;
 
-/// The client of a request that came from `peer`.
+/// The client of a request that came from `peer`. Proxies of the networks `trusted` are believed, in the fields of `forwarding`.
 #[must_use]
-pub fn client(listener: &Listener, peer: IpAddr, fields: &[httparse::Header<'_>]) -> IpAddr {
+pub fn client(
+    trusted: &[IpNet],
+    forwarding: Forwarding,
+    peer: IpAddr,
+    fields: &[httparse::Header<'_>],
+) -> IpAddr {
+    let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
-    if listener.trusted_proxies.is_empty() || !listener.trusts(client) {
+    if trusted.is_empty() || !trusts(client) {
         return client;
     }
-    let hops: Vec<Option<IpAddr>> = match listener.forwarding {
+    let hops: Vec<Option<IpAddr>> = match forwarding {
         Forwarding::XForwarded => values(fields, "x-forwarded-for").flat_map(list).map(node).collect(),
         Forwarding::Forwarded => values(fields, "forwarded").flat_map(elements).map(for_of).collect(),
     };
@@ -32,7 +40,7 @@ pub fn client(listener: &Listener, peer: IpAddr, fields: &[httparse::Header<'_>]
         // What is not an address (`unknown`, a name) ends the chain: nobody knows who is behind it.
         let Some(hop) = hop else { return client };
         client = hop;
-        if !listener.trusts(client) {
+        if !trusts(client) {
             return client;
         }
     }
@@ -228,12 +236,11 @@ fn push_address(out: &mut Vec<u8>, address: IpAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Mode, PoolId};
 
-    fn listener(forwarding: Forwarding) -> Listener {
-        let trusted_proxies = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap()).into();
-        let listener = Listener::to_pool("l", ([127, 0, 0, 1], 0).into(), Mode::Http, PoolId(0));
-        Listener { trusted_proxies, forwarding, ..listener }
+    /// The client of a request from `peer`, where two networks are trusted.
+    fn found(forwarding: Forwarding, peer: &str, fields: &[httparse::Header<'_>]) -> IpAddr {
+        let trusted = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap());
+        client(&trusted, forwarding, peer.parse().unwrap(), fields)
     }
 
     fn header<'a>(name: &'a str, value: &'a str) -> httparse::Header<'a> {
@@ -268,7 +275,7 @@ mod tests {
             ("10.0.0.1", &["a, , ,"], "10.0.0.1"),
         ] {
             let fields: Vec<_> = chain.iter().map(|value| header("X-Forwarded-For", value)).collect();
-            let found = client(&listener(Forwarding::XForwarded), peer.parse().unwrap(), &fields);
+            let found = found(Forwarding::XForwarded, peer, &fields);
             assert_eq!(found.to_string(), expected, "{peer} {chain:?}");
         }
     }
@@ -285,7 +292,7 @@ mod tests {
             ("proto=http", "10.0.0.1"),
         ] {
             let fields = [header("Forwarded", value), header("X-Forwarded-For", "7.7.7.7")];
-            let found = client(&listener(Forwarding::Forwarded), [10, 0, 0, 1].into(), &fields);
+            let found = found(Forwarding::Forwarded, "10.0.0.1", &fields);
             assert_eq!(found.to_string(), expected, "{value}");
         }
     }

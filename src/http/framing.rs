@@ -16,7 +16,7 @@
 //! | neither | until the end of the connection |
 
 use crate::http::field::Name;
-use crate::http::grammar::{LENGTH_MAX, decimal, trim};
+use crate::syntax::grammar::{LENGTH_MAX, decimal, trim};
 
 /// The version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,8 @@
 use crate::core::identity::RequestId;
 use crate::http::field::Name;
 use crate::http::framing::Version;
-use crate::http::grammar::push_decimal;
 use crate::route::{Context, FieldEdits, Template};
+use crate::syntax::grammar::push_decimal;
 
 /// The field that says what a request is called.
 pub(crate) const REQUEST_ID: &[u8] = b"X-Request-ID";

@@ -4,7 +4,7 @@
 //! A backend that was logged in to like that takes every later request on the connection for that user. So a backend
 //! connection on which such a scheme was offered or asked for serves one client's connection alone.
 
-use crate::http::grammar::{list, trim};
+use crate::syntax::grammar::{list, trim};
 
 /// The schemes that authenticate a connection.
 const SCHEMES: [&[u8]; 2] = [b"NTLM", b"Negotiate"];

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use crate::http::field::Name;
-use crate::http::grammar::{alike, list};
+use crate::syntax::grammar::{alike, list};
 
 /// How many names the Connection fields of one head may have, those not counted that are about the connection itself. More than 64 no
 /// program is known to send, and each costs every field a look.

@@ -5,17 +5,17 @@
 
 use ::core::net::IpAddr;
 
+use super::disclosure::Forwarding;
 use crate::core::identity::{RequestId, TraceId, push_hex};
 use crate::http::dav::{self, Dav};
 use crate::http::field::Name;
 use crate::http::forwarded::Said;
 use crate::http::framing::{Framing, Version};
-use crate::http::grammar::{push_decimal, trim};
 use crate::http::lines::{REQUEST_ID, push_edits, push_field, push_length, push_request_id, push_via};
 use crate::http::nominated::Nominated;
 use crate::http::request::Request;
 use crate::route::{Context, FieldEdits};
-use crate::snapshot::Forwarding;
+use crate::syntax::grammar::{push_decimal, trim};
 
 /// What is done to a request on its way to the backend.
 #[derive(Clone, Copy, Debug)]
@@ -249,9 +249,9 @@ fn push_cookies_but(out: &mut Vec<u8>, name: &[u8], value: &[u8], hidden: &[u8])
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::bounds::Limits;
     use crate::core::outcome::Cause;
     use crate::http::request::{field_table, read};
-    use crate::snapshot::Limits;
 
     fn rewritten(head: &str) -> Result<String, Cause> {
         let mut table = field_table();

@@ -5,15 +5,15 @@
 
 use std::mem::MaybeUninit;
 
+use crate::core::bounds::Limits;
 use crate::core::outcome::Cause;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version};
-use crate::http::grammar::{decimal, is_field_value, is_token, list, trim};
 use crate::http::lines::join;
 use crate::http::login;
 use crate::http::nominated::{NOMINATED_MAX, Nominated};
-use crate::http::target::{self, Target, Targets};
-use crate::snapshot::Limits;
+use crate::syntax::grammar::{decimal, is_field_value, is_token, list, trim};
+use crate::syntax::target::{self, Target, Targets};
 
 /// The methods that Pollux must tell apart; they are case-sensitive (RFC 9110 §9.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
+use crate::core::bounds::{Limits, Timeouts};
 use crate::core::identity::RequestId;
+use crate::core::options::Hsts;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::field::Name;
 use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
-use crate::http::grammar::{decimal, is_field_value, list, push_decimal, trim};
 use crate::http::lines::{REQUEST_ID, join, push_field, push_length, push_request_id, push_via};
 use crate::http::login;
 use crate::http::nominated::{NOMINATED_MAX, Nominated};
 use crate::http::request::FieldTable;
 use crate::route::{Back, FieldEdits};
-use crate::snapshot::{Hsts, Limits, Timeouts};
+use crate::syntax::grammar::{decimal, is_field_value, list, push_decimal, trim};
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
 #[derive(Clone, Copy, Debug)]

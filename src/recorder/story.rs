@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::step::{Step, Told};
 use super::trail::{End, Trail};
-use crate::core::time::Time;
+use crate::core::time::{Time, show_span};
 use crate::snapshot::Snapshot;
-use crate::status::show_span;
 
 /// An exchange that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -22,7 +22,7 @@ impl Host {
     #[must_use]
     pub fn parse(text: &str) -> Option<Host> {
         let (name, is_below) = text.strip_prefix("*.").map_or((text, false), |name| (name, true));
-        let is_plain = crate::http::target::is_authority(name.as_bytes());
+        let is_plain = crate::syntax::target::is_authority(name.as_bytes());
         let mut room = [0; LEN_MAX];
         let key = key(name.as_bytes(), &mut room).filter(|_| is_plain)?;
         // A port, a trailing dot or capitals would be dropped: the name without them is what was meant.

@@ -12,8 +12,10 @@ use super::host::Host;
 use super::path::{self, Path};
 use super::pattern::Pattern;
 use super::template::Template;
-use crate::http::grammar::alike;
-use crate::snapshot::{ClientClose, Hsts, Interims, PoolId, Timeouts};
+use crate::core::bounds::Timeouts;
+use crate::core::ids::PoolId;
+use crate::core::options::{ClientClose, Hsts, Interims};
+use crate::syntax::grammar::alike;
 
 /// One route of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

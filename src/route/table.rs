@@ -17,7 +17,7 @@ use super::rule::{Action, AmbiguousPaths, Conditions, Route, Split};
 use super::template::Context;
 use super::view::View;
 use crate::core::identity::RequestId;
-use crate::snapshot::PoolId;
+use crate::core::ids::PoolId;
 
 /// The routes of a listener, ready to decide. Two of the same routes are equal.
 #[derive(Clone, Debug)]

@@ -289,7 +289,7 @@ fn variable(name: &str, parts: &[&str]) -> Result<Piece, TemplateError> {
         return Ok(piece.clone());
     }
     let of = |prefix: &str| name.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(str::to_owned);
-    let token = |rest: &String| crate::http::grammar::is_token(rest.as_bytes());
+    let token = |rest: &String| crate::syntax::grammar::is_token(rest.as_bytes());
     if let Some(rest) = of("header.").filter(token) {
         return Ok(Piece::Field(rest));
     }

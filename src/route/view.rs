@@ -4,7 +4,7 @@ use ::core::net::IpAddr;
 
 use super::host;
 use crate::core::secured::{Credential, Secured};
-use crate::http::grammar::trim;
+use crate::syntax::grammar::trim;
 
 /// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello says.
 #[derive(Clone, Copy, Debug)]

@@ -2,14 +2,14 @@
 //! that do not know chunks.
 
 use super::{Dial, Effect, Env, Phase, Session};
-use crate::core::framer::Framer;
-use crate::core::lane::Source;
+use crate::core::budget::Share;
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
-use crate::http::grammar::push_decimal;
 use crate::http::nominated::Nominated;
-use crate::shared::budget::Share;
+use crate::lane::Source;
+use crate::lane::framer::Framer;
+use crate::syntax::grammar::push_decimal;
 
 /// What is known of a body that is collected.
 #[derive(Debug)]

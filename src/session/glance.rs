@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Env, Exchange, Phase, Session};
-use crate::core::framer::Framer;
 use crate::core::outcome::{Places, Proof};
 use crate::core::time::Time;
+use crate::lane::framer::Framer;
 use crate::snapshot::Mode;
 
 /// What a session is at.

@@ -26,9 +26,8 @@ use ::core::net::SocketAddr;
 use std::time::Duration;
 
 use crate::balance::Habit;
-use crate::core::framer::Framer;
+use crate::core::budget::Budget;
 use crate::core::identity::{Ids, RequestId};
-use crate::core::lane::{Lane, Sink, Source};
 use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Proof, Record, Stage};
 use crate::core::secured::Secured;
@@ -36,9 +35,10 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::http::request::Method;
 use crate::http::scan::HeadScan;
+use crate::lane::framer::Framer;
+use crate::lane::{Lane, Sink, Source};
 use crate::preface::hello::Hello;
 use crate::preface::proxy::Announced;
-use crate::shared::budget::Budget;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use exchange::Exchange;

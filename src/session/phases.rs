@@ -26,8 +26,6 @@
 use super::exchange::Answered;
 use super::routing::{Arrival, Routed};
 use super::{Dial, Effect, Env, Phase, Session, Side};
-use crate::core::framer::Framer;
-use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
 use crate::http::answer::{self, Content, Told};
@@ -36,6 +34,8 @@ use crate::http::framing::Framing;
 use crate::http::nominated::Nominated;
 use crate::http::request::{self, Method, field_table};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::lane::framer::Framer;
+use crate::lane::{Sink, Source};
 use crate::snapshot::{Limits, Mode};
 
 /// Empty lines that may come before a request line.

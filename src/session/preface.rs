@@ -4,11 +4,11 @@
 use ::core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Dial, Effect, Env, Phase, Session, routing};
-use crate::core::framer::Framer;
-use crate::core::lane::Source;
 use crate::core::outcome::Cause;
 use crate::core::secured::Secured;
 use crate::core::time::Time;
+use crate::lane::Source;
+use crate::lane::framer::Framer;
 use crate::preface::hello::{self, Hello};
 use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
 use crate::snapshot::{Announcing, Hsts, Listener, Mode};

@@ -5,18 +5,18 @@ use std::time::Duration;
 use super::exchange::Answered;
 use super::{Effect, Env, Phase, Session};
 use crate::balance::Habit;
-use crate::core::framer::Framer;
-use crate::core::lane::{Sink, Source};
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
-use crate::http::grammar::decimal;
 use crate::http::nominated::Nominated;
 use crate::http::request::field_table;
 use crate::http::response::{self, Added, Response};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::lane::framer::Framer;
+use crate::lane::{Sink, Source};
 use crate::route::FieldEdits;
 use crate::snapshot::{ProxyStatus, RequestIds};
+use crate::syntax::grammar::decimal;
 
 /// Interim responses that are passed on in one exchange.
 const INTERIMS_MAX: u8 = 32;

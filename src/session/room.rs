@@ -2,9 +2,9 @@
 
 use super::exchange::Answered;
 use super::{Effect, Env, Phase, Session};
-use crate::core::lane::Source;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
+use crate::lane::Source;
 use crate::room::{Claim, Ground, is_slow};
 
 impl Session {

@@ -78,7 +78,10 @@ impl Arrival<'_> {
         up: &mut Vec<u8>,
         down: &mut Vec<u8>,
     ) -> Result<Routed, Cause> {
-        let client = forwarded::client(self.listener, self.peer.ip(), request.fields());
+        let client = {
+            let Listener { trusted_proxies, forwarding, .. } = self.listener;
+            forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields())
+        };
         exchange.client = Some(client);
         let view = View { secured: self.secured, ..view(request, client) };
         let table = &self.listener.routes;

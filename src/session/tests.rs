@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
 use crate::balance::Habit;
+use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
-use crate::core::lane::Source;
 use crate::core::noted::NOTHING;
 use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 use crate::http::date::Date;
-use crate::shared::budget::Budget;
+use crate::lane::Source;
 use crate::snapshot::{
     Address, Backend, ClientClose, Expect, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };

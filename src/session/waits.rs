@@ -7,9 +7,9 @@ use super::exchange::{Answered, Unread};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::{Deadline, Timer};
 use crate::core::interest::Interest;
-use crate::core::lane::{Lane, Sink, Source};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
+use crate::lane::{Lane, Sink, Source};
 use crate::route::hash;
 use crate::snapshot::{ClientClose, Mode};
 

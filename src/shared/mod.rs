@@ -2,7 +2,6 @@
 //! how it is.
 
 pub mod bell;
-pub mod budget;
 pub mod clients;
 pub mod health;
 pub mod neighbours;

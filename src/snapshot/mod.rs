@@ -1,20 +1,25 @@
 //! The checked configuration as one immutable value, shared by every worker as an `Arc<Snapshot>`.
 //!
 //! Everything in here has been validated: names resolve, weights are in range, every listener's pool exists. What a file or
-//! a command line looks like is the business of [`crate::config`] and the command's `cli`.
+//! a command line looks like is the business of `config` and `cli`.
 
 mod backend;
-mod bounds;
+mod health;
 mod listener;
 mod pool;
+mod source;
 
-pub use backend::{Address, Backend};
-pub use bounds::{Limits, Recording, Timeouts};
-pub use listener::{
-    Announcing, Forwarding, Hsts, Interims, Listener, Mode, NO_ADDRESS, Permissions, ProxyStatus, RequestIds,
-    SocketOptions, Telling, Traces,
-};
-pub use pool::{Announce, Balance, ClientClose, Expect, Hashing, Pool, Retries, SameSite, Secret, Sticky};
+pub use crate::core::bounds::{Limits, Recording, Retries, Timeouts};
+pub use crate::core::duty::Duty;
+pub use crate::core::endpoint::{Address, NO_ADDRESS, Permissions, SocketOptions};
+pub use crate::core::ids::{BackendId, Mode, PoolId};
+pub use crate::core::options::{ClientClose, Hsts, Interims};
+pub use crate::http::disclosure::{Forwarding, ProxyStatus, RequestIds, Telling, Traces};
+pub use backend::Backend;
+pub use health::{Check, Errors, Http, Kind, Passive, Start, is_among};
+pub use listener::{Announcing, Listener};
+pub use pool::{Announce, Balance, Expect, Hashing, Pool, SameSite, Secret, Sticky};
+pub use source::{Entry, Family, Like, Question, RESOLVE, Source};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,24 +39,5 @@ impl Snapshot {
     #[must_use]
     pub fn pool(&self, id: PoolId) -> &Pool {
         &self.pools[id.0]
-    }
-}
-
-/// An index into [`Snapshot::pools`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PoolId(pub usize);
-
-/// A backend by its pool and its place in [`Pool::backends`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BackendId {
-    /// The pool.
-    pub pool: PoolId,
-    /// The place in the pool.
-    pub index: usize,
-}
-
-impl From<Address> for String {
-    fn from(address: Address) -> String {
-        address.to_string()
     }
 }

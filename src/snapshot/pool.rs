@@ -1,14 +1,17 @@
 //! Pools: how they choose, repeat, stick, and announce.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::core::net::SocketAddr;
+
 use super::backend::Backend;
+use super::health::{Check, Passive};
+use super::source::{Family, RESOLVE, Source};
 use crate::balance::Derived;
-use crate::balance::health::{Check, Passive};
-use crate::discovery::{Family, RESOLVE, Source};
+use crate::core::bounds::Retries;
+use crate::core::options::ClientClose;
 use crate::preface::proxy::Version;
 use crate::route::Template;
 use crate::tls::Origination;
@@ -68,37 +71,6 @@ impl Default for Hashing {
     fn default() -> Self {
         let key = Template::parse(Hashing::KEY, &[]).unwrap_or_default();
         Hashing { key, max_load: None }
-    }
-}
-
-/// What becomes of an exchange whose client has ended its direction (RFC 9293 §3.6: it may still read).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientClose {
-    /// It is given up [`ClientClose::GRACE`] later, unless bytes of it move.
-    #[default]
-    Abort,
-    /// It goes on to its end.
-    Finish,
-}
-
-impl ClientClose {
-    /// How long the answer to a client that has ended its direction may still take. Of the clients that do so most are gone, and the
-    /// others have their answers by then.
-    pub const GRACE: Duration = Duration::from_secs(1);
-
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            ClientClose::Abort => "abort",
-            ClientClose::Finish => "finish",
-        }
-    }
-
-    /// The one of that word.
-    #[must_use]
-    pub fn find(word: &str) -> Option<ClientClose> {
-        [ClientClose::Abort, ClientClose::Finish].into_iter().find(|it| it.word() == word)
     }
 }
 
@@ -231,37 +203,6 @@ pub struct Announce {
     pub ssl: bool,
     /// The longest header, in bytes. Fields with which it would be longer are left out.
     pub length_max: usize,
-}
-
-/// When a request is sent again. Each time that needs a [proof](crate::core::outcome::Proof) that it does no harm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retries {
-    /// How often, at most [`Retries::MOST`]. That an idle connection had gone stale does not count.
-    pub most: u32,
-    /// After a connect that failed.
-    pub connect: bool,
-    /// After a connection that was lost before it had answered.
-    pub reset: bool,
-    /// After `timeouts.backend_response`.
-    pub timeout: bool,
-    /// After a response with one of these.
-    pub statuses: Vec<u16>,
-    /// How many of the requests in flight in the pool may be retries, in thousandths of them.
-    pub budget: u32,
-    /// So many may be retries in any case.
-    pub budget_min: u32,
-}
-
-impl Retries {
-    /// The most that there can be.
-    pub const MOST: u64 = 10;
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        let statuses = Vec::new();
-        Retries { most: 2, connect: true, reset: true, timeout: false, statuses, budget: 200, budget_min: 3 }
-    }
 }
 
 /// A cookie that binds a client to a backend (RFC 6265).

@@ -18,7 +18,6 @@ pub use certificates::Certificate;
 pub use pools::{Backend, Changed, Pool, Seen};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
 pub use sources::{Found, NotFound, Source};
-pub use tell::show_span;
 pub use traffic::{Passed, Served, Traffic, Way};
 
 /// How many sessions are shown one by one.

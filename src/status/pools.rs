@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::show_span;
+use crate::core::time::show_span;
 
 /// A pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Holder, show_span};
+use super::Holder;
 use crate::core::slab::Key;
+use crate::core::time::show_span;
 use crate::session::Kind;
 
 /// The most sessions that are listed.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::show_span;
+use crate::core::time::show_span;
 
 /// The most backends of a source that are shown to people.
 const SHOWN_MAX: usize = 8;

@@ -2,20 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use super::{AGES_S, Configuration, Crowd, Drain, Group, Holder, Status};
+use crate::core::time::show_span;
 
-/// A span in words that are good enough: `3.2s`, `42s`, `4m 2s`, `3h 7m`, `12d 3h`.
-#[must_use]
-pub fn show_span(span_ms: u64) -> String {
-    let s = span_ms / 1000;
-    match s {
-        0..10 => format!("{s}.{}s", span_ms % 1000 / 100),
-        10..60 => format!("{s}s"),
-        60..3600 => format!("{}m {}s", s / 60, s % 60),
-        3600..86_400 => format!("{}h {}m", s / 3600, s % 3600 / 60),
-        86_400.. => format!("{}d {}h", s / 86_400, s % 86_400 / 3600),
-    }
-}
+use super::{AGES_S, Configuration, Crowd, Drain, Group, Holder, Status};
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

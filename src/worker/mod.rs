@@ -34,6 +34,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::interest::Ready;
@@ -47,7 +48,6 @@ use crate::os::{Fd, Os};
 use crate::recorder::Recorder;
 use crate::route::hash;
 use crate::session::Effect;
-use crate::shared::budget::Budget;
 use crate::shared::neighbours::Seat;
 use crate::shared::pools::Registry;
 use crate::shared::queue::Desk;

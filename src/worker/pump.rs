@@ -2,8 +2,8 @@
 
 use super::pipes::{Loan, Pipes};
 use super::storage::Storage;
-use crate::core::lane::Sink;
 use crate::core::time::Time;
+use crate::lane::Sink;
 use crate::os::{IoFault, Os};
 use crate::session::{Session, Side};
 use crate::wire::Wire;

@@ -20,7 +20,6 @@
 
 mod observation;
 mod probe;
-mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +28,9 @@ use std::time::Duration;
 use super::{FULL_SHARE, Standing};
 use crate::core::time::Time;
 
+pub use crate::snapshot::{Check, Errors, Http, Kind, Passive, Start, is_among};
 pub use observation::{By, Fault, Found, HISTORY_MAX, History, Observation};
 pub use probe::{BODY_MAX, Probe};
-pub use rules::{Check, Errors, Http, Kind, Passive, Start, is_among};
 
 /// So many doublings are counted at most.
 const DOUBLINGS_MAX: u32 = 20;

@@ -6,8 +6,6 @@
 use memchr::memmem;
 
 use super::{Fault, Found, Http, is_among};
-use crate::core::framer::Framer;
-use crate::core::lane::{Lane, Source};
 use crate::core::outcome::Cause;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
@@ -16,6 +14,8 @@ use crate::http::nominated::Nominated;
 use crate::http::request::field_table;
 use crate::http::response::{self, Asked};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
+use crate::lane::framer::Framer;
+use crate::lane::{Lane, Source};
 use crate::snapshot::Limits;
 
 /// So much of a body is looked at, in bytes.

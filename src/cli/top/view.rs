@@ -1,7 +1,7 @@
 //! What it looks like: states by a sign and a word as well as by colour, numbers in columns.
 
 use pollux::balance::Duty;
-use pollux::status::show_span;
+use pollux::core::time::show_span;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};

@@ -12,7 +12,7 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::config::suggest::closest;
 use crate::core::noted::Wanted;
 use crate::core::outcome::Cause;
-use crate::http::grammar::is_token;
+use crate::syntax::grammar::is_token;
 
 /// The most header fields of a message that a line can have.
 const HEADERS_MAX: usize = 32;

@@ -5,8 +5,8 @@ use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
-use crate::http::target::is_authority;
 use crate::route::{Domains, RewriteBack};
+use crate::syntax::target::is_authority;
 
 /// What the responses of a route are rewritten by; its request path is changed if it `has_prefix`.
 pub(super) fn of_route(

@@ -13,9 +13,9 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::config::shape;
 use crate::config::value::parse_network;
-use crate::http::grammar::is_token;
 use crate::route::path::Path;
 use crate::route::{Conditions, Host, Pattern, Want};
+use crate::syntax::grammar::is_token;
 
 /// The most values of one condition.
 const VALUES_MAX: usize = 32;

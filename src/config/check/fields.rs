@@ -8,8 +8,8 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
 use crate::http::field::Name;
-use crate::http::grammar::{is_field_value, is_token};
 use crate::route::{FieldEdits, LeadsAway, Template};
+use crate::syntax::grammar::{is_field_value, is_token};
 
 /// The most changes of one kind.
 const EDITS_MAX: usize = 64;

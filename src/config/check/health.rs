@@ -8,7 +8,7 @@ use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
-use crate::http::grammar::is_token;
+use crate::syntax::grammar::is_token;
 
 /// What failures of a pool's requests come to.
 pub(super) fn passive(pool: Reader<'_>, findings: &mut Findings) -> Result<Passive, Told> {

@@ -17,12 +17,12 @@ use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
-use crate::http::target::Targets;
 use crate::route::{Action, AmbiguousPaths, Split, Table};
 use crate::snapshot::{
     Address, Announcing, Forwarding, Hsts, Interims, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds,
     Telling, Traces,
 };
+use crate::syntax::target::Targets;
 
 /// Stands for all who come by Unix sockets.
 const UNIX: &str = "unix";

@@ -417,7 +417,7 @@ fn options(
 
 /// A type of responses that are streams.
 fn stream(text: &str) -> Result<String, conditions::Refused> {
-    let is_token = |part: &str| crate::http::grammar::is_token(part.as_bytes());
+    let is_token = |part: &str| crate::syntax::grammar::is_token(part.as_bytes());
     if text.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub)) {
         return Ok(text.to_ascii_lowercase());
     }

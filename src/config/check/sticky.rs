@@ -7,8 +7,8 @@ use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
-use crate::http::grammar::is_token;
 use crate::snapshot::{SameSite, Secret, Sticky};
+use crate::syntax::grammar::is_token;
 
 /// A secret is at least so long, in bytes: a shorter one could be found by trying.
 const SECRET_MIN: usize = 16;

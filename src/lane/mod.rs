@@ -4,9 +4,11 @@
 //! [`Lane::unsent`], moves some, and tells the lane; everything else is derived from the state it is then in. That a full
 //! sink stops the source is not a feature but a consequence: without room the lane does not want to read.
 
+pub mod framer;
+
 use crate::core::buffer::Buffer;
-use crate::core::framer::Framer;
 use crate::http::body::ChunkFault;
+use framer::Framer;
 
 /// The memory of a front that is kept for the next one. Heads are shorter; a fixed answer may be far longer.
 const FRONT_KEPT: usize = 64 * 1024;

@@ -144,3 +144,34 @@ impl Default for Limits {
         }
     }
 }
+
+/// When a request is sent again. Each time that needs a [proof](super::outcome::Proof) that it does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How often, at most [`Retries::MOST`]. That an idle connection had gone stale does not count.
+    pub most: u32,
+    /// After a connect that failed.
+    pub connect: bool,
+    /// After a connection that was lost before it had answered.
+    pub reset: bool,
+    /// After `timeouts.backend_response`.
+    pub timeout: bool,
+    /// After a response with one of these.
+    pub statuses: Vec<u16>,
+    /// How many of the requests in flight in the pool may be retries, in thousandths of them.
+    pub budget: u32,
+    /// So many may be retries in any case.
+    pub budget_min: u32,
+}
+
+impl Retries {
+    /// The most that there can be.
+    pub const MOST: u64 = 10;
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        let statuses = Vec::new();
+        Retries { most: 2, connect: true, reset: true, timeout: false, statuses, budget: 200, budget_min: 3 }
+    }
+}

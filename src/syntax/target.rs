@@ -139,7 +139,7 @@ fn is_port(bytes: &[u8]) -> bool {
     match bytes.strip_prefix(b":") {
         None => bytes.is_empty(),
         Some(digits) => {
-            digits.is_empty() || crate::http::grammar::decimal(digits).is_some_and(|port| port <= 65_535)
+            digits.is_empty() || crate::syntax::grammar::decimal(digits).is_some_and(|port| port <= 65_535)
         }
     }
 }

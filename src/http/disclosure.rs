@@ -1,0 +1,97 @@
+//! What backends and clients are told of a request beside what was asked for.
+
+use crate::core::options::{Hsts, Interims};
+
+/// The fields that tell a backend of its client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forwarding {
+    /// X-Forwarded-For, -Proto and -Host.
+    #[default]
+    XForwarded,
+    /// Forwarded (RFC 7239).
+    Forwarded,
+}
+
+/// What a listener tells of a request, beside what is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Telling {
+    /// Who is told what the request is called.
+    pub request_id: RequestIds,
+    /// What becomes of traces.
+    pub traces: Traces,
+    /// Which responses have Proxy-Status.
+    pub proxy_status: ProxyStatus,
+    /// What clients that have come by TLS are told of later connections, if anything.
+    pub hsts: Option<Hsts>,
+    /// Which interim responses HTTP/1.1 clients get.
+    pub interims: Interims,
+}
+
+/// Who is told by X-Request-ID what a request is called. The access line has it in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestIds {
+    /// The backend.
+    #[default]
+    Backend,
+    /// The backend and, in the response, the client.
+    Both,
+    /// Nobody: the field passes as the client said it.
+    Off,
+}
+
+impl RequestIds {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            RequestIds::Backend => "backend",
+            RequestIds::Both => "both",
+            RequestIds::Off => "off",
+        }
+    }
+}
+
+/// What becomes of traces (W3C Trace Context).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Traces {
+    /// They pass as the client said them.
+    #[default]
+    Pass,
+    /// And where there is none one is begun.
+    Start,
+}
+
+impl Traces {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Traces::Pass => "pass",
+            Traces::Start => "start",
+        }
+    }
+}
+
+/// Which responses have Proxy-Status (RFC 9209).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyStatus {
+    /// Pollux's own answers, with the cause.
+    #[default]
+    Own,
+    /// All: those of backends say which one it was.
+    All,
+    /// None.
+    Off,
+}
+
+impl ProxyStatus {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            ProxyStatus::Own => "own",
+            ProxyStatus::All => "all",
+            ProxyStatus::Off => "off",
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The grammar that heads, routes and the configuration share: tokens, lists and numbers of fields, and request targets.
+
+pub mod grammar;
+pub mod target;

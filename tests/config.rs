@@ -9,6 +9,8 @@ mod credentials;
 mod documentation;
 #[path = "config/files.rs"]
 mod files;
+#[path = "config/pages.rs"]
+mod pages;
 #[path = "config/protection.rs"]
 mod protection;
 #[path = "config/survival.rs"]

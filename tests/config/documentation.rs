@@ -260,12 +260,12 @@ fn around(example: &Example) -> String {
     }
 }
 
-fn load(text: &str) -> Loaded {
+pub(crate) fn load(text: &str) -> Loaded {
     config::parse_in(text, "example", &mut Full).unwrap_or_else(|report| panic!("{report}\n{text}"))
 }
 
 /// What is printed loads to the same.
-fn check_print(loaded: &Loaded) {
+pub(crate) fn check_print(loaded: &Loaded) {
     let text = config::print(&loaded.snapshot, &loaded.process);
     let again = load(&text);
     assert_eq!(again.snapshot, loaded.snapshot, "{text}");
@@ -307,21 +307,6 @@ fn check_written(page: &str, origin: &str, now: &str) {
 #[test]
 fn the_documentation_lists_every_key() {
     check_written("docs/configuration.md", "language", &config::reference());
-}
-
-/// The examples of `docs/edge.md` are whole configurations.
-#[test]
-fn the_examples_of_the_edge_load() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/edge.md");
-    let text = fs::read_to_string(path).expect("docs/edge.md");
-    let examples: Vec<_> =
-        text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!examples.is_empty(), "the examples are gone");
-    for example in examples {
-        let loaded = load(example);
-        assert!(loaded.warnings.is_none(), "{example}");
-        check_print(&loaded);
-    }
 }
 
 /// The indented examples of a page that begin with one of these.

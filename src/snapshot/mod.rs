@@ -8,6 +8,7 @@ mod health;
 mod listener;
 mod pool;
 mod source;
+mod tls;
 
 pub use crate::core::bounds::{Limits, Recording, Retries, Timeouts};
 pub use crate::core::duty::Duty;
@@ -20,6 +21,10 @@ pub use health::{Check, Errors, Http, Kind, Passive, Start, is_among};
 pub use listener::{Announcing, Listener};
 pub use pool::{Announce, Balance, Expect, Hashing, Pool, SameSite, Secret, Sticky};
 pub use source::{Entry, Family, Like, Question, RESOLVE, Source};
+pub use tls::{
+    ClientAuth, ExpiredCrl, Files, MinVersion, OriginationFiles, OriginationRules, Pair, TerminationRules,
+    UnknownNames, Verify,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

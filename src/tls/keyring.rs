@@ -10,27 +10,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::{Certificate, Facts};
-
-/// What becomes of a client that asks for a name that no certificate is for, or for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownNames {
-    /// It gets the first certificate.
-    #[default]
-    Default,
-    /// Its handshake is refused.
-    Refuse,
-}
-
-impl UnknownNames {
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            UnknownNames::Default => "default",
-            UnknownNames::Refuse => "refuse",
-        }
-    }
-}
+use crate::snapshot::UnknownNames;
 
 /// The certificates of a listener. See the module.
 #[derive(Debug)]

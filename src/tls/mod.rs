@@ -18,11 +18,13 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
 
-pub use keyring::{Keyring, UnknownNames};
-pub use origination::{Origination, OriginationFiles, OriginationRules, Unusable, Verify};
-pub use termination::{
-    ClientAuth, ExpiredCrl, Files, MinVersion, Pair, Refused, Stale, Termination, TerminationRules,
+pub use crate::snapshot::{
+    ClientAuth, ExpiredCrl, Files, MinVersion, OriginationFiles, OriginationRules, Pair, TerminationRules,
+    UnknownNames, Verify,
 };
+pub use keyring::Keyring;
+pub use origination::{Origination, Unusable};
+pub use termination::{Refused, Stale, Termination};
 pub use tickets::{Sitting, TicketKeys, process_keys};
 
 /// The cryptography, from aws-lc-rs.

@@ -1,7 +1,6 @@
 //! What a pool needs to speak TLS to its backends.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,10 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::certificate::{self, Fault, Trouble};
-use super::termination::{MinVersion, Pair, roots};
-use crate::os::Fd;
-use crate::snapshot::{Address, Backend};
-use crate::wire::TlsWire;
+use super::termination::{roots, versions};
+use crate::snapshot::{Address, Backend, OriginationFiles, OriginationRules, Verify};
 
 /// What helps where the machine lacks what it is believed by.
 const UPDATE: &str =
@@ -23,51 +20,6 @@ const UPDATE: &str =
 /// How many sessions are remembered to be resumed, over all backends of a pool.
 const REMEMBERED: usize = 1024;
 
-/// Whether the certificates of backends are verified.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verify {
-    /// They have to be for the name, of a known issuer, and valid now.
-    #[default]
-    Full,
-    /// Anybody who has the address is believed.
-    Off,
-}
-
-impl Verify {
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Verify::Full => "full",
-            Verify::Off => "off",
-        }
-    }
-}
-
-/// What a pool was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OriginationRules {
-    /// PEM: who may have issued the certificates of backends; `None` is whom the system believes.
-    pub ca: Option<PathBuf>,
-    /// The name that is asked for (SNI) and verified; `None` is the one that the backend is written with.
-    pub name: Option<String>,
-    /// What Pollux shows of itself, if backends ask.
-    pub client: Option<Pair>,
-    /// Whether certificates are verified.
-    pub verify: Verify,
-    /// The oldest version.
-    pub min_version: MinVersion,
-}
-
-/// The bytes of the files of [`OriginationRules`].
-#[derive(Clone, Debug, Default)]
-pub struct OriginationFiles {
-    /// The issuers.
-    pub ca: Option<Vec<u8>>,
-    /// The certificates and the key that Pollux shows.
-    pub client: Option<(Vec<u8>, Vec<u8>)>,
-}
-
 /// Why there can be no [`Origination`], in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
@@ -75,30 +27,6 @@ pub enum Unusable {
     Ca(Trouble),
     /// `cert` and `key` cannot be used.
     Client(Fault),
-}
-
-impl OriginationRules {
-    /// Every file that it names.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let client = self.client.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
-        self.ca.as_deref().into_iter().chain(client)
-    }
-
-    /// Reads what is named, by `read`.
-    ///
-    /// # Errors
-    /// What `read` says of the first file that it cannot read.
-    pub fn read<E>(&self, mut read: impl FnMut(&Path) -> Result<Vec<u8>, E>) -> Result<OriginationFiles, E> {
-        let ca = match &self.ca {
-            Some(path) => Some(read(path)?),
-            None => None,
-        };
-        let client = match &self.client {
-            Some(pair) => Some((read(&pair.cert)?, read(&pair.key)?)),
-            None => None,
-        };
-        Ok(OriginationFiles { ca, client })
-    }
 }
 
 /// See the module.
@@ -115,7 +43,7 @@ impl Origination {
     pub fn new(rules: OriginationRules, files: &OriginationFiles) -> Result<Origination, Unusable> {
         let provider = super::provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(rules.min_version.versions())
+            .with_protocol_versions(versions(rules.min_version))
             .map_err(|error| Unusable::Ca(Trouble::new(error.to_string(), UPDATE)))?;
         // A file that is named and was not read must not leave the choice to the system, or Pollux without a certificate.
         if rules.ca.is_some() && files.ca.is_none() {
@@ -160,11 +88,10 @@ impl Origination {
         &self.rules
     }
 
-    /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if there can be none.
+    /// For rustls.
     #[must_use]
-    pub fn wire(&self, fd: Fd, backend: &Backend) -> Option<TlsWire> {
-        let name = self.name_of(backend)?;
-        TlsWire::to_backend(fd, &self.client, &name).ok()
+    pub fn client(&self) -> &Arc<ClientConfig> {
+        &self.client
     }
 
     /// The name that the certificate of `backend` has to be for.

@@ -1,7 +1,6 @@
-//! What a listener needs to speak TLS: what it was asked for, and the configuration of rustls that follows from it.
+//! What a listener needs to speak TLS: the configuration of rustls that follows from its rules.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
@@ -11,203 +10,64 @@ use sha2::{Digest, Sha256};
 
 use super::certificate::{self, Certificate, Facts, Fault, Trouble};
 use super::examiner::{Entry, Examiner};
-use super::keyring::{Keyring, UnknownNames};
+use super::keyring::Keyring;
 use super::tickets::{TicketKeys, Tickets, process_keys};
+use crate::snapshot::{ClientAuth, ExpiredCrl, Files, MinVersion, TerminationRules};
 
-/// A certificate and its key, by their files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// PEM: the certificate, and behind it those that it was issued by.
-    pub cert: PathBuf,
-    /// PEM: the key of the first.
-    pub key: PathBuf,
-}
-
-/// Whether clients have to show a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// They are not asked.
-    #[default]
-    Off,
-    /// They are asked, and all come in: those without one, and those with one that cannot be verified.
-    Request,
-    /// Nobody comes in without one that is verified.
-    Require,
-}
-
-impl ClientAuth {
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            ClientAuth::Off => "off",
-            ClientAuth::Request => "request",
-            ClientAuth::Require => "require",
-        }
+/// Verifies client certificates; `None` if the listener asks for none.
+fn examiner(
+    rules: &TerminationRules,
+    files: &Files,
+    clock: &Arc<dyn TimeProvider>,
+) -> Result<Option<Arc<Examiner>>, Refused> {
+    let entry = match rules.client_auth {
+        ClientAuth::Off => return Ok(None),
+        ClientAuth::Request => Entry::Everybody,
+        ClientAuth::Require => Entry::Verified,
+    };
+    // A file that is named and was not read, or none at all, must not leave the gate open.
+    let none = || Trouble::new("there is no file to verify clients by", "name one");
+    let issuers = files.client_ca.as_ref().ok_or_else(|| Refused::ClientCa(none()))?;
+    if rules.client_crl.is_some() && files.client_crl.is_none() {
+        return Err(Refused::ClientCrl(none()));
     }
-}
-
-/// What a list of revoked certificates does whose `nextUpdate` has passed (RFC 5280 §5.1.2.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ExpiredCrl {
-    /// No certificate of its issuer is verified: the list cannot say who was revoked since.
-    #[default]
-    Refuse,
-    /// It holds on: those that stand in it are refused, and the others are verified.
-    Accept,
-}
-
-impl ExpiredCrl {
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            ExpiredCrl::Refuse => "refuse",
-            ExpiredCrl::Accept => "accept",
-        }
-    }
-}
-
-/// The oldest version that is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MinVersion {
-    /// RFC 5246.
-    #[default]
-    Tls12,
-    /// RFC 8446.
-    Tls13,
-}
-
-impl MinVersion {
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            MinVersion::Tls12 => "1.2",
-            MinVersion::Tls13 => "1.3",
-        }
-    }
-
-    /// The versions that are spoken.
-    #[must_use]
-    pub fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
-        static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
-        match self {
-            MinVersion::Tls12 => &BOTH,
-            MinVersion::Tls13 => &BOTH[..1],
-        }
-    }
-}
-
-/// What a listener was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TerminationRules {
-    /// Its certificates; the first is the default.
-    pub certificates: Vec<Pair>,
-    /// PEM: who may have issued the certificates of clients.
-    pub client_ca: Option<PathBuf>,
-    /// PEM: which of those were revoked (RFC 5280 §5). If it is there, one for each issuer is needed.
-    pub client_crl: Option<PathBuf>,
-    /// What such a list does that is out of date.
-    pub client_crl_expired: ExpiredCrl,
-    /// Whether clients have to show one.
-    pub client_auth: ClientAuth,
-    /// The oldest version.
-    pub min_version: MinVersion,
-    /// The protocols that may be agreed on (ALPN), the best first; none to agree on none.
-    pub alpn: Vec<String>,
-    /// What becomes of clients that ask for other names.
-    pub unknown_names: UnknownNames,
-}
-
-/// The bytes of files: of each pair, of `client_ca` and of `client_crl`.
-#[derive(Clone, Debug, Default)]
-pub struct Files {
-    /// For each pair, the certificates and the key.
-    pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The issuers of client certificates.
-    pub client_ca: Option<Vec<u8>>,
-    /// What these have revoked.
-    pub client_crl: Option<Vec<u8>>,
-}
-
-impl TerminationRules {
-    /// Reads what is named, by `read`.
-    ///
-    /// # Errors
-    /// What `read` says of the first file that it cannot read.
-    pub fn read<E>(&self, mut read: impl FnMut(&Path) -> Result<Vec<u8>, E>) -> Result<Files, E> {
-        let mut pairs = Vec::new();
-        for pair in &self.certificates {
-            pairs.push((read(&pair.cert)?, read(&pair.key)?));
-        }
-        let client_ca = self.client_ca.as_deref().map(&mut read).transpose()?;
-        let client_crl = self.client_crl.as_deref().map(&mut read).transpose()?;
-        Ok(Files { pairs, client_ca, client_crl })
-    }
-
-    /// Every file that it names.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        let pairs = self.certificates.iter().flat_map(|pair| [pair.cert.as_path(), pair.key.as_path()]);
-        pairs.chain(self.client_ca.as_deref()).chain(self.client_crl.as_deref())
-    }
-
-    /// Verifies client certificates; `None` if the listener asks for none.
-    fn examiner(
-        &self,
-        files: &Files,
-        clock: &Arc<dyn TimeProvider>,
-    ) -> Result<Option<Arc<Examiner>>, Refused> {
-        let entry = match self.client_auth {
-            ClientAuth::Off => return Ok(None),
-            ClientAuth::Request => Entry::Everybody,
-            ClientAuth::Require => Entry::Verified,
+    let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
+    let mut usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
+    if let Some(revoked) = &files.client_crl {
+        let revoked = certificate::revocations(revoked).map_err(Refused::ClientCrl)?;
+        usual = usual.with_crls(revoked);
+        usual = match rules.client_crl_expired {
+            ExpiredCrl::Refuse => usual.enforce_revocation_expiration(),
+            ExpiredCrl::Accept => usual,
         };
-        // A file that is named and was not read, or none at all, must not leave the gate open.
-        let none = || Trouble::new("there is no file to verify clients by", "name one");
-        let issuers = files.client_ca.as_ref().ok_or_else(|| Refused::ClientCa(none()))?;
-        if self.client_crl.is_some() && files.client_crl.is_none() {
-            return Err(Refused::ClientCrl(none()));
-        }
-        let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
-        let mut usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
-        if let Some(revoked) = &files.client_crl {
-            let revoked = certificate::revocations(revoked).map_err(Refused::ClientCrl)?;
-            usual = usual.with_crls(revoked);
-            usual = match self.client_crl_expired {
-                ExpiredCrl::Refuse => usual.enforce_revocation_expiration(),
-                ExpiredCrl::Accept => usual,
-            };
-        }
-        let usual = usual.build().map_err(|error| {
-            let is_of_list = matches!(error, VerifierBuilderError::InvalidCrl(_));
-            let refused = if is_of_list { Refused::ClientCrl } else { Refused::ClientCa };
-            refused(Trouble::new(
-                error.to_string(),
-                "`openssl x509 -in FILE -text` and `openssl crl -in FILE -text` show what the files hold",
-            ))
-        })?;
-        Ok(Some(Arc::new(Examiner::new(entry, usual, Arc::clone(clock)))))
     }
+    let usual = usual.build().map_err(|error| {
+        let is_of_list = matches!(error, VerifierBuilderError::InvalidCrl(_));
+        let refused = if is_of_list { Refused::ClientCrl } else { Refused::ClientCa };
+        refused(Trouble::new(
+            error.to_string(),
+            "`openssl x509 -in FILE -text` and `openssl crl -in FILE -text` show what the files hold",
+        ))
+    })?;
+    Ok(Some(Arc::new(Examiner::new(entry, usual, Arc::clone(clock)))))
+}
 
-    /// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody comes in the lists are
-    /// looked at after each handshake.
-    fn lists_until(&self, files: &Files) -> u64 {
-        let matters =
-            self.client_auth == ClientAuth::Require && self.client_crl_expired == ExpiredCrl::Refuse;
-        let lists = files.client_crl.as_deref().filter(|_| matters).map(certificate::revocations);
-        let until = lists.and_then(Result::ok).and_then(|lists| certificate::next_update(&lists));
-        until.map_or(u64::MAX, |until| u64::try_from(until).unwrap_or(0))
-    }
+/// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody comes in the lists are
+/// looked at after each handshake.
+fn lists_until(rules: &TerminationRules, files: &Files) -> u64 {
+    let matters = rules.client_auth == ClientAuth::Require && rules.client_crl_expired == ExpiredCrl::Refuse;
+    let lists = files.client_crl.as_deref().filter(|_| matters).map(certificate::revocations);
+    let until = lists.and_then(Result::ok).and_then(|lists| certificate::next_update(&lists));
+    until.map_or(u64::MAX, |until| u64::try_from(until).unwrap_or(0))
+}
 
-    /// What tickets are bound to: a listener that asks other things of its clients must not take them.
-    fn context(&self, name: &str, files: &Files) -> Vec<u8> {
-        let ca = files.client_ca.as_deref().unwrap_or_default();
-        // By its digest: it may be long, and a ticket costs as much to open. With a new list nobody keeps a session that it would end.
-        let revoked = files.client_crl.as_deref().map(Sha256::digest).unwrap_or_default();
-        let words = [self.client_auth.word(), self.client_crl_expired.word()].join("\0");
-        [name.as_bytes(), b"\0", words.as_bytes(), b"\0", &revoked, ca].concat()
-    }
+/// What tickets are bound to: a listener that asks other things of its clients must not take them.
+fn context(rules: &TerminationRules, name: &str, files: &Files) -> Vec<u8> {
+    let ca = files.client_ca.as_deref().unwrap_or_default();
+    // By its digest: it may be long, and a ticket costs as much to open. With a new list nobody keeps a session that it would end.
+    let revoked = files.client_crl.as_deref().map(Sha256::digest).unwrap_or_default();
+    let words = [rules.client_auth.word(), rules.client_crl_expired.word()].join("\0");
+    [name.as_bytes(), b"\0", words.as_bytes(), b"\0", &revoked, ca].concat()
 }
 
 /// The certificates of a PEM text as those that are believed.
@@ -224,6 +84,15 @@ pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, Trouble> {
         })?;
     }
     Ok(roots)
+}
+
+/// The versions that are spoken where `oldest` is the oldest.
+pub(super) fn versions(oldest: MinVersion) -> &'static [&'static SupportedProtocolVersion] {
+    static BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS13, &version::TLS12];
+    match oldest {
+        MinVersion::Tls12 => &BOTH,
+        MinVersion::Tls13 => &BOTH[..1],
+    }
 }
 
 /// Why there can be no [`Termination`].
@@ -290,9 +159,9 @@ impl Termination {
     ) -> Result<Termination, Refused> {
         let keyring = Arc::new(Keyring::new(load(files)?, rules.unknown_names));
         let builder = ServerConfig::builder_with_details(super::provider(), Arc::clone(&clock))
-            .with_protocol_versions(rules.min_version.versions())
+            .with_protocol_versions(versions(rules.min_version))
             .map_err(|error| Refused::Other(error.to_string()))?;
-        let examiner = rules.examiner(files, &clock)?;
+        let examiner = examiner(&rules, files, &clock)?;
         let builder = match &examiner {
             None => builder.with_no_client_auth(),
             Some(examiner) => builder.with_client_cert_verifier(Arc::clone(examiner) as _),
@@ -301,7 +170,7 @@ impl Termination {
         server.alpn_protocols = rules.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         // Tickets do for both versions; a cache would be a lock and memory for nothing.
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-        let (until, context) = (rules.lists_until(files), rules.context(name, files));
+        let (until, context) = (lists_until(&rules, files), context(&rules, name, files));
         server.ticketer = Arc::new(Tickets::new(keys, clock, until, &context));
         Ok(Termination { rules, stale: Mutex::default(), keyring, server: Arc::new(server), examiner })
     }

@@ -8,16 +8,16 @@ use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Connection, Error, ServerConnection};
+use rustls::{ClientConnection, Connection, Error, ServerConnection};
 
 use super::Left;
 use crate::core::interest::Interest;
 use crate::core::secured::{Credential, Secured};
 use crate::os::{Fd, IoFault, Os};
+use crate::snapshot::Backend;
 use crate::tls::examiner::{Examiner, believed};
 use crate::tls::failure;
-use crate::tls::{Sitting, Termination};
+use crate::tls::{Origination, Sitting, Termination};
 
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
@@ -106,16 +106,12 @@ impl TlsWire {
         Ok(TlsWire { examiner: rules.examiner().cloned(), ..TlsWire::new(fd, tls.into()) })
     }
 
-    /// The wire to a backend that is called `name`.
-    ///
-    /// # Errors
-    /// When `config` cannot be used.
-    pub fn to_backend(
-        fd: Fd,
-        config: &Arc<ClientConfig>,
-        name: &ServerName<'static>,
-    ) -> Result<TlsWire, Error> {
-        ClientConnection::new(Arc::clone(config), name.clone()).map(|tls| TlsWire::new(fd, tls.into()))
+    /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if its certificate could be for no name.
+    #[must_use]
+    pub fn to_backend(fd: Fd, origination: &Origination, backend: &Backend) -> Option<TlsWire> {
+        let name = origination.name_of(backend)?;
+        let tls = ClientConnection::new(Arc::clone(origination.client()), name).ok()?;
+        Some(TlsWire::new(fd, tls.into()))
     }
 
     fn new(fd: Fd, tls: Connection) -> TlsWire {

@@ -20,7 +20,7 @@ use crate::preface::proxy::{self, Behalf, Said};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, Pool, PoolId};
 use crate::tls::failure;
-use crate::wire::{Broken, Shaken, Wire};
+use crate::wire::{Broken, Shaken, TlsWire, Wire};
 
 /// So many checks run at once.
 const RUNNING_MAX: usize = 64;
@@ -247,7 +247,7 @@ impl<O: Os> Worker<O> {
                 Some(Probe::new(http, &host(pool, address)).behind(inner))
             }
         };
-        let (wire, reach) = match tls.and_then(|tls| tls.wire(fd, &pool.backends[id.index])) {
+        let (wire, reach) = match tls.and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index])) {
             Some(tls) => (Wire::Tls(Box::new(tls.behind(header.clone()))), reach.before_tls()),
             None => (Wire::Plain(fd), reach),
         };

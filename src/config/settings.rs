@@ -1,5 +1,6 @@
 //! Walks the blocks of `language/`: fills the checked configuration from a file, prints it, and compares two.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::check::Site;
@@ -8,48 +9,127 @@ use super::print::words;
 use super::read::Reader;
 use super::report::{Findings, Told};
 use super::value::{show_size, show_thousandths};
+use crate::balance::health::Start;
+use crate::discovery::Family;
+use crate::route::Template;
+use crate::snapshot::{ClientClose, Expect, SameSite, Secret};
 
-/// The type of a field.
-pub(super) trait Value: PartialEq + Sized {
-    /// The value of a key that is there; `None` if it cannot be taken, of which the shape check or [`Reader`] takes note.
-    fn take(key: &Key, table: Reader<'_>) -> Option<Self>;
-
+/// A value that can be printed.
+pub(super) trait Show {
     /// The value as a file would say it; `None` where only a file without the key says it.
     fn show(&self, key: &Key) -> Option<String>;
 }
 
-/// The [`Field`](super::language::Field) at a path such as `tls.alpn`. Its type is a [`Value`], or it comes with a reader, which
-/// gives a value or an error for a key that is there, and with a printer.
+/// A value that is read by no more rules than the kind of its key.
+pub(super) trait Value: Show + Sized {
+    /// The value of a key that is there. Where it cannot be taken the shape check has told of it, or [`Reader`] takes note of it:
+    /// either way the file is not run.
+    fn take(key: &Key, table: Reader<'_>) -> Option<Self>;
+}
+
+/// The [`Field`](super::language::Field) at a path such as `tls.alpn`. It is a [`Value`], or comes with a reader, which gives a value
+/// or an error for a key that is there. It can [`Show`] itself, or comes with a printer.
 macro_rules! field {
     ($($part:ident).+) => {
         $crate::config::language::Field {
-            read: |of, key, table, _, findings| {
-                of.$($part).+ = $crate::config::settings::take(key, table, findings)?;
+            read: |of, key, table, _, _| {
+                if let Some(value) = $crate::config::settings::Value::take(key, table) {
+                    of.$($part).+ = value;
+                }
                 Ok(())
             },
-            show: |of, key| $crate::config::settings::Value::show(&of.$($part).+, key),
+            show: |of, key| $crate::config::settings::Show::show(&of.$($part).+, key),
             differs: |a, b| a.$($part).+ != b.$($part).+,
         }
     };
-    ($($part:ident).+, $read:expr, $show:expr) => {
+    ($($part:ident).+, |$table:pat_param, $site:pat_param, $findings:pat_param| $read:expr) => {
         $crate::config::language::Field {
-            read: |of, _, table, site, findings| {
-                of.$($part).+ = ($read)(table, site, findings)?;
+            read: |of, _, $table, $site, $findings| {
+                of.$($part).+ = $read?;
                 Ok(())
             },
-            show: |of, _| ($show)(&of.$($part).+),
+            show: |of, key| $crate::config::settings::Show::show(&of.$($part).+, key),
+            differs: |a, b| a.$($part).+ != b.$($part).+,
+        }
+    };
+    (
+        $($part:ident).+,
+        |$table:pat_param, $site:pat_param, $findings:pat_param| $read:expr,
+        |$value:pat_param| $show:expr
+    ) => {
+        $crate::config::language::Field {
+            read: |of, _, $table, $site, $findings| {
+                of.$($part).+ = $read?;
+                Ok(())
+            },
+            show: |of, _| {
+                let $value = &of.$($part).+;
+                $show
+            },
             differs: |a, b| a.$($part).+ != b.$($part).+,
         }
     };
 }
 pub(super) use field;
 
-/// The value of a key that is there.
-pub(super) fn take<V: Value>(key: &Key, table: Reader<'_>, findings: &mut Findings) -> Result<V, Told> {
-    V::take(key, table).ok_or_else(|| {
-        let place = table.entry(key.name).map_or(table.place(), |entry| entry.node.place);
-        findings.given_up(place)
-    })
+/// A [`Field`](super::language::Field) inside of a part that a value may not have, such as the key of a hash: `$warn` tells that a key
+/// changes nothing then.
+macro_rules! field_in {
+    ($outer:ident as $has:path, $part:ident, $warn:path) => {
+        $crate::config::language::Field {
+            read: |of, key, table, _, findings| {
+                if let $has(part) = &mut of.$outer {
+                    if let Some(value) = $crate::config::settings::Value::take(key, table) {
+                        part.$part = value;
+                    }
+                } else {
+                    $warn(table, key.name, findings);
+                }
+                Ok(())
+            },
+            ..field_in!($outer as $has, $part)
+        }
+    };
+    ($outer:ident as $has:path, $part:ident, $warn:path, $read:path) => {
+        $crate::config::language::Field {
+            read: |of, key, table, _, findings| {
+                if let $has(part) = &mut of.$outer {
+                    part.$part = $read(table, findings)?;
+                } else {
+                    $warn(table, key.name, findings);
+                }
+                Ok(())
+            },
+            ..field_in!($outer as $has, $part)
+        }
+    };
+    ($outer:ident as $has:path, $part:ident) => {
+        $crate::config::language::Field {
+            read: $crate::config::settings::elsewhere,
+            show: |of, key| {
+                if let $has(part) = &of.$outer {
+                    $crate::config::settings::Show::show(&part.$part, key)
+                } else {
+                    None
+                }
+            },
+            differs: |a, b| {
+                if let ($has(a), $has(b)) = (&a.$outer, &b.$outer) { a.$part != b.$part } else { false }
+            },
+        }
+    };
+}
+pub(super) use field_in;
+
+/// For a key that the reader of its table reads, together with other keys.
+pub(super) fn elsewhere<T>(
+    _: &mut T,
+    _: &'static Key,
+    _: Reader<'_>,
+    _: &mut Site<'_>,
+    _: &mut Findings,
+) -> Result<(), Told> {
+    Ok(())
 }
 
 /// Puts the value of each key that `table` has into `of`. Every key is read, so that one mistake does not hide another.
@@ -121,7 +201,9 @@ macro_rules! numbers {
                 };
                 found.map(|(number, _)| number)
             }
+        }
 
+        impl Show for $number {
             fn show(&self, key: &Key) -> Option<String> {
                 let number = u64::try_from(*self).unwrap_or(u64::MAX);
                 Some(match key.kind {
@@ -135,12 +217,14 @@ macro_rules! numbers {
 }
 numbers!(u8, u16, u32, usize);
 
-/// A time of zero stands for none: that in a file is above zero.
 impl Value for Duration {
     fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
         table.time(key.name).map(|(time, _)| time)
     }
+}
 
+/// A time of zero stands for none: that in a file is above zero.
+impl Show for Duration {
     fn show(&self, _: &Key) -> Option<String> {
         (!self.is_zero()).then(|| words::time(*self))
     }
@@ -150,7 +234,9 @@ impl Value for bool {
     fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
         table.flag(key.name)
     }
+}
 
+impl Show for bool {
     fn show(&self, _: &Key) -> Option<String> {
         Some(self.to_string())
     }
@@ -160,9 +246,23 @@ impl Value for String {
     fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
         table.text(key.name).map(|(text, _)| text.to_owned())
     }
+}
 
+impl Show for String {
     fn show(&self, _: &Key) -> Option<String> {
         Some(words::text(self))
+    }
+}
+
+impl<V: Value> Value for Option<V> {
+    fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
+        V::take(key, table).map(Some)
+    }
+}
+
+impl<V: Show> Show for Option<V> {
+    fn show(&self, key: &Key) -> Option<String> {
+        self.as_ref().and_then(|value| value.show(key))
     }
 }
 
@@ -171,24 +271,60 @@ impl Value for Option<u64> {
     fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
         table.size_or_none(key.name).map(|(bytes, _)| bytes)
     }
+}
 
+impl Show for Option<u64> {
     fn show(&self, _: &Key) -> Option<String> {
         Some(words::body(*self))
     }
 }
 
-/// Values that a file can leave out.
-macro_rules! optional {
-    ($($of:ty),*) => {$(
-        impl Value for Option<$of> {
+/// Enums, by their words.
+macro_rules! words {
+    ($($of:ty: [$($is:ident),+]),+ $(,)?) => {$(
+        impl Value for $of {
             fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
-                <$of>::take(key, table).map(Some)
-            }
-
-            fn show(&self, key: &Key) -> Option<String> {
-                self.as_ref().and_then(|value| value.show(key))
+                let (found, _) = table.text(key.name)?;
+                [$(<$of>::$is),+].into_iter().find(|it| it.word() == found)
             }
         }
-    )*};
+
+        impl Show for $of {
+            fn show(&self, _: &Key) -> Option<String> {
+                Some(words::text(self.word()))
+            }
+        }
+    )+};
 }
-optional!(u16, u32, usize, Duration, String);
+words! {
+    ClientClose: [Abort, Finish],
+    Expect: [Pass, Answer],
+    Family: [Any, V4, V6],
+    SameSite: [Lax, Strict, None],
+    Start: [Up, Down, CheckFirst],
+}
+
+impl Show for Secret {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::text(&self.0))
+    }
+}
+
+impl Show for Template {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::text(&self.to_string()))
+    }
+}
+
+/// Statuses, one by one or as ranges.
+impl Show for Vec<(u16, u16)> {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::list(self.iter().map(words::range)))
+    }
+}
+
+impl Show for Vec<SocketAddr> {
+    fn show(&self, _: &Key) -> Option<String> {
+        (!self.is_empty()).then(|| words::list(self.iter().map(|address| words::text(&address.to_string()))))
+    }
+}

@@ -163,3 +163,35 @@ pub enum Start {
     /// It is down until the first check, which decides alone.
     CheckFirst,
 }
+
+impl Start {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Start::Up => "up",
+            Start::Down => "down",
+            Start::CheckFirst => "check-first",
+        }
+    }
+}
+
+impl Kind {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Kind::Tcp => "tcp",
+            Kind::Http(_) => "http",
+        }
+    }
+
+    /// The request, if it is one.
+    #[must_use]
+    pub const fn request(&self) -> Option<&Http> {
+        match self {
+            Kind::Tcp => None,
+            Kind::Http(http) => Some(http),
+        }
+    }
+}

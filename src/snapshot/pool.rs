@@ -257,6 +257,18 @@ pub enum SameSite {
     None,
 }
 
+impl SameSite {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            SameSite::Lax => "lax",
+            SameSite::Strict => "strict",
+            SameSite::None => "none",
+        }
+    }
+}
+
 /// A text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub String);

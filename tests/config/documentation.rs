@@ -284,6 +284,13 @@ fn every_example_loads_and_is_printed() {
     assert!(count.len() >= 27 && count.values().sum::<usize>() > 80, "{count:?}");
 }
 
+/// Browsers forget a host by a `max_age` below a second.
+#[test]
+fn a_max_age_below_a_second_is_printed() {
+    let hsts = "hsts = { max_age = \"1ms\" }";
+    check_print(&load(&format!("{POOLS}{SECURE}pool = \"app\"\n{hsts}\n")));
+}
+
 /// Holds the end of a page of the documentation, behind the mark that it is written from `origin`, to what it would be now;
 /// `UPDATE_EXPECT=1` writes it anew.
 fn check_written(page: &str, origin: &str, now: &str) {

@@ -41,7 +41,7 @@ pub(super) fn check(
             return Err(findings.refuse(shape::refused("bind", &node, &error)));
         }
     };
-    let (token, permissions) = (token?, permissions(table, &bind, findings)?);
+    let (token, permissions) = (token?, permissions(table, &bind, site, findings)?);
     let writable = writable(table, token.is_some(), findings);
     let admin = Admin { socket: permissions, bind, token, writable };
     if !admin.is_safe() {
@@ -63,7 +63,12 @@ fn writable(table: Reader<'_>, has_token: bool, findings: &mut Findings) -> bool
 }
 
 /// The users that may connect to a Unix socket at `bind`.
-fn permissions(table: Reader<'_>, bind: &Address, findings: &mut Findings) -> Result<Permissions, Told> {
+fn permissions(
+    table: Reader<'_>,
+    bind: &Address,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Permissions, Told> {
     if let Some(entry) = table.entry("socket").filter(|_| !bind.is_file()) {
         findings.push(
             Diagnostic::new(Code::NoEffect, "`socket` changes nothing here")
@@ -71,7 +76,7 @@ fn permissions(table: Reader<'_>, bind: &Address, findings: &mut Findings) -> Re
                 .help(format!("remove it; the admin address is {}", quote(&bind.to_string()))),
         );
     }
-    sockets::permissions(table, findings)
+    sockets::permissions(table, site, findings)
 }
 
 fn unsafe_without_token(bind: &Address, place: Place) -> Diagnostic {

@@ -1,34 +1,27 @@
 //! `[pool.NAME.health]` and `[pool.NAME.check]`.
 
-use crate::balance::health::{Check, Errors, Http, Kind, Passive, Start};
+use super::site::Site;
+use crate::balance::health::{Check, Errors, Http, Kind, Passive};
 use crate::config::code::Code;
 use crate::config::doc::Node;
 use crate::config::language::{self, ERROR_WORDS};
+use crate::config::print::words;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::config::shape;
 use crate::syntax::grammar::is_token;
 
 /// What failures of a pool's requests come to.
-pub(super) fn passive(pool: Reader<'_>, findings: &mut Findings) -> Result<Passive, Told> {
-    let default = Passive::default();
-    let Some(table) = pool.table("health", &language::HEALTH, findings)? else { return Ok(default) };
-    let number = |key, default| table.number(key).map_or(default, |(number, _)| number);
-    let share = |key| table.thousandths(key).map(|(share, _)| share);
-    let time = |key, default| table.time(key).map_or(default, |(time, _)| time);
-    let passive = Passive {
-        failures: number("failures", default.failures),
-        failure_rate: share("failure_rate"),
-        window: time("window", default.window),
-        window_min: number("window_min", default.window_min),
-        errors: errors(table, findings),
-        eject: time("eject", default.eject),
-        eject_max: time("eject_max", default.eject_max.max(time("eject", default.eject))),
-        max_ejected: share("max_ejected").unwrap_or(default.max_ejected),
-        panic: if table.text("panic").is_some() { None } else { share("panic").or(default.panic) },
-        slow_start: table.time("slow_start").map(|(time, _)| time),
-    };
+pub(super) fn passive(
+    pool: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Passive, Told> {
+    let mut passive = Passive::default();
+    let Some(table) = pool.table("health", &language::HEALTH, findings)? else { return Ok(passive) };
+    let read = settings::read(&language::HEALTH, table, &mut passive, site, findings);
     if let Some((_, place)) = table.time("eject_max").filter(|(longest, _)| *longest < passive.eject) {
         findings.push(
             Diagnostic::new(Code::OutOfRange, "`eject_max` is shorter than `eject`")
@@ -36,13 +29,25 @@ pub(super) fn passive(pool: Reader<'_>, findings: &mut Findings) -> Result<Passi
                 .help("write a time that is at least `eject`"),
         );
     }
-    Ok(passive)
+    if !table.has("eject_max") {
+        passive.eject_max = passive.eject_max.max(passive.eject);
+    }
+    read.map(|()| passive)
 }
 
-fn errors(table: Reader<'_>, findings: &mut Findings) -> Errors {
-    if !table.has("errors") {
-        return Errors::default();
+/// `panic`: a share in thousandths, or `off`.
+pub(in crate::config) fn panic(table: Reader<'_>, findings: &mut Findings) -> Result<Option<u32>, Told> {
+    match (table.thousandths("panic"), table.text("panic")) {
+        (Some((share, _)), _) => Ok(Some(share)),
+        (None, Some(("off", _))) => Ok(None),
+        (None, Some((_, place))) => Err(findings.given_up(place)),
+        (None, None) => Err(findings.given_up(table.place())),
     }
+}
+
+/// `errors`.
+pub(in crate::config) fn errors(table: Reader<'_>, findings: &mut Findings) -> Result<Errors, Told> {
+    let before = findings.errors();
     let mut errors = Errors { connect: false, reset: false, timeout: false, statuses: Vec::new() };
     for node in table.list("errors") {
         match node.text() {
@@ -52,7 +57,16 @@ fn errors(table: Reader<'_>, findings: &mut Findings) -> Errors {
             Some(_) | None => errors.statuses.extend(statuses(node, "errors", &ERROR_WORDS, findings)),
         }
     }
-    errors
+    findings.since(before)?;
+    Ok(errors)
+}
+
+/// `errors`, as a file would say them.
+pub(in crate::config) fn show_errors(errors: &Errors) -> String {
+    let Errors { connect, reset, timeout, statuses } = errors;
+    let words = [("connect", connect), ("reset", reset), ("timeout", timeout)];
+    let words = words.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| words::text(word));
+    words::list(words.chain(statuses.iter().map(words::range)))
 }
 
 /// The range of statuses that `node` is; `words` are what it could have been besides.
@@ -85,65 +99,67 @@ fn statuses(node: &Node, key: &str, words: &[&'static str], findings: &mut Findi
 }
 
 /// How a pool's backends are checked, if they are.
-pub(super) fn check(pool: Reader<'_>, findings: &mut Findings) -> Result<Option<Check>, Told> {
+pub(super) fn check(
+    pool: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Check>, Told> {
     let Some(table) = pool.table("check", &language::CHECK, findings)? else { return Ok(None) };
-    let default = Check::default();
-    let number = |key, default| table.number(key).map_or(default, |(number, _)| number);
-    let time = |key, default| table.time(key).map_or(default, |(time, _)| time);
-    let interval = time("interval", default.interval);
-    Ok(Some(Check {
-        kind: kind(table, findings),
-        port: table.number("port").map(|(port, _)| port),
-        interval,
-        fast_interval: time("fast_interval", default.fast_interval.min(interval)),
-        jitter: table.thousandths("jitter").map_or(default.jitter, |(share, _)| share),
-        timeout: time("timeout", default.timeout),
-        rise: number("rise", default.rise),
-        fall: number("fall", default.fall),
-        start: match table.text("start").map(|(word, _)| word) {
-            Some("down") => Start::Down,
-            Some("check-first") => Start::CheckFirst,
-            // Any other word is none of the language, and has been told.
-            Some(_) | None => Start::Up,
-        },
-    }))
+    let mut check = Check::default();
+    settings::read(&language::CHECK, table, &mut check, site, findings)?;
+    if !table.has("fast_interval") {
+        check.fast_interval = check.fast_interval.min(check.interval);
+    }
+    Ok(Some(check))
 }
 
-fn kind(table: Reader<'_>, findings: &mut Findings) -> Kind {
-    if table.text("type").is_none_or(|(word, _)| word != "http") {
-        for key in ["method", "path", "host", "status", "text"] {
-            if let Some(entry) = table.entry(key) {
-                findings.push(
-                    Diagnostic::new(Code::NoEffect, format!("{} changes nothing here", quote(key)))
-                        .mark(entry.key_place, "a check of type `tcp` only connects")
-                        .help("remove it, or write `type = \"http\"`"),
-                );
-            }
-        }
-        return Kind::Tcp;
+/// `type`: a connect, or a request of which nothing is said yet.
+pub(in crate::config) fn kind(table: Reader<'_>, findings: &mut Findings) -> Result<Kind, Told> {
+    match table.text("type") {
+        Some(("tcp", _)) => Ok(Kind::Tcp),
+        Some(("http", _)) => Ok(Kind::Http(Http::default())),
+        Some((_, place)) => Err(findings.given_up(place)),
+        None => Err(findings.given_up(table.place())),
     }
-    let default = Http::default();
-    let method =
-        checked(table, "method", |text| is_token(text.as_bytes()), "a method such as `GET`", findings);
+}
+
+/// Warns of a key of requests on a check that only connects.
+pub(in crate::config) fn warn_of_no_request(table: Reader<'_>, key: &str, findings: &mut Findings) {
+    let Some(entry) = table.entry(key) else { return };
+    findings.push(
+        Diagnostic::new(Code::NoEffect, format!("{} changes nothing here", quote(key)))
+            .mark(entry.key_place, "a check of type `tcp` only connects")
+            .help("remove it, or write `type = \"http\"`"),
+    );
+}
+
+pub(in crate::config) fn method(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+    checked(table, "method", |text| is_token(text.as_bytes()), "a method such as `GET`", findings)
+}
+
+pub(in crate::config) fn path(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
     let is_path = |text: &str| {
         text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
     };
-    let path = checked(table, "path", is_path, "a path such as `/healthz`", findings);
+    checked(table, "path", is_path, "a path such as `/healthz`", findings)
+}
+
+pub(in crate::config) fn host(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String>, Told> {
     let is_host = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    let host = checked(table, "host", is_host, "a host such as `app.example.com`", findings);
-    let wanted = checked(table, "text", |text| !text.is_empty(), "a text that is not empty", findings);
-    let mut http = Http {
-        method: method.unwrap_or(default.method),
-        path: path.unwrap_or(default.path),
-        host,
-        text: wanted,
-        ..default
-    };
-    if table.has("status") {
-        let nodes = table.list("status").iter();
-        http.statuses = nodes.filter_map(|node| statuses(node, "status", &[], findings)).collect();
-    }
-    Kind::Http(http)
+    checked(table, "host", is_host, "a host such as `app.example.com`", findings).map(Some)
+}
+
+pub(in crate::config) fn text(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String>, Told> {
+    checked(table, "text", |text| !text.is_empty(), "a text that is not empty", findings).map(Some)
+}
+
+/// `status`: the ranges that are good.
+pub(in crate::config) fn good(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<(u16, u16)>, Told> {
+    let before = findings.errors();
+    let nodes = table.list("status").iter();
+    let found = nodes.filter_map(|node| statuses(node, "status", &[], findings)).collect();
+    findings.since(before)?;
+    Ok(found)
 }
 
 /// The text at `key`, if it is one that is `expected` there.
@@ -153,15 +169,14 @@ fn checked(
     is_good: impl Fn(&str) -> bool,
     expected: &str,
     findings: &mut Findings,
-) -> Option<String> {
-    let (text, place) = table.text(key)?;
+) -> Result<String, Told> {
+    let Some((text, place)) = table.text(key) else { return Err(findings.given_up(table.place())) };
     if is_good(text) {
-        return Some(text.to_owned());
+        return Ok(text.to_owned());
     }
-    findings.push(
+    Err(findings.refuse(
         Diagnostic::new(Code::BadValue, format!("bad `{key}`: {}", quote(text)))
             .mark(place, format!("expected {expected}"))
             .help(format!("write {expected}")),
-    );
-    None
+    ))
 }

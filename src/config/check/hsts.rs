@@ -2,41 +2,51 @@
 
 use std::time::Duration;
 
+use super::site::Site;
 use crate::config::code::Code;
 use crate::config::doc::Entry;
 use crate::config::language;
+use crate::config::print::words;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::snapshot::Hsts;
 
-/// For how long browsers remember `hsts` if nothing is said: `365d`.
-const DEFAULT: Duration = Duration::from_secs(31_536_000);
+/// What browsers remember if nothing is said: `365d`.
+const DEFAULT: Hsts = Hsts { max_age_s: 31_536_000, include_subdomains: false, preload: false };
 
 /// For how long they must at least for the lists that they are made with.
 const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);
 
 /// What browsers are to remember of a listener; there must be clients who can be told.
-pub(super) fn of_listener(listener: Reader<'_>, findings: &mut Findings) -> Result<Option<Hsts>, Told> {
+pub(super) fn of_listener(
+    listener: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Hsts>, Told> {
     let Some(entry) = listener.entry("hsts") else { return Ok(None) };
     let Some(table) = listener.table("hsts", &language::HSTS, findings)? else { return Ok(None) };
     check_told(entry, listener, findings);
-    Ok(Some(read(table, entry, findings)))
+    read(table, entry, site, findings).map(Some)
 }
 
 /// What they are to remember of a route of `listener`: `Some(None)` if they are told nothing, whatever the listener says.
 pub(super) fn of_route(
     route: Reader<'_>,
     listener: Reader<'_>,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Option<Option<Hsts>> {
-    let entry = route.entry("hsts")?;
+) -> Result<Option<Option<Hsts>>, Told> {
+    let Some(entry) = route.entry("hsts") else { return Ok(None) };
     if let Some(table) = route.table_of_either("hsts", &language::HSTS) {
         check_told(entry, listener, findings);
-        return Some(Some(read(table, entry, findings)));
+        return read(table, entry, site, findings).map(|hsts| Some(Some(hsts)));
     }
-    if route.flag("hsts")? {
+    // What is neither a table nor a flag has been told.
+    let Some(is_on) = route.flag("hsts") else { return Ok(None) };
+    if is_on {
         check_told(entry, listener, findings);
-        return Some(Some(Hsts { max_age_s: DEFAULT.as_secs(), include_subdomains: false, preload: false }));
+        return Ok(Some(Some(DEFAULT)));
     }
     if !listener.has("hsts") && !is_tcp(listener) {
         findings.push(
@@ -45,7 +55,7 @@ pub(super) fn of_route(
                 .help("remove it, or add `hsts` to the listener"),
         );
     }
-    Some(None)
+    Ok(Some(None))
 }
 
 /// That it is for HTTP is told with the other keys.
@@ -64,12 +74,14 @@ fn check_told(entry: &Entry, listener: Reader<'_>, findings: &mut Findings) {
     }
 }
 
-fn read(table: Reader<'_>, entry: &Entry, findings: &mut Findings) -> Hsts {
-    let hsts = Hsts {
-        max_age_s: table.time("max_age").map_or(DEFAULT, |(time, _)| time).as_secs(),
-        include_subdomains: table.flag("include_subdomains").unwrap_or(false),
-        preload: table.flag("preload").unwrap_or(false),
-    };
+fn read(
+    table: Reader<'_>,
+    entry: &Entry,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Hsts, Told> {
+    let mut hsts = DEFAULT;
+    let read = settings::read(&language::HSTS, table, &mut hsts, site, findings);
     if hsts.preload && (!hsts.include_subdomains || hsts.max_age_s < PRELOAD_LEAST.as_secs()) {
         findings.push(
             Diagnostic::new(Code::NoEffect, "no browser's list takes the host like that")
@@ -80,5 +92,16 @@ fn read(table: Reader<'_>, entry: &Entry, findings: &mut Findings) -> Hsts {
                 .help("add them if every name below speaks TLS, or remove `preload`"),
         );
     }
-    hsts
+    read.map(|()| hsts)
+}
+
+/// `max_age` in whole seconds.
+pub(in crate::config) fn max_age(table: Reader<'_>, findings: &mut Findings) -> Result<u64, Told> {
+    let time = table.time("max_age").map(|(time, _)| time.as_secs());
+    time.ok_or_else(|| findings.given_up(table.place()))
+}
+
+/// `max_age`, as a file would say it. A time of a file is above zero: one below a second stands for none.
+pub(in crate::config) fn show_max_age(seconds: u64) -> String {
+    words::time(Duration::from_secs(seconds).max(Duration::from_millis(1)))
 }

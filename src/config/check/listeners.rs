@@ -82,7 +82,7 @@ fn listener(
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
     let found = bind(table, site.world, findings);
-    let socket = sockets::options(table, found.as_ref().ok().map(|(bind, _)| bind), findings);
+    let socket = sockets::options(table, found.as_ref().ok().map(|(bind, _)| bind), site, findings);
     let bind = found.map(|(bind, place)| {
         let is_dual = socket.as_ref().is_ok_and(|socket| sockets::is_dual(&bind, socket));
         taken.binds.take(&bind, is_dual, place, findings);
@@ -107,7 +107,7 @@ fn listener(
         Some(("forwarded", _)) => Forwarding::Forwarded,
         Some(_) | None => Forwarding::XForwarded,
     };
-    let hsts = hsts::of_listener(table, findings);
+    let hsts = hsts::of_listener(table, site, findings);
     let places = found.iter().map(|found| found.place).collect();
     let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
     are_all?;

@@ -97,8 +97,8 @@ fn pool(
     }
     warn_of_never_full(&balance, &sources, table, findings);
     let sticky = sticky(table, site, findings);
-    let health = health::passive(table, findings);
-    let check = health::check(table, findings);
+    let health = health::passive(table, site, findings);
+    let check = health::check(table, site, findings);
     let tls = tls::of_pool(name, table, site, findings);
     let mut pool = Pool {
         balance,

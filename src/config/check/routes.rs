@@ -220,8 +220,9 @@ fn route(
     let parts = parts(&when);
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let action = action(table, &parts, around, site, findings);
-    let hsts = hsts::of_route(table, listener, findings);
-    let options = Options { hsts, ..options(table, &parts, around, site, findings)? };
+    let hsts = hsts::of_route(table, listener, site, findings);
+    let options = options(table, &parts, around, site, findings);
+    let options = Options { hsts: hsts?, ..options? };
     let options = (options != Options::default()).then(|| Box::new(options));
     Ok(Route { name, when, action: action?, options })
 }

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
+use super::site::Site;
 use crate::config::code::Code;
-use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::snapshot::{Address, Permissions, SocketOptions};
 
 /// The longest name of a network device, in bytes (IFNAMSIZ less its final zero, netdevice(7)).
@@ -17,9 +18,10 @@ const INTERFACE_LEN_MAX: usize = 15;
 pub(super) fn options(
     table: Reader<'_>,
     bind: Option<&Address>,
+    site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<SocketOptions, Told> {
-    let (interface, permissions) = (interface(table, findings), permissions(table, findings));
+    let (interface, permissions) = (interface(table, findings), permissions(table, site, findings));
     if let Some(bind) = bind {
         check_effect(table, bind, findings);
     }
@@ -71,16 +73,21 @@ fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String
 }
 
 /// `socket` of `table`: the owner and the mode of a Unix socket's file.
-pub(super) fn permissions(table: Reader<'_>, findings: &mut Findings) -> Result<Permissions, Told> {
-    let Some(table) = table.table("socket", &language::SOCKET, findings)? else {
-        return Ok(Permissions::default());
-    };
-    let name = |key| table.text(key).map(|(name, _): (&str, _)| name.to_owned());
-    let mode = table.text("mode").map(|(text, place)| mode(text, place, findings)).transpose()?;
-    Ok(Permissions { mode, user: name("user"), group: name("group") })
+pub(super) fn permissions(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Permissions, Told> {
+    let mut permissions = Permissions::default();
+    if let Some(table) = table.table("socket", &language::SOCKET, findings)? {
+        settings::read(&language::SOCKET, table, &mut permissions, site, findings)?;
+    }
+    Ok(permissions)
 }
 
-fn mode(text: &str, place: Place, findings: &mut Findings) -> Result<u32, Told> {
+/// `mode`, in octal digits.
+pub(in crate::config) fn mode(table: Reader<'_>, findings: &mut Findings) -> Result<u32, Told> {
+    let Some((text, place)) = table.text("mode") else { return Err(findings.given_up(table.place())) };
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && text.len() >= 3);
     mode.ok_or_else(|| {
         findings.refuse(

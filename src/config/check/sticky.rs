@@ -7,6 +7,7 @@ use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::snapshot::{SameSite, Secret, Sticky};
 use crate::syntax::grammar::is_token;
 
@@ -38,46 +39,33 @@ pub(super) fn sticky(
                 .help("choose a plain name, such as `srv`"),
         );
     }
-    let (secret, domain) = (secret(table, site, findings), attribute(table, "domain", findings));
-    let path = attribute(table, "path", findings);
-    let is_secure = table.flag("secure").unwrap_or(false);
-    let same_site = same_site(table, is_secure, findings);
-    let mut sticky = Sticky {
-        secret: secret?,
-        domain: domain?,
-        max_age: table.time("max_age").map(|(age, _)| age),
-        is_secure,
-        is_http_only: table.flag("http_only").unwrap_or(true),
-        is_hidden: table.flag("hide").unwrap_or(false),
-        same_site,
-        ..Sticky::named(name)
-    };
-    if let Some(path) = path? {
-        sticky.path = path;
-    }
+    let mut sticky = Sticky::named(name);
+    let read = settings::read(&language::STICKY_COOKIE, table, &mut sticky, site, findings);
+    check_same_site(table, &sticky, findings);
+    read?;
     findings.since(before)?;
     Ok(Some(sticky))
 }
 
-fn same_site(table: Reader<'_>, is_secure: bool, findings: &mut Findings) -> SameSite {
-    let same_site = match table.text("same_site").map(|(word, _)| word) {
-        Some("strict") => SameSite::Strict,
-        Some("none") => SameSite::None,
-        // Any other word is none of the language, and has been told.
-        Some(_) | None => SameSite::Lax,
-    };
-    if let (SameSite::None, false, Some((_, place))) = (same_site, is_secure, table.text("same_site")) {
+fn check_same_site(table: Reader<'_>, sticky: &Sticky, findings: &mut Findings) {
+    if let (SameSite::None, false, Some((_, place))) =
+        (sticky.same_site, sticky.is_secure, table.text("same_site"))
+    {
         findings.push(
             Diagnostic::new(Code::BadValue, "browsers refuse such a cookie")
                 .mark(place, "`none` holds for secure cookies only")
                 .help("add `secure = true`, or write `same_site = \"lax\"`"),
         );
     }
-    same_site
 }
 
-fn secret(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Option<Secret>, Told> {
-    let Some((secret, place)) = table.text("secret") else { return Ok(None) };
+/// What signs the values of the cookie.
+pub(in crate::config) fn secret(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Option<Secret>, Told> {
+    let Some((secret, place)) = table.text("secret") else { return Err(findings.given_up(table.place())) };
     if secret.len() < SECRET_MIN {
         return Err(findings.refuse(
             Diagnostic::new(Code::BadValue, "the secret is too short to be one")
@@ -93,8 +81,12 @@ fn secret(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Re
 }
 
 /// An attribute of the cookie (RFC 6265 §4.1.1).
-fn attribute(table: Reader<'_>, key: &str, findings: &mut Findings) -> Result<Option<String>, Told> {
-    let Some((text, place)) = table.text(key) else { return Ok(None) };
+pub(in crate::config) fn attribute(
+    table: Reader<'_>,
+    key: &str,
+    findings: &mut Findings,
+) -> Result<String, Told> {
+    let Some((text, place)) = table.text(key) else { return Err(findings.given_up(table.place())) };
     let is_good = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b';';
     let is_path_good = key != "path" || text.starts_with('/');
     if text.is_empty() || !text.bytes().all(is_good) || !is_path_good {
@@ -109,5 +101,5 @@ fn attribute(table: Reader<'_>, key: &str, findings: &mut Findings) -> Result<Op
                 .help(help),
         ));
     }
-    Ok(Some(text.to_owned()))
+    Ok(text.to_owned())
 }

@@ -3,7 +3,10 @@
 use super::route::ROUTE;
 use super::tls::TLS;
 use super::{HSTS_AGE_MAX, Kind, NONE, REQUIRED, Setting, Table, key};
-use crate::snapshot::Backend;
+use crate::config::check::{hsts, sockets};
+use crate::config::print::words;
+use crate::config::settings::field;
+use crate::snapshot::{Backend, Hsts, Permissions};
 
 /// `[[listener]]`.
 pub(in crate::config) static LISTENER: Table<()> = Table {
@@ -164,7 +167,7 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
 pub(super) const INTERIMS: Kind = Kind::Word(&["continue", "all"]);
 
 /// `hsts` of a listener.
-pub(in crate::config) static HSTS: Table<()> = Table {
+pub(in crate::config) static HSTS: Table<Hsts> = Table {
     title: "hsts = { … }",
     about: "What browsers remember of a host (RFC 6797). They cannot be made to forget it but by a response over TLS.",
     keys: &[
@@ -174,26 +177,33 @@ pub(in crate::config) static HSTS: Table<()> = Table {
             r#""365d""#,
             r#""365d""#,
             "For how long, in whole seconds; less than a second (`1ms`) has them forget it.",
-        ),
+        )
+        .at(field!(
+            max_age_s,
+            |table, _, findings| hsts::max_age(table, findings),
+            |seconds| Some(hsts::show_max_age(*seconds))
+        )),
         key(
             "include_subdomains",
             Kind::Flag,
             "false",
             "true",
             "Whether the same holds for every name below that of the host.",
-        ),
+        )
+        .at(field!(include_subdomains)),
         key(
             "preload",
             Kind::Flag,
             "false",
             "true",
             "Whether browsers may know it before the first visit. Their lists want `include_subdomains` and at least a year.",
-        ),
+        )
+        .at(field!(preload)),
     ],
 };
 
 /// `socket` of a listener.
-pub(in crate::config) static SOCKET: Table<()> = Table {
+pub(in crate::config) static SOCKET: Table<Permissions> = Table {
     title: "socket = { … }",
     about: "The owner and the mode of a Unix socket's file. Who may write to it may connect.",
     keys: &[
@@ -203,9 +213,13 @@ pub(in crate::config) static SOCKET: Table<()> = Table {
             "(0600 if an owner is named, else as the umask has it)",
             r#""0660""#,
             "The mode, in octal digits.",
-        ),
-        key("user", Kind::Text, NONE, r#""app""#, "The user who owns it, by name or number."),
-        key("group", Kind::Text, NONE, r#""www-data""#, "The group that owns it, by name or number."),
+        )
+        .at(field!(mode, |table, _, findings| sockets::mode(table, findings).map(Some), |mode| mode
+            .map(|mode| words::text(&format!("{mode:04o}"))))),
+        key("user", Kind::Text, NONE, r#""app""#, "The user who owns it, by name or number.")
+            .at(field!(user)),
+        key("group", Kind::Text, NONE, r#""www-data""#, "The group that owns it, by name or number.")
+            .at(field!(group)),
     ],
 };
 

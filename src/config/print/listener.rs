@@ -1,15 +1,16 @@
 //! Listeners and their sockets.
 
 use std::path::Path;
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::route::{print_action, print_route};
-use super::words::{line, list, table, text, time};
+use super::words::{line, list, table, text};
+use crate::config::language::{HSTS, SOCKET};
+use crate::config::settings::print_inline;
 use crate::route::{AmbiguousPaths, Route};
 use crate::snapshot::{
-    Announcing, Forwarding, Hsts, Listener, Mode, NO_ADDRESS, Permissions, Snapshot, SocketOptions, Telling,
+    Announcing, Forwarding, Listener, Mode, NO_ADDRESS, Permissions, Snapshot, SocketOptions, Telling,
 };
 use crate::tls::{Pair, TerminationRules};
 
@@ -55,7 +56,7 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
             line(out, "proxy_status", &text(proxy_status.word()));
             line(out, "interim_responses", &text(interims.word()));
             if let Some(hsts) = hsts {
-                line(out, "hsts", &print_hsts(hsts));
+                line(out, "hsts", &print_inline(&HSTS, &hsts));
             }
             let ambiguous = match listener.routes.ambiguous() {
                 AmbiguousPaths::Refuse => "refuse",
@@ -69,15 +70,6 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
     for route in routes {
         print_route(out, route, listener.mode, snapshot);
     }
-}
-
-pub(super) fn print_hsts(Hsts { max_age_s, include_subdomains, preload }: Hsts) -> String {
-    let pairs = [
-        ("max_age", time(Duration::from_secs(max_age_s))),
-        ("include_subdomains", include_subdomains.to_string()),
-        ("preload", preload.to_string()),
-    ];
-    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
 }
 
 fn print_socket(out: &mut String, listener: &Listener) {
@@ -95,15 +87,8 @@ fn print_socket(out: &mut String, listener: &Listener) {
 }
 
 pub(super) fn print_permissions(out: &mut String, permissions: &Permissions) {
-    let Permissions { mode, user, group } = permissions;
-    let pairs = [
-        mode.map(|mode| ("mode", text(&format!("{mode:04o}")))),
-        user.as_ref().map(|user| ("user", text(user))),
-        group.as_ref().map(|group| ("group", text(group))),
-    ];
     if *permissions != Permissions::default() {
-        let pairs = pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value));
-        line(out, "socket", &table(pairs));
+        line(out, "socket", &print_inline(&SOCKET, permissions));
     }
 }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::words::{line, list, table, text, time};
 use crate::balance::Duty;
-use crate::balance::health::{Check, Kind as Probing, Passive, Start};
+use crate::config::language::{CHECK, HEALTH, STICKY_COOKIE};
+use crate::config::settings::print_inline;
 use crate::config::value::show_thousandths;
 use crate::discovery::{Like, Question, Source};
 use crate::preface::proxy::Version;
-use crate::snapshot::{Announce, Backend, Balance, Pool, Retries, SameSite, Sticky};
+use crate::snapshot::{Announce, Backend, Balance, Pool, Retries};
 use crate::tls::OriginationRules;
 
 fn print_origination(rules: &OriginationRules) -> String {
@@ -36,7 +37,7 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
         }
     }
     if let Some(sticky) = &pool.sticky {
-        line(out, "sticky", &print_sticky(sticky));
+        line(out, "sticky", &print_inline(&STICKY_COOKIE, sticky));
     }
     if let Some(announce) = pool.announce {
         line(out, "proxy_protocol", &text(announce.version.word()));
@@ -75,9 +76,9 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     if !pool.resolver.is_empty() {
         line(out, "resolver", &list(pool.resolver.iter().map(|server| text(&server.to_string()))));
     }
-    line(out, "health", &print_health(&pool.health));
+    line(out, "health", &print_inline(&HEALTH, &pool.health));
     if let Some(check) = &pool.check {
-        line(out, "check", &print_check(check));
+        line(out, "check", &print_inline(&CHECK, check));
     }
     if let Some(tls) = &pool.tls {
         line(out, "tls", &print_origination(tls.rules()));
@@ -131,85 +132,4 @@ fn print_item(
         ("state", (duty != Duty::Ready).then(|| text(duty.word()))),
     ];
     table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
-}
-
-fn print_health(health: &Passive) -> String {
-    let Passive { failures, failure_rate, window, window_min, errors, eject, eject_max, max_ejected, .. } =
-        health;
-    let words = [("connect", errors.connect), ("reset", errors.reset), ("timeout", errors.timeout)];
-    let words = words.into_iter().filter(|(_, is_on)| *is_on).map(|(word, _)| text(word));
-    let panic = health.panic.map_or_else(|| text("off"), |share| show_thousandths(u64::from(share)));
-    let pairs = [
-        Some(("failures", failures.to_string())),
-        failure_rate.map(|rate| ("failure_rate", show_thousandths(u64::from(rate)))),
-        Some(("window", time(*window))),
-        Some(("window_min", window_min.to_string())),
-        Some(("errors", list(words.chain(ranges(&errors.statuses))))),
-        Some(("eject", time(*eject))),
-        Some(("eject_max", time(*eject_max))),
-        Some(("max_ejected", show_thousandths(u64::from(*max_ejected)))),
-        Some(("panic", panic)),
-        health.slow_start.map(|span| ("slow_start", time(span))),
-    ];
-    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
-}
-
-fn ranges(statuses: &[(u16, u16)]) -> impl Iterator<Item = String> {
-    statuses.iter().map(|(first, last)| match first == last {
-        true => first.to_string(),
-        false => text(&format!("{first}-{last}")),
-    })
-}
-
-fn print_check(check: &Check) -> String {
-    let mut pairs = match &check.kind {
-        Probing::Tcp => vec![("type", text("tcp"))],
-        Probing::Http(http) => [
-            Some(("type", text("http"))),
-            Some(("method", text(&http.method))),
-            Some(("path", text(&http.path))),
-            http.host.as_ref().map(|host| ("host", text(host))),
-            Some(("status", list(ranges(&http.statuses)))),
-            http.text.as_ref().map(|wanted| ("text", text(wanted))),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
-    };
-    pairs.extend(check.port.map(|port| ("port", port.to_string())));
-    let start = match check.start {
-        Start::Up => "up",
-        Start::Down => "down",
-        Start::CheckFirst => "check-first",
-    };
-    pairs.extend([
-        ("interval", time(check.interval)),
-        ("fast_interval", time(check.fast_interval)),
-        ("jitter", show_thousandths(u64::from(check.jitter))),
-        ("timeout", time(check.timeout)),
-        ("rise", check.rise.to_string()),
-        ("fall", check.fall.to_string()),
-        ("start", text(start)),
-    ]);
-    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
-}
-
-fn print_sticky(sticky: &Sticky) -> String {
-    let same_site = match sticky.same_site {
-        SameSite::Lax => "lax",
-        SameSite::Strict => "strict",
-        SameSite::None => "none",
-    };
-    let pairs = [
-        Some(("cookie", text(&sticky.cookie))),
-        sticky.secret.as_ref().map(|secret| ("secret", text(&secret.0))),
-        Some(("path", text(&sticky.path))),
-        sticky.domain.as_ref().map(|domain| ("domain", text(domain))),
-        sticky.max_age.map(|age| ("max_age", time(age))),
-        Some(("secure", sticky.is_secure.to_string())),
-        Some(("http_only", sticky.is_http_only.to_string())),
-        Some(("same_site", text(same_site))),
-        Some(("hide", sticky.is_hidden.to_string())),
-    ];
-    table(pairs.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)))
 }

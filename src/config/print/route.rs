@@ -1,8 +1,7 @@
 //! Routes: conditions, actions, and what they change of a message.
 
-use super::listener::print_hsts;
 use super::words::{body, line, list, quoted_key, table, text};
-use crate::config::language::ROUTE_TIMEOUTS;
+use crate::config::language::{HSTS, ROUTE_TIMEOUTS};
 use crate::config::settings::print_inline;
 use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
 use crate::route::{
@@ -131,7 +130,11 @@ fn print_options(out: &mut String, options: &Options) {
         }
     }
     if let Some(hsts) = options.hsts {
-        line(out, "hsts", &hsts.map_or_else(|| String::from("false"), print_hsts));
+        line(
+            out,
+            "hsts",
+            &hsts.as_ref().map_or_else(|| String::from("false"), |hsts| print_inline(&HSTS, hsts)),
+        );
     }
     if let Some(interims) = options.interims {
         line(out, "interim_responses", &text(interims.word()));

@@ -36,6 +36,11 @@ pub(in crate::config) fn table(pairs: impl Iterator<Item = (String, String)>) ->
     if pairs.is_empty() { String::from("{}") } else { format!("{{ {} }}", pairs.join(", ")) }
 }
 
+/// A range of statuses, or a single one.
+pub(in crate::config) fn range((first, last): &(u16, u16)) -> String {
+    if first == last { first.to_string() } else { text(&format!("{first}-{last}")) }
+}
+
 pub(in crate::config) fn time(time: Duration) -> String {
     text(&show_duration(time))
 }

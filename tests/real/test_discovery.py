@@ -143,7 +143,8 @@ def test_a_name_is_followed_and_its_last_addresses_stay(start, toy, hosts):
     toy("echo", name="second", listen=f"127.0.0.2:{port}")
     # Nobody knows the name yet: Pollux starts all the same.
     proxy = start(f'[pool.app]\nresolve = "1s"\nbackends = ["app.pollux.test:{port}"]\n', hosts.wrapper)
-    assert "P0035" in proxy.stderr() and status(proxy.address) == 503
+    proxy.wait_for_stderr("P0035")
+    assert status(proxy.address) == 503
     hosts.write("127.0.0.1")
     proxy.wait_for_stderr(f"added backend app/app.pollux.test:{port} (127.0.0.1:{port})")
     with SteadyClients(proxy.address, 4) as clients:

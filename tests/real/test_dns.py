@@ -184,7 +184,7 @@ def test_a_name_on_the_command_line_is_followed(pollux_bin, toy, tmp_path):
     flags += ["--backend", f"file:{tmp_path}/list.json", "--backend", f"nobody.invalid:{port_of(b)}"]
     proxy = Pollux(pollux_bin, flags, tmp_path)
     try:
-        assert "cannot resolve --backend nobody.invalid" in proxy.stderr()
+        proxy.wait_for_stderr("cannot resolve --backend nobody.invalid")
         with SteadyClients(proxy.address, 2) as clients:
             serves_only(clients, "a")
             (tmp_path / "new").write_text(json.dumps([b.host_port]))

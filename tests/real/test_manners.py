@@ -47,7 +47,8 @@ def test_the_access_log_is_a_file_that_sigusr1_opens_anew(pollux, toy, tmp_path)
     assert [line["path"] for line in lines] == [f"/{part}/{n}" for part in ("before", "moved", "after") for n in range(100)]
     assert "/after/99" in log.read_text() and "/after" not in moved.read_text()
     # They stand in the file only.
-    assert "/before/" not in proxy.stderr() and "opened anew" in proxy.stderr()
+    proxy.wait_for_stderr("opened anew")
+    assert "/before/" not in proxy.stderr()
 
 
 def test_an_access_log_that_cannot_be_opened_is_told_at_the_start(pollux_bin, tmp_path):
@@ -150,7 +151,8 @@ def test_sockets_that_a_manager_passes_are_served_by_all_workers(pollux_bin, toy
                 clients.wait_for_more(200)
                 clients.stop()
                 assert clients.failures == []
-            assert "no listener is bound to" in proxy.stderr() and str(useless.getsockname()[1]) in proxy.stderr()
+            proxy.wait_for_stderr("no listener is bound to")
+            assert str(useless.getsockname()[1]) in proxy.stderr()
             proxy.end_well()
         finally:
             proxy.kill()

@@ -101,7 +101,7 @@ def test_a_broken_configuration_is_told_and_changes_nothing(reloadable, toy):
         clients.wait_for_more(100)
         clients.stop()
         assert clients.failures == []
-    assert "error[P" in proxy.running.stderr()
+    proxy.running.wait_for_stderr("error[P")
 
 
 def test_sighup_reloads(reloadable, toy):

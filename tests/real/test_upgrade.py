@@ -129,7 +129,7 @@ def test_what_an_operator_has_changed_is_still_so(upgradable, toy):
     proxy.configure(with_weight(2))
     proxy.upgrade()
     assert changed_and_served() == ([("app/a", "state", "drain")], "bbbbbbbb")
-    assert "no longer changed: app/b: weight 7 by " in proxy.running.stderr()
+    proxy.running.wait_for_stderr("no longer changed: app/b: weight 7 by ")
 
 
 def test_an_executable_that_does_not_start_changes_nothing(upgradable, toy, tmp_path):

@@ -200,6 +200,12 @@ impl Buffer {
         debug_assert!(self.sent <= self.cleared, "more was sent than was cleared");
     }
 
+    /// Takes `count` of the unsent bytes out: they never go out, and a hold begins behind them.
+    pub fn consume(&mut self, count: usize) {
+        self.send(count);
+        self.held = self.held.map(|_| self.sent);
+    }
+
     /// Keeps what goes out from now on, for [`rewind`](Self::rewind), as long as the room allows.
     pub fn hold(&mut self) {
         debug_assert!(self.sent == self.cleared, "a hold begins between messages");

@@ -93,11 +93,29 @@ impl Chunked {
         Chunked { takes_blanks: true, ..Chunked::new(chunks, None, nominated) }
     }
 
+    /// From here on the bare data passes.
+    pub fn strip(&mut self) {
+        self.chunks = Chunks::Strip;
+    }
+
     /// Passes what is complete of the buffer's unscanned bytes; true once the body has ended.
     ///
     /// # Errors
     /// See [`ChunkFault`]. What was passed before the fault stays passed.
     pub fn advance(&mut self, buffer: &mut Buffer) -> Result<bool, ChunkFault> {
+        self.run(buffer, None)
+    }
+
+    /// Like [`advance`](Self::advance), but the trailer lines that may pass are appended to `trailers`: at most
+    /// [`TRAILERS_MAX`] bytes in a body.
+    ///
+    /// # Errors
+    /// See [`ChunkFault`].
+    pub fn split(&mut self, buffer: &mut Buffer, trailers: &mut Vec<u8>) -> Result<bool, ChunkFault> {
+        self.run(buffer, Some(trailers))
+    }
+
+    fn run(&mut self, buffer: &mut Buffer, mut aside: Option<&mut Vec<u8>>) -> Result<bool, ChunkFault> {
         loop {
             let bytes = buffer.unscanned();
             match self.state {
@@ -135,10 +153,14 @@ impl Chunked {
                         return Ok(false);
                     };
                     let (length, is_last) = (line.len() + 2, line.is_empty());
-                    if is_last || self.passes(line)? {
-                        self.pass(buffer, length);
-                    } else {
-                        buffer.skip(length);
+                    let passes = is_last || self.passes(line)?;
+                    match &mut aside {
+                        Some(trailers) if passes && !is_last => {
+                            trailers.extend_from_slice(&bytes[..length]);
+                            buffer.skip(length);
+                        }
+                        None if passes => self.pass(buffer, length),
+                        Some(_) | None => buffer.skip(length),
                     }
                     if is_last {
                         return Ok(true);

@@ -69,6 +69,18 @@ impl Framer {
     /// # Errors
     /// A chunk that breaks RFC 9112 §7.1 or a bound. The bytes before it have passed.
     pub fn advance(&mut self, buffer: &mut Buffer) -> Result<(), ChunkFault> {
+        self.run(buffer, None)
+    }
+
+    /// Like [`advance`](Self::advance), but only data passes: trailer lines that may pass are appended to `trailers`.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub fn split(&mut self, buffer: &mut Buffer, trailers: &mut Vec<u8>) -> Result<(), ChunkFault> {
+        self.run(buffer, Some(trailers))
+    }
+
+    fn run(&mut self, buffer: &mut Buffer, trailers: Option<&mut Vec<u8>>) -> Result<(), ChunkFault> {
         let waiting = buffer.unscanned().len();
         if waiting == 0 {
             return Ok(());
@@ -83,7 +95,11 @@ impl Framer {
                 *self = Framer::of_length(*left - count as u64);
             }
             Framer::Chunked(chunked) => {
-                if chunked.advance(buffer)? {
+                let is_over = match trailers {
+                    Some(trailers) => chunked.split(buffer, trailers)?,
+                    None => chunked.advance(buffer)?,
+                };
+                if is_over {
                     *self = Framer::Done;
                 }
             }

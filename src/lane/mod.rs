@@ -4,10 +4,12 @@
 //! [`Lane::unsent`], moves some, and tells the lane; everything else is derived from the state it is then in. That a full
 //! sink stops the source is not a feature but a consequence: without room the lane does not want to read.
 
+pub mod filter;
 pub mod framer;
 
 use crate::core::buffer::Buffer;
 use crate::http::body::ChunkFault;
+use filter::{Encoding, Filter, Filtering};
 use framer::Framer;
 
 /// The memory of a front that is kept for the next one. Heads are shorter; a fixed answer may be far longer.
@@ -54,9 +56,9 @@ pub enum Sink {
 /// One direction. See the module.
 #[derive(Debug)]
 pub struct Lane {
-    /// What is to be said before the buffer's bytes: a rewritten head, or an answer of Pollux's own.
+    /// What goes out before the buffer's bytes: a rewritten head, an answer of Pollux's own, or what a filter gave.
     front: Vec<u8>,
-    front_sent: usize,
+    front_sent: u32,
     /// The bytes under way.
     pub buffer: Buffer,
     /// How far they may pass.
@@ -66,8 +68,10 @@ pub struct Lane {
     /// Where they go.
     pub sink: Sink,
     passed: u64,
+    /// Changes the data of the message under way. Its bytes then go out from the front alone.
+    filtering: Option<Box<Filtering>>,
     /// Bytes that are under way in a pipe, behind those of the buffer.
-    piped: usize,
+    piped: u32,
     /// Reads in a row that have taken as much as there was room for.
     streak: u8,
 }
@@ -87,6 +91,7 @@ impl Lane {
             source: Source::Absent,
             sink: Sink::Absent,
             passed: 0,
+            filtering: None,
             piped: 0,
             streak: 0,
         }
@@ -107,7 +112,7 @@ impl Lane {
     /// are left, or a stream that seems to be long, once nothing is before them and the sink takes them.
     #[must_use]
     pub fn spliceable(&self, least: u64) -> Option<u64> {
-        let left = self.framer.blind().filter(|left| *left >= least)?;
+        let left = self.framer.blind().filter(|left| *left >= least && self.filtering.is_none())?;
         let is_long = left < u64::MAX || self.streak >= STREAK_LONG;
         let is_clear = self.sink == Sink::Open && self.is_flushed() && self.buffer.unscanned().is_empty();
         (is_long && is_clear && self.wants_read()).then_some(left)
@@ -123,33 +128,35 @@ impl Lane {
     pub fn pipe_in(&mut self, count: usize, is_full: bool) {
         self.release();
         self.framer.pass(count as u64);
-        self.piped += count;
+        self.piped += u32::try_from(count).expect("a pipe holds less than 4 GiB");
         self.streak = if is_full { STREAK_LONG } else { self.streak.saturating_sub(1) };
     }
 
     /// Takes note that `count` of the bytes in the pipe went out.
     pub fn pipe_out(&mut self, count: usize) {
-        self.piped -= count;
+        self.piped = self.piped.saturating_sub(count as u32);
         self.passed += count as u64;
     }
 
     /// How many bytes lie in the pipe.
     #[must_use]
     pub fn piped(&self) -> usize {
-        self.piped
+        self.piped as usize
     }
 
     /// What may go out now: the front, and then the cleared bytes of the buffer.
     #[must_use]
     pub fn unsent(&self) -> (&[u8], &[u8]) {
-        (&self.front[self.front_sent..], self.buffer.unsent())
+        let body = if self.filtering.is_some() { &[] } else { self.buffer.unsent() };
+        (&self.front[self.front_sent as usize..], body)
     }
 
     /// Moves what the buffer has to send behind the front, if both have something and that is little: copying a few
     /// bytes costs less than handing the kernel two pieces.
     pub fn join_pieces(&mut self) {
         let body = self.buffer.unsent();
-        if self.front_sent < self.front.len()
+        if !self.is_front_flushed()
+            && self.filtering.is_none()
             && !body.is_empty()
             && body.len() <= JOINED_MAX
             && !self.buffer.is_held()
@@ -163,13 +170,13 @@ impl Lane {
     /// Whether nothing waits to go out.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
-        self.front_sent == self.front.len() && self.buffer.unsent().is_empty() && self.piped == 0
+        self.is_front_flushed() && self.buffer.unsent().is_empty() && self.piped == 0
     }
 
     /// Whether the front has gone out: the other side knows the whole head.
     #[must_use]
     pub fn is_front_flushed(&self) -> bool {
-        self.front_sent == self.front.len()
+        self.front_sent as usize == self.front.len()
     }
 
     /// Whether something waits to go out, to a sink that exists and stands.
@@ -180,12 +187,43 @@ impl Lane {
 
     /// Takes note that `count` of the [`unsent`](Self::unsent) bytes went out.
     pub fn send(&mut self, count: usize) {
-        let front = count.min(self.front.len() - self.front_sent);
-        self.front_sent += front;
+        let front = count.min(self.front.len() - self.front_sent as usize);
+        self.front_sent += front as u32;
         self.buffer.send(count - front);
         self.passed += count as u64;
-        if self.front_sent == self.front.len() && !self.buffer.is_held() {
+        if self.is_front_flushed() && !self.buffer.is_held() {
             self.clear_front();
+        }
+        if self.filtering.is_some() {
+            self.filter();
+        }
+    }
+
+    /// Has the data of the message that begins now changed by `filter`, and framed by `encoding`. Its head is in the front already, and
+    /// says what the encoding needs.
+    pub fn filter_by(&mut self, filter: Box<dyn Filter>, encoding: Encoding) {
+        debug_assert!(self.piped == 0 && self.buffer.unsent().is_empty(), "a filter begins before the data");
+        if let Framer::Chunked(chunked) = &mut self.framer {
+            chunked.strip();
+        }
+        self.filtering = Some(Box::new(Filtering::new(filter, encoding)));
+    }
+
+    /// Moves cleared data through the filter into the front, as much as the bound of what waits there allows.
+    fn filter(&mut self) {
+        let Some(filtering) = &mut self.filtering else { return };
+        if !self.buffer.is_held() && self.front_sent as usize >= FRONT_KEPT {
+            self.front.drain(..self.front_sent as usize);
+            self.front_sent = 0;
+        }
+        let is_over =
+            filtering.run(&mut self.buffer, &mut self.front, self.front_sent as usize, self.framer.is_done());
+        if is_over {
+            self.filtering = None;
+        }
+        // What is kept for a replay is kept in memory: no more than a buffer would.
+        if self.buffer.is_held() && self.front.len() > FRONT_KEPT {
+            self.release();
         }
     }
 
@@ -201,11 +239,17 @@ impl Lane {
     /// # Errors
     /// A malformed chunk.
     pub fn advance(&mut self) -> Result<(), ChunkFault> {
-        self.framer.advance(&mut self.buffer)?;
+        let verdict = match &mut self.filtering {
+            None => self.framer.advance(&mut self.buffer),
+            Some(filtering) => self.framer.split(&mut self.buffer, filtering.trailers()),
+        };
         if self.source == Source::Ended && matches!(self.framer, Framer::UntilEof) {
             self.framer = Framer::Done;
         }
-        Ok(())
+        if self.filtering.is_some() {
+            self.filter();
+        }
+        verdict
     }
 
     /// Whether the source is over although the message is not.
@@ -306,13 +350,14 @@ impl Lane {
     /// Ends a hold.
     pub fn release(&mut self) {
         self.buffer.release();
-        if self.front_sent == self.front.len() {
+        if self.is_front_flushed() {
             self.clear_front();
         }
     }
 
     /// Forgets what was to go out and has not, and any hold. What no framer has looked at stays.
     pub fn abandon_unsent(&mut self) {
+        self.filtering = None;
         self.clear_front();
         self.piped = 0;
         self.buffer.release();

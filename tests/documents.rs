@@ -1,5 +1,8 @@
 //! The documents hold together: every relative link leads to a file and to a heading of it, and `docs/README.md` leads to every page.
 
+#[path = "documents/architecture.rs"]
+mod architecture;
+
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};

@@ -325,6 +325,7 @@ fn record_exchanges(count: usize) {
 fn make_exchanges(count: usize) {
     let setup = Setup {
         snapshot: Arc::new(snapshot(1)),
+        tls: Arc::default(),
         listeners: vec![(Memory::LISTENER, 0)],
         wake: None,
         share: Share { worker: 0, workers: 1 },

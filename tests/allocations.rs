@@ -145,6 +145,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
     let mut os = SysOs::default();
     let setup = Setup {
         snapshot: Arc::new(snapshot(mode, backend)),
+        tls: Arc::default(),
         listeners: vec![(os.adopt(door), 0)],
         wake: Some(os.adopt(wake.into())),
         share: Share { worker: 0, workers: 1 },

@@ -13,7 +13,7 @@ use pollux::config::{Process, Written};
 use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::tls::{Files, Termination, TerminationRules};
+use pollux::tls::{Files, Handles, Served, Termination, TerminationRules};
 use rcgen::{CertificateParams, KeyPair};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
@@ -162,8 +162,7 @@ impl Drop for Certificate {
 /// Listens on the first free port.
 fn start(toys: &[Toy], certificate: Option<&Certificate>, out: &NonBlocking) -> Result<Server, Failure> {
     for port in FIRST_PORT..FIRST_PORT + PORTS_TRIED {
-        match Server::start(snapshot(toys, certificate, port), &Crew::of(1), || Box::new(Lines(out.clone())))
-        {
+        match Server::start(served(toys, certificate, port), &Crew::of(1), || Box::new(Lines(out.clone()))) {
             Err(StartError::Bind { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {}
             outcome => return outcome.map_err(Failure::failed),
         }
@@ -172,16 +171,21 @@ fn start(toys: &[Toy], certificate: Option<&Certificate>, out: &NonBlocking) -> 
     Err(Failure::failed(format!("no port from {FIRST_PORT} to {last} is free on 127.0.0.1")))
 }
 
-fn snapshot(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> Snapshot {
+fn served(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> Served {
     let backend = |toy: &Toy| Backend::new(toy.name(), Address::Ip(toy.address()), 1);
     let listener = Listener::to_pool("demo", ([127, 0, 0, 1], port).into(), Mode::Http, PoolId(0));
-    let tls = certificate.map(|made| Arc::clone(&made.termination));
-    Snapshot {
+    let mut made = Handles::default();
+    let tls = certificate.map(|certificate| {
+        made.add_termination(Arc::clone(&certificate.termination));
+        Arc::clone(certificate.termination.rules())
+    });
+    let snapshot = Snapshot {
         listeners: vec![Listener { tls, ..listener }],
         pools: vec![Pool::new("toys", toys.iter().map(backend).collect())],
         timeouts: Timeouts::default(),
         limits: Limits::default(),
-    }
+    };
+    Served { snapshot, tls: Arc::new(made) }
 }
 
 /// Shows each exchange to whoever sits before the terminal.

@@ -62,7 +62,7 @@ pub(super) struct Running {
 /// told by who looks after them.
 fn warn_unreadable(config: Option<&Path>, snapshot: &Snapshot) {
     let of_pools = snapshot.pools.iter().filter_map(|pool| pool.tls.as_deref());
-    let paths = of_pools.flat_map(|tls| tls.rules().paths()).chain(config);
+    let paths = of_pools.flat_map(|tls| tls.paths()).chain(config);
     for path in paths {
         if let Err(error) = std::fs::File::open(path) {
             tracing::warn!(
@@ -111,7 +111,7 @@ impl Running {
         let taken = if settings::has_file(args) { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
         let settled = settings::settle(args, settings::has_colours(), &Answers::default())?;
-        let Settled { snapshot, crew, control, admin, access_log, file, places, written, answers, warnings } =
+        let Settled { served, crew, control, admin, access_log, file, places, written, answers, warnings } =
             settled;
         let logs = Logs::start(args.log_format, &access_log);
         if let Some(warnings) = &warnings {
@@ -133,7 +133,7 @@ impl Running {
             door = admin.as_ref().map(open_admin).transpose()?;
             Ok(())
         };
-        let started = Server::start_with(snapshot, &crew, inherited, bound, || logs.journal());
+        let started = Server::start_with(served, &crew, inherited, bound, || logs.journal());
         let (mut server, mut left) = started.map_err(Failure::failed)?;
         left.extend(left_admin);
         server.tell_of_lines(logs.lines());
@@ -425,7 +425,7 @@ impl Running {
         if settled.file.is_none() {
             return Err(Failure::usage("there is nothing to reload: Pollux was started without a file"));
         }
-        let mut reloaded = self.server.reload(settled.snapshot).map_err(Failure::failed)?;
+        let mut reloaded = self.server.reload(settled.served).map_err(Failure::failed)?;
         (self.places, self.written, self.answers) = (settled.places, settled.written, settled.answers);
         for found in found {
             if found.is_newer(&self.answers) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pollux::snapshot::Pool;
-use pollux::tls::{Origination, OriginationRules, Unusable};
+use pollux::tls::{Handles, Origination, OriginationRules, Unusable};
 
 use super::Failure;
 use super::args::{RunArgs, VerifyArg};
@@ -19,7 +19,7 @@ warning: the certificates of backends are not verified: anybody on the way can t
 ///
 /// # Errors
 /// When some are written with it and others are not, when the flags are of no use, and when there is nobody to believe.
-pub(super) fn put(args: &RunArgs, pool: &mut Pool) -> Result<Option<String>, Failure> {
+pub(super) fn put(args: &RunArgs, pool: &mut Pool, made: &mut Handles) -> Result<Option<String>, Failure> {
     let is_asked =
         args.backend_ca.is_some() || args.backend_tls_name.is_some() || args.backend_verify.is_some();
     let is_https = args.backend.iter().any(|flag| flag.is_https);
@@ -44,7 +44,9 @@ pub(super) fn put(args: &RunArgs, pool: &mut Pool) -> Result<Option<String>, Fai
         verify: verify.into(),
         ..OriginationRules::default()
     };
-    pool.tls = Some(Arc::new(origination(&rules)?));
+    let origination = origination(rules)?;
+    pool.tls = Some(Arc::clone(origination.rules()));
+    made.add_origination(Arc::new(origination));
     Ok((verify == VerifyArg::Off).then(|| UNVERIFIED.to_owned()))
 }
 
@@ -58,11 +60,12 @@ fn check_all(args: &RunArgs) -> Result<(), Failure> {
     ))
 }
 
-fn origination(rules: &OriginationRules) -> Result<Origination, Failure> {
+fn origination(rules: OriginationRules) -> Result<Origination, Failure> {
     let read =
         |path: &Path| fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    let ca = rules.ca.clone();
     let of_ca = |why: &str| {
-        Failure::usage(match &rules.ca {
+        Failure::usage(match &ca {
             Some(ca) => format!(
                 "--backend-ca {}: {why}\n  = help: expected certificates in PEM, such as `openssl x509 -in FILE -text` shows",
                 ca.display()
@@ -73,7 +76,7 @@ fn origination(rules: &OriginationRules) -> Result<Origination, Failure> {
         })
     };
     let files = rules.read(read).map_err(|why| of_ca(&why))?;
-    Origination::new(rules.clone(), &files).map_err(|unusable| match unusable {
+    Origination::new(rules, &files).map_err(|unusable| match unusable {
         Unusable::Ca(why) => of_ca(&why.says),
         Unusable::Client(why) => Failure::usage(why.to_string()),
     })

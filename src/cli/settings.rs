@@ -1,6 +1,7 @@
 //! From the file and the flags to what is served.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pollux::access::Rules;
 use pollux::admin::Admin;
@@ -9,6 +10,7 @@ use pollux::control::Crew;
 use pollux::discovery::Answers;
 use pollux::route::Route;
 use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::tls::{Handles, Served};
 
 use super::args::RunArgs;
 use super::{Failure, named, secured};
@@ -24,7 +26,7 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 
 /// What is to be served, and by whom.
 pub(super) struct Settled {
-    pub(super) snapshot: Snapshot,
+    pub(super) served: Served,
     pub(super) crew: Crew,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
@@ -63,6 +65,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         Some(file) => from_file(file, args, colour, &mut names)?,
         None => Loaded {
             snapshot: from_flags(args),
+            tls: Handles::default(),
             process: Process::default(),
             answers: Answers::default(),
             places: Places::default(),
@@ -73,7 +76,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     };
     let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
     if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
-        warnings.extend(secured::put(args, pool)?);
+        warnings.extend(secured::put(args, pool, &mut loaded.tls)?);
         let sources = args.backend.iter().map(|flag| &flag.source);
         warnings.extend(named::put(sources, pool, &mut loaded.answers, &mut names)?);
     }
@@ -85,7 +88,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
         admin,
-        snapshot: loaded.snapshot,
+        served: Served { snapshot: loaded.snapshot, tls: Arc::new(loaded.tls) },
         access_log,
         control: args.control.clone().or(loaded.process.control),
         crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },

@@ -38,6 +38,7 @@ use crate::admin::Admin;
 use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::Snapshot;
+use crate::tls::Handles;
 
 pub use code::{Code, Severity};
 use excerpt::{Place, Source};
@@ -63,6 +64,8 @@ pub const THREADS_MAX: usize = 1024;
 pub struct Loaded {
     /// What the workers run on.
     pub snapshot: Snapshot,
+    /// What its rules for TLS need.
+    pub tls: Handles,
     /// How the process is to be, around what is served.
     pub process: Process,
     /// What was found out for the pools, from which their backends were made.
@@ -245,8 +248,8 @@ fn finish(
     let checked = check::file(&root, &texts, world, &mut findings);
     let places = Places::new(&checked.places, &texts);
     let tests = place_trials(&checked.trials, &texts);
-    let answers = checked.answers;
+    let (answers, tls) = (checked.answers, checked.tls);
     let written = std::mem::take(&mut findings.written);
     let ((snapshot, process), warnings) = findings.finish(texts, checked.checked)?;
-    Ok(Loaded { snapshot, process, answers, places, tests, written, warnings })
+    Ok(Loaded { snapshot, tls, process, answers, places, tests, written, warnings })
 }

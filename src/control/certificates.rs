@@ -14,7 +14,7 @@ use crate::metrics::Expiry;
 use crate::snapshot::Snapshot;
 use crate::status::Certificate;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
-use crate::tls::{Pair, Stale, Termination};
+use crate::tls::{Handles, Pair, Stale, Termination};
 
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -27,8 +27,9 @@ const COMPLAINT: Duration = Duration::from_secs(60 * 60);
 
 /// Begins to look after the certificates of `snapshot`, for as long as what it gives lives; `None` if there are none, or there can be
 /// no thread.
-pub(super) fn look_after(snapshot: &Snapshot) -> Option<Sender<()>> {
-    let watched: Vec<Watched> = snapshot.listeners.iter().filter_map(Watched::of).collect();
+pub(super) fn look_after(snapshot: &Snapshot, tls: &Handles) -> Option<Sender<()>> {
+    let watched: Vec<Watched> =
+        snapshot.listeners.iter().filter_map(|listener| Watched::of(listener, tls)).collect();
     if watched.is_empty() {
         return None;
     }
@@ -43,7 +44,7 @@ pub(super) fn look_after(snapshot: &Snapshot) -> Option<Sender<()>> {
 }
 
 /// How long the certificates of all listeners are valid.
-pub(super) fn expiries(snapshot: &Snapshot) -> Vec<Expiry> {
+pub(super) fn expiries(snapshot: &Snapshot, tls: &Handles) -> Vec<Expiry> {
     let expiry = |certificate: Certificate| Expiry {
         listener: certificate.listener,
         certificate: certificate.file,
@@ -51,14 +52,14 @@ pub(super) fn expiries(snapshot: &Snapshot) -> Vec<Expiry> {
         days: certificate.days_left,
         stale_s: certificate.stale_s.unwrap_or(0),
     };
-    certificates(snapshot).into_iter().map(expiry).collect()
+    certificates(snapshot, tls).into_iter().map(expiry).collect()
 }
 
 /// The certificates of all listeners.
-pub(super) fn certificates(snapshot: &Snapshot) -> Vec<Certificate> {
+pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<Certificate> {
     let now = unix_time();
     let of = |listener: &crate::snapshot::Listener| {
-        let (name, tls) = (listener.name.clone(), listener.tls.as_ref()?);
+        let (name, tls) = (listener.name.clone(), tls.termination(listener)?);
         let pairs = tls.facts().into_iter().zip(&tls.rules().certificates);
         let stale = tls.stale();
         let told = |(facts, pair): (Facts, &Pair)| {
@@ -106,8 +107,8 @@ struct Watched {
 }
 
 impl Watched {
-    fn of(listener: &crate::snapshot::Listener) -> Option<Watched> {
-        let termination = Arc::clone(listener.tls.as_ref()?);
+    fn of(listener: &crate::snapshot::Listener, tls: &Handles) -> Option<Watched> {
+        let termination = Arc::clone(tls.termination(listener)?);
         let stamps = stamps(&termination);
         Some(Watched { listener: listener.name.clone(), termination, stamps, complained: None })
     }

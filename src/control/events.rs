@@ -221,7 +221,7 @@ impl Events {
     /// it. What comes of each question is in `ledger`.
     #[must_use]
     pub fn look_out(&self, server: &Server, answers: &Answers, ledger: &Arc<Ledger>) -> Lookout {
-        Lookout::open(&self.sender, &server.snapshot, &server.registry, answers, ledger)
+        Lookout::open(&self.sender, (&server.snapshot, &server.tls), &server.registry, answers, ledger)
     }
 
     /// Waits for the next one, for at most `span` if one is given.

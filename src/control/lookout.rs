@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use crate::discovery::{self, Answer, Answers, Entry, LOOK, Question, Schedule, Stamp, at_once, unanswered};
 use crate::shared::pools::Registry;
 use crate::snapshot::{Address, Snapshot};
+use crate::tls::Handles;
 
 /// How long names that are asked for together may take. The system's resolver gives up by itself before.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ impl Lookout {
     /// what came of each question into `ledger`. A snapshot without questions has no thread.
     pub(super) fn open(
         events: &SyncSender<Event>,
-        snapshot: &Snapshot,
+        (snapshot, tls): (&Snapshot, &Handles),
         registry: &Arc<Registry>,
         answers: &Answers,
         ledger: &Arc<Ledger>,
@@ -63,7 +64,7 @@ impl Lookout {
                 Err(error) => tracing::error!(%error, "backends are not looked for: there can be no thread"),
             }
         }
-        alive.extend(certificates::look_after(snapshot));
+        alive.extend(certificates::look_after(snapshot, tls));
         Lookout { _alive: alive }
     }
 }

@@ -13,6 +13,7 @@ use crate::explain::Live;
 use crate::recorder::Story;
 use crate::snapshot::Snapshot;
 use crate::status::{Holder, SessionsAsk};
+use crate::tls::Handles;
 use crate::worker::Report;
 
 /// What a worker is to do.
@@ -31,6 +32,8 @@ pub(super) enum Order {
     /// Run on another configuration from now on.
     Switch {
         snapshot: Arc<Snapshot>,
+        /// What its rules for TLS need.
+        tls: Arc<Handles>,
         /// For each of its listeners.
         inlets: Vec<InletGiven>,
         /// For each listener until now, whether its sockets go back to a service manager.

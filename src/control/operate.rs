@@ -1,6 +1,7 @@
 //! What an operator does to a running Pollux, piece by piece: backends, sessions.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use super::changes::{ChangeError, Wanted};
@@ -9,6 +10,7 @@ use super::reload::ReloadError;
 use super::server::Server;
 use crate::snapshot::Snapshot;
 use crate::status::{Changed, Holder, SessionId, SessionsAsk};
+use crate::tls::Served;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -54,7 +56,8 @@ impl Server {
             return Ok(());
         }
         let snapshot = Snapshot { pools, ..Snapshot::clone(self.snapshot()) };
-        self.exchange(snapshot).map(drop)
+        let tls = Arc::clone(&self.tls);
+        self.exchange(Served { snapshot, tls }).map(drop)
     }
 
     /// What an operator has changed and still holds.

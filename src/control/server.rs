@@ -22,6 +22,7 @@ use crate::os::{FileIdentity, permit, return_buffers_of};
 use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
 use crate::snapshot::{Address, Listener, Pool, Snapshot};
+use crate::tls::{Handles, Served};
 
 /// The inlets of each worker; the address and the socket's file of each listener.
 struct Inlets {
@@ -36,6 +37,7 @@ pub struct Server {
     pub(super) crew: Crew,
     /// What is served, as the workers have it.
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) tls: Arc<Handles>,
     /// The pools as the configuration and what was found for it have them.
     pub(super) filed: Vec<Pool>,
     /// What an operator has laid over them.
@@ -60,6 +62,12 @@ pub struct Server {
     pub(super) draining_since: Option<Instant>,
 }
 
+/// Each rule for TLS needs what was made of it: nothing goes on without.
+fn check_made(snapshot: &Snapshot, tls: &Handles) -> Result<(), StartError> {
+    let missing = tls.missing(snapshot);
+    missing.map_or(Ok(()), |name| Err(StartError::Tls { name: name.to_owned() }))
+}
+
 impl Server {
     /// Binds every listener of the snapshot and starts the workers of `crew`. `journal` makes the journal of each.
     ///
@@ -68,11 +76,11 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
-        snapshot: Snapshot,
+        served: impl Into<Served>,
         crew: &Crew,
         journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
-        let started = Server::start_with(snapshot, crew, Inherited::default(), || Ok(()), journal);
+        let started = Server::start_with(served, crew, Inherited::default(), || Ok(()), journal);
         started.map(|(server, _)| server)
     }
 
@@ -82,12 +90,14 @@ impl Server {
     /// # Errors
     /// As [`Server::start`], and what `bound` says.
     pub fn start_with(
-        mut snapshot: Snapshot,
+        served: impl Into<Served>,
         crew: &Crew,
         mut inherited: Inherited,
         bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<(Server, Vec<Address>), StartError> {
+        let Served { mut snapshot, tls } = served.into();
+        check_made(&snapshot, &tls)?;
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
@@ -130,6 +140,7 @@ impl Server {
         let mut server = Server {
             crew: crew.clone(),
             snapshot: Arc::clone(&snapshot),
+            tls: Arc::clone(&tls),
             filed,
             changes,
             files,
@@ -149,7 +160,9 @@ impl Server {
         for (worker, sockets) in sockets.into_iter().enumerate() {
             let mut berth = crew.berth(worker);
             berth.splicing.pipes = pipes;
-            if let Err(error) = server.start_worker(berth, sockets, Arc::clone(&snapshot), journal()) {
+            if let Err(error) =
+                server.start_worker(berth, sockets, (Arc::clone(&snapshot), Arc::clone(&tls)), journal())
+            {
                 server.withdraw();
                 return Err(error.into());
             }
@@ -187,13 +200,15 @@ impl Server {
     ///
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
-    pub fn reload(&mut self, snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+    pub fn reload(&mut self, served: impl Into<Served>) -> Result<Reloaded, ReloadError> {
+        let Served { snapshot, tls } = served.into();
         let (filed, mut changes) = (snapshot.pools, self.changes.clone());
         let dropped = changes.yield_to(&filed);
         let before = std::mem::replace(&mut self.changes, changes);
         let pools = self.with_changes(filed.clone());
-        let mut reloaded =
-            self.exchange(Snapshot { pools, ..snapshot }).inspect_err(|_| self.changes = before)?;
+        let mut reloaded = self
+            .exchange(Served { snapshot: Snapshot { pools, ..snapshot }, tls })
+            .inspect_err(|_| self.changes = before)?;
         (reloaded.dropped, reloaded.kept) = (dropped, self.changes.lines());
         self.filed = filed;
         (self.loaded, self.reloads) = (Moment::now(), self.reloads + 1);
@@ -214,7 +229,8 @@ impl Server {
         if pools == self.snapshot.pools {
             return Ok(None);
         }
-        self.exchange(Snapshot { pools, ..Snapshot::clone(&self.snapshot) }).map(Some)
+        let snapshot = Snapshot { pools, ..Snapshot::clone(&self.snapshot) };
+        self.exchange(Served { snapshot, tls: Arc::clone(&self.tls) }).map(Some)
     }
 
     /// The pools with what an operator has changed.
@@ -228,11 +244,13 @@ impl Server {
         self.mailboxes.get(worker).map(Arc::as_ref)
     }
 
-    pub(super) fn exchange(&mut self, mut snapshot: Snapshot) -> Result<Reloaded, ReloadError> {
+    pub(super) fn exchange(&mut self, served: Served) -> Result<Reloaded, ReloadError> {
+        let Served { mut snapshot, tls } = served;
         if self.draining_since.is_some() {
             return Err(ReloadError::Draining);
         }
         let later = hold_to_buffers(&mut snapshot.limits, self.snapshot.limits.buffer);
+        check_made(&snapshot, &tls)?;
         fit_into_descriptors(&mut snapshot, &self.crew)?;
         check_unique(&snapshot.listeners)?;
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
@@ -246,15 +264,15 @@ impl Server {
         gone.for_each(|place| self.remove_file(place));
         let given_back: Arc<[bool]> = (0..present.len()).map(is_given_back).collect();
         self.lent = places.iter().map(|place| place.is_some_and(|place| present[place].is_lent)).collect();
-        self.snapshot = Arc::new(snapshot);
+        (self.snapshot, self.tls) = (Arc::new(snapshot), tls);
         // The tables of the pools are made here, where nobody waits.
         self.registry.open(&self.snapshot);
         (self.addresses, self.files) = (addresses, files);
         let (done, are_done) = channel();
         for (mailbox, inlets) in self.mailboxes.iter().zip(inlets) {
-            let snapshot = Arc::clone(&self.snapshot);
+            let (snapshot, tls) = (Arc::clone(&self.snapshot), Arc::clone(&self.tls));
             let given_back = Arc::clone(&given_back);
-            mailbox.post(Order::Switch { snapshot, inlets, given_back, done: done.clone() });
+            mailbox.post(Order::Switch { snapshot, tls, inlets, given_back, done: done.clone() });
         }
         if self.gather(&are_done, self.threads.len()).len() < self.threads.len() {
             tracing::error!("a worker has ended by itself, and takes part in no reload");

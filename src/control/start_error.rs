@@ -37,6 +37,11 @@ pub enum StartError {
         /// The address of both.
         address: Address,
     },
+    /// Nothing was made of the rules for TLS of a listener or a pool: this is a mistake in Pollux.
+    Tls {
+        /// The name of the listener or the pool.
+        name: String,
+    },
     /// A thread or a pipe could not be made.
     System(io::Error),
     /// What was to be done between binding and serving could not be.
@@ -84,6 +89,9 @@ impl fmt::Display for StartError {
                     f,
                     "the socket {address} of listener `{listener}` cannot get its owner and its mode: {error}"
                 )
+            }
+            StartError::Tls { name } => {
+                write!(f, "nothing was made of the rules for TLS of `{name}`, which is a mistake in Pollux")
             }
             StartError::Bound(why) => f.write_str(why),
             StartError::System(error) => write!(f, "cannot start the workers: {error}"),

@@ -86,7 +86,7 @@ impl Server {
                     mode: listener.mode.to_string(),
                 })
                 .collect(),
-            certificates: super::certificates::certificates(&self.snapshot),
+            certificates: super::certificates::certificates(&self.snapshot, &self.tls),
             workers_silent: self.threads.len() - workers.len(),
             workers,
             crowd,
@@ -138,7 +138,7 @@ impl Server {
             buffers_max: limits.buffers,
             pools: super::scrape::pools(&self.snapshot, &pools),
             backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
-            certificates: super::certificates::expiries(&self.snapshot),
+            certificates: super::certificates::expiries(&self.snapshot, &self.tls),
             process: Process::now().map(|process| Process { started: self.started.since_1970(), ..process }),
         }
     }

@@ -11,6 +11,7 @@ use super::server::Server;
 use crate::core::outcome::Journal;
 use crate::os::{SysOs, bind_to_core};
 use crate::snapshot::Snapshot;
+use crate::tls::Handles;
 use crate::worker::{Change, Inlet, Setup, Turn, Worker};
 
 impl Server {
@@ -18,7 +19,7 @@ impl Server {
         &mut self,
         berth: Berth,
         sockets: Vec<(OwnedFd, usize)>,
-        snapshot: Arc<Snapshot>,
+        (snapshot, tls): (Arc<Snapshot>, Arc<Handles>),
         journal: Box<dyn Journal + Send>,
     ) -> io::Result<()> {
         let (mailbox, wake) = Mailbox::open()?;
@@ -44,6 +45,7 @@ impl Server {
             let seed = share.worker as u64;
             let setup = Setup {
                 snapshot,
+                tls,
                 listeners,
                 wake,
                 share,
@@ -89,7 +91,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         Order::Ping { to } => drop(to.send(())),
         Order::Stories { to } => drop(to.send(worker.stories())),
         Order::Live { to } => drop(to.send(worker.live())),
-        Order::Switch { snapshot, inlets, given_back, done } => {
+        Order::Switch { snapshot, tls, inlets, given_back, done } => {
             worker.give_up_doors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));
             let os = worker.os_mut();
             let inlet = |given| match given {
@@ -97,7 +99,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
                 InletGiven::Kept(place) => Inlet::Kept(place),
             };
             let inlets = inlets.into_iter().map(inlet).collect();
-            worker.switch(Change { snapshot, inlets });
+            worker.switch(Change { snapshot, tls, inlets });
             // Whoever asked may have lost patience.
             let _ = done.send(());
         }

@@ -210,7 +210,7 @@ impl Ask {
             // Behind TLS there is the one that was agreed on.
             Some(tls) => {
                 let is_offered = |name: &&String| self.alpn.contains(name);
-                tls.rules().alpn.iter().find(is_offered).into_iter().for_each(|name| push(name));
+                tls.alpn.iter().find(is_offered).into_iter().for_each(|name| push(name));
             }
             None => self.alpn.iter().for_each(|name| push(name)),
         }

@@ -6,12 +6,12 @@ use ::core::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::tls::TerminationRules;
 use crate::core::endpoint::{Address, SocketOptions};
 use crate::core::ids::{Mode, PoolId};
 use crate::http::disclosure::{Forwarding, Telling};
 use crate::route::Table;
 use crate::syntax::target::Targets;
-use crate::tls::Termination;
 
 /// An address on which clients are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Listener {
     pub socket: SocketOptions,
     /// What is spoken there.
     pub mode: Mode,
-    /// What it needs to speak that through TLS, if it does.
-    pub tls: Option<Arc<Termination>>,
+    /// How it speaks that through TLS, if it does.
+    pub tls: Option<Arc<TerminationRules>>,
     /// What becomes of its requests; in TCP mode one route for all clients.
     pub routes: Table,
     /// What becomes of targets with characters that have to be encoded.

@@ -9,12 +9,12 @@ use ::core::net::SocketAddr;
 use super::backend::Backend;
 use super::health::{Check, Passive};
 use super::source::{Family, RESOLVE, Source};
+use super::tls::OriginationRules;
 use crate::balance::Derived;
 use crate::core::bounds::Retries;
 use crate::core::options::ClientClose;
 use crate::preface::proxy::Version;
 use crate::route::Template;
-use crate::tls::Origination;
 
 /// A balancing policy. How each decides is told in [`crate::balance`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub struct Pool {
     /// How its backends are checked, if they are.
     pub check: Option<Check>,
     /// How its backends are spoken to, if that is through TLS.
-    pub tls: Option<Arc<Origination>>,
+    pub tls: Option<Arc<OriginationRules>>,
     /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each connection serves one
     /// client's exchange alone.
     pub announce: Option<Announce>,

@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod examiner;
 pub mod failure;
 mod fitness;
+mod handles;
 pub mod identity;
 mod keyring;
 mod origination;
@@ -22,6 +23,7 @@ pub use crate::snapshot::{
     ClientAuth, ExpiredCrl, Files, MinVersion, OriginationFiles, OriginationRules, Pair, TerminationRules,
     UnknownNames, Verify,
 };
+pub use handles::{Handles, Served};
 pub use keyring::Keyring;
 pub use origination::{Origination, Unusable};
 pub use termination::{Refused, Stale, Termination};

@@ -31,7 +31,7 @@ pub enum Unusable {
 
 /// See the module.
 pub struct Origination {
-    rules: OriginationRules,
+    rules: Arc<OriginationRules>,
     client: Arc<ClientConfig>,
 }
 
@@ -79,12 +79,12 @@ impl Origination {
         };
         client.resumption = Resumption::in_memory_sessions(REMEMBERED);
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Origination { rules, client: Arc::new(client) })
+        Ok(Origination { rules: Arc::new(rules), client: Arc::new(client) })
     }
 
     /// What was asked for.
     #[must_use]
-    pub fn rules(&self) -> &OriginationRules {
+    pub fn rules(&self) -> &Arc<OriginationRules> {
         &self.rules
     }
 
@@ -121,14 +121,6 @@ impl fmt::Debug for Origination {
         f.debug_tuple("Origination").field(&self.rules).finish()
     }
 }
-
-impl PartialEq for Origination {
-    fn eq(&self, other: &Origination) -> bool {
-        self.rules == other.rules
-    }
-}
-
-impl Eq for Origination {}
 
 /// Who verifies the certificates of backends. Whoever has shown one has to have its key, whatever else is asked.
 #[derive(Debug)]

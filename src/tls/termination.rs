@@ -132,7 +132,7 @@ pub struct Stale {
 
 /// See the module.
 pub struct Termination {
-    rules: TerminationRules,
+    rules: Arc<TerminationRules>,
     stale: Mutex<Option<Stale>>,
     keyring: Arc<Keyring>,
     server: Arc<ServerConfig>,
@@ -172,12 +172,18 @@ impl Termination {
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         let (until, context) = (lists_until(&rules, files), context(&rules, name, files));
         server.ticketer = Arc::new(Tickets::new(keys, clock, until, &context));
-        Ok(Termination { rules, stale: Mutex::default(), keyring, server: Arc::new(server), examiner })
+        Ok(Termination {
+            rules: Arc::new(rules),
+            stale: Mutex::default(),
+            keyring,
+            server: Arc::new(server),
+            examiner,
+        })
     }
 
     /// What was asked for.
     #[must_use]
-    pub fn rules(&self) -> &TerminationRules {
+    pub fn rules(&self) -> &Arc<TerminationRules> {
         &self.rules
     }
 
@@ -234,11 +240,3 @@ impl fmt::Debug for Termination {
         f.debug_tuple("Termination").field(&self.rules).finish()
     }
 }
-
-impl PartialEq for Termination {
-    fn eq(&self, other: &Termination) -> bool {
-        self.rules == other.rules && self.keyring.is_same(&other.keyring)
-    }
-}
-
-impl Eq for Termination {}

@@ -226,7 +226,7 @@ impl<O: Os> Worker<O> {
         let check = pool.check.clone().unwrap_or_else(plain);
         let address = &pool.backends[id.index].address;
         // A check that makes no request asks whether the backend accepts, and no more.
-        let tls = pool.tls.as_ref().filter(|_| check.kind != Kind::Tcp);
+        let tls = edition.origination(id.pool).filter(|_| check.kind != Kind::Tcp);
         self.checks.count += 1;
         let target = target(address, check.port);
         let (fd, reach) = match self.os.connect(&target) {

@@ -175,7 +175,10 @@ impl<O: Os> Hands<'_, O> {
     /// bytes are the PROXY header, if the pool has one.
     fn wire_to(&mut self, conn: &mut Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
-        let tls = pool.tls.as_ref().and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index]));
+        let tls = self
+            .edition
+            .origination(id.pool)
+            .and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index]));
         let Some(tls) = tls else {
             if conn.session.is_to_be_announced(&self.env) {
                 let own = self.own_of(conn, id, fd);

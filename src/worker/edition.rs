@@ -19,11 +19,16 @@ use crate::route::hash;
 use crate::session::Session;
 use crate::shared::pools::{BackendState, Live, Pools};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Snapshot};
+use crate::tls::{Handles, Origination, Termination};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Edition {
     pub(super) snapshot: Arc<Snapshot>,
+    /// By listener: what it speaks TLS with.
+    terminations: Vec<Option<Arc<Termination>>>,
+    /// By pool: what it speaks TLS with.
+    originations: Vec<Option<Arc<Origination>>>,
     /// By pool, then by backend: where its idle connections wait.
     homes: Vec<Vec<Key>>,
     /// What all workers know of the backends.
@@ -89,7 +94,7 @@ impl Drop for Permit {
 impl Edition {
     /// The first edition of a worker, which begins its rounds `seed` backends further on, and its draws with `random`.
     pub(super) fn first(
-        snapshot: Arc<Snapshot>,
+        (snapshot, tls): (Arc<Snapshot>, &Handles),
         pools: Arc<Pools>,
         meters: Meters,
         idle: &mut IdleSet,
@@ -105,14 +110,16 @@ impl Edition {
             }
         }
         let random = Cell::new(random);
-        Edition { homes: homes.collect(), robins: RefCell::new(robins), snapshot, pools, random, meters }
+        let (terminations, originations) = resolve(&snapshot, tls);
+        let (homes, robins) = (homes.collect(), RefCell::new(robins));
+        Edition { terminations, originations, homes, robins, snapshot, pools, random, meters }
     }
 
     /// The edition that follows this one. A backend with the same address in the pool of the same name keeps its home and its
     /// place in the round; the homes that are left over are given too.
     pub(super) fn next(
         &self,
-        snapshot: Arc<Snapshot>,
+        (snapshot, tls): (Arc<Snapshot>, &Handles),
         pools: Arc<Pools>,
         meters: Meters,
         idle: &mut IdleSet,
@@ -137,7 +144,19 @@ impl Edition {
         let kept: HashSet<Key> = homes.iter().flatten().copied().collect();
         left_over.retain(|home| !kept.contains(home));
         let random = self.random.clone();
-        (Edition { snapshot, homes, pools, robins: RefCell::new(robins), random, meters }, left_over)
+        let (terminations, originations) = resolve(&snapshot, tls);
+        let robins = RefCell::new(robins);
+        (Edition { terminations, originations, snapshot, homes, pools, robins, random, meters }, left_over)
+    }
+
+    /// What the listener at `listener` speaks TLS with, if it does.
+    pub(super) fn termination(&self, listener: usize) -> Option<&Termination> {
+        self.terminations[listener].as_deref()
+    }
+
+    /// What a pool speaks TLS with, if it does.
+    pub(super) fn origination(&self, pool: PoolId) -> Option<&Origination> {
+        self.originations[pool.0].as_deref()
     }
 
     /// Where idle connections to a backend wait.
@@ -228,6 +247,22 @@ impl Edition {
     }
 }
 
+/// What the listeners and the pools of `snapshot` speak TLS with.
+///
+/// # Panics
+/// When nothing was made of a rule: its connections must not go on without TLS. What starts and switches workers makes sure.
+fn resolve(
+    snapshot: &Snapshot,
+    tls: &Handles,
+) -> (Vec<Option<Arc<Termination>>>, Vec<Option<Arc<Origination>>>) {
+    let missing = tls.missing(snapshot);
+    assert!(missing.is_none(), "nothing was made of the rules for TLS of {}", missing.unwrap_or_default());
+    (
+        snapshot.listeners.iter().map(|listener| tls.termination(listener).cloned()).collect(),
+        snapshot.pools.iter().map(|pool| tls.origination(pool).cloned()).collect(),
+    )
+}
+
 /// What a round counts with, as long as nothing is known of the backends.
 fn weights(pool: &Pool) -> impl ExactSizeIterator<Item = u64> {
     pool.backends.iter().map(|backend| u64::from(backend.weight) * u64::from(FULL_SHARE))
@@ -270,11 +305,13 @@ mod tests {
     }
 
     fn first(snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> Edition {
-        Edition::first(Arc::clone(snapshot), Registry::default().open(snapshot), meters(snapshot), idle, 0, 0)
+        let served = (Arc::clone(snapshot), &Handles::default());
+        Edition::first(served, Registry::default().open(snapshot), meters(snapshot), idle, 0, 0)
     }
 
     fn next(edition: &Edition, snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> (Edition, Vec<Key>) {
-        edition.next(Arc::clone(snapshot), Registry::default().open(snapshot), meters(snapshot), idle)
+        let served = (Arc::clone(snapshot), &Handles::default());
+        edition.next(served, Registry::default().open(snapshot), meters(snapshot), idle)
     }
 
     #[test]

@@ -423,8 +423,7 @@ impl<O: Os> Worker<O> {
 
 /// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be none.
 fn wire_of(edition: &Edition, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
-    let rules = edition.snapshot.listeners[listener].tls.as_ref()?;
-    let wire = TlsWire::of_client(fd, rules).ok()?;
+    let wire = TlsWire::of_client(fd, edition.termination(listener)?).ok()?;
     Some(Box::new(wire.with_early(early)))
 }
 

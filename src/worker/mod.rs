@@ -52,6 +52,7 @@ use crate::shared::neighbours::Seat;
 use crate::shared::pools::Registry;
 use crate::shared::queue::Desk;
 use crate::snapshot::Snapshot;
+use crate::tls::Handles;
 use array::Array;
 use checks::Checks;
 use conn::{Conn, Standing};
@@ -102,6 +103,8 @@ pub enum Poller {
 pub struct Setup {
     /// The configuration.
     pub snapshot: Arc<Snapshot>,
+    /// What its rules for TLS need.
+    pub tls: Arc<Handles>,
     /// Listening sockets, each with the place of its listener in the snapshot.
     pub listeners: Vec<(Fd, usize)>,
     /// A descriptor that becomes readable when somebody wants the worker's attention.
@@ -229,8 +232,19 @@ impl<O: Os> Worker<O> {
     /// A worker that will make its system calls through `os`.
     #[must_use]
     pub fn new(mut os: O, setup: Setup) -> Worker<O> {
-        let Setup { snapshot, listeners, wake, share, poller, splicing, seed, identity, journal, registry } =
-            setup;
+        let Setup {
+            snapshot,
+            tls,
+            listeners,
+            wake,
+            share,
+            poller,
+            splicing,
+            seed,
+            identity,
+            journal,
+            registry,
+        } = setup;
         let limits = &snapshot.limits;
         let most = Most::of(limits, share.workers);
         let (pools, desk) = (registry.open(&snapshot), registry.desk());
@@ -260,7 +274,7 @@ impl<O: Os> Worker<O> {
             seat: None,
             churn: Churn::default(),
             storage: Storage::new(limits.buffer, share.of(limits.buffers)),
-            edition: Rc::new(Edition::first(snapshot, pools, meters, &mut idle, seed, random)),
+            edition: Rc::new(Edition::first((snapshot, &tls), pools, meters, &mut idle, seed, random)),
             idle,
             checks: Checks::default(),
             share,

@@ -16,11 +16,14 @@ use super::{Edition, Worker};
 use crate::balance::Duty;
 use crate::os::{Fd, Os};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
+use crate::tls::Handles;
 
 /// What a worker is to run on from now on.
 pub struct Change {
     /// The configuration. Its buffers are as large as they were.
     pub snapshot: Arc<Snapshot>,
+    /// What its rules for TLS need.
+    pub tls: Arc<Handles>,
     /// For each of its listeners, in their order, where its clients come in.
     pub inlets: Vec<Inlet>,
 }
@@ -37,7 +40,7 @@ pub enum Inlet {
 impl<O: Os> Worker<O> {
     /// Takes another configuration for everything that begins from now on.
     pub fn switch(&mut self, change: Change) {
-        let Change { snapshot, inlets } = change;
+        let Change { snapshot, tls, inlets } = change;
         self.now = self.os.now();
         let gone = Standing::Gone { since: self.now };
         self.leave_doors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));
@@ -46,7 +49,7 @@ impl<O: Os> Worker<O> {
         let old = Rc::clone(&self.edition);
         let pools = self.registry.open(&snapshot);
         let meters = self.registry.metrics().open(&self.counter, &snapshot);
-        let (edition, homeless) = old.next(snapshot, pools, meters, &mut self.idle);
+        let (edition, homeless) = old.next((snapshot, &tls), pools, meters, &mut self.idle);
         self.edition = Rc::new(edition);
         self.switch_recorder(&old);
         for home in homeless {

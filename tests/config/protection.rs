@@ -86,27 +86,27 @@ const KEYS: &[(&str, &str, &[&str], Holds)] = &[
         &["\"cert.pem\"", "\"none.pem\"", "\"broken.pem\"", "\"empty.pem\"", "7"],
         |of, _, _| {
             of.tls.as_ref().is_some_and(|tls| {
-                let is_named = tls.rules().client_ca.as_deref() == Some(Path::new("cert.pem"));
-                is_named && tls.rules().client_auth != ClientAuth::Off
+                let is_named = tls.client_ca.as_deref() == Some(Path::new("cert.pem"));
+                is_named && tls.client_auth != ClientAuth::Off
             })
         },
     ),
     ("tls", "client_crl", &["\"crl.pem\"", "\"none.pem\"", "\"cert.pem\"", "[]"], |of, _, _| {
-        of.tls.as_ref().is_some_and(|tls| {
-            tls.rules().client_crl.is_some() && tls.rules().client_crl_expired == ExpiredCrl::Refuse
-        })
+        of.tls
+            .as_ref()
+            .is_some_and(|tls| tls.client_crl.is_some() && tls.client_crl_expired == ExpiredCrl::Refuse)
     }),
     ("tls", "client_auth", &["\"require\"", "\"requested\"", "true"], |of, _, _| {
-        of.tls.as_ref().is_some_and(|tls| tls.rules().client_auth == ClientAuth::Require)
+        of.tls.as_ref().is_some_and(|tls| tls.client_auth == ClientAuth::Require)
     }),
     ("tls", "min_version", &["\"1.3\"", "1.3", "\"1.4\""], |of, _, _| {
-        of.tls.as_ref().is_some_and(|tls| tls.rules().min_version == MinVersion::Tls13)
+        of.tls.as_ref().is_some_and(|tls| tls.min_version == MinVersion::Tls13)
     }),
     ("tls", "unknown_names", &["\"refuse\"", "\"refused\"", "1"], |of, _, _| {
-        of.tls.as_ref().is_some_and(|tls| tls.rules().unknown_names == UnknownNames::Refuse)
+        of.tls.as_ref().is_some_and(|tls| tls.unknown_names == UnknownNames::Refuse)
     }),
     ("tls", "alpn", &["[\"http/1.1\"]", "[\"h2\"]", "[\"\"]", "[1]", "\"http/1.1\""], |of, _, _| {
-        of.tls.as_ref().is_some_and(|tls| tls.rules().alpn == ["http/1.1"])
+        of.tls.as_ref().is_some_and(|tls| tls.alpn == ["http/1.1"])
     }),
     (
         "listener",
@@ -139,13 +139,13 @@ const KEYS: &[(&str, &str, &[&str], Holds)] = &[
         |of, _, _| of.routes.routes()[0].when.client_cert.is_some(),
     ),
     ("backends", "verify", &["\"full\"", "\"fully\"", "true"], |_, pool, _| {
-        pool.tls.as_ref().is_some_and(|tls| tls.rules().verify == Verify::Full)
+        pool.tls.as_ref().is_some_and(|tls| tls.verify == Verify::Full)
     }),
     ("backends", "ca", &["\"cert.pem\"", "\"none.pem\"", "\"key.pem\"", "[]"], |_, pool, _| {
-        pool.tls.as_ref().is_some_and(|tls| tls.rules().ca.is_some())
+        pool.tls.as_ref().is_some_and(|tls| tls.ca.is_some())
     }),
     ("backends", "name", &["\"app.internal\"", "\"a b\"", "7"], |_, pool, _| {
-        pool.tls.as_ref().is_some_and(|tls| tls.rules().name.as_deref() == Some("app.internal"))
+        pool.tls.as_ref().is_some_and(|tls| tls.name.as_deref() == Some("app.internal"))
     }),
     ("sticky", "secret", &["\"0123456789abcdef\"", "\"short\"", "7"], |_, pool, _| {
         pool.sticky.as_ref().is_some_and(|sticky| sticky.secret.is_some())
@@ -341,8 +341,8 @@ fn an_expired_list_is_warned_of_and_the_listener_keeps_its_tls() {
         let loaded = load(&text, year(2030)).unwrap();
         assert_eq!(loaded.warnings.unwrap().codes().collect::<Vec<_>>(), [Code::CertificateDates]);
         let tls = loaded.snapshot.listeners[0].tls.clone().expect("TLS");
-        assert_eq!(tls.rules().client_crl_expired, rule);
-        assert_eq!(tls.rules().client_auth, ClientAuth::Require);
+        assert_eq!(tls.client_crl_expired, rule);
+        assert_eq!(tls.client_auth, ClientAuth::Require);
     }
 }
 

@@ -165,6 +165,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
     let memory = Memory::new(case, way.order, (way.client, way.backend));
     let setup = Setup {
         snapshot: Arc::clone(snapshot),
+        tls: Arc::default(),
         listeners: vec![(LISTENER, 0)],
         wake: None,
         share: Share { worker: 0, workers: 1 },

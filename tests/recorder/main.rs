@@ -47,6 +47,7 @@ fn snapshot(prefix: &str, backends: u16, recorder: Recording) -> Arc<Snapshot> {
 fn worker(script: Script, snapshot: Arc<Snapshot>) -> Worker<Script> {
     let setup = Setup {
         snapshot,
+        tls: Arc::default(),
         listeners: vec![(LISTENER, 0)],
         wake: None,
         share: Share { worker: 0, workers: 1 },
@@ -138,7 +139,11 @@ fn a_reload_leaves_the_names_as_they_were() {
     let script = Script::new(players.into()).says(ms(1), get);
     let mut worker = worker(script, snapshot("old", 1, Recording::default()));
     play(&mut worker);
-    let change = Change { snapshot: snapshot("new", 1, Recording::default()), inlets: vec![Inlet::Kept(0)] };
+    let change = Change {
+        snapshot: snapshot("new", 1, Recording::default()),
+        tls: Arc::default(),
+        inlets: vec![Inlet::Kept(0)],
+    };
     worker.switch(change);
     worker.os_mut().say(get);
     play(&mut worker);

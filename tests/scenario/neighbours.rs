@@ -63,6 +63,7 @@ fn worker(
     let address = bound.as_ref().map(|(_, address)| *address);
     let setup = Setup {
         snapshot: Arc::clone(snapshot),
+        tls: Arc::default(),
         listeners: bound.into_iter().map(|(socket, _)| (os.adopt(socket), 0)).collect(),
         wake: Some(os.adopt(theirs.into())),
         share: Share { worker: number, workers: 2 },

@@ -66,7 +66,7 @@ impl Refills {
     pub(crate) fn change(&mut self, old: &Snapshot) -> Change {
         let mut snapshot = old.clone();
         self.fill(&mut snapshot.pools[0]);
-        Change { snapshot: Arc::new(snapshot), inlets: vec![Inlet::Kept(0)] }
+        Change { snapshot: Arc::new(snapshot), tls: Arc::default(), inlets: vec![Inlet::Kept(0)] }
     }
 
     /// Any of the hosts, or nobody at all, in any order.

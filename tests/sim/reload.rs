@@ -82,7 +82,7 @@ impl Reloads {
         snapshot.limits.idle_per_backend = rng.usize(..4);
         let moves = self.moves_door && rng.u8(..3) == 0;
         let inlet = if moves { Inlet::New(listen()) } else { Inlet::Kept(0) };
-        Change { snapshot: Arc::new(snapshot), inlets: vec![inlet] }
+        Change { snapshot: Arc::new(snapshot), tls: Arc::default(), inlets: vec![inlet] }
     }
 }
 

@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 
 use fastrand::Rng;
+use pollux::snapshot::Snapshot;
 use pollux::tls::{
-    Files, Origination, OriginationFiles, OriginationRules, Termination, TerminationRules, provider,
+    Files, Handles, Origination, OriginationFiles, OriginationRules, Termination, TerminationRules, provider,
 };
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
 use rustls::pki_types::pem::PemObject;
@@ -57,16 +58,32 @@ static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
 });
 
 /// What the worker's listener speaks.
-pub(crate) fn termination() -> Arc<Termination> {
+fn termination() -> Arc<Termination> {
     let pair = (PAIR.0.clone().into_bytes(), PAIR.1.clone().into_bytes());
     let files = Files { pairs: vec![pair], client_ca: None, client_crl: None };
     Arc::new(Termination::new("main", TerminationRules::default(), &files).expect("a good pair"))
 }
 
 /// What the worker speaks to backends.
-pub(crate) fn origination() -> Arc<Origination> {
+fn origination() -> Arc<Origination> {
     let files = OriginationFiles { ca: Some(PAIR.0.clone().into_bytes()), client: None };
     Arc::new(Origination::new(OriginationRules::default(), &files).expect("a good issuer"))
+}
+
+/// Has the first listener and the first pool of `snapshot` speak TLS, as far as `legs` says so.
+pub(crate) fn put(snapshot: &mut Snapshot, legs: Legs) -> Arc<Handles> {
+    let mut made = Handles::default();
+    if legs.clients {
+        let termination = termination();
+        snapshot.listeners[0].tls = Some(Arc::clone(termination.rules()));
+        made.add_termination(termination);
+    }
+    if legs.backends {
+        let origination = origination();
+        snapshot.pools[0].tls = Some(Arc::clone(origination.rules()));
+        made.add_origination(origination);
+    }
+    Arc::new(made)
 }
 
 /// What the actors of one side speak. It remembers sessions to resume, so that no two runs share one.

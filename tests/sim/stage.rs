@@ -16,6 +16,7 @@ use pollux::snapshot::{
     Address, Announcing, Backend, Balance, ClientClose, Hashing, Limits, Listener, Mode, Pool, PoolId,
     Retries, Snapshot, Timeouts,
 };
+use pollux::tls::Handles;
 use pollux::worker::{Census, Change, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
@@ -66,6 +67,8 @@ pub(crate) struct Scene {
     pub(crate) is_plain: bool,
     /// Who speaks TLS.
     pub(crate) legs: Legs,
+    /// What the rules of the run for TLS need.
+    tls: Arc<Handles>,
     /// Who announces clients by the PROXY protocol.
     pub(crate) heralds: Heralds,
     /// Why clients are to be refused, for each that is.
@@ -103,6 +106,7 @@ impl Scene {
             refills: None,
             is_plain: false,
             legs: Legs::default(),
+            tls: Arc::default(),
             heralds: Heralds::default(),
             refused: Vec::new(),
             whole_trace,
@@ -168,8 +172,7 @@ impl Scene {
             let patience = Duration::from_secs(10_000);
             (snapshot.timeouts.preface, snapshot.timeouts.client_head) = (patience, patience);
         }
-        snapshot.listeners[0].tls = self.legs.clients.then(secured::termination);
-        snapshot.pools[0].tls = self.legs.backends.then(secured::origination);
+        self.tls = secured::put(&mut snapshot, self.legs);
         if (self.legs.clients || self.legs.backends) && self.faults.weather == Weather::Clean {
             // A handshake of thousands of bytes takes its time where pieces are of one, and so does a head.
             let patience = Duration::from_secs(10_000);
@@ -205,6 +208,7 @@ impl Scene {
             SimOs(Rc::clone(&kernel)),
             Setup {
                 snapshot: Arc::clone(&snapshot),
+                tls: Arc::clone(&self.tls),
                 listeners: vec![(listener, 0)],
                 wake: None,
                 share: Share { worker: 0, workers: 1 },
@@ -250,6 +254,7 @@ impl Scene {
         snapshot: &mut Arc<Snapshot>,
         change: Change,
     ) {
+        let change = Change { tls: Arc::clone(&self.tls), ..change };
         let before = Sight::of(&self.registry, snapshot, worker.census(), self.ledger.gone());
         kernel.borrow_mut().net.log(Event::Reload);
         *snapshot = Arc::clone(&change.snapshot);

@@ -37,6 +37,7 @@ pub fn check(data: &[u8]) {
         MemoryOs(Rc::clone(&kernel)),
         Setup {
             snapshot: Arc::new(snapshot(1 + u16::from(first & 1))),
+            tls: Arc::default(),
             listeners: vec![(DOOR, 0)],
             wake: None,
             share: Share { worker: 0, workers: 1 },

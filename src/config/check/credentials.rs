@@ -10,7 +10,7 @@ use crate::config::report::{Diagnostic, Findings};
 use crate::core::secured::Standing;
 use crate::route::credential::{self, CredentialRule, SubjectPattern, TextPattern};
 use crate::snapshot::Mode;
-use crate::tls::{ClientAuth, Termination};
+use crate::tls::{ClientAuth, TerminationRules};
 
 /// What `client_cert` of `when` asks for, if it is there.
 pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<CredentialRule> {
@@ -84,7 +84,7 @@ fn fingerprint(text: &str) -> Result<String, Refused> {
 pub(super) fn check_possible(
     listener: Reader<'_>,
     mode: Mode,
-    tls: Option<&Termination>,
+    tls: Option<&TerminationRules>,
     findings: &mut Findings,
 ) {
     let routes = listener.tables("route", &language::ROUTE);
@@ -92,7 +92,7 @@ pub(super) fn check_possible(
         routes.filter_map(|route| route.table("match", &language::MATCH, findings).ok()?).collect();
     for (when, entry) in whens.into_iter().filter_map(|when| Some((when, when.entry("client_cert")?))) {
         let auth = match (tls, listener.has("tls")) {
-            (Some(tls), _) => Some(tls.rules().client_auth),
+            (Some(tls), _) => Some(tls.client_auth),
             // What is wrong with it has been told.
             (None, true) => continue,
             (None, false) => None,

@@ -45,6 +45,7 @@ use super::world::World;
 use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::{Limits, Listener, Pool, PoolId, Snapshot, Timeouts};
+use crate::tls::Handles;
 use routes::Around;
 pub(super) use site::Site;
 
@@ -53,6 +54,8 @@ pub(super) struct Checked {
     pub(super) checked: Result<(Snapshot, Process), Told>,
     /// What was found out for the pools.
     pub(super) answers: Answers,
+    /// What was made of its rules for TLS.
+    pub(super) tls: Handles,
     /// For each listener its place, and those of its routes.
     pub(super) places: Vec<(Place, Vec<Place>)>,
     /// The tests, and where they stand.
@@ -90,7 +93,7 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
         (Ok(snapshot), Ok(process), None) => Ok((snapshot, process)),
         (Err(told), ..) | (_, Err(told), _) | (.., Some(told)) => Err(told),
     };
-    Checked { checked, answers: site.answers, places, trials }
+    Checked { checked, answers: site.answers, tls: site.tls, places, trials }
 }
 
 fn snapshot(

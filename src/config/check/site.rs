@@ -6,6 +6,7 @@ use crate::config::excerpt::Place;
 use crate::config::report::Text;
 use crate::config::world::World;
 use crate::discovery::Answers;
+use crate::tls::Handles;
 
 /// See the module.
 pub(in crate::config) struct Site<'a> {
@@ -13,11 +14,13 @@ pub(in crate::config) struct Site<'a> {
     texts: &'a [Text],
     /// What it was asked for backends.
     pub(super) answers: Answers,
+    /// What was made of the rules for TLS.
+    pub(super) tls: Handles,
 }
 
 impl<'a> Site<'a> {
     pub(super) fn new(world: &'a mut dyn World, texts: &'a [Text]) -> Site<'a> {
-        Site { world, texts, answers: Answers::default() }
+        Site { world, texts, answers: Answers::default(), tls: Handles::default() }
     }
 
     /// `path`, relative to the file that names it at `place`.

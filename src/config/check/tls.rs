@@ -80,7 +80,7 @@ pub(super) fn of_listener(
     routes: &[routes::Found],
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Arc<Termination>>, Told> {
+) -> Result<Option<Arc<TerminationRules>>, Told> {
     let before = findings.errors();
     let Some(table) = listener.table("tls", &language::TLS, findings)? else { return Ok(None) };
     let pairs = certificates(table, site, findings);
@@ -119,7 +119,9 @@ pub(super) fn of_listener(
     }
     let places: Vec<Place> = pairs.iter().map(|(cert, _)| cert.place).collect();
     look_at_names(&facts, &places, routes, findings);
-    Ok(Some(Arc::new(termination)))
+    let rules = Arc::clone(termination.rules());
+    site.tls.add_termination(Arc::new(termination));
+    Ok(Some(rules))
 }
 
 /// What to say of files of which no listener can be made.
@@ -405,7 +407,7 @@ pub(super) fn of_pool(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Arc<Origination>>, Told> {
+) -> Result<Option<Arc<OriginationRules>>, Told> {
     let before = findings.errors();
     let of_scheme = check_schemes(name, pool, findings);
     let table = pool.table("tls", &language::BACKEND_TLS, findings)?;
@@ -426,7 +428,9 @@ pub(super) fn of_pool(
             Unusable::Client(fault) => of_pair(&fault, named("cert"), named("key")),
         })
     })?;
-    Ok(Some(Arc::new(origination)))
+    let rules = Arc::clone(origination.rules());
+    site.tls.add_origination(Arc::new(origination));
+    Ok(Some(rules))
 }
 
 /// Where a backend says `https://`, if one does. Either all do, or `tls` stands for all.

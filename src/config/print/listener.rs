@@ -21,7 +21,7 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
     print_socket(out, listener);
     line(out, "mode", &text(&listener.mode.to_string()));
     if let Some(tls) = &listener.tls {
-        line(out, "tls", &print_termination(tls.rules()));
+        line(out, "tls", &print_termination(tls));
     }
     let mut routes = listener.routes.routes();
     if let Some((last, others)) = routes.split_last()

@@ -81,7 +81,7 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
         line(out, "check", &print_inline(&CHECK, check));
     }
     if let Some(tls) = &pool.tls {
-        line(out, "tls", &print_origination(tls.rules()));
+        line(out, "tls", &print_origination(tls));
     }
     out.push_str("backends = [\n");
     let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };

@@ -6,8 +6,8 @@ use super::{Ask, QuestionError, Url};
 use crate::core::secured::{Credential, Distrust, Identity, Secured, Standing};
 use crate::core::subject::Subject;
 use crate::route::credential::fingerprint;
+use crate::snapshot::ClientAuth;
 use crate::snapshot::Listener;
-use crate::tls::ClientAuth;
 
 /// What somebody says of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ impl Ask {
             name: self.sni.as_deref().unwrap_or(host).to_ascii_lowercase(),
             protocol: String::from("http/1.1"),
             is_resumed: false,
-            client: self.client_cert.of(Some(tls.rules().client_auth), &listener.name)?,
+            client: self.client_cert.of(Some(tls.client_auth), &listener.name)?,
         }))
     }
 }

@@ -1,8 +1,8 @@
 //! Which keys differ between two configurations: what `plan` tells of.
 
-use super::language::{LIMITS, RECORDER, TIMEOUTS};
+use super::language::{BACKEND, LIMITS, POOL, RECORDER, TIMEOUTS};
 use super::settings::differing;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Backend, Like, Pool, Snapshot};
 
 pub(crate) use super::settings::Difference;
 
@@ -14,4 +14,21 @@ pub(crate) fn whole(before: &Snapshot, after: &Snapshot) -> [(&'static str, Vec<
         ("limits", differing(&LIMITS, limits.0, limits.1)),
         ("recorder", differing(&RECORDER, &limits.0.recorder, &limits.1.recorder)),
     ]
+}
+
+/// The keys of a pool, but for its backends.
+pub(crate) fn pools(before: &Pool, after: &Pool) -> Vec<Difference> {
+    differing(&POOL, before, after)
+}
+
+/// The keys of a backend, but for its address.
+pub(crate) fn backends(before: &Backend, after: &Backend) -> Vec<Difference> {
+    differing(&BACKEND, &like(before), &like(after))
+}
+
+/// What is said of a backend besides its address.
+pub(super) fn like(backend: &Backend) -> Like {
+    let Backend { name, address: _, weight, tier, max_requests, max_connections, duty, tls_name } =
+        backend.clone();
+    Like { name: Some(name), weight, tier, max_requests, max_connections, tls_name, duty }
 }

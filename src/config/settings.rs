@@ -1,6 +1,7 @@
 //! Walks the blocks of `language/`: fills the checked configuration from a file, prints it, and compares two.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::Site;
@@ -10,9 +11,11 @@ use super::read::Reader;
 use super::report::{Findings, Told};
 use super::value::{show_size, show_thousandths};
 use crate::balance::health::Start;
-use crate::discovery::Family;
 use crate::route::Template;
-use crate::snapshot::{ClientClose, Expect, SameSite, Secret};
+use crate::snapshot::{
+    Balance, ClientAuth, ClientClose, Duty, Expect, ExpiredCrl, Family, MinVersion, SameSite, Secret,
+    UnknownNames, Verify,
+};
 
 /// A value that can be printed.
 pub(super) trait Show {
@@ -120,6 +123,27 @@ macro_rules! field_in {
     };
 }
 pub(super) use field_in;
+
+/// The [`Field`](super::language::Field) of a key that the reader of its table reads, together with other keys.
+macro_rules! shown {
+    ($part:ident) => {
+        shown!($part, |value, key| $crate::config::settings::Show::show(value, key))
+    };
+    ($part:ident, |$value:pat_param| $show:expr) => {
+        shown!($part, |$value, _| $show)
+    };
+    ($part:ident, |$value:pat_param, $key:pat_param| $show:expr) => {
+        $crate::config::language::Field {
+            read: $crate::config::settings::elsewhere,
+            show: |of, $key| {
+                let $value = &of.$part;
+                $show
+            },
+            differs: |a, b| a.$part != b.$part,
+        }
+    };
+}
+pub(super) use shown;
 
 /// For a key that the reader of its table reads, together with other keys.
 pub(super) fn elsewhere<T>(
@@ -298,10 +322,39 @@ macro_rules! words {
 }
 words! {
     ClientClose: [Abort, Finish],
+    Duty: [Ready, Drain, Down],
     Expect: [Pass, Answer],
     Family: [Any, V4, V6],
+    ExpiredCrl: [Refuse, Accept],
+    MinVersion: [Tls12, Tls13],
     SameSite: [Lax, Strict, None],
     Start: [Up, Down, CheckFirst],
+    UnknownNames: [Default, Refuse],
+    Verify: [Full, Off],
+}
+
+impl Show for ClientAuth {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::text(self.word()))
+    }
+}
+
+impl Show for PathBuf {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::text(&self.to_string_lossy()))
+    }
+}
+
+impl Show for Vec<String> {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::list(self.iter().map(|item| words::text(item))))
+    }
+}
+
+impl Show for Balance {
+    fn show(&self, _: &Key) -> Option<String> {
+        Some(words::text(self.word()))
+    }
 }
 
 impl Show for Secret {

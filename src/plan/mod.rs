@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::compare::{self, Difference};
 use crate::route::{Action, Route};
-use crate::snapshot::{Announce, Listener, Pool, Retries, Snapshot};
+use crate::snapshot::{Backend, Listener, Pool, Snapshot};
 
 pub use replay::{Moved, Replay};
 
@@ -262,72 +262,15 @@ fn pools(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
     }
 }
 
-/// The keys of a pool that say something else now, but for its backends. Each is named, so that none can be forgotten.
-fn differing(before: &Pool, after: &Pool) -> Vec<&'static str> {
-    let Pool {
-        name: _,
-        balance,
-        sticky,
-        retries,
-        health,
-        check,
-        tls,
-        announce,
-        max_pending,
-        queue,
-        max_reuse,
-        passes_trailers,
-        reach_wait,
-        on_client_close,
-        expect,
-        collect,
-        sources,
-        resolve,
-        resolver,
-        family,
-        backends: _,
-        derived: _,
-    } = before;
-    let Retries { most, connect, reset, timeout, statuses, budget, budget_min } = retries;
-    let now = &after.retries;
-    let retry_on = (connect, reset, timeout, statuses);
-    let says = |announce: Announce| Announce { length_max: 0, ..announce };
-    let length_max = |announce: Announce| announce.length_max;
-    let is_announcing = announce.is_some() && after.announce.is_some();
-    let keys = [
-        (*balance != after.balance, "balance"),
-        (*sticky != after.sticky, "sticky"),
-        (*most != now.most, "retries"),
-        (retry_on != (&now.connect, &now.reset, &now.timeout, &now.statuses), "retry_on"),
-        (*budget != now.budget, "retry_budget"),
-        (*budget_min != now.budget_min, "retry_budget_min"),
-        (*health != after.health, "health"),
-        (*check != after.check, "check"),
-        (*tls != after.tls, "tls"),
-        (announce.map(says) != after.announce.map(says), "proxy_protocol"),
-        (is_announcing && announce.map(length_max) != after.announce.map(length_max), "proxy_protocol_max"),
-        (*max_pending != after.max_pending, "max_pending"),
-        (*queue != after.queue, "queue"),
-        (*max_reuse != after.max_reuse, "max_reuse"),
-        (*passes_trailers != after.passes_trailers, "request_trailers"),
-        (*reach_wait != after.reach_wait, "reach_wait"),
-        (*on_client_close != after.on_client_close, "on_client_close"),
-        (*expect != after.expect, "expect"),
-        (*collect != after.collect, "request_body"),
-        (*resolve != after.resolve, "resolve"),
-        (*resolver != after.resolver, "resolver"),
-        (*family != after.family, "resolve_family"),
-        (*sources != after.sources, "the names and files of its backends"),
-    ];
-    keys.into_iter().filter(|(is_changed, _)| *is_changed).map(|(_, key)| key).collect()
-}
-
 fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
-    let keys = differing(before, after);
+    let mut keys: Vec<&str> = compare::pools(before, after).iter().map(|found| found.key).collect();
+    if before.sources != after.sources {
+        keys.push("the names and files of its backends");
+    }
     if !keys.is_empty() {
         push(changes, Kind::Changed, format!("pool {}", after.name), keys.join(", "));
     }
-    let what = |backend: &crate::snapshot::Backend| format!("backend {}/{}", after.name, backend.name);
+    let what = |backend: &Backend| format!("backend {}/{}", after.name, backend.name);
     for backend in
         before.backends.iter().filter(|it| !after.backends.iter().any(|other| other.address == it.address))
     {
@@ -337,33 +280,20 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
         match before.backends.iter().find(|it| it.address == backend.address) {
             None => push(changes, Kind::Added, what(backend), format!("weight {}", backend.weight)),
             Some(was) => {
-                if was.weight != backend.weight {
-                    push(
-                        changes,
-                        Kind::Changed,
-                        what(backend),
-                        format!("weight {}, was {}", backend.weight, was.weight),
-                    );
-                }
-                if was.max_requests != backend.max_requests {
-                    push(changes, Kind::Changed, what(backend), "max_requests");
-                }
-                if was.max_connections != backend.max_connections {
-                    push(changes, Kind::Changed, what(backend), "max_connections");
-                }
-                if was.tier != backend.tier {
-                    push(
-                        changes,
-                        Kind::Changed,
-                        what(backend),
-                        format!("tier {}, was {}", backend.tier, was.tier),
-                    );
-                }
-                if was.name != backend.name {
-                    push(changes, Kind::Changed, what(backend), format!("was called {}", was.name));
+                for found in compare::backends(was, backend) {
+                    push(changes, Kind::Changed, what(backend), tell_backend(&found, was));
                 }
             }
         }
+    }
+}
+
+/// What is different about a backend, which was `was`.
+fn tell_backend(found: &Difference, was: &Backend) -> String {
+    match (found.key, &found.is, &found.was) {
+        ("name", ..) => format!("was called {}", was.name),
+        (key @ ("weight" | "tier"), Some(is), Some(was)) => format!("{key} {is}, was {was}"),
+        (key, ..) => key.to_owned(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::config::shape;
 use crate::syntax::grammar::is_token;
 
 /// What failures of a pool's requests come to.
-pub(super) fn passive(
+pub(in crate::config) fn passive(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
@@ -99,7 +99,7 @@ fn statuses(node: &Node, key: &str, words: &[&'static str], findings: &mut Findi
 }
 
 /// How a pool's backends are checked, if they are.
-pub(super) fn check(
+pub(in crate::config) fn check(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,

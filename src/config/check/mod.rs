@@ -6,9 +6,12 @@
 
 mod access;
 mod admin;
+pub(super) mod announce;
 mod back;
-mod balance;
+pub(super) mod backends;
+pub(super) mod balance;
 mod binds;
+pub(super) mod collect;
 mod conditions;
 mod credentials;
 mod exposed;
@@ -18,17 +21,17 @@ pub(super) mod hsts;
 mod limits;
 mod listeners;
 mod names;
-mod pools;
+pub(super) mod pools;
 mod process;
-mod resolver;
-mod retries;
+pub(super) mod resolver;
+pub(super) mod retries;
 mod routes;
 mod shadows;
 mod site;
 pub(super) mod sockets;
 pub(super) mod sticky;
 mod timeouts;
-mod tls;
+pub(super) mod tls;
 mod trials;
 
 use super::Process;

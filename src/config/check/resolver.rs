@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 use super::names::Seen;
 use crate::config::code::Code;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::config::value::parse_server;
 use crate::discovery::SERVERS_MAX;
 
-/// The servers that `table` names, in their order; `None` where it does not say.
-pub(super) fn resolver(table: Reader<'_>, findings: &mut Findings) -> Option<Vec<SocketAddr>> {
-    let entry = table.entry("resolver")?;
+/// The servers that `table` names, in their order; there are none where it does not say.
+pub(in crate::config) fn resolver(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<SocketAddr>, Told> {
+    let before = findings.errors();
+    let Some(entry) = table.entry("resolver") else { return Ok(Vec::new()) };
     let (mut servers, mut seen) = (Vec::new(), Seen::default());
     for item in table.list("resolver") {
         let Some(text) = item.text() else { continue };
@@ -30,5 +34,6 @@ pub(super) fn resolver(table: Reader<'_>, findings: &mut Findings) -> Option<Vec
                 .help("two or three are enough: each is asked when those before it do not answer"),
         );
     }
-    Some(servers)
+    findings.since(before)?;
+    Ok(servers)
 }

@@ -3,29 +3,33 @@
 use crate::config::code::Code;
 use crate::config::doc::Node;
 use crate::config::language::RETRY_WORDS;
+use crate::config::print::words;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::shape;
 use crate::snapshot::Retries;
 
-/// The rules of a pool.
-pub(super) fn retries(table: Reader<'_>, findings: &mut Findings) -> Retries {
-    let default = Retries::default();
-    let number = |key| table.number(key).map(|(number, _)| number);
-    let mut retries = Retries {
-        most: number("retries").unwrap_or(default.most),
-        budget: table.thousandths("retry_budget").map_or(default.budget, |(budget, _)| budget),
-        budget_min: number("retry_budget_min").unwrap_or(default.budget_min),
-        ..default
-    };
-    if table.has("retry_on") {
-        retries = Retries { connect: false, reset: false, timeout: false, ..retries };
-        for node in table.list("retry_on") {
-            cause(node, &mut retries, findings);
-        }
+/// `retry_on`.
+pub(in crate::config) fn retry_on(
+    retries: &mut Retries,
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<(), Told> {
+    let before = findings.errors();
+    (retries.connect, retries.reset, retries.timeout) = (false, false, false);
+    for node in table.list("retry_on") {
+        cause(node, retries, findings);
     }
-    retries
+    findings.since(before)
+}
+
+/// `retry_on`, as a file would say it.
+pub(in crate::config) fn show(retries: &Retries) -> String {
+    let Retries { most: _, connect, reset, timeout, statuses, budget: _, budget_min: _ } = retries;
+    let all = [("connect", connect), ("reset", reset), ("timeout", timeout)];
+    let all = all.into_iter().filter(|(_, is_on)| **is_on).map(|(word, _)| words::text(word));
+    words::list(all.chain(statuses.iter().map(ToString::to_string)))
 }
 
 fn cause(node: &Node, retries: &mut Retries, findings: &mut Findings) {

@@ -15,7 +15,7 @@ use crate::syntax::grammar::is_token;
 const SECRET_MIN: usize = 16;
 
 /// The cookie of a pool, if it has one that can be used.
-pub(super) fn sticky(
+pub(in crate::config) fn sticky(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,

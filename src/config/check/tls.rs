@@ -11,13 +11,14 @@ use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
 use crate::tls::certificate::{self, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault, Trouble};
 use crate::tls::{
-    ClientAuth, ExpiredCrl, Files, MinVersion, Origination, OriginationFiles, OriginationRules, Pair,
-    Refused, Termination, TerminationRules, UnknownNames, Unusable, Verify,
+    ClientAuth, Files, Origination, OriginationFiles, OriginationRules, Pair, Refused, Termination,
+    TerminationRules, Unusable, Verify,
 };
 
 /// The most certificates of a listener.
@@ -86,22 +87,20 @@ pub(super) fn of_listener(
     let pairs = certificates(table, site, findings);
     let client_ca = file(table, "client_ca", site, findings);
     let client_crl = client_crl(table, site, findings);
-    let client_crl_expired = client_crl_expired(table, findings);
+    warn_of_no_crl(table, findings);
+    let mut rules = TerminationRules::default();
+    let settings = settings::read(&language::TLS, table, &mut rules, site, findings);
     let (client_auth, alpn) = (client_auth(table, findings), alpn(table, mode, findings));
     findings.since(before)?;
+    settings?;
     let (pairs, client_ca, client_crl) = (pairs?, client_ca?, client_crl?);
     let rules = TerminationRules {
         certificates: pairs.iter().map(|(cert, key)| pair_of(cert, key)).collect(),
-        client_crl_expired,
         client_auth,
         client_ca: client_ca.as_ref().map(|file| file.path.clone()),
         client_crl: client_crl.as_ref().map(|file| file.path.clone()),
-        min_version: min_version(table),
         alpn,
-        unknown_names: match table.text("unknown_names") {
-            Some(("refuse", _)) => UnknownNames::Refuse,
-            Some(_) | None => UnknownNames::Default,
-        },
+        ..rules
     };
     let files = Files {
         pairs: pairs.iter().map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())).collect(),
@@ -149,8 +148,8 @@ fn unfit(
     }
 }
 
-fn client_crl_expired(table: Reader<'_>, findings: &mut Findings) -> ExpiredCrl {
-    let Some((word, place)) = table.text("client_crl_expired") else { return ExpiredCrl::default() };
+fn warn_of_no_crl(table: Reader<'_>, findings: &mut Findings) {
+    let Some((_, place)) = table.text("client_crl_expired") else { return };
     if !table.has("client_crl") && !findings.is_meant(table.place(), "client_crl") {
         findings.push(
             Diagnostic::new(Code::NoEffect, "`client_crl_expired` changes nothing here")
@@ -158,7 +157,6 @@ fn client_crl_expired(table: Reader<'_>, findings: &mut Findings) -> ExpiredCrl 
                 .help("remove it, or name the file of lists by `client_crl`"),
         );
     }
-    if word == ExpiredCrl::Accept.word() { ExpiredCrl::Accept } else { ExpiredCrl::Refuse }
 }
 
 /// The file of `client_crl`, if it is named. It warns of one that is out of date, with which nobody comes in.
@@ -262,13 +260,6 @@ fn client_auth(table: Reader<'_>, findings: &mut Findings) -> ClientAuth {
             );
             if word == "request" { ClientAuth::Request } else { ClientAuth::Require }
         }
-    }
-}
-
-fn min_version(table: Reader<'_>) -> MinVersion {
-    match table.text("min_version") {
-        Some(("1.3", _)) => MinVersion::Tls13,
-        Some(_) | None => MinVersion::Tls12,
     }
 }
 
@@ -471,41 +462,41 @@ fn origination(
         missing(table, "cert", help, findings);
         missing(table, "key", help, findings);
     }
-    let name = table.text("name").map(|(name, place)| {
-        let is_good = rustls::pki_types::ServerName::try_from(name).is_ok();
-        if !is_good {
-            findings.push(
-                Diagnostic::new(
-                    Code::BadValue,
-                    format!("{} is no name that a certificate can have", quote(name)),
-                )
-                .mark(place, "expected a host name or an address, without a port")
-                .help("write for example `name = \"app.internal\"`"),
-            );
-        }
-        name.to_owned()
-    });
+    let mut rules = OriginationRules::default();
+    let settings = settings::read(&language::BACKEND_TLS, table, &mut rules, site, findings);
     findings.since(before)?;
+    settings?;
     let (ca, cert, key) = (ca?, cert?, key?);
     if let Some(key) = &key {
         exposed::warn(&key.path, "this key", key.place, site, findings);
     }
     let client = cert.as_ref().zip(key.as_ref());
     let rules = OriginationRules {
-        name,
         client: client.map(|(cert, key)| pair_of(cert, key)),
         ca: ca.as_ref().map(|file| file.path.clone()),
-        verify: match table.text("verify") {
-            Some(("off", _)) => Verify::Off,
-            Some(_) | None => Verify::Full,
-        },
-        min_version: min_version(table),
+        ..rules
     };
     let files = OriginationFiles {
         client: client.map(|(cert, key)| (cert.bytes.clone(), key.bytes.clone())),
         ca: ca.map(|file| file.bytes),
     };
     Ok((rules, files))
+}
+
+/// `name`: that backends are asked for, and that their certificates have to be for.
+pub(in crate::config) fn server_name(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+    let Some((name, place)) = table.text("name") else { return Err(findings.given_up(table.place())) };
+    if rustls::pki_types::ServerName::try_from(name).is_err() {
+        return Err(findings.refuse(
+            Diagnostic::new(
+                Code::BadValue,
+                format!("{} is no name that a certificate can have", quote(name)),
+            )
+            .mark(place, "expected a host name or an address, without a port")
+            .help("write for example `name = \"app.internal\"`"),
+        ));
+    }
+    Ok(name.to_owned())
 }
 
 fn warn_unverified(rules: &OriginationRules, table: Reader<'_>, findings: &mut Findings) {

@@ -1,21 +1,21 @@
 //! Pools and backends: stickiness, failures, checks.
 
 use super::tls::BACKEND_TLS;
-use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, HOUR, Kind, NONE, REQUIRED, Table, key};
+use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, Field, HOUR, Kind, NONE, REQUIRED, Table, key};
 use crate::balance::health::{Check, Kind as Probing, Passive};
-use crate::config::check::{health, sticky};
+use crate::config::check::{announce, backends, balance, collect, health, pools, resolver, retries, sticky};
 use crate::config::print::words;
-use crate::config::settings::{field, field_in};
+use crate::config::settings::{Show, elsewhere, field, field_in, print_inline};
 use crate::config::value::show_thousandths;
 use crate::preface::LENGTH_MAX;
 use crate::preface::proxy::ADDRESSES_MAX;
-use crate::snapshot::{Backend, Pool, Retries, Sticky};
+use crate::snapshot::{Backend, Balance, Duty, Like, Pool, RESOLVE, Retries, Sticky};
 
 /// What `retry_on` knows besides statuses.
 pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
 
 /// `[pool.NAME]`.
-pub(in crate::config) static POOL: Table<()> = Table {
+pub(in crate::config) static POOL: Table<Pool> = Table {
     title: "[pool.NAME]",
     about: "A set of backends. Its name has letters, digits, `_` and `-`.",
     keys: &[
@@ -36,7 +36,11 @@ pub(in crate::config) static POOL: Table<()> = Table {
              weight says. `least-connections`: the fewest requests in flight for its weight. `random`: drawn by weight. \
              `two-choices`: the lighter of two that are drawn. `latency`: the one that answers soonest. `hash`: the same key, the \
              same backend. `first`: the first with room.",
-        ),
+        )
+        .at(Field {
+            differs: |a, b| a.balance.word() != b.balance.word(),
+            ..field!(balance, |table, _, findings| balance::policy(table, findings))
+        }),
         key(
             "hash_key",
             Kind::Text,
@@ -44,7 +48,8 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""{cookie.session}""#,
             "For `balance = \"hash\"`: requests for which this template gives the same text go to the same backend; where it \
              gives none, one is drawn.",
-        ),
+        )
+        .at(field_in!(balance as Balance::Hash, key, balance::warn_of_no_hash, balance::hash_key)),
         key(
             "max_load",
             Kind::Fraction(1000, 100_000),
@@ -52,14 +57,20 @@ pub(in crate::config) static POOL: Table<()> = Table {
             "1.25",
             "For `balance = \"hash\"`: a backend that has more than so many times its share of the requests in flight is passed \
              over.",
-        ),
+        )
+        .at(field_in!(balance as Balance::Hash, max_load, balance::warn_of_no_hash)),
         key(
             "sticky",
             Kind::Table(&STICKY_COOKIE),
             NONE,
             r#"{ cookie = "srv" }"#,
             "Binds each client to the backend that served it first, by a cookie. HTTP only.",
-        ),
+        )
+        .at(field!(
+            sticky,
+            |table, site, findings| sticky::sticky(table, site, findings),
+            |sticky| sticky.as_ref().map(|sticky| print_inline(&STICKY_COOKIE, sticky))
+        )),
         key(
             "proxy_protocol",
             Kind::Word(&["off", "v1", "v2"]),
@@ -67,7 +78,15 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""v2""#,
             "Whether backends are told of the client by a header of the PROXY protocol, version 1 or 2. Then each request has a \
              connection of its own; checks say that they are Pollux's.",
-        ),
+        )
+        .at(Field {
+            differs: |a, b| a.announce.map(|it| it.version) != b.announce.map(|it| it.version),
+            ..field!(
+                announce,
+                |table, _, findings| announce::version(table, findings),
+                |announce| announce.map(|announce| words::text(announce.version.word()))
+            )
+        }),
         key(
             "proxy_protocol_fields",
             Kind::List(&Kind::Word(&["authority", "alpn", "unique-id", "ssl"])),
@@ -75,7 +94,15 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#"["authority", "unique-id"]"#,
             "What is said besides addresses, in version 2: the name that the client has asked for, the protocol that was agreed upon, a \
              name for the connection, whether the client came by TLS.",
-        ),
+        )
+        .at(Field {
+            read: |pool, _, table, _, findings| announce::fields(&mut pool.announce, table, findings),
+            show: |pool, _| announce::show_fields(pool.announce),
+            differs: |a, b| {
+                let both = announce::show_fields(a.announce).zip(announce::show_fields(b.announce));
+                both.is_some_and(|(a, b)| a != b)
+            },
+        }),
         key(
             "proxy_protocol_max",
             Kind::Size(ADDRESSES_MAX as u64, LENGTH_MAX as u64),
@@ -83,7 +110,15 @@ pub(in crate::config) static POOL: Table<()> = Table {
             "1024",
             "The longest header of version 2. Fields with which it would be longer are left out, the name that the client has asked for \
              first. The default passes at every receiver that is known; docs/edge.md says what each takes.",
-        ),
+        )
+        .at(Field {
+            read: |pool, _, table, _, findings| announce::length_max(&mut pool.announce, table, findings),
+            show: |pool, _| announce::show_length_max(pool.announce),
+            differs: |a, b| {
+                let both = announce::show_length_max(a.announce).zip(announce::show_length_max(b.announce));
+                both.is_some_and(|(a, b)| a != b)
+            },
+        }),
         key(
             "max_requests",
             Kind::Number(1, COUNT_MAX),
@@ -104,21 +139,24 @@ pub(in crate::config) static POOL: Table<()> = Table {
             "1024",
             "100",
             "Requests that wait until a backend is free, over all workers; more are answered with 503 `queue-full`.",
-        ),
+        )
+        .at(field!(max_pending)),
         key(
             "queue",
             Kind::Time(HOUR),
             "(as long as `timeouts.queue`)",
             r#""2s""#,
             "How long they wait; then they are answered with 503 `queue-timeout`.",
-        ),
+        )
+        .at(field!(queue)),
         key(
             "max_reuse",
             Kind::Number(1, COUNT_MAX),
             "(no bound)",
             "1000",
             "Requests that a connection to a backend serves, one after the other, before it is closed.",
-        ),
+        )
+        .at(field!(max_reuse)),
         key(
             "request_trailers",
             Kind::Word(&["drop", "pass"]),
@@ -126,7 +164,12 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""pass""#,
             "Whether trailer fields behind a chunked request body are passed on. Several servers refuse such a request; docs/http.md says \
              which. Fields that say who the client is, or that concern framing, routing or authentication, never pass. HTTP only.",
-        ),
+        )
+        .at(field!(
+            passes_trailers,
+            |table, _, findings| pools::passes_trailers(table, findings),
+            |passes| Some(words::text(if *passes { "pass" } else { "drop" }))
+        )),
         key(
             "reach_wait",
             Kind::Either(&[Kind::Time(HOUR), Kind::Flag]),
@@ -134,7 +177,12 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""5s""#,
             "How long a request of which nothing was sent waits until a backend can be reached again, whatever `retries` says; `false` is \
              not at all. Within `timeouts.queue`.",
-        ),
+        )
+        .at(field!(
+            reach_wait,
+            |table, _, findings| pools::time_or_off(table, "reach_wait", Pool::REACH_WAIT, findings),
+            |wait| Some(wait.map_or_else(|| String::from("false"), words::time))
+        )),
         key(
             "on_client_close",
             Kind::Word(&["abort", "finish"]),
@@ -143,7 +191,8 @@ pub(in crate::config) static POOL: Table<()> = Table {
             "What becomes of a request under way when its client has ended its direction (FIN). `abort`: a second later the exchange \
              ends as `client-aborted`, unless bytes of it move. `finish`: it goes on, for clients that half-close and wait for the \
              answer. A request that still waits for a backend is given up at once either way. HTTP only.",
-        ),
+        )
+        .at(field!(on_client_close)),
         key(
             "request_body",
             Kind::Word(&["stream", "buffer"]),
@@ -151,14 +200,27 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""buffer""#,
             "How bodies go on that come in chunks. `stream`: as they come; `buffer`: they are collected in memory and sent with \
              Content-Length, for servers that do not know chunks (thin, wsgiref). Bodies with a length go on as they come. HTTP only.",
-        ),
+        )
+        .at(Field {
+            read: |pool, _, table, _, findings| {
+                pool.collect = collect::is_on(table, findings)?.then_some(Pool::COLLECT);
+                Ok(())
+            },
+            show: |pool, _| pool.collect.map(|_| words::text("buffer")),
+            differs: |a, b| a.collect.is_some() != b.collect.is_some(),
+        }),
         key(
             "request_buffer",
             Kind::Size(1, Pool::COLLECT_MAX),
             r#""1MiB""#,
             r#""4MiB""#,
             "For `request_body = \"buffer\"`: the longest body that is collected; a longer one is answered with 413 `body-too-long`.",
-        ),
+        )
+        .at(Field {
+            read: |pool, _, table, _, findings| collect::most(&mut pool.collect, table, findings),
+            show: |pool, _| pool.collect.map(|most| most.to_string()),
+            differs: |a, b| a.collect.zip(b.collect).is_some_and(|(a, b)| a != b),
+        }),
         key(
             "expect",
             Kind::Word(&["pass", "answer"]),
@@ -166,14 +228,16 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""answer""#,
             "Who says 100 to a client that sends `Expect: 100-continue` and waits. `pass`: the backend alone; `answer`: Pollux too, after \
              500 ms without one, or at once if the backend has not said it before (WEBrick, thin, unicorn, wsgiref, `php -S`). HTTP only.",
-        ),
+        )
+        .at(field!(expect)),
         key(
             "retries",
             Kind::Number(0, Retries::MOST),
             "2",
             "1",
             "How often a request is sent again, if that is proven to be safe; to another backend as long as there is one.",
-        ),
+        )
+        .at(field!(retries.most)),
         key(
             "retry_on",
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Number(400, 599)])),
@@ -181,21 +245,28 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#"["connect", "reset", "timeout", 503]"#,
             "After what: a connect that failed, a connection that was lost before it answered, `timeouts.backend_response`, or one of \
              these statuses.",
-        ),
+        )
+        .at(Field {
+            read: |pool, _, table, _, findings| retries::retry_on(&mut pool.retries, table, findings),
+            show: |pool, _| Some(retries::show(&pool.retries)),
+            differs: |a, b| retries::show(&a.retries) != retries::show(&b.retries),
+        }),
         key(
             "retry_budget",
             Kind::Fraction(0, 1000),
             "0.2",
             "0.1",
             "Of the requests in flight in the pool so many may be retries.",
-        ),
+        )
+        .at(field!(retries.budget)),
         key(
             "retry_budget_min",
             Kind::Number(0, 1000),
             "3",
             "10",
             "So many retries at once are allowed, however few requests are in flight.",
-        ),
+        )
+        .at(field!(retries.budget_min)),
         key(
             "resolve",
             Kind::Either(&[Kind::Time(DAY), Kind::Flag]),
@@ -203,28 +274,40 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#""5s""#,
             "How often the names in `backends` are asked for their addresses; `false` is once, when the file is loaded, and \
              then a name that is not known is an error.",
-        ),
+        )
+        .at(field!(
+            resolve,
+            |table, _, findings| pools::time_or_off(table, "resolve", RESOLVE, findings),
+            |interval| Some(interval.map_or_else(|| String::from("false"), words::time))
+        )),
         key(
             "resolve_family",
             Kind::Word(&["any", "ipv4", "ipv6"]),
             r#""any""#,
             r#""ipv4""#,
             "Which addresses of the names in `backends` are taken and, with `resolver` and for `srv:`, asked for.",
-        ),
+        )
+        .at(field!(family)),
         key(
             "resolver",
             Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
             "(that of the file)",
             r#""127.0.0.1:5353""#,
             "The DNS servers that are asked for the backends of this pool; `[]` is the way of the system.",
-        ),
+        )
+        .at(field!(resolver, |table, _, findings| resolver::resolver(table, findings))),
         key(
             "health",
             Kind::Table(&HEALTH),
             "(see there)",
             "{ failures = 3, eject = \"5s\" }",
             "When failures of real requests take a backend out, and how it comes back.",
-        ),
+        )
+        .at(field!(
+            health,
+            |table, site, findings| health::passive(table, site, findings),
+            |health| Some(print_inline(&HEALTH, health))
+        )),
         key(
             "tls",
             Kind::Table(&BACKEND_TLS),
@@ -232,14 +315,25 @@ pub(in crate::config) static POOL: Table<()> = Table {
             r#"{ verify = "off" }"#,
             "That the backends are spoken to through TLS. The same, with what holds if nothing is said, is `https://` before their addresses. \
              See docs/tls.md.",
-        ),
+        )
+        .at(Field {
+            // The reader of the pool reads it: backends can say `https://` instead.
+            read: elsewhere,
+            show: |pool, _| Some(print_inline(&BACKEND_TLS, pool.tls.as_ref()?)),
+            differs: |a, b| a.tls != b.tls,
+        }),
         key(
             "check",
             Kind::Table(&CHECK),
             NONE,
             r#"{ type = "http", path = "/healthz" }"#,
             "Looks at each backend now and then.",
-        ),
+        )
+        .at(field!(
+            check,
+            |table, site, findings| health::check(table, site, findings),
+            |check| check.as_ref().map(|check| print_inline(&CHECK, check))
+        )),
         key(
             "backends",
             Kind::List(&Kind::Either(&[Kind::Text, Kind::Table(&BACKEND)])),
@@ -252,7 +346,7 @@ pub(in crate::config) static POOL: Table<()> = Table {
 };
 
 /// One of `backends`, as a table.
-pub(in crate::config) static BACKEND: Table<()> = Table {
+pub(in crate::config) static BACKEND: Table<Like> = Table {
     title: "backends = [{ … }]",
     about: "A backend of which more is said than its address.",
     keys: &[
@@ -269,37 +363,48 @@ pub(in crate::config) static BACKEND: Table<()> = Table {
             "(the address)",
             r#""b1""#,
             "For logs and the command line; unique in the pool. Of several addresses each gets its own in parentheses.",
-        ),
+        )
+        .at(field!(name)),
         key(
             "weight",
             Kind::Number(0, Backend::WEIGHT_MAX as u64),
             "1",
             "3",
             "Its share of the traffic; 0 sends it only those who are bound to it.",
-        ),
+        )
+        .at(field!(weight)),
         key(
             "tier",
             Kind::Number(1, Backend::TIER_MAX as u64),
             "1",
             "2",
             "A backend of a higher tier is used while every backend of the lower ones is down.",
-        ),
+        )
+        .at(field!(tier)),
         key(
             "max_requests",
             Kind::Number(1, COUNT_MAX),
             "(that of the pool)",
             "50",
             "Requests in flight to it.",
-        ),
-        key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it."),
+        )
+        .at(field!(max_requests)),
+        key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it.")
+        .at(field!(max_connections)),
         key(
             "tls_name",
             Kind::Text,
             "(the host of its address)",
             r#""app.internal""#,
             "The name that its certificate has to be for, where the pool speaks TLS and has no `name` for all.",
-        ),
-        key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`."),
+        )
+        .at(field!(tls_name)),
+        key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`.")
+        .at(Field {
+            read: |like, _, table, _, findings| backends::backup(&mut like.tier, table, findings),
+            show: |_, _| None,
+            differs: |_, _| false,
+        }),
         key(
             "state",
             Kind::Word(&["ready", "drain", "down"]),
@@ -307,7 +412,11 @@ pub(in crate::config) static BACKEND: Table<()> = Table {
             r#""drain""#,
             "What the operator wants of it. `drain`: only those who are bound to it by a cookie get it. `down`: nobody does. `pollux \
              backend` changes it while Pollux runs.",
-        ),
+        )
+        .at(Field {
+            show: |like, key| (like.duty != Duty::Ready).then(|| like.duty.show(key)).flatten(),
+            ..field!(duty)
+        }),
     ],
 };
 

@@ -1,18 +1,15 @@
 //! Listeners and their sockets.
 
-use std::path::Path;
-
 use ipnet::IpNet;
 
 use super::route::{print_action, print_route};
-use super::words::{line, list, table, text};
-use crate::config::language::{HSTS, SOCKET};
+use super::words::{line, list, text};
+use crate::config::language::{HSTS, SOCKET, TLS};
 use crate::config::settings::print_inline;
 use crate::route::{AmbiguousPaths, Route};
 use crate::snapshot::{
     Announcing, Forwarding, Listener, Mode, NO_ADDRESS, Permissions, Snapshot, SocketOptions, Telling,
 };
-use crate::tls::{Pair, TerminationRules};
 
 pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     out.push_str("[[listener]]\n");
@@ -21,7 +18,7 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
     print_socket(out, listener);
     line(out, "mode", &text(&listener.mode.to_string()));
     if let Some(tls) = &listener.tls {
-        line(out, "tls", &print_termination(tls));
+        line(out, "tls", &print_inline(&TLS, tls));
     }
     let mut routes = listener.routes.routes();
     if let Some((last, others)) = routes.split_last()
@@ -90,38 +87,6 @@ pub(super) fn print_permissions(out: &mut String, permissions: &Permissions) {
     if *permissions != Permissions::default() {
         line(out, "socket", &print_inline(&SOCKET, permissions));
     }
-}
-
-fn print_termination(rules: &TerminationRules) -> String {
-    let TerminationRules {
-        certificates,
-        client_ca,
-        client_crl,
-        client_crl_expired,
-        client_auth,
-        min_version,
-        alpn,
-        unknown_names,
-    } = rules;
-    let path = |path: &Path| text(&path.to_string_lossy());
-    let pair = |pair: &Pair| {
-        table(
-            [("cert", &pair.cert), ("key", &pair.key)]
-                .into_iter()
-                .map(|(key, it)| (key.to_owned(), path(it))),
-        )
-    };
-    let pairs = [
-        ("certificates", Some(list(certificates.iter().map(pair)))),
-        ("client_ca", client_ca.as_deref().map(path)),
-        ("client_crl", client_crl.as_deref().map(path)),
-        ("client_crl_expired", client_crl.is_some().then(|| text(client_crl_expired.word()))),
-        ("client_auth", client_ca.is_some().then(|| text(client_auth.word()))),
-        ("min_version", Some(text(min_version.word()))),
-        ("alpn", Some(list(alpn.iter().map(|name| text(name))))),
-        ("unknown_names", Some(text(unknown_names.word()))),
-    ];
-    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
 }
 
 /// Whether a route is what a listener's own `pool` or `split` makes.

@@ -29,7 +29,7 @@ use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::lane::framer::Framer;
 use pollux::lane::{Lane, Sink, Source};
 use pollux::metrics::Hub;
-use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Still, Watch};
 use pollux::recorder::{RECENT_MAX, Recorder, Step};
 use pollux::route::{Decision, View};
 use pollux::shared::pools::{Live, Registry};
@@ -386,8 +386,8 @@ impl Os for Memory {
         Time::ZERO
     }
 
-    fn unix_time(&mut self) -> u64 {
-        784_111_777
+    fn ambient(&self) -> &'static dyn Ambient {
+        &Still(784_111_777)
     }
 
     fn poll(&mut self, watches: &mut [Watch], _timeout: Option<Duration>) -> Polled {

@@ -1,7 +1,7 @@
 //! The forms that an access line can have.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::escape::{push_json, push_milliseconds, push_quoted, push_word};
 use super::field::{Field, Value};
@@ -59,8 +59,8 @@ pub struct Redaction {
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
     pub(super) record: &'a Record<'a>,
-    /// When it ended.
-    pub(super) at: SystemTime,
+    /// When it ended, since 1970.
+    pub(super) at: Duration,
     pub(super) wanted: &'a Wanted,
     pub(super) redaction: &'a Redaction,
 }
@@ -333,13 +333,13 @@ fn push_address(out: &mut Vec<u8>, address: std::net::SocketAddr) {
 }
 
 /// RFC 3339, UTC, with microseconds.
-fn push_time(out: &mut Vec<u8>, at: SystemTime) {
-    drop(write!(out, "{}", humantime::format_rfc3339_micros(at)));
+fn push_time(out: &mut Vec<u8>, at: Duration) {
+    drop(write!(out, "{}", humantime::format_rfc3339_micros(UNIX_EPOCH + at)));
 }
 
 /// `10/Oct/2000:13:55:36 +0000`.
-fn push_apache_time(out: &mut Vec<u8>, at: SystemTime, date: &mut Date) {
-    date.set(at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs());
+fn push_apache_time(out: &mut Vec<u8>, at: Duration, date: &mut Date) {
+    date.set(at.as_secs());
     // From `Tue, 10 Oct 2000 13:55:36 GMT`.
     let text = date.as_bytes();
     for part in [&text[5..7], b"/", &text[8..11], b"/", &text[12..16], b":", &text[17..25], b" +0000"] {

@@ -20,7 +20,7 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use crate::core::noted::Wanted;
 use crate::core::outcome::{Journal, Record};
@@ -232,9 +232,9 @@ impl Pen {
         &self.wanted
     }
 
-    /// Appends the line of `record`, which ended at `at`, to `out`; nothing if it is to have none. `date` is kept from line to
+    /// Appends the line of `record`, which ended so long after 1970, to `out`; nothing if it is to have none. `date` is kept from line to
     /// line.
-    pub fn write(&self, record: &Record<'_>, at: SystemTime, date: &mut Date, out: &mut Vec<u8>) {
+    pub fn write(&self, record: &Record<'_>, at: Duration, date: &mut Date, out: &mut Vec<u8>) {
         if self.choice.takes(record) {
             let line = format::Line { record, at, wanted: &self.wanted, redaction: &self.redaction };
             self.format.write(&line, date, out);
@@ -253,12 +253,12 @@ struct Writer {
 }
 
 impl Journal for Writer {
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, at: Duration) {
         if self.is_muted.load(Ordering::Relaxed) {
             return;
         }
         self.line.clear();
-        self.pen.write(record, SystemTime::now(), &mut self.date, &mut self.line);
+        self.pen.write(record, at, &mut self.date, &mut self.line);
         if !self.line.is_empty() {
             self.post.put(&self.line);
         }
@@ -281,7 +281,7 @@ pub struct Unlogged {
 }
 
 impl Journal for Unlogged {
-    fn record(&mut self, _record: &Record<'_>) {}
+    fn record(&mut self, _record: &Record<'_>, _at: Duration) {}
 
     fn hides_query(&self) -> bool {
         self.hides_query

@@ -8,10 +8,11 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::post::Sink;
 use super::whole::Lost;
+use crate::os;
 
 /// Facility local0 and severity informational (RFC 5424 §6.2.1).
 const PRIORITY: u8 = 16 * 8 + 6;
@@ -79,10 +80,11 @@ impl Syslog {
     }
 
     /// Makes the message of a line.
-    fn compose(&mut self, line: &[u8], at: SystemTime) {
+    fn compose(&mut self, line: &[u8], at: Duration) {
         self.message.clear();
         // VERSION, TIMESTAMP, HOSTNAME, APP-NAME, PROCID, MSGID, no STRUCTURED-DATA, MSG. Writing to a Vec cannot fail.
-        let (at, host, process) = (humantime::format_rfc3339_micros(at), &self.host, self.process);
+        let (at, host, process) =
+            (humantime::format_rfc3339_micros(UNIX_EPOCH + at), &self.host, self.process);
         let _ = write!(self.message, "<{PRIORITY}>1 {at} {host} pollux {process} access - ");
         let room = MESSAGE_MAX.saturating_sub(self.message.len());
         if line.len() <= room {
@@ -119,7 +121,7 @@ impl Syslog {
 
 impl Sink for Syslog {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
-        let (at, mut lost, mut last) = (SystemTime::now(), 0, None);
+        let (at, mut lost, mut last) = (os::ambient().wall_clock(), 0, None);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             self.compose(line, at);
             match self.send() {

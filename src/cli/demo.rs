@@ -198,7 +198,7 @@ fn say_to(out: &NonBlocking, text: &str) {
 }
 
 impl Journal for Lines {
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, _at: Duration) {
         if record.client.ip() == crowd::HOME {
             return;
         }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::value::Resolve;
 use crate::discovery::{self, Entry, Question};
@@ -38,8 +37,7 @@ pub trait World {
 
     /// The calendar, now: seconds since 1970 in UTC. What is said of the dates of certificates goes by it.
     fn unix_time(&mut self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
+        crate::os::unix_time()
     }
 
     /// The environment variable `name`; `None` if it is not set or not UTF-8.

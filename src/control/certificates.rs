@@ -7,10 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::discovery::Stamp;
 use crate::metrics::Expiry;
+use crate::os::unix_time;
 use crate::snapshot::Snapshot;
 use crate::status::Certificate;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
@@ -217,9 +218,4 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(format!("{}: it is longer than {FILE_LEN_MAX} bytes", path.display()));
     }
     Ok(bytes)
-}
-
-fn unix_time() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or(0)
 }

@@ -1,7 +1,9 @@
 //! When something happened, by both clocks: how long ago that is goes by the one that never steps, and what the calendar said
 //! then is remembered, so that it stays when the calendar is set.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
+
+use crate::os::ambient;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +14,7 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn now() -> Moment {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Moment { at: Instant::now(), since_1970 }
+        Moment { at: Instant::now(), since_1970: ambient().wall_clock() }
     }
 
     pub(super) fn elapsed(&self) -> Duration {

@@ -9,7 +9,7 @@ use super::crew::Berth;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::server::Server;
 use crate::core::outcome::Journal;
-use crate::os::{SysOs, bind_to_core};
+use crate::os::{self, SysOs, bind_to_core};
 use crate::snapshot::Snapshot;
 use crate::tls::Handles;
 use crate::worker::{Change, Inlet, Setup, Turn, Worker};
@@ -108,7 +108,5 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
 
 /// A number that nobody can guess.
 fn random() -> io::Result<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(format!("no random number: {error}")))?;
-    Ok(u128::from_ne_bytes(bytes))
+    os::random(os::ambient()).map(u128::from_ne_bytes).map_err(io::Error::other)
 }

@@ -458,8 +458,8 @@ pub struct Places {
 
 /// Where records go.
 pub trait Journal {
-    /// Takes the record of one ending; called exactly once for each.
-    fn record(&mut self, record: &Record<'_>);
+    /// Takes the record of one ending, which came so long after 1970; called exactly once for each.
+    fn record(&mut self, record: &Record<'_>, at: Duration);
 
     /// Whether the method and the target are worth keeping, for the record and for whoever asks what a session is at.
     fn wants_request(&self) -> bool {
@@ -483,7 +483,7 @@ pub trait Journal {
 pub struct NoJournal;
 
 impl Journal for NoJournal {
-    fn record(&mut self, _record: &Record<'_>) {}
+    fn record(&mut self, _record: &Record<'_>, _at: Duration) {}
 
     fn wants_request(&self) -> bool {
         false

@@ -3,6 +3,7 @@
 //! [`SysOs`] is Linux; the simulator under `tests/sim` is a fake kernel with a virtual clock and seeded faults. Faults are
 //! small enums that say what the caller can do about them, not errno values.
 
+mod ambient;
 mod process;
 mod raw;
 mod sys;
@@ -17,6 +18,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::Address;
 
+pub use ambient::{Ambient, NoRandom, Still, ambient, ambient_of_tls, random, unix_time};
 pub use process::{Process, set_debuggable};
 pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
@@ -111,8 +113,8 @@ pub trait Os {
     /// The monotonic clock, now.
     fn now(&mut self) -> Time;
 
-    /// The calendar, now: seconds since 1970 in UTC, for the Date field and nothing else.
-    fn unix_time(&mut self) -> u64;
+    /// The wall clock and the random numbers.
+    fn ambient(&self) -> &'static dyn Ambient;
 
     /// `poll(2)` over `watches`, writing each one's `got`. Waits at most `timeout` (rounded up to what the kernel can
     /// count), for ever if `None`.

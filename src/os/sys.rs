@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, splice};
@@ -17,7 +17,7 @@ use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 
 use super::raw;
 use super::unix::path_of;
-use super::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
+use super::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch, ambient};
 use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::{Address, SocketOptions};
@@ -314,9 +314,8 @@ impl Os for SysOs {
         Time::ZERO + self.epoch.elapsed()
     }
 
-    fn unix_time(&mut self) -> u64 {
-        // A clock before 1970 is as good as one that stands there.
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
+    fn ambient(&self) -> &'static dyn Ambient {
+        ambient()
     }
 
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {

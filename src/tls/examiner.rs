@@ -9,12 +9,12 @@ use std::sync::Arc;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::time_provider::TimeProvider;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::tickets::Sitting;
 use super::{certificate, failure, identity};
 use crate::core::secured::{Credential, Identity};
+use crate::os::Ambient;
 
 /// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in bytes. Anybody can make
 /// long ones.
@@ -34,16 +34,16 @@ pub(super) enum Entry {
 pub struct Examiner {
     entry: Entry,
     usual: Arc<dyn ClientCertVerifier>,
-    clock: Arc<dyn TimeProvider>,
+    ambient: &'static dyn Ambient,
 }
 
 impl Examiner {
     pub(super) fn new(
         entry: Entry,
         usual: Arc<dyn ClientCertVerifier>,
-        clock: Arc<dyn TimeProvider>,
+        ambient: &'static dyn Ambient,
     ) -> Examiner {
-        Examiner { entry, usual, clock }
+        Examiner { entry, usual, ambient }
     }
 
     /// What the certificates that a client has shown in a handshake that is over are worth; the first is its own.
@@ -78,7 +78,7 @@ impl Examiner {
     /// Verifies them by the usual rules, as of now.
     fn verify(&self, shown: &[CertificateDer<'_>]) -> Result<(), Error> {
         let (own, between) = shown.split_first().ok_or(Error::NoCertificatesPresented)?;
-        let now = self.clock.current_time().ok_or(Error::FailedToGetCurrentTime)?;
+        let now = UnixTime::since_unix_epoch(self.ambient.wall_clock());
         self.usual.verify_client_cert(own, between, now).map(|_| ())
     }
 }
@@ -149,6 +149,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::core::secured::Distrust;
+    use crate::os::ambient;
     use crate::tls::certificate::tests::made_for;
     use crate::tls::{ClientAuth, Files, MinVersion, Termination, TerminationRules, certificate, provider};
 
@@ -271,8 +272,7 @@ pub(super) mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(certificate::chain(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
         let usual = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
-        let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
-        let examiner = Examiner::new(Entry::Everybody, usual.build().unwrap(), clock);
+        let examiner = Examiner::new(Entry::Everybody, usual.build().unwrap(), ambient());
         let shown = examiner.examine(&[long.der().clone()]);
         assert_eq!(shown.distrust(), Some(Distrust::UnknownIssuer));
         let identity = shown.shown().unwrap();

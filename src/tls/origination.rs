@@ -9,6 +9,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use super::Crypto;
 use super::certificate::{self, Fault, Trouble};
 use super::termination::{roots, versions};
 use crate::snapshot::{Address, Backend, OriginationFiles, OriginationRules, Verify};
@@ -41,8 +42,20 @@ impl Origination {
     /// # Errors
     /// See [`Unusable`].
     pub fn new(rules: OriginationRules, files: &OriginationFiles) -> Result<Origination, Unusable> {
-        let provider = super::provider();
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        Origination::new_by(rules, files, &Crypto::of_system())
+    }
+
+    /// The same with another cryptography.
+    ///
+    /// # Errors
+    /// See [`Unusable`].
+    pub fn new_by(
+        rules: OriginationRules,
+        files: &OriginationFiles,
+        crypto: &Crypto,
+    ) -> Result<Origination, Unusable> {
+        let provider = crypto.provider();
+        let builder = ClientConfig::builder_with_details(Arc::clone(&provider), crypto.clock())
             .with_protocol_versions(versions(rules.min_version))
             .map_err(|error| Unusable::Ca(Trouble::new(error.to_string(), UPDATE)))?;
         // A file that is named and was not read must not leave the choice to the system, or Pollux without a certificate.

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, SerialNumber, date_time_ymd};
-use rustls::pki_types::{ServerName, UnixTime};
-use rustls::time_provider::TimeProvider;
+use rustls::pki_types::ServerName;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind, RootCertStore, ServerConnection,
 };
@@ -15,23 +14,29 @@ use super::certificate::tests::made_for;
 use super::examiner::tests::Authority;
 use super::tickets::AGE_MAX;
 use super::{
-    ClientAuth, ExpiredCrl, Files, MinVersion, Sitting, Termination, TerminationRules, certificate, provider,
+    ClientAuth, Crypto, ExpiredCrl, Files, MinVersion, Sitting, Termination, TerminationRules, certificate,
+    provider,
 };
+use crate::os::{Ambient, NoRandom, ambient};
 
 const HOUR: u64 = 60 * 60;
 
 #[derive(Debug)]
 struct Clock(AtomicU64);
 
-impl TimeProvider for Clock {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::Relaxed))))
+impl Ambient for Clock {
+    fn wall_clock(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+
+    fn fill_random(&self, room: &mut [u8]) -> Result<(), NoRandom> {
+        ambient().fill_random(room)
     }
 }
 
 /// A listener that lets in verified clients only, and a client of it that keeps its tickets.
 struct Pair {
-    clock: Arc<Clock>,
+    clock: &'static Clock,
     rules: Termination,
     client: Arc<ClientConfig>,
 }
@@ -60,16 +65,17 @@ impl Pair {
             client_crl_expired: list.map_or_else(ExpiredCrl::default, |(_, expired)| expired),
             ..TerminationRules::default()
         };
-        let clock = Arc::new(Clock(AtomicU64::new(1_700_000_000)));
+        let clock: &'static Clock = Box::leak(Box::new(Clock(AtomicU64::new(1_700_000_000))));
+        let crypto = Crypto::new(provider(), clock);
         let keys = Box::leak(Box::default());
-        let rules = Termination::new_by("web", rules, &files, keys, Arc::clone(&clock) as _).unwrap();
+        let rules = Termination::new_by("web", rules, &files, keys, &crypto).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(certificate::chain(cert.as_bytes()).unwrap().remove(0)).unwrap();
         let versions = match version {
             MinVersion::Tls12 => &[&rustls::version::TLS12],
             MinVersion::Tls13 => &[&rustls::version::TLS13],
         };
-        let builder = ClientConfig::builder_with_details(provider(), Arc::clone(&clock) as _);
+        let builder = ClientConfig::builder_with_details(crypto.provider(), crypto.clock());
         let builder = builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
         let (own, key) = authority.issue(until);
         let client = Arc::new(builder.with_client_auth_cert(vec![own], key).unwrap());

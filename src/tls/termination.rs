@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::server::{ServerConfig, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{RootCertStore, SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
 
+use super::Crypto;
 use super::certificate::{self, Certificate, Facts, Fault, Trouble};
 use super::examiner::{Entry, Examiner};
 use super::keyring::Keyring;
@@ -18,7 +18,7 @@ use crate::snapshot::{ClientAuth, ExpiredCrl, Files, MinVersion, TerminationRule
 fn examiner(
     rules: &TerminationRules,
     files: &Files,
-    clock: &Arc<dyn TimeProvider>,
+    crypto: &Crypto,
 ) -> Result<Option<Arc<Examiner>>, Refused> {
     let entry = match rules.client_auth {
         ClientAuth::Off => return Ok(None),
@@ -32,7 +32,7 @@ fn examiner(
         return Err(Refused::ClientCrl(none()));
     }
     let roots = Arc::new(roots(issuers).map_err(Refused::ClientCa)?);
-    let mut usual = WebPkiClientVerifier::builder_with_provider(roots, super::provider());
+    let mut usual = WebPkiClientVerifier::builder_with_provider(roots, crypto.provider());
     if let Some(revoked) = &files.client_crl {
         let revoked = certificate::revocations(revoked).map_err(Refused::ClientCrl)?;
         usual = usual.with_crls(revoked);
@@ -49,7 +49,7 @@ fn examiner(
             "`openssl x509 -in FILE -text` and `openssl crl -in FILE -text` show what the files hold",
         ))
     })?;
-    Ok(Some(Arc::new(Examiner::new(entry, usual, Arc::clone(clock)))))
+    Ok(Some(Arc::new(Examiner::new(entry, usual, crypto.ambient()))))
 }
 
 /// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody comes in the lists are
@@ -146,22 +146,25 @@ impl Termination {
     /// # Errors
     /// See [`Refused`].
     pub fn new(name: &str, rules: TerminationRules, files: &Files) -> Result<Termination, Refused> {
-        Termination::new_by(name, rules, files, process_keys(), Arc::new(DefaultTimeProvider))
+        Termination::new_by(name, rules, files, process_keys(), &Crypto::of_system())
     }
 
-    /// The same with other keys for tickets, and by another calendar.
-    pub(super) fn new_by(
+    /// The same with other keys for tickets, and another cryptography.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn new_by(
         name: &str,
         rules: TerminationRules,
         files: &Files,
         keys: &'static TicketKeys,
-        clock: Arc<dyn TimeProvider>,
+        crypto: &Crypto,
     ) -> Result<Termination, Refused> {
         let keyring = Arc::new(Keyring::new(load(files)?, rules.unknown_names));
-        let builder = ServerConfig::builder_with_details(super::provider(), Arc::clone(&clock))
+        let builder = ServerConfig::builder_with_details(crypto.provider(), crypto.clock())
             .with_protocol_versions(versions(rules.min_version))
             .map_err(|error| Refused::Other(error.to_string()))?;
-        let examiner = examiner(&rules, files, &clock)?;
+        let examiner = examiner(&rules, files, crypto)?;
         let builder = match &examiner {
             None => builder.with_no_client_auth(),
             Some(examiner) => builder.with_client_cert_verifier(Arc::clone(examiner) as _),
@@ -171,7 +174,7 @@ impl Termination {
         // Tickets do for both versions; a cache would be a lock and memory for nothing.
         server.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         let (until, context) = (lists_until(&rules, files), context(&rules, name, files));
-        server.ticketer = Arc::new(Tickets::new(keys, clock, until, &context));
+        server.ticketer = Arc::new(Tickets::new(keys, crypto.ambient(), until, &context));
         Ok(Termination {
             rules: Arc::new(rules),
             stale: Mutex::default(),

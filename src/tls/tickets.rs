@@ -9,13 +9,14 @@
 //! moment on: a session lasts [`AGE_MAX`] from its first handshake, however often it is resumed.
 
 use std::cell::Cell;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use rustls::server::ProducesTickets;
-use rustls::time_provider::TimeProvider;
 use zeroize::Zeroizing;
+
+use crate::os::{Ambient, random};
 
 /// How long a key seals, in seconds.
 const PERIOD: u64 = 6 * 60 * 60;
@@ -68,12 +69,6 @@ pub fn process_keys() -> &'static TicketKeys {
     &KEYS
 }
 
-fn random<const LEN: usize>() -> Option<[u8; LEN]> {
-    let mut bytes = [0; LEN];
-    aws_lc_rs::rand::fill(&mut bytes).ok()?;
-    Some(bytes)
-}
-
 impl TicketKeys {
     /// The keys as bytes, for another process that takes over.
     #[must_use]
@@ -107,12 +102,15 @@ impl TicketKeys {
     }
 
     /// The key that seals at `now`; a new one if the last is too old, and those go that are older than they may be.
-    fn sealing(&self, now: u64) -> Option<Key> {
+    fn sealing(&self, now: u64, ambient: &dyn Ambient) -> Option<Key> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|key| now.saturating_sub(key.made) < PERIOD * KEPT as u64);
         let is_due = keys.first().is_none_or(|key| now.saturating_sub(key.made) >= PERIOD);
         if is_due {
-            keys.insert(0, Key { made: now, name: random()?, secret: Zeroizing::new(random()?) });
+            keys.insert(
+                0,
+                Key { made: now, name: random(ambient).ok()?, secret: Zeroizing::new(random(ambient).ok()?) },
+            );
             keys.truncate(KEPT);
         }
         keys.first().cloned()
@@ -185,7 +183,7 @@ impl Sitting {
 #[derive(Debug)]
 pub(super) struct Tickets {
     keys: &'static TicketKeys,
-    clock: Arc<dyn TimeProvider>,
+    ambient: &'static dyn Ambient,
     /// Until when the lists of revoked certificates say what holds, if it matters, in seconds since 1970.
     lists_until: u64,
     /// What the listener asks of clients, so that tickets of others are none here.
@@ -195,16 +193,16 @@ pub(super) struct Tickets {
 impl Tickets {
     pub(super) fn new(
         keys: &'static TicketKeys,
-        clock: Arc<dyn TimeProvider>,
+        ambient: &'static dyn Ambient,
         lists_until: u64,
         context: &[u8],
     ) -> Tickets {
-        Tickets { keys, clock, lists_until, context: [FORM, context].concat() }
+        Tickets { keys, ambient, lists_until, context: [FORM, context].concat() }
     }
 
-    /// Seconds since 1970; without a calendar no ticket is given out or taken.
-    fn now(&self) -> Option<u64> {
-        self.clock.current_time().map(|now| now.as_secs())
+    /// Seconds since 1970.
+    fn now(&self) -> u64 {
+        self.ambient.wall_clock().as_secs()
     }
 
     fn cipher(&self, key: &Key) -> Option<LessSafeKey> {
@@ -213,8 +211,8 @@ impl Tickets {
     }
 
     fn seal(&self, plain: &[u8], now: u64) -> Option<Vec<u8>> {
-        let key = self.keys.sealing(now)?;
-        let nonce: [u8; NONCE_LEN] = random()?;
+        let key = self.keys.sealing(now, self.ambient)?;
+        let nonce: [u8; NONCE_LEN] = random(self.ambient).ok()?;
         let sitting = SITTING.get().bytes(now);
         let mut sealed = [&key.name[..], &nonce, &sitting, plain].concat();
         let mut body = sealed.split_off(NAME_LEN + NONCE_LEN);
@@ -254,20 +252,21 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, self.now()?)
+        self.seal(plain, self.now())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.open(cipher, self.now()?)
+        self.open(cipher, self.now())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::ambient;
 
     fn with(keys: &'static TicketKeys, context: &str) -> Tickets {
-        Tickets::new(keys, Arc::new(rustls::time_provider::DefaultTimeProvider), u64::MAX, context.as_bytes())
+        Tickets::new(keys, ambient(), u64::MAX, context.as_bytes())
     }
 
     fn tickets(context: &str) -> Tickets {

@@ -181,6 +181,7 @@ impl<O: Os> Worker<O> {
             storage: &mut self.storage,
             pipes: &mut self.pipes,
             spliced: self.spliced,
+            wall: self.wall,
             idle: &mut self.idle,
             departures: &mut self.departures,
             lot: &mut self.lot,

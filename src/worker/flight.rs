@@ -81,7 +81,7 @@ impl<O: Os> Hands<'_, O> {
             let is_latest = std::ptr::eq(self.edition, &raw const **self.latest);
             self.recorder.end(trail, &record, places, &self.edition.snapshot, is_latest);
         }
-        self.journal.record(&record);
+        self.journal.record(&record, self.wall);
     }
 }
 

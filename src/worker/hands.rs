@@ -65,6 +65,8 @@ pub(super) struct Hands<'a, O> {
     pub(super) pipes: &'a mut Pipes,
     /// How many bytes must be left of a message that is spliced.
     pub(super) spliced: u64,
+    /// The wall clock of this turn, since 1970.
+    pub(super) wall: Duration,
     pub(super) idle: &'a mut IdleSet,
     pub(super) departures: &'a mut Departures,
     pub(super) lot: &'a mut Lot,

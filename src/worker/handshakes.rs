@@ -367,7 +367,7 @@ impl<O: Os> Worker<O> {
         let mut session = session_of(client, said, listener, &env);
         session.turn_away(cause);
         let record = session.record(&env);
-        self.journal.record(&record);
+        self.journal.record(&record, self.wall);
     }
 
     /// Ends the handshakes whose time is over, those that have to make room, or all of them. Whose deadline has passed in the lot has left it

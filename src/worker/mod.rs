@@ -33,6 +33,7 @@ mod switch;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
@@ -215,6 +216,8 @@ pub struct Worker<O> {
     spliced: u64,
     draining_since: Option<Time>,
     now: Time,
+    /// The wall clock of this turn, since 1970.
+    wall: Duration,
     date: Date,
     ids: Ids,
     /// The memory for request bodies that are collected.
@@ -253,8 +256,8 @@ impl<O: Os> Worker<O> {
         let keep = limits.recorder.keep.div_ceil(share.workers);
         let mut recorder = Recorder::new(share.worker, &limits.recorder, keep);
         recorder.hide_queries(journal.hides_query());
-        // Two processes are not to draw the same.
-        let random = hash::mix(seed ^ os.unix_time().rotate_left(32));
+        // Two processes do not draw the same, because their identities differ.
+        let random = hash::mix(seed ^ identity as u64);
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
         Worker {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
@@ -282,7 +285,8 @@ impl<O: Os> Worker<O> {
             spliced: splicing.least,
             draining_since: None,
             now: os.now(),
-            date: Date::new(os.unix_time()),
+            wall: os.ambient().wall_clock(),
+            date: Date::new(os.ambient().wall_clock().as_secs()),
             ids: Ids::new(identity),
             bodies: Budget::new(BODIES_MAX),
             eager: Vec::new(),
@@ -356,14 +360,15 @@ impl<O: Os> Worker<O> {
         let timeout = if self.desk.sleep() && self.eager.is_empty() {
             nearest.map(|at| at.since(self.now))
         } else {
-            Some(std::time::Duration::ZERO)
+            Some(Duration::ZERO)
         };
         self.turn += 1;
         self.show_holdings();
         let polled = self.os.poll(&mut self.array.watches, timeout);
         self.desk.wake();
         self.now = self.os.now();
-        self.date.set(self.os.unix_time());
+        self.wall = self.os.ambient().wall_clock();
+        self.date.set(self.wall.as_secs());
         self.copy_events(polled);
         self.handle_events();
         self.drive_eager();

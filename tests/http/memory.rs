@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
-use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Still, Watch};
 use pollux::snapshot::Address;
 
 use crate::backend::{Backends, Saying};
@@ -278,8 +278,8 @@ impl Os for Memory {
         self.now
     }
 
-    fn unix_time(&mut self) -> u64 {
-        UNIX_TIME
+    fn ambient(&self) -> &'static dyn Ambient {
+        &Still(UNIX_TIME)
     }
 
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{
@@ -71,7 +72,7 @@ impl std::fmt::Display for Way {
 struct Notes(Rc<RefCell<Vec<Told>>>);
 
 impl Journal for Notes {
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, _at: Duration) {
         self.0.borrow_mut().push(Told {
             status: record.status,
             cause: record.outcome.cause.map(|cause| cause.word()),

@@ -21,7 +21,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 struct Reader;
 
 impl Journal for Reader {
-    fn record(&mut self, _record: &Record<'_>) {}
+    fn record(&mut self, _record: &Record<'_>, _at: Duration) {}
 }
 
 fn ms(count: u64) -> Duration {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
-use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Still, Watch};
 use pollux::snapshot::Address;
 
 pub(crate) const LISTENER: Fd = Fd(3);
@@ -119,8 +119,8 @@ impl Os for Script {
         self.now
     }
 
-    fn unix_time(&mut self) -> u64 {
-        1_767_225_600
+    fn ambient(&self) -> &'static dyn Ambient {
+        &Still(1_767_225_600)
     }
 
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {

@@ -12,7 +12,7 @@ use pollux::core::time::Time;
 use pollux::os::ConnectFault;
 
 /// Names one side of a connection: even is the worker's, odd the actor's. Never used again within a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EndId(pub(crate) usize);
 
 impl EndId {

@@ -12,9 +12,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
-use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
+use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
 use pollux::snapshot::Address;
 
+use crate::ambient::Simulated;
 use crate::cast::Cast;
 use crate::descriptors::{Descriptors, Handle, PATIENCE, PATIENCE_IN_NEED};
 use crate::end::{Connect, EndId};
@@ -348,9 +349,8 @@ impl Os for SimOs {
         kernel.net.now
     }
 
-    fn unix_time(&mut self) -> u64 {
-        // The simulated world began in 1970.
-        self.0.borrow().net.now.since(Time::ZERO).as_secs()
+    fn ambient(&self) -> &'static dyn Ambient {
+        &Simulated
     }
 
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {

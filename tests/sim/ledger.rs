@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
+use std::time::Duration;
 
 use pollux::core::outcome::{Cause, Journal, Proofs, Record};
 
@@ -48,7 +49,7 @@ impl fmt::Display for Ledger {
 }
 
 impl Journal for Ledger {
-    fn record(&mut self, record: &Record<'_>) {
+    fn record(&mut self, record: &Record<'_>, _at: Duration) {
         self.0.borrow_mut().push(Entry {
             target: String::from_utf8_lossy(record.target).into_owned(),
             status: record.status,

@@ -4,6 +4,7 @@
 //! `SIM_SEEDS=n` runs more of them than usual.
 
 mod actor;
+mod ambient;
 mod announced;
 mod cast;
 mod descriptors;
@@ -29,12 +30,15 @@ mod stage;
 mod tcp;
 mod trace;
 
+use std::collections::HashSet;
+use std::thread;
+
 use announced::Heralds;
 use faults::Weather;
 use refill::Refills;
 use reload::Reloads;
 use secured::Legs;
-use seeds::{each_seed, each_seed_twice, these_seeds};
+use seeds::{bytes_of, each_seed, each_seed_twice, these_seeds};
 use stage::Scene;
 
 /// Seeds of the two plain tests of each protocol.
@@ -55,6 +59,20 @@ fn a_seed_is_a_run() {
     each_seed_twice(FEW, Weather::Foul, tcp::run);
     each_seed_twice(FEW, Weather::Clean, sealed);
     each_seed_twice(FEW, Weather::Foul, sealed_http);
+}
+
+/// Handshakes, tickets and records too: in a thread where nothing was before, and behind another run.
+#[test]
+fn the_bytes_of_a_tls_run_follow_from_its_seed() {
+    let kinds: [(Weather, fn(&mut Scene)); 2] = [(Weather::Clean, sealed), (Weather::Foul, sealed_http)];
+    for (weather, run) in kinds {
+        let mut seen = HashSet::new();
+        for seed in 0..FEW / 2 {
+            let apart = thread::spawn(move || bytes_of(seed, weather, run)).join().expect("a run");
+            assert_eq!(bytes_of(seed, weather, run), apart, "seed {seed}");
+            assert!(seen.insert(apart), "seed {seed} has the bytes of another");
+        }
+    }
 }
 
 /// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain in the first of them.

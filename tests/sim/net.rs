@@ -13,6 +13,7 @@ use pollux::core::time::Time;
 use pollux::os::{ConnectFault, IoFault};
 use pollux::snapshot::Address;
 
+use crate::ambient;
 use crate::end::{Breach, Connect, End, EndId};
 use crate::faults::{Fate, Fates, Faults, log_uniform};
 use crate::idler;
@@ -142,6 +143,7 @@ impl Net {
     /// Moves the clock and decides the connects that are due.
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = self.now.max(now);
+        ambient::advance(self.now);
         while let Some(place) = self.undecided.iter().position(|one| one.at <= self.now) {
             let due = self.undecided.swap_remove(place);
             self.decide(due);
@@ -272,7 +274,9 @@ impl Net {
     pub(crate) fn read(&mut self, id: EndId, room: &mut [u8]) -> Result<usize, IoFault> {
         let end = self.end_mut(id);
         if !end.inbox.is_empty() {
-            return Ok(end.take(room));
+            let count = end.take(room);
+            self.trace.log_bytes((id, false), &room[..count]);
+            return Ok(count);
         }
         if end.ended {
             end.end_known = true;
@@ -294,10 +298,12 @@ impl Net {
         if peer.closed {
             // The send buffer takes the bytes; the other kernel answers them with a RST.
             self.end_mut(id).breach = Breach::Untold(RESET);
+            self.trace.log_bytes((id, true), bytes);
             return Ok(bytes.len());
         }
         let taken = bytes.len().min(peer.room());
         peer.inbox.extend(&bytes[..taken]);
+        self.trace.log_bytes((id, true), &bytes[..taken]);
         if taken == 0 && !bytes.is_empty() { Err(IoFault::Blocked) } else { Ok(taken) }
     }
 

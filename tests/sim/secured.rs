@@ -1,23 +1,25 @@
 //! TLS for the actors: a connection of rustls between what an actor says and what the network carries.
 //!
-//! The bytes are not those of the last run with the same seed, because cryptography draws its own; but all lengths are, because keys and
-//! signatures are of kinds whose lengths never change.
+//! All bytes follow from the seed: `ambient.rs` has the random numbers and the key exchanges of a run.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use fastrand::Rng;
 use pollux::snapshot::Snapshot;
 use pollux::tls::{
-    Files, Handles, Origination, OriginationFiles, OriginationRules, Termination, TerminationRules, provider,
+    Files, Handles, Origination, OriginationFiles, OriginationRules, Termination, TerminationRules,
+    TicketKeys,
 };
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig, ServerConnection,
 };
 
+use crate::ambient::crypto;
 use crate::faults::chance;
 
 /// Which sides of a run speak TLS.
@@ -47,7 +49,11 @@ impl Legs {
 
 /// A certificate and its key, as PEM.
 static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
-    let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    // The same in each run of the tests: it is worth nothing.
+    let seed = std::array::from_fn::<u8, 32, _>(|place| place as u8);
+    let key = Ed25519KeyPair::from_seed_unchecked(&seed).expect("a seed");
+    let key = key.to_pkcs8v1().expect("a key");
+    let key = KeyPair::try_from(key.as_ref()).expect("a key");
     let backends = (0..=u8::MAX).map(|number| format!("10.1.1.{number}"));
     let names: Vec<_> = std::iter::once(String::from("localhost"))
         .chain([String::from("10.1.0.1")])
@@ -61,13 +67,16 @@ static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
 fn termination() -> Arc<Termination> {
     let pair = (PAIR.0.clone().into_bytes(), PAIR.1.clone().into_bytes());
     let files = Files { pairs: vec![pair], client_ca: None, client_crl: None };
-    Arc::new(Termination::new("main", TerminationRules::default(), &files).expect("a good pair"))
+    // Keys of another run would make a client's ticket one of this.
+    let keys = Box::leak(Box::<TicketKeys>::default());
+    let made = Termination::new_by("main", TerminationRules::default(), &files, keys, &crypto());
+    Arc::new(made.expect("a good pair"))
 }
 
 /// What the worker speaks to backends.
 fn origination() -> Arc<Origination> {
     let files = OriginationFiles { ca: Some(PAIR.0.clone().into_bytes()), client: None };
-    Arc::new(Origination::new(OriginationRules::default(), &files).expect("a good issuer"))
+    Arc::new(Origination::new_by(OriginationRules::default(), &files, &crypto()).expect("a good issuer"))
 }
 
 /// Has the first listener and the first pool of `snapshot` speak TLS, as far as `legs` says so.
@@ -97,7 +106,8 @@ impl Seal {
     fn of_clients() -> Seal {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")).expect("a certificate");
-        let builder = ClientConfig::builder_with_provider(provider());
+        let crypto = crypto();
+        let builder = ClientConfig::builder_with_details(crypto.provider(), crypto.clock());
         let builder = builder.with_safe_default_protocol_versions().expect("versions");
         Seal::Client(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
     }
@@ -105,7 +115,8 @@ impl Seal {
     fn of_backends() -> Seal {
         let chain = vec![CertificateDer::from_pem_slice(PAIR.0.as_bytes()).expect("PEM")];
         let key = PrivateKeyDer::from_pem_slice(PAIR.1.as_bytes()).expect("PEM");
-        let builder = ServerConfig::builder_with_provider(provider());
+        let crypto = crypto();
+        let builder = ServerConfig::builder_with_details(crypto.provider(), crypto.clock());
         let builder = builder.with_safe_default_protocol_versions().expect("versions");
         let config = builder.with_no_client_auth().with_single_cert(chain, key).expect("a good pair");
         Seal::Server(Arc::new(config))

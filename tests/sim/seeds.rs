@@ -53,6 +53,15 @@ pub(crate) fn each_seed_twice(seeds: u64, weather: Weather, run: impl Fn(&mut Sc
     }
 }
 
+/// The digest of every byte on the wire in the run of `seed`, which has to succeed.
+pub(crate) fn bytes_of(seed: u64, weather: Weather, run: impl Fn(&mut Scene)) -> u64 {
+    let mut scene = Scene::new(seed, weather, true);
+    if let Err(what) = one_seed(&mut scene, &run) {
+        panic!("seed {seed}: {what}\n{}", scene.report());
+    }
+    scene.digest().expect("the run has begun, and has its whole trace")
+}
+
 /// One run; an error says what went wrong.
 fn one_seed(scene: &mut Scene, run: &impl Fn(&mut Scene)) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(|| run(scene))).map_err(|panic| message(&*panic).to_owned())

@@ -11,6 +11,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::balance::health::{Check, Passive};
 use pollux::core::outcome::Cause;
+use pollux::os::random;
 use pollux::shared::pools::{Figures, Registry};
 use pollux::snapshot::{
     Address, Announcing, Backend, Balance, ClientClose, Hashing, Limits, Listener, Mode, Pool, PoolId,
@@ -20,6 +21,7 @@ use pollux::tls::Handles;
 use pollux::worker::{Census, Change, Poller, Setup, Share, Turn, Worker};
 
 use crate::actor::Actor;
+use crate::ambient::{self, Simulated};
 use crate::announced::{self, Heralds};
 use crate::cast::{Cast, Hire};
 use crate::faults::{Faults, Weather, log_uniform};
@@ -95,6 +97,7 @@ pub(crate) fn number_of(address: SocketAddr) -> usize {
 
 impl Scene {
     pub(crate) fn new(seed: u64, weather: Weather, whole_trace: bool) -> Scene {
+        ambient::begin(seed);
         let mut rng = Rng::with_seed(seed);
         let faults = Faults::draw(weather, &mut rng);
         let ledger = Ledger::default();
@@ -122,6 +125,11 @@ impl Scene {
         let trace =
             self.kernel.as_ref().map_or(String::new(), |kernel| kernel.borrow().net.trace.to_string());
         format!("{trace}{}", self.ledger)
+    }
+
+    /// The digest of every byte on the wire, if the whole trace was asked for and the run has begun.
+    pub(crate) fn digest(&self) -> Option<u64> {
+        self.kernel.as_ref()?.borrow().net.trace.digest()
     }
 
     /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
@@ -215,7 +223,7 @@ impl Scene {
                 poller: if self.faults.lot { Poller::PollAndLot } else { Poller::Poll },
                 splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
-                identity: 0,
+                identity: random(&Simulated).map_or(0, u128::from_ne_bytes),
                 journal: Box::new(self.ledger.clone()),
                 registry: Arc::clone(&self.registry),
             },

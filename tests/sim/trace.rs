@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use pollux::core::interest::{Interest, Ready};
@@ -54,12 +55,14 @@ pub(crate) enum Deed {
 pub(crate) struct Trace {
     events: VecDeque<(Time, Event)>,
     whole: bool,
+    /// Of every byte that was written or read, with the end and the direction; only with the whole trace.
+    bytes: DefaultHasher,
 }
 
 impl Trace {
     /// Keeps everything if `whole`, else the last few dozen.
     pub(crate) fn new(whole: bool) -> Trace {
-        Trace { events: VecDeque::with_capacity(RING + 1), whole }
+        Trace { events: VecDeque::with_capacity(RING + 1), whole, bytes: DefaultHasher::new() }
     }
 
     pub(crate) fn log(&mut self, now: Time, event: Event) {
@@ -67,6 +70,18 @@ impl Trace {
             self.events.pop_front();
         }
         self.events.push_back((now, event));
+    }
+
+    /// Bytes pass at an end, which has written them if so it says.
+    pub(crate) fn log_bytes(&mut self, passes: (EndId, bool), bytes: &[u8]) {
+        if self.whole {
+            (passes, bytes).hash(&mut self.bytes);
+        }
+    }
+
+    /// The digest of every byte on the wire so far, if this is the whole trace.
+    pub(crate) fn digest(&self) -> Option<u64> {
+        self.whole.then(|| self.bytes.finish())
     }
 }
 
@@ -76,7 +91,7 @@ impl fmt::Display for Trace {
             let micros = time.as_nanos() / 1000;
             writeln!(f, "{:>6}.{:06}  {event}", micros / 1_000_000, micros % 1_000_000)?;
         }
-        Ok(())
+        self.digest().map_or(Ok(()), |digest| writeln!(f, "bytes on the wire: {digest:016x}"))
     }
 }
 

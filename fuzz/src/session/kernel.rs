@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
-use pollux::os::{AcceptFault, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Watch};
+use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Still, Watch};
 use pollux::snapshot::Address;
 
 /// The listening socket. Connection `n` has descriptor `n + 1`.
@@ -316,8 +316,8 @@ impl Os for MemoryOs {
         Time::ZERO + self.0.borrow().now
     }
 
-    fn unix_time(&mut self) -> u64 {
-        0
+    fn ambient(&self) -> &'static dyn Ambient {
+        &Still(0)
     }
 
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::message::{Kind, Query, Record, Verdict};
 use super::{Client, Failure};
+use crate::os;
 
 /// The longest datagram that is taken, in bytes. Servers are asked for at most 1232, and some send more.
 const DATAGRAM_MAX: usize = 4096;
@@ -28,8 +29,8 @@ impl Client<'_> {
                 if self.deadline <= Instant::now() {
                     return Err(last);
                 }
-                let id = getrandom::u32().map_err(|error| Failure::Silent(error.to_string()))?;
-                let query = Query { id: id as u16, name, kind, is_extended: true };
+                let id = os::random(os::ambient()).map_err(|error| Failure::Silent(error.to_string()))?;
+                let query = Query { id: u16::from_ne_bytes(id), name, kind, is_extended: true };
                 last = match self.ask_one(*server, &query, patience)? {
                     Ok(Verdict::Records { answers }) => return Ok(Reply { answers }),
                     Ok(Verdict::NoName) => return Err(Failure::NoName),

@@ -1,8 +1,8 @@
 //! Which keys differ between two configurations: what `plan` tells of.
 
-use super::language::{BACKEND, LIMITS, POOL, RECORDER, TIMEOUTS};
+use super::language::{BACKEND, LIMITS, LISTENER, POOL, RECORDER, TIMEOUTS};
 use super::settings::differing;
-use crate::snapshot::{Backend, Like, Pool, Snapshot};
+use crate::snapshot::{Backend, Like, Listener, Pool, Snapshot};
 
 pub(crate) use super::settings::Difference;
 
@@ -14,6 +14,11 @@ pub(crate) fn whole(before: &Snapshot, after: &Snapshot) -> [(&'static str, Vec<
         ("limits", differing(&LIMITS, limits.0, limits.1)),
         ("recorder", differing(&RECORDER, &limits.0.recorder, &limits.1.recorder)),
     ]
+}
+
+/// The keys of a listener, but for its name, address, mode and routes.
+pub(crate) fn listeners(before: &Listener, after: &Listener) -> Vec<Difference> {
+    differing(&LISTENER, before, after)
 }
 
 /// The keys of a pool, but for its backends.

@@ -11,6 +11,7 @@ use super::language::{Described, Kind};
 use super::report::{Findings, Told};
 use super::shape;
 use super::value::{parse_body, parse_duration, parse_size};
+use crate::snapshot::Mode;
 
 /// A table together with its description.
 #[derive(Clone, Copy)]
@@ -36,6 +37,12 @@ impl<'a> Reader<'a> {
     pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
         debug_assert!(self.is.find(key).is_some(), "{key} is no key of {}", self.is.title());
         self.table.get(key)
+    }
+
+    /// The entries whose keys mean something in that mode of a listener only.
+    pub(super) fn entries_only(&self, mode: Mode) -> impl Iterator<Item = &'a Entry> {
+        let table = self.table;
+        self.is.keys().filter(move |key| key.only == Some(mode)).filter_map(|key| table.get(key.name))
     }
 
     fn node(&self, key: &str) -> Option<&'a Node> {

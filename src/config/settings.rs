@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::check::Site;
 use super::language::{Key, Kind, Table};
 use super::print::words;
@@ -11,11 +13,12 @@ use super::read::Reader;
 use super::report::{Findings, Told};
 use super::value::{show_size, show_thousandths};
 use crate::balance::health::Start;
-use crate::route::Template;
+use crate::route::{AmbiguousPaths, Template};
 use crate::snapshot::{
-    Balance, ClientAuth, ClientClose, Duty, Expect, ExpiredCrl, Family, MinVersion, SameSite, Secret,
-    UnknownNames, Verify,
+    Announcing, Balance, ClientAuth, ClientClose, Duty, Expect, ExpiredCrl, Family, Forwarding, Interims,
+    MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces, UnknownNames, Verify,
 };
+use crate::syntax::target::Targets;
 
 /// A value that can be printed.
 pub(super) trait Show {
@@ -174,10 +177,10 @@ pub(super) fn read<T>(
 }
 
 /// The keys and values of `of`, as a file would say them.
-pub(super) fn pairs<T>(is: &'static Table<T>, of: &T) -> impl Iterator<Item = (&'static str, String)> {
+pub(super) fn pairs<T>(is: &'static Table<T>, of: &T) -> impl Iterator<Item = (&'static Key, String)> {
     let pair = |setting: &'static super::language::Setting<T>| {
         let value = (setting.field.as_ref()?.show)(of, &setting.key)?;
-        Some((setting.key.name, value))
+        Some((&setting.key, value))
     };
     is.keys.iter().filter_map(pair)
 }
@@ -185,13 +188,13 @@ pub(super) fn pairs<T>(is: &'static Table<T>, of: &T) -> impl Iterator<Item = (&
 /// The same as lines.
 pub(super) fn print_lines<T>(out: &mut String, is: &'static Table<T>, of: &T) {
     for (key, value) in pairs(is, of) {
-        words::line(out, key, &value);
+        words::line(out, key.name, &value);
     }
 }
 
 /// The same in braces.
 pub(super) fn print_inline<T>(is: &'static Table<T>, of: &T) -> String {
-    words::table(pairs(is, of).map(|(key, value)| (key.to_owned(), value)))
+    words::table(pairs(is, of).map(|(key, value)| (key.name.to_owned(), value)))
 }
 
 /// A key whose value differs between two configurations.
@@ -321,14 +324,22 @@ macro_rules! words {
     )+};
 }
 words! {
+    AmbiguousPaths: [Refuse, Pass],
+    Announcing: [Never, Optional, Required],
     ClientClose: [Abort, Finish],
     Duty: [Ready, Drain, Down],
     Expect: [Pass, Answer],
     Family: [Any, V4, V6],
     ExpiredCrl: [Refuse, Accept],
+    Forwarding: [XForwarded, Forwarded],
+    Interims: [Continue, All],
     MinVersion: [Tls12, Tls13],
+    ProxyStatus: [Own, All, Off],
+    RequestIds: [Backend, Both, Off],
     SameSite: [Lax, Strict, None],
     Start: [Up, Down, CheckFirst],
+    Targets: [Strict, Lenient],
+    Traces: [Pass, Start],
     UnknownNames: [Default, Refuse],
     Verify: [Full, Off],
 }
@@ -373,6 +384,16 @@ impl Show for Template {
 impl Show for Vec<(u16, u16)> {
     fn show(&self, _: &Key) -> Option<String> {
         Some(words::list(self.iter().map(words::range)))
+    }
+}
+
+/// Networks; that of Unix sockets has a word.
+impl Show for Vec<IpNet> {
+    fn show(&self, _: &Key) -> Option<String> {
+        let unix = IpNet::from(NO_ADDRESS.ip());
+        let network =
+            |it: &IpNet| words::text(&if *it == unix { String::from("unix") } else { it.to_string() });
+        Some(words::list(self.iter().map(network)))
     }
 }
 

@@ -12,6 +12,17 @@ pub enum Forwarding {
     Forwarded,
 }
 
+impl Forwarding {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Forwarding::XForwarded => "x-forwarded",
+            Forwarding::Forwarded => "forwarded",
+        }
+    }
+}
+
 /// What a listener tells of a request, beside what is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Telling {

@@ -106,26 +106,8 @@ fn listener(
     if before.mode != after.mode {
         push(changes, Kind::Changed, what(), format!("speaks {}, spoke {}", after.mode, before.mode));
     }
-    for (is_changed, key) in [
-        (before.tls != after.tls, "tls"),
-        (before.trusted_proxies != after.trusted_proxies, "trusted_proxies"),
-        (before.announcing != after.announcing, "proxy_protocol"),
-        (before.socket.v6only != after.socket.v6only, "v6only"),
-        (before.socket.interface != after.socket.interface, "interface"),
-        (before.socket.freebind != after.socket.freebind, "freebind"),
-        (before.socket.permissions != after.socket.permissions, "socket"),
-        (before.telling.hsts != after.telling.hsts, "hsts"),
-        (before.telling.request_id != after.telling.request_id, "request_id"),
-        (before.telling.traces != after.telling.traces, "traces"),
-        (before.telling.proxy_status != after.telling.proxy_status, "proxy_status"),
-        (before.telling.interims != after.telling.interims, "interim_responses"),
-        (before.forwarding != after.forwarding, "forwarding"),
-        (before.routes.ambiguous() != after.routes.ambiguous(), "ambiguous_paths"),
-        (before.targets != after.targets, "targets"),
-    ] {
-        if is_changed {
-            push(changes, Kind::Changed, what(), key);
-        }
+    for found in compare::listeners(before, after) {
+        push(changes, Kind::Changed, what(), found.key);
     }
     routes((before.routes.routes(), old), (after.routes.routes(), new), &after.name, changes);
 }

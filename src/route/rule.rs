@@ -325,6 +325,17 @@ pub enum AmbiguousPaths {
     Pass,
 }
 
+impl AmbiguousPaths {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            AmbiguousPaths::Refuse => "refuse",
+            AmbiguousPaths::Pass => "pass",
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

@@ -19,7 +19,7 @@ const DEFAULT: Hsts = Hsts { max_age_s: 31_536_000, include_subdomains: false, p
 const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);
 
 /// What browsers are to remember of a listener; there must be clients who can be told.
-pub(super) fn of_listener(
+pub(in crate::config) fn of_listener(
     listener: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,

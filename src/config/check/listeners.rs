@@ -8,21 +8,18 @@ use super::credentials;
 use super::names::{self, Seen};
 use super::routes::{self, Around};
 use super::site::Site;
-use super::{hsts, sockets, tls};
+use super::{sockets, tls};
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
-use crate::route::{Action, AmbiguousPaths, Split, Table};
-use crate::snapshot::{
-    Address, Announcing, Forwarding, Hsts, Interims, Listener, Mode, NO_ADDRESS, ProxyStatus, RequestIds,
-    Telling, Traces,
-};
-use crate::syntax::target::Targets;
+use crate::route::{Action, Split, Table};
+use crate::snapshot::{Address, Announcing, Listener, Mode, NO_ADDRESS, PoolId};
 
 /// Stands for all who come by Unix sockets.
 const UNIX: &str = "unix";
@@ -82,10 +79,11 @@ fn listener(
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
     let found = bind(table, site.world, findings);
-    let socket = sockets::options(table, found.as_ref().ok().map(|(bind, _)| bind), site, findings);
+    let mut listener = Listener::to_pool("", NO_ADDRESS, Mode::Http, PoolId(0));
+    let settings = settings::read(&language::LISTENER, table, &mut listener, site, findings);
     let bind = found.map(|(bind, place)| {
-        let is_dual = socket.as_ref().is_ok_and(|socket| sockets::is_dual(&bind, socket));
-        taken.binds.take(&bind, is_dual, place, findings);
+        sockets::check_effect(table, &bind, findings);
+        taken.binds.take(&bind, sockets::is_dual(&bind, &listener.socket), place, findings);
         bind
     });
     let (mode, (found, are_all)) = match table.text("mode") {
@@ -97,36 +95,14 @@ fn listener(
     };
     let tls = tls::of_listener(table, name.as_deref().unwrap_or_default(), mode, &found, site, findings);
     credentials::check_possible(table, mode, tls.as_ref().ok().and_then(Option::as_deref), findings);
-    let ambiguous = match table.text("ambiguous_paths") {
-        Some(("pass", _)) => AmbiguousPaths::Pass,
-        Some(_) | None => AmbiguousPaths::Refuse,
-    };
-    let trusted_proxies = trusted_proxies(table, findings);
-    let announcing = announcing(table, mode, findings);
-    let forwarding = match table.text("forwarding") {
-        Some(("forwarded", _)) => Forwarding::Forwarded,
-        Some(_) | None => Forwarding::XForwarded,
-    };
-    let hsts = hsts::of_listener(table, site, findings);
+    let announced = check_announcing(table, mode, listener.announcing, findings);
     let places = found.iter().map(|found| found.place).collect();
-    let routes = Table::new(found.into_iter().map(|found| found.route).collect(), ambiguous);
+    let routes = found.into_iter().map(|found| found.route).collect();
+    settings?;
     are_all?;
-    let listener = Listener {
-        name: name?,
-        bind: bind?,
-        socket: socket?,
-        mode,
-        tls: tls?,
-        routes,
-        targets: match table.text("targets") {
-            Some(("lenient", _)) => Targets::Lenient,
-            Some(_) | None => Targets::Strict,
-        },
-        announcing: announcing?,
-        trusted_proxies: trusted_proxies?,
-        forwarding,
-        telling: telling(table, hsts?),
-    };
+    announced?;
+    let routes = Table::new(routes, listener.routes.ambiguous());
+    let listener = Listener { name: name?, bind: bind?, mode, tls: tls?, routes, ..listener };
     Ok(Found { listener, place: table.place(), routes: places })
 }
 
@@ -165,41 +141,6 @@ fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Re
     }
 }
 
-/// Keys that only mean something where messages are read.
-const OF_HTTP: [&str; 8] = [
-    "forwarding",
-    "request_id",
-    "traces",
-    "proxy_status",
-    "interim_responses",
-    "hsts",
-    "ambiguous_paths",
-    "targets",
-];
-
-/// The same of a route, and of what it asks for.
-const OF_HTTP_ROUTE: [&str; 14] = [
-    "redirect",
-    "respond",
-    "strip_prefix",
-    "replace_prefix",
-    "destination",
-    "request_headers",
-    "response_headers",
-    "interim_responses",
-    "hsts",
-    "timeouts",
-    "limits",
-    "retry",
-    "streams",
-    "on_client_close",
-];
-const OF_HTTP_MATCH: [&str; 8] =
-    ["host", "path", "path_regex", "method", "header", "query", "cookie", "client_cert"];
-
-/// Keys that only mean something where bytes are passed.
-const OF_TCP_MATCH: [&str; 2] = ["sni", "alpn"];
-
 /// The routes of a listener that passes bytes.
 fn tcp_routes(
     table: Reader<'_>,
@@ -207,8 +148,8 @@ fn tcp_routes(
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> (Vec<routes::Found>, Result<(), Told>) {
-    let only_http = |table: Reader<'_>, keys: &[&str], help: &str, findings: &mut Findings| {
-        for entry in keys.iter().filter_map(|key| table.entry(key)) {
+    let only_http = |table: Reader<'_>, help: &str, findings: &mut Findings| {
+        for entry in table.entries_only(Mode::Http) {
             findings.push(
                 Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
                     .mark(entry.key_place, "only for HTTP")
@@ -217,21 +158,13 @@ fn tcp_routes(
         }
     };
     let help = "remove it, or the `mode`; a TCP listener has a `pool`, a `split` or routes by `sni`";
-    only_http(table, &OF_HTTP, help, findings);
+    only_http(table, help, findings);
     for route in table.tables("route", &language::ROUTE) {
-        only_http(
-            route,
-            &OF_HTTP_ROUTE,
-            "remove it, or the `mode`; such a route has a `pool` or a `split`",
-            findings,
-        );
+        let help = "remove it, or the `mode`; such a route has a `pool` or a `split`";
+        only_http(route, help, findings);
         if let Ok(Some(when)) = route.table("match", &language::MATCH, findings) {
-            only_http(
-                when,
-                &OF_HTTP_MATCH,
-                "of a connection no more is seen than `sni`, `alpn` and `client`",
-                findings,
-            );
+            let help = "of a connection no more is seen than `sni`, `alpn` and `client`";
+            only_http(when, help, findings);
         }
     }
     let found = routes::check(table, around, site, findings);
@@ -253,7 +186,7 @@ fn tcp_routes(
 fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
     for route in table.tables("route", &language::ROUTE) {
         let Ok(Some(when)) = route.table("match", &language::MATCH, findings) else { continue };
-        for entry in OF_TCP_MATCH.into_iter().filter_map(|key| when.entry(key)) {
+        for entry in when.entries_only(Mode::Tcp) {
             findings.push(
             Diagnostic::new(Code::NoEffect, format!("`{}` is for `mode = \"tcp\"`", entry.key))
                 .mark(entry.key_place, "not looked at in HTTP")
@@ -265,14 +198,14 @@ fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
     }
 }
 
-/// Whether clients are announced. Nobody is believed who is not trusted, so there must be somebody to trust.
-fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Result<Announcing, Told> {
+/// Where clients are announced somebody has to be trusted, for nobody else is believed.
+fn check_announcing(
+    table: Reader<'_>,
+    mode: Mode,
+    announcing: Announcing,
+    findings: &mut Findings,
+) -> Result<(), Told> {
     let before = findings.errors();
-    let announcing = match table.text("proxy_protocol") {
-        Some(("optional", _)) => Announcing::Optional,
-        Some(("required", _)) => Announcing::Required,
-        Some(_) | None => Announcing::Never,
-    };
     let trusted = table.entry("trusted_proxies");
     if let Some((word, place)) = table.text("proxy_protocol").filter(|_| announcing != Announcing::Never)
         && table.list("trusted_proxies").is_empty()
@@ -294,29 +227,14 @@ fn announcing(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Result<
             .help("remove it, or add `proxy_protocol = \"required\"`"),
         );
     }
-    findings.since(before)?;
-    Ok(announcing)
+    findings.since(before)
 }
 
-/// What is told beside what is asked for; other words are held back by the shape.
-fn telling(table: Reader<'_>, hsts: Option<Hsts>) -> Telling {
-    let word = |key| table.text(key).map(|(word, _)| word);
-    let request_ids = [RequestIds::Backend, RequestIds::Both, RequestIds::Off];
-    let statuses = [ProxyStatus::Own, ProxyStatus::All, ProxyStatus::Off];
-    Telling {
-        hsts,
-        interims: word("interim_responses").and_then(Interims::find).unwrap_or_default(),
-        request_id: word("request_id")
-            .and_then(|word| request_ids.into_iter().find(|it| it.word() == word))
-            .unwrap_or_default(),
-        traces: if word("traces") == Some(Traces::Start.word()) { Traces::Start } else { Traces::Pass },
-        proxy_status: word("proxy_status")
-            .and_then(|word| statuses.into_iter().find(|it| it.word() == word))
-            .unwrap_or_default(),
-    }
-}
-
-fn trusted_proxies(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<IpNet>, Told> {
+/// `trusted_proxies`.
+pub(in crate::config) fn trusted_proxies(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<IpNet>, Told> {
     let before = findings.errors();
     let items = table.list("trusted_proxies");
     if let Some(extra) = items.get(TRUSTED_MAX) {

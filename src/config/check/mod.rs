@@ -19,7 +19,7 @@ mod fields;
 pub(super) mod health;
 pub(super) mod hsts;
 mod limits;
-mod listeners;
+pub(super) mod listeners;
 mod names;
 pub(super) mod pools;
 mod process;

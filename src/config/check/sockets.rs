@@ -14,27 +14,8 @@ use crate::snapshot::{Address, Permissions, SocketOptions};
 /// The longest name of a network device, in bytes (IFNAMSIZ less its final zero, netdevice(7)).
 const INTERFACE_LEN_MAX: usize = 15;
 
-/// The options of the socket at `bind`, if that could be made out.
-pub(super) fn options(
-    table: Reader<'_>,
-    bind: Option<&Address>,
-    site: &mut Site<'_>,
-    findings: &mut Findings,
-) -> Result<SocketOptions, Told> {
-    let (interface, permissions) = (interface(table, findings), permissions(table, site, findings));
-    if let Some(bind) = bind {
-        check_effect(table, bind, findings);
-    }
-    Ok(SocketOptions {
-        v6only: table.flag("v6only").unwrap_or(true),
-        interface: interface?,
-        freebind: table.flag("freebind").unwrap_or(false),
-        permissions: permissions?,
-    })
-}
-
 /// Complains about keys that change nothing at `bind`.
-fn check_effect(table: Reader<'_>, bind: &Address, findings: &mut Findings) {
+pub(super) fn check_effect(table: Reader<'_>, bind: &Address, findings: &mut Findings) {
     let is_six = bind.ip().is_some_and(|address| address.is_ipv6());
     let cases = [
         ("v6only", is_six, "only an IPv6 address has the choice"),
@@ -59,8 +40,9 @@ pub(super) fn is_dual(bind: &Address, options: &SocketOptions) -> bool {
         && bind.ip().is_some_and(|address| matches!(address.ip(), IpAddr::V6(ip) if ip.is_unspecified()))
 }
 
-fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String>, Told> {
-    let Some((name, place)) = table.text("interface") else { return Ok(None) };
+/// `interface`.
+pub(in crate::config) fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+    let Some((name, place)) = table.text("interface") else { return Err(findings.given_up(table.place())) };
     let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
     if name.is_empty() || name.len() > INTERFACE_LEN_MAX || !name.bytes().all(is_name) {
         return Err(findings.refuse(
@@ -69,11 +51,11 @@ fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String
                 .help("write a name that `ip link` shows, such as `eth0`"),
         ));
     }
-    Ok(Some(name.to_owned()))
+    Ok(name.to_owned())
 }
 
 /// `socket` of `table`: the owner and the mode of a Unix socket's file.
-pub(super) fn permissions(
+pub(in crate::config) fn permissions(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,

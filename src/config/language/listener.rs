@@ -1,15 +1,18 @@
 //! Listeners, their sockets, and how requests are split over pools.
 
+use std::net::SocketAddr;
+
 use super::route::ROUTE;
 use super::tls::TLS;
-use super::{HSTS_AGE_MAX, Kind, NONE, REQUIRED, Setting, Table, key};
-use crate::config::check::{hsts, sockets};
+use super::{Field, HSTS_AGE_MAX, Kind, NONE, REQUIRED, Setting, Table, key};
+use crate::config::check::{hsts, listeners, sockets};
 use crate::config::print::words;
-use crate::config::settings::field;
-use crate::snapshot::{Backend, Hsts, Permissions};
+use crate::config::settings::{Show, Value, elsewhere, field, print_inline};
+use crate::route::{AmbiguousPaths, Table as Routes};
+use crate::snapshot::{Announcing, Backend, Hsts, Listener, Mode, Permissions};
 
 /// `[[listener]]`.
-pub(in crate::config) static LISTENER: Table<()> = Table {
+pub(in crate::config) static LISTENER: Table<Listener> = Table {
     title: "[[listener]]",
     about: "Where clients connect. There may be several, each under a header of its own.",
     keys: &[
@@ -34,22 +37,39 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             "true",
             "false",
             "Whether an IPv6 socket takes no IPv4 clients; `[::]:8080` with `false` is every address of both.",
-        ),
-        key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come."),
+        )
+        .at(Field {
+            show: |listener, key| {
+                let ip = listener.bind.ip().filter(SocketAddr::is_ipv6);
+                ip.and_then(|_| listener.socket.v6only.show(key))
+            },
+            ..field!(socket.v6only)
+        }),
+        key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come.")
+        .at(field!(socket.interface, |table, _, findings| sockets::interface(table, findings).map(Some))),
         key(
             "freebind",
             Kind::Flag,
             "false",
             "true",
             "Whether an IP address is bound that this machine does not have yet, such as one that keepalived moves.",
-        ),
+        )
+        .at(Field {
+            show: |listener, _| listener.socket.freebind.then(|| String::from("true")),
+            ..field!(socket.freebind)
+        }),
         key(
             "socket",
             Kind::Table(&SOCKET),
             "(as the umask has it)",
             r#"{ mode = "0660", group = "www-data" }"#,
             "Who may connect to a Unix socket.",
-        ),
+        )
+        .at(field!(
+            socket.permissions,
+            |table, site, findings| sockets::permissions(table, site, findings),
+            |owner| (*owner != Permissions::default()).then(|| print_inline(&SOCKET, owner))
+        )),
         key(
             "mode",
             Kind::Word(&["http", "tcp"]),
@@ -63,7 +83,13 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             "(without TLS)",
             r#"{ certificates = [{ cert = "cert.pem", key = "key.pem" }] }"#,
             "That clients come through TLS, and with which certificates. See docs/tls.md.",
-        ),
+        )
+        .at(Field {
+            // The reader of the listener reads it: its certificates have to be for the hosts of routes.
+            read: elsewhere,
+            show: |listener, _| Some(print_inline(&TLS, listener.tls.as_ref()?)),
+            differs: |a, b| a.tls != b.tls,
+        }),
         key(
             "pool",
             Kind::Text,
@@ -72,8 +98,8 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             "Where clients are sent; behind routes, where those are sent that no route takes. Needed only when there are several \
              pools, or to have a default behind routes.",
         ),
-        SPLIT,
-        STICKY,
+        split(),
+        sticky(),
         key(
             "route",
             Kind::Tables(&ROUTE),
@@ -89,7 +115,14 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#"["10.0.0.0/8", "::1"]"#,
             "Networks of proxies that are believed when they say for whom they ask: in header fields, and by `proxy_protocol`. `unix` is \
              everybody who comes by a Unix socket.",
-        ),
+        )
+        .at(Field {
+            show: |listener, key| {
+                let is_said = listener.mode == Mode::Http || listener.announcing != Announcing::Never;
+                is_said.then(|| listener.trusted_proxies.show(key)).flatten()
+            },
+            ..field!(trusted_proxies, |table, _, findings| listeners::trusted_proxies(table, findings))
+        }),
         key(
             "proxy_protocol",
             Kind::Word(&["off", "optional", "required"]),
@@ -97,14 +130,17 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#""required""#,
             "Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the client. `required`: all \
              do, and come from `trusted_proxies`, or are closed; `optional`: those of `trusted_proxies` may.",
-        ),
+        )
+        .at(field!(announcing)),
         key(
             "forwarding",
             Kind::Word(&["x-forwarded", "forwarded"]),
             r#""x-forwarded""#,
             r#""forwarded""#,
             "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, or `Forwarded` (RFC 7239). HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(forwarding)),
         key(
             "request_id",
             Kind::Word(&["backend", "both", "off"]),
@@ -112,7 +148,9 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#""both""#,
             "Who is told by `X-Request-ID` what the request is called: the backend, or the client too, or nobody (then the field passes as it \
              came). It is kept if a trusted proxy has said it, and made anew else; the access line has it in any case. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(telling.request_id)),
         key(
             "traces",
             Kind::Word(&["pass", "start"]),
@@ -120,7 +158,9 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#""start""#,
             "W3C traces (`traceparent`, `tracestate`): passed on as they came; with `start`, one is begun where there is none that can be \
              read. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(telling.traces)),
         key(
             "proxy_status",
             Kind::Word(&["own", "all", "off"]),
@@ -128,7 +168,9 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#""all""#,
             "Which responses have `Proxy-Status` (RFC 9209): Pollux's own answers, with the cause; all, with the name of the backend; or \
              none. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(telling.proxy_status)),
         key(
             "interim_responses",
             INTERIMS,
@@ -136,7 +178,9 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#""all""#,
             "Which interim responses HTTP/1.1 clients get: `continue` is the first 100 alone, because many clients take any other for the \
              final response; `all` is 102, 103 and so on too. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(telling.interims)),
         key(
             "hsts",
             Kind::Table(&HSTS),
@@ -144,14 +188,32 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#"{ max_age = "365d", include_subdomains = true }"#,
             "That browsers are to come by TLS alone from now on (`Strict-Transport-Security`). Said where the client has come by TLS, unless \
              the backend says it. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(
+            telling.hsts,
+            |table, site, findings| hsts::of_listener(table, site, findings),
+            |hsts| hsts.as_ref().map(|hsts| print_inline(&HSTS, hsts))
+        )),
         key(
             "ambiguous_paths",
             Kind::Word(&["refuse", "pass"]),
             r#""refuse""#,
             r#""pass""#,
             "What becomes of paths that readers disagree about (`/a/../b`, `//a`, `/a%2Fb`) where routes look at paths. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(Field {
+            read: |listener, key, table, _, _| {
+                if let Some(ambiguous) = AmbiguousPaths::take(key, table) {
+                    // The reader of the listener puts its routes there.
+                    listener.routes = Routes::new(Vec::new(), ambiguous);
+                }
+                Ok(())
+            },
+            show: |listener, key| listener.routes.ambiguous().show(key),
+            differs: |a, b| a.routes.ambiguous() != b.routes.ambiguous(),
+        }),
         key(
             "targets",
             Kind::Word(&["strict", "lenient"]),
@@ -159,7 +221,9 @@ pub(in crate::config) static LISTENER: Table<()> = Table {
             r#""lenient""#,
             "What becomes of targets in which a client has left bare what has to be percent-encoded (`\" < > { }`, backticks, UTF-8): \
              they are refused, or encoded on the way. HTTP only.",
-        ),
+        )
+        .only(Mode::Http)
+        .at(field!(targets)),
     ],
 };
 
@@ -225,21 +289,25 @@ pub(in crate::config) static SOCKET: Table<Permissions> = Table {
 
 static SHARES: Kind = Kind::Table(&SHARE);
 
-pub(super) const SPLIT: Setting<()> = key(
-    "split",
-    Kind::List(&SHARES),
-    NONE,
-    r#"[{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]"#,
-    "Several pools, each with its share of the requests (of the clients, in TCP mode).",
-);
+pub(super) const fn split<T>() -> Setting<T> {
+    key(
+        "split",
+        Kind::List(&SHARES),
+        NONE,
+        r#"[{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]"#,
+        "Several pools, each with its share of the requests (of the clients, in TCP mode).",
+    )
+}
 
-pub(super) const STICKY: Setting<()> = key(
-    "sticky",
-    Kind::Text,
-    "(drawn for each request)",
-    r#""{client}""#,
-    "For a split: requests for which this template gives the same text go to the same pool.",
-);
+pub(super) const fn sticky<T>() -> Setting<T> {
+    key(
+        "sticky",
+        Kind::Text,
+        "(drawn for each request)",
+        r#""{client}""#,
+        "For a split: requests for which this template gives the same text go to the same pool.",
+    )
+}
 
 /// One of `split`.
 pub(in crate::config) static SHARE: Table<()> = Table {

@@ -19,6 +19,7 @@ mod tls;
 use super::check::Site;
 use super::read::Reader;
 use super::report::{Findings, Told};
+use crate::snapshot::Mode;
 
 pub(super) use bounds::{LIMITS, TIMEOUTS};
 pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER};
@@ -83,6 +84,11 @@ impl<T> Setting<T> {
     const fn at(self, field: Field<T>) -> Setting<T> {
         Setting { key: self.key, field: Some(field) }
     }
+
+    /// The same, which means something in that mode of a listener only.
+    const fn only(self, mode: Mode) -> Setting<T> {
+        Setting { key: Key { only: Some(mode), ..self.key }, field: self.field }
+    }
 }
 
 /// Puts the value of a key that is there into a `T`.
@@ -106,6 +112,8 @@ pub(super) struct Key {
     /// A value that it can have.
     pub(super) example: &'static str,
     pub(super) about: &'static str,
+    /// The only mode of a listener in which it means something.
+    pub(super) only: Option<Mode>,
 }
 
 /// The type of a value.
@@ -183,7 +191,7 @@ const fn key<T>(
     example: &'static str,
     about: &'static str,
 ) -> Setting<T> {
-    Setting { key: Key { name, kind, default, example, about }, field: None }
+    Setting { key: Key { name, kind, default, example, about, only: None }, field: None }
 }
 
 /// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).

@@ -1,9 +1,9 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
-use super::listener::{HSTS, INTERIMS, SPLIT, STICKY};
+use super::listener::{HSTS, INTERIMS, split, sticky};
 use super::{Kind, NONE, REQUIRED, Table, key};
-use crate::snapshot::Timeouts;
+use crate::snapshot::{Mode, Timeouts};
 
 /// `[[listener.route]]`.
 pub(in crate::config) static ROUTE: Table<()> = Table {
@@ -25,36 +25,40 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             "What a request must be like: all of it holds, and of each list one.",
         ),
         key("pool", Kind::Text, NONE, r#""app""#, "Action: a backend of that pool answers."),
-        SPLIT,
-        STICKY,
+        split(),
+        sticky(),
         key(
             "redirect",
             Kind::Table(&REDIRECT),
             NONE,
             r#"{ status = 308, location = "https://{host}{uri}" }"#,
             "Action: the client is sent elsewhere.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "respond",
             Kind::Table(&RESPOND),
             NONE,
             r#"{ status = 503, body = "back soon\n" }"#,
             "Action: Pollux answers by itself.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "strip_prefix",
             Kind::Text,
             NONE,
             r#""/api""#,
             "Takes these segments off the beginning of the path.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "replace_prefix",
             Kind::Table(&PREFIX),
             NONE,
             r#"{ from = "/api", to = "/v2" }"#,
             "Puts others in their place.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "destination",
             Kind::Word(&["own", "always", "pass"]),
@@ -62,7 +66,8 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#""always""#,
             "Which URIs in WebDAV's `Destination` and `If` are rewritten as the target is, to the scheme, the Host and the path that the backend \
              gets: those with the request's own authority, all, or none.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "rewrite_back",
             Kind::Either(&[Kind::Flag, Kind::Table(&REWRITE_BACK)]),
@@ -70,49 +75,56 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             "true",
             "Puts what comes back into the paths, and the names, that clients know: Location, Content-Location, Refresh, and Path and \
              Domain of cookies. `true` is about paths alone.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "request_headers",
             Kind::Table(&FIELDS),
             NONE,
             r#"{ set = { X-Client = "{client}" }, remove = ["X-Debug"] }"#,
             "Changes to what the backend gets.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "response_headers",
             Kind::Table(&FIELDS),
             NONE,
             r#"{ set = { X-Frame-Options = "DENY" } }"#,
             "Changes to what the client gets from the backend, a redirect or a fixed response.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "hsts",
             Kind::Either(&[Kind::Flag, Kind::Table(&HSTS)]),
             "(that of the listener)",
             r#"{ max_age = "1h" }"#,
             "Strict-Transport-Security of its own, in place of the listener's; `false` for none, `true` for one with all defaults.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "interim_responses",
             INTERIMS,
             "(that of the listener)",
             r#""all""#,
             "Which interim responses HTTP/1.1 clients get.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "timeouts",
             Kind::Table(&ROUTE_TIMEOUTS),
             "(those of `[timeouts]`)",
             r#"{ backend_response = "5s" }"#,
             "Times of its own.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "limits",
             Kind::Table(&ROUTE_LIMITS),
             "(those of `[limits]`)",
             r#"{ body = "10MB" }"#,
             "Bounds of its own.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "retry",
             Kind::Word(&["safe", "unsent", "off"]),
@@ -120,21 +132,24 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#""off""#,
             "When a request may be sent again. `safe`: on proof that it is safe; `unsent`: only if nothing of it was handed on; \
              `off`: never.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "streams",
             TEXTS,
             "[]",
             r#"["application/json"]"#,
             "Types of responses that are streams here, besides those that are everywhere: `timeouts.stream` holds for them in place of `idle`.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "on_client_close",
             Kind::Word(&["abort", "finish"]),
             "(that of the pool)",
             r#""finish""#,
             "What becomes of a request under way when its client has ended its direction, in place of what the pool says.",
-        ),
+        )
+        .only(Mode::Http),
     ],
 };
 
@@ -154,37 +169,44 @@ pub(in crate::config) static MATCH: Table<()> = Table {
             NONE,
             r#"["example.com", "*.example.com"]"#,
             "A host, or `*.name` for every name below it.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "path",
             TEXTS,
             NONE,
             r#"["/users/{id}", "/api/*"]"#,
             "A path, `/api/*` for `/api` and everything below it, `{name}` for any one segment.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "path_regex",
             Kind::Text,
             NONE,
             r#""^/v(?<version>[0-9]+)/""#,
             "An expression that is found in the path.",
-        ),
-        key("method", TEXTS, NONE, r#"["GET", "HEAD"]"#, "A method."),
+        )
+        .only(Mode::Http),
+        key("method", TEXTS, NONE, r#"["GET", "HEAD"]"#, "A method.")
+        .only(Mode::Http),
         key(
             "header",
             WANTS,
             NONE,
             r#"{ X-Beta = "1", X-Debug = false, Accept = { regex = "json" } }"#,
             "Header fields: a value, a list of values, `true` for any and `false` for none, or an expression.",
-        ),
+        )
+        .only(Mode::Http),
         key(
             "query",
             WANTS,
             NONE,
             r#"{ beta = true }"#,
             "Query parameters, in the same way; compared decoded.",
-        ),
-        key("cookie", WANTS, NONE, r#"{ tenant = ["a", "b"] }"#, "Cookies, in the same way."),
+        )
+        .only(Mode::Http),
+        key("cookie", WANTS, NONE, r#"{ tenant = ["a", "b"] }"#, "Cookies, in the same way.")
+        .only(Mode::Http),
         key("client", TEXTS, NONE, r#"["10.0.0.0/8", "2001:db8::/32"]"#, "The network of the client."),
         key(
             "sni",
@@ -192,15 +214,18 @@ pub(in crate::config) static MATCH: Table<()> = Table {
             NONE,
             r#"["example.com", "*.example.com"]"#,
             "The name that a TLS client asks for, or `*.name` for every name below it. TCP only.",
-        ),
-        key("alpn", TEXTS, NONE, r#"["h2", "http/1.1"]"#, "A protocol that a TLS client offers. TCP only."),
+        )
+        .only(Mode::Tcp),
+        key("alpn", TEXTS, NONE, r#"["h2", "http/1.1"]"#, "A protocol that a TLS client offers. TCP only.")
+        .only(Mode::Tcp),
         key(
             "client_cert",
             Kind::Either(&[STANDING, STANDINGS, Kind::Table(&CLIENT_CERT)]),
             NONE,
             r#"{ common_name = ["alice", "*.ops"] }"#,
             "The client's certificate. A word, or a list of words, stands for `{ state = … }`. HTTP only, on a listener with `client_ca`.",
-        ),
+        )
+        .only(Mode::Http),
     ],
 };
 

@@ -28,6 +28,6 @@ fn print_backend(backend: &Backend) -> String {
 }
 
 fn print_item(address: &str, like: &Like) -> String {
-    let address = [("address", text(address))].into_iter();
-    table(address.chain(pairs(&BACKEND, like)).map(|(key, value)| (key.to_owned(), value)))
+    let rest = pairs(&BACKEND, like).map(|(key, value)| (key.name.to_owned(), value));
+    table([(String::from("address"), text(address))].into_iter().chain(rest))
 }

@@ -82,8 +82,12 @@ pub struct Limits {
     pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,
-    /// Client connections of one IPv4 address or IPv6 /64 at once, over all workers; `None` is unlimited. Trusted proxies are exempt.
+    /// Client connections of one IPv4 address or IPv6 /64 at once, over all workers. Trusted proxies are exempt. `None` is a half of
+    /// `sessions`. Loopback addresses are exempt too where neither this nor `bytes_per_client` is set.
     pub per_client: Option<usize>,
+    /// Bytes of the buffers and collected bodies of the connections that `per_client` counts together; `None` is a quarter of all
+    /// buffers. A few buffers at least.
+    pub bytes_per_client: Option<usize>,
     /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too. At the bound those that have taken
     /// more than a second make room, the oldest first.
     pub handshakes: usize,
@@ -120,6 +124,18 @@ impl Default for Recording {
 impl Limits {
     /// The most header fields that `fields` may allow: their table lies on the stack.
     pub const FIELDS_MAX: usize = 256;
+
+    /// How many connections an address may have.
+    #[must_use]
+    pub fn per_client(&self) -> usize {
+        self.per_client.unwrap_or(self.sessions.div_ceil(2))
+    }
+
+    /// How many bytes an address may have.
+    #[must_use]
+    pub fn bytes_per_client(&self) -> usize {
+        self.bytes_per_client.unwrap_or(self.buffers.saturating_mul(self.buffer) / 4)
+    }
 }
 
 impl Default for Limits {
@@ -134,6 +150,7 @@ impl Default for Limits {
             buffers: 8192,
             sessions: 10_000,
             per_client: None,
+            bytes_per_client: None,
             handshakes: 1000,
             accept_budget: 64,
             idle_per_backend: 256,

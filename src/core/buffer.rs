@@ -42,6 +42,12 @@ impl Buffer {
         if self.can_grow { usize::MAX } else { self.storage.len() }
     }
 
+    /// How many bytes the storage that it has now holds.
+    #[must_use]
+    pub fn lent(&self) -> usize {
+        self.storage.len()
+    }
+
     /// Whether bytes can be read into the storage as it is.
     #[must_use]
     pub fn is_ready(&self) -> bool {

@@ -122,6 +122,9 @@ families! {
          or slow (there, with fewer than 240 bytes a second).";
     REFUSED Counter "pollux_clients_refused_total" ["worker"]
         "Connections that were closed at once because their client address had limits.per_client of them.";
+    SHORT Counter "pollux_buffers_short_turns_total" ["worker", "measure"]
+        "Turns of the loop in which buffers were short, by what was done. Ration: half of the bytes were lent, and slow clients had to \
+         do with less. Bound: a connection was not read from because of limits.buffers. Client: because of limits.bytes_per_client.";
     IDLE Gauge "pollux_idle_backend_connections" ["worker"] "Connections in the idle set.";
     BUFFERS Gauge "pollux_buffers_in_use" ["worker"] "Buffers that are lent to sessions.";
     BUFFERS_MAX Gauge "pollux_buffers_max" [] "How many there may be: limits.buffers.";

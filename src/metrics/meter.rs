@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cell::Cell;
 use super::histogram::{Counts, Histogram};
 use crate::core::outcome::{Cause, Proof, Record};
-use crate::room::Ground;
+use crate::room::{Ground, Measure};
 
 /// A part of an exchange whose length is counted. What an exchange does not reach is not counted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,8 @@ pub struct Holdings {
     pub made_room: [u64; Ground::ALL.len()],
     /// Connections that were refused because of `limits.per_client`.
     pub refused: u64,
+    /// Turns in which each measure was taken for want of buffers, by the place in [`Measure::ALL`].
+    pub short: [u64; Measure::ALL.len()],
 }
 
 /// The same where others can read it.
@@ -196,14 +198,16 @@ pub(super) struct Gauges {
     pipes: Cell,
     made_room: [Cell; Ground::ALL.len()],
     refused: Cell,
+    short: [Cell; Measure::ALL.len()],
 }
 
 impl Gauges {
     pub(super) fn show(&self, holdings: &Holdings) {
-        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes, made_room, refused } =
+        let Holdings { worker, turns, sessions, parked, idle, buffers, pipes, made_room, refused, short } =
             *holdings;
         self.turns.set(turns);
         self.refused.set(refused);
+        self.short.iter().zip(short).for_each(|(cell, count)| cell.set(count));
         self.made_room.iter().zip(made_room).for_each(|(cell, count)| cell.set(count));
         for (cell, value) in [
             (&self.worker, worker),
@@ -229,6 +233,7 @@ impl Gauges {
             pipes: count(&self.pipes),
             made_room: std::array::from_fn(|place| self.made_room[place].get()),
             refused: self.refused.get(),
+            short: std::array::from_fn(|place| self.short[place].get()),
         }
     }
 }

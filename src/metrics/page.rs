@@ -11,7 +11,7 @@ use super::totals::{BackendTotals, ListenerTotals, Totals};
 use crate::access::Counts;
 use crate::core::outcome::{Cause, Proof, Who};
 use crate::os::Process;
-use crate::room::Ground;
+use crate::room::{Ground, Measure};
 
 /// What can be seen beside what was counted.
 #[derive(Clone, Debug, Default)]
@@ -282,6 +282,12 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
         }
     }
     of(writer, &family::REFUSED, |holdings| holdings.refused);
+    let mut samples = writer.begin(&family::SHORT);
+    for holdings in &totals.workers {
+        for (measure, count) in Measure::ALL.iter().zip(holdings.short) {
+            samples.add(&[&holdings.worker.to_string(), measure.word()], count);
+        }
+    }
     of(writer, &family::IDLE, |holdings| holdings.idle as u64);
     of(writer, &family::BUFFERS, |holdings| holdings.buffers as u64);
     writer.begin(&family::BUFFERS_MAX).add(&[], around.buffers_max);

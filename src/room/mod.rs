@@ -5,6 +5,7 @@
 
 mod census;
 mod crowds;
+mod measure;
 mod origin;
 mod pace;
 mod queue;
@@ -12,6 +13,7 @@ mod tally;
 
 pub use census::Census;
 pub use crowds::Crowds;
+pub use measure::Measure;
 pub use origin::Origin;
 pub use pace::is_slow;
 pub use queue::{Candidate, Queue};

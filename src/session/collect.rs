@@ -82,6 +82,11 @@ impl Session {
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
     }
 
+    /// How many bytes of a body have been collected.
+    pub(super) fn collected(&self) -> usize {
+        self.exchange.collected.as_deref().map_or(0, |collected| collected.body.len())
+    }
+
     /// Whether the backend has got the head of the request.
     pub(super) fn is_head_sent(&self) -> bool {
         let has_got =

@@ -17,15 +17,22 @@ impl Session {
                 let ground = if self.has_begun() { Ground::Unfinished } else { Ground::Resting };
                 Some(Claim::new(ground, since))
             }
-            Phase::Collecting => Some(Claim::new(Ground::Unfinished, self.touched)),
+            Phase::Collecting => {
+                let slow = Some(self.pace(now)).filter(|claim| claim.ground == Ground::Slow);
+                Some(slow.unwrap_or(Claim::new(Ground::Unfinished, self.touched)))
+            }
             Phase::Opening { .. } => self.has_left().then_some(Claim::new(Ground::Left, self.touched)),
             Phase::Relay if self.exchange.answered == Answered::Awaited && self.has_left() => {
                 Some(Claim::new(Ground::Left, self.touched))
             }
-            Phase::Relay | Phase::Answer { .. } => {
-                (self.owes_body() || self.down.wants_write()).then(|| self.pace(now))
+            Phase::Relay => (self.owes_body() || self.down.wants_write()).then(|| self.pace(now)),
+            // When an answer began is not known. It is short: a client that takes any of it mostly takes all.
+            Phase::Answer { .. } => {
+                self.down.wants_write().then_some(Claim::new(Ground::Stalled, self.touched))
             }
-            Phase::Tunnel | Phase::Ending { .. } | Phase::Over => None,
+            // A tunnel may rest for as long as it likes; a client that does not take what waits for it is in the way.
+            Phase::Tunnel => self.down.wants_write().then_some(Claim::new(Ground::Stalled, self.touched)),
+            Phase::Ending { .. } | Phase::Over => None,
         }
     }
 
@@ -36,7 +43,9 @@ impl Session {
             return stalled;
         }
         let (exchange, up, down) = (&self.exchange, self.up.passed(), self.down.passed());
-        let (since, bytes) = if self.owes_body() {
+        let (since, bytes) = if self.phase == Phase::Collecting {
+            (exchange.spans.head, self.collected() as u64)
+        } else if self.owes_body() {
             (exchange.spans.head, exchange.bytes(up, down).0)
         } else {
             (exchange.spans.response.or(exchange.spans.head), exchange.bytes(up, down).1)
@@ -58,6 +67,12 @@ impl Session {
             && self.up.is_flushed()
             // One that may wait for a 100 waits for the backend.
             && (!self.exchange.expects || self.exchange.has_continued)
+    }
+
+    /// How many bytes of memory are lent to it.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.up.buffer.lent() + self.down.buffer.lent() + self.collected()
     }
 
     /// Ends the session so that others have its place. A client that has begun a request is told so, if it takes the answer at once;

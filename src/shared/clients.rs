@@ -1,6 +1,8 @@
-//! How many connections each client address has, over all workers. Nothing is counted where `limits.per_client` is not set.
+//! How many connections each client address has, and how many bytes Pollux holds for them, over all workers.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::room::{Census, Origin};
@@ -11,35 +13,75 @@ const SHARDS: usize = 16;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Clients {
-    shards: [Mutex<Census>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     spread: RandomState,
 }
 
-/// Counts one connection until it is dropped.
+/// The addresses of one lock.
+#[derive(Debug, Default)]
+struct Shard {
+    census: Census,
+    /// How many bytes are held for each; there is an entry for each address of the census.
+    held: HashMap<Origin, Arc<AtomicUsize>>,
+}
+
+/// Counts one connection until it is dropped, and the bytes that are held for it.
 #[derive(Debug)]
 pub struct Counted {
     clients: Arc<Clients>,
     origin: Origin,
+    /// The bytes of all connections of the address.
+    held: Arc<AtomicUsize>,
+    /// How many of them are this one's.
+    own: usize,
 }
 
 impl Clients {
     /// Counts one more connection; `None` if its origin has `most` of them.
     #[must_use]
     pub fn enter(self: &Arc<Clients>, origin: Origin, most: usize) -> Option<Counted> {
-        let may_enter = self.with(origin, |census| census.enter(origin, most));
-        may_enter.then(|| Counted { clients: Arc::clone(self), origin })
+        let enter = |shard: &mut Shard| {
+            shard.census.enter(origin, most).then(|| Arc::clone(shard.held.entry(origin).or_default()))
+        };
+        let held = self.with(origin, enter)?;
+        Some(Counted { clients: Arc::clone(self), origin, held, own: 0 })
     }
 
-    fn with<T>(&self, origin: Origin, act: impl FnOnce(&mut Census) -> T) -> T {
+    fn with<T>(&self, origin: Origin, act: impl FnOnce(&mut Shard) -> T) -> T {
         let shard = self.spread.hash_one(origin) as usize % SHARDS;
         // A panic with the lock leaves a count that is whole: each change is one.
         act(&mut self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
+impl Counted {
+    /// How many bytes are held for all connections of the address, this one's included.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that this connection holds so many bytes now.
+    pub fn settle(&mut self, bytes: usize) {
+        if bytes > self.own {
+            self.held.fetch_add(bytes - self.own, Ordering::Relaxed);
+        } else if bytes < self.own {
+            self.held.fetch_sub(self.own - bytes, Ordering::Relaxed);
+        }
+        self.own = bytes;
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.clients.with(self.origin, |census| census.leave(self.origin));
+        self.settle(0);
+        self.clients.with(self.origin, |shard| {
+            shard.census.leave(self.origin);
+            // The shard's own and this one: no other connection of the address is left.
+            if Arc::strong_count(&self.held) <= 2 {
+                shard.held.remove(&self.origin);
+            }
+        });
     }
 }
 
@@ -54,5 +96,21 @@ mod tests {
         assert!(first.is_some() && clients.enter(origin, 1).is_none());
         drop(first);
         assert!(clients.enter(origin, 1).is_some());
+    }
+
+    #[test]
+    fn the_bytes_of_an_address_are_those_of_its_connections() {
+        let (clients, origin) = (Arc::new(Clients::default()), Origin::of([192, 0, 2, 1].into()).unwrap());
+        let [mut first, mut second] = [(), ()].map(|()| clients.enter(origin, 2).unwrap());
+        first.settle(100);
+        second.settle(30);
+        assert_eq!((first.held(), second.held()), (130, 130));
+        first.settle(40);
+        assert_eq!(second.held(), 70);
+        drop(second);
+        assert_eq!(first.held(), 40);
+        drop(first);
+        assert!(clients.shards.iter().all(|shard| shard.lock().unwrap().held.is_empty()));
+        assert_eq!(clients.enter(origin, 1).unwrap().held(), 0);
     }
 }

@@ -1,9 +1,11 @@
 //! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
 
+use std::time::Duration;
+
 use super::conn::{Conn, Stay, World};
 use super::idle::WATCHED;
 use super::lot::{Guest, Lot, QUIET, Tag, UNHEARD_MAX};
-use super::storage::Storage;
+use super::storage::{Purse, Storage};
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
 use crate::core::slab::Key;
@@ -11,6 +13,9 @@ use crate::core::time::Time;
 use crate::os::{Fd, Os, Watch};
 use crate::session::{Session, Side};
 use crate::wire::Wire;
+
+/// How soon a session looks again whose client's address has as many bytes as it may.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The array, with whom each of its entries belongs to.
 #[derive(Debug, Default)]
@@ -127,11 +132,13 @@ impl<O: Os> Worker<O> {
             self.hot.rotate_left(1);
         }
         let (sessions, storage, eager) = (&mut self.sessions, &mut self.storage, &mut self.eager);
+        let client_bytes = self.client_bytes;
         let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = sessions.get_mut(*key) else { return false };
             let env = world.env(&conn.edition, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
+            storage.open(conn.purse(client_bytes));
             let more = conn.more();
             if more.into_iter().flatten().any(|side| conn.session.has_buffer(side) || storage.can_lend(side))
             {
@@ -141,6 +148,7 @@ impl<O: Os> Worker<O> {
             } else if conn.is_quiet(now) {
                 if park(os, lot, *key, conn, deadline, now) {
                     shrink(&mut conn.session, storage);
+                    conn.settle();
                     return false;
                 }
                 conn.unheard = 0;
@@ -148,21 +156,40 @@ impl<O: Os> Worker<O> {
             if let Some(at) = deadline {
                 nearest.note(at);
             }
-            conn.unheard =
-                if watch(array, storage, *key, conn, now) { conn.unheard.saturating_add(1) } else { 0 };
+            let watched = watch(array, storage, *key, conn, now);
+            conn.unheard = if watched == Watched::All { conn.unheard.saturating_add(1) } else { 0 };
+            if watched == Watched::AddressWaits {
+                // Another worker may be the one that has its bytes back.
+                nearest.note(now + AGAIN);
+            }
             true
         });
+        storage.open(Purse::OPEN);
     }
 }
 
-/// Puts the connections of a session into the array; false if it is not told of all that it wants to know.
-fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &mut Conn, now: Time) -> bool {
-    let mut has_all = true;
+/// What a session is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    /// All that it wants to know.
+    All,
+    /// There is no buffer to read into.
+    BufferWaits,
+    /// The same, because its client's address has as many bytes as it may.
+    AddressWaits,
+}
+
+/// Puts the connections of a session into the array, and says what it is told of.
+fn watch(array: &mut Array, storage: &mut Storage, key: Key, conn: &mut Conn, now: Time) -> Watched {
+    let mut watched = Watched::All;
     let session = &conn.session;
     let mut affordable = |side| {
         let want = session.interest(side, now)?;
         let affordable = affordable(want, session, side, storage);
-        has_all &= affordable == Some(want);
+        if affordable != Some(want) {
+            let is_address = storage.note_lack(side) || watched == Watched::AddressWaits;
+            watched = if is_address { Watched::AddressWaits } else { Watched::BufferWaits };
+        }
         affordable
     };
     let wants = [affordable(Side::Client), affordable(Side::Backend)];
@@ -176,10 +203,10 @@ fn watch(array: &mut Array, storage: &Storage, key: Key, conn: &mut Conn, now: T
     {
         array.push(backend.link.wire.fd(), want, Token::Backend(key, conn.backend_turn));
     }
-    if !has_all && conn.backend.is_some() && !can_hear(&conn.session, storage) {
+    if watched != Watched::All && conn.backend.is_some() && !can_hear(&conn.session, storage) {
         conn.session.note_unread(now);
     }
-    has_all
+    watched
 }
 
 /// Takes back what the buffers of a session do not need that will be quiet for a while.

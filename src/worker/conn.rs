@@ -6,6 +6,7 @@ use super::edition::{Edition, Lease, Permit};
 use super::link::Link;
 use super::own::Owned;
 use super::pipes::Loan;
+use super::storage::Purse;
 use crate::core::budget::Budget;
 use crate::core::identity::Ids;
 use crate::core::interest::Interest;
@@ -142,6 +143,18 @@ impl Conn {
         self.edition = Rc::clone(latest);
         self.session.move_to(listener);
         true
+    }
+
+    /// What the client's address may be lent, if it may have `most` bytes.
+    pub(super) fn purse(&self, most: usize) -> Purse {
+        self.counted.as_ref().map_or(Purse::OPEN, |counted| Purse { held: counted.held(), most })
+    }
+
+    /// Counts what is held for the session now for its client's address.
+    pub(super) fn settle(&mut self) {
+        if let Some(counted) = &mut self.counted {
+            counted.settle(self.session.held());
+        }
     }
 
     /// Whether there is a budget for a retry; if so, it is used up until the exchange is over.

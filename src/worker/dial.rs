@@ -163,6 +163,7 @@ impl<O: Os> Hands<'_, O> {
                 ConnectOutcome::Busy { backend: index, cause: Cause::BackendConnectTimeout }
             }
             Err(ConnectFault::Exhausted) => {
+                *self.lacks_descriptors = true;
                 ConnectOutcome::Busy { backend: index, cause: Cause::OutOfDescriptors }
             }
             Err(ConnectFault::Refused | ConnectFault::TimedOut | ConnectFault::Unreachable) => {

@@ -8,6 +8,7 @@ use super::edition::Edition;
 use super::hands::{Fate, Hands, Readable, Want};
 use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
 use super::room::Entry;
+use super::storage::Purse;
 use super::{Token, Worker};
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
@@ -165,6 +166,7 @@ impl<O: Os> Worker<O> {
             conn.session.wake(self.now);
             self.hot.push(key);
         }
+        self.storage.open(conn.purse(self.client_bytes));
         let world = World {
             now: self.now,
             date: &self.date,
@@ -193,8 +195,11 @@ impl<O: Os> Worker<O> {
             journal: &mut *self.journal,
             recorder: &mut self.recorder,
             effects: &mut self.effects,
+            lacks_descriptors: &mut self.lacks_descriptors,
         };
         let fate = act(&mut hands, conn);
+        conn.settle();
+        self.storage.open(Purse::OPEN);
         if conn.ticket.is_some() && !conn.session.is_queued() {
             conn.ticket = None;
         }
@@ -280,13 +285,14 @@ impl<O: Os> Worker<O> {
                     self.doors[door].queue.note_empty(count);
                     return Waiting::Nobody;
                 }
-                Err(AcceptFault::Exhausted) => match self.idle.evict(&mut self.lot) {
-                    Some(link) => link.close(&mut self.os),
-                    None => {
+                Err(AcceptFault::Exhausted) => {
+                    if let Some(link) = self.idle.evict(&mut self.lot) {
+                        link.close(&mut self.os);
+                    } else if !self.make_room() {
                         self.doors[door].shut(self.now, self.ended);
                         return Waiting::Perhaps;
                     }
-                },
+                }
             }
         }
         self.doors[door].queue.note_full(self.turn);

@@ -81,6 +81,8 @@ pub(super) struct Hands<'a, O> {
     pub(super) recorder: &'a mut Recorder,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
+    /// Whether descriptors ran out.
+    pub(super) lacks_descriptors: &'a mut bool,
 }
 
 impl<O: Os> Hands<'_, O> {

@@ -200,7 +200,11 @@ pub struct Worker<O> {
     hot: Vec<Key>,
     lot: Lot,
     sessions_max: usize,
+    /// How many bytes the address of a client may have, over all workers.
+    client_bytes: usize,
     room: Room,
+    /// Whether descriptors ran out for a connection to a backend.
+    lacks_descriptors: bool,
     /// How many turns there have been.
     turn: u64,
     /// How many sessions have ended.
@@ -259,6 +263,7 @@ impl<O: Os> Worker<O> {
         // Two processes do not draw the same, because their identities differ.
         let random = hash::mix(seed ^ identity as u64);
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
+        let storage = Storage::new(limits.buffer, share.of(limits.buffers));
         Worker {
             doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
             wake,
@@ -271,12 +276,14 @@ impl<O: Os> Worker<O> {
                 Poller::PollAndLot => Lot::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
+            client_bytes: storage.of_client(limits.bytes_per_client()),
             room: Room::default(),
+            lacks_descriptors: false,
             turn: 0,
             ended: 0,
             seat: None,
             churn: Churn::default(),
-            storage: Storage::new(limits.buffer, share.of(limits.buffers)),
+            storage,
             edition: Rc::new(Edition::first((snapshot, &tls), pools, meters, &mut idle, seed, random)),
             idle,
             checks: Checks::default(),
@@ -376,6 +383,7 @@ impl<O: Os> Worker<O> {
         if nearest.is_some_and(|at| at <= self.now) {
             self.handle_deadlines();
         }
+        self.make_descriptors();
         self.tell_of_room();
         // What has ended in this turn may have made room for somebody here.
         self.take_calls();

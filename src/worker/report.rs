@@ -53,6 +53,7 @@ impl<O: Os> Worker<O> {
             pipes: self.pipes.out(),
             made_room: self.made_room(),
             refused: self.refused(),
+            short: self.short(),
         });
     }
 

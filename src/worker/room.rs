@@ -10,8 +10,9 @@ use super::edition::Edition;
 use super::hands::{Fate, Readable};
 use crate::core::slab::Key;
 use crate::os::{Fd, Os};
-use crate::room::{Candidate, Crowds, Ground, Origin, Queue, Tally};
+use crate::room::{Candidate, Crowds, Ground, Measure, Origin, Queue, Tally};
 use crate::shared::clients::Counted;
+use crate::snapshot::Limits;
 
 /// What a worker knows of those who may make room.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Room {
     queue: Queue<Key>,
     tally: Tally<{ Ground::ALL.len() }>,
     refused: Tally<1>,
+    /// In how many turns each measure was taken for want of buffers.
+    short: Tally<{ Measure::ALL.len() }>,
     /// Whose connection was refused last.
     refused_last: Option<SocketAddr>,
 }
@@ -55,8 +58,8 @@ impl<O: Os> Worker<O> {
 
     /// Whether a client that waits before a door is worth asking for.
     pub(super) fn may_find_place(&self, nearest: &mut Nearest) -> bool {
-        if self.has_place() || self.draining_since.is_some() {
-            return self.has_place();
+        if self.has_place() {
+            return true;
         }
         let opens_at = self.room.queue.opens_at(self.now);
         if opens_at > self.now {
@@ -71,20 +74,20 @@ impl<O: Os> Worker<O> {
         if self.clients() > self.sessions_max {
             self.make_places();
         }
-        // A drain lets those go by itself who are not being served.
         self.has_place()
-            || (self.draining_since.is_none()
-                && self.clients() == self.sessions_max
-                && (self.look_for_room() || self.has_late_handshake()))
+            || (self.clients() == self.sessions_max && (self.look_for_room() || self.has_late_handshake()))
     }
 
     /// Has sessions make room until there are no more clients than may be, if they can.
     pub(super) fn make_places(&mut self) {
-        let may_make = self.draining_since.is_none();
-        while may_make
-            && self.clients() > self.sessions_max
-            && (self.make_room() || self.end_late_handshake())
-        {}
+        while self.clients() > self.sessions_max && (self.make_room() || self.end_late_handshake()) {}
+    }
+
+    /// Has one session make room if descriptors ran out for a connection to a backend, which is asked for again in a moment.
+    pub(super) fn make_descriptors(&mut self) {
+        if std::mem::take(&mut self.lacks_descriptors) {
+            self.make_room();
+        }
     }
 
     /// Has one session make room; false if there is none that could.
@@ -144,11 +147,15 @@ impl<O: Os> Worker<O> {
     /// Counts a client that comes by `listener`, if connections are counted by address, and says whether it may stay.
     pub(super) fn count_client(&self, client: SocketAddr, listener: usize, edition: &Edition) -> Entry {
         let snapshot = &edition.snapshot;
-        let Some(most) = snapshot.limits.per_client else { return Entry::Free };
         let Some(origin) = Origin::of(client.ip()) else { return Entry::Free };
-        if snapshot.listeners[listener].trusts(client.ip().to_canonical()) {
+        let address = client.ip().to_canonical();
+        // A proxy on this host stands for many, unless the operator says how many.
+        let Limits { per_client, bytes_per_client, .. } = &snapshot.limits;
+        let is_local = per_client.is_none() && bytes_per_client.is_none() && address.is_loopback();
+        if is_local || snapshot.listeners[listener].trusts(address) {
             return Entry::Free;
         }
+        let most = snapshot.limits.per_client();
         self.registry.clients().enter(origin, most).map_or(Entry::Refused, |it| Entry::Counted(Box::new(it)))
     }
 
@@ -169,6 +176,7 @@ impl<O: Os> Worker<O> {
                 "`limits.per_client` is reached: connections were closed because their addresses have as many as they may"
             );
         }
+        self.tell_of_short();
         let Some(counts) = self.room.tally.tell(self.now) else { return };
         let [lingering, resting, left, unfinished, stalled, slow] = counts;
         tracing::warn!(
@@ -179,8 +187,31 @@ impl<O: Os> Worker<O> {
             unfinished,
             stalled,
             slow,
-            "`limits.sessions` is reached: clients that were not being served made room for others"
+            "`limits.sessions`, or the bound on descriptors, is reached: clients that were not being served made room for others"
         );
+    }
+
+    /// The same of what was done for want of buffers.
+    fn tell_of_short(&mut self) {
+        for (place, is_short) in self.storage.take_short().into_iter().enumerate() {
+            if is_short {
+                self.room.short.note(place);
+            }
+        }
+        let Some([ration, bound, client]) = self.room.short.tell(self.now) else { return };
+        tracing::warn!(
+            worker = self.share.worker,
+            ration,
+            bound,
+            client,
+            "buffers are short: in so many turns of the loop slow clients had to do with less (ration), connections were not read from \
+             because of `limits.buffers` (bound), or because of `limits.bytes_per_client` (client)"
+        );
+    }
+
+    /// In how many turns each measure was taken for want of buffers.
+    pub(super) fn short(&self) -> [u64; Measure::ALL.len()] {
+        self.room.short.counts()
     }
 
     /// How many clients have made room, by ground.
@@ -196,7 +227,7 @@ impl<O: Os> Worker<O> {
 
     /// When the log is to be told next.
     pub(super) fn derive_room(&self, nearest: &mut Nearest) {
-        [self.room.tally.due(), self.room.refused.due()]
+        [self.room.tally.due(), self.room.refused.due(), self.room.short.due()]
             .into_iter()
             .flatten()
             .for_each(|due| nearest.note(due));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::core::buffer::Buffer;
 use crate::core::time::Time;
+use crate::room::Measure;
 use crate::session::Side;
 
 /// The fewest buffers a worker can do with: one for a backend, and a few to be used at the same time.
@@ -25,6 +26,27 @@ const SMALL: usize = 2048;
 /// lent. A session that is not behind has whole buffers all the same. A trailer section fits.
 const RATION: usize = 16 * 1024;
 
+/// What the address of the client that is concerned may be lent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purse {
+    /// How many bytes it has.
+    pub(super) held: usize,
+    /// How many it may have. A quarter is for what backends send, as of all bytes.
+    pub(super) most: usize,
+}
+
+impl Purse {
+    /// Of a client whose bytes are not counted.
+    pub(super) const OPEN: Purse = Purse { held: 0, most: usize::MAX };
+
+    fn can_take(self, side: Side, size: usize) -> bool {
+        match side {
+            Side::Client => self.held + size <= self.most - self.most / 4,
+            Side::Backend => self.held + size <= self.most,
+        }
+    }
+}
+
 /// Buffers of one size, lent and returned, last returned first.
 #[derive(Debug)]
 pub(super) struct Storage {
@@ -38,6 +60,10 @@ pub(super) struct Storage {
     spare: usize,
     looked: Time,
     has_refused: bool,
+    /// Of the client that is being seen to.
+    purse: Purse,
+    /// What there was too little of since the last time that was asked, by the place in [`Measure::ALL`].
+    short: [bool; Measure::ALL.len()],
 }
 
 impl Storage {
@@ -54,7 +80,35 @@ impl Storage {
             spare: 0,
             looked: Time::ZERO,
             has_refused: false,
+            purse: Purse::OPEN,
+            short: [false; Measure::ALL.len()],
         }
+    }
+
+    /// What follows is for a client whose address may have so much.
+    pub(super) fn open(&mut self, purse: Purse) {
+        self.purse = purse;
+    }
+
+    /// The bound on the bytes of an address, where `most` is configured: with less than a few buffers nothing could be served.
+    pub(super) fn of_client(&self, most: usize) -> usize {
+        most.max(BUFFERS_MIN * self.size)
+    }
+
+    /// Takes note that there is no buffer for what comes from `side`; true if that is only for want of what the client's address may have.
+    pub(super) fn note_lack(&mut self, side: Side) -> bool {
+        let is_client = !self.purse.can_take(side, self.size);
+        self.note_short(if is_client { Measure::Client } else { Measure::Bound });
+        is_client
+    }
+
+    /// What there was too little of since the last time this was asked.
+    pub(super) fn take_short(&mut self) -> [bool; Measure::ALL.len()] {
+        std::mem::take(&mut self.short)
+    }
+
+    fn note_short(&mut self, measure: Measure) {
+        self.short[measure as usize] = true;
     }
 
     /// From now on at most `most` are lent; more may be out until they come back.
@@ -65,10 +119,11 @@ impl Storage {
     /// Whether there is a buffer for what comes from `side`.
     #[must_use]
     pub(super) fn can_lend(&self, side: Side) -> bool {
-        match side {
+        let can_lend = match side {
             Side::Client => self.bytes + self.size <= (self.most - self.most / 4) * self.size,
             Side::Backend => self.bytes + self.size <= self.most * self.size,
-        }
+        };
+        can_lend && self.purse.can_take(side, self.size)
     }
 
     /// Whether half of the bytes are lent, so that those who are behind have to do with less.
@@ -87,7 +142,11 @@ impl Storage {
     pub(super) fn shrink(&mut self, buffer: &mut Buffer, can_grow: bool) {
         let least = if can_grow { SMALL } else { RATION };
         if let Some(size) = buffer.shrinks_to(least) {
+            if !can_grow {
+                self.note_short(Measure::Ration);
+            }
             (self.out, self.bytes) = (self.out + 1, self.bytes + size);
+            self.purse.held = self.purse.held.saturating_add(size);
             let old = buffer.exchange(vec![0; size].into(), can_grow);
             self.give(old);
         }
@@ -107,6 +166,7 @@ impl Storage {
     pub(super) fn take(&mut self, side: Side) -> Option<Box<[u8]>> {
         if !self.can_lend(side) {
             self.has_refused = true;
+            self.note_lack(side);
             return None;
         }
         Some(self.take_beyond())
@@ -115,6 +175,7 @@ impl Storage {
     /// Lends a buffer whatever the bound says, to be given back before anybody else is driven.
     pub(super) fn take_beyond(&mut self) -> Box<[u8]> {
         (self.out, self.bytes) = (self.out + 1, self.bytes + self.size);
+        self.purse.held = self.purse.held.saturating_add(self.size);
         let buffer = self.free.pop().unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
         self.spare = self.spare.min(self.free.len());
         buffer
@@ -128,6 +189,7 @@ impl Storage {
     /// Takes a buffer back.
     pub(super) fn give(&mut self, buffer: Box<[u8]>) {
         (self.out, self.bytes) = (self.out - 1, self.bytes - buffer.len());
+        self.purse.held = self.purse.held.saturating_sub(buffer.len());
         if buffer.len() == self.size {
             self.free.push(buffer);
         }
@@ -212,6 +274,22 @@ mod tests {
         assert_eq!((buffer.capacity(), storage.ration()), (RATION, None));
         buffer.fill(RATION - 100);
         assert!(!buffer.has_room());
+    }
+
+    #[test]
+    fn an_address_is_lent_what_it_may_have_and_others_are_lent_all_the_same() {
+        let mut storage = Storage::new(1, 100);
+        storage.open(Purse { held: 0, most: 8 });
+        let lent: Vec<_> = std::iter::from_fn(|| storage.take(Side::Client)).collect();
+        let more: Vec<_> = std::iter::from_fn(|| storage.take(Side::Backend)).collect();
+        assert_eq!((lent.len(), more.len()), (6, 2));
+        assert_eq!(storage.take_short(), [false, false, true]);
+        storage.give(more.into_iter().next().unwrap());
+        assert!(storage.can_lend(Side::Backend) && !storage.can_lend(Side::Client));
+        storage.open(Purse::OPEN);
+        assert!(storage.can_lend(Side::Client));
+        while storage.take(Side::Backend).is_some() {}
+        assert_eq!((storage.out(), storage.take_short()), (100, [false, true, false]));
     }
 
     #[test]

@@ -127,6 +127,7 @@ impl<O: Os> Worker<O> {
         let Snapshot { limits, timeouts, .. } = &*self.edition.snapshot;
         self.sessions_max = self.share.of(limits.sessions);
         self.storage.adapt(self.share.of(limits.buffers));
+        self.client_bytes = self.storage.of_client(limits.bytes_per_client());
         let most = Most::of(limits, self.share.workers);
         self.idle.adapt(&mut self.os, timeouts, most, &mut self.lot);
         self.handshakes.adapt(self.share.of(limits.handshakes));

@@ -168,6 +168,9 @@ const KEYS: &[(&str, &str, &[&str], Holds)] = &[
     ("limits", "per_client", &["50", "0", "\"50\"", "99999999999"], |_, _, loaded| {
         loaded.snapshot.limits.per_client == Some(50)
     }),
+    ("limits", "bytes_per_client", &["\"1MiB\"", "0", "\"1 apple\"", "true"], |_, _, loaded| {
+        loaded.snapshot.limits.bytes_per_client == Some(1 << 20)
+    }),
 ];
 
 /// What is drawn: for each key which of its values is written, if it is, and what is to be warned of.

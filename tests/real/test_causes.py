@@ -64,42 +64,48 @@ FAILED = [
 class Told(Served):
     """A Pollux that is asked what it has made of one request."""
 
-    def __init__(self, binary, directory, backend):
+    def __init__(self, binary, directory, backend, client_head="200ms", sessions=100):
         self.log = directory / "access.log"
         config = (
             f'control = "control"\naccess_log = "{self.log}"\n[[listener]]\nname = "web"\nbind = "127.0.0.1:0"\n'
             f'[pool.app]\nbackends = [{{ name = "b", address = "{backend}" }}]\n'
-            '[timeouts]\nclient_head = "200ms"\nbackend_response = "200ms"\n[limits]\nbody = "1MiB"\n'
+            f'[timeouts]\nclient_head = "{client_head}"\nbackend_response = "200ms"\n'
+            f'[limits]\nbody = "1MiB"\nsessions = {sessions}\n'
         )
         super().__init__(binary, directory, config, ["--threads", "1", "--log-format", "json"])
 
-    def answer_to(self, request):
+    def answer_to(self, request, newcomers=0):
         with connect(self.running.address) as connection, connection.makefile("rb") as stream:
             connection.sendall(request)
-            return Response(stream)
+            with contextlib.ExitStack() as others:
+                for _ in range(newcomers):
+                    others.enter_context(connect(self.running.address))
+                return Response(stream)
 
     def failures(self):
         samples = [sample for family in parse(self.tell("metrics")) for sample in family.samples]
         return {
             (sample.labels["cause"], sample.labels["who"]): sample.value
             for sample in samples
-            if sample.name == "pollux_failures_total" and sample.value
+            if sample.name == "pollux_failures_total" and sample.value and sample.labels["cause"] != "no-request"
         }
 
     def last_line(self):
         """The access line. It is written once Pollux has ended, at the latest."""
         self.end_well()
-        lines = self.log.read_text().splitlines()
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        # Newcomers that say nothing have lines too.
+        lines = [line for line in lines if line["cause"] != "no-request"]
         assert len(lines) == 1, lines
-        return json.loads(lines[0])
+        return lines[0]
 
 
 @pytest.fixture
 def told(pollux_bin, tmp_path):
     started = []
 
-    def start(backend):
-        started.append(Told(pollux_bin, tmp_path, backend))
+    def start(backend, **settings):
+        started.append(Told(pollux_bin, tmp_path, backend, **settings))
         return started[-1]
 
     yield start
@@ -107,8 +113,8 @@ def told(pollux_bin, tmp_path):
         one.kill()
 
 
-def check(told, request, cause, status):
-    answer = told.answer_to(request)
+def check(told, request, cause, status, newcomers=0):
+    answer = told.answer_to(request, newcomers)
     assert answer.status == status, (answer.status, answer.body)
     assert cause.encode() in answer.body, answer.body
     assert re.search(rf'details="?{cause}"?', answer.headers["Proxy-Status"]), answer.headers["Proxy-Status"]
@@ -127,6 +133,12 @@ def check(told, request, cause, status):
 @pytest.mark.parametrize(("cause", "request_bytes", "status"), REFUSED, ids=[cause for cause, _, _ in REFUSED])
 def test_what_a_client_does_wrong(told, toy, cause, request_bytes, status):
     line, _ = check(told(toy("fixed:100").host_port), request_bytes, cause, status)
+    assert line["who"] == "client"
+
+
+def test_a_client_that_makes_room(told, toy):
+    crowded = told(toy("fixed:100").host_port, client_head="60s", sessions=1)
+    line, _ = check(crowded, b"GET / HTTP/1.1\r\nHost", "made-room", 408, newcomers=1)
     assert line["who"] == "client"
 
 

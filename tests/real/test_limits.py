@@ -56,6 +56,13 @@ def test_idle_clients_beyond_the_limit_cost_no_cpu_and_no_service(pollux, toy):
     assert recovers(proxy)
 
 
+def test_resting_clients_give_their_descriptors_to_a_newcomer_at_once(pollux, toy):
+    proxy = pollux(toy("echo"), options=["--threads", "1"], files_max=FILES_MAX)
+    connections = [connect(proxy.address) for _ in range(CLIENTS)]
+    assert get_status(proxy) == 200
+    close_all(connections)
+
+
 def recovers(proxy):
     """Whether a newcomer is served; while the ends of the others are still being noticed, it may be shed."""
     return any(get_status(proxy) == 200 for _ in range(RECOVERY_TRIES_MAX))

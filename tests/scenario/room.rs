@@ -13,6 +13,7 @@ use toy_backends::{Behaviour, Toy};
 use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const TRACE: &[u8] = b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n";
 const SESSIONS: usize = 4;
 /// How often a slow client gives a byte.
 const DRIP: Duration = Duration::from_millis(200);
@@ -185,7 +186,7 @@ fn an_address_has_no_more_connections_than_it_may() {
     eventually(|| regains(&pollux));
 }
 
-fn eventually(is_so: impl Fn() -> bool) {
+fn eventually(mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < until, "it does not become so");
@@ -208,17 +209,115 @@ fn bodies_that_come_a_byte_at_a_time_make_room() {
         std::thread::yield_now();
     }
     let mut newcomer = pollux.client();
-    newcomer.write_all(b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    newcomer.write_all(TRACE).unwrap();
+    drip_until_answered(&mut newcomer, &mut clients, b"x");
+    eventually(|| pollux.metrics().contains("pollux_room_made_total{worker=\"0\",ground=\"slow\"} 1\n"));
+    assert_eq!(pollux.in_flight(), SESSIONS - 1);
+}
+
+#[test]
+fn bodies_that_are_collected_a_byte_at_a_time_make_room() {
+    let toy = toy();
+    let limits = Limits { sessions: SESSIONS, ..Limits::default() };
+    let timeouts = Timeouts { drain: Duration::from_millis(50), ..Timeouts::default() };
+    let mut served = snapshot(Mode::Http, &[&toy.listening_on()]);
+    served.pools[0].collect = Some(1 << 20);
+    let pollux = Pollux::start(Snapshot { limits, timeouts, ..served });
+    let mut clients = crowd(&pollux, b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut newcomer = pollux.client();
+    newcomer.write_all(TRACE).unwrap();
+    drip_until_answered(&mut newcomer, &mut clients, b"1\r\nx\r\n");
+    assert!(ended(&mut clients[1..]).is_empty());
+    assert!(rest(&mut clients[0]).starts_with("HTTP/1.1 408 "));
+}
+
+/// Gives a bit for each of `clients` again and again, so that none of them ever stalls, until the newcomer has its answer.
+fn drip_until_answered(newcomer: &mut TcpStream, clients: &mut [TcpStream], bit: &[u8]) {
     newcomer.set_read_timeout(Some(DRIP)).unwrap();
-    // As long as nobody makes room each of them gives a byte: none ever stalls.
     let mut drips = 0;
     while newcomer.peek(&mut [0; 1]).is_err() {
         drips += 1;
         assert!(drips < 200, "nobody makes room");
-        clients.iter_mut().for_each(|client| drop(client.write_all(b"x")));
+        clients.iter_mut().for_each(|client| drop(client.write_all(bit)));
     }
     newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
-    eventually(|| pollux.metrics().contains("pollux_room_made_total{worker=\"0\",ground=\"slow\"} 1\n"));
-    assert_eq!(pollux.in_flight(), SESSIONS - 1);
+    assert!(response(newcomer).starts_with("HTTP/1.1 501 "));
+}
+
+#[test]
+fn tunnels_whose_clients_take_nothing_make_room_and_those_that_rest_do_not() {
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let limits = Limits { sessions: SESSIONS, ..Limits::default() };
+    let timeouts = Timeouts { drain: Duration::from_millis(50), ..Timeouts::default() };
+    let served = snapshot(Mode::Tcp, &[&backend.local_addr().unwrap().to_string()]);
+    let pollux = Pollux::start(Snapshot { limits, timeouts, ..served });
+    let begin = |_| {
+        let client = pollux.client();
+        let (server, _) = backend.accept().unwrap();
+        (client, server)
+    };
+    let mut pairs: Vec<_> = (0..SESSIONS).map(begin).collect();
+    // More than the kernels' buffers take.
+    let flood = pairs[2].1.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let mut flood = flood;
+        while flood.write_all(&[b'x'; 65536]).is_ok() {}
+    });
+    let mut newcomer = pollux.client();
+    newcomer.write_all(b"hello").unwrap();
+    let (mut served, _) = backend.accept().unwrap();
+    let mut heard = [0; 5];
+    served.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"hello");
+    assert_eq!(pollux.told().cause, Some(Cause::MadeRoom));
+    pairs.remove(2);
+    let (mut clients, _servers): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+    assert!(ended(&mut clients).is_empty());
+}
+
+#[test]
+fn an_address_holds_no_more_bytes_than_it_may() {
+    // It takes connections, and reads nothing.
+    let backend = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let limits = Limits { head: 4096, buffer: 4096, bytes_per_client: Some(4 * 4096), ..Limits::default() };
+    let timeouts = Timeouts { drain: Duration::from_millis(50), ..Timeouts::default() };
+    let served = snapshot(Mode::Http, &[&backend.local_addr().unwrap().to_string()]);
+    let pollux = Pollux::start(Snapshot { limits, timeouts, ..served });
+    let mut greedy: Vec<_> = (0..12)
+        .map(|_| {
+            client_from(
+                &pollux,
+                [127, 0, 0, 2],
+                b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n",
+            )
+        })
+        .collect();
+    eventually(|| {
+        for client in &mut greedy {
+            client.set_nonblocking(true).unwrap();
+            while client.write(&[b'x'; 65536]).is_ok() {}
+        }
+        let page = pollux.metrics();
+        !page.contains("pollux_buffers_short_turns_total{worker=\"0\",measure=\"client\"} 0\n")
+    });
+    let mut other = client_from(&pollux, [127, 0, 0, 3], TRACE);
+    assert!(response(&mut other).starts_with("HTTP/1.1 501 "));
+    // A quarter is for what backends send.
+    let page = pollux.metrics();
+    assert!(
+        (0..=3).any(|lent| page.contains(&format!("pollux_buffers_in_use{{worker=\"0\"}} {lent}\n"))),
+        "{page}"
+    );
+}
+
+#[test]
+fn by_default_an_address_of_another_host_has_half_of_the_places() {
+    assert_eq!((Limits::default().per_client(), Limits::default().sessions), (5000, 10_000));
+    assert_eq!(Limits::default().bytes_per_client(), 128 << 20);
+    let toy = toy();
+    let pollux = pollux(&toy.listening_on());
+    // A proxy on this host stands for many.
+    let mut local: Vec<_> = (0..SESSIONS).map(|_| client_from(&pollux, [127, 0, 0, 2], GET)).collect();
+    assert!(local.iter_mut().all(|client| response(client).starts_with("HTTP/1.1 200 ")));
+    assert!(pollux.metrics().contains("pollux_clients_refused_total{worker=\"0\"} 0\n"));
 }

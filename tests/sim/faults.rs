@@ -61,6 +61,8 @@ pub(crate) struct Faults {
     pub(crate) moods: Option<Rc<Moods>>,
     /// Some of the clients want the backends to be ejected.
     pub(crate) siege: bool,
+    /// Whether clients hold places although they are served.
+    pub(crate) squatters: bool,
 }
 
 /// What becomes of one connect of the worker.
@@ -130,6 +132,7 @@ impl Faults {
             fates,
             moods: None,
             siege: false,
+            squatters: false,
         }
     }
 }
@@ -180,6 +183,15 @@ impl Faults {
         self.buffers = None;
     }
 
+    /// Brings clients that hold their places although they are served, more than there are places. Pieces are not so small that good
+    /// requests take long.
+    pub(crate) fn bring_squatters(&mut self, places: usize) {
+        self.squatters = true;
+        self.sessions = Some(places);
+        self.capacity = 512..=65536;
+        self.buffers = None;
+    }
+
     pub(crate) fn is_scarce(&self) -> bool {
         self.descriptors < PLENTY
     }
@@ -191,7 +203,7 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        let are_honest = self.lurkers == 0 && self.idlers == 0 && !self.siege;
+        let are_honest = self.lurkers == 0 && self.idlers == 0 && !self.siege && !self.squatters;
         self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none() && are_honest
     }
 }

@@ -26,6 +26,7 @@ mod reload;
 mod secured;
 mod seeds;
 mod siege;
+mod squatters;
 mod stage;
 mod tcp;
 mod trace;
@@ -303,6 +304,12 @@ fn moods_tcp() {
         scene.faults.make_moody_apart(&mut scene.rng);
         tcp::run(scene);
     });
+}
+
+/// Slow readers, stalled bodies, and clients that have left: a newcomer is served.
+#[test]
+fn squatters() {
+    each_seed("squatters", SOME, Weather::Clean, squatters::run);
 }
 
 /// Clients whose one aim is to have a backend ejected: none succeeds.

@@ -35,6 +35,7 @@ use crate::refill::Refills;
 use crate::reload::Reloads;
 use crate::secured::{self, Legs};
 use crate::siege;
+use crate::squatters;
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
@@ -144,6 +145,8 @@ impl Scene {
             moody::timeouts(&mut snapshot.timeouts, &mut aside);
         } else if self.faults.siege {
             siege::rules(&mut snapshot.pools[0], &mut snapshot.timeouts, &mut aside);
+        } else if self.faults.squatters {
+            squatters::timeouts(&mut snapshot.timeouts);
         } else if !self.is_plain {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);

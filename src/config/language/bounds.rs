@@ -146,6 +146,9 @@ pub(super) const HEAD: (u64, u64) = (1024, 1024 * 1024);
 /// The greatest `limits.buffer`, in bytes. A session holds up to two.
 const BUFFER_MAX: u64 = 4 * 1024 * 1024;
 
+/// The most bytes that the clients of an address may have.
+const BYTES_MAX: u64 = 1 << 40;
+
 /// `[limits]`.
 pub(in crate::config) static LIMITS: Table<Limits> = Table {
     title: "[limits]",
@@ -208,9 +211,17 @@ pub(in crate::config) static LIMITS: Table<Limits> = Table {
             Kind::Number(1, COUNT_MAX),
             NONE,
             "200",
-            "Client connections of one IPv4 address or IPv6 /64 at once, over all workers; more are closed at once. Without it there is no bound. `trusted_proxies` are exempt; name the proxies before Pollux there, and leave room for the clients behind one NAT.",
+            "Client connections of one IPv4 address or IPv6 /64 at once, over all workers; more are closed at once. Without it an address may have half of `sessions`, and, unless `bytes_per_client` is set, loopback addresses are exempt. `trusted_proxies` are always exempt; name the proxies before Pollux there, and leave room for the clients behind one NAT.",
         )
         .at(field!(per_client)),
+        key(
+            "bytes_per_client",
+            Kind::Size(HEAD.0, BYTES_MAX),
+            NONE,
+            r#""16MiB""#,
+            "Bytes of buffers and of collected bodies for the clients of one IPv4 address or IPv6 /64 at once, over all workers; beyond them nothing is read from or for these clients. Without it a quarter of `buffers` × `buffer`. Four buffers at least. The same addresses are exempt as with `per_client`.",
+        )
+        .at(field!(bytes_per_client)),
         key(
             "handshakes",
             Kind::Number(1, COUNT_MAX),

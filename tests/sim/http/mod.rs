@@ -90,7 +90,7 @@ pub(crate) fn run(scene: &mut Scene) {
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
-        if scene.faults.lurkers > 0 || scene.faults.idlers > 0 {
+        if scene.faults.lurkers > 0 || scene.faults.idlers > 0 || manners.scarce {
             // Who takes long may have to make room as those do.
             visits.iter_mut().for_each(|visit| visit.pace = Pace::BRISK);
         }

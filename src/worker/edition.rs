@@ -247,14 +247,14 @@ impl Edition {
     }
 }
 
+/// What each listener, and what each pool speaks TLS with.
+type Resolved = (Vec<Option<Arc<Termination>>>, Vec<Option<Arc<Origination>>>);
+
 /// What the listeners and the pools of `snapshot` speak TLS with.
 ///
 /// # Panics
 /// When nothing was made of a rule: its connections must not go on without TLS. What starts and switches workers makes sure.
-fn resolve(
-    snapshot: &Snapshot,
-    tls: &Handles,
-) -> (Vec<Option<Arc<Termination>>>, Vec<Option<Arc<Origination>>>) {
+fn resolve(snapshot: &Snapshot, tls: &Handles) -> Resolved {
     let missing = tls.missing(snapshot);
     assert!(missing.is_none(), "nothing was made of the rules for TLS of {}", missing.unwrap_or_default());
     (

@@ -14,7 +14,8 @@
 //!
 //! # Decisions
 //!
-//! These rooms are pure: they hold no descriptor, no clock and no randomness. So are [`lane`], [`http`] and [`session`].
+//! These rooms are pure: they hold no descriptor, no clock and no randomness. So are [`lane`], [`http`], [`session`] and
+//! [`snapshot`]. All of them are in a crate of its own, [`pollux_core`], which is shown here under the old paths.
 //!
 //! | room | subject |
 //! |---|---|
@@ -45,27 +46,18 @@
 
 pub mod access;
 pub mod admin;
-pub mod balance;
 pub mod config;
 pub mod control;
-pub mod core;
 pub mod discovery;
 pub mod explain;
-pub mod http;
-pub mod lane;
 pub mod metrics;
 pub mod os;
 pub mod plan;
-pub mod preface;
-pub mod recorder;
-pub mod room;
-pub mod route;
-pub mod session;
 pub mod shared;
-pub mod snapshot;
 pub mod status;
-pub mod syntax;
 pub mod tls;
 pub mod why;
 pub mod wire;
 pub mod worker;
+
+pub use pollux_core::{balance, core, http, lane, preface, recorder, room, route, session, snapshot, syntax};

@@ -517,7 +517,7 @@ impl Session {
 
     /// Whether what has come from `side` is a part of a head, for the rest of which it may wait for long.
     #[must_use]
-    pub(crate) fn awaits_head(&self, side: Side) -> bool {
+    pub fn awaits_head(&self, side: Side) -> bool {
         match side {
             Side::Client => matches!(self.phase, Phase::Head { .. } | Phase::Preface { .. }),
             Side::Backend => matches!(self.down.framer, Framer::Head),
@@ -525,7 +525,7 @@ impl Session {
     }
 
     /// How many bytes from `side` may go to the other side without passing through memory; see [`Lane::spliceable`].
-    pub(crate) fn spliceable(&self, side: Side, least: u64) -> Option<u64> {
+    pub fn spliceable(&self, side: Side, least: u64) -> Option<u64> {
         match (side, self.phase) {
             (Side::Client, Phase::Relay | Phase::Tunnel) => self.up.spliceable(least),
             (Side::Backend, Phase::Relay | Phase::Tunnel) => self.down.spliceable(least),
@@ -568,7 +568,7 @@ impl Session {
     }
 
     /// The lane that `side` fills.
-    pub(crate) fn lane_from(&mut self, side: Side) -> &mut Lane {
+    pub fn lane_from(&mut self, side: Side) -> &mut Lane {
         match side {
             Side::Client => &mut self.up,
             Side::Backend => &mut self.down,
@@ -576,7 +576,7 @@ impl Session {
     }
 
     /// The lane that `side` drains.
-    pub(crate) fn lane_to(&mut self, side: Side) -> &mut Lane {
+    pub fn lane_to(&mut self, side: Side) -> &mut Lane {
         match side {
             Side::Client => &mut self.down,
             Side::Backend => &mut self.up,

@@ -46,6 +46,47 @@ impl Lookup {
     }
 }
 
+/// What stands in the place of the machine's resolver. Everything else is asked of the machine.
+pub trait Names {
+    /// As [`World::resolve`].
+    ///
+    /// # Errors
+    /// When the name is not known.
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+
+    /// As [`World::ask`].
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String>;
+}
+
+impl<N: Names> World for N {
+    fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Names::resolve(self, host, port)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+        Names::ask(self, question)
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        Machine.variable(name)
+    }
+
+    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
+        Machine.read(path, len_max)
+    }
+
+    fn mode(&mut self, path: &Path) -> Option<u32> {
+        Machine.mode(path)
+    }
+
+    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+        Machine.files(pattern)
+    }
+}
+
 /// The machine that Pollux runs on, whose names are looked up at once: those that are asked for are first written down, and
 /// answered after [`AtOnce::look_up`]. Where a name of a pool has no answer then, the last good one holds: a reload is no
 /// reason to lose backends.
@@ -102,7 +143,7 @@ pub(super) struct Nameless {
     asked: u16,
 }
 
-impl World for Nameless {
+impl Names for Nameless {
     fn resolve(&mut self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         // Each is another one, so that no two listeners seem to have the same.
         self.asked = self.asked.wrapping_add(1);
@@ -113,22 +154,6 @@ impl World for Nameless {
     fn ask(&mut self, _: &Question) -> Result<Vec<Entry>, String> {
         Ok(Vec::new())
     }
-
-    fn variable(&mut self, name: &str) -> Option<String> {
-        Machine.variable(name)
-    }
-
-    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
-        Machine.read(path, len_max)
-    }
-
-    fn mode(&mut self, path: &Path) -> Option<u32> {
-        Machine.mode(path)
-    }
-
-    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
-        Machine.files(pattern)
-    }
 }
 
 /// What is said while names are only written down.
@@ -136,7 +161,7 @@ fn not_yet() -> io::Error {
     io::Error::other("the file has changed while it was read")
 }
 
-impl World for AtOnce<'_> {
+impl Names for AtOnce<'_> {
     fn resolve(&mut self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         match self.find(Lookup::Addresses { host: host.to_owned(), port }) {
             Some(Found::Addresses(Ok(addresses))) => Ok(addresses.clone()),
@@ -155,21 +180,5 @@ impl World for AtOnce<'_> {
             Some(Found::Backends(Err(why))) => known.map(<[Entry]>::to_vec).ok_or_else(|| why.clone()),
             Some(Found::Addresses(_)) | None => Err(not_yet().to_string()),
         }
-    }
-
-    fn variable(&mut self, name: &str) -> Option<String> {
-        Machine.variable(name)
-    }
-
-    fn read(&mut self, path: &Path, len_max: usize) -> io::Result<Vec<u8>> {
-        Machine.read(path, len_max)
-    }
-
-    fn mode(&mut self, path: &Path) -> Option<u32> {
-        Machine.mode(path)
-    }
-
-    fn files(&mut self, pattern: &str) -> Result<Vec<PathBuf>, String> {
-        Machine.files(pattern)
     }
 }

@@ -74,6 +74,24 @@ impl Admin {
         self.writable || self.token.is_some()
     }
 
+    /// The file that the token comes from, if it is one.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&PathBuf> {
+        match &self.token.as_ref()?.source {
+            TokenSource::File(path) => Some(path),
+            TokenSource::Variable(_) => None,
+        }
+    }
+
+    /// The environment variable that the token comes from, if it is one.
+    #[must_use]
+    pub fn token_variable(&self) -> Option<&str> {
+        match &self.token.as_ref()?.source {
+            TokenSource::File(_) => None,
+            TokenSource::Variable(name) => Some(name),
+        }
+    }
+
     /// Whether nobody from elsewhere can ask without a token.
     #[must_use]
     pub fn is_safe(&self) -> bool {

@@ -16,6 +16,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let old = settings::load(args.config.as_deref().unwrap_or(Path::new(settings::DEFAULT_FILE)))?;
     let new = settings::load(&args.new)?;
     let mut plan = plan::plan(&old.snapshot, &new.snapshot);
+    plan.tell_process(&old.process, &new.process);
     if let Some(file) = &args.replay {
         let fail = |error| Failure::failed(format!("cannot read {}: {error}", file.display()));
         let mut bytes = Vec::new();

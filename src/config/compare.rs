@@ -1,7 +1,9 @@
 //! Which keys differ between two configurations: what `plan` tells of.
 
-use super::language::{BACKEND, LIMITS, LISTENER, POOL, RECORDER, TIMEOUTS};
+use super::Process;
+use super::language::{BACKEND, FILE, LIMITS, LISTENER, POOL, RECORDER, ROUTE, TIMEOUTS};
 use super::settings::differing;
+use crate::route::Route;
 use crate::snapshot::{Backend, Like, Listener, Pool, Snapshot};
 
 pub(crate) use super::settings::Difference;
@@ -16,9 +18,20 @@ pub(crate) fn whole(before: &Snapshot, after: &Snapshot) -> [(&'static str, Vec<
     ]
 }
 
+/// The keys that concern the process.
+pub(crate) fn processes(before: &Process, after: &Process) -> Vec<Difference> {
+    differing(&FILE, before, after)
+}
+
 /// The keys of a listener, but for its name, address, mode and routes.
 pub(crate) fn listeners(before: &Listener, after: &Listener) -> Vec<Difference> {
     differing(&LISTENER, before, after)
+}
+
+/// The keys of a route, but for its name, conditions and action.
+pub(crate) fn routes(before: &Route, after: &Route) -> Vec<Difference> {
+    let options = |route: &Route| route.options.as_deref().cloned().unwrap_or_default();
+    differing(&ROUTE, &options(before), &options(after))
 }
 
 /// The keys of a pool, but for its backends.

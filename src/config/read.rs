@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::doc::{Entry, Node, Table, Value};
 use super::excerpt::Place;
-use super::language::{Described, Kind};
+use super::language::{Described, Key, Kind};
 use super::report::{Findings, Told};
 use super::shape;
 use super::value::{parse_body, parse_duration, parse_size};
@@ -40,9 +40,18 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries whose keys mean something in that mode of a listener only.
-    pub(super) fn entries_only(&self, mode: Mode) -> impl Iterator<Item = &'a Entry> {
+    pub(super) fn only_in(&self, mode: Mode) -> impl Iterator<Item = &'a Entry> {
+        self.of_keys(move |key| key.only == Some(mode))
+    }
+
+    /// The entries whose keys mean something only where a backend answers.
+    pub(super) fn for_backends(&self) -> impl Iterator<Item = &'a Entry> {
+        self.of_keys(|key| key.is_for_backends)
+    }
+
+    fn of_keys(&self, is_one: impl Fn(&Key) -> bool) -> impl Iterator<Item = &'a Entry> {
         let table = self.table;
-        self.is.keys().filter(move |key| key.only == Some(mode)).filter_map(|key| table.get(key.name))
+        self.is.keys().filter(move |key| is_one(key)).filter_map(|key| table.get(key.name))
     }
 
     fn node(&self, key: &str) -> Option<&'a Node> {
@@ -85,10 +94,6 @@ impl<'a> Reader<'a> {
     /// A number in thousandths.
     pub(super) fn thousandths<T: TryFrom<u64>>(&self, key: &str) -> Found<T> {
         self.taken(key, |node| T::try_from(shape::thousandths(&node.value)?).ok())
-    }
-
-    pub(super) fn count(&self, key: &str) -> Option<usize> {
-        self.number(key).map(|(number, _)| number)
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<bool> {

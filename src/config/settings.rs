@@ -13,7 +13,7 @@ use super::read::Reader;
 use super::report::{Findings, Told};
 use super::value::{show_size, show_thousandths};
 use crate::balance::health::Start;
-use crate::route::{AmbiguousPaths, Template};
+use crate::route::{AmbiguousPaths, Destinations, Retry, Template};
 use crate::snapshot::{
     Announcing, Balance, ClientAuth, ClientClose, Duty, Expect, ExpiredCrl, Family, Forwarding, Interims,
     MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces, UnknownNames, Verify,
@@ -327,6 +327,7 @@ words! {
     AmbiguousPaths: [Refuse, Pass],
     Announcing: [Never, Optional, Required],
     ClientClose: [Abort, Finish],
+    Destinations: [Own, Always, Pass],
     Duty: [Ready, Drain, Down],
     Expect: [Pass, Answer],
     Family: [Any, V4, V6],
@@ -336,6 +337,7 @@ words! {
     MinVersion: [Tls12, Tls13],
     ProxyStatus: [Own, All, Off],
     RequestIds: [Backend, Both, Off],
+    Retry: [Safe, Unsent, Off],
     SameSite: [Lax, Strict, None],
     Start: [Up, Down, CheckFirst],
     Targets: [Strict, Lenient],
@@ -358,7 +360,7 @@ impl Show for PathBuf {
 
 impl Show for Vec<String> {
     fn show(&self, _: &Key) -> Option<String> {
-        Some(words::list(self.iter().map(|item| words::text(item))))
+        Some(words::texts(self))
     }
 }
 

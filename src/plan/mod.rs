@@ -9,6 +9,7 @@ mod tell;
 
 use serde::Serialize;
 
+use crate::config::Process;
 use crate::config::compare::{self, Difference};
 use crate::route::{Action, Route};
 use crate::snapshot::{Backend, Listener, Pool, Snapshot};
@@ -63,6 +64,15 @@ pub fn plan(old: &Snapshot, new: &Snapshot) -> Plan {
     pools(old, new, &mut changes);
     settings(old, new, &mut changes);
     Plan { changes, replay: None }
+}
+
+impl Plan {
+    /// Adds what differs of the process, which a reload does not change.
+    pub fn tell_process(&mut self, old: &Process, new: &Process) {
+        for found in compare::processes(old, new) {
+            push(&mut self.changes, Kind::Changed, found.key.to_owned(), "at the next start");
+        }
+    }
 }
 
 fn push(changes: &mut Vec<Change>, kind: Kind, what: String, how: impl Into<String>) {
@@ -202,10 +212,9 @@ fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snaps
             found.push(String::from("another key decides"));
         }
     }
-    if before.options != after.options {
-        found.push(String::from(
-            "prefix, rewrite_back, destination, header fields, hsts, interim responses, timeouts, limits or retries",
-        ));
+    let keys: Vec<&str> = compare::routes(before, after).iter().map(|found| found.key).collect();
+    if !keys.is_empty() {
+        found.push(keys.join(", "));
     }
     found
 }

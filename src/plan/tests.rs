@@ -76,7 +76,7 @@ changes  listener web: forwarding
 removes  route web/c
 adds     route web/d: behind b
 moves    route web/a: from place 1 to place 3
-changes  route web/a: prefix, rewrite_back, destination, header fields, hsts, interim responses, timeouts, limits or retries
+changes  route web/a: retry
 changes  route web/b: split app 4, next 1, was split app 9, next 1
 changes  route web/b: 10.0 % of the keys move to another pool
 opens    listener new on 127.0.0.1:8082: http with 1 routes

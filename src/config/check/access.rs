@@ -1,60 +1,71 @@
 //! `access_log`: a destination, or a table.
 
 use super::site::Site;
-use crate::access::{Choice, Destination, Format, Layout, Redaction, Rules, Statuses, variables};
+use crate::access::{Destination, Format, Layout, Redaction, Rules, Statuses, variables};
 use crate::config::code::Code;
 use crate::config::doc::Node;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::config::suggest::closest;
-use crate::core::noted::Wanted;
 use crate::core::outcome::Cause;
 use crate::syntax::grammar::is_token;
 
 /// The most header fields of a message that a line can have.
 const HEADERS_MAX: usize = 32;
 
-/// What the file says of access lines; `None` if nothing.
-pub(super) fn check(root: Reader<'_>, site: &Site<'_>, findings: &mut Findings) -> Option<Rules> {
+/// `access_log`: where the lines go, or a table that says more.
+pub(in crate::config) fn access_log(
+    root: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Rules, Told> {
+    let mut rules = Rules::default();
     if let Some((text, place)) = root.text("access_log") {
-        return Some(Rules { to: destination(text, place, site, findings), ..Rules::default() });
+        rules.to = Some(destination(text, place, site, findings)?);
+    } else if let Some(table) = root.table_of_either("access_log", &language::ACCESS_LOG) {
+        settings::read(&language::ACCESS_LOG, table, &mut rules, site, findings)?;
+    } else {
+        return Err(findings.given_up(root.place()));
     }
-    let table = root.table_of_either("access_log", &language::ACCESS_LOG)?;
-    let sample = table.thousandths("sample").map(|(share, _)| share);
-    Some(Rules {
-        to: table.text("to").and_then(|(text, place)| destination(text, place, site, findings)),
-        format: table.text("format").and_then(|(text, place)| format(text, place, findings)),
-        choice: Choice {
-            statuses: texts(table, "status", findings, statuses),
-            slower_than: table.time("slower_than").map(|(span, _)| span),
-            sample,
-            except: texts(table, "except", findings, cause),
-        },
-        redaction: redaction(table, findings),
-        headers: Wanted {
-            request: headers(table, "request_headers", findings),
-            response: headers(table, "response_headers", findings),
-        },
+    Ok(rules)
+}
+
+/// `to`.
+pub(in crate::config) fn to(
+    table: Reader<'_>,
+    site: &Site<'_>,
+    findings: &mut Findings,
+) -> Result<Destination, Told> {
+    let Some((text, place)) = table.text("to") else { return Err(findings.given_up(table.place())) };
+    destination(text, place, site, findings)
+}
+
+fn destination(
+    text: &str,
+    place: Place,
+    site: &Site<'_>,
+    findings: &mut Findings,
+) -> Result<Destination, Told> {
+    Destination::parse(text, |path| site.path(path, place)).map_err(|why| {
+        findings.refuse(
+            Diagnostic::new(Code::BadValue, format!("the access log goes nowhere: {why}"))
+                .mark(place, "expected `on`, `stdout`, `off`, a path or a syslog")
+                .help("write for example `access_log = \"/var/log/pollux/access.log\"`, or `\"syslog:unix:/dev/log\"`"),
+        )
     })
 }
 
-fn destination(text: &str, place: Place, site: &Site<'_>, findings: &mut Findings) -> Option<Destination> {
-    let parsed = Destination::parse(text, |path| site.path(path, place));
-    parsed
-        .map_err(|why| {
-            findings.push(
-                Diagnostic::new(Code::BadValue, format!("the access log goes nowhere: {why}"))
-                    .mark(place, "expected `on`, `stdout`, `off`, a path or a syslog")
-                    .help("write for example `access_log = \"/var/log/pollux/access.log\"`, or `\"syslog:unix:/dev/log\"`"),
-            );
-        })
-        .ok()
+/// `format`.
+pub(in crate::config) fn format(table: Reader<'_>, findings: &mut Findings) -> Result<Format, Told> {
+    let Some((text, place)) = table.text("format") else { return Err(findings.given_up(table.place())) };
+    parse_format(text, place, findings).ok_or_else(|| findings.given_up(place))
 }
 
-fn format(text: &str, place: Place, findings: &mut Findings) -> Option<Format> {
+fn parse_format(text: &str, place: Place, findings: &mut Findings) -> Option<Format> {
     let known = [Format::Text, Format::Json, Format::Common, Format::Combined];
     let words = known.each_ref().map(Format::text);
     if let Some(format) = known.iter().find(|format| format.text() == text) {
@@ -87,12 +98,25 @@ fn texts<T>(
     key: &str,
     findings: &mut Findings,
     read: impl Fn(&str, &Node, &mut Findings) -> Option<T>,
-) -> Vec<T> {
+) -> Result<Vec<T>, Told> {
+    let before = findings.errors();
     let items = table.list(key).iter();
-    items.filter_map(|node| read(node.text()?, node, findings)).collect()
+    let items = items.filter_map(|node| read(node.text()?, node, findings)).collect();
+    findings.since(before)?;
+    Ok(items)
 }
 
-fn statuses(text: &str, node: &Node, findings: &mut Findings) -> Option<Statuses> {
+/// `status`.
+pub(in crate::config) fn statuses(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<Statuses>, Told> {
+    texts(table, "status", findings, range)
+}
+
+/// `except`.
+pub(in crate::config) fn except(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<Cause>, Told> {
+    texts(table, "except", findings, cause)
+}
+
+fn range(text: &str, node: &Node, findings: &mut Findings) -> Option<Statuses> {
     let statuses = Statuses::parse(text);
     if statuses.is_none() {
         findings.push(
@@ -118,7 +142,9 @@ fn cause(text: &str, node: &Node, findings: &mut Findings) -> Option<Cause> {
     cause
 }
 
-fn redaction(table: Reader<'_>, findings: &mut Findings) -> Redaction {
+/// `redact`.
+pub(in crate::config) fn redaction(table: Reader<'_>, findings: &mut Findings) -> Result<Redaction, Told> {
+    let before = findings.errors();
     let mut redaction = Redaction::default();
     for node in table.list("redact") {
         let Some(text) = node.text() else { continue };
@@ -132,10 +158,17 @@ fn redaction(table: Reader<'_>, findings: &mut Findings) -> Redaction {
             ),
         }
     }
-    redaction
+    findings.since(before)?;
+    Ok(redaction)
 }
 
-fn headers(table: Reader<'_>, key: &str, findings: &mut Findings) -> Vec<String> {
+/// `request_headers` and `response_headers`.
+pub(in crate::config) fn headers(
+    table: Reader<'_>,
+    key: &str,
+    findings: &mut Findings,
+) -> Result<Vec<String>, Told> {
+    let before = findings.errors();
     let mut names: Vec<String> = Vec::new();
     for node in table.list(key) {
         let Some(text) = node.text() else { continue };
@@ -155,5 +188,6 @@ fn headers(table: Reader<'_>, key: &str, findings: &mut Findings) -> Vec<String>
             names.push(name);
         }
     }
-    names
+    findings.since(before)?;
+    Ok(names)
 }

@@ -17,7 +17,7 @@ use crate::snapshot::{Address, Permissions, Secret};
 /// The longest file of a token, in bytes.
 const TOKEN_FILE_MAX: usize = 4096;
 
-pub(super) fn check(
+pub(in crate::config) fn check(
     root: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,

@@ -8,12 +8,9 @@ use crate::config::report::{Diagnostic, Findings, Told};
 use crate::route::{Domains, RewriteBack};
 use crate::syntax::target::is_authority;
 
-/// What the responses of a route are rewritten by; its request path is changed if it `has_prefix`.
-pub(super) fn of_route(
-    route: Reader<'_>,
-    has_prefix: bool,
-    findings: &mut Findings,
-) -> Result<RewriteBack, Told> {
+/// `rewrite_back`.
+pub(in crate::config) fn of_route(route: Reader<'_>, findings: &mut Findings) -> Result<RewriteBack, Told> {
+    let has_prefix = route.has("strip_prefix") || route.has("replace_prefix");
     let Some(entry) = route.entry("rewrite_back") else { return Ok(RewriteBack::default()) };
     let back = match route.table_of_either("rewrite_back", &language::REWRITE_BACK) {
         Some(table) => RewriteBack {

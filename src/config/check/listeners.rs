@@ -149,7 +149,7 @@ fn tcp_routes(
     findings: &mut Findings,
 ) -> (Vec<routes::Found>, Result<(), Told>) {
     let only_http = |table: Reader<'_>, help: &str, findings: &mut Findings| {
-        for entry in table.entries_only(Mode::Http) {
+        for entry in table.only_in(Mode::Http) {
             findings.push(
                 Diagnostic::new(Code::HttpOnly, format!("`{}` does not go with `mode = \"tcp\"`", entry.key))
                     .mark(entry.key_place, "only for HTTP")
@@ -186,7 +186,7 @@ fn tcp_routes(
 fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
     for route in table.tables("route", &language::ROUTE) {
         let Ok(Some(when)) = route.table("match", &language::MATCH, findings) else { continue };
-        for entry in when.entries_only(Mode::Tcp) {
+        for entry in when.only_in(Mode::Tcp) {
             findings.push(
             Diagnostic::new(Code::NoEffect, format!("`{}` is for `mode = \"tcp\"`", entry.key))
                 .mark(entry.key_place, "not looked at in HTTP")

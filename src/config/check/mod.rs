@@ -4,10 +4,10 @@
 //! [`Told`], which nothing but an error makes, and with one of those there is no snapshot: a setting that is there and cannot be
 //! read whole never stands for its absence. A warning changes nothing in what is read.
 
-mod access;
-mod admin;
+pub(super) mod access;
+pub(super) mod admin;
 pub(super) mod announce;
-mod back;
+pub(super) mod back;
 pub(super) mod backends;
 pub(super) mod balance;
 mod binds;
@@ -22,10 +22,10 @@ mod limits;
 pub(super) mod listeners;
 mod names;
 pub(super) mod pools;
-mod process;
+pub(super) mod process;
 pub(super) mod resolver;
 pub(super) mod retries;
-mod routes;
+pub(super) mod routes;
 mod shadows;
 mod site;
 pub(super) mod sockets;

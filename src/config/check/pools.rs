@@ -17,7 +17,7 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
 use crate::config::settings;
 use crate::discovery;
-use crate::snapshot::{Balance, ClientClose, Pool, PoolId, Source};
+use crate::snapshot::{Balance, Pool, PoolId, Source};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -126,11 +126,6 @@ pub(in crate::config) fn passes_trailers(table: Reader<'_>, findings: &mut Findi
         Some((_, place)) => Err(findings.given_up(place)),
         None => Err(findings.given_up(table.place())),
     }
-}
-
-/// What becomes of an exchange whose client has ended its direction, of a pool or a route.
-pub(super) fn on_client_close(table: Reader<'_>) -> Option<ClientClose> {
-    table.text("on_client_close").and_then(|(word, _)| ClientClose::find(word))
 }
 
 /// `first` fills one after the other, if there is something to be filled.

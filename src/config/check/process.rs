@@ -1,29 +1,36 @@
 //! What the top of the file says of the process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::access;
-use super::admin;
 use super::site::Site;
 use crate::config::Process;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
+use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 
 /// The longest path that a socket can have (unix(7)): the kernel's field without its last zero byte.
 const SOCKET_PATH_MAX: usize = 107;
 
 pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Process, Told> {
     let before = findings.errors();
-    let control = root.text("control").and_then(|(path, place)| {
-        let whole = site.path(path, place);
-        is_fit(path, &whole, place, findings).then_some(whole)
-    });
-    let access_log = access::check(root, site, findings);
-    let admin = admin::check(root, site, findings);
+    let mut process = Process::default();
+    let settings = settings::read(&language::FILE, root, &mut process, site, findings);
     findings.since(before)?;
-    Ok(Process { threads: root.count("threads"), control, access_log, admin: admin? })
+    settings.map(|()| process)
+}
+
+/// `control`.
+pub(in crate::config) fn control(
+    root: Reader<'_>,
+    site: &Site<'_>,
+    findings: &mut Findings,
+) -> Result<PathBuf, Told> {
+    let Some((path, place)) = root.text("control") else { return Err(findings.given_up(root.place())) };
+    let whole = site.path(path, place);
+    if is_fit(path, &whole, place, findings) { Ok(whole) } else { Err(findings.given_up(place)) }
 }
 
 fn is_fit(path: &str, whole: &Path, place: Place, findings: &mut Findings) -> bool {

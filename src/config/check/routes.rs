@@ -1,6 +1,5 @@
 //! `[[listener.route]]`, and the route that a listener's own `pool` or `split` makes.
 
-use super::back;
 use super::conditions;
 use super::fields::{self, Of};
 use super::hsts;
@@ -16,13 +15,11 @@ use crate::config::language;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::settings;
 use crate::http::framing::has_no_body;
 use crate::route::path::Path;
-use crate::route::{
-    Action, Body, Conditions, Destinations, Options, PrefixEdit, Redirect, Respond, Retry, Route, Share,
-    Split,
-};
-use crate::snapshot::{Interims, Timeouts};
+use crate::route::{Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Route, Share, Split};
+use crate::snapshot::Timeouts;
 
 /// The most routes of a listener.
 const ROUTES_MAX: usize = 20_000;
@@ -359,21 +356,6 @@ fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Opti
     }
 }
 
-/// Keys that only mean something where a backend answers.
-const OF_BACKENDS: [&str; 11] = [
-    "strip_prefix",
-    "replace_prefix",
-    "rewrite_back",
-    "destination",
-    "request_headers",
-    "interim_responses",
-    "timeouts",
-    "limits",
-    "retry",
-    "streams",
-    "on_client_close",
-];
-
 fn options(
     table: Reader<'_>,
     parts: &[&str],
@@ -382,38 +364,25 @@ fn options(
     findings: &mut Findings,
 ) -> Result<Options, Told> {
     let answers = table.has("redirect") || table.has("respond");
-    for entry in OF_BACKENDS.iter().filter(|_| answers).filter_map(|key| table.entry(key)) {
+    for entry in table.for_backends().filter(|_| answers) {
         findings.push(no_effect(entry, "no backend is asked by this route"));
     }
+    let mut options = Options::default();
+    let settings = settings::read(&language::ROUTE, table, &mut options, site, findings);
     let prefix = prefix(table, findings);
-    let has_prefix = table.has("strip_prefix") || table.has("replace_prefix");
-    let back = back::of_route(table, has_prefix, findings);
     let request = fields::edits(table, "request_headers", Of::Request, parts, findings);
     let response = fields::edits(table, "response_headers", Of::Response, parts, findings);
     let timeouts = timeouts::of_route(table, around.timeouts, site, findings);
-    let limits = table.table("limits", &language::ROUTE_LIMITS, findings);
-    Ok(Options {
-        prefix: prefix?,
-        destinations: match table.text("destination") {
-            Some(("always", _)) => Destinations::Always,
-            Some(("pass", _)) => Destinations::Pass,
-            Some(_) | None => Destinations::Own,
-        },
-        back: back?,
-        request: request?,
-        response: response?,
-        timeouts: timeouts?,
-        body: limits?.and_then(|limits| limits.size_or_none("body")).map(|(body, _)| body),
-        retry: match table.text("retry") {
-            Some(("unsent", _)) => Retry::Unsent,
-            Some(("off", _)) => Retry::Off,
-            Some(_) | None => Retry::Safe,
-        },
-        streams: conditions::values(table, "streams", findings, stream),
-        on_client_close: pools::on_client_close(table),
-        hsts: None,
-        interims: table.text("interim_responses").and_then(|(word, _)| Interims::find(word)),
-    })
+    settings?;
+    Ok(Options { prefix: prefix?, request: request?, response: response?, timeouts: timeouts?, ..options })
+}
+
+/// `streams`.
+pub(in crate::config) fn streams(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<String>, Told> {
+    let before = findings.errors();
+    let streams = conditions::values(table, "streams", findings, stream);
+    findings.since(before)?;
+    Ok(streams)
 }
 
 /// A type of responses that are streams.

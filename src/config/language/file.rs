@@ -4,24 +4,43 @@ use super::bounds::{LIMITS, TIMEOUTS};
 use super::listener::{LISTENER, SOCKET};
 use super::pool::POOL;
 use super::test::TEST;
-use super::{DAY, Kind, NONE, REQUIRED, Table, key};
-use crate::config::THREADS_MAX;
-use crate::config::settings::field;
-use crate::snapshot::Recording;
+use super::{DAY, Field, Kind, NONE, REQUIRED, Table, key};
+use crate::access::{Redaction, Rules};
+use crate::admin::Admin;
+use crate::config::check::{access, admin, process};
+use crate::config::print::words;
+use crate::config::settings::{Show, elsewhere, field, print_inline, shown};
+use crate::config::{Process, THREADS_MAX};
+use crate::snapshot::{Permissions, Recording};
+
+/// Where the lines go, if the file says nothing else of them.
+pub(in crate::config) fn destination_alone(rules: &Rules) -> Option<String> {
+    let to = rules.to.as_ref()?;
+    let alone = Rules { to: Some(to.clone()), ..Rules::default() };
+    (*rules == alone).then(|| words::text(&to.to_string()))
+}
+
+fn show_redaction(Redaction { query, headers }: &Redaction) -> String {
+    let query = query.then(|| words::text("query"));
+    let headers = headers.iter().map(|name| words::text(&format!("header:{name}")));
+    words::list(query.into_iter().chain(headers))
+}
 
 /// The whole file.
-pub(in crate::config) static FILE: Table<()> = Table {
+pub(in crate::config) static FILE: Table<Process> = Table {
     title: "proxy.toml",
     about: "The top of the file.",
     keys: &[
-        key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads."),
+        key("threads", Kind::Number(1, THREADS_MAX as u64), "(one per core)", "2", "Worker threads.")
+        .at(field!(threads)),
         key(
             "control",
             Kind::Text,
             NONE,
             r#""/run/pollux/control""#,
             "Where the control socket is opened, relative to this file: for `pollux status`, `reload`, `upgrade` and `explain --live`.",
-        ),
+        )
+        .at(field!(control, |table, site, findings| process::control(table, site, findings).map(Some))),
         key(
             "access_log",
             Kind::Either(&[Kind::Text, Kind::Table(&ACCESS_LOG)]),
@@ -29,7 +48,12 @@ pub(in crate::config) static FILE: Table<()> = Table {
             r#""/var/log/pollux/access.log""#,
             "Where the line for each exchange goes: `on` is standard error, beside the log; `stdout`; `off` nowhere; `syslog:udp://IP:PORT` or \
              `syslog:unix:PATH`; anything else is a file, relative to this one, that SIGUSR1 opens anew. Or a table that says more.",
-        ),
+        )
+        .at(field!(
+            access_log,
+            |table, site, findings| access::access_log(table, site, findings).map(Some),
+            |rules| rules.as_ref().and_then(destination_alone)
+        )),
         key(
             "include",
             Kind::List(&Kind::Text),
@@ -45,7 +69,13 @@ pub(in crate::config) static FILE: Table<()> = Table {
             NONE,
             "[admin]",
             "The admin address: status, metrics, a dashboard.",
-        ),
+        )
+        .at(field!(
+            admin,
+            |table, site, findings| admin::check(table, site, findings),
+            // It has a header of its own.
+            |_| None
+        )),
         key(
             "resolver",
             Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
@@ -82,7 +112,7 @@ pub(in crate::config) static FILE: Table<()> = Table {
 };
 
 /// `[admin]`.
-pub(in crate::config) static ADMIN: Table<()> = Table {
+pub(in crate::config) static ADMIN: Table<Admin> = Table {
     title: "[admin]",
     about: "The admin address, over HTTP; docs/operations.md says what there is. Another one takes effect at the next start.",
     keys: &[
@@ -92,40 +122,59 @@ pub(in crate::config) static ADMIN: Table<()> = Table {
             REQUIRED,
             r#""127.0.0.1:9900""#,
             "Its address, or `unix:/path`. One that is neither of the loopback nor a Unix socket needs a token.",
-        ),
+        )
+        .at(shown!(bind, |bind| Some(words::text(&bind.to_string())))),
         key(
             "socket",
             Kind::Table(&SOCKET),
             r#"{ mode = "0600" }"#,
             r#"{ mode = "0660", group = "ops" }"#,
             "Who may connect to a Unix socket.",
-        ),
+        )
+        .at(shown!(socket, |owner| {
+            (*owner != Permissions::default()).then(|| print_inline(&SOCKET, owner))
+        })),
         key(
             "token_file",
             Kind::Text,
             NONE,
             r#""admin.token""#,
             "A file, relative to this one, with the token that callers have to send: at least 16 characters.",
-        ),
+        )
+        .at(Field {
+            read: elsewhere,
+            show: |admin, key| admin.token_file()?.show(key),
+            differs: |a, b| a.token_file() != b.token_file(),
+        }),
         key(
             "token_env",
             Kind::Text,
             NONE,
             r#""POLLUX_ADMIN_TOKEN""#,
             "The same, from an environment variable.",
-        ),
+        )
+        .at(Field {
+            read: elsewhere,
+            show: |admin, _| admin.token_variable().map(words::text),
+            differs: |a, b| a.token_variable() != b.token_variable(),
+        }),
         key(
             "writable",
             Kind::Flag,
             "false",
             "true",
             "Whether callers may change something without a token: drain backends, end sessions, set what is logged. With a token they may.",
-        ),
+        )
+        .at(Field {
+            read: elsewhere,
+            show: |admin, key| if admin.token.is_none() { admin.writable.show(key) } else { None },
+            differs: |a, b| a.writable != b.writable,
+        }),
     ],
 };
 
 /// `[access_log]`.
-pub(in crate::config) static ACCESS_LOG: Table<()> = Table {
+pub(in crate::config) static ACCESS_LOG: Table<Rules> = Table {
     title: "[access_log]",
     about: "The line for each exchange; docs/logging.md has examples. Changes take effect at the next start.",
     keys: &[
@@ -135,14 +184,24 @@ pub(in crate::config) static ACCESS_LOG: Table<()> = Table {
             r#""on""#,
             r#""syslog:unix:/dev/log""#,
             "Where they go: as `access_log = \"...\"` above.",
-        ),
+        )
+        .at(field!(
+            to,
+            |table, site, findings| access::to(table, site, findings).map(Some),
+            |to| to.as_ref().map(|to| words::text(&to.to_string()))
+        )),
         key(
             "format",
             Kind::Text,
             "(that of the log)",
             r#""json""#,
             "`text`, `json`, Apache's `common` or `combined`, or a template such as `{client} {status} \"{header.user-agent}\"`.",
-        ),
+        )
+        .at(field!(
+            format,
+            |table, _, findings| access::format(table, findings).map(Some),
+            |format| format.as_ref().map(|format| words::text(format.text()))
+        )),
         key(
             "status",
             Kind::List(&Kind::Text),
@@ -150,43 +209,70 @@ pub(in crate::config) static ACCESS_LOG: Table<()> = Table {
             r#"["5xx", "499"]"#,
             "Only exchanges with these statuses have a line, and those that are `slower_than`. 499 is a client that left before it was \
              answered, 0 no status.",
-        ),
+        )
+        .at(field!(
+            choice.statuses,
+            |table, _, findings| access::statuses(table, findings),
+            |statuses| Some(words::list(statuses.iter().map(|range| words::text(&range.to_string()))))
+        )),
         key(
             "slower_than",
             Kind::Time(DAY),
             NONE,
             r#""1s""#,
             "Only exchanges that took longer have a line, and those with a `status`.",
-        ),
+        )
+        .at(field!(choice.slower_than)),
         key(
             "sample",
             Kind::Fraction(0, 1000),
             "(all; beside `status` and `slower_than` none)",
             "0.01",
             "The share of all other exchanges that have one too. Failures always have: those with a cause, and from status 500 on.",
-        ),
+        )
+        .at(field!(choice.sample)),
         key(
             "except",
             Kind::List(&Kind::Text),
             "[]",
             r#"["no-request"]"#,
             "Causes that have no line in any case.",
-        ),
+        )
+        .at(field!(
+            choice.except,
+            |table, _, findings| access::except(table, findings),
+            |causes| Some(words::list(causes.iter().map(|cause| words::text(cause.word()))))
+        )),
         key(
             "redact",
             Kind::List(&Kind::Text),
             "[]",
             r#"["query", "header:authorization"]"#,
             "What is not shown: the query of targets (and of fields that are URIs), the values of header fields.",
-        ),
+        )
+        .at(field!(
+            redaction,
+            |table, _, findings| access::redaction(table, findings),
+            |redaction| Some(show_redaction(redaction))
+        )),
         key(
             "request_headers",
             Kind::List(&Kind::Text),
             "[]",
             r#"["User-Agent"]"#,
             "Header fields of requests that lines have.",
-        ),
-        key("response_headers", Kind::List(&Kind::Text), "[]", r#"["Content-Type"]"#, "And of responses."),
+        )
+        .at(field!(headers.request, |table, _, findings| access::headers(
+            table,
+            "request_headers",
+            findings
+        ))),
+        key("response_headers", Kind::List(&Kind::Text), "[]", r#"["Content-Type"]"#, "And of responses.")
+        .at(field!(headers.response, |table, _, findings| access::headers(
+            table,
+            "response_headers",
+            findings
+        ))),
     ],
 };
 

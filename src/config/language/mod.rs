@@ -22,7 +22,7 @@ use super::report::{Findings, Told};
 use crate::snapshot::Mode;
 
 pub(super) use bounds::{LIMITS, TIMEOUTS};
-pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER};
+pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER, destination_alone};
 pub(super) use listener::{HSTS, LISTENER, SHARE, SOCKET};
 pub(super) use pool::{BACKEND, CHECK, ERROR_WORDS, HEALTH, POOL, RETRY_WORDS, STICKY_COOKIE};
 pub(super) use route::{
@@ -85,6 +85,11 @@ impl<T> Setting<T> {
         Setting { key: self.key, field: Some(field) }
     }
 
+    /// The same, which means something only where a backend answers.
+    const fn for_backends(self) -> Setting<T> {
+        Setting { key: Key { is_for_backends: true, ..self.key }, field: self.field }
+    }
+
     /// The same, which means something in that mode of a listener only.
     const fn only(self, mode: Mode) -> Setting<T> {
         Setting { key: Key { only: Some(mode), ..self.key }, field: self.field }
@@ -114,6 +119,8 @@ pub(super) struct Key {
     pub(super) about: &'static str,
     /// The only mode of a listener in which it means something.
     pub(super) only: Option<Mode>,
+    /// Whether it means something only where a backend answers.
+    pub(super) is_for_backends: bool,
 }
 
 /// The type of a value.
@@ -191,7 +198,10 @@ const fn key<T>(
     example: &'static str,
     about: &'static str,
 ) -> Setting<T> {
-    Setting { key: Key { name, kind, default, example, about, only: None }, field: None }
+    Setting {
+        key: Key { name, kind, default, example, about, only: None, is_for_backends: false },
+        field: None,
+    }
 }
 
 /// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).

@@ -2,11 +2,15 @@
 
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
 use super::listener::{HSTS, INTERIMS, split, sticky};
-use super::{Kind, NONE, REQUIRED, Table, key};
+use super::{Field, Kind, NONE, REQUIRED, Table, key};
+use crate::config::check::{back, routes};
+use crate::config::print::{route as print, words};
+use crate::config::settings::{Show, elsewhere, field, print_inline, read, shown};
+use crate::route::{Destinations, Domains, FieldEdits, Options, RewriteBack};
 use crate::snapshot::{Mode, Timeouts};
 
 /// `[[listener.route]]`.
-pub(in crate::config) static ROUTE: Table<()> = Table {
+pub(in crate::config) static ROUTE: Table<Options> = Table {
     title: "[[listener.route]]",
     about: "A route of the listener above it. It has one action: `pool`, `split`, `redirect` or `respond`.",
     keys: &[
@@ -50,7 +54,17 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#""/api""#,
             "Takes these segments off the beginning of the path.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(Field {
+            // The reader of the route reads the keys about which its other keys have a say.
+            read: elsewhere,
+            show: |options, _| print::strip_prefix(options.prefix.as_ref()?),
+            differs: |a, b| {
+                let shown = |of: &Options| print::strip_prefix(of.prefix.as_ref()?);
+                shown(a) != shown(b)
+            },
+        }),
         key(
             "replace_prefix",
             Kind::Table(&PREFIX),
@@ -58,7 +72,16 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"{ from = "/api", to = "/v2" }"#,
             "Puts others in their place.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(Field {
+            read: elsewhere,
+            show: |options, _| print::replace_prefix(options.prefix.as_ref()?),
+            differs: |a, b| {
+                let shown = |of: &Options| print::replace_prefix(of.prefix.as_ref()?);
+                shown(a) != shown(b)
+            },
+        }),
         key(
             "destination",
             Kind::Word(&["own", "always", "pass"]),
@@ -67,7 +90,15 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             "Which URIs in WebDAV's `Destination` and `If` are rewritten as the target is, to the scheme, the Host and the path that the backend \
              gets: those with the request's own authority, all, or none.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(Field {
+            show: |options, key| {
+                let is_said = options.destinations != Destinations::Own;
+                is_said.then(|| options.destinations.show(key)).flatten()
+            },
+            ..field!(destinations)
+        }),
         key(
             "rewrite_back",
             Kind::Either(&[Kind::Flag, Kind::Table(&REWRITE_BACK)]),
@@ -76,7 +107,13 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             "Puts what comes back into the paths, and the names, that clients know: Location, Content-Location, Refresh, and Path and \
              Domain of cookies. `true` is about paths alone.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(field!(
+            back,
+            |table, _, findings| back::of_route(table, findings),
+            |back| print::rewrite_back(back)
+        )),
         key(
             "request_headers",
             Kind::Table(&FIELDS),
@@ -84,7 +121,9 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"{ set = { X-Client = "{client}" }, remove = ["X-Debug"] }"#,
             "Changes to what the backend gets.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(shown!(request, |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits)))),
         key(
             "response_headers",
             Kind::Table(&FIELDS),
@@ -92,7 +131,8 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"{ set = { X-Frame-Options = "DENY" } }"#,
             "Changes to what the client gets from the backend, a redirect or a fixed response.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .at(shown!(response, |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits)))),
         key(
             "hsts",
             Kind::Either(&[Kind::Flag, Kind::Table(&HSTS)]),
@@ -100,7 +140,8 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"{ max_age = "1h" }"#,
             "Strict-Transport-Security of its own, in place of the listener's; `false` for none, `true` for one with all defaults.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .at(shown!(hsts, |hsts| hsts.as_ref().map(|hsts| print::hsts_of_route(hsts.as_ref())))),
         key(
             "interim_responses",
             INTERIMS,
@@ -108,7 +149,9 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#""all""#,
             "Which interim responses HTTP/1.1 clients get.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(field!(interims)),
         key(
             "timeouts",
             Kind::Table(&ROUTE_TIMEOUTS),
@@ -116,7 +159,9 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"{ backend_response = "5s" }"#,
             "Times of its own.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(shown!(timeouts, |own| own.as_ref().map(|own| print_inline(&ROUTE_TIMEOUTS, own)))),
         key(
             "limits",
             Kind::Table(&ROUTE_LIMITS),
@@ -124,7 +169,18 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"{ body = "10MB" }"#,
             "Bounds of its own.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(Field {
+            read: |options, key, table, site, findings| {
+                match table.table(key.name, &ROUTE_LIMITS, findings)? {
+                    Some(table) => read(&ROUTE_LIMITS, table, options, site, findings),
+                    None => Ok(()),
+                }
+            },
+            show: |options, _| options.body.map(|_| print_inline(&ROUTE_LIMITS, options)),
+            differs: |a, b| a.body != b.body,
+        }),
         key(
             "retry",
             Kind::Word(&["safe", "unsent", "off"]),
@@ -133,7 +189,9 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             "When a request may be sent again. `safe`: on proof that it is safe; `unsent`: only if nothing of it was handed on; \
              `off`: never.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(field!(retry)),
         key(
             "streams",
             TEXTS,
@@ -141,7 +199,13 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#"["application/json"]"#,
             "Types of responses that are streams here, besides those that are everywhere: `timeouts.stream` holds for them in place of `idle`.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(field!(
+            streams,
+            |table, _, findings| routes::streams(table, findings),
+            |kinds| (!kinds.is_empty()).then(|| words::texts(kinds))
+        )),
         key(
             "on_client_close",
             Kind::Word(&["abort", "finish"]),
@@ -149,7 +213,9 @@ pub(in crate::config) static ROUTE: Table<()> = Table {
             r#""finish""#,
             "What becomes of a request under way when its client has ended its direction, in place of what the pool says.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .for_backends()
+        .at(field!(on_client_close)),
     ],
 };
 
@@ -322,7 +388,7 @@ pub(in crate::config) static PREFIX: Table<()> = Table {
 };
 
 /// `rewrite_back` of a route.
-pub(in crate::config) static REWRITE_BACK: Table<()> = Table {
+pub(in crate::config) static REWRITE_BACK: Table<RewriteBack> = Table {
     title: "rewrite_back = { … }",
     about: "What is put back in responses. The inverse of `strip_prefix` and `replace_prefix`, and another domain.",
     keys: &[
@@ -332,29 +398,31 @@ pub(in crate::config) static REWRITE_BACK: Table<()> = Table {
             "true",
             "false",
             "Paths of this site, where `strip_prefix` or `replace_prefix` has changed that of the request.",
-        ),
+        )
+        .at(shown!(paths)),
         key(
             "domain",
             Kind::Table(&DOMAIN),
             NONE,
             r#"{ from = "app.internal", to = "example.com" }"#,
             "The domain by which backends speak of this site, and that of clients; also of names below it.",
-        ),
+        )
+        .at(shown!(domains, |of| of.as_ref().map(|of| print_inline(&DOMAIN, of)))),
     ],
 };
 
 /// `domain` of `rewrite_back`.
-pub(in crate::config) static DOMAIN: Table<()> = Table {
+pub(in crate::config) static DOMAIN: Table<Domains> = Table {
     title: "domain = { … }",
     about: "A domain of the backends and that of the clients.",
     keys: &[
-        key("from", Kind::Text, REQUIRED, r#""app.internal""#, "The backends'."),
-        key("to", Kind::Text, REQUIRED, r#""example.com""#, "The clients'."),
+        key("from", Kind::Text, REQUIRED, r#""app.internal""#, "The backends'.").at(shown!(inner)),
+        key("to", Kind::Text, REQUIRED, r#""example.com""#, "The clients'.").at(shown!(outer)),
     ],
 };
 
 /// `request_headers` and `response_headers` of a route.
-pub(in crate::config) static FIELDS: Table<()> = Table {
+pub(in crate::config) static FIELDS: Table<FieldEdits> = Table {
     title: "request_headers = { … }, response_headers = { … }",
     about: "Changes to header fields; the values are templates.",
     keys: &[
@@ -364,15 +432,17 @@ pub(in crate::config) static FIELDS: Table<()> = Table {
             NONE,
             r#"{ X-Client = "{client}" }"#,
             "Fields of which there is one afterwards.",
-        ),
+        )
+        .at(shown!(set, |fields| Some(print::fields(fields)))),
         key(
             "add",
             Kind::Names(&Kind::Text),
             NONE,
             r#"{ X-Seen-By = "pollux" }"#,
             "Fields of which there is one more.",
-        ),
-        key("remove", TEXTS, NONE, r#"["X-Debug"]"#, "Fields that are taken out."),
+        )
+        .at(shown!(add, |fields| Some(print::fields(fields)))),
+        key("remove", TEXTS, NONE, r#"["X-Debug"]"#, "Fields that are taken out.").at(shown!(remove)),
     ],
 };
 
@@ -384,8 +454,9 @@ pub(in crate::config) static ROUTE_TIMEOUTS: Table<Timeouts> = Table {
 };
 
 /// `limits` of a route.
-pub(in crate::config) static ROUTE_LIMITS: Table<()> = Table {
+pub(in crate::config) static ROUTE_LIMITS: Table<Options> = Table {
     title: "limits = { … }",
     about: "Bounds of a route.",
-    keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")],
+    keys: &[key("body", Kind::SizeOrNone, r#"(that of `[limits]`)"#, r#""10MB""#, "A request body.")
+        .at(field!(body))],
 };

@@ -2,10 +2,10 @@
 
 use super::route::{print_action, print_route};
 use super::words::{line, text};
-use crate::config::language::{LISTENER, SOCKET};
-use crate::config::settings::{pairs, print_inline};
+use crate::config::language::LISTENER;
+use crate::config::settings::pairs;
 use crate::route::Route;
-use crate::snapshot::{Listener, Permissions, Snapshot};
+use crate::snapshot::{Listener, Snapshot};
 
 pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &Snapshot) {
     out.push_str("[[listener]]\n");
@@ -27,12 +27,6 @@ pub(super) fn print_listener(out: &mut String, listener: &Listener, snapshot: &S
     out.push('\n');
     for route in routes {
         print_route(out, route, listener.mode, snapshot);
-    }
-}
-
-pub(super) fn print_permissions(out: &mut String, permissions: &Permissions) {
-    if *permissions != Permissions::default() {
-        line(out, "socket", &print_inline(&SOCKET, permissions));
     }
 }
 

@@ -3,7 +3,7 @@
 mod listener;
 mod pool;
 mod process;
-mod route;
+pub(super) mod route;
 pub(super) mod words;
 mod written;
 

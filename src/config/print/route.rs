@@ -1,14 +1,11 @@
 //! Routes: conditions, actions, and what they change of a message.
 
-use super::words::{body, line, list, quoted_key, table, text};
-use crate::config::language::{HSTS, ROUTE_TIMEOUTS};
-use crate::config::settings::print_inline;
+use super::words::{line, list, quoted_key, table, text};
+use crate::config::language::{HSTS, REWRITE_BACK, ROUTE};
+use crate::config::settings::{print_inline, print_lines};
 use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
-use crate::route::{
-    Action, Conditions, Destinations, Domains, FieldEdits, Options, PrefixEdit, Respond, Retry, RewriteBack,
-    Route, Split, Template, Want,
-};
-use crate::snapshot::{Mode, Snapshot};
+use crate::route::{Action, Conditions, PrefixEdit, Respond, RewriteBack, Route, Split, Template, Want};
+use crate::snapshot::{Hsts, Mode, Snapshot};
 
 pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
     out.push_str("[[listener.route]]\n");
@@ -16,7 +13,7 @@ pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot:
     line(out, "match", &conditions(&route.when, mode));
     print_action(out, &route.action, snapshot);
     if let Some(options) = &route.options {
-        print_options(out, options);
+        print_lines(out, &ROUTE, options);
     }
     out.push('\n');
 }
@@ -100,70 +97,34 @@ fn print_respond(respond: &Respond) -> String {
     table(pairs.into_iter())
 }
 
-pub(super) fn fields(fields: &[(String, Template)]) -> String {
+pub(in crate::config) fn fields(fields: &[(String, Template)]) -> String {
     table(fields.iter().map(|(name, value)| (quoted_key(name), text(&value.to_string()))))
 }
 
-fn print_options(out: &mut String, options: &Options) {
-    if let Some(PrefixEdit { from, to }) = &options.prefix {
-        let from = from.to_string();
-        let from = from.strip_suffix("/*").filter(|from| !from.is_empty()).unwrap_or("/");
-        match to.as_str() {
-            "" => line(out, "strip_prefix", &text(from)),
-            to => line(out, "replace_prefix", &format!("{{ from = {}, to = {} }}", text(from), text(to))),
-        }
-    }
-    if options.destinations != Destinations::Own {
-        line(out, "destination", &text(options.destinations.word()));
-    }
-    match &options.back {
-        RewriteBack { paths: false, domains: None } => {}
-        RewriteBack { paths: true, domains: None } => line(out, "rewrite_back", "true"),
-        RewriteBack { paths, domains: Some(Domains { inner, outer }) } => {
-            let domain = format!("{{ from = {}, to = {} }}", text(inner), text(outer));
-            line(out, "rewrite_back", &format!("{{ paths = {paths}, domain = {domain} }}"));
-        }
-    }
-    for (key, edits) in [("request_headers", &options.request), ("response_headers", &options.response)] {
-        if !edits.is_empty() {
-            line(out, key, &print_edits(edits));
-        }
-    }
-    if let Some(hsts) = options.hsts {
-        line(
-            out,
-            "hsts",
-            &hsts.as_ref().map_or_else(|| String::from("false"), |hsts| print_inline(&HSTS, hsts)),
-        );
-    }
-    if let Some(interims) = options.interims {
-        line(out, "interim_responses", &text(interims.word()));
-    }
-    if let Some(timeouts) = &options.timeouts {
-        line(out, "timeouts", &print_inline(&ROUTE_TIMEOUTS, timeouts));
-    }
-    if let Some(most) = options.body {
-        line(out, "limits", &format!("{{ body = {} }}", body(most)));
-    }
-    let retry = match options.retry {
-        Retry::Safe => "safe",
-        Retry::Unsent => "unsent",
-        Retry::Off => "off",
-    };
-    line(out, "retry", &text(retry));
-    if !options.streams.is_empty() {
-        line(out, "streams", &list(options.streams.iter().map(|kind| text(kind))));
-    }
-    if let Some(close) = options.on_client_close {
-        line(out, "on_client_close", &text(close.word()));
+/// `strip_prefix`, if the prefix is only taken off.
+pub(in crate::config) fn strip_prefix(PrefixEdit { from, to }: &PrefixEdit) -> Option<String> {
+    to.is_empty().then(|| text(prefix(&from.to_string())))
+}
+
+/// `replace_prefix`, if something takes the place of the prefix.
+pub(in crate::config) fn replace_prefix(PrefixEdit { from, to }: &PrefixEdit) -> Option<String> {
+    let shown = || format!("{{ from = {}, to = {} }}", text(prefix(&from.to_string())), text(to));
+    (!to.is_empty()).then(shown)
+}
+
+fn prefix(rule: &str) -> &str {
+    rule.strip_suffix("/*").filter(|from| !from.is_empty()).unwrap_or("/")
+}
+
+pub(in crate::config) fn rewrite_back(back: &RewriteBack) -> Option<String> {
+    match back {
+        RewriteBack { paths: false, domains: None } => None,
+        RewriteBack { paths: true, domains: None } => Some(String::from("true")),
+        RewriteBack { domains: Some(_), .. } => Some(print_inline(&REWRITE_BACK, back)),
     }
 }
 
-fn print_edits(edits: &FieldEdits) -> String {
-    let pairs = [
-        ("remove", list(edits.remove.iter().map(|name| text(name)))),
-        ("set", fields(&edits.set)),
-        ("add", fields(&edits.add)),
-    ];
-    table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+/// `hsts` of a route, whose clients may be told nothing.
+pub(in crate::config) fn hsts_of_route(hsts: Option<&Hsts>) -> String {
+    hsts.map_or_else(|| String::from("false"), |hsts| print_inline(&HSTS, hsts))
 }

@@ -31,6 +31,11 @@ pub(in crate::config) fn list(items: impl Iterator<Item = String>) -> String {
     format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }
 
+/// A list of texts.
+pub(in crate::config) fn texts(items: &[String]) -> String {
+    list(items.iter().map(|item| text(item)))
+}
+
 pub(in crate::config) fn table(pairs: impl Iterator<Item = (String, String)>) -> String {
     let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key} = {value}")).collect();
     if pairs.is_empty() { String::from("{}") } else { format!("{{ {} }}", pairs.join(", ")) }

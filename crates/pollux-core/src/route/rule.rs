@@ -325,6 +325,18 @@ pub enum AmbiguousPaths {
     Pass,
 }
 
+impl Retry {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Retry::Safe => "safe",
+            Retry::Unsent => "unsent",
+            Retry::Off => "off",
+        }
+    }
+}
+
 impl AmbiguousPaths {
     /// The word of the configuration.
     #[must_use]

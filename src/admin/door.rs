@@ -27,6 +27,9 @@ const BACKLOG: i32 = 128;
 const PATIENCE: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How much of an answer is written at once: a Unix socket takes as much in one piece.
+const PIECE: usize = 16 * 1024;
+
 /// Whether clients are to be sent here.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness(Arc<AtomicBool>);
@@ -242,7 +245,8 @@ impl Write for Until<'_> {
         }
         self.stream.set_write_timeout(Some(left))?;
         let mut stream = self.stream;
-        stream.write(bytes)
+        // A Unix socket takes a long text in pieces, and has the whole time for each of them.
+        stream.write(&bytes[..bytes.len().min(PIECE)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -283,4 +287,25 @@ fn linger(stream: &mut Socket) -> io::Result<()> {
     // What follows the one request is never read as another one.
     while begun.elapsed() < LINGER && stream.read(&mut rest)? > 0 {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_has_one_deadline_however_often_a_caller_takes_a_byte() {
+        let (ours, theirs) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
+        let caller = thread::spawn(move || {
+            let mut theirs = theirs;
+            while theirs.read(&mut [0; 1]).is_ok_and(|count| count > 0) {}
+        });
+        let end = Instant::now() + Duration::from_millis(200);
+        // More than a caller takes byte by byte in that time, and more than the kernel holds for it.
+        let told = Until { stream: &ours, end }.write_all(&vec![0; 64 << 20]);
+        let kind = told.map_err(|error| error.kind());
+        assert!(matches!(kind, Err(io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)), "{kind:?}");
+        ours.shutdown(Shutdown::Both).unwrap();
+        caller.join().unwrap();
+    }
 }

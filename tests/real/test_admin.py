@@ -50,6 +50,16 @@ def test_what_is_shown(administered, toy):
     assert proxy.ask("GET", "/nothing")[0] == 404
 
 
+def test_silent_callers_do_not_cost_the_probes_their_answers(administered, toy):
+    proxy = administered(toy("echo"))
+    with contextlib.ExitStack() as silent:
+        # As many as are served at once.
+        for _ in range(32):
+            silent.enter_context(socket.create_connection(proxy.address, timeout=DEADLINE_S))
+        for _ in range(3):
+            assert proxy.get("/healthz") == "ok\n" and proxy.get("/ready") == "ready\n"
+
+
 def test_a_backend_is_changed_over_http_and_the_control_socket(administered, toy):
     proxy = administered(toy("echo", name="a"), toy("echo", name="b"))
     assert served_by(proxy, 4) == "aabb"

@@ -52,21 +52,25 @@ impl Written {
 /// `printed` with each value as it was `written`; if `hides`, credentials are left out that stand in the file itself.
 pub(super) fn as_written(printed: &str, written: &Written, hides: bool) -> String {
     let (mut out, mut rest, mut key) = (String::with_capacity(printed.len()), printed, String::new());
+    let mut is_field = false;
     while let Some(at) = rest.find('"') {
         out.push_str(&rest[..at]);
         if let Some(bare) = bare_key(&rest[..at]) {
             bare.clone_into(&mut key);
+            is_field = false;
         }
         let end = at + 1 + end_of_text(&rest[at + 1..]);
         let value = &rest[at..end];
         rest = &rest[end..];
         if rest.starts_with(" =") {
             key = value[1..value.len().saturating_sub(1)].to_ascii_lowercase();
+            is_field = true;
             out.push_str(value);
             continue;
         }
         let restored = written.restore(value);
-        let is_credential = hides && may_be_credential(&key) && !restored.contains("${");
+        let is_suspect = may_be_credential(&key) || (is_field && looks_like_credential(&key, &restored));
+        let is_credential = hides && is_suspect && !restored.contains("${");
         out.push_str(if is_credential && !is_made_of_variables(&restored) { HIDDEN } else { &restored });
     }
     out + rest
@@ -100,6 +104,51 @@ fn may_be_credential(key: &str) -> bool {
         ["authorization", "secret", "token", "password", "api-key", "apikey", "auth-key"];
     let is_place = matches!(key, "token_file" | "token_env");
     matches!(key, "cookie" | "set-cookie") || (!is_place && WORDS.iter().any(|word| key.contains(word)))
+}
+
+/// Fields whose values are long, and tell nothing that lets somebody in.
+const HARMLESS: [&str; 17] = [
+    "accept",
+    "cache-control",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "content-type",
+    "cross-origin-embedder-policy",
+    "cross-origin-opener-policy",
+    "cross-origin-resource-policy",
+    "host",
+    "link",
+    "location",
+    "permissions-policy",
+    "referrer-policy",
+    "server",
+    "strict-transport-security",
+    "user-agent",
+    "vary",
+];
+
+/// A word of so many characters in the field of an unknown name may be a token or a passphrase.
+const WORD_MIN: usize = 16;
+
+/// Whether a value in the field of that name, as it is printed, may be a credential by its looks: it names a scheme, or has a long word
+/// that stands for itself.
+fn looks_like_credential(name: &str, printed: &str) -> bool {
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || "+/=_-.~".contains(c);
+    let (mut word, mut depth) = (0, 0_usize);
+    let mut has_long = false;
+    for c in printed.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        word = if depth == 0 && is_of_word(c) { word + 1 } else { 0 };
+        has_long |= word >= WORD_MIN;
+    }
+    let lower = printed.to_ascii_lowercase();
+    let has_scheme =
+        ["\"bearer ", "\"basic ", "\"digest ", "\"token "].iter().any(|it| lower.starts_with(it));
+    has_scheme || (has_long && !HARMLESS.contains(&name))
 }
 
 /// Whether a text has nothing of its own but what says how it is to be read: `Bearer {header.x}`.
@@ -143,6 +192,17 @@ mod tests {
             ("sticky = { cookie = \"srv\", secret = \"literal-secret-of-it\" }", true),
             ("set = { \"Authorization\" = \"Bearer {header.x-token}\" }", false),
             ("set = { \"X-Client\" = \"one\" }", false),
+            ("set = { \"X-Upstream\" = \"Bearer abc\" }", true),
+            ("set = { \"X-Upstream\" = \"Bearer {header.x-token}\" }", false),
+            ("set = { \"X-Upstream\" = \"8fPq2LmZ01xYtRwQ\" }", true),
+            ("set = { \"X-Upstream\" = \"correct-horse-battery-staple\" }", true),
+            ("set = { \"X-Upstream\" = [\"a\", \"key 0123456789abcdef0\"] }", true),
+            ("set = { \"X-From\" = \"{header.x-forwarded-for}-{client_addr}\" }", false),
+            ("set = { \"Strict-Transport-Security\" = \"max-age=31536000\" }", false),
+            (
+                "set = { \"X-Frame-Options\" = \"SAMEORIGIN\" }, location = \"https://long.example.com/\"",
+                false,
+            ),
             ("token_file = \"admin.token\"", false),
         ] {
             let hidden = shown(printed, true);

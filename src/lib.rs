@@ -24,6 +24,7 @@
 //! | [`preface`] | PROXY headers and ClientHellos |
 //! | [`room`] | which sessions make room at a bound |
 //! | [`recorder`] | the steps of each exchange |
+//! | [`h2`] | HTTP/2 as a codec; no listener speaks it yet |
 //! | [`syntax`], [`core`] | grammar, targets; time, slab, deadlines, causes |
 //!
 //! # The world
@@ -60,4 +61,6 @@ pub mod why;
 pub mod wire;
 pub mod worker;
 
-pub use pollux_core::{balance, core, http, lane, preface, recorder, room, route, session, snapshot, syntax};
+pub use pollux_core::{
+    balance, core, h2, http, lane, preface, recorder, room, route, session, snapshot, syntax,
+};

@@ -15,6 +15,7 @@
 //! | [`preface`] | what a connection begins with before its conversation: a PROXY header, a ClientHello that is passed on |
 //! | [`route`] | which route takes a request; templates; paths in their normal form |
 //! | [`http`] | HTTP/1.1 heads, framing, chunks, rewriting, and Pollux's own answers |
+//! | [`h2`] | HTTP/2: frames, field compression, settings, windows, and heads held to RFC 9113; no listener speaks it yet |
 //! | [`lane`] | one direction of a relay, and the framer that says how far its bytes may pass |
 //! | [`room`] | which sessions make room where a bound is reached |
 //! | [`snapshot`] | the checked configuration as one immutable value |
@@ -36,6 +37,7 @@
 
 pub mod balance;
 pub mod core;
+pub mod h2;
 pub mod http;
 pub mod lane;
 pub mod preface;

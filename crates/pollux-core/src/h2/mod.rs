@@ -1,0 +1,13 @@
+//! HTTP/2 (RFC 9113) and its compression of fields (RFC 7541).
+
+pub mod decoder;
+pub mod encoder;
+pub mod fields;
+pub mod huffman;
+mod huffman_codes;
+pub mod integer;
+mod static_table;
+pub mod table;
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,15 @@
 //! HTTP/2 (RFC 9113) and its compression of fields (RFC 7541).
 
+pub mod credit;
 pub mod decoder;
 pub mod encoder;
 pub mod fields;
+pub mod frame;
 pub mod huffman;
 mod huffman_codes;
 pub mod integer;
+pub mod reader;
+pub mod settings;
 mod static_table;
 pub mod table;
 

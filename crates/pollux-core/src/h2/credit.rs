@@ -1,0 +1,146 @@
+//! Flow control (RFC 9113 §5.2, §6.9): how many bytes of DATA one side may still send.
+
+use super::frame::{Code, MAX_31};
+
+/// What we may send. It may be below zero, after the peer has made its initial window smaller (§6.9.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendCredit(i64);
+
+impl SendCredit {
+    /// The window of a stream or connection that opens.
+    #[must_use]
+    pub fn new(window: u32) -> SendCredit {
+        SendCredit(i64::from(window))
+    }
+
+    /// How many bytes may go out now.
+    #[must_use]
+    pub fn available(self) -> u32 {
+        u32::try_from(self.0.max(0)).unwrap_or(MAX_31)
+    }
+
+    /// Counts bytes that go out.
+    pub fn spend(&mut self, count: u32) {
+        debug_assert!(count <= self.available(), "more goes out than was promised");
+        self.0 -= i64::from(count);
+    }
+
+    /// Takes a WINDOW_UPDATE.
+    ///
+    /// # Errors
+    /// `PROTOCOL_ERROR` for an increment of zero, `FLOW_CONTROL_ERROR` for a window above 2^31-1: of the stream or of the connection,
+    /// whichever the frame names.
+    pub fn open(&mut self, increment: u32) -> Result<(), Code> {
+        if increment == 0 {
+            return Err(Code::PROTOCOL_ERROR);
+        }
+        self.shift(i64::from(increment))
+    }
+
+    /// Takes a change of the peer's initial window.
+    ///
+    /// # Errors
+    /// `FLOW_CONTROL_ERROR` of the connection for a window above 2^31-1.
+    pub fn rebase(&mut self, before: u32, now: u32) -> Result<(), Code> {
+        self.shift(i64::from(now) - i64::from(before))
+    }
+
+    fn shift(&mut self, by: i64) -> Result<(), Code> {
+        if self.0 + by > i64::from(MAX_31) {
+            return Err(Code::FLOW_CONTROL_ERROR);
+        }
+        self.0 += by;
+        Ok(())
+    }
+}
+
+/// What the peer may send: a view of the room that there is for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiveCredit {
+    /// Bytes that were promised and have not come.
+    promised: u32,
+    /// As much as is promised at once, at most.
+    most: u32,
+}
+
+impl ReceiveCredit {
+    /// The window that our settings, or RFC 9113 §6.9.2, give at the beginning; `most` is what it may grow to.
+    #[must_use]
+    pub fn new(initial: u32, most: u32) -> ReceiveCredit {
+        ReceiveCredit { promised: initial, most: most.max(initial) }
+    }
+
+    /// Bytes that may still come.
+    #[must_use]
+    pub fn promised(self) -> u32 {
+        self.promised
+    }
+
+    /// Counts DATA with its padding.
+    ///
+    /// # Errors
+    /// `FLOW_CONTROL_ERROR`, if it is more than was promised.
+    pub fn take(&mut self, count: u32) -> Result<(), Code> {
+        self.promised = self.promised.checked_sub(count).ok_or(Code::FLOW_CONTROL_ERROR)?;
+        Ok(())
+    }
+
+    /// How much more may be promised with `room` bytes free: once it is half of the most, so that updates are few. It is promised from
+    /// now on.
+    pub fn grant(&mut self, room: u32) -> Option<u32> {
+        let target = room.min(self.most);
+        let increment = target.checked_sub(self.promised)?;
+        if increment == 0 || increment < self.most / 2 {
+            return None;
+        }
+        self.promised = target;
+        Some(increment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_window_may_fall_below_zero_and_never_rises_above_its_bound() {
+        let mut credit = SendCredit::new(100);
+        credit.spend(80);
+        assert_eq!(credit.rebase(100, 10), Ok(()));
+        assert_eq!(credit.available(), 0);
+        assert_eq!(credit.open(70), Ok(()));
+        assert_eq!(credit.available(), 0);
+        assert_eq!(credit.open(5), Ok(()));
+        assert_eq!(credit.available(), 5);
+        assert_eq!(credit.open(0), Err(Code::PROTOCOL_ERROR));
+        assert_eq!(credit.open(MAX_31), Err(Code::FLOW_CONTROL_ERROR));
+        assert_eq!(credit.open(MAX_31 - 5), Ok(()));
+        assert_eq!(credit.available(), MAX_31);
+    }
+
+    proptest! {
+        /// What is promised is never more than the room, nor than the most, and never taken back.
+        #[test]
+        fn a_promise_follows_the_room(
+            initial in 0_u32..1000,
+            most in 1_u32..2000,
+            steps in prop::collection::vec((0_u32..400, 0_u32..3000), 0..60),
+        ) {
+            let mut credit = ReceiveCredit::new(initial, most);
+            for (came, room) in steps {
+                let before = credit.promised();
+                prop_assert_eq!(credit.take(came).is_ok(), came <= before);
+                let before = credit.promised();
+                match credit.grant(room) {
+                    None => prop_assert_eq!(credit.promised(), before),
+                    Some(more) => {
+                        prop_assert!(more > 0 && credit.promised() == before + more);
+                        prop_assert!(credit.promised() <= room && credit.promised() <= most.max(initial));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod fields;
 pub mod frame;
+pub mod head;
 pub mod huffman;
 mod huffman_codes;
 pub mod integer;

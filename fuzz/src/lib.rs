@@ -7,6 +7,7 @@ pub mod chunked;
 pub mod config;
 pub mod cuts;
 pub mod framing;
+pub mod h2;
 pub mod head;
 pub mod preface;
 pub mod response;

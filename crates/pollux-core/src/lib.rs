@@ -34,6 +34,7 @@
 //! The manifest and `clippy.toml` of this crate are the wall that holds this. `pollux` is the other half.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod balance;
 pub mod core;

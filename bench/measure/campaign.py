@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 
-from . import figures
+from . import figures, progress
 from .build import ROOT
 from .contenders.base import Setup, Tools
 from .held import held
@@ -73,7 +73,7 @@ def run_all(bench, workloads):
     """Returns {workload: {contender: cell}}."""
     results = {}
     for workload in workloads:
-        print(f"{workload.name}: {workload.title}", file=sys.stderr)
+        progress.say(f"{workload.name}: {workload.title}")
         cells = prepare(bench, workload)
         results[workload.name] = cells
         with contextlib.ExitStack() as stack:
@@ -244,4 +244,4 @@ def agreed_rate(bench, workload, cells, started, results):
 
 def progress(bench, number, name, workload, cell):
     key, shape = figures.headline(workload)
-    print(f"  round {number + 1}/{bench.rounds}: {name} {shape.format(cell['runs'][-1][key])}", file=sys.stderr)
+    progress.say(f"  round {number + 1}/{bench.rounds}: {name} {shape.format(cell['runs'][-1][key])}")

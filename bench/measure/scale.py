@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Callable
 
-from . import figures
+from . import figures, progress
 from .held import held
 from .load import measured, wrk
 from .processes import BenchError, Running, tool
@@ -82,7 +82,7 @@ class Curve:
 
 
 def measure(bench, curve):
-    print(f"{curve.name}: {curve.title}", file=sys.stderr)
+    progress.say(f"{curve.name}: {curve.title}")
     points, missing = [], {}
     for size in curve.sizes[:2] if bench.is_quick else curve.sizes:
         point = {"size": size} | {name: [] for name in curve.figures}
@@ -96,7 +96,7 @@ def measure(bench, curve):
             continue
         points.append(point)
         shown = (figures.spread(point[name], shape) for name, (_, shape) in curve.figures.items())
-        print(f"  {size}: {', '.join(shown)}", file=sys.stderr)
+        progress.say(f"  {size}: {', '.join(shown)}")
     return {"points": points, "missing": missing}
 
 

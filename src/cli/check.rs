@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use pollux::config::{self, Loaded, Report};
 
 use super::args::CheckArgs;
+use super::progress::Progress;
 use super::{FAILED, Failure, complain, say, settings, test};
 
 /// Exits with 0 if the configuration can be run, else with 1; with `--strict` warnings count too.
 pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let file = args.file.as_deref().or(args.config.as_deref()).unwrap_or(Path::new(settings::DEFAULT_FILE));
+    let progress = Progress::start(format!("checking {}", file.display()), None);
     let outcome = config::load(file);
     let trials = outcome.as_ref().map_or_else(|_| Vec::new(), test::run);
+    drop(progress);
     let tests_pass = trials.iter().all(|trial| trial.failures.is_empty());
     let is_good = match &outcome {
         Ok(loaded) => tests_pass && !(args.strict && loaded.warnings.is_some()),

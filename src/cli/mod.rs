@@ -18,6 +18,7 @@ mod logging;
 mod named;
 mod operate;
 mod plan;
+mod progress;
 mod recorder;
 mod reloading;
 mod run;

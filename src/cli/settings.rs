@@ -13,6 +13,7 @@ use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, S
 use pollux::tls::{Handles, Served};
 
 use super::args::RunArgs;
+use super::progress::Progress;
 use super::{Failure, named, secured};
 
 /// The file that is served if none is named.
@@ -115,7 +116,10 @@ fn admin(typed: Option<&Address>, filed: Option<Admin>) -> Result<Option<Admin>,
 
 /// Reads a configuration file; its errors are the failure, its warnings are told.
 pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
-    let loaded = config::load(file).map_err(|report| Failure::usage(show(&report)))?;
+    let progress = Progress::start(format!("checking {}", file.display()), None);
+    let outcome = config::load(file);
+    drop(progress);
+    let loaded = outcome.map_err(|report| Failure::usage(show(&report)))?;
     if let Some(warnings) = &loaded.warnings {
         super::complain(&show(warnings));
     }

@@ -9,6 +9,8 @@ mod credentials;
 mod documentation;
 #[path = "config/files.rs"]
 mod files;
+#[path = "config/keys.rs"]
+mod keys;
 #[path = "config/pages.rs"]
 mod pages;
 #[path = "config/protection.rs"]

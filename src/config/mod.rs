@@ -44,7 +44,7 @@ pub use code::{Code, Severity};
 use excerpt::{Place, Source};
 pub use lookups::AtOnce;
 pub use print::{Written, print, print_as_written};
-pub use reference::{Example, examples, reference};
+pub use reference::{Example, commented, examples, reference};
 use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
 pub use schema::schema;

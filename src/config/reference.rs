@@ -4,27 +4,116 @@ use super::language::{self, Described, Kind};
 use super::value::{show_size, show_thousandths};
 
 /// A key with its example, and the table that it is of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Example {
     /// How the table is written, such as `[[listener]]`.
     pub table: &'static str,
     /// The key.
     pub key: &'static str,
     /// A value that it can have.
-    pub value: &'static str,
+    pub value: String,
+    /// What holds without it, if a file can say that.
+    pub default: Option<String>,
+    /// Further values of its kind. Whether one is good depends on the other keys.
+    pub others: Vec<String>,
 }
 
 /// Every key there is.
 pub fn examples() -> impl Iterator<Item = Example> {
-    language::TABLES
-        .iter()
-        .flat_map(|is| is.keys().map(|key| Example { table: is.title(), key: key.name, value: key.example }))
+    language::TABLES.iter().flat_map(|is| {
+        is.keys().map(|key| Example {
+            table: is.title(),
+            key: key.name,
+            value: key.example.to_owned(),
+            default: (!key.default.starts_with('(')).then(|| key.default.to_owned()),
+            others: others(&key.kind),
+        })
+    })
+}
+
+/// Texts of the forms that keys take.
+const TEXTS: [&str; 15] = [
+    "other",
+    "next",
+    "other.pem",
+    "other.token",
+    "/other",
+    "^/other/(?<version>[0-9]+)/",
+    "other.example",
+    "other/json",
+    "http/1.0",
+    "127.0.0.1:77",
+    "10.9.0.0/16",
+    "{path}",
+    "0640",
+    "4xx",
+    "other-long-secret-text",
+];
+
+fn others(is: &Kind) -> Vec<String> {
+    let words = |words: &[&str]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>();
+    match is {
+        Kind::Text => words(&TEXTS),
+        Kind::Word(all) => words(all),
+        Kind::Number(min, max) | Kind::Size(min, max) => {
+            [*min, min + 1, *max].iter().map(ToString::to_string).collect()
+        }
+        Kind::SizeOrNone => vec![String::from("\"none\""), String::from("4321")],
+        Kind::Fraction(min, max) => [*min, min + 1, *max].map(show_thousandths).to_vec(),
+        Kind::Time(_) => words(&["1s", "17s", "5m"]),
+        Kind::Flag => vec![String::from("true"), String::from("false")],
+        Kind::List(item) => others(item).into_iter().map(|item| format!("[{item}]")).collect(),
+        Kind::Names(value) => {
+            others(value).into_iter().map(|value| format!("{{ other = {value} }}")).collect()
+        }
+        Kind::Either(kinds) => kinds.iter().flat_map(others).collect(),
+        Kind::Table(_) | Kind::Tables(_) | Kind::NamedTables(_) => Vec::new(),
+    }
 }
 
 /// Every key with its type, default and example.
 #[must_use]
 pub fn reference() -> String {
     language::TABLES.iter().copied().map(section).collect::<Vec<_>>().join("\n")
+}
+
+/// The tables of times and bounds for `proxy.toml`: every key as a comment, with its default or, indented, a value that it can have.
+#[must_use]
+pub fn commented() -> String {
+    let tables: [&'static dyn Described; 3] = [&language::TIMEOUTS, &language::LIMITS, &language::RECORDER];
+    let table = |is: &'static dyn Described| {
+        let mut out = comment(is.about());
+        out.push_str(is.title());
+        for key in is.keys() {
+            out.push_str("\n\n");
+            out.push_str(&comment(key.about));
+            out.push_str(&match key.default {
+                language::NONE => format!("#   {} = {}", key.name, key.example),
+                default => format!("# {} = {default}", key.name),
+            });
+        }
+        out + "\n"
+    };
+    tables.map(table).join("\n\n")
+}
+
+/// The longest line of a comment, in characters.
+const COMMENT_WIDTH: usize = 110;
+
+/// `text` as lines of a comment.
+fn comment(text: &str) -> String {
+    let (mut out, mut width) = (String::from("#"), 1);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if width + 1 + length > COMMENT_WIDTH {
+            out.push_str("\n#");
+            width = 1;
+        }
+        out.push(' ');
+        out.push_str(word);
+        width += 1 + length;
+    }
+    out + "\n"
 }
 
 fn section(is: &'static dyn Described) -> String {

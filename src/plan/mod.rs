@@ -212,6 +212,14 @@ fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snaps
             found.push(String::from("another key decides"));
         }
     }
+    if let (Action::Respond(was), Action::Respond(is)) = (&before.action, &after.action) {
+        if was.headers != is.headers {
+            found.push(String::from("answers with other header fields"));
+        }
+        if was.body != is.body {
+            found.push(String::from("answers with another body"));
+        }
+    }
     let keys: Vec<&str> = compare::routes(before, after).iter().map(|found| found.key).collect();
     if !keys.is_empty() {
         found.push(keys.join(", "));

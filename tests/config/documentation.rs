@@ -13,7 +13,7 @@ use pollux::snapshot::Address;
 use proptest::prelude::*;
 
 /// A machine on which every file is there, and every name is known.
-struct Full;
+pub(super) struct Full;
 
 impl World for Full {
     fn resolve(&mut self, _: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -30,7 +30,8 @@ impl World for Full {
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
-        (name == "POLLUX_ADMIN_TOKEN").then(|| "a token that is long".replace(' ', "-"))
+        let is_known = ["POLLUX_ADMIN_TOKEN", "other"].contains(&name);
+        is_known.then(|| "a token that is long".replace(' ', "-"))
     }
 
     fn read(&mut self, path: &Path, _: usize) -> io::Result<Vec<u8>> {
@@ -71,8 +72,8 @@ const CERTIFIED: &str = "[[listener]]\nbind = \"127.0.0.1:8443\"\ntls = { client
 const POOLS: &str = "[pool.app]\nbackends = [{ name = \"b1\", address = \"127.0.0.1:9001\" }, { name = \"b2\", address = \"127.0.0.1:9002\" }]\n[pool.next]\nbackends = [\"127.0.0.1:9003\"]\n";
 
 /// A configuration around the example of a key.
-fn around(example: &Example) -> String {
-    let Example { table, key, value } = example;
+pub(super) fn around(example: &Example) -> String {
+    let Example { table, key, value, .. } = example;
     let line = format!("{key} = {value}\n");
     let route = |inner: &str| {
         format!("{POOLS}{LISTENER}[[listener.route]]\nname = \"api\"\nmatch.path = \"/u/{{id}}\"\n{inner}")
@@ -294,9 +295,10 @@ fn a_max_age_below_a_second_is_printed() {
 /// Holds the end of a page of the documentation, behind the mark that it is written from `origin`, to what it would be now;
 /// `UPDATE_EXPECT=1` writes it anew.
 fn check_written(page: &str, origin: &str, now: &str) {
-    let mark = format!(
-        "<!-- What follows is written from the {origin}; tests/config/documentation.rs keeps it so. -->\n\n"
-    );
+    let told =
+        format!("What follows is written from the {origin}; tests/config/documentation.rs keeps it so.");
+    let is_toml = Path::new(page).extension().is_some_and(|extension| extension == "toml");
+    let mark = if is_toml { format!("# {told}\n\n") } else { format!("<!-- {told} -->\n\n") };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = fs::read_to_string(&path).expect(page);
     let (before, found) = text.split_once(&mark).expect("the mark");
@@ -308,6 +310,12 @@ fn check_written(page: &str, origin: &str, now: &str) {
             "{page} is not what the {origin} would make of it now; UPDATE_EXPECT=1 writes it anew"
         );
     }
+}
+
+/// So do the times and bounds in the example.
+#[test]
+fn the_documentation_lists_times_and_bounds_in_the_example() {
+    check_written("proxy.toml", "language", &config::commented());
 }
 
 /// The tables stand in the documentation as they are written from the language.

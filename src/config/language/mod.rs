@@ -173,6 +173,8 @@ pub(super) static TABLES: &[&dyn Described] = &[
     &REDIRECT,
     &RESPOND,
     &PREFIX,
+    &REWRITE_BACK,
+    &DOMAIN,
     &FIELDS,
     &ROUTE_TIMEOUTS,
     &ROUTE_LIMITS,
@@ -219,6 +221,46 @@ const COOKIE_AGE_MAX: Duration = Duration::from_secs(400 * DAY.as_secs());
 /// For how long browsers may be told to come by TLS alone: the longest that common servers recommend is two years.
 const HSTS_AGE_MAX: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
 
-const NONE: &str = "(none)";
+pub(super) const NONE: &str = "(none)";
 
 const REQUIRED: &str = "(required)";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The titles of `is` and of every table in it.
+    fn titles(is: &'static dyn Described, found: &mut BTreeSet<&'static str>) {
+        if found.insert(is.title()) {
+            is.keys().for_each(|key| inside(&key.kind, found));
+        }
+    }
+
+    fn inside(kind: &'static Kind, found: &mut BTreeSet<&'static str>) {
+        match kind {
+            Kind::Table(is) | Kind::Tables(is) | Kind::NamedTables(is) => titles(*is, found),
+            Kind::List(kind) | Kind::Names(kind) => inside(kind, found),
+            Kind::Either(kinds) => kinds.iter().for_each(|kind| inside(kind, found)),
+            Kind::Text
+            | Kind::Word(_)
+            | Kind::Number(..)
+            | Kind::Size(..)
+            | Kind::SizeOrNone
+            | Kind::Fraction(..)
+            | Kind::Time(_)
+            | Kind::Flag => {}
+        }
+    }
+
+    /// Tests and documentation go over [`TABLES`], so that none may be missing there.
+    #[test]
+    fn every_table_is_listed_once() {
+        let mut found = BTreeSet::new();
+        titles(&FILE, &mut found);
+        let listed: Vec<&str> = TABLES.iter().map(|is| is.title()).collect();
+        assert_eq!(found, listed.iter().copied().collect());
+        assert_eq!(found.len(), listed.len());
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Asked, Duty, Exclusion, FULL_SHARE, Nobody, Seen, View};
 use crate::snapshot::Pool;
 
-/// What a policy sees: the pool, with everybody who is no candidate at weight 0.
+/// What a policy sees: the pool, with each backend that is no candidate at weight 0.
 pub(super) struct Field<'a, V> {
     pub(super) pool: &'a Pool,
     pub(super) view: &'a V,

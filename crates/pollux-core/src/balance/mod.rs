@@ -1,11 +1,13 @@
 //! Which backend of a pool serves an exchange: pure functions of a view of the backends.
 //!
-//! [`pick`] is shown the backends ([`View`]) and what is asked ([`Asked`]), and names one with the [`Rule`] that picked it, or
-//! says why there is [`Nobody`]. The same code serves traffic, `explain` and the simulator. Nothing in here allocates.
+//! [`pick`] is shown the backends ([`View`]) and what is asked ([`Asked`]), and names one with the [`Rule`]
+//! that picked it, or says why there is [`Nobody`]. The same code serves traffic, `explain` and the
+//! simulator. Nothing in here allocates.
 //!
-//! The steps are the same for all policies. Whoever is bound to a backend gets it if it can be used. Of the others only those
-//! of one tier are candidates: the lowest with a backend that is neither down nor tried. That one is full does not make the
-//! next tier step in: then the request waits. Among the candidates the policy of the pool decides.
+//! The steps are the same for all policies. A client that is bound to a backend gets it if it can be used.
+//! Otherwise the candidates are the backends of one tier: the lowest with a backend that is neither down nor
+//! tried. A full backend does not open the next tier: the request waits. Among the candidates the policy of
+//! the pool decides.
 
 mod derived;
 mod dice;
@@ -53,7 +55,7 @@ pub struct Seen {
     pub weight: u32,
     /// The thousandths of its weight that it gets while it warms up; [`FULL_SHARE`] otherwise.
     pub share: u32,
-    /// Its tier: a higher one is used when nobody of the lower ones can be.
+    /// Its tier: a higher one is used when no backend of the lower ones can be.
     pub tier: u8,
     /// What the operator wants of it.
     pub duty: Duty,
@@ -62,7 +64,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether somebody who is bound to no backend may get it, as far as the configuration and the operator go.
+    /// Whether an unbound client may get it, by the configuration and the operator.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
         self.weight > 0 && self.duty == Duty::Ready

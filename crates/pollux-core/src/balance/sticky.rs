@@ -1,9 +1,9 @@
 //! Clients that are bound to a backend by a cookie.
 //!
-//! The value of the cookie follows from the names of the pool and the backend, and from the secret if there is one. Nothing is
-//! remembered: it is the same after a restart, after a reload, and in every Pollux that has the same names and secret. It says
-//! nothing about the backend to somebody who does not know its name; with a secret nobody can make one for a backend of their
-//! choice either.
+//! The value of the cookie follows from the names of the pool and the backend, and from the secret if there
+//! is one. Nothing is remembered: it is the same after a restart, after a reload, and in every Pollux that
+//! has the same names and secret. It reveals nothing about the backend to a client that does not know its
+//! name. With a secret no client can make a value for a backend of its choice.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

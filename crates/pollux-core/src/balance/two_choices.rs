@@ -1,7 +1,9 @@
-//! The power of two choices: two are drawn, and the one with fewer requests in flight for its weight is taken.
+//! The power of two choices: two are drawn, and the one with fewer requests in flight for its weight is
+//! taken.
 //!
-//! That is nearly as even as looking at all of them, costs two looks whatever their number, and does not send everybody to the
-//! same one when many look at once (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing").
+//! That is nearly as even as looking at all of them, costs two looks whatever their number, and does not send
+//! all requests to the same one when many look at once (Mitzenmacher, "The Power of Two Choices in Randomized
+//! Load Balancing").
 
 use super::dice::Dice;
 use super::draw::{draw, draw_other};

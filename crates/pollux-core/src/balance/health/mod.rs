@@ -1,4 +1,4 @@
-//! What the checks of a backend and the failures of its requests come to: one state machine for each backend.
+//! The state of a backend, from its checks and the failures of its requests: one state machine for each.
 //!
 //! ```text
 //!                    checked well (`rise`, or the first)
@@ -11,12 +11,13 @@
 //!        +----------------------------------- checks fail (from Up too) --------------------------------------+
 //! ```
 //!
-//! Failures in a row are counted twice: of requests that no response came to, and of responses that broke off. Each response that
-//! begins ends the first row, each that is whole the second; so whoever answers at once and never finishes is found out.
+//! Failures in a row are counted twice: of requests that no response came to, and of responses that broke
+//! off. A response head resets the first count, a complete response the second; so a backend that answers at
+//! once and never finishes is found.
 //!
-//! One failed look at a backend never takes it out, unless it has just come back from an ejection: then it is on probation
-//! until it has served one request. A further ejection lasts twice as long as the one before; each span of that length in which
-//! there was none takes a doubling back.
+//! One failed look at a backend never takes it out, unless it has just come back from an ejection: then it is
+//! on probation until it has served one request. A further ejection lasts twice as long as the one before;
+//! each span of that length without an ejection undoes one doubling.
 
 mod observation;
 mod probe;
@@ -296,7 +297,7 @@ impl Health {
         self.since.filter(|_| self.phase == Phase::Up)
     }
 
-    /// What it comes to.
+    /// The resulting state.
     #[must_use]
     pub fn standing(&self, rules: &Passive, now: Time) -> Standing {
         match (self.phase, self.warms_since(), rules.slow_start) {

@@ -78,7 +78,8 @@ pub struct Limits {
     pub body: Option<u64>,
     /// Bytes of a lane's buffer; at least `head`.
     pub buffer: usize,
-    /// Buffers in use at once, over all workers; a worker has 4 at least. At the bound nobody reads until one is free.
+    /// Buffers in use at once, over all workers; a worker has 4 at least. At the bound no session reads until
+    /// one is free.
     pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,

@@ -13,7 +13,7 @@ pub enum Duty {
     Ready,
     /// It gets only those that are bound to it, and none of its idle connections is kept.
     Drain,
-    /// It gets nobody; what is under way goes on.
+    /// It gets no client; exchanges under way go on.
     Down,
 }
 

@@ -13,7 +13,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Numbers by `key`, which nobody is to know.
+    /// Numbers by `key`, which is secret.
     #[must_use]
     pub fn new(key: u128) -> Ids {
         Ids { hasher: SipHasher24::new_with_key(&key.to_be_bytes()), next: Cell::new(0) }

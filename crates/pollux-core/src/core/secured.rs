@@ -27,7 +27,7 @@ pub enum Credential {
     None,
     /// A certificate that was verified.
     Verified(Identity),
-    /// A certificate that could not be verified: what it says, anybody may have written.
+    /// A certificate that could not be verified: its text is untrusted.
     Failed(Identity, Distrust),
 }
 
@@ -132,7 +132,7 @@ pub enum Distrust {
     Expired,
     /// Its time has not begun.
     NotYetValid,
-    /// Nobody who is believed has issued it.
+    /// Its issuer is not trusted.
     UnknownIssuer,
     /// Its signature is not that of its issuer.
     BadSignature,

@@ -1,8 +1,8 @@
 //! What proxies say of the client: X-Forwarded-For and its kin, and Forwarded (RFC 7239).
 //!
-//! Whoever connects can write what it likes there. It is believed only from a proxy that the configuration trusts, and only
-//! as far as the chain of trusted ones reaches: the list is read from its end, where the nearest proxy has written, and the
-//! first address that is not a trusted proxy's is the client.
+//! A client can write any text there. It is believed only from a proxy that the configuration trusts, and
+//! only as far as the chain of trusted ones reaches: the list is read from its end, where the nearest proxy
+//! has written, and the first address that is not a trusted proxy's is the client.
 
 use std::io::Write;
 
@@ -96,7 +96,7 @@ fn for_of(element: &[u8]) -> Option<IpAddr> {
 /// What is said of a request to its backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Said<'a> {
-    /// Who connected.
+    /// The address that connected.
     pub peer: IpAddr,
     /// Whether it is a proxy whose word is passed on.
     pub is_trusted: bool,

@@ -20,7 +20,7 @@ use crate::syntax::grammar::{push_decimal, trim};
 /// What is done to a request on its way to the backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Onward<'a> {
-    /// Who connected.
+    /// The address that connected.
     pub peer: IpAddr,
     /// Whether it is a proxy that is believed.
     pub is_trusted: bool,

@@ -95,7 +95,7 @@ pub struct Request<'a> {
 /// How many protocols the Upgrade fields of a request may name. Each is held against all that a 101 names.
 pub const PROTOCOLS_MAX: usize = 16;
 
-/// Room for the fields of a head, on the stack of whoever reads it.
+/// Room for the fields of a head, on the stack of the reader.
 pub type FieldTable<'a> = [MaybeUninit<httparse::Header<'a>>; Limits::FIELDS_MAX];
 
 /// An empty table.

@@ -1,9 +1,9 @@
 //! Finds the end of a message head, however slowly it arrives, and holds its lines to the strict form.
 //!
-//! The scan remembers how far it has looked, so a head that drips in byte by byte costs a linear amount of work. It checks
-//! what has to do with lines: that each ends in CRLF with no other CR or LF about (RFC 9112 §2.2 lets a recipient accept a
-//! bare LF; whoever does can be made to disagree with whoever does not), that none is folded (§5.2), that the whole is
-//! bounded. What stands in the lines is for the parser.
+//! The scan remembers how far it has looked, so a head that drips in byte by byte costs a linear amount of
+//! work. It checks what has to do with lines: that each ends in CRLF with no other CR or LF about (RFC 9112
+//! §2.2 lets a recipient accept a bare LF; a recipient that does can be made to disagree with one that does
+//! not), that none is folded (§5.2), that the whole is bounded. What stands in the lines is for the parser.
 
 use memchr::memchr;
 

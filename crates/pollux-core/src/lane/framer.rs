@@ -9,7 +9,7 @@ use crate::http::body::{ChunkFault, Chunked};
 /// What becomes of the bytes that come next.
 #[derive(Debug)]
 pub enum Framer {
-    /// A message head: nothing passes until somebody has read it whole.
+    /// A message head: nothing passes until it was read whole.
     Head,
     /// Everything passes, until the end of the connection, which passes too.
     Opaque,

@@ -1,8 +1,8 @@
 //! One direction of a relay: a buffer, a framer, a source that fills it and a sink that drains it.
 //!
-//! A lane does not know what its source and sink are. Whoever moves the bytes asks [`Lane::wants_read`] and
-//! [`Lane::unsent`], moves some, and tells the lane; everything else is derived from the state it is then in. That a full
-//! sink stops the source is not a feature but a consequence: without room the lane does not want to read.
+//! A lane does not know what its source and sink are. The pump asks [`Lane::wants_read`] and
+//! [`Lane::unsent`], moves bytes, and reports it to the lane; everything else is derived from the resulting
+//! state. Back-pressure is a consequence: without room the lane does not want to read.
 
 pub mod filter;
 pub mod framer;

@@ -1,7 +1,8 @@
-//! The PROXY protocol, versions 1 and 2: a proxy that opens a connection says first for whom it does.
+//! The PROXY protocol, versions 1 and 2: a proxy that opens a connection announces its client first.
 //!
-//! The specification is haproxy's `doc/proxy-protocol.txt`; sections are cited by its numbers. What the crate `ppp` reads is
-//! held to it where the crate is not strict. A header is given to the crate only when it is there whole.
+//! The specification is haproxy's `doc/proxy-protocol.txt`; sections are cited by its numbers. What the crate
+//! `ppp` reads is held to it where the crate is not strict. A header is given to the crate only when it is
+//! there whole.
 
 use ::core::net::{IpAddr, SocketAddr};
 

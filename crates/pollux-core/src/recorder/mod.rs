@@ -1,10 +1,11 @@
 //! The flight recorder: what happened to each exchange, step by step, always on.
 //!
-//! While an exchange lasts its steps are written into a [`Trail`], sixteen bytes each, in memory that was there before. When it
-//! is over the trail goes into a ring, in the place of the oldest: those that failed or were slow into rings of their own,
-//! so that no number of good ones pushes them out; and those that failed by a fault of the client apart from the others. Nothing
-//! is looked up, formatted or allocated for it: a trail knows places, and gets its names when somebody asks, or when the
-//! configuration changes. Invariant: every trail that lies in a ring belongs to the latest snapshot; the others are told.
+//! While an exchange lasts its steps are written into a [`Trail`], sixteen bytes each, in memory that was
+//! there before. When it is over the trail goes into a ring, in the place of the oldest: those that failed or
+//! were slow into rings of their own, so that no number of good ones pushes them out; and those that failed
+//! by a fault of the client apart from the others. Nothing is looked up, formatted or allocated for it: a
+//! trail knows places, and gets its names when it is read, or when the configuration changes. Invariant:
+//! every trail that lies in a ring belongs to the latest snapshot; the others are told.
 
 mod ring;
 mod step;

@@ -8,7 +8,7 @@ const RATE_MIN: u128 = 240;
 /// How long it is not looked at. TCP needs some round trips for its first bytes on a bad line.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
-/// Whether `bytes` in that time are too few, where the client is in somebody's way.
+/// Whether `bytes` in that time are too few, where the client has to make room.
 #[must_use]
 pub fn is_slow(bytes: u64, time: Duration) -> bool {
     time >= GRACE && u128::from(bytes) * 1000 < RATE_MIN * time.as_millis()

@@ -1,4 +1,4 @@
-//! Listeners: where they listen, what they speak, whom they believe, what they tell.
+//! Listeners: addresses, protocols, trusted proxies, and what they disclose.
 
 use std::sync::Arc;
 

@@ -76,7 +76,8 @@ impl Choice {
     }
 }
 
-/// A number below 1000 that follows from what the request is called: whoever samples by the same rule takes the same ones.
+/// A number below 1000 that follows from what the request is called: samplers with the same rule take the
+/// same requests.
 fn draw(id: RequestId<'_>) -> u32 {
     let number = match id {
         RequestId::Own(number) => hash::mix((number >> 64) as u64 ^ number as u64),

@@ -1,8 +1,8 @@
 //! The access log: one line for each exchange.
 //!
-//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`Format`]), and puts it into a bounded queue; a
-//! thread of its own writes what comes out there ([`Post`], [`Destination`]). Nobody who is slow to read holds up a worker:
-//! what does not fit is dropped, counted, and told.
+//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`Format`]), and puts it into a
+//! bounded queue; a thread of its own writes what comes out there ([`Post`], [`Destination`]). A slow reader
+//! does not hold up a worker: lines that do not fit are dropped, counted and logged.
 
 mod choice;
 mod escape;
@@ -110,7 +110,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// The end of the log that whoever serves has: it opens, opens anew, and makes a journal for each worker.
+/// The control side of the log: it opens and reopens the destination, and makes a journal for each worker.
 #[derive(Debug)]
 pub struct AccessLog {
     to: Destination,

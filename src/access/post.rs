@@ -1,7 +1,9 @@
-//! The way of the lines from the workers to whoever writes them: a bounded queue of bytes and one thread behind it.
+//! The way of the lines from the workers to their destination: a bounded queue of bytes and one writing
+//! thread.
 //!
-//! A worker never waits: it copies its line behind those of the others, or drops it and counts that. The thread gathers for a
-//! moment before it writes, so that a busy Pollux costs some fifty wake-ups in a second and not one for each request.
+//! A worker never waits: it copies its line behind those of the others, or drops it and counts that. The
+//! thread gathers for a moment before it writes, so that a busy Pollux costs some fifty wake-ups in a second
+//! and not one for each request.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -58,7 +58,7 @@ fn who_makes_room(stages: &(impl Iterator<Item = Stage> + Clone)) -> Option<usiz
 }
 
 impl Callers {
-    /// Whether nobody is being served.
+    /// Whether no caller is being served.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lock().threads == 0
@@ -68,7 +68,7 @@ impl Callers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for the caller behind `stream`; `None` if there is none and nobody can make room.
+    /// A place for the caller behind `stream`; `None` if there is none and no caller can make room.
     ///
     /// # Errors
     /// If there is no descriptor left.

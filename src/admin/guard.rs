@@ -1,9 +1,10 @@
-//! Who may ask what: pure, so that a table of requests can be held against it.
+//! Which requests are allowed: pure, so that tests check it against a table.
 //!
-//! A browser sends requests for whatever page it shows, also to addresses that only this machine can reach. So what another site has
-//! caused is refused: by what browsers say of it (Origin, Sec-Fetch-Site of Fetch Metadata); by the media type of what changes
-//! something, which no page may send elsewhere unasked; and by Host, because a name in the DNS can be made to point to the loopback
-//! (DNS rebinding). A token is never sent by a browser of its own accord, so with one Host may be anything.
+//! A browser sends requests for whatever page it shows, also to addresses that only this machine can reach.
+//! So what another site has caused is refused: by what browsers say of it (Origin, Sec-Fetch-Site of Fetch
+//! Metadata); by the media type of what changes something, which no page may send elsewhere unasked; and by
+//! Host, because a name in the DNS can be made to point to the loopback (DNS rebinding). A token is never
+//! sent by a browser of its own accord, so with one Host may be anything.
 
 use std::net::IpAddr;
 

@@ -1,9 +1,9 @@
-//! The admin address: what a running Pollux is at, and what can be done to it, over HTTP and for a browser.
+//! The admin address: status, metrics, verbs and a dashboard over HTTP.
 //!
-//! It stands beside the data plane, not in it. A few threads of the control side read one request from each connection, blocking and
-//! within fixed bounds, and answer it; no worker knows of them. What they need they ask of the main thread, as callers at the control
-//! socket do. Who may ask is decided in `guard.rs`: on the loopback anybody on this machine, but no web page that a browser
-//! here shows; anywhere else whoever has the token.
+//! It stands beside the data plane, not in it. A few threads of the control side read one request from each
+//! connection, blocking and within fixed bounds, and answer it; no worker knows of them. They ask the main
+//! thread, as callers at the control socket do. `guard.rs` decides which callers are allowed: on the loopback
+//! every user of this machine, but no web page in a browser; elsewhere callers with the token.
 
 mod callers;
 mod door;
@@ -56,7 +56,7 @@ pub enum TokenSource {
 }
 
 impl Admin {
-    /// An address on which anybody on this machine may ask, and change nothing.
+    /// A read-only address for every user of this machine.
     #[must_use]
     pub fn at(bind: Address) -> Admin {
         Admin { bind, socket: Permissions::default(), token: None, writable: false }
@@ -92,7 +92,7 @@ impl Admin {
         }
     }
 
-    /// Whether nobody from elsewhere can ask without a token.
+    /// Whether callers of other machines need a token.
     #[must_use]
     pub fn is_safe(&self) -> bool {
         self.token.is_some() || self.bind.ip().is_none_or(|address| address.ip().is_loopback())

@@ -24,7 +24,7 @@ use super::args::LogFormat;
 /// Lines that wait for a slow reader; more are dropped rather than waited for.
 const LINES_MAX: usize = 16 * 1024;
 
-/// A writer that waits for nobody, with a thread of its own.
+/// A writer that never blocks its caller, with a thread of its own.
 fn unhurried(to: &(impl Write + AsFd)) -> (NonBlocking, WorkerGuard) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX);
     match WholeLines::beside(to) {
@@ -159,7 +159,7 @@ impl Logs {
         }
     }
 
-    /// Writes a report to standard error, without waiting for whoever reads it.
+    /// Writes a report to standard error, without waiting for its reader.
     pub(super) fn complain(&self, text: &str) {
         // Where it cannot be written nobody is there to be told.
         let _ = writeln!(self.stderr.clone(), "{}", text.trim_end());

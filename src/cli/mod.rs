@@ -1,7 +1,7 @@
-//! The command line: what can be typed, and what comes of it.
+//! The command line: arguments, commands and their exit codes.
 //!
-//! Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong, 3 Pollux was
-//! stopped before its work was finished.
+//! Exit codes: 0 all went well, 1 something could not be done, 2 what was typed or configured is wrong, 3
+//! Pollux was stopped before its work was finished.
 
 mod answer;
 mod args;

@@ -1,4 +1,4 @@
-//! The end: a drain, what holds it, and who wants to know.
+//! The end: a drain, and reports on what holds it.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

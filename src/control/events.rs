@@ -19,7 +19,7 @@ use super::socket::{self, Reply, Request, SocketFile};
 use crate::admin::{self, Admin, AdminDoor, Handed, Readiness};
 use crate::discovery::Answers;
 
-/// Events that wait for the main thread; whoever brings one more waits.
+/// Events that wait for the main thread; a thread that brings one more waits.
 const WAITING_MAX: usize = 16;
 
 /// How long a signal that ends the process waits for a main thread that still starts.
@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_millis(500);
 pub enum Event {
     /// A signal has come.
     Signal(Asked),
-    /// Somebody at the control socket wants something.
+    /// A caller at the control socket has a request.
     Call(Call),
     /// A new process has taken over, or has not.
     Upgraded(Result<Successor, UpgradeError>),

@@ -1,9 +1,10 @@
 //! From one executable to the next: the listening sockets go to a new process, which says when it is ready.
 //!
-//! The new process is a child of the old one, with its arguments, its environment and its standard output and error. Its
-//! standard input is one end of a pair of Unix sockets that keep messages apart. By it come the listening sockets
-//! (SCM_RIGHTS), up to an empty list; back goes one [`Word`]. A child that ends without a word has failed. Both processes
-//! have the same sockets then, so there is no moment in which nobody listens, and none of the queues is ever closed.
+//! The new process is a child of the old one, with its arguments, its environment and its standard output and
+//! error. Its standard input is one end of a pair of Unix sockets that keep messages apart. By it come the
+//! listening sockets (SCM_RIGHTS), up to an empty list; back goes one [`Word`]. A child that ends without a
+//! word has failed. Both processes have the same sockets then, so there is always a process that listens, and
+//! none of the queues is ever closed.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! What is known of the backends, for whoever asks.
+//! The health of the backends, for the status.
 
 use std::time::Duration;
 

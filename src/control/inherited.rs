@@ -1,5 +1,5 @@
-//! Listening sockets that somebody else has opened, the Pollux whose place this one takes or a service manager; and what the former
-//! leaves beside them.
+//! Listening sockets that another process has opened, the Pollux that this one replaces or a service manager;
+//! and what the former leaves beside them.
 
 use std::os::fd::OwnedFd;
 

@@ -1,4 +1,4 @@
-//! What came of asking for backends: those who ask write it down, and the status tells it.
+//! The results of discovery: the asking threads write them, the status reads them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
-//! What a service manager is told (sd_notify(3)): one datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names.
+//! What a service manager is told (sd_notify(3)): one datagram of `NAME=value` lines to the socket that
+//! NOTIFY_SOCKET names.
 //!
-//! Nobody has to listen: without the variable nothing is sent, and what cannot be sent is left.
+//! A service manager is optional: without the variable nothing is sent, and failed sends are ignored.
 
 use std::env;
 use std::io;

@@ -1,4 +1,4 @@
-//! Root is needed to bind a low port, and for nothing after that: the process becomes somebody else.
+//! Root is needed to bind a low port, and for nothing after that: the process becomes another user.
 
 use std::ffi::CString;
 

@@ -1,4 +1,4 @@
-//! Asks: the one place of this room that waits for somebody.
+//! Asks a source: the only blocking code of this room.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

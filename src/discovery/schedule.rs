@@ -1,4 +1,4 @@
-//! When who is asked: pure, and told what the time is.
+//! When each source is asked: pure; the time is an argument.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Whose meter is whose: each worker writes meters of its own, which are found by name, so that what was counted outlives the
+//! The meters by name: each worker writes meters of its own, which are found by name, so counts outlive the
 //! configuration.
 //!
-//! A worker looks its meters up once for each configuration, behind a lock, and then counts by places. Whoever reads adds up
-//! the meters of all workers. Those of somebody who is in no configuration any more that anybody is held to go when the next
-//! configuration comes.
+//! A worker looks its meters up once for each configuration, behind a lock, and then counts by places. A
+//! reader adds up the meters of all workers. Meters of a name that is in no configuration in use are removed
+//! when the next configuration comes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,7 +96,8 @@ impl Hub {
         Desk { number, gauges }
     }
 
-    /// The meters of the worker at `desk` for `snapshot`. Who was in an earlier one goes on counting from there.
+    /// The meters of the worker at `desk` for `snapshot`. A name that was in an earlier snapshot goes on
+    /// counting from there.
     pub fn open(&self, desk: &Desk, snapshot: &Snapshot) -> Meters {
         let mut known = self.lock();
         let meters = known.meters(desk.number, snapshot);
@@ -132,7 +133,7 @@ impl Hub {
         totals
     }
 
-    /// Whoever panicked with the lock has left maps in which something may be missing, which is made anew.
+    /// A thread that panics with the lock may leave entries missing in the maps; they are made anew.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -173,7 +174,7 @@ impl Known {
         }
     }
 
-    /// Forgets those whom nobody can count for any more.
+    /// Removes the meters that no configuration in use has.
     fn prune(&mut self) {
         fn is_used<T>(meters: &mut ByWorker<T>) -> bool {
             meters.iter().any(|meter| Arc::strong_count(meter) > 1)

@@ -1,9 +1,9 @@
-//! What is counted of a running Pollux, and how it is told: in the text format of Prometheus.
+//! Counters and histograms of a running Pollux, and their text format for Prometheus.
 //!
-//! Each worker counts in memory of its own, with plain loads and stores, where the record of an exchange is made; nobody is
-//! ever waited for. Whoever asks ([`Hub::totals`]) adds up what the workers have counted, while they go on. The numbers of a
-//! listener, a route, a pool and a backend are found by their names, so a reload takes nothing back. How many series there can
-//! be is bounded (`hub.rs`).
+//! Each worker counts in memory of its own, with plain loads and stores, where the record of an exchange is
+//! made; it never waits. A reader ([`Hub::totals`]) adds up the counts of all workers while they go on. The
+//! numbers of a listener, a route, a pool and a backend are found by their names, so a reload takes nothing
+//! back. How many series there can be is bounded (`hub.rs`).
 
 mod cell;
 mod families;

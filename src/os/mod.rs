@@ -67,7 +67,7 @@ pub enum IoFault {
 /// Why no client could be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptFault {
-    /// EAGAIN: nobody waits.
+    /// EAGAIN: no client waits.
     Blocked,
     /// ECONNABORTED, EINTR and the network errors that accept(2) says to treat like EAGAIN: this one is gone, try again.
     Gone,

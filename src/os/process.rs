@@ -1,4 +1,4 @@
-//! What the system says of this process, for whoever watches it: proc(5) and getrusage(2).
+//! Figures of this process for its metrics: proc(5) and getrusage(2).
 
 use std::io;
 use std::time::Duration;

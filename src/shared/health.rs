@@ -1,8 +1,9 @@
 //! The health of backends as all workers share it.
 //!
-//! The machine of a backend lies behind a lock that only failures, checks, and the first success after a failure take. A
-//! request that goes well where nothing is wrong reads one atomic number and writes nothing (one more is counted where the
-//! pool has a failure rate). Invariant: whoever holds the lock of a pool may take that of a backend, and never the other way.
+//! The machine of a backend lies behind a lock that only failures, checks, and the first success after a
+//! failure take. A request that goes well where nothing is wrong reads one atomic number and writes nothing
+//! (one more is counted where the pool has a failure rate). Invariant: a thread that holds the lock of a pool
+//! may take that of a backend, never the other way round.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,7 @@ pub struct Chart {
     is_breaking: AtomicBool,
     /// Whether a configuration has been taken.
     is_adopted: AtomicBool,
-    /// Requests that were served, where somebody wants to know; wraps.
+    /// Requests that were served, counted only where health needs it; wraps.
     served: AtomicU32,
     /// When it began to warm up, in nanoseconds.
     warms_since: AtomicU64,
@@ -82,7 +83,8 @@ impl Chart {
         Tallied { ejections, passed, failed }
     }
 
-    /// The machine. Whoever panicked with the lock has left it whole: its fields are set one by one, and each makes sense.
+    /// The machine. A thread that panics with the lock leaves it consistent: fields are set one by one, and
+    /// each intermediate state is valid.
     pub fn machine(&self) -> MutexGuard<'_, Health> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -253,7 +255,8 @@ impl PoolState {
     }
 }
 
-/// Whether a backend is one of those of which enough have to be well: whom the operator has taken out is missed by nobody.
+/// Whether a backend is one of those of which enough have to be well: a backend that the operator has taken
+/// out does not count.
 fn is_counted(backend: &Backend) -> bool {
     backend.weight > 0 && backend.duty == Duty::Ready
 }

@@ -1,11 +1,11 @@
 //! How many clients each worker has, and a queue into each for clients that another one has accepted.
 //!
-//! The kernel spreads connections over the listening sockets of a port by a hash, so that a few long ones may all come to
-//! one worker. Here it sees that, and gives some away; whether it should is for the worker to say.
+//! The kernel spreads connections over the listening sockets of a port by a hash, so that a few long ones may
+//! all come to one worker. The worker compares these numbers and decides whether to hand a client over.
 //!
-//! The numbers change when a session begins or ends, and the queues are empty but for the moments of a hand-over. Invariant:
-//! a client is in one queue, or with one worker. A worker that leaves gets all that its queue holds, and from then on whoever
-//! wants to hand it a client gets the client back.
+//! The numbers change when a session begins or ends, and the queues are empty but for the moments of a
+//! hand-over. Invariant: a client is in one queue, or with one worker. A worker that leaves takes all clients
+//! out of its queue. From then on its queue refuses, and the accepting worker keeps the client.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -69,7 +69,7 @@ struct Queue {
 }
 
 impl Neighbours {
-    /// Places for so many workers, with nobody in them yet.
+    /// Places for so many workers, without clients yet.
     #[must_use]
     pub fn new(workers: usize) -> Arc<Neighbours> {
         let place = |_| Place {

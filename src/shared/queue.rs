@@ -1,13 +1,14 @@
 //! Requests that wait for a backend of a pool, over all workers, first come, first served.
 //!
-//! Nobody is handed a slot: who waits longest is *called*, and picks for itself, under the rules of its own configuration. As
-//! long as anybody waits, who comes new waits behind. A call that its taker cannot use, because it may not go to the backend
-//! that has become free, or is gone, or is told that nobody is left to wait for, passes on to the next; one that came to nothing,
-//! because there is no room, ends there.
+//! No request is handed a slot. The request that has waited longest is *called*, and picks for itself, under
+//! the rules of its own configuration. While any request waits, a new one waits behind it. A call passes on
+//! to the next request if its taker cannot use it: because it may not go to the free backend, has gone, or
+//! has no backend left to wait for. A call that finds no room ends there.
 //!
-//! Invariant: whenever there is room, everybody who could use it is called or has been passed the call. Room comes by a
-//! release, which calls; who begins to wait looks once more for room behind that, and calls if there is any; and a release
-//! that finds nobody to call, because the one who waits is just looking in vain, is seen by that one from its number.
+//! Invariant: whenever there is room, each request that could use it is called, or has been passed the call.
+//! A release makes room and calls. A request that begins to wait looks for room once more afterwards, and
+//! calls if there is any. A release that finds no request to call, because the waiting one is just looking in
+//! vain, is seen by that request from its number.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,7 +27,7 @@ pub struct Desk {
     /// Whether the worker may be about to sleep, so that it has to be woken.
     is_asleep: AtomicBool,
     wake: OnceLock<Arc<UnixStream>>,
-    /// Whether somebody waits for connections that may lie idle here.
+    /// Whether a request waits for connections that may lie idle here.
     recalls: AtomicBool,
 }
 
@@ -63,7 +64,7 @@ impl Desk {
         std::mem::take(&mut *calls)
     }
 
-    /// Asks the worker to part with idle connections for which somebody waits.
+    /// Asks the worker to close idle connections to backends for which a request waits.
     pub fn recall(&self) {
         self.recalls.store(true, Ordering::SeqCst);
         self.rouse();
@@ -102,9 +103,9 @@ pub struct Queue {
 
 #[derive(Debug, Default)]
 struct Line {
-    /// The number of whoever comes next.
+    /// The number of the next request.
     next: u64,
-    /// How often there was a release while somebody waited.
+    /// How often there was a release while a request waited.
     releases: u64,
     waiters: BTreeMap<u64, Waiter>,
 }
@@ -117,7 +118,7 @@ struct Waiter {
     is_called: bool,
 }
 
-/// Whoever panicked with a lock has left what is behind it whole.
+/// A thread that panics with a lock leaves the data behind it consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -139,7 +140,7 @@ impl Queue {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// The numbers of those who wait, first come first. Whoever comes later has a higher one.
+    /// The numbers of waiting requests, in order of arrival; a later request has a higher number.
     #[must_use]
     pub fn line(&self) -> Vec<u64> {
         lock(&self.line).waiters.keys().copied().collect()
@@ -171,7 +172,7 @@ impl Queue {
     }
 }
 
-/// A place in the queue, for as long as this lives. Who leaves it passes on a call that it has not used.
+/// A place in the queue. Dropping it passes on a call that was not used.
 #[derive(Debug)]
 pub struct Ticket {
     queue: Arc<Queue>,

@@ -21,7 +21,7 @@ const STANDING_BITS: u32 = 16;
 pub struct BackendState {
     load: Load,
     bounds: Bounds,
-    /// Those who wait for a backend of its pool.
+    /// Requests that wait for a backend of its pool.
     pub(super) queue: Arc<Queue>,
     /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
     stance: AtomicU32,
@@ -30,8 +30,8 @@ pub struct BackendState {
     chart: Chart,
 }
 
-/// What a backend may have, as the latest configuration says: whoever waits under an older one is held to it too, and let in by
-/// it. [`ANY`] is any number.
+/// What a backend may have, as the latest configuration says: requests that wait under an older one are held
+/// to it too. [`ANY`] is any number.
 #[derive(Debug)]
 struct Bounds {
     requests: AtomicU32,
@@ -95,7 +95,7 @@ impl BackendState {
         is_reached(&self.bounds.connections, &self.load.connections)
     }
 
-    /// Counts it out again, and calls somebody who waits for that.
+    /// Uncounts it, and calls a request that waits for it.
     pub fn end(&self) {
         self.load.in_flight.fetch_sub(1, Ordering::SeqCst);
         self.queue.release();

@@ -51,7 +51,7 @@ impl PoolState {
         &self.whole.ward
     }
 
-    /// Those who wait for one of them.
+    /// Requests that wait for one of them.
     #[must_use]
     pub fn queue(&self) -> &Arc<Queue> {
         &self.whole.queue

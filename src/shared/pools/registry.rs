@@ -1,4 +1,4 @@
-//! Finds what is known of a backend or a pool, from one configuration to the next.
+//! Finds the shared state of a backend or a pool by its name, from one configuration to the next.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -65,7 +65,7 @@ impl Registry {
         desk
     }
 
-    /// Asks all workers to part with idle connections for which somebody waits.
+    /// Asks all workers to close idle connections to backends for which a request waits.
     pub fn recall(&self) {
         let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
         desks.iter().filter_map(Weak::upgrade).for_each(|desk| desk.recall());
@@ -122,7 +122,7 @@ impl Registry {
         &self.metrics
     }
 
-    /// What every pool that anybody still knows of is doing, by name.
+    /// The state of every pool that is still referenced, by name.
     #[must_use]
     pub fn figures(&self) -> Vec<Figures> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

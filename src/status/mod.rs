@@ -1,7 +1,8 @@
 //! What a running Pollux is at, as one value: what `pollux status` shows, and what the log tells of a drain.
 //!
-//! Each worker makes a [`Crowd`] of its sessions when it is asked, between two turns; nothing is counted meanwhile. This room
-//! adds them up and puts them into words. It knows no clock: times are spans that whoever fills the value in has measured.
+//! Each worker makes a [`Crowd`] of its sessions when it is asked, between two turns; nothing is counted
+//! meanwhile. This room adds them up and puts them into words. It knows no clock: times are spans that the
+//! caller has measured.
 
 mod certificates;
 mod pools;

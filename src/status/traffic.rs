@@ -1,4 +1,4 @@
-//! What has passed since the beginning, in numbers that whoever looks twice can subtract: for the dashboard and `pollux top`.
+//! Counts since the start; a reader subtracts two of them. For the dashboard and `pollux top`.
 
 use std::collections::BTreeMap;
 

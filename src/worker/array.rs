@@ -1,4 +1,5 @@
-//! The poll array of a turn: a view of what everybody who is not parked waits for. Whoever has been quiet is parked here.
+//! The poll array of a turn: a view of the interests of all sessions and connections that are not parked.
+//! Quiet ones are parked here.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::wire::Wire;
 /// How soon a session looks again whose client's address has as many bytes as it may.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// The array, with whom each of its entries belongs to.
+/// The array, with the owner of each entry.
 #[derive(Debug, Default)]
 pub(super) struct Array {
     pub(super) watches: Vec<Watch>,
@@ -221,7 +222,8 @@ fn can_hear(session: &Session, storage: &Storage) -> bool {
     session.has_buffer(Side::Backend) || storage.can_lend(Side::Backend)
 }
 
-/// What of `want` there are the means for: without a buffer nobody reads, and who only wants to read is not asked at all.
+/// What of `want` there are the means for: without a buffer no session reads, and one that only wants to read
+/// is left out of the array.
 fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) -> Option<Interest> {
     if !want.has(Interest::READ) || session.has_buffer(side) || storage.can_lend(side) {
         return Some(want);

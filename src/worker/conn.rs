@@ -37,7 +37,7 @@ pub(super) struct Conn {
     pub(super) standing: Standing,
     /// That the exchange is one that was begun again, for which its pool has a budget.
     pub(super) permit: Option<Permit>,
-    /// Its place among those who wait for a backend.
+    /// Its place in the queue for a backend.
     pub(super) ticket: Option<Ticket>,
     /// What lies in pipes, from the client and from the backend.
     pub(super) pipes: Piped,

@@ -102,7 +102,7 @@ impl Door {
         Door { fd, listener, shut: None, leaving: None, queue, greetings }
     }
 
-    /// Lets in who waits before it, and then nobody. Its listener is one of `edition`, whatever comes after that.
+    /// Admits the clients in its queue, and then no more. Its listener stays one of `edition`.
     pub(super) fn leave(&mut self, edition: Rc<Edition>, standing: Standing) {
         self.leaving = Some((edition, standing));
     }

@@ -238,7 +238,7 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Closes an idle connection to each backend that has as many as it may, if somebody waits for one.
+    /// Closes an idle connection to each backend that is at its bound, if a request waits for one.
     fn part_with_idle(&mut self) {
         let edition = Rc::clone(&self.edition);
         for id in 0..edition.snapshot.pools.len() {
@@ -253,7 +253,7 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Takes everybody back who is parked: what their deadlines were derived from has changed, or has ceased to matter.
+    /// Wakes all parked sessions and connections: what their deadlines were derived from has changed.
     pub(super) fn wake_up_all(&mut self) {
         let is_parked = |conn: &Conn| matches!(conn.stay, Stay::Parked { .. });
         let parked = self.sessions.iter().filter(|(_, conn)| is_parked(conn)).map(|(key, _)| key);
@@ -262,14 +262,14 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets in those who are likely to wait. If there are more the next poll says so.
+    /// Admits as many clients as are likely to wait. If there are more, the next poll says so.
     fn answer_door(&mut self, door: usize) {
         let budget = self.edition.snapshot.limits.accept_budget;
         let likely = self.doors[door].queue.likely(self.turn).min(budget);
         self.accept(door, likely);
     }
 
-    /// Lets in at most `budget` clients; says whether somebody may still wait.
+    /// Admits at most `budget` clients; says whether more may wait.
     pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
         for count in 0..budget {
             if !self.expects_place() || self.is_shut_for_tls(door) {

@@ -1,9 +1,10 @@
 //! Clients whose TLS handshakes are under way. They have no session yet: that begins when bytes can pass.
 //!
-//! Handshakes are what a stranger can make Pollux work hardest with, so they are bounded twice: only so many are under way at once, and
-//! only so many go on in one turn, so that those who have come in before are served between them. At the first bound the doors behind which
-//! there is TLS stay shut until one ends; who has taken long by then makes room, the oldest first: or a few who connect and say nothing would
-//! keep everybody out. Who says nothing waits in the lot, like a quiet session, and costs a turn nothing.
+//! Handshakes are the most expensive work that a stranger can cause, so they are bounded twice: in how many
+//! are under way at once, and in how many steps are made in one turn, so that connected clients are served
+//! between them. At the first bound listeners with TLS stay shut until a handshake ends; handshakes that have
+//! taken long make room, the oldest first. Otherwise a few silent clients would keep all others out. A silent
+//! client waits in the lot, like a quiet session, and costs a turn nothing.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

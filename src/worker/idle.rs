@@ -430,7 +430,7 @@ impl IdleSet {
         self.own
     }
 
-    /// How many of them are for everybody.
+    /// How many of them do not belong to a client.
     fn shared(&self) -> usize {
         self.entries.len() - self.own
     }

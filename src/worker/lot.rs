@@ -1,13 +1,12 @@
-//! The lot: where those wait who have been quiet for a while, so that the poll array holds only the busy.
+//! The lot: where quiet sessions and connections wait, so that the poll array holds only busy ones.
 //!
-//! It is an epoll(7) instance that is itself one entry of the poll array. Parking goes by time and by what poll had to say, not
-//! by state: a connection that is used all the time never enters, so that bursts pay for no epoll_ctl(2), and one that rests
-//! costs a turn nothing.
-//! Whoever is parked is told of once. Of a backend that says only who has woken; what of, the next poll says, which has it in
-//! its array.
+//! It is an epoll(7) instance that is itself one entry of the poll array. Parking goes by time and by what
+//! poll had to say, not by state: a connection that is used all the time never enters, so that bursts pay for
+//! no epoll_ctl(2), and one that rests costs a turn nothing. A parked connection is reported once. The report
+//! names only the connection; the next poll, which has it in its array, says what has happened.
 //!
-//! Deadlines of the parked are kept here in order. They cannot change while nothing happens, and when something does
-//! (news, a deadline, the drain) the parked one leaves first, and derives its deadline anew.
+//! Deadlines of the parked are kept here in order. They cannot change while nothing happens, and when
+//! something does (news, a deadline, the drain) the parked one leaves first, and derives its deadline anew.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,14 +16,14 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, Os};
 
-/// How long nothing may have happened before somebody is parked.
+/// How long a session or connection is quiet before it is parked.
 pub(super) const QUIET: Duration = Duration::from_millis(20);
 
-/// In how many polls in a row nothing may have been heard of somebody before he is parked. Entering and leaving the lot cost
-/// about as much as so many polls, so whatever happens next, at most twice the least is paid.
+/// After how many polls in a row without an event a session or connection is parked. Entering and leaving the
+/// lot cost about as much as so many polls, so whatever happens next, at most twice the least is paid.
 pub(super) const UNHEARD_MAX: u8 = 8;
 
-/// Who is parked.
+/// What is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Guest {
     /// A session.
@@ -74,7 +73,7 @@ impl Tag {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Lot {
-    /// `None` without one: nobody is ever parked.
+    /// `None` without a lot: nothing is parked.
     fd: Option<Fd>,
     deadlines: BTreeSet<(Time, Guest)>,
     /// Kept for its memory.

@@ -1,9 +1,10 @@
-//! One poll loop: a worker owns its sessions, its listeners, its idle backend connections and its buffers, and shares
-//! nothing with the other workers. Only a client that has just come may be handed over to one with fewer (`neighbours.rs`).
+//! One poll loop: a worker owns its sessions, its listeners, its idle backend connections and its buffers,
+//! and shares nothing with the other workers. Only a client that has just come may be handed over to one with
+//! fewer (`neighbours.rs`).
 //!
-//! A turn asks everybody who is awake what they wait for and until when (`array.rs`), polls, and drives whomever poll has
-//! named (`events.rs`). The poll array is a view: it is built anew each time. Who has been quiet for a while waits in the lot
-//! (`lot.rs`), and costs a turn nothing.
+//! A turn derives the interest and deadline of every awake session (`array.rs`), polls, and drives the
+//! sessions that poll has named (`events.rs`). The poll array is a view: it is built anew each time. Quiet
+//! sessions wait in the lot (`lot.rs`), and cost a turn nothing.
 
 mod array;
 mod checks;
@@ -108,7 +109,7 @@ pub struct Setup {
     pub tls: Arc<Handles>,
     /// Listening sockets, each with the place of its listener in the snapshot.
     pub listeners: Vec<(Fd, usize)>,
-    /// A descriptor that becomes readable when somebody wants the worker's attention.
+    /// A descriptor that becomes readable when another thread wants the worker's attention.
     pub wake: Option<Fd>,
     /// Which of how many workers this is.
     pub share: Share,

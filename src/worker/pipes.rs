@@ -88,7 +88,7 @@ impl Pipes {
         Some(Loan { pipe, held: 0 })
     }
 
-    /// Takes a pipe back. One in which bytes lie that nobody wants any more is closed.
+    /// Takes a pipe back. One that still holds bytes is closed.
     pub(super) fn give<O: Os>(&mut self, os: &mut O, loan: Loan) {
         self.out -= 1;
         if loan.held == 0 && self.free.len() < FREE_MAX {
@@ -98,7 +98,7 @@ impl Pipes {
         }
     }
 
-    /// Closes those that nobody uses.
+    /// Closes the unused ones.
     pub(super) fn close_free<O: Os>(&mut self, os: &mut O) {
         self.free.drain(..).for_each(|pipe| os.close_pipe(pipe));
     }

@@ -1,4 +1,4 @@
-//! What a worker holds, for whoever asks between two turns. Nothing is counted for it meanwhile.
+//! What a worker holds, collected on request between two turns. Nothing is counted in advance.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Sessions that make room: a worker that has as many clients as it may lets a newcomer in if somebody else can go.
+//! Sessions that make room: a full worker admits a new client if another one can be closed.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::room::{Candidate, Crowds, Ground, Measure, Origin, Queue, Tally};
 use crate::shared::clients::Counted;
 use crate::snapshot::Limits;
 
-/// What a worker knows of those who may make room.
+/// The sessions that may make room, in order.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     queue: Queue<Key>,
@@ -68,8 +68,8 @@ impl<O: Os> Worker<O> {
         opens_at <= self.now
     }
 
-    /// Whether one more client may come in, because there is a place or because somebody can make room for it. One that came in
-    /// without a place leaves first: the bound is exceeded by one at most.
+    /// Whether one more client may come in, because there is a place or because another session can make room
+    /// for it. One that came in without a place leaves first: the bound is exceeded by one at most.
     pub(super) fn expects_place(&mut self) -> bool {
         if self.clients() > self.sessions_max {
             self.make_places();

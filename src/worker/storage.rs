@@ -1,7 +1,8 @@
 //! The pool that lends lanes their buffers: a session that holds no bytes holds no memory for them.
 //!
-//! There is a bound in bytes, and at the bound nobody reads. The last quarter is lent to backends only: otherwise requests that wait
-//! for their responses could hold every buffer, and no response would ever be read.
+//! There is a bound in bytes, and at the bound no session reads. The last quarter is lent to backends only:
+//! otherwise requests that wait for their responses could hold every buffer, and no response would ever be
+//! read.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub(super) const BUFFERS_MIN: usize = 4;
 /// So many free buffers are kept in any case: a worker that has a moment's rest does not begin anew.
 const KEPT_MIN: usize = 4;
 
-/// How long any other free buffer is kept that nobody has needed.
+/// How long any other free buffer is kept without being needed.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// The least that a buffer is given while it waits with little in it: most request heads fit.
@@ -126,7 +127,7 @@ impl Storage {
         can_lend && self.purse.can_take(side, self.size)
     }
 
-    /// Whether half of the bytes are lent, so that those who are behind have to do with less.
+    /// Whether half of the bytes are lent, so that slow sessions get smaller buffers.
     #[must_use]
     pub(super) fn is_crowded(&self) -> bool {
         2 * self.bytes >= self.most * self.size
@@ -172,7 +173,7 @@ impl Storage {
         Some(self.take_beyond())
     }
 
-    /// Lends a buffer whatever the bound says, to be given back before anybody else is driven.
+    /// Lends a buffer regardless of the bound, to be returned before another session is driven.
     pub(super) fn take_beyond(&mut self) -> Box<[u8]> {
         (self.out, self.bytes) = (self.out + 1, self.bytes + self.size);
         self.purse.held = self.purse.held.saturating_add(self.size);
@@ -181,7 +182,7 @@ impl Storage {
         buffer
     }
 
-    /// Whether somebody has gone without since the last time this was asked.
+    /// Whether a session was refused a buffer since the last time this was asked.
     pub(super) fn has_refused(&mut self) -> bool {
         std::mem::take(&mut self.has_refused)
     }
@@ -201,7 +202,7 @@ impl Storage {
         self.out
     }
 
-    /// When to look again for buffers that nobody needs; `None` if there are none.
+    /// When to look again for unneeded buffers; `None` if there are none.
     #[must_use]
     pub(super) fn tidies_at(&self) -> Option<Time> {
         (self.free.len() > KEPT_MIN).then(|| self.looked + KEPT)

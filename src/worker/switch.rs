@@ -1,8 +1,8 @@
 //! From one configuration to the next, between two turns.
 //!
-//! What can change at once does: listeners, pools, backends, timeouts, and every limit but the size of the buffers, which are
-//! made once. Nobody who is connected is disturbed: an exchange under way keeps its edition, and everybody else takes the new
-//! one.
+//! What can change at once does: listeners, pools, backends, timeouts, and every limit but the size of the
+//! buffers, which are made once. No connected client is disturbed: an exchange under way keeps its edition,
+//! and all other sessions take the new one.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,7 +85,8 @@ impl<O: Os> Worker<O> {
         self.empty_leaving_doors();
     }
 
-    /// Lets in who waits before doors that are to be closed, as far as there is room, and closes those before which nobody waits.
+    /// Admits the clients in the queues of listeners that are to be closed, as far as there is room, and
+    /// closes those with an empty queue.
     pub(super) fn empty_leaving_doors(&mut self) {
         let mut door = 0;
         while door < self.doors.len() {
@@ -115,7 +116,7 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Closes all doors at once, whoever waits.
+    /// Closes all listeners at once, also those with clients in their queues.
     pub(super) fn close_doors(&mut self) {
         for Door { fd, .. } in self.doors.drain(..) {
             self.os.close(fd);

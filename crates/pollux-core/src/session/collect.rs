@@ -32,9 +32,9 @@ impl Session {
         let most = limit.map_or(most, |limit| limit.min(most));
         self.exchange.stage = Stage::Routing;
         self.up.framer = Framer::Chunked(Chunked::new(Chunks::Strip, Some(most), Nominated::default()));
-        self.exchange.collected =
+        self.exchange.request.collected =
             Some(Box::new(Collected { body: Vec::new(), share: env.bodies.share(), head: 0 }));
-        if self.exchange.expects {
+        if self.exchange.request.expects {
             // No backend has been asked yet, and none is before the body is here.
             self.say_continue();
         }
@@ -51,7 +51,7 @@ impl Session {
             Err(ChunkFault::TooLong) => return self.fail(Cause::BodyTooLong, env, effects),
             Ok(()) => {}
         }
-        let Some(mut collected) = self.exchange.collected.take() else { return false };
+        let Some(mut collected) = self.exchange.request.collected.take() else { return false };
         let count = self.up.collect(&mut collected.body);
         if !collected.share.take(count) {
             return self.fail(Cause::OutOfBuffers, env, effects);
@@ -60,7 +60,7 @@ impl Session {
             self.seal(collected, env);
             return true;
         }
-        self.exchange.collected = Some(collected);
+        self.exchange.request.collected = Some(collected);
         match self.up.source {
             Source::Ended => self.fail(Cause::ClientTruncated, env, effects),
             Source::Lost => self.fail(Cause::ClientAborted, env, effects),
@@ -77,20 +77,21 @@ impl Session {
         self.up.add_line(&line);
         collected.head = self.up.unsent().0.len();
         self.up.add_body(&body);
-        self.exchange.collected = Some(collected);
+        self.exchange.request.collected = Some(collected);
         self.up.hold();
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
     }
 
     /// How many bytes of a body have been collected.
     pub(super) fn collected(&self) -> usize {
-        self.exchange.collected.as_deref().map_or(0, |collected| collected.body.len())
+        self.exchange.request.collected.as_deref().map_or(0, |collected| collected.body.len())
     }
 
     /// Whether the backend has got the head of the request.
     pub(super) fn is_head_sent(&self) -> bool {
-        let has_got =
-            |collected: &Collected| self.up.passed() - self.exchange.up_at_attempt >= collected.head as u64;
-        self.up.is_front_flushed() || self.exchange.collected.as_deref().is_some_and(has_got)
+        let has_got = |collected: &Collected| {
+            self.up.passed() - self.exchange.attempt.up_before >= collected.head as u64
+        };
+        self.up.is_front_flushed() || self.exchange.request.collected.as_deref().is_some_and(has_got)
     }
 }

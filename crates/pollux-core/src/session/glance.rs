@@ -104,27 +104,27 @@ impl Session {
     /// How the exchange began.
     #[must_use]
     pub fn beginning(&self) -> Beginning {
-        let Exchange { began, spans, .. } = &*self.exchange;
-        Beginning { at: *began, is_first: self.exchange.is_first(), head: spans.head }
+        let timing = &self.exchange.timing;
+        Beginning { at: timing.began, is_first: self.exchange.is_first(), head: timing.spans.head }
     }
 
     /// Why the request is about to be sent again, if it is.
     #[must_use]
     pub fn pending_proof(&self) -> Option<Proof> {
-        self.exchange.pending_proof
+        self.exchange.retries.next.map(|next| next.proof)
     }
 
     /// Where the exchange is, or was.
     #[must_use]
     pub fn places(&self) -> Places {
-        let Exchange { route, pool, backend, .. } = &*self.exchange;
-        Places { listener: self.listener, route: *route, pool: *pool, backend: *backend }
+        let Exchange { request, attempt, .. } = &*self.exchange;
+        Places { listener: self.listener, route: request.route, pool: request.pool, backend: attempt.backend }
     }
 
     /// What can be seen of the session now; `None` if it is over.
     #[must_use]
     pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {
-        let began = self.exchange.began;
+        let began = self.exchange.timing.began;
         let (kind, since) = match self.phase {
             Phase::Preface { since, .. } => (Kind::Preface, since),
             Phase::Head { since, is_pause: true } => (Kind::Idle, since),

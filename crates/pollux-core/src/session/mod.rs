@@ -12,6 +12,7 @@ mod glance;
 mod identity;
 mod kill;
 mod opening;
+mod parts;
 mod phases;
 mod preface;
 mod rehearsal;
@@ -29,7 +30,7 @@ use crate::balance::Habit;
 use crate::core::budget::Budget;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::noted::Wanted;
-use crate::core::outcome::{Cause, Proof, Record, Stage};
+use crate::core::outcome::{Cause, Record, Stage};
 use crate::core::secured::Secured;
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -45,6 +46,7 @@ pub use exchange::Exchange;
 use exchange::Kept;
 pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
+use parts::Reuse;
 use preface::{Awaits, Introduced};
 pub use preface::{Heard, awaits_header, hear};
 pub use rehearsal::{Rehearsal, Rehearsed, rehearse, rehearse_connection};
@@ -354,55 +356,58 @@ impl Session {
     /// The pool whose backends serve the exchange. It is known by the time a backend is asked for.
     #[must_use]
     pub fn pool(&self) -> PoolId {
-        self.exchange.pool.unwrap_or(PoolId(0))
+        self.exchange.request.pool.unwrap_or(PoolId(0))
     }
 
     /// The backends (by place in the pool) that are not to be picked again for this exchange.
     #[must_use]
     pub fn tried(&self) -> &[usize] {
-        &self.exchange.tried
+        &self.exchange.retries.tried
     }
 
     /// The hash of the key by which a backend is picked, if the pool goes by one and the request has it.
     #[must_use]
     pub fn key(&self) -> Option<u64> {
-        self.exchange.key
+        self.exchange.request.key
     }
 
     /// The backend that the client is bound to, by its place in the pool.
     #[must_use]
     pub fn bound(&self) -> Option<usize> {
-        self.exchange.bound
+        self.exchange.request.bound
     }
 
     /// Whether the backend connection in use is the client's alone, because a login may hold for it.
     #[must_use]
     pub fn is_login(&self) -> bool {
-        self.exchange.is_login
+        self.exchange.request.is_login
     }
 
     /// Takes note that the exchange goes on with a connection that is the client's alone.
     pub fn note_login(&mut self) {
-        self.exchange.is_login = true;
+        self.exchange.request.is_login = true;
     }
 
     /// Whether the exchange may go on with such a connection: as its first attempt, and if nothing is to go before the request
     /// that has been said there already.
     #[must_use]
     pub fn may_resume(&self) -> bool {
-        self.mode == Mode::Http && self.exchange.attempts == 0 && !self.exchange.is_announced
+        self.mode == Mode::Http && self.exchange.retries.attempts == 0 && !self.exchange.request.is_announced
     }
 
     /// How long the backend has said that it keeps its connection while nothing comes.
     #[must_use]
     pub fn backend_timeout(&self) -> Option<Duration> {
-        self.exchange.backend_timeout
+        match self.exchange.response.reuse {
+            Reuse::Allowed { idle } => idle,
+            Reuse::Refused => None,
+        }
     }
 
     /// Whether the request is HEAD.
     #[must_use]
     pub fn is_head(&self) -> bool {
-        self.exchange.method == Method::Head
+        self.exchange.request.method == Method::Head
     }
 
     /// Whether it waits until a backend is free.
@@ -414,13 +419,13 @@ impl Session {
     /// Whether the next attempt is one for which the pool must have a budget.
     #[must_use]
     pub fn needs_budget(&self) -> bool {
-        self.exchange.is_counted && self.exchange.pending_proof.is_some_and(Proof::adds_load)
+        self.exchange.retries.next.is_some_and(|next| next.is_counted && next.proof.adds_load())
     }
 
     /// Since when only an answer is awaited, if it is.
     #[must_use]
     pub fn asked_at(&self) -> Option<Time> {
-        self.exchange.asked_at
+        self.exchange.attempt.asked_at
     }
 
     /// Whether a response, or a tunnel, has begun.
@@ -432,25 +437,25 @@ impl Session {
     /// Whether the connections are one: from the beginning, or since a 101.
     #[must_use]
     pub fn is_tunnelled(&self) -> bool {
-        self.is_answered() && (self.mode == Mode::Tcp || self.exchange.status == 101)
+        self.is_answered() && (self.mode == Mode::Tcp || self.exchange.response.status == 101)
     }
 
     /// The status of the response, if there is one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
-        (self.exchange.status > 0).then_some(self.exchange.status)
+        (self.exchange.response.status > 0).then_some(self.exchange.response.status)
     }
 
     /// The backend in use, or tried last.
     #[must_use]
     pub fn backend(&self) -> Option<BackendId> {
-        self.exchange.backend.map(|index| BackendId { pool: self.pool(), index })
+        self.exchange.attempt.backend.map(|index| BackendId { pool: self.pool(), index })
     }
 
     /// The name of the backend in use, or tried last.
     fn backend_name<'a>(&self, env: &Env<'a>) -> Option<&'a str> {
-        let pool = env.snapshot.pool(self.exchange.pool?);
-        Some(pool.backends.get(self.exchange.backend?)?.name.as_str())
+        let pool = env.snapshot.pool(self.exchange.request.pool?);
+        Some(pool.backends.get(self.exchange.attempt.backend?)?.name.as_str())
     }
 
     /// Takes note that bytes moved.
@@ -591,7 +596,7 @@ impl Session {
     /// Everything that is told of the exchange that has just ended.
     #[must_use]
     pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {
-        let pool = self.exchange.pool.map(|pool| env.snapshot.pool(pool));
+        let pool = self.exchange.request.pool.map(|pool| env.snapshot.pool(pool));
         let listener = &env.snapshot.listeners[self.listener];
         self.exchange.record(exchange::Surroundings {
             now: env.now,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::exchange::{Answered, Unread};
+use super::parts::{Answered, Attempt, Budgeted, Next};
 use super::{Dial, Effect, Env, Phase, Session};
 use crate::balance::{Habit, Nobody};
-use crate::core::outcome::{Cause, Proof, Stage, Who};
+use crate::core::outcome::{Cause, Proof, Queued, Stage, Who};
 use crate::core::time::Time;
 use crate::http::scan::HeadScan;
 use crate::lane::framer::Framer;
@@ -72,24 +72,22 @@ impl Session {
         match outcome {
             // Nobody is left who was not tried. Who has just failed is given a moment, and who may have died of the request
             // does not get it again.
-            ConnectOutcome::NoneLeft(Nobody::Tried)
-                if self.exchange.is_counted && self.exchange.pending_proof != Some(Proof::Idempotent) =>
-            {
-                self.exchange.tried.clear();
+            ConnectOutcome::NoneLeft(Nobody::Tried) if self.exchange.retries.may_go_round() => {
+                self.exchange.retries.tried.clear();
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
                 self.phase = Phase::Opening { since, dial };
             }
             ConnectOutcome::NoneLeft(Nobody::Tried | Nobody::Down)
-                if self.exchange.attempts > 0 && self.may_wait_to_reach(since, env) =>
+                if self.exchange.retries.attempts > 0 && self.may_wait_to_reach(since, env) =>
             {
                 self.wait_to_reach(since, env);
             }
             ConnectOutcome::Queued { ahead } => {
-                self.exchange.queue_ahead.get_or_insert(ahead);
+                self.exchange.retries.queued.get_or_insert(Queued { ahead, wait: Duration::ZERO });
                 self.phase = Phase::Opening { since, dial: Dial::Queued { since: env.now } };
             }
             ConnectOutcome::BudgetSpent => {
-                self.exchange.budget_spent = true;
+                self.exchange.retries.budget = Budgeted::Spent;
                 self.fail(self.exchange.cause.unwrap_or(Cause::BackendUnreachable), env, effects);
             }
             ConnectOutcome::NoneLeft(nobody) => {
@@ -104,7 +102,7 @@ impl Session {
             }
             ConnectOutcome::Ready { backend, is_reused } => {
                 self.attempt(backend);
-                self.exchange.is_reused = is_reused;
+                self.exchange.attempt.is_reused = is_reused;
                 self.connected(env, effects);
             }
             ConnectOutcome::Pending { backend } => {
@@ -122,10 +120,10 @@ impl Session {
             }
             ConnectOutcome::Connected => self.connected(env, effects),
             ConnectOutcome::Busy { backend, cause } => {
-                self.exchange.is_blamed &= self.exchange.backend == Some(backend);
-                self.exchange.backend = Some(backend);
+                self.exchange.attempt.is_blamed &= self.exchange.attempt.backend == Some(backend);
+                self.exchange.attempt.backend = Some(backend);
                 self.exchange.cause = Some(cause);
-                let first = self.exchange.busy_since.get_or_insert(env.now);
+                let first = self.exchange.retries.busy_since.get_or_insert(env.now);
                 let dial = Dial::Busy { since: *first, retry_at: env.now + BUSY_PAUSE };
                 self.phase = Phase::Opening { since, dial };
             }
@@ -148,29 +146,22 @@ impl Session {
 
     /// Adds to the time that the exchange has waited until a backend was free.
     pub(super) fn note_queued(&mut self, env: &Env<'_>) {
-        if let Phase::Opening { dial: Dial::Queued { since }, .. } = self.phase {
-            self.exchange.queued += env.now.since(since);
+        if let Phase::Opening { dial: Dial::Queued { since }, .. } = self.phase
+            && let Some(queued) = &mut self.exchange.retries.queued
+        {
+            queued.wait += env.now.since(since);
         }
     }
 
     fn attempt(&mut self, backend: usize) {
-        self.exchange.backend = Some(backend);
-        self.exchange.is_reused = false;
-        self.exchange.is_blamed = false;
-        self.exchange.attempts += 1;
-        self.exchange.is_counted = false;
-        self.exchange.asked_at = None;
-        self.exchange.unread = Unread::Never;
-        if let Some(proof) = self.exchange.pending_proof.take() {
-            self.exchange.retried.push(proof);
-        }
-        self.exchange.up_at_attempt = self.up.passed();
+        self.exchange.attempt = Attempt::new(backend, self.up.passed());
+        self.exchange.retries.begin_attempt();
     }
 
     fn connected(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         self.exchange.cause = None;
-        self.exchange.busy_since = None;
-        self.exchange.spans.opened = Some(env.now.since(self.exchange.began));
+        self.exchange.retries.busy_since = None;
+        self.exchange.timing.spans.opened = Some(env.now.since(self.exchange.timing.began));
         self.exchange.stage = Stage::Awaiting;
         self.up.sink = Sink::Open;
         self.down.source = Source::Open;
@@ -179,7 +170,7 @@ impl Session {
             Mode::Http => {
                 self.scan = HeadScan::default();
                 self.down.framer = Framer::Head;
-                if !self.exchange.is_reused {
+                if !self.exchange.attempt.is_reused {
                     self.ask_to_keep(env);
                 }
                 if self.awaits_continue(env) {
@@ -201,12 +192,16 @@ impl Session {
         let (limits, rules) = (&env.snapshot.limits, env.snapshot.pool(self.pool()));
         let is_kept = limits.idle > 0 && limits.idle_per_backend > 0 && rules.max_reuse != Some(1);
         // What was held has not been moved behind the head.
-        let is_head_alone =
-            self.exchange.collected.is_none() && (self.exchange.attempts == 1 || self.up.is_held());
-        let is_upgrade = !self.exchange.protocols.is_empty();
-        if is_kept && is_head_alone && !is_upgrade && !self.exchange.asks_to_keep && rules.announce.is_none()
+        let is_head_alone = self.exchange.request.collected.is_none()
+            && (self.exchange.retries.attempts == 1 || self.up.is_held());
+        let is_upgrade = !self.exchange.request.protocols().is_empty();
+        if is_kept
+            && is_head_alone
+            && !is_upgrade
+            && !self.exchange.request.asks_to_keep
+            && rules.announce.is_none()
         {
-            self.exchange.asks_to_keep = true;
+            self.exchange.request.asks_to_keep = true;
             self.up.add_line(b"Connection: keep-alive\r\n");
         }
     }
@@ -215,7 +210,8 @@ impl Session {
     pub(super) fn connect_failed(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, .. } = self.phase else { return };
         self.blame(cause, env, effects);
-        let may_retry = self.exchange.retry != Retry::Off && self.may_retry(env, |rules| rules.connect);
+        let may_retry =
+            self.exchange.request.retry != Retry::Off && self.may_retry(env, |rules| rules.connect);
         let may_wait = self.may_wait_to_reach(since, env);
         if !may_retry && !may_wait {
             self.fail(cause, env, effects);
@@ -223,7 +219,7 @@ impl Session {
         }
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
-        self.exchange.busy_since = None;
+        self.exchange.retries.busy_since = None;
         if !may_retry {
             self.wait_to_reach(since, env);
             return;
@@ -236,7 +232,7 @@ impl Session {
     /// stale, and the time of the pool, which runs since `since`, is not over by the next attempt.
     fn may_wait_to_reach(&self, since: Time, env: &Env<'_>) -> bool {
         let harmless = |proof: Proof| matches!(proof, Proof::Unsent | Proof::StaleReuse);
-        let mut proofs = self.exchange.retried.iter().chain(self.exchange.pending_proof);
+        let mut proofs = self.exchange.retries.retried.iter().chain(self.pending_proof());
         let is_unsent = self.exchange.stage == Stage::Opening && proofs.all(harmless);
         let wait = env.snapshot.pool(self.pool()).reach_wait;
         is_unsent && wait.is_some_and(|wait| env.now + self.pause() < since + wait)
@@ -244,14 +240,14 @@ impl Session {
 
     /// How long the request waits before its next attempt to reach a backend.
     fn pause(&self) -> Duration {
-        AGAIN_PAUSE * (1 << self.exchange.reach_waits.min(PAUSE_DOUBLINGS))
+        AGAIN_PAUSE * (1 << self.exchange.retries.reach_waits.min(PAUSE_DOUBLINGS))
     }
 
     /// Gives every backend another chance a moment later.
     fn wait_to_reach(&mut self, since: Time, env: &Env<'_>) {
-        self.exchange.tried.clear();
+        self.exchange.retries.tried.clear();
         let dial = Dial::Paused { until: env.now + self.pause() };
-        self.exchange.reach_waits += 1;
+        self.exchange.retries.reach_waits += 1;
         self.phase = Phase::Opening { since, dial };
     }
 
@@ -262,7 +258,7 @@ impl Session {
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        if self.exchange.pool.is_none() {
+        if self.exchange.request.pool.is_none() {
             // Only a raw connection comes here without a route.
             self.exchange.stage = Stage::Routing;
             let cause = self.exchange.cause.take().unwrap_or(Cause::NoRoute);
@@ -272,13 +268,13 @@ impl Session {
         self.note_leaving(env);
         // It may be there to read, but a request that is sent for nobody can do harm, and one that is not sent does none.
         let waits = matches!(dial, Dial::Queued { .. } | Dial::Paused { .. });
-        let has_left = waits && self.exchange.left_at.is_some();
+        let has_left = waits && self.exchange.timing.left_at.is_some();
         if self.client_hung || self.up.source == Source::Lost || has_left {
             return self.fail(Cause::ClientAborted, env, effects);
         }
         if let Dial::Wanted { again } = dial {
             self.phase = Phase::Opening { since, dial: Dial::Asked };
-            let is_fresh = self.exchange.only_fresh || self.mode == Mode::Tcp || self.announces(env);
+            let is_fresh = self.exchange.retries.only_fresh || self.mode == Mode::Tcp || self.announces(env);
             effects.push(Effect::Open { again, is_fresh });
         }
         false
@@ -290,9 +286,9 @@ impl Session {
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
         // That an idle connection had gone stale says nothing about its backend; that a new one broke does. So the first is no
         // load on the pool, and happens once.
-        if self.exchange.is_reused {
-            self.exchange.only_fresh = true;
-            self.exchange.pending_proof = Some(proof);
+        if self.exchange.attempt.is_reused {
+            self.exchange.retries.only_fresh = true;
+            self.exchange.retries.next = Some(Next { proof, is_counted: false });
         } else if self.may_retry(env, |rules| rules.reset) {
             self.count_retry(proof);
         } else {
@@ -305,7 +301,8 @@ impl Session {
     /// Has it noted, once for each attempt, that the backend has failed. That an idle connection had gone stale says nothing
     /// about it.
     pub(super) fn blame(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) {
-        let is_stale = self.exchange.is_reused && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
+        let is_stale =
+            self.exchange.attempt.is_reused && matches!(cause, Cause::BackendReset | Cause::BackendClosed);
         // Of two who may both be waited for none is blamed.
         let is_shared = matches!(
             cause,
@@ -314,16 +311,17 @@ impl Session {
         let is_quiet = cause == Cause::BackendStalled && self.is_stream();
         let is_its_own =
             cause.who() == Who::Backend && cause != Cause::NoBackend && !(is_stale || is_shared || is_quiet);
-        let may_be_blamed = is_its_own && !self.exchange.is_blamed && self.exchange.backend.is_some();
+        let may_be_blamed =
+            is_its_own && !self.exchange.attempt.is_blamed && self.exchange.attempt.backend.is_some();
         if may_be_blamed && !self.is_over_a_name(cause, env) {
-            self.exchange.is_blamed = true;
+            self.exchange.attempt.is_blamed = true;
             effects.push(Effect::NoteFailure(cause));
         }
     }
 
     /// Whether a response is under way that has no length: it may be silent for as long as its source has nothing to say.
     fn is_stream(&self) -> bool {
-        matches!(self.exchange.answered, Answered::Begun { .. })
+        matches!(self.exchange.response.answered, Answered::Begun { .. })
             && matches!(self.down.framer, Framer::Chunked(_) | Framer::UntilEof)
     }
 
@@ -333,7 +331,7 @@ impl Session {
         let is_named = || env.snapshot.pool(self.pool()).announce.is_some_and(|announce| announce.authority);
         let is_long = |header: Vec<u8>| header.len() > PASSES_EVERYWHERE;
         is_gone
-            && self.exchange.answered == Answered::Awaited
+            && self.exchange.response.answered == Answered::Awaited
             && is_named()
             && self.announcement(None, None, env).is_some_and(is_long)
     }
@@ -349,16 +347,14 @@ impl Session {
     /// Whether the pool allows one more retry, of those after what `is_meant` looks at.
     fn may_retry(&self, env: &Env<'_>, is_meant: impl Fn(&Retries) -> bool) -> bool {
         let rules = &env.snapshot.pool(self.pool()).retries;
-        is_meant(rules) && self.exchange.retries < rules.most
+        is_meant(rules) && self.exchange.retries.counted < rules.most
     }
 
     /// The next attempt is a retry that counts, and not to the backend in use.
     fn count_retry(&mut self, proof: Proof) {
-        self.exchange.retries += 1;
-        self.exchange.is_counted = true;
-        self.exchange.pending_proof = Some(proof);
         let exchange = &mut *self.exchange;
-        exchange.tried.extend(exchange.backend);
+        exchange.retries.count(proof);
+        exchange.retries.tried.extend(exchange.attempt.backend);
     }
 
     /// The response has not come in time.
@@ -377,7 +373,7 @@ impl Session {
     /// Whether a response with `status` that has just come in would better be another one. Then it waits for an answer to
     /// [`Effect::AskBudget`].
     pub(super) fn asks_for_another(&mut self, status: u16, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
-        let is_wanted = !self.exchange.keeps_status
+        let is_wanted = self.exchange.retries.budget != Budgeted::KeepsStatus
             && self.is_repeatable()
             && self.may_retry(env, |rules| rules.statuses.contains(&status));
         if is_wanted {
@@ -395,36 +391,36 @@ impl Session {
             self.down.buffer.discard();
             self.begin_again(None, env, effects);
         } else {
-            self.exchange.keeps_status = true;
-            self.exchange.budget_spent = true;
+            self.exchange.retries.budget = Budgeted::KeepsStatus;
         }
     }
 
     /// Whether the request may be said twice, and can be.
     fn is_repeatable(&self) -> bool {
-        self.exchange.retry == Retry::Safe
-            && self.exchange.interims == 0
-            && self.exchange.method.is_idempotent()
+        self.exchange.request.retry == Retry::Safe
+            && self.exchange.response.interims == 0
+            && self.exchange.request.method.is_idempotent()
             && self.up.is_held()
     }
 
     /// Why the request may be sent again, if it may.
     fn proof(&self) -> Option<Proof> {
-        if self.exchange.retry == Retry::Off {
+        if self.exchange.request.retry == Retry::Off {
             return None;
         }
-        let is_silent = self.exchange.interims == 0 && self.down.buffer.unscanned().is_empty();
-        if self.up.passed() == self.exchange.up_at_attempt && is_silent {
+        let is_silent = self.exchange.response.interims == 0 && self.down.buffer.unscanned().is_empty();
+        if self.up.passed() == self.exchange.attempt.up_before && is_silent {
             return Some(Proof::Unsent);
         }
-        if self.exchange.retry == Retry::Unsent {
+        if self.exchange.request.retry == Retry::Unsent {
             return None;
         }
         let is_repeatable = is_silent && self.is_repeatable();
-        if is_repeatable && self.exchange.is_reused {
+        if is_repeatable && self.exchange.attempt.is_reused {
             return Some(Proof::StaleReuse);
         }
         // Once: a request that kills the backend which reads it must not go from one to the next.
-        (is_repeatable && !self.exchange.retried.contains(Proof::Idempotent)).then_some(Proof::Idempotent)
+        (is_repeatable && !self.exchange.retries.retried.contains(Proof::Idempotent))
+            .then_some(Proof::Idempotent)
     }
 }

@@ -23,7 +23,7 @@
 //!
 //! Between Head and Opening stands Collecting where a body is to be sent with its length: what ends it is what ends Head.
 
-use super::exchange::Answered;
+use super::parts::{Afterwards, Answered};
 use super::routing::{Arrival, Routed};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::outcome::{Cause, Stage};
@@ -92,7 +92,7 @@ impl Session {
                 (Source::Lost, false) => self.fail(Cause::ClientAborted, env, effects),
                 (Source::Absent | Source::Open | Source::Leaving, is_empty) => {
                     if is_pause && !is_empty {
-                        self.exchange.began = env.now;
+                        self.exchange.timing.began = env.now;
                         self.phase = Phase::Head { since: env.now, is_pause: false };
                     } else if self.client_hung && !is_empty {
                         return self.fail(Cause::ClientAborted, env, effects);
@@ -125,7 +125,7 @@ impl Session {
             && !self.has_begun()
         {
             // What was known since the connection was accepted may have been forgotten while it rested.
-            self.exchange.began = since;
+            self.exchange.timing.began = since;
             self.exchange.cause = Some(Cause::NoRequest);
             effects.push(Effect::Record);
         }
@@ -135,7 +135,7 @@ impl Session {
     fn take_head(&mut self, range: (usize, usize), env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let limits = &env.snapshot.limits;
         if let Phase::Head { is_pause: true, .. } = self.phase {
-            self.exchange.began = env.now;
+            self.exchange.timing.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
         let (secured, is_secure) = (self.secured.as_deref(), self.is_secure());
@@ -171,13 +171,13 @@ impl Session {
             }
             Routed::Answered { keep_alive } => {
                 self.exchange.stage = Stage::Routing;
-                self.exchange.spans.head = Some(env.now.since(self.exchange.began));
+                self.exchange.timing.spans.head = Some(env.now.since(self.exchange.timing.began));
                 self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
                 self.touched = env.now;
                 self.phase = Phase::Answer { keep_alive };
             }
             Routed::Forwarded { framing, trailers, body } => {
-                self.exchange.spans.head = Some(env.now.since(self.exchange.began));
+                self.exchange.timing.spans.head = Some(env.now.since(self.exchange.timing.began));
                 if let Some(most) = self.collects(framing, env) {
                     self.begin_collecting(most, body, env);
                     return true;
@@ -297,8 +297,10 @@ impl Session {
         match (self.phase, side) {
             (Phase::Answer { keep_alive }, Side::Client) => !keep_alive,
             (Phase::Relay, Side::Client) => {
-                let goes_on = self.exchange.keep_alive && self.up.framer.is_done();
-                matches!(self.exchange.answered, Answered::Begun { .. }) && lane.framer.is_done() && !goes_on
+                let goes_on = self.exchange.afterwards.goes_on() && self.up.framer.is_done();
+                matches!(self.exchange.response.answered, Answered::Begun { .. })
+                    && lane.framer.is_done()
+                    && !goes_on
             }
             (Phase::Tunnel, Side::Client | Side::Backend) => {
                 lane.source == Source::Ended && lane.buffer.unscanned().is_empty()
@@ -321,7 +323,7 @@ impl Session {
     /// then no byte is on its way that would turn a close into a RST. In TLS there may be, because that has its own: the client's
     /// close_notify, or another key.
     fn has_said_all(&self) -> bool {
-        self.exchange.is_last
+        self.exchange.afterwards == Afterwards::IsLast
             && self.secured.is_none()
             && self.up.framer.is_done()
             && self.up.buffer.unscanned().is_empty()
@@ -342,7 +344,7 @@ impl Session {
         self.note_queued(env);
         self.let_go(Effect::ResetBackend, effects);
         let is_client_there = self.down.sink != Sink::Lost && !self.client_hung;
-        match (cause.status(), self.exchange.answered) {
+        match (cause.status(), self.exchange.response.answered) {
             (Some(status), Answered::Awaited) if self.mode == Mode::Http && is_client_there => {
                 self.answer(status, cause, env);
                 true
@@ -357,7 +359,7 @@ impl Session {
                 // It may still read: a RST could take earlier responses along that are on their way to it.
                 self.record_and(false, effects)
             }
-            (_, Answered::Begun { is_delimited: true })
+            (_, Answered::Begun { is_delimited: true, .. })
                 if is_client_there && self.down.is_flushed() && self.phase == Phase::Relay =>
             {
                 // The FIN shows that bytes are missing. A RST, which a close may cause, could take those with it that are not.
@@ -373,8 +375,8 @@ impl Session {
 
     /// Answers an OPTIONS request that is not to be passed on. A body that may follow is not worth reading.
     fn answer_options(&mut self, is_read: bool, env: &Env<'_>) {
-        let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
-        self.exchange.status = 204;
+        let keep_alive = self.exchange.afterwards.goes_on() && is_read && !env.is_draining();
+        self.exchange.response.status = 204;
         self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
         let manner = self.exchange.manner(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
         answer::write_options(self.down.front_mut(), manner, env.date);
@@ -385,9 +387,9 @@ impl Session {
     fn answer(&mut self, status: u16, cause: Cause, env: &Env<'_>) {
         // What follows a request that was refused or not read to its end is never read as the next one.
         let is_read = self.exchange.stage != Stage::Head && self.up.framer.is_done();
-        let keep_alive = self.exchange.keep_alive && is_read && !env.is_draining();
-        self.exchange.keep_alive = keep_alive;
-        self.exchange.status = status;
+        let keep_alive = self.exchange.afterwards.goes_on() && is_read && !env.is_draining();
+        self.exchange.afterwards = self.exchange.afterwards.limited(keep_alive);
+        self.exchange.response.status = status;
         // An interim response may be half sent: its other half goes first.
         self.down.buffer.discard();
         self.down.framer = Framer::Opaque;
@@ -399,7 +401,7 @@ impl Session {
         }
         let content = if cause == Cause::OutOfBuffers && self.exchange.stage == Stage::Head {
             Content::Absent
-        } else if self.exchange.method == Method::Head {
+        } else if self.exchange.request.method == Method::Head {
             Content::Told
         } else {
             Content::Sent

@@ -224,7 +224,7 @@ impl Session {
     pub(super) fn begin_connection(&mut self, hello: &Hello, fault: Option<Cause>, env: &Env<'_>) {
         let rules = &env.snapshot.listeners[self.listener];
         routing::route_connection(&mut self.exchange, rules, self.client, hello, env);
-        if self.exchange.pool.is_none() {
+        if self.exchange.request.pool.is_none() {
             self.exchange.cause = fault;
         }
         if let Some(name) = &hello.server_name {
@@ -241,7 +241,9 @@ impl Session {
     /// there is TLS the header goes before that, and is no part of the exchange.
     #[must_use]
     pub fn is_to_be_announced(&self, env: &Env<'_>) -> bool {
-        self.announces(env) && env.snapshot.pool(self.pool()).tls.is_none() && !self.exchange.is_announced
+        self.announces(env)
+            && env.snapshot.pool(self.pool()).tls.is_none()
+            && !self.exchange.request.is_announced
     }
 
     /// Whether the backends of the exchange's pool are told of their clients.
@@ -264,7 +266,7 @@ impl Session {
         env: &Env<'_>,
     ) {
         if let Some(header) = self.announcement(local, own, env) {
-            self.exchange.is_announced = true;
+            self.exchange.request.is_announced = true;
             self.up.push_ahead(&header);
         }
     }

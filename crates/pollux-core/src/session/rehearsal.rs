@@ -67,7 +67,7 @@ pub fn rehearse(
     exchange.begin(env.now, 0, 0);
     let end = run(env, (listener, peer), head, secured, &mut exchange, look);
     let end = end.unwrap_or_else(Rehearsed::Refused);
-    Rehearsal { client: exchange.client, route: exchange.route, end }
+    Rehearsal { client: exchange.request.client, route: exchange.request.route, end }
 }
 
 /// Rehearses a connection that comes from `peer` to the listener at `listener` of the snapshot, which passes bytes, and of which
@@ -84,11 +84,11 @@ pub fn rehearse_connection(
     routing::route_connection(&mut exchange, &env.snapshot.listeners[listener], peer, hello, env);
     let view = routing::connection_view(hello, peer);
     look(&view);
-    let end = match exchange.pool {
-        Some(pool) => Rehearsed::Forwarded { pool, head: Vec::new(), key: exchange.key, bound: None },
+    let end = match exchange.request.pool {
+        Some(pool) => Rehearsed::Forwarded { pool, head: Vec::new(), key: exchange.request.key, bound: None },
         None => Rehearsed::Refused(Cause::NoRoute),
     };
-    Rehearsal { client: Some(view.client), route: exchange.route, end }
+    Rehearsal { client: Some(view.client), route: exchange.request.route, end }
 }
 
 fn run(
@@ -114,17 +114,17 @@ fn run(
     let arrival = Arrival { listener, peer, secured, is_secure: secured.is_some(), env };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
-    if let Some(client) = exchange.client {
+    if let Some(client) = exchange.request.client {
         look(&View { secured, ..routing::view(&request, client) });
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => Rehearsed::Forwarded {
-            pool: exchange.pool.unwrap_or(PoolId(0)),
+            pool: exchange.request.pool.unwrap_or(PoolId(0)),
             head: up,
-            key: exchange.key,
-            bound: exchange.bound,
+            key: exchange.request.key,
+            bound: exchange.request.bound,
         },
-        Routed::Answered { .. } => Rehearsed::Answered { status: exchange.status, answer: down },
+        Routed::Answered { .. } => Rehearsed::Answered { status: exchange.response.status, answer: down },
         Routed::Options { .. } => Rehearsed::Options,
         Routed::Unroutable { cause, .. } => Rehearsed::Refused(cause),
     })
@@ -134,6 +134,6 @@ impl Session {
     /// The route that was taken for the exchange, by its place in the listener.
     #[must_use]
     pub fn route_taken(&self) -> Option<usize> {
-        self.exchange.route
+        self.exchange.request.route
     }
 }

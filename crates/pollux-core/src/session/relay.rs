@@ -1,8 +1,6 @@
 //! A request on its way to the backend and the response on its way back.
 
-use std::time::Duration;
-
-use super::exchange::Answered;
+use super::parts::{Answered, Reuse};
 use super::{Effect, Env, Phase, Session};
 use crate::balance::Habit;
 use crate::core::outcome::{Cause, Stage};
@@ -30,8 +28,7 @@ struct Verdict {
     framing: Framing,
     nominated: Nominated,
     is_stream: bool,
-    backend_keep_alive: bool,
-    backend_timeout: Option<Duration>,
+    reuse: Reuse,
     is_login: bool,
     keep_alive: bool,
 }
@@ -45,10 +42,10 @@ impl Session {
         if let Some(cause) = self.advance_request() {
             return self.fail(cause, env, effects);
         }
-        if self.exchange.asked_at.is_none() && self.is_request_sent() {
-            self.exchange.asked_at = Some(env.now);
+        if self.exchange.attempt.asked_at.is_none() && self.is_request_sent() {
+            self.exchange.attempt.asked_at = Some(env.now);
         }
-        match self.exchange.answered {
+        match self.exchange.response.answered {
             Answered::Awaited => self.step_response_head(env, effects),
             Answered::Begun { .. } => self.step_response_body(env, effects),
         }
@@ -80,7 +77,10 @@ impl Session {
             self.down.buffer.discard();
             return self.backend_lost(Cause::BackendBadResponse, env, effects);
         }
-        if self.exchange.is_reused && self.exchange.interims == 0 && !may_be_status_line(bytes) {
+        if self.exchange.attempt.is_reused
+            && self.exchange.response.interims == 0
+            && !may_be_status_line(bytes)
+        {
             return self.drop_surplus(env, effects);
         }
         match self.scan.scan(bytes, &bounds) {
@@ -103,7 +103,7 @@ impl Session {
     /// behind the response before. That says nothing of this exchange, and is no failure: any client could bring it about.
     fn drop_surplus(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.down.buffer.discard();
-        self.exchange.is_blamed = true;
+        self.exchange.attempt.is_blamed = true;
         effects.push(Effect::NoteHabit(Habit::Surplus, true));
         self.backend_lost(Cause::BackendBadResponse, env, effects)
     }
@@ -144,19 +144,20 @@ impl Session {
             if !is_interim {
                 notes.take_response(response.fields(), env.wanted);
             }
-            if (is_interim && exchange.interims == INTERIMS_MAX)
+            if (is_interim && exchange.response.interims == INTERIMS_MAX)
                 || (response.status == 101 && !is_request_sent)
             {
                 return Err(Cause::BackendBadResponse);
             }
             // Without chunks an HTTP/1.0 client can tell the end of a body only from the end of the connection.
             let is_delimited = is_self_delimited(response.framing, exchange.is_old());
-            let keep_alive = exchange.keep_alive && is_delimited && is_request_read && !env.is_draining();
+            let keep_alive =
+                exchange.afterwards.goes_on() && is_delimited && is_request_read && !env.is_draining();
             let own = options.and_then(|options| options.interims);
             let passes =
                 !is_interim || exchange.takes_interim(response.status, own.unwrap_or(telling.interims));
             if passes {
-                let edits = edits.map(|edits| (edits, exchange.response_fields.as_slice()));
+                let edits = edits.map(|edits| (edits, exchange.request.response_fields.as_slice()));
                 response.write_edited(
                     out,
                     exchange.manner(keep_alive, client_idle, hsts),
@@ -172,8 +173,11 @@ impl Session {
                 framing: response.framing,
                 nominated: withheld(&response, edits),
                 is_stream: response.is_stream(streams),
-                backend_keep_alive: response.keep_alive,
-                backend_timeout: response.timeout,
+                reuse: if response.keep_alive {
+                    Reuse::Allowed { idle: response.timeout }
+                } else {
+                    Reuse::Refused
+                },
                 is_login: response.is_login,
                 keep_alive,
             })
@@ -183,12 +187,14 @@ impl Session {
         match verdict {
             Err(cause) => self.fail(cause, env, effects),
             Ok(verdict) if verdict.is_interim => {
-                self.exchange.interims += 1;
+                self.exchange.response.interims += 1;
                 if verdict.status == 100 {
-                    self.exchange.has_continued |= verdict.passes;
+                    if verdict.passes {
+                        self.exchange.note_continued();
+                    }
                     self.note_continue(true, effects);
                 }
-                self.exchange.asked_at = self.exchange.asked_at.map(|_| env.now);
+                self.exchange.attempt.asked_at = self.exchange.attempt.asked_at.map(|_| env.now);
                 true
             }
             Ok(verdict) => {
@@ -202,17 +208,18 @@ impl Session {
 
     fn begin_response(&mut self, verdict: Verdict, env: &Env<'_>) {
         let exchange = &mut *self.exchange;
-        exchange.status = verdict.status;
+        exchange.response.status = verdict.status;
         exchange.stage = Stage::Response;
-        exchange.keep_alive = verdict.keep_alive;
+        exchange.afterwards = exchange.afterwards.limited(verdict.keep_alive);
         // A backend that has not switched may have taken the body for something else.
-        exchange.backend_keep_alive = verdict.backend_keep_alive && !exchange.is_upgrade_with_body;
-        exchange.backend_timeout = verdict.backend_timeout;
-        exchange.is_login |= verdict.is_login;
-        exchange.is_stream = verdict.is_stream;
-        exchange.spans.response = Some(env.now.since(exchange.began));
+        exchange.response.reuse = match verdict.reuse {
+            Reuse::Allowed { .. } if exchange.request.is_upgrade_behind_body() => Reuse::Refused,
+            reuse => reuse,
+        };
+        exchange.request.is_login |= verdict.is_login;
+        exchange.timing.spans.response = Some(env.now.since(exchange.timing.began));
         let is_delimited = is_self_delimited(verdict.framing, exchange.is_old());
-        exchange.answered = Answered::Begun { is_delimited };
+        exchange.response.answered = Answered::Begun { is_delimited, is_stream: verdict.is_stream };
         if verdict.status == 101 {
             self.up.release();
             self.up.framer = Framer::Opaque;
@@ -245,7 +252,7 @@ impl Session {
     /// Whether the backend has sent something behind a response that has no body (RFC 9112 §6.3).
     fn has_surplus(&self) -> bool {
         !self.down.buffer.unscanned().is_empty()
-            && (self.is_head() || matches!(self.exchange.status, 204 | 304))
+            && (self.is_head() || matches!(self.exchange.response.status, 204 | 304))
     }
 
     /// The response has been passed on to its last byte.
@@ -257,14 +264,14 @@ impl Session {
         let is_backend_clean = is_request_read
             && self.up.is_flushed()
             && self.up.sink != Sink::Lost
-            && self.exchange.backend_keep_alive
-            && (!self.announces(env) || self.exchange.is_login)
+            && self.exchange.response.reuse != Reuse::Refused
+            && (!self.announces(env) || self.exchange.request.is_login)
             && self.down.source == Source::Open
             && self.down.buffer.unscanned().is_empty();
         self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);
         self.down.abandon();
         // What the backend did not want of a request that was read whole is thrown away; the next one can follow.
-        self.record_and(self.exchange.keep_alive && is_request_read, effects)
+        self.record_and(self.exchange.afterwards.goes_on() && is_request_read, effects)
     }
 }
 

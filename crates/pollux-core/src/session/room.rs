@@ -1,6 +1,6 @@
 //! On which ground a session makes room for others, and how.
 
-use super::exchange::Answered;
+use super::parts::{Answered, Continued};
 use super::{Effect, Env, Phase, Session};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
@@ -22,7 +22,7 @@ impl Session {
                 Some(slow.unwrap_or(Claim::new(Ground::Unfinished, self.touched)))
             }
             Phase::Opening { .. } => self.has_left().then_some(Claim::new(Ground::Left, self.touched)),
-            Phase::Relay if self.exchange.answered == Answered::Awaited && self.has_left() => {
+            Phase::Relay if self.exchange.response.answered == Answered::Awaited && self.has_left() => {
                 Some(Claim::new(Ground::Left, self.touched))
             }
             Phase::Relay => (self.owes_body() || self.down.wants_write()).then(|| self.pace(now)),
@@ -44,13 +44,13 @@ impl Session {
         }
         let (exchange, up, down) = (&self.exchange, self.up.passed(), self.down.passed());
         let (since, bytes) = if self.phase == Phase::Collecting {
-            (exchange.spans.head, self.collected() as u64)
+            (exchange.timing.spans.head, self.collected() as u64)
         } else if self.owes_body() {
-            (exchange.spans.head, exchange.bytes(up, down).0)
+            (exchange.timing.spans.head, exchange.bytes(up, down).0)
         } else {
-            (exchange.spans.response.or(exchange.spans.head), exchange.bytes(up, down).1)
+            (exchange.timing.spans.response.or(exchange.timing.spans.head), exchange.bytes(up, down).1)
         };
-        let since = exchange.began + since.unwrap_or_default();
+        let since = exchange.timing.began + since.unwrap_or_default();
         if is_slow(bytes, now.since(since)) { Claim::new(Ground::Slow, since) } else { stalled }
     }
 
@@ -62,11 +62,11 @@ impl Session {
     /// Whether nothing but the client's next bytes of a body is awaited.
     fn owes_body(&self) -> bool {
         self.phase == Phase::Relay
-            && self.exchange.answered == Answered::Awaited
+            && self.exchange.response.answered == Answered::Awaited
             && self.up.wants_read()
             && self.up.is_flushed()
             // One that may wait for a 100 waits for the backend.
-            && (!self.exchange.expects || self.exchange.has_continued)
+            && (!self.exchange.request.expects || self.exchange.response.continued != Continued::No)
     }
 
     /// How many bytes of memory are lent to it.
@@ -87,7 +87,7 @@ impl Session {
                 self.fail(Cause::MadeRoom, env, effects);
             }
             Phase::Opening { .. } | Phase::Relay => {
-                let is_left = self.exchange.answered == Answered::Awaited && self.has_left();
+                let is_left = self.exchange.response.answered == Answered::Awaited && self.has_left();
                 let cause = if is_left { Cause::ClientAborted } else { Cause::MadeRoom };
                 self.fail(cause, env, effects);
             }

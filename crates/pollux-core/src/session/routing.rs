@@ -82,7 +82,7 @@ impl Arrival<'_> {
             let Listener { trusted_proxies, forwarding, .. } = self.listener;
             forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields())
         };
-        exchange.client = Some(client);
+        exchange.request.client = Some(client);
         let view = View { secured: self.secured, ..view(request, client) };
         let table = &self.listener.routes;
         let place = match table.decide(&view) {
@@ -93,8 +93,8 @@ impl Arrival<'_> {
             Decision::AmbiguousPath => return Err(Cause::AmbiguousPath),
         };
         let route = &table.routes()[place];
-        exchange.route = Some(place);
-        exchange.pool = table.pool(place, &view, identity.name());
+        exchange.request.route = Some(place);
+        exchange.request.pool = table.pool(place, &view, identity.name());
         let context =
             Context { view: &view, route, request_id: identity.name(), trace_id: identity.trace_id() };
         match &route.action {
@@ -119,10 +119,11 @@ impl Arrival<'_> {
         down: &mut Vec<u8>,
     ) -> Routed {
         // A body that may follow is not worth reading.
-        let keep_alive = exchange.keep_alive && request.framing == Framing::Empty && !self.env.is_draining();
-        exchange.status = answer.status();
-        exchange.keep_alive = keep_alive;
-        let is_head = exchange.method == crate::http::request::Method::Head;
+        let keep_alive =
+            exchange.afterwards.goes_on() && request.framing == Framing::Empty && !self.env.is_draining();
+        exchange.response.status = answer.status();
+        exchange.afterwards = exchange.afterwards.limited(keep_alive);
+        let is_head = exchange.request.method == crate::http::request::Method::Head;
         let telling = &self.listener.telling;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
         let hsts = own.unwrap_or(telling.hsts).filter(|_| self.is_secure);
@@ -142,10 +143,10 @@ impl Arrival<'_> {
         let options = context.route.options.as_deref();
         let body = options.and_then(|options| options.body).unwrap_or(self.env.snapshot.limits.body);
         request.check_body(body)?;
-        let pool = exchange.pool.unwrap_or(PoolId(0));
+        let pool = exchange.request.pool.unwrap_or(PoolId(0));
         let rules = self.env.snapshot.pool(pool);
-        exchange.key = key(&rules.balance, context, up);
-        exchange.bound = rules.sticky.as_ref().and_then(|sticky| bound(rules, sticky, context.view));
+        exchange.request.key = key(&rules.balance, context, up);
+        exchange.request.bound = rules.sticky.as_ref().and_then(|sticky| bound(rules, sticky, context.view));
         let hidden = rules.sticky.as_ref().filter(|sticky| sticky.is_hidden);
         let onward = Onward {
             is_trusted: self.is_trusted(),
@@ -156,7 +157,7 @@ impl Arrival<'_> {
             request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
             traceparent,
             is_collected: rules.collect.is_some() && request.framing == Framing::Chunked,
-            dav: dav(options, exchange.method, rules),
+            dav: dav(options, exchange.request.method, rules),
             ..Onward::plain(self.peer.ip(), &rules.name)
         };
         match options {
@@ -211,11 +212,11 @@ pub(super) fn route_connection(
     let table = &listener.routes;
     let (Decision::Route(place), routes) = (table.decide(&view), table.routes()) else { return };
     let Some(route) = routes.get(place) else { return };
-    exchange.route = Some(place);
-    exchange.pool = table.pool(place, &view, id);
-    if let Some(pool) = exchange.pool {
+    exchange.request.route = Some(place);
+    exchange.request.pool = table.pool(place, &view, id);
+    if let Some(pool) = exchange.request.pool {
         let context = Context { view: &view, route, request_id: id, trace_id: "" };
-        exchange.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());
+        exchange.request.key = key(&env.snapshot.pool(pool).balance, &context, &mut Vec::new());
     }
 }
 
@@ -301,22 +302,22 @@ fn write_edited(
 
 /// Keeps what is needed of the options when the response comes.
 fn note_options(options: &Options, context: &Context<'_>, exchange: &mut Exchange) {
-    exchange.retry = options.retry;
+    exchange.request.retry = options.retry;
     if options.back != RewriteBack::default() {
         let is_changed =
             options.prefix.as_ref().is_some_and(|prefix| prefix.apply(context.view.path).is_some());
-        exchange.back = Some((context.view.authority.into(), is_changed));
+        exchange.request.back = Some((context.view.authority.into(), is_changed));
     }
-    exchange.only_fresh = options.retry == Retry::Off;
-    push_edits(&mut exchange.response_fields, &options.response, context);
+    exchange.retries.only_fresh = options.retry == Retry::Off;
+    push_edits(&mut exchange.request.response_fields, &options.response, context);
 }
 
 impl Session {
     /// The line that binds the client to the backend that has answered; empty if there is none, or if it is bound already.
     pub(super) fn cookie_line(&self, env: &Env<'_>) -> Vec<u8> {
         let pool = env.snapshot.pool(self.pool());
-        match (&pool.sticky, self.exchange.backend) {
-            (Some(sticky), Some(place)) if self.exchange.bound != Some(place) => {
+        match (&pool.sticky, self.exchange.attempt.backend) {
+            (Some(sticky), Some(place)) if self.exchange.request.bound != Some(place) => {
                 cookie_line(pool, sticky, place)
             }
             (Some(_) | None, _) => Vec::new(),
@@ -325,7 +326,7 @@ impl Session {
 
     /// The route that was taken, if one was.
     pub(super) fn route<'a>(&self, env: &Env<'a>) -> Option<&'a Route> {
-        env.snapshot.listeners[self.listener].routes.routes().get(self.exchange.route?)
+        env.snapshot.listeners[self.listener].routes.routes().get(self.exchange.request.route?)
     }
 
     /// The options of the route that was taken.

@@ -3,7 +3,7 @@
 use ::core::net::IpAddr;
 use std::time::Duration;
 
-use super::exchange::{Answered, Unread};
+use super::parts::{Answered, Unread};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::{Deadline, Timer};
 use crate::core::interest::Interest;
@@ -82,14 +82,14 @@ impl Session {
     /// passed on for as long as anybody likes.
     pub(super) fn note_leaving(&mut self, env: &Env<'_>) {
         let has_ended = matches!(self.up.source, Source::Leaving | Source::Ended);
-        if has_ended && self.mode == Mode::Http && self.exchange.left_at.is_none() {
-            self.exchange.left_at = Some(env.now);
+        if has_ended && self.mode == Mode::Http && self.exchange.timing.left_at.is_none() {
+            self.exchange.timing.left_at = Some(env.now);
         }
     }
 
     /// When the exchange is given up because its client has ended its direction.
     fn given_up_at(&self, env: &Env<'_>) -> Option<Time> {
-        let left_at = self.exchange.left_at?;
+        let left_at = self.exchange.timing.left_at?;
         let own = self.options(env).and_then(|options| options.on_client_close);
         let rule = own.unwrap_or(env.snapshot.pool(self.pool()).on_client_close);
         let is_under_way = matches!(self.phase, Phase::Opening { .. } | Phase::Relay);
@@ -122,7 +122,7 @@ impl Session {
                     Dial::Queued { since } => {
                         // Who was called in vain has waited before, and does not begin anew.
                         let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
-                        let patience = patience.saturating_sub(self.exchange.queued);
+                        let patience = patience.saturating_sub(self.exchange.retries.waited());
                         Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))
                     }
                     Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),
@@ -132,12 +132,12 @@ impl Session {
                     }
                 }
             }
-            Phase::Relay => match (self.exchange.answered, self.exchange.asked_at) {
+            Phase::Relay => match (self.exchange.response.answered, self.exchange.attempt.asked_at) {
                 (Answered::Awaited, Some(asked_at)) => {
                     Some(Deadline::new(asked_at + timeouts.backend_response, Timer::BackendResponse))
                 }
                 // A client that takes nothing of it has no more time than others.
-                (Answered::Begun { .. }, _) if self.exchange.is_stream && self.down.is_flushed() => {
+                (Answered::Begun { is_stream: true, .. }, _) if self.down.is_flushed() => {
                     touched(timeouts.stream, Timer::Idle)
                 }
                 (Answered::Awaited, None) if self.awaits_continue(env) => {
@@ -241,7 +241,7 @@ impl Session {
             Timer::Retry => {
                 if let Phase::Opening { since, dial } = self.phase {
                     let again = match dial {
-                        Dial::Busy { .. } => self.exchange.backend,
+                        Dial::Busy { .. } => self.exchange.attempt.backend,
                         Dial::Queued { .. }
                         | Dial::Paused { .. }
                         | Dial::Wanted { .. }
@@ -279,28 +279,30 @@ impl Session {
         if self.phase != Phase::Relay {
             return;
         }
-        match self.exchange.unread {
+        match self.exchange.attempt.unread {
             // It has said something since; what it is silent about now is another thing.
             Unread::Forgiven(before) if self.touched <= before => {}
-            Unread::Never | Unread::At(_) | Unread::Forgiven(_) => self.exchange.unread = Unread::At(now),
+            Unread::Never | Unread::At(_) | Unread::Forgiven(_) => {
+                self.exchange.attempt.unread = Unread::At(now)
+            }
         }
     }
 
     /// Takes note that a look whether the backend has sent anything found that it has not.
     pub fn note_silence(&mut self) {
         if self.phase == Phase::Relay {
-            self.exchange.unread = Unread::Never;
+            self.exchange.attempt.unread = Unread::Never;
         }
     }
 
     /// Gives the backend its time once more if what it sent may not have been read, because there was no buffer: a buffer that
     /// has come back a moment ago says nothing yet of what there is to be read.
     fn forgives(&mut self) -> bool {
-        let Unread::At(at) = self.exchange.unread else { return false };
+        let Unread::At(at) = self.exchange.attempt.unread else { return false };
         let since = if self.phase != Phase::Relay {
             return false;
-        } else if self.exchange.answered == Answered::Awaited {
-            let Some(since) = &mut self.exchange.asked_at else { return false };
+        } else if self.exchange.response.answered == Answered::Awaited {
+            let Some(since) = &mut self.exchange.attempt.asked_at else { return false };
             since
         } else {
             &mut self.touched
@@ -309,7 +311,7 @@ impl Session {
             return false;
         }
         *since = at;
-        self.exchange.unread = Unread::Forgiven(at);
+        self.exchange.attempt.unread = Unread::Forgiven(at);
         true
     }
 

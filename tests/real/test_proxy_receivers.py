@@ -1,4 +1,4 @@
-"""PROXY headers as real receivers take them: nginx, HAProxy and Apache, each with its own bound on their length."""
+"""PROXY headers as real receivers take them: nginx, HAProxy, Apache, Varnish and Caddy, each with its own bound on their length."""
 
 import contextlib
 import itertools
@@ -8,7 +8,9 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
+import time
 
 import pytest
 
@@ -53,8 +55,35 @@ defaults
     timeout client 30s
     timeout server 30s
 frontend receiver
-    bind fd@{fd} accept-proxy
+    bind {bind} accept-proxy
     http-request return status 200 content-type text/plain lf-string "%[src]\\n"
+"""
+
+VARNISH = """\
+vcl 4.1;
+backend none none;
+sub vcl_recv { return (synth(200)); }
+sub vcl_synth { set resp.http.X-Seen = client.ip; set resp.body = "seen"; return (deliver); }
+"""
+
+CADDY = """\
+{{
+    admin off
+    auto_https off
+    persist_config off
+    servers {{
+        listener_wrappers {{
+            proxy_protocol {{
+                timeout 5s
+                allow 127.0.0.0/8
+            }}
+        }}
+    }}
+}}
+http://:{port} {{
+    bind 127.0.0.1
+    respond "{{http.request.remote.host}}"
+}}
 """
 
 APACHE = """\
@@ -77,7 +106,8 @@ Header always set X-Seen "expr=%{{REMOTE_ADDR}}"
 
 
 def program(name):
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    # Some are installed beside this Python.
+    found = shutil.which(name, path=":".join([os.path.dirname(sys.executable), os.environ["PATH"], "/usr/sbin:/sbin"]))
     assert found, f"{name} is not installed: run tests/setup"
     return found
 
@@ -119,7 +149,7 @@ def receiver(certificate):
 
         def haproxy(directory, listener):
             config = directory / "haproxy.cfg"
-            config.write_text(HAPROXY.format(fd=listener.fileno()))
+            config.write_text(HAPROXY.format(bind=f"fd@{listener.fileno()}"))
             running = Child([program("haproxy"), "-f", config], directory, "haproxy", pass_fds=[listener.fileno()])
             stack.callback(running.kill)
 
@@ -136,6 +166,28 @@ def receiver(certificate):
             stack.callback(running.kill)
             stack.callback(running.terminate)
 
+        def varnish(directory, listener, host_port):
+            # As Apache does.
+            listener.close()
+            config = directory / "seen.vcl"
+            config.write_text(VARNISH)
+            # Its worker gives up root, and lies in a directory of another name.
+            command = [program("varnishd"), "-F", "-a", f"{host_port},PROXY", "-f", config, "-n", directory / "work"]
+            running = Child([*command, "-s", "default,1m", "-j", "none"], directory, "varnish")
+            stack.callback(running.kill)
+            stack.callback(running.terminate)
+            await_listener(host_port)
+
+        def caddy(directory, listener, host_port):
+            listener.close()
+            config = directory / "Caddyfile"
+            config.write_text(CADDY.format(port=host_port.rpartition(":")[2]))
+            command = [program("caddy"), "run", "--adapter", "caddyfile", "--config", config]
+            homes = {"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+            running = Child(command, directory, "caddy", env=homes)
+            stack.callback(running.kill)
+            await_listener(host_port)
+
         def start(kind):
             # Apache's workers run as another user, and read files in it.
             directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -146,11 +198,27 @@ def receiver(certificate):
                 nginx(directory, listener, host_port, kind)
             elif kind == "haproxy":
                 haproxy(directory, listener)
+            elif kind == "varnish":
+                varnish(directory, listener, host_port)
+            elif kind == "caddy":
+                caddy(directory, listener, host_port)
             else:
                 apache(directory, listener, host_port)
             return host_port
 
         yield start
+
+
+def await_listener(host_port):
+    """Waits until a receiver that binds its socket by itself does."""
+    host, _, port = host_port.rpartition(":")
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        try:
+            return socket.create_connection((host, int(port)), DEADLINE_S).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"{host_port} does not listen"
+            time.sleep(0.05)
 
 
 class Receiving(Served):
@@ -207,7 +275,7 @@ def wait_until_up(proxy):
     proxy.wait_for_backend("one", lambda backend: backend["standing"] == "up")
 
 
-RECEIVERS = ["nginx", "nginx-tls", "nginx-stream", "haproxy", "apache"]
+RECEIVERS = ["nginx", "nginx-tls", "nginx-stream", "haproxy", "apache", "varnish", "caddy"]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -225,6 +293,28 @@ def test_every_receiver_takes_every_header(receiver, certificate, pollux_bin, tm
         # nginx has no address for LOCAL in this variable, and the others go on with that of the connection.
         assert status == 200 and seen in ("127.0.0.1", ""), seen
     assert proxy.is_up()
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_receiver_at_a_unix_socket_takes_every_header(certificate, pollux_bin, tmp_path, keep, version):
+    """Neither a check nor a client by a Unix socket has an address that version 1 could tell there: it says `UNKNOWN`."""
+    path, config = tmp_path / "haproxy.sock", tmp_path / "haproxy.cfg"
+    config.write_text(HAPROXY.format(bind=f"unix@{path}"))
+    running = Child([program("haproxy"), "-f", config], tmp_path, "haproxy")
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while not path.exists():
+            assert time.monotonic() < deadline, running.stderr()
+            time.sleep(0.05)
+        proxy = keep(Receiving(pollux_bin, tmp_path, f"unix:{path}", version, certificate))
+        wait_until_up(proxy)
+        for number in range(4):
+            client = f"127.0.0.{number + 2}"
+            assert over_tls(proxy.running.address, "localhost", client) == (200, client)
+            assert over_unix(proxy.unix)[0] == 200
+        assert proxy.is_up()
+    finally:
+        running.kill()
 
 
 def test_a_name_that_a_client_chose_ejects_no_backend(receiver, certificate, pollux_bin, tmp_path, keep):

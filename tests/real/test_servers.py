@@ -113,6 +113,14 @@ def test_a_head_never_costs_the_next_request(proxy):
             assert report(gets.ask(get(f"/after/{number}")))["path"] == f"/after/{number}"
 
 
+def test_a_head_of_a_stream_never_costs_the_next_request(proxy):
+    """eventlet, aiohttp and daphne send the body, or a part of it, behind an answer that has none."""
+    with Client(proxy) as heads, Client(proxy) as gets:
+        for number in range(10):
+            assert heads.ask(get("/stream").replace(b"GET", b"HEAD", 1)).status in (200, 405)
+            assert report(gets.ask(get(f"/behind/{number}")))["path"] == f"/behind/{number}"
+
+
 def test_a_body_with_a_length(proxy):
     with Client(proxy) as client:
         for _ in range(3):

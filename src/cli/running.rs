@@ -60,9 +60,15 @@ pub(super) struct Running {
 
 /// Says which files a reload will not be able to read, now that the process is another user. Those of certificates of listeners are
 /// told by who looks after them.
-fn warn_unreadable(config: Option<&Path>, snapshot: &Snapshot) {
+fn warn_unreadable(config: Option<&Path>, admin: Option<&Admin>, snapshot: &Snapshot) {
     let of_pools = snapshot.pools.iter().filter_map(|pool| pool.tls.as_deref());
-    let paths = of_pools.flat_map(|tls| tls.paths()).chain(config);
+    let routes = snapshot.listeners.iter().flat_map(|listener| listener.routes.routes());
+    let bodies = routes.filter_map(|route| match &route.action {
+        Action::Respond(respond) => respond.body.file.as_deref(),
+        Action::Pool(_) | Action::Split(_) | Action::Redirect(_) => None,
+    });
+    let token = admin.and_then(Admin::token_file).map(PathBuf::as_path);
+    let paths = of_pools.flat_map(|tls| tls.paths()).chain(bodies).chain(token).chain(config);
     for path in paths {
         if let Err(error) = std::fs::File::open(path) {
             tracing::warn!(
@@ -139,7 +145,7 @@ impl Running {
         server.tell_of_lines(logs.lines());
         let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
         if identity.is_some() {
-            warn_unreadable(file.as_deref(), server.snapshot());
+            warn_unreadable(file.as_deref(), admin.as_ref(), server.snapshot());
         }
         let ledger = Arc::new(Ledger::default());
         let lookout = events.look_out(&server, &answers, &ledger);

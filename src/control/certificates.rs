@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use crate::discovery::Stamp;
 use crate::metrics::Expiry;
 use crate::os::unix_time;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Pool, Snapshot};
 use crate::status::Certificate;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
-use crate::tls::{Handles, Pair, Stale, Termination};
+use crate::tls::{Handles, Origination, Pair, Stale, Termination};
 
 /// How often files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -31,11 +31,12 @@ const COMPLAINT: Duration = Duration::from_secs(60 * 60);
 pub(super) fn look_after(snapshot: &Snapshot, tls: &Handles) -> Option<Sender<()>> {
     let watched: Vec<Watched> =
         snapshot.listeners.iter().filter_map(|listener| Watched::of(listener, tls)).collect();
-    if watched.is_empty() {
+    let pools: Vec<Towards> = snapshot.pools.iter().filter_map(|pool| Towards::of(pool, tls)).collect();
+    if watched.is_empty() && pools.is_empty() {
         return None;
     }
     let (sender, end) = channel();
-    match thread::Builder::new().name("certificates".into()).spawn(move || look(watched, &end)) {
+    match thread::Builder::new().name("certificates".into()).spawn(move || look(watched, pools, &end)) {
         Ok(_) => Some(sender),
         Err(error) => {
             tracing::error!(%error, "certificates are not looked after: there can be no thread");
@@ -81,7 +82,7 @@ pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<Certificat
     snapshot.listeners.iter().filter_map(of).flatten().collect()
 }
 
-fn look(mut watched: Vec<Watched>, end: &Receiver<()>) {
+fn look(mut watched: Vec<Watched>, mut pools: Vec<Towards>, end: &Receiver<()>) {
     let mut reminded: Option<Instant> = None;
     // The process may have become another user since the files were read.
     watched.iter_mut().for_each(Watched::look_first);
@@ -94,6 +95,58 @@ fn look(mut watched: Vec<Watched>, end: &Receiver<()>) {
             return;
         }
         watched.iter_mut().for_each(Watched::look);
+        pools.iter_mut().for_each(Towards::look);
+    }
+}
+
+/// The files by which a pool speaks TLS to its backends.
+struct Towards {
+    pool: String,
+    origination: Arc<Origination>,
+    /// How the files looked when they were last read.
+    stamps: Vec<Option<Stamp>>,
+    /// Why they could not be taken the last time, and when the log last said so.
+    failed: Option<(String, Instant)>,
+}
+
+impl Towards {
+    fn of(pool: &Pool, tls: &Handles) -> Option<Towards> {
+        let origination = Arc::clone(tls.origination(pool)?);
+        let stamps = stamps_of(origination.rules().paths());
+        let is_watched = !stamps.is_empty();
+        is_watched.then(|| Towards { pool: pool.name.clone(), origination, stamps, failed: None })
+    }
+
+    fn look(&mut self) {
+        let now = stamps_of(self.origination.rules().paths());
+        // As with listeners: what failed is tried again.
+        if now == self.stamps && self.failed.is_none() {
+            return;
+        }
+        self.stamps = now;
+        let files = self.origination.rules().read(read);
+        let taken = files.and_then(|files| self.origination.replace(&files).map_err(|why| why.to_string()));
+        match taken {
+            Ok(()) => {
+                self.failed = None;
+                tracing::info!(
+                    pool = self.pool,
+                    "the certificates for connections to backends were replaced"
+                );
+            }
+            Err(why) => self.fail(why),
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        let told = self.failed.as_ref().filter(|(before, at)| *before == why && at.elapsed() < COMPLAINT);
+        if told.is_none() {
+            tracing::warn!(
+                pool = self.pool,
+                "the certificates for connections to backends stay as they are: {why}"
+            );
+            self.failed = Some((why, Instant::now()));
+        }
     }
 }
 
@@ -209,7 +262,11 @@ impl Watched {
 }
 
 fn stamps(termination: &Termination) -> Vec<Option<Stamp>> {
-    termination.rules().paths().map(Stamp::of).collect()
+    stamps_of(termination.rules().paths())
+}
+
+fn stamps_of<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<Option<Stamp>> {
+    paths.map(Stamp::of).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

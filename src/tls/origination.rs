@@ -1,7 +1,7 @@
 //! What a pool needs to speak TLS to its backends.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -30,10 +30,21 @@ pub enum Unusable {
     Client(Fault),
 }
 
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unusable::Ca(trouble) => write!(f, "the issuers cannot be used: {trouble}"),
+            Unusable::Client(fault) => fault.fmt(f),
+        }
+    }
+}
+
 /// See the module.
 pub struct Origination {
     rules: Arc<OriginationRules>,
-    client: Arc<ClientConfig>,
+    crypto: Crypto,
+    /// Replaced when the files that the rules name are renewed.
+    client: RwLock<Arc<ClientConfig>>,
 }
 
 impl Origination {
@@ -54,6 +65,25 @@ impl Origination {
         files: &OriginationFiles,
         crypto: &Crypto,
     ) -> Result<Origination, Unusable> {
+        let client = RwLock::new(Arc::new(Origination::client_of(&rules, files, crypto)?));
+        Ok(Origination { rules: Arc::new(rules), crypto: crypto.clone(), client })
+    }
+
+    /// Takes the certificates of `files` for the connections that are made from now on.
+    ///
+    /// # Errors
+    /// See [`Unusable`]; all stay as they were then.
+    pub fn replace(&self, files: &OriginationFiles) -> Result<(), Unusable> {
+        let client = Arc::new(Origination::client_of(&self.rules, files, &self.crypto)?);
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
+    }
+
+    fn client_of(
+        rules: &OriginationRules,
+        files: &OriginationFiles,
+        crypto: &Crypto,
+    ) -> Result<ClientConfig, Unusable> {
         let provider = crypto.provider();
         let builder = ClientConfig::builder_with_details(Arc::clone(&provider), crypto.clock())
             .with_protocol_versions(versions(rules.min_version))
@@ -92,7 +122,7 @@ impl Origination {
         };
         client.resumption = Resumption::in_memory_sessions(REMEMBERED);
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Origination { rules: Arc::new(rules), client: Arc::new(client) })
+        Ok(client)
     }
 
     /// What was asked for.
@@ -103,8 +133,8 @@ impl Origination {
 
     /// For rustls.
     #[must_use]
-    pub fn client(&self) -> &Arc<ClientConfig> {
-        &self.client
+    pub fn client(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.client.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The name that the certificate of `backend` has to be for.

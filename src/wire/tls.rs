@@ -110,7 +110,7 @@ impl TlsWire {
     #[must_use]
     pub fn to_backend(fd: Fd, origination: &Origination, backend: &Backend) -> Option<TlsWire> {
         let name = origination.name_of(backend)?;
-        let tls = ClientConnection::new(Arc::clone(origination.client()), name).ok()?;
+        let tls = ClientConnection::new(origination.client(), name).ok()?;
         Some(TlsWire::new(fd, tls.into()))
     }
 

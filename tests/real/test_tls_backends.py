@@ -51,6 +51,21 @@ def test_a_backend_is_up_again_when_its_certificate_is_renewed(tls_pollux, tls_b
     assert proxy.fetch().status == 200
 
 
+def test_the_issuers_of_a_pool_are_taken_anew_when_their_file_is(tls_pollux, tls_backend, authority, tmp_path):
+    stranger = Authority(tmp_path, "stranger")
+    backend = tls_backend(*stranger.issue("unknown", HERE))
+    believed = tmp_path / "believed.pem"
+    believed.write_bytes(authority.cert.read_bytes())
+    config = checked(authority, backend).replace(str(authority.cert), str(believed))
+    proxy = tls_pollux(config)
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "down")
+    believed.write_text("no certificate\n")
+    proxy.running.wait_for_stderr("the certificates for connections to backends stay as they are")
+    believed.write_bytes(stranger.cert.read_bytes())
+    proxy.wait_for_backend("b1", lambda backend: backend["standing"] == "up")
+    assert proxy.fetch().status == 200
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_curl_gets_what_a_backend_gives_to_those_whom_it_knows(tls_pollux, tls_backend, authority, version):
     """TLS on both sides, and verified on both: nobody gets there without the certificate that Pollux shows."""

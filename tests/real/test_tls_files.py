@@ -213,6 +213,32 @@ def test_a_user_who_cannot_read_its_keys_again_says_so_at_the_start(pollux_bin, 
     wait_for_certificate(proxy, lambda one: one["stale_s"] is None)
 
 
+def test_a_user_who_cannot_read_bodies_and_tokens_again_says_so_at_the_start(pollux_bin, toy, tmp_path, keep):
+    if os.geteuid() != 0:
+        # That --user is refused to others is shown elsewhere.
+        return
+    body, token, run = tmp_path / "body.html", tmp_path / "token", tmp_path / "run"
+    body.write_text("closed\n")
+    token.write_text("correct-horse-battery-staple\n")
+    run.mkdir()
+    run.chmod(0o777)
+    for file in (body, token):
+        file.chmod(0o600)
+    tmp_path.chmod(0o755)
+    for folder in list(tmp_path.parents)[:2]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    config = (
+        f'control = "{run}/control"\n[admin]\nbind = "127.0.0.1:0"\ntoken_file = "{token}"\n'
+        '[[listener]]\nbind = "127.0.0.1:0"\npool = "app"\n'
+        f'[[listener.route]]\nname = "closed"\nmatch.path = "/closed"\nrespond = {{ status = 503, body_file = "{body}" }}\n'
+        f'[pool.app]\nbackends = ["{toy("echo").host_port}"]\n'
+    )
+    proxy = keep(Served(pollux_bin, tmp_path, config, ["--user", "65534", "--group", "65534", "--threads", "1"]))
+    for file in (body, token):
+        proxy.running.wait_for_stderr(f"file={file}")
+    proxy.running.wait_for_stderr("a reload will fail")
+
+
 def test_keys_that_others_may_read_are_warned_of(pollux_bin, tmp_path):
     cert, key = Authority(tmp_path).issue("good", days=60)
     key.chmod(0o640)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 from harness.client import DEADLINE_S
 from harness.served import Served
@@ -42,9 +43,23 @@ class Authority:
         openssl("x509", "-req", "-in", request, "-out", cert, "-days", days, *common)
         return cert, key
 
+    def issue_for(self, name, seconds):
+        """A certificate for a client, as two files: it is valid for so many seconds. Gives when it ends, too."""
+        cert, key, request, config = (self.directory / f"{name}{end}" for end in (".pem", "-key.pem", ".csr", "-ca.cnf"))
+        openssl(*"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes".split(), "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+        database = self.directory / f"{name}-issued.txt"
+        database.write_text("")
+        config.write_text(
+            f"[ca]\ndefault_ca = a\n[a]\ndatabase = {database}\nnew_certs_dir = {self.directory}\nrand_serial = yes\n"
+            "default_md = sha256\npolicy = p\nx509_extensions = e\n[p]\ncommonName = supplied\n[e]\nkeyUsage = digitalSignature\n"
+        )
+        end = time.time() + seconds
+        ca = ("ca", "-config", config, "-cert", self.cert, "-keyfile", self.key)
+        openssl(*ca, "-batch", "-notext", "-in", request, "-out", cert, "-enddate", stamp(end))
+        return cert, key, end
 
-    def revoke(self, *certs, days=30):
-        """Its list of revoked certificates, up to date for so many days, as a file."""
+    def revoke(self, *certs, days=30, until=None):
+        """Its list of revoked certificates, up to date for so many days, or until that time, as a file."""
         ends = (".txt", ".cnf", "-crl.pem", ".number")
         database, config, revoked, number = (self.directory / f"{self.name}{end}" for end in ends)
         database.write_text("")
@@ -57,9 +72,17 @@ class Authority:
         ca = ("ca", "-config", config, "-cert", self.cert, "-keyfile", self.key)
         for cert in certs:
             openssl(*ca, "-revoke", cert)
-        until = ("-crldays", days) if days > 0 else ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200102000000Z")
+        if until is not None:
+            until = ("-crl_nextupdate", stamp(until))
+        else:
+            until = ("-crldays", days) if days > 0 else ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200102000000Z")
         openssl(*ca, "-gencrl", "-out", revoked, *until)
         return revoked
+
+
+def stamp(seconds):
+    """A time as openssl takes it."""
+    return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(seconds))
 
 
 class TlsPollux(Served):

@@ -1,4 +1,4 @@
-//! Requests that are made to cost as much as they can for their size, for a machine that counts instructions
+//! Requests, and responses, that are made to cost as much as they can for their size, for a machine that counts instructions
 //! (`tests/instructions/linear`).
 //!
 //!     worst-case                          # names the shapes
@@ -21,9 +21,12 @@ use pollux::core::noted::NOTHING;
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
+use pollux::http::framing::Version;
 use pollux::http::nominated::Nominated;
+use pollux::http::request::field_table;
+use pollux::http::response::{self, Asked, Manner};
 use pollux::session::{Env, rehearse};
-use pollux::snapshot::Snapshot;
+use pollux::snapshot::{Limits, Snapshot};
 
 /// How many routes, wildcards and networks the configuration has.
 const RULES: usize = 50;
@@ -31,12 +34,14 @@ const RULES: usize = 50;
 /// Makes a head of about so many bytes.
 type Shape = fn(usize, &mut fastrand::Rng) -> String;
 
-const SHAPES: [(&str, Shape); 5] = [
+const SHAPES: [(&str, Shape); 7] = [
     ("fields-by-fields", nominated),
     ("names-by-trailers", nominated),
     ("cookies-by-routes", cookies),
     ("segments-by-wildcards", segments),
     ("proxies-by-networks", proxies),
+    ("response-fields-by-fields", answered),
+    ("response-names-by-trailers", answered),
 ];
 
 const START: &str = "Host: h\r\n";
@@ -55,6 +60,13 @@ fn nominated(bytes: usize, random: &mut fastrand::Rng) -> String {
         let _ = write!(head, "{same}{number:02}y: 1\r\n");
     }
     head + "\r\n"
+}
+
+/// The same as a response, whose body comes in chunks.
+fn answered(bytes: usize, random: &mut fastrand::Rng) -> String {
+    let request = nominated(bytes, random);
+    let fields = request.split_once(START).map_or("", |(_, fields)| fields);
+    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{fields}")
 }
 
 fn cookies(bytes: usize, random: &mut fastrand::Rng) -> String {
@@ -94,10 +106,28 @@ fn snapshot() -> Snapshot {
     config::parse(&text, "worst-case").unwrap_or_else(|report| panic!("{report}")).snapshot
 }
 
-fn pass_trailers(head: &str) {
+/// Reads a response and writes it for its client; gives the names in its Connection.
+fn pass_response(head: &str, limits: &Limits, date: &Date) -> Nominated {
+    let mut table = field_table();
+    let asked = Asked { is_head: false, protocols: b"" };
+    let response = response::read(head.as_bytes(), &mut table, asked, limits)
+        .unwrap_or_else(|cause| panic!("a response that is not passed on: {cause}"));
+    let version = Version::Http11;
+    let manner = Manner { version, keep_alive: true, is_first: true, idle: None, hsts: None };
+    let mut out = Vec::new();
+    response.write(&mut out, manner, date);
+    black_box(out);
+    response.nominated().clone()
+}
+
+fn names_of(head: &str) -> Nominated {
     let names = head.split("\r\n").find_map(|line| line.strip_prefix("Connection: ")).unwrap_or_default();
     let mut nominated = Nominated::default();
     nominated.add(names.split(", ").map(str::as_bytes));
+    nominated
+}
+
+fn pass_trailers(head: &str, nominated: Nominated) {
     // Trailers are bounded by 8 KiB: half of the fields stand in them.
     let trailers: Vec<&str> = head.split("\r\n").filter(|line| line.starts_with('x')).take(45).collect();
     let body = format!("0\r\n{}\r\n\r\n", trailers.join("\r\n"));
@@ -132,10 +162,15 @@ fn main() -> ExitCode {
         bodies: &bodies,
     };
     for _ in 0..count {
-        if name == "names-by-trailers" {
-            pass_trailers(&head);
-        } else {
-            black_box(rehearse(&env, 0, ([127, 0, 0, 1], 1).into(), head.as_bytes(), None, &mut |_| {}));
+        match name.as_str() {
+            "names-by-trailers" => pass_trailers(&head, names_of(&head)),
+            "response-fields-by-fields" => drop(pass_response(&head, &snapshot.limits, &date)),
+            "response-names-by-trailers" => {
+                pass_trailers(&head, pass_response(&head, &snapshot.limits, &date));
+            }
+            _ => {
+                black_box(rehearse(&env, 0, ([127, 0, 0, 1], 1).into(), head.as_bytes(), None, &mut |_| {}));
+            }
         }
     }
     // Said after the work, so that the size that was reached is known.

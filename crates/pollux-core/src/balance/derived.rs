@@ -7,8 +7,9 @@ use super::maglev::Maglev;
 use super::sticky::Tokens;
 use crate::snapshot::{Balance, Pool};
 
-/// Tables that are made when they are first asked for, or beforehand by [`Derived::prepare`]. They say nothing that the pool
-/// does not: all are equal, and a clone begins empty, because the backends of the pool that it is for may be changed.
+/// Tables that are made when they are first asked for, or beforehand by [`Derived::prepare`]. They say
+/// nothing that the pool does not: all are equal, and a clone begins empty, because the backends of the pool
+/// that it is for may be changed.
 #[derive(Debug, Default)]
 pub struct Derived {
     sums: OnceLock<Box<[u64]>>,

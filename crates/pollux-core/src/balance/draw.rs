@@ -1,8 +1,9 @@
 //! A draw in proportion to the weights.
 //!
-//! The sums of the configured weights are known beforehand, so a draw is a binary search; one that hits a backend that is no
-//! candidate, or only in part, is made again. That leaves the proportions of the others as they are. After some misses the
-//! candidates are counted out, so that a draw ends even when hardly any are left.
+//! The sums of the configured weights are known beforehand, so a draw is a binary search; one that hits a
+//! backend that is no candidate, or only in part, is made again. That leaves the proportions of the others as
+//! they are. After some misses the candidates are counted out, so that a draw ends even when hardly any are
+//! left.
 
 use super::dice::Dice;
 use super::field::Field;

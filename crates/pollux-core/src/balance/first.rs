@@ -1,4 +1,5 @@
-//! Fill in order: the first candidate with room gets it, so that few backends are busy and the rest can be stopped.
+//! Fill in order: the first candidate with room gets it, so that few backends are busy and the rest can be
+//! stopped.
 
 use super::field::Field;
 use super::{Rule, View};

@@ -1,5 +1,5 @@
-//! What a backend has shown that it does, and that is remembered for a while: bytes behind a response that has no body, and
-//! no 100 to a request that expects one.
+//! What a backend has shown that it does, and that is remembered for a while: bytes behind a response that
+//! has no body, and no 100 to a request that expects one.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub enum Habit {
     NoContinue,
 }
 
-/// The habits of a backend, in 64 bits, so that they can be one atomic number: for each the second in which it was seen last,
-/// plus one. Zero is never.
+/// The habits of a backend, in 64 bits, so that they can be one atomic number: for each the second in which
+/// it was seen last, plus one. Zero is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Habits(pub u64);
 

@@ -1,9 +1,10 @@
-//! By the hash of a key, through the table of [`Maglev`](super::Maglev): the same key finds the same backend, in every process
-//! and on every machine that has the same backends.
+//! By the hash of a key, through the table of [`Maglev`](super::Maglev): the same key finds the same backend,
+//! in every process and on every machine that has the same backends.
 //!
-//! Where the table's backend is no candidate, further places of the table are tried that follow from the key too, so that the
-//! keys of a backend that is down spread over all others. With a bound on the load (Mirrokni et al., "Consistent
-//! Hashing with Bounded Loads") a backend that has more than so many times its share is passed over in the same way.
+//! Where the table's backend is no candidate, further places of the table are tried that follow from the key
+//! too, so that the keys of a backend that is down spread over all others. With a bound on the load (Mirrokni
+//! et al., "Consistent Hashing with Bounded Loads") a backend that has more than so many times its share is
+//! passed over in the same way.
 
 use super::dice::Dice;
 use super::draw::without_key;

@@ -6,8 +6,8 @@ use super::dice::Dice;
 use super::field::Field;
 use super::{Rule, View};
 
-/// What a backend costs of which nothing is known but that it has been asked: so much for each request in flight, in
-/// nanoseconds. One request finds out; the others do not wait for it.
+/// What a backend costs of which nothing is known but that it has been asked: so much for each request in
+/// flight, in nanoseconds. One request finds out; the others do not wait for it.
 const UNKNOWN: u128 = 10_000_000_000;
 
 /// The one with the fewest requests in flight for its weight.

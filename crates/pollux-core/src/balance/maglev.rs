@@ -1,9 +1,10 @@
-//! A table from hashes to backends (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer", §3.4).
+//! A table from hashes to backends (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load
+//! Balancer", §3.4).
 //!
-//! Every backend has an order of its own over the places of the table, which follows from its name alone. In turn, as often
-//! as their weights say, they take the next place of theirs that is still free. So the table is the same wherever the names
-//! and weights are, whatever the order in which they are listed; and when one leaves, hardly any place changes hands but its
-//! own.
+//! Every backend has an order of its own over the places of the table, which follows from its name alone. In
+//! turn, as often as their weights say, they take the next place of theirs that is still free. So the table
+//! is the same wherever the names and weights are, whatever the order in which they are listed; and when one
+//! leaves, hardly any place changes hands but its own.
 
 use crate::route::hash;
 use crate::snapshot::Backend;
@@ -54,8 +55,9 @@ impl Maglev {
         Maglev { table: fill(&mut walks), identities }
     }
 
-    /// The backend that `hash` leads to after so many steps; `None` if all weights are 0. A step leads anywhere: neighbours
-    /// in the table are not independent of each other, and the keys of one would not spread evenly over the others.
+    /// The backend that `hash` leads to after so many steps; `None` if all weights are 0. A step leads
+    /// anywhere: neighbours in the table are not independent of each other, and the keys of one would not
+    /// spread evenly over the others.
     #[must_use]
     pub fn at(&self, hash: u64, step: u64) -> Option<usize> {
         let point = if step == 0 { hash } else { hash::mix(hash.wrapping_add(step)) };
@@ -140,7 +142,8 @@ mod tests {
         assert_eq!(hash::stable(&bytes), 0xbfdb_4f68_6c61_27cb);
     }
 
-    /// When one of N leaves, at most 1/N and two hundredths of the keys move, whoever it is and whatever the weights.
+    /// When one of N leaves, at most 1/N and two hundredths of the keys move, whoever it is and whatever the
+    /// weights.
     #[test]
     fn few_keys_move_when_one_leaves() {
         for count in [2, 3, 5, 10, 20, 50] {

@@ -59,7 +59,8 @@ pub struct Seen {
     pub tier: u8,
     /// What the operator wants of it.
     pub duty: Duty,
-    /// Why it cannot be used, whoever asks: [`Exclusion::Down`], [`Exclusion::Ejected`] or [`Exclusion::Full`].
+    /// Why it cannot be used, whoever asks: [`Exclusion::Down`], [`Exclusion::Ejected`] or
+    /// [`Exclusion::Full`].
     pub exclusion: Option<Exclusion>,
 }
 

@@ -1,9 +1,10 @@
-//! How long a connection to a backend may lie idle and still be used again: shorter than it takes the backend to close it.
+//! How long a connection to a backend may lie idle and still be used again: shorter than it takes the backend
+//! to close it.
 //!
-//! A request on a connection that the backend is just closing is lost on the way. A backend that says how long it waits
-//! (`Keep-Alive: timeout=`) is believed. From the others it is learnt: two connections in a row that were closed after the same
-//! time have shown its timeout, whereas a restart closes connections of any age. What was learnt is forgotten after
-//! [`MEMORY`], unless it is seen again.
+//! A request on a connection that the backend is just closing is lost on the way. A backend that says how
+//! long it waits (`Keep-Alive: timeout=`) is believed. From the others it is learnt: two connections in a row
+//! that were closed after the same time have shown its timeout, whereas a restart closes connections of any
+//! age. What was learnt is forgotten after [`MEMORY`], unless it is seen again.
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ const MEMORY: Duration = Duration::from_secs(600);
 /// Closes sooner than this are accidents.
 const LEAST: Duration = Duration::from_millis(100);
 
-/// What is known of a backend's patience, in 64 bits, so that it can be one atomic number: in which second something was seen
-/// last, after how many hundredths of a second a connection was closed last, and whether that was seen twice. Zero is nothing.
+/// What is known of a backend's patience, in 64 bits, so that it can be one atomic number: in which second
+/// something was seen last, after how many hundredths of a second a connection was closed last, and whether
+/// that was seen twice. Zero is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patience(pub u64);
 
@@ -55,8 +57,8 @@ impl Patience {
     }
 }
 
-/// How long a connection is used again that its backend keeps for `timeout`: not in the last tenth, and half a second before the
-/// end, unless that were more than half of the time.
+/// How long a connection is used again that its backend keeps for `timeout`: not in the last tenth, and half
+/// a second before the end, unless that were more than half of the time.
 #[must_use]
 pub fn safely(timeout: Duration) -> Duration {
     let margin = (timeout / 10).max(Duration::from_millis(500)).min(timeout / 2);

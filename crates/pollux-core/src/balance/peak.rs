@@ -1,8 +1,9 @@
 //! A latency that rises at once and falls slowly: a moving average that takes every peak as it comes.
 //!
-//! It also falls while nothing is measured, by half in [`HALF_LIFE`]: a backend that was slow once is avoided, and for that
-//! very reason nothing is learnt about it. One day it looks cheap enough to be asked again. Until that request is
-//! answered it counts with what it has shown last: one request finds out, and the others do not run after it.
+//! It also falls while nothing is measured, by half in [`HALF_LIFE`]: a backend that was slow once is
+//! avoided, and for that very reason nothing is learnt about it. One day it looks cheap enough to be asked
+//! again. Until that request is answered it counts with what it has shown last: one request finds out, and
+//! the others do not run after it.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ const LEAST_ANSWER_MS: u64 = 100;
 /// A step of the latency, in nanoseconds: 2^32 of them are 274 s.
 const STEP: u64 = 64;
 
-/// A latency and when it was measured, in 64 bits, so that it can be one atomic number. Zero is nothing measured.
+/// A latency and when it was measured, in 64 bits, so that it can be one atomic number. Zero is nothing
+/// measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peak(pub u64);
 
@@ -37,8 +39,8 @@ impl Peak {
         (self.0 != 0).then(|| fallen(self.steps(), self.age_ms(now)) * STEP)
     }
 
-    /// What a backend counts with that has something in flight and was `asked` last at that [stamp](stamp): what it has shown, unless it
-    /// could have answered since, and what is in flight goes on for long.
+    /// What a backend counts with that has something in flight and was `asked` last at that [stamp](stamp):
+    /// what it has shown, unless it could have answered since, and what is in flight goes on for long.
     #[must_use]
     pub fn nanos_asked(self, asked: u32, now: Time) -> Option<u64> {
         let shown = self.steps() * STEP;
@@ -73,7 +75,8 @@ pub fn stamp(time: Time) -> u32 {
     (time.as_nanos() / 1_000_000) as u32
 }
 
-/// What is left of `steps` after so many milliseconds: half after each half-life, and in between along a line.
+/// What is left of `steps` after so many milliseconds: half after each half-life, and in between along a
+/// line.
 fn fallen(steps: u64, age_ms: u32) -> u64 {
     let half_life = HALF_LIFE.as_millis() as u64;
     let (halvings, rest) = (u64::from(age_ms) / half_life, u64::from(age_ms) % half_life);

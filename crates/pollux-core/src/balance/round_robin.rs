@@ -1,8 +1,8 @@
 //! Smooth weighted round robin: in proportion to the weights, and spread out rather than in bursts.
 //!
-//! Every backend owns a credit. A pick adds to each its weight, takes the one with the most, and makes it pay the sum of
-//! all weights. Over any window as long as the sum of the weights each backend is picked exactly as often as its weight
-//! says, and credits stay between plus and minus that sum.
+//! Every backend owns a credit. A pick adds to each its weight, takes the one with the most, and makes it pay
+//! the sum of all weights. Over any window as long as the sum of the weights each backend is picked exactly
+//! as often as its weight says, and credits stay between plus and minus that sum.
 
 /// The state of one pool's round robin in one worker.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +31,9 @@ impl RoundRobin {
         best
     }
 
-    /// The round of a pool that follows this one's. `kept` has for each of its backends the place that it had before, if it
-    /// had one. Credits are held to what they could be under the new weights, so that nobody waits off an old debt.
+    /// The round of a pool that follows this one's. `kept` has for each of its backends the place that it had
+    /// before, if it had one. Credits are held to what they could be under the new weights, so that nobody
+    /// waits off an old debt.
     #[must_use]
     pub fn carried_over(&self, kept: &[Option<usize>], weights: impl Iterator<Item = u64>) -> RoundRobin {
         let sum = i64::try_from(weights.sum::<u64>()).unwrap_or(i64::MAX);

@@ -98,7 +98,8 @@ mod tests {
         }
     }
 
-    /// A restart, another machine, a later version: the values are the same. That of the secret is RFC 2104's HMAC.
+    /// A restart, another machine, a later version: the values are the same. That of the secret is RFC 2104's
+    /// HMAC.
     #[test]
     fn the_values_never_change() {
         let text = |tokens: &Tokens| String::from_utf8(tokens.value(0).to_vec()).unwrap();

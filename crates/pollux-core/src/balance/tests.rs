@@ -80,7 +80,8 @@ fn chi_square(picks: &[usize], weights: &[u32]) -> (f64, usize) {
     (weights.iter().enumerate().map(term).sum(), weights.iter().filter(|weight| **weight > 0).count() - 1)
 }
 
-/// That far does a chi-square get by chance once in ten thousand times, about (Wilson and Hilferty's approximation).
+/// That far does a chi-square get by chance once in ten thousand times, about (Wilson and Hilferty's
+/// approximation).
 fn critical(freedom: usize) -> f64 {
     let k = freedom as f64;
     k * (1.0 - 2.0 / (9.0 * k) + 3.719 * (2.0 / (9.0 * k)).sqrt()).powi(3)
@@ -287,8 +288,8 @@ fn seen() -> impl Strategy<Value = Seen> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-    /// Whatever the policy: who is picked is a candidate, and somebody is picked if there is one; the reason why nobody was is
-    /// the true one.
+    /// Whatever the policy: who is picked is a candidate, and somebody is picked if there is one; the reason
+    /// why nobody was is the true one.
     #[test]
     fn a_candidate_is_picked_if_there_is_one(
         backends in prop::collection::vec((seen(), 0_u32..100, prop::option::of(1_u64..1_000_000_000)), 1..8),

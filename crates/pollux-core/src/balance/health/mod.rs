@@ -161,8 +161,9 @@ impl Health {
         }
     }
 
-    /// Takes note of an observation. `served` is how many requests the backend has served, counted from anywhere (it wraps),
-    /// and is needed only where there is a failure rate; `may_eject` whether the pool can spare it.
+    /// Records an observation. `served` is how many requests the backend has served, counted from anywhere
+    /// (it wraps), and is needed only where there is a failure rate; `may_eject` whether the pool can spare
+    /// it.
     pub fn handle_observation(
         &mut self,
         by: Observation,
@@ -312,7 +313,8 @@ impl Health {
     }
 }
 
-/// The share of its weight, in thousandths, that a backend gets which has been warming up for `age`, of `span` in all.
+/// The share of its weight, in thousandths, that a backend gets which has been warming up for `age`, of
+/// `span` in all.
 #[must_use]
 pub fn ramp(age: Duration, span: Duration) -> u32 {
     if age >= span {

@@ -65,9 +65,10 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether a client can bring it about by the request that it chooses: a method, a field or a trailer that the backend closes the
-    /// connection for, a slow answer, a status, or more requests at once than the backend takes. That a backend refuses connections,
-    /// cannot be reached or shows a bad certificate is no matter of the request.
+    /// Whether a client can bring it about by the request that it chooses: a method, a field or a trailer
+    /// that the backend closes the connection for, a slow answer, a status, or more requests at once than the
+    /// backend takes. That a backend refuses connections, cannot be reached or shows a bad certificate is no
+    /// matter of the request.
     #[must_use]
     pub fn may_be_chosen(self) -> bool {
         !matches!(

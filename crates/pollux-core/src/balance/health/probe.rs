@@ -1,7 +1,7 @@
 //! One check over HTTP: what is said to the backend, and what to make of what it says.
 //!
-//! The response is held to the same strict form as those to clients. Of the body no more is read than it takes to find the
-//! wanted text, and never more than its first 64 KiB.
+//! The response is held to the same strict form as those to clients. Of the body no more is read than it
+//! takes to find the wanted text, and never more than its first 64 KiB.
 
 use memchr::memmem;
 
@@ -68,7 +68,7 @@ impl Probe {
         &self.request[self.sent..]
     }
 
-    /// Takes note that `count` bytes of it have.
+    /// Records that `count` bytes of it have.
     pub fn handle_sent(&mut self, count: usize) {
         self.sent += count;
     }
@@ -81,13 +81,13 @@ impl Probe {
         self.answer.buffer.room()
     }
 
-    /// Takes note that `count` bytes have come into the room. Gives the verdict as soon as it is certain.
+    /// Records that `count` bytes have come into the room. Returns the verdict as soon as it is certain.
     pub fn handle_filled(&mut self, count: usize, http: &Http) -> Option<Found> {
         self.answer.buffer.fill(count);
         self.judge(http)
     }
 
-    /// Takes note that nothing more comes.
+    /// Records that nothing more comes.
     pub fn handle_end(&mut self, http: &Http) -> Found {
         self.answer.source = Source::Ended;
         self.judge(http).unwrap_or(Found::Ill(match self.status {

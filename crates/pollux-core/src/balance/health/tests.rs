@@ -61,7 +61,7 @@ impl Patient {
         self.sees(By::Check, found, second)
     }
 
-    /// Fails as often as it takes; gives how long it is ejected.
+    /// Fails as often as it takes; returns how long it is ejected.
     fn is_ejected(&mut self, second: u64) -> u64 {
         for _ in 0..self.passive.failures {
             if let Phase::Ejected { until } = self.fails(second) {
@@ -226,7 +226,8 @@ fn the_last_observations_are_kept() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-    /// Whatever has happened: checks that go on passing bring a backend back, and one that only passes is never out.
+    /// Whatever has happened: checks that go on passing bring a backend back, and one that only passes is
+    /// never out.
     #[test]
     fn nobody_is_out_for_ever(
         seen in prop::collection::vec((any::<bool>(), any::<bool>(), 0_u64..50), 0..100),

@@ -19,8 +19,8 @@ pub struct Timeouts {
     pub backend_response: Duration,
     /// Without one byte moving in either direction while a message is under way.
     pub idle: Duration,
-    /// The same while a response is under way that is a stream: of one of the types of [`Timeouts::STREAMS`], or of one that its route
-    /// names.
+    /// The same while a response is under way that is a stream: of one of the types of [`Timeouts::STREAMS`],
+    /// or of one that its route names.
     pub stream: Duration,
     /// The same for TCP mode and for a connection that was upgraded.
     pub tunnel: Duration,
@@ -63,7 +63,8 @@ impl Default for Timeouts {
     }
 }
 
-/// Bounds on what is held for clients and backends. `proxy.toml` has a key of the same name for each, under `[limits]`.
+/// Bounds on what is held for clients and backends. `proxy.toml` has a key of the same name for each, under
+/// `[limits]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a request or response head, its request or status line included.
@@ -83,14 +84,15 @@ pub struct Limits {
     pub buffers: usize,
     /// Client connections held at once, over all workers.
     pub sessions: usize,
-    /// Client connections of one IPv4 address or IPv6 /64 at once, over all workers. Trusted proxies are exempt. `None` is a half of
-    /// `sessions`. Loopback addresses are exempt too where neither this nor `bytes_per_client` is set.
+    /// Client connections of one IPv4 address or IPv6 /64 at once, over all workers. Trusted proxies are
+    /// exempt. `None` is a half of `sessions`. Loopback addresses are exempt too where neither this nor
+    /// `bytes_per_client` is set.
     pub per_client: Option<usize>,
-    /// Bytes of the buffers and collected bodies of the connections that `per_client` counts together; `None` is a quarter of all
-    /// buffers. A few buffers at least.
+    /// Bytes of the buffers and collected bodies of the connections that `per_client` counts together; `None`
+    /// is a quarter of all buffers. A few buffers at least.
     pub bytes_per_client: Option<usize>,
-    /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too. At the bound those that have taken
-    /// more than a second make room, the oldest first.
+    /// Clients whose TLS handshakes are under way at once, over all workers. They count as clients too. At
+    /// the bound those that have taken more than a second make room, the oldest first.
     pub handshakes: usize,
     /// Clients that one listener takes in one turn of the loop.
     pub accept_budget: usize,
@@ -111,8 +113,8 @@ pub struct Limits {
 pub struct Recording {
     /// An exchange that took longer is slow.
     pub slow: Duration,
-    /// So many exchanges that were slow, or that failed, are remembered over all workers; and as many again of those that failed by
-    /// a fault of the client.
+    /// So many exchanges that were slow, or that failed, are remembered over all workers; and as many again
+    /// of those that failed by a fault of the client.
     pub keep: usize,
 }
 

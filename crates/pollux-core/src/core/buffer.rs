@@ -9,11 +9,12 @@
 //!            |            |   framing     |              |
 //! ```
 //!
-//! A [`Framer`](crate::lane::framer::Framer) looks at what is unscanned and either passes bytes, drops them, or puts
-//! shorter ones in the place of those it has dropped. So a message can be cleaned where it lies: what goes out is never
-//! longer than what came in, and bytes are copied only behind a gap.
+//! A [`Framer`](crate::lane::framer::Framer) looks at what is unscanned and either passes bytes, drops them,
+//! or puts shorter ones in the place of those it has dropped. So a message can be cleaned where it lies: what
+//! goes out is never longer than what came in, and bytes are copied only behind a gap.
 //!
-//! The storage itself is lent by a pool: a buffer that holds nothing needs none, and one that holds little for long can do with less.
+//! The storage itself is lent by a pool: a buffer that holds nothing needs none, and one that holds little
+//! for long can do with less.
 
 /// Storage with its cursors. See the module for what they mean.
 #[derive(Debug, Default)]
@@ -25,7 +26,8 @@ pub struct Buffer {
     filled: usize,
     /// Where the bytes begin that must be kept for a replay although they were sent.
     held: Option<usize>,
-    /// Whether the storage is less than what is lent as a rule, and can be exchanged for that once it is full.
+    /// Whether the storage is less than what is lent as a rule, and can be exchanged for that once it is
+    /// full.
     can_grow: bool,
 }
 
@@ -36,7 +38,8 @@ impl Buffer {
         !self.storage.is_empty()
     }
 
-    /// How many bytes the storage holds; zero without any, and more than can be told while it can be exchanged for more.
+    /// How many bytes the storage holds; zero without any, and more than can be told while it can be
+    /// exchanged for more.
     #[must_use]
     pub fn capacity(&self) -> usize {
         if self.can_grow { usize::MAX } else { self.storage.len() }
@@ -65,15 +68,16 @@ impl Buffer {
         self.filled - self.scanned + self.cleared - self.held.unwrap_or(self.sent).min(self.sent)
     }
 
-    /// The size of the storage that would do for what the buffer holds, `least` bytes or more, if that is half of what it has, or less.
+    /// The size of the storage that would do for what the buffer holds, `least` bytes or more, if that is
+    /// half of what it has, or less.
     #[must_use]
     pub fn shrinks_to(&self, least: usize) -> Option<usize> {
         let size = self.content().next_power_of_two().max(least);
         (self.is_attached() && size <= self.storage.len() / 2).then_some(size)
     }
 
-    /// Exchanges the storage for another one that has room for what the buffer holds; gives the old one back. One that `can_grow` is to
-    /// be exchanged again when it is full.
+    /// Exchanges the storage for another one that has room for what the buffer holds; returns the old one
+    /// back. One that `can_grow` is to be exchanged again when it is full.
     pub fn exchange(&mut self, storage: Box<[u8]>, can_grow: bool) -> Box<[u8]> {
         self.settle();
         self.compact();
@@ -107,8 +111,8 @@ impl Buffer {
         self.held.is_some_and(|start| start < self.sent)
     }
 
-    /// Whether [`room`](Self::room) would give at least one byte; true without storage, or with less than there could be, for then some
-    /// can be lent.
+    /// Whether [`room`](Self::room) would give at least one byte; true without storage, or with less than
+    /// there could be, for then some can be lent.
     #[must_use]
     pub fn has_room(&self) -> bool {
         !self.is_attached()
@@ -116,8 +120,9 @@ impl Buffer {
             || self.filled - self.scanned + self.cleared - self.sent < self.storage.len()
     }
 
-    /// The free space behind the filled bytes. One that is [outgrown](Self::is_outgrown) is to be exchanged first. Moves the others to the front, and gives up a hold, rather than be empty
-    /// while space could be made.
+    /// The free space behind the filled bytes. One that is [outgrown](Self::is_outgrown) is to be exchanged
+    /// first. Moves the others to the front, and gives up a hold, rather than be empty while space could be
+    /// made.
     pub fn room(&mut self) -> &mut [u8] {
         self.settle();
         if self.filled == self.storage.len() {
@@ -153,7 +158,7 @@ impl Buffer {
         self.held = self.held.map(|_| 0);
     }
 
-    /// Takes note that `count` bytes were read into [`room`](Self::room).
+    /// Records that `count` bytes were read into [`room`](Self::room).
     pub fn fill(&mut self, count: usize) {
         self.filled += count;
         debug_assert!(self.filled <= self.storage.len(), "more was read than there was room");
@@ -200,7 +205,7 @@ impl Buffer {
         self.cleared += instead.len();
     }
 
-    /// Takes note that `count` of the unsent bytes went out.
+    /// Records that `count` of the unsent bytes went out.
     pub fn send(&mut self, count: usize) {
         self.sent += count;
         debug_assert!(self.sent <= self.cleared, "more was sent than was cleared");
@@ -319,7 +324,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the sizes of the reads, passes, drops and writes: bytes passed come out once, in order, and no others.
+        /// Whatever the sizes of the reads, passes, drops and writes: bytes passed come out once, in order,
+        /// and no others.
         #[test]
         fn bytes_are_conserved(capacity in 1_usize..40, steps in prop::collection::vec((0_u8..7, 1_usize..20), 1..200)) {
             let mut buffer = buffer(capacity);

@@ -1,6 +1,7 @@
 //! When a session must be looked at although nothing has happened.
 //!
-//! A deadline is derived from the state of a session at every turn, never set or cancelled: see `Session::deadline`.
+//! A deadline is derived from the state of a session at every turn, never set or cancelled: see
+//! `Session::deadline`.
 
 use crate::core::time::Time;
 

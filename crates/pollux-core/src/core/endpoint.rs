@@ -104,5 +104,6 @@ pub struct Permissions {
     pub group: Option<String>,
 }
 
-/// Stands for the address of a client that has come by a Unix socket. No client has it that comes over a network.
+/// Stands for the address of a client that has come by a Unix socket. No client has it that comes over a
+/// network.
 pub const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);

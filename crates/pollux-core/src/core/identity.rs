@@ -1,12 +1,14 @@
-//! What a request is called: a number of its own, or what a trusted proxy has called it, and the trace that it is part of.
+//! What a request is called: a number of its own, or what a trusted proxy has called it, and the trace that
+//! it is part of.
 
 use std::cell::Cell;
 use std::fmt;
 
 use siphasher::sip128::SipHasher24;
 
-/// Makes the numbers of requests: a counter behind a keyed hash (SipHash-2-4 with 128 bits). Who does not know the key cannot
-/// guess a number from others, and with a random key for each worker no two workers or starts make the same.
+/// Makes the numbers of requests: a counter behind a keyed hash (SipHash-2-4 with 128 bits). Who does not
+/// know the key cannot guess a number from others, and with a random key for each worker no two workers or
+/// starts make the same.
 pub struct Ids {
     hasher: SipHasher24,
     next: Cell<u64>,
@@ -98,8 +100,8 @@ impl TraceId {
         TraceId(digits)
     }
 
-    /// The trace that a `traceparent` field names: `version "-" trace-id "-" parent-id "-" flags` (Trace Context §3.2). A version
-    /// that is not known may have more behind that.
+    /// The trace that a `traceparent` field names: `version "-" trace-id "-" parent-id "-" flags` (Trace
+    /// Context §3.2). A version that is not known may have more behind that.
     #[must_use]
     pub fn read(value: &[u8]) -> Option<TraceId> {
         let is_hex =

@@ -4,7 +4,8 @@ use std::ops::BitOr;
 
 /// What to ask `poll(2)` about one descriptor.
 ///
-/// Even an empty interest reports [`Ready::HANGUP`] and [`Ready::ERROR`]: the kernel does not let a caller mask those.
+/// Even an empty interest reports [`Ready::HANGUP`] and [`Ready::ERROR`]: the kernel does not let a caller
+/// mask those.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest(u8);
 

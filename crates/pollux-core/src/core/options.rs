@@ -13,7 +13,8 @@ pub struct Hsts {
     pub preload: bool,
 }
 
-/// Which interim responses (RFC 9110 §15.2) an HTTP/1.1 client gets. Many clients take any but 100 for the final response.
+/// Which interim responses (RFC 9110 §15.2) an HTTP/1.1 client gets. Many clients take any but 100 for the
+/// final response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Interims {
     /// 100 alone, once.
@@ -51,8 +52,8 @@ pub enum ClientClose {
 }
 
 impl ClientClose {
-    /// How long the answer to a client that has ended its direction may still take. Of the clients that do so most are gone, and the
-    /// others have their answers by then.
+    /// How long the answer to a client that has ended its direction may still take. Of the clients that do so
+    /// most are gone, and the others have their answers by then.
     pub const GRACE: Duration = Duration::from_secs(1);
 
     /// The word of the configuration.

@@ -1,7 +1,7 @@
 //! A table whose keys go stale: a slot that was freed and taken again does not answer to the old key.
 //!
-//! The events of one `poll(2)` are handled one after the other, and handling one may end the session of the next. With a
-//! generation in every key such an event finds nothing, instead of a stranger.
+//! The events of one `poll(2)` are handled one after the other, and handling one may end the session of the
+//! next. With a generation in every key such an event finds nothing, instead of a stranger.
 
 /// The name of an entry: its slot, and which tenant of the slot it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

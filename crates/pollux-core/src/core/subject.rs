@@ -1,8 +1,9 @@
 //! The name of a certificate's owner (RFC 5280 §4.1.2.6): attributes in their order, and as one text.
 //!
-//! The text is unambiguous: what separates attributes is escaped inside of their values (RFC 4514 §2.4), so that an owner who was
-//! named `alice, O=Admins` by its issuer is not taken for one of the admins. Control characters are hexadecimal digits behind a
-//! backslash: what stands in a header field or in a line of a log is never less than the whole.
+//! The text is unambiguous: what separates attributes is escaped inside of their values (RFC 4514 §2.4), so
+//! that an owner who was named `alice, O=Admins` by its issuer is not taken for one of the admins. Control
+//! characters are hexadecimal digits behind a backslash: what stands in a header field or in a line of a log
+//! is never less than the whole.
 
 use std::fmt;
 
@@ -41,8 +42,8 @@ impl Subject {
         Subject { attributes, text }
     }
 
-    /// Reads a text such as [`Subject::text`] gives, also without blanks behind the commas and with `+` for them; `None` if it is
-    /// none.
+    /// Reads a text such as [`Subject::text`] gives, also without blanks behind the commas and with `+` for
+    /// them; `None` if it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Subject> {
         let read = |part: &[Quoted]| {
@@ -98,8 +99,8 @@ fn push_escaped(text: &mut String, value: &str) {
     }
 }
 
-/// The bytes of `text`; a backslash makes the next character, or the byte of two hexadecimal digits, one that stands for itself.
-/// `None` if nothing follows a backslash.
+/// The bytes of `text`; a backslash makes the next character, or the byte of two hexadecimal digits, one that
+/// stands for itself. `None` if nothing follows a backslash.
 pub(crate) fn quoted(text: &str) -> Option<Vec<Quoted>> {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((&byte, behind)) = rest.split_first() {

@@ -1,7 +1,7 @@
 //! A point on the clock of an `Os`, and the arithmetic that timers need.
 //!
-//! The pure rooms never read a clock: they are handed a [`Time`]. It counts nanoseconds from an epoch that the
-//! `Os` chooses (the start of the process, or zero in the simulator), so it is good for differences only.
+//! The pure rooms never read a clock: they are handed a [`Time`]. It counts nanoseconds from an epoch that
+//! the `Os` chooses (the start of the process, or zero in the simulator), so it is good for differences only.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

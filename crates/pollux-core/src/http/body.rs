@@ -1,8 +1,9 @@
 //! Chunked bodies (RFC 9112 §7.1): read strictly, passed on in one canonical form.
 //!
-//! Every chunk keeps its size and its place, so data is not held up or copied; but its size line is written anew, without
-//! extensions, leading zeros or anything else that two parsers could read in two ways. Towards an HTTP/1.0 client only the
-//! data passes. Trailer fields pass unless they concern framing, routing or the connection (RFC 9110 §6.5.1).
+//! Every chunk keeps its size and its place, so data is not held up or copied; but its size line is written
+//! anew, without extensions, leading zeros or anything else that two parsers could read in two ways. Towards
+//! an HTTP/1.0 client only the data passes. Trailer fields pass unless they concern framing, routing or the
+//! connection (RFC 9110 §6.5.1).
 
 use memchr::memchr;
 
@@ -67,8 +68,9 @@ pub struct Chunked {
 }
 
 impl Chunked {
-    /// A body of which at most `budget` bytes of data may come; `None` is unlimited. `nominated` are the fields
-    /// that the head's Connection names, and that a route takes out of it: they do not pass in trailers either.
+    /// A body of which at most `budget` bytes of data may come; `None` is unlimited. `nominated` are the
+    /// fields that the head's Connection names, and that a route takes out of it: they do not pass in
+    /// trailers either.
     #[must_use]
     pub fn new(chunks: Chunks, budget: Option<u64>, nominated: Nominated) -> Chunked {
         Chunked {
@@ -106,8 +108,8 @@ impl Chunked {
         self.run(buffer, None)
     }
 
-    /// Like [`advance`](Self::advance), but the trailer lines that may pass are appended to `trailers`: at most
-    /// [`TRAILERS_MAX`] bytes in a body.
+    /// Like [`advance`](Self::advance), but the trailer lines that may pass are appended to `trailers`: at
+    /// most [`TRAILERS_MAX`] bytes in a body.
     ///
     /// # Errors
     /// See [`ChunkFault`].
@@ -216,8 +218,8 @@ fn hexadecimal(text: &mut [u8; 18], mut size: u64) -> usize {
     }
 }
 
-/// The line that `bytes` begin with, without its CRLF, once it is complete and if it is at most `limit` long with it. It does not end
-/// in the first `looked` bytes.
+/// The line that `bytes` begin with, without its CRLF, once it is complete and if it is at most `limit` long
+/// with it. It does not end in the first `looked` bytes.
 fn line(bytes: &[u8], looked: usize, limit: usize) -> Result<Option<&[u8]>, ChunkFault> {
     let window = &bytes[..bytes.len().min(limit)];
     let found = memchr(b'\n', window.get(looked..).unwrap_or_default());
@@ -249,9 +251,9 @@ fn size_line(bytes: &[u8], takes_blanks: bool) -> Result<Option<(u64, usize)>, C
     if size > LENGTH_MAX { Err(ChunkFault::Malformed) } else { Ok(Some((size, line.len() + 2))) }
 }
 
-/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, RFC 9112 §7.1.1. They are dropped, but a line that
-/// has something else behind its size is no size line. A semicolon inside a quoted value is more than anybody needs, and
-/// is refused with the rest.
+/// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, RFC 9112 §7.1.1. They are dropped, but a
+/// line that has something else behind its size is no size line. A semicolon inside a quoted value is more
+/// than anybody needs, and is refused with the rest.
 fn extensions(bytes: &[u8]) -> Result<(), ChunkFault> {
     let mut parts = bytes.split(|&byte| byte == b';');
     let before = parts.next().unwrap_or_default();
@@ -420,7 +422,8 @@ mod tests {
     }
 
     proptest! {
-        /// Any chunking, cut into any reads, gives the data again: with its chunks to one client, without them to another.
+        /// Any chunking, cut into any reads, gives the data again: with its chunks to one client, without
+        /// them to another.
         #[test]
         fn data_is_conserved(chunks in prop::collection::vec("[a-z]{1,40}", 0..12), sizes in prop::collection::vec(1_usize..60, 1..9)) {
             let mut input: String = chunks.iter().map(|chunk| format!("{:04X};ext=\"1\"\r\n{chunk}\r\n", chunk.len())).collect();

@@ -14,7 +14,8 @@ pub struct Date {
 }
 
 impl Date {
-    /// The date that lies `second` seconds after 1970 (UTC). What lies behind the year 9999 has no such form, and is cut.
+    /// The date that lies `second` seconds after 1970 (UTC). What lies behind the year 9999 has no such form,
+    /// and is cut.
     #[must_use]
     pub fn new(second: u64) -> Date {
         const LAST: u64 = 253_402_300_799;

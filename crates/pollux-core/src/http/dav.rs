@@ -1,7 +1,8 @@
-//! WebDAV's fields that hold URIs of the client's world (RFC 4918 §10.3 and §10.4): Destination, and the tagged lists of If.
+//! WebDAV's fields that hold URIs of the client's world (RFC 4918 §10.3 and §10.4): Destination, and the
+//! tagged lists of If.
 //!
-//! A client writes the public URI there. The backend compares scheme and authority with its own and answers 502, so that they are
-//! rewritten as the target of the request is: to what the backend is asked by.
+//! A client writes the public URI there. The backend compares scheme and authority with its own and answers
+//! 502, so that they are rewritten as the target of the request is: to what the backend is asked by.
 
 use crate::route::{Destinations, PrefixEdit};
 use crate::syntax::grammar::trim;

@@ -37,10 +37,12 @@ pub enum Name {
     TransferEncoding,
     /// Upgrade (RFC 9110 §7.8).
     Upgrade,
-    /// A framing, forwarding or hop-by-hop field, spelt with `_` for `-`: many an application cannot tell the two apart (RFC 3875 §4.1.18
-    /// has both become the same variable), so it would take the client's word for Pollux's.
+    /// A framing, forwarding or hop-by-hop field, spelt with `_` for `-`: many an application cannot tell the
+    /// two apart (RFC 3875 §4.1.18 has both become the same variable), so it would take the client's word for
+    /// Pollux's.
     Lookalike,
-    /// A field that would change what the head before it said, were it to come after the body (RFC 9110 §6.5.1).
+    /// A field that would change what the head before it said, were it to come after the body (RFC 9110
+    /// §6.5.1).
     NeverTrailing,
     /// Anything else.
     Other,
@@ -131,9 +133,9 @@ impl Name {
             _ => Name::Other,
         }
     }
-    /// Whether a field of this name may pass in a trailer section: not if it concerns framing, routing, the connection,
-    /// authentication or how the message is to be handled (RFC 9110 §6.5.1), and not if it says who the client is, however its dashes
-    /// are spelt.
+    /// Whether a field of this name may pass in a trailer section: not if it concerns framing, routing, the
+    /// connection, authentication or how the message is to be handled (RFC 9110 §6.5.1), and not if it says
+    /// who the client is, however its dashes are spelt.
     #[must_use]
     pub fn may_trail(name: &[u8]) -> bool {
         let begins = |origin: &&[u8]| {
@@ -143,7 +145,8 @@ impl Name {
     }
 }
 
-/// Beginnings of names by which servers and applications are told who the client is, or by which way it has come, in lower case.
+/// Beginnings of names by which servers and applications are told who the client is, or by which way it has
+/// come, in lower case.
 const ORIGINS: [&[u8]; 16] = [
     b"via",
     b"x-forwarded",

@@ -15,11 +15,12 @@ use crate::http::lines::push_field;
 use crate::syntax::grammar::{decimal, list, push_decimal, trim};
 use crate::syntax::target::is_authority;
 
-/// How many members of a list are looked at, from its end. More trusted proxies in a row there are not, and each is held against all
-/// trusted networks.
+/// How many members of a list are looked at, from its end. More trusted proxies in a row there are not, and
+/// each is held against all trusted networks.
 const HOPS_MAX: usize = 64;
 
-/// The client of a request that came from `peer`. Proxies of the networks `trusted` are believed, in the fields of `forwarding`.
+/// The client of a request that came from `peer`. Proxies of the networks `trusted` are believed, in the
+/// fields of `forwarding`.
 #[must_use]
 pub fn client(
     trusted: &[IpNet],
@@ -189,7 +190,8 @@ impl Said<'_> {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// Whether a field of that family passes as it came: one of a trusted proxy's about which Pollux says nothing itself.
+    /// Whether a field of that family passes as it came: one of a trusted proxy's about which Pollux says
+    /// nothing itself.
     pub(crate) fn passes(&self, name: &[u8]) -> bool {
         let own = [
             &b"forwarded"[..],

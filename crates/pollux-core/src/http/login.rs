@@ -1,16 +1,17 @@
-//! Logins that hold for a connection and not for a request: NTLM, and Negotiate where it ends in NTLM or where the server
-//! says `Persistent-Auth` (RFC 4559 §6, MS-N2HT).
+//! Logins that hold for a connection and not for a request: NTLM, and Negotiate where it ends in NTLM or
+//! where the server says `Persistent-Auth` (RFC 4559 §6, MS-N2HT).
 //!
-//! A backend that was logged in to like that takes every later request on the connection for that user. So a backend
-//! connection on which such a scheme was offered or asked for serves one client's connection alone.
+//! A backend that was logged in to like that takes every later request on the connection for that user. So a
+//! backend connection on which such a scheme was offered or asked for serves one client's connection alone.
 
 use crate::syntax::grammar::{list, trim};
 
 /// The schemes that authenticate a connection.
 const SCHEMES: [&[u8]; 2] = [b"NTLM", b"Negotiate"];
 
-/// Whether the value of an authentication field, in either direction, offers or asks for a login of the connection. What
-/// stands in a quoted string counts too: a connection that is bound without need costs little.
+/// Whether the value of an authentication field, in either direction, offers or asks for a login of the
+/// connection. What stands in a quoted string counts too: a connection that is bound without need costs
+/// little.
 #[must_use]
 pub fn binds(name: &[u8], value: &[u8]) -> bool {
     if name.eq_ignore_ascii_case(b"persistent-auth") {

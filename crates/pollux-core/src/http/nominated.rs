@@ -1,16 +1,17 @@
-//! Fields that do not pass because of what the head says: those that Connection names (RFC 9110 §7.6.1), in heads and trailers, and
-//! in trailers those that a route takes out of the head.
+//! Fields that do not pass because of what the head says: those that Connection names (RFC 9110 §7.6.1), in
+//! heads and trailers, and in trailers those that a route takes out of the head.
 
 use std::cmp::Ordering;
 
 use crate::http::field::Name;
 use crate::syntax::grammar::{alike, list};
 
-/// How many names the Connection fields of one head may have, those not counted that are about the connection itself. More than 64 no
-/// program is known to send, and each costs every field a look.
+/// How many names the Connection fields of one head may have, those not counted that are about the connection
+/// itself. More than 64 no program is known to send, and each costs every field a look.
 pub const NOMINATED_MAX: usize = 64;
 
-/// A set of field names. Names that differ in case, or in `-` and `_`, are the same: many an application cannot tell them apart.
+/// A set of field names. Names that differ in case, or in `-` and `_`, are the same: many an application
+/// cannot tell them apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Nominated {
     /// In order.

@@ -1,7 +1,7 @@
 //! Request heads as they go on to a backend.
 //!
-//! They are built from scratch: framing, routing and connection fields are Pollux's own words; whatever else the client said
-//! follows in its order and its spelling.
+//! They are built from scratch: framing, routing and connection fields are Pollux's own words; whatever else
+//! the client said follows in its order and its spelling.
 
 use ::core::net::IpAddr;
 
@@ -100,7 +100,8 @@ pub struct Traceparent {
 }
 
 impl Request<'_> {
-    /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0 client did not send.
+    /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0
+    /// client did not send.
     pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
         self.write_onward(out, &Onward::plain(client, fallback_host));
     }

@@ -1,7 +1,7 @@
 //! Request heads: read, and judged.
 //!
-//! Reading is httparse's; what it lets pass is judged here once more against RFC 9112. A head that is refused never
-//! reaches a backend.
+//! Reading is httparse's; what it lets pass is judged here once more against RFC 9112. A head that is refused
+//! never reaches a backend.
 
 use std::mem::MaybeUninit;
 
@@ -185,8 +185,8 @@ enum Upgrade {
     #[default]
     Nothing,
     Protocol,
-    /// HTTP/2 over cleartext, to which Pollux would be blind (RFC 9113 §3.1 has deprecated it), or no protocol at all. One
-    /// of these is enough, and nothing is passed on.
+    /// HTTP/2 over cleartext, to which Pollux would be blind (RFC 9113 §3.1 has deprecated it), or no
+    /// protocol at all. One of these is enough, and nothing is passed on.
     Unwanted,
 }
 
@@ -335,9 +335,9 @@ impl Request<'_> {
 
     /// Says what the body begins with, as far as that is known.
     ///
-    /// There are servers that read no body behind the head of an upgrade, whatever its length says, and take what follows for
-    /// another request (uvicorn with httptools). So one is passed on only if its body begins with a byte with which no request
-    /// does, as that of `docker exec` does, which is JSON.
+    /// There are servers that read no body behind the head of an upgrade, whatever its length says, and take
+    /// what follows for another request (uvicorn with httptools). So one is passed on only if its body begins
+    /// with a byte with which no request does, as that of `docker exec` does, which is JSON.
     pub fn settle_upgrade(&mut self, first: Option<u8>) {
         self.wants_upgrade |= self.awaits_body && first.is_some_and(begins_no_request);
     }
@@ -394,12 +394,14 @@ impl Request<'_> {
     }
 }
 
-/// Whether nothing that begins with `byte` is read as a request: it belongs to no method, and nobody skips it before one.
+/// Whether nothing that begins with `byte` is read as a request: it belongs to no method, and nobody skips it
+/// before one.
 fn begins_no_request(byte: u8) -> bool {
     !is_token(&[byte]) && !byte.is_ascii_control() && byte != b' '
 }
 
-/// Whether what becomes of a complete head depends on the body behind it. Looks no further than at a few bytes if it cannot.
+/// Whether what becomes of a complete head depends on the body behind it. Looks no further than at a few
+/// bytes if it cannot.
 #[must_use]
 pub fn awaits_body(head: &[u8], targets: Targets, limits: &Limits) -> bool {
     let is_bodiless = [&b"GET "[..], b"HEAD "].iter().any(|method| head.starts_with(method));
@@ -410,8 +412,8 @@ pub fn awaits_body(head: &[u8], targets: Targets, limits: &Limits) -> bool {
     read(&settled, &mut field_table(), limits).is_ok_and(|request| request.awaits_body)
 }
 
-/// The method and the target of a head that was refused, for its record and its answer; `None` if they are not plain
-/// enough to be repeated.
+/// The method and the target of a head that was refused, for its record and its answer; `None` if they are
+/// not plain enough to be repeated.
 #[must_use]
 pub fn first_line(head: &[u8]) -> Option<(&str, &str)> {
     let line = std::str::from_utf8(head.split(|&byte| byte == b'\r').next()?).ok()?;

@@ -70,8 +70,8 @@ pub struct Added<'a> {
     pub request_id: Option<RequestId<'a>>,
     /// How what the backend says of its paths and names is put into those of the client, if it is.
     pub back: Option<Back<'a>>,
-    /// The name of the backend, if Proxy-Status is to say whose response it is (RFC 9209 §2). It goes behind what those
-    /// nearer to the backend have said.
+    /// The name of the backend, if Proxy-Status is to say whose response it is (RFC 9209 §2). It goes behind
+    /// what those nearer to the backend have said.
     pub next_hop: Option<&'a str>,
 }
 
@@ -97,13 +97,14 @@ impl Added<'_> {
     }
 }
 
-/// Whether a route may take out a field: not those that say where the message ends. The configuration has no such route.
+/// Whether a route may take out a field: not those that say where the message ends. The configuration has no
+/// such route.
 fn is_editable(name: &str) -> bool {
     !matches!(Name::of(name.as_bytes()), Name::ContentLength | Name::TransferEncoding | Name::Date)
 }
 
-/// So much sooner than its connection is closed a client is to stop using it: a request that crosses the close is lost, and some
-/// clients send even a POST a second time then.
+/// So much sooner than its connection is closed a client is to stop using it: a request that crosses the
+/// close is lost, and some clients send even a POST a second time then.
 const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
 
 /// The field of RFC 6797 6.1.
@@ -169,7 +170,8 @@ fn is_asked_for(protocols: &[u8], asked: &[u8]) -> bool {
     list(protocols).next().is_some() && list(protocols).all(is_asked)
 }
 
-/// The reason phrase of a status line that has been parsed; its bytes may be obs-text, which httparse would drop.
+/// The reason phrase of a status line that has been parsed; its bytes may be obs-text, which httparse would
+/// drop.
 fn reason_of(head: &[u8]) -> &[u8] {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     line.get("HTTP/1.1 200 ".len()..).unwrap_or_default()
@@ -248,7 +250,8 @@ impl Response<'_> {
         self.status < 200 && self.status != 101
     }
 
-    /// Whether it is a stream: it has no length, and its type is one that streams have everywhere, or one of `others`.
+    /// Whether it is a stream: it has no length, and its type is one that streams have everywhere, or one of
+    /// `others`.
     #[must_use]
     pub fn is_stream(&self, others: &[String]) -> bool {
         if !matches!(self.framing, Framing::Chunked | Framing::UntilEof) {
@@ -275,13 +278,14 @@ impl Response<'_> {
         self.fields
     }
 
-    /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110 §6.6.1).
+    /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110
+    /// §6.6.1).
     pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
         self.write_edited(out, manner, date, None, &Added::default());
     }
 
-    /// The same with a route's changes to header fields, of which those that are written are given ready, and with what Pollux
-    /// adds. Both are for final responses, and for a 101, which no other one follows.
+    /// The same with a route's changes to header fields, of which those that are written are given ready, and
+    /// with what Pollux adds. Both are for final responses, and for a 101, which no other one follows.
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,

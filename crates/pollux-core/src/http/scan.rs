@@ -45,8 +45,8 @@ pub struct HeadScan {
 impl HeadScan {
     /// Looks at `bytes`, which are all of the unscanned ones and begin with those of the last call.
     ///
-    /// Returns the range of the head without the empty lines before it and with the one that ends it, or `None` while it
-    /// is not complete.
+    /// Returns the range of the head without the empty lines before it and with the one that ends it, or
+    /// `None` while it is not complete.
     ///
     /// # Errors
     /// See [`ScanFault`]; found as early as the line that is wrong is complete.
@@ -65,7 +65,8 @@ impl HeadScan {
         Ok(None)
     }
 
-    /// Whether `bytes`, which the scan has looked at, hold more than the empty lines that may come before a head.
+    /// Whether `bytes`, which the scan has looked at, hold more than the empty lines that may come before a
+    /// head.
     #[must_use]
     pub fn has_begun(&self, bytes: &[u8]) -> bool {
         !matches!(&bytes[self.start.min(bytes.len())..], b"" | b"\r")

@@ -1,15 +1,16 @@
 //! What changes the data of a body on its way through a lane: decode, then filter, then encode.
 //!
-//! The framer takes the transfer coding off, a [`Filter`] changes the data, and an [`Encoding`] frames what comes out. The output may be
-//! longer or shorter than the input, so a message that is filtered never has a Content-Length. A lane without a filter does none of
-//! this: its bytes stay where they were read.
+//! The framer takes the transfer coding off, a [`Filter`] changes the data, and an [`Encoding`] frames what
+//! comes out. The output may be longer or shorter than the input, so a message that is filtered never has a
+//! Content-Length. A lane without a filter does none of this: its bytes stay where they were read.
 //!
-//! Back-pressure holds because the output is bounded. Once [`WAITING_MAX`] bytes wait for the sink, the filter takes no more input, the
-//! lane's buffer fills, and the source is not read.
+//! Back-pressure holds because the output is bounded. Once [`WAITING_MAX`] bytes wait for the sink, the
+//! filter takes no more input, the lane's buffer fills, and the source is not read.
 
 use crate::core::buffer::Buffer;
 
-/// The most bytes of a filter's output that wait for the sink, but for the framing of the last chunk and the trailers.
+/// The most bytes of a filter's output that wait for the sink, but for the framing of the last chunk and the
+/// trailers.
 pub const WAITING_MAX: usize = 16 * 1024;
 
 /// A filter that may write this many bytes takes at least one byte of its input.
@@ -20,12 +21,12 @@ const SIZE_LINE: usize = 6;
 
 /// Changes the data of one message.
 pub trait Filter: std::fmt::Debug + Send {
-    /// Appends at most `room` bytes to `out`, and returns how many bytes of `input` it took. It takes at least one if `room` is
-    /// [`ROOM_LEAST`] or more; it may keep what it took, within a bound of its own.
+    /// Appends at most `room` bytes to `out`, and returns how many bytes of `input` it took. It takes at
+    /// least one if `room` is [`ROOM_LEAST`] or more; it may keep what it took, within a bound of its own.
     fn push(&mut self, input: &[u8], room: usize, out: &mut Vec<u8>) -> usize;
 
-    /// Appends at most `room` bytes of what it has kept back, because no input is at hand and the receiver waits for what has come so
-    /// far. True once nothing is left that can be given early.
+    /// Appends at most `room` bytes of what it has kept back, because no input is at hand and the receiver
+    /// waits for what has come so far. True once nothing is left that can be given early.
     fn flush(&mut self, room: usize, out: &mut Vec<u8>) -> bool {
         let _ = (room, out);
         true
@@ -76,8 +77,9 @@ impl Filtering {
         &mut self.trailers
     }
 
-    /// Moves the cleared bytes of `buffer` through the filter to the end of `front`, of which `sent` bytes have gone out. `is_whole`
-    /// says that no data will come behind those of the buffer. True once all of the message is in `front`.
+    /// Moves the cleared bytes of `buffer` through the filter to the end of `front`, of which `sent` bytes
+    /// have gone out. `is_whole` says that no data will come behind those of the buffer. True once all of the
+    /// message is in `front`.
     pub fn run(&mut self, buffer: &mut Buffer, front: &mut Vec<u8>, sent: usize, is_whole: bool) -> bool {
         let mut has_pushed = false;
         while self.stage == Stage::Data {

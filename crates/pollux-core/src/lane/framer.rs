@@ -1,7 +1,7 @@
 //! Decides how far the bytes of a message may pass through a lane.
 //!
-//! A framer looks at the unscanned bytes of a [`Buffer`] and moves its cursors; it never reads or writes a connection. The
-//! kinds are those of RFC 9112 §6.3, and the ones that a tunnel and a refused message need.
+//! A framer looks at the unscanned bytes of a [`Buffer`] and moves its cursors; it never reads or writes a
+//! connection. The kinds are those of RFC 9112 §6.3, and the ones that a tunnel and a refused message need.
 
 use crate::core::buffer::Buffer;
 use crate::http::body::{ChunkFault, Chunked};
@@ -57,7 +57,7 @@ impl Framer {
         }
     }
 
-    /// Takes note that `count` of the [`blind`](Self::blind) bytes have passed beside the buffer.
+    /// Records that `count` of the [`blind`](Self::blind) bytes have passed beside the buffer.
     pub fn pass(&mut self, count: u64) {
         if let Framer::Length { left } = self {
             *self = Framer::of_length(left.saturating_sub(count));
@@ -72,7 +72,8 @@ impl Framer {
         self.run(buffer, None)
     }
 
-    /// Like [`advance`](Self::advance), but only data passes: trailer lines that may pass are appended to `trailers`.
+    /// Like [`advance`](Self::advance), but only data passes: trailer lines that may pass are appended to
+    /// `trailers`.
     ///
     /// # Errors
     /// As [`advance`](Self::advance).

@@ -56,7 +56,8 @@ pub enum Sink {
 /// One direction. See the module.
 #[derive(Debug)]
 pub struct Lane {
-    /// What goes out before the buffer's bytes: a rewritten head, an answer of Pollux's own, or what a filter gave.
+    /// What goes out before the buffer's bytes: a rewritten head, an answer of Pollux's own, or what a filter
+    /// gave.
     front: Vec<u8>,
     front_sent: u32,
     /// The bytes under way.
@@ -97,8 +98,8 @@ impl Lane {
         }
     }
 
-    /// Whether a byte from the source would be welcome: there is room for it, it belongs to this message, and its sink is
-    /// not lost.
+    /// Whether a byte from the source would be welcome: there is room for it, it belongs to this message, and
+    /// its sink is not lost.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         matches!(self.source, Source::Open | Source::Leaving)
@@ -108,8 +109,9 @@ impl Lane {
             && self.buffer.has_room()
     }
 
-    /// How many bytes from the source may go to the sink beside the buffer: all of the rest of a message of which `least`
-    /// are left, or a stream that seems to be long, once nothing is before them and the sink takes them.
+    /// How many bytes from the source may go to the sink beside the buffer: all of the rest of a message of
+    /// which `least` are left, or a stream that seems to be long, once nothing is before them and the sink
+    /// takes them.
     #[must_use]
     pub fn spliceable(&self, least: u64) -> Option<u64> {
         let left = self.framer.blind().filter(|left| *left >= least && self.filtering.is_none())?;
@@ -118,13 +120,14 @@ impl Lane {
         (is_long && is_clear && self.wants_read()).then_some(left)
     }
 
-    /// Takes note that `count` bytes were read into memory, and whether that was all there was room for.
+    /// Records that `count` bytes were read into memory, and whether that was all there was room for.
     pub fn fill(&mut self, count: usize, is_full: bool) {
         self.buffer.fill(count);
         self.streak = if is_full { self.streak.saturating_add(1) } else { 0 };
     }
 
-    /// Takes note that `count` of the [`spliceable`](Self::spliceable) bytes are in the pipe. They cannot be sent again.
+    /// Records that `count` of the [`spliceable`](Self::spliceable) bytes are in the pipe. They cannot be
+    /// sent again.
     pub fn pipe_in(&mut self, count: usize, is_full: bool) {
         self.release();
         self.framer.pass(count as u64);
@@ -132,7 +135,7 @@ impl Lane {
         self.streak = if is_full { STREAK_LONG } else { self.streak.saturating_sub(1) };
     }
 
-    /// Takes note that `count` of the bytes in the pipe went out.
+    /// Records that `count` of the bytes in the pipe went out.
     pub fn pipe_out(&mut self, count: usize) {
         self.piped = self.piped.saturating_sub(count as u32);
         self.passed += count as u64;
@@ -151,8 +154,8 @@ impl Lane {
         (&self.front[self.front_sent as usize..], body)
     }
 
-    /// Moves what the buffer has to send behind the front, if both have something and that is little: copying a few
-    /// bytes costs less than handing the kernel two pieces.
+    /// Moves what the buffer has to send behind the front, if both have something and that is little: copying
+    /// a few bytes costs less than handing the kernel two pieces.
     pub fn join_pieces(&mut self) {
         let body = self.buffer.unsent();
         if !self.is_front_flushed()
@@ -185,7 +188,7 @@ impl Lane {
         matches!(self.sink, Sink::Open | Sink::Blocked) && !self.is_flushed()
     }
 
-    /// Takes note that `count` of the [`unsent`](Self::unsent) bytes went out.
+    /// Records that `count` of the [`unsent`](Self::unsent) bytes went out.
     pub fn send(&mut self, count: usize) {
         let front = count.min(self.front.len() - self.front_sent as usize);
         self.front_sent += front as u32;
@@ -199,8 +202,8 @@ impl Lane {
         }
     }
 
-    /// Has the data of the message that begins now changed by `filter`, and framed by `encoding`. Its head is in the front already, and
-    /// says what the encoding needs.
+    /// Has the data of the message that begins now changed by `filter`, and framed by `encoding`. Its head is
+    /// in the front already, and says what the encoding needs.
     pub fn filter_by(&mut self, filter: Box<dyn Filter>, encoding: Encoding) {
         debug_assert!(self.piped == 0 && self.buffer.unsent().is_empty(), "a filter begins before the data");
         if let Framer::Chunked(chunked) = &mut self.framer {
@@ -269,8 +272,8 @@ impl Lane {
             && self.buffer.unscanned().is_empty()
     }
 
-    /// Whether no byte will pass any more: the end was passed on, or the sink is lost, or the source is and all that it
-    /// gave has gone out.
+    /// Whether no byte will pass any more: the end was passed on, or the sink is lost, or the source is and
+    /// all that it gave has gone out.
     #[must_use]
     pub fn is_over(&self) -> bool {
         match self.sink {
@@ -279,8 +282,8 @@ impl Lane {
         }
     }
 
-    /// Reads the first `end` unscanned bytes as a head that begins at `start` and drops them. `rewrite` is given the head
-    /// and what goes out before the buffer's bytes, to append to.
+    /// Reads the first `end` unscanned bytes as a head that begins at `start` and drops them. `rewrite` is
+    /// given the head and what goes out before the buffer's bytes, to append to.
     pub fn rewrite<T>(
         &mut self,
         (start, end): (usize, usize),

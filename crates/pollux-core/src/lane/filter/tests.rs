@@ -170,7 +170,8 @@ struct Run {
     unscanned: Vec<u8>,
 }
 
-/// Plays a message through a lane with a buffer of `storage` bytes: reads and writes of the sizes that come in turn.
+/// Plays a message through a lane with a buffer of `storage` bytes: reads and writes of the sizes that come
+/// in turn.
 fn play(mut lane: Lane, input: &[u8], storage: usize, reads: &[usize], writes: &[usize]) -> Run {
     lane.buffer.attach(vec![0; storage].into());
     (lane.source, lane.sink) = (Source::Open, Sink::Open);
@@ -295,7 +296,8 @@ fn a_full_sink_stops_the_source() {
     assert!(lane.wants_read(), "room for the output is room for the input");
 }
 
-/// A filter gives what it has kept back when nothing more is at hand: an event reaches its reader before the next one comes.
+/// A filter gives what it has kept back when nothing more is at hand: an event reaches its reader before the
+/// next one comes.
 #[test]
 fn what_has_come_goes_out_before_more_comes() {
     let mut lane = lane(Framing::UntilEof, 0, Toy::EverySecond, Encoding::UntilEof);

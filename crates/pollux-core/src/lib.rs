@@ -1,8 +1,9 @@
 //! The pure half of Pollux, a reverse proxy and load balancer: what decides, and knows nothing of the world.
 //!
-//! Nothing in this crate opens a socket or a file, reads a clock or draws a random number, starts a thread, or looks at the
-//! environment. Time and seeds are arguments, bytes come in and go out through buffers, and what is to be done outside is a value that
-//! is returned. So the same code serves traffic, answers `explain`, `[[test]]` and `plan`, runs in the simulator, and is fuzzed.
+//! Nothing in this crate opens a socket or a file, reads a clock or draws a random number, starts a thread,
+//! or looks at the environment. Time and seeds are arguments, bytes come in and go out through buffers, and
+//! what is to be done outside is a value that is returned. So the same code serves traffic, answers
+//! `explain`, `[[test]]` and `plan`, runs in the simulator, and is fuzzed.
 //!
 //! # The rooms
 //!
@@ -25,9 +26,11 @@
 //!
 //! # Invariants
 //!
-//! - A route is found, a backend is picked and a request is judged from values alone: the same arguments give the same result.
+//! - A route is found, a backend is picked and a request is judged from values alone: the same arguments give
+//!   the same result.
 //! - A session knows no descriptor. It asks for effects, and it is told what came of them.
-//! - What a session waits for, and until when, is derived from its state at each turn. Nothing is armed or cancelled.
+//! - What a session waits for, and until when, is derived from its state at each turn. Nothing is armed or
+//!   cancelled.
 //! - A lane moves no byte itself. A full sink leaves no room, so its source is not read.
 //! - Bytes of a peer never make this crate panic, take memory without a bound, or take more than linear time.
 //!

@@ -1,8 +1,9 @@
-//! The ClientHello that a TLS client begins with: which name it asks for, and which protocols it speaks. Nothing is decrypted,
-//! and nothing is changed: the bytes go on as they came.
+//! The ClientHello that a TLS client begins with: which name it asks for, and which protocols it speaks.
+//! Nothing is decrypted, and nothing is changed: the bytes go on as they came.
 //!
-//! The parser is one of its own, because it takes so little of what a TLS library reads: two extensions. It follows RFC 8446 §4.1.2
-//! and §5.1, RFC 6066 §3 and RFC 7301 §3.1, and takes the message out of as many records as it was divided among.
+//! The parser is one of its own, because it takes so little of what a TLS library reads: two extensions. It
+//! follows RFC 8446 §4.1.2 and §5.1, RFC 6066 §3 and RFC 7301 §3.1, and takes the message out of as many
+//! records as it was divided among.
 
 use super::LENGTH_MAX;
 
@@ -11,7 +12,8 @@ use super::LENGTH_MAX;
 pub struct Hello {
     /// The name of the server that is asked for (SNI), if one is.
     pub server_name: Option<Box<[u8]>>,
-    /// The protocols that the client speaks, each behind a byte that has its length (ALPN); empty if it does not say.
+    /// The protocols that the client speaks, each behind a byte that has its length (ALPN); empty if it does
+    /// not say.
     pub alpn: Box<[u8]>,
 }
 

@@ -1,8 +1,8 @@
-//! What a connection begins with before its conversation does: a header of the PROXY protocol (`proxy`), and the ClientHello
-//! of a TLS client that is passed on as it is (`hello`).
+//! What a connection begins with before its conversation does: a header of the PROXY protocol (`proxy`), and
+//! the ClientHello of a TLS client that is passed on as it is (`hello`).
 //!
-//! Both are read where they lie, at most once for each piece that comes in, and have bounds. How bytes are split on their way
-//! makes no difference to what is found.
+//! Both are read where they lie, at most once for each piece that comes in, and have bounds. How bytes are
+//! split on their way makes no difference to what is found.
 
 pub mod hello;
 pub mod proxy;

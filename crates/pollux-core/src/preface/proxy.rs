@@ -33,7 +33,8 @@ impl Version {
 /// What a header says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Announced {
-    /// The client, and the address that it had connected to; `None` if the proxy speaks for itself, or does not know.
+    /// The client, and the address that it had connected to; `None` if the proxy speaks for itself, or does
+    /// not know.
     pub addresses: Option<(SocketAddr, SocketAddr)>,
     /// Whether the client had connected by TLS; `None` if nothing is said of that.
     pub is_tls: Option<bool>,
@@ -168,7 +169,8 @@ fn read_v2(bytes: &[u8]) -> Reading {
     Reading::Header(length, announced)
 }
 
-/// An address with its port. An IPv4 address that is mapped into IPv6 is the IPv4 address, as those of sockets are.
+/// An address with its port. An IPv4 address that is mapped into IPv6 is the IPv4 address, as those of
+/// sockets are.
 fn plain(ip: impl Into<IpAddr>, port: u16) -> SocketAddr {
     SocketAddr::new(ip.into().to_canonical(), port)
 }
@@ -180,7 +182,8 @@ const CHECKSUM: u8 = 0x03;
 const UNIQUE_ID: u8 = 0x05;
 const SSL: u8 = 0x20;
 
-/// Takes what is known of the fields that follow the addresses; false if they are malformed, or not what was sent.
+/// Takes what is known of the fields that follow the addresses; false if they are malformed, or not what was
+/// sent.
 fn read_tlvs(header: &ppp::v2::Header<'_>, announced: &mut Announced) -> bool {
     let whole = header.as_bytes();
     let mut at = whole.len() - header.tlv_bytes().len();
@@ -237,8 +240,8 @@ pub struct Said<'a> {
 /// On whose behalf a connection to a backend is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behalf {
-    /// Pollux's own, or a client's that has no address: the source and the destination of the connection itself, where
-    /// they are IP addresses.
+    /// Pollux's own, or a client's that has no address: the source and the destination of the connection
+    /// itself, where they are IP addresses.
     Own(Option<(SocketAddr, SocketAddr)>),
     /// A client's, at that address.
     Client {
@@ -249,15 +252,16 @@ pub enum Behalf {
     },
 }
 
-/// The longest header of version 2, in bytes, that all receivers take that are known to limit it: nginx 1.22 takes 107 in
-/// its stream module and 108 before TLS, Apache 2.4.71 takes 232, Varnish 7.1 takes 404.
+/// The longest header of version 2, in bytes, that all receivers take that are known to limit it: nginx 1.22
+/// takes 107 in its stream module and 108 before TLS, Apache 2.4.71 takes 232, Varnish 7.1 takes 404.
 pub const PASSES_EVERYWHERE: usize = 107;
 
 /// The longest header of version 2, in bytes, without fields: that with IPv6 addresses.
 pub const ADDRESSES_MAX: usize = FIXED_V2 + 36;
 
-/// Appends a header to `out`. Version 1 knows nothing but addresses; of version 2 those fields are left out with which the
-/// header would be longer than `length_max`. Two addresses of different families are both written as those of IPv6.
+/// Appends a header to `out`. Version 1 knows nothing but addresses; of version 2 those fields are left out
+/// with which the header would be longer than `length_max`. Two addresses of different families are both
+/// written as those of IPv6.
 pub fn write(out: &mut Vec<u8>, version: Version, behalf: Behalf, said: &Said<'_>, length_max: usize) {
     match version {
         Version::V1 => write_v1(out, behalf),

@@ -86,8 +86,8 @@ impl Recorder {
         trail
     }
 
-    /// Takes the trail of an exchange that has just ended. If `snapshot`, to which it is held, `is_latest`, its places are kept,
-    /// else its names.
+    /// Takes the trail of an exchange that has just ended. If `snapshot`, to which it is held, `is_latest`,
+    /// its places are kept, else its names.
     pub fn end(
         &mut self,
         mut trail: Box<Trail>,
@@ -153,7 +153,8 @@ impl Recorder {
     }
 }
 
-/// Why an exchange is to be remembered. What lasts long by its nature is slow only if its backend was long in coming.
+/// Why an exchange is to be remembered. What lasts long by its nature is slow only if its backend was long in
+/// coming.
 fn judge(trail: &Trail, slow: Duration) -> Kept {
     let end = &trail.end;
     if end.outcome.cause.is_some() {

@@ -26,7 +26,8 @@ impl Ring {
         Ring { slots: Vec::with_capacity(most), next: 0, most }
     }
 
-    /// Takes one in; gives back the one that has to go for it, the oldest or the new one itself if none are kept.
+    /// Takes one in; returns back the one that has to go for it, the oldest or the new one itself if none are
+    /// kept.
     pub(super) fn push(&mut self, slot: Slot) -> Option<Slot> {
         if self.most == 0 {
             return Some(slot);

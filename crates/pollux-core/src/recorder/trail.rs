@@ -15,8 +15,8 @@ pub const STEPS_MAX: usize = 32;
 /// So many bytes are kept of method and target.
 const TEXT_MAX: usize = 96;
 
-/// See the module. It knows places, not names: they hold in the snapshot of the exchange. Each begins a line of cache, so that all
-/// cost the same.
+/// See the module. It knows places, not names: they hold in the snapshot of the exchange. Each begins a line
+/// of cache, so that all cost the same.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Trail {

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use super::Origin;
 
-/// See the module. There is an entry for each origin with a connection, so there are never more than connections.
+/// See the module. There is an entry for each origin with a connection, so there are never more than
+/// connections.
 #[derive(Debug, Default)]
 pub struct Census {
     counts: HashMap<Origin, usize>,
 }
 
 impl Census {
-    /// Counts one more connection, if its origin has fewer than `most`. Each that is counted is followed by one [`Census::leave`].
+    /// Counts one more connection, if its origin has fewer than `most`. Each that is counted is followed by
+    /// one [`Census::leave`].
     #[must_use]
     pub fn enter(&mut self, origin: Origin, most: usize) -> bool {
         let count = self.counts.get(&origin).copied().unwrap_or(0);
@@ -63,7 +65,8 @@ mod tests {
     }
 
     proptest! {
-        /// No origin ever has more than its bound, none is refused below it, and nothing is left when all have gone.
+        /// No origin ever has more than its bound, none is refused below it, and nothing is left when all
+        /// have gone.
         #[test]
         fn it_counts_exactly(moves in prop::collection::vec((0_usize..4, any::<bool>()), 0..200), most in 1_usize..5) {
             let (mut census, mut counts) = (Census::default(), [0; 4]);

@@ -8,8 +8,9 @@ const SHARE: usize = 8;
 /// With so many connections an origin is none, however few there are in all: a browser opens six.
 const FEW: usize = 8;
 
-/// How many connections each origin has that has more than its share. There are fewer than `SHARE` such origins, so that they are
-/// found in two passes over all connections, with a counter for each and no table (the algorithm of Misra and Gries).
+/// How many connections each origin has that has more than its share. There are fewer than `SHARE` such
+/// origins, so that they are found in two passes over all connections, with a counter for each and no table
+/// (the algorithm of Misra and Gries).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Crowds {
     counts: [Option<(Origin, usize)>; SHARE],

@@ -1,7 +1,9 @@
-//! Which sessions make room for others where a bound is reached. Everything here is decided, and nothing is done.
+//! Which sessions make room for others where a bound is reached. Everything here is decided, and nothing is
+//! done.
 //!
-//! A session that holds a place and is not being served has a [`Ground`] on which it makes room. A worker at a bound looks at all
-//! of its sessions at once and keeps the first ones of the order ([`Queue`]), so that one look serves many newcomers.
+//! A session that holds a place and is not being served has a [`Ground`] on which it makes room. A worker at
+//! a bound looks at all of its sessions at once and keeps the first ones of the order ([`Queue`]), so that
+//! one look serves many newcomers.
 
 mod census;
 mod crowds;
@@ -23,7 +25,8 @@ use std::time::Duration;
 
 use crate::core::time::Time;
 
-/// Why a session makes room. Those with the first ground go first, and of one ground those that have had it longest.
+/// Why a session makes room. Those with the first ground go first, and of one ground those that have had it
+/// longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ground {
     /// Everything is said, and the client has not closed yet.
@@ -58,8 +61,9 @@ impl Ground {
         }
     }
 
-    /// For how long a session must have had the ground. A client on the other side of the world needs some of it for its first
-    /// bytes; one that half-closes in order to say that its request is whole gets its response in most cases.
+    /// For how long a session must have had the ground. A client on the other side of the world needs some of
+    /// it for its first bytes; one that half-closes in order to say that its request is whole gets its
+    /// response in most cases.
     #[must_use]
     pub const fn grace(self) -> Duration {
         match self {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes a second, on average since its part of the exchange began. Kestrel holds bodies and readers to as many.
+/// Bytes a second, on average since its part of the exchange began. Kestrel holds bodies and readers to as
+/// many.
 const RATE_MIN: u128 = 240;
 
 /// How long it is not looked at. TCP needs some round trips for its first bytes on a bad line.

@@ -44,7 +44,8 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Copy + Ord> Queue<K> {
-    /// When it is worth while to ask for a session that makes room: at once (`now` or before), or after that time.
+    /// When it is worth while to ask for a session that makes room: at once (`now` or before), or after that
+    /// time.
     #[must_use]
     pub fn opens_at(&self, now: Time) -> Time {
         match self.looked {

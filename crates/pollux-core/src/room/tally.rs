@@ -1,4 +1,5 @@
-//! How often each of some things was done at a bound, and when that is told in the log: at once, and then once in a while.
+//! How often each of some things was done at a bound, and when that is told in the log: at once, and then
+//! once in a while.
 
 use std::time::Duration;
 

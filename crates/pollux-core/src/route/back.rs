@@ -1,5 +1,5 @@
-//! What a backend says of its own paths and names, put back into those that the client knows: the inverse of what a route has done to
-//! the path of the request.
+//! What a backend says of its own paths and names, put back into those that the client knows: the inverse of
+//! what a route has done to the path of the request.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,8 @@ pub struct Back<'a> {
     pub prefix: Option<&'a PrefixEdit>,
     /// The names that are exchanged.
     pub domains: Option<&'a Domains>,
-    /// The authority that the request was for: URIs that have it, or the backends' domain, are about this site.
+    /// The authority that the request was for: URIs that have it, or the backends' domain, are about this
+    /// site.
     pub authority: &'a [u8],
 }
 
@@ -97,7 +98,8 @@ impl Back<'_> {
         Some(new.into_bytes())
     }
 
-    /// A URI reference: of the site, with or without its authority. One that is relative to the path is right as it is.
+    /// A URI reference: of the site, with or without its authority. One that is relative to the path is right
+    /// as it is.
     fn uri(&self, text: &str) -> Option<String> {
         let scheme = ["http:", "https:"]
             .into_iter()
@@ -169,7 +171,8 @@ impl Back<'_> {
         is_changed.then_some(out)
     }
 
-    /// The path of a cookie. `/` of the backend is the whole prefix, which has no slash behind it: `/api/` would leave out `/api`.
+    /// The path of a cookie. `/` of the backend is the whole prefix, which has no slash behind it: `/api/`
+    /// would leave out `/api`.
     fn cookie_path(&self, path: &str) -> Option<String> {
         let whole = self.prefix?.undo(path).filter(|_| path.starts_with('/'))?;
         Some(if path == "/" && whole.len() > 1 { whole.trim_end_matches('/').to_owned() } else { whole })
@@ -243,8 +246,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a request's path becomes, comes back as a path that is taken for the same, and becomes the same again; and whatever a
-        /// backend says that has a path outside, leads there.
+        /// Whatever a request's path becomes, comes back as a path that is taken for the same, and becomes
+        /// the same again; and whatever a backend says that has a path outside, leads there.
         #[test]
         fn both_directions_are_inverses(
             from in prefixes(), to in prefixes(), rest in "(/[a-c;%~]{0,3}){0,4}", said in "(/[a-c]{0,2}){1,4}",

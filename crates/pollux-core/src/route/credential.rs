@@ -4,8 +4,8 @@ use super::wildcard::{self, Item};
 use crate::core::secured::{Credential, Identity, Standing};
 use crate::core::subject::{Attribute, Quoted, quoted, split_attribute, split_name};
 
-/// What a client's certificate must be like: all of these hold, and of each list one. An empty list asks for nothing, but for
-/// `standings`, of which one has to hold.
+/// What a client's certificate must be like: all of these hold, and of each list one. An empty list asks for
+/// nothing, but for `standings`, of which one has to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRule {
     /// How it was found.
@@ -76,7 +76,8 @@ impl CredentialRule {
         None
     }
 
-    /// Whether every certificate that is as `narrow` asks is as this one asks, as far as can be seen from the two alone.
+    /// Whether every certificate that is as `narrow` asks is as this one asks, as far as can be seen from the
+    /// two alone.
     #[must_use]
     pub fn contains(&self, narrow: &CredentialRule) -> bool {
         holds(&self.subjects, &narrow.subjects)
@@ -90,7 +91,8 @@ fn holds<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
     wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|one| wide.contains(one)))
 }
 
-/// A text in which `*` stands for any characters, also none, and a backslash makes the next character stand for itself.
+/// A text in which `*` stands for any characters, also none, and a backslash makes the next character stand
+/// for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextPattern {
     text: String,
@@ -123,8 +125,9 @@ fn items(bytes: &[Quoted]) -> Vec<Item<u8>> {
     bytes.iter().map(item).collect()
 }
 
-/// A subject such as `CN=*.clients.example, O=Example`: attributes in the order of the certificate. In a value `*` stands for any
-/// characters of that value; in the place of an attribute it stands for any attributes, also none.
+/// A subject such as `CN=*.clients.example, O=Example`: attributes in the order of the certificate. In a
+/// value `*` stands for any characters of that value; in the place of an attribute it stands for any
+/// attributes, also none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectPattern {
     text: String,
@@ -169,7 +172,8 @@ impl SubjectPattern {
     }
 }
 
-/// Reads a SHA-256 in hexadecimal digits, of any case, with colons between the bytes or without; `None` if it is none.
+/// Reads a SHA-256 in hexadecimal digits, of any case, with colons between the bytes or without; `None` if it
+/// is none.
 #[must_use]
 pub fn fingerprint(text: &str) -> Option<String> {
     let is_plain = text.len() == 64;

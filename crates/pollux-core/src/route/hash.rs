@@ -1,7 +1,8 @@
-//! A hash that is the same in every process and every release: a sticky key must find its pool again after a restart, and
-//! on the next machine.
+//! A hash that is the same in every process and every release: a sticky key must find its pool again after a
+//! restart, and on the next machine.
 
-/// The hash of `bytes`: FNV-1a, and a finalizer (that of SplitMix64) because the upper bits of FNV change too little.
+/// The hash of `bytes`: FNV-1a, and a finalizer (that of SplitMix64) because the upper bits of FNV change too
+/// little.
 #[must_use]
 pub fn stable(bytes: &[u8]) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325_u64;

@@ -62,8 +62,8 @@ pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
     }
 }
 
-/// The host of `authority` in the one form in which hosts are compared: without port and trailing dot, in lower case, an
-/// IPv6 address in its canonical text. `None` for one that is longer than any name.
+/// The host of `authority` in the one form in which hosts are compared: without port and trailing dot, in
+/// lower case, an IPv6 address in its canonical text. `None` for one that is longer than any name.
 #[must_use]
 pub(crate) fn key<'a>(authority: &[u8], room: &'a mut [u8; LEN_MAX]) -> Option<&'a [u8]> {
     let host = without_port(authority);

@@ -1,5 +1,5 @@
-//! Why a route does not match a request: one route, looked at by itself. `explain` tells it, and the table's index is held
-//! to it by a test.
+//! Why a route does not match a request: one route, looked at by itself. `explain` tells it, and the table's
+//! index is held to it by a test.
 
 use std::fmt;
 
@@ -213,7 +213,8 @@ fn is_met_by_query(want: &Want, view: &View<'_>, name: &str) -> bool {
     }
 }
 
-/// Whether every request that meets `narrow` meets `wide` too, as far as can be seen from the conditions alone.
+/// Whether every request that meets `narrow` meets `wide` too, as far as can be seen from the conditions
+/// alone.
 #[must_use]
 pub fn shadows(wide: &Conditions, narrow: &Conditions) -> bool {
     let holds_hosts = wide.hosts.is_empty()

@@ -1,9 +1,11 @@
-//! Paths: the form in which they are compared, the ones that two readers would read differently, and the rules of routes.
+//! Paths: the form in which they are compared, the ones that two readers would read differently, and the
+//! rules of routes.
 //!
-//! A path is passed on exactly as it came. For comparing it has a *normal form*, which every reader that follows RFC 3986
-//! takes for the same path: percent-encoded letters, digits, `-`, `.`, `_` and `~` are decoded and other hexadecimal
-//! digits put in capitals (§6.2.2); and the parameters of a segment (`;…`, §3.3), which servlet containers drop before they
-//! look at it, are left out. `%2F` is never decoded: it is a byte of a segment, not the end of one.
+//! A path is passed on exactly as it came. For comparing it has a *normal form*, which every reader that
+//! follows RFC 3986 takes for the same path: percent-encoded letters, digits, `-`, `.`, `_` and `~` are
+//! decoded and other hexadecimal digits put in capitals (§6.2.2); and the parameters of a segment (`;…`,
+//! §3.3), which servlet containers drop before they look at it, are left out. `%2F` is never decoded: it is a
+//! byte of a segment, not the end of one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -50,8 +52,8 @@ fn push_normal(out: &mut String, segment: &str) {
     out.push_str(rest);
 }
 
-/// Whether there are readers that would take `normal`, a path in normal form, for another path: dot segments, empty
-/// segments, encoded slashes, backslashes and zeros.
+/// Whether there are readers that would take `normal`, a path in normal form, for another path: dot segments,
+/// empty segments, encoded slashes, backslashes and zeros.
 #[must_use]
 pub fn is_ambiguous(normal: &str) -> bool {
     let inner = normal.strip_prefix('/').unwrap_or(normal);

@@ -49,7 +49,8 @@ pub struct Conditions {
     pub cookies: Vec<(String, Want)>,
     /// The client's network.
     pub clients: Vec<IpNet>,
-    /// A protocol that the client offers by ALPN. In TCP mode, where the name that it asks for by SNI is the host.
+    /// A protocol that the client offers by ALPN. In TCP mode, where the name that it asks for by SNI is the
+    /// host.
     pub alpn: Vec<String>,
     /// The client's certificate.
     pub client_cert: Option<CredentialRule>,
@@ -112,7 +113,8 @@ impl Action {
 pub struct Split {
     /// The shares; their weights add up to more than 0.
     pub shares: Vec<Share>,
-    /// What decides: equal texts go to the same pool. Without it, or where it is empty, every request is drawn anew.
+    /// What decides: equal texts go to the same pool. Without it, or where it is empty, every request is
+    /// drawn anew.
     pub sticky: Option<Template>,
 }
 
@@ -204,7 +206,8 @@ pub struct Options {
     pub streams: Vec<String>,
     /// What becomes of a request whose client has ended its direction; `None` is what the pool says.
     pub on_client_close: Option<ClientClose>,
-    /// What clients are told of later connections, in place of what the listener says: `Some(None)` for nothing.
+    /// What clients are told of later connections, in place of what the listener says: `Some(None)` for
+    /// nothing.
     pub hsts: Option<Option<Hsts>>,
     /// Which interim responses HTTP/1.1 clients get, in place of what the listener says.
     pub interims: Option<Interims>,
@@ -222,7 +225,8 @@ pub struct PrefixEdit {
 impl PrefixEdit {
     /// The new path for `path`, in two pieces; `None` if it does not begin with the prefix.
     ///
-    /// The normal form has the same segments as the path itself, so that as many are taken off as the prefix has.
+    /// The normal form has the same segments as the path itself, so that as many are taken off as the prefix
+    /// has.
     #[must_use]
     pub fn apply<'a>(&'a self, path: &'a str) -> Option<(&'a str, &'a str)> {
         if !self.from.matches(&path::normal(path)) {

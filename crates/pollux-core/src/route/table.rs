@@ -1,9 +1,9 @@
 //! The routes of a listener, indexed.
 //!
-//! Hosts are found by hash, the name itself and then what stands behind each of its dots; under each host paths are found
-//! in a tree of segments. Every leaf has the numbers of its routes in ascending order. The first route that matches is the
-//! least of the first ones that match in each leaf that is reached, so leaves are looked at in any order, and each only as
-//! far as its numbers are less than the best so far.
+//! Hosts are found by hash, the name itself and then what stands behind each of its dots; under each host
+//! paths are found in a tree of segments. Every leaf has the numbers of its routes in ascending order. The
+//! first route that matches is the least of the first ones that match in each leaf that is reached, so leaves
+//! are looked at in any order, and each only as far as its numbers are less than the best so far.
 //!
 //! Nothing is allocated for a request, but for the normal form of a path with `%` or `;` in it.
 
@@ -113,8 +113,8 @@ impl Table {
         self.index.is_about_path && self.ambiguous == AmbiguousPaths::Refuse && path::is_ambiguous(normal)
     }
 
-    /// The pool to which the route at `place` sends a request, if it sends it to any. `ticket` is a number that no other
-    /// request has; it decides where a split has no key.
+    /// The pool to which the route at `place` sends a request, if it sends it to any. `ticket` is a number
+    /// that no other request has; it decides where a split has no key.
     #[must_use]
     pub fn pool(&self, place: usize, view: &View<'_>, id: RequestId<'_>) -> Option<PoolId> {
         let route = self.routes.get(place)?;
@@ -280,8 +280,8 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at `node` and what lies below it; `rest` is what is left of the path, `None` if it has ended. No deeper than
-    /// the longest rule, which is bounded.
+    /// Looks at `node` and what lies below it; `rest` is what is left of the path, `None` if it has ended. No
+    /// deeper than the longest rule, which is bounded.
     fn walk(&mut self, nodes: &[Node], node: &Node, rest: Option<&str>) {
         self.consider(&node.prefix);
         let Some(rest) = rest else { return self.consider(&node.exact) };

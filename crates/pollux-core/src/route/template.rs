@@ -1,4 +1,5 @@
-//! Texts with variables, such as `https://{host}{uri}`. Read when the configuration is loaded, filled in for a request.
+//! Texts with variables, such as `https://{host}{uri}`. Read when the configuration is loaded, filled in for
+//! a request.
 
 use std::fmt;
 use std::io::Write;
@@ -143,8 +144,9 @@ impl Template {
             .filter_map(|piece| if let Piece::Text(text) = piece { Some(text.as_str()) } else { None })
     }
 
-    /// Appends the text with its variables filled in to `out`; one that the request does not have is empty. What comes out
-    /// can stand in a header field: nothing in a request that was let in can break a line, and whatever could is left out.
+    /// Appends the text with its variables filled in to `out`; one that the request does not have is empty.
+    /// What comes out can stand in a header field: nothing in a request that was let in can break a line, and
+    /// whatever could is left out.
     pub fn render(&self, context: &Context<'_>, out: &mut Vec<u8>) {
         let start = out.len();
         for piece in &self.pieces {
@@ -157,7 +159,8 @@ impl Template {
         }
     }
 
-    /// Appends it as a URI reference: what no URI may have is percent-encoded, and a path does not become an authority.
+    /// Appends it as a URI reference: what no URI may have is percent-encoded, and a path does not become an
+    /// authority.
     pub fn render_uri(&self, context: &Context<'_>, out: &mut Vec<u8>) {
         let mut text = Vec::new();
         self.render(context, &mut text);
@@ -176,7 +179,8 @@ impl Template {
         }
     }
 
-    /// The variable by which a client can make it lead to a host of its own choice, if it is a URI reference, and how.
+    /// The variable by which a client can make it lead to a host of its own choice, if it is a URI reference,
+    /// and how.
     #[must_use]
     pub fn leads_away(&self) -> Option<(String, LeadsAway)> {
         let mut before = String::new();

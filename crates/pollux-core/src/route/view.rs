@@ -6,7 +6,8 @@ use super::host;
 use crate::core::secured::{Credential, Secured};
 use crate::syntax::grammar::trim;
 
-/// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello says.
+/// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello
+/// says.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The client, behind the proxies that are trusted.
@@ -67,7 +68,8 @@ impl<'a> View<'a> {
         pairs.filter_map(move |pair| trim(pair).strip_prefix(name.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// The values of the query parameters called `name`, as the client wrote them; a parameter without `=` is empty.
+    /// The values of the query parameters called `name`, as the client wrote them; a parameter without `=` is
+    /// empty.
     pub(crate) fn parameter(&self, name: &str) -> impl Iterator<Item = &'a str> {
         self.query.into_iter().flat_map(|query| query.split('&')).filter_map(move |pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

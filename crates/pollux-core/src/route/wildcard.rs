@@ -9,8 +9,9 @@ pub(super) enum Item<T> {
     Any,
 }
 
-/// Whether all of `found` is like `pattern`. It takes no longer than the product of both lengths: only the last wildcard is ever
-/// tried again, because whatever the ones before it have taken, they could not have taken less.
+/// Whether all of `found` is like `pattern`. It takes no longer than the product of both lengths: only the
+/// last wildcard is ever tried again, because whatever the ones before it have taken, they could not have
+/// taken less.
 pub(super) fn fits<P, T>(pattern: &[Item<P>], found: &[T], is_like: impl Fn(&P, &T) -> bool) -> bool {
     let (mut at, mut place) = (0, 0);
     // Where the pattern goes on behind the last wildcard, and what that has not taken yet.

@@ -109,7 +109,8 @@ fn what_was_never_sent_goes_out_again_on_a_new_connection_to_the_same_backend() 
     assert_eq!(session.tried(), [0]);
 }
 
-/// The only backend dies with a GET: there is no other to send it to, and it is not sent to the same one again.
+/// The only backend dies with a GET: there is no other to send it to, and it is not sent to the same one
+/// again.
 #[test]
 fn a_backend_that_dies_with_a_request_does_not_get_it_twice() {
     for (method, is_repeated) in [("GET", true), ("POST", false)] {
@@ -199,8 +200,8 @@ fn a_dripped_response_head_does_not_win_time() {
     assert_eq!((deadline.timer, deadline.at), (Timer::BackendResponse, Time::ZERO + Duration::from_secs(60)));
 }
 
-/// Idle clients are closed one after the other over two seconds, in an order of their own; who asks meanwhile is served, and
-/// told that it was the last time.
+/// Idle clients are closed one after the other over two seconds, in an order of their own; who asks meanwhile
+/// is served, and told that it was the last time.
 #[test]
 fn idle_clients_leave_a_drain_over_a_window() {
     let (stage, _) = Stage::new(Mode::Http);
@@ -221,7 +222,8 @@ fn idle_clients_leave_a_drain_over_a_window() {
     assert!(tenths.iter().all(|count| (800..1200).contains(count)), "{tenths:?}");
 }
 
-/// The response has begun, and the client does not go on with its body: either may be waited for, and the backend is not blamed.
+/// The response has begun, and the client does not go on with its body: either may be waited for, and the
+/// backend is not blamed.
 #[test]
 fn a_client_that_leaves_its_body_unfinished_is_no_matter_of_the_backend() {
     let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nbody";
@@ -284,8 +286,8 @@ fn pass_all(session: &mut Session) {
     }
 }
 
-/// A client that ends its direction behind its request has a second to get its answer, counted from the last byte that moved; under
-/// `finish` as long as others.
+/// A client that ends its direction behind its request has a second to get its answer, counted from the last
+/// byte that moved; under `finish` as long as others.
 #[test]
 fn a_client_that_has_ended_its_direction_is_given_up() {
     let second = ClientClose::GRACE;
@@ -348,7 +350,8 @@ fn a_stream_has_a_time_of_its_own() {
     }
 }
 
-/// Whatever `retries` says, a request of which nothing was sent waits until a backend can be reached, for a while.
+/// Whatever `retries` says, a request of which nothing was sent waits until a backend can be reached, for a
+/// while.
 #[test]
 fn a_backend_that_cannot_be_reached_is_asked_again() {
     let (mut stage, mut session) = Stage::new(Mode::Http);

@@ -18,7 +18,8 @@ pub struct Backend {
     pub max_requests: Option<u32>,
     /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
     pub max_connections: Option<u32>,
-    /// The name that its certificate has to be for, where its pool speaks TLS and does not say one for all; `None` is its address.
+    /// The name that its certificate has to be for, where its pool speaks TLS and does not say one for all;
+    /// `None` is its address.
     pub tls_name: Option<String>,
     /// What the operator wants of it.
     pub duty: Duty,

@@ -57,8 +57,8 @@ impl Balance {
 pub struct Hashing {
     /// The key of a request.
     pub key: Template,
-    /// How much more than its share of the requests in flight a backend may have, in thousandths of that share, at least
-    /// 1000; `None` is any number.
+    /// How much more than its share of the requests in flight a backend may have, in thousandths of that
+    /// share, at least 1000; `None` is any number.
     pub max_load: Option<u32>,
 }
 
@@ -91,8 +91,8 @@ pub struct Pool {
     pub check: Option<Check>,
     /// How its backends are spoken to, if that is through TLS.
     pub tls: Option<Arc<OriginationRules>>,
-    /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each connection serves one
-    /// client's exchange alone.
+    /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each
+    /// connection serves one client's exchange alone.
     pub announce: Option<Announce>,
     /// How many requests may wait until a backend is free.
     pub max_pending: usize,
@@ -102,13 +102,15 @@ pub struct Pool {
     pub max_reuse: Option<u32>,
     /// Whether trailer fields of requests are passed on: many servers refuse them.
     pub passes_trailers: bool,
-    /// How long a request of which nothing was sent may wait until a backend can be reached again; `None` is not at all.
+    /// How long a request of which nothing was sent may wait until a backend can be reached again; `None` is
+    /// not at all.
     pub reach_wait: Option<Duration>,
     /// What becomes of a request whose client has ended its direction.
     pub on_client_close: ClientClose,
     /// The side that says 100 (Continue) to a client that expects it.
     pub expect: Expect,
-    /// How long a request body may be that comes in chunks and is collected to be sent with its length; `None` if it is not.
+    /// How long a request body may be that comes in chunks and is collected to be sent with its length;
+    /// `None` if it is not.
     pub collect: Option<u64>,
     /// What the backends are found by, where that is more than their addresses; else empty.
     pub sources: Vec<Source>,

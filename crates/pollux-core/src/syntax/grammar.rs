@@ -39,13 +39,14 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// The members of a comma-separated list, without the blanks around them and without empty ones (RFC 9110 §5.6.1).
+/// The members of a comma-separated list, without the blanks around them and without empty ones (RFC 9110
+/// §5.6.1).
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim).filter(|member| !member.is_empty())
 }
 
-/// A byte of a field name, so that names are equal that many an application cannot tell apart: in any case, and with `_` for `-`
-/// (RFC 3875 §4.1.18 has both become the same variable).
+/// A byte of a field name, so that names are equal that many an application cannot tell apart: in any case,
+/// and with `_` for `-` (RFC 3875 §4.1.18 has both become the same variable).
 #[must_use]
 pub fn alike(byte: u8) -> u8 {
     if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }

@@ -1,4 +1,5 @@
-//! The grammar that heads, routes and the configuration share: tokens, lists and numbers of fields, and request targets.
+//! The grammar that heads, routes and the configuration share: tokens, lists and numbers of fields, and
+//! request targets.
 
 pub mod grammar;
 pub mod target;

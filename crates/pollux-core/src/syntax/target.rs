@@ -1,8 +1,8 @@
 //! Request targets (RFC 9112 §3.2) and the authority in them or in Host (RFC 9110 §4.2, §7.2).
 //!
-//! A target is never decoded or normalised. It must have the form that its method allows, of characters that no reader
-//! takes for anything else; those that browsers leave bare although RFC 3986 would have them encoded (the WHATWG URL
-//! standard's path and query sets) pass.
+//! A target is never decoded or normalised. It must have the form that its method allows, of characters that
+//! no reader takes for anything else; those that browsers leave bare although RFC 3986 would have them
+//! encoded (the WHATWG URL standard's path and query sets) pass.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -20,7 +20,7 @@ pub struct Target<'a> {
     pub path: &'a str,
 }
 
-/// Whether the first bytes of `text` are `prefix`, in any case; gives the rest.
+/// Whether the first bytes of `text` are `prefix`, in any case; returns the rest.
 fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = text.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -66,8 +66,8 @@ impl Targets {
         }
     }
 
-    /// The head as it is to be read: with `" < > { }`, backticks and UTF-8 in the target of its first line encoded, if that is what is
-    /// done with them. Whatever else is wrong with it stays.
+    /// The head as it is to be read: with `" < > { }`, backticks and UTF-8 in the target of its first line
+    /// encoded, if that is what is done with them. Whatever else is wrong with it stays.
     ///
     /// # Errors
     /// If its first line is then longer than `line_most`.
@@ -113,9 +113,9 @@ fn is_path_and_query(bytes: &[u8]) -> bool {
     bytes.iter().all(is_bare) && !bytes[..query].iter().any(|byte| matches!(byte, b'\\' | b'`' | b'{' | b'}'))
 }
 
-/// Whether `bytes` are a host with or without a port: a name of letters, digits, `-`, `.`, `_` and `~`, an IPv4 address,
-/// or an IPv6 address in brackets. Userinfo, percent-encoding and sub-delimiters, which RFC 3986 would allow in a name and
-/// DNS does not, are refused; so is an empty host (RFC 9110 §4.2.1).
+/// Whether `bytes` are a host with or without a port: a name of letters, digits, `-`, `.`, `_` and `~`, an
+/// IPv4 address, or an IPv6 address in brackets. Userinfo, percent-encoding and sub-delimiters, which RFC
+/// 3986 would allow in a name and DNS does not, are refused; so is an empty host (RFC 9110 §4.2.1).
 #[must_use]
 pub fn is_authority(bytes: &[u8]) -> bool {
     let (host_is_good, rest) = match bytes.strip_prefix(b"[") {
@@ -211,7 +211,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes out has none of the characters that are refused for being bare, and says the same once it is decoded.
+        /// Whatever comes out has none of the characters that are refused for being bare, and says the same
+        /// once it is decoded.
         #[test]
         fn what_was_settled_is_what_was_meant(target in "/[ -~\u{80}-\u{7ff}]{0,20}") {
             let head = format!("GET {target} HTTP/1.1\r\n\r\n");

@@ -10,8 +10,9 @@ use crate::route::hash;
 
 /// Which exchanges have a line.
 ///
-/// Those that `statuses` or `slower_than` ask for have one in any case. Of the others a share of `sample` thousandths has:
-/// without these two, failures always; with them, only if a sample is asked for, and then failures always too.
+/// Those that `statuses` or `slower_than` ask for have one in any case. Of the others a share of `sample`
+/// thousandths has: without these two, failures always; with them, only if a sample is asked for, and then
+/// failures always too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// Statuses, as ranges.

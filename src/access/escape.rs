@@ -31,8 +31,8 @@ fn needs_escape(c: char) -> bool {
     matches!(c, '"' | '\\' | '\u{2028}' | '\u{2029}') || c.is_control()
 }
 
-/// Appends `bytes` as they can stand between double quotes in a line of text: quotes and backslashes with a backslash before
-/// them, all that is not visible ASCII or a blank as `\xHH`.
+/// Appends `bytes` as they can stand between double quotes in a line of text: quotes and backslashes with a
+/// backslash before them, all that is not visible ASCII or a blank as `\xHH`.
 pub(super) fn push_quoted(out: &mut Vec<u8>, bytes: &[u8]) {
     for byte in bytes {
         match byte {

@@ -66,8 +66,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// What `text` means: `on` (or `stderr`), `stdout`, `off`, `syslog:udp://HOST:PORT`, `syslog:unix:PATH`, or the path of a file.
-    /// `whole` makes a path of what is written.
+    /// What `text` means: `on` (or `stderr`), `stdout`, `off`, `syslog:udp://HOST:PORT`, `syslog:unix:PATH`,
+    /// or the path of a file. `whole` makes a path of what is written.
     ///
     /// # Errors
     /// Why it is none of these, without a full stop.
@@ -232,8 +232,8 @@ impl Pen {
         &self.wanted
     }
 
-    /// Appends the line of `record`, which ended so long after 1970, to `out`; nothing if it is to have none. `date` is kept from line to
-    /// line.
+    /// Appends the line of `record`, which ended so long after 1970, to `out`; nothing if it is to have none.
+    /// `date` is kept from line to line.
     pub fn write(&self, record: &Record<'_>, at: Duration, date: &mut Date, out: &mut Vec<u8>) {
         if self.choice.takes(record) {
             let line = format::Line { record, at, wanted: &self.wanted, redaction: &self.redaction };

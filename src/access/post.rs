@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::whole::Lost;
 
-/// Bytes that wait for the writer; a line that does not fit is dropped. As many may be on their way beside them.
+/// Bytes that wait for the writer; a line that does not fit is dropped. As many may be on their way beside
+/// them.
 pub const WAITING_MAX: usize = 4 * 1024 * 1024;
 
 /// How long the writer gathers lines.
@@ -193,8 +194,8 @@ impl Shared {
         self.tell_dropped(false);
     }
 
-    /// Says in the log that lines were dropped or could not be written, if some were since that was said, and not more often than
-    /// it should, or `now`.
+    /// Says in the log that lines were dropped or could not be written, if some were since that was said, and
+    /// not more often than it should, or `now`.
     fn tell_dropped(&self, now: bool) {
         // Somebody else is about to.
         let Ok(mut told) = self.told.try_lock() else { return };

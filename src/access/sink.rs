@@ -55,8 +55,8 @@ impl AppendedTo {
 /// The mode of a log that is made here: it has paths, addresses and names of clients.
 const MODE: u32 = 0o640;
 
-/// Opens a file to append to. Nobody may read a FIFO yet: to wait for somebody would be to stand still, so that is an error;
-/// once it is open, though, its writer does wait.
+/// Opens a file to append to. Nobody may read a FIFO yet: to wait for somebody would be to stand still, so
+/// that is an error; once it is open, though, its writer does wait.
 fn open(path: &Path) -> io::Result<File> {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_symlink());
     let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
@@ -76,8 +76,8 @@ fn open(path: &Path) -> io::Result<File> {
 /// The most links, one behind the other, that lead to a file (path_resolution(7) allows as many).
 const LINKS_MAX: usize = 40;
 
-/// Follows the links at `path` as far as they are this user's or root's. Whoever else may write to the folder of a log could otherwise
-/// have root append to any file.
+/// Follows the links at `path` as far as they are this user's or root's. Whoever else may write to the folder
+/// of a log could otherwise have root append to any file.
 fn trust_links(path: &Path) -> io::Result<()> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {

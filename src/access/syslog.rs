@@ -1,7 +1,7 @@
 //! Access lines as syslog messages (RFC 5424), a datagram for each.
 //!
-//! The format is a line of text, and the sockets are those of the standard library: the crates for it bring a logger of their
-//! own along, which this is not.
+//! The format is a line of text, and the sockets are those of the standard library: the crates for it bring a
+//! logger of their own along, which this is not.
 
 use std::fmt;
 use std::io::{self, Write};

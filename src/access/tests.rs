@@ -309,7 +309,8 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
-    /// Whatever a client says, a line is one line, JSON is read as what was said, and quotes keep what is in them.
+    /// Whatever a client says, a line is one line, JSON is read as what was said, and quotes keep what is in
+    /// them.
     #[test]
     fn no_request_breaks_its_line(
         method in bytes(), target in bytes(), authority in bytes(), agent in bytes(), referer in bytes(), hides in any::<bool>(),

@@ -13,8 +13,8 @@ pub struct Lost {
     pub error: io::Error,
 }
 
-/// A descriptor to which lines are written. A write that stops in the middle of a line is taken back where that is possible; elsewhere
-/// the rest of the line goes out before anything else does.
+/// A descriptor to which lines are written. A write that stops in the middle of a line is taken back where
+/// that is possible; elsewhere the rest of the line goes out before anything else does.
 #[derive(Debug)]
 pub struct WholeLines {
     to: File,
@@ -63,7 +63,8 @@ impl WholeLines {
         Ok(())
     }
 
-    /// Sees to it that after `sent` bytes no part of a line stands alone; gives where the lines end that have gone out, or will.
+    /// Sees to it that after `sent` bytes no part of a line stands alone; returns where the lines end that
+    /// have gone out, or will.
     fn end_well(&mut self, lines: &[u8], sent: usize) -> usize {
         let whole = memchr::memrchr(b'\n', &lines[..sent]).map_or(0, |at| at + 1);
         if whole == sent || take_back(&mut self.to, (sent - whole) as u64) {

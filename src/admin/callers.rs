@@ -1,4 +1,5 @@
-//! The callers that the admin address serves, in bounded number. At the bound a caller that is not being answered makes room.
+//! The callers that the admin address serves, in bounded number. At the bound a caller that is not being
+//! answered makes room.
 
 use std::io;
 use std::net::Shutdown;
@@ -50,8 +51,8 @@ pub(super) struct Place {
     number: u64,
 }
 
-/// Which caller makes room, of those in the order in which they came: the first that has its answer, then the first that has not
-/// asked yet.
+/// Which caller makes room, of those in the order in which they came: the first that has its answer, then the
+/// first that has not asked yet.
 fn who_makes_room(stages: &(impl Iterator<Item = Stage> + Clone)) -> Option<usize> {
     let first = |stage| stages.clone().position(|other| other == stage);
     first(Stage::Leaving).or_else(|| first(Stage::Asking))
@@ -93,7 +94,7 @@ impl Callers {
 }
 
 impl Place {
-    /// Takes note how far the caller is.
+    /// Records how far the caller is.
     pub(super) fn reach(&self, stage: Stage) {
         let mut seats = self.callers.lock();
         if let Some(seat) = seats.taken.iter_mut().find(|seat| seat.number == self.number) {

@@ -14,7 +14,8 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::snapshot::Secret;
 
-/// What everybody may see who can reach the address: that it is there, and a page that knows nothing without the token.
+/// What everybody may see who can reach the address: that it is there, and a page that knows nothing without
+/// the token.
 const OPEN: [&str; 3] = ["/", "/healthz", "/ready"];
 
 /// Says why the request is not to be answered, if it is not.
@@ -29,7 +30,8 @@ pub(super) fn check(request: &Request, token: Option<&Secret>, is_writable: bool
     check_change(request, is_writable)
 }
 
-/// Without a token every user of this machine may ask, so nothing is changed for them unless the configuration says so.
+/// Without a token every user of this machine may ask, so nothing is changed for them unless the
+/// configuration says so.
 fn check_change(request: &Request, is_writable: bool) -> Result<(), Reply> {
     if is_writable || request.method != "POST" {
         return Ok(());

@@ -9,7 +9,8 @@ const SCRIPT: &str = include_str!("page/dashboard.js");
 /// See the module.
 pub(super) struct Page {
     pub(super) html: String,
-    /// Its Content-Security-Policy: its own style and script by their hashes, requests to where it comes from, and nothing more.
+    /// Its Content-Security-Policy: its own style and script by their hashes, requests to where it comes
+    /// from, and nothing more.
     pub(super) policy: String,
 }
 

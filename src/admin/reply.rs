@@ -55,7 +55,8 @@ impl Reply {
         self
     }
 
-    /// Writes it, without the body if it `is_head`. No reply may be kept, framed, or taken for something else than it is.
+    /// Writes it, without the body if it `is_head`. No reply may be kept, framed, or taken for something else
+    /// than it is.
     pub(super) fn write(&self, to: &mut impl Write, is_head: bool) -> io::Result<()> {
         let mut text = format!(
             "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n\

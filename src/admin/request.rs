@@ -109,8 +109,8 @@ fn cut_short() -> Reply {
     Reply::error(400, "the request stops before its end")
 }
 
-/// Whether an empty line ends in the bytes from `looked` on. Parsing at every read costs quadratic time when a caller sends
-/// byte by byte.
+/// Whether an empty line ends in the bytes from `looked` on. Parsing at every read costs quadratic time when
+/// a caller sends byte by byte.
 fn may_end_head(bytes: &[u8], looked: usize) -> bool {
     let news = &bytes[looked.saturating_sub(2)..];
     news.windows(2).any(|pair| pair == b"\n\n") || news.windows(3).any(|three| three == b"\n\r\n")

@@ -1,4 +1,5 @@
-//! Answers to what is asked of a Pollux that runs or drains, as far as they change nothing of its configuration.
+//! Answers to what is asked of a Pollux that runs or drains, as far as they change nothing of its
+//! configuration.
 
 use std::path::Path;
 
@@ -44,7 +45,8 @@ impl Around<'_> {
         })
     }
 
-    /// The configuration in force. What only its file may tell is left out: whoever may ask need not be able to read that.
+    /// The configuration in force. What only its file may tell is left out: whoever may ask need not be able
+    /// to read that.
     fn configured(&self, server: &Server) -> String {
         config::print_as_written(server.snapshot(), self.process, self.written, true)
     }

@@ -80,8 +80,8 @@ pub(super) fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failur
 }
 
 impl Socket<'_> {
-    /// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not known what it means, so
-    /// these are told.
+    /// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not
+    /// known what it means, so these are told.
     pub(super) fn path(&self) -> Result<PathBuf, Failure> {
         if let Some(path) = self.control {
             return Ok(path.to_owned());

@@ -1,4 +1,5 @@
-//! `pollux changes`: what an operator has changed while Pollux runs, as a diff of the files that would have said the same.
+//! `pollux changes`: what an operator has changed while Pollux runs, as a diff of the files that would have
+//! said the same.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! The clients of the demo, so that there is something to see: they ask for this and that, now more, now less, and some misbehave.
+//! The clients of the demo, so that there is something to see: they ask for this and that, now more, now
+//! less, and some misbehave.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! `pollux demo`: three toy backends, Pollux in front of them, clients, a dashboard, and a line for each request of yours.
+//! `pollux demo`: three toy backends, Pollux in front of them, clients, a dashboard, and a line for each
+//! request of yours.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -125,7 +126,8 @@ fn open_admin(events: &Events, readiness: &Readiness) -> Result<AdminDoor, Failu
     Err(Failure::failed(format!("no port from {FIRST_ADMIN_PORT} on is free on 127.0.0.1")))
 }
 
-/// A certificate that has signed itself, and the file by which a client can believe it, for as long as this lives.
+/// A certificate that has signed itself, and the file by which a client can believe it, for as long as this
+/// lives.
 struct Certificate {
     termination: Arc<Termination>,
     file: PathBuf,

@@ -1,4 +1,5 @@
-//! `pollux completions` and `pollux man`: what shells and readers are given, written from the command line's own description.
+//! `pollux completions` and `pollux man`: what shells and readers are given, written from the command line's
+//! own description.
 
 use std::io::{self, Write};
 use std::path::Path;

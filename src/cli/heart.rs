@@ -1,4 +1,5 @@
-//! What the service manager hears of a process: what it is at, and, as often as it wants to, that all workers still turn.
+//! What the service manager hears of a process: what it is at, and, as often as it wants to, that all workers
+//! still turn.
 
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ impl Heart {
         self.manager.watchdog().map(|_| self.due.saturating_duration_since(Instant::now()))
     }
 
-    /// Tells the manager that all is well, if it is due and all workers have answered since the last time. A worker that does
-    /// not is what a watchdog is for.
+    /// Tells the manager that all is well, if it is due and all workers have answered since the last time. A
+    /// worker that does not is what a watchdog is for.
     pub(super) fn beat(&mut self, server: &Server) {
         let Some(span) = self.manager.watchdog() else { return };
         if Instant::now() < self.due {

@@ -1,4 +1,5 @@
-//! The log, on standard error and filtered by RUST_LOG, and the access log: neither is ever in the way of the traffic.
+//! The log, on standard error and filtered by RUST_LOG, and the access log: neither is ever in the way of the
+//! traffic.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -34,7 +35,8 @@ fn unhurried(to: &(impl Write + AsFd)) -> (NonBlocking, WorkerGuard) {
     }
 }
 
-/// Lines for standard output that a slow reader does not hold up: like the log, they are dropped rather than waited for.
+/// Lines for standard output that a slow reader does not hold up: like the log, they are dropped rather than
+/// waited for.
 pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
     unhurried(&io::stdout())
 }
@@ -51,8 +53,8 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Sets the log up. The access log is after `rules`, and has to be [opened](Logs::open) before the first exchange; RUST_LOG can
-    /// turn it off, by the target `access`.
+    /// Sets the log up. The access log is after `rules`, and has to be [opened](Logs::open) before the first
+    /// exchange; RUST_LOG can turn it off, by the target `access`.
     pub(super) fn start(format: LogFormat, rules: &Rules) -> Logs {
         use std::io::IsTerminal;
         let (writer, guard) = unhurried(&io::stderr());
@@ -88,7 +90,8 @@ impl Logs {
         self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes what is logged, for `by`: to a level for everything, or by directives such as `access=off` beside those that there are.
+    /// Changes what is logged, for `by`: to a level for everything, or by directives such as `access=off`
+    /// beside those that there are.
     ///
     /// # Errors
     /// What is wrong with it, in words.
@@ -132,7 +135,8 @@ impl Logs {
         self.access.post().clone()
     }
 
-    /// Opens the file of the access log anew, in a thread of its own: its disk may be slow. What comes of it goes to the log.
+    /// Opens the file of the access log anew, in a thread of its own: its disk may be slow. What comes of it
+    /// goes to the log.
     pub(super) fn reopen(&self) {
         // One that is under way may have opened what is there no more: once more is enough for all who ask meanwhile.
         let more = |count| (count < 2).then_some(count + 1);

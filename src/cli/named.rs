@@ -6,8 +6,9 @@ use pollux::snapshot::Pool;
 
 use super::Failure;
 
-/// Puts `named` into `pool`, in the place of whatever it has. Names are looked up by `names`, at once; what is found
-/// is noted in `answers`. Gives a warning for each that is not known now: it may come later, as it may for a file.
+/// Puts `named` into `pool`, in the place of whatever it has. Names are looked up by `names`, at once; what
+/// is found is noted in `answers`. Returns a warning for each that is not known now: it may come later, as it
+/// may for a file.
 ///
 /// # Errors
 /// When a file of backends cannot be read.

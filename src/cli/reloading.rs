@@ -1,4 +1,5 @@
-//! A configuration that is read beside the main thread, which goes on meanwhile: names may be slow, and so may a disk.
+//! A configuration that is read beside the main thread, which goes on meanwhile: names may be slow, and so
+//! may a disk.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -30,7 +31,8 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether it is newer than what was read with the configuration, where that is the answer of before or none.
+    /// Whether it is newer than what was read with the configuration, where that is the answer of before or
+    /// none.
     pub(super) fn is_newer(&self, read: &Answers) -> bool {
         let question = &self.discovered.question;
         match read.to(question) {
@@ -44,7 +46,8 @@ impl Found {
 #[derive(Default)]
 pub(super) struct Reloading {
     under_way: Option<UnderWay>,
-    /// The callers that asked since it began: the files may have changed since they were read. A signal adds no caller.
+    /// The callers that asked since it began: the files may have changed since they were read. A signal adds
+    /// no caller.
     again: Option<Vec<Call>>,
 }
 

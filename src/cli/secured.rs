@@ -14,11 +14,12 @@ const UNVERIFIED: &str = "\
 warning: the certificates of backends are not verified: anybody on the way can take the place of one
   = help: name who has issued them instead: --backend-ca FILE";
 
-/// Has `pool` speak TLS if its backends are written with `https://`, by what the other flags say of it. Where they are not, it
-/// speaks as its file says. Gives a warning if nothing is verified.
+/// Has `pool` speak TLS if its backends are written with `https://`, by what the other flags say of it. Where
+/// they are not, it speaks as its file says. Returns a warning if nothing is verified.
 ///
 /// # Errors
-/// When some are written with it and others are not, when the flags are of no use, and when there is nobody to believe.
+/// When some are written with it and others are not, when the flags are of no use, and when there is nobody
+/// to believe.
 pub(super) fn put(args: &RunArgs, pool: &mut Pool, made: &mut Handles) -> Result<Option<String>, Failure> {
     let is_asked =
         args.backend_ca.is_some() || args.backend_tls_name.is_some() || args.backend_verify.is_some();

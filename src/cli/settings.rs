@@ -52,8 +52,8 @@ pub(super) fn has_file(args: &RunArgs) -> bool {
     args.config.is_some() || (args.backend.is_empty() && Path::new(DEFAULT_FILE).exists())
 }
 
-/// Makes out what is to be served, and by whom. Reports have colours if `colour`; where a name cannot be resolved now, `known` may
-/// have its last good answer.
+/// Makes out what is to be served, and by whom. Reports have colours if `colour`; where a name cannot be
+/// resolved now, `known` may have its last good answer.
 pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Settled, Failure> {
     let file = match &args.config {
         Some(file) => Some(file.as_path()),

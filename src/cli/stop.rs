@@ -21,9 +21,9 @@ const TOLD: Duration = Duration::from_secs(1);
 /// How long callers at the admin address may take, when all else is over, until they are answered.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it. `around` is
-/// what the server does not know. The admin address is open to the end of the drain, unless another process has it already; who has
-/// called until then is answered.
+/// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it.
+/// `around` is what the server does not know. The admin address is open to the end of the drain, unless
+/// another process has it already; who has called until then is answered.
 pub(super) fn stop(
     server: Server,
     events: &Events,

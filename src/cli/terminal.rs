@@ -5,7 +5,8 @@ fn set(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Whether text for a terminal may have colours: not where NO_COLOR is set (no-color.org), nor on one that has none.
+/// Whether text for a terminal may have colours: not where NO_COLOR is set (no-color.org), nor on one that
+/// has none.
 pub(super) fn allows_colours() -> bool {
     set("NO_COLOR").is_none() && !is_dumb()
 }

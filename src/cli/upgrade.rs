@@ -74,7 +74,7 @@ impl Upgrade {
         events.upgrade(origin, sockets).map_err(|error| error.to_string())
     }
 
-    /// Takes note of how it went; gives the process that has taken over.
+    /// Records how it went; returns the process that has taken over.
     pub(super) fn end(&mut self, outcome: Result<Successor, UpgradeError>) -> Option<Successor> {
         let State::Waiting(call) = std::mem::replace(&mut self.state, State::Idle) else { return None };
         match outcome {

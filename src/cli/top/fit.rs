@@ -1,4 +1,5 @@
-//! What has room in a terminal of some width: columns and items whole or not at all, names by what tells them apart.
+//! What has room in a terminal of some width: columns and items whole or not at all, names by what tells them
+//! apart.
 
 use ratatui::text::{Line, Span};
 
@@ -38,8 +39,8 @@ pub(super) fn columns(all: &[Column], width: u16) -> Vec<Option<u16>> {
     all.iter().zip(shown).map(widen).collect()
 }
 
-/// The names in at most `width` letters each: where not all have room, what they have in common goes, at the beginning or in the
-/// middle or at the end.
+/// The names in at most `width` letters each: where not all have room, what they have in common goes, at the
+/// beginning or in the middle or at the end.
 pub(super) fn names(all: &[&str], width: usize) -> Vec<String> {
     let cuts: [fn(&str, usize) -> String; 3] = [without_beginning, without_middle, without_end];
     let cut = |cut: fn(&str, usize) -> String| all.iter().map(|name| cut(name, width)).collect::<Vec<_>>();

@@ -1,7 +1,8 @@
-//! `pollux top`: what a running Pollux is at, on a terminal, once a second; and backends drained and taken in again.
+//! `pollux top`: what a running Pollux is at, on a terminal, once a second; and backends drained and taken in
+//! again.
 //!
-//! A thread of its own asks at the control socket, so that keys are answered even while Pollux is slow to. The terminal is put back as it
-//! was when this ends: by `q`, Ctrl-C, a signal or a panic.
+//! A thread of its own asks at the control socket, so that keys are answered even while Pollux is slow to.
+//! The terminal is put back as it was when this ends: by `q`, Ctrl-C, a signal or a panic.
 
 mod ascii;
 mod fit;

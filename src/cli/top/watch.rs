@@ -165,7 +165,7 @@ impl Watch {
         }
     }
 
-    /// Takes note of what Pollux is at.
+    /// Records what Pollux is at.
     pub(super) fn take(&mut self, told: Told, now: Instant) {
         if self.told.as_ref().is_some_and(|before| before.pid != told.pid) {
             // Another process counts from 0 again.
@@ -283,7 +283,7 @@ impl Watch {
         self.details = Some(text);
     }
 
-    /// Takes note that nobody answers.
+    /// Records that nobody answers.
     pub(super) fn lose(&mut self, why: String, now: Instant) {
         let since = self.lost.as_ref().map_or(now, |(since, _)| *since);
         self.lost = Some((since, why));

@@ -31,7 +31,8 @@ enum Reach {
 
 macro_rules! codes {
     ($($name:ident $code:literal $severity:ident $reach:ident $title:literal $text:literal,)*) => {
-        /// What kind of finding this is. A code never changes its meaning; one that is given up is not used again.
+        /// What kind of finding this is. A code never changes its meaning; one that is given up is not used
+        /// again.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code {
             $(#[doc = $title] $name,)*

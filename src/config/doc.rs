@@ -1,5 +1,5 @@
-//! What TOML can say, as a tree of our own: owned, in the order of the file, every value with its place. Files that are
-//! included are merged into one tree, so that the checks see one configuration.
+//! What TOML can say, as a tree of our own: owned, in the order of the file, every value with its place.
+//! Files that are included are merged into one tree, so that the checks see one configuration.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -27,7 +27,8 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text {
         text: String,
-        /// Whether something of it came from the environment, where everything is text: it may then stand for a number.
+        /// Whether something of it came from the environment, where everything is text: it may then stand for
+        /// a number.
         is_expanded: bool,
     },
     Number(i64),
@@ -63,8 +64,9 @@ impl Table {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
-    /// The first value, here or in a table inside of it, that was there for a reader and that it could not take. If the shape is
-    /// good there is none; a file that has one all the same is not run, because the setting would silently not hold.
+    /// The first value, here or in a table inside of it, that was there for a reader and that it could not
+    /// take. If the shape is good there is none; a file that has one all the same is not run, because the
+    /// setting would silently not hold.
     pub(super) fn misread(&self) -> Option<Place> {
         let inside = |entry: &Entry| entry.node.items().iter().find_map(|node| node.table()?.misread());
         self.entries
@@ -88,7 +90,8 @@ impl Value {
     }
 }
 
-/// Reads `text`, the file number `file`. What is not TOML becomes a finding, and the rest is read all the same.
+/// Reads `text`, the file number `file`. What is not TOML becomes a finding, and the rest is read all the
+/// same.
 pub(super) fn parse(text: &str, file: u16, world: &mut dyn World, findings: &mut Findings) -> Table {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut lines = HashSet::new();
@@ -147,8 +150,8 @@ fn node(value: &Spanned<DeValue<'_>>, file: u16, world: &mut dyn World, findings
     Node { place, value }
 }
 
-/// Adds what an included file says to what was said before: lists of tables grow, tables are united, and what both say is
-/// a finding.
+/// Adds what an included file says to what was said before: lists of tables grow, tables are united, and what
+/// both say is a finding.
 pub(super) fn merge(into: &mut Table, from: Table, findings: &mut Findings) {
     for entry in from.entries {
         let Some(known) = into.entries.iter_mut().find(|known| known.key == entry.key) else {

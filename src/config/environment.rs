@@ -1,5 +1,5 @@
-//! `${NAME}` in values: environment variables. They are put into values that have been read, so nothing that stands in a
-//! variable can change the structure of the file.
+//! `${NAME}` in values: environment variables. They are put into values that have been read, so nothing that
+//! stands in a variable can change the structure of the file.
 
 use super::code::Code;
 use super::excerpt::Place;
@@ -7,8 +7,8 @@ use super::quote::quote;
 use super::report::{Diagnostic, Findings};
 use super::world::World;
 
-/// `text` with every `${NAME}` replaced, and whether there was one. `${NAME:-text}` has a text for a variable that is not
-/// set; `$${` stands for `${`.
+/// `text` with every `${NAME}` replaced, and whether there was one. `${NAME:-text}` has a text for a variable
+/// that is not set; `$${` stands for `${`.
 pub(super) fn expand(
     text: &str,
     place: Place,

@@ -1,11 +1,12 @@
-//! The lines around a mark, out of files of any size and shape: rendering costs what is shown, not what a file holds.
+//! The lines around a mark, out of files of any size and shape: rendering costs what is shown, not what a
+//! file holds.
 
 use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Element, Origin, Snippet};
 
-/// The longest piece of a file that is rendered as one, in bytes. Marks that lie further apart get a piece each; a mark in a
-/// line that is longer still gets its line and column alone.
+/// The longest piece of a file that is rendered as one, in bytes. Marks that lie further apart get a piece
+/// each; a mark in a line that is longer still gets its line and column alone.
 const EXCERPT_LEN_MAX: usize = 8 * 1024;
 
 /// A piece of text in one of the files of a configuration.
@@ -141,7 +142,8 @@ impl<'a> Excerpt<'a> {
         kind.span(self.place(&mark.place.span())).label(&*mark.label)
     }
 
-    /// `span` of the file as a span of the excerpt, on character boundaries and no further than the end of its first line.
+    /// `span` of the file as a span of the excerpt, on character boundaries and no further than the end of
+    /// its first line.
     fn place(&self, span: &Range<usize>) -> Range<usize> {
         let start = floor(self.text, span.start.saturating_sub(self.start));
         let end = floor(self.text, span.end.saturating_sub(self.start)).max(start);

@@ -15,7 +15,8 @@ use super::world::World;
 /// The most files that a configuration may have.
 const FILES_MAX: usize = 1000;
 
-/// Reads the file at `path`, number `file`; `from` is the place that names it. One that cannot be read becomes a finding.
+/// Reads the file at `path`, number `file`; `from` is the place that names it. One that cannot be read
+/// becomes a finding.
 pub(super) fn read(
     path: &Path,
     from: Option<Place>,
@@ -110,8 +111,8 @@ const LEFTOVERS: [&str; 19] = [
     ".ucf-dist",
 ];
 
-/// Whether a file that `pattern` stands for is one of the configuration. A dot file and a leftover are so only if the
-/// pattern asks for such names: by a dot at the beginning, by that end.
+/// Whether a file that `pattern` stands for is one of the configuration. A dot file and a leftover are so
+/// only if the pattern asks for such names: by a dot at the beginning, by that end.
 fn is_meant(pattern: &Path, path: &Path) -> bool {
     let [pattern, name] = [pattern, path].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
     let is_hidden = name.starts_with('.') && !pattern.starts_with('.');

@@ -1,7 +1,7 @@
 //! The names of a configuration, looked up at once and with one bound for all of them.
 //!
-//! A configuration says only while it is checked which names it needs. So it is checked twice where there are some: the first
-//! time writes down what is asked for, and the second time has the answers.
+//! A configuration says only while it is checked which names it needs. So it is checked twice where there are
+//! some: the first time writes down what is asked for, and the second time has the answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -87,9 +87,9 @@ impl<N: Names> World for N {
     }
 }
 
-/// The machine that Pollux runs on, whose names are looked up at once: those that are asked for are first written down, and
-/// answered after [`AtOnce::look_up`]. Where a name of a pool has no answer then, the last good one holds: a reload is no
-/// reason to lose backends.
+/// The machine that Pollux runs on, whose names are looked up at once: those that are asked for are first
+/// written down, and answered after [`AtOnce::look_up`]. Where a name of a pool has no answer then, the last
+/// good one holds: a reload is no reason to lose backends.
 #[derive(Debug)]
 pub struct AtOnce<'a> {
     known: &'a Answers,
@@ -136,8 +136,8 @@ impl<'a> AtOnce<'a> {
     }
 }
 
-/// The machine, without its names: each stands for an address of the loopback, and for no backend. What a configuration says
-/// of its process can be read so, whatever the resolver does.
+/// The machine, without its names: each stands for an address of the loopback, and for no backend. What a
+/// configuration says of its process can be read so, whatever the resolver does.
 #[derive(Debug, Default)]
 pub(super) struct Nameless {
     asked: u16,

@@ -1,7 +1,8 @@
 //! Takes the values out of a table that was held to the language.
 //!
-//! A value of the wrong type has been told already, so here it is simply not there. A value that the shape let pass and that cannot be
-//! taken all the same is noted ([`Entry::is_misread`]), and the file is not run: a key that is there never stands for its absence.
+//! A value of the wrong type has been told already, so here it is simply not there. A value that the shape
+//! let pass and that cannot be taken all the same is noted ([`Entry::is_misread`]), and the file is not run:
+//! a key that is there never stands for its absence.
 
 use std::time::Duration;
 
@@ -62,8 +63,8 @@ impl<'a> Reader<'a> {
         self.entry(key).is_some()
     }
 
-    /// The value of `key`, as `take` has it; notes one that it cannot take. Of a key that takes one of several types another reader
-    /// may take it.
+    /// The value of `key`, as `take` has it; notes one that it cannot take. Of a key that takes one of
+    /// several types another reader may take it.
     fn taken<T>(&self, key: &str, take: impl Fn(&'a Node) -> Option<T>) -> Found<T> {
         let entry = self.entry(key)?;
         let taken = take(&entry.node);
@@ -77,8 +78,8 @@ impl<'a> Reader<'a> {
         self.taken(key, Node::text)
     }
 
-    /// Text that may be shown in a message: `None` if something of it came from the environment, or if it looks like a key. Who mixes a
-    /// secret up with the name of its file is not to read it in a log.
+    /// Text that may be shown in a message: `None` if something of it came from the environment, or if it
+    /// looks like a key. Who mixes a secret up with the name of its file is not to read it in a log.
     pub(super) fn shown(&self, key: &str) -> Option<&'a str> {
         let Value::Text { text, is_expanded: false } = &self.node(key)?.value else { return None };
         let is_like_a_key = text.contains("-----") || text.contains('\n');

@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, for people: every finding with its code, its place, its source line, carets and a
-//! mend; and for programs, as JSON.
+//! What is wrong with a configuration, for people: every finding with its code, its place, its source line,
+//! carets and a mend; and for programs, as JSON.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,8 @@ use super::excerpt::{self, Mark, Place, Source};
 use super::print::Written;
 use super::veil::veil;
 
-/// The most findings that a [`Report`] holds. The checks stop at as many errors, which bounds their work on a hostile file.
+/// The most findings that a [`Report`] holds. The checks stop at as many errors, which bounds their work on a
+/// hostile file.
 pub const ERRORS_MAX: usize = 100;
 
 /// A file as it was read.
@@ -62,8 +63,8 @@ impl Report {
         texts.join("\n\n")
     }
 
-    /// The findings as a JSON array: code, severity, message, help, and places with file, line, column and label. Lines and
-    /// columns count from 1, columns in characters.
+    /// The findings as a JSON array: code, severity, message, help, and places with file, line, column and
+    /// label. Lines and columns count from 1, columns in characters.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let sources: Vec<_> = self.texts.iter().map(|text| Source::new(&text.origin, &text.text)).collect();
@@ -167,8 +168,8 @@ impl Diagnostic {
 
 /// Proof that an error was put down, so that the file is not run. Only [`Findings`] makes one.
 ///
-/// A reader of a setting that protects something gives `Result<_, Told>`: there is no way to answer "it is not set" for a key
-/// that is there.
+/// A reader of a setting that protects something gives `Result<_, Told>`: there is no way to answer "it is
+/// not set" for a key that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told(());
 
@@ -182,7 +183,8 @@ pub(super) struct Findings {
     errors: usize,
     /// The same of warnings. They have a bound of their own: many of them must not keep an error out.
     warnings: usize,
-    /// Keys that are there, if mistyped: by the place of their table and their right name. Nobody is told that they are missing.
+    /// Keys that are there, if mistyped: by the place of their table and their right name. Nobody is told
+    /// that they are missing.
     meant: HashSet<(Place, &'static str)>,
 }
 
@@ -236,7 +238,7 @@ impl Findings {
         if self.errors > before { Err(Told(())) } else { Ok(()) }
     }
 
-    /// Takes note that the table at `place` has `key`, mistyped.
+    /// Records that the table at `place` has `key`, mistyped.
     pub(super) fn note_meant(&mut self, place: Place, key: &'static str) {
         self.meant.insert((place, key));
     }
@@ -251,8 +253,9 @@ impl Findings {
         self.errors > 0
     }
 
-    /// What came of the checks with the warnings, or everything that was found, in the order of the files. Where a file could not be read whole,
-    /// findings about the whole are left out; errors go before warnings where there is no room for all.
+    /// What came of the checks with the warnings, or everything that was found, in the order of the files.
+    /// Where a file could not be read whole, findings about the whole are left out; errors go before warnings
+    /// where there is no room for all.
     pub(super) fn finish<T>(
         mut self,
         texts: Vec<Text>,

@@ -1,6 +1,8 @@
-//! What of a configuration file is not shown when its lines are: keys in PEM, and values that stand under names of secrets.
+//! What of a configuration file is not shown when its lines are: keys in PEM, and values that stand under
+//! names of secrets.
 //!
-//! It goes by the text, not by the tree: a file that is no TOML has secrets too. Every byte of them becomes a `*`, so that places hold.
+//! It goes by the text, not by the tree: a file that is no TOML has secrets too. Every byte of them becomes a
+//! `*`, so that places hold.
 
 /// Parts of names under which secrets stand.
 const NAMES: [&str; 10] = [
@@ -49,7 +51,8 @@ fn is_secret(name: &str) -> bool {
     !PLAIN.contains(&name) && NAMES.iter().any(|part| lower.contains(part))
 }
 
-/// Covers the value that begins behind `from`: text of any kind, a list or a table on one line, or whatever stands there.
+/// Covers the value that begins behind `from`: text of any kind, a list or a table on one line, or whatever
+/// stands there.
 ///
 /// A name of the environment is no secret, and is what has to be looked at.
 fn cover_value(text: &str, from: usize, is_name: bool, bytes: &mut [u8]) {

@@ -1,4 +1,5 @@
-//! What a configuration may ask of the world outside of its text: host names, environment variables and other files.
+//! What a configuration may ask of the world outside of its text: host names, environment variables and other
+//! files.
 
 use std::fs::File;
 use std::io::{self, Read};

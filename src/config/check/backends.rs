@@ -18,8 +18,8 @@ use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
 use crate::snapshot::{Address, Backend, Duty, Entry, Family, Like, Question, Source};
 
-/// What the items of `backends` stand for. What comes by a question may be the same as something else at any moment; that is
-/// for [`discovery::fill`].
+/// What the items of `backends` stand for. What comes by a question may be the same as something else at any
+/// moment; that is for [`discovery::fill`].
 pub(super) fn sources(
     table: Reader<'_>,
     around: Around<'_>,
@@ -51,7 +51,8 @@ pub(super) fn sources(
     sources
 }
 
-/// Whether nothing could ever be picked. The answers to questions may bring weights of their own, unless they are addresses alone.
+/// Whether nothing could ever be picked. The answers to questions may bring weights of their own, unless they
+/// are addresses alone.
 pub(super) fn is_weightless(sources: &[Source]) -> bool {
     let is_zero = |source: &Source| match source {
         Source::Given(backend) => backend.weight == 0,
@@ -207,7 +208,8 @@ fn refuse(error: &ValueError, place: Place, findings: &mut Findings) -> Vec<Sour
     Vec::new()
 }
 
-/// The question that `text` asks, if it does not say an address itself. A name that is asked for once is resolved like one.
+/// The question that `text` asks, if it does not say an address itself. A name that is asked for once is
+/// resolved like one.
 fn question(
     text: &str,
     place: Place,
@@ -224,7 +226,8 @@ fn question(
     })
 }
 
-/// Asks, unless that was done for another item. A name may become known later, but a file that cannot be read is a mistake.
+/// Asks, unless that was done for another item. A name may become known later, but a file that cannot be read
+/// is a mistake.
 fn ask(question: &Question, place: Place, around: Around<'_>, site: &mut Site<'_>, findings: &mut Findings) {
     if site.answers.to(question).is_some() || site.answers.failure(question).is_some() {
         return;

@@ -22,7 +22,8 @@ pub(super) struct Binds {
 }
 
 impl Binds {
-    /// Takes the address of one more listener. `[::]` takes IPv4 connections too if it `is_dual`; else its sockets are IPV6_V6ONLY.
+    /// Takes the address of one more listener. `[::]` takes IPv4 connections too if it `is_dual`; else its
+    /// sockets are IPV6_V6ONLY.
     pub(super) fn take(&mut self, bind: &Address, is_dual: bool, place: Place, findings: &mut Findings) {
         // With port 0 each listener gets a port of its own.
         if bind.is_any_port() {

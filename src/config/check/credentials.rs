@@ -80,7 +80,8 @@ fn fingerprint(text: &str) -> Result<String, Refused> {
     })
 }
 
-/// Complains about routes that ask for what no client of the listener can have. `tls` is what it has come to, if it could be had.
+/// Complains about routes that ask for what no client of the listener can have. `tls` is what it has come to,
+/// if it could be had.
 pub(super) fn check_possible(
     listener: Reader<'_>,
     mode: Mode,

@@ -30,7 +30,8 @@ pub(in crate::config) fn of_listener(
     read(table, entry, site, findings).map(Some)
 }
 
-/// What they are to remember of a route of `listener`: `Some(None)` if they are told nothing, whatever the listener says.
+/// What they are to remember of a route of `listener`: `Some(None)` if they are told nothing, whatever the
+/// listener says.
 pub(super) fn of_route(
     route: Reader<'_>,
     listener: Reader<'_>,

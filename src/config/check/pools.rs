@@ -37,7 +37,8 @@ pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut 
     None
 }
 
-/// The pools in the order of the file; one with a finding is there all the same, so that its listeners find it.
+/// The pools in the order of the file; one with a finding is there all the same, so that its listeners find
+/// it.
 pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Vec<Found> {
     let servers = resolver(root, findings).unwrap_or_default();
     let check = |entry: &Entry| {

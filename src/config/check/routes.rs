@@ -38,8 +38,8 @@ pub(super) struct Found {
     pub(super) place: Place,
 }
 
-/// The routes of a listener that could be made out, in their order, and whether those are all: a route that is left out might be
-/// one that keeps somebody away from another.
+/// The routes of a listener that could be made out, in their order, and whether those are all: a route that
+/// is left out might be one that keeps somebody away from another.
 pub(super) fn check(
     listener: Reader<'_>,
     around: &mut Around<'_>,
@@ -224,7 +224,8 @@ fn route(
     Ok(Route { name, when, action: action?, options })
 }
 
-/// The parts of the path that templates may name: those that every path of the route has, and those of the expression.
+/// The parts of the path that templates may name: those that every path of the route has, and those of the
+/// expression.
 fn parts(when: &Conditions) -> Vec<String> {
     let mut parts: Vec<String> =
         when.paths.first().map_or_else(Vec::new, |path| path.names().map(str::to_owned).collect());

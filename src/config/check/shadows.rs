@@ -1,8 +1,8 @@
 //! Which route in front of another takes all of its requests.
 //!
-//! Each route would have to be held against all before it. But one that takes everything another takes, takes its first host and
-//! its first path too: so routes are filed by host, and there in a tree of segments, and only those are looked at that the
-//! first path of a route leads to.
+//! Each route would have to be held against all before it. But one that takes everything another takes, takes
+//! its first host and its first path too: so routes are filed by host, and there in a tree of segments, and
+//! only those are looked at that the first path of a route leads to.
 
 use std::collections::HashMap;
 
@@ -50,8 +50,8 @@ impl Shadows {
         }
     }
 
-    /// The first of the routes so far that takes all that a route with the conditions `when` would; `conditions` gives those of
-    /// a number.
+    /// The first of the routes so far that takes all that a route with the conditions `when` would;
+    /// `conditions` gives those of a number.
     pub(super) fn first<'a>(
         &self,
         when: &Conditions,
@@ -93,8 +93,8 @@ impl Node {
         [literal, self.any.as_deref()].into_iter().flatten()
     }
 
-    /// Appends the routes with a path that may contain `path`: those for everything from one of its segments on, and, if it is
-    /// none of these itself, those that end where it does.
+    /// Appends the routes with a path that may contain `path`: those for everything from one of its segments
+    /// on, and, if it is none of these itself, those that end where it does.
     fn search(&self, path: &Path, found: &mut Vec<usize>) {
         let mut reached = vec![self];
         found.extend(&self.below);

@@ -34,7 +34,8 @@ impl<'a> Site<'a> {
         self.texts.get(usize::from(place.file)).map(|text| Path::new(&text.origin))
     }
 
-    /// The place of the bytes `from..to` of `value`, which is written at `place`. Where the file has escapes it is the whole.
+    /// The place of the bytes `from..to` of `value`, which is written at `place`. Where the file has escapes
+    /// it is the whole.
     pub(super) fn inside(&self, place: Place, value: &str, from: usize, to: usize) -> Place {
         let text = self.texts.get(usize::from(place.file)).map_or("", |text| text.text.as_str());
         let written = text.get(place.start as usize..place.end as usize).unwrap_or_default();

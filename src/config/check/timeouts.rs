@@ -42,7 +42,8 @@ pub(super) fn of_route(
     read.map(|()| Some(timeouts))
 }
 
-/// Warns if the time for all attempts is over before that for a single one. `table` is where they are written.
+/// Warns if the time for all attempts is over before that for a single one. `table` is where they are
+/// written.
 pub(super) fn connect_fires(table: Reader<'_>, timeouts: &Timeouts, findings: &mut Findings) {
     if timeouts.connect < timeouts.queue {
         return;

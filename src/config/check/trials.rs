@@ -14,7 +14,8 @@ use crate::core::outcome::Cause;
 use crate::explain::{Ask, Expect, QuestionError, Shown, Trial};
 use crate::snapshot::{Listener, Snapshot};
 
-/// The tests of a configuration, with their places. `snapshot` is `None` if it has errors: then nothing is said of names.
+/// The tests of a configuration, with their places. `snapshot` is `None` if it has errors: then nothing is
+/// said of names.
 pub(super) fn check(
     root: Reader<'_>,
     snapshot: Option<&Snapshot>,

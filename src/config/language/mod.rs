@@ -1,10 +1,11 @@
 //! The language of `proxy.toml`: one block per key.
 //!
-//! A block ([`Setting`]) says all there is to say of a key: name, kind, default, example, text, and the field that holds its value.
-//! Everything else walks these blocks: the shape check, reading, printing, `plan`, the JSON Schema and `docs/configuration.md`.
-//! A field of a plain type is `field!(name)`: its type says how it is read and printed (`settings::Value`).
-//! A field with rules of its own names its reader, which gives a value or an error for a key that is there, and its printer.
-//! What is structural (addresses, routes, conditions, backends) has a block without a field, and a reader of its own in `check/`.
+//! A block ([`Setting`]) says all there is to say of a key: name, kind, default, example, text, and the field
+//! that holds its value. Everything else walks these blocks: the shape check, reading, printing, `plan`, the
+//! JSON Schema and `docs/configuration.md`. A field of a plain type is `field!(name)`: its type says how it
+//! is read and printed (`settings::Value`). A field with rules of its own names its reader, which gives a
+//! value or an error for a key that is there, and its printer. What is structural (addresses, routes,
+//! conditions, backends) has a block without a field, and a reader of its own in `check/`.
 
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub(super) use route::{
 pub(super) use test::{EXPECT, TEST, TEST_CERT};
 pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};
 
-/// A table of the language, whose values are held by a `T`. Where all of its keys are structural that is `()`.
+/// A table of the language, whose values are held by a `T`. Where all of its keys are structural that is
+/// `()`.
 pub(super) struct Table<T: 'static> {
     /// How it is written, such as `[[listener]]`.
     pub(super) title: &'static str,
@@ -206,7 +208,8 @@ const fn key<T>(
     }
 }
 
-/// The most of anything that is counted: about as many descriptors as Linux lets a process have (`fs.nr_open`).
+/// The most of anything that is counted: about as many descriptors as Linux lets a process have
+/// (`fs.nr_open`).
 const COUNT_MAX: u64 = 1_000_000;
 
 const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
@@ -218,7 +221,8 @@ const MONTH: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// For how long browsers keep a cookie at most (RFC 6265bis §5.5).
 const COOKIE_AGE_MAX: Duration = Duration::from_secs(400 * DAY.as_secs());
 
-/// For how long browsers may be told to come by TLS alone: the longest that common servers recommend is two years.
+/// For how long browsers may be told to come by TLS alone: the longest that common servers recommend is two
+/// years.
 const HSTS_AGE_MAX: Duration = Duration::from_secs(10 * 365 * DAY.as_secs());
 
 pub(super) const NONE: &str = "(none)";

@@ -16,8 +16,8 @@ use pool::print_pool;
 use process::print_process;
 pub use written::Written;
 
-/// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become what they stood
-/// for; of a file that a route answers with, the path is named.
+/// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become
+/// what they stood for; of a file that a route answers with, the path is named.
 #[must_use]
 pub fn print(snapshot: &Snapshot, process: &Process) -> String {
     let mut out = String::new();
@@ -37,8 +37,8 @@ pub fn print(snapshot: &Snapshot, process: &Process) -> String {
     out
 }
 
-/// The same with environment variables as the file names them; it loads to the same where they say the same. With `hides`,
-/// credentials that stand in the file itself are left out, for those who may not read it.
+/// The same with environment variables as the file names them; it loads to the same where they say the same.
+/// With `hides`, credentials that stand in the file itself are left out, for those who may not read it.
 #[must_use]
 pub fn print_as_written(snapshot: &Snapshot, process: &Process, written: &Written, hides: bool) -> String {
     written::as_written(&print(snapshot, process), written, hides)

@@ -1,4 +1,5 @@
-//! What is printed, with environment variables as the file names them and not as what they stand for, and without credentials.
+//! What is printed, with environment variables as the file names them and not as what they stand for, and
+//! without credentials.
 
 use std::fmt;
 
@@ -13,7 +14,8 @@ pub struct Written {
     variables: Vec<(String, String)>,
 }
 
-/// The text of a variable is looked for inside of others from this length on, in bytes: a short one is no secret, and stands anywhere.
+/// The text of a variable is looked for inside of others from this length on, in bytes: a short one is no
+/// secret, and stands anywhere.
 const INSIDE_MIN: usize = 6;
 
 /// Stands in the place of a credential.
@@ -49,7 +51,8 @@ impl Written {
     }
 }
 
-/// `printed` with each value as it was `written`; if `hides`, credentials are left out that stand in the file itself.
+/// `printed` with each value as it was `written`; if `hides`, credentials are left out that stand in the file
+/// itself.
 pub(super) fn as_written(printed: &str, written: &Written, hides: bool) -> String {
     let (mut out, mut rest, mut key) = (String::with_capacity(printed.len()), printed, String::new());
     let mut is_field = false;
@@ -76,7 +79,8 @@ pub(super) fn as_written(printed: &str, written: &Written, hides: bool) -> Strin
     out + rest
 }
 
-/// The key in `before`, which is what stands before a value, if it is not between quotes: those that the language has.
+/// The key in `before`, which is what stands before a value, if it is not between quotes: those that the
+/// language has.
 fn bare_key(before: &str) -> Option<&str> {
     let key = before.strip_suffix(" = ").or_else(|| before.strip_suffix(" = ["))?;
     let key = key.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
@@ -130,8 +134,8 @@ const HARMLESS: [&str; 17] = [
 /// A word of so many characters in the field of an unknown name may be a token or a passphrase.
 const WORD_MIN: usize = 16;
 
-/// Whether a value in the field of that name, as it is printed, may be a credential by its looks: it names a scheme, or has a long word
-/// that stands for itself.
+/// Whether a value in the field of that name, as it is printed, may be a credential by its looks: it names a
+/// scheme, or has a long word that stands for itself.
 fn looks_like_credential(name: &str, printed: &str) -> bool {
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || "+/=_-.~".contains(c);
     let (mut word, mut depth) = (0, 0_usize);

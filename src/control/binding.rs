@@ -50,7 +50,8 @@ fn is_v6only() -> bool {
 }
 
 impl Present {
-    /// Whether what was said of the socket when it was bound is what `options` say. What a service manager has bound is its choice.
+    /// Whether what was said of the socket when it was bound is what `options` say. What a service manager
+    /// has bound is its choice.
     fn is_as(&self, options: &SocketOptions) -> bool {
         self.is_lent
             || (!self.is_gone && self.v6only == options.v6only && self.interface == options.interface)
@@ -69,8 +70,8 @@ pub(super) fn look_at_files(present: &mut [Present]) {
     }
 }
 
-/// For each of `listeners` the place of the present one whose sockets it can keep, because they are bound to its address. Who
-/// names an address has it; of those that take any port, one of the same name comes first.
+/// For each of `listeners` the place of the present one whose sockets it can keep, because they are bound to
+/// its address. Who names an address has it; of those that take any port, one of the same name comes first.
 pub(super) fn kept(present: &[Present], listeners: &[Listener]) -> Vec<Option<usize>> {
     let mut taken = vec![false; present.len()];
     let mut places = vec![None; listeners.len()];
@@ -129,8 +130,8 @@ pub(super) fn bind_for(
     Ok(Bound { sockets: sockets.into_iter().map(|socket| vec![socket]).collect(), address, file })
 }
 
-/// `error` with the socket that a service manager has passed and that is in the way, if there is one: it listens on the same
-/// port, and is at none of `places`.
+/// `error` with the socket that a service manager has passed and that is in the way, if there is one: it
+/// listens on the same port, and is at none of `places`.
 pub(super) fn blame_passed(error: StartError, present: &[Present], places: &[Option<usize>]) -> StartError {
     let StartError::Bind { listener, address, error, passed: None } = error else { return error };
     let port = |address: &Address| address.ip().map(|address| address.port());
@@ -190,9 +191,9 @@ impl Drop for Fresh {
     }
 }
 
-/// Shares the sockets out that were handed to `listener` and are those of `present`: all of them, for in each queue clients may
-/// wait. Workers that are left without one get another socket on the address, or, where that cannot be bound beside those or
-/// they are lent, one together with another worker.
+/// Shares the sockets out that were handed to `listener` and are those of `present`: all of them, for in each
+/// queue clients may wait. Workers that are left without one get another socket on the address, or, where
+/// that cannot be bound beside those or they are lent, one together with another worker.
 pub(super) fn share_out(
     listener: &Listener,
     workers: usize,

@@ -12,7 +12,8 @@ pub struct Crew {
     pub threads: usize,
     /// How they wait for their connections.
     pub poller: Poller,
-    /// When bodies go around the memory of the process. There are fewer pipes where there are few descriptors.
+    /// When bodies go around the memory of the process. There are fewer pipes where there are few
+    /// descriptors.
     pub splicing: Splicing,
     /// The cores that they are bound to, in turn; none if it is empty.
     pub cores: Vec<usize>,
@@ -48,8 +49,8 @@ const SESSIONS_EXPECTED: usize = 1000;
 /// The part of the descriptors that pipes for splice(2) may take: one in so many.
 const PIPES_SHARE: usize = 16;
 
-/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Gives the number of
-/// pipes that a worker may have, each with two ends.
+/// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Returns
+/// the number of pipes that a worker may have, each with two ends.
 pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Crew) -> Result<usize, StartError> {
     let (limit, threads) = (raise_descriptor_limit(), crew.threads);
     let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);

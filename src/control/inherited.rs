@@ -33,7 +33,8 @@ impl Inherited {
         self.admin = Some((bind, socket));
     }
 
-    /// Takes the socket for an admin address at `bind`. One that is bound elsewhere is closed, and its address is the second value.
+    /// Takes the socket for an admin address at `bind`. One that is bound elsewhere is closed, and its
+    /// address is the second value.
     pub fn take_admin(&mut self, bind: Option<&Address>) -> (Option<Handed>, Option<Address>) {
         match self.admin.take() {
             Some((at, socket)) if Some(&at) == bind => (Some(socket), None),
@@ -42,8 +43,8 @@ impl Inherited {
         }
     }
 
-    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen for connections is
-    /// closed. To be called before anything else is opened.
+    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen
+    /// for connections is closed. To be called before anything else is opened.
     #[must_use]
     pub fn from_manager() -> Inherited {
         let mut inherited = Inherited::default();

@@ -20,7 +20,8 @@ struct Page {
 }
 
 impl Ledger {
-    /// Opens a page for each of `questions`, with what is known; one that is there already goes on. Others are thrown away.
+    /// Opens a page for each of `questions`, with what is known; one that is there already goes on. Others
+    /// are thrown away.
     pub(super) fn open<'a>(&self, questions: impl Iterator<Item = &'a Question>, answers: &Answers) {
         let (mut pages, now) = (self.pages(), Instant::now());
         let mut old = std::mem::take(&mut *pages);
@@ -36,7 +37,7 @@ impl Ledger {
         }
     }
 
-    /// Takes note of what came of asking.
+    /// Records what came of asking.
     pub(super) fn note(&self, question: &Question, asked: Result<&[Entry], &str>) {
         let now = Instant::now();
         let mut pages = self.pages();

@@ -1,7 +1,9 @@
-//! Asks again and again for the backends that may change, beside the data plane. What has changed is an event for the main thread.
+//! Asks again and again for the backends that may change, beside the data plane. What has changed is an event
+//! for the main thread.
 //!
-//! Names and files have a thread each, so that a resolver that does not answer keeps no file waiting, and names that are due
-//! together are asked for at once, so that one keeps no other one. Files are looked at once a second: that needs no inotify(7) and its limits, and works on every file system.
+//! Names and files have a thread each, so that a resolver that does not answer keeps no file waiting, and
+//! names that are due together are asked for at once, so that one keeps no other one. Files are looked at
+//! once a second: that needs no inotify(7) and its limits, and works on every file system.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,8 +39,9 @@ pub struct Lookout {
 }
 
 impl Lookout {
-    /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed goes to `events`, and
-    /// what came of each question into `ledger`. A snapshot without questions has no thread.
+    /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed
+    /// goes to `events`, and what came of each question into `ledger`. A snapshot without questions has no
+    /// thread.
     pub(super) fn open(
         events: &SyncSender<Event>,
         (snapshot, tls): (&Snapshot, &Handles),
@@ -149,9 +152,9 @@ impl Asker {
 }
 
 impl Watched {
-    /// Has a name asked for now if no address of its last answer can be connected to, and connects have failed since it was
-    /// last asked for that reason: what was there may have come back with another address. The asker looks once in [`LOOK`],
-    /// so a name is asked for no more often than that.
+    /// Has a name asked for now if no address of its last answer can be connected to, and connects have
+    /// failed since it was last asked for that reason: what was there may have come back with another
+    /// address. The asker looks once in [`LOOK`], so a name is asked for no more often than that.
     fn hasten(&mut self, now: Duration, unreached: &BTreeMap<Address, u64>) {
         let entries = self.answer.as_deref().filter(|entries| !entries.is_empty());
         let Some(entries) = entries.filter(|_| self.question.is_name()) else { return };
@@ -162,7 +165,7 @@ impl Watched {
         }
     }
 
-    /// Reads a file, if it looks otherwise than the last time; gives the answer if it is another one.
+    /// Reads a file, if it looks otherwise than the last time; returns the answer if it is another one.
     fn look_again(&mut self, started: Instant, ledger: &Ledger) -> Option<Vec<Entry>> {
         let stamp = match &self.question {
             Question::Host { .. } | Question::Service { .. } => None,
@@ -176,7 +179,7 @@ impl Watched {
         self.take(discovery::ask(&self.question), started, ledger)
     }
 
-    /// Takes note of what came of the question; gives the answer if it is another one.
+    /// Records what came of the question; returns the answer if it is another one.
     fn take(
         &mut self,
         asked: Result<Answer, String>,

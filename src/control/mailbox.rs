@@ -1,4 +1,5 @@
-//! What the control thread asks of a worker, who looks between two turns: one atomic load, and a lock only if something came.
+//! What the control thread asks of a worker, who looks between two turns: one atomic load, and a lock only if
+//! something came.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -86,7 +87,8 @@ pub(super) enum InletGiven {
     Kept(usize),
 }
 
-/// The orders of one worker. The control thread gives few, and waits for each reload to be done before the next.
+/// The orders of one worker. The control thread gives few, and waits for each reload to be done before the
+/// next.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     /// How many orders were ever given.

@@ -1,5 +1,5 @@
-//! When something happened, by both clocks: how long ago that is goes by the one that never steps, and what the calendar said
-//! then is remembered, so that it stays when the calendar is set.
+//! When something happened, by both clocks: how long ago that is goes by the one that never steps, and what
+//! the calendar said then is remembered, so that it stays when the calendar is set.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! Where the executable is, and with what it was started: what an upgrade starts anew.
 //!
-//! What the kernel says of a running executable is a path without links, to the very version that runs. Whoever installs versions
-//! beside each other and moves a link means the path that was typed, so that one counts.
+//! What the kernel says of a running executable is a path without links, to the very version that runs.
+//! Whoever installs versions beside each other and moves a link means the path that was typed, so that one
+//! counts.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -37,7 +38,8 @@ impl Origin {
     }
 }
 
-/// The file that `name` means to a shell in `folder`: a path, or what is found first in the folders of `path`.
+/// The file that `name` means to a shell in `folder`: a path, or what is found first in the folders of
+/// `path`.
 fn typed(name: &OsStr, path: &OsStr, folder: &Path) -> Option<PathBuf> {
     if name.is_empty() {
         return None;

@@ -17,8 +17,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// That of the user and the group of these names or numbers; of the user's own group if none is named, and `None` if
-    /// neither is.
+    /// That of the user and the group of these names or numbers; of the user's own group if none is named,
+    /// and `None` if neither is.
     ///
     /// # Errors
     /// What is wrong with the names, and the way out.

@@ -31,7 +31,8 @@ struct Inlets {
     files: Vec<Option<FileIdentity>>,
 }
 
-/// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop them.
+/// A running Pollux. Dropping it leaves the workers running; [`Server::drain`] and [`Server::join`] stop
+/// them.
 #[derive(Debug)]
 pub struct Server {
     pub(super) crew: Crew,
@@ -43,7 +44,8 @@ pub struct Server {
     /// What an operator has laid over them.
     pub(super) changes: Changes,
     pub(super) addresses: Vec<Address>,
-    /// For each listener whether a service manager has its socket too: such a queue is never emptied, and never shut.
+    /// For each listener whether a service manager has its socket too: such a queue is never emptied, and
+    /// never shut.
     pub(super) lent: Vec<bool>,
     /// The files of the Unix sockets, which are to go with them.
     pub(super) files: Vec<Option<FileIdentity>>,
@@ -69,7 +71,8 @@ fn check_made(snapshot: &Snapshot, tls: &Handles) -> Result<(), StartError> {
 }
 
 impl Server {
-    /// Binds every listener of the snapshot and starts the workers of `crew`. `journal` makes the journal of each.
+    /// Binds every listener of the snapshot and starts the workers of `crew`. `journal` makes the journal of
+    /// each.
     ///
     /// Clients can connect when this returns.
     ///
@@ -84,8 +87,9 @@ impl Server {
         started.map(|(server, _)| server)
     }
 
-    /// The same with sockets that others have opened, for those listeners that can keep them. Gives the addresses of those
-    /// that are of no use, which are closed here. Once everything is bound, and before anybody is served, `bound` is called.
+    /// The same with sockets that others have opened, for those listeners that can keep them. Returns the
+    /// addresses of those that are of no use, which are closed here. Once everything is bound, and before
+    /// anybody is served, `bound` is called.
     ///
     /// # Errors
     /// As [`Server::start`], and what `bound` says.
@@ -177,7 +181,8 @@ impl Server {
         &self.snapshot
     }
 
-    /// Where each listener of the snapshot is bound, in its order; with the port that the kernel chose for port 0.
+    /// Where each listener of the snapshot is bound, in its order; with the port that the kernel chose for
+    /// port 0.
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
@@ -195,8 +200,8 @@ impl Server {
         self.registry.figures()
     }
 
-    /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are kept, new ones
-    /// are bound first, and nobody who is connected is disturbed.
+    /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are
+    /// kept, new ones are bound first, and nobody who is connected is disturbed.
     ///
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
@@ -215,9 +220,9 @@ impl Server {
         Ok(reloaded)
     }
 
-    /// Fills the pools anew from their sources and `answers`, and returns when every worker knows the backends that there are now;
-    /// `None` if they are the same as before. It is what a reload does, but the configuration is the same one. Backends that are
-    /// gone end what they have in flight.
+    /// Fills the pools anew from their sources and `answers`, and returns when every worker knows the
+    /// backends that there are now; `None` if they are the same as before. It is what a reload does, but the
+    /// configuration is the same one. Backends that are gone end what they have in flight.
     ///
     /// # Errors
     /// As [`Server::reload`].
@@ -403,8 +408,8 @@ impl Server {
         }
     }
 
-    /// Ends a process that has not taken over: sockets that were handed to it are still somebody else's, and go on; those that it has
-    /// bound itself go with their files.
+    /// Ends a process that has not taken over: sockets that were handed to it are still somebody else's, and
+    /// go on; those that it has bound itself go with their files.
     pub fn withdraw(mut self) {
         let bound = self.bound.clone();
         self.drain_but(&bound);

@@ -84,8 +84,8 @@ impl Signals {
     }
 }
 
-/// Takes in what has ended. The first process of a container is given every process there that loses its parent, and has none of its
-/// own: it starts nothing.
+/// Takes in what has ended. The first process of a container is given every process there that loses its
+/// parent, and has none of its own: it starts nothing.
 fn reap() {
     let any = Pid::from_raw(-1);
     while waitpid(any, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}

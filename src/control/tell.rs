@@ -62,7 +62,8 @@ impl Server {
         Configuration { file: None, loaded_ms: ms(self.loaded.elapsed()), reloads: self.reloads }
     }
 
-    /// What it is at: asks every worker that still runs, and waits for the answers, which come between two turns.
+    /// What it is at: asks every worker that still runs, and waits for the answers, which come between two
+    /// turns.
     #[must_use]
     pub fn status(&self) -> Status {
         let mut reports = self.ask(|to| Order::Report { to });

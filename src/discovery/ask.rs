@@ -19,13 +19,14 @@ pub struct Answer {
     pub entries: Vec<Entry>,
     /// How long it holds, where that was said too.
     pub ttl: Option<Duration>,
-    /// The family of which nothing is known now, where there was an answer for the other one. Its last addresses stay.
+    /// The family of which nothing is known now, where there was an answer for the other one. Its last
+    /// addresses stay.
     pub lacks: Option<Family>,
 }
 
 impl Answer {
-    /// The backends, with those of `before` that this answer knows nothing of: a family that a server does not answer for is
-    /// not one that is gone.
+    /// The backends, with those of `before` that this answer knows nothing of: a family that a server does
+    /// not answer for is not one that is gone.
     #[must_use]
     pub fn after(self, before: Option<&[Entry]>) -> Vec<Entry> {
         let Some(lacks) = self.lacks else { return self.entries };
@@ -35,18 +36,20 @@ impl Answer {
     }
 }
 
-/// Asks, and waits for the answer. The order of what the DNS says means nothing, so it is sorted; that of a file is kept.
+/// Asks, and waits for the answer. The order of what the DNS says means nothing, so it is sorted; that of a
+/// file is kept.
 ///
 /// # Errors
-/// Why there is no answer, in words: the name is not known or has no address, the resolver does not answer, the file cannot be
-/// read or is no list of backends.
+/// Why there is no answer, in words: the name is not known or has no address, the resolver does not answer,
+/// the file cannot be read or is no list of backends.
 pub fn ask(question: &Question) -> Result<Answer, String> {
     let mut answer = ask_whole(question)?;
     cut(question, &mut answer.entries);
     Ok(answer)
 }
 
-/// An answer that lists more than a file may is cut: each entry costs memory and connections, and not all who answer are friends.
+/// An answer that lists more than a file may is cut: each entry costs memory and connections, and not all who
+/// answer are friends.
 fn cut(question: &Question, entries: &mut Vec<Entry>) {
     if entries.len() > ENTRIES_MAX {
         tracing::warn!(source = %question, found = entries.len(), "too many backends: the first {ENTRIES_MAX} are taken");
@@ -109,7 +112,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// That of the file at `path`; `None` if there is none, or if it was written so lately that a second write might not show.
+    /// That of the file at `path`; `None` if there is none, or if it was written so lately that a second
+    /// write might not show.
     #[must_use]
     pub fn of(path: &Path) -> Option<Stamp> {
         let meta = fs::metadata(path).ok()?;

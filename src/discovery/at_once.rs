@@ -1,7 +1,8 @@
 //! Many questions at once, with one bound for all of them.
 //!
-//! The system's resolver takes as long as it wants and cannot be called off, so each question has a thread, and the caller
-//! waits for at most its bound. A thread whose question is answered too late ends by itself, without a word.
+//! The system's resolver takes as long as it wants and cannot be called off, so each question has a thread,
+//! and the caller waits for at most its bound. A thread whose question is answered too late ends by itself,
+//! without a word.
 
 use std::collections::VecDeque;
 use std::io;
@@ -33,8 +34,8 @@ impl Drop for Asker {
     }
 }
 
-/// Has `ask` answer all `questions`, and waits for at most `span`. The answers stand in the order of the questions; `None` is
-/// a question that was not answered in time, or for which there was no thread.
+/// Has `ask` answer all `questions`, and waits for at most `span`. The answers stand in the order of the
+/// questions; `None` is a question that was not answered in time, or for which there was no thread.
 pub fn at_once<Q, A>(questions: Vec<Q>, span: Duration, ask: fn(&Q) -> A) -> Vec<Option<A>>
 where
     Q: Send + 'static,

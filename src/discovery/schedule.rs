@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::route::hash;
 
-/// How soon a question is asked again after a first failure; twice as long after each more, up to its interval.
+/// How soon a question is asked again after a first failure; twice as long after each more, up to its
+/// interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// An answer that lives for less than this is asked for again after this: records may have a time to live of 0.
@@ -35,7 +36,7 @@ impl Schedule {
         self.due
     }
 
-    /// Takes note that it was asked at `now`.
+    /// Records that it was asked at `now`.
     pub fn note(&mut self, now: Duration, is_good: bool) {
         self.failures = if is_good { 0 } else { self.failures + 1 };
         let pause = match self.failures {
@@ -54,7 +55,8 @@ impl Schedule {
         self.due = self.due.min(now);
     }
 
-    /// Takes note that what was answered at `now` lives for `ttl`: it is asked again then, if it would be later otherwise.
+    /// Records that what was answered at `now` lives for `ttl`: it is asked again then, if it would be later
+    /// otherwise.
     pub fn note_ttl(&mut self, now: Duration, ttl: Duration) {
         self.due = self.due.min(now + ttl.max(TTL_MIN));
     }

@@ -1,7 +1,8 @@
 //! One query and its answer: by datagram, and by TCP where that did not do.
 //!
-//! Each query has an identity that nobody can guess, and a socket of its own, hence a port that the kernel draws; the socket is
-//! connected, so only the server that was asked is heard. What is no answer to it is dropped, and waiting goes on (RFC 5452).
+//! Each query has an identity that nobody can guess, and a socket of its own, hence a port that the kernel
+//! draws; the socket is connected, so only the server that was asked is heard. What is no answer to it is
+//! dropped, and waiting goes on (RFC 5452).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -20,7 +21,8 @@ pub(super) struct Reply {
 }
 
 impl Client<'_> {
-    /// Asks one server after the other for the records of `kind` that `name` has, and those that were not heard once more.
+    /// Asks one server after the other for the records of `kind` that `name` has, and those that were not
+    /// heard once more.
     pub(super) fn ask(&self, name: &str, kind: Kind) -> Result<Reply, Failure> {
         let mut last = Failure::Silent(String::from("there is no server to ask"));
         for patience in self.rounds {

@@ -22,8 +22,9 @@ impl Client<'_> {
     /// The addresses of `host`, IPv4 and IPv6, at least one.
     ///
     /// # Errors
-    /// Why there is none. Where one family is there, that one is the answer, whatever comes of the other one: some servers deny the
-    /// name, refuse or are silent for AAAA. What is not known for certain is told, so that it is not taken for gone.
+    /// Why there is none. Where one family is there, that one is the answer, whatever comes of the other one:
+    /// some servers deny the name, refuse or are silent for AAAA. What is not known for certain is told, so
+    /// that it is not taken for gone.
     pub(in crate::discovery) fn addresses(&self, host: &str) -> Result<Found<Vec<IpAddr>>, Failure> {
         let (first, second) = match self.family {
             Family::V4 => return self.chase(host, Kind::A).map(|chased| found(&chased)),

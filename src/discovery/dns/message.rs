@@ -72,7 +72,8 @@ pub(super) enum Verdict {
     Foreign,
     /// The answer did not fit.
     Cut,
-    /// The records of the answer. Those that the server added may be some of many (RFC 2181 section 9), and are not read.
+    /// The records of the answer. Those that the server added may be some of many (RFC 2181 section 9), and
+    /// are not read.
     Records { answers: Vec<Record> },
     /// There is no such name.
     NoName,
@@ -90,7 +91,8 @@ pub(super) struct Query<'a> {
     pub(super) is_extended: bool,
 }
 
-/// The longest datagram that servers are asked for, in bytes: it passes where packets of 1280 do, as those of IPv6 do everywhere.
+/// The longest datagram that servers are asked for, in bytes: it passes where packets of 1280 do, as those of
+/// IPv6 do everywhere.
 const DATAGRAM_SAID: u16 = 1232;
 
 impl Query<'_> {

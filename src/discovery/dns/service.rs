@@ -30,11 +30,12 @@ struct Located {
 type Answered<'t> = (&'t str, Result<Found<Vec<IpAddr>>, Failure>);
 
 impl Client<'_> {
-    /// The backends of the service `name`. There are none where the DNS says that there is decidedly no service.
+    /// The backends of the service `name`. There are none where the DNS says that there is decidedly no
+    /// service.
     ///
     /// # Errors
-    /// Why nothing is known of it. A target that has no address is left out; one whose addresses cannot be found out now is an
-    /// error, as its backends may well be there.
+    /// Why nothing is known of it. A target that has no address is left out; one whose addresses cannot be
+    /// found out now is an error, as its backends may well be there.
     pub(in crate::discovery) fn service(&self, name: &str) -> Result<Found<Vec<Entry>>, Failure> {
         let chased = self.chase(name, Kind::Srv)?;
         let records: Vec<Service> = chased.records.iter().filter_map(service).collect();
@@ -79,8 +80,8 @@ impl Client<'_> {
         }
     }
 
-    /// The addresses of each of `targets`. What the server has added to the records may be some of them, another time others
-    /// (RFC 2181 section 9), so each is asked for.
+    /// The addresses of each of `targets`. What the server has added to the records may be some of them,
+    /// another time others (RFC 2181 section 9), so each is asked for.
     fn addresses_of<'t>(&self, targets: &[&'t str]) -> Vec<Answered<'t>> {
         let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(targets.len())));
         let ask = || {
@@ -107,10 +108,12 @@ fn service(data: &Data) -> Option<Service> {
     }
 }
 
-/// The lowest priority is tier 1, the next tier 2, and so on; an address that several records name is in the lowest of its tiers.
+/// The lowest priority is tier 1, the next tier 2, and so on; an address that several records name is in the
+/// lowest of its tiers.
 ///
-/// Weights count within a tier. They are taken as they are, or in proportion where one is above 1000. Where all are 0, which says that
-/// there is nothing to choose by, they are left open; beside others a 0 has "a very small chance", which is what 1 comes to.
+/// Weights count within a tier. They are taken as they are, or in proportion where one is above 1000. Where
+/// all are 0, which says that there is nothing to choose by, they are left open; beside others a 0 has "a
+/// very small chance", which is what 1 comes to.
 fn entries(mut located: Vec<Located>) -> Vec<Entry> {
     located.sort_by_key(|it| (it.priority, it.address, std::cmp::Reverse(it.weight)));
     let mut seen = BTreeSet::new();

@@ -245,7 +245,8 @@ fn a_server_without_an_answer_is_told_apart_from_a_name_that_is_not_there() {
     assert_eq!(addresses(&server), Ok((vec![host(1)], 60)));
 }
 
-/// Answers one query over TCP at `address`, in pieces, and gives the answer to be sent again by whoever joins.
+/// Answers one query over TCP at `address`, in pieces, and gives the answer to be sent again by whoever
+/// joins.
 fn over_tcp(
     listener: TcpListener,
     answer: impl Fn(&Packet<'_>) -> Vec<u8> + Send + 'static,
@@ -331,7 +332,8 @@ fn a_service_is_all_addresses_of_all_its_targets() {
     assert_eq!(service(vec![a("other", 60, 1)]), Err(Failure::NoName));
 }
 
-/// A server may add some addresses of many, and other ones the next time, without a word (RFC 2181 section 9).
+/// A server may add some addresses of many, and other ones the next time, without a word (RFC 2181 section
+/// 9).
 #[test]
 fn addresses_that_the_server_adds_are_not_taken_for_all() {
     let mut turn = 0;

@@ -20,8 +20,8 @@ const PORT: u16 = 40_000;
 /// What somebody wants to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET. Empty for a connection whose bytes are
-    /// passed.
+    /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET. Empty for a
+    /// connection whose bytes are passed.
     pub request: String,
     /// Header fields.
     pub headers: Vec<(String, String)>,
@@ -161,8 +161,8 @@ impl Ask {
         Ok(head.into_bytes())
     }
 
-    /// The listener of a connection: the one that is named, else the first that passes bytes and looks at what the client says, else
-    /// the first that passes bytes.
+    /// The listener of a connection: the one that is named, else the first that passes bytes and looks at
+    /// what the client says, else the first that passes bytes.
     fn passing_listener(&self, snapshot: &Snapshot) -> Result<usize, QuestionError> {
         let listeners = &snapshot.listeners;
         let fail_listener = |text: String| Err(QuestionError::Listener(text));

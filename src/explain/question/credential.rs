@@ -12,8 +12,9 @@ use crate::snapshot::Listener;
 /// What somebody says of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// `none`, `verified`, `failed`, or why it could not be verified, such as `expired`. If it is not said, one that is described was
-    /// verified, and so was that of a client of a listener that lets nobody else in.
+    /// `none`, `verified`, `failed`, or why it could not be verified, such as `expired`. If it is not said,
+    /// one that is described was verified, and so was that of a client of a listener that lets nobody else
+    /// in.
     pub state: Option<String>,
     /// Its subject, such as `CN=alice, O=Example`.
     pub subject: Option<String>,

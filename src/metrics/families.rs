@@ -1,4 +1,5 @@
-//! Every metric there is: its name, its labels, and what it says. The page and the table of `docs/metrics.md` are made of this.
+//! Every metric there is: its name, its labels, and what it says. The page and the table of `docs/metrics.md`
+//! are made of this.
 
 use super::meter::Phase;
 

@@ -1,7 +1,9 @@
-//! How long things take, counted in buckets: a percentile can be had from many workers, and from any span of time.
+//! How long things take, counted in buckets: a percentile can be had from many workers, and from any span of
+//! time.
 //!
-//! The bounds are fixed, each twice the one before, from 50 us to 52.4 s. So the bucket of a span follows from its bits, what
-//! two histograms have counted can be added and subtracted, and a quantile is known to within a factor of two at worst.
+//! The bounds are fixed, each twice the one before, from 50 us to 52.4 s. So the bucket of a span follows
+//! from its bits, what two histograms have counted can be added and subtracted, and a quantile is known to
+//! within a factor of two at worst.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -83,9 +85,9 @@ impl Counts {
         rest
     }
 
-    /// Between which two spans the quantile `thousandths` lies (500 is the median, 990 the 99th percentile): of that many
-    /// thousandths of all spans, rounded up, none is longer than the second, and the longest is longer than the first.
-    /// `None` if nothing was counted; the second is `None` beyond the last bound.
+    /// Between which two spans the quantile `thousandths` lies (500 is the median, 990 the 99th percentile):
+    /// of that many thousandths of all spans, rounded up, none is longer than the second, and the longest is
+    /// longer than the first. `None` if nothing was counted; the second is `None` beyond the last bound.
     #[must_use]
     pub fn bounds_of(&self, thousandths: u32) -> Option<(Duration, Option<Duration>)> {
         let (place, _) = self.find(thousandths)?;
@@ -93,8 +95,9 @@ impl Counts {
         Some((below, (place < BOUNDED).then(|| bound(place))))
     }
 
-    /// The quantile `thousandths`, as far as it is known: between its [bounds](Counts::bounds_of) it is taken for granted that
-    /// the spans are spread evenly, and beyond the last bound it is that bound. `None` if nothing was counted.
+    /// The quantile `thousandths`, as far as it is known: between its [bounds](Counts::bounds_of) it is taken
+    /// for granted that the spans are spread evenly, and beyond the last bound it is that bound. `None` if
+    /// nothing was counted.
     #[must_use]
     pub fn quantile(&self, thousandths: u32) -> Option<Duration> {
         let (place, rank) = self.find(thousandths)?;
@@ -120,16 +123,18 @@ impl Counts {
     }
 }
 
-/// Which bounded buckets of a metric are written, the same for all of its series, so that they can be added up by their bounds.
+/// Which bounded buckets of a metric are written, the same for all of its series, so that they can be added
+/// up by their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown([bool; BOUNDED]);
 
-/// Every so many buckets are written in any case: the series of another process, which has seen other spans, can be added up with
-/// these to within that.
+/// Every so many buckets are written in any case: the series of another process, which has seen other spans,
+/// can be added up with these to within that.
 const ANCHORED: usize = 4;
 
 impl Shown {
-    /// The buckets in which something was counted, with one on either side for what comes next, and the anchors.
+    /// The buckets in which something was counted, with one on either side for what comes next, and the
+    /// anchors.
     pub(super) fn of<'a>(all: impl Iterator<Item = &'a Counts>) -> Shown {
         let mut shown = [false; BOUNDED];
         let mut is_hit = [false; BOUNDED + 1];

@@ -14,8 +14,9 @@ use super::totals::{BackendTotals, PoolTotals, Totals};
 use crate::core::outcome::{Cause, Places, Record};
 use crate::snapshot::{BackendId, Snapshot};
 
-/// So many listeners and pools of a configuration have series of their own; the rest of them share those called [`OTHER`]. How many
-/// routes and backends have is said by `limits.route_series` and `limits.backend_series`.
+/// So many listeners and pools of a configuration have series of their own; the rest of them share those
+/// called [`OTHER`]. How many routes and backends have is said by `limits.route_series` and
+/// `limits.backend_series`.
 pub const LISTENERS_MAX: usize = 64;
 /// See [`LISTENERS_MAX`].
 pub const POOLS_MAX: usize = 64;
@@ -23,8 +24,8 @@ pub const POOLS_MAX: usize = 64;
 /// The name for those beyond the bounds.
 pub const OTHER: &str = "other";
 
-/// The name of nothing: of the route of a request that no route has matched, the pool of one that went to none, the backend
-/// of one that had none.
+/// The name of nothing: of the route of a request that no route has matched, the pool of one that went to
+/// none, the backend of one that had none.
 const NOBODY: &str = "";
 
 /// All meters of a process.

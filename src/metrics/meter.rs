@@ -10,7 +10,8 @@ use crate::room::{Ground, Measure};
 /// A part of an exchange whose length is counted. What an exchange does not reach is not counted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// From the first byte of the request, or from the accept for the first one of a connection, until its head is complete.
+    /// From the first byte of the request, or from the accept for the first one of a connection, until its
+    /// head is complete.
     Head,
     /// The time in the queue of a pool, until a backend was free. Only what had to wait.
     Queue,

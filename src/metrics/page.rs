@@ -161,8 +161,8 @@ fn write_listeners(writer: &mut Writer, totals: &Totals) {
     of(writer, &family::BYTES_DOWN, |sums| sums.bytes_down);
 }
 
-/// The classes that are told: those of which there were any; and of somebody that exists those that are likely to come, so that
-/// the first of them is seen as one more.
+/// The classes that are told: those of which there were any; and of somebody that exists those that are
+/// likely to come, so that the first of them is seen as one more.
 fn told_classes(classes: &[u64; CLASSES], exists: bool) -> impl Iterator<Item = (&'static str, u64)> {
     let is_likely = move |word: &str| exists && matches!(word, "2xx" | "3xx" | "4xx" | "5xx");
     let named = CLASS_WORDS.into_iter().zip(*classes);

@@ -1,7 +1,8 @@
 //! The text that Prometheus reads: its own format (0.0.4), or OpenMetrics 1.0.
 //!
-//! Three kinds of lines are all there is to it. The crates for it bring registries of their own, which would count beside the
-//! workers' meters, so the lines are written here; the tests have other people's parsers read them.
+//! Three kinds of lines are all there is to it. The crates for it bring registries of their own, which would
+//! count beside the workers' meters, so the lines are written here; the tests have other people's parsers
+//! read them.
 
 use std::fmt::{Display, Write};
 use std::time::Duration;
@@ -80,8 +81,8 @@ impl Samples<'_> {
         self.sample("", labels, None, value);
     }
 
-    /// The samples of a histogram: its buckets that are `shown`. Where nothing was counted all of them would be 0, which is what
-    /// they add to others where they are missing.
+    /// The samples of a histogram: its buckets that are `shown`. Where nothing was counted all of them would
+    /// be 0, which is what they add to others where they are missing.
     pub(super) fn add_histogram(&mut self, labels: &[&str], counts: &Counts, shown: &Shown) {
         let (mut count, is_empty) = (0, counts.count() == 0);
         for (place, bucket) in counts.buckets.iter().enumerate() {

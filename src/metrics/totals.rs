@@ -35,7 +35,8 @@ pub struct ListenerTotals {
 /// Of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolTotals {
-    /// Exchanges that did not end well, by the place of the cause in [`Cause::ALL`](crate::core::outcome::Cause::ALL).
+    /// Exchanges that did not end well, by the place of the cause in
+    /// [`Cause::ALL`](crate::core::outcome::Cause::ALL).
     pub causes: [u64; CAUSES],
     /// Retries, by the place of the proof in [`Proof::ALL`].
     pub retries: [u64; Proof::ALL.len()],
@@ -134,7 +135,8 @@ fn subtract(counts: &mut [u64], earlier: &[u64]) {
 }
 
 impl Totals {
-    /// What was counted since `earlier`, of which there may be more or fewer than now. What workers hold is as of now.
+    /// What was counted since `earlier`, of which there may be more or fewer than now. What workers hold is
+    /// as of now.
     #[must_use]
     pub fn since(&self, earlier: &Totals) -> Totals {
         let mut rest = self.clone();

@@ -1,14 +1,16 @@
 //! The wall clock and the random numbers of a system.
 //!
-//! rustls asks for both in the middle of a handshake, where no [`Os`](super::Os) can be passed to it. So they are an object of
-//! their own, which a TLS configuration holds and which [`Os::ambient`](super::Os::ambient) returns for everything else.
+//! rustls asks for both in the middle of a handshake, where no [`Os`](super::Os) can be passed to it. So they
+//! are an object of their own, which a TLS configuration holds and which [`Os::ambient`](super::Os::ambient)
+//! returns for everything else.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// See the module. Both are shared by all threads of a process.
 pub trait Ambient: fmt::Debug + Send + Sync {
-    /// The time since 1970 in UTC. It steps where the operator or NTP sets the clock: timeouts go by [`Os::now`](super::Os::now).
+    /// The time since 1970 in UTC. It steps where the operator or NTP sets the clock: timeouts go by
+    /// [`Os::now`](super::Os::now).
     fn wall_clock(&self) -> Duration;
 
     /// Fills `room` with bytes that no peer can predict.
@@ -45,7 +47,8 @@ pub fn random<const LEN: usize>(ambient: &dyn Ambient) -> Result<[u8; LEN], NoRa
 enum System {
     /// The kernel's: a system call each time.
     Kernel,
-    /// That of aws-lc-rs, which the kernel seeds: no system call, but the first number of a process takes some 120 ms of CPU.
+    /// That of aws-lc-rs, which the kernel seeds: no system call, but the first number of a process takes
+    /// some 120 ms of CPU.
     Library,
 }
 
@@ -63,7 +66,8 @@ impl Ambient for System {
     }
 }
 
-/// A system whose wall clock stands still at so many seconds after 1970, and that has no random numbers: for worlds without TLS.
+/// A system whose wall clock stands still at so many seconds after 1970, and that has no random numbers: for
+/// worlds without TLS.
 #[derive(Clone, Copy, Debug)]
 pub struct Still(pub u64);
 

@@ -1,7 +1,7 @@
 //! The one seam to the world: every system call that the data plane makes goes through [`Os`].
 //!
-//! [`SysOs`] is Linux; the simulator under `tests/sim` is a fake kernel with a virtual clock and seeded faults. Faults are
-//! small enums that say what the caller can do about them, not errno values.
+//! [`SysOs`] is Linux; the simulator under `tests/sim` is a fake kernel with a virtual clock and seeded
+//! faults. Faults are small enums that say what the caller can do about them, not errno values.
 
 mod ambient;
 mod process;
@@ -28,8 +28,8 @@ pub use sys::{
 
 pub use unix::{FileIdentity, bind_unix, is_abstract, permit, remove_left_over, user_at};
 
-/// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`], [`Os::reset`]
-/// or [`Os::give_away`].
+/// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`],
+/// [`Os::reset`] or [`Os::give_away`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fd(pub i32);
 
@@ -69,7 +69,8 @@ pub enum IoFault {
 pub enum AcceptFault {
     /// EAGAIN: no client waits.
     Blocked,
-    /// ECONNABORTED, EINTR and the network errors that accept(2) says to treat like EAGAIN: this one is gone, try again.
+    /// ECONNABORTED, EINTR and the network errors that accept(2) says to treat like EAGAIN: this one is gone,
+    /// try again.
     Gone,
     /// EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting again is useless until something is freed.
     Exhausted,
@@ -116,8 +117,8 @@ pub trait Os {
     /// The wall clock and the random numbers.
     fn ambient(&self) -> &'static dyn Ambient;
 
-    /// `poll(2)` over `watches`, writing each one's `got`. Waits at most `timeout` (rounded up to what the kernel can
-    /// count), for ever if `None`.
+    /// `poll(2)` over `watches`, writing each one's `got`. Waits at most `timeout` (rounded up to what the
+    /// kernel can count), forever if `None`.
     fn poll(&mut self, watches: &mut [Watch], timeout: Option<Duration>) -> Polled;
 
     /// Whether a poll for [`Interest::READ`] that does not wait has nothing to say of `fd`.
@@ -126,23 +127,24 @@ pub trait Os {
         self.poll(&mut watches, Some(Duration::ZERO)) == Polled::Ready(0)
     }
 
-    /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay. A client by a Unix
-    /// socket has the address [`NO_ADDRESS`](crate::snapshot::NO_ADDRESS). An IPv4 client of an IPv6 socket has its IPv4
-    /// address, so that it has one form in routes, logs and status.
+    /// Takes one client from the queue of `listener`, non-blocking and close-on-exec, without Nagle's delay.
+    /// A client by a Unix socket has the address [`NO_ADDRESS`](crate::snapshot::NO_ADDRESS). An IPv4 client
+    /// of an IPv6 socket has its IPv4 address, so that it has one form in routes, logs and status.
     ///
     /// # Errors
     /// See [`AcceptFault`].
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault>;
 
-    /// The address of this side of the connection on `fd`, IPv4 in IPv6 as IPv4; `None` if that is no IP address. It is known
-    /// while a connect is under way.
+    /// The address of this side of the connection on `fd`, IPv4 in IPv6 as IPv4; `None` if that is no IP
+    /// address. It is known while a connect is under way.
     fn local_address(&mut self, fd: Fd) -> Option<SocketAddr> {
         let _ = fd;
         None
     }
 
-    /// Lets no more clients into the queue of `listener`; those whose connections stand, or are about to, still come out of it.
-    /// Where that cannot be had, clients may be lost that come in the moment before it is closed.
+    /// Lets no more clients into the queue of `listener`; those whose connections stand, or are about to,
+    /// still come out of it. Where that cannot be had, clients may be lost that come in the moment before it
+    /// is closed.
     fn stop_listening(&mut self, listener: Fd) {
         let _ = listener;
     }
@@ -153,8 +155,8 @@ pub trait Os {
     /// See [`ConnectFault`]; nothing stays open after one.
     fn connect(&mut self, to: &Address) -> Result<Connecting, ConnectFault>;
 
-    /// SO_ERROR of a pending connect: `Ok` if the connection stands. Valid only once poll has reported on it: before the
-    /// decision SO_ERROR reads as 0 too.
+    /// SO_ERROR of a pending connect: `Ok` if the connection stands. Valid only once poll has reported on it:
+    /// before the decision SO_ERROR reads as 0 too.
     ///
     /// # Errors
     /// Why the connection failed. The descriptor is still to be closed.
@@ -166,15 +168,15 @@ pub trait Os {
     /// See [`IoFault`].
     fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault>;
 
-    /// Writes `head` and then `body` in one call, either of which may be empty, and says how many bytes of the two
-    /// together were taken. Never raises SIGPIPE.
+    /// Writes `head` and then `body` in one call, either of which may be empty, and says how many bytes of
+    /// the two together were taken. Never raises SIGPIPE.
     ///
     /// # Errors
     /// See [`IoFault`].
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault>;
 
-    /// The same for bytes that the caller lets the end follow, by [`Os::shutdown_write`] or [`Os::close`] and without a poll
-    /// between, if all of them are taken: they may wait for it, to go out in one segment.
+    /// The same for bytes that the caller lets the end follow, by [`Os::shutdown_write`] or [`Os::close`] and
+    /// without a poll between, if all of them are taken: they may wait for it, to go out in one segment.
     ///
     /// # Errors
     /// See [`IoFault`].
@@ -182,7 +184,8 @@ pub trait Os {
         self.send(fd, head, body)
     }
 
-    /// Writes `pieces` one after the other, and says how many bytes of all of them were taken; with `is_last` like [`Os::send_last`].
+    /// Writes `pieces` one after the other, and says how many bytes of all of them were taken; with `is_last`
+    /// like [`Os::send_last`].
     ///
     /// # Errors
     /// See [`IoFault`].
@@ -195,12 +198,14 @@ pub trait Os {
         if is_last && pieces.len() <= 2 { self.send_last(fd, head, body) } else { self.send(fd, head, body) }
     }
 
-    /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or no descriptors left.
+    /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or
+    /// no descriptors left.
     fn open_pipe(&mut self) -> Option<Pipe> {
         None
     }
 
-    /// Moves at most `most` bytes from a connection into `pipe`, which is empty (`splice(2)`); `Ok(0)` is the end of the stream.
+    /// Moves at most `most` bytes from a connection into `pipe`, which is empty (`splice(2)`); `Ok(0)` is the
+    /// end of the stream.
     ///
     /// # Errors
     /// See [`IoFault`].
@@ -227,33 +232,37 @@ pub trait Os {
     /// `shutdown(SHUT_WR)`: a FIN behind the bytes already written.
     fn shutdown_write(&mut self, fd: Fd);
 
-    /// Opens the lot: a descriptor that poll reports as readable as long as one that was [parked](Os::park) in it has news
-    /// (`epoll(7)`). A worker has one at most; `None` if the system has no such thing, or no descriptor left.
+    /// Opens the lot: a descriptor that poll reports as readable as long as one that was [parked](Os::park)
+    /// in it has news (`epoll(7)`). A worker has one at most; `None` if the system has no such thing, or no
+    /// descriptor left.
     fn open_lot(&mut self) -> Option<Fd> {
         None
     }
 
-    /// Parks `fd` in the lot until it has news of what `want` asks for, a hangup or an error, which are told once, under
-    /// `tag` (EPOLLONESHOT). Parking it again replaces both, closing it takes it out. False if it could not be parked.
+    /// Parks `fd` in the lot until it has news of what `want` asks for, a hangup or an error, which are told
+    /// once, under `tag` (EPOLLONESHOT). Parking it again replaces both, closing it takes it out. False if it
+    /// could not be parked.
     fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {
         let _ = (fd, want, tag);
         false
     }
 
-    /// Appends the tag and the news of everything in the lot that has any, up to a bound; true if that was all.
+    /// Appends the tag and the news of everything in the lot that has any, up to a bound; true if that was
+    /// all.
     fn read_lot(&mut self, news: &mut Vec<(u64, Ready)>) -> bool {
         let _ = news;
         true
     }
 
-    /// Gives a descriptor away that is in no lot, for another worker's [`Os`] to [take in](Os::take_in); `None` if they
-    /// cannot be moved, and then it stays.
+    /// Gives a descriptor away that is in no lot, for another worker's [`Os`] to [take in](Os::take_in);
+    /// `None` if they cannot be moved, and then it stays.
     fn give_away(&mut self, fd: Fd) -> Option<OwnedFd> {
         let _ = fd;
         None
     }
 
-    /// Takes over a descriptor that another worker's [`Os`] has given away; one that gives none away gets none.
+    /// Takes over a descriptor that another worker's [`Os`] has given away; one that gives none away gets
+    /// none.
     fn take_in(&mut self, fd: OwnedFd) -> Option<Fd> {
         let _ = fd;
         None

@@ -21,7 +21,8 @@ pub struct Process {
     pub descriptors_max: u64,
     /// Threads.
     pub threads: usize,
-    /// When it was started, since 1970. Left to whoever asks: the system tells it in ticks since the machine was.
+    /// When it was started, since 1970. Left to whoever asks: the system tells it in ticks since the machine
+    /// was.
     pub started: Duration,
 }
 
@@ -47,8 +48,9 @@ impl Process {
     }
 }
 
-/// Whether the kernel writes core dumps of this process and lets a debugger of its user attach: its memory holds keys (prctl(2),
-/// PR_SET_DUMPABLE). It holds until the process becomes another user, or another executable is run.
+/// Whether the kernel writes core dumps of this process and lets a debugger of its user attach: its memory
+/// holds keys (prctl(2), PR_SET_DUMPABLE). It holds until the process becomes another user, or another
+/// executable is run.
 ///
 /// # Errors
 /// As prctl(2) gives them.

@@ -1,8 +1,8 @@
 //! The system calls that neither nix nor socket2 offers as the loop needs them. This is the only unsafe code.
 //!
-//! nix's `poll` knows no POLLRDHUP, and loses the other events of a descriptor that reports it; its `accept4` does not say
-//! who was accepted, and getpeername(2) would be one more call per connection. Descriptors that come from another process are bare
-//! numbers everywhere: here they get an owner.
+//! nix's `poll` knows no POLLRDHUP, and loses the other events of a descriptor that reports it; its `accept4`
+//! does not say who was accepted, and getpeername(2) would be one more call per connection. Descriptors that
+//! come from another process are bare numbers everywhere: here they get an owner.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -16,8 +16,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use crate::snapshot::NO_ADDRESS;
 
-/// `ppoll(2)` without a signal mask: waits at most `timeout`, for ever if `None`, and returns how many entries have
-/// something in `revents`.
+/// `ppoll(2)` without a signal mask: waits at most `timeout`, forever if `None`, and returns how many entries
+/// have something in `revents`.
 ///
 /// # Errors
 /// EINTR, or ENOMEM.
@@ -43,7 +43,8 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of whoever was accepted; [`NO_ADDRESS`] on a Unix socket.
+/// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of whoever was accepted; [`NO_ADDRESS`]
+/// on a Unix socket.
 ///
 /// # Errors
 /// As the call gives them.
@@ -78,11 +79,12 @@ const PASSED_FIRST: RawFd = 3;
 /// The most that are looked at, whatever LISTEN_FDS says.
 const PASSED_MAX: RawFd = 1024;
 
-/// The descriptors that a service manager has passed to this process, each with its name if it has one (sd_listen_fds(3)):
-/// those of LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process. A second call gives none.
+/// The descriptors that a service manager has passed to this process, each with its name if it has one
+/// (sd_listen_fds(3)): those of LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process. A second call
+/// gives none.
 ///
-/// To be called before anything else is opened. What was opened by this process has FD_CLOEXEC, which nothing that outlived
-/// execve(2) can have: it is left alone.
+/// To be called before anything else is opened. What was opened by this process has FD_CLOEXEC, which nothing
+/// that outlived execve(2) can have: it is left alone.
 #[must_use]
 pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -101,7 +103,8 @@ pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
         .collect()
 }
 
-/// Takes over those of `numbers` that are open and have no FD_CLOEXEC, which they then get; `None` for each other one.
+/// Takes over those of `numbers` that are open and have no FD_CLOEXEC, which they then get; `None` for each
+/// other one.
 ///
 /// # Safety
 /// No other owner may hold an open descriptor without FD_CLOEXEC that has one of these numbers.
@@ -120,8 +123,9 @@ unsafe fn take_over(numbers: std::ops::Range<RawFd>) -> impl Iterator<Item = Opt
     })
 }
 
-/// Receives one message, of at most `room` bytes, from a Unix socket that keeps messages apart, with the sockets that were sent
-/// along (SCM_RIGHTS, unix(7)): as many as [`SOCKETS_MAX`]. An empty message is the end.
+/// Receives one message, of at most `room` bytes, from a Unix socket that keeps messages apart, with the
+/// sockets that were sent along (SCM_RIGHTS, unix(7)): as many as [`SOCKETS_MAX`]. An empty message is the
+/// end.
 ///
 /// # Errors
 /// As recvmsg(2) gives them; EMSGSIZE if the message, or what came with it, was cut.
@@ -149,8 +153,8 @@ pub fn receive_with_sockets(from: &OwnedFd, room: usize) -> io::Result<(Vec<u8>,
 pub const SOCKETS_MAX: usize = 64;
 
 /// Has malloc(3) give blocks of `size` bytes or more back to the system when they are freed (mallopt(3),
-/// M_MMAP_THRESHOLD), and take them from it untouched: what is not used of one costs no memory. Without it such blocks come
-/// out of heaps that shrink only from their ends.
+/// M_MMAP_THRESHOLD), and take them from it untouched: what is not used of one costs no memory. Without it
+/// such blocks come out of heaps that shrink only from their ends.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn map_large_blocks(size: usize) {
     // SAFETY: mallopt takes two numbers and changes nothing but how later allocations are served. It can be called at any

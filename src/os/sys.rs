@@ -99,8 +99,8 @@ impl SysOs {
         self.get(fd).ok_or(io::Error::from(Errno::EBADF))?.try_clone_to_owned()
     }
 
-    /// A poll that may wait puts the caller into the queue of every descriptor first, which is most of what it costs. One
-    /// that may not is worth a try while there is much to do.
+    /// A poll that may wait puts the caller into the queue of every descriptor first, which is most of what
+    /// it costs. One that may not is worth a try while there is much to do.
     fn ppoll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         if self.is_busy && timeout != Some(Duration::ZERO) {
             let count = raw::ppoll(&mut self.pollfds, Some(Duration::ZERO))?;
@@ -111,7 +111,8 @@ impl SysOs {
         raw::ppoll(&mut self.pollfds, timeout)
     }
 
-    /// A peer that is gone raises SIGPIPE here, as splice(2) has no MSG_NOSIGNAL; Rust's start-up code has it ignored.
+    /// A peer that is gone raises SIGPIPE here, as splice(2) has no MSG_NOSIGNAL; Rust's start-up code has it
+    /// ignored.
     fn splice(&mut self, from: Fd, to: Fd, most: usize) -> Result<usize, IoFault> {
         let (Some(from), Some(to)) = (self.get(from), self.get(to)) else { return Err(IoFault::Lost) };
         let flags = SpliceFFlags::SPLICE_F_MOVE | SpliceFFlags::SPLICE_F_NONBLOCK;
@@ -139,8 +140,8 @@ pub fn probe(address: SocketAddr, options: &SocketOptions) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-/// Opens a socket that listens on `address`, for one worker of several: they all bind the same one, and the kernel spreads
-/// the clients over them (SO_REUSEPORT, socket(7)).
+/// Opens a socket that listens on `address`, for one worker of several: they all bind the same one, and the
+/// kernel spreads the clients over them (SO_REUSEPORT, socket(7)).
 ///
 /// # Errors
 /// As socket(2), bind(2) and listen(2) give them.
@@ -180,8 +181,8 @@ fn set_options(socket: &Socket, address: SocketAddr, options: &SocketOptions) ->
     socket.bind_device(Some(name.as_bytes())).map_err(named)
 }
 
-/// A classic BPF program for a listening socket: drops what would begin a connection, a segment with SYN and without ACK, and
-/// lets all else pass. A filter sees the TCP header first; its flags are byte 13.
+/// A classic BPF program for a listening socket: drops what would begin a connection, a segment with SYN and
+/// without ACK, and lets all else pass. A filter sees the TCP header first; its flags are byte 13.
 const NO_NEWCOMERS: [SockFilter; 5] = {
     const SYN_ACK: u32 = 0x12;
     const SYN: u32 = 0x02;
@@ -194,9 +195,9 @@ const NO_NEWCOMERS: [SockFilter; 5] = {
     ]
 };
 
-/// Has the kernel drop whoever begins to connect to `listener` from now on, on every descriptor of that socket. Who is dropped
-/// tries again by itself, and finds the socket closed or another one in its place. Without it a client that comes between
-/// the last accept(2) and the close(2) would be reset.
+/// Has the kernel drop whoever begins to connect to `listener` from now on, on every descriptor of that
+/// socket. Who is dropped tries again by itself, and finds the socket closed or another one in its place.
+/// Without it a client that comes between the last accept(2) and the close(2) would be reset.
 fn refuse_newcomers(listener: impl AsFd) {
     // Without the filter there is that moment, which is short.
     let _ = SockRef::from(&listener).attach_filter(&NO_NEWCOMERS);
@@ -213,7 +214,8 @@ pub fn prepare(listener: &OwnedFd) -> io::Result<()> {
     if socket.domain()? == Domain::UNIX { Ok(()) } else { socket.set_tcp_nodelay(true) }
 }
 
-/// The address that a socket listens on; `None` if it is not one that listens for connections by TCP or a Unix socket.
+/// The address that a socket listens on; `None` if it is not one that listens for connections by TCP or a
+/// Unix socket.
 #[must_use]
 pub fn listening_on(socket: &impl AsFd) -> Option<Address> {
     let socket = SockRef::from(socket);
@@ -231,7 +233,8 @@ pub fn raise_descriptor_limit() -> usize {
     usize::try_from(reached).unwrap_or(usize::MAX)
 }
 
-/// Prepares the allocator for buffers of `size` bytes: what is freed of them after a peak goes back to the system.
+/// Prepares the allocator for buffers of `size` bytes: what is freed of them after a peak goes back to the
+/// system.
 pub fn return_buffers_of(size: usize) {
     raw::map_large_blocks(size);
 }

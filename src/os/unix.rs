@@ -1,10 +1,11 @@
 //! Listening Unix sockets (unix(7)): a file that others may connect to, or a name that only the kernel knows.
 //!
-//! There is no SO_REUSEPORT for them: all workers share one socket. A file that a process has left behind is taken away, but never
-//! one on which somebody listens.
+//! There is no SO_REUSEPORT for them: all workers share one socket. A file that a process has left behind is
+//! taken away, but never one on which somebody listens.
 //!
-//! Others may be able to write to the folder, and this process may be root. So a file is changed by a descriptor that never follows
-//! a link (O_PATH, O_NOFOLLOW), and only if its device and inode are those that were bound.
+//! Others may be able to write to the folder, and this process may be root. So a file is changed by a
+//! descriptor that never follows a link (O_PATH, O_NOFOLLOW), and only if its device and inode are those that
+//! were bound.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -32,7 +33,8 @@ pub fn is_abstract(path: &Path) -> bool {
     path.as_os_str().as_bytes().first() == Some(&0)
 }
 
-/// A file that is held without being opened: whatever is put at its path afterwards, this is the one that was there.
+/// A file that is held without being opened: whatever is put at its path afterwards, this is the one that was
+/// there.
 struct Held {
     descriptor: OwnedFd,
     stat: FileStat,
@@ -59,8 +61,8 @@ impl Held {
         FileIdentity { device: self.stat.st_dev, number: self.stat.st_ino }
     }
 
-    /// Gives it its owner and its mode, as far as it has not got them: a process that root has started may have become somebody
-    /// who may change nothing.
+    /// Gives it its owner and its mode, as far as it has not got them: a process that root has started may
+    /// have become somebody who may change nothing.
     fn permit(&self, permissions: &Permissions) -> io::Result<()> {
         let user = permissions.user.as_deref().map(user_of).transpose()?;
         let group = permissions.group.as_deref().map(group_of).transpose()?;
@@ -86,12 +88,12 @@ impl Held {
     }
 }
 
-/// Opens a socket that listens at `path`, and says which file it has, if it has one. Others may connect to a file only once it has
-/// its owner and its mode.
+/// Opens a socket that listens at `path`, and says which file it has, if it has one. Others may connect to a
+/// file only once it has its owner and its mode.
 ///
 /// # Errors
-/// AddrInUse if somebody listens there; if there is a file that is no socket, or an owner is not known; and as socket(2), bind(2),
-/// chown(2) and listen(2) give them.
+/// AddrInUse if somebody listens there; if there is a file that is no socket, or an owner is not known; and
+/// as socket(2), bind(2), chown(2) and listen(2) give them.
 pub fn bind_unix(path: &Path, permissions: &Permissions) -> io::Result<(OwnedFd, Option<FileIdentity>)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
     if is_abstract(path) {
@@ -196,7 +198,8 @@ impl FileIdentity {
         Held::open(path).ok().flatten().filter(Held::is_socket).map(|held| held.identity())
     }
 
-    /// Removes the file at `path` if it is still this one. One that may not be removed is left for the next who binds there.
+    /// Removes the file at `path` if it is still this one. One that may not be removed is left for the next
+    /// who binds there.
     pub fn remove(self, path: &Path) {
         if FileIdentity::of(path) == Some(self) {
             let _ = fs::remove_file(path);

@@ -1,7 +1,8 @@
 //! What a reload would do: two configurations, told apart as a reader would.
 //!
-//! Pure: it is given snapshots and the lines of an access log, and gives a list of changes. Listeners are the same if they
-//! have the same address, pools and routes if they have the same name, backends if they have the same address in a pool.
+//! Pure: it is given snapshots and the lines of an access log, and gives a list of changes. Listeners are the
+//! same if they have the same address, pools and routes if they have the same name, backends if they have the
+//! same address in a pool.
 
 mod replay;
 mod share;

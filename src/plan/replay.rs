@@ -1,7 +1,7 @@
 //! Logged requests, asked of both configurations.
 //!
-//! An access line has the client and its certificate, the listener, the method, the host and the target, and no other header fields:
-//! routes that ask for those see a request without them.
+//! An access line has the client and its certificate, the listener, the method, the host and the target, and
+//! no other header fields: routes that ask for those see a request without them.
 
 use std::net::IpAddr;
 

@@ -3,8 +3,8 @@
 use crate::route::Split;
 use crate::snapshot::Snapshot;
 
-/// The part of all keys, 0 to 1, that move. Exact: a split divides the line of all points into intervals, and what moves is
-/// where two such divisions name different pools.
+/// The part of all keys, 0 to 1, that move. Exact: a split divides the line of all points into intervals, and
+/// what moves is where two such divisions name different pools.
 pub(super) fn moved((old, old_in): (&Split, &Snapshot), (new, new_in): (&Split, &Snapshot)) -> f64 {
     let (old, new) = (ends(old, old_in), ends(new, new_in));
     let (mut i, mut j, mut at, mut moved) = (0, 0, 0.0, 0.0);

@@ -61,7 +61,7 @@ impl Counted {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Takes note that this connection holds so many bytes now.
+    /// Records that this connection holds so many bytes now.
     pub fn settle(&mut self, bytes: usize) {
         if bytes > self.own {
             self.held.fetch_add(bytes - self.own, Ordering::Relaxed);

@@ -29,7 +29,8 @@ pub struct Chart {
     served: AtomicU32,
     /// When it began to warm up, in nanoseconds.
     warms_since: AtomicU64,
-    /// When a response last began that counts as none of the failures, and when one was last whole, in nanoseconds; 0 is never.
+    /// When a response last began that counts as none of the failures, and when one was last whole, in
+    /// nanoseconds; 0 is never.
     answered_at: AtomicU64,
     whole_at: AtomicU64,
     /// When a failure last counted, in nanoseconds; 0 is never.
@@ -37,7 +38,8 @@ pub struct Chart {
     tally: Tally,
 }
 
-/// For so long after an answer a backend has credit: a failure that its client may have chosen does not count.
+/// For so long after an answer a backend has credit: a failure that its client may have chosen does not
+/// count.
 pub const CREDIT: Duration = Duration::from_secs(1);
 
 /// What has happened to a backend since it is known.
@@ -60,7 +62,7 @@ pub struct Tallied {
 }
 
 impl Tally {
-    /// Takes note of an observation, and of what has become of the backend by it.
+    /// Records an observation, and of what has become of the backend by it.
     fn note(&self, by: By, found: &Found, change: Option<&Change>) {
         match (by, found) {
             (By::Request, _) => {}
@@ -97,9 +99,10 @@ impl Chart {
         }
     }
 
-    /// Whether the failure of an attempt that began at `since` says nothing of the backend. A client can choose a request that
-    /// nothing comes of, but not that all others are answered meanwhile: so such a failure counts only where the backend has
-    /// answered no request since the attempt began, nor for [`CREDIT`] before now.
+    /// Whether the failure of an attempt that began at `since` says nothing of the backend. A client can
+    /// choose a request that nothing comes of, but not that all others are answered meanwhile: so such a
+    /// failure counts only where the backend has answered no request since the attempt began, nor for
+    /// [`CREDIT`] before now.
     fn has_credit(&self, fault: Fault, since: Time, now: Time) -> bool {
         if !fault.may_be_chosen() {
             return false;
@@ -167,7 +170,7 @@ impl PoolState {
         drop(order);
     }
 
-    /// Takes note of what was observed of the backend at `place`.
+    /// Records what was observed of the backend at `place`.
     pub fn observe(&self, pool: &Pool, place: usize, observation: Observation) -> News {
         let order = self.ward().order.lock();
         let rules = Rules { passive: &pool.health, check: pool.check.as_ref() };
@@ -192,8 +195,9 @@ impl PoolState {
         News { change, panics }
     }
 
-    /// Takes note that a request to the backend at `place` has failed at `now`, of an attempt that began at `since`. `None` if that
-    /// does not count: the client may have chosen it, or another failure of the same turn has counted.
+    /// Records that a request to the backend at `place` has failed at `now`, of an attempt that began at
+    /// `since`. `None` if that does not count: the client may have chosen it, or another failure of the same
+    /// turn has counted.
     pub fn note_failure(
         &self,
         pool: &Pool,
@@ -213,7 +217,8 @@ impl PoolState {
         Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Ill(fault) }))
     }
 
-    /// Takes note that a response of the backend at `place` has come to its end at `now`; `None` where that is nothing new.
+    /// Records that a response of the backend at `place` has come to its end at `now`; `None` where that is
+    /// nothing new.
     pub fn note_whole(&self, pool: &Pool, place: usize, now: Time) -> Option<News> {
         let chart = self.backends()[place].chart();
         Chart::note_sign(&chart.whole_at, now);
@@ -223,7 +228,7 @@ impl PoolState {
         Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Whole }))
     }
 
-    /// Takes note of a request that the backend at `place` has answered at `now`; `None` where that is nothing new.
+    /// Records a request that the backend at `place` has answered at `now`; `None` where that is nothing new.
     pub fn note_served(&self, pool: &Pool, place: usize, status: Option<u16>, now: Time) -> Option<News> {
         let chart = self.backends()[place].chart();
         if pool.health.failure_rate.is_some() {
@@ -237,8 +242,8 @@ impl PoolState {
         Some(self.observe(pool, place, Observation { at: now, by: By::Request, found }))
     }
 
-    /// Finds out whether too few backends are well; gives it if that is new. As long as the first checks have not decided
-    /// about somebody, it is not yet known that too few are.
+    /// Finds out whether too few backends are well; returns it if that is new. As long as the first checks
+    /// have not decided about somebody, it is not yet known that too few are.
     fn settle(&self, pool: &Pool) -> Option<bool> {
         let mut usable = 0;
         let mut is_awaited = false;
@@ -406,7 +411,8 @@ mod tests {
         });
     }
 
-    /// A response that begins says nothing of those that break off, and a bad status is no sign that all is well.
+    /// A response that begins says nothing of those that break off, and a bad status is no sign that all is
+    /// well.
     #[test]
     fn a_sign_is_one_only_for_its_kind() {
         with_pool(|pool, state| {

@@ -1,5 +1,5 @@
-//! What workers share with each other: how many clients each has, how many come from one address, a queue into each, what each backend has to do, and
-//! how it is.
+//! What workers share with each other: how many clients each has, how many come from one address, a queue
+//! into each, what each backend has to do, and how it is.
 
 pub mod bell;
 pub mod clients;

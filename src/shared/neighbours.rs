@@ -45,8 +45,8 @@ struct Place {
     entrance: Entrance,
 }
 
-/// The worker's sessions, and the clients in its queue. Others read it whenever they accept, so it stands in a line of
-/// cache by itself; two, because processors fetch them in pairs.
+/// The worker's sessions, and the clients in its queue. Others read it whenever they accept, so it stands in
+/// a line of cache by itself; two, because processors fetch them in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Load(AtomicUsize);
@@ -116,12 +116,12 @@ impl Seat {
         &self.neighbours.places[self.place]
     }
 
-    /// Takes note that a session has begun.
+    /// Records that a session has begun.
     pub fn begin(&self) {
         self.own().load.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes note that a session has ended.
+    /// Records that a session has ended.
     pub fn end(&self) {
         self.own().load.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -132,7 +132,8 @@ impl Seat {
         self.own().load.0.load(Ordering::Relaxed) % AWAY
     }
 
-    /// The other worker with the fewest clients, and how many these are; `None` if this one is alone, or has left.
+    /// The other worker with the fewest clients, and how many these are; `None` if this one is alone, or has
+    /// left.
     #[must_use]
     pub fn lightest(&self) -> Option<(usize, usize)> {
         let places = self.neighbours.places.iter().enumerate();
@@ -145,8 +146,8 @@ impl Seat {
     /// Hands a client over to the worker at `place`, and wakes it.
     ///
     /// # Errors
-    /// Gives the client back if that worker takes none any more, has enough to take in already, or does not run on the same
-    /// configuration, so that a listener's place would mean another listener there.
+    /// Gives the client back if that worker takes none any more, has enough to take in already, or does not
+    /// run on the same configuration, so that a listener's place would mean another listener there.
     pub fn hand_over(&self, place: usize, guest: Guest) -> Result<(), Guest> {
         let Place { load, entrance } = &self.neighbours.places[place];
         let mut queue = entrance.lock();
@@ -181,8 +182,8 @@ impl Seat {
         Some(guest)
     }
 
-    /// Takes in the clients that wait, before the worker runs on its next configuration: from now on it gets only clients of
-    /// those that do so too, and hands over only to them.
+    /// Takes in the clients that wait, before the worker runs on its next configuration: from now on it gets
+    /// only clients of those that do so too, and hands over only to them.
     pub fn turn_over(&mut self) -> VecDeque<Guest> {
         let Place { load, entrance } = &self.neighbours.places[self.place];
         let mut queue = entrance.lock();
@@ -194,7 +195,8 @@ impl Seat {
         guests
     }
 
-    /// Takes in the clients that wait, and from now on no other will be handed over. This one hands none over, either.
+    /// Takes in the clients that wait, and from now on no other will be handed over. This one hands none
+    /// over, either.
     pub fn leave(&mut self) -> VecDeque<Guest> {
         if !std::mem::take(&mut self.is_open) {
             return VecDeque::new();

@@ -38,7 +38,7 @@ impl Desk {
         let _ = self.wake.set(wake);
     }
 
-    /// Takes note that the worker is about to sleep; false if it must not, because there are calls.
+    /// Records that the worker is about to sleep; false if it must not, because there are calls.
     pub fn sleep(&self) -> bool {
         if self.wake.get().is_some() {
             self.is_asleep.store(true, Ordering::SeqCst);
@@ -46,7 +46,7 @@ impl Desk {
         self.count.load(Ordering::SeqCst) == 0 && !self.recalls.load(Ordering::SeqCst)
     }
 
-    /// Takes note that the worker is awake.
+    /// Records that the worker is awake.
     pub fn wake(&self) {
         if self.wake.get().is_some() {
             self.is_asleep.store(false, Ordering::Relaxed);
@@ -146,7 +146,7 @@ impl Queue {
         lock(&self.line).waiters.keys().copied().collect()
     }
 
-    /// Takes note that there may be room: a request or a connection has ended.
+    /// Records that there may be room: a request or a connection has ended.
     pub fn release(&self) {
         if self.waiting() > 0 {
             let mut line = lock(&self.line);
@@ -155,8 +155,8 @@ impl Queue {
         }
     }
 
-    /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `desk`. Afterwards there must
-    /// be another look for room, and a [`Queue::release`] if there is any.
+    /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `desk`.
+    /// Afterwards there must be another look for room, and a [`Queue::release`] if there is any.
     #[must_use]
     pub fn enter(self: &Arc<Queue>, desk: &Arc<Desk>, session: Key, most: usize) -> Option<Ticket> {
         let mut line = lock(&self.line);
@@ -193,8 +193,9 @@ impl Ticket {
         lock(&self.queue.line).releases
     }
 
-    /// Goes on waiting after a look for room that was in vain, before which there had been so many releases. If there is room that
-    /// others can use, or for them nobody to wait for, the call passes on; if there was another release meanwhile, it stays.
+    /// Goes on waiting after a look for room that was in vain, before which there had been so many releases.
+    /// If there is room that others can use, or for them nobody to wait for, the call passes on; if there was
+    /// another release meanwhile, it stays.
     pub fn wait_on(&self, releases: u64, has_room: bool) {
         let mut line = lock(&self.queue.line);
         let is_missed = line.releases != releases;
@@ -212,8 +213,8 @@ impl Ticket {
         }
     }
 
-    /// Leaves the queue with a backend, or because there is none; `has_more` says whether others should look: there is room for
-    /// somebody else, or nobody to wait for.
+    /// Leaves the queue with a backend, or because there is none; `has_more` says whether others should look:
+    /// there is room for somebody else, or nobody to wait for.
     pub fn use_up(self, has_more: bool) {
         if !has_more && let Some(waiter) = lock(&self.queue.line).waiters.get_mut(&self.number) {
             waiter.is_called = false;
@@ -320,8 +321,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-        /// Slots come and go, sessions come and leave: who gets a slot is always who has waited longest, and nobody waits
-        /// while there is a slot and everybody has been heard.
+        /// Slots come and go, sessions come and leave: who gets a slot is always who has waited longest, and
+        /// nobody waits while there is a slot and everybody has been heard.
         #[test]
         fn slots_go_to_the_first_and_none_is_left(ops in prop::collection::vec(0_u8..4, 1..60), slots in 1_usize..4) {
             let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));

@@ -15,8 +15,8 @@ const STANDING: u32 = (1 << STANDING_BITS) - 1;
 
 const STANDING_BITS: u32 = 16;
 
-/// One backend. What changes with every request stands in lines of cache of its own (two, because processors fetch them in
-/// pairs), apart from what every pick reads.
+/// One backend. What changes with every request stands in lines of cache of its own (two, because processors
+/// fetch them in pairs), apart from what every pick reads.
 #[derive(Debug, Default)]
 pub struct BackendState {
     load: Load,
@@ -113,8 +113,8 @@ impl BackendState {
         self.load.in_flight.load(Ordering::SeqCst)
     }
 
-    /// The latency as of `now`, in nanoseconds; `None` if none was measured. It falls with time, but not while somebody waits for
-    /// an answer.
+    /// The latency as of `now`, in nanoseconds; `None` if none was measured. It falls with time, but not
+    /// while somebody waits for an answer.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<u64> {
         let peak = Peak(self.load.latency.load(Ordering::Relaxed));
@@ -124,19 +124,19 @@ impl BackendState {
         peak.nanos_asked(self.load.asked.load(Ordering::Relaxed), now)
     }
 
-    /// Takes note that it answered after so long. Of two measurements at the same moment one may be lost.
+    /// Records that it answered after so long. Of two measurements at the same moment one may be lost.
     pub fn note_latency(&self, latency: Duration, now: Time) {
         let present = Peak(self.load.latency.load(Ordering::Relaxed));
         self.load.latency.store(present.with(latency, now).0, Ordering::Relaxed);
     }
 
-    /// Takes note that it was waited for so long in vain.
+    /// Records that it was waited for so long in vain.
     pub fn note_wait(&self, waited: Duration, now: Time) {
         let present = Peak(self.load.latency.load(Ordering::Relaxed));
         self.load.latency.store(present.at_least(waited, now).0, Ordering::Relaxed);
     }
 
-    /// Takes note of a connect: whether it went well. One that did writes nothing where nothing was wrong.
+    /// Records a connect: whether it went well. One that did writes nothing where nothing was wrong.
     pub fn note_connect(&self, has_reached: bool) {
         if !has_reached {
             self.unreached.fetch_add(1, Ordering::Relaxed);
@@ -157,7 +157,7 @@ impl BackendState {
         &self.chart
     }
 
-    /// Takes note that it has closed a connection that had lain idle for `age`.
+    /// Records that it has closed a connection that had lain idle for `age`.
     pub fn note_close(&self, age: Duration, now: Time) {
         let present = Patience(self.load.patience.load(Ordering::Relaxed));
         self.load.patience.store(present.with_close(age, now).0, Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl BackendState {
         Patience(self.load.patience.load(Ordering::Relaxed)).learnt(now)
     }
 
-    /// Takes note of something that it has done; of two changes at the same moment one may be lost.
+    /// Records something that it has done; of two changes at the same moment one may be lost.
     pub fn note_habit(&self, habit: Habit, is_shown: bool, now: Time) {
         let present = Habits(self.load.habits.load(Ordering::Relaxed));
         let next = if is_shown { present.with(habit, now) } else { present.without(habit) };
@@ -218,7 +218,8 @@ impl BackendState {
     }
 }
 
-/// Whether there are as many as there may be. What changes with every request is looked at only where there is a bound.
+/// Whether there are as many as there may be. What changes with every request is looked at only where there
+/// is a bound.
 fn is_reached(most: &AtomicU32, count: &AtomicU32) -> bool {
     let most = most.load(Ordering::SeqCst);
     most != ANY && count.load(Ordering::SeqCst) >= most

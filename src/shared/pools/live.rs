@@ -20,8 +20,8 @@ pub struct Live<'a> {
 }
 
 impl Live<'_> {
-    /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart, because it is seldom
-    /// looked at.
+    /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart,
+    /// because it is seldom looked at.
     #[cold]
     fn troubled(&self, place: usize) -> (Duty, u32, Option<Exclusion>) {
         let state = &self.state.backends[place];

@@ -1,8 +1,9 @@
-//! What all workers know of the backends: the requests that each has in flight, how fast it answers, and whether it may be
-//! asked at all.
+//! What all workers know of the backends: the requests that each has in flight, how fast it answers, and
+//! whether it may be asked at all.
 //!
-//! A backend is found by the name of its pool and its address, and is the same from one configuration to the next: what was
-//! begun under the old one still counts. Invariant: every [`BackendState::begin`] is followed by one [`BackendState::end`].
+//! A backend is found by the name of its pool and its address, and is the same from one configuration to the
+//! next: what was begun under the old one still counts. Invariant: every [`BackendState::begin`] is followed
+//! by one [`BackendState::end`].
 
 mod backend;
 mod live;

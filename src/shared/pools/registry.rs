@@ -71,8 +71,8 @@ impl Registry {
         desks.iter().filter_map(Weak::upgrade).for_each(|desk| desk.recall());
     }
 
-    /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in it will ask for is
-    /// made as well, so it is best called before a worker is told of the snapshot.
+    /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in
+    /// it will ask for is made as well, so it is best called before a worker is told of the snapshot.
     pub fn open(&self, snapshot: &Arc<Snapshot>) -> Arc<Pools> {
         // Whoever panicked with the lock has left a map in which something may be missing, which is made anew.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +102,8 @@ impl Registry {
         &self.bell
     }
 
-    /// The backends that could not be connected to the last time, each with the connects that have failed since one went well.
+    /// The backends that could not be connected to the last time, each with the connects that have failed
+    /// since one went well.
     #[must_use]
     pub fn unreached(&self) -> BTreeMap<Address, u64> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

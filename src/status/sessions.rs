@@ -13,8 +13,8 @@ use crate::session::Kind;
 /// The most sessions that are listed.
 pub const LISTED_MAX: usize = 1000;
 
-/// The name of a session, for as long as its process lives: the number of its worker, its slot there, and how many have had that
-/// slot before, with full stops between them.
+/// The name of a session, for as long as its process lives: the number of its worker, its slot there, and how
+/// many have had that slot before, with full stops between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionId {
     /// The worker, counted from 0.

@@ -1,4 +1,5 @@
-//! A certificate chain with its key, read from PEM (RFC 7468), and what there is to know of it: names, dates, order.
+//! A certificate chain with its key, read from PEM (RFC 7468), and what there is to know of it: names, dates,
+//! order.
 
 use std::fmt;
 use std::sync::Arc;
@@ -91,7 +92,8 @@ fn matches_wildcard(name: &str, host: &str) -> bool {
     below.is_some_and(|(of, (first, rest))| !first.is_empty() && of == rest)
 }
 
-/// What is wrong with a file, in words, and how it is mended. No byte of a key is in either, whatever a library says of it.
+/// What is wrong with a file, in words, and how it is mended. No byte of a key is in either, whatever a
+/// library says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// A sentence.
@@ -131,7 +133,8 @@ pub enum Fault {
     Certificates(Trouble),
     /// The file of the key cannot be used.
     Key(Trouble),
-    /// The key is not that of the first certificate. The number says of which one in the file it is, counted from 1.
+    /// The key is not that of the first certificate. The number says of which one in the file it is, counted
+    /// from 1.
     Mismatch {
         /// Its place, if it is in the file.
         belongs_to: Option<usize>,
@@ -154,7 +157,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What the blocks of `wanted` in a PEM text say, with the lines on which they begin. Blocks of `beside` may be there too.
+/// What the blocks of `wanted` in a PEM text say, with the lines on which they begin. Blocks of `beside` may
+/// be there too.
 fn read(
     text: &[u8],
     wanted: Kind,

@@ -1,7 +1,8 @@
 //! The cryptography, the clock and the random numbers that TLS goes by.
 //!
-//! rustls takes all but one of its random numbers from [`Ambient`]. The exception is the private half of a key exchange, which
-//! aws-lc-rs draws itself: its interface has no way to pass one in. A world that has to be repeated brings key exchanges of its own.
+//! rustls takes all but one of its random numbers from [`Ambient`]. The exception is the private half of a
+//! key exchange, which aws-lc-rs draws itself: its interface has no way to pass one in. A world that has to
+//! be repeated brings key exchanges of its own.
 
 use std::sync::{Arc, LazyLock};
 

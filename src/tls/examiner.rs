@@ -1,8 +1,9 @@
 //! Verifies the certificates of clients, and records the result for each.
 //!
-//! With `Entry::Everybody` a handshake takes any certificate, if the client shows that it has the key of it. What the certificate is
-//! worth is found out when the handshake is over, by the usual rules: also where a session was resumed, and then as of now. With
-//! `Entry::Verified` the handshake itself refuses what is not verified; of a session that was resumed it is found out as well.
+//! With `Entry::Everybody` a handshake takes any certificate, if the client shows that it has the key of it.
+//! What the certificate is worth is found out when the handshake is over, by the usual rules: also where a
+//! session was resumed, and then as of now. With `Entry::Verified` the handshake itself refuses what is not
+//! verified; of a session that was resumed it is found out as well.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use super::{certificate, failure, identity};
 use crate::core::secured::{Credential, Identity};
 use crate::os::Ambient;
 
-/// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in bytes. Anybody can make
-/// long ones.
+/// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in
+/// bytes. Anybody can make long ones.
 const UNVERIFIED_LEN_MAX: usize = 8 * 1024;
 
 /// The clients that a handshake accepts.
@@ -46,7 +47,8 @@ impl Examiner {
         Examiner { entry, usual, ambient }
     }
 
-    /// What the certificates that a client has shown in a handshake that is over are worth; the first is its own.
+    /// What the certificates that a client has shown in a handshake that is over are worth; the first is its
+    /// own.
     #[must_use]
     pub fn examine(&self, shown: &[CertificateDer<'_>]) -> Credential {
         let Some(own) = shown.first() else { return Credential::None };
@@ -83,8 +85,8 @@ impl Examiner {
     }
 }
 
-/// What a client has shown with `certificate`, which was verified. One that cannot be read for its names has none that could be
-/// taken for another's.
+/// What a client has shown with `certificate`, which was verified. One that cannot be read for its names has
+/// none that could be taken for another's.
 pub(crate) fn believed(certificate: &CertificateDer<'_>) -> Credential {
     let bare = || Identity { fingerprint: identity::fingerprint(certificate), ..Identity::default() };
     Credential::Verified(identity::of(certificate).unwrap_or_else(bare))
@@ -180,7 +182,8 @@ pub(super) mod tests {
         }
     }
 
-    /// What a client with that pair comes to at a listener with `client_auth = "request"`, or why it does not come in.
+    /// What a client with that pair comes to at a listener with `client_auth = "request"`, or why it does not
+    /// come in.
     fn met(
         authority: &Authority,
         version: MinVersion,

@@ -5,7 +5,8 @@ use rustls::{CertificateError, Error};
 use crate::core::outcome::Cause;
 use crate::core::secured::Distrust;
 
-/// The end of the record of a fatal alert `access_denied`, as it is in plain: its length, its level, and 49 (RFC 8446 §6.2).
+/// The end of the record of a fatal alert `access_denied`, as it is in plain: its length, its level, and 49
+/// (RFC 8446 §6.2).
 pub const ACCESS_DENIED: [u8; 4] = [0, 2, 2, 49];
 
 /// The alert `unrecognized_name` (RFC 6066 §3).

@@ -1,4 +1,5 @@
-//! Why a private key cannot be used for TLS here, although it is one: what it is, in its own words, and how a good one is made.
+//! Why a private key cannot be used for TLS here, although it is one: what it is, in its own words, and how a
+//! good one is made.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What is made of the rules of a snapshot, and of the files that they name, to speak TLS.
 //!
-//! A snapshot holds rules alone. Each rule is shared by an `Arc`, and what was made of it is found by that very `Arc`: a listener
-//! or a pool that is cloned keeps what it has.
+//! A snapshot holds rules alone. Each rule is shared by an `Arc`, and what was made of it is found by that
+//! very `Arc`: a listener or a pool that is cloned keeps what it has.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! Which certificate a client gets, by the name that it asks for (SNI, RFC 6066 §3) and by what it can verify.
+//! Which certificate a client gets, by the name that it asks for (SNI, RFC 6066 §3) and by what it can
+//! verify.
 //!
-//! The certificates can be replaced while handshakes go on: each takes those that are there when it asks, and nobody else is
-//! disturbed.
+//! The certificates can be replaced while handshakes go on: each takes those that are there when it asks, and
+//! nobody else is disturbed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -82,8 +83,8 @@ impl Keyring {
         self.unknown == other.unknown && chains(self) == chains(other)
     }
 
-    /// The certificate for a client that asks for `name`, of those of which `can_verify` says that it can verify them; if it can
-    /// verify none of those for the name, the first.
+    /// The certificate for a client that asks for `name`, of those of which `can_verify` says that it can
+    /// verify them; if it can verify none of those for the name, the first.
     fn choose(
         &self,
         name: Option<&str>,

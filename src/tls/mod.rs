@@ -1,5 +1,5 @@
-//! What TLS needs beside bytes: certificates and which of them a client gets, session tickets, who a client has shown to be,
-//! and what the failures are called. The bytes themselves go through [`crate::wire`].
+//! What TLS needs beside bytes: certificates and which of them a client gets, session tickets, who a client
+//! has shown to be, and what the failures are called. The bytes themselves go through [`crate::wire`].
 
 pub mod certificate;
 mod crypto;

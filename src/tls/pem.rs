@@ -1,7 +1,9 @@
-//! The blocks of a PEM text (RFC 7468), with their lines: each is read, or the text is refused. No byte of a text is in what is said of it.
+//! The blocks of a PEM text (RFC 7468), with their lines: each is read, or the text is refused. No byte of a
+//! text is in what is said of it.
 //!
-//! The reader of `rustls-pki-types` goes by lines and passes over what it does not know: of two blocks that were joined without a newline it
-//! gives one, and its errors quote the line, which may be a key. So the blocks are found here, and it gets them one by one.
+//! The reader of `rustls-pki-types` goes by lines and passes over what it does not know: of two blocks that
+//! were joined without a newline it gives one, and its errors quote the line, which may be a key. So the
+//! blocks are found here, and it gets them one by one.
 
 use std::fmt;
 
@@ -52,7 +54,8 @@ impl Kind {
         }
     }
 
-    /// How a file is mended that has it where it cannot be used; `None` if there is nothing of its own to say.
+    /// How a file is mended that has it where it cannot be used; `None` if there is nothing of its own to
+    /// say.
     pub(super) const fn help(self) -> Option<&'static str> {
         match self {
             Kind::LockedKey => Some("write it without a passphrase: `openssl pkey -in FILE -out key.pem`"),
@@ -155,8 +158,8 @@ impl fmt::Display for Broken {
     }
 }
 
-/// The blocks of `text`, in their order. Other text may stand before, between and behind them, but nothing that begins or ends as
-/// a block does.
+/// The blocks of `text`, in their order. Other text may stand before, between and behind them, but nothing
+/// that begins or ends as a block does.
 pub(super) fn blocks(text: &[u8]) -> Result<Vec<Block>, Broken> {
     let (mut blocks, mut at, mut line) = (Vec::new(), 0, 1);
     loop {
@@ -235,7 +238,8 @@ fn is_label(label: &[u8]) -> bool {
     (1..=64).contains(&label.len()) && label.iter().all(is_part)
 }
 
-/// A mark in what stands between blocks: BEGIN or END before a label, on a line with dashes, of which something is missing or wrong.
+/// A mark in what stands between blocks: BEGIN or END before a label, on a line with dashes, of which
+/// something is missing or wrong.
 fn stray_mark(gap: &[u8]) -> Option<(usize, Why)> {
     let mut at = 0;
     for line in gap.split(|byte| matches!(byte, b'\n' | b'\r')) {

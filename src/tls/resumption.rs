@@ -86,7 +86,7 @@ impl Pair {
         self.clock.0.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    /// Connects as a wire does; gives whether the session was resumed.
+    /// Connects as a wire does; returns whether the session was resumed.
     fn connect(&self) -> Result<bool, Error> {
         let mut server = ServerConnection::new(Arc::clone(self.rules.server())).unwrap();
         let mut client =

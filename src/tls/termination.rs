@@ -52,8 +52,8 @@ fn examiner(
     Ok(Some(Arc::new(Examiner::new(entry, usual, crypto.ambient()))))
 }
 
-/// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody comes in the lists are
-/// looked at after each handshake.
+/// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody
+/// comes in the lists are looked at after each handshake.
 fn lists_until(rules: &TerminationRules, files: &Files) -> u64 {
     let matters = rules.client_auth == ClientAuth::Require && rules.client_crl_expired == ExpiredCrl::Refuse;
     let lists = files.client_crl.as_deref().filter(|_| matters).map(certificate::revocations);
@@ -202,7 +202,7 @@ impl Termination {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes note of whether its files could be taken.
+    /// Records whether its files could be taken.
     pub fn note_stale(&self, stale: Option<Stale>) {
         *self.stale.lock().unwrap_or_else(PoisonError::into_inner) = stale;
     }

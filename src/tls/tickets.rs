@@ -1,12 +1,15 @@
-//! Session tickets (RFC 8446 §4.6.1, RFC 5077): what a client needs to resume is given to it, sealed with a key that only Pollux has.
+//! Session tickets (RFC 8446 §4.6.1, RFC 5077): what a client needs to resume is given to it, sealed with a
+//! key that only Pollux has.
 //!
-//! All workers share the keys, a reload keeps them, and an upgrade hands them to the new process; so a ticket that was given out by
-//! any of them is good for all. A key seals for [`PERIOD`] and opens for [`KEPT`] periods, then it is forgotten: what was recorded
-//! before cannot be opened with what is stolen after. Each listener seals with a key of its own, derived from the common one and from what
-//! the listener asks of clients: a ticket is no way around a client certificate.
+//! All workers share the keys, a reload keeps them, and an upgrade hands them to the new process; so a ticket
+//! that was given out by any of them is good for all. A key seals for [`PERIOD`] and opens for [`KEPT`]
+//! periods, then it is forgotten: what was recorded before cannot be opened with what is stolen after. Each
+//! listener seals with a key of its own, derived from the common one and from what the listener asks of
+//! clients: a ticket is no way around a client certificate.
 //!
-//! With what a ticket says is sealed when the session began ([`Sitting`]). Each resumption gives a fresh ticket, which carries that
-//! moment on: a session lasts [`AGE_MAX`] from its first handshake, however often it is resumed.
+//! With what a ticket says is sealed when the session began ([`Sitting`]). Each resumption gives a fresh
+//! ticket, which carries that moment on: a session lasts [`AGE_MAX`] from its first handshake, however often
+//! it is resumed.
 
 use std::cell::Cell;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -62,7 +65,8 @@ impl std::fmt::Debug for TicketKeys {
     }
 }
 
-/// The keys of this process. There is one set, because whatever outlives a configuration or a worker has to outlive them too.
+/// The keys of this process. There is one set, because whatever outlives a configuration or a worker has to
+/// outlive them too.
 #[must_use]
 pub fn process_keys() -> &'static TicketKeys {
     static KEYS: LazyLock<TicketKeys> = LazyLock::new(TicketKeys::default);
@@ -84,7 +88,8 @@ impl TicketKeys {
         bytes
     }
 
-    /// Takes over what [`TicketKeys::export`] gave, in place of what is there. Bytes that are none are no keys.
+    /// Takes over what [`TicketKeys::export`] gave, in place of what is there. Bytes that are none are no
+    /// keys.
     pub fn import(&self, bytes: &[u8]) {
         let read = |chunk: &[u8]| {
             let (made, rest) = chunk.split_first_chunk()?;
@@ -101,7 +106,8 @@ impl TicketKeys {
         }
     }
 
-    /// The key that seals at `now`; a new one if the last is too old, and those go that are older than they may be.
+    /// The key that seals at `now`; a new one if the last is too old, and those go that are older than they
+    /// may be.
     fn sealing(&self, now: u64, ambient: &dyn Ambient) -> Option<Key> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|key| now.saturating_sub(key.made) < PERIOD * KEPT as u64);
@@ -127,7 +133,8 @@ impl TicketKeys {
 /// What is known of a session beside what rustls keeps of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sitting {
-    /// When its first handshake was, in seconds since 1970; `None` until one of its tickets is opened or its client is verified.
+    /// When its first handshake was, in seconds since 1970; `None` until one of its tickets is opened or its
+    /// client is verified.
     first: Option<u64>,
     /// Until when the certificates that its client has shown are valid, in seconds since 1970.
     valid_until: u64,
@@ -140,7 +147,8 @@ impl Default for Sitting {
 }
 
 thread_local! {
-    /// That of the connection whose packets are processed now. rustls asks for tickets without saying for which connection.
+    /// That of the connection whose packets are processed now. rustls asks for tickets without saying for
+    /// which connection.
     static SITTING: Cell<Sitting> = const { Cell::new(Sitting { first: None, valid_until: u64::MAX }) };
 }
 

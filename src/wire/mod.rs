@@ -21,7 +21,8 @@ pub enum Wire {
 pub enum Left {
     /// It is closed.
     Closed,
-    /// The other side has no room for its last words: [`TlsWire::has_spoken`], and then its descriptor is to be closed.
+    /// The other side has no room for its last words: [`TlsWire::has_spoken`], and then its descriptor is to
+    /// be closed.
     Speaking(Box<TlsWire>),
 }
 
@@ -35,8 +36,8 @@ impl Wire {
         }
     }
 
-    /// What to ask poll about the descriptor for what the session wants of the wire, if it wants anything: reading may take a write,
-    /// and the other way round.
+    /// What to ask poll about the descriptor for what the session wants of the wire, if it wants anything:
+    /// reading may take a write, and the other way round.
     #[must_use]
     pub fn watch(&self, want: Option<Interest>) -> Option<Interest> {
         match self {
@@ -45,7 +46,8 @@ impl Wire {
         }
     }
 
-    /// Whether a read would say something of which poll does not know: bytes that have been read from the socket already, or the end.
+    /// Whether a read would say something of which poll does not know: bytes that have been read from the
+    /// socket already, or the end.
     #[must_use]
     pub fn has_more(&self) -> bool {
         match self {
@@ -63,7 +65,7 @@ impl Wire {
         }
     }
 
-    /// Takes note that the socket takes bytes again.
+    /// Records that the socket takes bytes again.
     pub fn flush<O: Os>(&mut self, os: &mut O) {
         match self {
             Wire::Plain(_) => {}

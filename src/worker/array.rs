@@ -52,10 +52,10 @@ impl Nearest {
 }
 
 impl<O: Os> Worker<O> {
-    /// Builds the poll array; gives the nearest deadline.
+    /// Builds the poll array; returns the nearest deadline.
     ///
-    /// Idle backend connections and the lot come before the sessions: one that its backend has just closed is not to be
-    /// handed out to a session whose event comes behind.
+    /// Idle backend connections and the lot come before the sessions: one that its backend has just closed is
+    /// not to be handed out to a session whose event comes behind.
     pub(super) fn derive(&mut self) -> Option<Time> {
         self.array.clear();
         let mut nearest = Nearest::default();
@@ -231,8 +231,8 @@ fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) 
     want.has(Interest::WRITE).then_some(Interest::WRITE)
 }
 
-/// Parks both connections of a session; false if that cannot be done. What was parked all the same does no harm: its news
-/// comes once, and finds the session awake.
+/// Parks both connections of a session; false if that cannot be done. What was parked all the same does no
+/// harm: its news comes once, and finds the session awake.
 fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Option<Time>, now: Time) -> bool {
     let Some(until) = until else { return false };
     if let Some(wire) = &conn.client

@@ -1,7 +1,8 @@
 //! Looks at backends: now and then where the pool has a check, and at the end of each ejection.
 //!
-//! The first worker does it for all, in its own loop: what runs stands in the poll array, what is due in the nearest deadline.
-//! A worker that drains has no more use for it. Invariant: a descriptor is in `running` or closed.
+//! The first worker does it for all, in its own loop: what runs stands in the poll array, what is due in the
+//! nearest deadline. A worker that drains has no more use for it. Invariant: a descriptor is in `running` or
+//! closed.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ pub(super) struct Checks {
     edition: Option<Rc<Edition>>,
     slots: Vec<Slot>,
     running: Vec<Running>,
-    /// Counts checks, so that what poll says of one is not taken for news of another, and no two intervals are alike.
+    /// Counts checks, so that what poll says of one is not taken for news of another, and no two intervals
+    /// are alike.
     count: u64,
     rung: u64,
     /// When the first slot is due; kept, because there may be many.
@@ -351,7 +353,7 @@ impl<O: Os> Worker<O> {
         self.checks.find_due();
     }
 
-    /// Takes note of what a check that began then has found, and of when the next one is due.
+    /// Records what a check that began then has found, and of when the next one is due.
     fn note_check(&mut self, slot: usize, began: Time, found: Found) {
         let id = self.checks.slots[slot].id;
         let pool = self.edition.snapshot.pool(id.pool);

@@ -134,7 +134,8 @@ impl Conn {
         }
     }
 
-    /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if it did.
+    /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if
+    /// it did.
     pub(super) fn renew(&mut self, latest: &Rc<Edition>) -> bool {
         let Standing::At(listener) = self.standing else { return false };
         if Rc::ptr_eq(&self.edition, latest) || !self.session.is_between_exchanges() {

@@ -1,5 +1,5 @@
-//! Wires of sessions that are over, and whose last words the other side has not had room for: without close_notify it would take the end
-//! for a cut. They wait for that room, for `timeouts.linger` at most.
+//! Wires of sessions that are over, and whose last words the other side has not had room for: without
+//! close_notify it would take the end for a cut. They wait for that room, for `timeouts.linger` at most.
 
 use super::array::Nearest;
 use super::{Token, Worker};

@@ -97,7 +97,8 @@ impl<O: Os> Hands<'_, O> {
         ConnectOutcome::Queued { ahead }
     }
 
-    /// Asks for connections that lie idle with other workers, if it is for want of one that the session waits.
+    /// Asks for connections that lie idle with other workers, if it is for want of one that the session
+    /// waits.
     fn recall(&self, conn: &Conn) {
         let state = conn.edition.pools.pool(conn.session.pool());
         if state.backends().iter().any(|backend| backend.is_connected_out()) {
@@ -105,8 +106,8 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Whether those who wait should look: a backend of the session's pool could take one more request (it may be one that only
-    /// those know of who came after a reload), or there is none left to wait for.
+    /// Whether those who wait should look: a backend of the session's pool could take one more request (it
+    /// may be one that only those know of who came after a reload), or there is none left to wait for.
     fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
         if self.is_decided_in(&conn.edition, id) {
@@ -172,8 +173,8 @@ impl<O: Os> Hands<'_, O> {
         })
     }
 
-    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is needed. Its first
-    /// bytes are the PROXY header, if the pool has one.
+    /// The wire to a backend over `fd`, which is as far as `reach` says if nothing but the connection is
+    /// needed. Its first bytes are the PROXY header, if the pool has one.
     fn wire_to(&mut self, conn: &mut Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
         let tls = self
@@ -195,7 +196,8 @@ impl<O: Os> Hands<'_, O> {
         (Wire::Tls(Box::new(tls.behind(header.unwrap_or_default()))), reach.before_tls())
     }
 
-    /// Both ends of the connection to a backend over `fd`, where the client has no address that could be told.
+    /// Both ends of the connection to a backend over `fd`, where the client has no address that could be
+    /// told.
     fn own_of(&mut self, conn: &Conn, id: BackendId, fd: Fd) -> Option<(SocketAddr, SocketAddr)> {
         let to = self.env.snapshot.pool(id.pool).backends[id.index].address.ip()?;
         conn.session.has_no_address().then(|| Some((self.os.local_address(fd)?, to)))?

@@ -1,4 +1,5 @@
-//! A listening socket, and when it is open: a worker that has no room for another client does not ask for one.
+//! A listening socket, and when it is open: a worker that has no room for another client does not ask for
+//! one.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -37,7 +38,8 @@ impl Queue {
         Queue { likely: 1, full: 0 }
     }
 
-    /// How many to take in in the turn of that number. Twice as many as before if those of the last turn were not all.
+    /// How many to take in in the turn of that number. Twice as many as before if those of the last turn were
+    /// not all.
     pub(super) fn likely(&mut self, turn: u64) -> usize {
         if self.full + 1 == turn {
             self.likely = self.likely.saturating_mul(2);
@@ -45,19 +47,19 @@ impl Queue {
         self.likely
     }
 
-    /// Takes note that it was empty after so many.
+    /// Records that it was empty after so many.
     pub(super) fn note_empty(&mut self, count: usize) {
         self.likely = count.max(1);
     }
 
-    /// Takes note that in that turn as many were taken in as were likely.
+    /// Records that in that turn as many were taken in as were likely.
     pub(super) fn note_full(&mut self, turn: u64) {
         self.full = turn;
     }
 }
 
-/// Whether clients have mostly spoken by the time they are let in. If so, the first read comes before the first poll; if not,
-/// it would find nothing.
+/// Whether clients have mostly spoken by the time they are let in. If so, the first read comes before the
+/// first poll; if not, it would find nothing.
 #[derive(Debug)]
 pub(super) struct Greetings {
     /// A bit for each of the last reads, the latest lowest: whether it found something.
@@ -81,7 +83,7 @@ impl Greetings {
         listens
     }
 
-    /// Takes note whether a client who was listened to had said something.
+    /// Records whether a client who was listened to had said something.
     pub(super) fn note(&mut self, has_spoken: bool) {
         self.heard = self.heard << 1 | u8::from(has_spoken);
     }

@@ -1,8 +1,9 @@
 //! A snapshot as one worker runs on it: with the state that belongs to its pools and backends.
 //!
-//! After a reload there are several. New exchanges take the latest; an exchange that is under way keeps the one that routed
-//! it, so no place in a snapshot ever has to be translated. What outlives an edition is found through keys with generations:
-//! the home of a backend that is in both is the same, and one that has gone misses harmlessly.
+//! After a reload there are several. New exchanges take the latest; an exchange that is under way keeps the
+//! one that routed it, so no place in a snapshot ever has to be translated. What outlives an edition is found
+//! through keys with generations: the home of a backend that is in both is the same, and one that has gone
+//! misses harmlessly.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -92,7 +93,8 @@ impl Drop for Permit {
 }
 
 impl Edition {
-    /// The first edition of a worker, which begins its rounds `seed` backends further on, and its draws with `random`.
+    /// The first edition of a worker, which begins its rounds `seed` backends further on, and its draws with
+    /// `random`.
     pub(super) fn first(
         (snapshot, tls): (Arc<Snapshot>, &Handles),
         pools: Arc<Pools>,
@@ -115,8 +117,8 @@ impl Edition {
         Edition { terminations, originations, homes, robins, snapshot, pools, random, meters }
     }
 
-    /// The edition that follows this one. A backend with the same address in the pool of the same name keeps its home and its
-    /// place in the round; the homes that are left over are given too.
+    /// The edition that follows this one. A backend with the same address in the pool of the same name keeps
+    /// its home and its place in the round; the homes that are left over are given too.
     pub(super) fn next(
         &self,
         (snapshot, tls): (Arc<Snapshot>, &Handles),
@@ -196,7 +198,8 @@ impl Edition {
         hash::mix(self.random.get())
     }
 
-    /// The backend for the exchange of `session`, and why that one. `is_idle` says whether a connection to the one at a place waits to be used.
+    /// The backend for the exchange of `session`, and why that one. `is_idle` says whether a connection to
+    /// the one at a place waits to be used.
     pub(super) fn pick(
         &self,
         session: &Session,
@@ -209,8 +212,8 @@ impl Edition {
         self.pick_in(session.pool(), &asked, now, is_idle)
     }
 
-    /// Whether somebody who is bound to no backend of the pool has nothing to wait for: one can take one more request, or none
-    /// will.
+    /// Whether somebody who is bound to no backend of the pool has nothing to wait for: one can take one more
+    /// request, or none will.
     pub(super) fn is_decided(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
         let pool = self.snapshot.pool(id);
         let view = Live { pool, state: self.pools.pool(id), now, is_idle };
@@ -253,7 +256,8 @@ type Resolved = (Vec<Option<Arc<Termination>>>, Vec<Option<Arc<Origination>>>);
 /// What the listeners and the pools of `snapshot` speak TLS with.
 ///
 /// # Panics
-/// When nothing was made of a rule: its connections must not go on without TLS. What starts and switches workers makes sure.
+/// When nothing was made of a rule: its connections must not go on without TLS. What starts and switches
+/// workers makes sure.
 fn resolve(snapshot: &Snapshot, tls: &Handles) -> Resolved {
     let missing = tls.missing(snapshot);
     assert!(missing.is_none(), "nothing was made of the rules for TLS of {}", missing.unwrap_or_default());

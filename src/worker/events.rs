@@ -120,8 +120,8 @@ impl<O: Os> Worker<O> {
         self.lot.put_back(news);
     }
 
-    /// The lot may speak of a backend connection that has been replaced since: a read that finds nothing does no harm, and
-    /// everything else is left to the next poll.
+    /// The lot may speak of a backend connection that has been replaced since: a read that finds nothing does
+    /// no harm, and everything else is left to the next poll.
     fn handle_news(&mut self, key: Key, is_readable: bool) {
         self.with(key, |hands, conn| match is_readable {
             true => hands.drive(conn, Readable { client: false, backend: true }),
@@ -321,9 +321,9 @@ impl<O: Os> Worker<O> {
         self.begin(arrival, Standing::At(listener), Rc::clone(&self.edition), true);
     }
 
-    /// Begins a session, unless too many connections come from its client's address. If it `listens` the first read comes before the
-    /// first poll; whether that found something is returned.
-    /// Of a client who is expected to say nothing yet the lot will tell.
+    /// Begins a session, unless too many connections come from its client's address. If it `listens` the
+    /// first read comes before the first poll; whether that found something is returned. Of a client who is
+    /// expected to say nothing yet the lot will tell.
     fn begin(
         &mut self,
         arrival: Arrival,
@@ -428,7 +428,8 @@ impl<O: Os> Worker<O> {
         self.late = late;
     }
 
-    /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have passed.
+    /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have
+    /// passed.
     fn wake_up_late(&mut self) {
         while let Some(link) = self.idle.pop_late(self.now, &mut self.lot) {
             link.close(&mut self.os);

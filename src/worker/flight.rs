@@ -23,8 +23,8 @@ impl Conn {
         })
     }
 
-    /// Adds a step that parts with the backend connection, or says what it has come to: until then the request had gone out, or had
-    /// not.
+    /// Adds a step that parts with the backend connection, or says what it has come to: until then the
+    /// request had gone out, or had not.
     pub(super) fn note_after_sent(&mut self, recorder: &mut Recorder, now: Time, step: Step) {
         let asked_at = self.session.asked_at();
         let trail = self.begin_trail(recorder);

@@ -269,7 +269,7 @@ impl<O: Os> Hands<'_, O> {
         self.env.snapshot.pool(session.pool()).balance == Balance::Latency
     }
 
-    /// Takes note of how long the backend has taken to answer.
+    /// Records how long the backend has taken to answer.
     fn note_latency(&self, session: &Session, lease: &Lease) {
         if self.measures_latency(session) {
             let since = session.asked_at().unwrap_or(lease.since);
@@ -277,15 +277,15 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Takes note of how long it has not answered, if it has not.
+    /// Records how long it has not answered, if it has not.
     fn note_wait(&self, session: &Session, lease: &Lease) {
         if self.measures_latency(session) && !session.is_answered() {
             lease.backend().note_wait(self.env.now.since(lease.since), self.env.now);
         }
     }
 
-    /// Keeps a connection for another exchange, if it has not served enough of them, and if no body is to be expected behind a
-    /// response that has none. Its backend has said how long it waits, or has not.
+    /// Keeps a connection for another exchange, if it has not served enough of them, and if no body is to be
+    /// expected behind a response that has none. Its backend has said how long it waits, or has not.
     fn keep(&mut self, conn: &mut Conn, mut backend: Backend) {
         let Backend { link, id, .. } = &mut backend;
         link.uses = link.uses.saturating_add(1);
@@ -343,8 +343,8 @@ impl<O: Os> Hands<'_, O> {
         *self.effects = effects;
     }
 
-    /// Reads for a session whose time is over what it could not read before because there was no buffer. It gets one beyond
-    /// the bound, and is to give it back at once.
+    /// Reads for a session whose time is over what it could not read before because there was no buffer. It
+    /// gets one beyond the bound, and is to give it back at once.
     pub(super) fn feed(&mut self, conn: &mut Conn) -> Want {
         let sides = [Side::Client, Side::Backend];
         sides
@@ -385,7 +385,8 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Takes back what a buffer does not need that holds half a head, or that is behind while many bytes are lent.
+    /// Takes back what a buffer does not need that holds half a head, or that is behind while many bytes are
+    /// lent.
     fn shrink(&mut self, session: &mut Session, side: Side) {
         let awaits_head = session.awaits_head(side);
         if awaits_head || self.storage.ration().is_some() {
@@ -428,7 +429,8 @@ fn after(session: &Session) -> After {
     }
 }
 
-/// What the pump may use for bytes between the two: pipes only where nothing has to be encrypted or decrypted.
+/// What the pump may use for bytes between the two: pipes only where nothing has to be encrypted or
+/// decrypted.
 fn stores<'a>(
     buffers: &'a mut Storage,
     pipes: &'a mut Pipes,

@@ -33,7 +33,8 @@ use crate::wire::{Broken, Shaken, TlsWire, Wire};
 /// Steps of handshakes in one turn. A step that signs takes a good part of a millisecond.
 const STEPS_MAX: usize = 4;
 
-/// How long a handshake may take at the bound, where others wait. One over the whole world and back takes less.
+/// How long a handshake may take at the bound, where others wait. One over the whole world and back takes
+/// less.
 const CROWDED: Duration = Duration::from_secs(1);
 
 /// Bytes that are read at once while a header of the PROXY protocol is awaited.
@@ -72,7 +73,8 @@ enum Stay {
 /// How far a client on its way in is.
 #[derive(Debug)]
 enum Step {
-    /// A header of the PROXY protocol is awaited, which comes in plain bytes before the handshake. These have come.
+    /// A header of the PROXY protocol is awaited, which comes in plain bytes before the handshake. These have
+    /// come.
     Header { fd: Fd, bytes: Vec<u8> },
     /// The handshake is under way.
     Shaking(Box<TlsWire>),
@@ -163,7 +165,7 @@ impl Handshake {
         }
     }
 
-    /// Takes note that another poll is about to be asked about it.
+    /// Records that another poll is about to be asked about it.
     fn note_poll(&mut self) {
         if let Stay::Hot { unheard, .. } = &mut self.stay {
             *unheard = unheard.saturating_add(1);
@@ -272,7 +274,8 @@ impl<O: Os> Worker<O> {
         self.go_on_with(key);
     }
 
-    /// Puts the handshakes into the poll array, and those of which nothing was heard for a while into the lot.
+    /// Puts the handshakes into the poll array, and those of which nothing was heard for a while into the
+    /// lot.
     pub(super) fn derive_handshakes(&mut self, nearest: &mut Nearest) {
         let now = self.now;
         self.handshakes.steps = STEPS_MAX;
@@ -312,7 +315,8 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets a handshake of which poll has news go on, if it is not too many of them for this turn: then the next poll says it again.
+    /// Lets a handshake of which poll has news go on, if it is not too many of them for this turn: then the
+    /// next poll says it again.
     pub(super) fn go_on_with(&mut self, key: Key) {
         if self.handshakes.steps == 0 {
             return;
@@ -371,8 +375,8 @@ impl<O: Os> Worker<O> {
         self.journal.record(&record, self.wall);
     }
 
-    /// Ends the handshakes whose time is over, those that have to make room, or all of them. Whose deadline has passed in the lot has left it
-    /// by now.
+    /// Ends the handshakes whose time is over, those that have to make room, or all of them. Whose deadline
+    /// has passed in the lot has left it by now.
     pub(super) fn end_late_handshakes(&mut self, is_cut_off: bool) {
         if is_cut_off {
             let all: Vec<Key> = self.handshakes.under_way.iter().map(|(key, _)| key).collect();
@@ -422,7 +426,8 @@ impl<O: Os> Worker<O> {
     }
 }
 
-/// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be none.
+/// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be
+/// none.
 fn wire_of(edition: &Edition, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
     let wire = TlsWire::of_client(fd, edition.termination(listener)?).ok()?;
     Some(Box::new(wire.with_early(early)))

@@ -11,7 +11,8 @@ use crate::shared::health::News;
 use crate::snapshot::{BackendId, Pool};
 
 impl<O: Os> Hands<'_, O> {
-    /// Takes note that the backend has answered with `status`, if that is what it does, whether the answer is passed on or not.
+    /// Records that the backend has answered with `status`, if that is what it does, whether the answer is
+    /// passed on or not.
     pub(super) fn note_answered(&self, conn: &Conn, status: Option<u16>) {
         let Some(id) = conn.session.backend() else { return };
         let pool = self.edition.snapshot.pool(id.pool);
@@ -26,7 +27,7 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Takes note that the backend has served a response to its end.
+    /// Records that the backend has served a response to its end.
     pub(super) fn note_whole(&self, id: BackendId) {
         let pool = self.edition.snapshot.pool(id.pool);
         if let Some(news) = self.edition.pools.pool(id.pool).note_whole(pool, id.index, self.env.now) {
@@ -34,8 +35,8 @@ impl<O: Os> Hands<'_, O> {
         }
     }
 
-    /// Takes note that the backend has failed a request for that cause. What becomes of a tunnel once it stands is between those
-    /// at its ends.
+    /// Records that the backend has failed a request for that cause. What becomes of a tunnel once it stands
+    /// is between those at its ends.
     pub(super) fn note_failure(&self, conn: &Conn, cause: Cause) {
         let session = &conn.session;
         let Some(id) = session.backend() else { return };
@@ -55,8 +56,8 @@ impl<O: Os> Hands<'_, O> {
         conn.session.asked_at().or_else(begun).unwrap_or(self.env.now)
     }
 
-    /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts, or was taken out
-    /// by the operator.
+    /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts,
+    /// or was taken out by the operator.
     pub(super) fn is_out(&self, conn: &Conn, place: usize) -> bool {
         let state = conn.edition.pools.pool(conn.session.pool());
         let backend = &state.backends()[place];

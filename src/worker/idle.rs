@@ -1,15 +1,16 @@
 //! Kept-alive backend connections that wait to be used again.
 //!
-//! Each is watched: one that its backend closes, or on which it says anything unasked, leaves soon, not when a request
-//! finds out. And what a backend sends behind a response would be taken for the response to the next request: so a
-//! connection is handed out only if it was found quiet in the same turn. The one used last is used first, so that the
-//! others grow old and go: first into the [lot](super::lot), then altogether.
+//! Each is watched: one that its backend closes, or on which it says anything unasked, leaves soon, not when
+//! a request finds out. And what a backend sends behind a response would be taken for the response to the
+//! next request: so a connection is handed out only if it was found quiet in the same turn. The one used last
+//! is used first, so that the others grow old and go: first into the [lot](super::lot), then altogether.
 //!
-//! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors. So of those that
-//! are not in the lot only the few are polled that are likely to be handed out; another one is asked when its turn comes.
+//! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors.
+//! So of those that are not in the lot only the few are polled that are likely to be handed out; another one
+//! is asked when its turn comes.
 //!
-//! Connections that belong to one client, by a login, are watched here too. They stand in no stack of a backend, so nothing
-//! but their client's key leads to them.
+//! Connections that belong to one client, by a login, are watched here too. They stand in no stack of a
+//! backend, so nothing but their client's key leads to them.
 
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use crate::os::Os;
 use crate::snapshot::{Limits, Timeouts};
 use crate::wire::Wire;
 
-/// How long a connection is not used after a response to HEAD: a body that the backend sends behind it all the same comes
-/// within that time.
+/// How long a connection is not used after a response to HEAD: a body that the backend sends behind it all
+/// the same comes within that time.
 const REST: Duration = Duration::from_millis(50);
 
 /// What is asked of a waiting connection: bytes behind a response are told from an end.
@@ -51,7 +52,8 @@ struct Idle {
     patience: Duration,
     /// When it has waited long enough.
     until: Time,
-    /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one with the lot.
+    /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one
+    /// with the lot.
     polled: u64,
     is_parked: bool,
     /// Whether it belongs to one client.
@@ -66,7 +68,8 @@ impl Idle {
     }
 }
 
-/// How many connections that belong to single clients may wait. Beyond that the one that has waited longest is closed.
+/// How many connections that belong to single clients may wait. Beyond that the one that has waited longest
+/// is closed.
 pub(super) const OWN_MOST: usize = 1024;
 
 /// How many connections may wait.
@@ -191,8 +194,9 @@ impl IdleSet {
         }
     }
 
-    /// Parks the connections that have not been used for a while, and names those of the others that are to be part of the
-    /// next poll: all of them if there is no lot, for they would never be polled. Gives the first deadline of the others.
+    /// Parks the connections that have not been used for a while, and names those of the others that are to
+    /// be part of the next poll: all of them if there is no lot, for they would never be polled. Returns the
+    /// first deadline of the others.
     pub(super) fn watch<O: Os>(
         &mut self,
         os: &mut O,
@@ -224,8 +228,8 @@ impl IdleSet {
         nearest
     }
 
-    /// Takes note that poll has looked at the watched ones and at the lot, and has no news of those that are not removed
-    /// before the next [`IdleSet::take`].
+    /// Records that poll has looked at the watched ones and at the lot, and has no news of those that are not
+    /// removed before the next [`IdleSet::take`].
     pub(super) fn note_poll(&mut self) {
         self.polls += 1;
         self.is_lot_read = true;
@@ -233,13 +237,13 @@ impl IdleSet {
         self.taken = 0;
     }
 
-    /// Takes note that the lot had news, and whether that was all of them.
+    /// Records that the lot had news, and whether that was all of them.
     pub(super) fn note_lot(&mut self, is_all: bool) {
         self.is_lot_read = is_all;
     }
 
-    /// Keeps a connection that has served `after`, for as long as `patience` says if that is known; gives one back if there are
-    /// enough, or if its backend has no home any more.
+    /// Keeps a connection that has served `after`, for as long as `patience` says if that is known; returns
+    /// one back if there are enough, or if its backend has no home any more.
     pub(super) fn keep(
         &mut self,
         home: Key,
@@ -266,8 +270,8 @@ impl IdleSet {
         surplus
     }
 
-    /// Keeps a connection that belongs to one client, and gives its key; gives one back too if there were enough, and if its
-    /// backend has no home any more the connection itself.
+    /// Keeps a connection that belongs to one client, and gives its key; returns one back too if there were
+    /// enough, and if its backend has no home any more the connection itself.
     pub(super) fn keep_own(
         &mut self,
         home: Key,
@@ -302,7 +306,8 @@ impl IdleSet {
         None
     }
 
-    /// Takes the connection that belongs to one client and has waited longest, of those to `home` if that is given.
+    /// Takes the connection that belongs to one client and has waited longest, of those to `home` if that is
+    /// given.
     fn evict_own(&mut self, home: Option<Key>, lot: &mut Lot) -> Option<Link> {
         if self.own == 0 {
             return None;
@@ -313,8 +318,8 @@ impl IdleSet {
         self.remove(key, lot)
     }
 
-    /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else the one that
-    /// was used last, if it turns out to be quiet; closes those that are not.
+    /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else
+    /// the one that was used last, if it turns out to be quiet; closes those that are not.
     pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, now: Time, lot: &mut Lot) -> Option<Link> {
         self.taken += 1;
         let stack = self.homes.get_mut(home)?;
@@ -360,8 +365,8 @@ impl IdleSet {
         }
     }
 
-    /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has closed it, or has said
-    /// something that belongs to no request, if `is_surplus`.
+    /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has
+    /// closed it, or has said something that belongs to no request, if `is_surplus`.
     pub(super) fn remove_dead(
         &mut self,
         key: Key,

@@ -96,12 +96,12 @@ impl Lot {
         self.fd.is_some() && os.park(fd, want, tag.to_bits())
     }
 
-    /// Takes note that `guest` is parked until `deadline`, if nothing happens before.
+    /// Records that `guest` is parked until `deadline`, if nothing happens before.
     pub(super) fn enter(&mut self, deadline: Time, guest: Guest) {
         self.deadlines.insert((deadline, guest));
     }
 
-    /// Takes note that `guest`, who was parked until `deadline`, is not any more.
+    /// Records that `guest`, who was parked until `deadline`, is not any more.
     pub(super) fn leave(&mut self, deadline: Time, guest: Guest) {
         self.deadlines.remove(&(deadline, guest));
     }
@@ -121,8 +121,8 @@ impl Lot {
         Some(guest)
     }
 
-    /// Hands over the news, if there are any, as the kernel has them now; and whether that was all of them. What `hand` is
-    /// given is to be given back by [`Lot::put_back`].
+    /// Hands over the news, if there are any, as the kernel has them now; and whether that was all of them.
+    /// What `hand` is given is to be given back by [`Lot::put_back`].
     pub(super) fn read<O: Os>(&mut self, os: &mut O) -> (Vec<(u64, Ready)>, bool) {
         let mut news = std::mem::take(&mut self.news);
         news.clear();

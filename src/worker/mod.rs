@@ -95,8 +95,8 @@ impl Share {
 pub enum Poller {
     /// `poll(2)` over all of them.
     Poll,
-    /// `poll(2)` over the busy ones, and an `epoll(7)` instance, one entry of the poll array, for those that are quiet.
-    /// Where the system has no epoll, the same as [`Poller::Poll`].
+    /// `poll(2)` over the busy ones, and an `epoll(7)` instance, one entry of the poll array, for those that
+    /// are quiet. Where the system has no epoll, the same as [`Poller::Poll`].
     #[default]
     PollAndLot,
 }
@@ -173,7 +173,8 @@ enum Token {
     Backend(Key, u32),
 }
 
-/// The memory of a worker for request bodies that are collected, in bytes; what comes beyond is answered with 503 `out-of-buffers`.
+/// The memory of a worker for request bodies that are collected, in bytes; what comes beyond is answered with
+/// 503 `out-of-buffers`.
 const BODIES_MAX: usize = 256 * 1024 * 1024;
 
 /// See the module.
@@ -336,8 +337,8 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Stops accepting, after the clients that the kernel has already let in, and lets the sessions finish. At the end of
-    /// `timeouts.drain` those that have not are cut off.
+    /// Stops accepting, after the clients that the kernel has already let in, and lets the sessions finish.
+    /// At the end of `timeouts.drain` those that have not are cut off.
     pub fn drain(&mut self) {
         if self.draining_since.is_some() {
             return;

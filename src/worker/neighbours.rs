@@ -1,5 +1,6 @@
-//! Evens out what the kernel's hash has made uneven: a client that comes to a worker with clearly more of them than
-//! another one has is handed over to that one, before anything is read from it. A session never moves.
+//! Evens out what the kernel's hash has made uneven: a client that comes to a worker with clearly more of
+//! them than another one has is handed over to that one, before anything is read from it. A session never
+//! moves.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,10 +36,12 @@ impl Churn {
     }
 }
 
-/// Whether `mine` sessions are clearly more than the `least` that another worker has, where `ended` have ended lately.
+/// Whether `mine` sessions are clearly more than the `least` that another worker has, where `ended` have
+/// ended lately.
 ///
-/// An eighth more, and one, is as good as the same. Where sessions come and go, numbers differ by chance and even out by
-/// themselves: that much more must it be. Otherwise a load of short connections would be handed around for nothing.
+/// An eighth more, and one, is as good as the same. Where sessions come and go, numbers differ by chance and
+/// even out by themselves: that much more must it be. Otherwise a load of short connections would be handed
+/// around for nothing.
 fn is_clearly_more(mine: usize, least: usize, ended: usize) -> bool {
     let by_itself = (CHANCE * mine.isqrt()).min(ended / 2);
     mine > least.saturating_add(1 + least / 8 + by_itself)
@@ -50,7 +53,8 @@ impl<O: Os> Worker<O> {
         self.seat = Some(seat);
     }
 
-    /// Hands an accepted client over to the worker with the fewest, if this one has clearly more; gives it back if not.
+    /// Hands an accepted client over to the worker with the fewest, if this one has clearly more; returns it
+    /// back if not.
     pub(super) fn hand_over(&mut self, fd: Fd, client: SocketAddr, listener: usize) -> Option<Fd> {
         let Some(seat) = &self.seat else { return Some(fd) };
         // Those who wait in the queue count, or a worker that has just been given some would keep all of its own too.
@@ -73,8 +77,8 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Begins the sessions of the clients that others have handed over, as far as there is room for them. Those for whom
-    /// there is none wait, as they would in front of a door.
+    /// Begins the sessions of the clients that others have handed over, as far as there is room for them.
+    /// Those for whom there is none wait, as they would in front of a door.
     pub(super) fn take_in_guests(&mut self) {
         while self.expects_place()
             && !self.handshakes.is_full()
@@ -92,7 +96,8 @@ impl<O: Os> Worker<O> {
         guests.into_iter().for_each(|guest| self.begin_guest(guest));
     }
 
-    /// Takes in all of them, and gets no more: they have been accepted, and a worker that goes has no room to wait for.
+    /// Takes in all of them, and gets no more: they have been accepted, and a worker that goes has no room to
+    /// wait for.
     pub(super) fn leave_neighbours(&mut self) {
         let guests = self.seat.as_mut().map(Seat::leave).unwrap_or_default();
         guests.into_iter().for_each(|guest| self.begin_guest(guest));

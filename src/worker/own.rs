@@ -43,7 +43,7 @@ impl Owned {
         None
     }
 
-    /// Takes one in; gives one back if there are enough.
+    /// Takes one in; returns one back if there are enough.
     fn put(&mut self, own: Own) -> Option<Key> {
         let free = self.links.iter().position(Option::is_none);
         let oldest = self.links[free.unwrap_or(0)];
@@ -59,7 +59,8 @@ impl Owned {
 }
 
 impl<O: Os> Hands<'_, O> {
-    /// Goes on with a connection that belongs to the client, if there is one to a backend of the pool that may be asked.
+    /// Goes on with a connection that belongs to the client, if there is one to a backend of the pool that
+    /// may be asked.
     pub(super) fn resume(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
         if conn.owned.is_none() || !conn.session.may_resume() {
             return None;

@@ -1,7 +1,9 @@
-//! The pipes through which splice(2) moves bodies from one socket to another without a copy into this process.
+//! The pipes through which splice(2) moves bodies from one socket to another without a copy into this
+//! process.
 //!
-//! A lane has a pipe only while it moves bytes through it, and only one at a time: it is filled when it is empty, and
-//! emptied before it is filled again, so that EAGAIN never has two meanings (an empty socket, or a full pipe).
+//! A lane has a pipe only while it moves bytes through it, and only one at a time: it is filled when it is
+//! empty, and emptied before it is filled again, so that EAGAIN never has two meanings (an empty socket, or a
+//! full pipe).
 
 use crate::os::{IoFault, Os, Pipe};
 use crate::wire::Wire;
@@ -18,8 +20,8 @@ pub struct Splicing {
     pub least: u64,
 }
 
-/// With 64 KiB left splice(2) costs a little more than a read and a write, with 256 KiB a quarter less, with 1 MiB half
-/// (bench/README.md says how that was measured).
+/// With 64 KiB left splice(2) costs a little more than a read and a write, with 256 KiB a quarter less, with
+/// 1 MiB half (bench/README.md says how that was measured).
 const LEAST: u64 = 128 * 1024;
 
 impl Default for Splicing {
@@ -78,7 +80,8 @@ impl Pipes {
         Pipes { free: Vec::new(), out: 0, most }
     }
 
-    /// Lends an empty pipe, unless too many are lent or there is no descriptor for it: then bodies go through memory.
+    /// Lends an empty pipe, unless too many are lent or there is no descriptor for it: then bodies go through
+    /// memory.
     pub(super) fn take<O: Os>(&mut self, os: &mut O) -> Option<Loan> {
         if self.out >= self.most {
             return None;

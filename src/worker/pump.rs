@@ -109,8 +109,8 @@ fn fill_pipe<O: Os>(
     Filled::All
 }
 
-/// Writes once to `side` from its lane, or from `pipe`, which is the lane's, unless the last write was short and poll has
-/// not said since that there is room; true if that changed anything.
+/// Writes once to `side` from its lane, or from `pipe`, which is the lane's, unless the last write was short
+/// and poll has not said since that there is room; true if that changed anything.
 pub(super) fn drain<O: Os>(
     os: &mut O,
     pipe: &mut Option<Loan>,

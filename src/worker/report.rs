@@ -41,7 +41,8 @@ impl<O: Os> Worker<O> {
         Report { worker, crowd: self.crowd() }
     }
 
-    /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be parked is.
+    /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be
+    /// parked is.
     pub(super) fn show_holdings(&self) {
         self.counter.show(&Holdings {
             worker: self.share.worker,

@@ -41,7 +41,8 @@ fn origin(conn: &Conn) -> Option<Origin> {
     Origin::of(conn.session.client().ip())
 }
 
-/// How great the crowd is to which a session belongs; 0 if to none. Proxies that are trusted stand for many clients.
+/// How great the crowd is to which a session belongs; 0 if to none. Proxies that are trusted stand for many
+/// clients.
 fn crowd(conn: &Conn, crowds: &Crowds) -> usize {
     let size = origin(conn).map_or(0, |origin| crowds.size(origin));
     let listener = conn.edition.snapshot.listeners.get(conn.session.listener());
@@ -83,7 +84,8 @@ impl<O: Os> Worker<O> {
         while self.clients() > self.sessions_max && (self.make_room() || self.end_late_handshake()) {}
     }
 
-    /// Has one session make room if descriptors ran out for a connection to a backend, which is asked for again in a moment.
+    /// Has one session make room if descriptors ran out for a connection to a backend, which is asked for
+    /// again in a moment.
     pub(super) fn make_descriptors(&mut self) {
         if std::mem::take(&mut self.lacks_descriptors) {
             self.make_room();
@@ -117,8 +119,8 @@ impl<O: Os> Worker<O> {
         queue.peek(|candidate| claim(candidate.key) == Some(candidate.claim)).is_some()
     }
 
-    /// Ends the session of `candidate`, unless what has come of its client in the meantime is what was missing; true if
-    /// it has ended.
+    /// Ends the session of `candidate`, unless what has come of its client in the meantime is what was
+    /// missing; true if it has ended.
     fn have_room_made(&mut self, candidate: Candidate<Key>) -> bool {
         let mut has_made = false;
         self.with(candidate.key, |hands, conn| {
@@ -144,7 +146,8 @@ impl<O: Os> Worker<O> {
         has_made
     }
 
-    /// Counts a client that comes by `listener`, if connections are counted by address, and says whether it may stay.
+    /// Counts a client that comes by `listener`, if connections are counted by address, and says whether it
+    /// may stay.
     pub(super) fn count_client(&self, client: SocketAddr, listener: usize, edition: &Edition) -> Entry {
         let snapshot = &edition.snapshot;
         let Some(origin) = Origin::of(client.ip()) else { return Entry::Free };
@@ -166,7 +169,8 @@ impl<O: Os> Worker<O> {
         self.room.refused_last = Some(client);
     }
 
-    /// Tells in the log how many have made room since the last time, if it is time for that; and how many were refused.
+    /// Tells in the log how many have made room since the last time, if it is time for that; and how many
+    /// were refused.
     pub(super) fn tell_of_room(&mut self) {
         if let Some([refused]) = self.room.refused.tell(self.now) {
             tracing::warn!(

@@ -23,8 +23,9 @@ const KEPT: Duration = Duration::from_secs(1);
 /// The least that a buffer is given while it waits with little in it: most request heads fit.
 const SMALL: usize = 2048;
 
-/// So much does a buffer hold at most that waits for its reader, or is given as storage that does not grow, while half of the bytes are
-/// lent. A session that is not behind has whole buffers all the same. A trailer section fits.
+/// So much does a buffer hold at most that waits for its reader, or is given as storage that does not grow,
+/// while half of the bytes are lent. A session that is not behind has whole buffers all the same. A trailer
+/// section fits.
 const RATION: usize = 16 * 1024;
 
 /// What the address of the client that is concerned may be lent.
@@ -91,12 +92,14 @@ impl Storage {
         self.purse = purse;
     }
 
-    /// The bound on the bytes of an address, where `most` is configured: with less than a few buffers nothing could be served.
+    /// The bound on the bytes of an address, where `most` is configured: with less than a few buffers nothing
+    /// could be served.
     pub(super) fn of_client(&self, most: usize) -> usize {
         most.max(BUFFERS_MIN * self.size)
     }
 
-    /// Takes note that there is no buffer for what comes from `side`; true if that is only for want of what the client's address may have.
+    /// Records that there is no buffer for what comes from `side`; true if that is only for want of what the
+    /// client's address may have.
     pub(super) fn note_lack(&mut self, side: Side) -> bool {
         let is_client = !self.purse.can_take(side, self.size);
         self.note_short(if is_client { Measure::Client } else { Measure::Bound });
@@ -139,7 +142,8 @@ impl Storage {
         (self.is_crowded() && RATION <= self.size / 2).then_some(RATION)
     }
 
-    /// Takes back what a buffer can do without that will wait for a while. If it `can_grow` it gets that again when it is full.
+    /// Takes back what a buffer can do without that will wait for a while. If it `can_grow` it gets that
+    /// again when it is full.
     pub(super) fn shrink(&mut self, buffer: &mut Buffer, can_grow: bool) {
         let least = if can_grow { SMALL } else { RATION };
         if let Some(size) = buffer.shrinks_to(least) {

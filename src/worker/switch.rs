@@ -73,8 +73,9 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Closes the doors of some listeners, once those who wait before them have been let in; `standing` says which, and how
-    /// these clients stand. A worker that has no room for all of them at once closes a door when it has let in the last.
+    /// Closes the doors of some listeners, once those who wait before them have been let in; `standing` says
+    /// which, and how these clients stand. A worker that has no room for all of them at once closes a door
+    /// when it has let in the last.
     pub(super) fn leave_doors(&mut self, standing: impl Fn(usize) -> Option<Standing>) {
         for door in self.doors.iter_mut().filter(|door| !door.is_leaving()) {
             if let Some(standing) = standing(door.listener) {
@@ -105,8 +106,8 @@ impl<O: Os> Worker<O> {
         self.doors.iter().filter(|door| !door.is_leaving()).map(|door| (door.fd, door.listener))
     }
 
-    /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too. Whoever waits
-    /// there is let in by that one.
+    /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too.
+    /// Whoever waits there is let in by that one.
     pub fn give_up_doors(&mut self, is_handed: impl Fn(usize) -> bool) {
         let is_given_up = |door: &Door| !door.is_leaving() && is_handed(door.listener);
         let (given_up, kept) = std::mem::take(&mut self.doors).into_iter().partition(is_given_up);
@@ -147,8 +148,8 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Tells every session what has become of its listener, and gives the new edition to those that are between two
-    /// exchanges. Their deadlines follow from it, so none of them stays in the lot.
+    /// Tells every session what has become of its listener, and gives the new edition to those that are
+    /// between two exchanges. Their deadlines follow from it, so none of them stays in the lot.
     fn move_sessions(&mut self, old: &Edition, inlets: &[Inlet]) {
         let (new, now) = (&self.edition.snapshot.listeners, self.now);
         let place_of = |before: usize| {

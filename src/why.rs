@@ -4,9 +4,9 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use crate::config::closest;
 use crate::core::outcome::Cause;
 use crate::http::answer::error_type;
+use crate::value::suggest::closest;
 
 /// Everything that there is to say of a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -16,7 +16,7 @@ use super::callers::{Callers, Place, Stage};
 use super::reply::Reply;
 use super::request::{self, Source};
 use super::site::Site;
-use crate::control::{Command, Reply as Answer};
+use crate::operator::{Command, Reply as Answer};
 use crate::os::{FileIdentity, bind_unix, listening_on, permit, user_at};
 use crate::snapshot::Address;
 

@@ -18,16 +18,13 @@ mod include;
 mod language;
 mod lookups;
 mod print;
-mod quote;
 mod read;
 mod reference;
 mod report;
 mod schema;
 mod settings;
 mod shape;
-mod suggest;
 mod syntax;
-pub mod value;
 mod veil;
 mod world;
 
@@ -40,6 +37,7 @@ use crate::explain::Trial;
 use crate::snapshot::Snapshot;
 use crate::tls::Handles;
 
+pub use crate::snapshot::Places;
 pub use code::{Code, Severity};
 use excerpt::{Place, Source};
 pub use lookups::AtOnce;
@@ -49,7 +47,8 @@ use report::{Diagnostic, Findings, Text};
 pub use report::{ERRORS_MAX, Report};
 pub use schema::schema;
 
-pub(crate) use suggest::closest;
+pub use crate::value;
+use crate::value::{quote, suggest};
 use value::Resolve;
 pub use world::{Machine, World};
 
@@ -110,27 +109,12 @@ fn place_trials(trials: &[(Trial, Place)], texts: &[Text]) -> Vec<Trial> {
     trials.iter().map(|(trial, place)| Trial { place: show(*place, &sources), ..trial.clone() }).collect()
 }
 
-/// Where a configuration says what, as `file:line`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
-    /// For each listener its place, and those of its routes.
-    pub listeners: Vec<(String, Vec<String>)>,
-}
-
-impl Places {
-    fn new(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
-        let sources = sources(texts);
-        let show = |place: &Place| show(*place, &sources);
-        let listener =
-            |(place, routes): &(Place, Vec<Place>)| (show(place), routes.iter().map(show).collect());
-        Places { listeners: places.iter().map(listener).collect() }
-    }
-
-    /// Where the route at `route` of the listener at `listener` stands; empty if no file says so.
-    #[must_use]
-    pub fn route(&self, listener: usize, route: usize) -> &str {
-        self.listeners.get(listener).and_then(|(_, routes)| routes.get(route)).map_or("", String::as_str)
-    }
+/// The places of listeners and routes, each as `file:line`.
+fn show_places(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
+    let sources = sources(texts);
+    let show = |place: &Place| show(*place, &sources);
+    let listener = |(place, routes): &(Place, Vec<Place>)| (show(place), routes.iter().map(show).collect());
+    Places { listeners: places.iter().map(listener).collect() }
 }
 
 /// Reads and checks the file at `path` and those that it includes, and resolves the host names in them.
@@ -246,7 +230,7 @@ fn finish(
     let root = include::all(&mut texts, folder, world, &mut findings);
     shape::check(&root, &language::FILE, &mut findings);
     let checked = check::file(&root, &texts, world, &mut findings);
-    let places = Places::new(&checked.places, &texts);
+    let places = show_places(&checked.places, &texts);
     let tests = place_trials(&checked.trials, &texts);
     let (answers, tls) = (checked.answers, checked.tls);
     let written = std::mem::take(&mut findings.written);

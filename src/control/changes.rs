@@ -10,18 +10,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::balance::Duty;
+use crate::operator::Wanted;
 use crate::snapshot::{Backend, Pool};
 use crate::status::Changed;
-
-/// What is wanted of a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Wanted {
-    /// That it serves, is drained, or gets nobody.
-    State(Duty),
-    /// Another weight; `None` is the one of the configuration.
-    Weight(Option<u32>),
-}
 
 /// Why something cannot be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,9 +15,10 @@ use super::lookout::{Discovered, Lookout};
 use super::origin::Origin;
 use super::server::Server;
 use super::signals::{Asked, Signals, Taken};
-use super::socket::{self, Reply, Request, SocketFile};
+use super::socket::{self, SocketFile};
 use crate::admin::{self, Admin, AdminDoor, Handed, Readiness};
 use crate::discovery::Answers;
+use crate::operator::{Reply, Request};
 
 /// Events that wait for the main thread; a thread that brings one more waits.
 const WAITING_MAX: usize = 16;

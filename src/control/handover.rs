@@ -283,7 +283,7 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
 mod tests {
     use super::*;
     use crate::balance::Duty;
-    use crate::control::changes::Wanted;
+    use crate::operator::Wanted;
     use crate::os::{bind, listening_on};
     use crate::snapshot::{Backend, Pool};
 

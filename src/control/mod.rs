@@ -26,7 +26,8 @@ mod start_error;
 mod tell;
 mod thread;
 
-pub use changes::{ChangeError, Wanted};
+pub use crate::operator::{Command, Reply, Request, Wanted};
+pub use changes::ChangeError;
 pub use crew::Crew;
 pub use events::{Call, Event, Events};
 pub use handover::{Predecessor, Successor, UpgradeError};
@@ -40,6 +41,6 @@ pub use privileges::Identity;
 pub use reload::{ReloadError, Reloaded};
 pub use server::Server;
 pub use signals::{Asked, Taken};
-pub use socket::{Command, Reply, Request, SocketFile, ask};
+pub use socket::{SocketFile, ask};
 pub use start_error::StartError;
 pub use tell::Pulse;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use super::changes::{ChangeError, Wanted};
+use super::changes::ChangeError;
 use super::mailbox::Order;
 use super::reload::ReloadError;
 use super::server::Server;
+use crate::operator::Wanted;
 use crate::snapshot::Snapshot;
 use crate::status::{Changed, Holder, SessionId, SessionsAsk};
 use crate::tls::Served;

@@ -12,14 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::changes::Wanted;
 use super::events::{Call, Event};
-use crate::explain::Ask;
-use crate::metrics::Format;
+use crate::operator::{Reply, Request};
 use crate::os::{FileIdentity, remove_left_over, user_at};
-use crate::status::SessionsAsk;
 
 /// The longest request, and the longest reply, in bytes.
 const REQUEST_MAX: u64 = 64 * 1024;
@@ -33,75 +28,6 @@ const CALLERS_MAX: usize = 16;
 
 /// How long a caller may take to say what it wants, or to take a piece of the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What a caller wants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// What is to be done.
-    pub command: Command,
-}
-
-/// What can be asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Command {
-    /// Read the configuration again.
-    Reload,
-    /// Say what it is at.
-    Status,
-    /// Say all that is known of a backend, by its name as `pool/backend`.
-    Backend(String),
-    /// Say what would become of a request now.
-    Explain(Box<Ask>),
-    /// Say what is remembered of exchanges.
-    Recorder {
-        /// Of that one; else a list.
-        #[serde(default)]
-        id: Option<String>,
-        /// In a list, whether those are told too that ended well and fast.
-        #[serde(default)]
-        all: bool,
-    },
-    /// Give the metrics.
-    Metrics(Format),
-    /// Let a new process of the executable, as it is now, take over.
-    Upgrade,
-    /// Change a backend.
-    Operate {
-        /// Its name, as `pool/backend`.
-        backend: String,
-        /// What is wanted of it.
-        wanted: Wanted,
-    },
-    /// Say which sessions there are.
-    Sessions(SessionsAsk),
-    /// End the session of that name.
-    Kill(String),
-    /// Say what is logged, after changing that if something is given: a level, or `target=level`.
-    LogLevel(Option<String>),
-    /// Say the configuration that holds, with what was changed while running.
-    Config,
-}
-
-/// What a caller is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
-    /// The exit code of the command that has called.
-    pub exit: u8,
-    /// For people.
-    pub text: String,
-    /// The same for programs.
-    #[serde(default)]
-    pub data: serde_json::Value,
-}
-
-impl Reply {
-    /// An answer of words alone.
-    #[must_use]
-    pub fn text(exit: u8, text: impl Into<String>) -> Reply {
-        Reply { exit, text: text.into(), data: serde_json::Value::Null }
-    }
-}
 
 /// The name of the socket in the file system, which goes with this value.
 #[derive(Debug)]
@@ -272,6 +198,7 @@ pub fn ask(path: &Path, request: &Request) -> io::Result<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Command;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -6,8 +6,8 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 
 use super::Entry;
-use crate::config::value::parse_backend_literal;
 use crate::snapshot::Backend;
+use crate::value::parse_backend_literal;
 
 /// The longest file, in bytes.
 pub(super) const LEN_MAX: usize = 1024 * 1024;

@@ -18,7 +18,7 @@ use crate::snapshot::{Pool, Snapshot};
 pub use crate::snapshot::{Entry, Family, Like, Question, RESOLVE, Source};
 pub use ask::{Answer, Stamp, ask};
 pub use at_once::{at_once, unanswered};
-pub use dns::{PORT as DNS_PORT, SERVERS_MAX};
+pub use dns::SERVERS_MAX;
 pub use file::{ENTRIES_MAX, parse as parse_file};
 pub use schedule::Schedule;
 

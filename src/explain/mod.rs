@@ -13,7 +13,6 @@ mod trial;
 use serde::Serialize;
 
 use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
-use crate::config::Places;
 use crate::core::budget::Budget;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::noted::NOTHING;
@@ -22,6 +21,7 @@ use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
 use crate::session::{Env, Rehearsed, rehearse, rehearse_connection};
+use crate::snapshot::Places;
 use crate::snapshot::{BackendId, Mode, Pool, PoolId, Snapshot};
 
 pub use question::{Ask, Question, QuestionError, Shown, What};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Ask, End, Explanation, explain};
 use crate::balance::RoundRobin;
-use crate::config::Places;
+use crate::snapshot::Places;
 use crate::snapshot::Snapshot;
 
 /// A test that a configuration brings along.

@@ -22,9 +22,6 @@ pub(super) use resolv::system_servers;
 use super::Family;
 use message::Kind;
 
-/// The port of the DNS.
-pub const PORT: u16 = 53;
-
 /// The most servers that may be named.
 pub const SERVERS_MAX: usize = 8;
 

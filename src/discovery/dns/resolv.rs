@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::snapshot::DNS_PORT;
+
 /// The most that are asked (MAXNS of resolv.conf(5)).
 const SERVERS_MAX: usize = 3;
 
@@ -15,10 +17,10 @@ fn parse(text: &str) -> Vec<SocketAddr> {
     let server = |line: &str| {
         let mut words = line.split_ascii_whitespace();
         let address = words.next().filter(|word| *word == "nameserver").and(words.next())?;
-        Some(SocketAddr::from((address.parse::<IpAddr>().ok()?, super::PORT)))
+        Some(SocketAddr::from((address.parse::<IpAddr>().ok()?, DNS_PORT)))
     };
     let servers: Vec<_> = text.lines().filter_map(server).take(SERVERS_MAX).collect();
-    if servers.is_empty() { vec![(Ipv4Addr::LOCALHOST, super::PORT).into()] } else { servers }
+    if servers.is_empty() { vec![(Ipv4Addr::LOCALHOST, DNS_PORT).into()] } else { servers }
 }
 
 #[cfg(test)]

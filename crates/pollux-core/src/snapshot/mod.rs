@@ -6,6 +6,7 @@
 mod backend;
 mod health;
 mod listener;
+mod places;
 mod pool;
 mod source;
 mod tls;
@@ -19,8 +20,9 @@ pub use crate::http::disclosure::{Forwarding, ProxyStatus, RequestIds, Telling, 
 pub use backend::Backend;
 pub use health::{Check, Errors, Http, Kind, Passive, Start, is_among};
 pub use listener::{Announcing, Listener};
+pub use places::Places;
 pub use pool::{Announce, Balance, Expect, Hashing, Pool, SameSite, Secret, Sticky};
-pub use source::{Entry, Family, Like, Question, RESOLVE, Source};
+pub use source::{DNS_PORT, Entry, Family, Like, Question, RESOLVE, Source};
 pub use tls::{
     ClientAuth, ExpiredCrl, Files, MinVersion, OriginationFiles, OriginationRules, Pair, TerminationRules,
     UnknownNames, Verify,

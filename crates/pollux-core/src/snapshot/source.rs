@@ -14,6 +14,9 @@ use super::Backend;
 /// How often names are asked for where nothing is said.
 pub const RESOLVE: Duration = Duration::from_secs(30);
 
+/// The port of servers of the DNS (RFC 1035 §4.2).
+pub const DNS_PORT: u16 = 53;
+
 /// The addresses of a name that are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Family {

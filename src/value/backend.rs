@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use super::quote::quote;
+use super::suggest::closest;
 use super::{ValueError, host_and_port, parse_backend_literal, service_name};
 use crate::balance::Duty;
-use crate::config::quote::quote;
-use crate::config::suggest::closest;
-use crate::discovery::{Family, Like, Question, Source};
 use crate::snapshot::{Address, Backend};
+use crate::snapshot::{Family, Like, Question, Source};
 
 const EXPECTED: &str = "expected ADDRESS[,weight=N]";
 
@@ -67,7 +67,7 @@ pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
 }
 
 /// Whether an address says that it is spoken to with TLS.
-pub(in crate::config) fn is_https(text: &str) -> bool {
+pub(crate) fn is_https(text: &str) -> bool {
     text.starts_with(HTTPS)
 }
 
@@ -76,7 +76,7 @@ pub(in crate::config) fn is_https(text: &str) -> bool {
 /// # Errors
 ///
 /// When there is a path behind it.
-pub(in crate::config) fn without_scheme(text: &str) -> Result<Cow<'_, str>, ValueError> {
+pub(crate) fn without_scheme(text: &str) -> Result<Cow<'_, str>, ValueError> {
     let Some(rest) = text.strip_prefix(HTTPS) else { return Ok(Cow::Borrowed(text)) };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if let Some((authority, _)) = rest.split_once('/') {
@@ -97,7 +97,7 @@ pub(in crate::config) fn without_scheme(text: &str) -> Result<Cow<'_, str>, Valu
 /// # Errors
 ///
 /// When it is none of the forms of a backend.
-pub(in crate::config) fn question(text: &str) -> Result<Option<Question>, ValueError> {
+pub(crate) fn question(text: &str) -> Result<Option<Question>, ValueError> {
     if let Some(path) = text.strip_prefix("file:") {
         if path.is_empty() || path.contains('\0') || path.ends_with('/') {
             let help = "write for example `file:backends.json`, relative to this file";
@@ -125,7 +125,7 @@ fn parse_weight(text: &str) -> Result<u32, ValueError> {
 }
 
 /// One backend for each address, named as it was written; when there are several, the address tells them apart.
-pub(in crate::config) fn named(written: &str, weight: u32, addresses: Vec<Address>) -> Vec<Backend> {
+pub(crate) fn named(written: &str, weight: u32, addresses: Vec<Address>) -> Vec<Backend> {
     let several = addresses.len() > 1;
     let name = |address: &Address| {
         if several { format!("{written} ({address})") } else { written.to_owned() }

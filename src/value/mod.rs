@@ -9,20 +9,22 @@ mod duration;
 mod endpoint;
 mod fraction;
 mod network;
+pub(crate) mod quote;
 mod size;
+pub(crate) mod suggest;
 
 use std::fmt;
 
 pub use address::{Resolve, parse_backend_literal, parse_backend_text, parse_bind, resolve};
-pub(super) use address::{backend_addresses, bind_address, host_and_port};
+pub(crate) use address::{backend_addresses, bind_address, host_and_port};
 pub use backend::{BackendFlag, parse_backend_flag};
-pub(super) use backend::{is_https, named, question, without_scheme};
-pub(super) use dns::{parse_server, service_name};
+pub(crate) use backend::{is_https, named, question, without_scheme};
+pub(crate) use dns::{parse_server, service_name};
 pub use duration::parse_duration;
-pub(super) use duration::show_duration;
-pub(super) use fraction::{parse_thousandths, show_thousandths};
+pub(crate) use duration::show_duration;
+pub(crate) use fraction::{parse_thousandths, show_thousandths};
 pub use network::parse_network;
-pub(super) use size::show_size;
+pub(crate) use size::show_size;
 pub use size::{parse_body, parse_size};
 
 /// Why a text is not the value that it should be.
@@ -34,7 +36,7 @@ pub struct ValueError {
 }
 
 impl ValueError {
-    pub(super) fn new(
+    pub(crate) fn new(
         message: impl Into<String>,
         expected: &'static str,
         help: impl Into<String>,

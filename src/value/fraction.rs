@@ -1,14 +1,14 @@
 //! Numbers with decimals, held as whole thousandths so that they compare and print exactly.
 
 use super::ValueError;
-use crate::config::quote::quote;
+use super::quote::quote;
 
 /// The thousandths of a number such as `2`, `1.25` or `0.2`.
 ///
 /// # Errors
 ///
 /// When it is not written so, has more than three decimals, or does not fit 64 bits.
-pub(in crate::config) fn parse_thousandths(text: &str) -> Result<u64, ValueError> {
+pub(crate) fn parse_thousandths(text: &str) -> Result<u64, ValueError> {
     let fail =
         |message: String, help: &str| Err(ValueError::new(message, "expected a number such as 1.25", help));
     let text = text.trim();
@@ -29,7 +29,7 @@ pub(in crate::config) fn parse_thousandths(text: &str) -> Result<u64, ValueError
 }
 
 /// So many thousandths as a number, without decimals that say nothing.
-pub(in crate::config) fn show_thousandths(thousandths: u64) -> String {
+pub(crate) fn show_thousandths(thousandths: u64) -> String {
     let (whole, decimals) = (thousandths / 1000, format!("{:03}", thousandths % 1000));
     match decimals.trim_end_matches('0') {
         "" => whole.to_string(),

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::ValueError;
-use crate::config::quote::quote;
-use crate::discovery::DNS_PORT;
+use super::quote::quote;
+use crate::snapshot::DNS_PORT;
 
 /// The longest name (RFC 1035 section 2.3.4), and the longest of its parts, in bytes.
 const NAME_LEN_MAX: usize = 253;
@@ -14,7 +14,7 @@ const LABEL_LEN_MAX: usize = 63;
 ///
 /// # Errors
 /// When the text has none of these forms, or the port is 0.
-pub(in crate::config) fn parse_server(text: &str) -> Result<SocketAddr, ValueError> {
+pub(crate) fn parse_server(text: &str) -> Result<SocketAddr, ValueError> {
     const EXPECTED: &str = "expected the address of a DNS server";
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok((address, DNS_PORT).into());
@@ -37,7 +37,7 @@ pub(in crate::config) fn parse_server(text: &str) -> Result<SocketAddr, ValueErr
 ///
 /// # Errors
 /// When what follows `srv:` is no name, or has a port.
-pub(in crate::config) fn service_name(text: &str) -> Result<Option<String>, ValueError> {
+pub(crate) fn service_name(text: &str) -> Result<Option<String>, ValueError> {
     let fail = |message: String, help: &str| Err(ValueError::new(message, "expected srv:name", help));
     let Some(written) = text.strip_prefix("srv:") else { return Ok(None) };
     if written.contains(':') {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, SocketAddrV6, ToSocketAddrs};
 
 use super::ValueError;
 use super::endpoint::{self, Endpoint};
-use crate::config::quote::quote;
+use super::quote::quote;
 use crate::snapshot::Address;
 
 /// Looks a host name up: every address that it stands for, with the port.
@@ -58,7 +58,7 @@ pub fn parse_backend_literal(text: &str) -> Result<Address, ValueError> {
 }
 
 /// The host name and the port of a backend that is not an IP address or a Unix socket.
-pub(in crate::config) fn host_and_port(text: &str) -> Result<Option<(&str, u16)>, ValueError> {
+pub(crate) fn host_and_port(text: &str) -> Result<Option<(&str, u16)>, ValueError> {
     if text.starts_with("unix:") {
         return Ok(None);
     }
@@ -73,10 +73,7 @@ fn port_zero() -> ValueError {
     error("nothing can connect to port 0", "write the port that the backend listens on")
 }
 
-pub(in crate::config) fn backend_addresses(
-    text: &str,
-    resolve: &mut Resolve<'_>,
-) -> Result<Vec<Address>, ValueError> {
+pub(crate) fn backend_addresses(text: &str, resolve: &mut Resolve<'_>) -> Result<Vec<Address>, ValueError> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix(path).map(|address| vec![address]);
     }
@@ -87,7 +84,7 @@ pub(in crate::config) fn backend_addresses(
     Ok(addresses.into_iter().map(Address::Ip).collect())
 }
 
-pub(in crate::config) fn bind_address(text: &str, resolve: &mut Resolve<'_>) -> Result<Address, ValueError> {
+pub(crate) fn bind_address(text: &str, resolve: &mut Resolve<'_>) -> Result<Address, ValueError> {
     if let Some(name) = text.strip_prefix("unix:") {
         return unix(name);
     }
@@ -95,10 +92,7 @@ pub(in crate::config) fn bind_address(text: &str, resolve: &mut Resolve<'_>) -> 
 }
 
 /// The first address behind `host:port`.
-pub(in crate::config) fn tcp_address(
-    text: &str,
-    resolve: &mut Resolve<'_>,
-) -> Result<SocketAddr, ValueError> {
+pub(crate) fn tcp_address(text: &str, resolve: &mut Resolve<'_>) -> Result<SocketAddr, ValueError> {
     let addresses = addresses(text, resolve)?;
     addresses.first().copied().ok_or_else(|| no_address(text))
 }

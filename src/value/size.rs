@@ -1,7 +1,7 @@
 //! Sizes, as people write them.
 
 use super::ValueError;
-use crate::config::quote::quote;
+use super::quote::quote;
 
 const EXPECTED: &str = "expected a size such as \"64KiB\"";
 
@@ -55,7 +55,7 @@ pub fn parse_body(text: &str) -> Result<Option<u64>, ValueError> {
 }
 
 /// `bytes` in the largest binary unit that leaves no rest.
-pub(in crate::config) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     let unit = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match unit.into_iter().find(|(_, factor)| bytes != 0 && bytes.is_multiple_of(*factor)) {
         Some((name, factor)) => format!("{}{name}", bytes / factor),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::ValueError;
-use crate::config::quote::quote;
+use super::quote::quote;
 
 const EXPECTED: &str = "no network";
 

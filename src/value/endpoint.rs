@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::ValueError;
-use crate::config::quote::quote;
+use super::quote::quote;
 
 /// The longest host name (RFC 1035 section 2.3.4), in bytes.
 const HOST_LEN_MAX: usize = 253;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::ValueError;
-use crate::config::quote::quote;
+use super::quote::quote;
 
 const EXPECTED: &str = "expected a time such as \"2s\"";
 
@@ -58,7 +58,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
 }
 
 /// A time in the units that [`parse_duration`] takes. What is below a millisecond is left out.
-pub(in crate::config) fn show_duration(time: Duration) -> String {
+pub(crate) fn show_duration(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let mut out = String::new();
     for (unit, factor) in UNITS {

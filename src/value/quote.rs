@@ -5,7 +5,7 @@
 const SHOWN_MAX: usize = 60;
 
 /// `text` between backticks.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut shown = String::from("`");
     for (count, c) in text.chars().enumerate() {
         if count == SHOWN_MAX {
@@ -23,7 +23,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// The first names of a list, each between backticks.
-pub(super) fn quote_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn quote_list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     const NAMES_MAX: usize = 12;
     let mut names = names.map(quote);
     let mut shown = names.by_ref().take(NAMES_MAX).collect::<Vec<_>>().join(", ");

@@ -1,0 +1,16 @@
+//! Where a file says what, for those who are shown it.
+
+/// Where a configuration says what, as `file:line`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// For each listener its place, and those of its routes.
+    pub listeners: Vec<(String, Vec<String>)>,
+}
+
+impl Places {
+    /// Where the route at `route` of the listener at `listener` stands; empty if no file says so.
+    #[must_use]
+    pub fn route(&self, listener: usize, route: usize) -> &str {
+        self.listeners.get(listener).and_then(|(_, routes)| routes.get(route)).map_or("", String::as_str)
+    }
+}

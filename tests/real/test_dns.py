@@ -1,5 +1,6 @@
 """Backends from a real DNS server whose answers change: names and services, its absence and its return."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -165,6 +166,26 @@ def test_a_name_of_which_every_address_refuses_is_asked_for_at_once(start, toy, 
     while status(proxy.address) != 200:
         assert time.monotonic() < deadline, proxy.stderr()
         time.sleep(0.02)
+
+
+def test_a_name_of_which_every_address_refuses_is_asked_for_once_a_second(start, toy, dns):
+    """However many requests fail meanwhile."""
+    gone = toy("echo")
+    port = port_of(gone)
+    gone.kill()
+    dns.says("local-ttl=3600", "host-record=app.test,127.0.0.1")
+    proxy = start(f'[pool.app]\nresolve = "1h"\nresolver = "{dns.host_port}"\nbackends = ["app.test:{port}"]\n')
+    begun, failed = time.monotonic(), 0
+    # At the start it is asked for, and its time to live is looked at.
+    first, enough = 2, 3
+    with concurrent.futures.ThreadPoolExecutor(16) as clients:
+        while (asked := dns.log().count("query[A] app.test")) < first + enough:
+            assert time.monotonic() < begun + 2 * DEADLINE_S, (asked, failed)
+            # Each waits for a moment until the backend can be reached.
+            assert set(clients.map(status, [proxy.address] * 16)) <= {502, 503}
+            failed += 16
+    elapsed = time.monotonic() - begun
+    assert dns.log().count("query[A] app.test") <= first + elapsed + 1, (elapsed, failed)
 
 
 def test_one_warning_for_a_name_that_nobody_knows(start, dns):

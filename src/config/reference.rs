@@ -77,8 +77,8 @@ pub fn reference() -> String {
     language::TABLES.iter().copied().map(section).collect::<Vec<_>>().join("\n")
 }
 
-/// The tables of times and bounds for `proxy.toml`: every key as a comment, with its default or, indented, a
-/// value that it can have.
+/// The tables of times and bounds for `proxy.toml`. Each key is a comment with its default; one without a
+/// default is indented and has its example.
 #[must_use]
 pub fn commented() -> String {
     let tables: [&'static dyn Described; 3] = [&language::TIMEOUTS, &language::LIMITS, &language::RECORDER];

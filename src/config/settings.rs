@@ -28,14 +28,14 @@ pub(super) trait Show {
 
 /// A value that is read by no more rules than the kind of its key.
 pub(super) trait Value: Show + Sized {
-    /// The value of a key that is there. Where it cannot be taken the shape check has told of it, or
-    /// [`Reader`] takes note of it: either way the file is not run.
+    /// The value of a key that is there. If it cannot be taken, the shape check has reported it or [`Reader`]
+    /// marks it as misread: in both cases the file is not run.
     fn take(key: &Key, table: Reader<'_>) -> Option<Self>;
 }
 
-/// The [`Field`](super::language::Field) at a path such as `tls.alpn`. It is a [`Value`], or comes with a
-/// reader, which gives a value or an error for a key that is there. It can [`Show`] itself, or comes with a
-/// printer.
+/// The [`Field`](super::language::Field) at a path such as `socket.v6only`. Its type is a [`Value`], or a
+/// reader is named that returns a value or an error for a key that is there. Its type implements [`Show`], or
+/// a printer is named.
 macro_rules! field {
     ($($part:ident).+) => {
         $crate::config::language::Field {
@@ -79,8 +79,8 @@ macro_rules! field {
 }
 pub(super) use field;
 
-/// A [`Field`](super::language::Field) inside of a part that a value may not have, such as the key of a hash:
-/// `$warn` tells that a key changes nothing then.
+/// A [`Field`](super::language::Field) of a part that can be missing, such as the key of a hash. If it is
+/// missing, `$warn` reports that the key changes nothing.
 macro_rules! field_in {
     ($outer:ident as $has:path, $part:ident, $warn:path) => {
         $crate::config::language::Field {
@@ -128,7 +128,7 @@ macro_rules! field_in {
 }
 pub(super) use field_in;
 
-/// The [`Field`](super::language::Field) of a key that the reader of its table reads, together with other
+/// The [`Field`](super::language::Field) of a key that the reader of its table reads together with other
 /// keys.
 macro_rules! shown {
     ($part:ident) => {
@@ -161,8 +161,8 @@ pub(super) fn elsewhere<T>(
     Ok(())
 }
 
-/// Puts the value of each key that `table` has into `of`. Every key is read, so that one mistake does not
-/// hide another.
+/// Puts the value of each key of `table` into `of`. It reads every key, so that one mistake does not hide
+/// another.
 pub(super) fn read<T>(
     is: &'static Table<T>,
     table: Reader<'_>,

@@ -1,4 +1,5 @@
-//! Every key of every table, as the blocks of the language have it: `plan`, printing, the schema and the documentation know it.
+//! Every key of every table, taken from the blocks of the language: `plan`, printing, the schema and the
+//! documentation know it.
 
 use std::collections::HashMap;
 
@@ -7,7 +8,7 @@ use pollux::plan;
 
 use super::documentation::{Full, around};
 
-/// Keys that change nothing of what runs: tests, further files, and headers of tables whose keys are looked at by themselves.
+/// Keys that change nothing of what runs (tests, further files), and headers of tables, whose keys are tested alone.
 fn is_left_out(example: &Example) -> bool {
     let is_of_tests =
         ["[[test]]", "client_cert = { … } of a test", "expect = { … }"].contains(&example.table);

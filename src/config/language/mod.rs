@@ -1,16 +1,17 @@
 //! The language of `proxy.toml`: one block per key.
 //!
-//! A block ([`Setting`]) says all there is to say of a key: name, kind, default, example, text, and the field
-//! that holds its value. Everything else walks these blocks: the shape check, reading, printing, `plan`, the
-//! JSON Schema and `docs/configuration.md`. A field of a plain type is `field!(name)`: its type says how it
-//! is read and printed (`settings::Value`). A field with rules of its own names its reader, which gives a
-//! value or an error for a key that is there, and its printer. What is structural (addresses, routes,
-//! conditions, backends) has a block without a field, and a reader of its own in `check/`.
+//! A block ([`Setting`]) holds a key's name, kind, default, example and text, and the field that holds its
+//! value. Everything else walks the blocks: shape check, reading, printing, `plan`, the JSON Schema and the
+//! documentation. A field of a plain type is `field!(name)`: its type says how it is read and printed
+//! (`settings::Value`). A field with rules of its own names its reader, which returns a value or an error,
+//! and its printer. A structural key (an address, a condition, an action) has a block without a field, and a
+//! reader in `check/`.
 
 use std::time::Duration;
 
 mod bounds;
 mod file;
+mod health;
 mod listener;
 mod pool;
 mod route;
@@ -24,8 +25,9 @@ use crate::snapshot::Mode;
 
 pub(super) use bounds::{LIMITS, TIMEOUTS};
 pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER, destination_alone};
+pub(super) use health::{CHECK, ERROR_WORDS, HEALTH};
 pub(super) use listener::{HSTS, LISTENER, SHARE, SOCKET};
-pub(super) use pool::{BACKEND, CHECK, ERROR_WORDS, HEALTH, POOL, RETRY_WORDS, STICKY_COOKIE};
+pub(super) use pool::{BACKEND, POOL, RETRY_WORDS, STICKY_COOKIE};
 pub(super) use route::{
     CLIENT_CERT, DOMAIN, FIELDS, MATCH, PREFIX, REDIRECT, REGEX, RESPOND, REWRITE_BACK, ROUTE, ROUTE_LIMITS,
     ROUTE_TIMEOUTS,
@@ -33,8 +35,7 @@ pub(super) use route::{
 pub(super) use test::{EXPECT, TEST, TEST_CERT};
 pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};
 
-/// A table of the language, whose values are held by a `T`. Where all of its keys are structural that is
-/// `()`.
+/// A table of the language, whose values are in a `T`. If all of its keys are structural, `T` is `()`.
 pub(super) struct Table<T: 'static> {
     /// How it is written, such as `[[listener]]`.
     pub(super) title: &'static str,

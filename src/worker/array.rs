@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::conn::{Conn, Stay, World};
+use super::conn::{Conn, Stay};
 use super::idle::WATCHED;
 use super::lot::{Guest, Lot, QUIET, Tag, UNHEARD_MAX};
 use super::storage::{Purse, Storage};
@@ -83,7 +83,7 @@ impl<O: Os> Worker<O> {
         if let Some(at) = self.storage.tidies_at() {
             nearest.note(at);
         }
-        if let Some(since) = self.draining_since {
+        if let Some(since) = self.common.draining_since {
             nearest.note(since + self.edition.snapshot.timeouts.drain);
         }
         nearest.at
@@ -119,15 +119,7 @@ impl<O: Os> Worker<O> {
 
     fn derive_sessions(&mut self, nearest: &mut Nearest) {
         let now = self.now;
-        let world = World {
-            now,
-            date: &self.date,
-            ids: &self.ids,
-            draining_since: self.draining_since,
-            keeps_request: false,
-            wanted: &self.wanted,
-            bodies: &self.bodies,
-        };
+        let world = self.common.world(self.now, false);
         if self.storage.has_refused() && !self.hot.is_empty() {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.
             self.hot.rotate_left(1);

@@ -138,7 +138,7 @@ fn jittered(interval: Duration, jitter: u32, random: u64) -> Duration {
 impl<O: Os> Worker<O> {
     /// Begins the checks that are due, and gives up those that have taken too long.
     pub(super) fn run_checks(&mut self) {
-        if self.share.worker != 0 || self.draining_since.is_some() {
+        if self.share.worker != 0 || self.common.draining_since.is_some() {
             return self.stop_checks();
         }
         self.prepare_checks();

@@ -1,6 +1,7 @@
 //! A session with its connections, and what it sees of the worker.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::edition::{Edition, Lease, Permit};
 use super::link::Link;
@@ -66,6 +67,26 @@ pub(super) enum Standing {
         /// When.
         since: Time,
     },
+}
+
+/// What all sessions of a worker see alike, apart from the clock.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) date: Date,
+    pub(super) ids: Ids,
+    pub(super) draining_since: Option<Time>,
+    /// The header fields that the journal wants.
+    pub(super) wanted: Arc<Wanted>,
+    /// The memory for request bodies that are collected.
+    pub(super) bodies: Budget,
+}
+
+impl Common {
+    /// What they see at `now`; `keeps_request` says whether a record will want the method and the target.
+    pub(super) fn world(&self, now: Time, keeps_request: bool) -> World<'_> {
+        let Common { date, ids, draining_since, wanted, bodies } = self;
+        World { now, date, ids, draining_since: *draining_since, keeps_request, wanted, bodies }
+    }
 }
 
 /// What all sessions of a worker see alike at one moment.

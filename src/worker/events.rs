@@ -40,15 +40,7 @@ pub(super) enum Waiting {
 
 impl<O: Os> Worker<O> {
     pub(super) fn world(&self) -> World<'_> {
-        World {
-            now: self.now,
-            date: &self.date,
-            ids: &self.ids,
-            draining_since: self.draining_since,
-            keeps_request: self.journal.wants_request(),
-            wanted: &self.wanted,
-            bodies: &self.bodies,
-        }
+        self.common.world(self.now, self.journal.wants_request())
     }
 
     pub(super) fn copy_events(&mut self, polled: Polled) {
@@ -167,15 +159,7 @@ impl<O: Os> Worker<O> {
             self.hot.push(key);
         }
         self.storage.open(conn.purse(self.client_bytes));
-        let world = World {
-            now: self.now,
-            date: &self.date,
-            ids: &self.ids,
-            draining_since: self.draining_since,
-            keeps_request: self.journal.wants_request(),
-            wanted: &self.wanted,
-            bodies: &self.bodies,
-        };
+        let world = self.common.world(self.now, self.journal.wants_request());
         let edition = Rc::clone(&conn.edition);
         let mut hands = Hands {
             env: world.env(&edition, conn.standing),
@@ -396,8 +380,10 @@ impl<O: Os> Worker<O> {
     }
 
     pub(super) fn handle_deadlines(&mut self) {
-        let is_cut_off =
-            self.draining_since.is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
+        let is_cut_off = self
+            .common
+            .draining_since
+            .is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         self.end_late_handshakes(is_cut_off);
         self.end_late_departures(is_cut_off);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::array::Nearest;
-use super::conn::{Standing, World};
+use super::conn::Standing;
 use super::edition::Edition;
 use super::events::Arrival;
 use super::hands::Readable;
@@ -358,16 +358,7 @@ impl<O: Os> Worker<O> {
         }
         self.ended += 1;
         step.into_wire().close(&mut self.os);
-        // Not by `world`: the journal is lent beside.
-        let world = World {
-            now: self.now,
-            date: &self.date,
-            ids: &self.ids,
-            draining_since: self.draining_since,
-            keeps_request: false,
-            wanted: &self.wanted,
-            bodies: &self.bodies,
-        };
+        let world = self.common.world(self.now, false);
         let env = world.env(&edition, standing);
         let mut session = session_of(client, said, listener, &env);
         session.turn_away(cause);

@@ -40,7 +40,6 @@ use crate::core::budget::Budget;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::interest::Ready;
-use crate::core::noted::Wanted;
 use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
@@ -57,7 +56,7 @@ use crate::snapshot::Snapshot;
 use crate::tls::Handles;
 use array::Array;
 use checks::Checks;
-use conn::{Conn, Standing};
+use conn::{Common, Conn, Standing};
 use departures::Departures;
 use door::Door;
 use edition::Edition;
@@ -191,8 +190,6 @@ pub struct Worker<O> {
     recorder: Recorder,
     share: Share,
     journal: Box<dyn Journal>,
-    /// The header fields that it wants.
-    wanted: Arc<Wanted>,
     doors: Vec<Door>,
     wake: Option<Fd>,
     sessions: Slab<Conn>,
@@ -220,14 +217,10 @@ pub struct Worker<O> {
     pipes: Pipes,
     /// How many bytes must be left of a message that is spliced.
     spliced: u64,
-    draining_since: Option<Time>,
     now: Time,
     /// The wall clock of this turn, since 1970.
     wall: Duration,
-    date: Date,
-    ids: Ids,
-    /// The memory for request bodies that are collected.
-    bodies: Budget,
+    common: Common,
     /// Sessions that could have gone on in the last turn.
     eager: Vec<Key>,
     // The arrays of a turn, kept for their memory.
@@ -292,19 +285,21 @@ impl<O: Os> Worker<O> {
             share,
             pipes: Pipes::new(splicing.pipes),
             spliced: splicing.least,
-            draining_since: None,
             now: os.now(),
             wall: os.ambient().wall_clock(),
-            date: Date::new(os.ambient().wall_clock().as_secs()),
-            ids: Ids::new(identity),
-            bodies: Budget::new(BODIES_MAX),
+            common: Common {
+                date: Date::new(os.ambient().wall_clock().as_secs()),
+                ids: Ids::new(identity),
+                draining_since: None,
+                wanted: journal.wanted(),
+                bodies: Budget::new(BODIES_MAX),
+            },
             eager: Vec::new(),
             array: Array::default(),
             events: Vec::new(),
             late: Vec::new(),
             effects: Vec::new(),
             os,
-            wanted: journal.wanted(),
             journal,
             registry,
             desk,
@@ -340,12 +335,12 @@ impl<O: Os> Worker<O> {
     /// Stops accepting, after the clients that the kernel has already let in, and lets the sessions finish.
     /// At the end of `timeouts.drain` those that have not are cut off.
     pub fn drain(&mut self) {
-        if self.draining_since.is_some() {
+        if self.common.draining_since.is_some() {
             return;
         }
         self.now = self.os.now();
         self.leave_neighbours();
-        self.draining_since = Some(self.now);
+        self.common.draining_since = Some(self.now);
         self.leave_doors(|listener| Some(Standing::At(listener)));
         self.wake_up_all();
     }
@@ -354,7 +349,7 @@ impl<O: Os> Worker<O> {
     pub fn turn(&mut self) -> Turn {
         self.empty_leaving_doors();
         self.run_checks();
-        if self.draining_since.is_some()
+        if self.common.draining_since.is_some()
             && self.clients() == 0
             && self.departures.is_empty()
             && self.doors.is_empty()
@@ -377,7 +372,7 @@ impl<O: Os> Worker<O> {
         self.desk.wake();
         self.now = self.os.now();
         self.wall = self.os.ambient().wall_clock();
-        self.date.set(self.wall.as_secs());
+        self.common.date.set(self.wall.as_secs());
         self.copy_events(polled);
         self.handle_events();
         self.drive_eager();

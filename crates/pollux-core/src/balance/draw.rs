@@ -12,15 +12,6 @@ use super::{Rule, View};
 /// Draws before the candidates are counted.
 const DRAWS_MAX: usize = 8;
 
-/// The sums of the weights up to and with each backend.
-pub(super) fn sums(weights: impl Iterator<Item = u32>) -> Box<[u64]> {
-    let add = |sum: &mut u64, weight| {
-        *sum += u64::from(weight);
-        Some(*sum)
-    };
-    weights.scan(0, add).collect()
-}
-
 /// A candidate, by its weight.
 pub(super) fn draw(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<usize> {
     draw_other(field, dice, None)

@@ -9,7 +9,6 @@
 //! tried. A full backend does not open the next tier: the request waits. Among the candidates the policy of
 //! the pool decides.
 
-mod derived;
 mod dice;
 mod draw;
 mod field;
@@ -18,12 +17,10 @@ mod habits;
 mod hashed;
 pub mod health;
 mod least;
-mod maglev;
 mod patience;
 mod peak;
 mod round_robin;
 mod standing;
-mod sticky;
 #[cfg(test)]
 mod tests;
 mod two_choices;
@@ -33,14 +30,12 @@ use std::fmt;
 use crate::snapshot::{Balance, Pool};
 
 pub use crate::core::duty::Duty;
-pub use derived::Derived;
+pub use crate::snapshot::{Derived, Maglev, Tokens};
 pub use habits::{Habit, Habits};
-pub use maglev::Maglev;
 pub use patience::{Patience, safely};
 pub use peak::{Peak, stamp};
 pub use round_robin::RoundRobin;
 pub use standing::Standing;
-pub use sticky::Tokens;
 
 use dice::Dice;
 use field::Field;

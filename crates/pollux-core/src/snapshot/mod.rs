@@ -9,6 +9,7 @@ mod listener;
 mod places;
 mod pool;
 mod source;
+mod tables;
 mod tls;
 
 pub use crate::core::bounds::{Limits, Recording, Retries, Timeouts};
@@ -23,6 +24,7 @@ pub use listener::{Announcing, Listener};
 pub use places::Places;
 pub use pool::{Announce, Balance, Expect, Hashing, Pool, SameSite, Secret, Sticky};
 pub use source::{DNS_PORT, Entry, Family, Like, Question, RESOLVE, Source};
+pub use tables::{Derived, Maglev, Tokens};
 pub use tls::{
     ClientAuth, ExpiredCrl, Files, MinVersion, OriginationFiles, OriginationRules, Pair, TerminationRules,
     UnknownNames, Verify,

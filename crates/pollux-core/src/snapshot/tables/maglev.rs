@@ -66,7 +66,7 @@ impl Maglev {
     }
 
     /// The hash of the name of the backend at `place`.
-    pub(super) fn identity(&self, place: usize) -> u64 {
+    pub(crate) fn identity(&self, place: usize) -> u64 {
         self.identities[place]
     }
 }

@@ -1,11 +1,14 @@
 //! What follows from the backends of a pool, and takes too long to be worked out for every pick.
 
+mod maglev;
+mod sticky;
+
 use std::sync::OnceLock;
 
-use super::draw;
-use super::maglev::Maglev;
-use super::sticky::Tokens;
-use crate::snapshot::{Balance, Pool};
+use super::{Balance, Pool};
+
+pub use maglev::Maglev;
+pub use sticky::Tokens;
 
 /// Tables that are made when they are first asked for, or beforehand by [`Derived::prepare`]. They say
 /// nothing that the pool does not: all are equal, and a clone begins empty, because the backends of the pool
@@ -36,12 +39,12 @@ impl Derived {
     }
 
     /// The sums of the weights up to and with each backend.
-    pub(super) fn sums(&self, pool: &Pool) -> &[u64] {
-        self.sums.get_or_init(|| draw::sums(pool.backends.iter().map(|backend| backend.weight)))
+    pub(crate) fn sums(&self, pool: &Pool) -> &[u64] {
+        self.sums.get_or_init(|| sums(pool.backends.iter().map(|backend| backend.weight)))
     }
 
     /// The table from hashes to backends.
-    pub(super) fn maglev(&self, pool: &Pool) -> &Maglev {
+    pub(crate) fn maglev(&self, pool: &Pool) -> &Maglev {
         self.maglev.get_or_init(|| Maglev::new(&pool.backends))
     }
 
@@ -49,6 +52,15 @@ impl Derived {
     pub fn tokens(&self, pool: &Pool) -> &Tokens {
         self.tokens.get_or_init(|| Tokens::new(pool))
     }
+}
+
+/// The sums of the weights up to and with each backend.
+fn sums(weights: impl Iterator<Item = u32>) -> Box<[u64]> {
+    let add = |sum: &mut u64, weight| {
+        *sum += u64::from(weight);
+        Some(*sum)
+    };
+    weights.scan(0, add).collect()
 }
 
 impl Clone for Derived {

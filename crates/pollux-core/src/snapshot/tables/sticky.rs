@@ -24,7 +24,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// The tokens of the backends of `pool`.
-    pub(super) fn new(pool: &Pool) -> Tokens {
+    pub(crate) fn new(pool: &Pool) -> Tokens {
         let secret = pool.sticky.as_ref().and_then(|sticky| sticky.secret.as_ref());
         let secret = secret.map(|secret| secret.0.as_bytes());
         let by_place: Box<[u128]> =

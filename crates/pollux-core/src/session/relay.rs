@@ -214,7 +214,7 @@ impl Session {
         // A backend that has not switched may have taken the body for something else.
         exchange.response.reuse = match verdict.reuse {
             Reuse::Allowed { .. } if exchange.request.is_upgrade_behind_body() => Reuse::Refused,
-            reuse => reuse,
+            reuse @ (Reuse::Refused | Reuse::Allowed { .. }) => reuse,
         };
         exchange.request.is_login |= verdict.is_login;
         exchange.timing.spans.response = Some(env.now.since(exchange.timing.began));

@@ -283,7 +283,7 @@ impl Session {
             // It has said something since; what it is silent about now is another thing.
             Unread::Forgiven(before) if self.touched <= before => {}
             Unread::Never | Unread::At(_) | Unread::Forgiven(_) => {
-                self.exchange.attempt.unread = Unread::At(now)
+                self.exchange.attempt.unread = Unread::At(now);
             }
         }
     }

@@ -22,7 +22,7 @@ const BEGINNING: Duration = Duration::from_secs(1_700_000_000);
 
 thread_local! {
     static NOW: Cell<Duration> = const { Cell::new(BEGINNING) };
-    static RNG: RefCell<Rng> = RefCell::new(Rng::with_seed(0));
+    static RNG: RefCell<Rng> = const { RefCell::new(Rng::with_seed(0)) };
 }
 
 /// Begins a run on this thread.

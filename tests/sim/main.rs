@@ -65,7 +65,7 @@ fn a_seed_is_a_run() {
 /// Handshakes, tickets and records too: in a thread where nothing was before, and behind another run.
 #[test]
 fn the_bytes_of_a_tls_run_follow_from_its_seed() {
-    let kinds: [(Weather, fn(&mut Scene)); 2] = [(Weather::Clean, sealed), (Weather::Foul, sealed_http)];
+    let kinds = [(Weather::Clean, sealed as fn(&mut Scene)), (Weather::Foul, sealed_http)];
     for (weather, run) in kinds {
         let mut seen = HashSet::new();
         for seed in 0..FEW / 4 {

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollux::balance::{self, RoundRobin, Rule};
+use pollux::core::captured::NO_NOTES;
 use pollux::core::identity::RequestId;
 use pollux::core::interest::{Interest, Ready};
-use pollux::core::noted::NO_NOTES;
 use pollux::core::outcome::{NoJournal, Outcome, Places, Proofs, Record, Spans, Stage};
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
@@ -24,7 +24,7 @@ use pollux::http::date::Date;
 use pollux::http::framing::Version;
 use pollux::http::nominated::Nominated;
 use pollux::http::request::{self, field_table};
-use pollux::http::response::{self, Asked, Manner};
+use pollux::http::response::{self, Asked, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::lane::framer::Framer;
 use pollux::lane::{Lane, Sink, Source};
@@ -199,7 +199,7 @@ fn write_responses(count: usize) {
     let mut table = field_table();
     let response = response::read(RESPONSE, &mut table, ASKED, &Limits::default()).expect("a good response");
     let (manner, date) = (
-        Manner {
+        ResponseContext {
             version: Version::Http11,
             keep_alive: true,
             is_first: false,

@@ -16,15 +16,15 @@ use std::process::ExitCode;
 use pollux::config;
 use pollux::core::budget::Budget;
 use pollux::core::buffer::Buffer;
+use pollux::core::captured::NOTHING;
 use pollux::core::identity::Ids;
-use pollux::core::noted::NOTHING;
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
 use pollux::http::framing::Version;
 use pollux::http::nominated::Nominated;
 use pollux::http::request::field_table;
-use pollux::http::response::{self, Asked, Manner};
+use pollux::http::response::{self, Asked, ResponseContext};
 use pollux::session::{Env, rehearse};
 use pollux::snapshot::{Limits, Snapshot};
 
@@ -113,7 +113,7 @@ fn pass_response(head: &str, limits: &Limits, date: &Date) -> Nominated {
     let response = response::read(head.as_bytes(), &mut table, asked, limits)
         .unwrap_or_else(|cause| panic!("a response that is not passed on: {cause}"));
     let version = Version::Http11;
-    let manner = Manner { version, keep_alive: true, is_first: true, idle: None, hsts: None };
+    let manner = ResponseContext { version, keep_alive: true, is_first: true, idle: None, hsts: None };
     let mut out = Vec::new();
     response.write(&mut out, manner, date);
     black_box(out);

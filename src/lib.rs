@@ -21,7 +21,7 @@
 //! |---|---|
 //! | [`route`] | which route takes a request |
 //! | [`balance`] | which backend serves it; in [`balance::health`], what failures and checks mean |
-//! | [`preface`] | PROXY headers and ClientHellos |
+//! | [`prelude`] | PROXY headers and ClientHellos |
 //! | [`room`] | which sessions make room at a bound |
 //! | [`recorder`] | the steps of each exchange |
 //! | [`h2`] | HTTP/2 as a codec; no listener speaks it yet |
@@ -64,5 +64,5 @@ pub mod wire;
 pub mod worker;
 
 pub use pollux_core::{
-    balance, core, h2, http, lane, preface, recorder, room, route, session, snapshot, syntax,
+    balance, core, h2, http, lane, prelude, recorder, room, route, session, snapshot, syntax,
 };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::explain::Ask;
 use crate::metrics::Format;
-use crate::snapshot::Duty;
+use crate::snapshot::AdminState;
 use crate::status::SessionsAsk;
 
 /// What a caller wants.
@@ -44,7 +44,7 @@ pub enum Command {
         /// Its name, as `pool/backend`.
         backend: String,
         /// What is wanted of it.
-        wanted: Wanted,
+        wanted: WantedState,
     },
     /// Say which sessions there are.
     Sessions(SessionsAsk),
@@ -79,9 +79,9 @@ impl Reply {
 /// What is wanted of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Wanted {
+pub enum WantedState {
     /// That it serves, is drained, or gets nobody.
-    State(Duty),
+    State(AdminState),
     /// Another weight; `None` is the one of the configuration.
     Weight(Option<u32>),
 }

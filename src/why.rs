@@ -30,8 +30,8 @@ impl Why {
     #[must_use]
     pub fn of(cause: Cause) -> Why {
         Why {
-            cause: cause.word(),
-            who: cause.who().word(),
+            cause: cause.as_str(),
+            who: cause.who().as_str(),
             status: cause.status(),
             error: error_type(cause),
             meaning: cause.meaning(),
@@ -52,7 +52,7 @@ impl Why {
         if let Some(cause) = Cause::find(word) {
             return Ok(Why::of(cause));
         }
-        let near = closest(word, Cause::ALL.iter().map(|cause| cause.word()));
+        let near = closest(word, Cause::ALL.iter().map(|cause| cause.as_str()));
         let help = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Err(format!("there is no cause `{}`{help}", word.escape_debug()))
     }
@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn every_word_is_found_and_a_mistyped_one_is_not_far() {
         for cause in Cause::ALL {
-            let why = Why::find(cause.word()).unwrap();
+            let why = Why::find(cause.as_str()).unwrap();
             assert_eq!(why, Why::of(*cause));
-            assert!(why.to_string().starts_with(cause.word()) && page().contains(why.remedy));
+            assert!(why.to_string().starts_with(cause.as_str()) && page().contains(why.remedy));
         }
         let told = Why::find("backend-refuse").unwrap_err();
         assert_eq!(told, "there is no cause `backend-refuse`; did you mean `backend-refused`?");

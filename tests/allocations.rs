@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use allocation_counter::{AllocationInfo, measure};
 use pollux::access::{AccessLog, Destination, Format, Rules};
 use pollux::balance::{self, Asked, RoundRobin};
-use pollux::core::noted::Wanted;
+use pollux::core::captured::CapturedNames;
 use pollux::core::outcome::Journal;
 use pollux::core::time::Time;
 use pollux::http::date::Date;
@@ -129,7 +129,7 @@ fn crowd(to: SocketAddr) -> Vec<TcpStream> {
 /// A journal that writes a line of JSON for each exchange, with header fields, and hands it to the writer.
 fn journal() -> Box<dyn Journal> {
     let names = |names: [&str; 2]| names.map(String::from).into();
-    let headers = Wanted {
+    let headers = CapturedNames {
         request: names(["user-agent", "cookie"]),
         response: names(["content-type", "transfer-encoding"]),
     };
@@ -149,7 +149,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         listeners: vec![(os.adopt(door), 0)],
         wake: Some(os.adopt(wake.into())),
         share: Share { worker: 0, workers: 1 },
-        // Whoever is parked in the lot gives memory back on purpose; on a busy machine that may happen to anybody.
+        // Whoever is parked in the parked set gives memory back on purpose; on a busy machine that may happen to anybody.
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,

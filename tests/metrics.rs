@@ -12,7 +12,7 @@ fn table() -> String {
     let mut table = String::from("| metric | type | labels | |\n|---|---|---|---|\n");
     for family in FAMILIES {
         let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
-        let (labels, word) = (labels.join(", "), family.sort.word());
+        let (labels, word) = (labels.join(", "), family.sort.as_str());
         writeln!(table, "| `{}` | {word} | {labels} | {} |", family.name, family.help).unwrap();
     }
     table

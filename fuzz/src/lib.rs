@@ -9,7 +9,7 @@ pub mod cuts;
 pub mod framing;
 pub mod h2;
 pub mod head;
-pub mod preface;
+pub mod prelude;
 pub mod response;
 pub mod session;
 pub mod wire;

@@ -6,7 +6,7 @@
 use pollux::http::date::Date;
 use pollux::http::framing::{Framing, Version};
 use pollux::http::request::field_table;
-use pollux::http::response::{self, Asked, Manner, Response};
+use pollux::http::response::{self, Asked, Response, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::snapshot::Limits;
 
@@ -35,7 +35,13 @@ pub fn check(data: &[u8]) {
                 &data[..end],
                 &response,
                 asked,
-                Manner { version, keep_alive: choice & 8 != 0, is_first: false, idle: None, hsts: None },
+                ResponseContext {
+                    version,
+                    keep_alive: choice & 8 != 0,
+                    is_first: false,
+                    idle: None,
+                    hsts: None,
+                },
             );
         }
     }
@@ -53,7 +59,7 @@ fn check_meaning(response: &Response<'_>, asked: Asked<'_>) {
     assert!(!response.keep_alive || response.framing != Framing::UntilEof);
 }
 
-fn check_written(came: &[u8], response: &Response<'_>, asked: Asked<'_>, manner: Manner) {
+fn check_written(came: &[u8], response: &Response<'_>, asked: Asked<'_>, manner: ResponseContext) {
     let mut went = Vec::new();
     response.write(&mut went, manner, &Date::new(0));
     let sent = wire::head(&went).expect("a broken head goes out").expect("half a head goes out");
@@ -78,7 +84,7 @@ fn check_written(came: &[u8], response: &Response<'_>, asked: Asked<'_>, manner:
     }
 }
 
-fn check_framing(sent: &wire::Head<'_>, response: &Response<'_>, asked: Asked<'_>, manner: Manner) {
+fn check_framing(sent: &wire::Head<'_>, response: &Response<'_>, asked: Asked<'_>, manner: ResponseContext) {
     let length = sent.length().expect("ambiguous framing goes out");
     if manner.version == Version::Http10 {
         assert_ne!(length, Length::Chunks, "an HTTP/1.0 client is sent chunks");

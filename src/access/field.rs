@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::outcome::{Proofs, Record};
-use crate::core::secured::Identity;
+use crate::core::tls_info::Identity;
 
 /// A value, before it is written in some form.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ macro_rules! fields {
 
             /// The name in lines and templates.
             #[must_use]
-            pub const fn word(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Field::$name => $word,)* }
             }
 
@@ -64,7 +64,7 @@ fields! {
     Client "client" "The client, behind trusted proxies; without a port where that is not known." |r| Some(Value::Address(r.client)),
     Proxy "proxy" "Who connected, if that was a trusted proxy." |r| r.proxy.map(Value::Address),
     Listener "listener" "The listener." |r| Some(Value::Name(r.listener)),
-    Mode "mode" "`http` or `tcp`." |r| Some(Value::Word(r.mode.word())),
+    Mode "mode" "`http` or `tcp`." |r| Some(Value::Word(r.mode.as_str())),
     RequestId "request_id" "What the request is called; the backend is told the same as `X-Request-ID`." |r| Some(Value::Id(r.request_id)),
     TraceId "trace_id" "The W3C trace that the request is part of." |r| name(r.trace_id),
     Method "method" "The method." |r| text(r.method),
@@ -103,7 +103,7 @@ fields! {
         shown(r).map(|_| Value::Word(r.secured.map_or("no", |it| it.client.answer())))
     },
     ClientCertError "client_cert_error" "Why it could not be verified: docs/tls.md." |r| {
-        r.secured.and_then(|it| it.client.distrust()).map(|why| Value::Word(why.word()))
+        r.secured.and_then(|it| it.client.distrust()).map(|why| Value::Word(why.as_str()))
     },
     ClientCertSubject "client_cert_subject" "Its subject, also of one that could not be verified: then anybody may have written it." |r| {
         text(shown(r).map_or(b"", |it| it.subject.text().as_bytes()))
@@ -114,13 +114,13 @@ fields! {
         name(shown(r).map_or("", |it| &it.fingerprint))
     },
     Cause "cause" "What went wrong, if anything did: docs/causes.md." |r| {
-        r.outcome.cause.map(|cause| Value::Name(cause.word()))
+        r.outcome.cause.map(|cause| Value::Name(cause.as_str()))
     },
     Who "who" "Whose fault it was: `client`, `backend`, `pollux`, `operator`." |r| {
-        r.outcome.cause.map(|cause| Value::Word(cause.who().word()))
+        r.outcome.cause.map(|cause| Value::Word(cause.who().as_str()))
     },
     Stage "stage" "How far it had come when it went wrong." |r| {
-        r.outcome.cause.map(|_| Value::Word(r.outcome.stage.word()))
+        r.outcome.cause.map(|_| Value::Word(r.outcome.stage.as_str()))
     },
 }
 
@@ -155,7 +155,7 @@ impl Field {
     /// The field of that name.
     #[must_use]
     pub fn find(word: &str) -> Option<Field> {
-        Field::ALL.iter().copied().find(|field| field.word() == word)
+        Field::ALL.iter().copied().find(|field| field.as_str() == word)
     }
 
     /// Whether lines of text say so if it is absent: these are what one looks for.

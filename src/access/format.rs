@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::escape::{push_json, push_milliseconds, push_quoted, push_word};
 use super::field::{Field, Value};
 use super::layout::{Layout, Piece};
-use crate::core::noted::Wanted;
+use crate::core::captured::CapturedNames;
 use crate::core::outcome::{Cause, Record, without_query};
 use crate::http::date::Date;
 use crate::snapshot::NO_ADDRESS;
@@ -61,7 +61,7 @@ pub(super) struct Line<'a> {
     pub(super) record: &'a Record<'a>,
     /// When it ended, since 1970.
     pub(super) at: Duration,
-    pub(super) wanted: &'a Wanted,
+    pub(super) wanted: &'a CapturedNames,
     pub(super) redaction: &'a Redaction,
 }
 
@@ -86,12 +86,13 @@ impl Format {
     }
 
     /// The fields of requests that it cannot do without, in lower case.
-    pub(super) fn needs(&self) -> Wanted {
+    pub(super) fn needs(&self) -> CapturedNames {
         match self {
-            Format::Text | Format::Json | Format::Common => Wanted::default(),
-            Format::Combined => {
-                Wanted { request: ["referer", "user-agent"].map(String::from).into(), ..Wanted::default() }
-            }
+            Format::Text | Format::Json | Format::Common => CapturedNames::default(),
+            Format::Combined => CapturedNames {
+                request: ["referer", "user-agent"].map(String::from).into(),
+                ..CapturedNames::default()
+            },
             Format::Layout(layout) => layout.needs(),
         }
     }
@@ -159,7 +160,7 @@ impl<'a> Line<'a> {
             let stand_in = field.is_always_there().then_some(Value::Name("-"));
             let Some(value) = self.value(*field).or(stand_in) else { continue };
             out.push(b' ');
-            out.extend_from_slice(field.word().as_bytes());
+            out.extend_from_slice(field.as_str().as_bytes());
             out.push(b'=');
             push_text_value(out, value);
         }
@@ -183,7 +184,7 @@ impl<'a> Line<'a> {
         for field in Field::ALL {
             let Some(value) = self.value(*field) else { continue };
             out.extend_from_slice(b",\"");
-            out.extend_from_slice(field.word().as_bytes());
+            out.extend_from_slice(field.as_str().as_bytes());
             out.extend_from_slice(b"\":");
             push_json_value(out, value);
         }

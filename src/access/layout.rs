@@ -1,7 +1,7 @@
 //! Access lines after a template, such as `{client} "{method} {path}" {status} {header.user-agent}`.
 
 use super::field::Field;
-use crate::core::noted::Wanted;
+use crate::core::captured::CapturedNames;
 use crate::syntax::grammar::is_token;
 
 /// The most pieces of a template.
@@ -76,8 +76,8 @@ impl Layout {
     }
 
     /// The header fields that it names.
-    pub(super) fn needs(&self) -> Wanted {
-        let mut wanted = Wanted::default();
+    pub(super) fn needs(&self) -> CapturedNames {
+        let mut wanted = CapturedNames::default();
         for piece in &self.pieces {
             match piece {
                 Piece::Request(name) => wanted.request.push(name.clone()),
@@ -106,7 +106,7 @@ impl Piece {
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
         ["time", "apache_time", "header.NAME", "response.NAME"]
             .into_iter()
-            .chain(Field::ALL.iter().map(|field| field.word()))
+            .chain(Field::ALL.iter().map(|field| field.as_str()))
     }
 }
 

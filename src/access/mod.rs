@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::core::noted::Wanted;
+use crate::core::captured::CapturedNames;
 use crate::core::outcome::{Journal, Record};
 use crate::http::date::Date;
 
@@ -46,7 +46,7 @@ pub struct Rules {
     /// What is not shown.
     pub redaction: Redaction,
     /// The header fields that they have, in lower case.
-    pub headers: Wanted,
+    pub headers: CapturedNames,
 }
 
 /// Where the lines go.
@@ -206,7 +206,7 @@ pub struct Pen {
     format: Format,
     choice: Choice,
     redaction: Redaction,
-    wanted: Arc<Wanted>,
+    wanted: Arc<CapturedNames>,
 }
 
 impl Pen {
@@ -228,7 +228,7 @@ impl Pen {
 
     /// The header fields that a record has to have for it.
     #[must_use]
-    pub fn wanted(&self) -> &Arc<Wanted> {
+    pub fn wanted(&self) -> &Arc<CapturedNames> {
         &self.wanted
     }
 
@@ -268,7 +268,7 @@ impl Journal for Writer {
         self.pen.redaction.query
     }
 
-    fn wanted(&self) -> Arc<Wanted> {
+    fn wanted(&self) -> Arc<CapturedNames> {
         Arc::clone(&self.pen.wanted)
     }
 }

@@ -58,7 +58,7 @@ struct Shared {
     done: Condvar,
     taken: AtomicU64,
     dropped: AtomicU64,
-    told: Mutex<Told>,
+    told: Mutex<LossReports>,
 }
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ struct Queue {
 
 /// What was told of dropped lines, and of those that could not be written.
 #[derive(Debug, Default)]
-struct Told {
+struct LossReports {
     /// Of those that were dropped.
     count: u64,
     at: Option<Instant>,

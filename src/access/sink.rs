@@ -55,7 +55,7 @@ impl AppendedTo {
 /// The mode of a log that is made here: it has paths, addresses and names of clients.
 const MODE: u32 = 0o640;
 
-/// Opens a file to append to. Nobody may read a FIFO yet: to wait for somebody would be to stand still, so
+/// Opens a file to append to. NoBackend may read a FIFO yet: to wait for somebody would be to stand still, so
 /// that is an error; once it is open, though, its writer does wait.
 fn open(path: &Path) -> io::Result<File> {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_symlink());

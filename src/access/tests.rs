@@ -5,15 +5,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::captured::Captured;
 use crate::core::identity::RequestId;
-use crate::core::noted::Notes;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Spans, Stage};
-use crate::core::secured::{Credential, Distrust, Identity, Secured};
 use crate::core::subject::Subject;
+use crate::core::tls_info::{CertError, Credential, Identity, TlsInfo};
 use crate::snapshot::Mode;
 
 /// A good exchange.
-fn record(notes: &Notes) -> Record<'_> {
+fn record(notes: &Captured) -> Record<'_> {
     let ms = |ms| Some(Duration::from_millis(ms));
     Record {
         client: ([192, 0, 2, 7], 4711).into(),
@@ -46,12 +46,15 @@ fn record(notes: &Notes) -> Record<'_> {
 
 fn pen(format: Format, headers: &[&str]) -> Pen {
     let request = headers.iter().map(|name| String::from(*name)).collect();
-    Pen::new(&Rules { headers: Wanted { request, ..Wanted::default() }, ..Rules::default() }, format)
+    Pen::new(
+        &Rules { headers: CapturedNames { request, ..CapturedNames::default() }, ..Rules::default() },
+        format,
+    )
 }
 
-fn notes(pen: &Pen, fields: &[(&str, &[u8])]) -> Notes {
+fn notes(pen: &Pen, fields: &[(&str, &[u8])]) -> Captured {
     let fields: Vec<_> = fields.iter().map(|(name, value)| httparse::Header { name, value }).collect();
-    let mut notes = Notes::default();
+    let mut notes = Captured::default();
     notes.take_request(&fields, &pen.wanted);
     notes
 }
@@ -115,7 +118,7 @@ fn what_is_known_of_a_tls_client_is_told() {
         serial: String::from("0a"),
         fingerprint: "ab".repeat(32),
     };
-    let secured = |client| Secured {
+    let secured = |client| TlsInfo {
         version: "TLSv1.3",
         cipher: String::from("TLS13_AES_128_GCM_SHA256"),
         name: String::from("h.example"),
@@ -123,8 +126,8 @@ fn what_is_known_of_a_tls_client_is_told() {
         is_resumed: true,
         client,
     };
-    let failed = secured(Credential::Failed(identity.clone(), Distrust::Expired));
-    let (json, nothing) = (pen(Format::Json, &[]), Notes::default());
+    let failed = secured(Credential::Failed(identity.clone(), CertError::Expired));
+    let (json, nothing) = (pen(Format::Json, &[]), Captured::default());
     let told = |secured| {
         let line = line(&json, &Record { secured, ..record(&nothing) });
         let read: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
@@ -158,7 +161,7 @@ fn combined_is_that_of_apache() {
     assert_eq!(line(&pen, &record(&notes)), format!("{request} \"http://x/\\\"?q\" \"Mozilla/4.08 [en]\"\n"));
     let common = Pen::new(&Rules::default(), Format::Common);
     assert_eq!(line(&common, &record(&notes)), format!("{request}\n"));
-    let nothing = Notes::default();
+    let nothing = Captured::default();
     let gone = Record {
         method: b"",
         target: b"",
@@ -186,7 +189,11 @@ fn what_is_to_be_hidden_is_in_no_form() {
     for format in [Format::Text, Format::Json, Format::Common, Format::Combined] {
         let redaction = Redaction { query: true, headers: vec![String::from("user-agent")] };
         let request = ["user-agent", "referer"].map(String::from).into();
-        let rules = Rules { redaction, headers: Wanted { request, ..Wanted::default() }, ..Rules::default() };
+        let rules = Rules {
+            redaction,
+            headers: CapturedNames { request, ..CapturedNames::default() },
+            ..Rules::default()
+        };
         let pen = Pen::new(&rules, format.clone());
         let notes = notes(&pen, &[("User-Agent", b"secret"), ("Referer", b"http://x/y?secret")]);
         let line = line(&pen, &record(&notes));
@@ -209,9 +216,9 @@ fn a_field_that_is_a_uri_loses_its_query_in_either_message() {
         ("x-original-url", "/y?secret"),
     ] {
         let redaction = Redaction { query: true, headers: Vec::new() };
-        let headers = Wanted { request: vec![name.to_owned()], response: vec![name.to_owned()] };
+        let headers = CapturedNames { request: vec![name.to_owned()], response: vec![name.to_owned()] };
         let pen = Pen::new(&Rules { redaction, headers: headers.clone(), ..Rules::default() }, Format::Json);
-        let mut notes = Notes::default();
+        let mut notes = Captured::default();
         let fields = [httparse::Header { name, value: value.as_bytes() }];
         notes.take_request(&fields, &headers);
         notes.take_response(&fields, &headers);
@@ -222,7 +229,7 @@ fn a_field_that_is_a_uri_loses_its_query_in_either_message() {
 
 /// Which of five exchanges have a line: a good one, a slow one, 404, 502, and a client that left.
 fn chosen(choice: &Choice) -> String {
-    let notes = Notes::default();
+    let notes = Captured::default();
     let good = record(&notes);
     let with =
         |status, cause| Record { status, outcome: Outcome { cause, stage: Stage::Routing }, ..good.clone() };
@@ -260,7 +267,7 @@ fn the_choice_is_as_it_is_documented() {
 
 #[test]
 fn a_sample_is_about_as_large_as_it_should_be() {
-    let (notes, ids) = (Notes::default(), crate::core::identity::Ids::new(1));
+    let (notes, ids) = (Captured::default(), crate::core::identity::Ids::new(1));
     let choice = Choice { sample: Some(100), ..Choice::default() };
     let taken = (0..20_000)
         .filter(|_| choice.takes(&Record { request_id: RequestId::Own(ids.next()), ..record(&notes) }))
@@ -320,7 +327,7 @@ proptest! {
         let layout = Layout::parse("\"{method}\" \"{path}\" \"{host}\" \"{header.user-agent}\" \"{header.referer}\"").unwrap();
         for format in [Format::Text, Format::Json, Format::Common, Format::Combined, Format::Layout(layout)] {
             let headers = ["user-agent", "referer"].map(String::from).into();
-            let rules = Rules { headers: Wanted { request: headers, ..Wanted::default() }, ..rules.clone() };
+            let rules = Rules { headers: CapturedNames { request: headers, ..CapturedNames::default() }, ..rules.clone() };
             let pen = Pen::new(&rules, format.clone());
             let notes = notes(&pen, &[("User-Agent", &agent), ("Referer", &referer)]);
             let line = line(&pen, &Record { method: &method, target: &target, authority: &authority, ..record(&notes) });

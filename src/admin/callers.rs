@@ -31,13 +31,13 @@ pub struct Callers(Arc<Mutex<Seats>>);
 #[derive(Debug, Default)]
 struct Seats {
     /// In the order in which they came.
-    taken: Vec<Seat>,
+    taken: Vec<CallerSlot>,
     threads: usize,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct CallerSlot {
     number: u64,
     stage: Stage,
     /// To end the wait of its thread.
@@ -88,7 +88,7 @@ impl Callers {
         let number = seats.next;
         seats.next += 1;
         seats.threads += 1;
-        seats.taken.push(Seat { number, stage: Stage::Asking, stream });
+        seats.taken.push(CallerSlot { number, stage: Stage::Asking, stream });
         Ok(Some(Place { callers: self.clone(), number }))
     }
 }

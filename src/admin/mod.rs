@@ -5,8 +5,8 @@
 //! thread, as callers at the control socket do. `guard.rs` decides which callers are allowed: on the loopback
 //! every user of this machine, but no web page in a browser; elsewhere callers with the token.
 
+mod acceptor;
 mod callers;
-mod door;
 mod guard;
 mod page;
 mod reply;
@@ -17,9 +17,9 @@ use std::path::PathBuf;
 
 use crate::snapshot::{Address, Permissions, Secret};
 
+pub use acceptor::{AdminDoor, Handed, Readiness};
+pub(crate) use acceptor::{Ask, open};
 pub use callers::Callers;
-pub use door::{AdminDoor, Handed, Readiness};
-pub(crate) use door::{Ask, open};
 
 /// The shortest token, in bytes.
 pub const TOKEN_MIN: usize = 16;

@@ -134,7 +134,7 @@ fn read_some(source: &mut impl Source, bytes: &mut Vec<u8>, deadline: Instant) -
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             Err(late())
         }
-        // Nobody is left who could read an answer.
+        // NoBackend is left who could read an answer.
         Err(_) => Ok(false),
     }
 }

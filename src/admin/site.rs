@@ -4,14 +4,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Admin;
-use super::door::{Ask, Readiness};
+use super::acceptor::{Ask, Readiness};
 use super::guard;
 use super::page;
 use super::reply::Reply;
 use super::request::Request;
-use crate::balance::Duty;
+use crate::balance::AdminState;
 use crate::metrics::Format;
-use crate::operator::{Command, Reply as Answer, Wanted};
+use crate::operator::{Command, Reply as Answer, WantedState};
 use crate::session::Kind;
 use crate::snapshot::Secret;
 use crate::status::{Order, SessionsAsk};
@@ -29,7 +29,7 @@ pub(super) struct Site {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 enum BackendOrder {
-    State(Duty),
+    State(AdminState),
     /// `null` is the weight of the configuration.
     Weight(Option<u32>),
 }
@@ -136,8 +136,8 @@ impl Site {
             ["backends", pool, backend] => parse(&request.body).map(|order| Command::Operate {
                 backend: format!("{pool}/{backend}"),
                 wanted: match order {
-                    BackendOrder::State(duty) => Wanted::State(duty),
-                    BackendOrder::Weight(weight) => Wanted::Weight(weight),
+                    BackendOrder::State(duty) => WantedState::State(duty),
+                    BackendOrder::Weight(weight) => WantedState::Weight(weight),
                 },
             }),
             ["sessions", session, "kill"] => Ok(Command::Kill((*session).to_owned())),
@@ -197,7 +197,7 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
 fn sessions(request: &Request) -> Result<SessionsAsk, String> {
     let mut ask = SessionsAsk::default();
     if let Some(word) = request.parameter("state") {
-        let words = Kind::ALL.map(Kind::word).join(", ");
+        let words = Kind::ALL.map(Kind::as_str).join(", ");
         ask.kind = Some(Kind::find(&word).ok_or_else(|| format!("`state` is one of {words}"))?);
     }
     if let Some(word) = request.parameter("order") {
@@ -250,9 +250,12 @@ mod tests {
     fn verbs_become_commands() {
         let operate = |wanted| (200, Some(Command::Operate { backend: "app/b 1".into(), wanted }));
         let path = "/backends/app/b%201";
-        assert_eq!(asked("POST", path, r#"{"state":"drain"}"#), operate(Wanted::State(Duty::Drain)));
-        assert_eq!(asked("POST", path, r#"{"weight":5}"#), operate(Wanted::Weight(Some(5))));
-        assert_eq!(asked("POST", path, r#"{"weight":null}"#), operate(Wanted::Weight(None)));
+        assert_eq!(
+            asked("POST", path, r#"{"state":"drain"}"#),
+            operate(WantedState::State(AdminState::Drain))
+        );
+        assert_eq!(asked("POST", path, r#"{"weight":5}"#), operate(WantedState::Weight(Some(5))));
+        assert_eq!(asked("POST", path, r#"{"weight":null}"#), operate(WantedState::Weight(None)));
         assert_eq!(asked("POST", "/sessions/0.1.2/kill", ""), (200, Some(Command::Kill("0.1.2".into()))));
         assert_eq!(
             asked("POST", "/log-level", r#"{"level":"warn"}"#),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use pollux::config::{self, Process, Written};
-use pollux::control::{Command, Ledger, OperateError, Reply, Server, Wanted};
+use pollux::control::{Command, DiscoveryStatus, OperateError, Reply, Server, WantedState};
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
 use super::logging::Logs;
@@ -20,7 +20,7 @@ pub(super) struct Around<'a> {
     pub(super) written: &'a Written,
     pub(super) logs: &'a Logs,
     /// Where backends come from that may change.
-    pub(super) ledger: &'a Ledger,
+    pub(super) ledger: &'a DiscoveryStatus,
 }
 
 impl Around<'_> {
@@ -82,7 +82,7 @@ impl Around<'_> {
 }
 
 /// Changes a backend.
-pub(super) fn operate(server: &mut Server, backend: &str, wanted: Wanted, by: &str) -> Reply {
+pub(super) fn operate(server: &mut Server, backend: &str, wanted: WantedState, by: &str) -> Reply {
     match server.operate(backend, wanted, by) {
         Ok(told) => Reply::text(0, told),
         Err(error @ OperateError::Change(_)) => Reply::text(USAGE, error.to_string()),

@@ -223,11 +223,11 @@ pub(super) struct BackendArgs {
 /// thing then, and is shown by `pollux status`.
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendVerb {
-    /// Nobody new gets it but those who are bound to it; what is under way goes on.
+    /// NoBackend new gets it but those who are bound to it; what is under way goes on.
     Drain(NamedBackend),
     /// It serves again, as its health allows.
     Ready(NamedBackend),
-    /// Nobody gets it any more; what is under way goes on.
+    /// NoBackend gets it any more; what is under way goes on.
     Down(NamedBackend),
     /// It gets another share of the traffic.
     Weight {
@@ -557,7 +557,7 @@ fn access_log(text: &str) -> Result<Destination, String> {
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
-    let words = || Kind::ALL.map(Kind::word).join(", ");
+    let words = || Kind::ALL.map(Kind::as_str).join(", ");
     Kind::find(text).ok_or_else(|| format!("expected one of {}", words()))
 }
 

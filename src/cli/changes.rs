@@ -20,7 +20,7 @@ const AROUND: usize = 3;
 
 /// As much of a status as is needed.
 #[derive(Deserialize)]
-struct Told {
+struct StatusPart {
     configuration: Configuration,
     changes: Vec<Change>,
 }
@@ -53,7 +53,7 @@ pub(super) fn changes(args: &CallArgs) -> Result<ExitCode, Failure> {
     if reply.exit != 0 {
         return Ok(tell(&reply));
     }
-    let told: Told = serde_json::from_value(reply.data)
+    let told: StatusPart = serde_json::from_value(reply.data)
         .map_err(|error| Failure::failed(format!("that Pollux tells of itself in another way: {error}")))?;
     if told.changes.is_empty() {
         say("# nothing was changed while running");

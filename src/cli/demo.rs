@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use pollux::access::{Destination, Rules};
 use pollux::admin::{Admin, AdminDoor, Callers, Readiness};
 use pollux::config::{Process, Written};
-use pollux::control::{Command, Crew, Event, Events, Ledger, Manager, Reply, Server, StartError, Taken};
+use pollux::control::{
+    Command, DiscoveryStatus, Event, Events, Manager, Reply, Server, StartError, Taken, Workers,
+};
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 use pollux::tls::{Files, Handles, Served, Termination, TerminationRules};
@@ -22,8 +24,8 @@ use tracing_appender::non_blocking::NonBlocking;
 use super::answer::{self, Around};
 use super::args::{DemoArgs, LogFormat};
 use super::crowd::{self, Crowd};
-use super::heart::Heart;
 use super::logging::{self, Logs};
+use super::watchdog::Watchdog;
 use super::{FAILED, Failure, stop};
 
 const FIRST_PORT: u16 = 8080;
@@ -73,7 +75,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     }
     say("Every request of yours will be shown here. Ctrl-C ends the demo.");
     let process = Process::default();
-    let ledger = Ledger::default();
+    let ledger = DiscoveryStatus::default();
     let around =
         Around { file: None, process: &process, written: &Written::default(), logs: &logs, ledger: &ledger };
     serve(&mut server, &events, &around, args.span);
@@ -85,7 +87,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         server,
         &events,
         &around,
-        Heart::new(Manager::default()),
+        Watchdog::new(Manager::default()),
         (Some(door), Callers::default()),
     );
     drop(socket);
@@ -164,7 +166,8 @@ impl Drop for Certificate {
 /// Listens on the first free port.
 fn start(toys: &[Toy], certificate: Option<&Certificate>, out: &NonBlocking) -> Result<Server, Failure> {
     for port in FIRST_PORT..FIRST_PORT + PORTS_TRIED {
-        match Server::start(served(toys, certificate, port), &Crew::of(1), || Box::new(Lines(out.clone()))) {
+        match Server::start(served(toys, certificate, port), &Workers::of(1), || Box::new(Lines(out.clone())))
+        {
             Err(StartError::Bind { error, .. }) if error.kind() == std::io::ErrorKind::AddrInUse => {}
             outcome => return outcome.map_err(Failure::failed),
         }
@@ -195,7 +198,7 @@ struct Lines(NonBlocking);
 
 fn say_to(out: &NonBlocking, text: &str) {
     use std::io::Write;
-    // Nobody may be there to read it any more, which is no reason to stop.
+    // NoBackend may be there to read it any more, which is no reason to stop.
     let _ = out.clone().write_all(format!("{text}\n").as_bytes());
 }
 

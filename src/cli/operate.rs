@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use pollux::balance::Duty;
-use pollux::control::{Command, Wanted};
+use pollux::balance::AdminState;
+use pollux::control::{Command, WantedState};
 use pollux::status::{Order, SessionsAsk};
 
 use super::Failure;
@@ -13,10 +13,10 @@ use super::call::{call, in_form, tell};
 /// `pollux backend`.
 pub(super) fn backend(args: &BackendArgs) -> Result<ExitCode, Failure> {
     let (named, wanted) = match &args.verb {
-        BackendVerb::Drain(named) => (named, Wanted::State(Duty::Drain)),
-        BackendVerb::Ready(named) => (named, Wanted::State(Duty::Ready)),
-        BackendVerb::Down(named) => (named, Wanted::State(Duty::Down)),
-        BackendVerb::Weight { named, weight } => (named, Wanted::Weight(*weight)),
+        BackendVerb::Drain(named) => (named, WantedState::State(AdminState::Drain)),
+        BackendVerb::Ready(named) => (named, WantedState::State(AdminState::Ready)),
+        BackendVerb::Down(named) => (named, WantedState::State(AdminState::Down)),
+        BackendVerb::Weight { named, weight } => (named, WantedState::Weight(*weight)),
     };
     let command = Command::Operate { backend: named.backend.clone(), wanted };
     Ok(tell(&call(named.call.socket(), command)?))

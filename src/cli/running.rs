@@ -10,8 +10,8 @@ use pollux::access::Rules;
 use pollux::admin::{Admin, AdminDoor, Callers, Handed, Readiness};
 use pollux::config::{Places, Process, Written};
 use pollux::control::{
-    Asked, Call, Command, Discovered, Event, Events, Identity, Inherited, Ledger, Lookout, Manager, Origin,
-    ReloadError, Reply, Server, SocketFile, Taken, Wanted,
+    Asked, Call, Command, Discovered, DiscoveryStatus, DiscoveryWatcher, Event, Events, Identity, Inherited,
+    Manager, Origin, ReloadError, Reply, Server, SocketFile, Taken, WantedState,
 };
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
@@ -20,11 +20,11 @@ use pollux::snapshot::{Address, Listener, Snapshot};
 
 use super::answer::{self, Around};
 use super::args::RunArgs;
-use super::heart::Heart;
 use super::logging::{self, Logs};
 use super::reloading::{Found, Read, Reloading};
 use super::settings::Settled;
 use super::upgrade::Upgrade;
+use super::watchdog::Watchdog;
 use super::{FAILED, Failure, USAGE, settings, stop};
 
 /// See the module.
@@ -41,13 +41,13 @@ pub(super) struct Running {
     written: Written,
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
-    lookout: Lookout,
-    ledger: Arc<Ledger>,
+    lookout: DiscoveryWatcher,
+    ledger: Arc<DiscoveryStatus>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<Address>,
     upgrade: Upgrade,
     reloading: Reloading,
-    heart: Heart,
+    watchdog: Watchdog,
     socket: Option<SocketFile>,
     admin: Option<Admin>,
     door: Option<AdminDoor>,
@@ -147,7 +147,7 @@ impl Running {
         if identity.is_some() {
             warn_unreadable(file.as_deref(), admin.as_ref(), server.snapshot());
         }
-        let ledger = Arc::new(Ledger::default());
+        let ledger = Arc::new(DiscoveryStatus::default());
         let lookout = events.look_out(&server, &answers, &ledger);
         Ok(Running {
             server,
@@ -164,7 +164,7 @@ impl Running {
             ledger,
             left,
             upgrade,
-            heart: Heart::new(Manager::from_environment()),
+            watchdog: Watchdog::new(Manager::from_environment()),
             socket,
             admin,
             door,
@@ -199,9 +199,9 @@ impl Running {
             });
             door.serve();
         }
-        self.heart.manager().ready(&self.summary());
+        self.watchdog.manager().ready(&self.summary());
         loop {
-            self.heart.beat(&self.server);
+            self.watchdog.beat(&self.server);
             if let Some(read) = self.reloading.take() {
                 self.end_reload(read);
             }
@@ -210,7 +210,7 @@ impl Running {
                 Some(Event::Signal(asked @ Asked::Stop(_))) => {
                     let is_forced = !self.delay_drain(asked);
                     tracing::info!("{asked}: draining; a second signal ends at once");
-                    self.heart.manager().stopping(&format!("{asked}: draining"));
+                    self.watchdog.manager().stopping(&format!("{asked}: draining"));
                     self.server.drain();
                     return if is_forced { stop::force(asked) } else { self.stop() };
                 }
@@ -224,7 +224,7 @@ impl Running {
                 }
                 Some(Event::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
-                        self.heart.hand_over(successor.pid);
+                        self.watchdog.hand_over(successor.pid);
                         self.callers = self.door.as_ref().map(AdminDoor::callers).unwrap_or_default();
                         if let Some(door) = self.door.take_if(|door| !successor.left.contains(door.address()))
                         {
@@ -249,14 +249,14 @@ impl Running {
         }
         let text = format!("{asked}: not ready any more; the drain begins in {} ms", delay.as_millis());
         tracing::info!("{text}; a second signal ends at once");
-        self.heart.manager().stopping(&text);
+        self.watchdog.manager().stopping(&text);
         self.reloading.abandon(&ReloadError::Draining.to_string());
         let until = Instant::now() + delay;
         while let rest = until.saturating_duration_since(Instant::now())
             && !rest.is_zero()
         {
-            self.heart.beat(&self.server);
-            let rest = self.heart.rest().map_or(rest, |beat| beat.min(rest));
+            self.watchdog.beat(&self.server);
+            let rest = self.watchdog.rest().map_or(rest, |beat| beat.min(rest));
             match self.events.next(Some(rest)) {
                 None
                 | Some(
@@ -279,7 +279,7 @@ impl Running {
 
     /// How long nothing has to be done, if ever something has.
     fn rest(&self) -> Option<Duration> {
-        [self.heart.rest(), self.reloading.rest()].into_iter().flatten().min()
+        [self.watchdog.rest(), self.reloading.rest()].into_iter().flatten().min()
     }
 
     /// What it serves, in one line.
@@ -293,7 +293,8 @@ impl Running {
         self.readiness.set(false);
         self.reloading.abandon(&ReloadError::Draining.to_string());
         let process = self.process();
-        let Running { server, events, file, socket, door, callers, written, logs, heart, ledger, .. } = self;
+        let Running { server, events, file, socket, door, callers, written, logs, watchdog, ledger, .. } =
+            self;
         let around = Around {
             file: file.as_deref(),
             process: &process,
@@ -301,7 +302,7 @@ impl Running {
             logs: &logs,
             ledger: &ledger,
         };
-        let code = stop::stop(server, &events, &around, heart, (door, callers));
+        let code = stop::stop(server, &events, &around, watchdog, (door, callers));
         drop((socket, logs));
         code
     }
@@ -333,7 +334,7 @@ impl Running {
         self.upgrade.begin(&self.server, admin, &self.events, call);
     }
 
-    fn operate(&mut self, backend: &str, wanted: Wanted, by: &str) -> Reply {
+    fn operate(&mut self, backend: &str, wanted: WantedState, by: &str) -> Reply {
         if self.upgrade.is_under_way() {
             return Reply::text(FAILED, "a new process is about to take over; ask that one");
         }
@@ -390,17 +391,17 @@ impl Running {
 
     /// Begins to read the configuration again. What comes of it goes to the log, and to `call`.
     fn reload(&mut self, call: Option<Call>) {
-        self.heart.manager().reloading();
+        self.watchdog.manager().reloading();
         self.reloading.begin(&self.args, &self.answers, &self.events, call);
         if !self.reloading.is_reading() {
-            self.heart.manager().ready(&self.summary());
+            self.watchdog.manager().ready(&self.summary());
         }
     }
 
     /// Exchanges the configuration, if there is no fault in it; what came of it goes to the log and to those who wait.
     fn end_reload(&mut self, Read { settled, callers, found }: Read) {
         let done = settled.and_then(|settled| self.exchange(*settled, found));
-        self.heart.manager().ready(&match &done {
+        self.watchdog.manager().ready(&match &done {
             Ok(_) => self.summary(),
             Err(_) => format!("{}; the last reload failed, the log says why", self.summary()),
         });

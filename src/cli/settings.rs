@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pollux::access::Rules;
 use pollux::admin::Admin;
 use pollux::config::{self, AtOnce, Loaded, Places, Process, Report, Written};
-use pollux::control::Crew;
+use pollux::control::Workers;
 use pollux::discovery::Answers;
 use pollux::route::Route;
 use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
@@ -14,7 +14,7 @@ use pollux::tls::{Handles, Served};
 
 use super::args::RunArgs;
 use super::progress::Progress;
-use super::{Failure, named, secured};
+use super::{Failure, named, tls_info};
 
 /// The file that is served if none is named.
 pub(super) const DEFAULT_FILE: &str = "proxy.toml";
@@ -28,7 +28,7 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 /// What is to be served, and by whom.
 pub(super) struct Settled {
     pub(super) served: Served,
-    pub(super) crew: Crew,
+    pub(super) crew: Workers,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
     /// The admin address, if there is to be one.
@@ -77,7 +77,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     };
     let mut warnings: Vec<String> = loaded.warnings.iter().map(|warnings| warnings.render(colour)).collect();
     if let ([pool], false) = (loaded.snapshot.pools.as_mut_slice(), args.backend.is_empty()) {
-        warnings.extend(secured::put(args, pool, &mut loaded.tls)?);
+        warnings.extend(tls_info::put(args, pool, &mut loaded.tls)?);
         let sources = args.backend.iter().map(|flag| &flag.source);
         warnings.extend(named::put(sources, pool, &mut loaded.answers, &mut names)?);
     }
@@ -92,7 +92,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         served: Served { snapshot: loaded.snapshot, tls: Arc::new(loaded.tls) },
         access_log,
         control: args.control.clone().or(loaded.process.control),
-        crew: Crew { poller: args.poller.into(), cores, ..Crew::of(threads) },
+        crew: Workers { poller: args.poller.into(), cores, ..Workers::of(threads) },
         warnings: (!warnings.is_empty()).then(|| warnings.join("\n")),
         file: file.map(Path::to_owned),
         answers: loaded.answers,

@@ -9,7 +9,7 @@ use pollux::admin::{AdminDoor, Callers};
 use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
 
 use super::answer::Around;
-use super::heart::Heart;
+use super::watchdog::Watchdog;
 use super::{FAILED, FORCED};
 
 /// How often it is looked whether the drain is over.
@@ -28,7 +28,7 @@ pub(super) fn stop(
     server: Server,
     events: &Events,
     around: &Around<'_>,
-    mut heart: Heart,
+    mut watchdog: Watchdog,
     (mut door, mut callers): (Option<AdminDoor>, Callers),
 ) -> ExitCode {
     let (mut told, mut drained) = (Instant::now(), None);
@@ -41,7 +41,7 @@ pub(super) fn stop(
             }
         }
         match events.next(Some(STEP)) {
-            // Nobody new comes, so it does not matter where to.
+            // NoBackend new comes, so it does not matter where to.
             None
             | Some(
                 Event::Signal(Asked::Reload | Asked::Upgrade)
@@ -56,11 +56,11 @@ pub(super) fn stop(
             }
             Some(Event::Call(call)) => answer(call, &server, around),
         }
-        heart.beat(&server);
+        watchdog.beat(&server);
         if told.elapsed() >= TOLD {
             told = Instant::now();
             let line = around.status(&server).drain_line();
-            heart.manager().status(&line);
+            watchdog.manager().status(&line);
             tracing::info!("{line}");
         }
     }

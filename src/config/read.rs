@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::doc::{Entry, Node, Table, Value};
 use super::excerpt::Place;
 use super::language::{Described, Key, Kind};
-use super::report::{Findings, Told};
+use super::report::{Findings, Reported};
 use super::shape;
 use super::value::{parse_body, parse_duration, parse_size};
 use crate::snapshot::Mode;
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         key: &str,
         is: &'static dyn Described,
         findings: &mut Findings,
-    ) -> Result<Option<Reader<'a>>, Told> {
+    ) -> Result<Option<Reader<'a>>, Reported> {
         let Some(entry) = self.entry(key) else { return Ok(None) };
         match entry.node.table() {
             Some(table) => Ok(Some(Reader { table, is })),

@@ -168,10 +168,10 @@ impl Diagnostic {
 
 /// Proof that an error was put down, so that the file is not run. Only [`Findings`] makes one.
 ///
-/// A reader of a setting that protects something gives `Result<_, Told>`: there is no way to answer "it is
+/// A reader of a setting that protects something gives `Result<_, Reported>`: there is no way to answer "it is
 /// not set" for a key that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told(());
+pub(super) struct Reported(());
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -183,7 +183,7 @@ pub(super) struct Findings {
     errors: usize,
     /// The same of warnings. They have a bound of their own: many of them must not keep an error out.
     warnings: usize,
-    /// Keys that are there, if mistyped: by the place of their table and their right name. Nobody is told
+    /// Keys that are there, if mistyped: by the place of their table and their right name. NoBackend is told
     /// that they are missing.
     meant: HashSet<(Place, &'static str)>,
 }
@@ -202,17 +202,17 @@ impl Findings {
     }
 
     /// Adds an error. The file is not run, even if the code of `found` is one of a warning.
-    pub(super) fn refuse(&mut self, found: Diagnostic) -> Told {
+    pub(super) fn refuse(&mut self, found: Diagnostic) -> Reported {
         debug_assert!(found.code.severity() == Severity::Error, "{} is a warning", found.code);
         if found.code.severity() == Severity::Warning {
             self.errors += 1;
         }
         self.push(found);
-        Told(())
+        Reported(())
     }
 
     /// Refuses the value at `place` that a check gave up on, and puts an error down if there is none.
-    pub(super) fn given_up(&mut self, place: Place) -> Told {
+    pub(super) fn given_up(&mut self, place: Place) -> Reported {
         if !self.has_errors() {
             return self.refuse(
                 Diagnostic::new(Code::WrongType, "the value cannot be taken as it is written")
@@ -220,7 +220,7 @@ impl Findings {
                     .help("docs/configuration.md says what each key takes"),
             );
         }
-        Told(())
+        Reported(())
     }
 
     /// Whether looking further is pointless.
@@ -234,8 +234,8 @@ impl Findings {
     }
 
     /// Fails if an error was put down since there were `before`.
-    pub(super) fn since(&self, before: usize) -> Result<(), Told> {
-        if self.errors > before { Err(Told(())) } else { Ok(()) }
+    pub(super) fn since(&self, before: usize) -> Result<(), Reported> {
+        if self.errors > before { Err(Reported(())) } else { Ok(()) }
     }
 
     /// Records that the table at `place` has `key`, mistyped.
@@ -259,7 +259,7 @@ impl Findings {
     pub(super) fn finish<T>(
         mut self,
         texts: Vec<Text>,
-        checked: Result<T, Told>,
+        checked: Result<T, Reported>,
     ) -> Result<(T, Option<Report>), Report> {
         let is_unread = self.found.iter().any(|found| found.code == Code::Syntax);
         let broken: Vec<Place> = self
@@ -284,7 +284,7 @@ impl Findings {
         let report = Report { texts, found: self.found };
         match checked {
             Ok(checked) if !has_errors => Ok((checked, (!is_empty).then_some(report))),
-            Ok(_) | Err(Told(())) => Err(report),
+            Ok(_) | Err(Reported(())) => Err(report),
         }
     }
 }

@@ -10,13 +10,14 @@ use super::check::Site;
 use super::language::{Key, Kind, Table};
 use super::print::words;
 use super::read::Reader;
-use super::report::{Findings, Told};
+use super::report::{Findings, Reported};
 use super::value::{show_size, show_thousandths};
 use crate::balance::health::Start;
 use crate::route::{AmbiguousPaths, Destinations, Retry, Template};
 use crate::snapshot::{
-    Announcing, Balance, ClientAuth, ClientClose, Duty, Expect, ExpiredCrl, Family, Forwarding, Interims,
-    MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces, UnknownNames, Verify,
+    AdminState, Announcing, Balance, ClientAuth, ClientClose, Expect, ExpiredCrl, Family, Forwarding,
+    Interims, MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces, UnknownNames,
+    Verify,
 };
 use crate::syntax::target::Targets;
 
@@ -157,7 +158,7 @@ pub(super) fn elsewhere<T>(
     _: Reader<'_>,
     _: &mut Site<'_>,
     _: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     Ok(())
 }
 
@@ -169,7 +170,7 @@ pub(super) fn read<T>(
     of: &mut T,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     let mut all = Ok(());
     for setting in is.keys {
         if let Some(field) = setting.field.as_ref().filter(|_| table.has(setting.key.name)) {
@@ -315,13 +316,13 @@ macro_rules! words {
         impl Value for $of {
             fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
                 let (found, _) = table.text(key.name)?;
-                [$(<$of>::$is),+].into_iter().find(|it| it.word() == found)
+                [$(<$of>::$is),+].into_iter().find(|it| it.as_str() == found)
             }
         }
 
         impl Show for $of {
             fn show(&self, _: &Key) -> Option<String> {
-                Some(words::text(self.word()))
+                Some(words::text(self.as_str()))
             }
         }
     )+};
@@ -331,7 +332,7 @@ words! {
     Announcing: [Never, Optional, Required],
     ClientClose: [Abort, Finish],
     Destinations: [Own, Always, Pass],
-    Duty: [Ready, Drain, Down],
+    AdminState: [Ready, Drain, Down],
     Expect: [Pass, Answer],
     Family: [Any, V4, V6],
     ExpiredCrl: [Refuse, Accept],
@@ -351,7 +352,7 @@ words! {
 
 impl Show for ClientAuth {
     fn show(&self, _: &Key) -> Option<String> {
-        Some(words::text(self.word()))
+        Some(words::text(self.as_str()))
     }
 }
 
@@ -369,7 +370,7 @@ impl Show for Vec<String> {
 
 impl Show for Balance {
     fn show(&self, _: &Key) -> Option<String> {
-        Some(words::text(self.word()))
+        Some(words::text(self.as_str()))
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<Certificat
                 file: pair.cert.display().to_string(),
                 not_after: facts.not_after,
                 days_left,
-                term: Term::of(days_left).word(),
+                term: Term::of(days_left).as_str(),
                 names: facts.names,
                 stale_s: stale.as_ref().map(|stale| (now - stale.since).max(0)),
                 stale_why: stale.as_ref().map(|stale| stale.why.clone()),

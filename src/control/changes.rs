@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::balance::Duty;
-use crate::operator::Wanted;
+use crate::balance::AdminState;
+use crate::operator::WantedState;
 use crate::snapshot::{Backend, Pool};
 use crate::status::Changed;
 
@@ -56,7 +56,7 @@ impl std::error::Error for ChangeError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Value {
-    State(Duty),
+    State(AdminState),
     Weight(u32),
 }
 
@@ -161,16 +161,16 @@ impl Changes {
         &mut self,
         filed: &[Pool],
         name: &str,
-        wanted: Wanted,
+        wanted: WantedState,
         by: &str,
     ) -> Result<String, ChangeError> {
         let (pool, backend) = find(filed, name)?;
         let value = match wanted {
-            Wanted::State(duty) => Value::State(duty),
-            Wanted::Weight(Some(weight)) if weight > Backend::WEIGHT_MAX => {
+            WantedState::State(duty) => Value::State(duty),
+            WantedState::Weight(Some(weight)) if weight > Backend::WEIGHT_MAX => {
                 return Err(ChangeError::Weight(weight));
             }
-            Wanted::Weight(weight) => Value::Weight(weight.unwrap_or(backend.weight)),
+            WantedState::Weight(weight) => Value::Weight(weight.unwrap_or(backend.weight)),
         };
         let is_same = |change: &Change| {
             change.is_for(&pool.name, &backend.name) && change.value.is_about_the_same(value)
@@ -274,7 +274,7 @@ mod tests {
         vec![Pool::new("app", weights.iter().enumerate().map(backend).collect())]
     }
 
-    fn laid_over(changes: &Changes, mut pools: Vec<Pool>) -> Vec<(u32, Duty)> {
+    fn laid_over(changes: &Changes, mut pools: Vec<Pool>) -> Vec<(u32, AdminState)> {
         changes.lay_over(&mut pools);
         pools[0].backends.iter().map(|backend| (backend.weight, backend.duty)).collect()
     }
@@ -282,18 +282,18 @@ mod tests {
     #[test]
     fn a_change_lies_over_the_file_until_that_says_something_else() {
         let (filed, mut changes) = (pools(&[1, 2]), Changes::default());
-        changes.note(&filed, "app/b1", Wanted::State(Duty::Drain), "root").unwrap();
-        changes.note(&filed, "app/127.0.0.1:1", Wanted::Weight(Some(7)), "root").unwrap();
-        assert_eq!(laid_over(&changes, pools(&[1, 2])), [(7, Duty::Ready), (2, Duty::Drain)]);
+        changes.note(&filed, "app/b1", WantedState::State(AdminState::Drain), "root").unwrap();
+        changes.note(&filed, "app/127.0.0.1:1", WantedState::Weight(Some(7)), "root").unwrap();
+        assert_eq!(laid_over(&changes, pools(&[1, 2])), [(7, AdminState::Ready), (2, AdminState::Drain)]);
         // Another thing has changed in the file: the weight of the one that is drained.
         assert!(changes.yield_to(&pools(&[1, 3])).is_empty());
-        assert_eq!(laid_over(&changes, pools(&[1, 3])), [(7, Duty::Ready), (3, Duty::Drain)]);
+        assert_eq!(laid_over(&changes, pools(&[1, 3])), [(7, AdminState::Ready), (3, AdminState::Drain)]);
         // And now the very thing.
         assert_eq!(
             changes.yield_to(&pools(&[4, 3])),
             ["app/b0: weight 7 by root: the configuration says 4 now"]
         );
-        assert_eq!(laid_over(&changes, pools(&[4, 3])), [(4, Duty::Ready), (3, Duty::Drain)]);
+        assert_eq!(laid_over(&changes, pools(&[4, 3])), [(4, AdminState::Ready), (3, AdminState::Drain)]);
         assert_eq!(
             changes.yield_to(&pools(&[4])),
             ["app/b1: state drain by root: there is no such backend any more"]
@@ -304,13 +304,13 @@ mod tests {
     #[test]
     fn what_the_file_says_anyway_is_no_change() {
         let (filed, mut changes) = (pools(&[1, 2]), Changes::default());
-        let told = changes.note(&filed, "app/b0", Wanted::State(Duty::Down), "root").unwrap();
+        let told = changes.note(&filed, "app/b0", WantedState::State(AdminState::Down), "root").unwrap();
         assert_eq!(told, "app/b0: state down (it was ready)");
-        changes.note(&filed, "app/b0", Wanted::Weight(Some(5)), "root").unwrap();
+        changes.note(&filed, "app/b0", WantedState::Weight(Some(5)), "root").unwrap();
         assert_eq!(changes.tell().len(), 2);
-        let told = changes.note(&filed, "app/b0", Wanted::State(Duty::Ready), "root").unwrap();
+        let told = changes.note(&filed, "app/b0", WantedState::State(AdminState::Ready), "root").unwrap();
         assert_eq!(told, "app/b0: state ready (it was down)");
-        changes.note(&filed, "app/b0", Wanted::Weight(None), "root").unwrap();
+        changes.note(&filed, "app/b0", WantedState::Weight(None), "root").unwrap();
         assert!(changes.tell().is_empty());
     }
 
@@ -318,12 +318,12 @@ mod tests {
     fn what_makes_no_sense_is_refused() {
         let (filed, changes) = (pools(&[1, 2]), Changes::default());
         let refused = |name: &str, wanted| changes.clone().note(&filed, name, wanted, "root").unwrap_err();
-        let told = refused("app/b7", Wanted::State(Duty::Down)).to_string();
+        let told = refused("app/b7", WantedState::State(AdminState::Down)).to_string();
         assert_eq!(told, "no backend is called app/b7; there are app/b0, app/b1");
-        assert_eq!(refused("app/b0", Wanted::Weight(Some(1001))), ChangeError::Weight(1001));
+        assert_eq!(refused("app/b0", WantedState::Weight(Some(1001))), ChangeError::Weight(1001));
         let mut changes = changes.clone();
-        changes.note(&filed, "app/b0", Wanted::Weight(Some(0)), "root").unwrap();
-        let error = changes.note(&filed, "app/b1", Wanted::Weight(Some(0)), "root").unwrap_err();
+        changes.note(&filed, "app/b0", WantedState::Weight(Some(0)), "root").unwrap();
+        let error = changes.note(&filed, "app/b1", WantedState::Weight(Some(0)), "root").unwrap_err();
         assert_eq!(error, ChangeError::Weightless { pool: "app".into() });
     }
 
@@ -331,11 +331,11 @@ mod tests {
     #[test]
     fn a_backend_that_comes_and_goes_stays_as_it_was_put() {
         let (mut filed, mut changes) = (pools(&[1, 2]), Changes::default());
-        changes.note(&filed, "app/b1", Wanted::State(Duty::Drain), "root").unwrap();
+        changes.note(&filed, "app/b1", WantedState::State(AdminState::Drain), "root").unwrap();
         let given = filed[0].backends[0].clone();
         filed[0].sources = vec![crate::discovery::Source::Given(given)];
         filed[0].backends.pop();
         assert!(changes.yield_to(&filed).is_empty());
-        assert_eq!(laid_over(&changes, pools(&[1, 2]))[1].1, Duty::Drain);
+        assert_eq!(laid_over(&changes, pools(&[1, 2]))[1].1, AdminState::Drain);
     }
 }

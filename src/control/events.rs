@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::discovery_status::DiscoveryStatus;
+use super::discovery_watcher::{Discovered, DiscoveryWatcher};
 use super::handover::{Heir, Successor, UpgradeError};
 use super::inherited::Inherited;
-use super::ledger::Ledger;
-use super::lookout::{Discovered, Lookout};
 use super::origin::Origin;
 use super::server::Server;
 use super::signals::{Asked, Signals, Taken};
@@ -218,11 +218,22 @@ impl Events {
         Ok(receiver)
     }
 
-    /// Begins to ask for the backends of what `server` serves that may change; `answers` are those that are known. Dropping the lookout ends
+    /// Begins to ask for the backends of what `server` serves that may change; `answers` are those that are known. Dropping the watcher ends
     /// it. What comes of each question is in `ledger`.
     #[must_use]
-    pub fn look_out(&self, server: &Server, answers: &Answers, ledger: &Arc<Ledger>) -> Lookout {
-        Lookout::open(&self.sender, (&server.snapshot, &server.tls), &server.registry, answers, ledger)
+    pub fn look_out(
+        &self,
+        server: &Server,
+        answers: &Answers,
+        ledger: &Arc<DiscoveryStatus>,
+    ) -> DiscoveryWatcher {
+        DiscoveryWatcher::open(
+            &self.sender,
+            (&server.snapshot, &server.tls),
+            &server.registry,
+            answers,
+            ledger,
+        )
     }
 
     /// Waits for the next one, for at most `span` if one is given.

@@ -149,7 +149,7 @@ impl Heir {
         self.child.id()
     }
 
-    /// Hands it the sockets and waits until it has taken over; otherwise it is ended.
+    /// Driver it the sockets and waits until it has taken over; otherwise it is ended.
     pub(super) fn raise(mut self, sockets: Inherited) -> Result<Successor, UpgradeError> {
         let said = send_all(&self.channel, sockets).and_then(|()| hear(&self.channel));
         let why = match said {
@@ -282,8 +282,8 @@ fn receive_all(channel: &OwnedFd) -> io::Result<Inherited> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::Duty;
-    use crate::operator::Wanted;
+    use crate::balance::AdminState;
+    use crate::operator::WantedState;
     use crate::os::{bind, listening_on};
     use crate::snapshot::{Backend, Pool};
 
@@ -337,7 +337,7 @@ mod tests {
         let mut sent = Inherited::default();
         for backend in &pools[0].backends {
             let name = format!("app/{}", backend.name);
-            sent.changes.note(&pools, &name, Wanted::State(Duty::Drain), "root").unwrap();
+            sent.changes.note(&pools, &name, WantedState::State(AdminState::Drain), "root").unwrap();
         }
         let lines = sent.changes.lines();
         let (ours, theirs) = pair();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::balance::health::{Found, Observation, Phase};
-use crate::balance::{Seen as Sight, Standing, View};
+use crate::balance::{HealthState, Seen as Sight, View};
 use crate::core::time::Time;
 use crate::shared::health::standing_at;
 use crate::shared::pools::{Live, Pools};
@@ -31,8 +31,8 @@ fn backend(view: &Live<'_>, place: usize) -> Backend {
     let machine = state.chart().machine();
     let phase = machine.phase();
     let standing = match (phase, standing_at(state, view.pool, view.now)) {
-        (Phase::Up, Standing::Warming { .. }) if share < 1000 => "warming",
-        _ => phase.word(),
+        (Phase::Up, HealthState::Warming { .. }) if share < 1000 => "warming",
+        _ => phase.as_str(),
     };
     let left = match phase {
         Phase::Ejected { until } => Some(until.since(view.now)),
@@ -42,7 +42,7 @@ fn backend(view: &Live<'_>, place: usize) -> Backend {
         name: configured.name.clone(),
         address: configured.address.to_string(),
         standing,
-        state: view.backend(place).duty.word(),
+        state: view.backend(place).duty.as_str(),
         since_ms: machine.since().map(|since| ms(view.now.since(since))),
         left_ms: left.map(ms),
         share,
@@ -56,7 +56,7 @@ fn backend(view: &Live<'_>, place: usize) -> Backend {
 fn seen(observation: &Observation, now: Time) -> Seen {
     Seen {
         age_ms: ms(now.since(observation.at)),
-        by: observation.by.word(),
+        by: observation.by.as_str(),
         phase: observation.found.phase(),
         found: observation.found.to_string(),
         is_well: matches!(observation.found, Found::Well(_) | Found::Whole),

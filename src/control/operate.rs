@@ -8,7 +8,7 @@ use super::changes::ChangeError;
 use super::mailbox::Order;
 use super::reload::ReloadError;
 use super::server::Server;
-use crate::operator::Wanted;
+use crate::operator::WantedState;
 use crate::snapshot::Snapshot;
 use crate::status::{Changed, Holder, SessionId, SessionsAsk};
 use crate::tls::Served;
@@ -39,7 +39,7 @@ impl Server {
     ///
     /// # Errors
     /// See [`OperateError`]; everything stays as it was after one.
-    pub fn operate(&mut self, name: &str, wanted: Wanted, by: &str) -> Result<String, OperateError> {
+    pub fn operate(&mut self, name: &str, wanted: WantedState, by: &str) -> Result<String, OperateError> {
         let before = self.changes.clone();
         let done = self.changes.note(&self.filed, name, wanted, by).map_err(OperateError::Change);
         let done = done.and_then(|told| self.take_changes().map(|()| told).map_err(OperateError::Reload));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::balance::health::Phase;
-use crate::balance::{Standing as Sight, View};
+use crate::balance::{HealthState as Sight, View};
 use crate::core::time::Time;
-use crate::metrics::{PoolNow, Standing, labels_of};
-use crate::shared::health::{Tallied, standing_at};
+use crate::metrics::{BackendFigures, PoolNow, labels_of};
+use crate::shared::health::{HealthCounters, standing_at};
 use crate::shared::pools::{Live, Pools};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
 
@@ -28,8 +28,8 @@ pub(super) fn backends(
     snapshot: &Snapshot,
     states: &Pools,
     now: Time,
-) -> BTreeMap<(String, String), Standing> {
-    let mut backends: BTreeMap<_, Standing> = BTreeMap::new();
+) -> BTreeMap<(String, String), BackendFigures> {
+    let mut backends: BTreeMap<_, BackendFigures> = BTreeMap::new();
     for (number, (pool, names)) in labels_of(snapshot).into_iter().enumerate() {
         for (index, name) in names.into_iter().enumerate() {
             let id = BackendId { pool: PoolId(number), index };
@@ -40,18 +40,18 @@ pub(super) fn backends(
     backends
 }
 
-fn standing(snapshot: &Snapshot, states: &Pools, id: BackendId, now: Time) -> Standing {
+fn standing(snapshot: &Snapshot, states: &Pools, id: BackendId, now: Time) -> BackendFigures {
     let state = states.backend(id);
     let phase = state.chart().machine().phase();
     let word = match (phase, standing_at(state, snapshot.pool(id.pool), now)) {
         (Phase::Up, Sight::Warming { .. }) => "warming",
-        (Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. }, _) => phase.word(),
+        (Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. }, _) => phase.as_str(),
     };
-    let Tallied { ejections, passed, failed } = state.chart().tallied();
+    let HealthCounters { ejections, passed, failed } = state.chart().tallied();
     let view = Live { pool: snapshot.pool(id.pool), state: states.pool(id.pool), now, is_idle: &|_| false };
-    Standing {
+    BackendFigures {
         word,
-        state: view.backend(id.index).duty.word(),
+        state: view.backend(id.index).duty.as_str(),
         in_flight: state.in_flight().into(),
         connections: state.connections().into(),
         ejections,

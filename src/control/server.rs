@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use super::binding::{Fresh, Present, bind_for, blame_passed, check_unique, kept, look_at_files, share_out};
 use super::changes::Changes;
-use super::crew::{Crew, fit_into_descriptors};
 use super::inherited::Inherited;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::moment::Moment;
 use super::reload::{ReloadError, Reloaded, hold_to_buffers};
 use super::start_error::StartError;
+use super::workers::{Workers, fit_into_descriptors};
 use crate::access::Post;
 use crate::core::outcome::Journal;
 use crate::discovery::{self, Answers};
 use crate::os::{FileIdentity, permit, return_buffers_of};
-use crate::shared::neighbours::Neighbours;
 use crate::shared::pools::{Figures, Registry};
+use crate::shared::rebalance::WorkerLoads;
 use crate::snapshot::{Address, Listener, Pool, Snapshot};
 use crate::tls::{Handles, Served};
 
@@ -35,7 +35,7 @@ struct Inlets {
 /// them.
 #[derive(Debug)]
 pub struct Server {
-    pub(super) crew: Crew,
+    pub(super) crew: Workers,
     /// What is served, as the workers have it.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) tls: Arc<Handles>,
@@ -53,7 +53,7 @@ pub struct Server {
     bound: Vec<Address>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
-    pub(super) neighbours: Arc<Neighbours>,
+    pub(super) neighbours: Arc<WorkerLoads>,
     pub(super) registry: Arc<Registry>,
     pub(super) started: Moment,
     /// When the configuration was loaded, and how many there were before it.
@@ -80,7 +80,7 @@ impl Server {
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
         served: impl Into<Served>,
-        crew: &Crew,
+        crew: &Workers,
         journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
         let started = Server::start_with(served, crew, Inherited::default(), || Ok(()), journal);
@@ -95,7 +95,7 @@ impl Server {
     /// As [`Server::start`], and what `bound` says.
     pub fn start_with(
         served: impl Into<Served>,
-        crew: &Crew,
+        crew: &Workers,
         mut inherited: Inherited,
         bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
@@ -153,7 +153,7 @@ impl Server {
             lent,
             threads: Vec::new(),
             mailboxes: Vec::new(),
-            neighbours: Neighbours::new(crew.threads),
+            neighbours: WorkerLoads::new(crew.threads),
             registry,
             started: Moment::now(),
             loaded: Moment::now(),

@@ -5,9 +5,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
-use super::crew::Berth;
 use super::mailbox::{InletGiven, Mailbox, Order};
 use super::server::Server;
+use super::workers::Berth;
 use crate::core::outcome::Journal;
 use crate::os::{self, SysOs, bind_to_core};
 use crate::snapshot::Snapshot;
@@ -28,7 +28,7 @@ impl Server {
         let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
         let registry = Arc::clone(&self.registry);
         if berth.share.worker == 0 {
-            registry.bell().hang(mailbox.wake());
+            registry.waker().hang(mailbox.wake());
         }
         let caller = mailbox.wake();
         let identity = random()?;
@@ -79,7 +79,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             worker.drain();
         }
         Order::Doors { to } => {
-            let doors: Vec<_> = worker.doors().collect();
+            let doors: Vec<_> = worker.acceptors().collect();
             let os = worker.os_mut();
             let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
             let _ = to.send(doors.into_iter().map(copy).collect());

@@ -66,7 +66,7 @@ fn ask_whole(question: &Question) -> Result<Answer, String> {
             if entries.is_empty() {
                 return Err(match family {
                     Family::Any => String::from("it has no address"),
-                    Family::V4 | Family::V6 => format!("it has no address of {}", family.word()),
+                    Family::V4 | Family::V6 => format!("it has no address of {}", family.as_str()),
                 });
             }
             Ok(Answer { entries: sorted(entries), ttl: None, lacks: None })

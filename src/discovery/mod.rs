@@ -104,7 +104,7 @@ pub fn questions(snapshot: &Snapshot) -> BTreeMap<Question, Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{Address, Backend, Duty};
+    use crate::snapshot::{Address, AdminState, Backend};
 
     fn address(port: u16) -> Address {
         Address::Ip(([127, 0, 0, 1], port).into())
@@ -122,7 +122,7 @@ mod tests {
             tier: 3,
             max_requests: Some(4),
             max_connections: None,
-            duty: Duty::Ready,
+            duty: AdminState::Ready,
         };
         Source::Asked { question, like }
     }

@@ -5,17 +5,17 @@
 //! room asks them and tells what they say.
 
 mod question;
-mod tell;
+mod render;
 #[cfg(test)]
 mod tests;
 mod trial;
 
 use serde::Serialize;
 
-use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Rule, Seen, View};
+use crate::balance::{self, Asked, Exclusion, FULL_SHARE, NoBackend, Picked, RoundRobin, Rule, Seen, View};
 use crate::core::budget::Budget;
+use crate::core::captured::NOTHING;
 use crate::core::identity::{Ids, RequestId};
-use crate::core::noted::NOTHING;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
@@ -225,7 +225,7 @@ fn explain_with(
         Rehearsed::Refused(cause) => {
             // Whose bytes are passed is told nothing.
             let status = cause.status().filter(|_| listener.mode == Mode::Http);
-            End::Refused { status, cause: cause.word() }
+            End::Refused { status, cause: cause.as_str() }
         }
         Rehearsed::Options => End::Options,
     };
@@ -247,7 +247,7 @@ pub fn explain_live(snapshot: &Snapshot, places: &Places, question: &Question, l
         forwarded.picked = None;
         if let Some(rule) = forwarded.workers.iter().find_map(|at| at.rule) {
             let balance = snapshot.pools.iter().find(|pool| pool.name == forwarded.pool);
-            let balance = balance.map_or("", |pool| pool.balance.word());
+            let balance = balance.map_or("", |pool| pool.balance.as_str());
             forwarded.rule =
                 format!("{balance}, {rule}: each worker picks by itself, with the same knowledge of loads");
         }
@@ -262,7 +262,7 @@ fn at_worker(pool: &Pool, id: PoolId, view: &Imagined<'_>, asked: &Asked<'_>, li
     AtWorker {
         worker: live.worker,
         picked: picked.map(|picked| pool.backends[picked.place].name.clone()),
-        rule: picked.map(|picked| picked.rule.word()),
+        rule: picked.map(|picked| picked.rule.as_str()),
         idle: live.idle.get(id.0).cloned().unwrap_or_default(),
     }
 }
@@ -362,17 +362,17 @@ fn candidates(pool: &Pool, exclusions: impl Iterator<Item = Option<Exclusion>>) 
         address: backend.address.to_string(),
         weight: backend.weight,
         tier: backend.tier,
-        excluded: why.map(|why| why.word().to_owned()),
+        excluded: why.map(|why| why.as_str().to_owned()),
     };
     pool.backends.iter().zip(exclusions).map(candidate).collect()
 }
 
 /// The rule that decided, in words.
-fn tell_rule(pool: &Pool, picked: Result<Picked, Nobody>) -> String {
-    let balance = pool.balance.word();
+fn tell_rule(pool: &Pool, picked: Result<Picked, NoBackend>) -> String {
+    let balance = pool.balance.as_str();
     let (word, text) = match picked {
         Ok(Picked { rule, .. }) => (
-            rule.word(),
+            rule.as_str(),
             match rule {
                 Rule::Bound => "the client is bound to it",
                 Rule::Turn => {
@@ -399,10 +399,12 @@ fn tell_rule(pool: &Pool, picked: Result<Picked, Nobody>) -> String {
                 Rule::OwnConnection => "the client has a connection of its own to it, by a login",
             },
         ),
-        Err(Nobody::Full) => {
+        Err(NoBackend::Full) => {
             return String::from("every backend that could be asked is full: the request waits");
         }
-        Err(Nobody::Tried | Nobody::Down) => return String::from("every backend is out of the question"),
+        Err(NoBackend::Tried | NoBackend::Down) => {
+            return String::from("every backend is out of the question");
+        }
     };
     format!("{balance}, {word}: {text}")
 }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::secured::Secured;
-use crate::preface::hello::Hello;
+use crate::core::tls_info::TlsInfo;
+use crate::prelude::hello::Hello;
 use crate::snapshot::{BackendId, Listener, Mode, PoolId, Snapshot};
 use crate::syntax::grammar::{is_field_value, is_token};
 
@@ -67,7 +67,7 @@ pub enum What {
         /// Its head.
         head: Vec<u8>,
         /// What is known of its connection, if it is encrypted.
-        secured: Option<Box<Secured>>,
+        secured: Option<Box<TlsInfo>>,
     },
     /// A connection whose bytes are passed, and what a ClientHello on it says.
     Connection(Hello),

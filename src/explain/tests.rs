@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{Ask, End, Question, What, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
+use crate::core::captured::NOTHING;
 use crate::core::identity::Ids;
-use crate::core::noted::NOTHING;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -130,7 +130,7 @@ proptest! {
                 prop_assert_eq!(forwarded.picked.as_ref(), picked.map(|index| &backends[index].name));
             }
             (End::Answered { status, .. }, Err((answered, None))) => prop_assert_eq!(*status, answered),
-            (End::Refused { cause, .. }, Err((_, Some(found)))) => prop_assert_eq!(*cause, found.word()),
+            (End::Refused { cause, .. }, Err((_, Some(found)))) => prop_assert_eq!(*cause, found.as_str()),
             (End::Options, Err((204, None))) => {}
             (told, end) => prop_assert!(false, "told {:?}, but {:?}", told, end),
         }

@@ -17,7 +17,7 @@ pub enum Sort {
 impl Sort {
     /// The word of the text format.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Sort::Counter => "counter",
             Sort::Gauge => "gauge",
@@ -114,7 +114,7 @@ families! {
     WHOLE_SECONDS Histogram "pollux_request_seconds" ["pool", "backend"]
         "From the first byte of a request until its end; in TCP mode the whole connection.";
     SESSIONS Gauge "pollux_sessions" ["worker"] "Clients that are connected.";
-    PARKED Gauge "pollux_sessions_parked" ["worker"] "Those of them that are quiet and wait in the lot.";
+    PARKED Gauge "pollux_sessions_parked" ["worker"] "Those of them that are quiet and wait in the parked set.";
     SESSIONS_MAX Gauge "pollux_sessions_max" [] "How many clients there may be: limits.sessions.";
     ROOM_MADE Counter "pollux_room_made_total" ["worker", "ground"]
         "Clients that were not being served and made room for others at a bound. The ground is what they were doing: \

@@ -52,12 +52,12 @@ struct Known {
 
 /// The part of one worker. Only the thread of that worker counts.
 #[derive(Debug)]
-pub struct Desk {
+pub struct WorkerMeters {
     number: usize,
     gauges: Arc<Gauges>,
 }
 
-impl Desk {
+impl WorkerMeters {
     /// Shows what the worker holds.
     pub fn show(&self, holdings: &Holdings) {
         self.gauges.show(holdings);
@@ -89,17 +89,17 @@ struct PoolMeters {
 
 impl Hub {
     /// A desk for one more worker, which calls itself `worker`.
-    pub fn desk(&self, worker: usize) -> Desk {
+    pub fn desk(&self, worker: usize) -> WorkerMeters {
         let mut known = self.lock();
         let (number, gauges) = (known.workers.len(), Arc::<Gauges>::default());
         gauges.show(&Holdings { worker, ..Holdings::default() });
         known.workers.push(Arc::clone(&gauges));
-        Desk { number, gauges }
+        WorkerMeters { number, gauges }
     }
 
     /// The meters of the worker at `desk` for `snapshot`. A name that was in an earlier snapshot goes on
     /// counting from there.
-    pub fn open(&self, desk: &Desk, snapshot: &Snapshot) -> Meters {
+    pub fn open(&self, desk: &WorkerMeters, snapshot: &Snapshot) -> Meters {
         let mut known = self.lock();
         let meters = known.meters(desk.number, snapshot);
         known.prune();
@@ -306,8 +306,8 @@ mod tests {
     use super::super::page::{Around, page};
     use super::super::text::Format;
     use super::*;
+    use crate::core::captured::NO_NOTES;
     use crate::core::identity::RequestId;
-    use crate::core::noted::NO_NOTES;
     use crate::core::outcome::{Outcome, Proof, Proofs, Spans, Stage};
     use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 

@@ -16,8 +16,8 @@ mod totals;
 
 pub use families::{FAMILIES, Family, Sort};
 pub use histogram::{BOUNDED, Counts, bound};
-pub use hub::{Desk, Hub, LISTENERS_MAX, Meters, OTHER, POOLS_MAX, labels_of};
+pub use hub::{Hub, LISTENERS_MAX, Meters, OTHER, POOLS_MAX, WorkerMeters, labels_of};
 pub use meter::{CAUSES, CLASS_WORDS, CLASSES, Holdings, Phase};
-pub use page::{Around, Expiry, PoolNow, STANDINGS, STATES, Standing, page};
+pub use page::{Around, BACKEND_STATES, BackendFigures, Expiry, PoolNow, STATES, page};
 pub use text::Format;
 pub use totals::{BackendTotals, ListenerTotals, PoolTotals, Totals};

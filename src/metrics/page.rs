@@ -35,7 +35,7 @@ pub struct Around {
     /// By name.
     pub pools: BTreeMap<String, PoolNow>,
     /// By pool and name.
-    pub backends: BTreeMap<(String, String), Standing>,
+    pub backends: BTreeMap<(String, String), BackendFigures>,
     /// The certificates of the listeners.
     pub certificates: Vec<Expiry>,
     /// The process; `None` where the system does not tell.
@@ -70,8 +70,8 @@ pub struct PoolNow {
 
 /// How a backend is, or several that have one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// A word of [`STANDINGS`].
+pub struct BackendFigures {
+    /// A word of [`BACKEND_STATES`].
     pub word: &'static str,
     /// What the operator wants of it, a word of [`STATES`].
     pub state: &'static str,
@@ -88,14 +88,14 @@ pub struct Standing {
 }
 
 /// What a backend can be.
-pub const STANDINGS: [&str; 5] = ["up", "warming", "unchecked", "down", "ejected"];
+pub const BACKEND_STATES: [&str; 5] = ["up", "warming", "unchecked", "down", "ejected"];
 
 /// What an operator can want of a backend.
 pub const STATES: [&str; 3] = ["ready", "drain", "down"];
 
-impl Standing {
+impl BackendFigures {
     /// Takes in another one of the same name. What they are together is what the first is that is not up.
-    pub fn join(&mut self, other: &Standing) {
+    pub fn join(&mut self, other: &BackendFigures) {
         if self.word.is_empty() || (self.is_up() && !other.is_up()) {
             self.word = other.word;
         }
@@ -173,10 +173,10 @@ fn write_pools(writer: &mut Writer, totals: &Totals, around: &Around) {
     let mut samples = writer.begin(&family::FAILURES);
     for (pool, sums) in &totals.pools {
         for (cause, count) in Cause::ALL.iter().zip(sums.causes) {
-            samples.add(&[pool, cause.word(), &cause.who().to_string()], count);
+            samples.add(&[pool, cause.as_str(), &cause.who().to_string()], count);
         }
     }
-    // Nobody retries who asks no pool.
+    // NoBackend retries who asks no pool.
     let named = || totals.pools.iter().filter(|(pool, _)| !pool.is_empty());
     let mut samples = writer.begin(&family::RETRIES);
     for (pool, sums) in named() {
@@ -208,7 +208,7 @@ fn write_backends(writer: &mut Writer, totals: &Totals, around: &Around) {
         for (cause, count) in Cause::ALL.iter().zip(sums.failures) {
             // Only what can be a backend's fault.
             if cause.who() == Who::Backend || count > 0 {
-                samples.add(&[pool, backend, cause.word()], count);
+                samples.add(&[pool, backend, cause.as_str()], count);
             }
         }
     }
@@ -222,7 +222,7 @@ fn write_backends(writer: &mut Writer, totals: &Totals, around: &Around) {
 }
 
 fn write_standings(writer: &mut Writer, around: &Around) {
-    let now = |writer: &mut Writer, family: &'static Family, value: fn(&Standing) -> u64| {
+    let now = |writer: &mut Writer, family: &'static Family, value: fn(&BackendFigures) -> u64| {
         let mut samples = writer.begin(family);
         around
             .backends
@@ -238,7 +238,7 @@ fn write_standings(writer: &mut Writer, around: &Around) {
     now(writer, &family::UP, |standing| u64::from(standing.is_up()));
     let mut samples = writer.begin(&family::STANDING);
     for ((pool, backend), standing) in &around.backends {
-        for word in STANDINGS {
+        for word in BACKEND_STATES {
             samples.add(&[pool, backend, word], u8::from(word == standing.word));
         }
     }
@@ -278,14 +278,14 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
     let mut samples = writer.begin(&family::ROOM_MADE);
     for holdings in &totals.workers {
         for (ground, count) in Ground::ALL.iter().zip(holdings.made_room) {
-            samples.add(&[&holdings.worker.to_string(), ground.word()], count);
+            samples.add(&[&holdings.worker.to_string(), ground.as_str()], count);
         }
     }
     of(writer, &family::REFUSED, |holdings| holdings.refused);
     let mut samples = writer.begin(&family::SHORT);
     for holdings in &totals.workers {
         for (measure, count) in Measure::ALL.iter().zip(holdings.short) {
-            samples.add(&[&holdings.worker.to_string(), measure.word()], count);
+            samples.add(&[&holdings.worker.to_string(), measure.as_str()], count);
         }
     }
     of(writer, &family::IDLE, |holdings| holdings.idle as u64);
@@ -323,7 +323,8 @@ mod tests {
     use super::*;
 
     fn around() -> Around {
-        let standing = Standing { word: "ejected", in_flight: 3, ejections: 1, ..Standing::default() };
+        let standing =
+            BackendFigures { word: "ejected", in_flight: 3, ejections: 1, ..BackendFigures::default() };
         Around {
             version: "1.2.3",
             pools: [(String::from("app"), PoolNow { waiting: 7, ..PoolNow::default() })].into(),
@@ -337,7 +338,7 @@ mod tests {
     fn every_metric_is_written_once_and_in_order() {
         let text = page(&Totals::default(), &around(), Format::Text);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        let expected = FAMILIES.iter().map(|family| format!("{} {}", family.name, family.sort.word()));
+        let expected = FAMILIES.iter().map(|family| format!("{} {}", family.name, family.sort.as_str()));
         assert_eq!(types.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
     }
 
@@ -360,8 +361,8 @@ mod tests {
 
     #[test]
     fn backends_of_one_name_are_told_as_one() {
-        let of = |word, in_flight| Standing { word, in_flight, ..Standing::default() };
-        let mut all = Standing::default();
+        let of = |word, in_flight| BackendFigures { word, in_flight, ..BackendFigures::default() };
+        let mut all = BackendFigures::default();
         for one in [of("up", 1), of("down", 2), of("warming", 4)] {
             all.join(&one);
         }

@@ -55,7 +55,7 @@ impl Writer {
         };
         let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
         let _ = writeln!(self.text, "# HELP {name} {help}");
-        let _ = writeln!(self.text, "# TYPE {name} {}", family.sort.word());
+        let _ = writeln!(self.text, "# TYPE {name} {}", family.sort.as_str());
         Samples { text: &mut self.text, family }
     }
 

@@ -4,9 +4,9 @@
 //! same if they have the same address, pools and routes if they have the same name, backends if they have the
 //! same address in a pool.
 
+mod render;
 mod replay;
 mod share;
-mod tell;
 
 use serde::Serialize;
 

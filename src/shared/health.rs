@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use super::pools::{BackendState, PoolState};
 use crate::balance::health::{self, By, Change, Fault, Found, Health, Observation, Phase, Rules};
-use crate::balance::{Duty, Standing};
+use crate::balance::{AdminState, HealthState};
 use crate::core::time::Time;
 use crate::snapshot::{Backend, Pool};
 
 /// What of a backend's health all workers see.
 #[derive(Debug, Default)]
-pub struct Chart {
+pub struct HealthRecord {
     machine: Mutex<Health>,
     /// [`Health::is_troubled`].
     is_troubled: AtomicBool,
@@ -52,7 +52,7 @@ struct Tally {
 
 /// The same at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tallied {
+pub struct HealthCounters {
     /// How often it was ejected.
     pub ejections: u64,
     /// Checks that it has passed.
@@ -75,14 +75,14 @@ impl Tally {
     }
 }
 
-impl Chart {
+impl HealthRecord {
     /// What has happened since it is known.
     #[must_use]
-    pub fn tallied(&self) -> Tallied {
+    pub fn tallied(&self) -> HealthCounters {
         let Tally { ejections, passed, failed } = &self.tally;
         let [ejections, passed, failed] =
             [ejections, passed, failed].map(|count| count.load(Ordering::Relaxed));
-        Tallied { ejections, passed, failed }
+        HealthCounters { ejections, passed, failed }
     }
 
     /// The machine. A thread that panics with the lock leaves it consistent: fields are set one by one, and
@@ -127,14 +127,14 @@ impl Chart {
 
 /// What a pool as a whole comes to.
 #[derive(Debug, Default)]
-pub struct Ward {
+pub struct HealthRegistry {
     /// Makes what is observed of the backends of a pool one thing after the other.
     order: Mutex<()>,
     /// Whether all backends are used, because too few are well.
     panics: AtomicBool,
 }
 
-impl Ward {
+impl HealthRegistry {
     /// Whether all backends are used, because too few are well.
     #[must_use]
     pub fn panics(&self) -> bool {
@@ -175,7 +175,7 @@ impl PoolState {
         let order = self.ward().order.lock();
         let rules = Rules { passive: &pool.health, check: pool.check.as_ref() };
         let backend = &self.backends()[place];
-        let standing = |state: &&std::sync::Arc<BackendState>| state.standing() == Standing::Ejected;
+        let standing = |state: &&std::sync::Arc<BackendState>| state.standing() == HealthState::Ejected;
         let ejected = self.backends().iter().filter(standing).count();
         let may_eject = health::may_eject(&pool.health, ejected, self.backends().len());
         let chart = backend.chart();
@@ -185,8 +185,8 @@ impl PoolState {
         chart.tally.note(observation.by, &observation.found, change.as_ref());
         if change.is_some_and(|change| change.to == Phase::Up) {
             // It has answered no request for as long as it was out: the first one may be a hostile client's.
-            Chart::note_sign(&chart.answered_at, observation.at);
-            Chart::note_sign(&chart.whole_at, observation.at);
+            HealthRecord::note_sign(&chart.answered_at, observation.at);
+            HealthRecord::note_sign(&chart.whole_at, observation.at);
         }
         backend.publish(&machine, pool);
         drop(machine);
@@ -221,7 +221,7 @@ impl PoolState {
     /// nothing new.
     pub fn note_whole(&self, pool: &Pool, place: usize, now: Time) -> Option<News> {
         let chart = self.backends()[place].chart();
-        Chart::note_sign(&chart.whole_at, now);
+        HealthRecord::note_sign(&chart.whole_at, now);
         if !chart.is_breaking.load(Ordering::Relaxed) {
             return None;
         }
@@ -234,7 +234,7 @@ impl PoolState {
         if pool.health.failure_rate.is_some() {
             chart.served.fetch_add(1, Ordering::Relaxed);
         }
-        Chart::note_sign(&chart.answered_at, now);
+        HealthRecord::note_sign(&chart.answered_at, now);
         if !chart.is_troubled.load(Ordering::Relaxed) {
             return None;
         }
@@ -263,7 +263,7 @@ impl PoolState {
 /// Whether a backend is one of those of which enough have to be well: a backend that the operator has taken
 /// out does not count.
 fn is_counted(backend: &Backend) -> bool {
-    backend.weight > 0 && backend.duty == Duty::Ready
+    backend.weight > 0 && backend.duty == AdminState::Ready
 }
 
 impl BackendState {
@@ -281,11 +281,11 @@ impl BackendState {
             // How far it is each pick works out by itself.
             (Phase::Up, Some(since)) if pool.health.slow_start.is_some() => {
                 chart.warms_since.store(since.as_nanos(), Ordering::Relaxed);
-                Standing::Warming { share: 1 }
+                HealthState::Warming { share: 1 }
             }
-            (Phase::Up, _) => Standing::Up,
-            (Phase::Awaited | Phase::Down, _) => Standing::Down,
-            (Phase::Ejected { .. }, _) => Standing::Ejected,
+            (Phase::Up, _) => HealthState::Up,
+            (Phase::Awaited | Phase::Down, _) => HealthState::Down,
+            (Phase::Ejected { .. }, _) => HealthState::Ejected,
         };
         if self.standing() != standing {
             self.stand(standing);
@@ -295,14 +295,14 @@ impl BackendState {
 
 /// What picks see of a backend at `now`: its share while it warms up follows from the time.
 #[must_use]
-pub fn standing_at(backend: &BackendState, pool: &Pool, now: Time) -> Standing {
+pub fn standing_at(backend: &BackendState, pool: &Pool, now: Time) -> HealthState {
     match (backend.standing(), pool.health.slow_start) {
-        (Standing::Warming { .. }, Some(span)) => {
+        (HealthState::Warming { .. }, Some(span)) => {
             let age = now.since(backend.chart().warms_since());
-            Standing::Warming { share: health::ramp(age, span) }
+            HealthState::Warming { share: health::ramp(age, span) }
         }
-        (Standing::Warming { .. }, None) => Standing::Up,
-        (standing @ (Standing::Up | Standing::Down | Standing::Ejected), _) => standing,
+        (HealthState::Warming { .. }, None) => HealthState::Up,
+        (standing @ (HealthState::Up | HealthState::Down | HealthState::Ejected), _) => standing,
     }
 }
 
@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn is_ejected(state: &PoolState) -> bool {
-        state.backends()[0].standing() == Standing::Ejected
+        state.backends()[0].standing() == HealthState::Ejected
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::core::slab::Key;
 
 /// Where a worker is told whose turn it is.
 #[derive(Debug, Default)]
-pub struct Desk {
+pub struct WakeupQueue {
     calls: Mutex<Vec<Key>>,
     /// How many there are, to be read without the lock.
     count: AtomicUsize,
@@ -31,7 +31,7 @@ pub struct Desk {
     recalls: AtomicBool,
 }
 
-impl Desk {
+impl WakeupQueue {
     /// From now on a byte is written to `wake` when there is a call while the worker sleeps.
     pub fn wake_by(&self, wake: Arc<UnixStream>) {
         // A second one would be for the same worker.
@@ -112,7 +112,7 @@ struct Line {
 
 #[derive(Debug)]
 struct Waiter {
-    desk: Arc<Desk>,
+    desk: Arc<WakeupQueue>,
     session: Key,
     /// Whether it has been called, and has not said yet what became of it.
     is_called: bool,
@@ -158,7 +158,7 @@ impl Queue {
     /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `desk`.
     /// Afterwards there must be another look for room, and a [`Queue::release`] if there is any.
     #[must_use]
-    pub fn enter(self: &Arc<Queue>, desk: &Arc<Desk>, session: Key, most: usize) -> Option<Ticket> {
+    pub fn enter(self: &Arc<Queue>, desk: &Arc<WakeupQueue>, session: Key, most: usize) -> Option<Ticket> {
         let mut line = lock(&self.line);
         let ahead = line.waiters.len();
         if ahead >= most {
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn who_waits_longest_is_called_first() {
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
         let tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 3).unwrap()).collect();
         assert!(queue.enter(&desk, key(9), 3).is_none());
         assert_eq!(tickets.iter().map(Ticket::ahead).collect::<Vec<_>>(), [0, 1, 2]);
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_not_used_passes_on() {
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
         let [first, second, third] = [0, 1, 2].map(|number| queue.enter(&desk, key(number), 9).unwrap());
         queue.release();
         assert_eq!(desk.take(), [key(0)]);
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_release_during_a_look_is_not_missed() {
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
         let only = queue.enter(&desk, key(0), 9).unwrap();
         queue.release();
         assert_eq!(desk.take(), [key(0)]);
@@ -303,7 +303,7 @@ mod tests {
     fn a_worker_that_sleeps_is_woken_once() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
         desk.wake_by(Arc::new(ours));
         let _tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 9).unwrap()).collect();
         queue.release();
@@ -325,7 +325,7 @@ mod tests {
         /// nobody waits while there is a slot and everybody has been heard.
         #[test]
         fn slots_go_to_the_first_and_none_is_left(ops in prop::collection::vec(0_u8..4, 1..60), slots in 1_usize..4) {
-            let (queue, desk) = (Arc::new(Queue::default()), Arc::new(Desk::default()));
+            let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
             let (mut free, mut next) = (slots, 0_u64);
             let mut line: VecDeque<(u64, Option<Ticket>)> = VecDeque::new();
             for op in ops {

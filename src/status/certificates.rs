@@ -80,7 +80,7 @@ mod tests {
                 names: names.iter().map(|name| (*name).to_owned()).collect(),
                 not_after: 0,
                 days_left,
-                term: Term::of(days_left).word(),
+                term: Term::of(days_left).as_str(),
                 stale_s: None,
                 stale_why: None,
             };

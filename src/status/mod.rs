@@ -6,9 +6,9 @@
 
 mod certificates;
 mod pools;
+mod render;
 mod sessions;
 mod sources;
-mod tell;
 mod traffic;
 
 use serde::{Serialize, Serializer};
@@ -185,7 +185,7 @@ pub struct Holder {
 }
 
 fn word<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(kind.word())
+    serializer.serialize_str(kind.as_str())
 }
 
 impl Status {

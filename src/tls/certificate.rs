@@ -42,7 +42,7 @@ impl Term {
 
     /// The word of the status.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Term::Valid => "valid",
             Term::ExpiresSoon => "expires-soon",

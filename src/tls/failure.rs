@@ -3,7 +3,7 @@
 use rustls::{CertificateError, Error};
 
 use crate::core::outcome::Cause;
-use crate::core::secured::Distrust;
+use crate::core::tls_info::CertError;
 
 /// The end of the record of a fatal alert `access_denied`, as it is in plain: its length, its level, and 49
 /// (RFC 8446 §6.2).
@@ -62,21 +62,21 @@ fn of_certificate(why: &CertificateError) -> Cause {
 /// Why the certificate of a client was not verified.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
 #[must_use]
-pub fn distrust(error: &Error) -> Distrust {
-    let Error::InvalidCertificate(why) = error else { return Distrust::Other };
+pub fn distrust(error: &Error) -> CertError {
+    let Error::InvalidCertificate(why) = error else { return CertError::Other };
     match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Distrust::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Distrust::NotYetValid,
-        CertificateError::UnknownIssuer => Distrust::UnknownIssuer,
-        CertificateError::BadSignature => Distrust::BadSignature,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertError::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => CertError::NotYetValid,
+        CertificateError::UnknownIssuer => CertError::UnknownIssuer,
+        CertificateError::BadSignature => CertError::BadSignature,
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            Distrust::WrongPurpose
+            CertError::WrongPurpose
         }
-        CertificateError::Revoked => Distrust::Revoked,
+        CertificateError::Revoked => CertError::Revoked,
         CertificateError::UnknownRevocationStatus
         | CertificateError::ExpiredRevocationList
-        | CertificateError::ExpiredRevocationListContext { .. } => Distrust::RevocationUnknown,
-        CertificateError::BadEncoding => Distrust::Malformed,
-        _ => Distrust::Other,
+        | CertificateError::ExpiredRevocationListContext { .. } => CertError::RevocationUnknown,
+        CertificateError::BadEncoding => CertError::Malformed,
+        _ => CertError::Other,
     }
 }

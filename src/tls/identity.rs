@@ -8,8 +8,8 @@ use x509_parser::asn1_rs::BmpString;
 use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509Name};
 
-use crate::core::secured::Identity;
 use crate::core::subject::{Attribute, Subject};
+use crate::core::tls_info::Identity;
 
 /// What `certificate` says of its owner; `None` if it cannot be read.
 #[must_use]

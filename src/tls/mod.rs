@@ -2,8 +2,8 @@
 //! has shown to be, and what the failures are called. The bytes themselves go through [`crate::wire`].
 
 pub mod certificate;
+pub mod client_verifier;
 mod crypto;
-pub mod examiner;
 pub mod failure;
 mod fitness;
 mod handles;

@@ -11,7 +11,7 @@ use rustls::{
 };
 
 use super::certificate::tests::made_for;
-use super::examiner::tests::Authority;
+use super::client_verifier::tests::Authority;
 use super::tickets::AGE_MAX;
 use super::{
     ClientAuth, Crypto, ExpiredCrl, Files, MinVersion, Sitting, Termination, TerminationRules, certificate,
@@ -117,7 +117,7 @@ impl Pair {
         assert!(!server.is_handshaking() && !client.is_handshaking());
         let is_resumed = server.handshake_kind() == Some(HandshakeKind::Resumed);
         if is_resumed {
-            self.rules.examiner().unwrap().admit(server.peer_certificates().unwrap())?;
+            self.rules.verifier().unwrap().admit(server.peer_certificates().unwrap())?;
         }
         Ok(is_resumed)
     }

@@ -9,17 +9,17 @@ use sha2::{Digest, Sha256};
 
 use super::Crypto;
 use super::certificate::{self, Certificate, Facts, Fault, Trouble};
-use super::examiner::{Entry, Examiner};
+use super::client_verifier::{ClientVerifier, Entry};
 use super::keyring::Keyring;
 use super::tickets::{TicketKeys, Tickets, process_keys};
 use crate::snapshot::{ClientAuth, ExpiredCrl, Files, MinVersion, TerminationRules};
 
 /// Verifies client certificates; `None` if the listener asks for none.
-fn examiner(
+fn verifier(
     rules: &TerminationRules,
     files: &Files,
     crypto: &Crypto,
-) -> Result<Option<Arc<Examiner>>, Refused> {
+) -> Result<Option<Arc<ClientVerifier>>, Refused> {
     let entry = match rules.client_auth {
         ClientAuth::Off => return Ok(None),
         ClientAuth::Request => Entry::Everybody,
@@ -49,7 +49,7 @@ fn examiner(
             "`openssl x509 -in FILE -text` and `openssl crl -in FILE -text` show what the files hold",
         ))
     })?;
-    Ok(Some(Arc::new(Examiner::new(entry, usual, crypto.ambient()))))
+    Ok(Some(Arc::new(ClientVerifier::new(entry, usual, crypto.ambient()))))
 }
 
 /// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody
@@ -66,7 +66,7 @@ fn context(rules: &TerminationRules, name: &str, files: &Files) -> Vec<u8> {
     let ca = files.client_ca.as_deref().unwrap_or_default();
     // By its digest: it may be long, and a ticket costs as much to open. With a new list nobody keeps a session that it would end.
     let revoked = files.client_crl.as_deref().map(Sha256::digest).unwrap_or_default();
-    let words = [rules.client_auth.word(), rules.client_crl_expired.word()].join("\0");
+    let words = [rules.client_auth.as_str(), rules.client_crl_expired.as_str()].join("\0");
     [name.as_bytes(), b"\0", words.as_bytes(), b"\0", &revoked, ca].concat()
 }
 
@@ -137,7 +137,7 @@ pub struct Termination {
     keyring: Arc<Keyring>,
     server: Arc<ServerConfig>,
     /// Looks at the certificates of clients, if they are asked for them.
-    examiner: Option<Arc<Examiner>>,
+    verifier: Option<Arc<ClientVerifier>>,
 }
 
 impl Termination {
@@ -164,10 +164,10 @@ impl Termination {
         let builder = ServerConfig::builder_with_details(crypto.provider(), crypto.clock())
             .with_protocol_versions(versions(rules.min_version))
             .map_err(|error| Refused::Other(error.to_string()))?;
-        let examiner = examiner(&rules, files, crypto)?;
-        let builder = match &examiner {
+        let verifier = verifier(&rules, files, crypto)?;
+        let builder = match &verifier {
             None => builder.with_no_client_auth(),
-            Some(examiner) => builder.with_client_cert_verifier(Arc::clone(examiner) as _),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as _),
         };
         let mut server = builder.with_cert_resolver(Arc::clone(&keyring) as _);
         server.alpn_protocols = rules.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -180,7 +180,7 @@ impl Termination {
             stale: Mutex::default(),
             keyring,
             server: Arc::new(server),
-            examiner,
+            verifier,
         })
     }
 
@@ -192,8 +192,8 @@ impl Termination {
 
     /// Verifies client certificates; `None` where the listener asks for none.
     #[must_use]
-    pub fn examiner(&self) -> Option<&Arc<Examiner>> {
-        self.examiner.as_ref()
+    pub fn verifier(&self) -> Option<&Arc<ClientVerifier>> {
+        self.verifier.as_ref()
     }
 
     /// Since when its files cannot be taken; `None` if they could be the last time.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::quote::quote;
 use super::suggest::closest;
 use super::{ValueError, host_and_port, parse_backend_literal, service_name};
-use crate::balance::Duty;
+use crate::balance::AdminState;
 use crate::snapshot::{Address, Backend};
 use crate::snapshot::{Family, Like, Question, Source};
 
@@ -24,7 +24,7 @@ pub struct BackendFlag {
 }
 
 /// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`, `unix:/run/app.sock`, `srv:_http._tcp.app.example` or
-/// `file:list.json` stands for. Nobody is asked for anything yet. The weight is 1 unless given, and applies to each backend. A
+/// `file:list.json` stands for. NoBackend is asked for anything yet. The weight is 1 unless given, and applies to each backend. A
 /// path with a comma has no place in a flag.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
                 tier: 1,
                 max_requests: None,
                 max_connections: None,
-                duty: Duty::Ready,
+                duty: AdminState::Ready,
                 tls_name: None,
             };
             Source::Asked { question, like }

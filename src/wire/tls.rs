@@ -12,10 +12,10 @@ use rustls::{ClientConnection, Connection, Error, ServerConnection};
 
 use super::Left;
 use crate::core::interest::Interest;
-use crate::core::secured::{Credential, Secured};
+use crate::core::tls_info::{Credential, TlsInfo};
 use crate::os::{Fd, IoFault, Os};
 use crate::snapshot::Backend;
-use crate::tls::examiner::{Examiner, believed};
+use crate::tls::client_verifier::{ClientVerifier, believed};
 use crate::tls::failure;
 use crate::tls::{Origination, Sitting, Termination};
 
@@ -63,7 +63,7 @@ pub struct TlsWire {
     /// Bytes that go out as they are, before all that is encrypted.
     ahead: Vec<u8>,
     /// Verifies the client's certificate, if the listener asks for one.
-    examiner: Option<Arc<Examiner>>,
+    verifier: Option<Arc<ClientVerifier>>,
     /// What the tickets of the client say of its session.
     sitting: Sitting,
 }
@@ -103,7 +103,7 @@ impl TlsWire {
     /// When they cannot be used.
     pub fn of_client(fd: Fd, rules: &Termination) -> Result<TlsWire, Error> {
         let tls = ServerConnection::new(Arc::clone(rules.server()))?;
-        Ok(TlsWire { examiner: rules.examiner().cloned(), ..TlsWire::new(fd, tls.into()) })
+        Ok(TlsWire { verifier: rules.verifier().cloned(), ..TlsWire::new(fd, tls.into()) })
     }
 
     /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if its certificate could be for no name.
@@ -129,7 +129,7 @@ impl TlsWire {
             is_unwritable: false,
             early: Vec::new(),
             ahead: Vec::new(),
-            examiner: None,
+            verifier: None,
             sitting: Sitting::default(),
         }
     }
@@ -230,12 +230,12 @@ impl TlsWire {
     /// Looks at the client of a handshake that is over and has resumed a session: its ticket ends with its certificates, and what else
     /// may have changed since is found out here.
     fn admit(&self) -> Result<(), Error> {
-        match (&self.tls, &self.examiner) {
-            (Connection::Server(server), Some(examiner))
+        match (&self.tls, &self.verifier) {
+            (Connection::Server(server), Some(verifier))
                 if !self.tls.is_handshaking()
                     && self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed) =>
             {
-                examiner.admit(server.peer_certificates().unwrap_or_default())
+                verifier.admit(server.peer_certificates().unwrap_or_default())
             }
             (Connection::Server(_) | Connection::Client(_), _) => Ok(()),
         }
@@ -249,9 +249,9 @@ impl TlsWire {
 
     /// What was agreed on.
     #[must_use]
-    pub fn secured(&self) -> Secured {
+    pub fn secured(&self) -> TlsInfo {
         let protocol = self.tls.alpn_protocol().unwrap_or_default();
-        Secured {
+        TlsInfo {
             version: match self.tls.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 Some(_) | None => "TLSv1.3",
@@ -275,9 +275,9 @@ impl TlsWire {
             Connection::Server(server) => server.peer_certificates().unwrap_or_default(),
             Connection::Client(_) => &[],
         };
-        match (&self.examiner, shown.first()) {
+        match (&self.verifier, shown.first()) {
             (_, None) => Credential::None,
-            (Some(examiner), Some(_)) => examiner.examine(shown),
+            (Some(verifier), Some(_)) => verifier.examine(shown),
             (None, Some(own)) => believed(own),
         }
     }
@@ -455,7 +455,7 @@ impl TlsWire {
         }
     }
 
-    /// Hands what is encrypted to the kernel.
+    /// Driver what is encrypted to the kernel.
     fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
         if self.is_unwritable {
             return Err(IoFault::Lost);
@@ -477,7 +477,7 @@ impl TlsWire {
         Ok(())
     }
 
-    /// Hands over what is left over from before, now that the socket takes bytes again.
+    /// Driver over what is left over from before, now that the socket takes bytes again.
     pub(super) fn flush<O: Os>(&mut self, os: &mut O) {
         if self.flush_sealed(os, false).is_ok() && self.owes_fin {
             self.owes_fin = false;

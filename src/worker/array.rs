@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conn::{Conn, Stay};
 use super::idle::WATCHED;
-use super::lot::{Guest, Lot, QUIET, Tag, UNHEARD_MAX};
+use super::parked::{EpollSet, EpollTag, Parked, QUIET, UNHEARD_MAX};
 use super::storage::{Purse, Storage};
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
@@ -54,7 +54,7 @@ impl Nearest {
 impl<O: Os> Worker<O> {
     /// Builds the poll array; returns the nearest deadline.
     ///
-    /// Idle backend connections and the lot come before the sessions: one that its backend has just closed is
+    /// Idle backend connections and the parked set come before the sessions: one that its backend has just closed is
     /// not to be handed out to a session whose event comes behind.
     pub(super) fn derive(&mut self) -> Option<Time> {
         self.array.clear();
@@ -63,8 +63,8 @@ impl<O: Os> Worker<O> {
             self.array.push(fd, Interest::READ, Token::Wake);
         }
         self.derive_idle(&mut nearest);
-        if let Some(fd) = self.lot.fd() {
-            self.array.push(fd, Interest::READ, Token::Lot);
+        if let Some(fd) = self.parked.fd() {
+            self.array.push(fd, Interest::READ, Token::EpollSet);
         }
         for (fd, want, token) in self.checks.watches() {
             self.array.push(fd, want, token);
@@ -77,14 +77,14 @@ impl<O: Os> Worker<O> {
         self.derive_handshakes(&mut nearest);
         self.derive_departures(&mut nearest);
         self.derive_room(&mut nearest);
-        if let Some(at) = self.lot.nearest() {
+        if let Some(at) = self.parked.nearest() {
             nearest.note(at);
         }
         if let Some(at) = self.storage.tidies_at() {
             nearest.note(at);
         }
         if let Some(since) = self.common.draining_since {
-            nearest.note(since + self.edition.snapshot.timeouts.drain);
+            nearest.note(since + self.generation.snapshot.timeouts.drain);
         }
         nearest.at
     }
@@ -92,7 +92,7 @@ impl<O: Os> Worker<O> {
     fn derive_idle(&mut self, nearest: &mut Nearest) {
         let array = &mut self.array;
         let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), WATCHED, Token::Idle(key));
-        if let Some(at) = self.idle.watch(&mut self.os, &mut self.lot, self.now, watch) {
+        if let Some(at) = self.idle.watch(&mut self.os, &mut self.parked, self.now, watch) {
             nearest.note(at);
         }
     }
@@ -101,17 +101,17 @@ impl<O: Os> Worker<O> {
         if !self.may_find_place(nearest) {
             return;
         }
-        for (index, door) in self.doors.iter().enumerate() {
-            if door.is_leaving() {
+        for (index, acceptor) in self.acceptors.iter().enumerate() {
+            if acceptor.is_leaving() {
                 // It is looked at in each turn: nobody new comes, and there may be nobody.
-                if let Some(at) = door.opens_at().filter(|at| *at > self.now) {
+                if let Some(at) = acceptor.opens_at().filter(|at| *at > self.now) {
                     nearest.note(at);
                 }
             } else if self.is_shut_for_tls(index) {
                 // The end of a handshake is awaited, and each has one.
-            } else if door.is_open(self.now, self.ended) {
-                self.array.push(door.fd, Interest::READ, Token::Door(index));
-            } else if let Some(at) = door.opens_at() {
+            } else if acceptor.is_open(self.now, self.ended) {
+                self.array.push(acceptor.fd, Interest::READ, Token::Acceptor(index));
+            } else if let Some(at) = acceptor.opens_at() {
                 nearest.note(at);
             }
         }
@@ -126,10 +126,10 @@ impl<O: Os> Worker<O> {
         }
         let (sessions, storage, eager) = (&mut self.sessions, &mut self.storage, &mut self.eager);
         let client_bytes = self.client_bytes;
-        let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
+        let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = sessions.get_mut(*key) else { return false };
-            let env = world.env(&conn.edition, conn.standing);
+            let env = world.env(&conn.generation, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
             storage.open(conn.purse(client_bytes));
             let more = conn.more();
@@ -139,7 +139,7 @@ impl<O: Os> Worker<O> {
             } else if more != [None, None] {
                 // It waits for a buffer, and must not be parked: poll would not tell of what it has.
             } else if conn.is_quiet(now) {
-                if park(os, lot, *key, conn, deadline, now) {
+                if park(os, parked, *key, conn, deadline, now) {
                     shrink(&mut conn.session, storage);
                     conn.settle();
                     return false;
@@ -225,23 +225,30 @@ fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) 
 
 /// Parks both connections of a session; false if that cannot be done. What was parked all the same does no
 /// harm: its news comes once, and finds the session awake.
-fn park<O: Os>(os: &mut O, lot: &mut Lot, key: Key, conn: &mut Conn, until: Option<Time>, now: Time) -> bool {
+fn park<O: Os>(
+    os: &mut O,
+    parked: &mut EpollSet,
+    key: Key,
+    conn: &mut Conn,
+    until: Option<Time>,
+    now: Time,
+) -> bool {
     let Some(until) = until else { return false };
     if let Some(wire) = &conn.client
         && let Some(want) = wire.watch(conn.session.interest(Side::Client, now))
-        && !lot.park(os, wire.fd(), want, Tag::Client(key))
+        && !parked.park(os, wire.fd(), want, EpollTag::Client(key))
     {
         return false;
     }
     if let Some(backend) = &conn.backend
         && let Some(want) = backend.watch(conn.session.interest(Side::Backend, now))
-        && !lot.park(os, backend.link.wire.fd(), want, Tag::Backend(key))
+        && !parked.park(os, backend.link.wire.fd(), want, EpollTag::Backend(key))
     {
         return false;
     }
     conn.session.rest();
     conn.stay = Stay::Parked { until };
-    lot.enter(until, Guest::Session(key));
+    parked.enter(until, Parked::Session(key));
     true
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conn::Reach;
-use super::edition::Edition;
+use super::generation::Generation;
 use super::health::{is_unreached, tell};
 use super::{Token, Worker};
 use crate::balance::health::{By, Check, Fault, Found, Kind, Observation, Phase, Probe};
@@ -17,7 +17,7 @@ use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
-use crate::preface::proxy::{self, Behalf, Said};
+use crate::prelude::proxy::{self, Behalf, Said};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, Pool, PoolId};
 use crate::tls::failure;
@@ -36,7 +36,7 @@ const READS_ENCRYPTED_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     /// What the slots belong to; `None` before the first turn.
-    edition: Option<Rc<Edition>>,
+    generation: Option<Rc<Generation>>,
     slots: Vec<Slot>,
     running: Vec<Running>,
     /// Counts checks, so that what poll says of one is not taken for news of another, and no two intervals
@@ -170,12 +170,13 @@ impl<O: Os> Worker<O> {
         self.checks.due = None;
     }
 
-    /// Makes the slots anew for another edition, and takes note of new ejections.
+    /// Makes the slots anew for another generation, and takes note of new ejections.
     fn prepare_checks(&mut self) {
-        if self.checks.edition.as_ref().is_none_or(|edition| !Rc::ptr_eq(edition, &self.edition)) {
+        if self.checks.generation.as_ref().is_none_or(|generation| !Rc::ptr_eq(generation, &self.generation))
+        {
             self.remake_slots();
         }
-        let rung = self.edition.pools.bell().rung();
+        let rung = self.generation.pools.waker().rung();
         if rung != self.checks.rung {
             self.checks.rung = rung;
             for slot in 0..self.checks.slots.len() {
@@ -191,15 +192,15 @@ impl<O: Os> Worker<O> {
 
     fn remake_slots(&mut self) {
         self.stop_checks();
-        let old = self.checks.edition.replace(Rc::clone(&self.edition));
+        let old = self.checks.generation.replace(Rc::clone(&self.generation));
         let before = std::mem::take(&mut self.checks.slots);
         let kept = |id: BackendId, pool: &Pool| {
-            let (old, state) = (old.as_ref()?, self.edition.pools.shared(id));
+            let (old, state) = (old.as_ref()?, self.generation.pools.shared(id));
             let same = before.iter().find(|slot| Arc::ptr_eq(&old.pools.shared(slot.id), &state))?;
             (old.snapshot.pool(same.id.pool).check == pool.check).then_some(same.due)?
         };
         let mut slots = Vec::new();
-        for (number, pool) in self.edition.snapshot.pools.iter().enumerate() {
+        for (number, pool) in self.generation.snapshot.pools.iter().enumerate() {
             for index in 0..pool.backends.len() {
                 let id = BackendId { pool: PoolId(number), index };
                 let due = match &pool.check {
@@ -215,7 +216,7 @@ impl<O: Os> Worker<O> {
 
     /// When the ejection of a backend is over, if there is one.
     fn due_by_ejection(&self, id: BackendId) -> Option<Time> {
-        match self.edition.pools.backend(id).chart().machine().phase() {
+        match self.generation.pools.backend(id).chart().machine().phase() {
             Phase::Ejected { until } => Some(until),
             Phase::Up | Phase::Awaited | Phase::Down => None,
         }
@@ -223,12 +224,12 @@ impl<O: Os> Worker<O> {
 
     fn begin_check(&mut self, slot: usize) {
         let id = self.checks.slots[slot].id;
-        let edition = Rc::clone(&self.edition);
-        let pool = edition.snapshot.pool(id.pool);
+        let generation = Rc::clone(&self.generation);
+        let pool = generation.snapshot.pool(id.pool);
         let check = pool.check.clone().unwrap_or_else(plain);
         let address = &pool.backends[id.index].address;
         // A check that makes no request asks whether the backend accepts, and no more.
-        let tls = edition.origination(id.pool).filter(|_| check.kind != Kind::Tcp);
+        let tls = generation.origination(id.pool).filter(|_| check.kind != Kind::Tcp);
         self.checks.count += 1;
         let target = target(address, check.port);
         let (fd, reach) = match self.os.connect(&target) {
@@ -292,8 +293,8 @@ impl<O: Os> Worker<O> {
     /// Lets a check whose connection stands go on as far as it can.
     fn go_on(&mut self, place: usize, is_readable: bool) {
         let Running { wire, probe, header, slot, reach, .. } = &mut self.checks.running[place];
-        let edition = Rc::clone(&self.edition);
-        let check = edition.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
+        let generation = Rc::clone(&self.generation);
+        let check = generation.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
         let (Some(probe), Some(Kind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
             // So little is always taken. Without it the backend would take the check for a broken client.
             if !header.is_empty() {
@@ -356,11 +357,11 @@ impl<O: Os> Worker<O> {
     /// Records what a check that began then has found, and of when the next one is due.
     fn note_check(&mut self, slot: usize, began: Time, found: Found) {
         let id = self.checks.slots[slot].id;
-        let pool = self.edition.snapshot.pool(id.pool);
+        let pool = self.generation.snapshot.pool(id.pool);
         let is_reached = !matches!(found, Found::Ill(Fault::Cause(cause)) if is_unreached(cause));
-        self.edition.pools.backend(id).note_connect(is_reached);
+        self.generation.pools.backend(id).note_connect(is_reached);
         let observation = Observation { at: self.now, by: By::Check, found };
-        let state = self.edition.pools.pool(id.pool);
+        let state = self.generation.pools.pool(id.pool);
         let news = state.observe(pool, id.index, observation);
         tell(pool, id.index, news);
         if news.change.is_some() {
@@ -370,7 +371,7 @@ impl<O: Os> Worker<O> {
         let random = hash::mix(self.checks.count ^ hash::stable(pool.backends[id.index].name.as_bytes()));
         let due = match &pool.check {
             Some(check) => {
-                let is_changing = self.edition.pools.backend(id).chart().machine().is_changing();
+                let is_changing = self.generation.pools.backend(id).chart().machine().is_changing();
                 let interval = if is_changing { check.fast_interval } else { check.interval };
                 Some((began + jittered(interval, check.jitter, random)).max(self.now))
             }

@@ -3,15 +3,15 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::edition::{Edition, Lease, Permit};
+use super::generation::{Generation, Lease, Permit};
 use super::link::Link;
 use super::own::Owned;
 use super::pipes::Loan;
 use super::storage::Purse;
 use crate::core::budget::Budget;
+use crate::core::captured::CapturedNames;
 use crate::core::identity::Ids;
 use crate::core::interest::Interest;
-use crate::core::noted::Wanted;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::recorder::Trail;
@@ -34,8 +34,8 @@ pub(super) struct Conn {
     /// How many polls in a row have had nothing to say of it.
     pub(super) unheard: u8,
     /// What its exchange is held to.
-    pub(super) edition: Rc<Edition>,
-    pub(super) standing: Standing,
+    pub(super) generation: Rc<Generation>,
+    pub(super) standing: ListenerState,
     /// That the exchange is one that was begun again, for which its pool has a budget.
     pub(super) permit: Option<Permit>,
     /// Its place in the queue for a backend.
@@ -59,8 +59,8 @@ pub(super) struct Piped {
 
 /// What has become of the listener that a session came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is at that place of the latest edition.
+pub(super) enum ListenerState {
+    /// It is at that place of the latest generation.
     At(usize),
     /// It was taken away: no exchange is followed by another.
     Gone {
@@ -76,7 +76,7 @@ pub(super) struct Common {
     pub(super) ids: Ids,
     pub(super) draining_since: Option<Time>,
     /// The header fields that the journal wants.
-    pub(super) wanted: Arc<Wanted>,
+    pub(super) wanted: Arc<CapturedNames>,
     /// The memory for request bodies that are collected.
     pub(super) bodies: Budget,
 }
@@ -97,19 +97,19 @@ pub(super) struct World<'a> {
     pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
-    pub(super) wanted: &'a Wanted,
+    pub(super) wanted: &'a CapturedNames,
     pub(super) bodies: &'a Budget,
 }
 
 impl<'a> World<'a> {
-    /// The same, as a session sees it that is held to `edition` and stands like that.
-    pub(super) fn env(self, edition: &'a Edition, standing: Standing) -> Env<'a> {
+    /// The same, as a session sees it that is held to `generation` and stands like that.
+    pub(super) fn env(self, generation: &'a Generation, standing: ListenerState) -> Env<'a> {
         let World { now, date, ids, draining_since, keeps_request, wanted, bodies } = self;
         let draining_since = match standing {
-            Standing::At(_) => draining_since,
-            Standing::Gone { since } => Some(since),
+            ListenerState::At(_) => draining_since,
+            ListenerState::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &edition.snapshot, ids, draining_since, keeps_request, wanted, bodies }
+        Env { now, date, snapshot: &generation.snapshot, ids, draining_since, keeps_request, wanted, bodies }
     }
 }
 
@@ -121,7 +121,7 @@ pub(super) enum Stay {
         /// When it came, or woke.
         since: Time,
     },
-    /// They are in the lot.
+    /// They are in the parked set.
     Parked {
         /// Its deadline.
         until: Time,
@@ -133,8 +133,8 @@ impl Conn {
         session: Session,
         client: Wire,
         now: Time,
-        edition: Rc<Edition>,
-        standing: Standing,
+        generation: Rc<Generation>,
+        standing: ListenerState,
     ) -> Conn {
         let stay = Stay::Hot { since: now };
         Conn {
@@ -144,7 +144,7 @@ impl Conn {
             backend_turn: 0,
             stay,
             unheard: 0,
-            edition,
+            generation,
             standing,
             permit: None,
             ticket: None,
@@ -155,14 +155,14 @@ impl Conn {
         }
     }
 
-    /// Takes the latest edition for what follows, if nothing is under way that was routed by another; true if
+    /// Takes the latest generation for what follows, if nothing is under way that was routed by another; true if
     /// it did.
-    pub(super) fn renew(&mut self, latest: &Rc<Edition>) -> bool {
-        let Standing::At(listener) = self.standing else { return false };
-        if Rc::ptr_eq(&self.edition, latest) || !self.session.is_between_exchanges() {
+    pub(super) fn renew(&mut self, latest: &Rc<Generation>) -> bool {
+        let ListenerState::At(listener) = self.standing else { return false };
+        if Rc::ptr_eq(&self.generation, latest) || !self.session.is_between_exchanges() {
             return false;
         }
-        self.edition = Rc::clone(latest);
+        self.generation = Rc::clone(latest);
         self.session.move_to(listener);
         true
     }
@@ -182,7 +182,7 @@ impl Conn {
     /// Whether there is a budget for a retry; if so, it is used up until the exchange is over.
     pub(super) fn has_budget(&mut self) -> bool {
         if self.permit.is_none() {
-            self.permit = Permit::ask(&self.edition, self.session.pool());
+            self.permit = Permit::ask(&self.generation, self.session.pool());
         }
         self.permit.is_some()
     }

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::conn::{Conn, Reach};
-use super::edition::{Edition, Lease};
-use super::hands::Hands;
+use super::driver::Driver;
+use super::generation::{Generation, Lease};
 use super::link::Link;
-use crate::balance::{Nobody, Picked};
+use crate::balance::{NoBackend, Picked};
 use crate::core::outcome::Cause;
 use crate::os::{ConnectFault, Connecting, Fd, Os};
 use crate::recorder::Step;
@@ -19,7 +19,7 @@ use crate::snapshot::{BackendId, PoolId};
 use crate::tls::failure;
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
 
-impl<O: Os> Hands<'_, O> {
+impl<O: Os> Driver<'_, O> {
     /// Picks a backend and takes an idle connection to it, or begins a new one.
     pub(super) fn open(&mut self, conn: &mut Conn, again: Option<usize>, is_fresh: bool) -> ConnectOutcome {
         if conn.session.needs_budget() && !conn.has_budget() {
@@ -57,18 +57,18 @@ impl<O: Os> Hands<'_, O> {
 
     /// Picks a backend, or says what there is instead.
     fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
-        let (edition, idle) = (&conn.edition, &*self.idle);
+        let (generation, idle) = (&conn.generation, &*self.idle);
         let id = conn.session.pool();
         // Who comes new does not overtake those who wait.
-        if conn.ticket.is_none() && edition.pools.pool(id).queue().waiting() > 0 {
+        if conn.ticket.is_none() && generation.pools.pool(id).queue().waiting() > 0 {
             return Err(self.wait(conn));
         }
         let is_idle =
-            |index| !is_fresh && idle.has(edition.home(BackendId { pool: id, index }), self.env.now);
+            |index| !is_fresh && idle.has(generation.home(BackendId { pool: id, index }), self.env.now);
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
-        match edition.pick(&conn.session, self.env.now, &is_idle) {
+        match generation.pick(&conn.session, self.env.now, &is_idle) {
             Ok(picked) => Ok(picked),
-            Err(Nobody::Full) => match &conn.ticket {
+            Err(NoBackend::Full) => match &conn.ticket {
                 Some(ticket) => {
                     ticket.wait_on(releases, self.is_decided(conn));
                     self.recall(conn);
@@ -83,11 +83,11 @@ impl<O: Os> Hands<'_, O> {
     /// Lets the session wait until a backend is free.
     fn wait(&mut self, conn: &mut Conn) -> ConnectOutcome {
         let id = conn.session.pool();
-        let (state, rules) = (conn.edition.pools.pool(id), conn.edition.snapshot.pool(id));
+        let (state, rules) = (conn.generation.pools.pool(id), conn.generation.snapshot.pool(id));
         if conn.ticket.is_none() {
             conn.ticket = state.queue().enter(self.desk, self.key, rules.max_pending);
         }
-        let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(Nobody::Full) };
+        let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(NoBackend::Full) };
         let ahead = ticket.ahead();
         // What came before it stood in the queue was told to nobody.
         if self.is_decided(conn) {
@@ -100,7 +100,7 @@ impl<O: Os> Hands<'_, O> {
     /// Asks for connections that lie idle with other workers, if it is for want of one that the session
     /// waits.
     fn recall(&self, conn: &Conn) {
-        let state = conn.edition.pools.pool(conn.session.pool());
+        let state = conn.generation.pools.pool(conn.session.pool());
         if state.backends().iter().any(|backend| backend.is_connected_out()) {
             self.registry.recall();
         }
@@ -110,28 +110,28 @@ impl<O: Os> Hands<'_, O> {
     /// may be one that only those know of who came after a reload), or there is none left to wait for.
     fn is_decided(&self, conn: &Conn) -> bool {
         let id = conn.session.pool();
-        if self.is_decided_in(&conn.edition, id) {
+        if self.is_decided_in(&conn.generation, id) {
             return true;
         }
-        let name = &conn.edition.snapshot.pool(id).name;
+        let name = &conn.generation.snapshot.pool(id).name;
         let latest = self.latest.snapshot.pools.iter().position(|pool| pool.name == *name);
-        !Rc::ptr_eq(&conn.edition, self.latest)
+        !Rc::ptr_eq(&conn.generation, self.latest)
             && latest.is_some_and(|id| self.is_decided_in(self.latest, PoolId(id)))
     }
 
-    fn is_decided_in(&self, edition: &Edition, id: PoolId) -> bool {
-        let is_idle = |index| self.idle.has(edition.home(BackendId { pool: id, index }), self.env.now);
-        edition.is_decided(id, self.env.now, &is_idle)
+    fn is_decided_in(&self, generation: &Generation, id: PoolId) -> bool {
+        let is_idle = |index| self.idle.has(generation.home(BackendId { pool: id, index }), self.env.now);
+        generation.is_decided(id, self.env.now, &is_idle)
     }
 
     /// Takes an idle connection to the backend at `index`, or begins a new one; `None` if it has become full.
     fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
         let id = BackendId { pool: conn.session.pool(), index };
-        let lease = Lease::begin(&conn.edition, id, self.env.now)?;
+        let lease = Lease::begin(&conn.generation, id, self.env.now)?;
         if !is_fresh
-            && let Some(link) = self.idle.take(self.os, self.edition.home(id), self.env.now, self.lot)
+            && let Some(link) = self.idle.take(self.os, self.generation.home(id), self.env.now, self.parked)
         {
-            self.edition.meters.note_reused(id);
+            self.generation.meters.note_reused(id);
             conn.attach(link, id, Reach::Stands, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
@@ -139,15 +139,15 @@ impl<O: Os> Hands<'_, O> {
         let slot = Slot::open(lease.state())?;
         let mut outcome = self.os.connect(&rules.address);
         if outcome == Err(ConnectFault::Exhausted)
-            && let Some(link) = self.idle.evict(self.lot)
+            && let Some(link) = self.idle.evict(self.parked)
         {
             link.close(self.os);
             outcome = self.os.connect(&rules.address);
         }
         Some(match outcome {
             Ok(Connecting::Done(fd)) => {
-                self.edition.meters.note_connected(id, Duration::ZERO);
-                self.edition.pools.backend(id).note_connect(true);
+                self.generation.meters.note_connected(id, Duration::ZERO);
+                self.generation.pools.backend(id).note_connect(true);
                 let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
                 conn.attach(Link::new(wire, slot), id, reach, lease);
                 match reach {
@@ -178,7 +178,7 @@ impl<O: Os> Hands<'_, O> {
     fn wire_to(&mut self, conn: &mut Conn, id: BackendId, fd: Fd, reach: Reach) -> (Wire, Reach) {
         let pool = self.env.snapshot.pool(id.pool);
         let tls = self
-            .edition
+            .generation
             .origination(id.pool)
             .and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index]));
         let Some(tls) = tls else {
@@ -215,8 +215,8 @@ impl<O: Os> Hands<'_, O> {
             Reach::Connecting => match self.os.so_error(backend.link.wire.fd()) {
                 Ok(()) => {
                     let span = self.env.now.since(backend.lease.since);
-                    self.edition.meters.note_connected(backend.id, span);
-                    self.edition.pools.backend(backend.id).note_connect(true);
+                    self.generation.meters.note_connected(backend.id, span);
+                    self.generation.pools.backend(backend.id).note_connect(true);
                     match &backend.link.wire {
                         Wire::Plain(_) => {
                             backend.reach = Reach::Stands;

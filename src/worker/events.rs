@@ -1,12 +1,12 @@
-//! What a turn does after poll: drives whomever poll, the lot, or the clock has named.
+//! What a turn does after poll: drives whomever poll, the parked set, or the clock has named.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use super::conn::{Conn, Reach, Standing, Stay, World};
-use super::edition::Edition;
-use super::hands::{Fate, Hands, Readable, Want};
-use super::lot::{Guest, Lot, Tag, UNHEARD_MAX};
+use super::conn::{Conn, ListenerState, Reach, Stay, World};
+use super::driver::{Driver, Fate, Readable, Want};
+use super::generation::Generation;
+use super::parked::{EpollSet, EpollTag, Parked, UNHEARD_MAX};
 use super::room::Entry;
 use super::storage::Purse;
 use super::{Token, Worker};
@@ -29,11 +29,11 @@ pub(super) struct Arrival {
     pub(super) listener: usize,
 }
 
-/// Whether clients wait before a door.
+/// Whether clients wait before an acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// No.
-    Nobody,
+    NoBackend,
     /// There was no room, or no time, to find out.
     Perhaps,
 }
@@ -65,8 +65,8 @@ impl<O: Os> Worker<O> {
             debug_assert!(!ready.any(Ready::INVALID), "poll was given a closed descriptor for {token:?}");
             match token {
                 Token::Wake => self.hush(),
-                Token::Lot => self.handle_lot(),
-                Token::Door(door) => self.answer_door(door),
+                Token::EpollSet => self.handle_lot(),
+                Token::Acceptor(acceptor) => self.answer_door(acceptor),
                 Token::Idle(key) => self.close_dead(key, ready),
                 Token::Check(number) => self.handle_check(number, ready),
                 Token::Handshake(key) => self.go_on_with(key),
@@ -89,34 +89,34 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Wakes whomever the lot has news of; first of all, idle connections that are of no use any more leave.
+    /// Wakes whomever the parked set has news of; first of all, idle connections that are of no use any more leave.
     fn handle_lot(&mut self) {
-        let (news, is_all) = self.lot.read(&mut self.os);
+        let (news, is_all) = self.parked.read(&mut self.os);
         self.idle.note_lot(is_all);
         for (bits, ready) in &news {
-            if let Tag::Idle(key) = Lot::whose(*bits) {
+            if let EpollTag::Idle(key) = EpollSet::whose(*bits) {
                 self.close_dead(key, *ready);
             }
         }
         for (bits, ready) in &news {
-            match Lot::whose(*bits) {
-                Tag::Client(key) => self.handle_ready(key, Side::Client, *ready),
-                Tag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
-                Tag::Idle(_) => {}
-                Tag::Handshake(key) => {
+            match EpollSet::whose(*bits) {
+                EpollTag::Client(key) => self.handle_ready(key, Side::Client, *ready),
+                EpollTag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
+                EpollTag::Idle(_) => {}
+                EpollTag::Handshake(key) => {
                     self.wake_handshake(key);
                     self.go_on_with(key);
                 }
             }
         }
-        self.lot.put_back(news);
+        self.parked.put_back(news);
     }
 
-    /// The lot may speak of a backend connection that has been replaced since: a read that finds nothing does
+    /// The parked set may speak of a backend connection that has been replaced since: a read that finds nothing does
     /// no harm, and everything else is left to the next poll.
     fn handle_news(&mut self, key: Key, is_readable: bool) {
-        self.with(key, |hands, conn| match is_readable {
-            true => hands.drive(conn, Readable { client: false, backend: true }),
+        self.with(key, |driver, conn| match is_readable {
+            true => driver.drive(conn, Readable { client: false, backend: true }),
             false => Fate::Waits,
         });
     }
@@ -124,15 +124,15 @@ impl<O: Os> Worker<O> {
     fn handle_ready(&mut self, key: Key, side: Side, ready: Ready) {
         let is_gone = ready.any(Ready::HANGUP | Ready::ERROR | Ready::INVALID);
         let is_readable = is_gone || ready.any(Ready::READ | Ready::LEAVE);
-        self.with(key, |hands, conn| {
+        self.with(key, |driver, conn| {
             if side == Side::Backend
                 && conn.backend.as_ref().is_some_and(|backend| backend.reach != Reach::Stands)
             {
-                hands.decide_connect(conn);
-                return hands.drive(conn, Readable::default());
+                driver.decide_connect(conn);
+                return driver.drive(conn, Readable::default());
             }
             if is_gone || ready.any(Ready::WRITE) {
-                hands.flush(conn, side);
+                driver.flush(conn, side);
                 conn.session.handle_writable(side);
             }
             if is_gone {
@@ -144,25 +144,25 @@ impl<O: Os> Worker<O> {
                 Side::Client => Readable { client: is_readable, backend: false },
                 Side::Backend => Readable { client: false, backend: is_readable },
             };
-            hands.drive(conn, readable)
+            driver.drive(conn, readable)
         });
     }
 
     /// Does something with the session of `key`, if it still lives. It is awake from now on.
-    pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Hands<'_, O>, &mut Conn) -> Fate) {
+    pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Driver<'_, O>, &mut Conn) -> Fate) {
         let Some(conn) = self.sessions.get_mut(key) else { return };
         conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
-            self.lot.leave(until, Guest::Session(key));
+            self.parked.leave(until, Parked::Session(key));
             conn.stay = Stay::Hot { since: self.now };
             conn.session.wake(self.now);
             self.hot.push(key);
         }
         self.storage.open(conn.purse(self.client_bytes));
         let world = self.common.world(self.now, self.journal.wants_request());
-        let edition = Rc::clone(&conn.edition);
-        let mut hands = Hands {
-            env: world.env(&edition, conn.standing),
+        let generation = Rc::clone(&conn.generation);
+        let mut driver = Driver {
+            env: world.env(&generation, conn.standing),
             os: &mut self.os,
             storage: &mut self.storage,
             pipes: &mut self.pipes,
@@ -170,9 +170,9 @@ impl<O: Os> Worker<O> {
             wall: self.wall,
             idle: &mut self.idle,
             departures: &mut self.departures,
-            lot: &mut self.lot,
-            edition: &edition,
-            latest: &self.edition,
+            parked: &mut self.parked,
+            generation: &generation,
+            latest: &self.generation,
             key,
             desk: &self.desk,
             registry: &self.registry,
@@ -181,7 +181,7 @@ impl<O: Os> Worker<O> {
             effects: &mut self.effects,
             lacks_descriptors: &mut self.lacks_descriptors,
         };
-        let fate = act(&mut hands, conn);
+        let fate = act(&mut driver, conn);
         conn.settle();
         self.storage.open(Purse::OPEN);
         if conn.ticket.is_some() && !conn.session.is_queued() {
@@ -214,9 +214,9 @@ impl<O: Os> Worker<O> {
                 return;
             }
             for key in calls {
-                self.with(key, |hands, conn| {
-                    hands.tell(conn, |session, env, _| session.handle_call(env));
-                    hands.drive(conn, Readable::default())
+                self.with(key, |driver, conn| {
+                    driver.tell(conn, |session, env, _| session.handle_call(env));
+                    driver.drive(conn, Readable::default())
                 });
             }
         }
@@ -224,13 +224,13 @@ impl<O: Os> Worker<O> {
 
     /// Closes an idle connection to each backend that is at its bound, if a request waits for one.
     fn part_with_idle(&mut self) {
-        let edition = Rc::clone(&self.edition);
-        for id in 0..edition.snapshot.pools.len() {
-            let state = edition.pools.pool(PoolId(id));
+        let generation = Rc::clone(&self.generation);
+        for id in 0..generation.snapshot.pools.len() {
+            let state = generation.pools.pool(PoolId(id));
             for (index, backend) in state.backends().iter().enumerate() {
                 let is_wanted = state.queue().waiting() > 0 && backend.is_connected_out();
-                let home = edition.home(BackendId { pool: PoolId(id), index });
-                if is_wanted && let Some(link) = self.idle.recall(home, &mut self.lot) {
+                let home = generation.home(BackendId { pool: PoolId(id), index });
+                if is_wanted && let Some(link) = self.idle.recall(home, &mut self.parked) {
                     link.close(&mut self.os);
                 }
             }
@@ -247,76 +247,76 @@ impl<O: Os> Worker<O> {
     }
 
     /// Admits as many clients as are likely to wait. If there are more, the next poll says so.
-    fn answer_door(&mut self, door: usize) {
-        let budget = self.edition.snapshot.limits.accept_budget;
-        let likely = self.doors[door].queue.likely(self.turn).min(budget);
-        self.accept(door, likely);
+    fn answer_door(&mut self, acceptor: usize) {
+        let budget = self.generation.snapshot.limits.accept_budget;
+        let likely = self.acceptors[acceptor].queue.likely(self.turn).min(budget);
+        self.accept(acceptor, likely);
     }
 
     /// Admits at most `budget` clients; says whether more may wait.
-    pub(super) fn accept(&mut self, door: usize, budget: usize) -> Waiting {
+    pub(super) fn accept(&mut self, acceptor: usize, budget: usize) -> Waiting {
         for count in 0..budget {
-            if !self.expects_place() || self.is_shut_for_tls(door) {
+            if !self.expects_place() || self.is_shut_for_tls(acceptor) {
                 return Waiting::Perhaps;
             }
-            match self.os.accept(self.doors[door].fd) {
+            match self.os.accept(self.acceptors[acceptor].fd) {
                 Ok((fd, client)) => {
-                    self.welcome(door, fd, client);
+                    self.welcome(acceptor, fd, client);
                     self.make_places();
                 }
                 Err(AcceptFault::Gone) => {}
                 Err(AcceptFault::Blocked) => {
-                    self.doors[door].queue.note_empty(count);
-                    return Waiting::Nobody;
+                    self.acceptors[acceptor].queue.note_empty(count);
+                    return Waiting::NoBackend;
                 }
                 Err(AcceptFault::Exhausted) => {
-                    if let Some(link) = self.idle.evict(&mut self.lot) {
+                    if let Some(link) = self.idle.evict(&mut self.parked) {
                         link.close(&mut self.os);
                     } else if !self.make_room() {
-                        self.doors[door].shut(self.now, self.ended);
+                        self.acceptors[acceptor].shut(self.now, self.ended);
                         return Waiting::Perhaps;
                     }
                 }
             }
         }
-        self.doors[door].queue.note_full(self.turn);
+        self.acceptors[acceptor].queue.note_full(self.turn);
         Waiting::Perhaps
     }
 
-    /// Takes in a client that has come by `door`, or hands it over.
-    fn welcome(&mut self, door: usize, fd: Fd, client: SocketAddr) {
-        let listener = self.doors[door].listener;
-        let left_behind = self.doors[door].left_behind();
+    /// Takes in a client that has come by `acceptor`, or hands it over.
+    fn welcome(&mut self, acceptor: usize, fd: Fd, client: SocketAddr) {
+        let listener = self.acceptors[acceptor].listener;
+        let left_behind = self.acceptors[acceptor].left_behind();
         let fd = if left_behind.is_some() { Some(fd) } else { self.hand_over(fd, client, listener) };
         let Some(fd) = fd else { return };
-        let (edition, standing) =
-            left_behind.unwrap_or_else(|| (Rc::clone(&self.edition), Standing::At(listener)));
-        let listens = self.doors[door].greetings.listens();
+        let (generation, standing) =
+            left_behind.unwrap_or_else(|| (Rc::clone(&self.generation), ListenerState::At(listener)));
+        let listens = self.acceptors[acceptor].greetings.listens();
         let arrival = Arrival { fd, client, listener };
-        let has_spoken = self.begin(arrival, standing, edition, listens);
+        let has_spoken = self.begin(arrival, standing, generation, listens);
         if let Some(has_spoken) = has_spoken.filter(|_| listens) {
-            self.doors[door].greetings.note(has_spoken);
+            self.acceptors[acceptor].greetings.note(has_spoken);
         }
     }
 
-    /// Begins a session for a client of a listener of the latest edition.
+    /// Begins a session for a client of a listener of the latest generation.
     pub(super) fn admit(&mut self, fd: Fd, client: SocketAddr, listener: usize) {
         let arrival = Arrival { fd, client, listener };
-        self.begin(arrival, Standing::At(listener), Rc::clone(&self.edition), true);
+        self.begin(arrival, ListenerState::At(listener), Rc::clone(&self.generation), true);
     }
 
     /// Begins a session, unless too many connections come from its client's address. If it `listens` the
     /// first read comes before the first poll; whether that found something is returned. Of a client who is
-    /// expected to say nothing yet the lot will tell.
+    /// expected to say nothing yet the parked set will tell.
     fn begin(
         &mut self,
         arrival: Arrival,
-        standing: Standing,
-        edition: Rc<Edition>,
+        standing: ListenerState,
+        generation: Rc<Generation>,
         listens: bool,
     ) -> Option<bool> {
         let Arrival { fd, client, listener } = arrival;
-        let counted = match self.count_client(client, listener, &edition) {
+        let counted = match self.count_client(client, listener, &generation) {
             Entry::Free => None,
             Entry::Counted(counted) => Some(counted),
             Entry::Refused => {
@@ -324,22 +324,22 @@ impl<O: Os> Worker<O> {
                 return None;
             }
         };
-        edition.meters.note_client(listener);
-        if edition.snapshot.listeners[listener].tls.is_some() {
-            self.begin_handshake(arrival, counted, standing, edition);
+        generation.meters.note_client(listener);
+        if generation.snapshot.listeners[listener].tls.is_some() {
+            self.begin_handshake(arrival, counted, standing, generation);
             return Some(false);
         }
-        let session = Session::new(client, listener, &self.world().env(&edition, standing));
-        let key = self.sit_down(session, Wire::Plain(fd), edition, standing);
+        let session = Session::new(client, listener, &self.world().env(&generation, standing));
+        let key = self.sit_down(session, Wire::Plain(fd), generation, standing);
         self.note_counted(key, counted);
         if let Some(seat) = &self.seat {
             seat.begin();
         }
         let mut has_spoken = false;
-        self.with(key, |hands, conn| {
+        self.with(key, |driver, conn| {
             let mut readable = Readable { client: listens, backend: false };
-            has_spoken = hands.read(conn, &mut readable);
-            let fate = hands.drive(conn, readable);
+            has_spoken = driver.read(conn, &mut readable);
+            let fate = driver.drive(conn, readable);
             if !listens && conn.backend.is_none() {
                 conn.unheard = UNHEARD_MAX;
             }
@@ -360,10 +360,10 @@ impl<O: Os> Worker<O> {
         &mut self,
         session: Session,
         wire: Wire,
-        edition: Rc<Edition>,
-        standing: Standing,
+        generation: Rc<Generation>,
+        standing: ListenerState,
     ) -> Key {
-        let key = self.sessions.insert(Conn::new(session, wire, self.now, edition, standing));
+        let key = self.sessions.insert(Conn::new(session, wire, self.now, generation, standing));
         self.hot.push(key);
         key
     }
@@ -373,7 +373,7 @@ impl<O: Os> Worker<O> {
         let count = self.eager.len();
         for index in 0..count {
             let key = self.eager[index];
-            self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: true }));
+            self.with(key, |driver, conn| driver.drive(conn, Readable { client: true, backend: true }));
         }
         // Behind them are those that have still more to do.
         self.eager.drain(..count);
@@ -383,7 +383,7 @@ impl<O: Os> Worker<O> {
         let is_cut_off = self
             .common
             .draining_since
-            .is_some_and(|since| since + self.edition.snapshot.timeouts.drain <= self.now);
+            .is_some_and(|since| since + self.generation.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         self.end_late_handshakes(is_cut_off);
         self.end_late_departures(is_cut_off);
@@ -395,20 +395,20 @@ impl<O: Os> Worker<O> {
         let world = self.world();
         late.extend(self.hot.iter().filter_map(|key| {
             let conn = self.sessions.get(*key)?;
-            let deadline = conn.session.deadline(&world.env(&conn.edition, conn.standing))?;
+            let deadline = conn.session.deadline(&world.env(&conn.generation, conn.standing))?;
             (is_cut_off || deadline.at <= self.now).then_some((*key, deadline.timer))
         }));
         for (key, timer) in late.drain(..) {
-            self.with(key, |hands, conn| {
-                let want = if !is_cut_off && timer.awaits_bytes() { hands.feed(conn) } else { Want::No };
-                hands.tell(conn, |session, env, effects| match want {
+            self.with(key, |driver, conn| {
+                let want = if !is_cut_off && timer.awaits_bytes() { driver.feed(conn) } else { Want::No };
+                driver.tell(conn, |session, env, effects| match want {
                     _ if is_cut_off => session.force(env, effects),
                     Want::No => session.handle_deadline(timer, env, effects),
                     Want::Bytes => session.handle_starved(timer, env, effects),
                     // What follows from it is found out by driving.
                     Want::End => {}
                 });
-                hands.drive(conn, Readable::default())
+                driver.drive(conn, Readable::default())
             });
         }
         self.late = late;
@@ -417,33 +417,33 @@ impl<O: Os> Worker<O> {
     /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have
     /// passed.
     fn wake_up_late(&mut self) {
-        while let Some(link) = self.idle.pop_late(self.now, &mut self.lot) {
+        while let Some(link) = self.idle.pop_late(self.now, &mut self.parked) {
             link.close(&mut self.os);
         }
-        while let Some(guest) = self.lot.pop_late(self.now) {
+        while let Some(guest) = self.parked.pop_late(self.now) {
             match guest {
-                Guest::Session(key) => self.with(key, |_, _| Fate::Waits),
-                Guest::Idle(key) => self.close_idle_one(key),
-                Guest::Handshake(key) => self.wake_handshake(key),
+                Parked::Session(key) => self.with(key, |_, _| Fate::Waits),
+                Parked::Idle(key) => self.close_idle_one(key),
+                Parked::Handshake(key) => self.wake_handshake(key),
             }
         }
     }
 
     fn close_dead(&mut self, key: Key, ready: Ready) {
         let is_surplus = !ready.any(Ready::LEAVE | Ready::HANGUP | Ready::ERROR);
-        if let Some(link) = self.idle.remove_dead(key, is_surplus, self.now, &mut self.lot) {
+        if let Some(link) = self.idle.remove_dead(key, is_surplus, self.now, &mut self.parked) {
             link.close(&mut self.os);
         }
     }
 
     fn close_idle_one(&mut self, key: Key) {
-        if let Some(link) = self.idle.remove(key, &mut self.lot) {
+        if let Some(link) = self.idle.remove(key, &mut self.parked) {
             link.close(&mut self.os);
         }
     }
 
     pub(super) fn close_idle(&mut self) {
-        while let Some(link) = self.idle.evict(&mut self.lot) {
+        while let Some(link) = self.idle.evict(&mut self.parked) {
             link.close(&mut self.os);
         }
     }

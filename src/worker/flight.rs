@@ -2,8 +2,8 @@
 
 use super::Worker;
 use super::conn::Conn;
-use super::edition::Edition;
-use super::hands::Hands;
+use super::driver::Driver;
+use super::generation::Generation;
 use crate::core::time::Time;
 use crate::os::Os;
 use crate::recorder::{Recorder, Step, Story, Trail};
@@ -35,7 +35,7 @@ impl Conn {
     }
 }
 
-impl<O: Os> Hands<'_, O> {
+impl<O: Os> Driver<'_, O> {
     /// Adds that the request is to be sent again, if it is.
     pub(super) fn note_retry(&mut self, conn: &mut Conn) {
         if let Some(proof) = conn.session.pending_proof() {
@@ -76,10 +76,10 @@ impl<O: Os> Hands<'_, O> {
     pub(super) fn record(&mut self, conn: &mut Conn) {
         conn.note_after_sent(self.recorder, self.env.now, Step::Ended);
         let (record, places) = (conn.session.record(&self.env), conn.session.places());
-        self.edition.meters.note(&record, places);
+        self.generation.meters.note(&record, places);
         if let Some(trail) = conn.trail.take() {
-            let is_latest = std::ptr::eq(self.edition, &raw const **self.latest);
-            self.recorder.end(trail, &record, places, &self.edition.snapshot, is_latest);
+            let is_latest = std::ptr::eq(self.generation, &raw const **self.latest);
+            self.recorder.end(trail, &record, places, &self.generation.snapshot, is_latest);
         }
         self.journal.record(&record, self.wall);
     }
@@ -89,12 +89,12 @@ impl<O: Os> Worker<O> {
     /// The exchanges that are remembered.
     pub fn stories(&mut self) -> Vec<Story> {
         self.now = self.os.now();
-        self.recorder.tell(&self.edition.snapshot, self.now)
+        self.recorder.tell(&self.generation.snapshot, self.now)
     }
 
-    /// Holds what is remembered to the latest edition, which comes behind `old`.
-    pub(super) fn switch_recorder(&mut self, old: &Edition) {
-        let recording = &self.edition.snapshot.limits.recorder;
+    /// Holds what is remembered to the latest generation, which comes behind `old`.
+    pub(super) fn switch_recorder(&mut self, old: &Generation) {
+        let recording = &self.generation.snapshot.limits.recorder;
         let keep = recording.keep.div_ceil(self.share.workers);
         self.recorder.switch(&old.snapshot, recording, keep);
     }

@@ -4,7 +4,7 @@
 //! are under way at once, and in how many steps are made in one turn, so that connected clients are served
 //! between them. At the first bound listeners with TLS stay shut until a handshake ends; handshakes that have
 //! taken long make room, the oldest first. Otherwise a few silent clients would keep all others out. A silent
-//! client waits in the lot, like a quiet session, and costs a turn nothing.
+//! client waits in the parked set, like a quiet session, and costs a turn nothing.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,18 +12,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::array::Nearest;
-use super::conn::Standing;
-use super::edition::Edition;
+use super::conn::ListenerState;
+use super::driver::Readable;
 use super::events::Arrival;
-use super::hands::Readable;
-use super::lot::{Guest, QUIET, Tag, UNHEARD_MAX};
+use super::generation::Generation;
+use super::parked::{EpollTag, Parked, QUIET, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::os::{Fd, IoFault, Os};
-use crate::preface::proxy::Announced;
+use crate::prelude::proxy::Announced;
 use crate::session::{Env, Heard, Session, awaits_header, hear};
 use crate::shared::clients::Counted;
 use crate::snapshot::Announcing;
@@ -49,8 +49,8 @@ pub(super) struct Handshake {
     client: SocketAddr,
     listener: usize,
     counted: Option<Box<Counted>>,
-    pub(super) edition: Rc<Edition>,
-    pub(super) standing: Standing,
+    pub(super) generation: Rc<Generation>,
+    pub(super) standing: ListenerState,
     since: Time,
     until: Time,
     stay: Stay,
@@ -66,7 +66,7 @@ enum Stay {
         /// How many polls in a row have had nothing to say of it.
         unheard: u8,
     },
-    /// In the lot.
+    /// In the parked set.
     Parked,
 }
 
@@ -115,7 +115,7 @@ impl Step {
 impl Handshake {
     /// Reads on in the header that is awaited, and goes on to the handshake behind it.
     fn read_header<O: Os>(&mut self, os: &mut O, now: Time) -> Stepped {
-        let rules = &self.edition.snapshot.listeners[self.listener];
+        let rules = &self.generation.snapshot.listeners[self.listener];
         let Step::Header { fd, bytes } = &mut self.step else { return Stepped::Waits };
         let fd = *fd;
         let (length, said) = loop {
@@ -138,8 +138,8 @@ impl Handshake {
         };
         let early = bytes.split_off(length);
         self.said = said;
-        self.until = now + self.edition.snapshot.timeouts.handshake;
-        let Some(mut wire) = wire_of(&self.edition, self.listener, fd, early) else {
+        self.until = now + self.generation.snapshot.timeouts.handshake;
+        let Some(mut wire) = wire_of(&self.generation, self.listener, fd, early) else {
             self.step = Step::Refused(fd);
             return Stepped::TurnedAway(Cause::TlsHandshakeFailed);
         };
@@ -150,7 +150,8 @@ impl Handshake {
 
     /// The cause for which it ends when its time is over.
     fn lateness(&self) -> Cause {
-        let is_required = self.edition.snapshot.listeners[self.listener].announcing == Announcing::Required;
+        let is_required =
+            self.generation.snapshot.listeners[self.listener].announcing == Announcing::Required;
         match &self.step {
             Step::Header { bytes, .. } if is_required || !bytes.is_empty() => Cause::ProxyHeaderTimeout,
             Step::Header { .. } | Step::Shaking(_) | Step::Refused(_) => Cause::TlsHandshakeTimeout,
@@ -172,11 +173,11 @@ impl Handshake {
         }
     }
 
-    /// Moves it to another edition, in which it stands like that.
-    pub(super) fn move_to(&mut self, edition: &Rc<Edition>, standing: Standing) {
+    /// Moves it to another generation, in which it stands like that.
+    pub(super) fn move_to(&mut self, generation: &Rc<Generation>, standing: ListenerState) {
         self.standing = standing;
-        if let Standing::At(listener) = standing {
-            (self.listener, self.edition) = (listener, Rc::clone(edition));
+        if let ListenerState::At(listener) = standing {
+            (self.listener, self.generation) = (listener, Rc::clone(generation));
         }
     }
 }
@@ -245,19 +246,19 @@ impl<O: Os> Worker<O> {
         &mut self,
         arrival: Arrival,
         counted: Option<Box<Counted>>,
-        standing: Standing,
-        edition: Rc<Edition>,
+        standing: ListenerState,
+        generation: Rc<Generation>,
     ) {
         let Arrival { fd, client, listener } = arrival;
-        let rules = &edition.snapshot.listeners[listener];
-        let timeouts = &edition.snapshot.timeouts;
+        let rules = &generation.snapshot.listeners[listener];
+        let timeouts = &generation.snapshot.timeouts;
         let (step, wait) = if awaits_header(rules, client) {
             // Who need not be announced has the whole time.
             let is_required = rules.announcing == Announcing::Required;
-            let wait = if is_required { timeouts.preface } else { timeouts.handshake };
+            let wait = if is_required { timeouts.prelude } else { timeouts.handshake };
             (Step::Header { fd, bytes: Vec::new() }, wait)
         } else {
-            match wire_of(&edition, listener, fd, Vec::new()) {
+            match wire_of(&generation, listener, fd, Vec::new()) {
                 Some(wire) => (Step::Shaking(wire), timeouts.handshake),
                 None => return self.os.close(fd),
             }
@@ -265,7 +266,7 @@ impl<O: Os> Worker<O> {
         let (until, said) = (self.now + wait, None);
         let (since, stay) = (self.now, Stay::Hot { touched: self.now, unheard: 0 });
         let handshake =
-            Handshake { step, said, client, listener, counted, edition, standing, since, until, stay };
+            Handshake { step, said, client, listener, counted, generation, standing, since, until, stay };
         let key = self.handshakes.insert(handshake);
         if let Some(seat) = &self.seat {
             seat.begin();
@@ -275,7 +276,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Puts the handshakes into the poll array, and those of which nothing was heard for a while into the
-    /// lot.
+    /// parked set.
     pub(super) fn derive_handshakes(&mut self, nearest: &mut Nearest) {
         let now = self.now;
         self.handshakes.steps = STEPS_MAX;
@@ -289,13 +290,13 @@ impl<O: Os> Worker<O> {
         if let 2.. = hot.len() {
             hot.rotate_left(1);
         }
-        let (lot, os, array) = (&mut self.lot, &mut self.os, &mut self.array);
+        let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         hot.retain(|key| {
             let Some(handshake) = under_way.get_mut(*key) else { return false };
             let (fd, want) = (handshake.step.fd(), handshake.step.waits_for());
-            if handshake.is_quiet(now) && lot.park(os, fd, want, Tag::Handshake(*key)) {
+            if handshake.is_quiet(now) && parked.park(os, fd, want, EpollTag::Handshake(*key)) {
                 handshake.stay = Stay::Parked;
-                lot.enter(handshake.until, Guest::Handshake(*key));
+                parked.enter(handshake.until, Parked::Handshake(*key));
                 return false;
             }
             handshake.note_poll();
@@ -305,11 +306,11 @@ impl<O: Os> Worker<O> {
         });
     }
 
-    /// Takes a handshake out of the lot, if it still waits there.
+    /// Takes a handshake out of the parked set, if it still waits there.
     pub(super) fn wake_handshake(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
         if handshake.stay == Stay::Parked {
-            self.lot.leave(handshake.until, Guest::Handshake(key));
+            self.parked.leave(handshake.until, Parked::Handshake(key));
             handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
             self.handshakes.hot.push(key);
         }
@@ -339,27 +340,27 @@ impl<O: Os> Worker<O> {
     /// Begins the session of a client whose handshake is over.
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, counted, edition, standing, .. } = handshake;
+        let Handshake { step, said, client, listener, counted, generation, standing, .. } = handshake;
         let Step::Shaking(wire) = step else { return self.os.close(step.fd()) };
-        let env = self.world().env(&edition, standing);
+        let env = self.world().env(&generation, standing);
         let mut session = session_of(client, said, listener, &env);
         session.handle_secured(wire.secured(), &env);
-        let key = self.sit_down(session, Wire::Tls(wire), edition, standing);
+        let key = self.sit_down(session, Wire::Tls(wire), generation, standing);
         self.note_counted(key, counted);
-        self.with(key, |hands, conn| hands.drive(conn, Readable { client: true, backend: false }));
+        self.with(key, |driver, conn| driver.drive(conn, Readable { client: true, backend: false }));
     }
 
     /// Closes the connection of a client whose handshake has failed, and makes the record of it.
     fn turn_away(&mut self, key: Key, cause: Cause) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, edition, standing, .. } = handshake;
+        let Handshake { step, said, client, listener, generation, standing, .. } = handshake;
         if let Some(seat) = &self.seat {
             seat.end();
         }
         self.ended += 1;
         step.into_wire().close(&mut self.os);
         let world = self.common.world(self.now, false);
-        let env = world.env(&edition, standing);
+        let env = world.env(&generation, standing);
         let mut session = session_of(client, said, listener, &env);
         session.turn_away(cause);
         let record = session.record(&env);
@@ -367,7 +368,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Ends the handshakes whose time is over, those that have to make room, or all of them. Whose deadline
-    /// has passed in the lot has left it by now.
+    /// has passed in the parked set has left it by now.
     pub(super) fn end_late_handshakes(&mut self, is_cut_off: bool) {
         if is_cut_off {
             let all: Vec<Key> = self.handshakes.under_way.iter().map(|(key, _)| key).collect();
@@ -401,14 +402,15 @@ impl<O: Os> Worker<O> {
         is_late
     }
 
-    /// Whether clients by that door have to wait until the handshake of another one ends.
-    pub(super) fn is_shut_for_tls(&self, door: usize) -> bool {
+    /// Whether clients by that acceptor have to wait until the handshake of another one ends.
+    pub(super) fn is_shut_for_tls(&self, acceptor: usize) -> bool {
         if !self.handshakes.is_full() {
             return false;
         }
-        let door = &self.doors[door];
-        let edition = door.left_behind().map_or_else(|| Rc::clone(&self.edition), |(edition, _)| edition);
-        edition.snapshot.listeners[door.listener].tls.is_some()
+        let acceptor = &self.acceptors[acceptor];
+        let generation =
+            acceptor.left_behind().map_or_else(|| Rc::clone(&self.generation), |(generation, _)| generation);
+        generation.snapshot.listeners[acceptor.listener].tls.is_some()
     }
 
     /// How many clients there are, those whose handshakes are under way included.
@@ -419,8 +421,8 @@ impl<O: Os> Worker<O> {
 
 /// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be
 /// none.
-fn wire_of(edition: &Edition, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
-    let wire = TlsWire::of_client(fd, edition.termination(listener)?).ok()?;
+fn wire_of(generation: &Generation, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
+    let wire = TlsWire::of_client(fd, generation.termination(listener)?).ok()?;
     Some(Box::new(wire.with_early(early)))
 }
 

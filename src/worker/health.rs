@@ -1,8 +1,8 @@
 //! What the outcomes of requests say of the health of their backends, and the log of what follows.
 
 use super::conn::Conn;
-use super::hands::Hands;
-use crate::balance::Duty;
+use super::driver::Driver;
+use crate::balance::AdminState;
 use crate::balance::health::{Errors, Fault};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
@@ -10,16 +10,16 @@ use crate::os::Os;
 use crate::shared::health::News;
 use crate::snapshot::{BackendId, Pool};
 
-impl<O: Os> Hands<'_, O> {
+impl<O: Os> Driver<'_, O> {
     /// Records that the backend has answered with `status`, if that is what it does, whether the answer is
     /// passed on or not.
     pub(super) fn note_answered(&self, conn: &Conn, status: Option<u16>) {
         let Some(id) = conn.session.backend() else { return };
-        let pool = self.edition.snapshot.pool(id.pool);
+        let pool = self.generation.snapshot.pool(id.pool);
         match status.filter(|status| pool.health.errors.has_status(*status)) {
             Some(status) => self.note(id, Fault::Status(status), self.attempted_at(conn)),
             None => {
-                let state = self.edition.pools.pool(id.pool);
+                let state = self.generation.pools.pool(id.pool);
                 if let Some(news) = state.note_served(pool, id.index, status, self.env.now) {
                     tell(pool, id.index, news);
                 }
@@ -29,8 +29,8 @@ impl<O: Os> Hands<'_, O> {
 
     /// Records that the backend has served a response to its end.
     pub(super) fn note_whole(&self, id: BackendId) {
-        let pool = self.edition.snapshot.pool(id.pool);
-        if let Some(news) = self.edition.pools.pool(id.pool).note_whole(pool, id.index, self.env.now) {
+        let pool = self.generation.snapshot.pool(id.pool);
+        if let Some(news) = self.generation.pools.pool(id.pool).note_whole(pool, id.index, self.env.now) {
             tell(pool, id.index, news);
         }
     }
@@ -41,9 +41,9 @@ impl<O: Os> Hands<'_, O> {
         let session = &conn.session;
         let Some(id) = session.backend() else { return };
         if is_unreached(cause) {
-            self.edition.pools.backend(id).note_connect(false);
+            self.generation.pools.backend(id).note_connect(false);
         }
-        if session.is_tunnelled() || !counts(&self.edition.snapshot.pool(id.pool).health.errors, cause) {
+        if session.is_tunnelled() || !counts(&self.generation.snapshot.pool(id.pool).health.errors, cause) {
             return;
         }
         let fault = if session.is_answered() { Fault::Broken(cause) } else { Fault::Cause(cause) };
@@ -59,22 +59,22 @@ impl<O: Os> Hands<'_, O> {
     /// Whether the backend at `place` of the session's pool is known to be down or ejected, and that counts,
     /// or was taken out by the operator.
     pub(super) fn is_out(&self, conn: &Conn, place: usize) -> bool {
-        let state = conn.edition.pools.pool(conn.session.pool());
+        let state = conn.generation.pools.pool(conn.session.pool());
         let backend = &state.backends()[place];
         let is_unwell = backend.standing().exclusion().is_some() && !state.ward().panics();
-        is_unwell || backend.duty() == Duty::Down
+        is_unwell || backend.duty() == AdminState::Down
     }
 
     fn note(&self, id: BackendId, fault: Fault, since: Time) {
-        let pool = self.edition.snapshot.pool(id.pool);
-        let state = self.edition.pools.pool(id.pool);
+        let pool = self.generation.snapshot.pool(id.pool);
+        let state = self.generation.pools.pool(id.pool);
         let Some(news) = state.note_failure(pool, id.index, fault, (since, self.env.now)) else { return };
         tell(pool, id.index, news);
         if news.change.is_some() {
             // Who waits for a backend looks again.
             state.queue().release();
             // The worker that checks has to know when the ejection is over.
-            self.edition.pools.bell().ring();
+            self.generation.pools.waker().ring();
         }
     }
 }
@@ -115,9 +115,9 @@ pub(super) fn tell(pool: &Pool, place: usize, news: News) {
         tracing::warn!(
             pool = pool.name,
             backend = pool.backends[place].name,
-            from = change.from.word(),
-            to = change.to.word(),
-            by = change.by.by.word(),
+            from = change.from.as_str(),
+            to = change.to.as_str(),
+            by = change.by.by.as_str(),
             found = %change.by.found,
             "the standing of a backend has changed"
         );

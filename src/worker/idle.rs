@@ -3,10 +3,10 @@
 //! Each is watched: one that its backend closes, or on which it says anything unasked, leaves soon, not when
 //! a request finds out. And what a backend sends behind a response would be taken for the response to the
 //! next request: so a connection is handed out only if it was found quiet in the same turn. The one used last
-//! is used first, so that the others grow old and go: first into the [lot](super::lot), then altogether.
+//! is used first, so that the others grow old and go: first into the [parked set](super::parked), then altogether.
 //!
 //! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors.
-//! So of those that are not in the lot only the few are polled that are likely to be handed out; another one
+//! So of those that are not in the parked set only the few are polled that are likely to be handed out; another one
 //! is asked when its turn comes.
 //!
 //! Connections that belong to one client, by a login, are watched here too. They stand in no stack of a
@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::lot::{Guest, Lot, QUIET, Tag};
+use super::parked::{EpollSet, EpollTag, Parked, QUIET};
 use crate::balance::Habit;
 use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
@@ -53,7 +53,7 @@ struct Idle {
     /// When it has waited long enough.
     until: Time,
     /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one
-    /// with the lot.
+    /// with the parked set.
     polled: u64,
     is_parked: bool,
     /// Whether it belongs to one client.
@@ -86,7 +86,7 @@ impl Most {
     }
 }
 
-/// How many connections are polled at least of those that are not in the lot.
+/// How many connections are polled at least of those that are not in the parked set.
 const POLLED_MIN: usize = 8;
 
 /// The waiting connections of one worker.
@@ -107,9 +107,9 @@ pub(super) struct IdleSet {
     polls: u64,
     /// How many have been taken since the last poll.
     taken: usize,
-    /// How many are to be polled of those that are not in the lot: about twice as many as a turn takes.
+    /// How many are to be polled of those that are not in the parked set: about twice as many as a turn takes.
     polled_most: usize,
-    /// Whether the last poll has told everything of those in the lot.
+    /// Whether the last poll has told everything of those in the parked set.
     is_lot_read: bool,
 }
 
@@ -136,50 +136,56 @@ impl IdleSet {
     }
 
     /// Gives up the room of one backend, and closes the connections there. None will be kept for it any more.
-    pub(super) fn close_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
+    pub(super) fn close_home<O: Os>(&mut self, os: &mut O, home: Key, parked: &mut EpollSet) {
         for key in self.homes.remove(home).unwrap_or_default() {
-            if let Some(idle) = self.let_go(key, lot) {
+            if let Some(idle) = self.let_go(key, parked) {
                 idle.link.close(os);
             }
         }
-        self.close_own(os, home, lot);
+        self.close_own(os, home, parked);
     }
 
     /// Closes the connections of one backend. Others may be kept for it.
-    pub(super) fn clear_home<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
+    pub(super) fn clear_home<O: Os>(&mut self, os: &mut O, home: Key, parked: &mut EpollSet) {
         let keys = self.homes.get_mut(home).map_or_else(Vec::new, std::mem::take);
-        for idle in keys.into_iter().filter_map(|key| self.let_go(key, lot)) {
+        for idle in keys.into_iter().filter_map(|key| self.let_go(key, parked)) {
             idle.link.close(os);
         }
-        self.close_own(os, home, lot);
+        self.close_own(os, home, parked);
     }
 
     /// Closes the connections to one backend that belong to single clients.
-    fn close_own<O: Os>(&mut self, os: &mut O, home: Key, lot: &mut Lot) {
+    fn close_own<O: Os>(&mut self, os: &mut O, home: Key, parked: &mut EpollSet) {
         if self.own == 0 {
             return;
         }
         let is_there = |(_, idle): &(Key, &Idle)| idle.is_own && idle.home == home;
         let keys: Vec<Key> = self.entries.iter().filter(is_there).map(|(key, _)| key).collect();
-        for idle in keys.into_iter().filter_map(|key| self.let_go(key, lot)) {
+        for idle in keys.into_iter().filter_map(|key| self.let_go(key, parked)) {
             idle.link.close(os);
         }
     }
 
     /// From now on `most` connections are kept, for as long as `timeouts` say; what is too much is closed.
-    pub(super) fn adapt<O: Os>(&mut self, os: &mut O, timeouts: &Timeouts, most: Most, lot: &mut Lot) {
+    pub(super) fn adapt<O: Os>(
+        &mut self,
+        os: &mut O,
+        timeouts: &Timeouts,
+        most: Most,
+        parked: &mut EpollSet,
+    ) {
         let homes: Vec<Key> = self.homes.iter().map(|(home, _)| home).collect();
         for home in homes {
             let surplus = self.homes.get_mut(home).map_or_else(Vec::new, |stack| {
                 let count = stack.len().saturating_sub(most.per_backend);
                 stack.drain(..count).collect()
             });
-            for idle in surplus.into_iter().filter_map(|key| self.let_go(key, lot)) {
+            for idle in surplus.into_iter().filter_map(|key| self.let_go(key, parked)) {
                 idle.link.close(os);
             }
         }
         while self.shared() > most.in_all
-            && let Some(surplus) = self.evict(lot)
+            && let Some(surplus) = self.evict(parked)
         {
             surplus.close(os);
         }
@@ -187,20 +193,20 @@ impl IdleSet {
         for (key, idle) in self.entries.iter_mut() {
             let until = idle.since + timeouts.backend_idle.min(idle.patience);
             if idle.is_parked {
-                lot.leave(idle.until, Guest::Idle(key));
-                lot.enter(until, Guest::Idle(key));
+                parked.leave(idle.until, Parked::Idle(key));
+                parked.enter(until, Parked::Idle(key));
             }
             idle.until = until;
         }
     }
 
     /// Parks the connections that have not been used for a while, and names those of the others that are to
-    /// be part of the next poll: all of them if there is no lot, for they would never be polled. Returns the
+    /// be part of the next poll: all of them if there is no parked set, for they would never be polled. Returns the
     /// first deadline of the others.
     pub(super) fn watch<O: Os>(
         &mut self,
         os: &mut O,
-        lot: &mut Lot,
+        parked: &mut EpollSet,
         now: Time,
         mut watch: impl FnMut(Key, &Wire),
     ) -> Option<Time> {
@@ -208,9 +214,11 @@ impl IdleSet {
         let mut nearest: Option<Time> = None;
         self.recent.retain(|key| {
             let Some(idle) = entries.get_mut(*key).filter(|idle| !idle.is_parked) else { return false };
-            if now >= idle.since + QUIET && lot.park(os, idle.link.wire.fd(), WATCHED, Tag::Idle(*key)) {
+            if now >= idle.since + QUIET
+                && parked.park(os, idle.link.wire.fd(), WATCHED, EpollTag::Idle(*key))
+            {
                 (idle.polled, idle.is_parked) = (next_poll, true);
-                lot.enter(idle.until, Guest::Idle(*key));
+                parked.enter(idle.until, Parked::Idle(*key));
             }
             if !idle.is_parked && nearest.is_none_or(|nearest| idle.until < nearest) {
                 nearest = Some(idle.until);
@@ -218,7 +226,7 @@ impl IdleSet {
             !idle.is_parked
         });
         let left_out =
-            if lot.fd().is_some() { self.recent.len().saturating_sub(self.polled_most) } else { 0 };
+            if parked.fd().is_some() { self.recent.len().saturating_sub(self.polled_most) } else { 0 };
         for key in &self.recent[left_out..] {
             if let Some(idle) = entries.get_mut(*key) {
                 idle.polled = next_poll;
@@ -228,7 +236,7 @@ impl IdleSet {
         nearest
     }
 
-    /// Records that poll has looked at the watched ones and at the lot, and has no news of those that are not
+    /// Records that poll has looked at the watched ones and at the parked set, and has no news of those that are not
     /// removed before the next [`IdleSet::take`].
     pub(super) fn note_poll(&mut self) {
         self.polls += 1;
@@ -237,7 +245,7 @@ impl IdleSet {
         self.taken = 0;
     }
 
-    /// Records that the lot had news, and whether that was all of them.
+    /// Records that the parked set had news, and whether that was all of them.
     pub(super) fn note_lot(&mut self, is_all: bool) {
         self.is_lot_read = is_all;
     }
@@ -250,14 +258,14 @@ impl IdleSet {
         (link, after): (Link, After),
         now: Time,
         patience: Option<Duration>,
-        lot: &mut Lot,
+        parked: &mut EpollSet,
     ) -> Option<Link> {
         let has_room = |stack: &mut Vec<Key>| stack.len() < self.most.per_backend;
         if self.most.in_all == 0 || !self.homes.get_mut(home).is_some_and(has_room) {
             return Some(link);
         }
         // Somebody has just answered here; of the others nobody knows when they are needed.
-        let surplus = if self.shared() < self.most.in_all { None } else { self.evict(lot) };
+        let surplus = if self.shared() < self.most.in_all { None } else { self.evict(parked) };
         let Some(stack) = self.homes.get_mut(home) else { return Some(link) };
         let patience = patience.unwrap_or(Duration::MAX);
         let until = now + self.patience.min(patience);
@@ -278,12 +286,12 @@ impl IdleSet {
         link: Link,
         now: Time,
         patience: Option<Duration>,
-        lot: &mut Lot,
+        parked: &mut EpollSet,
     ) -> (Option<Key>, Option<Link>) {
         if self.homes.get(home).is_none() {
             return (None, Some(link));
         }
-        let surplus = if self.own < OWN_MOST { None } else { self.evict_own(None, lot) };
+        let surplus = if self.own < OWN_MOST { None } else { self.evict_own(None, parked) };
         let patience = patience.unwrap_or(Duration::MAX);
         let until = now + self.patience.min(patience);
         let polled = u64::MAX;
@@ -297,8 +305,14 @@ impl IdleSet {
     }
 
     /// Takes the connection of `key`, which belongs to one client, if it is there and quiet.
-    pub(super) fn take_own<O: Os>(&mut self, os: &mut O, key: Key, now: Time, lot: &mut Lot) -> Option<Link> {
-        let idle = self.let_go(key, lot)?;
+    pub(super) fn take_own<O: Os>(
+        &mut self,
+        os: &mut O,
+        key: Key,
+        now: Time,
+        parked: &mut EpollSet,
+    ) -> Option<Link> {
+        let idle = self.let_go(key, parked)?;
         if now < idle.until && os.is_quiet(idle.link.wire.fd()) {
             return Some(idle.link);
         }
@@ -308,19 +322,25 @@ impl IdleSet {
 
     /// Takes the connection that belongs to one client and has waited longest, of those to `home` if that is
     /// given.
-    fn evict_own(&mut self, home: Option<Key>, lot: &mut Lot) -> Option<Link> {
+    fn evict_own(&mut self, home: Option<Key>, parked: &mut EpollSet) -> Option<Link> {
         if self.own == 0 {
             return None;
         }
         let is_meant = |idle: &Idle| idle.is_own && home.is_none_or(|home| idle.home == home);
         let waiting = self.entries.iter().filter(|(_, idle)| is_meant(idle));
         let (key, _) = waiting.min_by_key(|(_, idle)| idle.since)?;
-        self.remove(key, lot)
+        self.remove(key, parked)
     }
 
     /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else
     /// the one that was used last, if it turns out to be quiet; closes those that are not.
-    pub(super) fn take<O: Os>(&mut self, os: &mut O, home: Key, now: Time, lot: &mut Lot) -> Option<Link> {
+    pub(super) fn take<O: Os>(
+        &mut self,
+        os: &mut O,
+        home: Key,
+        now: Time,
+        parked: &mut EpollSet,
+    ) -> Option<Link> {
         self.taken += 1;
         let stack = self.homes.get_mut(home)?;
         let is_fresh = |idle: &Idle| {
@@ -330,13 +350,13 @@ impl IdleSet {
         let likely = stack.len().saturating_sub(2 * self.polled_most);
         if let Some(place) = stack[likely..].iter().rposition(is_polled) {
             let key = stack.remove(likely + place);
-            return self.let_go(key, lot).map(|idle| idle.link);
+            return self.let_go(key, parked).map(|idle| idle.link);
         }
         while let Some(stack) = self.homes.get_mut(home)
             && let Some(place) = stack.iter().rposition(|key| is_rested(&self.entries, *key, now))
         {
             let key = stack.remove(place);
-            let idle = self.let_go(key, lot)?;
+            let idle = self.let_go(key, parked)?;
             let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
             let is_quiet = is_told_of || os.is_quiet(idle.link.wire.fd());
             if is_quiet && now < idle.until {
@@ -358,10 +378,10 @@ impl IdleSet {
     }
 
     /// Takes the connection that waits longest at `home`, to be closed.
-    pub(super) fn recall(&mut self, home: Key, lot: &mut Lot) -> Option<Link> {
+    pub(super) fn recall(&mut self, home: Key, parked: &mut EpollSet) -> Option<Link> {
         match self.homes.get(home)?.first() {
-            Some(key) => self.remove(*key, lot),
-            None => self.evict_own(Some(home), lot),
+            Some(key) => self.remove(*key, parked),
+            None => self.evict_own(Some(home), parked),
         }
     }
 
@@ -372,7 +392,7 @@ impl IdleSet {
         key: Key,
         is_surplus: bool,
         now: Time,
-        lot: &mut Lot,
+        parked: &mut EpollSet,
     ) -> Option<Link> {
         if let Some(idle) = self.entries.get(key) {
             let backend = idle.link.backend();
@@ -382,42 +402,42 @@ impl IdleSet {
                 false => backend.note_close(now.since(idle.since), now),
             }
         }
-        self.remove(key, lot)
+        self.remove(key, parked)
     }
 
     /// Takes the connection of `key`, unless somebody else has.
-    pub(super) fn remove(&mut self, key: Key, lot: &mut Lot) -> Option<Link> {
-        let idle = self.let_go(key, lot)?;
+    pub(super) fn remove(&mut self, key: Key, parked: &mut EpollSet) -> Option<Link> {
+        let idle = self.let_go(key, parked)?;
         if let Some(stack) = self.homes.get_mut(idle.home) {
             stack.retain(|other| *other != key);
         }
         Some(idle.link)
     }
 
-    fn let_go(&mut self, key: Key, lot: &mut Lot) -> Option<Idle> {
+    fn let_go(&mut self, key: Key, parked: &mut EpollSet) -> Option<Idle> {
         let idle = self.entries.remove(key)?;
         self.own -= usize::from(idle.is_own);
         if idle.is_parked {
-            lot.leave(idle.until, Guest::Idle(key));
+            parked.leave(idle.until, Parked::Idle(key));
         }
         Some(idle)
     }
 
     /// Takes any connection, to free its descriptor; one that belongs to a client only if there is no other.
-    pub(super) fn evict(&mut self, lot: &mut Lot) -> Option<Link> {
+    pub(super) fn evict(&mut self, parked: &mut EpollSet) -> Option<Link> {
         let shared = self.entries.iter().find(|(_, idle)| !idle.is_own).map(|(key, _)| key);
         match shared {
-            Some(key) => self.remove(key, lot),
-            None => self.evict_own(None, lot),
+            Some(key) => self.remove(key, parked),
+            None => self.evict_own(None, parked),
         }
     }
 
     /// Takes a connection that is not parked and has waited long enough.
-    pub(super) fn pop_late(&mut self, now: Time, lot: &mut Lot) -> Option<Link> {
+    pub(super) fn pop_late(&mut self, now: Time, parked: &mut EpollSet) -> Option<Link> {
         let is_late =
             |key: &Key| self.entries.get(*key).is_some_and(|idle| !idle.is_parked && idle.until <= now);
         let key = self.recent.iter().copied().find(is_late)?;
-        self.remove(key, lot)
+        self.remove(key, parked)
     }
 
     /// How many connections wait for the backend of `home`.

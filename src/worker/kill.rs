@@ -1,7 +1,7 @@
 //! What an operator asks of single sessions, between two turns: which there are, and that one ends.
 
 use super::Worker;
-use super::hands::Readable;
+use super::driver::Readable;
 use crate::core::slab::Key;
 use crate::os::Os;
 use crate::status::{Holder, SessionsAsk};
@@ -14,7 +14,7 @@ impl<O: Os> Worker<O> {
         let mut found: Vec<Holder> = Vec::new();
         for (key, conn) in self.sessions.iter() {
             let world = self.world();
-            let Some(glance) = conn.session.glance(&world.env(&conn.edition, conn.standing)) else {
+            let Some(glance) = conn.session.glance(&world.env(&conn.generation, conn.standing)) else {
                 continue;
             };
             if ask.kind.is_some_and(|kind| kind != glance.kind) {
@@ -36,9 +36,9 @@ impl<O: Os> Worker<O> {
             return false;
         }
         self.now = self.os.now();
-        self.with(key, |hands, conn| {
-            hands.tell(conn, |session, env, effects| session.kill(env, effects));
-            hands.drive(conn, Readable::default())
+        self.with(key, |driver, conn| {
+            driver.tell(conn, |session, env, effects| session.kill(env, effects));
+            driver.drive(conn, Readable::default())
         });
         true
     }

@@ -4,28 +4,28 @@
 //!
 //! A turn derives the interest and deadline of every awake session (`array.rs`), polls, and drives the
 //! sessions that poll has named (`events.rs`). The poll array is a view: it is built anew each time. Quiet
-//! sessions wait in the lot (`lot.rs`), and cost a turn nothing.
+//! sessions wait in the parked set (`parked set.rs`), and cost a turn nothing.
 
+mod acceptor;
 mod array;
 mod checks;
 mod conn;
 mod departures;
 mod dial;
-mod door;
-mod edition;
+mod driver;
 mod events;
 mod flight;
-mod hands;
+mod generation;
 mod handshakes;
 mod health;
 mod idle;
 mod kill;
 mod link;
-mod lot;
-mod neighbours;
 mod own;
+mod parked;
 mod pipes;
 mod pump;
+mod rebalance;
 mod report;
 mod room;
 mod storage;
@@ -44,27 +44,27 @@ use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::http::date::Date;
-use crate::metrics::Desk as Counter;
+use crate::metrics::WorkerMeters as Counter;
 use crate::os::{Fd, Os};
 use crate::recorder::Recorder;
 use crate::route::hash;
 use crate::session::Effect;
-use crate::shared::neighbours::Seat;
 use crate::shared::pools::Registry;
-use crate::shared::queue::Desk;
+use crate::shared::queue::WakeupQueue;
+use crate::shared::rebalance::LoadSlot;
 use crate::snapshot::Snapshot;
 use crate::tls::Handles;
+use acceptor::Acceptor;
 use array::Array;
 use checks::Checks;
-use conn::{Common, Conn, Standing};
+use conn::{Common, Conn, ListenerState};
 use departures::Departures;
-use door::Door;
-use edition::Edition;
+use generation::Generation;
 use handshakes::Handshakes;
 use idle::{IdleSet, Most};
-use lot::Lot;
-use neighbours::Churn;
+use parked::EpollSet;
 use pipes::Pipes;
+use rebalance::Churn;
 use room::Room;
 use storage::Storage;
 
@@ -158,8 +158,8 @@ pub struct Census {
 #[derive(Clone, Copy, Debug)]
 enum Token {
     Wake,
-    Lot,
-    Door(usize),
+    EpollSet,
+    Acceptor(usize),
     Idle(Key),
     /// The check with that number.
     Check(u64),
@@ -180,24 +180,24 @@ const BODIES_MAX: usize = 256 * 1024 * 1024;
 pub struct Worker<O> {
     os: O,
     /// The latest one. A session whose exchange was routed by another keeps that until it is over.
-    edition: Rc<Edition>,
+    generation: Rc<Generation>,
     registry: Arc<Registry>,
     /// Where it is told whose turn it is to pick a backend.
-    desk: Arc<Desk>,
+    desk: Arc<WakeupQueue>,
     /// Where it shows what it holds.
     counter: Counter,
     /// What it remembers of exchanges.
     recorder: Recorder,
     share: Share,
     journal: Box<dyn Journal>,
-    doors: Vec<Door>,
+    acceptors: Vec<Acceptor>,
     wake: Option<Fd>,
     sessions: Slab<Conn>,
     handshakes: Handshakes,
     departures: Departures,
     /// The sessions that are not parked, and some that are over.
     hot: Vec<Key>,
-    lot: Lot,
+    parked: EpollSet,
     sessions_max: usize,
     /// How many bytes the address of a client may have, over all workers.
     client_bytes: usize,
@@ -209,7 +209,7 @@ pub struct Worker<O> {
     /// How many sessions have ended.
     ended: u64,
     /// Its place among the workers, if there are several.
-    seat: Option<Seat>,
+    seat: Option<LoadSlot>,
     churn: Churn,
     idle: IdleSet,
     checks: Checks,
@@ -260,15 +260,15 @@ impl<O: Os> Worker<O> {
         let mut idle = IdleSet::new(&snapshot.timeouts, most);
         let storage = Storage::new(limits.buffer, share.of(limits.buffers));
         Worker {
-            doors: listeners.into_iter().map(|(fd, listener)| Door::new(fd, listener)).collect(),
+            acceptors: listeners.into_iter().map(|(fd, listener)| Acceptor::new(fd, listener)).collect(),
             wake,
             sessions: Slab::default(),
             departures: Departures::default(),
             handshakes: Handshakes::new(share.of(limits.handshakes)),
             hot: Vec::new(),
-            lot: match poller {
-                Poller::Poll => Lot::default(),
-                Poller::PollAndLot => Lot::open(&mut os),
+            parked: match poller {
+                Poller::Poll => EpollSet::default(),
+                Poller::PollAndLot => EpollSet::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
             client_bytes: storage.of_client(limits.bytes_per_client()),
@@ -279,7 +279,7 @@ impl<O: Os> Worker<O> {
             seat: None,
             churn: Churn::default(),
             storage,
-            edition: Rc::new(Edition::first((snapshot, &tls), pools, meters, &mut idle, seed, random)),
+            generation: Rc::new(Generation::first((snapshot, &tls), pools, meters, &mut idle, seed, random)),
             idle,
             checks: Checks::default(),
             share,
@@ -341,7 +341,7 @@ impl<O: Os> Worker<O> {
         self.now = self.os.now();
         self.leave_neighbours();
         self.common.draining_since = Some(self.now);
-        self.leave_doors(|listener| Some(Standing::At(listener)));
+        self.leave_doors(|listener| Some(ListenerState::At(listener)));
         self.wake_up_all();
     }
 
@@ -352,7 +352,7 @@ impl<O: Os> Worker<O> {
         if self.common.draining_since.is_some()
             && self.clients() == 0
             && self.departures.is_empty()
-            && self.doors.is_empty()
+            && self.acceptors.is_empty()
         {
             self.close_idle();
             self.pipes.close_free(&mut self.os);

@@ -3,8 +3,8 @@
 //! Between two requests they are watched by the idle set, under keys that only their client knows.
 
 use super::conn::{Backend, Conn, Reach};
-use super::edition::Lease;
-use super::hands::Hands;
+use super::driver::Driver;
+use super::generation::Lease;
 use crate::balance::Rule;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
@@ -58,7 +58,7 @@ impl Owned {
     }
 }
 
-impl<O: Os> Hands<'_, O> {
+impl<O: Os> Driver<'_, O> {
     /// Goes on with a connection that belongs to the client, if there is one to a backend of the pool that
     /// may be asked.
     pub(super) fn resume(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
@@ -66,23 +66,23 @@ impl<O: Os> Hands<'_, O> {
             return None;
         }
         let pool = conn.session.pool();
-        let count = conn.edition.snapshot.pool(pool).backends.len();
-        let homes = (0..count).map(|index| self.edition.home(BackendId { pool, index }));
+        let count = conn.generation.snapshot.pool(pool).backends.len();
+        let homes = (0..count).map(|index| self.generation.home(BackendId { pool, index }));
         let (index, own) = conn.owned.as_mut()?.take(homes)?;
         if self.is_out(conn, index) {
-            self.idle.remove(own.idle, self.lot)?.close(self.os);
+            self.idle.remove(own.idle, self.parked)?.close(self.os);
             return None;
         }
         let id = BackendId { pool, index };
-        let Some(lease) = Lease::begin(&conn.edition, id, self.env.now) else {
+        let Some(lease) = Lease::begin(&conn.generation, id, self.env.now) else {
             // Another backend would know nothing of the login.
             conn.owned.as_mut()?.put(own);
             return Some(ConnectOutcome::Busy { backend: index, cause: Cause::QueueTimeout });
         };
-        let link = self.idle.take_own(self.os, own.idle, self.env.now, self.lot)?;
+        let link = self.idle.take_own(self.os, own.idle, self.env.now, self.parked)?;
         let backend = u32::try_from(index).unwrap_or(u32::MAX);
         conn.note_step(self.recorder, self.env.now, Step::Picked { backend, rule: Rule::OwnConnection });
-        self.edition.meters.note_reused(id);
+        self.generation.meters.note_reused(id);
         conn.attach(link, id, Reach::Stands, lease);
         conn.session.note_login();
         Some(ConnectOutcome::Ready { backend: index, is_reused: true })
@@ -92,10 +92,10 @@ impl<O: Os> Hands<'_, O> {
     pub(super) fn keep_own(&mut self, conn: &mut Conn, backend: Backend) {
         let Backend { link, id, .. } = backend;
         let patience = self.patience(&link, conn.session.backend_timeout());
-        let home = self.edition.home(id);
-        let (kept, surplus) = self.idle.keep_own(home, link, self.env.now, patience, self.lot);
+        let home = self.generation.home(id);
+        let (kept, surplus) = self.idle.keep_own(home, link, self.env.now, patience, self.parked);
         let displaced = kept.and_then(|idle| conn.owned.get_or_insert_default().put(Own { home, idle }));
-        let displaced = displaced.and_then(|key| self.idle.remove(key, self.lot));
+        let displaced = displaced.and_then(|key| self.idle.remove(key, self.parked));
         for link in surplus.into_iter().chain(displaced) {
             link.close(self.os);
         }

@@ -11,7 +11,7 @@ use crate::core::slab::Key;
 use crate::explain::Live;
 use crate::metrics::Holdings;
 use crate::os::Os;
-use crate::session::Glance;
+use crate::session::Summary;
 use crate::snapshot::NO_ADDRESS;
 use crate::status::{self, Crowd, HOLDERS_MAX, Holder, SessionId};
 
@@ -63,10 +63,10 @@ impl<O: Os> Worker<O> {
     pub fn live(&self) -> Live {
         Live {
             worker: self.share.worker,
-            robins: self.edition.robins(),
-            random: self.edition.random(),
-            idle: self.edition.idle(&self.idle),
-            readings: self.edition.readings(&self.idle, self.now),
+            robins: self.generation.robins(),
+            random: self.generation.random(),
+            idle: self.generation.idle(&self.idle),
+            readings: self.generation.readings(&self.idle, self.now),
         }
     }
 
@@ -75,7 +75,7 @@ impl<O: Os> Worker<O> {
         let mut crowd = Crowd::default();
         let mut seen: Vec<Seen> = Vec::new();
         for (key, conn) in self.sessions.iter() {
-            let Some(glance) = conn.session.glance(&world.env(&conn.edition, conn.standing)) else {
+            let Some(glance) = conn.session.glance(&world.env(&conn.generation, conn.standing)) else {
                 continue;
             };
             let age_ms = ms(self.now.since(glance.since));
@@ -92,8 +92,8 @@ impl<O: Os> Worker<O> {
         crowd
     }
 
-    pub(super) fn holder(&self, key: Key, conn: &Conn, glance: &Glance) -> Holder {
-        let env = self.world().env(&conn.edition, conn.standing);
+    pub(super) fn holder(&self, key: Key, conn: &Conn, glance: &Summary) -> Holder {
+        let env = self.world().env(&conn.generation, conn.standing);
         let record = conn.session.record(&env);
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let request = match (record.method, record.target) {
@@ -131,7 +131,7 @@ fn shown(client: SocketAddr) -> String {
 struct Seen {
     rank: (bool, u64),
     key: Key,
-    glance: Glance,
+    glance: Summary,
 }
 
 fn keep_oldest(seen: &mut Vec<Seen>) {

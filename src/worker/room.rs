@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use super::Worker;
 use super::array::Nearest;
 use super::conn::Conn;
-use super::edition::Edition;
-use super::hands::{Fate, Readable};
+use super::driver::{Fate, Readable};
+use super::generation::Generation;
 use crate::core::slab::Key;
 use crate::os::{Fd, Os};
 use crate::room::{Candidate, Crowds, Ground, Measure, Origin, Queue, Tally};
@@ -45,7 +45,7 @@ fn origin(conn: &Conn) -> Option<Origin> {
 /// clients.
 fn crowd(conn: &Conn, crowds: &Crowds) -> usize {
     let size = origin(conn).map_or(0, |origin| crowds.size(origin));
-    let listener = conn.edition.snapshot.listeners.get(conn.session.listener());
+    let listener = conn.generation.snapshot.listeners.get(conn.session.listener());
     let is_trusted =
         || listener.is_some_and(|listener| listener.trusts(conn.session.client().ip().to_canonical()));
     if size > 0 && is_trusted() { 0 } else { size }
@@ -57,7 +57,7 @@ impl<O: Os> Worker<O> {
         self.clients() < self.sessions_max
     }
 
-    /// Whether a client that waits before a door is worth asking for.
+    /// Whether a client that waits before an acceptor is worth asking for.
     pub(super) fn may_find_place(&self, nearest: &mut Nearest) -> bool {
         if self.has_place() {
             return true;
@@ -123,20 +123,20 @@ impl<O: Os> Worker<O> {
     /// missing; true if it has ended.
     fn have_room_made(&mut self, candidate: Candidate<Key>) -> bool {
         let mut has_made = false;
-        self.with(candidate.key, |hands, conn| {
-            let mut fate = hands.drive(conn, Readable { client: true, backend: false });
+        self.with(candidate.key, |driver, conn| {
+            let mut fate = driver.drive(conn, Readable { client: true, backend: false });
             // An answer may go out before the end.
             for _ in 0..2 {
                 let still = conn
                     .session
-                    .claim(hands.env.now)
+                    .claim(driver.env.now)
                     .is_some_and(|claim| claim.ground == candidate.claim.ground);
                 if fate == Fate::Over || !(still || has_made) {
                     break;
                 }
                 has_made = true;
-                hands.tell(conn, |session, env, effects| session.make_room(env, effects));
-                fate = hands.drive(conn, Readable::default());
+                driver.tell(conn, |session, env, effects| session.make_room(env, effects));
+                fate = driver.drive(conn, Readable::default());
             }
             fate
         });
@@ -148,8 +148,8 @@ impl<O: Os> Worker<O> {
 
     /// Counts a client that comes by `listener`, if connections are counted by address, and says whether it
     /// may stay.
-    pub(super) fn count_client(&self, client: SocketAddr, listener: usize, edition: &Edition) -> Entry {
-        let snapshot = &edition.snapshot;
+    pub(super) fn count_client(&self, client: SocketAddr, listener: usize, generation: &Generation) -> Entry {
+        let snapshot = &generation.snapshot;
         let Some(origin) = Origin::of(client.ip()) else { return Entry::Free };
         let address = client.ip().to_canonical();
         // A proxy on this host stands for many, unless the operator says how many.

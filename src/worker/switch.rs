@@ -1,19 +1,19 @@
 //! From one configuration to the next, between two turns.
 //!
 //! What can change at once does: listeners, pools, backends, timeouts, and every limit but the size of the
-//! buffers, which are made once. No connected client is disturbed: an exchange under way keeps its edition,
+//! buffers, which are made once. No connected client is disturbed: an exchange under way keeps its generation,
 //! and all other sessions take the new one.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::conn::{Standing, Stay};
-use super::door::Door;
+use super::acceptor::Acceptor;
+use super::conn::{ListenerState, Stay};
+use super::driver::Fate;
 use super::events::Waiting;
-use super::hands::Fate;
 use super::idle::Most;
-use super::{Edition, Worker};
-use crate::balance::Duty;
+use super::{Generation, Worker};
+use crate::balance::AdminState;
 use crate::os::{Fd, Os};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
 use crate::tls::Handles;
@@ -42,18 +42,18 @@ impl<O: Os> Worker<O> {
     pub fn switch(&mut self, change: Change) {
         let Change { snapshot, tls, inlets } = change;
         self.now = self.os.now();
-        let gone = Standing::Gone { since: self.now };
+        let gone = ListenerState::Gone { since: self.now };
         self.leave_doors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));
-        // Behind the doors: who was accepted there may still go to a neighbour that has this edition.
+        // Behind the doors: who was accepted there may still go to a neighbour that has this generation.
         self.turn_neighbours_over();
-        let old = Rc::clone(&self.edition);
+        let old = Rc::clone(&self.generation);
         let pools = self.registry.open(&snapshot);
         let meters = self.registry.metrics().open(&self.counter, &snapshot);
-        let (edition, homeless) = old.next((snapshot, &tls), pools, meters, &mut self.idle);
-        self.edition = Rc::new(edition);
+        let (generation, homeless) = old.next((snapshot, &tls), pools, meters, &mut self.idle);
+        self.generation = Rc::new(generation);
         self.switch_recorder(&old);
         for home in homeless {
-            self.idle.close_home(&mut self.os, home, &mut self.lot);
+            self.idle.close_home(&mut self.os, home, &mut self.parked);
         }
         self.close_idle_of_undutiful();
         self.adapt();
@@ -63,24 +63,24 @@ impl<O: Os> Worker<O> {
 
     /// Closes the idle connections to backends that the operator drains or has taken out.
     fn close_idle_of_undutiful(&mut self) {
-        for (number, pool) in self.edition.snapshot.pools.iter().enumerate() {
+        for (number, pool) in self.generation.snapshot.pools.iter().enumerate() {
             for (index, backend) in pool.backends.iter().enumerate() {
-                if backend.duty != Duty::Ready {
-                    let home = self.edition.home(BackendId { pool: PoolId(number), index });
-                    self.idle.clear_home(&mut self.os, home, &mut self.lot);
+                if backend.duty != AdminState::Ready {
+                    let home = self.generation.home(BackendId { pool: PoolId(number), index });
+                    self.idle.clear_home(&mut self.os, home, &mut self.parked);
                 }
             }
         }
     }
 
     /// Closes the doors of some listeners, once those who wait before them have been let in; `standing` says
-    /// which, and how these clients stand. A worker that has no room for all of them at once closes a door
+    /// which, and how these clients stand. A worker that has no room for all of them at once closes an acceptor
     /// when it has let in the last.
-    pub(super) fn leave_doors(&mut self, standing: impl Fn(usize) -> Option<Standing>) {
-        for door in self.doors.iter_mut().filter(|door| !door.is_leaving()) {
-            if let Some(standing) = standing(door.listener) {
-                self.os.stop_listening(door.fd);
-                door.leave(Rc::clone(&self.edition), standing);
+    pub(super) fn leave_doors(&mut self, standing: impl Fn(usize) -> Option<ListenerState>) {
+        for acceptor in self.acceptors.iter_mut().filter(|acceptor| !acceptor.is_leaving()) {
+            if let Some(standing) = standing(acceptor.listener) {
+                self.os.stop_listening(acceptor.fd);
+                acceptor.leave(Rc::clone(&self.generation), standing);
             }
         }
         self.empty_leaving_doors();
@@ -89,69 +89,73 @@ impl<O: Os> Worker<O> {
     /// Admits the clients in the queues of listeners that are to be closed, as far as there is room, and
     /// closes those with an empty queue.
     pub(super) fn empty_leaving_doors(&mut self) {
-        let mut door = 0;
-        while door < self.doors.len() {
-            let is_tried = self.doors[door].is_leaving() && self.doors[door].is_open(self.now, self.ended);
-            if is_tried && self.accept(door, usize::MAX) == Waiting::Nobody {
-                let Door { fd, .. } = self.doors.remove(door);
+        let mut acceptor = 0;
+        while acceptor < self.acceptors.len() {
+            let is_tried = self.acceptors[acceptor].is_leaving()
+                && self.acceptors[acceptor].is_open(self.now, self.ended);
+            if is_tried && self.accept(acceptor, usize::MAX) == Waiting::NoBackend {
+                let Acceptor { fd, .. } = self.acceptors.remove(acceptor);
                 self.os.close(fd);
             } else {
-                door += 1;
+                acceptor += 1;
             }
         }
     }
 
     /// The sockets by which clients come in, each with the place of its listener.
-    pub fn doors(&self) -> impl Iterator<Item = (Fd, usize)> {
-        self.doors.iter().filter(|door| !door.is_leaving()).map(|door| (door.fd, door.listener))
+    pub fn acceptors(&self) -> impl Iterator<Item = (Fd, usize)> {
+        self.acceptors
+            .iter()
+            .filter(|acceptor| !acceptor.is_leaving())
+            .map(|acceptor| (acceptor.fd, acceptor.listener))
     }
 
     /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too.
     /// Whoever waits there is let in by that one.
     pub fn give_up_doors(&mut self, is_handed: impl Fn(usize) -> bool) {
-        let is_given_up = |door: &Door| !door.is_leaving() && is_handed(door.listener);
-        let (given_up, kept) = std::mem::take(&mut self.doors).into_iter().partition(is_given_up);
-        self.doors = kept;
-        for Door { fd, .. } in given_up {
+        let is_given_up = |acceptor: &Acceptor| !acceptor.is_leaving() && is_handed(acceptor.listener);
+        let (given_up, kept) = std::mem::take(&mut self.acceptors).into_iter().partition(is_given_up);
+        self.acceptors = kept;
+        for Acceptor { fd, .. } in given_up {
             self.os.close(fd);
         }
     }
 
     /// Closes all listeners at once, also those with clients in their queues.
     pub(super) fn close_doors(&mut self) {
-        for Door { fd, .. } in self.doors.drain(..) {
+        for Acceptor { fd, .. } in self.acceptors.drain(..) {
             self.os.close(fd);
         }
     }
 
-    /// Holds the worker to the bounds of its edition.
+    /// Holds the worker to the bounds of its generation.
     fn adapt(&mut self) {
-        let Snapshot { limits, timeouts, .. } = &*self.edition.snapshot;
+        let Snapshot { limits, timeouts, .. } = &*self.generation.snapshot;
         self.sessions_max = self.share.of(limits.sessions);
         self.storage.adapt(self.share.of(limits.buffers));
         self.client_bytes = self.storage.of_client(limits.bytes_per_client());
         let most = Most::of(limits, self.share.workers);
-        self.idle.adapt(&mut self.os, timeouts, most, &mut self.lot);
+        self.idle.adapt(&mut self.os, timeouts, most, &mut self.parked);
         self.handshakes.adapt(self.share.of(limits.handshakes));
     }
 
     fn move_doors(&mut self, inlets: &[Inlet]) {
-        for door in self.doors.iter_mut().filter(|door| !door.is_leaving()) {
-            if let Some(place) = inlets.iter().position(|inlet| *inlet == Inlet::Kept(door.listener)) {
-                door.listener = place;
+        for acceptor in self.acceptors.iter_mut().filter(|acceptor| !acceptor.is_leaving()) {
+            if let Some(place) = inlets.iter().position(|inlet| *inlet == Inlet::Kept(acceptor.listener)) {
+                acceptor.listener = place;
             }
         }
         for (place, inlet) in inlets.iter().enumerate() {
             if let Inlet::New(fd) = *inlet {
-                self.doors.push(Door::new(fd, place));
+                self.acceptors.push(Acceptor::new(fd, place));
             }
         }
     }
 
-    /// Tells every session what has become of its listener, and gives the new edition to those that are
-    /// between two exchanges. Their deadlines follow from it, so none of them stays in the lot.
-    fn move_sessions(&mut self, old: &Edition, inlets: &[Inlet]) {
-        let (new, now) = (&self.edition.snapshot.listeners, self.now);
+    /// Tells every session what has become of its listener, and gives the new generation to those that are
+    /// between two exchanges. Their deadlines follow from it, so none of them stays in the parked set.
+    fn move_sessions(&mut self, old: &Generation, inlets: &[Inlet]) {
+        let (new, now) = (&self.generation.snapshot.listeners, self.now);
         let place_of = |before: usize| {
             let place = inlets.iter().position(|inlet| *inlet == Inlet::Kept(before))?;
             // Who has come to speak one protocol cannot be served another one.
@@ -159,17 +163,17 @@ impl<O: Os> Worker<O> {
         };
         let places: Vec<_> = (0..old.snapshot.listeners.len()).map(place_of).collect();
         for handshake in self.handshakes.iter_mut() {
-            if let Standing::At(before) = handshake.standing {
-                let standing = places[before].map_or(Standing::Gone { since: now }, Standing::At);
-                handshake.move_to(&self.edition, standing);
+            if let ListenerState::At(before) = handshake.standing {
+                let standing = places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At);
+                handshake.move_to(&self.generation, standing);
             }
         }
         let mut woken = Vec::new();
         for (key, conn) in self.sessions.iter_mut() {
-            if let Standing::At(before) = conn.standing {
-                conn.standing = places[before].map_or(Standing::Gone { since: now }, Standing::At);
+            if let ListenerState::At(before) = conn.standing {
+                conn.standing = places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At);
             }
-            conn.renew(&self.edition);
+            conn.renew(&self.generation);
             if conn.session.is_between_exchanges() && matches!(conn.stay, Stay::Parked { .. }) {
                 woken.push(key);
             }

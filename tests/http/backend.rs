@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use pollux::preface::proxy;
+use pollux::prelude::proxy;
 
 use crate::case::{Answer, End};
 

@@ -51,7 +51,7 @@ pub(crate) struct Connection {
     inbox: VecDeque<u8>,
     has_ended: bool,
     is_reset: bool,
-    /// Nobody is there any more to read.
+    /// NoBackend is there any more to read.
     is_deserted: bool,
     /// What the worker has written, up to the moment when the other side left.
     pub(crate) received: Vec<u8>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{
-    Address, Backend, Listener, Mode, Pool, PoolId, RequestIds, Retries, Snapshot, Telling, Timeouts,
+    Address, Backend, Disclosure, Listener, Mode, Pool, PoolId, RequestIds, Retries, Snapshot, Timeouts,
 };
 use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
 
@@ -69,13 +69,13 @@ impl std::fmt::Display for Way {
     }
 }
 
-struct Notes(Rc<RefCell<Vec<Told>>>);
+struct Captured(Rc<RefCell<Vec<Told>>>);
 
-impl Journal for Notes {
+impl Journal for Captured {
     fn record(&mut self, record: &Record<'_>, _at: Duration) {
         self.0.borrow_mut().push(Told {
             status: record.status,
-            cause: record.outcome.cause.map(|cause| cause.word()),
+            cause: record.outcome.cause.map(|cause| cause.as_str()),
             retried: record.retried.last().map(|proof| proof.to_string()),
         });
     }
@@ -86,7 +86,7 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
     let address = |number| (Ipv4Addr::new(198, 51, 100, 1), number).into();
     let limits = case.limits.clone();
     // Numbers that no two requests share are the subject of one table, and would be in the way of the others.
-    let telling = Telling { request_id: RequestIds::Off, ..Telling::default() };
+    let disclosure = Disclosure { request_id: RequestIds::Off, ..Disclosure::default() };
     if let Some(routes) = &case.routes {
         let is_silent = routes.contains("request_id = ") || routes.contains("mode = \"tcp\"");
         let silence = if is_silent { "" } else { "request_id = \"off\"\n" };
@@ -105,7 +105,7 @@ fn snapshot(case: &Case) -> Arc<Snapshot> {
     // There is no other backend, and no time passes until this one is asked once more.
     let retries = Retries { most: 0, ..Retries::default() };
     let (reach_wait, passes_trailers) = (None, true);
-    let listener = Listener { telling, ..Listener::to_pool("web", address(80), Mode::Http, PoolId(0)) };
+    let listener = Listener { disclosure, ..Listener::to_pool("web", address(80), Mode::Http, PoolId(0)) };
     Arc::new(Snapshot {
         listeners: vec![listener],
         pools: vec![Pool { retries, reach_wait, passes_trailers, ..Pool::new("app", vec![backend]) }],
@@ -174,7 +174,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
         splicing: Splicing::NEVER,
         seed: 0,
         identity: 0,
-        journal: Box::new(Notes(Rc::clone(&told))),
+        journal: Box::new(Captured(Rc::clone(&told))),
         registry: Arc::default(),
     };
     let mut worker = Worker::new(memory, setup);

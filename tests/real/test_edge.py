@@ -104,7 +104,7 @@ def test_a_header_in_pieces_names_the_client(edge, toy, header):
         ({"trusted": "10.0.0.0/8"}, LINE + GET, "proxy-header-refused"),
         ({}, GET, "proxy-header-missing"),
         ({}, b"PROXY TCP4 203.0.113.9 4242\r\n" + GET, "proxy-header-malformed"),
-        ({"more": '[timeouts]\npreface = "200ms"'}, LINE[:20], "proxy-header-timeout"),
+        ({"more": '[timeouts]\nprelude = "200ms"'}, LINE[:20], "proxy-header-timeout"),
     ],
 )
 def test_a_wrong_header_closes_the_connection(edge, toy, options, said, cause):
@@ -384,8 +384,8 @@ def test_a_header_comes_before_tls(edge, toy, certificate, said, mode):
         ({"trusted": "10.0.0.0/8"}, LINE, "proxy-header-refused"),
         ({}, b"\x16\x03\x01\x02\0\x01\0", "proxy-header-missing"),
         ({}, b"PROXY TCP4 203.0.113.9 4242\r\n", "proxy-header-malformed"),
-        ({"more": '[timeouts]\npreface = "200ms"'}, LINE[:20], "proxy-header-timeout"),
-        ({"more": '[timeouts]\npreface = "200ms"'}, b"", "proxy-header-timeout"),
+        ({"more": '[timeouts]\nprelude = "200ms"'}, LINE[:20], "proxy-header-timeout"),
+        ({"more": '[timeouts]\nprelude = "200ms"'}, b"", "proxy-header-timeout"),
         ({"more": '[timeouts]\nhandshake = "200ms"'}, LINE, "tls-handshake-timeout"),
         ({"mode": "optional", "more": '[timeouts]\nhandshake = "200ms"'}, b"", "tls-handshake-timeout"),
     ],

@@ -109,7 +109,7 @@ fn every_cause_can_be_brought_about() {
     let expected = expected_by_tables();
     for cause in Cause::ALL {
         match how(*cause) {
-            How::Table => assert!(expected.contains(cause.word()), "no case of tests/http expects {cause}"),
+            How::Table => assert!(expected.contains(cause.as_str()), "no case of tests/http expects {cause}"),
             How::Scene(scene) => scene(),
             How::Real => assert!(REAL.contains(&format!("\"{cause}\"")), "no test expects {cause}"),
         }

@@ -222,13 +222,13 @@ fn who_waits_is_told_that_nobody_is_left() {
     assert_eq!((pollux.in_flight(), pollux.waiting()), (1, 0));
 }
 
-/// Nobody has to ask for a backend to come back: a probe does, at the end of the ejection, and whoever ejected it.
+/// NoBackend has to ask for a backend to come back: a probe does, at the end of the ejection, and whoever ejected it.
 #[test]
 fn who_was_ejected_comes_back_by_a_probe() {
     let (held, refused) = refusing();
     let well = toy("well", Behaviour::Echo);
     let health = Passive { failures: 1, eject: MOMENT, eject_max: MOMENT, ..Passive::default() };
-    let crew = pollux::control::Crew::of(2);
+    let crew = pollux::control::Workers::of(2);
     let backends = [refused, well.address().to_string()];
     let pollux = Pollux::with_crew(with(&backends, health, None), &crew);
     let asks_both = |pollux: &Pollux| {

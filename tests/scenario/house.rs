@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use pollux::config::value::parse_backend_flag;
-use pollux::control::{Crew, ReloadError, Reloaded, Server};
+use pollux::control::{ReloadError, Reloaded, Server, Workers};
 use pollux::core::outcome::{Cause, Journal, Record};
 use pollux::discovery::{self, Answers, Source};
 use pollux::metrics::{Format, Totals};
@@ -72,10 +72,10 @@ pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
 
 impl Pollux {
     pub(crate) fn start(snapshot: Snapshot) -> Pollux {
-        Pollux::with_crew(snapshot, &Crew::of(1))
+        Pollux::with_crew(snapshot, &Workers::of(1))
     }
 
-    pub(crate) fn with_crew(snapshot: Snapshot, crew: &Crew) -> Pollux {
+    pub(crate) fn with_crew(snapshot: Snapshot, crew: &Workers) -> Pollux {
         let (teller, records) = channel();
         let server = Server::start(snapshot, crew, || Box::new(Teller(teller.clone()))).unwrap();
         Pollux { address: server.addresses()[0].ip().unwrap(), server: Some(server), records }

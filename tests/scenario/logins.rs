@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use pollux::preface::proxy::Version;
+use pollux::prelude::proxy::Version;
 use pollux::snapshot::{Announce, Mode, Snapshot};
 
 use crate::house::{Pollux, response, snapshot};

@@ -3,8 +3,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use pollux::balance::Duty;
-use pollux::control::{OperateError, Wanted};
+use pollux::balance::AdminState;
+use pollux::control::{OperateError, WantedState};
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Mode, Snapshot, Sticky};
 use pollux::status::{Order, SessionId, SessionsAsk};
@@ -43,19 +43,19 @@ fn a_backend_is_drained_taken_out_and_comes_back() {
     let toys = toys();
     let mut pollux = Pollux::start(over(&toys));
     assert_eq!(served_by(&pollux, 4), "aabb");
-    for duty in [Duty::Drain, Duty::Down] {
-        pollux.server().operate("app/b", Wanted::State(duty), "a test").unwrap();
+    for duty in [AdminState::Drain, AdminState::Down] {
+        pollux.server().operate("app/b", WantedState::State(duty), "a test").unwrap();
         assert_eq!(served_by(&pollux, 4), "aaaa", "{duty}");
         let status = pollux.server().status();
-        assert_eq!(status.pools[0].backends[1].state, duty.word());
+        assert_eq!(status.pools[0].backends[1].state, duty.as_str());
         assert_eq!(
             (status.changes[0].value.as_str(), status.changes[0].by.as_str()),
-            (duty.word(), "a test")
+            (duty.as_str(), "a test")
         );
         // Nothing is left idle with it.
         assert_eq!(status.workers[0].backends_idle, 1);
     }
-    pollux.server().operate("app/b", Wanted::State(Duty::Ready), "a test").unwrap();
+    pollux.server().operate("app/b", WantedState::State(AdminState::Ready), "a test").unwrap();
     assert_eq!(served_by(&pollux, 4), "aabb");
     assert!(pollux.server().changes().is_empty());
 }
@@ -73,9 +73,9 @@ fn who_is_bound_stays_with_a_backend_that_is_drained_but_not_with_one_that_is_do
     let ask = format!("GET / HTTP/1.1\r\nHost: h\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n");
     let bound = format!("X-Backend: {name}\r\n");
     let backend = format!("app/{name}");
-    pollux.server().operate(&backend, Wanted::State(Duty::Drain), "a test").unwrap();
+    pollux.server().operate(&backend, WantedState::State(AdminState::Drain), "a test").unwrap();
     assert!(pollux.ask(&ask).contains(&bound));
-    pollux.server().operate(&backend, Wanted::State(Duty::Down), "a test").unwrap();
+    pollux.server().operate(&backend, WantedState::State(AdminState::Down), "a test").unwrap();
     let elsewhere = pollux.ask(&ask);
     assert!(elsewhere.starts_with("HTTP/1.1 200 ") && !elsewhere.contains(&bound), "{elsewhere}");
 }
@@ -88,7 +88,10 @@ fn what_is_under_way_goes_on_when_its_backend_is_taken_out() {
     let mut client = pollux.client();
     client.write_all(GET).unwrap();
     let mut stream = accept_request(&backend);
-    pollux.server().operate(&format!("app/{address}"), Wanted::State(Duty::Down), "a test").unwrap();
+    pollux
+        .server()
+        .operate(&format!("app/{address}"), WantedState::State(AdminState::Down), "a test")
+        .unwrap();
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast").unwrap();
     assert!(response(&mut client).ends_with("last"));
     // The connection is not kept for another request, and there is nobody for that one.
@@ -102,11 +105,11 @@ fn what_is_under_way_goes_on_when_its_backend_is_taken_out() {
 fn a_weight_changes_the_shares() {
     let toys = toys();
     let mut pollux = Pollux::start(over(&toys));
-    pollux.server().operate("app/a", Wanted::Weight(Some(3)), "a test").unwrap();
+    pollux.server().operate("app/a", WantedState::Weight(Some(3)), "a test").unwrap();
     assert_eq!(served_by(&pollux, 8), "aaaaaabb");
-    let error = pollux.server().operate("app/a", Wanted::Weight(Some(1001)), "a test").unwrap_err();
+    let error = pollux.server().operate("app/a", WantedState::Weight(Some(1001)), "a test").unwrap_err();
     assert!(matches!(error, OperateError::Change(_)), "{error}");
-    pollux.server().operate("app/a", Wanted::Weight(None), "a test").unwrap();
+    pollux.server().operate("app/a", WantedState::Weight(None), "a test").unwrap();
     assert_eq!(served_by(&pollux, 8), "aaaabbbb");
 }
 
@@ -114,8 +117,8 @@ fn a_weight_changes_the_shares() {
 fn a_reload_keeps_what_was_changed_unless_it_says_otherwise() {
     let toys = toys();
     let mut pollux = Pollux::start(over(&toys));
-    pollux.server().operate("app/b", Wanted::State(Duty::Down), "a test").unwrap();
-    pollux.server().operate("app/a", Wanted::Weight(Some(3)), "a test").unwrap();
+    pollux.server().operate("app/b", WantedState::State(AdminState::Down), "a test").unwrap();
+    pollux.server().operate("app/a", WantedState::Weight(Some(3)), "a test").unwrap();
     let reloaded = pollux.reload(over(&toys)).unwrap();
     assert_eq!((reloaded.kept.len(), reloaded.dropped.len()), (2, 0));
     assert_eq!(served_by(&pollux, 3), "aaa");

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use pollux::control::Crew;
+use pollux::control::Workers;
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Mode, Snapshot};
 
@@ -49,7 +49,7 @@ fn ask(pollux: &Pollux, number: usize) -> TcpStream {
 fn who_comes_first_is_served_first_over_all_workers() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = bounded(&listener, |snapshot| snapshot.pools[0].backends[0].max_requests = Some(1));
-    let pollux = Pollux::with_crew(one, &Crew::of(3));
+    let pollux = Pollux::with_crew(one, &Workers::of(3));
     let mut clients = Vec::new();
     for number in 0..9 {
         clients.push(ask(&pollux, number));
@@ -148,7 +148,7 @@ fn who_gives_up_leaves_the_queue() {
 fn an_idle_connection_is_given_up_for_another_worker() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = bounded(&listener, |snapshot| snapshot.pools[0].backends[0].max_connections = Some(1));
-    let pollux = Pollux::with_crew(one, &Crew::of(2));
+    let pollux = Pollux::with_crew(one, &Workers::of(2));
     // So many clients that both workers have some, one after the other.
     answer_all(listener);
     for number in 0..24 {

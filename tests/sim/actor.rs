@@ -5,13 +5,13 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::core::time::Time;
 use pollux::os::IoFault;
-use pollux::preface::proxy::Version;
+use pollux::prelude::proxy::Version;
 
 use crate::announced::{self, Announced};
 use crate::end::EndId;
 use crate::faults::{chance, log_uniform};
 use crate::net::{Closing, Net};
-use crate::secured::{Opened, Seal, Sealed};
+use crate::tls::{Opened, Seal, Sealed};
 use crate::trace::{Deed, Event};
 
 /// What one step of an actor came to.
@@ -80,7 +80,7 @@ pub(crate) enum Pushed {
 /// What TLS adds to something short, or two of them, at most.
 const OVERHEAD: usize = 200;
 
-/// Nobody is ever to read that.
+/// NoBackend is ever to read that.
 const LOST: &[u8] = b"HTTP/1.1 200 OK\r\nX-Torn: this is never heard\r\n\r\n";
 
 /// An actor's side of a connection, with what it has yet to write and what it has yet to understand.

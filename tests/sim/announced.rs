@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fastrand::Rng;
 use ipnet::IpNet;
 use pollux::core::outcome::Cause;
-use pollux::preface::proxy::Version;
+use pollux::prelude::proxy::Version;
 use pollux::snapshot::{Announce, Announcing};
 
 /// What version 2 begins with.

@@ -12,7 +12,7 @@ use crate::end::EndId;
 /// 0 to 2 are taken from the start.
 const FIRST: usize = 3;
 
-/// How often in a row poll may report a descriptor with which the worker then gets nowhere. What the lot says of a backend
+/// How often in a row poll may report a descriptor with which the worker then gets nowhere. What the parked set says of a backend
 /// is said again by the poll that follows, and a backend that leaves may be told to be writable after that.
 pub(crate) const PATIENCE: u8 = 4;
 
@@ -40,7 +40,7 @@ pub(crate) struct Descriptor {
     pub(crate) reported: Ready,
     /// The worker has been told of the end of the stream, or of its loss: being told again gets it nowhere.
     pub(crate) told: bool,
-    /// What it waits for in the lot, and under which tag; `None` once it was told, or if it never was there.
+    /// What it waits for in the parked set, and under which tag; `None` once it was told, or if it never was there.
     pub(crate) parked: Option<(Interest, u64)>,
     /// Reports since the worker last got anywhere with it, and when the last was.
     unmoved: u8,
@@ -125,7 +125,7 @@ impl Descriptors {
         let open =
             |(place, entry): (usize, &Option<Descriptor>)| entry.map(|one| (place + FIRST, one.handle));
         let open = self.table.iter().enumerate().filter_map(open);
-        // The lot lives as long as the worker.
+        // The parked set lives as long as the worker.
         open.filter(|(_, handle)| *handle != Handle::Lot).collect()
     }
 }

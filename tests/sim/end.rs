@@ -66,7 +66,7 @@ pub(crate) struct End {
     /// Our FIN has gone out.
     pub(crate) finished: bool,
     pub(crate) breach: Breach,
-    /// Nobody owns this side any more.
+    /// NoBackend owns this side any more.
     pub(crate) closed: bool,
     /// When the client has come, if it is one.
     pub(crate) dialled: Option<Time>,

@@ -28,7 +28,7 @@ use crate::trace::Event;
 #[derive(Clone)]
 pub(crate) struct SimOs(pub(crate) Rc<RefCell<Kernel>>);
 
-/// The most that the lot tells at once.
+/// The most that the parked set tells at once.
 const NEWS_MAX: usize = 3;
 
 /// See the head of this file.
@@ -99,7 +99,7 @@ impl Kernel {
         }
     }
 
-    /// Those in the lot of whom there is news.
+    /// Those in the parked set of whom there is news.
     fn parked_news(&mut self) -> Vec<(Fd, u64, Ready)> {
         let mut news = Vec::new();
         for (fd, want, tag) in self.descriptors.parked() {
@@ -141,7 +141,7 @@ impl Kernel {
             Handle::End(end) => end,
             Handle::Door(_) => panic!("{call} of fd {}, which is a listener", fd.0),
             Handle::Pipe(_) => panic!("{call} of fd {}, which is a pipe", fd.0),
-            Handle::Lot => panic!("{call} of fd {}, which is the lot", fd.0),
+            Handle::Lot => panic!("{call} of fd {}, which is the parked set", fd.0),
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cause = self.cause.map_or("fine", |cause| cause.word());
+        let cause = self.cause.map_or("fine", |cause| cause.as_str());
         let Entry { target, status, bytes_up, bytes_down, .. } = self;
         write!(f, "record of {target:?}: {status}, {cause}, {bytes_up} up, {bytes_down} down")?;
         self.retried.last().map_or(Ok(()), |_| write!(f, ", retried ({})", self.retried))

@@ -11,8 +11,8 @@ use pollux::os::IoFault;
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
 use crate::net::{Dialled, Net};
-use crate::secured::Seal;
 use crate::stage::DOOR;
+use crate::tls::Seal;
 
 /// The time that every handshake has where there are lurkers. Who does not stop needs less.
 pub(crate) const TIME: Duration = Duration::from_secs(60);

@@ -23,12 +23,12 @@ mod payload;
 mod poll;
 mod refill;
 mod reload;
-mod secured;
 mod seeds;
 mod siege;
 mod squatters;
 mod stage;
 mod tcp;
+mod tls;
 mod trace;
 
 use std::collections::HashSet;
@@ -38,9 +38,9 @@ use announced::Heralds;
 use faults::Weather;
 use refill::Refills;
 use reload::Reloads;
-use secured::Legs;
 use seeds::{bytes_of, each_seed, each_seed_twice, these_seeds};
 use stage::Scene;
+use tls::Legs;
 
 /// Seeds of the two plain tests of each protocol.
 const MANY: u64 = 256;

@@ -31,7 +31,7 @@ const RESET: ConnectFault = ConnectFault::Unreachable;
 struct Door {
     backlog: VecDeque<(EndId, SocketAddr)>,
     closed: bool,
-    /// Nobody new gets into the queue.
+    /// NoBackend new gets into the queue.
     shut: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Dialled {
     Connected(EndId),
     /// The backlog is full: try again later.
     Full,
-    /// Nobody listens any more.
+    /// NoBackend listens any more.
     Refused,
 }
 

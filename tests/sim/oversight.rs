@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pollux::balance::health::{Check, Kind};
 use pollux::core::time::Time;
-use pollux::shared::health::Tallied;
+use pollux::shared::health::HealthCounters;
 use pollux::shared::pools::{BackendState, Registry};
 use pollux::snapshot::{Pool, PoolId, Retries, Snapshot, Timeouts};
 use pollux::worker::Census;
@@ -28,7 +28,7 @@ struct One {
     is_out: bool,
     in_flight: u32,
     connections: u32,
-    tallied: Tallied,
+    tallied: HealthCounters,
 }
 
 impl One {
@@ -151,7 +151,7 @@ impl Oversight {
         }
     }
 
-    /// Nobody waits while there is room, or nobody to wait for.
+    /// NoBackend waits while there is room, or nobody to wait for.
     fn check_left(&mut self, pool: &Pool, after: &Sight, now: Time) {
         if after.line.is_empty() || !(after.has_room(pool) || after.is_hopeless()) {
             self.left = None;

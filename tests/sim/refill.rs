@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use pollux::balance::Duty;
+use pollux::balance::AdminState;
 use pollux::discovery::{self, Answers, Entry, Like, Question, Source};
 use pollux::snapshot::{Address, Backend, Pool, Snapshot};
 use pollux::worker::{Change, Inlet};
@@ -40,7 +40,7 @@ impl Refills {
             tier: 1,
             max_requests: first.max_requests,
             max_connections: first.max_connections,
-            duty: Duty::Ready,
+            duty: AdminState::Ready,
             tls_name: None,
         };
         pool.sources = vec![Source::Asked { question: question(), like }];

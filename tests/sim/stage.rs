@@ -33,9 +33,9 @@ use crate::net::Net;
 use crate::oversight::{Oversight, Sight};
 use crate::refill::Refills;
 use crate::reload::Reloads;
-use crate::secured::{self, Legs};
 use crate::siege;
 use crate::squatters;
+use crate::tls::{self, Legs};
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
@@ -181,9 +181,9 @@ impl Scene {
         if self.heralds.listener != Announcing::Never || self.heralds.pool.is_some() {
             // Who says its header, or a long head, in pieces of a byte or two has the time for that.
             let patience = Duration::from_secs(10_000);
-            (snapshot.timeouts.preface, snapshot.timeouts.client_head) = (patience, patience);
+            (snapshot.timeouts.prelude, snapshot.timeouts.client_head) = (patience, patience);
         }
-        self.tls = secured::put(&mut snapshot, self.legs);
+        self.tls = tls::put(&mut snapshot, self.legs);
         if (self.legs.clients || self.legs.backends) && self.faults.weather == Weather::Clean {
             // A handshake of thousands of bytes takes its time where pieces are of one, and so does a head.
             let patience = Duration::from_secs(10_000);

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`core`] | time, interest, buffer, deadline, slab, the causes of endings, and the values that all rooms share |
 //! | [`syntax`] | the grammar of header fields and request targets |
-//! | [`preface`] | what a connection begins with before its conversation: a PROXY header, a ClientHello that is passed on |
+//! | [`prelude`] | what a connection begins with before its conversation: a PROXY header, a ClientHello that is passed on |
 //! | [`route`] | which route takes a request; templates; paths in their normal form |
 //! | [`http`] | HTTP/1.1 heads, framing, chunks, rewriting, and Pollux's own answers |
 //! | [`h2`] | HTTP/2: frames, field compression, settings, windows, and heads held to RFC 9113; no listener speaks it yet |
@@ -44,7 +44,7 @@ pub mod core;
 pub mod h2;
 pub mod http;
 pub mod lane;
-pub mod preface;
+pub mod prelude;
 pub mod recorder;
 pub mod room;
 pub mod route;

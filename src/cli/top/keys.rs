@@ -1,7 +1,7 @@
 //! What each key does.
 
-use pollux::balance::Duty;
-use pollux::control::{Command, Wanted};
+use pollux::balance::AdminState;
+use pollux::control::{Command, WantedState};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::watch::Watch;
@@ -27,7 +27,7 @@ pub(super) fn obey(key: KeyEvent, watch: &mut Watch) -> Deed {
     if let Some(plan) = watch.plan.take() {
         return match key.code {
             KeyCode::Char('y' | 'Y') | KeyCode::Enter => {
-                Deed::Ask(Command::Operate { backend: plan.id, wanted: Wanted::State(plan.duty) })
+                Deed::Ask(Command::Operate { backend: plan.id, wanted: WantedState::State(plan.duty) })
             }
             _ => {
                 watch.say(format!("{} stays as it is", plan.id));
@@ -56,8 +56,8 @@ pub(super) fn obey(key: KeyEvent, watch: &mut Watch) -> Deed {
             watch.is_reversed = !watch.is_reversed;
             resort(watch);
         }
-        KeyCode::Char('d') => watch.plan(Duty::Drain),
-        KeyCode::Char('r') => watch.plan(Duty::Ready),
+        KeyCode::Char('d') => watch.plan(AdminState::Drain),
+        KeyCode::Char('r') => watch.plan(AdminState::Ready),
         KeyCode::Enter => {
             if let Some(row) = watch.row() {
                 return Deed::Ask(Command::Backend(row.id.clone()));
@@ -73,7 +73,7 @@ fn resort(watch: &mut Watch) {
     watch.arrange();
     watch.say(format!(
         "sorted by {}{}",
-        watch.sort.word(),
+        watch.sort.as_str(),
         if watch.is_reversed { ", the other way round" } else { "" }
     ));
 }

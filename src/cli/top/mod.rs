@@ -29,7 +29,7 @@ use signal_hook::consts::TERM_SIGNALS;
 use super::args::TopArgs;
 use super::{Failure, terminal};
 use keys::Deed;
-use told::Told;
+use told::StatusPage;
 use watch::Watch;
 
 /// How often Pollux is asked.
@@ -41,12 +41,12 @@ const STEP: Duration = Duration::from_millis(50);
 /// What the thread that asks has to tell.
 enum News {
     /// What Pollux is at.
-    Status(Box<Told>),
+    Status(Box<StatusPage>),
     /// What came of something, or what was asked for, in words.
     Words(String),
     /// All that is known of a backend.
     Details(String),
-    /// Nobody has answered.
+    /// NoBackend has answered.
     Silence(String),
 }
 
@@ -62,8 +62,8 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
         signal_hook::flag::register(*signal, Arc::clone(&is_over)).map_err(Failure::failed)?;
     }
     let (wishes, wished) = channel();
-    let (telling, news) = channel();
-    let asking = move || ask_on(&path, &wished, &telling);
+    let (disclosure, news) = channel();
+    let asking = move || ask_on(&path, &wished, &disclosure);
     thread::Builder::new().name("asker".into()).spawn(asking).map_err(Failure::failed)?;
     let is_plain = terminal::is_dumb();
     let mut watch = Watch::new(terminal::allows_colours(), !terminal::has_utf8(), is_plain);
@@ -126,7 +126,7 @@ fn hear(watch: &mut Watch, news: News) {
 }
 
 /// Does what is wished, and looks once a second and after each wish.
-fn ask_on(path: &Path, wished: &Receiver<Command>, telling: &Sender<News>) {
+fn ask_on(path: &Path, wished: &Receiver<Command>, disclosure: &Sender<News>) {
     loop {
         let news = match wished.recv_timeout(EVERY) {
             Ok(command) => Some(do_it(path, command)),
@@ -138,7 +138,7 @@ fn ask_on(path: &Path, wished: &Receiver<Command>, telling: &Sender<News>) {
             Err(why) => News::Silence(why),
         };
         for news in news.into_iter().chain([status]) {
-            if telling.send(news).is_err() {
+            if disclosure.send(news).is_err() {
                 return;
             }
         }
@@ -154,7 +154,7 @@ fn do_it(path: &Path, command: Command) -> News {
     }
 }
 
-fn look(path: &Path) -> Result<Told, String> {
+fn look(path: &Path) -> Result<StatusPage, String> {
     let reply = call(path, Command::Status)?;
     serde_json::from_value(reply.data)
         .map_err(|error| format!("the Pollux at {} tells of itself in another way: {error}", path.display()))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Told {
+pub(super) struct StatusPage {
     pub(super) version: String,
     pub(super) pid: u32,
     pub(super) uptime_ms: u64,

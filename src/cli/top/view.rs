@@ -1,6 +1,6 @@
 //! What it looks like: states by a sign and a word as well as by colour, numbers in columns.
 
-use pollux::balance::Duty;
+use pollux::balance::AdminState;
 use pollux::core::time::show_span;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -274,9 +274,9 @@ fn cause_line(watch: &Watch, width: u16) -> Line<'_> {
 fn foot_line(watch: &Watch, width: u16) -> Line<'_> {
     if let Some(plan) = &watch.plan {
         let verb = match plan.duty {
-            Duty::Ready => "have it serve again",
-            Duty::Drain => "drain it",
-            Duty::Down => "take it out",
+            AdminState::Ready => "have it serve again",
+            AdminState::Drain => "drain it",
+            AdminState::Down => "take it out",
         };
         let warning = if plan.is_last { " No other backend of its pool takes new requests." } else { "" };
         let text = format!("{}: {verb}?{warning} y/n ", plan.id);

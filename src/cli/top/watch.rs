@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use pollux::balance::Duty;
+use pollux::balance::AdminState;
 use ratatui::widgets::TableState;
 
-use super::told::{Backend, Passed, Told};
+use super::told::{Backend, Passed, StatusPage};
 
 /// Rates and percentiles are of so long.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ impl Column {
         Column::Failed,
     ];
 
-    pub(super) fn word(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Column::Place => "configuration",
             Column::State => "state",
@@ -106,7 +106,7 @@ pub(super) struct Sums {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) id: String,
-    pub(super) duty: Duty,
+    pub(super) duty: AdminState,
     /// Whether nobody else of the pool takes new requests.
     pub(super) is_last: bool,
 }
@@ -118,9 +118,9 @@ pub(super) struct Watch {
     pub(super) is_ascii: bool,
     /// Whether there is nobody whose keys are obeyed.
     pub(super) is_plain: bool,
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<StatusPage>,
     /// What was told within the window, the latest last.
-    earlier: VecDeque<(Instant, Told)>,
+    earlier: VecDeque<(Instant, StatusPage)>,
     pub(super) rows: Vec<Row>,
     pub(super) sums: Sums,
     /// Requests a second, the latest last.
@@ -166,7 +166,7 @@ impl Watch {
     }
 
     /// Records what Pollux is at.
-    pub(super) fn take(&mut self, told: Told, now: Instant) {
+    pub(super) fn take(&mut self, told: StatusPage, now: Instant) {
         if self.told.as_ref().is_some_and(|before| before.pid != told.pid) {
             // Another process counts from 0 again.
             self.earlier.clear();
@@ -183,14 +183,14 @@ impl Watch {
         self.arrange();
     }
 
-    fn measure(&mut self, told: &Told, now: Instant) {
+    fn measure(&mut self, told: &StatusPage, now: Instant) {
         let Some((since, before)) = self.earlier.front().filter(|(since, _)| *since < now) else {
             self.rows = rows(told, told, 1.0);
             return;
         };
         let seconds = now.duration_since(*since).as_secs_f64();
         self.rows = rows(told, before, seconds);
-        let all = |told: &Told| {
+        let all = |told: &StatusPage| {
             let mut sum = Passed::default();
             told.traffic.pools.values().flat_map(|pool| pool.backends.values()).for_each(|one| sum.add(one));
             sum
@@ -209,7 +209,7 @@ impl Watch {
         }
     }
 
-    fn count_causes(&mut self, told: &Told) {
+    fn count_causes(&mut self, told: &StatusPage) {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for (cause, count) in told.traffic.pools.values().flat_map(|pool| &pool.causes) {
             *counts.entry(cause.clone()).or_default() += count;
@@ -255,9 +255,9 @@ impl Watch {
     }
 
     /// Plans to change the backend that is selected.
-    pub(super) fn plan(&mut self, duty: Duty) {
+    pub(super) fn plan(&mut self, duty: AdminState) {
         let Some(row) = self.row() else { return };
-        if row.backend.state == duty.word() {
+        if row.backend.state == duty.as_str() {
             let text = format!("{} is {duty} already", row.id);
             return self.say(text);
         }
@@ -266,7 +266,8 @@ impl Watch {
             other.id != row.id && other.id.split_once('/').is_some_and(|(name, _)| name == pool)
         };
         let serves = |other: &Row| other.backend.state == "ready" && other.backend.weight > 0;
-        let is_last = duty != Duty::Ready && !self.rows.iter().any(|other| is_other(other) && serves(other));
+        let is_last =
+            duty != AdminState::Ready && !self.rows.iter().any(|other| is_other(other) && serves(other));
         self.plan = Some(Plan { id: row.id.clone(), duty, is_last });
     }
 
@@ -290,9 +291,9 @@ impl Watch {
     }
 }
 
-fn rows(told: &Told, before: &Told, seconds: f64) -> Vec<Row> {
+fn rows(told: &StatusPage, before: &StatusPage, seconds: f64) -> Vec<Row> {
     let nothing = Passed::default();
-    let passed = |told: &'_ Told, pool: &str, backend: &str| -> Passed {
+    let passed = |told: &'_ StatusPage, pool: &str, backend: &str| -> Passed {
         let served = told.traffic.pools.get(pool).and_then(|pool| pool.backends.get(backend));
         served.unwrap_or(&nothing).clone()
     };

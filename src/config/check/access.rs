@@ -8,7 +8,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::suggest::closest;
 use crate::core::outcome::Cause;
@@ -22,7 +22,7 @@ pub(in crate::config) fn access_log(
     root: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Rules, Told> {
+) -> Result<Rules, Reported> {
     let mut rules = Rules::default();
     if let Some((text, place)) = root.text("access_log") {
         rules.to = Some(destination(text, place, site, findings)?);
@@ -39,7 +39,7 @@ pub(in crate::config) fn to(
     table: Reader<'_>,
     site: &Site<'_>,
     findings: &mut Findings,
-) -> Result<Destination, Told> {
+) -> Result<Destination, Reported> {
     let Some((text, place)) = table.text("to") else { return Err(findings.given_up(table.place())) };
     destination(text, place, site, findings)
 }
@@ -49,7 +49,7 @@ fn destination(
     place: Place,
     site: &Site<'_>,
     findings: &mut Findings,
-) -> Result<Destination, Told> {
+) -> Result<Destination, Reported> {
     Destination::parse(text, |path| site.path(path, place)).map_err(|why| {
         findings.refuse(
             Diagnostic::new(Code::BadValue, format!("the access log goes nowhere: {why}"))
@@ -60,7 +60,7 @@ fn destination(
 }
 
 /// `format`.
-pub(in crate::config) fn format(table: Reader<'_>, findings: &mut Findings) -> Result<Format, Told> {
+pub(in crate::config) fn format(table: Reader<'_>, findings: &mut Findings) -> Result<Format, Reported> {
     let Some((text, place)) = table.text("format") else { return Err(findings.given_up(table.place())) };
     parse_format(text, place, findings).ok_or_else(|| findings.given_up(place))
 }
@@ -98,7 +98,7 @@ fn texts<T>(
     key: &str,
     findings: &mut Findings,
     read: impl Fn(&str, &Node, &mut Findings) -> Option<T>,
-) -> Result<Vec<T>, Told> {
+) -> Result<Vec<T>, Reported> {
     let before = findings.errors();
     let items = table.list(key).iter();
     let items = items.filter_map(|node| read(node.text()?, node, findings)).collect();
@@ -107,12 +107,15 @@ fn texts<T>(
 }
 
 /// `status`.
-pub(in crate::config) fn statuses(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<Statuses>, Told> {
+pub(in crate::config) fn statuses(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<Statuses>, Reported> {
     texts(table, "status", findings, range)
 }
 
 /// `except`.
-pub(in crate::config) fn except(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<Cause>, Told> {
+pub(in crate::config) fn except(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<Cause>, Reported> {
     texts(table, "except", findings, cause)
 }
 
@@ -131,7 +134,7 @@ fn range(text: &str, node: &Node, findings: &mut Findings) -> Option<Statuses> {
 fn cause(text: &str, node: &Node, findings: &mut Findings) -> Option<Cause> {
     let cause = Cause::find(text);
     if cause.is_none() {
-        let near = closest(text, Cause::ALL.iter().map(|cause| cause.word()));
+        let near = closest(text, Cause::ALL.iter().map(|cause| cause.as_str()));
         let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
         findings.push(
             Diagnostic::new(Code::UnknownWord, format!("unknown cause {}", quote(text)))
@@ -143,7 +146,10 @@ fn cause(text: &str, node: &Node, findings: &mut Findings) -> Option<Cause> {
 }
 
 /// `redact`.
-pub(in crate::config) fn redaction(table: Reader<'_>, findings: &mut Findings) -> Result<Redaction, Told> {
+pub(in crate::config) fn redaction(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Redaction, Reported> {
     let before = findings.errors();
     let mut redaction = Redaction::default();
     for node in table.list("redact") {
@@ -167,7 +173,7 @@ pub(in crate::config) fn headers(
     table: Reader<'_>,
     key: &str,
     findings: &mut Findings,
-) -> Result<Vec<String>, Told> {
+) -> Result<Vec<String>, Reported> {
     let before = findings.errors();
     let mut names: Vec<String> = Vec::new();
     for node in table.list(key) {

@@ -9,7 +9,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::snapshot::{Address, Permissions, Secret};
@@ -21,7 +21,7 @@ pub(in crate::config) fn check(
     root: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Admin>, Told> {
+) -> Result<Option<Admin>, Reported> {
     let Some(table) = root.table("admin", &language::ADMIN, findings)? else { return Ok(None) };
     let token = token(table, site, findings);
     let Some((text, place)) = table.text("bind") else {
@@ -68,7 +68,7 @@ fn permissions(
     bind: &Address,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Permissions, Told> {
+) -> Result<Permissions, Reported> {
     if let Some(entry) = table.entry("socket").filter(|_| !bind.is_file()) {
         findings.push(
             Diagnostic::new(Code::NoEffect, "`socket` changes nothing here")
@@ -85,7 +85,7 @@ fn unsafe_without_token(bind: &Address, place: Place) -> Diagnostic {
         .help("bind 127.0.0.1, [::1] or `unix:/run/pollux/admin`, or have callers know a token: `token_file = \"admin.token\"`")
 }
 
-fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Option<Token>, Told> {
+fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Option<Token>, Reported> {
     let (file, variable) = (table.text("token_file"), table.text("token_env"));
     if let (Some((_, first)), Some((_, second))) = (file, variable) {
         findings.push(
@@ -142,7 +142,7 @@ fn token(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Res
 }
 
 /// A token stands in a header field as it is (RFC 6750 §2.1).
-fn check_token(token: &str, place: Place, findings: &mut Findings) -> Result<(), Told> {
+fn check_token(token: &str, place: Place, findings: &mut Findings) -> Result<(), Reported> {
     if token.len() < TOKEN_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(findings.refuse(
             Diagnostic::new(Code::BadValue, "the token cannot be one")

@@ -3,15 +3,15 @@
 use crate::config::code::Code;
 use crate::config::print::words;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
-use crate::preface::proxy::{PASSES_EVERYWHERE, Version};
+use crate::config::report::{Diagnostic, Findings, Reported};
+use crate::prelude::proxy::{PASSES_EVERYWHERE, Version};
 use crate::snapshot::Announce;
 
 /// `proxy_protocol`: a header of that version without further fields, or none.
 pub(in crate::config) fn version(
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<Option<Announce>, Told> {
+) -> Result<Option<Announce>, Reported> {
     let version = match table.text("proxy_protocol") {
         Some(("off", _)) => return Ok(None),
         Some(("v1", _)) => Version::V1,
@@ -46,7 +46,7 @@ pub(in crate::config) fn fields(
     announce: &mut Option<Announce>,
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     if let Some(announce) = of_v2(announce, table, "proxy_protocol_fields", findings) {
         let says = |word| table.list("proxy_protocol_fields").iter().any(|item| item.text() == Some(word));
         announce.authority = says("authority");
@@ -70,7 +70,7 @@ pub(in crate::config) fn length_max(
     announce: &mut Option<Announce>,
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     if let Some(announce) = of_v2(announce, table, "proxy_protocol_max", findings)
         && let Some((size, _)) = table.size("proxy_protocol_max")
     {

@@ -4,12 +4,15 @@ use crate::config::code::Code;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::route::{Domains, RewriteBack};
 use crate::syntax::target::is_authority;
 
 /// `rewrite_back`.
-pub(in crate::config) fn of_route(route: Reader<'_>, findings: &mut Findings) -> Result<RewriteBack, Told> {
+pub(in crate::config) fn of_route(
+    route: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<RewriteBack, Reported> {
     let has_prefix = route.has("strip_prefix") || route.has("replace_prefix");
     let Some(entry) = route.entry("rewrite_back") else { return Ok(RewriteBack::default()) };
     let back = match route.table_of_either("rewrite_back", &language::REWRITE_BACK) {
@@ -34,7 +37,7 @@ pub(in crate::config) fn of_route(route: Reader<'_>, findings: &mut Findings) ->
     Ok(RewriteBack { paths: back.paths && has_prefix, ..back })
 }
 
-fn domains(table: Reader<'_>, findings: &mut Findings) -> Result<Domains, Told> {
+fn domains(table: Reader<'_>, findings: &mut Findings) -> Result<Domains, Reported> {
     let [inner, outer] = ["from", "to"].map(|key| {
         let Some((text, place)) = table.text(key) else {
             if !table.has(key) {

@@ -12,11 +12,11 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
-use crate::snapshot::{Address, Backend, Duty, Entry, Family, Like, Question, Source};
+use crate::snapshot::{Address, AdminState, Backend, Entry, Family, Like, Question, Source};
 
 /// What the items of `backends` stand for. What comes by a question may be the same as something else at any
 /// moment; that is for [`discovery::fill`].
@@ -119,7 +119,7 @@ impl Around<'_> {
     /// A backend of which nothing more is said.
     fn like(&self) -> Like {
         let Around { max_requests, max_connections, .. } = *self;
-        let (name, tls_name, duty) = (None, None, Duty::Ready);
+        let (name, tls_name, duty) = (None, None, AdminState::Ready);
         Like { name, weight: 1, tier: 1, max_requests, max_connections, tls_name, duty }
     }
 
@@ -146,7 +146,7 @@ pub(in crate::config) fn backup(
     tier: &mut u8,
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     let Some(entry) = table.entry("backup") else { return Ok(()) };
     let is_backup = table.flag("backup");
     if table.has("tier") {

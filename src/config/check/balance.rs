@@ -3,12 +3,12 @@
 use crate::config::code::Code;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::route::Template;
 use crate::snapshot::{Balance, Hashing};
 
 /// `balance`.
-pub(in crate::config) fn policy(table: Reader<'_>, findings: &mut Findings) -> Result<Balance, Told> {
+pub(in crate::config) fn policy(table: Reader<'_>, findings: &mut Findings) -> Result<Balance, Reported> {
     let Some((word, place)) = table.text("balance") else { return Err(findings.given_up(table.place())) };
     Ok(match word {
         "round-robin" => Balance::RoundRobin,
@@ -33,7 +33,7 @@ pub(in crate::config) fn warn_of_no_hash(table: Reader<'_>, key: &str, findings:
 }
 
 /// `hash_key`.
-pub(in crate::config) fn hash_key(table: Reader<'_>, findings: &mut Findings) -> Result<Template, Told> {
+pub(in crate::config) fn hash_key(table: Reader<'_>, findings: &mut Findings) -> Result<Template, Reported> {
     let Some((text, place)) = table.text("hash_key") else { return Err(findings.given_up(table.place())) };
     match Template::parse(text, &[]) {
         Ok(key) if key.constant().is_none() => Ok(key),

@@ -2,10 +2,10 @@
 
 use crate::config::code::Code;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 
 /// `request_body`: whether bodies are collected that come in chunks.
-pub(in crate::config) fn is_on(table: Reader<'_>, findings: &mut Findings) -> Result<bool, Told> {
+pub(in crate::config) fn is_on(table: Reader<'_>, findings: &mut Findings) -> Result<bool, Reported> {
     match table.text("request_body") {
         Some(("stream", _)) => Ok(false),
         Some(("buffer", _)) => Ok(true),
@@ -19,7 +19,7 @@ pub(in crate::config) fn most(
     collect: &mut Option<u64>,
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     if let Some(most) = collect {
         if let Some((size, _)) = table.size("request_buffer") {
             *most = size;

@@ -7,7 +7,7 @@ use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
-use crate::core::secured::Standing;
+use crate::core::tls_info::ClientCertStatus;
 use crate::route::credential::{self, CredentialRule, SubjectPattern, TextPattern};
 use crate::snapshot::Mode;
 use crate::tls::{ClientAuth, TerminationRules};
@@ -33,7 +33,7 @@ pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<Credent
         if state.node.items().is_empty() {
             findings.push(nothing("state", state.node.place));
         }
-        if rule.standings == [Standing::None] && rule.is_about_identity() {
+        if rule.standings == [ClientCertStatus::None] && rule.is_about_identity() {
             findings.push(
                 Diagnostic::new(Code::Contradiction, "a certificate that is not there is of nobody")
                     .mark(state.node.place, "asks for clients without a certificate")
@@ -44,10 +44,10 @@ pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<Credent
     Some(rule)
 }
 
-fn standings(items: &[Node]) -> Vec<Standing> {
+fn standings(items: &[Node]) -> Vec<ClientCertStatus> {
     let mut standings = Vec::new();
     // Other words are held back by the shape.
-    for standing in items.iter().filter_map(|item| Standing::find(item.text()?)) {
+    for standing in items.iter().filter_map(|item| ClientCertStatus::find(item.text()?)) {
         if !standings.contains(&standing) {
             standings.push(standing);
         }
@@ -131,5 +131,5 @@ fn asks_for_others(when: Reader<'_>) -> bool {
         None => entry.node.items(),
     };
     let standings = standings(items);
-    !standings.is_empty() && !standings.contains(&Standing::Verified)
+    !standings.is_empty() && !standings.contains(&ClientCertStatus::Verified)
 }

@@ -6,7 +6,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::http::field::Name;
 use crate::route::{FieldEdits, LeadsAway, Template};
 use crate::syntax::grammar::{is_field_value, is_token};
@@ -28,7 +28,7 @@ pub(super) fn edits(
     of: Of,
     parts: &[&str],
     findings: &mut Findings,
-) -> Result<FieldEdits, Told> {
+) -> Result<FieldEdits, Reported> {
     let Some(table) = route.table(key, &language::FIELDS, findings)? else {
         return Ok(FieldEdits::default());
     };

@@ -8,7 +8,7 @@ use crate::config::language::{self, ERROR_WORDS};
 use crate::config::print::words;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::shape;
 use crate::syntax::grammar::is_token;
@@ -18,7 +18,7 @@ pub(in crate::config) fn passive(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Passive, Told> {
+) -> Result<Passive, Reported> {
     let mut passive = Passive::default();
     let Some(table) = pool.table("health", &language::HEALTH, findings)? else { return Ok(passive) };
     let read = settings::read(&language::HEALTH, table, &mut passive, site, findings);
@@ -36,7 +36,7 @@ pub(in crate::config) fn passive(
 }
 
 /// `panic`: a share in thousandths, or `off`.
-pub(in crate::config) fn panic(table: Reader<'_>, findings: &mut Findings) -> Result<Option<u32>, Told> {
+pub(in crate::config) fn panic(table: Reader<'_>, findings: &mut Findings) -> Result<Option<u32>, Reported> {
     match (table.thousandths("panic"), table.text("panic")) {
         (Some((share, _)), _) => Ok(Some(share)),
         (None, Some(("off", _))) => Ok(None),
@@ -46,7 +46,7 @@ pub(in crate::config) fn panic(table: Reader<'_>, findings: &mut Findings) -> Re
 }
 
 /// `errors`.
-pub(in crate::config) fn errors(table: Reader<'_>, findings: &mut Findings) -> Result<Errors, Told> {
+pub(in crate::config) fn errors(table: Reader<'_>, findings: &mut Findings) -> Result<Errors, Reported> {
     let before = findings.errors();
     let mut errors = Errors { connect: false, reset: false, timeout: false, statuses: Vec::new() };
     for node in table.list("errors") {
@@ -103,7 +103,7 @@ pub(in crate::config) fn check(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Check>, Told> {
+) -> Result<Option<Check>, Reported> {
     let Some(table) = pool.table("check", &language::CHECK, findings)? else { return Ok(None) };
     let mut check = Check::default();
     settings::read(&language::CHECK, table, &mut check, site, findings)?;
@@ -114,7 +114,7 @@ pub(in crate::config) fn check(
 }
 
 /// `type`: a connect, or a request of which nothing is said yet.
-pub(in crate::config) fn kind(table: Reader<'_>, findings: &mut Findings) -> Result<Kind, Told> {
+pub(in crate::config) fn kind(table: Reader<'_>, findings: &mut Findings) -> Result<Kind, Reported> {
     match table.text("type") {
         Some(("tcp", _)) => Ok(Kind::Tcp),
         Some(("http", _)) => Ok(Kind::Http(Http::default())),
@@ -133,28 +133,37 @@ pub(in crate::config) fn warn_of_no_request(table: Reader<'_>, key: &str, findin
     );
 }
 
-pub(in crate::config) fn method(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+pub(in crate::config) fn method(table: Reader<'_>, findings: &mut Findings) -> Result<String, Reported> {
     checked(table, "method", |text| is_token(text.as_bytes()), "a method such as `GET`", findings)
 }
 
-pub(in crate::config) fn path(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+pub(in crate::config) fn path(table: Reader<'_>, findings: &mut Findings) -> Result<String, Reported> {
     let is_path = |text: &str| {
         text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
     };
     checked(table, "path", is_path, "a path such as `/healthz`", findings)
 }
 
-pub(in crate::config) fn host(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String>, Told> {
+pub(in crate::config) fn host(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Option<String>, Reported> {
     let is_host = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     checked(table, "host", is_host, "a host such as `app.example.com`", findings).map(Some)
 }
 
-pub(in crate::config) fn text(table: Reader<'_>, findings: &mut Findings) -> Result<Option<String>, Told> {
+pub(in crate::config) fn text(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Option<String>, Reported> {
     checked(table, "text", |text| !text.is_empty(), "a text that is not empty", findings).map(Some)
 }
 
 /// `status`: the ranges that are good.
-pub(in crate::config) fn good(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<(u16, u16)>, Told> {
+pub(in crate::config) fn good(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<(u16, u16)>, Reported> {
     let before = findings.errors();
     let nodes = table.list("status").iter();
     let found = nodes.filter_map(|node| statuses(node, "status", &[], findings)).collect();
@@ -169,7 +178,7 @@ fn checked(
     is_good: impl Fn(&str) -> bool,
     expected: &str,
     findings: &mut Findings,
-) -> Result<String, Told> {
+) -> Result<String, Reported> {
     let Some((text, place)) = table.text(key) else { return Err(findings.given_up(table.place())) };
     if is_good(text) {
         return Ok(text.to_owned());

@@ -8,7 +8,7 @@ use crate::config::doc::Entry;
 use crate::config::language;
 use crate::config::print::words;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::snapshot::Hsts;
 
@@ -23,7 +23,7 @@ pub(in crate::config) fn of_listener(
     listener: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Hsts>, Told> {
+) -> Result<Option<Hsts>, Reported> {
     let Some(entry) = listener.entry("hsts") else { return Ok(None) };
     let Some(table) = listener.table("hsts", &language::HSTS, findings)? else { return Ok(None) };
     check_told(entry, listener, findings);
@@ -37,7 +37,7 @@ pub(super) fn of_route(
     listener: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Option<Hsts>>, Told> {
+) -> Result<Option<Option<Hsts>>, Reported> {
     let Some(entry) = route.entry("hsts") else { return Ok(None) };
     if let Some(table) = route.table_of_either("hsts", &language::HSTS) {
         check_told(entry, listener, findings);
@@ -80,7 +80,7 @@ fn read(
     entry: &Entry,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Hsts, Told> {
+) -> Result<Hsts, Reported> {
     let mut hsts = DEFAULT;
     let read = settings::read(&language::HSTS, table, &mut hsts, site, findings);
     if hsts.preload && (!hsts.include_subdomains || hsts.max_age_s < PRELOAD_LEAST.as_secs()) {
@@ -97,7 +97,7 @@ fn read(
 }
 
 /// `max_age` in whole seconds.
-pub(in crate::config) fn max_age(table: Reader<'_>, findings: &mut Findings) -> Result<u64, Told> {
+pub(in crate::config) fn max_age(table: Reader<'_>, findings: &mut Findings) -> Result<u64, Reported> {
     let time = table.time("max_age").map(|(time, _)| time.as_secs());
     time.ok_or_else(|| findings.given_up(table.place()))
 }

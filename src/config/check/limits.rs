@@ -5,12 +5,16 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::value::show_size;
 use crate::snapshot::{Limits, Recording};
 
-pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Limits, Told> {
+pub(super) fn check(
+    root: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Limits, Reported> {
     let recorder = recording(root, site, findings);
     let mut limits = Limits::default();
     if let Some(table) = root.table("limits", &language::LIMITS, findings)? {
@@ -27,7 +31,7 @@ pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findin
 }
 
 /// `[recorder]`.
-fn recording(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Recording, Told> {
+fn recording(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Recording, Reported> {
     let mut recording = Recording::default();
     if let Some(table) = root.table("recorder", &language::RECORDER, findings)? {
         settings::read(&language::RECORDER, table, &mut recording, site, findings)?;

@@ -13,7 +13,7 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::shape;
 use crate::config::value::bind_address;
@@ -40,7 +40,7 @@ pub(super) fn check(
     mut around: Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Vec<Found>, Told> {
+) -> Result<Vec<Found>, Reported> {
     if root.list("listener").is_empty() && !findings.is_meant(root.place(), "listener") {
         let help = "add one:\n[[listener]]\nbind = \"127.0.0.1:8080\"";
         findings.push(Diagnostic::new(Code::NoListener, "there is no listener").help(help));
@@ -75,7 +75,7 @@ fn listener(
     taken: &mut Taken,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Found, Told> {
+) -> Result<Found, Reported> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
     let found = bind(table, site.world, findings);
@@ -106,7 +106,12 @@ fn listener(
     Ok(Found { listener, place: table.place(), routes: places })
 }
 
-fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findings) -> Result<String, Told> {
+fn name(
+    index: usize,
+    table: Reader<'_>,
+    taken: &mut Taken,
+    findings: &mut Findings,
+) -> Result<String, Reported> {
     let (name, place) = match table.text("name") {
         None => (format!("listener-{}", index + 1), table.place()),
         Some((name, place)) => {
@@ -123,7 +128,11 @@ fn name(index: usize, table: Reader<'_>, taken: &mut Taken, findings: &mut Findi
     Ok(name)
 }
 
-fn bind(table: Reader<'_>, world: &mut dyn World, findings: &mut Findings) -> Result<(Address, Place), Told> {
+fn bind(
+    table: Reader<'_>,
+    world: &mut dyn World,
+    findings: &mut Findings,
+) -> Result<(Address, Place), Reported> {
     let Some(entry) = table.entry("bind") else {
         if !findings.is_meant(table.place(), "bind") {
             findings.push(
@@ -147,7 +156,7 @@ fn tcp_routes(
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> (Vec<routes::Found>, Result<(), Told>) {
+) -> (Vec<routes::Found>, Result<(), Reported>) {
     let only_http = |table: Reader<'_>, help: &str, findings: &mut Findings| {
         for entry in table.only_in(Mode::Http) {
             findings.push(
@@ -204,7 +213,7 @@ fn check_announcing(
     mode: Mode,
     announcing: Announcing,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     let before = findings.errors();
     let trusted = table.entry("trusted_proxies");
     if let Some((word, place)) = table.text("proxy_protocol").filter(|_| announcing != Announcing::Never)
@@ -234,7 +243,7 @@ fn check_announcing(
 pub(in crate::config) fn trusted_proxies(
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<Vec<IpNet>, Told> {
+) -> Result<Vec<IpNet>, Reported> {
     let before = findings.errors();
     let items = table.list("trusted_proxies");
     if let Some(extra) = items.get(TRUSTED_MAX) {

@@ -1,7 +1,7 @@
 //! From the raw shape to the checked one: every mistake in one run.
 //!
 //! A check that fails puts an error down and goes on, so that all mistakes are told in one run. What it was
-//! to read is then a [`Told`], which nothing but an error makes, and with one of those there is no snapshot:
+//! to read is then a [`Reported`], which nothing but an error makes, and with one of those there is no snapshot:
 //! a setting that is there and cannot be read whole never stands for its absence. A warning changes nothing
 //! in what is read.
 
@@ -44,7 +44,7 @@ use super::excerpt::Place;
 use super::language;
 use super::quote::quote;
 use super::read::Reader;
-use super::report::{Diagnostic, Findings, Text, Told};
+use super::report::{Diagnostic, Findings, Reported, Text};
 use super::world::World;
 use crate::discovery::Answers;
 use crate::explain::Trial;
@@ -55,7 +55,7 @@ pub(super) use site::Site;
 
 /// What a configuration comes to, and where it says so.
 pub(super) struct Checked {
-    pub(super) checked: Result<(Snapshot, Process), Told>,
+    pub(super) checked: Result<(Snapshot, Process), Reported>,
     /// What was found out for the pools.
     pub(super) answers: Answers,
     /// What was made of its rules for TLS.
@@ -87,7 +87,7 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
         places = found.iter().map(|found| (found.place, found.routes.clone())).collect();
         found.into_iter().map(|found| found.listener).collect()
     });
-    let pools = pools.into_iter().map(|found| found.pool).collect::<Result<Vec<_>, Told>>();
+    let pools = pools.into_iter().map(|found| found.pool).collect::<Result<Vec<_>, Reported>>();
     let snapshot = snapshot(listeners, pools, timeouts, limits);
     let known = snapshot.as_ref().ok().filter(|_| !findings.has_errors());
     let trials = trials::check(root, known, findings);
@@ -101,11 +101,11 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
 }
 
 fn snapshot(
-    listeners: Result<Vec<Listener>, Told>,
-    pools: Result<Vec<Pool>, Told>,
-    timeouts: Result<Timeouts, Told>,
-    limits: Result<Limits, Told>,
-) -> Result<Snapshot, Told> {
+    listeners: Result<Vec<Listener>, Reported>,
+    pools: Result<Vec<Pool>, Reported>,
+    timeouts: Result<Timeouts, Reported>,
+    limits: Result<Limits, Reported>,
+) -> Result<Snapshot, Reported> {
     Ok(Snapshot { listeners: listeners?, pools: pools?, timeouts: timeouts?, limits: limits? })
 }
 

@@ -14,7 +14,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::discovery;
 use crate::snapshot::{Balance, Pool, PoolId, Source};
@@ -23,7 +23,7 @@ use crate::snapshot::{Balance, Pool, PoolId, Source};
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) name: String,
-    pub(super) pool: Result<Pool, Told>,
+    pub(super) pool: Result<Pool, Reported>,
     pub(super) place: Place,
 }
 
@@ -57,7 +57,7 @@ fn pool(
     servers: &[SocketAddr],
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Pool, Told> {
+) -> Result<Pool, Reported> {
     let (name, before) = (entry.key.as_str(), findings.errors());
     check_name(name, entry.key_place, findings);
     let number = |key| table.number(key).map(|(number, _)| number);
@@ -111,7 +111,7 @@ pub(in crate::config) fn time_or_off(
     key: &str,
     default: Duration,
     findings: &mut Findings,
-) -> Result<Option<Duration>, Told> {
+) -> Result<Option<Duration>, Reported> {
     match (table.time(key), table.flag(key)) {
         (Some((time, _)), _) => Ok(Some(time)),
         (None, Some(is_on)) => Ok(is_on.then_some(default)),
@@ -120,7 +120,10 @@ pub(in crate::config) fn time_or_off(
 }
 
 /// `request_trailers`: whether they pass.
-pub(in crate::config) fn passes_trailers(table: Reader<'_>, findings: &mut Findings) -> Result<bool, Told> {
+pub(in crate::config) fn passes_trailers(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<bool, Reported> {
     match table.text("request_trailers") {
         Some(("drop", _)) => Ok(false),
         Some(("pass", _)) => Ok(true),

@@ -8,13 +8,17 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 
 /// The longest path that a socket can have (unix(7)): the kernel's field without its last zero byte.
 const SOCKET_PATH_MAX: usize = 107;
 
-pub(super) fn check(root: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Result<Process, Told> {
+pub(super) fn check(
+    root: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Process, Reported> {
     let before = findings.errors();
     let mut process = Process::default();
     let settings = settings::read(&language::FILE, root, &mut process, site, findings);
@@ -27,7 +31,7 @@ pub(in crate::config) fn control(
     root: Reader<'_>,
     site: &Site<'_>,
     findings: &mut Findings,
-) -> Result<PathBuf, Told> {
+) -> Result<PathBuf, Reported> {
     let Some((path, place)) = root.text("control") else { return Err(findings.given_up(root.place())) };
     let whole = site.path(path, place);
     if is_fit(path, &whole, place, findings) { Ok(whole) } else { Err(findings.given_up(place)) }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::names::Seen;
 use crate::config::code::Code;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::shape;
 use crate::config::value::parse_server;
 use crate::discovery::SERVERS_MAX;
@@ -14,7 +14,7 @@ use crate::discovery::SERVERS_MAX;
 pub(in crate::config) fn resolver(
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<Vec<SocketAddr>, Told> {
+) -> Result<Vec<SocketAddr>, Reported> {
     let before = findings.errors();
     let Some(entry) = table.entry("resolver") else { return Ok(Vec::new()) };
     let (mut servers, mut seen) = (Vec::new(), Seen::default());

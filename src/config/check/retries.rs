@@ -6,7 +6,7 @@ use crate::config::language::RETRY_WORDS;
 use crate::config::print::words;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::shape;
 use crate::snapshot::Retries;
 
@@ -15,7 +15,7 @@ pub(in crate::config) fn retry_on(
     retries: &mut Retries,
     table: Reader<'_>,
     findings: &mut Findings,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     let before = findings.errors();
     (retries.connect, retries.reset, retries.timeout) = (false, false, false);
     for node in table.list("retry_on") {

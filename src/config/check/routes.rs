@@ -14,7 +14,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::http::framing::has_no_body;
 use crate::route::path::Path;
@@ -45,7 +45,7 @@ pub(super) fn check(
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> (Vec<Found>, Result<(), Told>) {
+) -> (Vec<Found>, Result<(), Reported>) {
     let before = findings.errors();
     let (mut routes, mut seen) = (Vec::new(), Seen::default());
     for (index, table) in listener.tables("route", &language::ROUTE).enumerate() {
@@ -96,7 +96,7 @@ pub(super) fn own_action(
     is_implied: bool,
     around: &Around<'_>,
     findings: &mut Findings,
-) -> Result<Option<(Action, Place)>, Told> {
+) -> Result<Option<(Action, Place)>, Reported> {
     let action = match (listener.entry("pool"), listener.entry("split")) {
         (Some(pool), Some(split)) => {
             findings.push(
@@ -125,7 +125,7 @@ fn implied_pool(
     listener: Reader<'_>,
     around: &Around<'_>,
     findings: &mut Findings,
-) -> Result<Option<Action>, Told> {
+) -> Result<Option<Action>, Reported> {
     match around.pools {
         [_] => Ok(Some(Action::Pool(crate::snapshot::PoolId(0)))),
         [] => Ok(None),
@@ -140,7 +140,7 @@ fn implied_pool(
     }
 }
 
-fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Result<Action, Told> {
+fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Result<Action, Reported> {
     let pool = entry.node.text().and_then(|text| pools::find(text, entry.node.place, around.pools, findings));
     pool.map(Action::Pool).ok_or_else(|| findings.given_up(entry.node.place))
 }
@@ -151,7 +151,7 @@ fn to_split(
     parts: &[&str],
     around: &Around<'_>,
     findings: &mut Findings,
-) -> Result<Action, Told> {
+) -> Result<Action, Reported> {
     let before = findings.errors();
     let mut shares = Vec::new();
     for share in table.tables("split", &language::SHARE) {
@@ -209,7 +209,7 @@ fn route(
     around: &mut Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Route, Told> {
+) -> Result<Route, Reported> {
     let when = match table.table("match", &language::MATCH, findings)? {
         Some(table) => conditions::check(table, site, &mut around.patterns, findings),
         None => Conditions::default(),
@@ -242,7 +242,7 @@ fn action(
     around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Action, Told> {
+) -> Result<Action, Reported> {
     let found: Vec<&Entry> = ACTIONS.iter().filter_map(|key| table.entry(key)).collect();
     if let (Some(sticky), false) = (table.entry("sticky"), table.has("split")) {
         findings.push(no_effect(sticky, "there is no `split`"));
@@ -363,7 +363,7 @@ fn options(
     around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Options, Told> {
+) -> Result<Options, Reported> {
     let answers = table.has("redirect") || table.has("respond");
     for entry in table.for_backends().filter(|_| answers) {
         findings.push(no_effect(entry, "no backend is asked by this route"));
@@ -379,7 +379,10 @@ fn options(
 }
 
 /// `streams`.
-pub(in crate::config) fn streams(table: Reader<'_>, findings: &mut Findings) -> Result<Vec<String>, Told> {
+pub(in crate::config) fn streams(
+    table: Reader<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<String>, Reported> {
     let before = findings.errors();
     let streams = conditions::values(table, "streams", findings, stream);
     findings.since(before)?;
@@ -396,7 +399,7 @@ fn stream(text: &str) -> Result<String, conditions::Refused> {
     Err((Code::BadValue, format!("{} is not a type of responses", quote(text)), help.to_owned()))
 }
 
-fn prefix(table: Reader<'_>, findings: &mut Findings) -> Result<Option<PrefixEdit>, Told> {
+fn prefix(table: Reader<'_>, findings: &mut Findings) -> Result<Option<PrefixEdit>, Reported> {
     if let (Some(strip), Some(replace)) = (table.entry("strip_prefix"), table.entry("replace_prefix")) {
         return Err(findings.refuse(
             Diagnostic::new(Code::NotOneAction, "the prefix is both taken off and replaced")

@@ -7,7 +7,7 @@ use crate::config::code::Code;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::snapshot::{Address, Permissions, SocketOptions};
 
@@ -41,7 +41,7 @@ pub(super) fn is_dual(bind: &Address, options: &SocketOptions) -> bool {
 }
 
 /// `interface`.
-pub(in crate::config) fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+pub(in crate::config) fn interface(table: Reader<'_>, findings: &mut Findings) -> Result<String, Reported> {
     let Some((name, place)) = table.text("interface") else { return Err(findings.given_up(table.place())) };
     let is_name = |byte: u8| byte.is_ascii_graphic() && byte != b'/' && byte != b':';
     if name.is_empty() || name.len() > INTERFACE_LEN_MAX || !name.bytes().all(is_name) {
@@ -59,7 +59,7 @@ pub(in crate::config) fn permissions(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Permissions, Told> {
+) -> Result<Permissions, Reported> {
     let mut permissions = Permissions::default();
     if let Some(table) = table.table("socket", &language::SOCKET, findings)? {
         settings::read(&language::SOCKET, table, &mut permissions, site, findings)?;
@@ -68,7 +68,7 @@ pub(in crate::config) fn permissions(
 }
 
 /// `mode`, in octal digits.
-pub(in crate::config) fn mode(table: Reader<'_>, findings: &mut Findings) -> Result<u32, Told> {
+pub(in crate::config) fn mode(table: Reader<'_>, findings: &mut Findings) -> Result<u32, Reported> {
     let Some((text, place)) = table.text("mode") else { return Err(findings.given_up(table.place())) };
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && text.len() >= 3);
     mode.ok_or_else(|| {

@@ -6,7 +6,7 @@ use crate::config::code::Code;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::snapshot::{SameSite, Secret, Sticky};
 use crate::syntax::grammar::is_token;
@@ -19,7 +19,7 @@ pub(in crate::config) fn sticky(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Sticky>, Told> {
+) -> Result<Option<Sticky>, Reported> {
     let before = findings.errors();
     let Some(table) = pool.table("sticky", &language::STICKY_COOKIE, findings)? else { return Ok(None) };
     let Some((name, place)) = table.text("cookie") else {
@@ -64,7 +64,7 @@ pub(in crate::config) fn secret(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Secret>, Told> {
+) -> Result<Option<Secret>, Reported> {
     let Some((secret, place)) = table.text("secret") else { return Err(findings.given_up(table.place())) };
     if secret.len() < SECRET_MIN {
         return Err(findings.refuse(
@@ -85,7 +85,7 @@ pub(in crate::config) fn attribute(
     table: Reader<'_>,
     key: &str,
     findings: &mut Findings,
-) -> Result<String, Told> {
+) -> Result<String, Reported> {
     let Some((text, place)) = table.text(key) else { return Err(findings.given_up(table.place())) };
     let is_good = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b';';
     let is_path_good = key != "path" || text.starts_with('/');

@@ -7,7 +7,7 @@ use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::value::show_duration;
 use crate::snapshot::Timeouts;
@@ -16,7 +16,7 @@ pub(super) fn check(
     root: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Timeouts, Told> {
+) -> Result<Timeouts, Reported> {
     let mut timeouts = Timeouts::default();
     if let Some(table) = root.table("timeouts", &language::TIMEOUTS, findings)? {
         let read = settings::read(&language::TIMEOUTS, table, &mut timeouts, site, findings);
@@ -32,7 +32,7 @@ pub(super) fn of_route(
     whole: &Timeouts,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Timeouts>, Told> {
+) -> Result<Option<Timeouts>, Reported> {
     let Some(table) = route.table("timeouts", &language::ROUTE_TIMEOUTS, findings)? else { return Ok(None) };
     let mut timeouts = whole.clone();
     let read = settings::read(&language::ROUTE_TIMEOUTS, table, &mut timeouts, site, findings);

@@ -10,7 +10,7 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings, Told};
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::value;
 use crate::route::Host;
@@ -37,7 +37,7 @@ fn file(
     key: &'static str,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Named>, Told> {
+) -> Result<Option<Named>, Reported> {
     let Some((text, place)) = table.text(key) else { return Ok(None) };
     if text.contains("-----BEGIN") {
         return Err(findings.refuse(
@@ -81,7 +81,7 @@ pub(super) fn of_listener(
     routes: &[routes::Found],
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Arc<TerminationRules>>, Told> {
+) -> Result<Option<Arc<TerminationRules>>, Reported> {
     let before = findings.errors();
     let Some(table) = listener.table("tls", &language::TLS, findings)? else { return Ok(None) };
     let pairs = certificates(table, site, findings);
@@ -164,7 +164,7 @@ fn client_crl(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Named>, Told> {
+) -> Result<Option<Named>, Reported> {
     let Some(file) = file(table, "client_crl", site, findings)? else { return Ok(None) };
     missing(
         table,
@@ -197,7 +197,7 @@ fn certificates(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Vec<(Named, Named)>, Told> {
+) -> Result<Vec<(Named, Named)>, Reported> {
     let before = findings.errors();
     let help = "write `certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]`";
     missing(table, "certificates", help, findings);
@@ -398,7 +398,7 @@ pub(super) fn of_pool(
     pool: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Option<Arc<OriginationRules>>, Told> {
+) -> Result<Option<Arc<OriginationRules>>, Reported> {
     let before = findings.errors();
     let of_scheme = check_schemes(name, pool, findings);
     let table = pool.table("tls", &language::BACKEND_TLS, findings)?;
@@ -453,7 +453,7 @@ fn origination(
     table: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<(OriginationRules, OriginationFiles), Told> {
+) -> Result<(OriginationRules, OriginationFiles), Reported> {
     let before = findings.errors();
     let ca = file(table, "ca", site, findings);
     let (cert, key) = (file(table, "cert", site, findings), file(table, "key", site, findings));
@@ -484,7 +484,7 @@ fn origination(
 }
 
 /// `name`: that backends are asked for, and that their certificates have to be for.
-pub(in crate::config) fn server_name(table: Reader<'_>, findings: &mut Findings) -> Result<String, Told> {
+pub(in crate::config) fn server_name(table: Reader<'_>, findings: &mut Findings) -> Result<String, Reported> {
     let Some((name, place)) = table.text("name") else { return Err(findings.given_up(table.place())) };
     if rustls::pki_types::ServerName::try_from(name).is_err() {
         return Err(findings.refuse(

@@ -154,7 +154,7 @@ fn check_expected(table: Reader<'_>, expect: &Expect, snapshot: &Snapshot, findi
         ("route", &expect.route, routes.map(|route| route.name.as_str()).collect()),
         ("pool", &expect.pool, snapshot.pools.iter().map(|pool| pool.name.as_str()).collect()),
         ("backend", &expect.backend, backends.map(|backend| backend.name.as_str()).collect()),
-        ("cause", &expect.cause, Cause::ALL.iter().map(|cause| cause.word()).collect()),
+        ("cause", &expect.cause, Cause::ALL.iter().map(|cause| cause.as_str()).collect()),
     ];
     let Ok(Some(reader)) = table.table("expect", &language::EXPECT, findings) else { return };
     for (key, written, names) in known {

@@ -77,13 +77,13 @@ pub(in crate::config) static TIMEOUTS: Table<Timeouts> = Table {
         .at(field!(handshake)),
         CONNECT,
         key(
-            "preface",
+            "prelude",
             Kind::Time(TEN_MINUTES),
             r#""5s""#,
             r#""5s""#,
             "For a client to send what comes before the conversation: a PROXY header, a ClientHello by which it is routed.",
         )
-        .at(field!(preface)),
+        .at(field!(prelude)),
         key(
             "client_head",
             Kind::Time(HOUR),

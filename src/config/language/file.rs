@@ -241,7 +241,7 @@ pub(in crate::config) static ACCESS_LOG: Table<Rules> = Table {
         .at(field!(
             choice.except,
             |table, _, findings| access::except(table, findings),
-            |causes| Some(words::list(causes.iter().map(|cause| words::text(cause.word()))))
+            |causes| Some(words::list(causes.iter().map(|cause| words::text(cause.as_str()))))
         )),
         key(
             "redact",

@@ -99,7 +99,7 @@ pub(in crate::config) static CHECK: Table<Check> = Table {
             r#""http""#,
             "`tcp`: a connect; `http`: a request. The keys from `method` to `text` are for `http`.",
         )
-        .at(field!(kind, |table, _, findings| health::kind(table, findings), |kind| Some(words::text(kind.word())))),
+        .at(field!(kind, |table, _, findings| health::kind(table, findings), |kind| Some(words::text(kind.as_str())))),
         key("method", Kind::Text, r#""GET""#, r#""HEAD""#, "The method.")
             .at(field_in!(kind as Probing::Http, method, health::warn_of_no_request, health::method)),
         key("path", Kind::Text, r#""/""#, r#""/healthz""#, "The path, with a query if need be.")

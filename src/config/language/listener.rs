@@ -150,7 +150,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              came). It is kept if a trusted proxy has said it, and made anew else; the access line has it in any case. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(telling.request_id)),
+        .at(field!(disclosure.request_id)),
         key(
             "traces",
             Kind::Word(&["pass", "start"]),
@@ -160,7 +160,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              read. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(telling.traces)),
+        .at(field!(disclosure.traces)),
         key(
             "proxy_status",
             Kind::Word(&["own", "all", "off"]),
@@ -170,7 +170,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              none. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(telling.proxy_status)),
+        .at(field!(disclosure.proxy_status)),
         key(
             "interim_responses",
             INTERIMS,
@@ -180,7 +180,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              final response; `all` is 102, 103 and so on too. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(telling.interims)),
+        .at(field!(disclosure.interims)),
         key(
             "hsts",
             Kind::Table(&HSTS),
@@ -191,7 +191,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
         )
         .only(Mode::Http)
         .at(field!(
-            telling.hsts,
+            disclosure.hsts,
             |table, site, findings| hsts::of_listener(table, site, findings),
             |hsts| hsts.as_ref().map(|hsts| print_inline(&HSTS, hsts))
         )),

@@ -20,7 +20,7 @@ mod tls;
 
 use super::check::Site;
 use super::read::Reader;
-use super::report::{Findings, Told};
+use super::report::{Findings, Reported};
 use crate::snapshot::Mode;
 
 pub(super) use bounds::{LIMITS, TIMEOUTS};
@@ -101,7 +101,7 @@ impl<T> Setting<T> {
 
 /// Puts the value of a key that is there into a `T`.
 pub(super) type Read<T> =
-    fn(&mut T, &'static Key, Reader<'_>, &mut Site<'_>, &mut Findings) -> Result<(), Told>;
+    fn(&mut T, &'static Key, Reader<'_>, &mut Site<'_>, &mut Findings) -> Result<(), Reported>;
 
 /// The field of a `T` that holds the value of a key. `field!` makes one.
 pub(super) struct Field<T> {

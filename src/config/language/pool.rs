@@ -6,9 +6,9 @@ use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, Field, HOUR, Kind, NONE, REQUIRED, T
 use crate::config::check::{announce, backends, balance, collect, health, pools, resolver, retries, sticky};
 use crate::config::print::words;
 use crate::config::settings::{Show, elsewhere, field, field_in, print_inline};
-use crate::preface::LENGTH_MAX;
-use crate::preface::proxy::ADDRESSES_MAX;
-use crate::snapshot::{Backend, Balance, Duty, Like, Pool, RESOLVE, Retries, Sticky};
+use crate::prelude::LENGTH_MAX;
+use crate::prelude::proxy::ADDRESSES_MAX;
+use crate::snapshot::{AdminState, Backend, Balance, Like, Pool, RESOLVE, Retries, Sticky};
 
 /// What `retry_on` knows besides statuses.
 pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
@@ -37,7 +37,7 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
              same backend. `first`: the first with room.",
         )
         .at(Field {
-            differs: |a, b| a.balance.word() != b.balance.word(),
+            differs: |a, b| a.balance.as_str() != b.balance.as_str(),
             ..field!(balance, |table, _, findings| balance::policy(table, findings))
         }),
         key(
@@ -83,7 +83,7 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
             ..field!(
                 announce,
                 |table, _, findings| announce::version(table, findings),
-                |announce| announce.map(|announce| words::text(announce.version.word()))
+                |announce| announce.map(|announce| words::text(announce.version.as_str()))
             )
         }),
         key(
@@ -413,7 +413,7 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
              backend` changes it while Pollux runs.",
         )
         .at(Field {
-            show: |like, key| (like.duty != Duty::Ready).then(|| like.duty.show(key)).flatten(),
+            show: |like, key| (like.duty != AdminState::Ready).then(|| like.duty.show(key)).flatten(),
             ..field!(duty)
         }),
     ],

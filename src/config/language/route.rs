@@ -286,7 +286,7 @@ pub(in crate::config) static MATCH: Table<()> = Table {
         .only(Mode::Tcp),
         key(
             "client_cert",
-            Kind::Either(&[STANDING, STANDINGS, Kind::Table(&CLIENT_CERT)]),
+            Kind::Either(&[STANDING, BACKEND_STATES, Kind::Table(&CLIENT_CERT)]),
             NONE,
             r#"{ common_name = ["alice", "*.ops"] }"#,
             "The client's certificate. A word, or a list of words, stands for `{ state = … }`. HTTP only, on a listener with `client_ca`.",
@@ -297,7 +297,7 @@ pub(in crate::config) static MATCH: Table<()> = Table {
 
 /// How a certificate was found.
 const STANDING: Kind = Kind::Word(&["none", "verified", "failed"]);
-const STANDINGS: Kind = Kind::List(&STANDING);
+const BACKEND_STATES: Kind = Kind::List(&STANDING);
 
 /// `client_cert` of `match`.
 pub(in crate::config) static CLIENT_CERT: Table<()> = Table {
@@ -306,7 +306,7 @@ pub(in crate::config) static CLIENT_CERT: Table<()> = Table {
     keys: &[
         key(
             "state",
-            Kind::Either(&[STANDING, STANDINGS]),
+            Kind::Either(&[STANDING, BACKEND_STATES]),
             r#""verified""#,
             r#""failed""#,
             "How it was found: `none` if the client has shown none, `failed` if it could not be verified; with `client_auth = \"request\"`.",

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, QuestionError, Url};
-use crate::core::secured::{Credential, Distrust, Identity, Secured, Standing};
 use crate::core::subject::Subject;
+use crate::core::tls_info::{CertError, ClientCertStatus, Credential, Identity, TlsInfo};
 use crate::route::credential::fingerprint;
 use crate::snapshot::ClientAuth;
 use crate::snapshot::Listener;
@@ -28,7 +28,7 @@ impl Ask {
         &self,
         url: &Url<'_>,
         listener: &Listener,
-    ) -> Result<Option<Secured>, QuestionError> {
+    ) -> Result<Option<TlsInfo>, QuestionError> {
         let fail = |text: &str| Err(QuestionError::Tls(text.to_owned()));
         if !self.alpn.is_empty() {
             return fail(
@@ -43,7 +43,7 @@ impl Ask {
         };
         let host = url.authority.unwrap_or("localhost");
         let host = if host.starts_with('[') { "" } else { host.split(':').next().unwrap_or_default() };
-        Ok(Some(Secured {
+        Ok(Some(TlsInfo {
             // As a client of today has it.
             version: "TLSv1.3",
             cipher: String::from("TLS13_AES_256_GCM_SHA384"),
@@ -62,16 +62,16 @@ impl Shown {
         let is_described = self.subject.is_some() || self.fingerprint.is_some();
         let lets_in_others = auth != Some(ClientAuth::Require);
         let (standing, why) = match self.state.as_deref() {
-            None if is_described || !lets_in_others => (Standing::Verified, Distrust::Other),
-            None => (Standing::None, Distrust::Other),
+            None if is_described || !lets_in_others => (ClientCertStatus::Verified, CertError::Other),
+            None => (ClientCertStatus::None, CertError::Other),
             Some(word) => {
-                let why = Distrust::ALL.into_iter().find(|why| why.word() == word);
-                match (Standing::find(word), why) {
-                    (Some(standing), _) => (standing, Distrust::Other),
-                    (None, Some(why)) => (Standing::Failed, why),
+                let why = CertError::ALL.into_iter().find(|why| why.as_str() == word);
+                match (ClientCertStatus::find(word), why) {
+                    (Some(standing), _) => (standing, CertError::Other),
+                    (None, Some(why)) => (ClientCertStatus::Failed, why),
                     (None, None) => {
-                        let words = Standing::ALL.map(Standing::word).into_iter();
-                        let words: Vec<&str> = words.chain(Distrust::ALL.map(Distrust::word)).collect();
+                        let words = ClientCertStatus::ALL.map(ClientCertStatus::as_str).into_iter();
+                        let words: Vec<&str> = words.chain(CertError::ALL.map(CertError::as_str)).collect();
                         let word = word.escape_debug();
                         return fail(format!(
                             "no certificate is `{word}`: it is one of {}",
@@ -82,24 +82,24 @@ impl Shown {
             }
         };
         match (standing, auth) {
-            (Standing::None, _) if is_described => {
+            (ClientCertStatus::None, _) if is_described => {
                 return fail(String::from("a certificate that is not there is of nobody"));
             }
-            (Standing::Verified | Standing::Failed, None | Some(ClientAuth::Off)) => {
+            (ClientCertStatus::Verified | ClientCertStatus::Failed, None | Some(ClientAuth::Off)) => {
                 return fail(format!("the listener `{listener}` asks nobody for a certificate"));
             }
-            (Standing::None | Standing::Failed, Some(ClientAuth::Require)) => {
+            (ClientCertStatus::None | ClientCertStatus::Failed, Some(ClientAuth::Require)) => {
                 return fail(format!(
                     "nobody comes in to `{listener}` without a certificate that is verified"
                 ));
             }
-            (Standing::None, _) | (_, Some(ClientAuth::Request | ClientAuth::Require)) => {}
+            (ClientCertStatus::None, _) | (_, Some(ClientAuth::Request | ClientAuth::Require)) => {}
         }
         let identity = self.identity()?;
         Ok(match standing {
-            Standing::None => Credential::None,
-            Standing::Verified => Credential::Verified(identity),
-            Standing::Failed => Credential::Failed(identity, why),
+            ClientCertStatus::None => Credential::None,
+            ClientCertStatus::Verified => Credential::Verified(identity),
+            ClientCertStatus::Failed => Credential::Failed(identity, why),
         })
     }
 

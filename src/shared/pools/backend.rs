@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::balance::{Duty, Habit, Habits, Patience, Peak, Standing, stamp};
+use crate::balance::{AdminState, Habit, Habits, HealthState, IdleTimeoutEstimate, Peak, stamp};
 use crate::core::time::Time;
-use crate::shared::health::Chart;
+use crate::shared::health::HealthRecord;
 use crate::shared::queue::Queue;
 use crate::snapshot::Backend;
 
@@ -23,11 +23,11 @@ pub struct BackendState {
     bounds: Bounds,
     /// Requests that wait for a backend of its pool.
     pub(super) queue: Arc<Queue>,
-    /// [`Standing::to_bits`], and above [`STANDING`] [`Duty::to_bits`]: 0 is a backend that may simply be asked.
+    /// [`HealthState::to_bits`], and above [`STANDING`] [`AdminState::to_bits`]: 0 is a backend that may simply be asked.
     stance: AtomicU32,
     /// The connects that have failed since the last one that went well.
     unreached: AtomicU32,
-    chart: Chart,
+    chart: HealthRecord,
 }
 
 /// What a backend may have, as the latest configuration says: requests that wait under an older one are held
@@ -56,7 +56,7 @@ struct Load {
     asked: AtomicU32,
     /// The bits of a [`Peak`].
     latency: AtomicU64,
-    /// The bits of a [`Patience`].
+    /// The bits of a [`IdleTimeoutEstimate`].
     patience: AtomicU64,
     /// The bits of [`Habits`].
     habits: AtomicU64,
@@ -153,20 +153,20 @@ impl BackendState {
 
     /// How it is.
     #[must_use]
-    pub fn chart(&self) -> &Chart {
+    pub fn chart(&self) -> &HealthRecord {
         &self.chart
     }
 
     /// Records that it has closed a connection that had lain idle for `age`.
     pub fn note_close(&self, age: Duration, now: Time) {
-        let present = Patience(self.load.patience.load(Ordering::Relaxed));
+        let present = IdleTimeoutEstimate(self.load.patience.load(Ordering::Relaxed));
         self.load.patience.store(present.with_close(age, now).0, Ordering::Relaxed);
     }
 
     /// How long a connection to it may lie idle and still be used again, by what it has shown.
     #[must_use]
     pub fn patience(&self, now: Time) -> Option<Duration> {
-        Patience(self.load.patience.load(Ordering::Relaxed)).learnt(now)
+        IdleTimeoutEstimate(self.load.patience.load(Ordering::Relaxed)).learnt(now)
     }
 
     /// Records something that it has done; of two changes at the same moment one may be lost.
@@ -184,23 +184,23 @@ impl BackendState {
 
     /// Whether it may be asked.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        Standing::from_bits(self.stance.load(Ordering::Relaxed) & STANDING)
+    pub fn standing(&self) -> HealthState {
+        HealthState::from_bits(self.stance.load(Ordering::Relaxed) & STANDING)
     }
 
     /// Says whether it may be asked from now on; holds for all workers.
-    pub fn stand(&self, standing: Standing) {
+    pub fn stand(&self, standing: HealthState) {
         self.change_stance(|stance| stance & !STANDING | standing.to_bits());
     }
 
     /// What the operator wants of it.
     #[must_use]
-    pub fn duty(&self) -> Duty {
-        Duty::from_bits(self.stance.load(Ordering::Relaxed) >> STANDING_BITS)
+    pub fn duty(&self) -> AdminState {
+        AdminState::from_bits(self.stance.load(Ordering::Relaxed) >> STANDING_BITS)
     }
 
     /// Says what the operator wants of it from now on; holds for all workers, and for what is under way too.
-    pub fn assign(&self, duty: Duty) {
+    pub fn assign(&self, duty: AdminState) {
         if self.duty() != duty {
             self.change_stance(|stance| stance & STANDING | duty.to_bits() << STANDING_BITS);
         }

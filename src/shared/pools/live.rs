@@ -1,7 +1,7 @@
 //! A pool as picks see it: what was configured, and what has become of it.
 
 use super::PoolState;
-use crate::balance::{Duty, Exclusion, FULL_SHARE, Seen, View};
+use crate::balance::{AdminState, Exclusion, FULL_SHARE, Seen, View};
 use crate::core::time::Time;
 use crate::shared::health::standing_at;
 use crate::snapshot::Pool;
@@ -23,7 +23,7 @@ impl Live<'_> {
     /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart,
     /// because it is seldom looked at.
     #[cold]
-    fn troubled(&self, place: usize) -> (Duty, u32, Option<Exclusion>) {
+    fn troubled(&self, place: usize) -> (AdminState, u32, Option<Exclusion>) {
         let state = &self.state.backends[place];
         let standing = standing_at(state, self.pool, self.now);
         (state.duty(), standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
@@ -40,7 +40,7 @@ impl View for Live<'_> {
     fn backend(&self, place: usize) -> Seen {
         let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
         let (duty, share, exclusion) =
-            if state.is_plain() { (Duty::Ready, FULL_SHARE, None) } else { self.troubled(place) };
+            if state.is_plain() { (AdminState::Ready, FULL_SHARE, None) } else { self.troubled(place) };
         let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
         Seen { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
     }

@@ -14,8 +14,8 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::bell::Bell;
-use super::health::Ward;
+use super::health::HealthRegistry;
+use super::waker::Waker;
 use crate::shared::queue::Queue;
 use crate::snapshot::{BackendId, PoolId, Retries};
 
@@ -28,7 +28,7 @@ pub use registry::{Figures, Registry};
 struct Whole {
     /// Requests that are being sent again.
     retrying: AtomicU32,
-    ward: Ward,
+    ward: HealthRegistry,
     queue: Arc<Queue>,
 }
 
@@ -48,7 +48,7 @@ impl PoolState {
 
     /// How they are together.
     #[must_use]
-    pub fn ward(&self) -> &Ward {
+    pub fn ward(&self) -> &HealthRegistry {
         &self.whole.ward
     }
 
@@ -90,7 +90,7 @@ impl PoolState {
 #[derive(Debug)]
 pub struct Pools {
     pools: Box<[PoolState]>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
 }
 
 impl Pools {
@@ -102,8 +102,8 @@ impl Pools {
 
     /// Is rung when a backend is ejected.
     #[must_use]
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// The backend behind `id`, which outlives this.

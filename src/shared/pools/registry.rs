@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::backend::BackendState;
 use super::{PoolState, Pools, Whole};
 use crate::metrics::Hub;
-use crate::shared::bell::Bell;
 use crate::shared::clients::Clients;
-use crate::shared::queue::Desk;
+use crate::shared::queue::WakeupQueue;
+use crate::shared::waker::Waker;
 use crate::snapshot::{Address, Backend, Pool, Snapshot};
 
 /// What a pool is doing.
@@ -33,9 +33,9 @@ pub struct Figures {
 #[derive(Debug, Default)]
 pub struct Registry {
     pub(super) known: Mutex<Known>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     /// Those of the workers.
-    desks: Mutex<Vec<Weak<Desk>>>,
+    desks: Mutex<Vec<Weak<WakeupQueue>>>,
     metrics: Hub,
     clients: Arc<Clients>,
 }
@@ -59,8 +59,8 @@ impl Registry {
 
     /// A desk for a worker.
     #[must_use]
-    pub fn desk(&self) -> Arc<Desk> {
-        let desk = Arc::new(Desk::default());
+    pub fn desk(&self) -> Arc<WakeupQueue> {
+        let desk = Arc::new(WakeupQueue::default());
         self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&desk));
         desk
     }
@@ -82,7 +82,7 @@ impl Registry {
             return Arc::clone(pools);
         }
         let pools = snapshot.pools.iter().map(|pool| known.pool(pool)).collect();
-        let pools = Arc::new(Pools { pools, bell: Arc::clone(&self.bell) });
+        let pools = Arc::new(Pools { pools, waker: Arc::clone(&self.waker) });
         known.backends.retain(|_, state| state.strong_count() > 0);
         known.pools.retain(|_, whole| whole.strong_count() > 0);
         snapshot.pools.iter().for_each(|pool| pool.derived.prepare(pool));
@@ -98,8 +98,8 @@ impl Registry {
 
     /// Is rung when a backend is ejected.
     #[must_use]
-    pub fn bell(&self) -> &Bell {
-        &self.bell
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// The backends that could not be connected to the last time, each with the connects that have failed

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BackendState, Live, Registry};
-use crate::balance::{self, Asked, Duty, FULL_SHARE, RoundRobin, Standing, View};
+use crate::balance::{self, AdminState, Asked, FULL_SHARE, HealthState, RoundRobin, View};
 use crate::core::time::Time;
 use crate::snapshot::{Address, Backend, Balance, Limits, Pool, PoolId, Snapshot, Timeouts};
 
@@ -17,12 +17,15 @@ fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
 fn duty_and_standing_change_apart() {
     let state = BackendState::default();
     assert!(state.is_plain());
-    state.stand(Standing::Warming { share: FULL_SHARE });
-    state.assign(Duty::Down);
-    assert_eq!((state.standing(), state.duty()), (Standing::Warming { share: FULL_SHARE }, Duty::Down));
-    state.stand(Standing::Up);
-    assert_eq!((state.standing(), state.duty()), (Standing::Up, Duty::Down));
-    state.assign(Duty::Ready);
+    state.stand(HealthState::Warming { share: FULL_SHARE });
+    state.assign(AdminState::Down);
+    assert_eq!(
+        (state.standing(), state.duty()),
+        (HealthState::Warming { share: FULL_SHARE }, AdminState::Down)
+    );
+    state.stand(HealthState::Up);
+    assert_eq!((state.standing(), state.duty()), (HealthState::Up, AdminState::Down));
+    state.assign(AdminState::Ready);
     assert!(state.is_plain());
 }
 
@@ -33,11 +36,11 @@ fn a_duty_holds_for_every_snapshot() {
     let before = snapshot(&[("a", &[1, 2])]);
     let pools = registry.open(&before);
     let mut after = Snapshot::clone(&before);
-    after.pools[0].backends[1].duty = Duty::Down;
+    after.pools[0].backends[1].duty = AdminState::Down;
     registry.open(&Arc::new(after));
     let (pool, state) = (&before.pools[0], pools.pool(PoolId(0)));
     let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
-    assert_eq!([0, 1].map(|place| view.backend(place).duty), [Duty::Ready, Duty::Down]);
+    assert_eq!([0, 1].map(|place| view.backend(place).duty), [AdminState::Ready, AdminState::Down]);
 }
 
 #[test]
@@ -47,11 +50,11 @@ fn a_backend_outlives_its_snapshot() {
     let before = registry.open(&first);
     assert!(Arc::ptr_eq(&before, &registry.open(&first)));
     assert!(before.pools[0].backends[1].begin(Time::ZERO));
-    before.pools[0].backends[1].stand(Standing::Down);
+    before.pools[0].backends[1].stand(HealthState::Down);
 
     let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
     let kept = &after.pools[1].backends[0];
-    assert_eq!((kept.in_flight(), kept.standing()), (1, Standing::Down));
+    assert_eq!((kept.in_flight(), kept.standing()), (1, HealthState::Down));
     assert!(!Arc::ptr_eq(&after.pools[0].backends[0], &before.pools[0].backends[0]));
     assert_eq!(after.pool(PoolId(1)).in_flight(), 1);
 

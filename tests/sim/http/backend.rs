@@ -19,7 +19,7 @@ use crate::end::EndId;
 use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::moods::Mood;
 use crate::net::{Closing, Net};
-use crate::secured::Seal;
+use crate::tls::Seal;
 
 /// What a check says, and what it is to hear.
 pub(crate) const CHECK: &str = "GET /alive HTTP/1.1";
@@ -290,7 +290,7 @@ impl Backend {
         let (head, content) = plan.render(&answer, &board.asks[ask], &mut self.rng);
         let deeds = plan.deeds(&head, &content, board.asks[ask].expects, &mut self.rng);
         if let (Framing::UntilEnd, Some(Mischief::Cut { keep, .. })) = (plan.framing, plan.mischief) {
-            // Nobody can tell a body that ends with its connection from a shorter one.
+            // NoBackend can tell a body that ends with its connection from a shorter one.
             answer.payload.len = content.len().min(keep.saturating_sub(head.len()));
         }
         board.answers.push(answer);

@@ -13,8 +13,8 @@ use super::script::Visit;
 use super::visit::{Manners, Visiting};
 use crate::actor::{Actor, Port, Step};
 use crate::net::{Dialled, Net};
-use crate::secured::Seal;
 use crate::stage::DOOR;
+use crate::tls::Seal;
 
 /// See the head of this file.
 pub(crate) struct Client {

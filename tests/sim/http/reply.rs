@@ -66,7 +66,7 @@ pub(crate) fn examine(head: &Head, number: usize, board: &Board) -> Reply {
 fn cause_of(head: &Head, status: u16) -> Cause {
     let told = head.value("proxy-status").expect("a response that is neither a backend's nor Pollux's own");
     let word = told.split('"').nth(1).unwrap_or_else(|| panic!("proxy-status: {told}"));
-    let cause = Cause::ALL.iter().find(|cause| cause.word() == word);
+    let cause = Cause::ALL.iter().find(|cause| cause.as_str() == word);
     let cause = *cause.unwrap_or_else(|| panic!("proxy-status: {told}"));
     assert_eq!(cause.status(), Some(status), "the status of an answer because of {cause}");
     cause

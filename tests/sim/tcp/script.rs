@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use crate::actor::Pace;
 use crate::faults::{Faults, Weather, chance, log_uniform};
-use crate::secured::{Legs, Seal};
+use crate::tls::{Legs, Seal};
 
 /// How a side ends badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The candidates of a pick: whose weight counts, and for how much.
 
-use super::{Asked, Duty, Exclusion, FULL_SHARE, Nobody, Seen, View};
+use super::{AdminState, Asked, Exclusion, FULL_SHARE, NoBackend, Seen, View};
 use crate::snapshot::Pool;
 
 /// What a policy sees: the pool, with each backend that is no candidate at weight 0.
@@ -18,23 +18,23 @@ pub(super) fn unfit(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Excl
         return Some(Exclusion::Tried);
     }
     match seen.duty {
-        Duty::Down => Some(Exclusion::OperatorDown),
-        Duty::Ready | Duty::Drain => seen.exclusion,
+        AdminState::Down => Some(Exclusion::OperatorDown),
+        AdminState::Ready | AdminState::Drain => seen.exclusion,
     }
 }
 
 /// Why the backend is no candidate, whatever its tier.
 pub(super) fn why_not(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Exclusion> {
     let why_not_new = match seen.duty {
-        Duty::Drain => Some(Exclusion::OperatorDrain),
-        Duty::Ready | Duty::Down => (seen.weight == 0).then_some(Exclusion::WeightZero),
+        AdminState::Drain => Some(Exclusion::OperatorDrain),
+        AdminState::Ready | AdminState::Down => (seen.weight == 0).then_some(Exclusion::WeightZero),
     };
     unfit(seen, place, asked).or(why_not_new)
 }
 
 impl<'a, V: View> Field<'a, V> {
     /// Finds the tier that is in use.
-    pub(super) fn open(pool: &'a Pool, view: &'a V, asked: &'a Asked<'a>) -> Result<Field<'a, V>, Nobody> {
+    pub(super) fn open(pool: &'a Pool, view: &'a V, asked: &'a Asked<'a>) -> Result<Field<'a, V>, NoBackend> {
         let (mut lowest, mut is_tried) = (None, false);
         for place in 0..pool.backends.len() {
             let seen = view.backend(place);
@@ -65,8 +65,8 @@ impl<'a, V: View> Field<'a, V> {
         }
         match lowest {
             Some(tier) => Ok(Field { pool, view, asked, tier }),
-            None if is_tried => Err(Nobody::Tried),
-            None => Err(Nobody::Down),
+            None if is_tried => Err(NoBackend::Tried),
+            None => Err(NoBackend::Down),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which backend of a pool serves an exchange: pure functions of a view of the backends.
 //!
 //! [`pick`] is shown the backends ([`View`]) and what is asked ([`Asked`]), and names one with the [`Rule`]
-//! that picked it, or says why there is [`Nobody`]. The same code serves traffic, `explain` and the
+//! that picked it, or says why there is [`NoBackend`]. The same code serves traffic, `explain` and the
 //! simulator. Nothing in here allocates.
 //!
 //! The steps are the same for all policies. A client that is bound to a backend gets it if it can be used.
@@ -16,11 +16,11 @@ mod first;
 mod habits;
 mod hashed;
 pub mod health;
+mod health_state;
+mod idle_timeout;
 mod least;
-mod patience;
 mod peak;
 mod round_robin;
-mod standing;
 #[cfg(test)]
 mod tests;
 mod two_choices;
@@ -29,13 +29,13 @@ use std::fmt;
 
 use crate::snapshot::{Balance, Pool};
 
-pub use crate::core::duty::Duty;
+pub use crate::core::admin_state::AdminState;
 pub use crate::snapshot::{Derived, Maglev, Tokens};
 pub use habits::{Habit, Habits};
-pub use patience::{Patience, safely};
+pub use health_state::HealthState;
+pub use idle_timeout::{IdleTimeoutEstimate, safely};
 pub use peak::{Peak, stamp};
 pub use round_robin::RoundRobin;
-pub use standing::Standing;
 
 use dice::Dice;
 use field::Field;
@@ -53,7 +53,7 @@ pub struct Seen {
     /// Its tier: a higher one is used when no backend of the lower ones can be.
     pub tier: u8,
     /// What the operator wants of it.
-    pub duty: Duty,
+    pub duty: AdminState,
     /// Why it cannot be used, whoever asks: [`Exclusion::Down`], [`Exclusion::Ejected`] or
     /// [`Exclusion::Full`].
     pub exclusion: Option<Exclusion>,
@@ -63,7 +63,7 @@ impl Seen {
     /// Whether an unbound client may get it, by the configuration and the operator.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
-        self.weight > 0 && self.duty == Duty::Ready
+        self.weight > 0 && self.duty == AdminState::Ready
     }
 }
 
@@ -116,7 +116,7 @@ pub enum Exclusion {
 impl Exclusion {
     /// The stable word.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Exclusion::Tried => "tried",
             Exclusion::OperatorDown => "operator-down",
@@ -132,7 +132,7 @@ impl Exclusion {
 
 impl fmt::Display for Exclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -166,7 +166,7 @@ pub enum Rule {
 impl Rule {
     /// The stable word.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Rule::Bound => "bound",
             Rule::Turn => "turn",
@@ -194,7 +194,7 @@ pub struct Picked {
 
 /// Why none was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nobody {
+pub enum NoBackend {
     /// All that could be used are full; it is worth waiting.
     Full,
     /// All that could be used have been tried.
@@ -206,18 +206,18 @@ pub enum Nobody {
 /// Picks a backend of `pool`. `round` is the state of its round robin, which only that policy touches.
 ///
 /// # Errors
-/// See [`Nobody`].
+/// See [`NoBackend`].
 pub fn pick(
     pool: &Pool,
     view: &impl View,
     asked: &Asked<'_>,
     round: &mut RoundRobin,
-) -> Result<Picked, Nobody> {
+) -> Result<Picked, NoBackend> {
     if let Some(place) = asked.bound {
         match field::unfit(&view.backend(place), place, asked) {
             None => return Ok(Picked { place, rule: Rule::Bound }),
             // What it remembers of the client is worth waiting for.
-            Some(Exclusion::Full) => return Err(Nobody::Full),
+            Some(Exclusion::Full) => return Err(NoBackend::Full),
             Some(
                 Exclusion::Tried
                 | Exclusion::OperatorDown
@@ -243,7 +243,7 @@ pub fn pick(
         Balance::Hash(hashing) => hashed::pick(&field, hashing, &mut dice),
         Balance::First => first::pick(&field),
     };
-    picked.map(|(place, rule)| Picked { place, rule }).ok_or(Nobody::Full)
+    picked.map(|(place, rule)| Picked { place, rule }).ok_or(NoBackend::Full)
 }
 
 /// For each backend of `pool` why it is no candidate; `None` for those among which the policy decides.

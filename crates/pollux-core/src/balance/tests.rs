@@ -50,7 +50,7 @@ fn pool(balance: Balance, weights: &[u32]) -> (Pool, Fake) {
         weight: *weight,
         share: FULL_SHARE,
         tier: 1,
-        duty: Duty::Ready,
+        duty: AdminState::Ready,
         exclusion: None,
     };
     let fake = Fake {
@@ -213,7 +213,7 @@ fn who_is_bound_is_served_by_its_own() {
     let bound = Asked { bound: Some(1), ..Asked::default() };
     assert_eq!(pick(&pool, &view, &bound, &mut round), Ok(Picked { place: 1, rule: Rule::Bound }));
     view.seen[1].exclusion = Some(Exclusion::Full);
-    assert_eq!(pick(&pool, &view, &bound, &mut round), Err(Nobody::Full));
+    assert_eq!(pick(&pool, &view, &bound, &mut round), Err(NoBackend::Full));
     for gone in [Exclusion::Down, Exclusion::Ejected] {
         view.seen[1].exclusion = Some(gone);
         assert_eq!(pick(&pool, &view, &bound, &mut round).unwrap().rule, Rule::Turn);
@@ -234,19 +234,19 @@ fn backups_are_for_those_who_are_gone() {
     };
     assert_eq!(pick(&view, &[]), Ok(2));
     view.seen[2].exclusion = Some(Exclusion::Full);
-    assert_eq!(pick(&view, &[]), Err(Nobody::Full));
+    assert_eq!(pick(&view, &[]), Err(NoBackend::Full));
     view.seen[2].exclusion = Some(Exclusion::Down);
     assert_eq!(pick(&view, &[]), Ok(1));
     assert_eq!(pick(&view, &[1]), Ok(0));
-    assert_eq!(pick(&view, &[1, 0]), Err(Nobody::Tried));
+    assert_eq!(pick(&view, &[1, 0]), Err(NoBackend::Tried));
     view.seen[0].exclusion = Some(Exclusion::Full);
     assert_eq!(
         pick(&view, &[1, 0]),
-        Err(Nobody::Tried),
+        Err(NoBackend::Tried),
         "one that was tried and has filled up since is not down"
     );
     view.seen.iter_mut().for_each(|seen| seen.exclusion = Some(Exclusion::Ejected));
-    assert_eq!(pick(&view, &[]), Err(Nobody::Down));
+    assert_eq!(pick(&view, &[]), Err(NoBackend::Down));
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn the_operator_has_the_last_word() {
     let pick = |view: &Fake, bound| {
         super::pick(&pool, view, &Asked { bound, ..Asked::default() }, &mut RoundRobin::default())
     };
-    (view.seen[0].duty, view.seen[1].duty) = (Duty::Drain, Duty::Down);
+    (view.seen[0].duty, view.seen[1].duty) = (AdminState::Drain, AdminState::Down);
     let found: Vec<_> = exclusions(&pool, &view, &Asked::default()).collect();
     assert_eq!(found, [Some(Exclusion::OperatorDrain), Some(Exclusion::OperatorDown), None]);
     assert!(picks(&pool, &view, 9).iter().all(|place| *place == 2));
@@ -263,12 +263,12 @@ fn the_operator_has_the_last_word() {
     assert_eq!(pick(&view, Some(0)), Ok(Picked { place: 0, rule: Rule::Bound }));
     assert_eq!(pick(&view, Some(1)), Ok(Picked { place: 2, rule: Rule::Turn }));
     view.seen[0].exclusion = Some(Exclusion::Full);
-    assert_eq!(pick(&view, Some(0)), Err(Nobody::Full));
+    assert_eq!(pick(&view, Some(0)), Err(NoBackend::Full));
     // One that is drained and full is not worth waiting for, and keeps no tier in use.
     view.seen[2].tier = 2;
     assert_eq!(pick(&view, None), Ok(Picked { place: 2, rule: Rule::Turn }));
-    view.seen[2].duty = Duty::Down;
-    assert_eq!(pick(&view, None), Err(Nobody::Down));
+    view.seen[2].duty = AdminState::Down;
+    assert_eq!(pick(&view, None), Err(NoBackend::Down));
 }
 
 fn seen() -> impl Strategy<Value = Seen> {
@@ -280,7 +280,8 @@ fn seen() -> impl Strategy<Value = Seen> {
         Some(Exclusion::Ejected),
         Some(Exclusion::Full),
     ]);
-    let duty = prop::sample::select(vec![Duty::Ready, Duty::Ready, Duty::Drain, Duty::Down]);
+    let duty =
+        prop::sample::select(vec![AdminState::Ready, AdminState::Ready, AdminState::Drain, AdminState::Down]);
     (0_u32..=1000, 1_u32..=1000, 1_u8..4, duty, exclusion)
         .prop_map(|(weight, share, tier, duty, exclusion)| Seen { weight, share, tier, duty, exclusion })
 }
@@ -313,7 +314,7 @@ proptest! {
                 Ok(Picked { place, rule: Rule::Bound }) => {
                     prop_assert_eq!(Some(place), bound);
                     prop_assert!(!tried.contains(&place) && view.seen[place].exclusion.is_none());
-                    prop_assert!(view.seen[place].duty != Duty::Down);
+                    prop_assert!(view.seen[place].duty != AdminState::Down);
                 }
                 Ok(Picked { place, .. }) => {
                     prop_assert_eq!(found[place], None);
@@ -321,15 +322,15 @@ proptest! {
                     let lowest = (0..backends.len()).filter(|place| found[*place].is_none()).map(|place| view.seen[place].tier).min();
                     prop_assert_eq!(Some(view.seen[place].tier), lowest);
                 }
-                Err(Nobody::Full) => {
+                Err(NoBackend::Full) => {
                     let is_waiting = bound.is_some_and(|place| view.seen[place].exclusion == Some(Exclusion::Full));
                     prop_assert!(is_waiting || (found.contains(&Some(Exclusion::Full)) && !found.contains(&None)));
                 }
-                Err(Nobody::Tried) => {
+                Err(NoBackend::Tried) => {
                     prop_assert!(found.contains(&Some(Exclusion::Tried)));
                     prop_assert!(!found.contains(&None));
                 }
-                Err(Nobody::Down) => prop_assert!(!found.contains(&None)),
+                Err(NoBackend::Down) => prop_assert!(!found.contains(&None)),
             }
         }
     }

@@ -10,7 +10,7 @@ pub struct Timeouts {
     /// From the start of a connect to its success, for each backend tried.
     pub connect: Duration,
     /// For what comes before the conversation: a PROXY header, a ClientHello by which it is routed.
-    pub preface: Duration,
+    pub prelude: Duration,
     /// From the first byte of a request head (or from the accept) to its last.
     pub client_head: Duration,
     /// Between two requests on a kept-alive connection.
@@ -47,7 +47,7 @@ impl Default for Timeouts {
         Timeouts {
             handshake: secs(10),
             connect: secs(2),
-            preface: secs(5),
+            prelude: secs(5),
             client_head: secs(10),
             client_idle: secs(60),
             backend_response: secs(60),

@@ -11,7 +11,7 @@ pub enum Timer {
     /// A side from which nothing is wanted is to be watched all the same.
     Watch,
     /// What comes before the conversation is late.
-    Preface,
+    Prelude,
     /// The request head is late.
     ClientHead,
     /// The client asks for nothing more.
@@ -41,7 +41,7 @@ impl Timer {
     #[must_use]
     pub const fn awaits_bytes(self) -> bool {
         match self {
-            Timer::Preface
+            Timer::Prelude
             | Timer::ClientHead
             | Timer::ClientIdle
             | Timer::BackendResponse

@@ -27,7 +27,7 @@ pub enum Mode {
 impl Mode {
     /// The word of the configuration and of logs.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Mode::Http => "http",
             Mode::Tcp => "tcp",
@@ -37,6 +37,6 @@ impl Mode {
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }

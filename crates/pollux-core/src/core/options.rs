@@ -27,7 +27,7 @@ pub enum Interims {
 impl Interims {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Interims::Continue => "continue",
             Interims::All => "all",
@@ -37,7 +37,7 @@ impl Interims {
     /// The kind with that word.
     #[must_use]
     pub fn find(word: &str) -> Option<Interims> {
-        [Interims::Continue, Interims::All].into_iter().find(|it| it.word() == word)
+        [Interims::Continue, Interims::All].into_iter().find(|it| it.as_str() == word)
     }
 }
 
@@ -58,7 +58,7 @@ impl ClientClose {
 
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ClientClose::Abort => "abort",
             ClientClose::Finish => "finish",
@@ -68,6 +68,6 @@ impl ClientClose {
     /// The one of that word.
     #[must_use]
     pub fn find(word: &str) -> Option<ClientClose> {
-        [ClientClose::Abort, ClientClose::Finish].into_iter().find(|it| it.word() == word)
+        [ClientClose::Abort, ClientClose::Finish].into_iter().find(|it| it.as_str() == word)
     }
 }

@@ -8,10 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::core::captured::{Captured, CapturedNames};
 use crate::core::identity::RequestId;
 use crate::core::ids::{Mode, PoolId};
-use crate::core::noted::{Notes, Wanted};
-use crate::core::secured::Secured;
+use crate::core::tls_info::TlsInfo;
 
 /// Who brought the end about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Who {
 impl Who {
     /// The stable word for logs.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Who::Client => "client",
             Who::Backend => "backend",
@@ -41,7 +41,7 @@ impl Who {
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -59,14 +59,14 @@ macro_rules! causes {
 
             /// The stable word for logs, headers and bodies.
             #[must_use]
-            pub const fn word(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Cause::$name => $word,)* }
             }
 
             /// The cause with that word.
             #[must_use]
             pub fn find(word: &str) -> Option<Cause> {
-                Cause::ALL.iter().copied().find(|cause| cause.word() == word)
+                Cause::ALL.iter().copied().find(|cause| cause.as_str() == word)
             }
 
             /// What has happened, in a sentence or two.
@@ -97,7 +97,7 @@ causes! {
     ProxyHeaderMissing "proxy-header-missing" Client None,
     /// The PROXY header breaks its grammar, is too long, was cut short or has a wrong checksum.
     ProxyHeaderMalformed "proxy-header-malformed" Client None,
-    /// The PROXY header did not arrive within `timeouts.preface`.
+    /// The PROXY header did not arrive within `timeouts.prelude`.
     ProxyHeaderTimeout "proxy-header-timeout" Client None,
     /// No route takes the connection as it is, and its first bytes are no TLS, so that there is no name to route it by.
     ClientHelloMissing "client-hello-missing" Client None,
@@ -105,7 +105,7 @@ causes! {
     ClientHelloMalformed "client-hello-malformed" Client None,
     /// No route takes the connection as it is, and its ClientHello is longer than 16 KiB, or than `limits.buffer`.
     ClientHelloTooLong "client-hello-too-long" Client None,
-    /// No route takes the connection as it is, and its ClientHello did not arrive within `timeouts.preface`.
+    /// No route takes the connection as it is, and its ClientHello did not arrive within `timeouts.prelude`.
     ClientHelloTimeout "client-hello-timeout" Client None,
     /// The request line is not `method SP target SP version` (RFC 9112 §3).
     BadRequestLine "bad-request-line" Client Some(400),
@@ -217,7 +217,7 @@ causes! {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -242,7 +242,7 @@ pub enum Stage {
 impl Stage {
     /// The stable word for logs.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Stage::Handshake => "handshake",
             Stage::Head => "head",
@@ -256,7 +256,7 @@ impl Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.as_str())
     }
 }
 
@@ -438,9 +438,9 @@ pub struct Record<'a> {
     /// The ending.
     pub outcome: Outcome,
     /// What is known of the client's connection, if it is encrypted.
-    pub secured: Option<&'a Secured>,
+    pub secured: Option<&'a TlsInfo>,
     /// The header fields that the journal wants.
-    pub notes: &'a Notes,
+    pub notes: &'a Captured,
 }
 
 /// Where an exchange was, by places in the snapshot that it is held to.
@@ -473,7 +473,7 @@ pub trait Journal {
     }
 
     /// The header fields that records are to have. It is asked once.
-    fn wanted(&self) -> Arc<Wanted> {
+    fn wanted(&self) -> Arc<CapturedNames> {
         Arc::default()
     }
 }
@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn words_are_unique_and_plain() {
-        let mut words: Vec<_> = Cause::ALL.iter().map(|cause| cause.word()).collect();
+        let mut words: Vec<_> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
         assert!(words.iter().all(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
         words.sort_unstable();
         words.dedup();

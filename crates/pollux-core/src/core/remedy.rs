@@ -21,7 +21,7 @@ impl Cause {
             }
             Cause::ProxyHeaderTimeout => {
                 "Look whether the proxy before Pollux sends the header at all, and at once. Over a slow network a longer \
-                 `timeouts.preface` helps."
+                 `timeouts.prelude` helps."
             }
             Cause::ClientHelloMissing => {
                 "Look at what connects: something else than TLS. If it is meant to be served here, give the listener a `pool`, or a route \
@@ -35,7 +35,7 @@ impl Cause {
             }
             Cause::ClientHelloTimeout => {
                 "If the protocol is one in which the server speaks first, it cannot be routed by SNI: give it a listener of its own. Over \
-                 a slow network a longer `timeouts.preface` helps."
+                 a slow network a longer `timeouts.prelude` helps."
             }
             Cause::BadRequestLine => {
                 "Look at what connects: often it is TLS sent to a port without TLS, another protocol, or a scanner. The access line has \

@@ -1,12 +1,12 @@
 //! Pollux's own answers: short, and with the cause in the body and in Proxy-Status (RFC 9209).
 
-use super::disclosure::{ProxyStatus, RequestIds, Telling};
+use super::disclosure::{Disclosure, ProxyStatus, RequestIds};
 use crate::core::identity::RequestId;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::framing::has_no_body;
 use crate::http::lines::{push_edits, push_field, push_length, push_request_id, push_template};
-use crate::http::response::{HSTS, Manner, push_connection};
+use crate::http::response::{HSTS, ResponseContext, push_connection};
 use crate::route::{Context, Redirect, Respond};
 use crate::syntax::grammar::push_decimal;
 
@@ -138,16 +138,16 @@ pub enum Content {
 
 /// What an answer tells beside what it is asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
+pub struct AnswerDetails<'a> {
     /// What the listener wants told.
-    pub telling: Telling,
+    pub disclosure: Disclosure,
     /// What the request is called.
     pub request_id: RequestId<'a>,
 }
 
-impl Told<'_> {
+impl AnswerDetails<'_> {
     fn push_request_id(&self, out: &mut Vec<u8>) {
-        if self.telling.request_id == RequestIds::Both {
+        if self.disclosure.request_id == RequestIds::Both {
             push_request_id(out, self.request_id);
         }
     }
@@ -158,12 +158,12 @@ pub fn write(
     out: &mut Vec<u8>,
     status: u16,
     cause: Cause,
-    manner: Manner,
+    manner: ResponseContext,
     content: Content,
-    told: &Told<'_>,
+    told: &AnswerDetails<'_>,
     date: &Date,
 ) {
-    let (reason, word) = (reason(status), cause.word());
+    let (reason, word) = (reason(status), cause.as_str());
     let mut body = [0; 128];
     let body = match content {
         Content::Sent | Content::Told => write_body(&mut body, status, reason, word),
@@ -178,7 +178,7 @@ pub fn write(
     out.extend_from_slice(b"Content-Length: ");
     push_decimal(out, body.len() as u64);
     push_line(out, "");
-    if told.telling.proxy_status != ProxyStatus::Off {
+    if told.disclosure.proxy_status != ProxyStatus::Off {
         for part in ["Proxy-Status: pollux; error=", error_type(cause), "; details=\"", word, "\"\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
@@ -198,9 +198,9 @@ pub fn write_of_route(
     out: &mut Vec<u8>,
     answer: &RouteAnswer<'_>,
     context: &Context<'_>,
-    manner: Manner,
+    manner: ResponseContext,
     is_head: bool,
-    telling: &Telling,
+    disclosure: &Disclosure,
     date: &Date,
 ) {
     let edits = context.route.options.as_ref().map(|options| &options.response);
@@ -233,17 +233,17 @@ pub fn write_of_route(
     if let Some(edits) = edits {
         push_edits(out, edits, context);
     }
-    if telling.proxy_status == ProxyStatus::All {
+    if disclosure.proxy_status == ProxyStatus::All {
         push_line(out, "Proxy-Status: pollux");
     }
     if passes("x-request-id") {
-        Told { telling: *telling, request_id: context.request_id }.push_request_id(out);
+        AnswerDetails { disclosure: *disclosure, request_id: context.request_id }.push_request_id(out);
     }
     let has_body = !has_no_body(answer.status());
     if has_body {
         push_length(out, body.len() as u64);
     }
-    push_connection(out, Manner { hsts: manner.hsts.filter(|_| passes(HSTS)), ..manner });
+    push_connection(out, ResponseContext { hsts: manner.hsts.filter(|_| passes(HSTS)), ..manner });
     push_line(out, "");
     if has_body && !is_head {
         out.extend_from_slice(body);
@@ -271,7 +271,7 @@ impl RouteAnswer<'_> {
 }
 
 /// Appends the answer to an OPTIONS request that is not to be passed on (RFC 9110 §7.6.2, §9.3.7).
-pub fn write_options(out: &mut Vec<u8>, manner: Manner, date: &Date) {
+pub fn write_options(out: &mut Vec<u8>, manner: ResponseContext, date: &Date) {
     push_line(out, "HTTP/1.1 204 No Content");
     push_field(out, b"Date", date.as_bytes());
     push_line(out, "Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
@@ -299,13 +299,14 @@ mod tests {
     use crate::http::framing::Version;
 
     fn answer(cause: Cause, keep_alive: bool, content: Content) -> String {
-        answer_telling(Telling::default(), cause, keep_alive, content)
+        answer_telling(Disclosure::default(), cause, keep_alive, content)
     }
 
-    fn answer_telling(telling: Telling, cause: Cause, keep_alive: bool, content: Content) -> String {
+    fn answer_telling(disclosure: Disclosure, cause: Cause, keep_alive: bool, content: Content) -> String {
         let mut out = Vec::new();
-        let manner = Manner { version: Version::Http11, keep_alive, is_first: false, idle: None, hsts: None };
-        let told = Told { telling, request_id: RequestId::Own(255) };
+        let manner =
+            ResponseContext { version: Version::Http11, keep_alive, is_first: false, idle: None, hsts: None };
+        let told = AnswerDetails { disclosure, request_id: RequestId::Own(255) };
         write(&mut out, cause.status().unwrap(), cause, manner, content, &told, &Date::new(0));
         String::from_utf8(out).unwrap()
     }
@@ -324,13 +325,13 @@ mod tests {
 
     #[test]
     fn what_else_is_told_is_a_choice() {
-        let silent = Telling { proxy_status: ProxyStatus::Off, ..Telling::default() };
+        let silent = Disclosure { proxy_status: ProxyStatus::Off, ..Disclosure::default() };
         let silent = answer_telling(silent, Cause::BackendRefused, true, Content::Sent);
         assert!(
             !silent.contains("Proxy-Status") && silent.contains("Content-Length: 33\r\n\r\n502"),
             "{silent}"
         );
-        let both = Telling { request_id: RequestIds::Both, ..Telling::default() };
+        let both = Disclosure { request_id: RequestIds::Both, ..Disclosure::default() };
         let both = answer_telling(both, Cause::BackendRefused, true, Content::Sent);
         assert!(both.contains("\r\nX-Request-ID: 000000000000000000000000000000ff\r\n\r\n502"), "{both}");
     }

@@ -15,7 +15,7 @@ pub enum Forwarding {
 impl Forwarding {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Forwarding::XForwarded => "x-forwarded",
             Forwarding::Forwarded => "forwarded",
@@ -25,7 +25,7 @@ impl Forwarding {
 
 /// What a listener tells of a request, beside what is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Telling {
+pub struct Disclosure {
     /// Who is told what the request is called.
     pub request_id: RequestIds,
     /// What becomes of traces.
@@ -46,14 +46,14 @@ pub enum RequestIds {
     Backend,
     /// The backend and, in the response, the client.
     Both,
-    /// Nobody: the field passes as the client said it.
+    /// NoBackend: the field passes as the client said it.
     Off,
 }
 
 impl RequestIds {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             RequestIds::Backend => "backend",
             RequestIds::Both => "both",
@@ -75,7 +75,7 @@ pub enum Traces {
 impl Traces {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Traces::Pass => "pass",
             Traces::Start => "start",
@@ -98,7 +98,7 @@ pub enum ProxyStatus {
 impl ProxyStatus {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ProxyStatus::Own => "own",
             ProxyStatus::All => "all",

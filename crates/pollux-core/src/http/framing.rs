@@ -30,7 +30,7 @@ pub enum Version {
 impl Version {
     /// The version as a request line has it.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",

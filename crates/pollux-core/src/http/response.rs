@@ -48,7 +48,7 @@ pub struct Response<'a> {
 
 /// How the head for the client differs from exchange to exchange.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct ResponseContext {
     /// The client's version.
     pub version: Version,
     /// Whether the client's connection goes on after this response.
@@ -111,7 +111,7 @@ const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
 pub(crate) const HSTS: &str = "Strict-Transport-Security";
 
 /// Appends what the client has to know of its connection (RFC 9112 §9.3), and of later ones (RFC 6797 6.1).
-pub(crate) fn push_connection(out: &mut Vec<u8>, manner: Manner) {
+pub(crate) fn push_connection(out: &mut Vec<u8>, manner: ResponseContext) {
     if let Some(Hsts { max_age_s, include_subdomains, preload }) = manner.hsts {
         out.extend_from_slice(HSTS.as_bytes());
         out.extend_from_slice(b": max-age=");
@@ -280,7 +280,7 @@ impl Response<'_> {
 
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110
     /// §6.6.1).
-    pub fn write(&self, out: &mut Vec<u8>, manner: Manner, date: &Date) {
+    pub fn write(&self, out: &mut Vec<u8>, manner: ResponseContext, date: &Date) {
         self.write_edited(out, manner, date, None, &Added::default());
     }
 
@@ -289,7 +289,7 @@ impl Response<'_> {
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,
-        manner: Manner,
+        manner: ResponseContext,
         date: &Date,
         edits: Option<(&FieldEdits, &[u8])>,
         added: &Added<'_>,
@@ -336,7 +336,7 @@ impl Response<'_> {
             let is_said = |field: &httparse::Header<'_>| field.name.eq_ignore_ascii_case(HSTS);
             let is_taken_out = edits.is_some_and(|(edits, _)| edits.takes_out(HSTS.as_bytes()));
             let hsts = manner.hsts.filter(|_| !is_taken_out && !self.fields.iter().any(is_said));
-            push_connection(out, Manner { hsts, ..manner });
+            push_connection(out, ResponseContext { hsts, ..manner });
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -352,7 +352,7 @@ impl Response<'_> {
         &self.nominated
     }
 
-    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, manner: Manner) {
+    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, manner: ResponseContext) {
         let name = field.name.as_bytes();
         match Name::of(name) {
             Name::Connection | Name::HopByHop | Name::Http2Settings | Name::Lookalike | Name::Te => {}
@@ -392,10 +392,19 @@ mod tests {
     use crate::http::request::field_table;
 
     const PLAIN: Asked<'_> = Asked { is_head: false, protocols: b"" };
-    const KEEP: Manner =
-        Manner { version: Version::Http11, keep_alive: true, is_first: false, idle: None, hsts: None };
+    const KEEP: ResponseContext = ResponseContext {
+        version: Version::Http11,
+        keep_alive: true,
+        is_first: false,
+        idle: None,
+        hsts: None,
+    };
 
-    fn rewritten(head: &str, asked: Asked<'_>, manner: Manner) -> Result<(Framing, bool, String), Cause> {
+    fn rewritten(
+        head: &str,
+        asked: Asked<'_>,
+        manner: ResponseContext,
+    ) -> Result<(Framing, bool, String), Cause> {
         let mut table = field_table();
         let response = read(head.as_bytes(), &mut table, asked, &Limits::default())?;
         let mut out = Vec::new();
@@ -408,7 +417,7 @@ mod tests {
     fn hsts_is_said_once() {
         let said = |max_age_s, include_subdomains, preload, head| {
             let hsts = Some(Hsts { max_age_s, include_subdomains, preload });
-            rewritten(head, PLAIN, Manner { hsts, ..KEEP }).unwrap().2
+            rewritten(head, PLAIN, ResponseContext { hsts, ..KEEP }).unwrap().2
         };
         let plain = "HTTP/1.1 204 No Content\r\n\r\n";
         assert_eq!(
@@ -425,8 +434,8 @@ mod tests {
 
     #[test]
     fn what_goes_out() {
-        let old = Manner { version: Version::Http10, ..KEEP };
-        let close = Manner { keep_alive: false, ..KEEP };
+        let old = ResponseContext { version: Version::Http10, ..KEEP };
+        let close = ResponseContext { keep_alive: false, ..KEEP };
         let head = Asked { is_head: true, protocols: b"" };
         let switch = Asked { is_head: false, protocols: b"y, X" };
         for (input, asked, manner, framing, keep_alive, output) in [
@@ -465,7 +474,7 @@ mod tests {
             (
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
                 PLAIN,
-                Manner { version: Version::Http10, keep_alive: false, ..KEEP },
+                ResponseContext { version: Version::Http10, keep_alive: false, ..KEEP },
                 Framing::Chunked,
                 true,
                 "HTTP/1.1 200 OK\r\nVia: 1.1 pollux\r\nConnection: close\r\n\r\n",
@@ -529,21 +538,21 @@ mod tests {
 
     #[test]
     fn a_client_is_told_how_long_its_connection_is_kept() {
-        let told = |manner: Manner, millis| {
+        let told = |manner: ResponseContext, millis| {
             let idle = Some(Duration::from_millis(millis));
             let mut out = Vec::new();
-            push_connection(&mut out, Manner { idle, ..manner });
+            push_connection(&mut out, ResponseContext { idle, ..manner });
             String::from_utf8(out).unwrap()
         };
         assert_eq!(told(KEEP, 75_000), "Keep-Alive: timeout=74\r\n");
         assert_eq!(told(KEEP, 2_900), "Keep-Alive: timeout=1\r\n");
         assert_eq!(told(KEEP, 300), "Keep-Alive: timeout=0\r\n");
-        let first = Manner { is_first: true, ..KEEP };
-        let old = Manner { version: Version::Http10, ..KEEP };
+        let first = ResponseContext { is_first: true, ..KEEP };
+        let old = ResponseContext { version: Version::Http10, ..KEEP };
         for manner in [first, old] {
             assert_eq!(told(manner, 75_000), "Connection: keep-alive\r\nKeep-Alive: timeout=74\r\n");
         }
-        assert_eq!(told(Manner { keep_alive: false, ..first }, 75_000), "Connection: close\r\n");
+        assert_eq!(told(ResponseContext { keep_alive: false, ..first }, 75_000), "Connection: close\r\n");
     }
 
     #[test]

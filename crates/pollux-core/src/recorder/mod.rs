@@ -104,7 +104,7 @@ impl Recorder {
         } else {
             let story = Story::of(&trail, kept, self.worker, snapshot);
             self.give_back(trail);
-            Slot::Told(Box::new(story))
+            Slot::RenderedStep(Box::new(story))
         };
         let ring = match kept {
             Kept::Failed if is_refused => &mut self.refused,
@@ -135,7 +135,7 @@ impl Recorder {
             for slot in ring.iter_mut() {
                 if let Slot::Raw(trail) = slot {
                     let story = Story::of(trail, judge(trail, slow), worker, old);
-                    *slot = Slot::Told(Box::new(story));
+                    *slot = Slot::RenderedStep(Box::new(story));
                 }
             }
         }
@@ -147,7 +147,7 @@ impl Recorder {
         let rings = [&self.failed, &self.refused, &self.recent];
         let story = |slot: &Slot| match slot {
             Slot::Raw(trail) => Story::of(trail, judge(trail, self.slow), self.worker, latest).seen_at(now),
-            Slot::Told(story) => Story::clone(story).seen_at(now),
+            Slot::RenderedStep(story) => Story::clone(story).seen_at(now),
         };
         rings.into_iter().flat_map(Ring::iter).map(story).collect()
     }

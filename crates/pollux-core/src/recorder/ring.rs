@@ -9,7 +9,7 @@ pub(super) enum Slot {
     /// As it was recorded, under the snapshot that is the latest.
     Raw(Box<Trail>),
     /// With names, because its snapshot is not the latest any more.
-    Told(Box<Story>),
+    RenderedStep(Box<Story>),
 }
 
 /// See the module.
@@ -76,7 +76,7 @@ mod tests {
     fn number(slot: &Slot) -> u64 {
         match slot {
             Slot::Raw(trail) => trail.number,
-            Slot::Told(story) => story.number,
+            Slot::RenderedStep(story) => story.number,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::balance::{Nobody, Rule};
+use crate::balance::{NoBackend, Rule};
 use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 
@@ -28,7 +28,7 @@ pub enum Step {
         ahead: u32,
     },
     /// No backend can be asked.
-    NoBackend(Nobody),
+    NoBackend(NoBackend),
     /// An idle connection is used again.
     Reused,
     /// A connect has begun.
@@ -69,7 +69,7 @@ pub struct Event {
 }
 
 /// A step in words; backends by the names that a function knows.
-pub(super) struct Told<'a> {
+pub(super) struct RenderedStep<'a> {
     pub(super) step: Step,
     /// The backend that was picked last.
     pub(super) backend: &'a str,
@@ -77,9 +77,9 @@ pub(super) struct Told<'a> {
     pub(super) pool: &'a str,
 }
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for RenderedStep<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Told { step, backend, route, pool } = self;
+        let RenderedStep { step, backend, route, pool } = self;
         match step {
             Step::Accepted => f.write_str("accepted"),
             Step::Begun => f.write_str("first byte of a further request"),
@@ -93,11 +93,11 @@ impl fmt::Display for Told<'_> {
                 }
                 Ok(())
             }
-            Step::Picked { rule, .. } => write!(f, "picked {backend} ({})", rule.word()),
+            Step::Picked { rule, .. } => write!(f, "picked {backend} ({})", rule.as_str()),
             Step::Queued { ahead } => write!(f, "every backend is full: waits behind {ahead}"),
-            Step::NoBackend(Nobody::Full) => f.write_str("every backend is full, and so is the queue"),
-            Step::NoBackend(Nobody::Down) => f.write_str("no backend is up"),
-            Step::NoBackend(Nobody::Tried) => f.write_str("every backend was tried"),
+            Step::NoBackend(NoBackend::Full) => f.write_str("every backend is full, and so is the queue"),
+            Step::NoBackend(NoBackend::Down) => f.write_str("no backend is up"),
+            Step::NoBackend(NoBackend::Tried) => f.write_str("every backend was tried"),
             Step::Reused => write!(f, "{backend}: an idle connection is used again"),
             Step::Connecting => write!(f, "{backend}: connecting"),
             Step::Connected => write!(f, "{backend}: connected"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::step::{Step, Told};
+use super::step::{RenderedStep, Step};
 use super::trail::{End, Trail};
 use crate::core::time::{Time, show_span};
 use crate::snapshot::Snapshot;
@@ -70,7 +70,7 @@ pub enum Kept {
 impl Kept {
     /// The stable word.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Kept::Failed => "failed",
             Kept::Slow => "slow",
@@ -102,7 +102,7 @@ impl Story {
             if let Step::Picked { backend, .. } = event.step {
                 picked = Some(backend as usize);
             }
-            let told = Told {
+            let told = RenderedStep {
                 step: event.step,
                 backend: picked.and_then(name_of).unwrap_or("the backend"),
                 route: route.map_or("", |route| &route.name),
@@ -122,7 +122,7 @@ impl Story {
             pool: pool.map(|pool| pool.name.clone()),
             backend: places.backend.and_then(name_of).map(str::to_owned),
             status: *status,
-            cause: outcome.cause.map(|cause| cause.word()),
+            cause: outcome.cause.map(|cause| cause.as_str()),
             stage: outcome.stage.to_string(),
             took_us: us(*whole),
             bytes_up: *bytes_up,
@@ -168,7 +168,7 @@ impl Story {
             self.id,
             self.request_id,
             show_span(self.ago_ms),
-            self.kept.word(),
+            self.kept.as_str(),
             show_us(self.took_us),
             self.ending(),
             self.subject(),

@@ -17,7 +17,7 @@ impl Measure {
 
     /// The stable word for metrics.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Measure::Ration => "ration",
             Measure::Bound => "bound",

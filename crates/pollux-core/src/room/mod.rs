@@ -50,7 +50,7 @@ impl Ground {
 
     /// The stable word for logs and metrics.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Ground::Lingering => "lingering",
             Ground::Resting => "resting",
@@ -105,7 +105,7 @@ mod tests {
     fn grounds_are_listed_in_their_order() {
         assert!(Ground::ALL.is_sorted());
         assert!(Ground::ALL.iter().enumerate().all(|(place, ground)| *ground as usize == place));
-        let mut words = Ground::ALL.map(Ground::word);
+        let mut words = Ground::ALL.map(Ground::as_str);
         words.sort_unstable();
         assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
     }

@@ -1,15 +1,15 @@
 //! What a route asks of the client's certificate.
 
 use super::wildcard::{self, Item};
-use crate::core::secured::{Credential, Identity, Standing};
 use crate::core::subject::{Attribute, Quoted, quoted, split_attribute, split_name};
+use crate::core::tls_info::{ClientCertStatus, Credential, Identity};
 
 /// What a client's certificate must be like: all of these hold, and of each list one. An empty list asks for
 /// nothing, but for `standings`, of which one has to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRule {
     /// How it was found.
-    pub standings: Vec<Standing>,
+    pub standings: Vec<ClientCertStatus>,
     /// Its subject.
     pub subjects: Vec<SubjectPattern>,
     /// Its common name. Of one that has several all have to be like that.
@@ -22,7 +22,7 @@ pub struct CredentialRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// How it was found.
-    Standing,
+    ClientCertStatus,
     /// Its subject.
     Subject,
     /// Its common name.
@@ -35,7 +35,7 @@ impl Default for CredentialRule {
     /// Any certificate that was verified.
     fn default() -> CredentialRule {
         CredentialRule {
-            standings: vec![Standing::Verified],
+            standings: vec![ClientCertStatus::Verified],
             subjects: Vec::new(),
             common_names: Vec::new(),
             fingerprints: Vec::new(),
@@ -54,7 +54,7 @@ impl CredentialRule {
     #[must_use]
     pub fn lack(&self, credential: &Credential) -> Option<Lack> {
         if !self.standings.contains(&credential.standing()) {
-            return Some(Lack::Standing);
+            return Some(Lack::ClientCertStatus);
         }
         let met =
             |asks: bool, is_met: &dyn Fn(&Identity) -> bool| !asks || credential.shown().is_some_and(is_met);
@@ -186,8 +186,8 @@ pub fn fingerprint(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::secured::Distrust;
     use crate::core::subject::Subject;
+    use crate::core::tls_info::CertError;
 
     fn identity(subject: &str) -> Identity {
         Identity {
@@ -246,20 +246,20 @@ mod tests {
     #[test]
     fn the_first_lack_is_told() {
         let verified = Credential::Verified(identity("CN=alice, O=Example"));
-        let failed = Credential::Failed(identity("CN=alice, O=Example"), Distrust::Expired);
+        let failed = Credential::Failed(identity("CN=alice, O=Example"), CertError::Expired);
         let several = Credential::Verified(identity("CN=alice, CN=root"));
-        let rule = |standings: &[Standing], subject: &str, name: &str, print: &str| CredentialRule {
+        let rule = |standings: &[ClientCertStatus], subject: &str, name: &str, print: &str| CredentialRule {
             standings: standings.to_vec(),
             subjects: SubjectPattern::parse(subject).into_iter().collect(),
             common_names: TextPattern::parse(name).into_iter().collect(),
             fingerprints: fingerprint(print).into_iter().collect(),
         };
-        use Standing::{Failed, None as Nothing, Verified};
+        use ClientCertStatus::{Failed, None as Nothing, Verified};
         let (all, own, other) = ([Nothing, Verified, Failed], "AB".repeat(32), "00".repeat(32));
         for (rule, credential, lack) in [
             (CredentialRule::default(), &verified, None),
-            (CredentialRule::default(), &failed, Some(Lack::Standing)),
-            (CredentialRule::default(), &Credential::None, Some(Lack::Standing)),
+            (CredentialRule::default(), &failed, Some(Lack::ClientCertStatus)),
+            (CredentialRule::default(), &Credential::None, Some(Lack::ClientCertStatus)),
             (rule(&[Nothing], "", "", ""), &Credential::None, None),
             (rule(&[Failed], "", "", ""), &failed, None),
             (rule(&all, "CN=alice, *", "", ""), &Credential::None, Some(Lack::Subject)),
@@ -282,7 +282,7 @@ mod tests {
             common_names: TextPattern::parse("alice").into_iter().collect(),
             ..CredentialRule::default()
         };
-        let all = CredentialRule { standings: Standing::ALL.to_vec(), ..CredentialRule::default() };
+        let all = CredentialRule { standings: ClientCertStatus::ALL.to_vec(), ..CredentialRule::default() };
         for (wide, narrow, contains) in
             [(&any, &alice, true), (&alice, &any, false), (&all, &any, true), (&any, &all, false)]
         {

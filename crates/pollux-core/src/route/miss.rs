@@ -10,8 +10,8 @@ use super::host;
 use super::path;
 use super::rule::{Conditions, Want};
 use super::view::{View, decoded};
-use crate::core::secured::{Credential, Standing};
-use crate::preface::hello::protocols;
+use crate::core::tls_info::{ClientCertStatus, Credential};
+use crate::prelude::hello::protocols;
 
 /// The first condition of a route that a request does not meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,9 +88,9 @@ fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> Stri
     };
     let or = |texts: Vec<&str>| texts.join(" or ");
     match lack {
-        Lack::Standing => {
+        Lack::ClientCertStatus => {
             let found = match credential.distrust() {
-                Some(why) => format!("could not be verified ({})", why.word()),
+                Some(why) => format!("could not be verified ({})", why.as_str()),
                 None => String::from("was verified"),
             };
             let standings: Vec<&str> = rule.standings.iter().map(|standing| asked_for(*standing)).collect();
@@ -113,11 +113,11 @@ fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> Stri
     }
 }
 
-fn asked_for(standing: Standing) -> &'static str {
+fn asked_for(standing: ClientCertStatus) -> &'static str {
     match standing {
-        Standing::None => "none",
-        Standing::Verified => "one that was verified",
-        Standing::Failed => "one that could not be verified",
+        ClientCertStatus::None => "none",
+        ClientCertStatus::Verified => "one that was verified",
+        ClientCertStatus::Failed => "one that could not be verified",
     }
 }
 

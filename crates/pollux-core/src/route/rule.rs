@@ -298,7 +298,7 @@ pub enum Destinations {
 impl Destinations {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Destinations::Own => "own",
             Destinations::Always => "always",
@@ -332,7 +332,7 @@ pub enum AmbiguousPaths {
 impl Retry {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Retry::Safe => "safe",
             Retry::Unsent => "unsent",
@@ -344,7 +344,7 @@ impl Retry {
 impl AmbiguousPaths {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             AmbiguousPaths::Refuse => "refuse",
             AmbiguousPaths::Pass => "pass",

@@ -310,8 +310,8 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::secured::{Credential, Distrust, Identity, Secured, Standing};
     use crate::core::subject::Subject;
+    use crate::core::tls_info::{CertError, ClientCertStatus, Credential, Identity, TlsInfo};
     use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
     use crate::route::miss::{miss, shadows};
     use crate::route::rule::{Share, Want};
@@ -346,7 +346,7 @@ mod tests {
 
     fn credential_rule() -> impl Strategy<Value = Option<CredentialRule>> {
         let rule = (
-            prop::sample::subsequence(Standing::ALL.to_vec(), 1..=3),
+            prop::sample::subsequence(ClientCertStatus::ALL.to_vec(), 1..=3),
             prop::sample::subsequence(vec!["CN=*", "CN=a, *"], 0..2),
             prop::sample::subsequence(vec!["*", "a"], 0..2),
             prop::sample::subsequence(vec!["00", "11"], 0..2),
@@ -374,7 +374,7 @@ mod tests {
         prop::option::of(prop_oneof![
             Just(Credential::None),
             identity.clone().prop_map(Credential::Verified),
-            identity.prop_map(|identity| Credential::Failed(identity, Distrust::Expired)),
+            identity.prop_map(|identity| Credential::Failed(identity, CertError::Expired)),
         ])
     }
 
@@ -464,7 +464,7 @@ mod tests {
             .iter()
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
-        let secured = asked.credential.clone().map(|client| Secured { client, ..Secured::default() });
+        let secured = asked.credential.clone().map(|client| TlsInfo { client, ..TlsInfo::default() });
         act(&View {
             secured: secured.as_ref(),
             alpn: &[],

@@ -8,7 +8,7 @@ use super::path;
 use super::rule::Route;
 use super::view::View;
 use crate::core::identity::RequestId;
-use crate::core::secured::{Distrust, Identity, Secured};
+use crate::core::tls_info::{CertError, Identity, TlsInfo};
 
 /// The most pieces of a template.
 const PIECES_MAX: usize = 64;
@@ -31,7 +31,7 @@ enum Piece {
     Path,
     Query,
     Uri,
-    Secured(Secret),
+    TlsInfo(Secret),
     Field(String),
     Cookie(String),
     Parameter(String),
@@ -46,7 +46,7 @@ enum Secret {
     Cipher,
     Name,
     Shown,
-    Distrust,
+    CertError,
     Subject,
     Issuer,
     Serial,
@@ -55,7 +55,7 @@ enum Secret {
 
 impl Secret {
     /// Its text; empty where there is none.
-    fn of(self, secured: &Secured) -> &str {
+    fn of(self, secured: &TlsInfo) -> &str {
         // Of a certificate that was not verified nothing is handed on that somebody could take for a name.
         let of_client = |text: fn(&Identity) -> &str| secured.client.verified().map_or("", text);
         match self {
@@ -63,7 +63,7 @@ impl Secret {
             Secret::Cipher => &secured.cipher,
             Secret::Name => &secured.name,
             Secret::Shown => secured.client.answer(),
-            Secret::Distrust => secured.client.distrust().map_or("", Distrust::word),
+            Secret::CertError => secured.client.distrust().map_or("", CertError::as_str),
             Secret::Subject => of_client(|client| client.subject.text()),
             Secret::Issuer => of_client(|client| &client.issuer),
             Secret::Serial => of_client(|client| &client.serial),
@@ -207,7 +207,7 @@ impl Template {
                 | Piece::TraceId
                 | Piece::Method
                 | Piece::Host
-                | Piece::Secured(_)
+                | Piece::TlsInfo(_)
                 | Piece::Part(_) => {
                     before.push('x');
                     continue;
@@ -274,15 +274,15 @@ const VARIABLES: [(&str, Piece); 17] = [
     ("path", Piece::Path),
     ("query", Piece::Query),
     ("uri", Piece::Uri),
-    ("tls_version", Piece::Secured(Secret::Version)),
-    ("tls_cipher", Piece::Secured(Secret::Cipher)),
-    ("tls_name", Piece::Secured(Secret::Name)),
-    ("client_cert", Piece::Secured(Secret::Shown)),
-    ("client_cert_error", Piece::Secured(Secret::Distrust)),
-    ("client_cert_subject", Piece::Secured(Secret::Subject)),
-    ("client_cert_issuer", Piece::Secured(Secret::Issuer)),
-    ("client_cert_serial", Piece::Secured(Secret::Serial)),
-    ("client_cert_fingerprint", Piece::Secured(Secret::Fingerprint)),
+    ("tls_version", Piece::TlsInfo(Secret::Version)),
+    ("tls_cipher", Piece::TlsInfo(Secret::Cipher)),
+    ("tls_name", Piece::TlsInfo(Secret::Name)),
+    ("client_cert", Piece::TlsInfo(Secret::Shown)),
+    ("client_cert_error", Piece::TlsInfo(Secret::CertError)),
+    ("client_cert_subject", Piece::TlsInfo(Secret::Subject)),
+    ("client_cert_issuer", Piece::TlsInfo(Secret::Issuer)),
+    ("client_cert_serial", Piece::TlsInfo(Secret::Serial)),
+    ("client_cert_fingerprint", Piece::TlsInfo(Secret::Fingerprint)),
 ];
 
 fn variable(name: &str, parts: &[&str]) -> Result<Piece, TemplateError> {
@@ -318,7 +318,7 @@ impl Piece {
         match self {
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             // Writing to a Vec cannot fail.
-            // Nobody has this address who comes over a network.
+            // NoBackend has this address who comes over a network.
             Piece::Client if view.client.is_unspecified() => out.extend_from_slice(b"unix"),
             Piece::Client => drop(write!(out, "{}", view.client)),
             Piece::RequestId => context.request_id.push(out),
@@ -334,7 +334,7 @@ impl Piece {
                     out.extend_from_slice(query.as_bytes());
                 }
             }
-            Piece::Secured(secret) => {
+            Piece::TlsInfo(secret) => {
                 let text = view.secured.map_or("", |secured| secret.of(secured));
                 out.extend_from_slice(text.as_bytes());
             }

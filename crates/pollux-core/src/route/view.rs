@@ -3,7 +3,7 @@
 use ::core::net::IpAddr;
 
 use super::host;
-use crate::core::secured::{Credential, Secured};
+use crate::core::tls_info::{Credential, TlsInfo};
 use crate::syntax::grammar::trim;
 
 /// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello
@@ -21,7 +21,7 @@ pub struct View<'a> {
     /// What stands behind the first `?`.
     pub query: Option<&'a str>,
     /// What is known of the client's connection, if it is encrypted.
-    pub secured: Option<&'a Secured>,
+    pub secured: Option<&'a TlsInfo>,
     /// The protocols that a TLS client offers, in TCP mode: each behind its length (RFC 7301 §3.1).
     pub alpn: &'a [u8],
     /// The header fields.

@@ -9,14 +9,14 @@ use super::identity::Identity;
 use super::parts::{
     Afterwards, Attempt, Budgeted, Continued, Requested, Responded, Retrying, Timing, Upgrade,
 };
+use crate::core::captured::Captured;
 use crate::core::identity::RequestId;
-use crate::core::noted::Notes;
 use crate::core::outcome::{Cause, Outcome, Record, Spans, Stage};
-use crate::core::secured::Secured;
 use crate::core::time::Time;
+use crate::core::tls_info::TlsInfo;
 use crate::http::framing::{Framing, Version};
 use crate::http::request::{Method, Request, first_line};
-use crate::http::response::{Asked, Manner};
+use crate::http::response::{Asked, ResponseContext};
 use crate::route::{Back, Options};
 use crate::snapshot::{Hsts, Interims, Mode};
 
@@ -36,7 +36,7 @@ pub struct Exchange {
     pub(crate) timing: Timing,
     pub(crate) identity: Identity,
     /// Header fields for the record.
-    pub(crate) notes: Notes,
+    pub(crate) notes: Captured,
 }
 
 /// The exchange of a session, which a session that rests between two exchanges does without: it is a third of its memory.
@@ -91,7 +91,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) bytes: (u64, u64),
     pub(crate) request_id: RequestId<'a>,
     /// What is known of the client's connection, if it is encrypted.
-    pub(crate) secured: Option<&'a Secured>,
+    pub(crate) secured: Option<&'a TlsInfo>,
 }
 
 impl Exchange {
@@ -160,9 +160,9 @@ impl Exchange {
     }
 
     /// How the client is to be answered, whose connection is kept for `idle` while nothing comes.
-    pub(crate) fn manner(&self, keep_alive: bool, idle: Duration, hsts: Option<Hsts>) -> Manner {
+    pub(crate) fn manner(&self, keep_alive: bool, idle: Duration, hsts: Option<Hsts>) -> ResponseContext {
         let version = self.request.version.unwrap_or(Version::Http11);
-        Manner { version, keep_alive, is_first: self.is_first(), idle: Some(idle), hsts }
+        ResponseContext { version, keep_alive, is_first: self.is_first(), idle: Some(idle), hsts }
     }
 
     /// Whether the client gets an interim response with `status`, where it is to get those that `interims` says. HTTP/1.0 has none
@@ -227,7 +227,7 @@ impl Exchange {
             method,
             target,
             authority,
-            protocol: self.request.version.map_or("", Version::word),
+            protocol: self.request.version.map_or("", Version::as_str),
             request_id: around.request_id,
             trace_id: self.identity.trace_id(),
             status: self.response.status,

@@ -1,7 +1,7 @@
 //! What an exchange is called, and the trace that it is part of.
 
 use crate::core::identity::{Ids, RequestId, TraceId, is_request_id};
-use crate::http::onward::Traceparent;
+use crate::http::forward::Traceparent;
 use crate::http::request::Request;
 use crate::snapshot::Traces;
 

@@ -6,19 +6,19 @@
 //! state, so there is nothing to arm and nothing to forget.
 
 mod collect;
+mod dry_run;
 mod exchange;
 mod expect;
-mod glance;
 mod identity;
 mod kill;
 mod opening;
 mod parts;
 mod phases;
-mod preface;
-mod rehearsal;
+mod prelude;
 mod relay;
 mod room;
 mod routing;
+mod summary;
 #[cfg(test)]
 mod tests;
 mod waits;
@@ -28,28 +28,28 @@ use std::time::Duration;
 
 use crate::balance::Habit;
 use crate::core::budget::Budget;
+use crate::core::captured::CapturedNames;
 use crate::core::identity::{Ids, RequestId};
-use crate::core::noted::Wanted;
 use crate::core::outcome::{Cause, Record, Stage};
-use crate::core::secured::Secured;
 use crate::core::time::Time;
+use crate::core::tls_info::TlsInfo;
 use crate::http::date::Date;
 use crate::http::request::Method;
 use crate::http::scan::HeadScan;
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Sink, Source};
-use crate::preface::hello::Hello;
-use crate::preface::proxy::Announced;
+use crate::prelude::hello::Hello;
+use crate::prelude::proxy::Announced;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
+pub use dry_run::{DryRun, Rehearsed, rehearse, rehearse_connection};
 pub use exchange::Exchange;
 use exchange::Kept;
-pub use glance::{Beginning, Glance, Kind};
 pub use opening::ConnectOutcome;
 use parts::Reuse;
-use preface::{Awaits, Introduced};
-pub use preface::{Heard, awaits_header, hear};
-pub use rehearsal::{Rehearsal, Rehearsed, rehearse, rehearse_connection};
+use prelude::{Awaits, Introduced};
+pub use prelude::{Heard, awaits_header, hear};
+pub use summary::{Beginning, Kind, Summary};
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub struct Env<'a> {
     /// Whether a record will want the method and the target.
     pub keeps_request: bool,
     /// And which header fields.
-    pub wanted: &'a Wanted,
+    pub wanted: &'a CapturedNames,
     /// The memory for bodies that are collected.
     pub bodies: &'a Budget,
 }
@@ -135,7 +135,7 @@ impl Env<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// What comes before the conversation is awaited, since then.
-    Preface {
+    Prelude {
         /// When the wait began.
         since: Time,
         /// What is awaited.
@@ -183,7 +183,7 @@ pub(crate) enum Phase {
 /// How far the search for a backend connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dial {
-    /// Nobody has been asked.
+    /// NoBackend has been asked.
     Wanted {
         /// The busy backend that is to be asked again.
         again: Option<usize>,
@@ -240,7 +240,7 @@ pub struct Session {
     client_hung: bool,
     backend_hung: bool,
     /// What is known of the client's connection, if it is encrypted.
-    secured: Option<Box<Secured>>,
+    secured: Option<Box<TlsInfo>>,
 }
 
 impl Session {
@@ -292,13 +292,13 @@ impl Session {
     }
 
     /// Takes note that the client's connection is encrypted, before anything else is done with it.
-    pub fn secure(&mut self, secured: Secured) {
+    pub fn secure(&mut self, secured: TlsInfo) {
         self.secured = Some(Box::new(secured));
     }
 
     /// What is known of the client's connection, if it is encrypted.
     #[must_use]
-    pub fn secured(&self) -> Option<&Secured> {
+    pub fn secured(&self) -> Option<&TlsInfo> {
         self.secured.as_deref()
     }
 
@@ -334,7 +334,7 @@ impl Session {
     pub fn is_between_exchanges(&self) -> bool {
         match self.phase {
             Phase::Head { .. } | Phase::Ending { keep_alive: true } => true,
-            Phase::Preface { .. }
+            Phase::Prelude { .. }
             | Phase::Ending { keep_alive: false }
             | Phase::Collecting
             | Phase::Opening { .. }
@@ -524,7 +524,7 @@ impl Session {
     #[must_use]
     pub fn awaits_head(&self, side: Side) -> bool {
         match side {
-            Side::Client => matches!(self.phase, Phase::Head { .. } | Phase::Preface { .. }),
+            Side::Client => matches!(self.phase, Phase::Head { .. } | Phase::Prelude { .. }),
             Side::Backend => matches!(self.down.framer, Framer::Head),
         }
     }
@@ -536,7 +536,7 @@ impl Session {
             (Side::Backend, Phase::Relay | Phase::Tunnel) => self.down.spliceable(least),
             (
                 _,
-                Phase::Preface { .. }
+                Phase::Prelude { .. }
                 | Phase::Head { .. }
                 | Phase::Collecting
                 | Phase::Opening { .. }

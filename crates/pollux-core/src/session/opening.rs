@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::parts::{Answered, Attempt, Budgeted, Next};
 use super::{Dial, Effect, Env, Phase, Session};
-use crate::balance::{Habit, Nobody};
+use crate::balance::{Habit, NoBackend};
 use crate::core::outcome::{Cause, Proof, Queued, Stage, Who};
 use crate::core::time::Time;
 use crate::http::scan::HeadScan;
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
-use crate::preface::proxy::PASSES_EVERYWHERE;
+use crate::prelude::proxy::PASSES_EVERYWHERE;
 use crate::route::Retry;
 use crate::snapshot::{Mode, Retries};
 
@@ -27,7 +27,7 @@ const PAUSE_DOUBLINGS: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectOutcome {
     /// There is no backend that can be asked.
-    NoneLeft(Nobody),
+    NoneLeft(NoBackend),
     /// Every backend is full, and it waits behind so many others; see [`Session::handle_call`].
     Queued {
         /// The others.
@@ -70,14 +70,14 @@ impl Session {
     pub fn handle_connect(&mut self, outcome: ConnectOutcome, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, dial } = self.phase else { return };
         match outcome {
-            // Nobody is left who was not tried. Who has just failed is given a moment, and who may have died of the request
+            // NoBackend is left who was not tried. Who has just failed is given a moment, and who may have died of the request
             // does not get it again.
-            ConnectOutcome::NoneLeft(Nobody::Tried) if self.exchange.retries.may_go_round() => {
+            ConnectOutcome::NoneLeft(NoBackend::Tried) if self.exchange.retries.may_go_round() => {
                 self.exchange.retries.tried.clear();
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };
                 self.phase = Phase::Opening { since, dial };
             }
-            ConnectOutcome::NoneLeft(Nobody::Tried | Nobody::Down)
+            ConnectOutcome::NoneLeft(NoBackend::Tried | NoBackend::Down)
                 if self.exchange.retries.attempts > 0 && self.may_wait_to_reach(since, env) =>
             {
                 self.wait_to_reach(since, env);
@@ -92,12 +92,12 @@ impl Session {
             }
             ConnectOutcome::NoneLeft(nobody) => {
                 let cause = match nobody {
-                    Nobody::Down => Cause::NoBackend,
-                    Nobody::Full => Cause::QueueFull,
-                    Nobody::Tried => Cause::BackendUnreachable,
+                    NoBackend::Down => Cause::NoBackend,
+                    NoBackend::Full => Cause::QueueFull,
+                    NoBackend::Tried => Cause::BackendUnreachable,
                 };
                 // Why the last one failed says more than that there is no other; that there is no room is another matter.
-                let earlier = self.exchange.cause.filter(|_| nobody != Nobody::Full);
+                let earlier = self.exchange.cause.filter(|_| nobody != NoBackend::Full);
                 self.fail(earlier.unwrap_or(cause), env, effects);
             }
             ConnectOutcome::Ready { backend, is_reused } => {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                 accepted (HTTP)                         accepted (TCP)
-//!                       |        (or in Preface, until        |
+//!                       |        (or in Prelude, until        |
 //!                       |         that has come, and then)    |
 //!     +--------------> Head ---- head complete ------------> Opening <---- retry, on proof ----+
 //!     |                 |  \                                 |  |  |                           |
@@ -28,7 +28,7 @@ use super::routing::{Arrival, Routed};
 use super::{Dial, Effect, Env, Phase, Session, Side};
 use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
-use crate::http::answer::{self, Content, Told};
+use crate::http::answer::{self, AnswerDetails, Content};
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::nominated::Nominated;
@@ -65,7 +65,7 @@ impl Session {
     /// Makes one step; false if something has to happen first.
     fn step(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         match self.phase {
-            Phase::Preface { since, awaits } => self.step_preface(since, awaits, env, effects),
+            Phase::Prelude { since, awaits } => self.step_prelude(since, awaits, env, effects),
             Phase::Head { since, is_pause } => self.step_head(since, is_pause, env, effects),
             Phase::Collecting => self.step_collecting(env, effects),
             Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
@@ -307,7 +307,7 @@ impl Session {
             }
             (Phase::Answer { .. } | Phase::Relay, Side::Backend)
             | (
-                Phase::Preface { .. }
+                Phase::Prelude { .. }
                 | Phase::Head { .. }
                 | Phase::Collecting
                 | Phase::Opening { .. }
@@ -407,8 +407,8 @@ impl Session {
             Content::Sent
         };
         let manner = self.exchange.manner(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
-        let telling = env.snapshot.listeners[self.listener].telling;
-        let told = Told { telling, request_id: self.exchange.identity.make(env.ids) };
+        let disclosure = env.snapshot.listeners[self.listener].disclosure;
+        let told = AnswerDetails { disclosure, request_id: self.exchange.identity.make(env.ids) };
         answer::write(self.down.front_mut(), status, cause, manner, content, &told, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
@@ -442,7 +442,7 @@ impl Session {
                 effects.push(Effect::Record);
                 self.end(Effect::CloseClient, effects);
             }
-            Phase::Preface { .. } | Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
+            Phase::Prelude { .. } | Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }

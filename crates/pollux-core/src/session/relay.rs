@@ -73,7 +73,7 @@ impl Session {
         let bounds = HeadLimits { head: limits.head, first_line: limits.head, empty_lines: 0 };
         let bytes = self.down.buffer.unscanned();
         if !bytes.is_empty() && !self.is_head_sent() {
-            // Nobody answers a head that is not complete: this was meant for somebody else, or for nobody.
+            // NoBackend answers a head that is not complete: this was meant for somebody else, or for nobody.
             self.down.buffer.discard();
             return self.backend_lost(Cause::BackendBadResponse, env, effects);
         }
@@ -125,14 +125,15 @@ impl Session {
         let edits = options.map(|options| &options.response);
         let cookie = self.cookie_line(env);
         let streams = self.options(env).map_or(&[][..], |options| options.streams.as_slice());
-        let (telling, backend) = (&env.snapshot.listeners[self.listener].telling, self.backend_name(env));
+        let (disclosure, backend) =
+            (&env.snapshot.listeners[self.listener].disclosure, self.backend_name(env));
         let mut notes = std::mem::take(&mut self.exchange.notes);
         let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
         let added = Added {
             lines: &cookie,
             back: options.and_then(|options| exchange.back(options)),
-            request_id: (telling.request_id == RequestIds::Both).then(|| exchange.identity.name()),
-            next_hop: backend.filter(|_| telling.proxy_status == ProxyStatus::All),
+            request_id: (disclosure.request_id == RequestIds::Both).then(|| exchange.identity.name()),
+            next_hop: backend.filter(|_| disclosure.proxy_status == ProxyStatus::All),
         };
         let (hsts, client_idle) = (self.hsts(env), env.snapshot.timeouts.client_idle);
         let is_request_read = self.up.framer.is_done();
@@ -155,7 +156,7 @@ impl Session {
                 exchange.afterwards.goes_on() && is_delimited && is_request_read && !env.is_draining();
             let own = options.and_then(|options| options.interims);
             let passes =
-                !is_interim || exchange.takes_interim(response.status, own.unwrap_or(telling.interims));
+                !is_interim || exchange.takes_interim(response.status, own.unwrap_or(disclosure.interims));
             if passes {
                 let edits = edits.map(|edits| (edits, exchange.request.response_fields.as_slice()));
                 response.write_edited(

@@ -13,7 +13,7 @@ impl Session {
     pub fn claim(&self, now: Time) -> Option<Claim> {
         match self.phase {
             Phase::Linger { since } => Some(Claim::new(Ground::Lingering, since)),
-            Phase::Head { since, .. } | Phase::Preface { since, .. } => {
+            Phase::Head { since, .. } | Phase::Prelude { since, .. } => {
                 let ground = if self.has_begun() { Ground::Unfinished } else { Ground::Resting };
                 Some(Claim::new(ground, since))
             }
@@ -79,7 +79,7 @@ impl Session {
     /// a second call ends the session whatever it is at.
     pub fn make_room(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         match self.phase {
-            Phase::Preface { .. } | Phase::Head { .. } if !self.has_begun() => {
+            Phase::Prelude { .. } | Phase::Head { .. } if !self.has_begun() => {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
@@ -91,7 +91,7 @@ impl Session {
                 let cause = if is_left { Cause::ClientAborted } else { Cause::MadeRoom };
                 self.fail(cause, env, effects);
             }
-            Phase::Preface { .. } | Phase::Tunnel | Phase::Answer { .. } => {
+            Phase::Prelude { .. } | Phase::Tunnel | Phase::Answer { .. } => {
                 self.exchange.cause = Some(Cause::MadeRoom);
                 effects.push(Effect::Record);
                 self.end(Effect::ResetClient, effects);

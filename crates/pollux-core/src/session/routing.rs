@@ -6,16 +6,16 @@ use super::exchange::Exchange;
 use super::identity::Identity;
 use super::{Env, Session};
 use crate::core::outcome::Cause;
-use crate::core::secured::Secured;
+use crate::core::tls_info::TlsInfo;
 use crate::http::answer::{self, RouteAnswer};
 use crate::http::dav::Dav;
+use crate::http::forward::{Onward, Traceparent};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::lines::push_edits;
 use crate::http::nominated::Nominated;
-use crate::http::onward::{Onward, Traceparent};
 use crate::http::request::{Method, Request};
-use crate::preface::hello::Hello;
+use crate::prelude::hello::Hello;
 use crate::route::{Action, Context, Decision, Destinations, Options, Retry, RewriteBack, Route, View, hash};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
@@ -42,7 +42,7 @@ pub(super) struct Arrival<'a> {
     pub(super) listener: &'a Listener,
     pub(super) peer: SocketAddr,
     /// What is known of the client's connection, if it is encrypted.
-    pub(super) secured: Option<&'a Secured>,
+    pub(super) secured: Option<&'a TlsInfo>,
     /// Whether the client has come by TLS, as far as is known without its head.
     pub(super) is_secure: bool,
     pub(super) env: &'a Env<'a>,
@@ -59,7 +59,7 @@ impl Arrival<'_> {
     ) -> Result<Routed, Cause> {
         // Templates are shown what it is called while all else of the exchange changes.
         let mut identity = std::mem::take(&mut exchange.identity);
-        identity.take(request, self.is_trusted(), self.listener.telling.traces, self.env.ids);
+        identity.take(request, self.is_trusted(), self.listener.disclosure.traces, self.env.ids);
         let routed = self.decide(request, &identity, exchange, up, down);
         exchange.identity = identity;
         routed
@@ -124,11 +124,11 @@ impl Arrival<'_> {
         exchange.response.status = answer.status();
         exchange.afterwards = exchange.afterwards.limited(keep_alive);
         let is_head = exchange.request.method == crate::http::request::Method::Head;
-        let telling = &self.listener.telling;
+        let disclosure = &self.listener.disclosure;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
-        let hsts = own.unwrap_or(telling.hsts).filter(|_| self.is_secure);
+        let hsts = own.unwrap_or(disclosure.hsts).filter(|_| self.is_secure);
         let manner = exchange.manner(keep_alive, self.env.snapshot.timeouts.client_idle, hsts);
-        answer::write_of_route(down, &answer, context, manner, is_head, telling, self.env.date);
+        answer::write_of_route(down, &answer, context, manner, is_head, disclosure, self.env.date);
         Routed::Answered { keep_alive }
     }
 
@@ -154,7 +154,8 @@ impl Arrival<'_> {
             forwarding: self.listener.forwarding,
             passes_trailers: rules.passes_trailers,
             hidden_cookie: hidden.map(|sticky| sticky.cookie.as_str()),
-            request_id: (self.listener.telling.request_id != RequestIds::Off).then_some(context.request_id),
+            request_id: (self.listener.disclosure.request_id != RequestIds::Off)
+                .then_some(context.request_id),
             traceparent,
             is_collected: rules.collect.is_some() && request.framing == Framing::Chunked,
             dav: dav(options, exchange.request.method, rules),

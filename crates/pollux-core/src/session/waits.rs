@@ -39,7 +39,7 @@ impl Session {
             Phase::Opening { dial: Dial::Pending { .. }, .. } if side == Side::Backend => {
                 return Some(Interest::WRITE);
             }
-            Phase::Preface { .. }
+            Phase::Prelude { .. }
             | Phase::Head { .. }
             | Phase::Collecting
             | Phase::Opening { .. }
@@ -100,8 +100,8 @@ impl Session {
         let timeouts = self.timeouts(env);
         let touched = |span: Duration, timer| Some(Deadline::new(self.touched + span, timer));
         match self.phase {
-            Phase::Preface { since, .. } => {
-                let deadline = Deadline::new(since + timeouts.preface, Timer::Preface);
+            Phase::Prelude { since, .. } => {
+                let deadline = Deadline::new(since + timeouts.prelude, Timer::Prelude);
                 Some(self.or_leave(deadline, since, env))
             }
             Phase::Head { since, is_pause } => {
@@ -205,9 +205,9 @@ impl Session {
         match timer {
             // The poll array that is derived next has what it takes.
             Timer::Watch => {}
-            Timer::Preface => {
-                if let Phase::Preface { awaits, .. } = self.phase {
-                    self.preface_late(awaits, env, effects);
+            Timer::Prelude => {
+                if let Phase::Prelude { awaits, .. } = self.phase {
+                    self.prelude_late(awaits, env, effects);
                 }
             }
             Timer::ClientHead if !self.has_begun() => {
@@ -318,7 +318,7 @@ impl Session {
     /// Takes note that the deadline of `timer` has passed while bytes waited, which have just come in, and which Pollux had no
     /// buffer for: nobody else is to blame, and a client that has asked is told.
     pub fn handle_starved(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::Preface { .. } | Phase::Head { .. }) && !self.has_begun() {
+        if matches!(self.phase, Phase::Prelude { .. } | Phase::Head { .. }) && !self.has_begun() {
             return self.handle_deadline(timer, env, effects);
         }
         self.fail(Cause::OutOfBuffers, env, effects);
@@ -333,7 +333,7 @@ impl Session {
             Phase::Relay if !self.down.is_flushed() => Cause::ClientStalled,
             Phase::Relay if self.awaits_body() && self.up.sink != Sink::Lost => Cause::ClientBodyTimeout,
             Phase::Relay
-            | Phase::Preface { .. }
+            | Phase::Prelude { .. }
             | Phase::Head { .. }
             | Phase::Opening { .. }
             | Phase::Tunnel

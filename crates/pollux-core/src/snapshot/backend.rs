@@ -1,6 +1,6 @@
 //! Backends: where they are, and what is said of each.
 
-use crate::core::duty::Duty;
+use crate::core::admin_state::AdminState;
 use crate::core::endpoint::Address;
 
 /// One backend.
@@ -22,7 +22,7 @@ pub struct Backend {
     /// `None` is its address.
     pub tls_name: Option<String>,
     /// What the operator wants of it.
-    pub duty: Duty,
+    pub duty: AdminState,
 }
 
 impl Backend {
@@ -43,7 +43,7 @@ impl Backend {
             max_requests: None,
             max_connections: None,
             tls_name: None,
-            duty: Duty::Ready,
+            duty: AdminState::Ready,
         }
     }
 }

@@ -167,7 +167,7 @@ pub enum Start {
 impl Start {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Start::Up => "up",
             Start::Down => "down",
@@ -179,7 +179,7 @@ impl Start {
 impl Kind {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Kind::Tcp => "tcp",
             Kind::Http(_) => "http",

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::tls::TerminationRules;
 use crate::core::endpoint::{Address, SocketOptions};
 use crate::core::ids::{Mode, PoolId};
-use crate::http::disclosure::{Forwarding, Telling};
+use crate::http::disclosure::{Disclosure, Forwarding};
 use crate::route::Table;
 use crate::syntax::target::Targets;
 
@@ -37,7 +37,7 @@ pub struct Listener {
     /// How backends are told of the client.
     pub forwarding: Forwarding,
     /// What is told of a request and of what became of it.
-    pub telling: Telling,
+    pub disclosure: Disclosure,
 }
 
 impl Listener {
@@ -55,7 +55,7 @@ impl Listener {
             announcing: Announcing::default(),
             trusted_proxies: Vec::new(),
             forwarding: Forwarding::default(),
-            telling: Telling::default(),
+            disclosure: Disclosure::default(),
         }
     }
 
@@ -81,7 +81,7 @@ pub enum Announcing {
 impl Announcing {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Announcing::Never => "off",
             Announcing::Optional => "optional",

@@ -12,12 +12,12 @@ mod source;
 mod tables;
 mod tls;
 
+pub use crate::core::admin_state::AdminState;
 pub use crate::core::bounds::{Limits, Recording, Retries, Timeouts};
-pub use crate::core::duty::Duty;
 pub use crate::core::endpoint::{Address, NO_ADDRESS, Permissions, SocketOptions};
 pub use crate::core::ids::{BackendId, Mode, PoolId};
 pub use crate::core::options::{ClientClose, Hsts, Interims};
-pub use crate::http::disclosure::{Forwarding, ProxyStatus, RequestIds, Telling, Traces};
+pub use crate::http::disclosure::{Disclosure, Forwarding, ProxyStatus, RequestIds, Traces};
 pub use backend::Backend;
 pub use health::{Check, Errors, Http, Kind, Passive, Start, is_among};
 pub use listener::{Announcing, Listener};

@@ -13,7 +13,7 @@ use super::tables::Derived;
 use super::tls::OriginationRules;
 use crate::core::bounds::Retries;
 use crate::core::options::ClientClose;
-use crate::preface::proxy::Version;
+use crate::prelude::proxy::Version;
 use crate::route::Template;
 
 /// A balancing policy. How each decides is told in [`crate::balance`].
@@ -39,7 +39,7 @@ pub enum Balance {
 impl Balance {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Balance::RoundRobin => "round-robin",
             Balance::LeastConnections => "least-connections",
@@ -182,7 +182,7 @@ pub enum Expect {
 impl Expect {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Expect::Pass => "pass",
             Expect::Answer => "answer",
@@ -262,7 +262,7 @@ pub enum SameSite {
 impl SameSite {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             SameSite::Lax => "lax",
             SameSite::Strict => "strict",

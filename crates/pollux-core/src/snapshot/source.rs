@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::core::net::{IpAddr, SocketAddr};
 
-use crate::core::duty::Duty;
+use crate::core::admin_state::AdminState;
 use crate::core::endpoint::Address;
 
 use super::Backend;
@@ -35,7 +35,7 @@ impl Family {
 
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Family::Any => "any",
             Family::V4 => "ipv4",
@@ -187,7 +187,7 @@ pub struct Like {
     /// The name that the certificate of each has to be for, where they have one; that of the question if nothing is said.
     pub tls_name: Option<String>,
     /// What the operator wants of them.
-    pub duty: Duty,
+    pub duty: AdminState,
 }
 
 impl Like {

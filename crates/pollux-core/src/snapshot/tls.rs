@@ -19,14 +19,14 @@ pub enum ClientAuth {
     Off,
     /// They are asked, and all come in: those without one, and those with one that cannot be verified.
     Request,
-    /// Nobody comes in without one that is verified.
+    /// NoBackend comes in without one that is verified.
     Require,
 }
 
 impl ClientAuth {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ClientAuth::Off => "off",
             ClientAuth::Request => "request",
@@ -48,7 +48,7 @@ pub enum ExpiredCrl {
 impl ExpiredCrl {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             ExpiredCrl::Refuse => "refuse",
             ExpiredCrl::Accept => "accept",
@@ -69,7 +69,7 @@ pub enum MinVersion {
 impl MinVersion {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             MinVersion::Tls12 => "1.2",
             MinVersion::Tls13 => "1.3",
@@ -90,7 +90,7 @@ pub enum UnknownNames {
 impl UnknownNames {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             UnknownNames::Default => "default",
             UnknownNames::Refuse => "refuse",
@@ -165,7 +165,7 @@ pub enum Verify {
 impl Verify {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Verify::Full => "full",
             Verify::Off => "off",

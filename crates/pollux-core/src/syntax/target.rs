@@ -59,7 +59,7 @@ pub enum Targets {
 impl Targets {
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Targets::Strict => "strict",
             Targets::Lenient => "lenient",

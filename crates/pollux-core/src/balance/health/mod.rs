@@ -26,7 +26,7 @@ mod tests;
 
 use std::time::Duration;
 
-use super::{FULL_SHARE, Standing};
+use super::{FULL_SHARE, HealthState};
 use crate::core::time::Time;
 
 pub use crate::snapshot::{Check, Errors, Http, Kind, Passive, Start, is_among};
@@ -65,7 +65,7 @@ pub enum Phase {
 impl Phase {
     /// The stable word.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Phase::Up => "up",
             Phase::Awaited => "unchecked",
@@ -151,7 +151,7 @@ impl Health {
     pub fn adopt(&mut self, check: Option<&Check>, is_new: bool) {
         match (check, self.phase) {
             (Some(check), Phase::Up) if is_new && check.start != Start::Up => self.phase = Phase::Awaited,
-            // Nobody would find out that it is well again.
+            // NoBackend would find out that it is well again.
             (None, Phase::Awaited | Phase::Down) => {
                 self.phase = Phase::Up;
                 (self.passed, self.failed) = (0, 0);
@@ -300,15 +300,15 @@ impl Health {
 
     /// The resulting state.
     #[must_use]
-    pub fn standing(&self, rules: &Passive, now: Time) -> Standing {
+    pub fn standing(&self, rules: &Passive, now: Time) -> HealthState {
         match (self.phase, self.warms_since(), rules.slow_start) {
             (Phase::Up, Some(since), Some(span)) => match ramp(now.since(since), span) {
-                FULL_SHARE => Standing::Up,
-                share => Standing::Warming { share },
+                FULL_SHARE => HealthState::Up,
+                share => HealthState::Warming { share },
             },
-            (Phase::Up, None, _) | (Phase::Up, _, None) => Standing::Up,
-            (Phase::Awaited | Phase::Down, ..) => Standing::Down,
-            (Phase::Ejected { .. }, ..) => Standing::Ejected,
+            (Phase::Up, None, _) | (Phase::Up, _, None) => HealthState::Up,
+            (Phase::Awaited | Phase::Down, ..) => HealthState::Down,
+            (Phase::Ejected { .. }, ..) => HealthState::Ejected,
         }
     }
 }

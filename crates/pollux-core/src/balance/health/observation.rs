@@ -32,7 +32,7 @@ pub enum By {
 impl By {
     /// The stable word.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             By::Check => "check",
             By::Request => "request",
@@ -113,7 +113,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Cause(cause) | Fault::Broken(cause) => f.write_str(cause.word()),
+            Fault::Cause(cause) | Fault::Broken(cause) => f.write_str(cause.as_str()),
             Fault::Status(status) => write!(f, "status {status}"),
             Fault::NoText => f.write_str("text not found"),
         }

@@ -196,13 +196,13 @@ fn who_comes_back_is_warmed_up() {
     let standing = |patient: &Patient, second| {
         patient.health.standing(&patient.passive, Time::ZERO + Duration::from_secs(second))
     };
-    assert_eq!(standing(&patient, 0), Standing::Up);
+    assert_eq!(standing(&patient, 0), HealthState::Up);
     patient.checks(FAILED, 1);
-    assert_eq!(standing(&patient, 1), Standing::Down);
+    assert_eq!(standing(&patient, 1), HealthState::Down);
     patient.checks(PASSED, 2);
-    assert_eq!(standing(&patient, 2), Standing::Warming { share: 1 });
-    assert_eq!(standing(&patient, 7), Standing::Warming { share: 500 });
-    assert_eq!(standing(&patient, 12), Standing::Up);
+    assert_eq!(standing(&patient, 2), HealthState::Warming { share: 1 });
+    assert_eq!(standing(&patient, 7), HealthState::Warming { share: 500 });
+    assert_eq!(standing(&patient, 12), HealthState::Up);
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use pollux::control::Crew;
+use pollux::control::Workers;
 use pollux::core::outcome::NoJournal;
 use pollux::os::{SysOs, bind};
-use pollux::shared::neighbours::Neighbours;
+use pollux::shared::rebalance::WorkerLoads;
 use pollux::snapshot::{Mode, Snapshot};
 use pollux::worker::{Poller, Setup, Share, Splicing, Turn, Worker};
 use toy_backends::{Behaviour, Toy};
@@ -31,7 +31,7 @@ fn ask(stream: &mut TcpStream) {
 #[test]
 fn a_few_long_connections_are_spread_over_all_workers() {
     let toy = toy();
-    let pollux = Pollux::with_crew(snapshot_of(&toy), &Crew::of(4));
+    let pollux = Pollux::with_crew(snapshot_of(&toy), &Workers::of(4));
     let mut clients: Vec<TcpStream> = Vec::new();
     for _ in 0..32 {
         let mut client = pollux.client();
@@ -51,7 +51,7 @@ fn a_few_long_connections_are_spread_over_all_workers() {
 
 /// The worker with that number of two, and the port that it listens on if it has one.
 fn worker(
-    neighbours: &Arc<Neighbours>,
+    neighbours: &Arc<WorkerLoads>,
     number: usize,
     snapshot: &Arc<Snapshot>,
     is_listening: bool,
@@ -91,7 +91,7 @@ fn client(address: SocketAddr) -> JoinHandle<String> {
 #[test]
 fn who_was_handed_to_a_worker_that_stops_is_served_and_the_next_one_stays() {
     let toy = toy();
-    let (neighbours, snapshot) = (Neighbours::new(2), Arc::new(snapshot_of(&toy)));
+    let (neighbours, snapshot) = (WorkerLoads::new(2), Arc::new(snapshot_of(&toy)));
     let (mut first, address) = worker(&neighbours, 0, &snapshot, true);
     let (mut second, _) = worker(&neighbours, 1, &snapshot, false);
     let address = address.unwrap();
@@ -124,7 +124,7 @@ fn a_worker_takes_in_no_more_than_it_has_room_for() {
     let toy = toy();
     let mut small = snapshot_of(&toy);
     small.limits.sessions = 2;
-    let neighbours = Neighbours::new(2);
+    let neighbours = WorkerLoads::new(2);
     let (mut first, address) = worker(&neighbours, 0, &Arc::new(snapshot_of(&toy)), true);
     let (mut second, _) = worker(&neighbours, 1, &Arc::new(small), false);
     let address = address.unwrap();

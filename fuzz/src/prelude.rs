@@ -3,8 +3,8 @@
 //! Whatever the bytes are: no panic; the same verdict however they are cut; a header is no longer than what came, and what it
 //! announces comes out the same when it is written and read again; the names of a hello are parts of its bytes.
 
-use pollux::preface::hello;
-use pollux::preface::proxy::{self, Behalf, Said, Version};
+use pollux::prelude::hello;
+use pollux::prelude::proxy::{self, Behalf, Said, Version};
 
 /// Checks both readers on `data`.
 pub fn check(data: &[u8]) {

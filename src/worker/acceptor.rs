@@ -4,28 +4,28 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::conn::Standing;
-use super::edition::Edition;
+use super::conn::ListenerState;
+use super::generation::Generation;
 use crate::core::time::Time;
 use crate::os::Fd;
 
-/// How long a door stays shut after the descriptors ran out, if this worker frees none: other threads may.
+/// How long an acceptor stays shut after the descriptors ran out, if this worker frees none: other threads may.
 const SHUT_MAX: Duration = Duration::from_millis(100);
 
 /// A listening socket.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Acceptor {
     pub(super) fd: Fd,
     /// The place of the listener in the snapshot.
     pub(super) listener: usize,
     shut: Option<Shut>,
     /// What its clients are held to, if it is to be closed as soon as its queue is empty. They see a drain.
-    leaving: Option<(Rc<Edition>, Standing)>,
+    leaving: Option<(Rc<Generation>, ListenerState)>,
     pub(super) queue: Queue,
-    pub(super) greetings: Greetings,
+    pub(super) greetings: ListenSocket,
 }
 
-/// How many clients are likely to wait before a door: asking for one more than there are costs a system call.
+/// How many clients are likely to wait before an acceptor: asking for one more than there are costs a system call.
 #[derive(Debug)]
 pub(super) struct Queue {
     likely: usize,
@@ -61,7 +61,7 @@ impl Queue {
 /// Whether clients have mostly spoken by the time they are let in. If so, the first read comes before the
 /// first poll; if not, it would find nothing.
 #[derive(Debug)]
-pub(super) struct Greetings {
+pub(super) struct ListenSocket {
     /// A bit for each of the last reads, the latest lowest: whether it found something.
     heard: u8,
     /// How many clients have not been listened to since the last one who was.
@@ -71,9 +71,9 @@ pub(super) struct Greetings {
 /// Of so many clients who are expected to say nothing one is listened to all the same.
 const PASSED_OVER_MAX: u8 = 15;
 
-impl Greetings {
-    fn new() -> Greetings {
-        Greetings { heard: u8::MAX, passed_over: 0 }
+impl ListenSocket {
+    fn new() -> ListenSocket {
+        ListenSocket { heard: u8::MAX, passed_over: 0 }
     }
 
     /// Whether to listen to the next client at once.
@@ -97,16 +97,16 @@ struct Shut {
     ended: u64,
 }
 
-impl Door {
-    /// The door of the listener at `listener` of the snapshot.
-    pub(super) fn new(fd: Fd, listener: usize) -> Door {
-        let (queue, greetings) = (Queue::new(), Greetings::new());
-        Door { fd, listener, shut: None, leaving: None, queue, greetings }
+impl Acceptor {
+    /// The acceptor of the listener at `listener` of the snapshot.
+    pub(super) fn new(fd: Fd, listener: usize) -> Acceptor {
+        let (queue, greetings) = (Queue::new(), ListenSocket::new());
+        Acceptor { fd, listener, shut: None, leaving: None, queue, greetings }
     }
 
-    /// Admits the clients in its queue, and then no more. Its listener stays one of `edition`.
-    pub(super) fn leave(&mut self, edition: Rc<Edition>, standing: Standing) {
-        self.leaving = Some((edition, standing));
+    /// Admits the clients in its queue, and then no more. Its listener stays one of `generation`.
+    pub(super) fn leave(&mut self, generation: Rc<Generation>, standing: ListenerState) {
+        self.leaving = Some((generation, standing));
     }
 
     /// Whether it is to be closed.
@@ -115,7 +115,7 @@ impl Door {
     }
 
     /// What a client that comes in is held to, if not to the latest.
-    pub(super) fn left_behind(&self) -> Option<(Rc<Edition>, Standing)> {
+    pub(super) fn left_behind(&self) -> Option<(Rc<Generation>, ListenerState)> {
         self.leaving.clone()
     }
 
@@ -129,7 +129,7 @@ impl Door {
         self.shut.is_none_or(|shut| now >= shut.until || ended != shut.ended)
     }
 
-    /// When a shut door opens by itself.
+    /// When a shut acceptor opens by itself.
     pub(super) fn opens_at(&self) -> Option<Time> {
         self.shut.map(|shut| shut.until)
     }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn silent_clients_are_seldom_listened_to_and_talkers_are_found_again() {
-        let mut greetings = Greetings::new();
+        let mut greetings = ListenSocket::new();
         let mut listened = |has_spoken: bool, of: usize| {
             let listens = |_: &usize| greetings.listens().then(|| greetings.note(has_spoken)).is_some();
             (0..of).filter(listens).count()

@@ -1,7 +1,7 @@
 //! A snapshot as one worker runs on it: with the state that belongs to its pools and backends.
 //!
 //! After a reload there are several. New exchanges take the latest; an exchange that is under way keeps the
-//! one that routed it, so no place in a snapshot ever has to be translated. What outlives an edition is found
+//! one that routed it, so no place in a snapshot ever has to be translated. What outlives an generation is found
 //! through keys with generations: the home of a backend that is in both is the same, and one that has gone
 //! misses harmlessly.
 
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::idle::IdleSet;
-use crate::balance::{self, Asked, Exclusion, FULL_SHARE, Nobody, Picked, RoundRobin, Seen, View};
+use crate::balance::{self, Asked, Exclusion, FULL_SHARE, NoBackend, Picked, RoundRobin, Seen, View};
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::explain::Reading;
@@ -24,7 +24,7 @@ use crate::tls::{Handles, Origination, Termination};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Edition {
+pub(super) struct Generation {
     pub(super) snapshot: Arc<Snapshot>,
     /// By listener: what it speaks TLS with.
     terminations: Vec<Option<Arc<Termination>>>,
@@ -34,7 +34,7 @@ pub(super) struct Edition {
     homes: Vec<Vec<Key>>,
     /// What all workers know of the backends.
     pub(super) pools: Arc<Pools>,
-    /// By pool. The borrow never leaves [`Edition::pick`].
+    /// By pool. The borrow never leaves [`Generation::pick`].
     robins: RefCell<Vec<RoundRobin>>,
     /// A random number, and how many were taken.
     random: Cell<u64>,
@@ -45,7 +45,7 @@ pub(super) struct Edition {
 /// A request that a backend has in flight, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Lease {
-    edition: Rc<Edition>,
+    generation: Rc<Generation>,
     id: BackendId,
     /// When it began.
     pub(super) since: Time,
@@ -53,16 +53,20 @@ pub(super) struct Lease {
 
 impl Lease {
     /// `None` if the backend has as many as it may.
-    pub(super) fn begin(edition: &Rc<Edition>, id: BackendId, since: Time) -> Option<Lease> {
-        edition.pools.backend(id).begin(since).then(|| Lease { edition: Rc::clone(edition), id, since })
+    pub(super) fn begin(generation: &Rc<Generation>, id: BackendId, since: Time) -> Option<Lease> {
+        generation.pools.backend(id).begin(since).then(|| Lease {
+            generation: Rc::clone(generation),
+            id,
+            since,
+        })
     }
 
     pub(super) fn backend(&self) -> &BackendState {
-        self.edition.pools.backend(self.id)
+        self.generation.pools.backend(self.id)
     }
 
     pub(super) fn state(&self) -> &Arc<BackendState> {
-        &self.edition.pools.pool(self.id.pool).backends()[self.id.index]
+        &self.generation.pools.pool(self.id.pool).backends()[self.id.index]
     }
 }
 
@@ -75,25 +79,29 @@ impl Drop for Lease {
 /// That a request is sent again which its pool has a budget for, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Permit {
-    edition: Rc<Edition>,
+    generation: Rc<Generation>,
     pool: PoolId,
 }
 
 impl Permit {
-    pub(super) fn ask(edition: &Rc<Edition>, pool: PoolId) -> Option<Permit> {
-        let rules = &edition.snapshot.pool(pool).retries;
-        edition.pools.pool(pool).begin_retry(rules).then(|| Permit { edition: Rc::clone(edition), pool })
+    pub(super) fn ask(generation: &Rc<Generation>, pool: PoolId) -> Option<Permit> {
+        let rules = &generation.snapshot.pool(pool).retries;
+        generation
+            .pools
+            .pool(pool)
+            .begin_retry(rules)
+            .then(|| Permit { generation: Rc::clone(generation), pool })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.edition.pools.pool(self.pool).end_retry();
+        self.generation.pools.pool(self.pool).end_retry();
     }
 }
 
-impl Edition {
-    /// The first edition of a worker, which begins its rounds `seed` backends further on, and its draws with
+impl Generation {
+    /// The first generation of a worker, which begins its rounds `seed` backends further on, and its draws with
     /// `random`.
     pub(super) fn first(
         (snapshot, tls): (Arc<Snapshot>, &Handles),
@@ -102,7 +110,7 @@ impl Edition {
         idle: &mut IdleSet,
         seed: u64,
         random: u64,
-    ) -> Edition {
+    ) -> Generation {
         let homes =
             snapshot.pools.iter().map(|pool| pool.backends.iter().map(|_| idle.open_home()).collect());
         let mut robins = vec![RoundRobin::default(); snapshot.pools.len()];
@@ -114,10 +122,10 @@ impl Edition {
         let random = Cell::new(random);
         let (terminations, originations) = resolve(&snapshot, tls);
         let (homes, robins) = (homes.collect(), RefCell::new(robins));
-        Edition { terminations, originations, homes, robins, snapshot, pools, random, meters }
+        Generation { terminations, originations, homes, robins, snapshot, pools, random, meters }
     }
 
-    /// The edition that follows this one. A backend with the same address in the pool of the same name keeps
+    /// The generation that follows this one. A backend with the same address in the pool of the same name keeps
     /// its home and its place in the round; the homes that are left over are given too.
     pub(super) fn next(
         &self,
@@ -125,7 +133,7 @@ impl Edition {
         pools: Arc<Pools>,
         meters: Meters,
         idle: &mut IdleSet,
-    ) -> (Edition, Vec<Key>) {
+    ) -> (Generation, Vec<Key>) {
         let mut left_over: Vec<Key> = self.homes.iter().flatten().copied().collect();
         let (mut homes, mut robins) = (Vec::new(), Vec::new());
         for pool in &snapshot.pools {
@@ -148,7 +156,7 @@ impl Edition {
         let random = self.random.clone();
         let (terminations, originations) = resolve(&snapshot, tls);
         let robins = RefCell::new(robins);
-        (Edition { terminations, originations, snapshot, homes, pools, robins, random, meters }, left_over)
+        (Generation { terminations, originations, snapshot, homes, pools, robins, random, meters }, left_over)
     }
 
     /// What the listener at `listener` speaks TLS with, if it does.
@@ -205,7 +213,7 @@ impl Edition {
         session: &Session,
         now: Time,
         is_idle: &dyn Fn(usize) -> bool,
-    ) -> Result<Picked, Nobody> {
+    ) -> Result<Picked, NoBackend> {
         let random = self.random();
         self.random.set(self.random.get().wrapping_add(1));
         let asked = Asked { tried: session.tried(), key: session.key(), bound: session.bound(), random };
@@ -242,7 +250,7 @@ impl Edition {
         asked: &Asked<'_>,
         now: Time,
         is_idle: &dyn Fn(usize) -> bool,
-    ) -> Result<Picked, Nobody> {
+    ) -> Result<Picked, NoBackend> {
         let pool = self.snapshot.pool(id);
         let view = Live { pool, state: self.pools.pool(id), now, is_idle };
         let round = &mut self.robins.borrow_mut()[id.0];
@@ -308,14 +316,14 @@ mod tests {
         hub.open(&hub.desk(0), snapshot)
     }
 
-    fn first(snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> Edition {
+    fn first(snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> Generation {
         let served = (Arc::clone(snapshot), &Handles::default());
-        Edition::first(served, Registry::default().open(snapshot), meters(snapshot), idle, 0, 0)
+        Generation::first(served, Registry::default().open(snapshot), meters(snapshot), idle, 0, 0)
     }
 
-    fn next(edition: &Edition, snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> (Edition, Vec<Key>) {
+    fn next(generation: &Generation, snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> (Generation, Vec<Key>) {
         let served = (Arc::clone(snapshot), &Handles::default());
-        edition.next(served, Registry::default().open(snapshot), meters(snapshot), idle)
+        generation.next(served, Registry::default().open(snapshot), meters(snapshot), idle)
     }
 
     #[test]
@@ -337,8 +345,8 @@ mod tests {
         let old = snapshot(&[("a", &[1, 2, 3])]);
         let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
-        let pick = |edition: &Edition| {
-            let picked = edition.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
+        let pick = |generation: &Generation| {
+            let picked = generation.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
             picked.map(|picked| picked.place)
         };
         assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);

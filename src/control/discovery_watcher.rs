@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::certificates;
+use super::discovery_status::DiscoveryStatus;
 use super::events::Event;
-use super::ledger::Ledger;
 use crate::discovery::{self, Answer, Answers, Entry, LOOK, Question, Schedule, Stamp, at_once, unanswered};
 use crate::shared::pools::Registry;
 use crate::snapshot::{Address, Snapshot};
@@ -33,12 +33,12 @@ pub struct Discovered {
 
 /// Those who ask, for as long as this lives.
 #[derive(Debug, Default)]
-pub struct Lookout {
+pub struct DiscoveryWatcher {
     /// Whoever finds its end closed ends. Nothing is sent.
     _alive: Vec<Sender<()>>,
 }
 
-impl Lookout {
+impl DiscoveryWatcher {
     /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed
     /// goes to `events`, and what came of each question into `ledger`. A snapshot without questions has no
     /// thread.
@@ -47,8 +47,8 @@ impl Lookout {
         (snapshot, tls): (&Snapshot, &Handles),
         registry: &Arc<Registry>,
         answers: &Answers,
-        ledger: &Arc<Ledger>,
-    ) -> Lookout {
+        ledger: &Arc<DiscoveryStatus>,
+    ) -> DiscoveryWatcher {
         let questions = discovery::questions(snapshot);
         ledger.open(questions.keys(), answers);
         let (names, files): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -68,7 +68,7 @@ impl Lookout {
             }
         }
         alive.extend(certificates::look_after(snapshot, tls));
-        Lookout { _alive: alive }
+        DiscoveryWatcher { _alive: alive }
     }
 }
 
@@ -89,7 +89,7 @@ struct Asker {
     watched: Vec<Watched>,
     started: Instant,
     events: SyncSender<Event>,
-    ledger: Arc<Ledger>,
+    ledger: Arc<DiscoveryStatus>,
     registry: Arc<Registry>,
 }
 
@@ -98,7 +98,7 @@ impl Asker {
         questions: BTreeMap<Question, Duration>,
         answers: &Answers,
         events: SyncSender<Event>,
-        ledger: Arc<Ledger>,
+        ledger: Arc<DiscoveryStatus>,
         registry: Arc<Registry>,
     ) -> Asker {
         let watched = |(index, (question, interval)): (usize, (Question, Duration))| {
@@ -166,7 +166,7 @@ impl Watched {
     }
 
     /// Reads a file, if it looks otherwise than the last time; returns the answer if it is another one.
-    fn look_again(&mut self, started: Instant, ledger: &Ledger) -> Option<Vec<Entry>> {
+    fn look_again(&mut self, started: Instant, ledger: &DiscoveryStatus) -> Option<Vec<Entry>> {
         let stamp = match &self.question {
             Question::Host { .. } | Question::Service { .. } => None,
             Question::File(path) => Stamp::of(path),
@@ -184,7 +184,7 @@ impl Watched {
         &mut self,
         asked: Result<Answer, String>,
         started: Instant,
-        ledger: &Ledger,
+        ledger: &DiscoveryStatus,
     ) -> Option<Vec<Entry>> {
         // A file is looked at in any case, and is as likely to be mended as a good one to be changed.
         self.schedule.note(started.elapsed(), asked.is_ok() || !self.question.is_name());

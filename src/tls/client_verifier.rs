@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::tickets::Sitting;
 use super::{certificate, failure, identity};
-use crate::core::secured::{Credential, Identity};
+use crate::core::tls_info::{Credential, Identity};
 use crate::os::Ambient;
 
 /// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in
@@ -32,19 +32,19 @@ pub(super) enum Entry {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Examiner {
+pub struct ClientVerifier {
     entry: Entry,
     usual: Arc<dyn ClientCertVerifier>,
     ambient: &'static dyn Ambient,
 }
 
-impl Examiner {
+impl ClientVerifier {
     pub(super) fn new(
         entry: Entry,
         usual: Arc<dyn ClientCertVerifier>,
         ambient: &'static dyn Ambient,
-    ) -> Examiner {
-        Examiner { entry, usual, ambient }
+    ) -> ClientVerifier {
+        ClientVerifier { entry, usual, ambient }
     }
 
     /// What the certificates that a client has shown in a handshake that is over are worth; the first is its
@@ -92,7 +92,7 @@ pub(crate) fn believed(certificate: &CertificateDer<'_>) -> Credential {
     Credential::Verified(identity::of(certificate).unwrap_or_else(bare))
 }
 
-impl ClientCertVerifier for Examiner {
+impl ClientCertVerifier for ClientVerifier {
     fn client_auth_mandatory(&self) -> bool {
         self.entry == Entry::Verified
     }
@@ -150,7 +150,7 @@ pub(super) mod tests {
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 
     use super::*;
-    use crate::core::secured::Distrust;
+    use crate::core::tls_info::CertError;
     use crate::os::ambient;
     use crate::tls::certificate::tests::made_for;
     use crate::tls::{ClientAuth, Files, MinVersion, Termination, TerminationRules, certificate, provider};
@@ -240,7 +240,7 @@ pub(super) mod tests {
             }
         }
         let shown = server.peer_certificates().unwrap_or_default();
-        Ok(rules.examiner().unwrap().examine(shown))
+        Ok(rules.verifier().unwrap().examine(shown))
     }
 
     #[test]
@@ -252,7 +252,7 @@ pub(super) mod tests {
             let shown = met(Some(authority.issue(2400))).unwrap();
             assert_eq!(shown.verified().map(|identity| identity.subject.text()), Some("CN=alice"));
             for (pair, why) in
-                [(authority.issue(2002), Distrust::Expired), (other.issue(2400), Distrust::UnknownIssuer)]
+                [(authority.issue(2002), CertError::Expired), (other.issue(2400), CertError::UnknownIssuer)]
             {
                 let shown = met(Some(pair)).unwrap();
                 assert_eq!((shown.verified(), shown.distrust()), (None, Some(why)));
@@ -275,9 +275,9 @@ pub(super) mod tests {
         let mut roots = RootCertStore::empty();
         roots.add(certificate::chain(authority.pem.as_bytes()).unwrap().remove(0)).unwrap();
         let usual = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
-        let examiner = Examiner::new(Entry::Everybody, usual.build().unwrap(), ambient());
-        let shown = examiner.examine(&[long.der().clone()]);
-        assert_eq!(shown.distrust(), Some(Distrust::UnknownIssuer));
+        let verifier = ClientVerifier::new(Entry::Everybody, usual.build().unwrap(), ambient());
+        let shown = verifier.examine(&[long.der().clone()]);
+        assert_eq!(shown.distrust(), Some(CertError::UnknownIssuer));
         let identity = shown.shown().unwrap();
         assert_eq!((identity.subject.text(), identity.fingerprint.len()), ("", 64));
     }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use pollux::control::{Manager, Pulse, Server};
 
 /// See the module.
-pub(super) struct Heart {
+pub(super) struct Watchdog {
     manager: Manager,
     due: Instant,
     pulse: Option<Pulse>,
 }
 
-impl Heart {
-    pub(super) fn new(manager: Manager) -> Heart {
-        Heart { manager, due: Instant::now(), pulse: None }
+impl Watchdog {
+    pub(super) fn new(manager: Manager) -> Watchdog {
+        Watchdog { manager, due: Instant::now(), pulse: None }
     }
 
     pub(super) fn manager(&self) -> &Manager {

@@ -23,7 +23,7 @@ const AWAY: usize = 1 << (usize::BITS - 8);
 
 /// An accepted client on its way from one worker to another. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct Guest {
+pub struct HandedOver {
     /// The connection.
     pub fd: OwnedFd,
     /// Whose it is.
@@ -34,7 +34,7 @@ pub struct Guest {
 
 /// All workers of a process.
 #[derive(Debug)]
-pub struct Neighbours {
+pub struct WorkerLoads {
     places: Box<[Place]>,
 }
 
@@ -42,7 +42,7 @@ pub struct Neighbours {
 #[derive(Debug)]
 struct Place {
     load: Load,
-    entrance: Entrance,
+    entrance: HandoverQueue,
 }
 
 /// The worker's sessions, and the clients in its queue. Others read it whenever they accept, so it stands in
@@ -53,7 +53,7 @@ struct Load(AtomicUsize);
 
 #[derive(Debug)]
 #[repr(align(128))]
-struct Entrance {
+struct HandoverQueue {
     /// How many there are in the queue, to be read without the lock.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
@@ -61,30 +61,30 @@ struct Entrance {
 
 #[derive(Debug, Default)]
 struct Queue {
-    guests: VecDeque<Guest>,
+    guests: VecDeque<HandedOver>,
     /// `None` while there is no worker that would look into the queue.
     wake: Option<Arc<UnixStream>>,
     /// How many configurations the worker has left behind. A guest comes by a listener of the present one.
-    edition: u64,
+    generation: u64,
 }
 
-impl Neighbours {
+impl WorkerLoads {
     /// Places for so many workers, without clients yet.
     #[must_use]
-    pub fn new(workers: usize) -> Arc<Neighbours> {
+    pub fn new(workers: usize) -> Arc<WorkerLoads> {
         let place = |_| Place {
             load: Load(AtomicUsize::new(AWAY)),
-            entrance: Entrance { waiting: AtomicUsize::new(0), queue: Mutex::default() },
+            entrance: HandoverQueue { waiting: AtomicUsize::new(0), queue: Mutex::default() },
         };
-        Arc::new(Neighbours { places: (0..workers).map(place).collect() })
+        Arc::new(WorkerLoads { places: (0..workers).map(place).collect() })
     }
 
     /// Lets a worker take its place. A byte is written to `wake` when there is a client for it.
     #[must_use]
-    pub fn seat(self: &Arc<Neighbours>, place: usize, wake: Arc<UnixStream>) -> Seat {
+    pub fn seat(self: &Arc<WorkerLoads>, place: usize, wake: Arc<UnixStream>) -> LoadSlot {
         self.places[place].entrance.lock().wake = Some(wake);
         self.places[place].load.0.store(0, Ordering::Relaxed);
-        Seat { neighbours: Arc::clone(self), place, is_open: true, edition: 0 }
+        LoadSlot { neighbours: Arc::clone(self), place, is_open: true, generation: 0 }
     }
 
     /// How many clients each worker has, with those on their way to it.
@@ -94,24 +94,24 @@ impl Neighbours {
     }
 }
 
-impl Entrance {
+impl HandoverQueue {
     /// A thread that panicked with the lock has left the queue whole: it only pushes and pops.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The place of one worker. Dropping it [leaves](Seat::leave) it.
+/// The place of one worker. Dropping it [leaves](LoadSlot::leave) it.
 #[derive(Debug)]
-pub struct Seat {
-    neighbours: Arc<Neighbours>,
+pub struct LoadSlot {
+    neighbours: Arc<WorkerLoads>,
     place: usize,
     is_open: bool,
     /// How many configurations this worker has left behind.
-    edition: u64,
+    generation: u64,
 }
 
-impl Seat {
+impl LoadSlot {
     fn own(&self) -> &Place {
         &self.neighbours.places[self.place]
     }
@@ -143,16 +143,16 @@ impl Seat {
             .min_by_key(|(_, load)| *load)
     }
 
-    /// Hands a client over to the worker at `place`, and wakes it.
+    /// Driver a client over to the worker at `place`, and wakes it.
     ///
     /// # Errors
     /// Gives the client back if that worker takes none any more, has enough to take in already, or does not
     /// run on the same configuration, so that a listener's place would mean another listener there.
-    pub fn hand_over(&self, place: usize, guest: Guest) -> Result<(), Guest> {
+    pub fn hand_over(&self, place: usize, guest: HandedOver) -> Result<(), HandedOver> {
         let Place { load, entrance } = &self.neighbours.places[place];
         let mut queue = entrance.lock();
-        let Queue { guests, wake: Some(wake), edition } = &mut *queue else { return Err(guest) };
-        if guests.len() >= QUEUE_MAX || *edition != self.edition {
+        let Queue { guests, wake: Some(wake), generation } = &mut *queue else { return Err(guest) };
+        if guests.len() >= QUEUE_MAX || *generation != self.generation {
             return Err(guest);
         }
         guests.push_back(guest);
@@ -173,7 +173,7 @@ impl Seat {
 
     /// Takes in the client that has waited longest.
     #[must_use]
-    pub fn take(&self) -> Option<Guest> {
+    pub fn take(&self) -> Option<HandedOver> {
         let Place { load, entrance } = self.own();
         let mut queue = entrance.lock();
         let guest = queue.guests.pop_front()?;
@@ -184,11 +184,11 @@ impl Seat {
 
     /// Takes in the clients that wait, before the worker runs on its next configuration: from now on it gets
     /// only clients of those that do so too, and hands over only to them.
-    pub fn turn_over(&mut self) -> VecDeque<Guest> {
+    pub fn turn_over(&mut self) -> VecDeque<HandedOver> {
         let Place { load, entrance } = &self.neighbours.places[self.place];
         let mut queue = entrance.lock();
-        self.edition += 1;
-        queue.edition = self.edition;
+        self.generation += 1;
+        queue.generation = self.generation;
         let guests = std::mem::take(&mut queue.guests);
         entrance.waiting.store(0, Ordering::Release);
         load.0.fetch_sub(guests.len(), Ordering::Relaxed);
@@ -197,7 +197,7 @@ impl Seat {
 
     /// Takes in the clients that wait, and from now on no other will be handed over. This one hands none
     /// over, either.
-    pub fn leave(&mut self) -> VecDeque<Guest> {
+    pub fn leave(&mut self) -> VecDeque<HandedOver> {
         if !std::mem::take(&mut self.is_open) {
             return VecDeque::new();
         }
@@ -211,7 +211,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for LoadSlot {
     fn drop(&mut self) {
         self.leave();
     }
@@ -223,12 +223,12 @@ mod tests {
     use std::io::{ErrorKind, Read};
 
     /// A client at one end of a pair of sockets, and the other end.
-    fn guest(listener: usize) -> (Guest, UnixStream) {
+    fn guest(listener: usize) -> (HandedOver, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Guest { fd: ours.into(), client: ([127, 0, 0, 1], 1).into(), listener }, theirs)
+        (HandedOver { fd: ours.into(), client: ([127, 0, 0, 1], 1).into(), listener }, theirs)
     }
 
-    fn seat(neighbours: &Arc<Neighbours>, place: usize) -> (Seat, UnixStream) {
+    fn seat(neighbours: &Arc<WorkerLoads>, place: usize) -> (LoadSlot, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn clients_come_out_in_their_order_and_are_counted_throughout() {
-        let neighbours = Neighbours::new(2);
+        let neighbours = WorkerLoads::new(2);
         let ((ours, _), (theirs, mut wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
         let mut others = Vec::new();
         for listener in 0..3 {
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_gives_the_client_back() {
-        let neighbours = Neighbours::new(2);
+        let neighbours = WorkerLoads::new(2);
         let ((ours, _), (theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
         let others: Vec<_> = (0..QUEUE_MAX)
             .map(|listener| {
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn who_leaves_gets_all_that_wait_and_no_more_come() {
-        let neighbours = Neighbours::new(3);
+        let neighbours = WorkerLoads::new(3);
         let ((ours, _), (mut theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
         ours.hand_over(1, guest(7).0).unwrap();
         let left = theirs.leave();
@@ -281,14 +281,14 @@ mod tests {
         left.iter().for_each(|_| theirs.begin());
         assert_eq!((neighbours.sessions(), theirs.lightest()), (vec![0, 1, 0], None));
         assert!(ours.hand_over(1, guest(0).0).is_err() && theirs.leave().is_empty());
-        // Nobody sits at the third place either: whoever is away has more than anybody.
+        // NoBackend sits at the third place either: whoever is away has more than anybody.
         assert!(ours.hand_over(2, guest(0).0).is_err());
         assert!(ours.lightest().is_some_and(|(_, load)| load >= AWAY));
     }
 
     #[test]
     fn a_client_never_goes_to_another_configuration() {
-        let neighbours = Neighbours::new(2);
+        let neighbours = WorkerLoads::new(2);
         let ((mut ours, _), (mut theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
         ours.hand_over(1, guest(7).0).unwrap();
         assert_eq!(theirs.turn_over().iter().map(|guest| guest.listener).collect::<Vec<_>>(), [7]);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_closed_with_the_place() {
-        let neighbours = Neighbours::new(2);
+        let neighbours = WorkerLoads::new(2);
         let ((ours, _), (theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
         let (guest, mut other) = guest(0);
         other.set_nonblocking(true).unwrap();
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_lightest_is_another_one() {
-        let neighbours = Neighbours::new(3);
+        let neighbours = WorkerLoads::new(3);
         let seats: Vec<_> = (0..3).map(|place| seat(&neighbours, place)).collect();
         seats[1].0.begin();
         assert_eq!(seats[0].0.lightest(), Some((2, 0)));

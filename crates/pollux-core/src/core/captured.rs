@@ -5,7 +5,7 @@ pub const VALUE_MAX: usize = 1024;
 
 /// The names of the fields that are kept, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct CapturedNames {
     /// Of requests.
     pub request: Vec<String>,
     /// Of responses.
@@ -13,18 +13,18 @@ pub struct Wanted {
 }
 
 /// No field.
-pub static NOTHING: Wanted = Wanted { request: Vec::new(), response: Vec::new() };
+pub static NOTHING: CapturedNames = CapturedNames { request: Vec::new(), response: Vec::new() };
 
 /// What was found of them, the first value of each.
 #[derive(Clone, Debug, Default)]
-pub struct Notes {
+pub struct Captured {
     text: Vec<u8>,
     /// The places of the names, and where their values end in the text.
     ends: Vec<(Of, usize)>,
 }
 
 /// None.
-pub static NO_NOTES: Notes = Notes { text: Vec::new(), ends: Vec::new() };
+pub static NO_NOTES: Captured = Captured { text: Vec::new(), ends: Vec::new() };
 
 /// The place of a name among those that are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ enum Of {
     Response(usize),
 }
 
-impl Notes {
+impl Captured {
     /// Forgets what it knows, but not the memory it took.
     pub fn clear(&mut self) {
         self.text.clear();
@@ -41,12 +41,12 @@ impl Notes {
     }
 
     /// Takes what is wanted of the fields of a request.
-    pub fn take_request(&mut self, fields: &[httparse::Header<'_>], wanted: &Wanted) {
+    pub fn take_request(&mut self, fields: &[httparse::Header<'_>], wanted: &CapturedNames) {
         self.take(fields, &wanted.request, Of::Request);
     }
 
     /// Takes what is wanted of the fields of a response.
-    pub fn take_response(&mut self, fields: &[httparse::Header<'_>], wanted: &Wanted) {
+    pub fn take_response(&mut self, fields: &[httparse::Header<'_>], wanted: &CapturedNames) {
         self.take(fields, &wanted.response, Of::Response);
     }
 
@@ -86,9 +86,11 @@ mod tests {
     fn the_first_of_each_is_kept_and_cut() {
         let long = [b'x'; 2 * VALUE_MAX];
         let header = |name, value| httparse::Header { name, value };
-        let wanted =
-            Wanted { request: ["a", "b", "c"].map(String::from).into(), response: vec![String::from("a")] };
-        let mut notes = Notes::default();
+        let wanted = CapturedNames {
+            request: ["a", "b", "c"].map(String::from).into(),
+            response: vec![String::from("a")],
+        };
+        let mut notes = Captured::default();
         notes.take_request(&[header("C", &long), header("A", b"1"), header("a", b"2")], &wanted);
         notes.take_response(&[header("A", b"3")], &wanted);
         assert_eq!(notes.request(0), Some(&b"1"[..]));

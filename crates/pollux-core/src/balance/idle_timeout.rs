@@ -20,9 +20,9 @@ const LEAST: Duration = Duration::from_millis(100);
 /// something was seen last, after how many hundredths of a second a connection was closed last, and whether
 /// that was seen twice. Zero is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Patience(pub u64);
+pub struct IdleTimeoutEstimate(pub u64);
 
-impl Patience {
+impl IdleTimeoutEstimate {
     fn hundredths(self) -> u64 {
         self.0 & 0x7fff_ffff
     }
@@ -37,7 +37,7 @@ impl Patience {
 
     /// After another connection was closed by the backend, which had lain idle for `age`.
     #[must_use]
-    pub fn with_close(self, age: Duration, now: Time) -> Patience {
+    pub fn with_close(self, age: Duration, now: Time) -> IdleTimeoutEstimate {
         if age < LEAST {
             return self;
         }
@@ -46,7 +46,7 @@ impl Patience {
         // A timeout is kept to within a second or a tenth of it: many servers look only now and then.
         let is_alike = known > 0 && !self.is_stale(now) && known.abs_diff(age) <= (known / 10).clamp(20, 100);
         let least = if is_alike { known.min(age) } else { age };
-        Patience(u64::from(seconds(now)) << 32 | u64::from(is_alike) << 31 | least)
+        IdleTimeoutEstimate(u64::from(seconds(now)) << 32 | u64::from(is_alike) << 31 | least)
     }
 
     /// How long a connection may lie idle by what was learnt.
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_timeout_is_seen_twice() {
-        let once = Patience::default().with_close(millis(5020), at(10));
+        let once = IdleTimeoutEstimate::default().with_close(millis(5020), at(10));
         assert_eq!(once.learnt(at(10)), None);
         let twice = once.with_close(millis(5000), at(11));
         assert_eq!(twice.learnt(at(11)), Some(millis(4500)));
@@ -95,12 +95,12 @@ mod tests {
 
     #[test]
     fn a_restart_teaches_nothing() {
-        let mut patience = Patience::default();
+        let mut patience = IdleTimeoutEstimate::default();
         for age in [12_000, 300, 7_000, 20, 31] {
             patience = patience.with_close(millis(age), at(1));
             assert_eq!(patience.learnt(at(1)), None, "{age}");
         }
-        assert_eq!(Patience::default().with_close(Duration::MAX, at(1)).learnt(at(1)), None);
+        assert_eq!(IdleTimeoutEstimate::default().with_close(Duration::MAX, at(1)).learnt(at(1)), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The lot: where quiet sessions and connections wait, so that the poll array holds only busy ones.
+//! The parked set: where quiet sessions and connections wait, so that the poll array holds only busy ones.
 //!
 //! It is an epoll(7) instance that is itself one entry of the poll array. Parking goes by time and by what
 //! poll had to say, not by state: a connection that is used all the time never enters, so that bursts pay for
@@ -20,12 +20,12 @@ use crate::os::{Fd, Os};
 pub(super) const QUIET: Duration = Duration::from_millis(20);
 
 /// After how many polls in a row without an event a session or connection is parked. Entering and leaving the
-/// lot cost about as much as so many polls, so whatever happens next, at most twice the least is paid.
+/// parked set cost about as much as so many polls, so whatever happens next, at most twice the least is paid.
 pub(super) const UNHEARD_MAX: u8 = 8;
 
 /// What is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Guest {
+pub(super) enum Parked {
     /// A session.
     Session(Key),
     /// An idle backend connection.
@@ -34,9 +34,9 @@ pub(super) enum Guest {
     Handshake(Key),
 }
 
-/// Which connection the lot has news of.
+/// Which connection the parked set has news of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(super) enum EpollTag {
     /// The client of a session.
     Client(Key),
     /// The backend of a session. It may be another one by now.
@@ -47,43 +47,43 @@ pub(super) enum Tag {
     Handshake(Key),
 }
 
-impl Tag {
+impl EpollTag {
     /// The slot lies in the lower half of a key, and is far below 2^30: there are not as many descriptors.
     fn to_bits(self) -> u64 {
         let (key, kind) = match self {
-            Tag::Client(key) => (key, 0),
-            Tag::Backend(key) => (key, 1),
-            Tag::Idle(key) => (key, 2),
-            Tag::Handshake(key) => (key, 3),
+            EpollTag::Client(key) => (key, 0),
+            EpollTag::Backend(key) => (key, 1),
+            EpollTag::Idle(key) => (key, 2),
+            EpollTag::Handshake(key) => (key, 3),
         };
         key.to_bits() | kind << 30
     }
 
-    fn from_bits(bits: u64) -> Tag {
+    fn from_bits(bits: u64) -> EpollTag {
         let key = Key::from_bits(bits & !(3 << 30));
         match bits >> 30 & 3 {
-            0 => Tag::Client(key),
-            1 => Tag::Backend(key),
-            2 => Tag::Idle(key),
-            _ => Tag::Handshake(key),
+            0 => EpollTag::Client(key),
+            1 => EpollTag::Backend(key),
+            2 => EpollTag::Idle(key),
+            _ => EpollTag::Handshake(key),
         }
     }
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Lot {
-    /// `None` without a lot: nothing is parked.
+pub(super) struct EpollSet {
+    /// `None` without a parked set: nothing is parked.
     fd: Option<Fd>,
-    deadlines: BTreeSet<(Time, Guest)>,
+    deadlines: BTreeSet<(Time, Parked)>,
     /// Kept for its memory.
     news: Vec<(u64, Ready)>,
 }
 
-impl Lot {
-    /// A lot in which something can be parked if `os` has such a thing.
-    pub(super) fn open<O: Os>(os: &mut O) -> Lot {
-        Lot { fd: os.open_lot(), ..Lot::default() }
+impl EpollSet {
+    /// A parked set in which something can be parked if `os` has such a thing.
+    pub(super) fn open<O: Os>(os: &mut O) -> EpollSet {
+        EpollSet { fd: os.open_lot(), ..EpollSet::default() }
     }
 
     /// Its entry in the poll array, if it has one.
@@ -92,17 +92,17 @@ impl Lot {
     }
 
     /// Parks one connection; false if it cannot be.
-    pub(super) fn park<O: Os>(&self, os: &mut O, fd: Fd, want: Interest, tag: Tag) -> bool {
+    pub(super) fn park<O: Os>(&self, os: &mut O, fd: Fd, want: Interest, tag: EpollTag) -> bool {
         self.fd.is_some() && os.park(fd, want, tag.to_bits())
     }
 
     /// Records that `guest` is parked until `deadline`, if nothing happens before.
-    pub(super) fn enter(&mut self, deadline: Time, guest: Guest) {
+    pub(super) fn enter(&mut self, deadline: Time, guest: Parked) {
         self.deadlines.insert((deadline, guest));
     }
 
     /// Records that `guest`, who was parked until `deadline`, is not any more.
-    pub(super) fn leave(&mut self, deadline: Time, guest: Guest) {
+    pub(super) fn leave(&mut self, deadline: Time, guest: Parked) {
         self.deadlines.remove(&(deadline, guest));
     }
 
@@ -112,7 +112,7 @@ impl Lot {
     }
 
     /// Takes out the first one whose deadline has passed.
-    pub(super) fn pop_late(&mut self, now: Time) -> Option<Guest> {
+    pub(super) fn pop_late(&mut self, now: Time) -> Option<Parked> {
         let (deadline, guest) = *self.deadlines.first()?;
         if deadline > now {
             return None;
@@ -121,8 +121,8 @@ impl Lot {
         Some(guest)
     }
 
-    /// Hands over the news, if there are any, as the kernel has them now; and whether that was all of them.
-    /// What `hand` is given is to be given back by [`Lot::put_back`].
+    /// Driver over the news, if there are any, as the kernel has them now; and whether that was all of them.
+    /// What `hand` is given is to be given back by [`EpollSet::put_back`].
     pub(super) fn read<O: Os>(&mut self, os: &mut O) -> (Vec<(u64, Ready)>, bool) {
         let mut news = std::mem::take(&mut self.news);
         news.clear();
@@ -130,14 +130,14 @@ impl Lot {
         (news, is_all)
     }
 
-    /// Keeps the memory of what [`Lot::read`] gave.
+    /// Keeps the memory of what [`EpollSet::read`] gave.
     pub(super) fn put_back(&mut self, news: Vec<(u64, Ready)>) {
         self.news = news;
     }
 
     /// Whose news that is.
-    pub(super) fn whose(bits: u64) -> Tag {
-        Tag::from_bits(bits)
+    pub(super) fn whose(bits: u64) -> EpollTag {
+        EpollTag::from_bits(bits)
     }
 }
 
@@ -149,22 +149,24 @@ mod tests {
     fn a_tag_survives_as_a_number() {
         for bits in [0, 7, 1 << 32, u64::from(u32::MAX) << 32 | 0x3fff_ffff] {
             let key = Key::from_bits(bits);
-            for tag in [Tag::Client(key), Tag::Backend(key), Tag::Idle(key), Tag::Handshake(key)] {
-                assert_eq!(Tag::from_bits(tag.to_bits()), tag);
+            for tag in
+                [EpollTag::Client(key), EpollTag::Backend(key), EpollTag::Idle(key), EpollTag::Handshake(key)]
+            {
+                assert_eq!(EpollTag::from_bits(tag.to_bits()), tag);
             }
         }
     }
 
     #[test]
     fn the_late_leave_in_order() {
-        let (mut lot, key) = (Lot::default(), Key::from_bits);
-        lot.enter(Time::from_nanos(2), Guest::Session(key(1)));
-        lot.enter(Time::from_nanos(1), Guest::Idle(key(1)));
-        lot.enter(Time::from_nanos(3), Guest::Session(key(2)));
-        lot.leave(Time::from_nanos(1), Guest::Idle(key(1)));
-        assert_eq!(lot.nearest(), Some(Time::from_nanos(2)));
-        assert_eq!(lot.pop_late(Time::from_nanos(1)), None);
-        assert_eq!(lot.pop_late(Time::from_nanos(3)), Some(Guest::Session(key(1))));
-        assert_eq!(lot.pop_late(Time::from_nanos(3)), Some(Guest::Session(key(2))));
+        let (mut parked, key) = (EpollSet::default(), Key::from_bits);
+        parked.enter(Time::from_nanos(2), Parked::Session(key(1)));
+        parked.enter(Time::from_nanos(1), Parked::Idle(key(1)));
+        parked.enter(Time::from_nanos(3), Parked::Session(key(2)));
+        parked.leave(Time::from_nanos(1), Parked::Idle(key(1)));
+        assert_eq!(parked.nearest(), Some(Time::from_nanos(2)));
+        assert_eq!(parked.pop_late(Time::from_nanos(1)), None);
+        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(Parked::Session(key(1))));
+        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(Parked::Session(key(2))));
     }
 }

@@ -4,7 +4,7 @@ use super::subject::Subject;
 
 /// An encrypted connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Secured {
+pub struct TlsInfo {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
     /// The cipher suite, by its name in the registry of TLS.
@@ -28,12 +28,12 @@ pub enum Credential {
     /// A certificate that was verified.
     Verified(Identity),
     /// A certificate that could not be verified: its text is untrusted.
-    Failed(Identity, Distrust),
+    Failed(Identity, CertError),
 }
 
 /// How the certificate of a client was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ClientCertStatus {
     /// There is none.
     None,
     /// It was verified.
@@ -42,35 +42,36 @@ pub enum Standing {
     Failed,
 }
 
-impl Standing {
+impl ClientCertStatus {
     /// All of them.
-    pub const ALL: [Standing; 3] = [Standing::None, Standing::Verified, Standing::Failed];
+    pub const ALL: [ClientCertStatus; 3] =
+        [ClientCertStatus::None, ClientCertStatus::Verified, ClientCertStatus::Failed];
 
     /// The word of the configuration.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Standing::None => "none",
-            Standing::Verified => "verified",
-            Standing::Failed => "failed",
+            ClientCertStatus::None => "none",
+            ClientCertStatus::Verified => "verified",
+            ClientCertStatus::Failed => "failed",
         }
     }
 
     /// The one of that word.
     #[must_use]
-    pub fn find(word: &str) -> Option<Standing> {
-        Standing::ALL.into_iter().find(|standing| standing.word() == word)
+    pub fn find(word: &str) -> Option<ClientCertStatus> {
+        ClientCertStatus::ALL.into_iter().find(|standing| standing.as_str() == word)
     }
 }
 
 impl Credential {
     /// How it was found.
     #[must_use]
-    pub const fn standing(&self) -> Standing {
+    pub const fn standing(&self) -> ClientCertStatus {
         match self {
-            Credential::None => Standing::None,
-            Credential::Verified(_) => Standing::Verified,
-            Credential::Failed(..) => Standing::Failed,
+            Credential::None => ClientCertStatus::None,
+            Credential::Verified(_) => ClientCertStatus::Verified,
+            Credential::Failed(..) => ClientCertStatus::Failed,
         }
     }
 
@@ -94,7 +95,7 @@ impl Credential {
 
     /// Why it could not be verified, if it could not.
     #[must_use]
-    pub const fn distrust(&self) -> Option<Distrust> {
+    pub const fn distrust(&self) -> Option<CertError> {
         match self {
             Credential::Failed(_, why) => Some(*why),
             Credential::None | Credential::Verified(_) => None,
@@ -127,7 +128,7 @@ pub struct Identity {
 
 /// Why a certificate could not be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Distrust {
+pub enum CertError {
     /// Its time, or that of an issuer, is over.
     Expired,
     /// Its time has not begun.
@@ -148,33 +149,33 @@ pub enum Distrust {
     Other,
 }
 
-impl Distrust {
+impl CertError {
     /// All of them.
-    pub const ALL: [Distrust; 9] = [
-        Distrust::Expired,
-        Distrust::NotYetValid,
-        Distrust::UnknownIssuer,
-        Distrust::BadSignature,
-        Distrust::WrongPurpose,
-        Distrust::Revoked,
-        Distrust::RevocationUnknown,
-        Distrust::Malformed,
-        Distrust::Other,
+    pub const ALL: [CertError; 9] = [
+        CertError::Expired,
+        CertError::NotYetValid,
+        CertError::UnknownIssuer,
+        CertError::BadSignature,
+        CertError::WrongPurpose,
+        CertError::Revoked,
+        CertError::RevocationUnknown,
+        CertError::Malformed,
+        CertError::Other,
     ];
 
     /// The word for applications and logs.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Distrust::Expired => "expired",
-            Distrust::NotYetValid => "not-yet-valid",
-            Distrust::UnknownIssuer => "unknown-issuer",
-            Distrust::BadSignature => "bad-signature",
-            Distrust::WrongPurpose => "wrong-purpose",
-            Distrust::Revoked => "revoked",
-            Distrust::RevocationUnknown => "revocation-unknown",
-            Distrust::Malformed => "malformed",
-            Distrust::Other => "other",
+            CertError::Expired => "expired",
+            CertError::NotYetValid => "not-yet-valid",
+            CertError::UnknownIssuer => "unknown-issuer",
+            CertError::BadSignature => "bad-signature",
+            CertError::WrongPurpose => "wrong-purpose",
+            CertError::Revoked => "revoked",
+            CertError::RevocationUnknown => "revocation-unknown",
+            CertError::Malformed => "malformed",
+            CertError::Other => "other",
         }
     }
 }

@@ -7,10 +7,10 @@ use super::phases::{cause_of_scan, head_limits};
 use super::routing::{self, Arrival, Routed};
 use super::{Env, Session};
 use crate::core::outcome::Cause;
-use crate::core::secured::Secured;
+use crate::core::tls_info::TlsInfo;
 use crate::http::request::{self, field_table};
 use crate::http::scan::HeadScan;
-use crate::preface::hello::Hello;
+use crate::prelude::hello::Hello;
 use crate::route::View;
 use crate::snapshot::PoolId;
 
@@ -44,7 +44,7 @@ pub enum Rehearsed {
 
 /// What was found out on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rehearsal {
+pub struct DryRun {
     /// The client, behind the proxies that are trusted; `None` if the head could not be read.
     pub client: Option<IpAddr>,
     /// The route that was taken, by its place in the listener.
@@ -60,14 +60,14 @@ pub fn rehearse(
     listener: usize,
     peer: SocketAddr,
     head: &[u8],
-    secured: Option<&Secured>,
+    secured: Option<&TlsInfo>,
     look: &mut dyn FnMut(&View<'_>),
-) -> Rehearsal {
+) -> DryRun {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
     let end = run(env, (listener, peer), head, secured, &mut exchange, look);
     let end = end.unwrap_or_else(Rehearsed::Refused);
-    Rehearsal { client: exchange.request.client, route: exchange.request.route, end }
+    DryRun { client: exchange.request.client, route: exchange.request.route, end }
 }
 
 /// Rehearses a connection that comes from `peer` to the listener at `listener` of the snapshot, which passes bytes, and of which
@@ -78,7 +78,7 @@ pub fn rehearse_connection(
     peer: SocketAddr,
     hello: &Hello,
     look: &mut dyn FnMut(&View<'_>),
-) -> Rehearsal {
+) -> DryRun {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
     routing::route_connection(&mut exchange, &env.snapshot.listeners[listener], peer, hello, env);
@@ -88,14 +88,14 @@ pub fn rehearse_connection(
         Some(pool) => Rehearsed::Forwarded { pool, head: Vec::new(), key: exchange.request.key, bound: None },
         None => Rehearsed::Refused(Cause::NoRoute),
     };
-    Rehearsal { client: Some(view.client), route: exchange.request.route, end }
+    DryRun { client: Some(view.client), route: exchange.request.route, end }
 }
 
 fn run(
     env: &Env<'_>,
     (number, peer): (usize, SocketAddr),
     head: &[u8],
-    secured: Option<&Secured>,
+    secured: Option<&TlsInfo>,
     exchange: &mut Exchange,
     look: &mut dyn FnMut(&View<'_>),
 ) -> Result<Rehearsed, Cause> {

@@ -7,5 +7,5 @@
 pub mod hello;
 pub mod proxy;
 
-/// The longest preface of either kind, in bytes.
+/// The longest prelude of either kind, in bytes.
 pub const LENGTH_MAX: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use crate::worker::{Poller, Share, Splicing};
 
 /// The workers of a Pollux.
 #[derive(Clone, Debug)]
-pub struct Crew {
+pub struct Workers {
     /// How many there are, at least 1.
     pub threads: usize,
     /// How they wait for their connections.
@@ -19,11 +19,11 @@ pub struct Crew {
     pub cores: Vec<usize>,
 }
 
-impl Crew {
+impl Workers {
     /// So many workers, as a machine with nothing else to do would have them.
     #[must_use]
-    pub fn of(threads: usize) -> Crew {
-        Crew { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
+    pub fn of(threads: usize) -> Workers {
+        Workers { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
     }
 
     /// What the worker with that number has to know of the crew.
@@ -51,7 +51,7 @@ const PIPES_SHARE: usize = 16;
 
 /// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Returns
 /// the number of pipes that a worker may have, each with two ends.
-pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Crew) -> Result<usize, StartError> {
+pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Workers) -> Result<usize, StartError> {
     let (limit, threads) = (raise_descriptor_limit(), crew.threads);
     let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
     // Every worker has a listening socket for each listener, a pipe to be woken by, and the lot.

@@ -82,7 +82,7 @@ impl Status {
                 line,
                 "{separator}{} {} (oldest {})",
                 group.count,
-                group.kind.word(),
+                group.kind.as_str(),
                 show_span(group.oldest_ms)
             );
         }
@@ -127,7 +127,7 @@ fn show_bound(bound_s: u64) -> String {
 
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<10} {:>6}", self.kind.word(), self.count)?;
+        write!(f, "{:<10} {:>6}", self.kind.as_str(), self.count)?;
         self.ages.iter().try_for_each(|count| write!(f, " {count:>6}"))?;
         write!(f, " {:>8}", show_span(self.oldest_ms))
     }
@@ -135,7 +135,7 @@ impl fmt::Display for Group {
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} for {}: client {}", self.kind.word(), show_span(self.age_ms), self.client)?;
+        write!(f, "{} for {}: client {}", self.kind.as_str(), show_span(self.age_ms), self.client)?;
         write!(f, " of {}", self.listener)?;
         if let Some(backend) = &self.backend {
             write!(f, ", backend {backend}")?;

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub struct Waker {
     rung: AtomicU64,
     wake: Mutex<Option<Arc<UnixStream>>>,
 }
 
-impl Bell {
-    /// Has a byte written to `wake` whenever the bell is rung.
+impl Waker {
+    /// Has a byte written to `wake` whenever the waker is rung.
     pub fn hang(&self, wake: Arc<UnixStream>) {
         *self.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(wake);
     }

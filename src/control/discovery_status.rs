@@ -9,7 +9,7 @@ use crate::status;
 
 /// A page for each question that is asked.
 #[derive(Debug, Default)]
-pub struct Ledger(Mutex<BTreeMap<Question, Page>>);
+pub struct DiscoveryStatus(Mutex<BTreeMap<Question, Page>>);
 
 #[derive(Debug)]
 struct Page {
@@ -19,7 +19,7 @@ struct Page {
     failure: Option<(String, Instant)>,
 }
 
-impl Ledger {
+impl DiscoveryStatus {
     /// Opens a page for each of `questions`, with what is known; one that is there already goes on. Others
     /// are thrown away.
     pub(super) fn open<'a>(&self, questions: impl Iterator<Item = &'a Question>, answers: &Answers) {
@@ -106,11 +106,11 @@ mod tests {
         };
         let entries = |port: u16| vec![Entry::at(Address::Ip(([127, 0, 0, 1], port).into()))];
         let (a, b) = (host("a"), host("b"));
-        let (ledger, mut answers) = (Ledger::default(), Answers::default());
+        let (ledger, mut answers) = (DiscoveryStatus::default(), Answers::default());
         answers.note(a.clone(), entries(1));
         answers.note_failure(b.clone(), String::from("no such name"));
         ledger.open([&a, &b].into_iter(), &answers);
-        let shown = |ledger: &Ledger| -> Vec<(String, Option<Vec<String>>, Option<String>)> {
+        let shown = |ledger: &DiscoveryStatus| -> Vec<(String, Option<Vec<String>>, Option<String>)> {
             let show = |it: status::Source| {
                 (it.source, it.answer.map(|found| found.backends), it.failure.map(|failure| failure.why))
             };

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::conn::{Backend, Conn};
 use super::departures::Departures;
-use super::edition::{Edition, Lease};
+use super::generation::{Generation, Lease};
 use super::idle::{After, IdleSet};
 use super::link::Link;
-use super::lot::Lot;
+use super::parked::EpollSet;
 use super::pipes::Pipes;
 use super::pump::{self, Filled, Stores};
 use super::storage::Storage;
-use crate::balance::{Duty, Habit, safely};
+use crate::balance::{AdminState, Habit, safely};
 use crate::core::outcome::Journal;
 use crate::core::slab::Key;
 use crate::lane::Source;
@@ -21,7 +21,7 @@ use crate::os::Os;
 use crate::recorder::{Recorder, Step};
 use crate::session::{Effect, Env, Session, Side};
 use crate::shared::pools::Registry;
-use crate::shared::queue::Desk;
+use crate::shared::queue::WakeupQueue;
 use crate::snapshot::Balance;
 use crate::wire::Wire;
 
@@ -58,7 +58,7 @@ pub(super) enum Want {
 }
 
 /// Everything of the worker that a session can make use of.
-pub(super) struct Hands<'a, O> {
+pub(super) struct Driver<'a, O> {
     pub(super) env: Env<'a>,
     pub(super) os: &'a mut O,
     pub(super) storage: &'a mut Storage,
@@ -69,13 +69,13 @@ pub(super) struct Hands<'a, O> {
     pub(super) wall: Duration,
     pub(super) idle: &'a mut IdleSet,
     pub(super) departures: &'a mut Departures,
-    pub(super) lot: &'a mut Lot,
-    /// The edition that the session is held to.
-    pub(super) edition: &'a Edition,
-    pub(super) latest: &'a Rc<Edition>,
+    pub(super) parked: &'a mut EpollSet,
+    /// The generation that the session is held to.
+    pub(super) generation: &'a Generation,
+    pub(super) latest: &'a Rc<Generation>,
     /// The session's key, and where it is called when its turn has come.
     pub(super) key: Key,
-    pub(super) desk: &'a Arc<Desk>,
+    pub(super) desk: &'a Arc<WakeupQueue>,
     pub(super) registry: &'a Registry,
     pub(super) journal: &'a mut dyn Journal,
     pub(super) recorder: &'a mut Recorder,
@@ -85,7 +85,7 @@ pub(super) struct Hands<'a, O> {
     pub(super) lacks_descriptors: &'a mut bool,
 }
 
-impl<O: Os> Hands<'_, O> {
+impl<O: Os> Driver<'_, O> {
     /// Lets a session read, move on and write until nothing is left to be done, or enough for now.
     pub(super) fn drive(&mut self, conn: &mut Conn, mut readable: Readable) -> Fate {
         for _ in 0..ROUNDS_MAX {
@@ -146,7 +146,7 @@ impl<O: Os> Hands<'_, O> {
         let mut has_acted = false;
         loop {
             if conn.renew(self.latest) {
-                self.edition = self.latest;
+                self.generation = self.latest;
                 self.env.snapshot = &self.latest.snapshot;
             }
             conn.session.advance(&self.env, &mut effects);
@@ -209,7 +209,7 @@ impl<O: Os> Hands<'_, O> {
             Effect::NoteFailure(cause) => {
                 conn.note_after_sent(self.recorder, self.env.now, Step::Failed(cause));
                 if let Some(id) = conn.session.backend() {
-                    self.edition.meters.note_failure(id, cause);
+                    self.generation.meters.note_failure(id, cause);
                 }
                 self.note_failure(conn, cause);
             }
@@ -293,7 +293,7 @@ impl<O: Os> Hands<'_, O> {
         let is_used_up = !conn.session.is_login()
             && self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
         // Bytes that nobody has asked for would be taken for the next response.
-        if is_used_up || link.wire.has_more() || link.backend().duty() != Duty::Ready {
+        if is_used_up || link.wire.has_more() || link.backend().duty() != AdminState::Ready {
             return backend.link.close(self.os);
         }
         let after = after(&conn.session);
@@ -306,7 +306,9 @@ impl<O: Os> Hands<'_, O> {
         let Backend { link, id, .. } = backend;
         let patience = self.patience(&link, conn.session.backend_timeout());
         let kept = (link, after);
-        if let Some(surplus) = self.idle.keep(self.edition.home(id), kept, self.env.now, patience, self.lot) {
+        if let Some(surplus) =
+            self.idle.keep(self.generation.home(id), kept, self.env.now, patience, self.parked)
+        {
             surplus.close(self.os);
         }
     }
@@ -323,7 +325,7 @@ impl<O: Os> Hands<'_, O> {
         self.departures.see_off(self.os, left, until);
     }
 
-    /// Hands over what a wire has left over, now that its socket takes bytes again.
+    /// Driver over what a wire has left over, now that its socket takes bytes again.
     pub(super) fn flush(&mut self, conn: &mut Conn, side: Side) {
         match side {
             Side::Client => conn.client.iter_mut().for_each(|wire| wire.flush(self.os)),

@@ -5,12 +5,12 @@ use ::core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Dial, Effect, Env, Phase, Session, routing};
 use crate::core::outcome::Cause;
-use crate::core::secured::Secured;
 use crate::core::time::Time;
+use crate::core::tls_info::TlsInfo;
 use crate::lane::Source;
 use crate::lane::framer::Framer;
-use crate::preface::hello::{self, Hello};
-use crate::preface::proxy::{self, Announced, Behalf, Reading, Said};
+use crate::prelude::hello::{self, Hello};
+use crate::prelude::proxy::{self, Announced, Behalf, Reading, Said};
 use crate::snapshot::{Announcing, Hsts, Listener, Mode};
 
 /// What is awaited before the conversation begins.
@@ -73,25 +73,25 @@ impl Session {
     /// The phase of a client that was just accepted. Behind TLS there is no header: it has come before.
     pub(super) fn first_phase(client: SocketAddr, listener: &Listener, now: Time) -> Phase {
         if listener.tls.is_none() && awaits_header(listener, client) {
-            return Phase::Preface { since: now, awaits: Awaits::Header };
+            return Phase::Prelude { since: now, awaits: Awaits::Header };
         }
         match listener.mode {
             Mode::Http => Phase::Head { since: now, is_pause: false },
             Mode::Tcp if listener.routes.is_about_hello() => {
-                Phase::Preface { since: now, awaits: Awaits::Hello }
+                Phase::Prelude { since: now, awaits: Awaits::Hello }
             }
             Mode::Tcp => Phase::Opening { since: now, dial: Dial::Wanted { again: None } },
         }
     }
 
-    pub(super) fn step_preface(
+    pub(super) fn step_prelude(
         &mut self,
         since: Time,
         awaits: Awaits,
         env: &Env<'_>,
         effects: &mut Vec<Effect>,
     ) -> bool {
-        self.phase = Phase::Preface { since, awaits };
+        self.phase = Phase::Prelude { since, awaits };
         match awaits {
             Awaits::Header => self.step_header(env, effects),
             Awaits::Hello => self.step_hello(env, effects),
@@ -99,8 +99,8 @@ impl Session {
     }
 
     /// Goes on behind a TLS handshake, by which the ClientHello has been read: routes in TCP mode may ask what it said.
-    pub fn handle_secured(&mut self, secured: Secured, env: &Env<'_>) {
-        if let Phase::Preface { .. } = self.phase {
+    pub fn handle_secured(&mut self, secured: TlsInfo, env: &Env<'_>) {
+        if let Phase::Prelude { .. } = self.phase {
             let server_name = Some(secured.name.as_bytes().into()).filter(|_| !secured.name.is_empty());
             let mut alpn = Vec::new();
             if let Ok(length @ 1..) = u8::try_from(secured.protocol.len()) {
@@ -161,7 +161,7 @@ impl Session {
     }
 
     /// Takes note of what is late. A proxy that may be silent is taken for a client that waits to be spoken to.
-    pub(super) fn preface_late(&mut self, awaits: Awaits, env: &Env<'_>, effects: &mut Vec<Effect>) {
+    pub(super) fn prelude_late(&mut self, awaits: Awaits, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let listener = &env.snapshot.listeners[self.listener];
         match awaits {
             Awaits::Header if self.has_spoken() => {
@@ -212,7 +212,7 @@ impl Session {
         match self.mode {
             Mode::Http => self.phase = Phase::Head { since: env.now, is_pause: false },
             Mode::Tcp if env.snapshot.listeners[self.listener].routes.is_about_hello() => {
-                self.phase = Phase::Preface { since: env.now, awaits: Awaits::Hello };
+                self.phase = Phase::Prelude { since: env.now, awaits: Awaits::Hello };
             }
             Mode::Tcp => self.begin_connection(&Hello::default(), None, env),
         }
@@ -291,7 +291,7 @@ impl Session {
         self.exchange.identity.name().push(&mut own_id);
         let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
         let agreed =
-            |text: fn(&Secured) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
+            |text: fn(&TlsInfo) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
         let said = Said {
             authority: introduced
                 .and_then(|said| said.authority.as_deref())
@@ -319,7 +319,7 @@ impl Session {
     /// What the client is told of later connections: nothing unless it has come by TLS itself (RFC 6797 7.2).
     pub(super) fn hsts(&self, env: &Env<'_>) -> Option<Hsts> {
         let own = self.options(env).and_then(|options| options.hsts);
-        own.unwrap_or(env.snapshot.listeners[self.listener].telling.hsts).filter(|_| self.is_secure())
+        own.unwrap_or(env.snapshot.listeners[self.listener].disclosure.hsts).filter(|_| self.is_secure())
     }
 
     /// Who has connected: the client, or the proxy that has announced it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Worker;
 use crate::core::time::Time;
 use crate::os::{Fd, Os};
-use crate::shared::neighbours::{Guest, Seat};
+use crate::shared::rebalance::{HandedOver, LoadSlot};
 
 /// Over how long, or up to twice as long, sessions that end are counted.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -49,11 +49,11 @@ fn is_clearly_more(mine: usize, least: usize, ended: usize) -> bool {
 
 impl<O: Os> Worker<O> {
     /// Makes it one of several workers that even out their clients.
-    pub fn sit(&mut self, seat: Seat) {
+    pub fn sit(&mut self, seat: LoadSlot) {
         self.seat = Some(seat);
     }
 
-    /// Hands an accepted client over to the worker with the fewest, if this one has clearly more; returns it
+    /// Driver an accepted client over to the worker with the fewest, if this one has clearly more; returns it
     /// back if not.
     pub(super) fn hand_over(&mut self, fd: Fd, client: SocketAddr, listener: usize) -> Option<Fd> {
         let Some(seat) = &self.seat else { return Some(fd) };
@@ -68,7 +68,7 @@ impl<O: Os> Worker<O> {
             return Some(fd);
         }
         let Some(owned) = self.os.give_away(fd) else { return Some(fd) };
-        match seat.hand_over(place, Guest { fd: owned, client, listener }) {
+        match seat.hand_over(place, HandedOver { fd: owned, client, listener }) {
             Ok(()) => {
                 tracing::debug!(worker = place, mine, least, "a client was handed over");
                 None
@@ -78,7 +78,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Begins the sessions of the clients that others have handed over, as far as there is room for them.
-    /// Those for whom there is none wait, as they would in front of a door.
+    /// Those for whom there is none wait, as they would in front of an acceptor.
     pub(super) fn take_in_guests(&mut self) {
         while self.expects_place()
             && !self.handshakes.is_full()
@@ -92,18 +92,18 @@ impl<O: Os> Worker<O> {
 
     /// Takes in all of them: they came by listeners of the configuration that is about to be left.
     pub(super) fn turn_neighbours_over(&mut self) {
-        let guests = self.seat.as_mut().map(Seat::turn_over).unwrap_or_default();
+        let guests = self.seat.as_mut().map(LoadSlot::turn_over).unwrap_or_default();
         guests.into_iter().for_each(|guest| self.begin_guest(guest));
     }
 
     /// Takes in all of them, and gets no more: they have been accepted, and a worker that goes has no room to
     /// wait for.
     pub(super) fn leave_neighbours(&mut self) {
-        let guests = self.seat.as_mut().map(Seat::leave).unwrap_or_default();
+        let guests = self.seat.as_mut().map(LoadSlot::leave).unwrap_or_default();
         guests.into_iter().for_each(|guest| self.begin_guest(guest));
     }
 
-    fn begin_guest(&mut self, guest: Guest) {
+    fn begin_guest(&mut self, guest: HandedOver) {
         if let Some(fd) = self.os.take_in(guest.fd) {
             self.admit(fd, guest.client, guest.listener);
         }

@@ -15,7 +15,7 @@ use crate::snapshot::Mode;
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// It awaits what comes before the conversation, such as a PROXY header.
-    Preface,
+    Prelude,
     /// It awaits a request head: the first one, or one that has begun.
     Head,
     /// It is kept alive between two requests.
@@ -35,7 +35,7 @@ pub enum Kind {
 impl Kind {
     /// Every kind, in the order of a session's life.
     pub const ALL: [Kind; 8] = [
-        Kind::Preface,
+        Kind::Prelude,
         Kind::Head,
         Kind::Idle,
         Kind::Opening,
@@ -47,9 +47,9 @@ impl Kind {
 
     /// The stable word for it.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Kind::Preface => "preface",
+            Kind::Prelude => "prelude",
             Kind::Head => "head",
             Kind::Idle => "idle",
             Kind::Opening => "opening",
@@ -63,7 +63,7 @@ impl Kind {
     /// The kind with that word.
     #[must_use]
     pub fn find(word: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
@@ -71,14 +71,14 @@ impl Kind {
     pub const fn is_busy(self) -> bool {
         match self {
             Kind::Opening | Kind::Exchange | Kind::Tunnel | Kind::Tcp => true,
-            Kind::Preface | Kind::Head | Kind::Idle | Kind::Linger => false,
+            Kind::Prelude | Kind::Head | Kind::Idle | Kind::Linger => false,
         }
     }
 }
 
 /// What can be seen of a session at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Glance {
+pub struct Summary {
     /// What it is at.
     pub kind: Kind,
     /// Since when.
@@ -123,10 +123,10 @@ impl Session {
 
     /// What can be seen of the session now; `None` if it is over.
     #[must_use]
-    pub fn glance(&self, env: &Env<'_>) -> Option<Glance> {
+    pub fn glance(&self, env: &Env<'_>) -> Option<Summary> {
         let began = self.exchange.timing.began;
         let (kind, since) = match self.phase {
-            Phase::Preface { since, .. } => (Kind::Preface, since),
+            Phase::Prelude { since, .. } => (Kind::Prelude, since),
             Phase::Head { since, is_pause: true } => (Kind::Idle, since),
             Phase::Head { since, is_pause: false } => (Kind::Head, since),
             Phase::Opening { .. } => (Kind::Opening, began),
@@ -149,7 +149,7 @@ impl Session {
             | Framer::Done
             | Framer::Discard => None,
         };
-        Some(Glance { kind, since, ends, left })
+        Some(Summary { kind, since, ends, left })
     }
 }
 
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn words_are_unique() {
-        let mut words = Kind::ALL.map(Kind::word);
+        let mut words = Kind::ALL.map(Kind::as_str);
         words.sort_unstable();
         assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
     }

@@ -1,6 +1,6 @@
 //! One poll loop: a worker owns its sessions, its listeners, its idle backend connections and its buffers,
 //! and shares nothing with the other workers. Only a client that has just come may be handed over to one with
-//! fewer (`neighbours.rs`).
+//! fewer (`rebalance.rs`).
 //!
 //! A turn derives the interest and deadline of every awake session (`array.rs`), polls, and drives the
 //! sessions that poll has named (`events.rs`). The poll array is a view: it is built anew each time. Quiet

@@ -1,0 +1,79 @@
+//! One name is one idea: no two public types share a name, but for those below.
+//!
+//! The list shrinks: an entry that is no longer needed fails the test, as does a new pair.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where the public types of the workspace are declared.
+const ROOTS: [&str; 2] = ["src", "crates/pollux-core/src"];
+
+/// What an operator is shown has the name of what it shows: a part of the status beside the thing itself.
+const SHOWN: &[&str] = &[
+    "Backend",
+    "Candidate",
+    "Certificate",
+    "Expect",
+    "Found",
+    "Live",
+    "Outcome",
+    "Pool",
+    "Question",
+    "Seen",
+    "Served",
+    "Worker",
+];
+
+/// Words of two fields, each with its own meaning in its room. They are to be told apart.
+const TO_BE_TOLD_APART: &[&str] = &[
+    "Asked", "Census", "Change", "Code", "Counts", "Event", "Family", "Fault", "Field", "Format", "Identity",
+    "Kind", "Origin", "Phase", "Places", "Process", "Queue", "Reading", "Report", "Request", "Rules", "Said",
+    "Share", "Sink", "Source", "Table", "Version", "View",
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The name that a line declares as a public type.
+fn declared(line: &str) -> Option<&str> {
+    let rest = line.trim_start().strip_prefix("pub ")?;
+    let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| rest.strip_prefix(word))?;
+    let end = rest.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(rest.len());
+    Some(&rest[..end])
+}
+
+#[test]
+fn no_two_public_types_share_a_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ROOTS {
+        sources(&root.join(folder), &mut files);
+    }
+    assert!(files.len() > 100, "the sources are not where they were");
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source file");
+        // What a macro declares stands in its own braces, with a name that the macro is given.
+        for name in text.lines().filter_map(declared).filter(|name| !name.is_empty()) {
+            let place = file.strip_prefix(root).expect("below the root").display().to_string();
+            places.entry(name.to_owned()).or_default().push(place);
+        }
+    }
+    let shared: BTreeMap<_, _> = places.into_iter().filter(|(_, places)| places.len() > 1).collect();
+    let allowed = || SHOWN.iter().chain(TO_BE_TOLD_APART).copied();
+    for (name, places) in &shared {
+        assert!(allowed().any(|allowed| allowed == name), "{name} is declared in {}", places.join(" and "));
+    }
+    for name in allowed() {
+        assert!(shared.contains_key(name), "{name} is declared once: take it off the list");
+    }
+}

@@ -21,7 +21,9 @@
 //!                      Over <--- client closed, late -------------- Over <--------------+ both ends passed
 //! ```
 //!
-//! Between Head and Opening stands Collecting where a body is to be sent with its length: what ends it is what ends Head.
+//! Between Head and Opening stands Collecting where a body is to be sent with its length: what ends it is what
+//! ends Head. Between the last byte of an exchange and what follows stands Ending, for as long as its record is
+//! made.
 
 use super::parts::{Afterwards, Answered};
 use super::routing::{Arrival, Routed};

@@ -139,6 +139,13 @@ impl Oversight {
         check_out(before, after);
         check_budget(&pool.retries, before, after);
         let Some(moods) = self.moods.clone() else { return };
+        // A request that was begun before the change may have been refused, and may come back to wait: it knows
+        // the backends of then.
+        if self.changed > Time::ZERO
+            && now.since(self.changed) <= snapshot.timeouts.connect + pool.reach_wait.unwrap_or_default()
+        {
+            self.outdated = self.outdated.max(after.line.last().copied());
+        }
         assert!(after.line.len() <= pool.max_pending, "more wait than may");
         // Who has tried somebody waits for another one, and may be passed by those who have not.
         if pool.retries.most == 0 && self.is_of_one_mind(&before.line) {

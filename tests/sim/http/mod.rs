@@ -90,7 +90,8 @@ pub(crate) fn run(scene: &mut Scene) {
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
-        if scene.faults.lurkers > 0 || scene.faults.idlers > 0 || manners.scarce {
+        let is_full = manners.draining && scene.faults.sessions.is_some();
+        if scene.faults.lurkers > 0 || scene.faults.idlers > 0 || manners.scarce || is_full {
             // Who takes long may have to make room as those do.
             visits.iter_mut().for_each(|visit| visit.pace = Pace::BRISK);
         }

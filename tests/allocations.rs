@@ -149,7 +149,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         listeners: vec![(os.adopt(door), 0)],
         wake: Some(os.adopt(wake.into())),
         share: Share { worker: 0, workers: 1 },
-        // Whoever is parked in the parked set gives memory back on purpose; on a busy machine that may happen to anybody.
+        // A session that is parked gives memory back on purpose. On a busy machine any session may be parked.
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells whoever started this that clients can connect now. NoBackend reading it is no reason to fail.
+/// Tells whoever started this that clients can connect now. It goes on if its output is not read.
 fn announce(toy: &Toy) {
     let mut out = io::stdout().lock();
     let (name, place, behaviour) = (toy.name(), toy.listening_on(), toy.behaviour());

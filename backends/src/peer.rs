@@ -130,7 +130,7 @@ impl Peer {
         }
     }
 
-    /// Driver exactly `left` bytes to `sink`, in pieces as they come.
+    /// Hands exactly `left` bytes to `sink`, in pieces as they come.
     pub(crate) fn pass(&mut self, mut left: u64, sink: &mut dyn FnMut(&[u8])) -> Result<(), Trouble> {
         while left > 0 {
             if self.buffered().is_empty() && self.fill()? == 0 {

@@ -55,8 +55,8 @@ impl AppendedTo {
 /// The mode of a log that is made here: it has paths, addresses and names of clients.
 const MODE: u32 = 0o640;
 
-/// Opens a file to append to. NoBackend may read a FIFO yet: to wait for somebody would be to stand still, so
-/// that is an error; once it is open, though, its writer does wait.
+/// Opens a file to append to. A FIFO that has no reader is an error, since waiting for one would stop
+/// the thread. Once the FIFO is open, a write to it does wait.
 fn open(path: &Path) -> io::Result<File> {
     let is_link = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_symlink());
     let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;

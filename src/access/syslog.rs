@@ -44,7 +44,7 @@ impl fmt::Display for Receiver {
     }
 }
 
-/// Who sends to it.
+/// The sender.
 pub(super) struct Syslog {
     socket: Socket,
     host: String,

@@ -134,7 +134,7 @@ fn read_some(source: &mut impl Source, bytes: &mut Vec<u8>, deadline: Instant) -
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             Err(late())
         }
-        // NoBackend is left who could read an answer.
+        // The caller is gone, and no answer could reach it.
         Err(_) => Ok(false),
     }
 }

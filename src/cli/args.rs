@@ -101,8 +101,8 @@ pub(super) struct RunArgs {
     /// A backend: HOST:PORT, https://HOST[:PORT], unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
     #[arg(long, value_name = "ADDR[,weight=N]", value_parser = backend)]
     pub(super) backend: Vec<BackendFlag>,
-    /// Who has issued the certificates of `https://` backends, in PEM; the very certificate of one will do [default: whom the system
-    /// believes].
+    /// The authorities that issued the certificates of `https://` backends, or those certificates themselves, in
+    /// PEM [default: the authorities that the system trusts].
     #[arg(long, value_name = "FILE", requires = "backend")]
     pub(super) backend_ca: Option<PathBuf>,
     /// The name that the certificates of `https://` backends have to be for, and that is asked for [default: that of the address].
@@ -223,11 +223,11 @@ pub(super) struct BackendArgs {
 /// thing then, and is shown by `pollux status`.
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendVerb {
-    /// NoBackend new gets it but those who are bound to it; what is under way goes on.
+    /// It gets no new clients but those that are bound to it; what is under way goes on.
     Drain(NamedBackend),
     /// It serves again, as its health allows.
     Ready(NamedBackend),
-    /// NoBackend gets it any more; what is under way goes on.
+    /// It gets no more requests; what is under way goes on.
     Down(NamedBackend),
     /// It gets another share of the traffic.
     Weight {
@@ -351,7 +351,7 @@ pub(super) struct ExplainArgs {
     /// A header field, such as 'Cookie: a=b'. May be repeated.
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = header)]
     pub(super) header: Vec<(String, String)>,
-    /// Who connects [default: 127.0.0.1].
+    /// The client's address [default: 127.0.0.1].
     #[arg(long, value_name = "ADDR")]
     pub(super) from: Option<IpAddr>,
     /// To which listener [default: the one with the port of the URL, else the first].

@@ -198,7 +198,7 @@ struct Lines(NonBlocking);
 
 fn say_to(out: &NonBlocking, text: &str) {
     use std::io::Write;
-    // NoBackend may be there to read it any more, which is no reason to stop.
+    // A reader that has gone is no reason to stop.
     let _ = out.clone().write_all(format!("{text}\n").as_bytes());
 }
 

@@ -41,7 +41,7 @@ pub(super) fn stop(
             }
         }
         match events.next(Some(STEP)) {
-            // NoBackend new comes, so it does not matter where to.
+            // No new clients come, so the address does not matter.
             None
             | Some(
                 Event::Signal(Asked::Reload | Asked::Upgrade)

@@ -166,7 +166,7 @@ codes! {
         "A list is longer than any configuration needs. The bound keeps a mistake, such as a generator run wild, from using up the \
          memory.",
     Unresolved "P0035" Warning Whole "backends that cannot be found now"
-        "NoBackend knows the addresses of a host name or the targets of a service, or the DNS does not answer. Pollux starts all the same and goes on asking, \
+        "The DNS does not know the addresses of a host name or the targets of a service, or it does not answer. Pollux starts all the same and goes on asking, \
          because a name may come later than its proxy; until then the pool is without these backends. With `resolve = false` it is an \
          error.",
     NeverFull "P0036" Warning Whole "backend that is never full"

@@ -183,8 +183,8 @@ pub(super) struct Findings {
     errors: usize,
     /// The same of warnings. They have a bound of their own: many of them must not keep an error out.
     warnings: usize,
-    /// Keys that are there, if mistyped: by the place of their table and their right name. NoBackend is told
-    /// that they are missing.
+    /// Keys that are there, if mistyped: by the place of their table and their right name. They are
+    /// not reported as missing.
     meant: HashSet<(Place, &'static str)>,
 }
 

@@ -34,7 +34,7 @@ pub struct Discovered {
 /// Those who ask, for as long as this lives.
 #[derive(Debug, Default)]
 pub struct DiscoveryWatcher {
-    /// Whoever finds its end closed ends. Nothing is sent.
+    /// A thread that finds its end closed ends. Nothing is sent.
     _alive: Vec<Sender<()>>,
 }
 

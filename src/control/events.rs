@@ -46,7 +46,7 @@ pub enum Event {
 pub struct Call {
     /// What is wanted.
     pub request: Request,
-    /// Who wants it.
+    /// The caller that wants it.
     pub by: String,
     reply: SyncSender<Reply>,
 }

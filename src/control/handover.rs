@@ -149,7 +149,7 @@ impl Heir {
         self.child.id()
     }
 
-    /// Driver it the sockets and waits until it has taken over; otherwise it is ended.
+    /// Hands it the sockets and waits until it has taken over; otherwise it is ended.
     pub(super) fn raise(mut self, sockets: Inherited) -> Result<Successor, UpgradeError> {
         let said = send_all(&self.channel, sockets).and_then(|()| hear(&self.channel));
         let why = match said {

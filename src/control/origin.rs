@@ -1,8 +1,8 @@
 //! Where the executable is, and with what it was started: what an upgrade starts anew.
 //!
 //! What the kernel says of a running executable is a path without links, to the very version that runs.
-//! Whoever installs versions beside each other and moves a link means the path that was typed, so that one
-//! counts.
+//! An operator who installs versions beside each other and moves a link means the path that was typed, so that
+//! path counts.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

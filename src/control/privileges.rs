@@ -7,7 +7,7 @@ use nix::unistd::{
     Gid, Group, Uid, User, getegid, geteuid, getgid, getuid, initgroups, setgid, setgroups, setuid,
 };
 
-/// Whom the process is to become.
+/// The user and the groups that the process changes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     uid: Uid,

@@ -25,7 +25,7 @@ pub struct Ask {
     pub request: String,
     /// Header fields.
     pub headers: Vec<(String, String)>,
-    /// Who connects; 127.0.0.1 if it is not said.
+    /// The client's address; 127.0.0.1 if none is given.
     pub from: Option<IpAddr>,
     /// To which listener; the one that fits the URL best if it is not said.
     pub listener: Option<String>,
@@ -49,7 +49,7 @@ pub struct Ask {
 pub struct Question {
     /// The listener, by its place in the snapshot.
     pub listener: usize,
-    /// Who connects.
+    /// The client's address.
     pub peer: SocketAddr,
     /// What it begins with.
     pub what: What,

@@ -176,7 +176,7 @@ fn write_pools(writer: &mut Writer, totals: &Totals, around: &Around) {
             samples.add(&[pool, cause.as_str(), &cause.who().to_string()], count);
         }
     }
-    // NoBackend retries who asks no pool.
+    // A request that no pool serves is never retried.
     let named = || totals.pools.iter().filter(|(pool, _)| !pool.is_empty());
     let mut samples = writer.begin(&family::RETRIES);
     for (pool, sums) in named() {

@@ -145,9 +145,9 @@ impl HealthRegistry {
 /// What an observation has come to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct News {
-    /// That the backend has moved.
+    /// The backend has moved.
     pub change: Option<Change>,
-    /// That the pool has begun to use all of its backends, or has ceased to.
+    /// The pool has begun to use all of its backends, or has ceased to.
     pub panics: Option<bool>,
 }
 

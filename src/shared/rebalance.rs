@@ -143,7 +143,7 @@ impl LoadSlot {
             .min_by_key(|(_, load)| *load)
     }
 
-    /// Driver a client over to the worker at `place`, and wakes it.
+    /// Hands a client over to the worker at `place`, and wakes it.
     ///
     /// # Errors
     /// Gives the client back if that worker takes none any more, has enough to take in already, or does not
@@ -281,7 +281,7 @@ mod tests {
         left.iter().for_each(|_| theirs.begin());
         assert_eq!((neighbours.sessions(), theirs.lightest()), (vec![0, 1, 0], None));
         assert!(ours.hand_over(1, guest(0).0).is_err() && theirs.leave().is_empty());
-        // NoBackend sits at the third place either: whoever is away has more than anybody.
+        // The third place is empty too: a worker that is away counts as the one with the most clients.
         assert!(ours.hand_over(2, guest(0).0).is_err());
         assert!(ours.lightest().is_some_and(|(_, load)| load >= AWAY));
     }

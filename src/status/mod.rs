@@ -166,7 +166,7 @@ pub struct Holder {
     pub kind: Kind,
     /// For how long.
     pub age_ms: u64,
-    /// Who the client is.
+    /// The client's address.
     pub client: String,
     /// Where it came in.
     pub listener: String,

@@ -155,7 +155,7 @@ pub(super) mod tests {
     use crate::tls::certificate::tests::made_for;
     use crate::tls::{ClientAuth, Files, MinVersion, Termination, TerminationRules, certificate, provider};
 
-    /// Somebody who issues certificates.
+    /// An authority that issues certificates.
     pub(in crate::tls) struct Authority {
         pub(in crate::tls) issuer: Issuer<'static, KeyPair>,
         pub(in crate::tls) pem: String,

@@ -1,4 +1,4 @@
-//! Who a client has shown to be, by its certificate.
+//! What the certificate of a client says of its owner.
 
 use std::fmt::Write;
 

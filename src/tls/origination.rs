@@ -148,7 +148,7 @@ impl Origination {
     }
 }
 
-/// Whom the system believes.
+/// The authorities that the system trusts.
 fn system_roots() -> Result<RootCertStore, Unusable> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -165,7 +165,8 @@ impl fmt::Debug for Origination {
     }
 }
 
-/// Who verifies the certificates of backends. Whoever has shown one has to have its key, whatever else is asked.
+/// Verifies the certificates of backends. A backend has to have the key of the one that it shows, whatever else
+/// is asked.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,

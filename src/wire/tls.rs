@@ -455,7 +455,7 @@ impl TlsWire {
         }
     }
 
-    /// Driver what is encrypted to the kernel.
+    /// Hands what is encrypted to the kernel.
     fn flush_sealed<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
         if self.is_unwritable {
             return Err(IoFault::Lost);
@@ -477,7 +477,7 @@ impl TlsWire {
         Ok(())
     }
 
-    /// Driver over what is left over from before, now that the socket takes bytes again.
+    /// Hands over what is left over from before, now that the socket takes bytes again.
     pub(super) fn flush<O: Os>(&mut self, os: &mut O) {
         if self.flush_sealed(os, false).is_ok() && self.owes_fin {
             self.owes_fin = false;

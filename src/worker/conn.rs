@@ -36,7 +36,7 @@ pub(super) struct Conn {
     /// What its exchange is held to.
     pub(super) generation: Rc<Generation>,
     pub(super) standing: ListenerState,
-    /// That the exchange is one that was begun again, for which its pool has a budget.
+    /// The retry permit of an exchange that was begun again.
     pub(super) permit: Option<Permit>,
     /// Its place in the queue for a backend.
     pub(super) ticket: Option<Ticket>,
@@ -221,7 +221,7 @@ pub(super) struct Backend {
     pub(super) id: BackendId,
     /// How far its making is.
     pub(super) reach: Reach,
-    /// That the backend has a request in flight.
+    /// Counts one request in flight at the backend, until it is dropped.
     pub(super) lease: Lease,
 }
 

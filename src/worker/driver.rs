@@ -325,7 +325,7 @@ impl<O: Os> Driver<'_, O> {
         self.departures.see_off(self.os, left, until);
     }
 
-    /// Driver over what a wire has left over, now that its socket takes bytes again.
+    /// Hands over what a wire has left over, now that its socket takes bytes again.
     pub(super) fn flush(&mut self, conn: &mut Conn, side: Side) {
         match side {
             Side::Client => conn.client.iter_mut().for_each(|wire| wire.flush(self.os)),

@@ -1,7 +1,7 @@
 //! A snapshot as one worker runs on it: with the state that belongs to its pools and backends.
 //!
 //! After a reload there are several. New exchanges take the latest; an exchange that is under way keeps the
-//! one that routed it, so no place in a snapshot ever has to be translated. What outlives an generation is found
+//! one that routed it, so no place in a snapshot ever has to be translated. What outlives a generation is found
 //! through keys with generations: the home of a backend that is in both is the same, and one that has gone
 //! misses harmlessly.
 
@@ -76,7 +76,7 @@ impl Drop for Lease {
     }
 }
 
-/// That a request is sent again which its pool has a budget for, for as long as this lives.
+/// A retry permit. It counts one retry against the pool's budget until it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
     generation: Rc<Generation>,

@@ -8,7 +8,7 @@ use crate::wire::Wire;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) wire: Wire,
-    /// That the backend has one connection more.
+    /// Counts one connection of the backend, until it is dropped.
     slot: Slot,
     /// How many exchanges it has served.
     pub(super) uses: u32,

@@ -4,7 +4,7 @@
 //!
 //! A turn derives the interest and deadline of every awake session (`array.rs`), polls, and drives the
 //! sessions that poll has named (`events.rs`). The poll array is a view: it is built anew each time. Quiet
-//! sessions wait in the parked set (`parked set.rs`), and cost a turn nothing.
+//! sessions wait in the parked set (`parked.rs`), and cost a turn nothing.
 
 mod acceptor;
 mod array;
@@ -154,7 +154,7 @@ pub struct Census {
     pub queued: usize,
 }
 
-/// Whom an entry of the poll array belongs to.
+/// The owner of an entry of the poll array.
 #[derive(Clone, Copy, Debug)]
 enum Token {
     Wake,

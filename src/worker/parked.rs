@@ -121,7 +121,7 @@ impl EpollSet {
         Some(guest)
     }
 
-    /// Driver over the news, if there are any, as the kernel has them now; and whether that was all of them.
+    /// Returns the news that the kernel has now, and whether that was all of them.
     /// What `hand` is given is to be given back by [`EpollSet::put_back`].
     pub(super) fn read<O: Os>(&mut self, os: &mut O) -> (Vec<(u64, Ready)>, bool) {
         let mut news = std::mem::take(&mut self.news);

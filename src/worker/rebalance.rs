@@ -53,7 +53,7 @@ impl<O: Os> Worker<O> {
         self.seat = Some(seat);
     }
 
-    /// Driver an accepted client over to the worker with the fewest, if this one has clearly more; returns it
+    /// Hands an accepted client over to the worker with the fewest, if this one has clearly more; returns it
     /// back if not.
     pub(super) fn hand_over(&mut self, fd: Fd, client: SocketAddr, listener: usize) -> Option<Fd> {
         let Some(seat) = &self.seat else { return Some(fd) };

@@ -44,7 +44,7 @@ impl<O: Os> Worker<O> {
         self.now = self.os.now();
         let gone = ListenerState::Gone { since: self.now };
         self.leave_doors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));
-        // Behind the doors: who was accepted there may still go to a neighbour that has this generation.
+        // After the acceptors: a client that they accepted may still go to another worker of this generation.
         self.turn_neighbours_over();
         let old = Rc::clone(&self.generation);
         let pools = self.registry.open(&snapshot);
@@ -111,7 +111,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too.
-    /// Whoever waits there is let in by that one.
+    /// That process accepts the clients that wait there.
     pub fn give_up_doors(&mut self, is_handed: impl Fn(usize) -> bool) {
         let is_given_up = |acceptor: &Acceptor| !acceptor.is_leaving() && is_handed(acceptor.listener);
         let (given_up, kept) = std::mem::take(&mut self.acceptors).into_iter().partition(is_given_up);

@@ -178,7 +178,7 @@ def add_heads():
         add(f"head {name}", head(b"GET /g HTTP/1.1", fields) + HIDDEN)
     add("only LF", b"GET /g HTTP/1.1\nHost: h\n\n" + HIDDEN)
     add("LF before", b"\n" + head(b"GET /g HTTP/1.1"))
-    add("prelude", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00" + HIDDEN)
+    add("preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00" + HIDDEN)
     add("bad after good", head(b"GET /g HTTP/1.1") + head(b"GET /x HTTP/1.1", b"Host : h\r\n") + HIDDEN, GET, must_pass=True)
     add("bad after a body", post(LENGTH, b"hello") + b"X" * 10 + b"\r\n\r\n" + HIDDEN, POST, must_pass=True)
     add("connect after good", head(b"GET /g HTTP/1.1") + head(b"CONNECT h:80 HTTP/1.1") + HIDDEN, GET, must_pass=True)

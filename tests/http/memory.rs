@@ -51,7 +51,7 @@ pub(crate) struct Connection {
     inbox: VecDeque<u8>,
     has_ended: bool,
     is_reset: bool,
-    /// NoBackend is there any more to read.
+    /// The other side no longer reads.
     is_deserted: bool,
     /// What the worker has written, up to the moment when the other side left.
     pub(crate) received: Vec<u8>,

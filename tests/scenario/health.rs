@@ -222,7 +222,7 @@ fn who_waits_is_told_that_nobody_is_left() {
     assert_eq!((pollux.in_flight(), pollux.waiting()), (1, 0));
 }
 
-/// NoBackend has to ask for a backend to come back: a probe does, at the end of the ejection, and whoever ejected it.
+/// A backend that was ejected comes back without an order: a probe at the end of the ejection brings it back.
 #[test]
 fn who_was_ejected_comes_back_by_a_probe() {
     let (held, refused) = refusing();

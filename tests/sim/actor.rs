@@ -80,7 +80,7 @@ pub(crate) enum Pushed {
 /// What TLS adds to something short, or two of them, at most.
 const OVERHEAD: usize = 200;
 
-/// NoBackend is ever to read that.
+/// A client must never receive these bytes.
 const LOST: &[u8] = b"HTTP/1.1 200 OK\r\nX-Torn: this is never heard\r\n\r\n";
 
 /// An actor's side of a connection, with what it has yet to write and what it has yet to understand.

@@ -14,7 +14,7 @@ pub(crate) type Hire = Box<dyn FnMut(usize, EndId) -> Box<dyn Actor>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stir {
     Moved,
-    /// NoBackend can, before that time if there is one.
+    /// No actor can move before that time, if there is one.
     Still(Option<Time>),
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct End {
     /// Our FIN has gone out.
     pub(crate) finished: bool,
     pub(crate) breach: Breach,
-    /// NoBackend owns this side any more.
+    /// Its owner has closed this side.
     pub(crate) closed: bool,
     /// When the client has come, if it is one.
     pub(crate) dialled: Option<Time>,

@@ -31,7 +31,7 @@ const RESET: ConnectFault = ConnectFault::Unreachable;
 struct Door {
     backlog: VecDeque<(EndId, SocketAddr)>,
     closed: bool,
-    /// NoBackend new gets into the queue.
+    /// The queue takes no new connection.
     shut: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) enum Dialled {
     Connected(EndId),
     /// The backlog is full: try again later.
     Full,
-    /// NoBackend listens any more.
+    /// The listening socket is closed.
     Refused,
 }
 

@@ -158,7 +158,7 @@ impl Oversight {
         }
     }
 
-    /// NoBackend waits while there is room, or nobody to wait for.
+    /// No request waits while a backend has room, or while there is no backend to wait for.
     fn check_left(&mut self, pool: &Pool, after: &Sight, now: Time) {
         if after.line.is_empty() || !(after.has_room(pool) || after.is_hopeless()) {
             self.left = None;

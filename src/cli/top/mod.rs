@@ -46,7 +46,7 @@ enum News {
     Words(String),
     /// All that is known of a backend.
     Details(String),
-    /// NoBackend has answered.
+    /// No process has answered.
     Silence(String),
 }
 

@@ -109,7 +109,7 @@ fn snapshot(
     Ok(Snapshot { listeners: listeners?, pools: pools?, timeouts: timeouts?, limits: limits? })
 }
 
-/// Somebody has to answer: a backend, or routes that do it by themselves.
+/// Something has to answer: a backend, or routes that answer by themselves.
 fn check_any_pool(root: Reader<'_>, findings: &mut Findings) {
     let has_routes = |listener: Reader<'_>| listener.has("route");
     let all_have_routes =

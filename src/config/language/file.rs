@@ -129,7 +129,7 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
             Kind::Table(&SOCKET),
             r#"{ mode = "0600" }"#,
             r#"{ mode = "0660", group = "ops" }"#,
-            "Who may connect to a Unix socket.",
+            "Mode, owner and group of the Unix socket.",
         )
         .at(shown!(socket, |owner| {
             (*owner != Permissions::default()).then(|| print_inline(&SOCKET, owner))

@@ -63,7 +63,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             Kind::Table(&SOCKET),
             "(as the umask has it)",
             r#"{ mode = "0660", group = "www-data" }"#,
-            "Who may connect to a Unix socket.",
+            "Mode, owner and group of the Unix socket.",
         )
         .at(field!(
             socket.permissions,

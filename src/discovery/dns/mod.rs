@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server has for an answer, the first time and the second.
 const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
-/// Somebody who asks, and by when there has to be an answer.
+/// A caller, and the time by which it needs an answer.
 #[derive(Clone, Debug)]
 pub(super) struct Client<'a> {
     servers: &'a [SocketAddr],

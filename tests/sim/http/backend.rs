@@ -290,7 +290,7 @@ impl Backend {
         let (head, content) = plan.render(&answer, &board.asks[ask], &mut self.rng);
         let deeds = plan.deeds(&head, &content, board.asks[ask].expects, &mut self.rng);
         if let (Framing::UntilEnd, Some(Mischief::Cut { keep, .. })) = (plan.framing, plan.mischief) {
-            // NoBackend can tell a body that ends with its connection from a shorter one.
+            // A body that ends with its connection cannot be told from a shorter one.
             answer.payload.len = content.len().min(keep.saturating_sub(head.len()));
         }
         board.answers.push(answer);

@@ -83,7 +83,7 @@ pub struct SocketOptions {
     pub interface: Option<String>,
     /// Whether an address is bound that this machine does not have yet (IP_FREEBIND, ip(7)).
     pub freebind: bool,
-    /// Who may connect to a Unix socket.
+    /// Mode, owner and group of a Unix socket.
     pub permissions: Permissions,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// That a host is to be reached by TLS alone from now on (HTTP Strict Transport Security, RFC 6797).
+/// The Strict-Transport-Security field: browsers then reach the host by TLS only (RFC 6797).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hsts {
     /// For how many seconds; 0 makes clients forget it (6.1.1).

@@ -13,7 +13,7 @@ use crate::core::identity::RequestId;
 use crate::core::ids::{Mode, PoolId};
 use crate::core::tls_info::TlsInfo;
 
-/// Who brought the end about.
+/// The side that brought the end about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// The client.
@@ -393,7 +393,7 @@ pub fn without_query(uri: &[u8]) -> &[u8] {
 pub struct Record<'a> {
     /// The client's address; behind trusted proxies with port 0, which they do not tell.
     pub client: SocketAddr,
-    /// Who connected, if that was a trusted proxy and not the client.
+    /// The peer, if that was a trusted proxy and not the client.
     pub proxy: Option<SocketAddr>,
     /// The listener's name.
     pub listener: &'a str,

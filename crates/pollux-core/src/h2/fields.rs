@@ -16,7 +16,7 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// As it came.
     pub value: &'a [u8],
-    /// Whoever sends it on must not put it into a table either (RFC 7541 §6.2.3).
+    /// The next sender must not put it into a table either (RFC 7541 §6.2.3).
     pub is_secret: bool,
 }
 

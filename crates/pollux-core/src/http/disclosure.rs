@@ -26,7 +26,7 @@ impl Forwarding {
 /// What a listener tells of a request, beside what is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disclosure {
-    /// Who is told what the request is called.
+    /// Which sides X-Request-ID is sent to.
     pub request_id: RequestIds,
     /// What becomes of traces.
     pub traces: Traces,
@@ -38,7 +38,7 @@ pub struct Disclosure {
     pub interims: Interims,
 }
 
-/// Who is told by X-Request-ID what a request is called. The access line has it in any case.
+/// Which sides X-Request-ID is sent to. The access line has the identifier in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestIds {
     /// The backend.
@@ -46,7 +46,7 @@ pub enum RequestIds {
     Backend,
     /// The backend and, in the response, the client.
     Both,
-    /// NoBackend: the field passes as the client said it.
+    /// Neither: the field passes as the client said it.
     Off,
 }
 

@@ -20,7 +20,7 @@ pub struct Story {
     pub kept: Kept,
     /// How long ago it ended.
     pub ago_ms: u64,
-    /// Who asked: the address of the connection.
+    /// The address of the connection that asked.
     pub client: String,
     /// The listener's name.
     pub listener: String,

@@ -318,7 +318,7 @@ impl Piece {
         match self {
             Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
             // Writing to a Vec cannot fail.
-            // NoBackend has this address who comes over a network.
+            // A client over a network never has this address.
             Piece::Client if view.client.is_unspecified() => out.extend_from_slice(b"unix"),
             Piece::Client => drop(write!(out, "{}", view.client)),
             Piece::RequestId => context.request_id.push(out),

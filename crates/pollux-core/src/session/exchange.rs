@@ -80,7 +80,7 @@ impl DerefMut for Kept {
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Time,
     pub(crate) client: SocketAddr,
-    /// Who has connected.
+    /// The peer of the connection.
     pub(crate) peer: SocketAddr,
     pub(crate) listener: &'a str,
     pub(crate) mode: Mode,

@@ -1,5 +1,5 @@
-//! Who says 100 (Continue) to a client that waits for it before it sends the body (RFC 9110 §10.1.1): the backend, or Pollux in
-//! its place where the pool wants that.
+//! A client may wait for a 100 (Continue) before it sends the body (RFC 9110 §10.1.1). The backend says it, or
+//! Pollux in its place where the pool wants that.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use super::{Effect, Env, Phase, Session};
 use crate::core::outcome::Cause;
 
 impl Session {
-    /// Ends the session now, whatever it is at. NoBackend is answered: the client's connection ends visibly
+    /// Ends the session now, whatever it is at. The client gets no answer: its connection ends visibly
     /// short, or by a reset. What was under way ends with the cause `operator-killed`; a client that has
     /// asked for nothing yet leaves no record.
     pub fn kill(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {

@@ -54,9 +54,9 @@ pub use summary::{Beginning, Kind, Summary};
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Whoever connected to Pollux.
+    /// The peer that connected to Pollux.
     Client,
-    /// Whomever Pollux connected to.
+    /// The peer that Pollux connected to.
     Backend,
 }
 
@@ -111,7 +111,7 @@ pub struct Env<'a> {
     pub date: &'a Date,
     /// The configuration.
     pub snapshot: &'a Snapshot,
-    /// Who makes the numbers of requests.
+    /// Makes the identifiers of requests.
     pub ids: &'a Ids,
     /// Since when Pollux has been about to stop, if it is: no exchange is followed by another.
     pub draining_since: Option<Time>,
@@ -183,7 +183,7 @@ pub(crate) enum Phase {
 /// How far the search for a backend connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dial {
-    /// NoBackend has been asked.
+    /// No backend has been asked.
     Wanted {
         /// The busy backend that is to be asked again.
         again: Option<usize>,

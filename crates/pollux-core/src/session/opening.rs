@@ -70,8 +70,8 @@ impl Session {
     pub fn handle_connect(&mut self, outcome: ConnectOutcome, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let Phase::Opening { since, dial } = self.phase else { return };
         match outcome {
-            // NoBackend is left who was not tried. Who has just failed is given a moment, and who may have died of the request
-            // does not get it again.
+            // Every backend was tried. The ones that have just failed are tried again after a pause. One that may
+            // have died of the request does not get it again.
             ConnectOutcome::NoneLeft(NoBackend::Tried) if self.exchange.retries.may_go_round() => {
                 self.exchange.retries.tried.clear();
                 let dial = Dial::Paused { until: env.now + AGAIN_PAUSE };

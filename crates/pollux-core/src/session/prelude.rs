@@ -322,7 +322,7 @@ impl Session {
         own.unwrap_or(env.snapshot.listeners[self.listener].disclosure.hsts).filter(|_| self.is_secure())
     }
 
-    /// Who has connected: the client, or the proxy that has announced it.
+    /// The peer of the connection: the client, or the proxy that has announced it.
     pub(super) fn peer(&self) -> SocketAddr {
         self.introduced.as_ref().map_or(self.client, |introduced| introduced.by)
     }

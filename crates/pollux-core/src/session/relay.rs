@@ -73,7 +73,7 @@ impl Session {
         let bounds = HeadLimits { head: limits.head, first_line: limits.head, empty_lines: 0 };
         let bytes = self.down.buffer.unscanned();
         if !bytes.is_empty() && !self.is_head_sent() {
-            // NoBackend answers a head that is not complete: this was meant for somebody else, or for nobody.
+            // The backend does not have the whole head yet, so these bytes answer another request, or none.
             self.down.buffer.discard();
             return self.backend_lost(Cause::BackendBadResponse, env, effects);
         }

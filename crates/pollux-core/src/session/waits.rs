@@ -325,7 +325,7 @@ impl Session {
         self.advance(env, effects);
     }
 
-    /// Who is to blame that nothing moves.
+    /// The cause that names the side which holds things up.
     fn stalled(&self) -> Cause {
         match self.phase {
             Phase::Answer { .. } => Cause::ClientStalled,

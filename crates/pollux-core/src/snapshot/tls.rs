@@ -19,7 +19,7 @@ pub enum ClientAuth {
     Off,
     /// They are asked, and all come in: those without one, and those with one that cannot be verified.
     Request,
-    /// NoBackend comes in without one that is verified.
+    /// A client without a verified one is refused.
     Require,
 }
 

@@ -151,7 +151,7 @@ impl Health {
     pub fn adopt(&mut self, check: Option<&Check>, is_new: bool) {
         match (check, self.phase) {
             (Some(check), Phase::Up) if is_new && check.start != Start::Up => self.phase = Phase::Awaited,
-            // NoBackend would find out that it is well again.
+            // Without a check no event would ever bring it back.
             (None, Phase::Awaited | Phase::Down) => {
                 self.phase = Phase::Up;
                 (self.passed, self.failed) = (0, 0);

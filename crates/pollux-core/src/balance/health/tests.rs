@@ -116,7 +116,7 @@ fn failures_in_a_row_eject() {
     assert!(matches!(patient.fails(16), Phase::Ejected { .. }));
 }
 
-/// That a response has begun says nothing of those that break off, and the other way round.
+/// A response that has begun says nothing of responses that break off, and the other way round.
 #[test]
 fn responses_that_break_off_in_a_row_eject() {
     let mut patient = Patient::default();

@@ -27,8 +27,8 @@ const SHOWN: &[&str] = &[
 
 /// Words of two fields, each with its own meaning in its room. They are to be told apart.
 const TO_BE_TOLD_APART: &[&str] = &[
-    "Asked", "Census", "Change", "Code", "Counts", "Event", "Family", "Fault", "Field", "Format", "Identity",
-    "Kind", "Origin", "Phase", "Places", "Process", "Queue", "Reading", "Report", "Request", "Rules", "Said",
+    "Asked", "Change", "Code", "Counts", "Event", "Family", "Fault", "Field", "Format", "Identity", "Kind",
+    "Origin", "Phase", "Places", "Process", "Queue", "Reading", "Report", "Request", "Rules", "Said",
     "Share", "Sink", "Source", "Table", "Version", "View",
 ];
 

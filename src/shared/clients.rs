@@ -1,11 +1,10 @@
 //! How many connections each client address has, and how many bytes Pollux holds for them, over all workers.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::room::{Census, Origin};
+use crate::room::{Origin, OriginCounts};
 
 /// Locks, so that workers seldom wait for each other.
 const SHARDS: usize = 16;
@@ -17,13 +16,8 @@ pub struct Clients {
     spread: RandomState,
 }
 
-/// The addresses of one lock.
-#[derive(Debug, Default)]
-struct Shard {
-    census: Census,
-    /// How many bytes are held for each; there is an entry for each address of the census.
-    held: HashMap<Origin, Arc<AtomicUsize>>,
-}
+/// The addresses of one lock, and how many bytes are held for each.
+type Shard = OriginCounts<Arc<AtomicUsize>>;
 
 /// Counts one connection until it is dropped, and the bytes that are held for it.
 #[derive(Debug)]
@@ -40,10 +34,7 @@ impl Clients {
     /// Counts one more connection; `None` if its origin has `most` of them.
     #[must_use]
     pub fn enter(self: &Arc<Clients>, origin: Origin, most: usize) -> Option<Counted> {
-        let enter = |shard: &mut Shard| {
-            shard.census.enter(origin, most).then(|| Arc::clone(shard.held.entry(origin).or_default()))
-        };
-        let held = self.with(origin, enter)?;
+        let held = self.with(origin, |shard| shard.enter(origin, most).map(Arc::clone))?;
         Some(Counted { clients: Arc::clone(self), origin, held, own: 0 })
     }
 
@@ -75,13 +66,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.settle(0);
-        self.clients.with(self.origin, |shard| {
-            shard.census.leave(self.origin);
-            // The shard's own and this one: no other connection of the address is left.
-            if Arc::strong_count(&self.held) <= 2 {
-                shard.held.remove(&self.origin);
-            }
-        });
+        self.clients.with(self.origin, |shard| shard.leave(self.origin));
     }
 }
 
@@ -98,6 +83,17 @@ mod tests {
         assert!(clients.enter(origin, 1).is_some());
     }
 
+    /// Another worker may still hold the count of its bytes at that moment.
+    #[test]
+    fn an_address_is_forgotten_with_its_last_connection() {
+        let (clients, origin) = (Arc::new(Clients::default()), Origin::of([192, 0, 2, 1].into()).unwrap());
+        let counted = clients.enter(origin, 1).unwrap();
+        let held = Arc::clone(&counted.held);
+        drop(counted);
+        assert!(clients.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+        drop(held);
+    }
+
     #[test]
     fn the_bytes_of_an_address_are_those_of_its_connections() {
         let (clients, origin) = (Arc::new(Clients::default()), Origin::of([192, 0, 2, 1].into()).unwrap());
@@ -110,7 +106,7 @@ mod tests {
         drop(second);
         assert_eq!(first.held(), 40);
         drop(first);
-        assert!(clients.shards.iter().all(|shard| shard.lock().unwrap().held.is_empty()));
+        assert!(clients.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
         assert_eq!(clients.enter(origin, 1).unwrap().held(), 0);
     }
 }

@@ -5,18 +5,18 @@
 //! a bound looks at all of its sessions at once and keeps the first ones of the order ([`Queue`]), so that
 //! one look serves many newcomers.
 
-mod census;
 mod crowds;
 mod measure;
 mod origin;
+mod origin_counts;
 mod pace;
 mod queue;
 mod tally;
 
-pub use census::Census;
 pub use crowds::Crowds;
 pub use measure::Measure;
 pub use origin::Origin;
+pub use origin_counts::OriginCounts;
 pub use pace::is_slow;
 pub use queue::{Candidate, Queue};
 pub use tally::Tally;

@@ -2,6 +2,7 @@
 
 use super::field::Field;
 use crate::core::captured::CapturedNames;
+use crate::syntax::braces::{self, Part};
 use crate::syntax::grammar::is_token;
 
 /// The most pieces of a template.
@@ -35,29 +36,12 @@ impl Layout {
         if let Some(c) = text.chars().find(|c| c.is_control() && *c != '\t') {
             return Err(format!("it has the control character {c:?}"));
         }
-        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            plain.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            rest = &rest[at + 1..];
-            if let Some(behind) = rest.strip_prefix(brace) {
-                plain.push_str(brace);
-                rest = behind;
-                continue;
-            }
-            let inner = if brace == "{" { rest.split_once('}') } else { None };
-            let Some((name, behind)) = inner else {
-                return Err(format!("a `{brace}` stands alone; `{brace}{brace}` is the character itself"));
-            };
-            if !plain.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            }
-            pieces.push(Piece::parse(name)?);
-            rest = behind;
-        }
-        plain.push_str(rest);
-        if !plain.is_empty() {
-            pieces.push(Piece::Text(plain));
+        let mut pieces = Vec::new();
+        for part in braces::parts(text) {
+            pieces.push(match part? {
+                Part::Text(text) => Piece::Text(text),
+                Part::Name(name) => Piece::parse(name)?,
+            });
         }
         if pieces.len() > PIECES_MAX {
             return Err(format!("it has more than {PIECES_MAX} parts"));

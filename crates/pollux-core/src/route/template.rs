@@ -9,6 +9,7 @@ use super::rule::Route;
 use super::view::View;
 use crate::core::identity::RequestId;
 use crate::core::tls_info::{CertError, Identity, TlsInfo};
+use crate::syntax::braces::{self, Part};
 
 /// The most pieces of a template.
 const PIECES_MAX: usize = 64;
@@ -95,31 +96,12 @@ impl Template {
     /// # Errors
     /// When a brace is left open or a variable is not known.
     pub fn parse(text: &str, parts: &[&str]) -> Result<Template, TemplateError> {
-        let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            plain.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            rest = &rest[at + 1..];
-            if let Some(behind) = rest.strip_prefix(brace) {
-                plain.push_str(brace);
-                rest = behind;
-                continue;
-            }
-            let inner = if brace == "{" { rest.split_once('}') } else { None };
-            let Some((name, behind)) = inner else {
-                return Err(TemplateError(format!(
-                    "a `{brace}` stands alone; `{brace}{brace}` is the character itself"
-                )));
-            };
-            if !plain.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            }
-            pieces.push(variable(name, parts)?);
-            rest = behind;
-        }
-        plain.push_str(rest);
-        if !plain.is_empty() {
-            pieces.push(Piece::Text(plain));
+        let mut pieces = Vec::new();
+        for part in braces::parts(text) {
+            pieces.push(match part.map_err(TemplateError)? {
+                Part::Text(text) => Piece::Text(text),
+                Part::Name(name) => variable(name, parts)?,
+            });
         }
         if pieces.len() > PIECES_MAX {
             return Err(TemplateError(format!("it has more than {PIECES_MAX} parts")));

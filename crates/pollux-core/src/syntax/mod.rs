@@ -1,5 +1,6 @@
 //! The grammar that heads, routes and the configuration share: tokens, lists and numbers of fields, and
 //! request targets.
 
+pub mod braces;
 pub mod grammar;
 pub mod target;

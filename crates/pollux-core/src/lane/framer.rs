@@ -81,6 +81,7 @@ impl Framer {
         self.run(buffer, Some(trailers))
     }
 
+    #[inline]
     fn run(&mut self, buffer: &mut Buffer, trailers: Option<&mut Vec<u8>>) -> Result<(), ChunkFault> {
         let waiting = buffer.unscanned().len();
         if waiting == 0 {

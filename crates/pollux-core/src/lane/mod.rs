@@ -242,17 +242,29 @@ impl Lane {
     /// # Errors
     /// A malformed chunk.
     pub fn advance(&mut self) -> Result<(), ChunkFault> {
-        let verdict = match &mut self.filtering {
-            None => self.framer.advance(&mut self.buffer),
-            Some(filtering) => self.framer.split(&mut self.buffer, filtering.trailers()),
-        };
+        if self.filtering.is_some() {
+            return self.advance_filtered();
+        }
+        self.framer.advance(&mut self.buffer)?;
+        self.note_end();
+        Ok(())
+    }
+
+    /// The same with a filter.
+    #[cold]
+    fn advance_filtered(&mut self) -> Result<(), ChunkFault> {
+        let Some(filtering) = &mut self.filtering else { return Ok(()) };
+        let verdict = self.framer.split(&mut self.buffer, filtering.trailers());
+        self.note_end();
+        self.filter();
+        verdict
+    }
+
+    /// The end of the source is the end of a message that has no other.
+    fn note_end(&mut self) {
         if self.source == Source::Ended && matches!(self.framer, Framer::UntilEof) {
             self.framer = Framer::Done;
         }
-        if self.filtering.is_some() {
-            self.filter();
-        }
-        verdict
     }
 
     /// Whether the source is over although the message is not.

@@ -17,26 +17,26 @@ use pollux::balance::{self, RoundRobin, Rule};
 use pollux::core::captured::NO_NOTES;
 use pollux::core::identity::RequestId;
 use pollux::core::interest::{Interest, Ready};
-use pollux::core::outcome::{NoJournal, Outcome, Places, Proofs, Record, Spans, Stage};
+use pollux::core::outcome::{ExchangePlaces, NoJournal, Outcome, Proofs, Record, Spans, Stage};
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
 use pollux::http::framing::Version;
 use pollux::http::nominated::Nominated;
 use pollux::http::request::{self, field_table};
-use pollux::http::response::{self, Asked, ResponseContext};
+use pollux::http::response::{self, RequestFacts, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::lane::framer::Framer;
 use pollux::lane::{Lane, Sink, Source};
 use pollux::metrics::Hub;
 use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Still, Watch};
 use pollux::recorder::{RECENT_MAX, Recorder, Step};
-use pollux::route::{Decision, View};
-use pollux::shared::pools::{Live, Registry};
+use pollux::route::{Decision, RequestView};
+use pollux::shared::pools::{LivePool, Registry};
 use pollux::snapshot::{
     Address, Backend, BackendId, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
-use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
+use pollux::worker::{Poller, Setup, Splicing, Worker, WorkerIndex};
 
 /// Does a part so many times.
 type Part = fn(usize);
@@ -88,7 +88,7 @@ const CHUNKS: &[u8] = b"10\r\n0123456789abcdef\r\n\
     2c\r\n0123456789abcdef0123456789abcdef0123456789ab\r\n\
     0\r\n\r\n";
 
-const ASKED: Asked<'_> = Asked { is_head: false, protocols: b"" };
+const ASKED: RequestFacts<'_> = RequestFacts { is_head: false, protocols: b"" };
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -156,7 +156,7 @@ fn choose_backends(count: usize) {
     let snapshot = Arc::new(snapshot(3));
     let pools = Registry::default().open(&snapshot);
     let mut robin = RoundRobin::default();
-    let view = View {
+    let view = RequestView {
         secured: None,
         alpn: &[],
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -174,13 +174,14 @@ fn choose_backends(count: usize) {
                 unreachable!("one route takes all")
             };
             let pool = table.pool(place, &view, RequestId::Own(0)).expect("a route to a pool");
-            let live = Live {
+            let live = LivePool {
                 pool: snapshot.pool(pool),
                 state: pools.pool(pool),
                 now: Time::ZERO,
                 is_idle: &|_| false,
             };
-            let picked = balance::pick(live.pool, &live, black_box(&balance::Asked::default()), &mut robin);
+            let picked =
+                balance::pick(live.pool, &live, black_box(&balance::PickRequest::default()), &mut robin);
             assert_eq!(picked.map(|picked| picked.place), Ok(expected));
         }
     }
@@ -260,7 +261,7 @@ fn pass_chunks(count: usize) {
 }
 
 /// The record of an exchange that went well on an idle connection.
-fn well() -> (Record<'static>, Places) {
+fn well() -> (Record<'static>, ExchangePlaces) {
     let us = |count| Some(Duration::from_micros(count));
     let record = Record {
         client: (Ipv4Addr::LOCALHOST, 40_000).into(),
@@ -289,7 +290,7 @@ fn well() -> (Record<'static>, Places) {
         secured: None,
         notes: &NO_NOTES,
     };
-    (record, Places { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
+    (record, ExchangePlaces { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
 }
 
 /// What is counted of an exchange.
@@ -328,7 +329,7 @@ fn make_exchanges(count: usize) {
         tls: Arc::default(),
         listeners: vec![(Memory::LISTENER, 0)],
         wake: None,
-        share: Share { worker: 0, workers: 1 },
+        share: WorkerIndex { worker: 0, workers: 1 },
         poller: Poller::default(),
         splicing: Splicing::NEVER,
         seed: 0,

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use pollux::balance::RoundRobin;
 use pollux::route::path::Path;
-use pollux::route::{Action, AmbiguousPaths, Conditions, Decision, Host, Route, Table, View, Want};
+use pollux::route::{
+    Action, AmbiguousPaths, Conditions, Decision, Host, RequestView, Route, RouteTable, Want,
+};
 use pollux::snapshot::PoolId;
 
 /// Prepares a part at a size, does it so many times, and gives how long that took.
@@ -48,19 +50,19 @@ fn timed(count: usize, mut act: impl FnMut()) -> Duration {
     begun.elapsed()
 }
 
-fn table(size: usize, when: impl Fn(usize) -> Conditions) -> Table {
+fn table(size: usize, when: impl Fn(usize) -> Conditions) -> RouteTable {
     let route = |number| Route {
         name: format!("r{number}"),
         when: when(number),
         action: Action::Pool(PoolId(0)),
         options: None,
     };
-    Table::new((0..size).map(route).collect(), AmbiguousPaths::default())
+    RouteTable::new((0..size).map(route).collect(), AmbiguousPaths::default())
 }
 
-fn view<'a>(path: &'a str, fields: &'a [httparse::Header<'a>]) -> View<'a> {
+fn view<'a>(path: &'a str, fields: &'a [httparse::Header<'a>]) -> RequestView<'a> {
     let authority = b"h9.example".as_slice();
-    View {
+    RequestView {
         client: [127, 0, 0, 1].into(),
         method: "GET",
         authority,

@@ -24,7 +24,7 @@ use pollux::http::date::Date;
 use pollux::http::framing::Version;
 use pollux::http::nominated::Nominated;
 use pollux::http::request::field_table;
-use pollux::http::response::{self, Asked, ResponseContext};
+use pollux::http::response::{self, RequestFacts, ResponseContext};
 use pollux::session::{Env, rehearse};
 use pollux::snapshot::{Limits, Snapshot};
 
@@ -109,7 +109,7 @@ fn snapshot() -> Snapshot {
 /// Reads a response and writes it for its client; gives the names in its Connection.
 fn pass_response(head: &str, limits: &Limits, date: &Date) -> Nominated {
     let mut table = field_table();
-    let asked = Asked { is_head: false, protocols: b"" };
+    let asked = RequestFacts { is_head: false, protocols: b"" };
     let response = response::read(head.as_bytes(), &mut table, asked, limits)
         .unwrap_or_else(|cause| panic!("a response that is not passed on: {cause}"));
     let version = Version::Http11;

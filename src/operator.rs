@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::explain::Ask;
-use crate::metrics::Format;
+use crate::metrics::MetricsFormat;
 use crate::snapshot::AdminState;
 use crate::status::SessionsAsk;
 
 /// What a caller wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
+pub struct OperatorRequest {
     /// What is to be done.
     pub command: Command,
 }
@@ -36,7 +36,7 @@ pub enum Command {
         all: bool,
     },
     /// Give the metrics.
-    Metrics(Format),
+    Metrics(MetricsFormat),
     /// Let a new process of the executable, as it is now, take over.
     Upgrade,
     /// Change a backend.

@@ -12,18 +12,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use allocation_counter::{AllocationInfo, measure};
-use pollux::access::{AccessLog, Destination, Format, Rules};
-use pollux::balance::{self, Asked, RoundRobin};
+use pollux::access::{AccessLog, AccessLogRules, Destination, LineFormat};
+use pollux::balance::{self, PickRequest, RoundRobin};
 use pollux::core::captured::CapturedNames;
 use pollux::core::outcome::Journal;
 use pollux::core::time::Time;
 use pollux::http::date::Date;
 use pollux::os::{SysOs, bind};
-use pollux::shared::pools::{Live, Registry};
+use pollux::shared::pools::{LivePool, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
-use pollux::worker::{Poller, Setup, Share, Splicing, Worker};
+use pollux::worker::{Poller, Setup, Splicing, Worker, WorkerIndex};
 
 /// Nothing here takes so long; a test that hangs fails by it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -134,7 +134,7 @@ fn journal() -> Box<dyn Journal> {
         response: names(["content-type", "transfer-encoding"]),
     };
     let to = Some(Destination::File("/dev/null".into()));
-    let log = AccessLog::new(&Rules { to, headers, ..Rules::default() }, Format::Json);
+    let log = AccessLog::new(&AccessLogRules { to, headers, ..AccessLogRules::default() }, LineFormat::Json);
     log.open().unwrap();
     log.journal()
 }
@@ -148,7 +148,7 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
         tls: Arc::default(),
         listeners: vec![(os.adopt(door), 0)],
         wake: Some(os.adopt(wake.into())),
-        share: Share { worker: 0, workers: 1 },
+        share: WorkerIndex { worker: 0, workers: 1 },
         // A session that is parked gives memory back on purpose. On a busy machine any session may be parked.
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
@@ -310,10 +310,10 @@ fn picks_by_any_policy() {
         let snapshot = Arc::new(Snapshot { listeners, pools: vec![pool], timeouts, limits });
         let pools = Registry::default().open(&snapshot);
         let (pool, state) = (&snapshot.pools[0], pools.pool(PoolId(0)));
-        let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
+        let view = LivePool { pool, state, now: Time::ZERO, is_idle: &|_| false };
         let mut round = RoundRobin::default();
         let mut pick = |random: u64| {
-            let asked = Asked { tried: &[1], key: Some(random), bound: None, random };
+            let asked = PickRequest { tried: &[1], key: Some(random), bound: None, random };
             balance::pick(pool, &view, &asked, &mut round).expect("a backend")
         };
         pick(0);

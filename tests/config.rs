@@ -26,9 +26,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pollux::access::{Destination, Rules};
+use pollux::access::{AccessLogRules, Destination};
 use pollux::admin::Admin;
-use pollux::config::{self, Code, ERRORS_MAX, FILE_LEN_MAX, Loaded, Process, Report};
+use pollux::config::{self, Code, ConfigReport, ERRORS_MAX, FILE_LEN_MAX, Loaded, ProcessSettings};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
 
 const EXAMPLE: &str = include_str!("../proxy.toml");
@@ -41,7 +41,7 @@ fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-fn parse(text: &str) -> Result<Loaded, Report> {
+fn parse(text: &str) -> Result<Loaded, ConfigReport> {
     config::parse_with(text, "proxy.toml", &mut resolve)
 }
 
@@ -66,7 +66,7 @@ fn the_example_is_the_defaults() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proxy.toml");
     let Loaded { snapshot, process, .. } = config::load(&path).unwrap_or_else(|report| panic!("{report}"));
 
-    assert_eq!(process, Process::default());
+    assert_eq!(process, ProcessSettings::default());
     let bind = (Ipv4Addr::LOCALHOST, 8080).into();
     let listener = Listener::to_pool("web", bind, Mode::Http, PoolId(0));
     assert_eq!(snapshot.listeners, [listener]);
@@ -135,10 +135,13 @@ fn every_form_of_a_value_is_read() {
     );
     assert_eq!(
         process,
-        Process {
+        ProcessSettings {
             threads: Some(4),
             control: Some("run/control".into()),
-            access_log: Some(Rules { to: Some(Destination::File("access.log".into())), ..Rules::default() }),
+            access_log: Some(AccessLogRules {
+                to: Some(Destination::File("access.log".into())),
+                ..AccessLogRules::default()
+            }),
             admin: Some(Admin::at(Address::Ip(([127, 0, 0, 1], 9900).into()))),
         }
     );

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use fastrand::Rng;
 use pollux::h2::decoder::{Bounds, Decoded, Decoder, HpackFault};
 use pollux::h2::encoder::{self, NO_TABLE, Strings};
-use pollux::h2::fields::{Field, Fields};
+use pollux::h2::fields::{Fields, HeaderField};
 
 const PEERS: [&str; 2] = ["hpack", "nghttp2"];
 const WIDE: Bounds = Bounds { list: 1 << 20, fields: 10_000 };
@@ -165,7 +165,7 @@ fn others_read_what_we_write() {
             let mut block = if number == 0 { vec![NO_TABLE] } else { Vec::new() };
             let strings = if rng.bool() { Strings::Plain } else { Strings::Short };
             for (name, value, is_secret) in &list {
-                encoder::encode(Field { name, value, is_secret: *is_secret }, strings, &mut block);
+                encoder::encode(HeaderField { name, value, is_secret: *is_secret }, strings, &mut block);
             }
             for peer in PEERS {
                 assert_eq!(

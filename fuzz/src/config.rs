@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 
-use pollux::config::{ERRORS_MAX, Process, THREADS_MAX, parse_with, print};
+use pollux::config::{ERRORS_MAX, ProcessSettings, THREADS_MAX, parse_with, print};
 use pollux::snapshot::{Backend, Limits, Mode, Snapshot};
 
 /// The longest report that an input of the length that the fuzzer gives can make.
@@ -49,7 +49,7 @@ pub fn check(data: &[u8]) {
 }
 
 /// What is printed is the same configuration.
-fn check_print(snapshot: &Snapshot, process: &Process) {
+fn check_print(snapshot: &Snapshot, process: &ProcessSettings) {
     let text = print(snapshot, process);
     let again =
         parse_with(&text, "printed.toml", &mut resolve).unwrap_or_else(|report| panic!("{report}\n{text}"));

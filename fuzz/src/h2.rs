@@ -5,9 +5,9 @@
 
 use pollux::h2::decoder::{Bounds, Decoded, Decoder};
 use pollux::h2::fields::Fields;
-use pollux::h2::frame::{Code, PREFACE};
+use pollux::h2::frame::{ErrorCode, PREFACE};
 use pollux::h2::head;
-use pollux::h2::reader::{Event, Reader};
+use pollux::h2::reader::{FrameEvent, Reader};
 
 use crate::cuts::Cuts;
 
@@ -23,7 +23,7 @@ struct Story {
     events: Vec<String>,
     data: Vec<u8>,
     counted: u64,
-    ended: Option<Code>,
+    ended: Option<ErrorCode>,
     /// A block that the decoder refuses ends the connection.
     is_broken: bool,
 }
@@ -64,11 +64,11 @@ fn read(reader: &mut Reader, decoder: &mut Decoder, input: &mut &[u8], story: &m
                 assert!(input.is_empty(), "it reads all that has come");
                 return;
             }
-            Ok(Some(Event::Data { bytes, counted, .. })) => {
+            Ok(Some(FrameEvent::Data { bytes, counted, .. })) => {
                 story.data.extend_from_slice(bytes);
                 story.counted += u64::from(counted);
             }
-            Ok(Some(event @ Event::Block { .. })) => {
+            Ok(Some(event @ FrameEvent::Block { .. })) => {
                 story.events.push(format!("{event:?}"));
                 if !decode(decoder, reader.block(), story) {
                     story.is_broken = true;

@@ -6,7 +6,7 @@
 use pollux::http::date::Date;
 use pollux::http::framing::{Framing, Version};
 use pollux::http::request::field_table;
-use pollux::http::response::{self, Asked, Response, ResponseContext};
+use pollux::http::response::{self, RequestFacts, Response, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::snapshot::Limits;
 
@@ -21,7 +21,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(start, 0, "bytes before the status line were skipped");
     let limits = Limits { fields: 16, ..Limits::default() };
     for choice in 0..16_u8 {
-        let asked = Asked {
+        let asked = RequestFacts {
             is_head: choice & 1 != 0,
             protocols: if choice & 2 != 0 { b"websocket, x" } else { b"" },
         };
@@ -47,7 +47,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn check_meaning(response: &Response<'_>, asked: Asked<'_>) {
+fn check_meaning(response: &Response<'_>, asked: RequestFacts<'_>) {
     assert!((100..=599).contains(&response.status));
     assert!(
         response.status != 101 || !asked.protocols.is_empty(),
@@ -59,7 +59,7 @@ fn check_meaning(response: &Response<'_>, asked: Asked<'_>) {
     assert!(!response.keep_alive || response.framing != Framing::UntilEof);
 }
 
-fn check_written(came: &[u8], response: &Response<'_>, asked: Asked<'_>, manner: ResponseContext) {
+fn check_written(came: &[u8], response: &Response<'_>, asked: RequestFacts<'_>, manner: ResponseContext) {
     let mut went = Vec::new();
     response.write(&mut went, manner, &Date::new(0));
     let sent = wire::head(&went).expect("a broken head goes out").expect("half a head goes out");
@@ -84,7 +84,12 @@ fn check_written(came: &[u8], response: &Response<'_>, asked: Asked<'_>, manner:
     }
 }
 
-fn check_framing(sent: &wire::Head<'_>, response: &Response<'_>, asked: Asked<'_>, manner: ResponseContext) {
+fn check_framing(
+    sent: &wire::Head<'_>,
+    response: &Response<'_>,
+    asked: RequestFacts<'_>,
+    manner: ResponseContext,
+) {
     let length = sent.length().expect("ambiguous framing goes out");
     if manner.version == Version::Http10 {
         assert_ne!(length, Length::Chunks, "an HTTP/1.0 client is sent chunks");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::outcome::{Proofs, Record};
-use crate::core::tls_info::Identity;
+use crate::core::tls_info::CertificateInfo;
 
 /// A value, before it is written in some form.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +125,7 @@ fields! {
 }
 
 /// The certificate that the client has shown, verified or not.
-fn shown<'a>(record: &Record<'a>) -> Option<&'a Identity> {
+fn shown<'a>(record: &Record<'a>) -> Option<&'a CertificateInfo> {
     record.secured?.client.shown()
 }
 

@@ -33,7 +33,7 @@ const URIS: [&str; 12] = [
 
 /// The form of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     /// `name=value`, like the log.
     Text,
     /// An object for each line (RFC 8259).
@@ -72,38 +72,38 @@ enum Said<'a> {
     Hidden,
 }
 
-impl Format {
+impl LineFormat {
     /// The word of the configuration, or the text of the template.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
-            Format::Text => "text",
-            Format::Json => "json",
-            Format::Common => "common",
-            Format::Combined => "combined",
-            Format::Layout(layout) => layout.text(),
+            LineFormat::Text => "text",
+            LineFormat::Json => "json",
+            LineFormat::Common => "common",
+            LineFormat::Combined => "combined",
+            LineFormat::Layout(layout) => layout.text(),
         }
     }
 
     /// The fields of requests that it cannot do without, in lower case.
     pub(super) fn needs(&self) -> CapturedNames {
         match self {
-            Format::Text | Format::Json | Format::Common => CapturedNames::default(),
-            Format::Combined => CapturedNames {
+            LineFormat::Text | LineFormat::Json | LineFormat::Common => CapturedNames::default(),
+            LineFormat::Combined => CapturedNames {
                 request: ["referer", "user-agent"].map(String::from).into(),
                 ..CapturedNames::default()
             },
-            Format::Layout(layout) => layout.needs(),
+            LineFormat::Layout(layout) => layout.needs(),
         }
     }
 
     /// Appends a line, its line feed included. `date` is kept from line to line.
     pub(super) fn write(&self, line: &Line<'_>, date: &mut Date, out: &mut Vec<u8>) {
         match self {
-            Format::Text => line.write_text(out),
-            Format::Json => line.write_json(out),
-            Format::Common => line.write_common(date, out),
-            Format::Combined => {
+            LineFormat::Text => line.write_text(out),
+            LineFormat::Json => line.write_json(out),
+            LineFormat::Common => line.write_common(date, out),
+            LineFormat::Combined => {
                 line.write_common(date, out);
                 for name in ["referer", "user-agent"] {
                     out.extend_from_slice(b" \"");
@@ -111,7 +111,7 @@ impl Format {
                     out.push(b'"');
                 }
             }
-            Format::Layout(layout) => {
+            LineFormat::Layout(layout) => {
                 for piece in layout.pieces() {
                     line.write_piece(piece, date, out);
                 }

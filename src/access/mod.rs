@@ -1,6 +1,6 @@
 //! The access log: one line for each exchange.
 //!
-//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`Format`]), and puts it into a
+//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`LineFormat`]), and puts it into a
 //! bounded queue; a thread of its own writes what comes out there ([`Post`], [`Destination`]). A slow reader
 //! does not hold up a worker: lines that do not fit are dropped, counted and logged.
 
@@ -28,19 +28,19 @@ use crate::http::date::Date;
 
 pub use choice::{Choice, Statuses};
 pub use field::Field;
-pub use format::{Format, Redaction};
+pub use format::{LineFormat, Redaction};
 pub use layout::{Layout, variables};
-pub use post::{Counts, Post, Sink, WAITING_MAX};
+pub use post::{LineCounts, LineSink, Post, WAITING_MAX};
 pub use syslog::Receiver;
 pub use whole::{Lost, WholeLines};
 
 /// What the lines are to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct AccessLogRules {
     /// Where they go; `None` where that is left open.
     pub to: Option<Destination>,
     /// Their form; `None` is that of the log.
-    pub format: Option<Format>,
+    pub format: Option<LineFormat>,
     /// Which exchanges have one.
     pub choice: Choice,
     /// What is not shown.
@@ -123,7 +123,7 @@ pub struct AccessLog {
 impl AccessLog {
     /// A log after `rules`, of which nothing is opened yet. `format` is theirs if they do not say.
     #[must_use]
-    pub fn new(rules: &Rules, format: Format) -> AccessLog {
+    pub fn new(rules: &AccessLogRules, format: LineFormat) -> AccessLog {
         let to = rules.to.clone().unwrap_or_default();
         let file = match &to {
             Destination::File(path) => Some(sink::AppendedTo::new(path)),
@@ -203,7 +203,7 @@ impl AccessLog {
 /// Chooses and writes lines.
 #[derive(Clone, Debug)]
 pub struct Pen {
-    format: Format,
+    format: LineFormat,
     choice: Choice,
     redaction: Redaction,
     wanted: Arc<CapturedNames>,
@@ -212,7 +212,7 @@ pub struct Pen {
 impl Pen {
     /// One that goes by `rules`. `format` is theirs if they do not say.
     #[must_use]
-    pub fn new(rules: &Rules, format: Format) -> Pen {
+    pub fn new(rules: &AccessLogRules, format: LineFormat) -> Pen {
         let format = rules.format.clone().unwrap_or(format);
         let (mut wanted, needs) = (rules.headers.clone(), format.needs());
         for (known, more) in [(&mut wanted.request, needs.request), (&mut wanted.response, needs.response)] {

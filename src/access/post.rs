@@ -30,7 +30,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where batches of whole lines go.
-pub trait Sink: Send + 'static {
+pub trait LineSink: Send + 'static {
     /// Writes them, for as long as that takes: each whole or not at all.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ pub trait Sink: Send + 'static {
 
 /// What has become of lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct LineCounts {
     /// Those that were taken from workers, to be written.
     pub taken: u64,
     /// Those that were dropped: there was no room for them, or they could not be written.
@@ -118,16 +118,16 @@ impl Post {
 
     /// What has become of lines so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> LineCounts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts { taken: count(&self.0.taken), dropped: count(&self.0.dropped) }
+        LineCounts { taken: count(&self.0.taken), dropped: count(&self.0.dropped) }
     }
 
     /// Starts the thread that writes what comes to `sink`.
     ///
     /// # Errors
     /// As the system gives them.
-    pub fn start(&self, sink: impl Sink) -> io::Result<()> {
+    pub fn start(&self, sink: impl LineSink) -> io::Result<()> {
         let shared = Arc::clone(&self.0);
         self.0.lock().is_done = false;
         thread::Builder::new().name(String::from("access-log")).spawn(move || shared.write_all(sink))?;
@@ -151,7 +151,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_all(&self, mut sink: impl Sink) {
+    fn write_all(&self, mut sink: impl LineSink) {
         let mut batch = Vec::with_capacity(WAITING_MAX);
         while self.gather(&mut batch) {
             if let Err(lost) = sink.write(&batch) {
@@ -226,7 +226,7 @@ mod tests {
         go: Receiver<()>,
     }
 
-    impl Sink for Slow {
+    impl LineSink for Slow {
         fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
             self.asked.send(lines.to_vec()).unwrap();
             self.go.recv().unwrap();
@@ -246,7 +246,7 @@ mod tests {
         for _ in 0..WAITING_MAX / 1024 + 7 {
             post.put(&line);
         }
-        assert_eq!(post.counts(), Counts { taken: 1 + (WAITING_MAX / 1024) as u64, dropped: 7 });
+        assert_eq!(post.counts(), LineCounts { taken: 1 + (WAITING_MAX / 1024) as u64, dropped: 7 });
         go.send(()).unwrap();
         assert_eq!(was_asked.recv().unwrap().len(), WAITING_MAX);
         go.send(()).unwrap();
@@ -261,7 +261,7 @@ mod tests {
 
     struct Full;
 
-    impl Sink for Full {
+    impl LineSink for Full {
         fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
             let error = io::Error::from_raw_os_error(nix::libc::ENOSPC);
             Err(Lost { lines: memchr::memchr_iter(b'\n', lines).count() as u64, error })
@@ -275,6 +275,6 @@ mod tests {
         post.put(b"a\n");
         post.put(b"b\n");
         post.close();
-        assert_eq!(post.counts(), Counts { taken: 2, dropped: 2 });
+        assert_eq!(post.counts(), LineCounts { taken: 2, dropped: 2 });
     }
 }

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::post::Sink;
+use super::post::LineSink;
 use super::whole::{Lost, WholeLines};
 
-impl Sink for WholeLines {
+impl LineSink for WholeLines {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
         self.put(lines)
     }
@@ -95,7 +95,7 @@ fn trust_links(path: &Path) -> io::Result<()> {
     Err(io::Error::from_raw_os_error(nix::libc::ELOOP))
 }
 
-impl Sink for Appended {
+impl LineSink for Appended {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
         // The lock is not held while a slow disk is waited for: whoever opens the file anew does not wait too.
         let opened = self.path.opened.lock().unwrap_or_else(PoisonError::into_inner).take();

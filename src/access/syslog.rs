@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::post::Sink;
+use super::post::LineSink;
 use super::whole::Lost;
 use crate::os;
 
@@ -119,7 +119,7 @@ impl Syslog {
     }
 }
 
-impl Sink for Syslog {
+impl LineSink for Syslog {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
         let (at, mut lost, mut last) = (os::ambient().wall_clock(), 0, None);
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {

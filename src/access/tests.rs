@@ -9,7 +9,7 @@ use crate::core::captured::Captured;
 use crate::core::identity::RequestId;
 use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Spans, Stage};
 use crate::core::subject::Subject;
-use crate::core::tls_info::{CertError, Credential, Identity, TlsInfo};
+use crate::core::tls_info::{CertError, CertificateInfo, Credential, TlsInfo};
 use crate::snapshot::Mode;
 
 /// A good exchange.
@@ -44,10 +44,13 @@ fn record(notes: &Captured) -> Record<'_> {
     }
 }
 
-fn pen(format: Format, headers: &[&str]) -> Pen {
+fn pen(format: LineFormat, headers: &[&str]) -> Pen {
     let request = headers.iter().map(|name| String::from(*name)).collect();
     Pen::new(
-        &Rules { headers: CapturedNames { request, ..CapturedNames::default() }, ..Rules::default() },
+        &AccessLogRules {
+            headers: CapturedNames { request, ..CapturedNames::default() },
+            ..AccessLogRules::default()
+        },
         format,
     )
 }
@@ -68,7 +71,7 @@ fn line(pen: &Pen, record: &Record<'_>) -> String {
 
 #[test]
 fn text_reads_like_the_log() {
-    let pen = pen(Format::Text, &["user-agent"]);
+    let pen = pen(LineFormat::Text, &["user-agent"]);
     let notes = notes(&pen, &[("User-Agent", b"curl/8 x")]);
     assert_eq!(
         line(&pen, &record(&notes)),
@@ -81,7 +84,7 @@ fn text_reads_like_the_log() {
 
 #[test]
 fn json_has_every_value_in_its_type() {
-    let pen = pen(Format::Json, &["user-agent", "accept"]);
+    let pen = pen(LineFormat::Json, &["user-agent", "accept"]);
     let notes = notes(&pen, &[("User-Agent", b"a\"b"), ("Accept", b"\xff")]);
     let mut retried = Proofs::default();
     retried.push(Proof::Unsent);
@@ -112,7 +115,7 @@ fn json_has_every_value_in_its_type() {
 
 #[test]
 fn what_is_known_of_a_tls_client_is_told() {
-    let identity = Identity {
+    let identity = CertificateInfo {
         subject: Subject::parse(r"CN=mallory\, O=Example").unwrap(),
         issuer: String::from("CN=nobody"),
         serial: String::from("0a"),
@@ -127,7 +130,7 @@ fn what_is_known_of_a_tls_client_is_told() {
         client,
     };
     let failed = secured(Credential::Failed(identity.clone(), CertError::Expired));
-    let (json, nothing) = (pen(Format::Json, &[]), Captured::default());
+    let (json, nothing) = (pen(LineFormat::Json, &[]), Captured::default());
     let told = |secured| {
         let line = line(&json, &Record { secured, ..record(&nothing) });
         let read: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
@@ -147,7 +150,7 @@ fn what_is_known_of_a_tls_client_is_told() {
     assert_eq!(told(None), serde_json::json!({}));
     let layout =
         Layout::parse("{tls_version} {client_cert} \"{client_cert_subject}\" {client_cert_error}").unwrap();
-    let pen = Pen::new(&Rules::default(), Format::Layout(layout));
+    let pen = Pen::new(&AccessLogRules::default(), LineFormat::Layout(layout));
     let of = |secured| line(&pen, &Record { secured, ..record(&nothing) });
     assert_eq!(of(Some(&failed)), "TLSv1.3 failed \"CN=mallory\\\\, O=Example\" expired\n");
     assert_eq!(of(None), "- - \"-\" -\n");
@@ -155,11 +158,11 @@ fn what_is_known_of_a_tls_client_is_told() {
 
 #[test]
 fn combined_is_that_of_apache() {
-    let pen = pen(Format::Combined, &[]);
+    let pen = pen(LineFormat::Combined, &[]);
     let notes = notes(&pen, &[("Referer", b"http://x/\"?q"), ("User-Agent", b"Mozilla/4.08 [en]")]);
     let request = "192.0.2.7 - - [10/Oct/2000:13:55:36 +0000] \"GET /a?token=secret HTTP/1.1\" 200 2326";
     assert_eq!(line(&pen, &record(&notes)), format!("{request} \"http://x/\\\"?q\" \"Mozilla/4.08 [en]\"\n"));
-    let common = Pen::new(&Rules::default(), Format::Common);
+    let common = Pen::new(&AccessLogRules::default(), LineFormat::Common);
     assert_eq!(line(&common, &record(&notes)), format!("{request}\n"));
     let nothing = Captured::default();
     let gone = Record {
@@ -176,7 +179,7 @@ fn combined_is_that_of_apache() {
 #[test]
 fn a_template_has_what_it_names() {
     let text = "{time} {apache_time} {client} \"{method} {path}\" {status} {whole_ms}/{queued_ms} {cause} {{\"{header.X-A}\"}} {trace_id}";
-    let pen = Pen::new(&Rules::default(), Format::Layout(Layout::parse(text).unwrap()));
+    let pen = Pen::new(&AccessLogRules::default(), LineFormat::Layout(Layout::parse(text).unwrap()));
     let notes = notes(&pen, &[("x-a", b"1\" 2")]);
     assert_eq!(
         line(&pen, &record(&notes)),
@@ -186,19 +189,19 @@ fn a_template_has_what_it_names() {
 
 #[test]
 fn what_is_to_be_hidden_is_in_no_form() {
-    for format in [Format::Text, Format::Json, Format::Common, Format::Combined] {
+    for format in [LineFormat::Text, LineFormat::Json, LineFormat::Common, LineFormat::Combined] {
         let redaction = Redaction { query: true, headers: vec![String::from("user-agent")] };
         let request = ["user-agent", "referer"].map(String::from).into();
-        let rules = Rules {
+        let rules = AccessLogRules {
             redaction,
             headers: CapturedNames { request, ..CapturedNames::default() },
-            ..Rules::default()
+            ..AccessLogRules::default()
         };
         let pen = Pen::new(&rules, format.clone());
         let notes = notes(&pen, &[("User-Agent", b"secret"), ("Referer", b"http://x/y?secret")]);
         let line = line(&pen, &record(&notes));
         assert!(!line.contains("secret") && line.contains("/a"), "{line}");
-        if format != Format::Common {
+        if format != LineFormat::Common {
             assert!(line.contains("[hidden]") && line.contains("http://x/y"), "{line}");
         }
     }
@@ -217,7 +220,10 @@ fn a_field_that_is_a_uri_loses_its_query_in_either_message() {
     ] {
         let redaction = Redaction { query: true, headers: Vec::new() };
         let headers = CapturedNames { request: vec![name.to_owned()], response: vec![name.to_owned()] };
-        let pen = Pen::new(&Rules { redaction, headers: headers.clone(), ..Rules::default() }, Format::Json);
+        let pen = Pen::new(
+            &AccessLogRules { redaction, headers: headers.clone(), ..AccessLogRules::default() },
+            LineFormat::Json,
+        );
         let mut notes = Captured::default();
         let fields = [httparse::Header { name, value: value.as_bytes() }];
         notes.take_request(&fields, &headers);
@@ -323,16 +329,16 @@ proptest! {
         method in bytes(), target in bytes(), authority in bytes(), agent in bytes(), referer in bytes(), hides in any::<bool>(),
     ) {
         let redaction = Redaction { query: hides, headers: Vec::new() };
-        let rules = Rules { redaction, ..Rules::default() };
+        let rules = AccessLogRules { redaction, ..AccessLogRules::default() };
         let layout = Layout::parse("\"{method}\" \"{path}\" \"{host}\" \"{header.user-agent}\" \"{header.referer}\"").unwrap();
-        for format in [Format::Text, Format::Json, Format::Common, Format::Combined, Format::Layout(layout)] {
+        for format in [LineFormat::Text, LineFormat::Json, LineFormat::Common, LineFormat::Combined, LineFormat::Layout(layout)] {
             let headers = ["user-agent", "referer"].map(String::from).into();
-            let rules = Rules { headers: CapturedNames { request: headers, ..CapturedNames::default() }, ..rules.clone() };
+            let rules = AccessLogRules { headers: CapturedNames { request: headers, ..CapturedNames::default() }, ..rules.clone() };
             let pen = Pen::new(&rules, format.clone());
             let notes = notes(&pen, &[("User-Agent", &agent), ("Referer", &referer)]);
             let line = line(&pen, &Record { method: &method, target: &target, authority: &authority, ..record(&notes) });
             prop_assert!(line.ends_with('\n') && !line[..line.len() - 1].chars().any(char::is_control), "{line:?}");
-            if format == Format::Json {
+            if format == LineFormat::Json {
                 let read: serde_json::Value = serde_json::from_str(&line).unwrap();
                 prop_assert_eq!(&read["request_headers"]["user-agent"], &*String::from_utf8_lossy(&agent));
                 prop_assert_eq!(&read["status"], 200);
@@ -340,10 +346,10 @@ proptest! {
             }
             let quotes = quotes(&line);
             match format {
-                Format::Combined => prop_assert_eq!(quotes, 6),
-                Format::Common => prop_assert_eq!(quotes, 2),
-                Format::Layout(_) => prop_assert_eq!(quotes, 10),
-                Format::Text | Format::Json => prop_assert_eq!(quotes % 2, 0),
+                LineFormat::Combined => prop_assert_eq!(quotes, 6),
+                LineFormat::Common => prop_assert_eq!(quotes, 2),
+                LineFormat::Layout(_) => prop_assert_eq!(quotes, 10),
+                LineFormat::Text | LineFormat::Json => prop_assert_eq!(quotes % 2, 0),
             }
         }
     }

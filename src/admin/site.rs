@@ -10,9 +10,9 @@ use super::page;
 use super::reply::Reply;
 use super::request::Request;
 use crate::balance::AdminState;
-use crate::metrics::Format;
+use crate::metrics::MetricsFormat;
 use crate::operator::{Command, Reply as Answer, WantedState};
-use crate::session::Kind;
+use crate::session::SessionActivity;
 use crate::snapshot::Secret;
 use crate::status::{Order, SessionsAsk};
 
@@ -124,7 +124,7 @@ impl Site {
     fn metrics(&self, request: &Request, by: &str) -> Reply {
         let accept = request.field("accept").unwrap_or_default();
         let is_open = accept.contains("application/openmetrics-text");
-        let format = if is_open { Format::OpenMetrics } else { Format::Text };
+        let format = if is_open { MetricsFormat::OpenMetrics } else { MetricsFormat::Text };
         match self.told(by, Command::Metrics(format)) {
             Ok(answer) => Reply { content_type: format.content_type(), ..Reply::text(200, answer.text) },
             Err(error) => error,
@@ -197,8 +197,8 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
 fn sessions(request: &Request) -> Result<SessionsAsk, String> {
     let mut ask = SessionsAsk::default();
     if let Some(word) = request.parameter("state") {
-        let words = Kind::ALL.map(Kind::as_str).join(", ");
-        ask.kind = Some(Kind::find(&word).ok_or_else(|| format!("`state` is one of {words}"))?);
+        let words = SessionActivity::ALL.map(SessionActivity::as_str).join(", ");
+        ask.kind = Some(SessionActivity::find(&word).ok_or_else(|| format!("`state` is one of {words}"))?);
     }
     if let Some(word) = request.parameter("order") {
         ask.order = serde_json::from_value::<Order>(Value::String(word))
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(asked("GET", "/recorder", ""), recorder(None, false));
         assert_eq!(asked("GET", "/recorder?all&count=3", ""), recorder(None, true));
         assert_eq!(asked("GET", "/recorder/0-17", ""), recorder(Some("0-17"), true));
-        let ask = SessionsAsk { kind: Some(Kind::Tunnel), order: Order::Biggest, count: 3 };
+        let ask = SessionsAsk { kind: Some(SessionActivity::Tunnel), order: Order::Biggest, count: 3 };
         assert_eq!(
             asked("GET", "/sessions?state=tunnel&order=biggest&count=3", ""),
             (200, Some(Command::Sessions(ask)))

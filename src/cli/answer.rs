@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pollux::config::{self, Process, Written};
+use pollux::config::{self, ProcessSettings, Written};
 use pollux::control::{Command, DiscoveryStatus, OperateError, Reply, Server, WantedState};
 use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 
@@ -15,7 +15,7 @@ pub(super) struct Around<'a> {
     /// The configuration, if it came from a file.
     pub(super) file: Option<&'a Path>,
     /// What the process was started with.
-    pub(super) process: &'a Process,
+    pub(super) process: &'a ProcessSettings,
     /// What the file says with environment variables.
     pub(super) written: &'a Written,
     pub(super) logs: &'a Logs,

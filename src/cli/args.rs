@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use pollux::access::Destination;
 use pollux::config::value::{BackendFlag, parse_backend_flag, parse_bind, parse_duration};
 use pollux::os::usable_cores;
-use pollux::session::Kind;
+use pollux::session::SessionActivity;
 use pollux::snapshot::{Address, Balance, Hashing, Mode};
 use pollux::tls::Verify;
 use pollux::worker::Poller;
@@ -260,7 +260,7 @@ pub(super) enum SessionVerb {
     List {
         /// Only those that are at this.
         #[arg(long, value_name = "KIND", value_parser = kind)]
-        state: Option<Kind>,
+        state: Option<SessionActivity>,
         /// Those first that have moved most bytes, not the oldest.
         #[arg(long)]
         biggest: bool,
@@ -556,9 +556,9 @@ fn access_log(text: &str) -> Result<Destination, String> {
     Destination::parse(text, |path| PathBuf::from(path))
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    let words = || Kind::ALL.map(Kind::as_str).join(", ");
-    Kind::find(text).ok_or_else(|| format!("expected one of {}", words()))
+fn kind(text: &str) -> Result<SessionActivity, String> {
+    let words = || SessionActivity::ALL.map(SessionActivity::as_str).join(", ");
+    SessionActivity::find(text).ok_or_else(|| format!("expected one of {}", words()))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

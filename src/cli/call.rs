@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pollux::config;
-use pollux::control::{self, Command, Reply, Request};
+use pollux::control::{self, Command, OperatorRequest, Reply};
 use pollux::explain::Ask;
-use pollux::metrics::Format;
+use pollux::metrics::MetricsFormat;
 
 use super::args::{CallArgs, ExplainArgs, RecorderAction, RecorderArgs, StatusArgs};
 use super::{Failure, complain, say, settings};
@@ -23,7 +23,7 @@ pub(super) fn upgrade(args: &CallArgs) -> Result<ExitCode, Failure> {
 
 /// `pollux metrics`.
 pub(super) fn metrics(args: &CallArgs) -> Result<ExitCode, Failure> {
-    Ok(tell(&call(args.socket(), Command::Metrics(Format::Text))?))
+    Ok(tell(&call(args.socket(), Command::Metrics(MetricsFormat::Text))?))
 }
 
 /// `pollux recorder`.
@@ -75,7 +75,7 @@ pub(super) fn tell(reply: &Reply) -> ExitCode {
 
 pub(super) fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failure> {
     let path = socket.path()?;
-    control::ask(&path, &Request { command })
+    control::ask(&path, &OperatorRequest { command })
         .map_err(|error| Failure::failed(format!("no answer from a Pollux at {}: {error}", path.display())))
 }
 

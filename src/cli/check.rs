@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use pollux::config::{self, Loaded, Report};
+use pollux::config::{self, ConfigReport, Loaded};
 
 use super::args::CheckArgs;
 use super::progress::Progress;
@@ -26,7 +26,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         Err(report) => Some(report),
     };
     if args.json {
-        let found = report.map_or_else(|| serde_json::json!([]), Report::to_json);
+        let found = report.map_or_else(|| serde_json::json!([]), ConfigReport::to_json);
         say(&serde_json::json!({ "good": is_good, "found": found, "tests": trials }).to_string());
     } else {
         if let Some(report) = report {

@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pollux::access::{Destination, Rules};
+use pollux::access::{AccessLogRules, Destination};
 use pollux::admin::{Admin, AdminDoor, Callers, Readiness};
-use pollux::config::{Process, Written};
+use pollux::config::{ProcessSettings, Written};
 use pollux::control::{
-    Command, DiscoveryStatus, Event, Events, Manager, Reply, Server, StartError, Taken, Workers,
+    Command, ControlEvent, DiscoveryStatus, Events, Manager, Reply, Server, StartError, Taken, Workers,
 };
 use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::tls::{Files, Handles, Served, Termination, TerminationRules};
+use pollux::tls::{Files, Handles, ServedSnapshot, Termination, TerminationRules};
 use rcgen::{CertificateParams, KeyPair};
 use toy_backends::{Behaviour, Toy};
 use tracing_appender::non_blocking::NonBlocking;
@@ -33,7 +33,10 @@ const FIRST_ADMIN_PORT: u16 = 9900;
 const PORTS_TRIED: u16 = 100;
 
 pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
-    let logs = Logs::start(LogFormat::Text, &Rules { to: Some(Destination::Off), ..Rules::default() });
+    let logs = Logs::start(
+        LogFormat::Text,
+        &AccessLogRules { to: Some(Destination::Off), ..AccessLogRules::default() },
+    );
     let (out, _out_guard) = logging::unhurried_stdout();
     let say = |text: &str| say_to(&out, text);
     let events = Events::default();
@@ -74,7 +77,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         say("Some clients come and go, so that there is something to see (--quiet for none).");
     }
     say("Every request of yours will be shown here. Ctrl-C ends the demo.");
-    let process = Process::default();
+    let process = ProcessSettings::default();
     let ledger = DiscoveryStatus::default();
     let around =
         Around { file: None, process: &process, written: &Written::default(), logs: &logs, ledger: &ledger };
@@ -99,7 +102,7 @@ fn serve(server: &mut Server, events: &Events, around: &Around<'_>, span: Option
     let end = span.map(|span| Instant::now() + span);
     loop {
         match events.next(end.map(|end| end.saturating_duration_since(Instant::now()))) {
-            Some(Event::Call(call)) => {
+            Some(ControlEvent::Call(call)) => {
                 let command = &call.request.command;
                 let reply = around.answer(server, command, &call.by);
                 let reply = reply.unwrap_or_else(|| {
@@ -111,7 +114,13 @@ fn serve(server: &mut Server, events: &Events, around: &Around<'_>, span: Option
                 call.answer(reply);
             }
             // Nothing else comes but signals, and each of them ends the demo.
-            Some(Event::Signal(_) | Event::Upgraded(_) | Event::Discovered(_) | Event::Done) | None => return,
+            Some(
+                ControlEvent::Signal(_)
+                | ControlEvent::Upgraded(_)
+                | ControlEvent::Discovered(_)
+                | ControlEvent::Done,
+            )
+            | None => return,
         }
     }
 }
@@ -176,7 +185,7 @@ fn start(toys: &[Toy], certificate: Option<&Certificate>, out: &NonBlocking) -> 
     Err(Failure::failed(format!("no port from {FIRST_PORT} to {last} is free on 127.0.0.1")))
 }
 
-fn served(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> Served {
+fn served(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> ServedSnapshot {
     let backend = |toy: &Toy| Backend::new(toy.name(), Address::Ip(toy.address()), 1);
     let listener = Listener::to_pool("demo", ([127, 0, 0, 1], port).into(), Mode::Http, PoolId(0));
     let mut made = Handles::default();
@@ -190,7 +199,7 @@ fn served(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> Served 
         timeouts: Timeouts::default(),
         limits: Limits::default(),
     };
-    Served { snapshot, tls: Arc::new(made) }
+    ServedSnapshot { snapshot, tls: Arc::new(made) }
 }
 
 /// Shows each exchange to whoever sits before the terminal.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use pollux::access::{AccessLog, Format, Post, Rules, WholeLines};
+use pollux::access::{AccessLog, AccessLogRules, LineFormat, Post, WholeLines};
 use pollux::core::outcome::Journal;
 use pollux::status::LogLevel;
 use tracing::Subscriber;
@@ -55,7 +55,7 @@ pub(super) struct Logs {
 impl Logs {
     /// Sets the log up. The access log is after `rules`, and has to be [opened](Logs::open) before the first
     /// exchange; RUST_LOG can turn it off, by the target `access`.
-    pub(super) fn start(format: LogFormat, rules: &Rules) -> Logs {
+    pub(super) fn start(format: LogFormat, rules: &AccessLogRules) -> Logs {
         use std::io::IsTerminal;
         let (writer, guard) = unhurried(&io::stderr());
         let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
@@ -65,8 +65,8 @@ impl Logs {
         let (filter, handle) = reload::Layer::new(filter);
         tracing_subscriber::registry().with(filter).with(on_stderr).init();
         let format = match format {
-            LogFormat::Text => Format::Text,
-            LogFormat::Json => Format::Json,
+            LogFormat::Text => LineFormat::Text,
+            LogFormat::Json => LineFormat::Json,
         };
         let logs = Logs {
             access: Arc::new(AccessLog::new(rules, format)),

@@ -1,7 +1,7 @@
 //! The backends that `--backend` names.
 
 use pollux::config::{AtOnce, World};
-use pollux::discovery::{self, Answers, Question, Source};
+use pollux::discovery::{self, Answers, BackendSource, DiscoveryQuestion};
 use pollux::snapshot::Pool;
 
 use super::Failure;
@@ -13,37 +13,38 @@ use super::Failure;
 /// # Errors
 /// When a file of backends cannot be read.
 pub(super) fn put<'a>(
-    named: impl Iterator<Item = &'a Source>,
+    named: impl Iterator<Item = &'a BackendSource>,
     pool: &mut Pool,
     answers: &mut Answers,
     names: &mut AtOnce<'_>,
 ) -> Result<Vec<String>, Failure> {
-    let at = |source: &Source| match source {
-        Source::Given(backend) => Source::Given(backend.clone()),
-        Source::Asked { question, like } => {
-            Source::Asked { question: question.clone().at(&pool.resolver, pool.family), like: like.clone() }
-        }
+    let at = |source: &BackendSource| match source {
+        BackendSource::Given(backend) => BackendSource::Given(backend.clone()),
+        BackendSource::Asked { question, like } => BackendSource::Asked {
+            question: question.clone().at(&pool.resolver, pool.family),
+            like: like.clone(),
+        },
     };
     pool.sources = named.map(at).collect();
-    let is_open = |question: &Question, answers: &Answers| {
+    let is_open = |question: &DiscoveryQuestion, answers: &Answers| {
         answers.to(question).is_none() && answers.failure(question).is_none()
     };
     let questions = pool.sources.iter().filter_map(|source| match source {
-        Source::Asked { question, .. } => Some(question.clone()),
-        Source::Given(_) => None,
+        BackendSource::Asked { question, .. } => Some(question.clone()),
+        BackendSource::Given(_) => None,
     });
     names.want(questions.filter(|question| is_open(question, answers)));
     names.look_up();
     let mut warnings = Vec::new();
     for source in &pool.sources {
-        let Source::Asked { question, .. } = source else { continue };
+        let BackendSource::Asked { question, .. } = source else { continue };
         if !is_open(question, answers) {
             continue;
         }
         match names.ask(question) {
             Ok(entries) => answers.note(question.clone(), entries),
             Err(why) => {
-                if let Question::File(path) = question {
+                if let DiscoveryQuestion::File(path) = question {
                     let path = path.display();
                     return Err(Failure::usage(format!("--backend file:{path} gives no backends: {why}")));
                 }
@@ -55,7 +56,7 @@ pub(super) fn put<'a>(
         }
     }
     discovery::fill(pool, answers);
-    if pool.sources.iter().all(|source| matches!(source, Source::Given(_))) {
+    if pool.sources.iter().all(|source| matches!(source, BackendSource::Given(_))) {
         pool.sources.clear();
     }
     Ok(warnings)

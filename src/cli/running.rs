@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pollux::access::Rules;
+use pollux::access::AccessLogRules;
 use pollux::admin::{Admin, AdminDoor, Callers, Handed, Readiness};
-use pollux::config::{Places, Process, Written};
+use pollux::config::{ProcessSettings, SourcePlaces, Written};
 use pollux::control::{
-    Asked, Call, Command, Discovered, DiscoveryStatus, DiscoveryWatcher, Event, Events, Identity, Inherited,
-    Manager, Origin, ReloadError, Reply, Server, SocketFile, Taken, WantedState,
+    Call, Command, ControlEvent, Discovered, DiscoveryStatus, DiscoveryWatcher, Events, Identity, Inherited,
+    Manager, Origin, ReloadError, Reply, Server, SignalAction, SocketFile, Taken, WantedState,
 };
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
@@ -36,7 +36,7 @@ pub(super) struct Running {
     control: Option<PathBuf>,
     file: Option<PathBuf>,
     /// Where the configuration that is served says what.
-    places: Places,
+    places: SourcePlaces,
     /// And what with environment variables.
     written: Written,
     /// What is known of the backends that may change, and who goes on asking.
@@ -54,7 +54,7 @@ pub(super) struct Running {
     /// Those who were served at the admin address when another process took it over.
     callers: Callers,
     readiness: Readiness,
-    access_log: Rules,
+    access_log: AccessLogRules,
     logs: Logs,
 }
 
@@ -206,23 +206,23 @@ impl Running {
                 self.end_reload(read);
             }
             match self.events.next(self.rest()) {
-                None | Some(Event::Done) => {}
-                Some(Event::Signal(asked @ Asked::Stop(_))) => {
+                None | Some(ControlEvent::Done) => {}
+                Some(ControlEvent::Signal(asked @ SignalAction::Stop(_))) => {
                     let is_forced = !self.delay_drain(asked);
                     tracing::info!("{asked}: draining; a second signal ends at once");
                     self.watchdog.manager().stopping(&format!("{asked}: draining"));
                     self.server.drain();
                     return if is_forced { stop::force(asked) } else { self.stop() };
                 }
-                Some(Event::Signal(Asked::Reload)) => self.reload(None),
-                Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
-                Some(Event::Signal(Asked::Upgrade)) => self.begin_upgrade(None),
-                Some(Event::Call(call)) => self.answer(call),
-                Some(Event::Discovered(discovered)) => {
+                Some(ControlEvent::Signal(SignalAction::Reload)) => self.reload(None),
+                Some(ControlEvent::Signal(SignalAction::Reopen)) => self.logs.reopen(),
+                Some(ControlEvent::Signal(SignalAction::Upgrade)) => self.begin_upgrade(None),
+                Some(ControlEvent::Call(call)) => self.answer(call),
+                Some(ControlEvent::Discovered(discovered)) => {
                     self.reloading.note(&discovered, &self.answers);
                     self.note(discovered);
                 }
-                Some(Event::Upgraded(outcome)) => {
+                Some(ControlEvent::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.watchdog.hand_over(successor.pid);
                         self.callers = self.door.as_ref().map(AdminDoor::callers).unwrap_or_default();
@@ -241,7 +241,7 @@ impl Running {
 
     /// Goes on serving for `timeouts.drain_delay`, while whoever asks is told that this process is not ready: who sends clients here needs
     /// time to see it. False if a second signal says that there is no time.
-    fn delay_drain(&mut self, asked: Asked) -> bool {
+    fn delay_drain(&mut self, asked: SignalAction) -> bool {
         self.readiness.set(false);
         let delay = self.server.snapshot().timeouts.drain_delay;
         if delay.is_zero() {
@@ -260,15 +260,17 @@ impl Running {
             match self.events.next(Some(rest)) {
                 None
                 | Some(
-                    Event::Done | Event::Upgraded(Err(_)) | Event::Signal(Asked::Reload | Asked::Upgrade),
+                    ControlEvent::Done
+                    | ControlEvent::Upgraded(Err(_))
+                    | ControlEvent::Signal(SignalAction::Reload | SignalAction::Upgrade),
                 ) => {}
-                Some(Event::Signal(Asked::Stop(_))) => return false,
-                Some(Event::Signal(Asked::Reopen)) => self.logs.reopen(),
-                Some(Event::Call(call)) => {
+                Some(ControlEvent::Signal(SignalAction::Stop(_))) => return false,
+                Some(ControlEvent::Signal(SignalAction::Reopen)) => self.logs.reopen(),
+                Some(ControlEvent::Call(call)) => {
                     self.around(&self.process(), |around| stop::answer(call, &self.server, around));
                 }
-                Some(Event::Discovered(discovered)) => self.note(discovered),
-                Some(Event::Upgraded(Ok(successor))) => {
+                Some(ControlEvent::Discovered(discovered)) => self.note(discovered),
+                Some(ControlEvent::Upgraded(Ok(successor))) => {
                     stop::stop_too(successor.pid);
                     return true;
                 }
@@ -342,8 +344,8 @@ impl Running {
     }
 
     /// What the process was started with.
-    fn process(&self) -> Process {
-        Process {
+    fn process(&self) -> ProcessSettings {
+        ProcessSettings {
             threads: Some(self.threads),
             control: self.control.clone(),
             access_log: Some(self.access_log.clone()),
@@ -351,7 +353,7 @@ impl Running {
         }
     }
 
-    fn around<T>(&self, process: &Process, then: impl FnOnce(&Around<'_>) -> T) -> T {
+    fn around<T>(&self, process: &ProcessSettings, then: impl FnOnce(&Around<'_>) -> T) -> T {
         then(&Around {
             file: self.file.as_deref(),
             process,

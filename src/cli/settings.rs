@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pollux::access::Rules;
+use pollux::access::AccessLogRules;
 use pollux::admin::Admin;
-use pollux::config::{self, AtOnce, Loaded, Places, Process, Report, Written};
+use pollux::config::{self, AtOnce, ConfigReport, Loaded, ProcessSettings, SourcePlaces, Written};
 use pollux::control::Workers;
 use pollux::discovery::Answers;
 use pollux::route::Route;
 use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::tls::{Handles, Served};
+use pollux::tls::{Handles, ServedSnapshot};
 
 use super::args::RunArgs;
 use super::progress::Progress;
@@ -27,20 +27,20 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 
 /// What is to be served, and by whom.
 pub(super) struct Settled {
-    pub(super) served: Served,
+    pub(super) served: ServedSnapshot,
     pub(super) crew: Workers,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
     /// The admin address, if there is to be one.
     pub(super) admin: Option<Admin>,
     /// What the line for each exchange is to be.
-    pub(super) access_log: Rules,
+    pub(super) access_log: AccessLogRules,
     /// What is hardly meant, as text.
     pub(super) warnings: Option<String>,
     /// What was found out for the pools.
     pub(super) answers: Answers,
     /// Where the file says what.
-    pub(super) places: Places,
+    pub(super) places: SourcePlaces,
     /// What it says with environment variables.
     pub(super) written: Written,
     /// The file that could say something else the next time, if there is one.
@@ -67,9 +67,9 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         None => Loaded {
             snapshot: from_flags(args),
             tls: Handles::default(),
-            process: Process::default(),
+            process: ProcessSettings::default(),
             answers: Answers::default(),
-            places: Places::default(),
+            places: SourcePlaces::default(),
             tests: Vec::new(),
             written: Written::default(),
             warnings: None,
@@ -89,7 +89,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
         admin,
-        served: Served { snapshot: loaded.snapshot, tls: Arc::new(loaded.tls) },
+        served: ServedSnapshot { snapshot: loaded.snapshot, tls: Arc::new(loaded.tls) },
         access_log,
         control: args.control.clone().or(loaded.process.control),
         crew: Workers { poller: args.poller.into(), cores, ..Workers::of(threads) },
@@ -127,7 +127,7 @@ pub(super) fn load(file: &Path) -> Result<Loaded, Failure> {
 }
 
 /// A report for standard error.
-pub(super) fn show(report: &Report) -> String {
+pub(super) fn show(report: &ConfigReport) -> String {
     report.render(has_colours())
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pollux::admin::{AdminDoor, Callers};
-use pollux::control::{Asked, Call, Command, Event, Events, ReloadError, Reply, Server};
+use pollux::control::{Call, Command, ControlEvent, Events, ReloadError, Reply, Server, SignalAction};
 
 use super::answer::Around;
 use super::watchdog::Watchdog;
@@ -44,17 +44,17 @@ pub(super) fn stop(
             // No new clients come, so the address does not matter.
             None
             | Some(
-                Event::Signal(Asked::Reload | Asked::Upgrade)
-                | Event::Upgraded(Err(_))
-                | Event::Discovered(_)
-                | Event::Done,
+                ControlEvent::Signal(SignalAction::Reload | SignalAction::Upgrade)
+                | ControlEvent::Upgraded(Err(_))
+                | ControlEvent::Discovered(_)
+                | ControlEvent::Done,
             ) => {}
-            Some(Event::Signal(Asked::Reopen)) => around.logs.reopen(),
-            Some(Event::Upgraded(Ok(successor))) => stop_too(successor.pid),
-            Some(Event::Signal(asked @ Asked::Stop(_))) => {
+            Some(ControlEvent::Signal(SignalAction::Reopen)) => around.logs.reopen(),
+            Some(ControlEvent::Upgraded(Ok(successor))) => stop_too(successor.pid),
+            Some(ControlEvent::Signal(asked @ SignalAction::Stop(_))) => {
                 return force(asked);
             }
-            Some(Event::Call(call)) => answer(call, &server, around),
+            Some(ControlEvent::Call(call)) => answer(call, &server, around),
         }
         watchdog.beat(&server);
         if told.elapsed() >= TOLD {
@@ -87,7 +87,7 @@ pub(super) fn answer(call: Call, server: &Server, around: &Around<'_>) {
 }
 
 /// The end for which there is no time.
-pub(super) fn force(asked: Asked) -> ExitCode {
+pub(super) fn force(asked: SignalAction) -> ExitCode {
     tracing::warn!("{asked}: stopped before the drain was over");
     ExitCode::from(FORCED)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use pollux::config::Loaded;
-use pollux::explain::Outcome;
+use pollux::explain::TestOutcome;
 
 use super::args::TestArgs;
 use super::{FAILED, Failure, say, settings};
@@ -24,12 +24,12 @@ pub(super) fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Runs every test of a configuration.
-pub(super) fn run(loaded: &Loaded) -> Vec<Outcome> {
+pub(super) fn run(loaded: &Loaded) -> Vec<TestOutcome> {
     loaded.tests.iter().map(|trial| trial.run(&loaded.snapshot, &loaded.places)).collect()
 }
 
 /// How they went, a line for each that is of interest, and the sum.
-pub(super) fn tell(outcomes: &[Outcome], all: bool) -> String {
+pub(super) fn tell(outcomes: &[TestOutcome], all: bool) -> String {
     let mut lines = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| all || !outcome.failures.is_empty()) {
         let verdict = if outcome.failures.is_empty() { "ok" } else { "FAILED" };

@@ -1,6 +1,6 @@
 //! Which keys differ between two configurations: what `plan` tells of.
 
-use super::Process;
+use super::ProcessSettings;
 use super::language::{BACKEND, FILE, LIMITS, LISTENER, POOL, RECORDER, ROUTE, TIMEOUTS};
 use super::settings::differing;
 use crate::route::Route;
@@ -19,7 +19,7 @@ pub(crate) fn whole(before: &Snapshot, after: &Snapshot) -> [(&'static str, Vec<
 }
 
 /// The keys that concern the process.
-pub(crate) fn processes(before: &Process, after: &Process) -> Vec<Difference> {
+pub(crate) fn processes(before: &ProcessSettings, after: &ProcessSettings) -> Vec<Difference> {
     differing(&FILE, before, after)
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::world::{Machine, World};
-use crate::discovery::{self, Answer, Answers, Entry, Question, at_once, unanswered};
+use crate::discovery::{self, Answer, Answers, DiscoveryQuestion, Entry, at_once, unanswered};
 
 /// How long all names of a configuration may take together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lookup {
     Addresses { host: String, port: u16 },
-    Backends(Question),
+    Backends(DiscoveryQuestion),
 }
 
 /// What was found.
@@ -58,7 +58,7 @@ pub trait Names {
     ///
     /// # Errors
     /// Why there is no answer, in words.
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String>;
+    fn ask(&mut self, question: &DiscoveryQuestion) -> Result<Vec<Entry>, String>;
 }
 
 impl<N: Names> World for N {
@@ -66,7 +66,7 @@ impl<N: Names> World for N {
         Names::resolve(self, host, port)
     }
 
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+    fn ask(&mut self, question: &DiscoveryQuestion) -> Result<Vec<Entry>, String> {
         Names::ask(self, question)
     }
 
@@ -107,8 +107,8 @@ impl<'a> AtOnce<'a> {
     }
 
     /// Writes down that `questions` are going to be asked.
-    pub fn want(&mut self, questions: impl IntoIterator<Item = Question>) {
-        let names = questions.into_iter().filter(Question::is_name).map(Lookup::Backends);
+    pub fn want(&mut self, questions: impl IntoIterator<Item = DiscoveryQuestion>) {
+        let names = questions.into_iter().filter(DiscoveryQuestion::is_name).map(Lookup::Backends);
         self.wanted.extend(names.filter(|lookup| !self.found.contains_key(lookup)));
     }
 
@@ -151,7 +151,7 @@ impl Names for Nameless {
         Ok(vec![([127, 127, high, low], port).into()])
     }
 
-    fn ask(&mut self, _: &Question) -> Result<Vec<Entry>, String> {
+    fn ask(&mut self, _: &DiscoveryQuestion) -> Result<Vec<Entry>, String> {
         Ok(Vec::new())
     }
 }
@@ -170,7 +170,7 @@ impl Names for AtOnce<'_> {
         }
     }
 
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+    fn ask(&mut self, question: &DiscoveryQuestion) -> Result<Vec<Entry>, String> {
         if !question.is_name() {
             return Machine.ask(question);
         }

@@ -37,14 +37,14 @@ use crate::explain::Trial;
 use crate::snapshot::Snapshot;
 use crate::tls::Handles;
 
-pub use crate::snapshot::Places;
+pub use crate::snapshot::SourcePlaces;
 pub use code::{Code, Severity};
 use excerpt::{Place, Source};
 pub use lookups::AtOnce;
 pub use print::{Written, print, print_as_written};
 pub use reference::{Example, commented, examples, reference};
+pub use report::{ConfigReport, ERRORS_MAX};
 use report::{Diagnostic, Findings, Text};
-pub use report::{ERRORS_MAX, Report};
 pub use schema::schema;
 
 pub use crate::value;
@@ -66,28 +66,28 @@ pub struct Loaded {
     /// What its rules for TLS need.
     pub tls: Handles,
     /// How the process is to be, around what is served.
-    pub process: Process,
+    pub process: ProcessSettings,
     /// What was found out for the pools, from which their backends were made.
     pub answers: Answers,
     /// The tests that it brings along.
     pub tests: Vec<Trial>,
     /// Where the file says what.
-    pub places: Places,
+    pub places: SourcePlaces,
     /// What it says with environment variables.
     pub written: Written,
     /// What is hardly meant, although it can be run.
-    pub warnings: Option<Report>,
+    pub warnings: Option<ConfigReport>,
 }
 
 /// What a file says of the process. A flag on the command line wins over each of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessSettings {
     /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
     pub threads: Option<usize>,
     /// Where the control socket is opened, if there is to be one.
     pub control: Option<PathBuf>,
     /// What the line for each exchange is to be; `None` when the file leaves it open.
-    pub access_log: Option<access::Rules>,
+    pub access_log: Option<access::AccessLogRules>,
     /// Where the admin address is, if there is to be one.
     pub admin: Option<Admin>,
 }
@@ -110,11 +110,11 @@ fn place_trials(trials: &[(Trial, Place)], texts: &[Text]) -> Vec<Trial> {
 }
 
 /// The places of listeners and routes, each as `file:line`.
-fn show_places(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
+fn show_places(places: &[(Place, Vec<Place>)], texts: &[Text]) -> SourcePlaces {
     let sources = sources(texts);
     let show = |place: &Place| show(*place, &sources);
     let listener = |(place, routes): &(Place, Vec<Place>)| (show(place), routes.iter().map(show).collect());
-    Places { listeners: places.iter().map(listener).collect() }
+    SourcePlaces { listeners: places.iter().map(listener).collect() }
 }
 
 /// Reads and checks the file at `path` and those that it includes, and resolves the host names in them.
@@ -122,7 +122,7 @@ fn show_places(places: &[(Place, Vec<Place>)], texts: &[Text]) -> Places {
 /// # Errors
 ///
 /// When a file cannot be read, is longer than [`FILE_LEN_MAX`], is not UTF-8, or fails a check.
-pub fn load(path: &Path) -> Result<Loaded, Report> {
+pub fn load(path: &Path) -> Result<Loaded, ConfigReport> {
     load_at_once(path, &mut AtOnce::new(&Answers::default()))
 }
 
@@ -131,7 +131,7 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_at_once(path: &Path, names: &mut AtOnce<'_>) -> Result<Loaded, Report> {
+pub fn load_at_once(path: &Path, names: &mut AtOnce<'_>) -> Result<Loaded, ConfigReport> {
     let loaded = load_in(path, names);
     if names.look_up() { load_in(path, names) } else { loaded }
 }
@@ -141,7 +141,7 @@ pub fn load_at_once(path: &Path, names: &mut AtOnce<'_>) -> Result<Loaded, Repor
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_process(path: &Path) -> Result<Process, Report> {
+pub fn load_process(path: &Path) -> Result<ProcessSettings, ConfigReport> {
     load_in(path, &mut lookups::Nameless::default()).map(|loaded| loaded.process).or_else(|_| {
         // What is wrong is told as it is with the names.
         load(path).map(|loaded| loaded.process)
@@ -153,7 +153,7 @@ pub fn load_process(path: &Path) -> Result<Process, Report> {
 /// # Errors
 ///
 /// As [`load`].
-pub fn load_in(path: &Path, world: &mut dyn World) -> Result<Loaded, Report> {
+pub fn load_in(path: &Path, world: &mut dyn World) -> Result<Loaded, ConfigReport> {
     let mut findings = Findings::default();
     let main = include::read(path, None, 0, world, &mut findings);
     finish(main, path.parent().unwrap_or(Path::new("")), world, findings)
@@ -164,7 +164,7 @@ pub fn load_in(path: &Path, world: &mut dyn World) -> Result<Loaded, Report> {
 /// # Errors
 ///
 /// When the first cannot be read.
-pub fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigReport> {
     let (world, mut findings) = (&mut Machine, Findings::default());
     let main = include::read(path, None, 0, world, &mut findings);
     let (mut texts, _) = findings.finish(Vec::new(), Ok(vec![main]))?;
@@ -183,7 +183,7 @@ pub fn expanded(text: &str) -> String {
 /// # Errors
 ///
 /// When `text` is longer than [`FILE_LEN_MAX`] or fails a check.
-pub fn parse(text: &str, origin: &str) -> Result<Loaded, Report> {
+pub fn parse(text: &str, origin: &str) -> Result<Loaded, ConfigReport> {
     parse_in(text, origin, &mut Machine)
 }
 
@@ -193,7 +193,7 @@ pub fn parse(text: &str, origin: &str) -> Result<Loaded, Report> {
 /// # Errors
 ///
 /// As [`parse`].
-pub fn parse_with(text: &str, origin: &str, resolve: &mut Resolve<'_>) -> Result<Loaded, Report> {
+pub fn parse_with(text: &str, origin: &str, resolve: &mut Resolve<'_>) -> Result<Loaded, ConfigReport> {
     parse_in(text, origin, &mut world::Names(resolve))
 }
 
@@ -202,7 +202,7 @@ pub fn parse_with(text: &str, origin: &str, resolve: &mut Resolve<'_>) -> Result
 /// # Errors
 ///
 /// As [`parse`].
-pub fn parse_in(text: &str, origin: &str, world: &mut dyn World) -> Result<Loaded, Report> {
+pub fn parse_in(text: &str, origin: &str, world: &mut dyn World) -> Result<Loaded, ConfigReport> {
     let mut findings = Findings::default();
     let mut main = Text { origin: origin.to_owned(), text: text.to_owned() };
     if text.len() > FILE_LEN_MAX {
@@ -221,7 +221,7 @@ fn finish(
     folder: &Path,
     world: &mut dyn World,
     mut findings: Findings,
-) -> Result<Loaded, Report> {
+) -> Result<Loaded, ConfigReport> {
     // Whatever else could be said about a file that was not read would be wrong.
     if let Err(told) = findings.since(0) {
         return findings.finish(vec![main], Err(told)).map(|(loaded, _)| loaded);

@@ -12,7 +12,7 @@ use super::excerpt::{self, Mark, Place, Source};
 use super::print::Written;
 use super::veil::veil;
 
-/// The most findings that a [`Report`] holds. The checks stop at as many errors, which bounds their work on a
+/// The most findings that a [`ConfigReport`] holds. The checks stop at as many errors, which bounds their work on a
 /// hostile file.
 pub const ERRORS_MAX: usize = 100;
 
@@ -27,12 +27,12 @@ pub(super) struct Text {
 
 /// Everything that was found in a configuration, in the order of its files; never empty.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ConfigReport {
     texts: Vec<Text>,
     found: Vec<Diagnostic>,
 }
 
-impl Report {
+impl ConfigReport {
     /// How many findings there are, 1 to [`ERRORS_MAX`].
     #[must_use]
     pub fn len(&self) -> usize {
@@ -119,13 +119,13 @@ fn group<'a>(found: &'a Diagnostic, sources: &[Source<'a>]) -> Group<'a> {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ConfigReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for ConfigReport {}
 
 /// One finding.
 #[derive(Clone, Debug)]
@@ -260,7 +260,7 @@ impl Findings {
         mut self,
         texts: Vec<Text>,
         checked: Result<T, Reported>,
-    ) -> Result<(T, Option<Report>), Report> {
+    ) -> Result<(T, Option<ConfigReport>), ConfigReport> {
         let is_unread = self.found.iter().any(|found| found.code == Code::Syntax);
         let broken: Vec<Place> = self
             .found
@@ -281,7 +281,7 @@ impl Findings {
         let (has_errors, is_empty) = (self.has_errors(), self.found.is_empty());
         let veiled = |text: Text| Text { text: veil(&text.text), ..text };
         let texts = if is_empty { texts } else { texts.into_iter().map(veiled).collect() };
-        let report = Report { texts, found: self.found };
+        let report = ConfigReport { texts, found: self.found };
         match checked {
             Ok(checked) if !has_errors => Ok((checked, (!is_empty).then_some(report))),
             Ok(_) | Err(Reported(())) => Err(report),

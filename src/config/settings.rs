@@ -15,9 +15,9 @@ use super::value::{show_size, show_thousandths};
 use crate::balance::health::Start;
 use crate::route::{AmbiguousPaths, Destinations, Retry, Template};
 use crate::snapshot::{
-    AdminState, Announcing, Balance, ClientAuth, ClientClose, Expect, ExpiredCrl, Family, Forwarding,
-    Interims, MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces, UnknownNames,
-    Verify,
+    AdminState, Announcing, Balance, ClientAuth, ClientClose, ExpectContinue, ExpiredCrl, Forwarding,
+    Interims, IpFamily, MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces,
+    UnknownNames, Verify,
 };
 use crate::syntax::target::Targets;
 
@@ -333,8 +333,8 @@ words! {
     ClientClose: [Abort, Finish],
     Destinations: [Own, Always, Pass],
     AdminState: [Ready, Drain, Down],
-    Expect: [Pass, Answer],
-    Family: [Any, V4, V6],
+    ExpectContinue: [Pass, Answer],
+    IpFamily: [Any, V4, V6],
     ExpiredCrl: [Refuse, Accept],
     Forwarding: [XForwarded, Forwarded],
     Interims: [Continue, All],

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::value::Resolve;
-use crate::discovery::{self, Entry, Question};
+use crate::discovery::{self, DiscoveryQuestion, Entry};
 use crate::snapshot::Address;
 
 /// The world, as a configuration sees it.
@@ -22,14 +22,14 @@ pub trait World {
     ///
     /// # Errors
     /// Why there is no answer, in words.
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+    fn ask(&mut self, question: &DiscoveryQuestion) -> Result<Vec<Entry>, String> {
         match question {
-            Question::Host { host, port, .. } => {
+            DiscoveryQuestion::Host { host, port, .. } => {
                 let found = self.resolve(host, *port).map_err(|error| error.to_string())?;
                 Ok(found.into_iter().map(|address| Entry::at(Address::Ip(address))).collect())
             }
-            Question::Service { .. } => Err(String::from("there is no DNS here")),
-            Question::File(path) => {
+            DiscoveryQuestion::Service { .. } => Err(String::from("there is no DNS here")),
+            DiscoveryQuestion::File(path) => {
                 let bytes = self.read(path, super::FILE_LEN_MAX).map_err(|error| error.to_string())?;
                 discovery::parse_file(&bytes)
             }
@@ -71,7 +71,7 @@ impl World for Machine {
         super::value::resolve(host, port)
     }
 
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+    fn ask(&mut self, question: &DiscoveryQuestion) -> Result<Vec<Entry>, String> {
         discovery::ask(question).map(|answer| answer.entries)
     }
 

@@ -13,7 +13,7 @@ use crate::discovery::Stamp;
 use crate::metrics::Expiry;
 use crate::os::unix_time;
 use crate::snapshot::{Pool, Snapshot};
-use crate::status::Certificate;
+use crate::status::CertificateStatus;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
 use crate::tls::{Handles, Origination, Pair, Stale, Termination};
 
@@ -47,7 +47,7 @@ pub(super) fn look_after(snapshot: &Snapshot, tls: &Handles) -> Option<Sender<()
 
 /// How long the certificates of all listeners are valid.
 pub(super) fn expiries(snapshot: &Snapshot, tls: &Handles) -> Vec<Expiry> {
-    let expiry = |certificate: Certificate| Expiry {
+    let expiry = |certificate: CertificateStatus| Expiry {
         listener: certificate.listener,
         certificate: certificate.file,
         not_after: certificate.not_after,
@@ -58,7 +58,7 @@ pub(super) fn expiries(snapshot: &Snapshot, tls: &Handles) -> Vec<Expiry> {
 }
 
 /// The certificates of all listeners.
-pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<Certificate> {
+pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<CertificateStatus> {
     let now = unix_time();
     let of = |listener: &crate::snapshot::Listener| {
         let (name, tls) = (listener.name.clone(), tls.termination(listener)?);
@@ -66,7 +66,7 @@ pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<Certificat
         let stale = tls.stale();
         let told = |(facts, pair): (Facts, &Pair)| {
             let days_left = facts.days_left(now);
-            Certificate {
+            CertificateStatus {
                 listener: name.clone(),
                 file: pair.cert.display().to_string(),
                 not_after: facts.not_after,

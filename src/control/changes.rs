@@ -333,7 +333,7 @@ mod tests {
         let (mut filed, mut changes) = (pools(&[1, 2]), Changes::default());
         changes.note(&filed, "app/b1", WantedState::State(AdminState::Drain), "root").unwrap();
         let given = filed[0].backends[0].clone();
-        filed[0].sources = vec![crate::discovery::Source::Given(given)];
+        filed[0].sources = vec![crate::discovery::BackendSource::Given(given)];
         filed[0].backends.pop();
         assert!(changes.yield_to(&filed).is_empty());
         assert_eq!(laid_over(&changes, pools(&[1, 2]))[1].1, AdminState::Drain);

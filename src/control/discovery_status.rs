@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::discovery::{Answers, Entry, Question};
+use crate::discovery::{Answers, DiscoveryQuestion, Entry};
 use crate::status;
 
 /// A page for each question that is asked.
 #[derive(Debug, Default)]
-pub struct DiscoveryStatus(Mutex<BTreeMap<Question, Page>>);
+pub struct DiscoveryStatus(Mutex<BTreeMap<DiscoveryQuestion, Page>>);
 
 #[derive(Debug)]
 struct Page {
@@ -22,7 +22,7 @@ struct Page {
 impl DiscoveryStatus {
     /// Opens a page for each of `questions`, with what is known; one that is there already goes on. Others
     /// are thrown away.
-    pub(super) fn open<'a>(&self, questions: impl Iterator<Item = &'a Question>, answers: &Answers) {
+    pub(super) fn open<'a>(&self, questions: impl Iterator<Item = &'a DiscoveryQuestion>, answers: &Answers) {
         let (mut pages, now) = (self.pages(), Instant::now());
         let mut old = std::mem::take(&mut *pages);
         for question in questions {
@@ -38,7 +38,7 @@ impl DiscoveryStatus {
     }
 
     /// Records what came of asking.
-    pub(super) fn note(&self, question: &Question, asked: Result<&[Entry], &str>) {
+    pub(super) fn note(&self, question: &DiscoveryQuestion, asked: Result<&[Entry], &str>) {
         let now = Instant::now();
         let mut pages = self.pages();
         // A configuration that has come meanwhile may not have the question any more.
@@ -54,11 +54,11 @@ impl DiscoveryStatus {
 
     /// What is known now, in the order of the questions.
     #[must_use]
-    pub fn tell(&self) -> Vec<status::Source> {
+    pub fn tell(&self) -> Vec<status::SourceStatus> {
         self.pages().iter().map(|(question, page)| page.tell(question)).collect()
     }
 
-    fn pages(&self) -> MutexGuard<'_, BTreeMap<Question, Page>> {
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<DiscoveryQuestion, Page>> {
         // A page is whole at any moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,32 +77,32 @@ impl Page {
         self.failure = Some((why.to_owned(), since));
     }
 
-    fn tell(&self, question: &Question) -> status::Source {
+    fn tell(&self, question: &DiscoveryQuestion) -> status::SourceStatus {
         let ms = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let answer = self.answer.as_ref().map(|(entries, since, asked)| status::Found {
+        let answer = self.answer.as_ref().map(|(entries, since, asked)| status::SourceAnswer {
             backends: entries.iter().map(|entry| entry.address.to_string()).collect(),
             since_ms: ms(*since),
             asked_ms: ms(*asked),
         });
         let failure = self.failure.as_ref();
         let failure = failure.map(|(why, since)| status::NotFound { why: why.clone(), since_ms: ms(*since) });
-        status::Source { source: question.to_string(), answer, failure }
+        status::SourceStatus { source: question.to_string(), answer, failure }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::discovery::Family;
+    use crate::discovery::IpFamily;
     use crate::snapshot::Address;
 
     #[test]
     fn a_page_keeps_the_last_good_answer_and_why_there_is_no_newer_one() {
-        let host = |name: &str| Question::Host {
+        let host = |name: &str| DiscoveryQuestion::Host {
             host: name.to_owned(),
             port: 80,
             servers: Vec::new(),
-            family: Family::Any,
+            family: IpFamily::Any,
         };
         let entries = |port: u16| vec![Entry::at(Address::Ip(([127, 0, 0, 1], port).into()))];
         let (a, b) = (host("a"), host("b"));
@@ -111,7 +111,7 @@ mod tests {
         answers.note_failure(b.clone(), String::from("no such name"));
         ledger.open([&a, &b].into_iter(), &answers);
         let shown = |ledger: &DiscoveryStatus| -> Vec<(String, Option<Vec<String>>, Option<String>)> {
-            let show = |it: status::Source| {
+            let show = |it: status::SourceStatus| {
                 (it.source, it.answer.map(|found| found.backends), it.failure.map(|failure| failure.why))
             };
             ledger.tell().into_iter().map(show).collect()

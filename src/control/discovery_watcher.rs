@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::certificates;
 use super::discovery_status::DiscoveryStatus;
-use super::events::Event;
-use crate::discovery::{self, Answer, Answers, Entry, LOOK, Question, Schedule, Stamp, at_once, unanswered};
+use super::events::ControlEvent;
+use crate::discovery::{
+    self, Answer, Answers, DiscoveryQuestion, Entry, LOOK, Schedule, Stamp, at_once, unanswered,
+};
 use crate::shared::pools::Registry;
 use crate::snapshot::{Address, Snapshot};
 use crate::tls::Handles;
@@ -26,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovered {
     /// What was asked.
-    pub question: Question,
+    pub question: DiscoveryQuestion,
     /// What was answered.
     pub entries: Vec<Entry>,
 }
@@ -43,7 +45,7 @@ impl DiscoveryWatcher {
     /// goes to `events`, and what came of each question into `ledger`. A snapshot without questions has no
     /// thread.
     pub(super) fn open(
-        events: &SyncSender<Event>,
+        events: &SyncSender<ControlEvent>,
         (snapshot, tls): (&Snapshot, &Handles),
         registry: &Arc<Registry>,
         answers: &Answers,
@@ -74,7 +76,7 @@ impl DiscoveryWatcher {
 
 /// A question with what is known of it.
 struct Watched {
-    question: Question,
+    question: DiscoveryQuestion,
     schedule: Schedule,
     answer: Option<Vec<Entry>>,
     /// What was wrong the last time.
@@ -88,20 +90,20 @@ struct Watched {
 struct Asker {
     watched: Vec<Watched>,
     started: Instant,
-    events: SyncSender<Event>,
+    events: SyncSender<ControlEvent>,
     ledger: Arc<DiscoveryStatus>,
     registry: Arc<Registry>,
 }
 
 impl Asker {
     fn new(
-        questions: BTreeMap<Question, Duration>,
+        questions: BTreeMap<DiscoveryQuestion, Duration>,
         answers: &Answers,
-        events: SyncSender<Event>,
+        events: SyncSender<ControlEvent>,
         ledger: Arc<DiscoveryStatus>,
         registry: Arc<Registry>,
     ) -> Asker {
-        let watched = |(index, (question, interval)): (usize, (Question, Duration))| {
+        let watched = |(index, (question, interval)): (usize, (DiscoveryQuestion, Duration))| {
             let answer = answers.to(&question).map(<[Entry]>::to_vec);
             let seed = u64::from(std::process::id()) << 32 | index as u64;
             let mut schedule = Schedule::new(interval, seed, Duration::ZERO, answer.is_some());
@@ -144,7 +146,7 @@ impl Asker {
                 if let Some(entries) = change {
                     let question = watched.question.clone();
                     // The main thread listens until the process ends.
-                    let _ = self.events.send(Event::Discovered(Discovered { question, entries }));
+                    let _ = self.events.send(ControlEvent::Discovered(Discovered { question, entries }));
                 }
             }
         }
@@ -168,8 +170,8 @@ impl Watched {
     /// Reads a file, if it looks otherwise than the last time; returns the answer if it is another one.
     fn look_again(&mut self, started: Instant, ledger: &DiscoveryStatus) -> Option<Vec<Entry>> {
         let stamp = match &self.question {
-            Question::Host { .. } | Question::Service { .. } => None,
-            Question::File(path) => Stamp::of(path),
+            DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. } => None,
+            DiscoveryQuestion::File(path) => Stamp::of(path),
         };
         if stamp.is_some() && stamp == self.stamp {
             self.schedule.note(started.elapsed(), true);

@@ -14,11 +14,11 @@ use super::handover::{Heir, Successor, UpgradeError};
 use super::inherited::Inherited;
 use super::origin::Origin;
 use super::server::Server;
-use super::signals::{Asked, Signals, Taken};
+use super::signals::{SignalAction, Signals, Taken};
 use super::socket::{self, SocketFile};
 use crate::admin::{self, Admin, AdminDoor, Handed, Readiness};
 use crate::discovery::Answers;
-use crate::operator::{Reply, Request};
+use crate::operator::{OperatorRequest, Reply};
 
 /// Events that wait for the main thread; a thread that brings one more waits.
 const WAITING_MAX: usize = 16;
@@ -28,9 +28,9 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// Something that the main thread has to do with.
 #[derive(Debug)]
-pub enum Event {
+pub enum ControlEvent {
     /// A signal has come.
-    Signal(Asked),
+    Signal(SignalAction),
     /// A caller at the control socket has a request.
     Call(Call),
     /// A new process has taken over, or has not.
@@ -45,14 +45,14 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Call {
     /// What is wanted.
-    pub request: Request,
+    pub request: OperatorRequest,
     /// The caller that wants it.
     pub by: String,
     reply: SyncSender<Reply>,
 }
 
 impl Call {
-    pub(super) fn new(request: Request, by: String, reply: SyncSender<Reply>) -> Call {
+    pub(super) fn new(request: OperatorRequest, by: String, reply: SyncSender<Reply>) -> Call {
         Call { request, by, reply }
     }
 
@@ -66,8 +66,8 @@ impl Call {
 /// The way by which events come.
 #[derive(Debug)]
 pub struct Events {
-    sender: SyncSender<Event>,
-    receiver: Receiver<Event>,
+    sender: SyncSender<ControlEvent>,
+    receiver: Receiver<ControlEvent>,
     heard: Arc<Heard>,
 }
 
@@ -117,12 +117,12 @@ impl Events {
                 let asked = signals.wait();
                 // Before the main thread listens, more than the queue takes say nothing new.
                 let is_sent = if heard.wait(Duration::ZERO) {
-                    sender.send(Event::Signal(asked)).is_ok()
+                    sender.send(ControlEvent::Signal(asked)).is_ok()
                 } else {
-                    let _ = sender.try_send(Event::Signal(asked));
+                    let _ = sender.try_send(ControlEvent::Signal(asked));
                     true
                 };
-                if matches!(asked, Asked::Stop(_)) && !heard.wait(GRACE) {
+                if matches!(asked, SignalAction::Stop(_)) && !heard.wait(GRACE) {
                     std::process::exit(0);
                 }
                 // The main thread listens until the process ends.
@@ -177,7 +177,7 @@ impl Events {
         let events = self.sender.clone();
         Arc::new(move |by, command| {
             let (sender, receiver) = sync_channel(1);
-            events.send(Event::Call(Call::new(Request { command }, by, sender))).ok()?;
+            events.send(ControlEvent::Call(Call::new(OperatorRequest { command }, by, sender))).ok()?;
             receiver.recv().ok()
         })
     }
@@ -192,13 +192,13 @@ impl Events {
         let raise = move || {
             let outcome = Heir::start(&origin).and_then(|heir| heir.raise(sockets));
             // The main thread listens until the process ends.
-            let _ = sender.send(Event::Upgraded(outcome));
+            let _ = sender.send(ControlEvent::Upgraded(outcome));
         };
         thread::Builder::new().name("upgrade".into()).spawn(raise).map_err(UpgradeError::of)?;
         Ok(())
     }
 
-    /// Has `job` done beside the main thread, for as long as that takes: [`Event::Done`] says when what it gives can be received.
+    /// Has `job` done beside the main thread, for as long as that takes: [`ControlEvent::Done`] says when what it gives can be received.
     ///
     /// # Errors
     /// If there can be no more threads.
@@ -237,7 +237,7 @@ impl Events {
     }
 
     /// Waits for the next one, for at most `span` if one is given.
-    pub fn next(&self, span: Option<Duration>) -> Option<Event> {
+    pub fn next(&self, span: Option<Duration>) -> Option<ControlEvent> {
         self.heard.begin();
         match span {
             None => self.receiver.recv().ok(),
@@ -247,12 +247,12 @@ impl Events {
 }
 
 /// Says that something is done, when it goes.
-struct Announcement(SyncSender<Event>);
+struct Announcement(SyncSender<ControlEvent>);
 
 impl Drop for Announcement {
     fn drop(&mut self) {
         // The main thread listens until the process ends.
-        let _ = self.0.send(Event::Done);
+        let _ = self.0.send(ControlEvent::Done);
     }
 }
 
@@ -264,10 +264,10 @@ mod tests {
     fn what_is_done_beside_is_an_event_even_if_it_fails() {
         let events = Events::default();
         let done = events.beside("test", || 7).unwrap();
-        assert!(matches!(events.next(None), Some(Event::Done)));
+        assert!(matches!(events.next(None), Some(ControlEvent::Done)));
         assert_eq!(done.try_recv(), Ok(7));
         let failed = events.beside("test", || -> u8 { panic!("as it is meant to") }).unwrap();
-        assert!(matches!(events.next(None), Some(Event::Done)));
+        assert!(matches!(events.next(None), Some(ControlEvent::Done)));
         assert!(failed.recv().is_err());
     }
 

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use crate::balance::health::{Found, Observation, Phase};
-use crate::balance::{HealthState, Seen as Sight, View};
+use crate::balance::health::{HealthPhase, Observation, ObservationResult};
+use crate::balance::{BackendView, HealthState, PoolView};
 use crate::core::time::Time;
 use crate::shared::health::standing_at;
-use crate::shared::pools::{Live, Pools};
+use crate::shared::pools::{LivePool, Pools};
 use crate::snapshot::{PoolId, Snapshot};
-use crate::status::{Backend, Pool, Seen};
+use crate::status::{BackendStatus, ObservationStatus, PoolStatus};
 
 /// The pools of `snapshot` at `now`.
-pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<Pool> {
+pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<PoolStatus> {
     let pool = |number: usize| {
         let (pool, state) = (&snapshot.pools[number], states.pool(PoolId(number)));
         // What lies idle makes no difference to how somebody is.
-        let view = Live { pool, state, now, is_idle: &|_| false };
-        Pool {
+        let view = LivePool { pool, state, now, is_idle: &|_| false };
+        PoolStatus {
             name: pool.name.clone(),
             panics: state.ward().panics(),
             backends: (0..pool.backends.len()).map(|place| backend(&view, place)).collect(),
@@ -25,20 +25,20 @@ pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<Pool>
     (0..snapshot.pools.len()).map(pool).collect()
 }
 
-fn backend(view: &Live<'_>, place: usize) -> Backend {
+fn backend(view: &LivePool<'_>, place: usize) -> BackendStatus {
     let (configured, state) = (&view.pool.backends[place], &view.state.backends()[place]);
-    let Sight { share, weight, .. } = view.backend(place);
+    let BackendView { share, weight, .. } = view.backend(place);
     let machine = state.chart().machine();
     let phase = machine.phase();
     let standing = match (phase, standing_at(state, view.pool, view.now)) {
-        (Phase::Up, HealthState::Warming { .. }) if share < 1000 => "warming",
+        (HealthPhase::Up, HealthState::Warming { .. }) if share < 1000 => "warming",
         _ => phase.as_str(),
     };
     let left = match phase {
-        Phase::Ejected { until } => Some(until.since(view.now)),
-        Phase::Up | Phase::Awaited | Phase::Down => None,
+        HealthPhase::Ejected { until } => Some(until.since(view.now)),
+        HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down => None,
     };
-    Backend {
+    BackendStatus {
         name: configured.name.clone(),
         address: configured.address.to_string(),
         standing,
@@ -53,13 +53,13 @@ fn backend(view: &Live<'_>, place: usize) -> Backend {
     }
 }
 
-fn seen(observation: &Observation, now: Time) -> Seen {
-    Seen {
+fn seen(observation: &Observation, now: Time) -> ObservationStatus {
+    ObservationStatus {
         age_ms: ms(now.since(observation.at)),
         by: observation.by.as_str(),
         phase: observation.found.phase(),
         found: observation.found.to_string(),
-        is_well: matches!(observation.found, Found::Well(_) | Found::Whole),
+        is_well: matches!(observation.found, ObservationResult::Well(_) | ObservationResult::Whole),
     }
 }
 

@@ -10,12 +10,12 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::slab::Key;
-use crate::explain::Live;
+use crate::explain::WorkerState;
 use crate::recorder::Story;
 use crate::snapshot::Snapshot;
 use crate::status::{Holder, SessionsAsk};
 use crate::tls::Handles;
-use crate::worker::Report;
+use crate::worker::WorkerReport;
 
 /// What a worker is to do.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) enum Order {
     /// Say what it holds.
     Report {
         /// To whom.
-        to: Sender<Report>,
+        to: Sender<WorkerReport>,
     },
     /// Say which sessions it has.
     List {
@@ -74,7 +74,7 @@ pub(super) enum Order {
     /// Say what its next decisions depend on.
     Live {
         /// To whom.
-        to: Sender<Live>,
+        to: Sender<WorkerState>,
     },
 }
 

@@ -11,7 +11,7 @@ use super::server::Server;
 use crate::operator::WantedState;
 use crate::snapshot::Snapshot;
 use crate::status::{Changed, Holder, SessionId, SessionsAsk};
-use crate::tls::Served;
+use crate::tls::ServedSnapshot;
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Server {
         }
         let snapshot = Snapshot { pools, ..Snapshot::clone(self.snapshot()) };
         let tls = Arc::clone(&self.tls);
-        self.exchange(Served { snapshot, tls }).map(drop)
+        self.exchange(ServedSnapshot { snapshot, tls }).map(drop)
     }
 
     /// What an operator has changed and still holds.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::mailbox::{Mailbox, Order};
 use super::server::Server;
 use crate::access::Post;
-use crate::explain::Live;
-use crate::metrics::{self, Around, Format, Totals};
-use crate::os::Process;
+use crate::explain::WorkerState;
+use crate::metrics::{self, Around, MetricsFormat, Totals};
+use crate::os::ProcessUsage;
 use crate::recorder::Story;
 use crate::status::{Configuration, Crowd, Drain, Listening, Status, Traffic};
 
@@ -23,7 +23,7 @@ pub struct Pulse {
 impl Server {
     /// The state of each worker that its next decisions depend on; they all run on [`Server::snapshot`].
     #[must_use]
-    pub fn live(&self) -> Vec<Live> {
+    pub fn live(&self) -> Vec<WorkerState> {
         let mut live = self.ask(|to| Order::Live { to });
         live.sort_by_key(|live| live.worker);
         live
@@ -110,7 +110,7 @@ impl Server {
 
     /// Its metrics, as Prometheus reads them. No worker is asked: they show what they count.
     #[must_use]
-    pub fn metrics(&self, format: Format) -> String {
+    pub fn metrics(&self, format: MetricsFormat) -> String {
         metrics::page(&self.totals(), &self.around(), format)
     }
 
@@ -140,7 +140,8 @@ impl Server {
             pools: super::scrape::pools(&self.snapshot, &pools),
             backends: super::scrape::backends(&self.snapshot, &pools, crate::os::now()),
             certificates: super::certificates::expiries(&self.snapshot, &self.tls),
-            process: Process::now().map(|process| Process { started: self.started.since_1970(), ..process }),
+            process: ProcessUsage::now()
+                .map(|process| ProcessUsage { started: self.started.since_1970(), ..process }),
         }
     }
 }

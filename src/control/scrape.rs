@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::balance::health::Phase;
-use crate::balance::{HealthState as Sight, View};
+use crate::balance::health::HealthPhase;
+use crate::balance::{HealthState, PoolView};
 use crate::core::time::Time;
 use crate::metrics::{BackendFigures, PoolNow, labels_of};
 use crate::shared::health::{HealthCounters, standing_at};
-use crate::shared::pools::{Live, Pools};
+use crate::shared::pools::{LivePool, Pools};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
 
 /// The pools of `snapshot`, by what they are called in labels.
@@ -44,11 +44,14 @@ fn standing(snapshot: &Snapshot, states: &Pools, id: BackendId, now: Time) -> Ba
     let state = states.backend(id);
     let phase = state.chart().machine().phase();
     let word = match (phase, standing_at(state, snapshot.pool(id.pool), now)) {
-        (Phase::Up, Sight::Warming { .. }) => "warming",
-        (Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. }, _) => phase.as_str(),
+        (HealthPhase::Up, HealthState::Warming { .. }) => "warming",
+        (HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down | HealthPhase::Ejected { .. }, _) => {
+            phase.as_str()
+        }
     };
     let HealthCounters { ejections, passed, failed } = state.chart().tallied();
-    let view = Live { pool: snapshot.pool(id.pool), state: states.pool(id.pool), now, is_idle: &|_| false };
+    let view =
+        LivePool { pool: snapshot.pool(id.pool), state: states.pool(id.pool), now, is_idle: &|_| false };
     BackendFigures {
         word,
         state: view.backend(id.index).duty.as_str(),

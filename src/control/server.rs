@@ -22,7 +22,7 @@ use crate::os::{FileIdentity, permit, return_buffers_of};
 use crate::shared::pools::{Figures, Registry};
 use crate::shared::rebalance::WorkerLoads;
 use crate::snapshot::{Address, Listener, Pool, Snapshot};
-use crate::tls::{Handles, Served};
+use crate::tls::{Handles, ServedSnapshot};
 
 /// The inlets of each worker; the address and the socket's file of each listener.
 struct Inlets {
@@ -79,7 +79,7 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
-        served: impl Into<Served>,
+        served: impl Into<ServedSnapshot>,
         crew: &Workers,
         journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
@@ -94,13 +94,13 @@ impl Server {
     /// # Errors
     /// As [`Server::start`], and what `bound` says.
     pub fn start_with(
-        served: impl Into<Served>,
+        served: impl Into<ServedSnapshot>,
         crew: &Workers,
         mut inherited: Inherited,
         bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<(Server, Vec<Address>), StartError> {
-        let Served { mut snapshot, tls } = served.into();
+        let ServedSnapshot { mut snapshot, tls } = served.into();
         check_made(&snapshot, &tls)?;
         let pipes = fit_into_descriptors(&mut snapshot, crew)?;
         return_buffers_of(snapshot.limits.buffer);
@@ -205,14 +205,14 @@ impl Server {
     ///
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
-    pub fn reload(&mut self, served: impl Into<Served>) -> Result<Reloaded, ReloadError> {
-        let Served { snapshot, tls } = served.into();
+    pub fn reload(&mut self, served: impl Into<ServedSnapshot>) -> Result<Reloaded, ReloadError> {
+        let ServedSnapshot { snapshot, tls } = served.into();
         let (filed, mut changes) = (snapshot.pools, self.changes.clone());
         let dropped = changes.yield_to(&filed);
         let before = std::mem::replace(&mut self.changes, changes);
         let pools = self.with_changes(filed.clone());
         let mut reloaded = self
-            .exchange(Served { snapshot: Snapshot { pools, ..snapshot }, tls })
+            .exchange(ServedSnapshot { snapshot: Snapshot { pools, ..snapshot }, tls })
             .inspect_err(|_| self.changes = before)?;
         (reloaded.dropped, reloaded.kept) = (dropped, self.changes.lines());
         self.filed = filed;
@@ -235,7 +235,7 @@ impl Server {
             return Ok(None);
         }
         let snapshot = Snapshot { pools, ..Snapshot::clone(&self.snapshot) };
-        self.exchange(Served { snapshot, tls: Arc::clone(&self.tls) }).map(Some)
+        self.exchange(ServedSnapshot { snapshot, tls: Arc::clone(&self.tls) }).map(Some)
     }
 
     /// The pools with what an operator has changed.
@@ -249,8 +249,8 @@ impl Server {
         self.mailboxes.get(worker).map(Arc::as_ref)
     }
 
-    pub(super) fn exchange(&mut self, served: Served) -> Result<Reloaded, ReloadError> {
-        let Served { mut snapshot, tls } = served;
+    pub(super) fn exchange(&mut self, served: ServedSnapshot) -> Result<Reloaded, ReloadError> {
+        let ServedSnapshot { mut snapshot, tls } = served;
         if self.draining_since.is_some() {
             return Err(ReloadError::Draining);
         }

@@ -11,7 +11,7 @@ use signal_hook::iterator::{SignalsInfo, exfiltrator::SignalOnly};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalAction {
     /// SIGTERM, SIGINT or SIGQUIT: stop, and take the time that it needs. A second one means at once.
     Stop(&'static str),
     /// SIGHUP: read the configuration again.
@@ -22,13 +22,13 @@ pub enum Asked {
     Upgrade,
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for SignalAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Asked::Stop(name) => name,
-            Asked::Reload => "SIGHUP",
-            Asked::Reopen => "SIGUSR1",
-            Asked::Upgrade => "SIGUSR2",
+            SignalAction::Stop(name) => name,
+            SignalAction::Reload => "SIGHUP",
+            SignalAction::Reopen => "SIGUSR1",
+            SignalAction::Upgrade => "SIGUSR2",
         })
     }
 }
@@ -69,7 +69,7 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub(super) fn wait(&mut self) -> Asked {
+    pub(super) fn wait(&mut self) -> SignalAction {
         loop {
             match self.come.pop_front() {
                 None => self.come.extend(self.info.wait()),
@@ -91,14 +91,14 @@ fn reap() {
     while waitpid(any, Some(WaitPidFlag::WNOHANG)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
 }
 
-fn asked(signal: i32) -> Option<Asked> {
+fn asked(signal: i32) -> Option<SignalAction> {
     match signal {
-        SIGTERM => Some(Asked::Stop("SIGTERM")),
-        SIGINT => Some(Asked::Stop("SIGINT")),
-        SIGQUIT => Some(Asked::Stop("SIGQUIT")),
-        SIGHUP => Some(Asked::Reload),
-        SIGUSR1 => Some(Asked::Reopen),
-        SIGUSR2 => Some(Asked::Upgrade),
+        SIGTERM => Some(SignalAction::Stop("SIGTERM")),
+        SIGINT => Some(SignalAction::Stop("SIGINT")),
+        SIGQUIT => Some(SignalAction::Stop("SIGQUIT")),
+        SIGHUP => Some(SignalAction::Reload),
+        SIGUSR1 => Some(SignalAction::Reopen),
+        SIGUSR2 => Some(SignalAction::Upgrade),
         _ => None,
     }
 }

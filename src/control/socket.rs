@@ -1,4 +1,4 @@
-//! The control socket: a Unix stream socket that only its owner can use. A caller writes one line of JSON, a [`Request`], and
+//! The control socket: a Unix stream socket that only its owner can use. A caller writes one line of JSON, an [`OperatorRequest`], and
 //! reads one, a [`Reply`].
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::events::{Call, Event};
-use crate::operator::{Reply, Request};
+use super::events::{Call, ControlEvent};
+use crate::operator::{OperatorRequest, Reply};
 use crate::os::{FileIdentity, remove_left_over, user_at};
 
 /// The longest request, and the longest reply, in bytes.
@@ -123,7 +123,7 @@ impl Callers {
 
 /// Serves callers, each in a thread of its own, so that one that says nothing, or reads nothing, keeps no other one waiting. Ends when
 /// nobody takes events any more.
-pub(super) fn serve(listener: &UnixListener, events: &SyncSender<Event>) {
+pub(super) fn serve(listener: &UnixListener, events: &SyncSender<ControlEvent>) {
     let (callers, is_over) = (Callers::default(), Arc::new(AtomicBool::new(false)));
     while !is_over.load(Ordering::Relaxed) {
         let greeted = listener.accept().and_then(|(stream, _)| {
@@ -150,7 +150,7 @@ pub(super) fn serve(listener: &UnixListener, events: &SyncSender<Event>) {
 }
 
 /// False if nobody takes events any more.
-fn serve_one(who: &Caller, events: &SyncSender<Event>) -> io::Result<bool> {
+fn serve_one(who: &Caller, events: &SyncSender<ControlEvent>) -> io::Result<bool> {
     let stream = &who.stream;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -164,7 +164,7 @@ fn serve_one(who: &Caller, events: &SyncSender<Event>) -> io::Result<bool> {
             let (sender, receiver) = sync_channel(1);
             let by = format!("{} at the control socket", user_at(stream));
             who.is_asking.store(true, Ordering::Relaxed);
-            if events.send(Event::Call(Call::new(request, by, sender))).is_err() {
+            if events.send(ControlEvent::Call(Call::new(request, by, sender))).is_err() {
                 return Ok(false);
             }
             let Ok(reply) = receiver.recv() else { return Ok(true) };
@@ -183,7 +183,7 @@ fn serve_one(who: &Caller, events: &SyncSender<Event>) -> io::Result<bool> {
 ///
 /// # Errors
 /// If nobody listens there, or goes away without an answer.
-pub fn ask(path: &Path, request: &Request) -> io::Result<Reply> {
+pub fn ask(path: &Path, request: &OperatorRequest) -> io::Result<Reply> {
     let stream = UnixStream::connect(path)?;
     let mut text = serde_json::to_string(request)?;
     text.push('\n');
@@ -253,12 +253,12 @@ mod tests {
         let long = "x".repeat(4 * 1024 * 1024);
         let answering = thread::spawn(move || {
             for _ in 0..2 {
-                let Ok(Event::Call(call)) = events.recv() else { panic!("no call") };
+                let Ok(ControlEvent::Call(call)) = events.recv() else { panic!("no call") };
                 call.answer(Reply::text(0, long.clone()));
             }
         });
         // One that does not read its answer, and more silent ones than can be served.
-        let request = Request { command: Command::Status };
+        let request = OperatorRequest { command: Command::Status };
         let mut deaf = UnixStream::connect(&path).unwrap();
         deaf.write_all(format!("{}\n", serde_json::to_string(&request).unwrap()).as_bytes()).unwrap();
         let silent: Vec<_> = (0..2 * CALLERS_MAX).map(|_| UnixStream::connect(&path).unwrap()).collect();
@@ -274,7 +274,7 @@ mod tests {
         let (listener, _file) = open(&path).unwrap();
         let (sender, events) = sync_channel(1);
         let answering = std::thread::spawn(move || {
-            let Ok(Event::Call(call)) = events.recv() else { panic!("no call") };
+            let Ok(ControlEvent::Call(call)) = events.recv() else { panic!("no call") };
             assert_eq!(call.request.command, Command::Reload);
             call.answer(Reply::text(2, "no\n"));
         });
@@ -282,7 +282,7 @@ mod tests {
             let (stream, _) = listener.accept().unwrap();
             serve_one(&Caller { stream, is_asking: AtomicBool::new(false) }, &sender).unwrap()
         });
-        let reply = ask(&path, &Request { command: Command::Reload }).unwrap();
+        let reply = ask(&path, &OperatorRequest { command: Command::Reload }).unwrap();
         assert_eq!((reply.exit, reply.text.as_str()), (2, "no\n"));
         answering.join().unwrap();
         assert!(serving.join().unwrap());

@@ -12,7 +12,7 @@ use crate::core::outcome::Journal;
 use crate::os::{self, SysOs, bind_to_core};
 use crate::snapshot::Snapshot;
 use crate::tls::Handles;
-use crate::worker::{Change, Inlet, Setup, Turn, Worker};
+use crate::worker::{GenerationChange, Inlet, Setup, Turn, Worker};
 
 impl Server {
     pub(super) fn start_worker(
@@ -99,7 +99,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
                 InletGiven::Kept(place) => Inlet::Kept(place),
             };
             let inlets = inlets.into_iter().map(inlet).collect();
-            worker.switch(Change { snapshot, tls, inlets });
+            worker.switch(GenerationChange { snapshot, tls, inlets });
             // Whoever asked may have lost patience.
             let _ = done.send(());
         }

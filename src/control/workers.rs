@@ -3,7 +3,7 @@
 use super::start_error::StartError;
 use crate::os::{DESCRIPTORS_RESERVED, raise_descriptor_limit};
 use crate::snapshot::{Limits, Snapshot};
-use crate::worker::{Poller, Share, Splicing};
+use crate::worker::{Poller, Splicing, WorkerIndex};
 
 /// The workers of a Pollux.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl Workers {
     /// What the worker with that number has to know of the crew.
     pub(super) fn berth(&self, worker: usize) -> Berth {
         let core = self.cores.get(worker % self.cores.len().max(1)).copied();
-        let share = Share { worker, workers: self.threads };
+        let share = WorkerIndex { worker, workers: self.threads };
         Berth { share, poller: self.poller, splicing: self.splicing, core }
     }
 }
@@ -37,7 +37,7 @@ impl Workers {
 /// A worker's place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Berth {
-    pub(super) share: Share,
+    pub(super) share: WorkerIndex,
     pub(super) poller: Poller,
     pub(super) splicing: Splicing,
     pub(super) core: Option<usize>,

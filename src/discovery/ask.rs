@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::dns::{Client, system_servers};
 use super::file::{ENTRIES_MAX, LEN_MAX, parse};
-use super::{Entry, Family, Question};
+use super::{DiscoveryQuestion, Entry, IpFamily};
 use crate::snapshot::Address;
 
 /// What was answered.
@@ -21,7 +21,7 @@ pub struct Answer {
     pub ttl: Option<Duration>,
     /// The family of which nothing is known now, where there was an answer for the other one. Its last
     /// addresses stay.
-    pub lacks: Option<Family>,
+    pub lacks: Option<IpFamily>,
 }
 
 impl Answer {
@@ -42,7 +42,7 @@ impl Answer {
 /// # Errors
 /// Why there is no answer, in words: the name is not known or has no address, the resolver does not answer,
 /// the file cannot be read or is no list of backends.
-pub fn ask(question: &Question) -> Result<Answer, String> {
+pub fn ask(question: &DiscoveryQuestion) -> Result<Answer, String> {
     let mut answer = ask_whole(question)?;
     cut(question, &mut answer.entries);
     Ok(answer)
@@ -50,40 +50,40 @@ pub fn ask(question: &Question) -> Result<Answer, String> {
 
 /// An answer that lists more than a file may is cut: each entry costs memory and connections, and not all who
 /// answer are friends.
-fn cut(question: &Question, entries: &mut Vec<Entry>) {
+fn cut(question: &DiscoveryQuestion, entries: &mut Vec<Entry>) {
     if entries.len() > ENTRIES_MAX {
         tracing::warn!(source = %question, found = entries.len(), "too many backends: the first {ENTRIES_MAX} are taken");
         entries.truncate(ENTRIES_MAX);
     }
 }
 
-fn ask_whole(question: &Question) -> Result<Answer, String> {
+fn ask_whole(question: &DiscoveryQuestion) -> Result<Answer, String> {
     match question {
-        Question::Host { host, port, servers, family } if servers.is_empty() => {
+        DiscoveryQuestion::Host { host, port, servers, family } if servers.is_empty() => {
             let found = (host.as_str(), *port).to_socket_addrs().map_err(|error| error.to_string())?;
             let found = found.filter(|address| family.has(address.ip()));
             let entries: Vec<_> = found.map(|address| Entry::at(Address::Ip(address))).collect();
             if entries.is_empty() {
                 return Err(match family {
-                    Family::Any => String::from("it has no address"),
-                    Family::V4 | Family::V6 => format!("it has no address of {}", family.as_str()),
+                    IpFamily::Any => String::from("it has no address"),
+                    IpFamily::V4 | IpFamily::V6 => format!("it has no address of {}", family.as_str()),
                 });
             }
             Ok(Answer { entries: sorted(entries), ttl: None, lacks: None })
         }
-        Question::Host { host, port, servers, family } => {
+        DiscoveryQuestion::Host { host, port, servers, family } => {
             let found = Client::new(servers, *family).addresses(host).map_err(|error| error.to_string())?;
             let entry = |ip| Entry::at(Address::Ip((ip, *port).into()));
             let entries = sorted(found.what.into_iter().map(entry).collect());
             Ok(Answer { entries, ttl: Some(found.ttl), lacks: found.lacks })
         }
-        Question::Service { name, servers, family } => {
+        DiscoveryQuestion::Service { name, servers, family } => {
             let systems = if servers.is_empty() { system_servers() } else { Vec::new() };
             let servers = if servers.is_empty() { &systems } else { servers };
             let found = Client::new(servers, *family).service(name).map_err(|error| error.to_string())?;
             Ok(Answer { entries: found.what, ttl: Some(found.ttl), lacks: found.lacks })
         }
-        Question::File(path) => {
+        DiscoveryQuestion::File(path) => {
             let entries = parse(&read(path).map_err(|error| error.to_string())?)?;
             Ok(Answer { entries, ttl: None, lacks: None })
         }
@@ -136,8 +136,8 @@ mod tests {
         let before = entries(&["10.0.0.1:80", "10.0.0.2:80", "[::1]:80"]);
         for (lacks, found, after) in [
             (None, &["10.0.0.3:80"][..], &["10.0.0.3:80"][..]),
-            (Some(Family::V6), &["10.0.0.3:80"], &["10.0.0.3:80", "[::1]:80"]),
-            (Some(Family::V4), &["[::2]:80"], &["10.0.0.1:80", "10.0.0.2:80", "[::2]:80"]),
+            (Some(IpFamily::V6), &["10.0.0.3:80"], &["10.0.0.3:80", "[::1]:80"]),
+            (Some(IpFamily::V4), &["[::2]:80"], &["10.0.0.1:80", "10.0.0.2:80", "[::2]:80"]),
         ] {
             let answer = Answer { entries: entries(found), ttl: None, lacks };
             assert_eq!(answer.clone().after(Some(&before)), entries(after), "{lacks:?}");
@@ -147,11 +147,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_cut() {
-        let question = Question::Host {
+        let question = DiscoveryQuestion::Host {
             host: "many.example".into(),
             port: 80,
             servers: Vec::new(),
-            family: Family::default(),
+            family: IpFamily::default(),
         };
         let entry = |number: u32| Entry::at(Address::Ip((std::net::Ipv4Addr::from_bits(number), 80).into()));
         for (count, kept) in [(ENTRIES_MAX, ENTRIES_MAX), (ENTRIES_MAX + 1, ENTRIES_MAX)] {

@@ -1,6 +1,6 @@
 //! Backends that are not written down: who has to be asked for them, what was answered, and what comes of it.
 //!
-//! An item of `backends` is a [`Source`]. Most name an address. A host name, a service of the DNS or a file is a [`Question`], whose
+//! An item of `backends` is a [`BackendSource`]. Most name an address. A host name, a service of the DNS or a file is a [`DiscoveryQuestion`], whose
 //! answer may change while Pollux runs; [`Answers`] has the last good one to each. A pool is filled from its sources and the
 //! answers ([`fill`]), when it is loaded and whenever an answer changes.
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::snapshot::{Pool, Snapshot};
 
-pub use crate::snapshot::{Entry, Family, Like, Question, RESOLVE, Source};
+pub use crate::snapshot::{BackendSource, DiscoveryQuestion, Entry, IpFamily, Like, RESOLVE};
 pub use ask::{Answer, Stamp, ask};
 pub use at_once::{at_once, unanswered};
 pub use dns::SERVERS_MAX;
@@ -28,31 +28,31 @@ pub const LOOK: Duration = Duration::from_secs(1);
 /// The last good answers, and why there is none where nothing was ever answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    known: BTreeMap<Question, Vec<Entry>>,
-    failures: BTreeMap<Question, String>,
+    known: BTreeMap<DiscoveryQuestion, Vec<Entry>>,
+    failures: BTreeMap<DiscoveryQuestion, String>,
 }
 
 impl Answers {
     /// The last good answer to `question`.
     #[must_use]
-    pub fn to(&self, question: &Question) -> Option<&[Entry]> {
+    pub fn to(&self, question: &DiscoveryQuestion) -> Option<&[Entry]> {
         self.known.get(question).map(Vec::as_slice)
     }
 
     /// Takes note of an answer.
-    pub fn note(&mut self, question: Question, entries: Vec<Entry>) {
+    pub fn note(&mut self, question: DiscoveryQuestion, entries: Vec<Entry>) {
         self.failures.remove(&question);
         self.known.insert(question, entries);
     }
 
     /// Why there is no answer to `question`, if that is known.
     #[must_use]
-    pub fn failure(&self, question: &Question) -> Option<&str> {
+    pub fn failure(&self, question: &DiscoveryQuestion) -> Option<&str> {
         self.failures.get(question).map(String::as_str)
     }
 
     /// Takes note that there is no answer.
-    pub fn note_failure(&mut self, question: Question, why: String) {
+    pub fn note_failure(&mut self, question: DiscoveryQuestion, why: String) {
         self.failures.insert(question, why);
     }
 }
@@ -65,8 +65,8 @@ pub fn fill(pool: &mut Pool, answers: &Answers) {
     }
     let (mut addresses, mut names, mut backends) = (HashSet::new(), HashSet::new(), Vec::new());
     let found = pool.sources.iter().flat_map(|source| match source {
-        Source::Given(backend) => vec![backend.clone()],
-        Source::Asked { question, like } => {
+        BackendSource::Given(backend) => vec![backend.clone()],
+        BackendSource::Asked { question, like } => {
             let entries = answers.to(question).unwrap_or_default();
             entries.iter().map(|entry| like.backend(question, entry)).collect()
         }
@@ -86,11 +86,11 @@ pub fn fill(pool: &mut Pool, answers: &Answers) {
 
 /// The questions of a snapshot, each with how often it is asked: as often as the most eager of its pools wants.
 #[must_use]
-pub fn questions(snapshot: &Snapshot) -> BTreeMap<Question, Duration> {
+pub fn questions(snapshot: &Snapshot) -> BTreeMap<DiscoveryQuestion, Duration> {
     let mut questions = BTreeMap::new();
     for pool in &snapshot.pools {
         for source in &pool.sources {
-            let Source::Asked { question, .. } = source else { continue };
+            let BackendSource::Asked { question, .. } = source else { continue };
             let interval = if question.is_name() { pool.resolve } else { Some(LOOK) };
             if let Some(interval) = interval {
                 let shortest: &mut Duration = questions.entry(question.clone()).or_insert(interval);
@@ -110,11 +110,16 @@ mod tests {
         Address::Ip(([127, 0, 0, 1], port).into())
     }
 
-    fn host(name: &str) -> Question {
-        Question::Host { host: name.to_owned(), port: 80, servers: Vec::new(), family: Family::Any }
+    fn host(name: &str) -> DiscoveryQuestion {
+        DiscoveryQuestion::Host {
+            host: name.to_owned(),
+            port: 80,
+            servers: Vec::new(),
+            family: IpFamily::Any,
+        }
     }
 
-    fn asked(question: Question) -> Source {
+    fn asked(question: DiscoveryQuestion) -> BackendSource {
         let like = Like {
             tls_name: None,
             name: None,
@@ -124,7 +129,7 @@ mod tests {
             max_connections: None,
             duty: AdminState::Ready,
         };
-        Source::Asked { question, like }
+        BackendSource::Asked { question, like }
     }
 
     fn names(pool: &Pool) -> Vec<&str> {
@@ -135,7 +140,8 @@ mod tests {
     fn a_pool_has_each_address_once_and_each_name_once() {
         let mut pool = Pool::new("app", vec![]);
         let given = Backend::new("app", address(1), 1);
-        pool.sources = vec![Source::Given(given), asked(host("a")), asked(host("b")), asked(host("c"))];
+        pool.sources =
+            vec![BackendSource::Given(given), asked(host("a")), asked(host("b")), asked(host("c"))];
         let mut answers = Answers::default();
         answers.note(host("a"), vec![Entry::at(address(1)), Entry::at(address(2))]);
         let named = Entry { name: Some("app".into()), weight: Some(7), ..Entry::at(address(3)) };

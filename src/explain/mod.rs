@@ -12,7 +12,9 @@ mod trial;
 
 use serde::Serialize;
 
-use crate::balance::{self, Asked, Exclusion, FULL_SHARE, NoBackend, Picked, RoundRobin, Rule, Seen, View};
+use crate::balance::{
+    self, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, Picked, PoolView, RoundRobin, Rule,
+};
 use crate::core::budget::Budget;
 use crate::core::captured::NOTHING;
 use crate::core::identity::{Ids, RequestId};
@@ -21,11 +23,11 @@ use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
 use crate::session::{Env, Rehearsed, rehearse, rehearse_connection};
-use crate::snapshot::Places;
+use crate::snapshot::SourcePlaces;
 use crate::snapshot::{BackendId, Mode, Pool, PoolId, Snapshot};
 
-pub use question::{Ask, Question, QuestionError, Shown, What};
-pub use trial::{Expect, Outcome, Trial};
+pub use question::{Ask, ExplainQuestion, QuestionError, Shown, What};
+pub use trial::{TestExpectation, TestOutcome, Trial};
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,7 +89,7 @@ pub struct Forwarded {
     /// The lines of the head that the backend gets; none where bytes are passed.
     pub head: Vec<String>,
     /// The backends of the pool.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<ConsideredBackend>,
     /// The backend that is picked, if any can be.
     pub picked: Option<String>,
     /// By which rule.
@@ -112,7 +114,7 @@ pub struct AtWorker {
 
 /// What the state of one worker is, as far as a decision depends on it.
 #[derive(Clone, Debug, Default)]
-pub struct Live {
+pub struct WorkerState {
     /// Which one, counted from 0.
     pub worker: usize,
     /// By pool: the state of its round robin.
@@ -122,13 +124,13 @@ pub struct Live {
     /// By pool, then by backend: how many idle connections wait.
     pub idle: Vec<Vec<usize>>,
     /// By pool, then by backend: what all workers know of it.
-    pub readings: Vec<Vec<Reading>>,
+    pub readings: Vec<Vec<BackendReading>>,
 }
 
 /// What the workers of a running Pollux know of a backend.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    /// See [`Seen::share`].
+pub struct BackendReading {
+    /// See [`BackendView::share`].
     pub share: u32,
     /// Why it cannot be used, if it cannot.
     pub exclusion: Option<Exclusion>,
@@ -140,7 +142,7 @@ pub struct Reading {
 
 /// A backend that was considered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Candidate {
+pub struct ConsideredBackend {
     /// Its name.
     pub name: String,
     /// Its address.
@@ -157,8 +159,8 @@ pub struct Candidate {
 #[must_use]
 pub fn explain(
     snapshot: &Snapshot,
-    places: &Places,
-    question: &Question,
+    places: &SourcePlaces,
+    question: &ExplainQuestion,
     robin: impl FnOnce(PoolId) -> RoundRobin,
 ) -> Explanation {
     explain_with(snapshot, places, question, robin, &[])
@@ -166,10 +168,10 @@ pub fn explain(
 
 fn explain_with(
     snapshot: &Snapshot,
-    places: &Places,
-    question: &Question,
+    places: &SourcePlaces,
+    question: &ExplainQuestion,
     robin: impl FnOnce(PoolId) -> RoundRobin,
-    live: &[Live],
+    live: &[WorkerState],
 ) -> Explanation {
     let date = Date::new(0);
     // Whoever is told what would happen may see the same number each time.
@@ -186,7 +188,7 @@ fn explain_with(
     };
     let listener = &snapshot.listeners[question.listener];
     let (mut tried, mut split) = (Vec::new(), None);
-    let mut look = |view: &route::View<'_>| {
+    let mut look = |view: &route::RequestView<'_>| {
         tried = tell_routes(snapshot, places, question.listener, view);
         split = tell_split(snapshot, question.listener, view);
     };
@@ -200,7 +202,7 @@ fn explain_with(
             let pool = snapshot.pool(id);
             let readings = live.first().and_then(|live| live.readings.get(id.0)).map(Vec::as_slice);
             let view = Imagined { pool, id, question, readings };
-            let asked = Asked { key, bound, ..Asked::default() };
+            let asked = PickRequest { key, bound, ..PickRequest::default() };
             let picked = balance::pick(pool, &view, &asked, &mut robin(id));
             let mut candidates = candidates(pool, balance::exclusions(pool, &view, &asked));
             if let Ok(Picked { place, .. }) = picked {
@@ -240,7 +242,12 @@ fn explain_with(
 /// The same, as the workers of a running Pollux would decide it, each in the state in which it is: `live` has one for each.
 /// They run on `snapshot`.
 #[must_use]
-pub fn explain_live(snapshot: &Snapshot, places: &Places, question: &Question, live: &[Live]) -> Explanation {
+pub fn explain_live(
+    snapshot: &Snapshot,
+    places: &SourcePlaces,
+    question: &ExplainQuestion,
+    live: &[WorkerState],
+) -> Explanation {
     let mut explanation = explain_with(snapshot, places, question, |_| RoundRobin::default(), live);
     if let End::Forwarded(forwarded) = &mut explanation.end {
         // A round that begins now is nobody's.
@@ -256,9 +263,15 @@ pub fn explain_live(snapshot: &Snapshot, places: &Places, question: &Question, l
 }
 
 /// What the worker in the state `live` would pick now.
-fn at_worker(pool: &Pool, id: PoolId, view: &Imagined<'_>, asked: &Asked<'_>, live: &Live) -> AtWorker {
+fn at_worker(
+    pool: &Pool,
+    id: PoolId,
+    view: &Imagined<'_>,
+    asked: &PickRequest<'_>,
+    live: &WorkerState,
+) -> AtWorker {
     let mut robin = live.robins.get(id.0).cloned().unwrap_or_default();
-    let picked = balance::pick(pool, view, &Asked { random: live.random, ..*asked }, &mut robin).ok();
+    let picked = balance::pick(pool, view, &PickRequest { random: live.random, ..*asked }, &mut robin).ok();
     AtWorker {
         worker: live.worker,
         picked: picked.map(|picked| pool.backends[picked.place].name.clone()),
@@ -274,7 +287,12 @@ fn lines(head: &[u8]) -> Vec<String> {
 }
 
 /// The routes up to the one that the table takes, each with the reason for which it was not taken.
-fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &route::View<'_>) -> Vec<Tried> {
+fn tell_routes(
+    snapshot: &Snapshot,
+    places: &SourcePlaces,
+    number: usize,
+    view: &route::RequestView<'_>,
+) -> Vec<Tried> {
     let table = &snapshot.listeners[number].routes;
     let last = match table.decide(view) {
         Decision::Route(place) => place,
@@ -294,7 +312,7 @@ fn tell_routes(snapshot: &Snapshot, places: &Places, number: usize, view: &route
     .collect()
 }
 
-fn tell_split(snapshot: &Snapshot, number: usize, view: &route::View<'_>) -> Option<String> {
+fn tell_split(snapshot: &Snapshot, number: usize, view: &route::RequestView<'_>) -> Option<String> {
     let table = &snapshot.listeners[number].routes;
     let Decision::Route(place) = table.decide(view) else { return None };
     let route = &table.routes()[place];
@@ -313,7 +331,8 @@ fn tell_split(snapshot: &Snapshot, number: usize, view: &route::View<'_>) -> Opt
 }
 
 fn tell_shares(snapshot: &Snapshot, split: &Split) -> String {
-    let share = |share: &crate::route::Share| format!("{} {}", snapshot.pool(share.pool).name, share.weight);
+    let share =
+        |share: &crate::route::SplitShare| format!("{} {}", snapshot.pool(share.pool).name, share.weight);
     split.shares.iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
@@ -321,19 +340,19 @@ fn tell_shares(snapshot: &Snapshot, split: &Split) -> String {
 struct Imagined<'a> {
     pool: &'a Pool,
     id: PoolId,
-    question: &'a Question,
+    question: &'a ExplainQuestion,
     /// By place.
-    readings: Option<&'a [Reading]>,
+    readings: Option<&'a [BackendReading]>,
 }
 
 impl Imagined<'_> {
-    fn reading(&self, place: usize) -> Option<&Reading> {
+    fn reading(&self, place: usize) -> Option<&BackendReading> {
         self.readings?.get(place)
     }
 }
 
-impl View for Imagined<'_> {
-    fn backend(&self, place: usize) -> Seen {
+impl PoolView for Imagined<'_> {
+    fn backend(&self, place: usize) -> BackendView {
         let (backend, id) = (&self.pool.backends[place], BackendId { pool: self.id, index: place });
         let reading = self.reading(place);
         let exclusion = if self.question.down.contains(&id) {
@@ -344,7 +363,7 @@ impl View for Imagined<'_> {
             reading.and_then(|reading| reading.exclusion)
         };
         let share = reading.map_or(FULL_SHARE, |reading| reading.share);
-        Seen { weight: backend.weight, share, tier: backend.tier, duty: backend.duty, exclusion }
+        BackendView { weight: backend.weight, share, tier: backend.tier, duty: backend.duty, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {
@@ -356,8 +375,8 @@ impl View for Imagined<'_> {
     }
 }
 
-fn candidates(pool: &Pool, exclusions: impl Iterator<Item = Option<Exclusion>>) -> Vec<Candidate> {
-    let candidate = |(backend, why): (&crate::snapshot::Backend, Option<Exclusion>)| Candidate {
+fn candidates(pool: &Pool, exclusions: impl Iterator<Item = Option<Exclusion>>) -> Vec<ConsideredBackend> {
+    let candidate = |(backend, why): (&crate::snapshot::Backend, Option<Exclusion>)| ConsideredBackend {
         name: backend.name.clone(),
         address: backend.address.to_string(),
         weight: backend.weight,

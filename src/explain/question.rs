@@ -46,7 +46,7 @@ pub struct Ask {
 
 /// The same, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct ExplainQuestion {
     /// The listener, by its place in the snapshot.
     pub listener: usize,
     /// The client's address.
@@ -115,7 +115,7 @@ impl Ask {
     ///
     /// # Errors
     /// See [`QuestionError`].
-    pub fn understand(&self, snapshot: &Snapshot) -> Result<Question, QuestionError> {
+    pub fn understand(&self, snapshot: &Snapshot) -> Result<ExplainQuestion, QuestionError> {
         let (listener, what) = if self.request.is_empty() {
             let place = self.passing_listener(snapshot)?;
             (place, self.connection(&snapshot.listeners[place])?)
@@ -127,7 +127,7 @@ impl Ask {
             (place, What::Request { head, secured })
         };
         let from = self.from.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |from| from.to_canonical());
-        Ok(Question {
+        Ok(ExplainQuestion {
             listener,
             peer: SocketAddr::new(from, PORT),
             what,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Ask, End, Question, What, explain};
+use super::{Ask, End, ExplainQuestion, What, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
 use crate::core::captured::NOTHING;
@@ -73,7 +73,7 @@ fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usi
     (session.route_taken(), end)
 }
 
-fn head_of(question: &Question) -> &[u8] {
+fn head_of(question: &ExplainQuestion) -> &[u8] {
     match &question.what {
         What::Request { head, secured: None } => head,
         What::Request { .. } | What::Connection(_) => panic!("no plain request: {question:?}"),

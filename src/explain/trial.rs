@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{Ask, End, Explanation, explain};
 use crate::balance::RoundRobin;
-use crate::snapshot::Places;
 use crate::snapshot::Snapshot;
+use crate::snapshot::SourcePlaces;
 
 /// A test that a configuration brings along.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub struct Trial {
     /// The request.
     pub ask: Ask,
     /// What is expected.
-    pub expect: Expect,
+    pub expect: TestExpectation,
 }
 
 /// What is expected; what is `None` may be anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expect {
+pub struct TestExpectation {
     /// The route that is taken, by its name.
     pub route: Option<String>,
     /// The pool that is asked.
@@ -41,7 +41,7 @@ pub struct Expect {
 
 /// How a test went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Outcome {
+pub struct TestOutcome {
     /// Its name.
     pub name: String,
     /// Where it stands.
@@ -53,18 +53,18 @@ pub struct Outcome {
 impl Trial {
     /// Runs the test.
     #[must_use]
-    pub fn run(&self, snapshot: &Snapshot, places: &Places) -> Outcome {
+    pub fn run(&self, snapshot: &Snapshot, places: &SourcePlaces) -> TestOutcome {
         let failures = match self.ask.understand(snapshot) {
             Ok(question) => {
                 self.expect.differences(&explain(snapshot, places, &question, |_| RoundRobin::default()))
             }
             Err(error) => vec![error.to_string()],
         };
-        Outcome { name: self.name.clone(), place: self.place.clone(), failures }
+        TestOutcome { name: self.name.clone(), place: self.place.clone(), failures }
     }
 }
 
-impl Expect {
+impl TestExpectation {
     fn differences(&self, told: &Explanation) -> Vec<String> {
         let taken = told.routes.iter().find(|route| route.missed.is_none()).map(|route| route.name.as_str());
         let (pool, backend, status, cause) = match &told.end {

@@ -1,7 +1,7 @@
 //! Every metric there is: its name, its labels, and what it says. The page and the table of `docs/metrics.md`
 //! are made of this.
 
-use super::meter::Phase;
+use super::meter::TurnPhase;
 
 /// What kind of number it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Sort {
 
 /// A metric, with all of its series.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Family {
+pub struct MetricFamily {
     /// Its name.
     pub name: &'static str,
     /// Its kind.
@@ -41,11 +41,11 @@ pub struct Family {
 
 macro_rules! families {
     ($($(#[$doc:meta])* $constant:ident $sort:ident $name:literal [$($label:literal),*] $help:expr;)*) => {
-        $($(#[$doc])* pub(super) static $constant: Family =
-            Family { name: $name, sort: Sort::$sort, labels: &[$($label),*], help: $help };)*
+        $($(#[$doc])* pub(super) static $constant: MetricFamily =
+            MetricFamily { name: $name, sort: Sort::$sort, labels: &[$($label),*], help: $help };)*
 
         /// All of them, in the order of the page.
-        pub static FAMILIES: &[&Family] = &[$(&$constant),*];
+        pub static FAMILIES: &[&MetricFamily] = &[$(&$constant),*];
     };
 }
 
@@ -146,17 +146,17 @@ families! {
     STARTED Gauge "process_start_time_seconds" [] "When the process was started, in seconds since 1970.";
 }
 
-impl Phase {
+impl TurnPhase {
     /// The metric that tells how long it takes.
-    pub(super) fn family(self) -> &'static Family {
+    pub(super) fn family(self) -> &'static MetricFamily {
         match self {
-            Phase::Head => &HEAD_SECONDS,
-            Phase::Queue => &QUEUE_SECONDS,
-            Phase::Opening => &OPENING_SECONDS,
-            Phase::Connect => &CONNECT_SECONDS,
-            Phase::Response => &RESPONSE_SECONDS,
-            Phase::Body => &BODY_SECONDS,
-            Phase::Whole => &WHOLE_SECONDS,
+            TurnPhase::Head => &HEAD_SECONDS,
+            TurnPhase::Queue => &QUEUE_SECONDS,
+            TurnPhase::Opening => &OPENING_SECONDS,
+            TurnPhase::Connect => &CONNECT_SECONDS,
+            TurnPhase::Response => &RESPONSE_SECONDS,
+            TurnPhase::Body => &BODY_SECONDS,
+            TurnPhase::Whole => &WHOLE_SECONDS,
         }
     }
 }

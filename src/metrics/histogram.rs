@@ -44,7 +44,7 @@ impl Histogram {
     }
 
     /// Adds what was counted to `counts`.
-    pub(super) fn add_to(&self, counts: &mut Counts) {
+    pub(super) fn add_to(&self, counts: &mut HistogramCounts) {
         for (sum, bucket) in counts.buckets.iter_mut().zip(&self.buckets) {
             *sum += bucket.get();
         }
@@ -54,14 +54,14 @@ impl Histogram {
 
 /// What histograms have counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct HistogramCounts {
     /// By bucket: how many spans were above the bound before it, and not above its own.
     pub buckets: [u64; BOUNDED + 1],
     /// All spans together, in nanoseconds.
     pub sum_ns: u64,
 }
 
-impl Counts {
+impl HistogramCounts {
     /// How many spans were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -76,7 +76,7 @@ impl Counts {
 
     /// What has been counted since `earlier`, which was taken before this of the same histograms.
     #[must_use]
-    pub fn since(&self, earlier: &Counts) -> Counts {
+    pub fn since(&self, earlier: &HistogramCounts) -> HistogramCounts {
         let mut rest = *self;
         for (bucket, before) in rest.buckets.iter_mut().zip(earlier.buckets) {
             *bucket = bucket.saturating_sub(before);
@@ -135,7 +135,7 @@ const ANCHORED: usize = 4;
 impl Shown {
     /// The buckets in which something was counted, with one on either side for what comes next, and the
     /// anchors.
-    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Counts>) -> Shown {
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a HistogramCounts>) -> Shown {
         let mut shown = [false; BOUNDED];
         let mut is_hit = [false; BOUNDED + 1];
         for counts in all {
@@ -153,8 +153,8 @@ impl Shown {
     }
 }
 
-impl AddAssign<&Counts> for Counts {
-    fn add_assign(&mut self, other: &Counts) {
+impl AddAssign<&HistogramCounts> for HistogramCounts {
+    fn add_assign(&mut self, other: &HistogramCounts) {
         self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, bucket)| *sum += bucket);
         self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
     }
@@ -166,8 +166,8 @@ mod tests {
 
     use super::*;
 
-    fn counted(spans: &[u64]) -> Counts {
-        let (histogram, mut counts) = (Histogram::default(), Counts::default());
+    fn counted(spans: &[u64]) -> HistogramCounts {
+        let (histogram, mut counts) = (Histogram::default(), HistogramCounts::default());
         spans.iter().for_each(|nanos| histogram.note(Duration::from_nanos(*nanos)));
         histogram.add_to(&mut counts);
         counts
@@ -185,7 +185,10 @@ mod tests {
 
     #[test]
     fn nothing_has_no_quantile() {
-        assert_eq!((Counts::default().quantile(500), Counts::default().mean()), (None, None));
+        assert_eq!(
+            (HistogramCounts::default().quantile(500), HistogramCounts::default().mean()),
+            (None, None)
+        );
     }
 
     #[test]

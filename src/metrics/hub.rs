@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::meter::{BackendMeter, Gauges, Holdings, ListenerMeter, Phase, PoolMeter, RouteMeter};
+use super::meter::{BackendMeter, Gauges, Holdings, ListenerMeter, PoolMeter, RouteMeter, TurnPhase};
 use super::totals::{BackendTotals, PoolTotals, Totals};
-use crate::core::outcome::{Cause, Places, Record};
+use crate::core::outcome::{Cause, ExchangePlaces, Record};
 use crate::snapshot::{BackendId, Snapshot};
 
 /// So many listeners and pools of a configuration have series of their own; the rest of them share those
@@ -247,7 +247,7 @@ impl Meters {
     }
 
     /// Counts an exchange that has ended.
-    pub fn note(&self, record: &Record<'_>, places: Places) {
+    pub fn note(&self, record: &Record<'_>, places: ExchangePlaces) {
         let listener = &self.listeners[places.listener];
         listener.meter.bytes_up.add(record.bytes_up);
         listener.meter.bytes_down.add(record.bytes_down);
@@ -271,7 +271,7 @@ impl Meters {
     pub fn note_connected(&self, id: BackendId, span: Duration) {
         let backend = self.backend(id);
         backend.opened.add(1);
-        backend.note_phase(Phase::Connect, span);
+        backend.note_phase(TurnPhase::Connect, span);
     }
 
     /// Counts an exchange on a connection that has served one before.
@@ -304,7 +304,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::super::page::{Around, page};
-    use super::super::text::Format;
+    use super::super::text::MetricsFormat;
     use super::*;
     use crate::core::captured::NO_NOTES;
     use crate::core::identity::RequestId;
@@ -361,8 +361,8 @@ mod tests {
         }
     }
 
-    fn at(pool: usize, backend: Option<usize>) -> Places {
-        Places { listener: 0, route: Some(0), pool: Some(PoolId(pool)), backend }
+    fn at(pool: usize, backend: Option<usize>) -> ExchangePlaces {
+        ExchangePlaces { listener: 0, route: Some(0), pool: Some(PoolId(pool)), backend }
     }
 
     fn of(totals: &Totals, pool: &str, backend: &str) -> BackendTotals {
@@ -375,12 +375,12 @@ mod tests {
         let meters = hub.open(&hub.desk(0), &snapshot);
         meters.note(&record(200, None), at(0, Some(1)));
         meters.note(&record(503, Some(Cause::NoBackend)), at(0, None));
-        meters.note(&record(400, Some(Cause::BadHost)), Places::default());
+        meters.note(&record(400, Some(Cause::BadHost)), ExchangePlaces::default());
         let totals = hub.totals();
         let seen = of(&totals, "app", "b");
-        let ms = |phase: Phase| (seen.phase(phase).count(), seen.phase(phase).sum_ns / 1_000_000);
+        let ms = |phase: TurnPhase| (seen.phase(phase).count(), seen.phase(phase).sum_ns / 1_000_000);
         assert_eq!(
-            Phase::ALL.map(ms),
+            TurnPhase::ALL.map(ms),
             [(1, 1), (0, 0), (1, 2), (0, 0), (1, 4), (1, 8), (1, 15)],
             "count and sum of each phase"
         );
@@ -450,7 +450,7 @@ mod tests {
         let (hub, snapshot) = (Hub::default(), snapshot(&[(name, &[name])]));
         let meters = hub.open(&hub.desk(0), &snapshot);
         meters.note(&record(200, None), at(0, Some(0)));
-        let text = page(&hub.totals(), &Around::default(), Format::Text);
+        let text = page(&hub.totals(), &Around::default(), MetricsFormat::Text);
         assert!(text.lines().all(|line| line.starts_with("# ") || line.starts_with("pollux_")), "{text}");
         assert!(!text.contains("\npollux_evil"), "{text}");
         assert!(text.contains(r#"pool="a\"} 1\npollux_evil 1 \\",backend="#), "{text}");

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::cell::Cell;
-use super::histogram::{Counts, Histogram};
+use super::histogram::{Histogram, HistogramCounts};
 use crate::core::outcome::{Cause, Proof, Record};
 use crate::room::{Ground, Measure};
 
 /// A part of an exchange whose length is counted. What an exchange does not reach is not counted for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum TurnPhase {
     /// From the first byte of the request, or from the accept for the first one of a connection, until its
     /// head is complete.
     Head,
@@ -27,16 +27,16 @@ pub enum Phase {
     Whole,
 }
 
-impl Phase {
+impl TurnPhase {
     /// All of them, in the order of an exchange.
-    pub const ALL: [Phase; 7] = [
-        Phase::Head,
-        Phase::Queue,
-        Phase::Opening,
-        Phase::Connect,
-        Phase::Response,
-        Phase::Body,
-        Phase::Whole,
+    pub const ALL: [TurnPhase; 7] = [
+        TurnPhase::Head,
+        TurnPhase::Queue,
+        TurnPhase::Opening,
+        TurnPhase::Connect,
+        TurnPhase::Response,
+        TurnPhase::Body,
+        TurnPhase::Whole,
     ];
 }
 
@@ -121,7 +121,7 @@ pub(super) struct PoolMeter {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct BackendMeter {
-    pub(super) phases: [Histogram; Phase::ALL.len()],
+    pub(super) phases: [Histogram; TurnPhase::ALL.len()],
     pub(super) classes: Classes,
     /// Connections that stood.
     pub(super) opened: Cell,
@@ -132,7 +132,7 @@ pub(super) struct BackendMeter {
 }
 
 impl BackendMeter {
-    pub(super) fn note_phase(&self, phase: Phase, span: Duration) {
+    pub(super) fn note_phase(&self, phase: TurnPhase, span: Duration) {
         self.phases[phase as usize].note(span);
     }
 
@@ -140,23 +140,23 @@ impl BackendMeter {
     pub(super) fn note(&self, record: &Record<'_>) {
         let spans = &record.spans;
         self.classes.note(record.status);
-        self.note_phase(Phase::Whole, spans.whole);
+        self.note_phase(TurnPhase::Whole, spans.whole);
         if let Some(queued) = record.queued {
-            self.note_phase(Phase::Queue, queued.wait);
+            self.note_phase(TurnPhase::Queue, queued.wait);
         }
         if let Some(head) = spans.head {
-            self.note_phase(Phase::Head, head);
+            self.note_phase(TurnPhase::Head, head);
         }
         if let Some(opened) = spans.opened {
-            self.note_phase(Phase::Opening, opened.saturating_sub(spans.head.unwrap_or_default()));
+            self.note_phase(TurnPhase::Opening, opened.saturating_sub(spans.head.unwrap_or_default()));
         }
         if let (Some(opened), Some(response)) = (spans.opened, spans.response) {
-            self.note_phase(Phase::Response, response.saturating_sub(opened));
-            self.note_phase(Phase::Body, spans.whole.saturating_sub(response));
+            self.note_phase(TurnPhase::Response, response.saturating_sub(opened));
+            self.note_phase(TurnPhase::Body, spans.whole.saturating_sub(response));
         }
     }
 
-    pub(super) fn add_phases_to(&self, sums: &mut [Counts; Phase::ALL.len()]) {
+    pub(super) fn add_phases_to(&self, sums: &mut [HistogramCounts; TurnPhase::ALL.len()]) {
         sums.iter_mut().zip(&self.phases).for_each(|(sum, phase)| phase.add_to(sum));
     }
 }
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn places_are_those_of_the_lists() {
         assert!(Cause::ALL.iter().enumerate().all(|(place, cause)| *cause as usize == place));
-        assert!(Phase::ALL.iter().enumerate().all(|(place, phase)| *phase as usize == place));
+        assert!(TurnPhase::ALL.iter().enumerate().all(|(place, phase)| *phase as usize == place));
         assert!(Proof::ALL.iter().enumerate().all(|(place, proof)| *proof as usize == place));
     }
 

@@ -14,10 +14,10 @@ mod page;
 mod text;
 mod totals;
 
-pub use families::{FAMILIES, Family, Sort};
-pub use histogram::{BOUNDED, Counts, bound};
+pub use families::{FAMILIES, MetricFamily, Sort};
+pub use histogram::{BOUNDED, HistogramCounts, bound};
 pub use hub::{Hub, LISTENERS_MAX, Meters, OTHER, POOLS_MAX, WorkerMeters, labels_of};
-pub use meter::{CAUSES, CLASS_WORDS, CLASSES, Holdings, Phase};
+pub use meter::{CAUSES, CLASS_WORDS, CLASSES, Holdings, TurnPhase};
 pub use page::{Around, BACKEND_STATES, BackendFigures, Expiry, PoolNow, STATES, page};
-pub use text::Format;
+pub use text::MetricsFormat;
 pub use totals::{BackendTotals, ListenerTotals, PoolTotals, Totals};

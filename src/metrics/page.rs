@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::families::{self as family, Family};
+use super::families::{self as family, MetricFamily};
 use super::histogram::Shown;
-use super::meter::{CLASS_WORDS, CLASSES, Holdings, Phase};
-use super::text::{Format, Writer, seconds};
+use super::meter::{CLASS_WORDS, CLASSES, Holdings, TurnPhase};
+use super::text::{MetricsFormat, Writer, seconds};
 use super::totals::{BackendTotals, ListenerTotals, Totals};
-use crate::access::Counts;
+use crate::access::LineCounts;
 use crate::core::outcome::{Cause, Proof, Who};
-use crate::os::Process;
+use crate::os::ProcessUsage;
 use crate::room::{Ground, Measure};
 
 /// What can be seen beside what was counted.
@@ -27,7 +27,7 @@ pub struct Around {
     /// How often it was exchanged.
     pub reloads: u64,
     /// What has become of the lines of the access log.
-    pub access_lines: Counts,
+    pub access_lines: LineCounts,
     /// `limits.sessions` and `limits.buffers`.
     pub sessions_max: usize,
     /// See `sessions_max`.
@@ -39,7 +39,7 @@ pub struct Around {
     /// The certificates of the listeners.
     pub certificates: Vec<Expiry>,
     /// The process; `None` where the system does not tell.
-    pub process: Option<Process>,
+    pub process: Option<ProcessUsage>,
 }
 
 /// How long a certificate is valid.
@@ -116,13 +116,13 @@ impl BackendFigures {
 
 /// Writes all metrics.
 #[must_use]
-pub fn page(totals: &Totals, around: &Around, format: Format) -> String {
+pub fn page(totals: &Totals, around: &Around, format: MetricsFormat) -> String {
     let mut writer = Writer::new(format);
     write_process_wide(&mut writer, around);
     write_listeners(&mut writer, totals);
     write_pools(&mut writer, totals, around);
     write_backends(&mut writer, totals, around);
-    for phase in Phase::ALL {
+    for phase in TurnPhase::ALL {
         write_phase(&mut writer, phase, totals);
     }
     write_workers(&mut writer, totals, around);
@@ -146,7 +146,7 @@ fn write_process_wide(writer: &mut Writer, around: &Around) {
 }
 
 fn write_listeners(writer: &mut Writer, totals: &Totals) {
-    let of = |writer: &mut Writer, family: &'static Family, value: fn(&ListenerTotals) -> u64| {
+    let of = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&ListenerTotals) -> u64| {
         let mut samples = writer.begin(family);
         totals.listeners.iter().for_each(|(name, sums)| samples.add(&[name], value(sums)));
     };
@@ -186,7 +186,7 @@ fn write_pools(writer: &mut Writer, totals: &Totals, around: &Around) {
     }
     let mut samples = writer.begin(&family::BUDGET_SPENT);
     named().for_each(|(pool, sums)| samples.add(&[pool], sums.budget_spent));
-    let now = |writer: &mut Writer, family: &'static Family, value: fn(&PoolNow) -> usize| {
+    let now = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&PoolNow) -> usize| {
         let mut samples = writer.begin(family);
         around.pools.iter().for_each(|(pool, now)| samples.add(&[pool], value(now)));
     };
@@ -212,7 +212,7 @@ fn write_backends(writer: &mut Writer, totals: &Totals, around: &Around) {
             }
         }
     }
-    let of = |writer: &mut Writer, family: &'static Family, value: fn(&BackendTotals) -> u64| {
+    let of = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&BackendTotals) -> u64| {
         let mut samples = writer.begin(family);
         named().for_each(|((pool, backend), sums)| samples.add(&[pool, backend], value(sums)));
     };
@@ -222,7 +222,7 @@ fn write_backends(writer: &mut Writer, totals: &Totals, around: &Around) {
 }
 
 fn write_standings(writer: &mut Writer, around: &Around) {
-    let now = |writer: &mut Writer, family: &'static Family, value: fn(&BackendFigures) -> u64| {
+    let now = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&BackendFigures) -> u64| {
         let mut samples = writer.begin(family);
         around
             .backends
@@ -252,13 +252,13 @@ fn write_standings(writer: &mut Writer, around: &Around) {
     now(writer, &family::CONNECTIONS, |standing| standing.connections);
 }
 
-fn write_phase(writer: &mut Writer, phase: Phase, totals: &Totals) {
+fn write_phase(writer: &mut Writer, phase: TurnPhase, totals: &Totals) {
     let shown = Shown::of(totals.backends.values().map(|sums| sums.phase(phase)));
     let mut samples = writer.begin(phase.family());
     for ((pool, backend), sums) in &totals.backends {
         let counts = sums.phase(phase);
         // In most pools nobody ever waits, and most of what has no backend comes to no phase.
-        let is_likely = !backend.is_empty() && phase != Phase::Queue;
+        let is_likely = !backend.is_empty() && phase != TurnPhase::Queue;
         if is_likely || counts.count() > 0 {
             samples.add_histogram(&[pool, backend], counts, &shown);
         }
@@ -266,7 +266,7 @@ fn write_phase(writer: &mut Writer, phase: Phase, totals: &Totals) {
 }
 
 fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
-    let of = |writer: &mut Writer, family: &'static Family, value: fn(&Holdings) -> u64| {
+    let of = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&Holdings) -> u64| {
         let mut samples = writer.begin(family);
         for holdings in &totals.workers {
             samples.add(&[&holdings.worker.to_string()], value(holdings));
@@ -296,7 +296,7 @@ fn write_workers(writer: &mut Writer, totals: &Totals, around: &Around) {
 }
 
 fn write_certificates(writer: &mut Writer, around: &Around) {
-    let of = |writer: &mut Writer, family: &'static Family, value: fn(&Expiry) -> i64| {
+    let of = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&Expiry) -> i64| {
         let mut samples = writer.begin(family);
         for expiry in &around.certificates {
             samples.add(&[&expiry.listener, &expiry.certificate], value(expiry));
@@ -307,7 +307,7 @@ fn write_certificates(writer: &mut Writer, around: &Around) {
     of(writer, &family::CERTIFICATE_STALE, |expiry| expiry.stale_s);
 }
 
-fn write_process(writer: &mut Writer, process: &Process) {
+fn write_process(writer: &mut Writer, process: &ProcessUsage) {
     writer.begin(&family::CPU).add(&[], seconds(process.cpu));
     writer.begin(&family::RESIDENT).add(&[], process.resident);
     writer.begin(&family::VIRTUAL).add(&[], process.mapped);
@@ -329,14 +329,14 @@ mod tests {
             version: "1.2.3",
             pools: [(String::from("app"), PoolNow { waiting: 7, ..PoolNow::default() })].into(),
             backends: [((String::from("app"), String::from("b1")), standing)].into(),
-            process: Some(Process::default()),
+            process: Some(ProcessUsage::default()),
             ..Around::default()
         }
     }
 
     #[test]
     fn every_metric_is_written_once_and_in_order() {
-        let text = page(&Totals::default(), &around(), Format::Text);
+        let text = page(&Totals::default(), &around(), MetricsFormat::Text);
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         let expected = FAMILIES.iter().map(|family| format!("{} {}", family.name, family.sort.as_str()));
         assert_eq!(types.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_standing_is_one_of_those_there_are() {
-        let text = page(&Totals::default(), &around(), Format::Text);
+        let text = page(&Totals::default(), &around(), MetricsFormat::Text);
         let one = "{pool=\"app\",backend=\"b1\"";
         for line in [
             &format!("pollux_backend_up{one}}} 0"),

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::families::{Family, Sort};
-use super::histogram::{BOUNDED, Counts, Shown, bound};
+use super::families::{MetricFamily, Sort};
+use super::histogram::{BOUNDED, HistogramCounts, Shown, bound};
 
 /// What is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Format {
+pub enum MetricsFormat {
     /// The text format of Prometheus, version 0.0.4.
     #[default]
     Text,
@@ -23,13 +23,13 @@ pub enum Format {
     OpenMetrics,
 }
 
-impl Format {
+impl MetricsFormat {
     /// The Content-Type to serve it with.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
-            Format::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            MetricsFormat::Text => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }
@@ -38,20 +38,20 @@ impl Format {
 #[derive(Debug)]
 pub(super) struct Writer {
     text: String,
-    format: Format,
+    format: MetricsFormat,
 }
 
 impl Writer {
-    pub(super) fn new(format: Format) -> Writer {
+    pub(super) fn new(format: MetricsFormat) -> Writer {
         Writer { text: String::with_capacity(64 * 1024), format }
     }
 
     /// Begins a metric; all of its samples follow.
-    pub(super) fn begin(&mut self, family: &'static Family) -> Samples<'_> {
+    pub(super) fn begin(&mut self, family: &'static MetricFamily) -> Samples<'_> {
         // OpenMetrics names a counter without what its samples end with.
         let name = match self.format {
-            Format::Text => family.name,
-            Format::OpenMetrics => family.name.strip_suffix("_total").unwrap_or(family.name),
+            MetricsFormat::Text => family.name,
+            MetricsFormat::OpenMetrics => family.name.strip_suffix("_total").unwrap_or(family.name),
         };
         let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
         let _ = writeln!(self.text, "# HELP {name} {help}");
@@ -60,7 +60,7 @@ impl Writer {
     }
 
     pub(super) fn end(mut self) -> String {
-        if self.format == Format::OpenMetrics {
+        if self.format == MetricsFormat::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
         self.text
@@ -71,7 +71,7 @@ impl Writer {
 #[derive(Debug)]
 pub(super) struct Samples<'a> {
     text: &'a mut String,
-    family: &'static Family,
+    family: &'static MetricFamily,
 }
 
 impl Samples<'_> {
@@ -83,7 +83,7 @@ impl Samples<'_> {
 
     /// The samples of a histogram: its buckets that are `shown`. Where nothing was counted all of them would
     /// be 0, which is what they add to others where they are missing.
-    pub(super) fn add_histogram(&mut self, labels: &[&str], counts: &Counts, shown: &Shown) {
+    pub(super) fn add_histogram(&mut self, labels: &[&str], counts: &HistogramCounts, shown: &Shown) {
         let (mut count, is_empty) = (0, counts.count() == 0);
         for (place, bucket) in counts.buckets.iter().enumerate() {
             count += bucket;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn written(write: impl FnOnce(&mut Writer)) -> String {
-        let mut writer = Writer::new(Format::Text);
+        let mut writer = Writer::new(MetricsFormat::Text);
         write(&mut writer);
         let is_sample = |line: &&str| !line.starts_with('#');
         writer.end().lines().filter(is_sample).map(|line| format!("{line}\n")).collect()
@@ -153,13 +153,13 @@ mod tests {
 
     #[test]
     fn buckets_add_up_and_those_far_from_any_span_are_left_out() {
-        let mut counts = Counts { sum_ns: 1_500_000_000, ..Counts::default() };
+        let mut counts = HistogramCounts { sum_ns: 1_500_000_000, ..HistogramCounts::default() };
         (counts.buckets[0], counts.buckets[2], counts.buckets[BOUNDED]) = (1, 2, 4);
         let text = written(|writer| {
-            let shown = Shown::of([&counts, &Counts::default()].into_iter());
+            let shown = Shown::of([&counts, &HistogramCounts::default()].into_iter());
             let mut samples = writer.begin(&CONNECT_SECONDS);
             samples.add_histogram(&["p", "b"], &counts, &shown);
-            samples.add_histogram(&["p", "c"], &Counts::default(), &shown);
+            samples.add_histogram(&["p", "c"], &HistogramCounts::default(), &shown);
         });
         let name = "pollux_backend_connect_seconds";
         let bounds =
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn openmetrics_names_counters_without_their_ending() {
-        let mut writer = Writer::new(Format::OpenMetrics);
+        let mut writer = Writer::new(MetricsFormat::OpenMetrics);
         writer.begin(&super::super::families::RELOADS).add(&[], 3);
         let text = writer.end();
         assert!(text.contains("# TYPE pollux_config_reloads counter\npollux_config_reloads_total 3\n"));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::histogram::Counts;
-use super::meter::{BackendMeter, CAUSES, CLASSES, Holdings, ListenerMeter, Phase};
+use super::histogram::HistogramCounts;
+use super::meter::{BackendMeter, CAUSES, CLASSES, Holdings, ListenerMeter, TurnPhase};
 use crate::core::outcome::Proof;
 
 /// Everything.
@@ -53,8 +53,8 @@ impl Default for PoolTotals {
 /// Of a backend, or of the exchanges of a pool that had none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendTotals {
-    /// How long each phase took, by its place in [`Phase::ALL`].
-    pub phases: [Counts; Phase::ALL.len()],
+    /// How long each phase took, by its place in [`TurnPhase::ALL`].
+    pub phases: [HistogramCounts; TurnPhase::ALL.len()],
     /// Ended exchanges by class of status.
     pub classes: [u64; CLASSES],
     /// Connections that stood.
@@ -68,7 +68,7 @@ pub struct BackendTotals {
 impl Default for BackendTotals {
     fn default() -> BackendTotals {
         BackendTotals {
-            phases: [Counts::default(); Phase::ALL.len()],
+            phases: [HistogramCounts::default(); TurnPhase::ALL.len()],
             classes: [0; CLASSES],
             opened: 0,
             reused: 0,
@@ -96,7 +96,7 @@ impl BackendTotals {
 
     /// How long that phase took.
     #[must_use]
-    pub fn phase(&self, phase: Phase) -> &Counts {
+    pub fn phase(&self, phase: TurnPhase) -> &HistogramCounts {
         &self.phases[phase as usize]
     }
 

@@ -19,7 +19,7 @@ use crate::core::time::Time;
 use crate::snapshot::Address;
 
 pub use ambient::{Ambient, NoRandom, Still, ambient, ambient_of_tls, random, unix_time};
-pub use process::{Process, set_debuggable};
+pub use process::{ProcessUsage, set_debuggable};
 pub use raw::{SOCKETS_MAX, passed_by_manager, receive_with_sockets};
 pub use sys::{
     DESCRIPTORS_RESERVED, SysOs, bind, bind_to_core, bind_with, listening_on, now, prepare, probe,

@@ -8,7 +8,7 @@ use nix::sys::time::TimeVal;
 
 /// A process at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Process {
+pub struct ProcessUsage {
     /// User and system CPU time.
     pub cpu: Duration,
     /// Bytes in RAM.
@@ -26,17 +26,17 @@ pub struct Process {
     pub started: Duration,
 }
 
-impl Process {
+impl ProcessUsage {
     /// This process now, without when it was started; `None` where there is no proc(5).
     #[must_use]
-    pub fn now() -> Option<Process> {
+    pub fn now() -> Option<ProcessUsage> {
         let usage = getrusage(UsageWho::RUSAGE_SELF).ok()?;
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let kib = |name| field(&status, name).map(|kib| kib * 1024);
         // One of them reads the directory.
         let descriptors = std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1);
         let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-        Some(Process {
+        Some(ProcessUsage {
             cpu: span(usage.user_time()) + span(usage.system_time()),
             resident: kib("VmRSS")?,
             mapped: kib("VmSize")?,
@@ -76,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_descriptor_more_is_seen_and_memory_is_used() {
-        let before = Process::now().expect("proc(5)");
+        let before = ProcessUsage::now().expect("proc(5)");
         // Other tests open and close some too, but never as many.
         let many: Vec<_> = (0..200).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
-        let after = Process::now().expect("proc(5)");
+        let after = ProcessUsage::now().expect("proc(5)");
         assert!(after.descriptors >= before.descriptors + 100, "{before:?}, {after:?}");
         assert!(after.resident > 0 && after.mapped >= after.resident && after.threads > 0);
         assert!(after.cpu >= before.cpu && after.descriptors as u64 <= after.descriptors_max);

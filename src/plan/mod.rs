@@ -10,7 +10,7 @@ mod share;
 
 use serde::Serialize;
 
-use crate::config::Process;
+use crate::config::ProcessSettings;
 use crate::config::compare::{self, Difference};
 use crate::route::{Action, Route};
 use crate::snapshot::{Backend, Listener, Pool, Snapshot};
@@ -21,16 +21,16 @@ pub use replay::{Moved, Replay};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Plan {
     /// Listeners, routes, pools, backends and settings that would change, in that order.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PlannedChange>,
     /// What becomes of logged requests, if some were given.
     pub replay: Option<Replay>,
 }
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
+pub struct PlannedChange {
     /// What kind of change.
-    pub kind: Kind,
+    pub kind: ChangeKind,
     /// What is changed, such as `listener web` or `backend app/b2`.
     pub what: String,
     /// What is different, in a few words; empty where the kind says it all.
@@ -40,7 +40,7 @@ pub struct Change {
 /// The kinds of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ChangeKind {
     /// A listener begins to listen.
     Opened,
     /// A listener ends; its connections are drained.
@@ -69,29 +69,29 @@ pub fn plan(old: &Snapshot, new: &Snapshot) -> Plan {
 
 impl Plan {
     /// Adds what differs of the process, which a reload does not change.
-    pub fn tell_process(&mut self, old: &Process, new: &Process) {
+    pub fn tell_process(&mut self, old: &ProcessSettings, new: &ProcessSettings) {
         for found in compare::processes(old, new) {
-            push(&mut self.changes, Kind::Changed, found.key.to_owned(), "at the next start");
+            push(&mut self.changes, ChangeKind::Changed, found.key.to_owned(), "at the next start");
         }
     }
 }
 
-fn push(changes: &mut Vec<Change>, kind: Kind, what: String, how: impl Into<String>) {
-    changes.push(Change { kind, what, how: how.into() });
+fn push(changes: &mut Vec<PlannedChange>, kind: ChangeKind, what: String, how: impl Into<String>) {
+    changes.push(PlannedChange { kind, what, how: how.into() });
 }
 
-fn listeners(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
+fn listeners(old: &Snapshot, new: &Snapshot, changes: &mut Vec<PlannedChange>) {
     let name = |listener: &Listener| format!("listener {} on {}", listener.name, listener.bind);
     for before in &old.listeners {
         if !new.listeners.iter().any(|after| is_same(before, after)) {
-            push(changes, Kind::Closed, name(before), "");
+            push(changes, ChangeKind::Closed, name(before), "");
         }
     }
     for after in &new.listeners {
         match old.listeners.iter().find(|before| is_same(before, after)) {
             None => push(
                 changes,
-                Kind::Opened,
+                ChangeKind::Opened,
                 name(after),
                 format!("{} with {} routes", after.mode, after.routes.routes().len()),
             ),
@@ -108,17 +108,17 @@ fn is_same(a: &Listener, b: &Listener) -> bool {
 fn listener(
     (before, old): (&Listener, &Snapshot),
     (after, new): (&Listener, &Snapshot),
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PlannedChange>,
 ) {
     let what = || format!("listener {}", after.name);
     if before.name != after.name {
-        push(changes, Kind::Changed, what(), format!("was called {}", before.name));
+        push(changes, ChangeKind::Changed, what(), format!("was called {}", before.name));
     }
     if before.mode != after.mode {
-        push(changes, Kind::Changed, what(), format!("speaks {}, spoke {}", after.mode, before.mode));
+        push(changes, ChangeKind::Changed, what(), format!("speaks {}, spoke {}", after.mode, before.mode));
     }
     for found in compare::listeners(before, after) {
-        push(changes, Kind::Changed, what(), found.key);
+        push(changes, ChangeKind::Changed, what(), found.key);
     }
     routes((before.routes.routes(), old), (after.routes.routes(), new), &after.name, changes);
 }
@@ -127,7 +127,7 @@ fn routes(
     (before, old): (&[Route], &Snapshot),
     (after, new): (&[Route], &Snapshot),
     listener: &str,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<PlannedChange>,
 ) {
     let what = |route: &Route| format!("route {listener}/{}", route.name);
     let kept = |routes: &[Route], others: &[Route]| -> Vec<String> {
@@ -135,7 +135,7 @@ fn routes(
         names.map(|route| route.name.clone()).collect()
     };
     for route in before.iter().filter(|route| !after.iter().any(|other| other.name == route.name)) {
-        push(changes, Kind::Removed, what(route), "");
+        push(changes, ChangeKind::Removed, what(route), "");
     }
     // Of the routes that stay, those whose order differs.
     let (order_before, order_after) = (kept(before, after), kept(after, before));
@@ -146,20 +146,20 @@ fn routes(
                 0 => String::from("first"),
                 _ => format!("behind {}", after[index - 1].name),
             };
-            push(changes, Kind::Added, what(route), place);
+            push(changes, ChangeKind::Added, what(route), place);
             continue;
         };
         if !stays.contains(&&route.name) {
             let from = before.iter().position(|other| other.name == route.name).unwrap_or(0);
             push(
                 changes,
-                Kind::Moved,
+                ChangeKind::Moved,
                 what(route),
                 format!("from place {} to place {}", from + 1, index + 1),
             );
         }
         for how in differences((was, old), (route, new)) {
-            push(changes, Kind::Changed, what(route), how);
+            push(changes, ChangeKind::Changed, what(route), how);
         }
     }
 }
@@ -232,8 +232,9 @@ fn tell_action(action: &Action, snapshot: &Snapshot) -> String {
     match action {
         Action::Pool(pool) => format!("pool {}", snapshot.pool(*pool).name),
         Action::Split(split) => {
-            let share =
-                |share: &crate::route::Share| format!("{} {}", snapshot.pool(share.pool).name, share.weight);
+            let share = |share: &crate::route::SplitShare| {
+                format!("{} {}", snapshot.pool(share.pool).name, share.weight)
+            };
             format!("split {}", split.shares.iter().map(share).collect::<Vec<_>>().join(", "))
         }
         Action::Redirect(redirect) => format!("redirect {} to {}", redirect.status, redirect.location),
@@ -243,16 +244,16 @@ fn tell_action(action: &Action, snapshot: &Snapshot) -> String {
     }
 }
 
-fn pools(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
+fn pools(old: &Snapshot, new: &Snapshot, changes: &mut Vec<PlannedChange>) {
     for before in old.pools.iter().filter(|before| !new.pools.iter().any(|after| after.name == before.name)) {
-        push(changes, Kind::Removed, format!("pool {}", before.name), "");
+        push(changes, ChangeKind::Removed, format!("pool {}", before.name), "");
     }
     for after in &new.pools {
         match old.pools.iter().find(|before| before.name == after.name) {
             None => {
                 push(
                     changes,
-                    Kind::Added,
+                    ChangeKind::Added,
                     format!("pool {}", after.name),
                     format!("{} backends", after.backends.len()),
                 );
@@ -262,26 +263,26 @@ fn pools(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
     }
 }
 
-fn pool(before: &Pool, after: &Pool, changes: &mut Vec<Change>) {
+fn pool(before: &Pool, after: &Pool, changes: &mut Vec<PlannedChange>) {
     let mut keys: Vec<&str> = compare::pools(before, after).iter().map(|found| found.key).collect();
     if before.sources != after.sources {
         keys.push("the names and files of its backends");
     }
     if !keys.is_empty() {
-        push(changes, Kind::Changed, format!("pool {}", after.name), keys.join(", "));
+        push(changes, ChangeKind::Changed, format!("pool {}", after.name), keys.join(", "));
     }
     let what = |backend: &Backend| format!("backend {}/{}", after.name, backend.name);
     for backend in
         before.backends.iter().filter(|it| !after.backends.iter().any(|other| other.address == it.address))
     {
-        push(changes, Kind::Drained, what(backend), "");
+        push(changes, ChangeKind::Drained, what(backend), "");
     }
     for backend in &after.backends {
         match before.backends.iter().find(|it| it.address == backend.address) {
-            None => push(changes, Kind::Added, what(backend), format!("weight {}", backend.weight)),
+            None => push(changes, ChangeKind::Added, what(backend), format!("weight {}", backend.weight)),
             Some(was) => {
                 for found in compare::backends(was, backend) {
-                    push(changes, Kind::Changed, what(backend), tell_backend(&found, was));
+                    push(changes, ChangeKind::Changed, what(backend), tell_backend(&found, was));
                 }
             }
         }
@@ -298,12 +299,12 @@ fn tell_backend(found: &Difference, was: &Backend) -> String {
 }
 
 /// Timeouts, limits and what is recorded, key by key.
-fn settings(old: &Snapshot, new: &Snapshot, changes: &mut Vec<Change>) {
+fn settings(old: &Snapshot, new: &Snapshot, changes: &mut Vec<PlannedChange>) {
     for (table, found) in compare::whole(old, new) {
         for Difference { key, was, is } in found {
             let [is, was] = [is, was].map(|value| value.unwrap_or_else(|| String::from("none")));
             let how = format!("{}, was {}", is.trim_matches('"'), was.trim_matches('"'));
-            push(changes, Kind::Changed, format!("{table}.{key}"), how);
+            push(changes, ChangeKind::Changed, format!("{table}.{key}"), how);
         }
     }
 }

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use super::{Kind, Plan, Replay};
+use super::{ChangeKind, Plan, Replay};
 
-impl fmt::Display for Kind {
+impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kind::Opened => "opens",
-            Kind::Closed => "closes",
-            Kind::Added => "adds",
-            Kind::Removed => "removes",
-            Kind::Drained => "drains",
-            Kind::Moved => "moves",
-            Kind::Changed => "changes",
+            ChangeKind::Opened => "opens",
+            ChangeKind::Closed => "closes",
+            ChangeKind::Added => "adds",
+            ChangeKind::Removed => "removes",
+            ChangeKind::Drained => "drains",
+            ChangeKind::Moved => "moves",
+            ChangeKind::Changed => "changes",
         })
     }
 }

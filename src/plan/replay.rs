@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::balance::RoundRobin;
-use crate::config::Places;
+use crate::config::SourcePlaces;
 use crate::explain::{Ask, End, Explanation, Shown, explain};
 use crate::snapshot::Snapshot;
 
@@ -76,7 +76,7 @@ impl Replay {
         };
         let [was, is] = [old, new].map(|snapshot| {
             let question = ask.understand(snapshot).ok()?;
-            Some(whither(&explain(snapshot, &Places::default(), &question, |_| RoundRobin::default())))
+            Some(whither(&explain(snapshot, &SourcePlaces::default(), &question, |_| RoundRobin::default())))
         });
         let (Some(was), Some(is)) = (was, is) else {
             self.skipped += 1;

@@ -24,7 +24,7 @@ pub(super) fn moved((old, old_in): (&Split, &Snapshot), (new, new_in): (&Split, 
 fn ends<'a>(split: &Split, snapshot: &'a Snapshot) -> Vec<(f64, &'a str)> {
     let total: f64 = split.shares.iter().map(|share| f64::from(share.weight)).sum();
     let mut sum = 0.0;
-    let end = |share: &crate::route::Share| {
+    let end = |share: &crate::route::SplitShare| {
         sum += f64::from(share.weight);
         (sum / total, snapshot.pool(share.pool).name.as_str())
     };

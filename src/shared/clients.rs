@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::room::{Origin, OriginCounts};
+use crate::room::{ClientOrigin, OriginCounts};
 
 /// Locks, so that workers seldom wait for each other.
 const SHARDS: usize = 16;
@@ -23,7 +23,7 @@ type Shard = OriginCounts<Arc<AtomicUsize>>;
 #[derive(Debug)]
 pub struct Counted {
     clients: Arc<Clients>,
-    origin: Origin,
+    origin: ClientOrigin,
     /// The bytes of all connections of the address.
     held: Arc<AtomicUsize>,
     /// How many of them are this one's.
@@ -33,12 +33,12 @@ pub struct Counted {
 impl Clients {
     /// Counts one more connection; `None` if its origin has `most` of them.
     #[must_use]
-    pub fn enter(self: &Arc<Clients>, origin: Origin, most: usize) -> Option<Counted> {
+    pub fn enter(self: &Arc<Clients>, origin: ClientOrigin, most: usize) -> Option<Counted> {
         let held = self.with(origin, |shard| shard.enter(origin, most).map(Arc::clone))?;
         Some(Counted { clients: Arc::clone(self), origin, held, own: 0 })
     }
 
-    fn with<T>(&self, origin: Origin, act: impl FnOnce(&mut Shard) -> T) -> T {
+    fn with<T>(&self, origin: ClientOrigin, act: impl FnOnce(&mut Shard) -> T) -> T {
         let shard = self.spread.hash_one(origin) as usize % SHARDS;
         // A panic with the lock leaves a count that is whole: each change is one.
         act(&mut self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner))
@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_place_comes_back_when_it_is_dropped() {
-        let (clients, origin) = (Arc::new(Clients::default()), Origin::of([192, 0, 2, 1].into()).unwrap());
+        let (clients, origin) =
+            (Arc::new(Clients::default()), ClientOrigin::of([192, 0, 2, 1].into()).unwrap());
         let first = clients.enter(origin, 1);
         assert!(first.is_some() && clients.enter(origin, 1).is_none());
         drop(first);
@@ -86,7 +87,8 @@ mod tests {
     /// Another worker may still hold the count of its bytes at that moment.
     #[test]
     fn an_address_is_forgotten_with_its_last_connection() {
-        let (clients, origin) = (Arc::new(Clients::default()), Origin::of([192, 0, 2, 1].into()).unwrap());
+        let (clients, origin) =
+            (Arc::new(Clients::default()), ClientOrigin::of([192, 0, 2, 1].into()).unwrap());
         let counted = clients.enter(origin, 1).unwrap();
         let held = Arc::clone(&counted.held);
         drop(counted);
@@ -96,7 +98,8 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_address_are_those_of_its_connections() {
-        let (clients, origin) = (Arc::new(Clients::default()), Origin::of([192, 0, 2, 1].into()).unwrap());
+        let (clients, origin) =
+            (Arc::new(Clients::default()), ClientOrigin::of([192, 0, 2, 1].into()).unwrap());
         let [mut first, mut second] = [(), ()].map(|()| clients.enter(origin, 2).unwrap());
         first.settle(100);
         second.settle(30);

@@ -10,7 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::pools::{BackendState, PoolState};
-use crate::balance::health::{self, By, Change, Fault, Found, Health, Observation, Phase, Rules};
+use crate::balance::health::{
+    self, BackendFault, By, Health, HealthPhase, HealthRules, Observation, ObservationResult, PhaseChange,
+};
 use crate::balance::{AdminState, HealthState};
 use crate::core::time::Time;
 use crate::snapshot::{Backend, Pool};
@@ -63,13 +65,15 @@ pub struct HealthCounters {
 
 impl Tally {
     /// Records an observation, and of what has become of the backend by it.
-    fn note(&self, by: By, found: &Found, change: Option<&Change>) {
+    fn note(&self, by: By, found: &ObservationResult, change: Option<&PhaseChange>) {
         match (by, found) {
             (By::Request, _) => {}
-            (By::Check, Found::Well(_) | Found::Whole) => _ = self.passed.fetch_add(1, Ordering::Relaxed),
-            (By::Check, Found::Ill(_)) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
+            (By::Check, ObservationResult::Well(_) | ObservationResult::Whole) => {
+                _ = self.passed.fetch_add(1, Ordering::Relaxed)
+            }
+            (By::Check, ObservationResult::Ill(_)) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
         }
-        if change.is_some_and(|change| matches!(change.to, Phase::Ejected { .. })) {
+        if change.is_some_and(|change| matches!(change.to, HealthPhase::Ejected { .. })) {
             self.ejections.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -103,16 +107,16 @@ impl HealthRecord {
     /// choose a request that nothing comes of, but not that all others are answered meanwhile: so such a
     /// failure counts only where the backend has answered no request since the attempt began, nor for
     /// [`CREDIT`] before now.
-    fn has_credit(&self, fault: Fault, since: Time, now: Time) -> bool {
+    fn has_credit(&self, fault: BackendFault, since: Time, now: Time) -> bool {
         if !fault.may_be_chosen() {
             return false;
         }
         let [answered_at, whole_at] =
             [&self.answered_at, &self.whole_at].map(|sign| sign.load(Ordering::Relaxed));
         let sign = match fault {
-            Fault::Broken(_) => whole_at,
-            Fault::Status(_) => answered_at,
-            Fault::Cause(_) | Fault::NoText => whole_at.max(answered_at),
+            BackendFault::Broken(_) => whole_at,
+            BackendFault::Status(_) => answered_at,
+            BackendFault::Cause(_) | BackendFault::NoText => whole_at.max(answered_at),
         };
         let quiet_since = since.as_nanos().min(now.as_nanos().saturating_sub(CREDIT.as_nanos() as u64));
         sign > quiet_since
@@ -146,7 +150,7 @@ impl HealthRegistry {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct News {
     /// The backend has moved.
-    pub change: Option<Change>,
+    pub change: Option<PhaseChange>,
     /// The pool has begun to use all of its backends, or has ceased to.
     pub panics: Option<bool>,
 }
@@ -173,7 +177,7 @@ impl PoolState {
     /// Records what was observed of the backend at `place`.
     pub fn observe(&self, pool: &Pool, place: usize, observation: Observation) -> News {
         let order = self.ward().order.lock();
-        let rules = Rules { passive: &pool.health, check: pool.check.as_ref() };
+        let rules = HealthRules { passive: &pool.health, check: pool.check.as_ref() };
         let backend = &self.backends()[place];
         let standing = |state: &&std::sync::Arc<BackendState>| state.standing() == HealthState::Ejected;
         let ejected = self.backends().iter().filter(standing).count();
@@ -183,7 +187,7 @@ impl PoolState {
         let served = chart.served.load(Ordering::Relaxed);
         let change = machine.handle_observation(observation, rules, served, may_eject);
         chart.tally.note(observation.by, &observation.found, change.as_ref());
-        if change.is_some_and(|change| change.to == Phase::Up) {
+        if change.is_some_and(|change| change.to == HealthPhase::Up) {
             // It has answered no request for as long as it was out: the first one may be a hostile client's.
             HealthRecord::note_sign(&chart.answered_at, observation.at);
             HealthRecord::note_sign(&chart.whole_at, observation.at);
@@ -202,7 +206,7 @@ impl PoolState {
         &self,
         pool: &Pool,
         place: usize,
-        fault: Fault,
+        fault: BackendFault,
         (since, now): (Time, Time),
     ) -> Option<News> {
         let chart = self.backends()[place].chart();
@@ -214,7 +218,11 @@ impl PoolState {
         if chart.blamed_at.swap(turn, Ordering::Relaxed) == turn {
             return None;
         }
-        Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Ill(fault) }))
+        Some(self.observe(
+            pool,
+            place,
+            Observation { at: now, by: By::Request, found: ObservationResult::Ill(fault) },
+        ))
     }
 
     /// Records that a response of the backend at `place` has come to its end at `now`; `None` where that is
@@ -225,7 +233,11 @@ impl PoolState {
         if !chart.is_breaking.load(Ordering::Relaxed) {
             return None;
         }
-        Some(self.observe(pool, place, Observation { at: now, by: By::Request, found: Found::Whole }))
+        Some(self.observe(
+            pool,
+            place,
+            Observation { at: now, by: By::Request, found: ObservationResult::Whole },
+        ))
     }
 
     /// Records a request that the backend at `place` has answered at `now`; `None` where that is nothing new.
@@ -238,7 +250,7 @@ impl PoolState {
         if !chart.is_troubled.load(Ordering::Relaxed) {
             return None;
         }
-        let found = Found::Well(status);
+        let found = ObservationResult::Well(status);
         Some(self.observe(pool, place, Observation { at: now, by: By::Request, found }))
     }
 
@@ -249,9 +261,9 @@ impl PoolState {
         let mut is_awaited = false;
         for (backend, rules) in self.backends().iter().zip(&pool.backends) {
             match backend.chart().machine().phase() {
-                Phase::Up => usable += usize::from(is_counted(rules)),
-                Phase::Awaited => is_awaited = true,
-                Phase::Down | Phase::Ejected { .. } => {}
+                HealthPhase::Up => usable += usize::from(is_counted(rules)),
+                HealthPhase::Awaited => is_awaited = true,
+                HealthPhase::Down | HealthPhase::Ejected { .. } => {}
             }
         }
         let all = pool.backends.iter().filter(|backend| is_counted(backend)).count();
@@ -279,13 +291,13 @@ impl BackendState {
         }
         let standing = match (machine.phase(), machine.warms_since()) {
             // How far it is each pick works out by itself.
-            (Phase::Up, Some(since)) if pool.health.slow_start.is_some() => {
+            (HealthPhase::Up, Some(since)) if pool.health.slow_start.is_some() => {
                 chart.warms_since.store(since.as_nanos(), Ordering::Relaxed);
                 HealthState::Warming { share: 1 }
             }
-            (Phase::Up, _) => HealthState::Up,
-            (Phase::Awaited | Phase::Down, _) => HealthState::Down,
-            (Phase::Ejected { .. }, _) => HealthState::Ejected,
+            (HealthPhase::Up, _) => HealthState::Up,
+            (HealthPhase::Awaited | HealthPhase::Down, _) => HealthState::Down,
+            (HealthPhase::Ejected { .. }, _) => HealthState::Ejected,
         };
         if self.standing() != standing {
             self.stand(standing);
@@ -315,7 +327,7 @@ mod tests {
     use crate::shared::pools::Registry;
     use crate::snapshot::{Address, Limits, PoolId, Snapshot, Timeouts};
 
-    const CHOSEN: Fault = Fault::Cause(Cause::BackendResponseTimeout);
+    const CHOSEN: BackendFault = BackendFault::Cause(Cause::BackendResponseTimeout);
 
     fn at(millis: u64) -> Time {
         Time::ZERO + Duration::from_millis(millis)
@@ -341,11 +353,11 @@ mod tests {
     fn what_the_client_may_have_chosen_does_not_count_beside_answers() {
         for fault in [
             CHOSEN,
-            Fault::Cause(Cause::BackendClosed),
-            Fault::Cause(Cause::BackendBadResponse),
-            Fault::Cause(Cause::BackendConnectTimeout),
-            Fault::Status(500),
-            Fault::Broken(Cause::BackendTruncated),
+            BackendFault::Cause(Cause::BackendClosed),
+            BackendFault::Cause(Cause::BackendBadResponse),
+            BackendFault::Cause(Cause::BackendConnectTimeout),
+            BackendFault::Status(500),
+            BackendFault::Broken(Cause::BackendTruncated),
         ] {
             with_pool(|pool, state| {
                 for turn in 0..50 {
@@ -381,10 +393,10 @@ mod tests {
     #[test]
     fn a_backend_that_comes_back_has_credit() {
         with_pool(|pool, state| {
-            let refused = Fault::Cause(Cause::BackendRefused);
+            let refused = BackendFault::Cause(Cause::BackendRefused);
             (0..2).for_each(|turn| _ = state.note_failure(pool, 0, refused, (at(turn), at(turn + 1))));
             assert!(is_ejected(state));
-            let well = Observation { at: at(20_000), by: By::Check, found: Found::Well(None) };
+            let well = Observation { at: at(20_000), by: By::Check, found: ObservationResult::Well(None) };
             state.observe(pool, 0, well);
             assert!(!is_ejected(state));
             for turn in 0..9 {
@@ -399,7 +411,7 @@ mod tests {
 
     #[test]
     fn failures_of_one_turn_count_once() {
-        let refused = Fault::Cause(Cause::BackendRefused);
+        let refused = BackendFault::Cause(Cause::BackendRefused);
         with_pool(|pool, state| {
             for _ in 0..9 {
                 state.note_failure(pool, 0, refused, (at(1), at(2)));
@@ -416,13 +428,13 @@ mod tests {
     #[test]
     fn a_sign_is_one_only_for_its_kind() {
         with_pool(|pool, state| {
-            let broken = Fault::Broken(Cause::BackendTruncated);
+            let broken = BackendFault::Broken(Cause::BackendTruncated);
             state.note_served(pool, 0, Some(200), at(1000));
             assert!(state.note_failure(pool, 0, broken, (at(1000), at(1000))).is_some());
             state.note_whole(pool, 0, at(1001));
             assert!(state.note_failure(pool, 0, broken, (at(1001), at(1001))).is_none());
             state.note_whole(pool, 0, at(5000));
-            assert!(state.note_failure(pool, 0, Fault::Status(500), (at(5000), at(5000))).is_some());
+            assert!(state.note_failure(pool, 0, BackendFault::Status(500), (at(5000), at(5000))).is_some());
         });
     }
 
@@ -431,7 +443,12 @@ mod tests {
         with_pool(|pool, state| {
             for turn in 0..2 {
                 state.note_whole(pool, 0, at(1000 + turn));
-                state.note_failure(pool, 0, Fault::Cause(Cause::BackendRefused), (at(1000), at(1000 + turn)));
+                state.note_failure(
+                    pool,
+                    0,
+                    BackendFault::Cause(Cause::BackendRefused),
+                    (at(1000), at(1000 + turn)),
+                );
             }
             assert!(is_ejected(state));
         });

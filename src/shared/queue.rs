@@ -95,7 +95,7 @@ impl WakeupQueue {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct PickQueue {
     /// How many wait, called or not.
     waiting: AtomicUsize,
     line: Mutex<Line>,
@@ -133,7 +133,7 @@ impl Line {
     }
 }
 
-impl Queue {
+impl PickQueue {
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -156,9 +156,14 @@ impl Queue {
     }
 
     /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `desk`.
-    /// Afterwards there must be another look for room, and a [`Queue::release`] if there is any.
+    /// Afterwards there must be another look for room, and a [`PickQueue::release`] if there is any.
     #[must_use]
-    pub fn enter(self: &Arc<Queue>, desk: &Arc<WakeupQueue>, session: Key, most: usize) -> Option<Ticket> {
+    pub fn enter(
+        self: &Arc<PickQueue>,
+        desk: &Arc<WakeupQueue>,
+        session: Key,
+        most: usize,
+    ) -> Option<Ticket> {
         let mut line = lock(&self.line);
         let ahead = line.waiters.len();
         if ahead >= most {
@@ -175,7 +180,7 @@ impl Queue {
 /// A place in the queue. Dropping it passes on a call that was not used.
 #[derive(Debug)]
 pub struct Ticket {
-    queue: Arc<Queue>,
+    queue: Arc<PickQueue>,
     number: u64,
     ahead: usize,
 }
@@ -247,7 +252,7 @@ mod tests {
 
     #[test]
     fn who_waits_longest_is_called_first() {
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
+        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
         let tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 3).unwrap()).collect();
         assert!(queue.enter(&desk, key(9), 3).is_none());
         assert_eq!(tickets.iter().map(Ticket::ahead).collect::<Vec<_>>(), [0, 1, 2]);
@@ -261,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_call_that_is_not_used_passes_on() {
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
+        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
         let [first, second, third] = [0, 1, 2].map(|number| queue.enter(&desk, key(number), 9).unwrap());
         queue.release();
         assert_eq!(desk.take(), [key(0)]);
@@ -289,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_release_during_a_look_is_not_missed() {
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
+        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
         let only = queue.enter(&desk, key(0), 9).unwrap();
         queue.release();
         assert_eq!(desk.take(), [key(0)]);
@@ -303,7 +308,7 @@ mod tests {
     fn a_worker_that_sleeps_is_woken_once() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
+        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
         desk.wake_by(Arc::new(ours));
         let _tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 9).unwrap()).collect();
         queue.release();
@@ -325,7 +330,7 @@ mod tests {
         /// nobody waits while there is a slot and everybody has been heard.
         #[test]
         fn slots_go_to_the_first_and_none_is_left(ops in prop::collection::vec(0_u8..4, 1..60), slots in 1_usize..4) {
-            let (queue, desk) = (Arc::new(Queue::default()), Arc::new(WakeupQueue::default()));
+            let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
             let (mut free, mut next) = (slots, 0_u64);
             let mut line: VecDeque<(u64, Option<Ticket>)> = VecDeque::new();
             for op in ops {

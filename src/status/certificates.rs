@@ -9,7 +9,7 @@ const SHOWN_MAX: usize = 3;
 
 /// A certificate that clients may get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Certificate {
+pub struct CertificateStatus {
     /// The name of its listener.
     pub listener: String,
     /// Its file.
@@ -28,9 +28,9 @@ pub struct Certificate {
     pub stale_why: Option<String>,
 }
 
-impl fmt::Display for Certificate {
+impl fmt::Display for CertificateStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Certificate { listener, file, names, not_after: _, days_left, term, .. } = self;
+        let CertificateStatus { listener, file, names, not_after: _, days_left, term, .. } = self;
         write!(f, "certificate {file} of {listener}")?;
         match names.as_slice() {
             [] => {}
@@ -58,8 +58,8 @@ mod tests {
     use super::*;
     use crate::tls::certificate::Term;
 
-    fn good() -> Certificate {
-        Certificate {
+    fn good() -> CertificateStatus {
+        CertificateStatus {
             listener: String::from("web"),
             file: String::from("cert.pem"),
             names: Vec::new(),
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_certificate_is_a_line() {
         let line = |days_left: i64, names: &[&str]| {
-            let certificate = Certificate {
+            let certificate = CertificateStatus {
                 listener: String::from("web"),
                 file: String::from("cert.pem"),
                 names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -86,7 +86,7 @@ mod tests {
             };
             certificate.to_string()
         };
-        let stale = Certificate { stale_s: Some(90), stale_why: Some(String::from("why")), ..good() };
+        let stale = CertificateStatus { stale_s: Some(90), stale_why: Some(String::from("why")), ..good() };
         assert!(
             stale.to_string().ends_with("3 days left, and a new one CANNOT BE TAKEN for 1m 30s: why"),
             "{stale}"

@@ -13,13 +13,13 @@ mod traffic;
 
 use serde::{Serialize, Serializer};
 
-use crate::session::Kind;
+use crate::session::SessionActivity;
 
-pub use certificates::Certificate;
-pub use pools::{Backend, Changed, Pool, Seen};
+pub use certificates::CertificateStatus;
+pub use pools::{BackendStatus, Changed, ObservationStatus, PoolStatus};
 pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
-pub use sources::{Found, NotFound, Source};
-pub use traffic::{Passed, Served, Traffic, Way};
+pub use sources::{NotFound, SourceAnswer, SourceStatus};
+pub use traffic::{Passed, PoolTraffic, Traffic, Way};
 
 /// How many sessions are shown one by one.
 pub const HOLDERS_MAX: usize = 10;
@@ -41,21 +41,21 @@ pub struct Status {
     /// Where clients come in.
     pub listeners: Vec<Listening>,
     /// The certificates that clients may get there.
-    pub certificates: Vec<Certificate>,
+    pub certificates: Vec<CertificateStatus>,
     /// The workers that have answered.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<WorkerStatus>,
     /// Workers that have not answered in time, or have ended.
     pub workers_silent: usize,
     /// All of their sessions.
     pub crowd: Crowd,
     /// The pools of the configuration.
-    pub pools: Vec<Pool>,
+    pub pools: Vec<PoolStatus>,
     /// What has passed since the beginning.
     pub traffic: Traffic,
     /// What an operator has changed while it runs.
     pub changes: Vec<Changed>,
     /// Where backends come from that may change.
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceStatus>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
     /// What is logged; only the process knows.
@@ -105,7 +105,7 @@ pub struct Listening {
 
 /// What one worker holds.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Worker {
+pub struct WorkerStatus {
     /// Which one, counted from 0.
     pub number: usize,
     /// Its clients.
@@ -134,7 +134,7 @@ pub struct Drain {
 /// Sessions, counted by what they are at, and the oldest of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Crowd {
-    /// Of each kind that there is any of, in the order of [`Kind::ALL`].
+    /// Of each kind that there is any of, in the order of [`SessionActivity::ALL`].
     pub groups: Vec<Group>,
     /// The oldest, those that are busy first; [`HOLDERS_MAX`] at most.
     pub holders: Vec<Holder>,
@@ -145,7 +145,7 @@ pub struct Crowd {
 pub struct Group {
     /// The kind.
     #[serde(serialize_with = "word")]
-    pub kind: Kind,
+    pub kind: SessionActivity,
     /// How many there are.
     pub count: usize,
     /// How many are younger than each of [`AGES_S`] (and not than the one before), and the rest.
@@ -163,7 +163,7 @@ pub struct Holder {
     pub id: String,
     /// What it is at.
     #[serde(serialize_with = "word")]
-    pub kind: Kind,
+    pub kind: SessionActivity,
     /// For how long.
     pub age_ms: u64,
     /// The client's address.
@@ -184,7 +184,7 @@ pub struct Holder {
     pub bytes_left: Option<u64>,
 }
 
-fn word<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
+fn word<S: Serializer>(kind: &SessionActivity, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(kind.as_str())
 }
 
@@ -193,7 +193,7 @@ impl Status {
     ///
     /// # Errors
     /// What there is instead.
-    pub fn backend(&self, name: &str) -> Result<(&str, &Backend), String> {
+    pub fn backend(&self, name: &str) -> Result<(&str, &BackendStatus), String> {
         let all =
             || self.pools.iter().flat_map(|pool| pool.backends.iter().map(|one| (pool.name.as_str(), one)));
         all()
@@ -220,7 +220,7 @@ impl Holder {
 
 impl Crowd {
     /// Counts one session of that kind and age, which ends by itself after so long if nothing comes.
-    pub fn count(&mut self, kind: Kind, age_ms: u64, ends_ms: Option<u64>) {
+    pub fn count(&mut self, kind: SessionActivity, age_ms: u64, ends_ms: Option<u64>) {
         let mut ages = [0; AGES_S.len() + 1];
         ages[AGES_S.iter().take_while(|bound| age_ms >= *bound * 1000).count()] = 1;
         self.join_group(Group { kind, count: 1, ages, oldest_ms: age_ms, ends_ms });
@@ -268,7 +268,7 @@ impl Crowd {
 
 /// How much a session matters to whoever asks what holds a drain: who is busy before who is not, then by age.
 #[must_use]
-pub fn rank(kind: Kind, age_ms: u64) -> (bool, u64) {
+pub fn rank(kind: SessionActivity, age_ms: u64) -> (bool, u64) {
     (kind.is_busy(), age_ms)
 }
 
@@ -276,7 +276,7 @@ pub fn rank(kind: Kind, age_ms: u64) -> (bool, u64) {
 mod tests {
     use super::*;
 
-    fn holder(kind: Kind, age_ms: u64) -> Holder {
+    fn holder(kind: SessionActivity, age_ms: u64) -> Holder {
         Holder {
             id: String::from("0.0.0"),
             kind,
@@ -295,20 +295,20 @@ mod tests {
     #[test]
     fn crowds_add_up() {
         let (mut one, mut other) = (Crowd::default(), Crowd::default());
-        one.count(Kind::Exchange, 999, None);
-        one.count(Kind::Idle, 1000, Some(5));
-        other.count(Kind::Exchange, 600_000, None);
-        other.count(Kind::Idle, 10, Some(7));
-        other.count(Kind::Head, 10, Some(1));
+        one.count(SessionActivity::Exchange, 999, None);
+        one.count(SessionActivity::Idle, 1000, Some(5));
+        other.count(SessionActivity::Exchange, 600_000, None);
+        other.count(SessionActivity::Idle, 10, Some(7));
+        other.count(SessionActivity::Head, 10, Some(1));
         one.join(other);
         assert_eq!((one.len(), one.busy()), (5, 2));
         let kinds: Vec<_> = one.groups.iter().map(|group| (group.kind, group.ages, group.ends_ms)).collect();
         assert_eq!(
             kinds,
             [
-                (Kind::Head, [1, 0, 0, 0, 0], Some(1)),
-                (Kind::Idle, [1, 1, 0, 0, 0], Some(7)),
-                (Kind::Exchange, [1, 0, 0, 0, 1], None),
+                (SessionActivity::Head, [1, 0, 0, 0, 0], Some(1)),
+                (SessionActivity::Idle, [1, 1, 0, 0, 0], Some(7)),
+                (SessionActivity::Exchange, [1, 0, 0, 0, 1], None),
             ]
         );
     }
@@ -316,17 +316,23 @@ mod tests {
     #[test]
     fn the_oldest_that_are_busy_are_kept() {
         let mut crowd = Crowd::default();
-        let idle = (0..20).map(|age| holder(Kind::Idle, 1000 + age));
+        let idle = (0..20).map(|age| holder(SessionActivity::Idle, 1000 + age));
         crowd.join(Crowd { groups: vec![], holders: idle.collect() });
-        crowd.join(Crowd { groups: vec![], holders: vec![holder(Kind::Tunnel, 5), holder(Kind::Tcp, 7)] });
+        crowd.join(Crowd {
+            groups: vec![],
+            holders: vec![holder(SessionActivity::Tunnel, 5), holder(SessionActivity::Tcp, 7)],
+        });
         assert_eq!(crowd.holders.len(), HOLDERS_MAX);
         let first: Vec<_> = crowd.holders.iter().take(3).map(|holder| (holder.kind, holder.age_ms)).collect();
-        assert_eq!(first, [(Kind::Tcp, 7), (Kind::Tunnel, 5), (Kind::Idle, 1019)]);
+        assert_eq!(
+            first,
+            [(SessionActivity::Tcp, 7), (SessionActivity::Tunnel, 5), (SessionActivity::Idle, 1019)]
+        );
     }
 
     #[test]
     fn a_download_is_foretold_from_its_rate() {
-        let mut download = holder(Kind::Exchange, 2000);
+        let mut download = holder(SessionActivity::Exchange, 2000);
         assert_eq!(download.left_ms(), None);
         download.bytes_left = Some(300);
         assert_eq!(download.left_ms(), None);

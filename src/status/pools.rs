@@ -8,18 +8,18 @@ use crate::core::time::show_span;
 
 /// A pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Pool {
+pub struct PoolStatus {
     /// Its name.
     pub name: String,
     /// Whether requests go to all of its backends, because too few are well.
     pub panics: bool,
     /// Its backends, in the order of the configuration.
-    pub backends: Vec<Backend>,
+    pub backends: Vec<BackendStatus>,
 }
 
 /// A backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Backend {
+pub struct BackendStatus {
     /// Its name.
     pub name: String,
     /// Where it listens.
@@ -41,7 +41,7 @@ pub struct Backend {
     /// Its latency, where that is measured.
     pub latency_us: Option<u64>,
     /// What was last observed, the oldest first.
-    pub history: Vec<Seen>,
+    pub history: Vec<ObservationStatus>,
 }
 
 /// Something that an operator has changed while Pollux runs.
@@ -74,7 +74,7 @@ impl fmt::Display for Changed {
 
 /// One look at a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct ObservationStatus {
     /// Before so long.
     pub age_ms: u64,
     /// By a `check` or by a `request`.
@@ -87,7 +87,7 @@ pub struct Seen {
     pub is_well: bool,
 }
 
-impl fmt::Display for Pool {
+impl fmt::Display for PoolStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let note = if self.panics { "  (too few are well: requests go to all)" } else { "" };
         writeln!(f, "\npool {}{note}", self.name)?;
@@ -99,7 +99,7 @@ impl fmt::Display for Pool {
     }
 }
 
-impl Backend {
+impl BackendStatus {
     /// How it is, in one line.
     fn line(&self) -> String {
         let since = self.since_ms.map_or_else(String::new, |span| format!(" for {}", show_span(span)));
@@ -149,14 +149,14 @@ mod tests {
 
     #[test]
     fn it_says_why_a_backend_is_down() {
-        let seen = |age_ms, is_well, found: &str| Seen {
+        let seen = |age_ms, is_well, found: &str| ObservationStatus {
             age_ms,
             by: "check",
             phase: "connect",
             found: found.into(),
             is_well,
         };
-        let backend = Backend {
+        let backend = BackendStatus {
             name: "b2".into(),
             address: "127.0.0.1:9002".into(),
             standing: "down",
@@ -177,7 +177,7 @@ mod tests {
              \x20    1m 10s ago  check    well  connect   connected\n\
              \x20      2.1s ago  check    ill   connect   backend-refused\n"
         );
-        let pool = Pool { name: "app".into(), panics: true, backends: vec![backend] };
+        let pool = PoolStatus { name: "app".into(), panics: true, backends: vec![backend] };
         let told = "\npool app  (too few are well: requests go to all)\n  b2  down for 1m 2s  weight 3  in flight 1  latency 1.500 ms\n";
         assert_eq!(pool.to_string(), told);
     }

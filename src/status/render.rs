@@ -180,7 +180,7 @@ impl Drain {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::Kind;
+    use crate::session::SessionActivity;
 
     #[test]
     fn spans_are_short() {
@@ -199,9 +199,9 @@ mod tests {
         let drain = Drain { since_ms: 3000, left_ms: 27_000 };
         let mut crowd = Crowd::default();
         assert_eq!(drain.forecast(&crowd), "it ends now");
-        crowd.count(Kind::Idle, 100, Some(900));
+        crowd.count(SessionActivity::Idle, 100, Some(900));
         assert_eq!(drain.forecast(&crowd), "it ends within 0.9s");
-        crowd.count(Kind::Tunnel, 100, None);
+        crowd.count(SessionActivity::Tunnel, 100, None);
         assert_eq!(
             drain.forecast(&crowd),
             "it ends in 27s at the latest, and whoever is served then is cut off: 1 client is served, the others leave within 0.9s"

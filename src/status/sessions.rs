@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Holder;
 use crate::core::slab::Key;
 use crate::core::time::show_span;
-use crate::session::Kind;
+use crate::session::SessionActivity;
 
 /// The most sessions that are listed.
 pub const LISTED_MAX: usize = 1000;
@@ -57,7 +57,7 @@ pub enum Order {
 pub struct SessionsAsk {
     /// Those that are at this; all if it is `None`.
     #[serde(default)]
-    pub kind: Option<Kind>,
+    pub kind: Option<SessionActivity>,
     /// What comes first.
     #[serde(default)]
     pub order: Order,

@@ -11,18 +11,18 @@ const SHOWN_MAX: usize = 8;
 
 /// A host name, a service of the DNS or a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Source {
+pub struct SourceStatus {
     /// As the configuration has it.
     pub source: String,
     /// The last good answer; `None` if there never was one.
-    pub answer: Option<Found>,
+    pub answer: Option<SourceAnswer>,
     /// Why there is no newer one, while that is so.
     pub failure: Option<NotFound>,
 }
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Found {
+pub struct SourceAnswer {
     /// The addresses of the backends.
     pub backends: Vec<String>,
     /// Since when it has been the same.
@@ -40,7 +40,7 @@ pub struct NotFound {
     pub since_ms: u64,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SourceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "source {}: ", self.source)?;
         match &self.answer {
@@ -54,9 +54,9 @@ impl fmt::Display for Source {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for SourceAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Found { backends, since_ms, asked_ms } = self;
+        let SourceAnswer { backends, since_ms, asked_ms } = self;
         match backends.as_slice() {
             [] => f.write_str("no backend")?,
             few if few.len() <= SHOWN_MAX => f.write_str(&few.join(", "))?,
@@ -72,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_source_is_a_line() {
-        let source = |backends: usize, why: Option<&str>| Source {
+        let source = |backends: usize, why: Option<&str>| SourceStatus {
             source: String::from("app.example:80"),
-            answer: Some(Found {
+            answer: Some(SourceAnswer {
                 backends: (1..=backends).map(|host| format!("10.0.0.{host}:80")).collect(),
                 since_ms: 63_000,
                 asked_ms: 2500,
@@ -91,7 +91,7 @@ mod tests {
                 .to_string()
                 .ends_with("no backend for 1m 3s, heard 2.5s ago; no answer for 2.0s: silence\n")
         );
-        let never = Source { answer: None, ..source(0, Some("no such name")) };
+        let never = SourceStatus { answer: None, ..source(0, Some("no such name")) };
         assert_eq!(
             never.to_string(),
             "source app.example:80: nothing yet; no answer for 2.0s: no such name\n"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::core::outcome::Cause;
-use crate::metrics::{BOUNDED, BackendTotals, CLASSES, Phase, Totals, bound};
+use crate::metrics::{BOUNDED, BackendTotals, CLASSES, Totals, TurnPhase, bound};
 
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -15,7 +15,7 @@ pub struct Traffic {
     /// By name.
     pub listeners: BTreeMap<String, Way>,
     /// By name; "" is no pool.
-    pub pools: BTreeMap<String, Served>,
+    pub pools: BTreeMap<String, PoolTraffic>,
 }
 
 /// What has come by a listener.
@@ -31,7 +31,7 @@ pub struct Way {
 
 /// What a pool has served.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Served {
+pub struct PoolTraffic {
     /// Exchanges that did not end well, by the word of the cause.
     pub causes: BTreeMap<&'static str, u64>,
     /// Of each backend by its name; "" is none.
@@ -73,7 +73,7 @@ impl Traffic {
 
 impl Passed {
     fn of(totals: &BackendTotals) -> Passed {
-        let whole = totals.phase(Phase::Whole).buckets.to_vec();
+        let whole = totals.phase(TurnPhase::Whole).buckets.to_vec();
         Passed { classes: totals.classes, whole, failures: by_word(&totals.failures) }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         let mut totals = Totals::default();
         let mut backend = BackendTotals::default();
         backend.classes[2] = 7;
-        backend.phases[Phase::Whole as usize].buckets[3] = 7;
+        backend.phases[TurnPhase::Whole as usize].buckets[3] = 7;
         let refused = Cause::ALL.iter().position(|cause| *cause == Cause::BackendRefused).unwrap();
         backend.failures[refused] = 2;
         totals.backends.insert(("app".into(), "b1".into()), backend);

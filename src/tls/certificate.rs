@@ -128,7 +128,7 @@ impl fmt::Display for Trouble {
 
 /// Why a file, or a pair of them, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum CertificateFault {
     /// The file of certificates cannot be used.
     Certificates(Trouble),
     /// The file of the key cannot be used.
@@ -141,13 +141,15 @@ pub enum Fault {
     },
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for CertificateFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Certificates(why) => write!(f, "the certificate cannot be used: {why}"),
-            Fault::Key(why) => write!(f, "the key cannot be used: {why}"),
-            Fault::Mismatch { belongs_to: None } => f.write_str("the key is not that of the certificate"),
-            Fault::Mismatch { belongs_to: Some(place) } => {
+            CertificateFault::Certificates(why) => write!(f, "the certificate cannot be used: {why}"),
+            CertificateFault::Key(why) => write!(f, "the key cannot be used: {why}"),
+            CertificateFault::Mismatch { belongs_to: None } => {
+                f.write_str("the key is not that of the certificate")
+            }
+            CertificateFault::Mismatch { belongs_to: Some(place) } => {
                 write!(
                     f,
                     "the key is that of certificate {place} of the file, and has to be that of the first"
@@ -262,14 +264,14 @@ pub fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Trouble> {
 /// Reads a chain and its key.
 ///
 /// # Errors
-/// See [`Fault`].
-pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, Fault> {
-    let chain = chain(certificates).map_err(Fault::Certificates)?;
-    let key = key(key_text).map_err(Fault::Key)?;
-    let malformed = || Fault::Certificates(Trouble::of_certificates("the first one is malformed"));
+/// See [`CertificateFault`].
+pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, CertificateFault> {
+    let chain = chain(certificates).map_err(CertificateFault::Certificates)?;
+    let key = key(key_text).map_err(CertificateFault::Key)?;
+    let malformed = || CertificateFault::Certificates(Trouble::of_certificates("the first one is malformed"));
     let facts = facts(&chain).ok_or_else(malformed)?;
     if let Some(version) = first_version(&chain).filter(|version| *version != X509Version::V3) {
-        return Err(Fault::Certificates(Trouble::new(
+        return Err(CertificateFault::Certificates(Trouble::new(
             format!(
                 "it is an X.509 certificate of version {}, which names no hosts; TLS clients take version 3",
                 version.0 + 1
@@ -280,7 +282,7 @@ pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, Fault> 
     let provider = super::provider();
     if provider.key_provider.load_private_key(key.clone_key()).is_err() {
         let unfit = fitness::of(&key).unwrap_or(Unfit::Malformed);
-        return Err(Fault::Key(Trouble::new(unfit.to_string(), unfit.help())));
+        return Err(CertificateFault::Key(Trouble::new(unfit.to_string(), unfit.help())));
     }
     match CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider) {
         Ok(key) => Ok(Certificate { key: Arc::new(key), facts }),
@@ -288,15 +290,15 @@ pub fn load(certificates: &[u8], key_text: &[u8]) -> Result<Certificate, Fault> 
             // Such a key is taken, and never that of its own certificate, which writes the curve out too.
             if let Some(Unfit::ExplicitCurve) = fitness::of(&key) {
                 let unfit = Unfit::ExplicitCurve;
-                return Err(Fault::Key(Trouble::new(unfit.to_string(), unfit.help())));
+                return Err(CertificateFault::Key(Trouble::new(unfit.to_string(), unfit.help())));
             }
             let fits = |der: &CertificateDer<'static>| {
                 CertifiedKey::from_der(vec![der.clone()], key.clone_key(), &provider).is_ok()
             };
-            Err(Fault::Mismatch { belongs_to: chain.iter().position(fits).map(|place| place + 1) })
+            Err(CertificateFault::Mismatch { belongs_to: chain.iter().position(fits).map(|place| place + 1) })
         }
         // The key was taken above, so it is the certificate.
-        Err(_) => Err(Fault::Certificates(Trouble::of_certificates(
+        Err(_) => Err(CertificateFault::Certificates(Trouble::of_certificates(
             "it does not follow the rules for certificates of the web (RFC 5280)",
         ))),
     }
@@ -378,12 +380,12 @@ pub(crate) mod tests {
     fn what_cannot_be_used_says_why() {
         let ((certificate, key), (other, other_key)) = (made_for(&["a"]), made_for(&["b"]));
         let fault = |certificate: &str, key: &str| load(certificate.as_bytes(), key.as_bytes()).unwrap_err();
-        assert_eq!(fault(&certificate, &other_key), Fault::Mismatch { belongs_to: None });
+        assert_eq!(fault(&certificate, &other_key), CertificateFault::Mismatch { belongs_to: None });
         let turned = format!("{other}{certificate}");
-        assert_eq!(fault(&turned, &key), Fault::Mismatch { belongs_to: Some(2) });
-        assert!(matches!(fault("", &key), Fault::Certificates(_)));
-        assert!(matches!(fault(&key, &key), Fault::Certificates(_)));
-        assert!(matches!(fault(&certificate, &certificate), Fault::Key(_)));
+        assert_eq!(fault(&turned, &key), CertificateFault::Mismatch { belongs_to: Some(2) });
+        assert!(matches!(fault("", &key), CertificateFault::Certificates(_)));
+        assert!(matches!(fault(&key, &key), CertificateFault::Certificates(_)));
+        assert!(matches!(fault(&certificate, &certificate), CertificateFault::Key(_)));
         let unordered = format!("{certificate}{other}");
         assert!(!load(unordered.as_bytes(), key.as_bytes()).unwrap().facts.is_ordered);
     }

@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::tickets::Sitting;
 use super::{certificate, failure, identity};
-use crate::core::tls_info::{Credential, Identity};
+use crate::core::tls_info::{CertificateInfo, Credential};
 use crate::os::Ambient;
 
 /// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in
@@ -60,7 +60,10 @@ impl ClientVerifier {
             Ok(()) => believed(own),
             Err(error) => {
                 let known = if own.len() <= UNVERIFIED_LEN_MAX { identity::of(own) } else { None };
-                let bare = || Identity { fingerprint: identity::fingerprint(own), ..Identity::default() };
+                let bare = || CertificateInfo {
+                    fingerprint: identity::fingerprint(own),
+                    ..CertificateInfo::default()
+                };
                 Credential::Failed(known.unwrap_or_else(bare), failure::distrust(&error))
             }
         }
@@ -88,7 +91,8 @@ impl ClientVerifier {
 /// What a client has shown with `certificate`, which was verified. One that cannot be read for its names has
 /// none that could be taken for another's.
 pub(crate) fn believed(certificate: &CertificateDer<'_>) -> Credential {
-    let bare = || Identity { fingerprint: identity::fingerprint(certificate), ..Identity::default() };
+    let bare =
+        || CertificateInfo { fingerprint: identity::fingerprint(certificate), ..CertificateInfo::default() };
     Credential::Verified(identity::of(certificate).unwrap_or_else(bare))
 }
 

@@ -59,7 +59,7 @@ impl Handles {
 
 /// A configuration with what was made of its rules.
 #[derive(Clone, Debug)]
-pub struct Served {
+pub struct ServedSnapshot {
     /// The configuration.
     pub snapshot: Snapshot,
     /// What its rules for TLS need.
@@ -67,8 +67,8 @@ pub struct Served {
 }
 
 /// A configuration that speaks no TLS.
-impl From<Snapshot> for Served {
-    fn from(snapshot: Snapshot) -> Served {
-        Served { snapshot, tls: Arc::default() }
+impl From<Snapshot> for ServedSnapshot {
+    fn from(snapshot: Snapshot) -> ServedSnapshot {
+        ServedSnapshot { snapshot, tls: Arc::default() }
     }
 }

@@ -9,13 +9,13 @@ use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509Name};
 
 use crate::core::subject::{Attribute, Subject};
-use crate::core::tls_info::Identity;
+use crate::core::tls_info::CertificateInfo;
 
 /// What `certificate` says of its owner; `None` if it cannot be read.
 #[must_use]
-pub fn of(certificate: &CertificateDer<'_>) -> Option<Identity> {
+pub fn of(certificate: &CertificateDer<'_>) -> Option<CertificateInfo> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(Identity {
+    Some(CertificateInfo {
         subject: name(parsed.subject()),
         issuer: name(parsed.issuer()).to_string(),
         serial: hexadecimal(parsed.raw_serial()),

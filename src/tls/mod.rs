@@ -21,7 +21,7 @@ pub use crate::snapshot::{
     UnknownNames, Verify,
 };
 pub use crypto::{Crypto, provider};
-pub use handles::{Handles, Served};
+pub use handles::{Handles, ServedSnapshot};
 pub use keyring::Keyring;
 pub use origination::{Origination, Unusable};
 pub use termination::{Refused, Stale, Termination};

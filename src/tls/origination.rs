@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::Crypto;
-use super::certificate::{self, Fault, Trouble};
+use super::certificate::{self, CertificateFault, Trouble};
 use super::termination::{roots, versions};
 use crate::snapshot::{Address, Backend, OriginationFiles, OriginationRules, Verify};
 
@@ -27,7 +27,7 @@ pub enum Unusable {
     /// `ca` cannot be used, or the system has no certificates to believe.
     Ca(Trouble),
     /// `cert` and `key` cannot be used.
-    Client(Fault),
+    Client(CertificateFault),
 }
 
 impl fmt::Display for Unusable {
@@ -93,7 +93,10 @@ impl Origination {
             return Err(Unusable::Ca(Trouble::new("the file was not read", UPDATE)));
         }
         if rules.client.is_some() && files.client.is_none() {
-            return Err(Unusable::Client(Fault::Key(Trouble::new("the file was not read", UPDATE))));
+            return Err(Unusable::Client(CertificateFault::Key(Trouble::new(
+                "the file was not read",
+                UPDATE,
+            ))));
         }
         let trust = match rules.verify {
             Verify::Off => Trust::Anybody,

@@ -8,7 +8,7 @@ use rustls::{RootCertStore, SupportedProtocolVersion, version};
 use sha2::{Digest, Sha256};
 
 use super::Crypto;
-use super::certificate::{self, Certificate, Facts, Fault, Trouble};
+use super::certificate::{self, Certificate, CertificateFault, Facts, Trouble};
 use super::client_verifier::{ClientVerifier, Entry};
 use super::keyring::Keyring;
 use super::tickets::{TicketKeys, Tickets, process_keys};
@@ -99,7 +99,7 @@ pub(super) fn versions(oldest: MinVersion) -> &'static [&'static SupportedProtoc
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The pair at that place cannot be used.
-    Pair(usize, Fault),
+    Pair(usize, CertificateFault),
     /// `client_ca` cannot be used.
     ClientCa(Trouble),
     /// `client_crl` cannot be used.

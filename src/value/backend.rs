@@ -8,7 +8,7 @@ use super::suggest::closest;
 use super::{ValueError, host_and_port, parse_backend_literal, service_name};
 use crate::balance::AdminState;
 use crate::snapshot::{Address, Backend};
-use crate::snapshot::{Family, Like, Question, Source};
+use crate::snapshot::{BackendSource, DiscoveryQuestion, IpFamily, Like};
 
 const EXPECTED: &str = "expected ADDRESS[,weight=N]";
 
@@ -18,7 +18,7 @@ const HTTPS: &str = "https://";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendFlag {
     /// The backend, or who is asked for it.
-    pub source: Source,
+    pub source: BackendSource,
     /// Whether it was written with `https://`.
     pub is_https: bool,
 }
@@ -59,9 +59,9 @@ pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
                 duty: AdminState::Ready,
                 tls_name: None,
             };
-            Source::Asked { question, like }
+            BackendSource::Asked { question, like }
         }
-        None => Source::Given(Backend::new(written, parse_backend_literal(address)?, weight)),
+        None => BackendSource::Given(Backend::new(written, parse_backend_literal(address)?, weight)),
     };
     Ok(BackendFlag { source, is_https: is_https(written) })
 }
@@ -97,22 +97,22 @@ pub(crate) fn without_scheme(text: &str) -> Result<Cow<'_, str>, ValueError> {
 /// # Errors
 ///
 /// When it is none of the forms of a backend.
-pub(crate) fn question(text: &str) -> Result<Option<Question>, ValueError> {
+pub(crate) fn question(text: &str) -> Result<Option<DiscoveryQuestion>, ValueError> {
     if let Some(path) = text.strip_prefix("file:") {
         if path.is_empty() || path.contains('\0') || path.ends_with('/') {
             let help = "write for example `file:backends.json`, relative to this file";
             return Err(ValueError::new("this is not the path of a file", "expected file:path", help));
         }
-        return Ok(Some(Question::File(Path::new(path).to_owned())));
+        return Ok(Some(DiscoveryQuestion::File(Path::new(path).to_owned())));
     }
     if let Some(name) = service_name(text)? {
-        return Ok(Some(Question::Service { name, servers: Vec::new(), family: Family::Any }));
+        return Ok(Some(DiscoveryQuestion::Service { name, servers: Vec::new(), family: IpFamily::Any }));
     }
-    let host = |(host, port): (&str, u16)| Question::Host {
+    let host = |(host, port): (&str, u16)| DiscoveryQuestion::Host {
         host: host.to_owned(),
         port,
         servers: Vec::new(),
-        family: Family::Any,
+        family: IpFamily::Any,
     };
     Ok(host_and_port(text)?.map(host))
 }
@@ -140,8 +140,8 @@ mod tests {
     #[test]
     fn a_flag_is_an_address_and_perhaps_a_weight() {
         let shown = |text: &str| match parse_backend_flag(text).unwrap().source {
-            Source::Given(backend) => (backend.name, backend.weight, false),
-            Source::Asked { question, like } => (question.to_string(), like.weight, true),
+            BackendSource::Given(backend) => (backend.name, backend.weight, false),
+            BackendSource::Asked { question, like } => (question.to_string(), like.weight, true),
         };
         for (text, name, weight, is_asked) in [
             ("127.0.0.1:9001", "127.0.0.1:9001", 1, false),
@@ -164,8 +164,8 @@ mod tests {
         ] {
             let flag = parse_backend_flag(text).unwrap();
             let found = match flag.source {
-                Source::Given(backend) => backend.address.to_string(),
-                Source::Asked { question, .. } => question.to_string(),
+                BackendSource::Given(backend) => backend.address.to_string(),
+                BackendSource::Asked { question, .. } => question.to_string(),
             };
             assert_eq!((found.as_str(), flag.is_https), (address, true));
         }

@@ -12,12 +12,14 @@ use super::conn::Reach;
 use super::generation::Generation;
 use super::health::{is_unreached, tell};
 use super::{Token, Worker};
-use crate::balance::health::{By, Check, Fault, Found, Kind, Observation, Phase, Probe};
+use crate::balance::health::{
+    BackendFault, By, Check, CheckKind, HealthPhase, Observation, ObservationResult, Probe,
+};
 use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
-use crate::prelude::proxy::{self, Behalf, Said};
+use crate::prelude::proxy::{self, Behalf, ProxyAttributes};
 use crate::route::hash;
 use crate::snapshot::{Address, BackendId, Pool, PoolId};
 use crate::tls::failure;
@@ -107,7 +109,7 @@ impl Checks {
 
 /// The check of a backend that is only looked at because it was ejected.
 fn plain() -> Check {
-    Check { kind: Kind::Tcp, ..Check::default() }
+    Check { kind: CheckKind::Tcp, ..Check::default() }
 }
 
 /// Where a check connects to.
@@ -148,7 +150,7 @@ impl<O: Os> Worker<O> {
                 Reach::Shaking => Cause::BackendTlsTimeout,
                 Reach::Stands => Cause::BackendResponseTimeout,
             };
-            self.end_check(place, Found::Ill(Fault::Cause(late)));
+            self.end_check(place, ObservationResult::Ill(BackendFault::Cause(late)));
         }
         if self.checks.due.is_none_or(|due| due > self.now) {
             return;
@@ -217,8 +219,8 @@ impl<O: Os> Worker<O> {
     /// When the ejection of a backend is over, if there is one.
     fn due_by_ejection(&self, id: BackendId) -> Option<Time> {
         match self.generation.pools.backend(id).chart().machine().phase() {
-            Phase::Ejected { until } => Some(until),
-            Phase::Up | Phase::Awaited | Phase::Down => None,
+            HealthPhase::Ejected { until } => Some(until),
+            HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down => None,
         }
     }
 
@@ -229,7 +231,7 @@ impl<O: Os> Worker<O> {
         let check = pool.check.clone().unwrap_or_else(plain);
         let address = &pool.backends[id.index].address;
         // A check that makes no request asks whether the backend accepts, and no more.
-        let tls = generation.origination(id.pool).filter(|_| check.kind != Kind::Tcp);
+        let tls = generation.origination(id.pool).filter(|_| check.kind != CheckKind::Tcp);
         self.checks.count += 1;
         let target = target(address, check.port);
         let (fd, reach) = match self.os.connect(&target) {
@@ -240,12 +242,12 @@ impl<O: Os> Worker<O> {
                 self.checks.slots[slot].due = Some(self.now + check.fast_interval);
                 return;
             }
-            Err(fault) => return self.note_check(slot, self.now, Found::Ill(fault_of(fault))),
+            Err(fault) => return self.note_check(slot, self.now, ObservationResult::Ill(fault_of(fault))),
         };
         let header = self.check_header(pool, &target, fd);
         let probe = match &check.kind {
-            Kind::Tcp => None,
-            Kind::Http(http) => {
+            CheckKind::Tcp => None,
+            CheckKind::Http(http) => {
                 let inner = if tls.is_some() { &[] } else { header.as_slice() };
                 Some(Probe::new(http, &host(pool, address)).behind(inner))
             }
@@ -268,7 +270,7 @@ impl<O: Os> Worker<O> {
         let mut header = Vec::new();
         if let Some(announce) = pool.announce {
             let pair = target.ip().and_then(|to| Some((self.os.local_address(fd)?, to)));
-            let said = Said::default();
+            let said = ProxyAttributes::default();
             proxy::write(&mut header, announce.version, Behalf::Own(pair), &said, announce.length_max);
         }
         header
@@ -282,7 +284,7 @@ impl<O: Os> Worker<O> {
         let running = &mut self.checks.running[place];
         if running.reach == Reach::Connecting {
             if let Err(fault) = self.os.so_error(running.wire.fd()) {
-                return self.end_check(place, Found::Ill(fault_of(fault)));
+                return self.end_check(place, ObservationResult::Ill(fault_of(fault)));
             }
             running.reach = if running.wire.is_plain() { Reach::Stands } else { Reach::Shaking };
             return self.go_on(place, false);
@@ -295,12 +297,12 @@ impl<O: Os> Worker<O> {
         let Running { wire, probe, header, slot, reach, .. } = &mut self.checks.running[place];
         let generation = Rc::clone(&self.generation);
         let check = generation.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
-        let (Some(probe), Some(Kind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
+        let (Some(probe), Some(CheckKind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
             // So little is always taken. Without it the backend would take the check for a broken client.
             if !header.is_empty() {
                 let _ = wire.write(&mut self.os, header, &[]);
             }
-            return self.end_check(place, Found::Well(None));
+            return self.end_check(place, ObservationResult::Well(None));
         };
         if let (Wire::Tls(tls), Reach::Shaking) = (&mut *wire, *reach) {
             match tls.shake(&mut self.os) {
@@ -311,11 +313,11 @@ impl<O: Os> Worker<O> {
                         Broken::Gone => Cause::BackendTlsFailed,
                         Broken::Refused(error) => failure::of_backend(&error),
                     };
-                    return self.end_check(place, Found::Ill(Fault::Cause(cause)));
+                    return self.end_check(place, ObservationResult::Ill(BackendFault::Cause(cause)));
                 }
             }
         }
-        let reset = Found::Ill(Fault::Cause(Cause::BackendReset));
+        let reset = ObservationResult::Ill(BackendFault::Cause(Cause::BackendReset));
         if !probe.unsent().is_empty() {
             match wire.write(&mut self.os, probe.unsent(), &[]) {
                 Ok(count) => probe.handle_sent(count),
@@ -347,7 +349,7 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    fn end_check(&mut self, place: usize, found: Found) {
+    fn end_check(&mut self, place: usize, found: ObservationResult) {
         let Running { slot, wire, began, .. } = self.checks.running.swap_remove(place);
         wire.close(&mut self.os);
         self.note_check(slot, began, found);
@@ -355,10 +357,11 @@ impl<O: Os> Worker<O> {
     }
 
     /// Records what a check that began then has found, and of when the next one is due.
-    fn note_check(&mut self, slot: usize, began: Time, found: Found) {
+    fn note_check(&mut self, slot: usize, began: Time, found: ObservationResult) {
         let id = self.checks.slots[slot].id;
         let pool = self.generation.snapshot.pool(id.pool);
-        let is_reached = !matches!(found, Found::Ill(Fault::Cause(cause)) if is_unreached(cause));
+        let is_reached =
+            !matches!(found, ObservationResult::Ill(BackendFault::Cause(cause)) if is_unreached(cause));
         self.generation.pools.backend(id).note_connect(is_reached);
         let observation = Observation { at: self.now, by: By::Check, found };
         let state = self.generation.pools.pool(id.pool);
@@ -381,8 +384,8 @@ impl<O: Os> Worker<O> {
     }
 }
 
-fn fault_of(fault: ConnectFault) -> Fault {
-    Fault::Cause(match fault {
+fn fault_of(fault: ConnectFault) -> BackendFault {
+    BackendFault::Cause(match fault {
         ConnectFault::Refused => Cause::BackendRefused,
         ConnectFault::TimedOut | ConnectFault::Busy => Cause::BackendConnectTimeout,
         ConnectFault::Exhausted => Cause::OutOfDescriptors,

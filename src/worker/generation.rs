@@ -11,14 +11,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::idle::IdleSet;
-use crate::balance::{self, Asked, Exclusion, FULL_SHARE, NoBackend, Picked, RoundRobin, Seen, View};
+use crate::balance::{
+    self, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, Picked, PoolView, RoundRobin,
+};
 use crate::core::slab::Key;
 use crate::core::time::Time;
-use crate::explain::Reading;
+use crate::explain::BackendReading;
 use crate::metrics::Meters;
 use crate::route::hash;
 use crate::session::Session;
-use crate::shared::pools::{BackendState, Live, Pools};
+use crate::shared::pools::{BackendState, LivePool, Pools};
 use crate::snapshot::{Address, BackendId, Pool, PoolId, Snapshot};
 use crate::tls::{Handles, Origination, Termination};
 
@@ -186,15 +188,15 @@ impl Generation {
     }
 
     /// By pool, then by backend: what picks see of it at `now`.
-    pub(super) fn readings(&self, idle: &IdleSet, now: Time) -> Vec<Vec<Reading>> {
+    pub(super) fn readings(&self, idle: &IdleSet, now: Time) -> Vec<Vec<BackendReading>> {
         let of_pool = |(number, pool): (usize, &Pool)| {
             let id = PoolId(number);
             let is_idle = |index| idle.has(self.home(BackendId { pool: id, index }), now);
-            let view = Live { pool, state: self.pools.pool(id), now, is_idle: &is_idle };
+            let view = LivePool { pool, state: self.pools.pool(id), now, is_idle: &is_idle };
             let reading = |place| {
-                let Seen { share, exclusion, .. } = view.backend(place);
+                let BackendView { share, exclusion, .. } = view.backend(place);
                 let (in_flight, latency) = (view.in_flight(place), view.latency(place));
-                Reading { share, exclusion, in_flight, latency }
+                BackendReading { share, exclusion, in_flight, latency }
             };
             (0..pool.backends.len()).map(reading).collect()
         };
@@ -216,7 +218,8 @@ impl Generation {
     ) -> Result<Picked, NoBackend> {
         let random = self.random();
         self.random.set(self.random.get().wrapping_add(1));
-        let asked = Asked { tried: session.tried(), key: session.key(), bound: session.bound(), random };
+        let asked =
+            PickRequest { tried: session.tried(), key: session.key(), bound: session.bound(), random };
         self.pick_in(session.pool(), &asked, now, is_idle)
     }
 
@@ -224,9 +227,9 @@ impl Generation {
     /// request, or none will.
     pub(super) fn is_decided(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
         let pool = self.snapshot.pool(id);
-        let view = Live { pool, state: self.pools.pool(id), now, is_idle };
+        let view = LivePool { pool, state: self.pools.pool(id), now, is_idle };
         let mut is_hopeless = true;
-        for why in balance::exclusions(pool, &view, &Asked::default()) {
+        for why in balance::exclusions(pool, &view, &PickRequest::default()) {
             match why {
                 None => return true,
                 Some(Exclusion::Full) => is_hopeless = false,
@@ -247,12 +250,12 @@ impl Generation {
     fn pick_in(
         &self,
         id: PoolId,
-        asked: &Asked<'_>,
+        asked: &PickRequest<'_>,
         now: Time,
         is_idle: &dyn Fn(usize) -> bool,
     ) -> Result<Picked, NoBackend> {
         let pool = self.snapshot.pool(id);
-        let view = Live { pool, state: self.pools.pool(id), now, is_idle };
+        let view = LivePool { pool, state: self.pools.pool(id), now, is_idle };
         let round = &mut self.robins.borrow_mut()[id.0];
         balance::pick(pool, &view, asked, round)
     }
@@ -346,7 +349,7 @@ mod tests {
         let mut idle = IdleSet::new(&old.timeouts, Most { per_backend: 1, in_all: 9 });
         let first = first(&old, &mut idle);
         let pick = |generation: &Generation| {
-            let picked = generation.pick_in(PoolId(0), &Asked::default(), Time::ZERO, &|_| false);
+            let picked = generation.pick_in(PoolId(0), &PickRequest::default(), Time::ZERO, &|_| false);
             picked.map(|picked| picked.place)
         };
         assert_eq!([pick(&first), pick(&first)], [Ok(0), Ok(1)]);

@@ -3,7 +3,7 @@
 use super::conn::Conn;
 use super::driver::Driver;
 use crate::balance::AdminState;
-use crate::balance::health::{Errors, Fault};
+use crate::balance::health::{BackendFault, Errors};
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::os::Os;
@@ -17,7 +17,7 @@ impl<O: Os> Driver<'_, O> {
         let Some(id) = conn.session.backend() else { return };
         let pool = self.generation.snapshot.pool(id.pool);
         match status.filter(|status| pool.health.errors.has_status(*status)) {
-            Some(status) => self.note(id, Fault::Status(status), self.attempted_at(conn)),
+            Some(status) => self.note(id, BackendFault::Status(status), self.attempted_at(conn)),
             None => {
                 let state = self.generation.pools.pool(id.pool);
                 if let Some(news) = state.note_served(pool, id.index, status, self.env.now) {
@@ -46,7 +46,8 @@ impl<O: Os> Driver<'_, O> {
         if session.is_tunnelled() || !counts(&self.generation.snapshot.pool(id.pool).health.errors, cause) {
             return;
         }
-        let fault = if session.is_answered() { Fault::Broken(cause) } else { Fault::Cause(cause) };
+        let fault =
+            if session.is_answered() { BackendFault::Broken(cause) } else { BackendFault::Cause(cause) };
         self.note(id, fault, self.attempted_at(conn));
     }
 
@@ -65,7 +66,7 @@ impl<O: Os> Driver<'_, O> {
         is_unwell || backend.duty() == AdminState::Down
     }
 
-    fn note(&self, id: BackendId, fault: Fault, since: Time) {
+    fn note(&self, id: BackendId, fault: BackendFault, since: Time) {
         let pool = self.generation.snapshot.pool(id.pool);
         let state = self.generation.pools.pool(id.pool);
         let Some(news) = state.note_failure(pool, id.index, fault, (since, self.env.now)) else { return };

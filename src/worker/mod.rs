@@ -44,7 +44,7 @@ use crate::core::outcome::Journal;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::http::date::Date;
-use crate::metrics::WorkerMeters as Counter;
+use crate::metrics::WorkerMeters;
 use crate::os::{Fd, Os};
 use crate::recorder::Recorder;
 use crate::route::hash;
@@ -69,19 +69,19 @@ use room::Room;
 use storage::Storage;
 
 pub use pipes::Splicing;
-pub use report::Report;
-pub use switch::{Change, Inlet};
+pub use report::WorkerReport;
+pub use switch::{GenerationChange, Inlet};
 
 /// Which of how many workers this is.
 #[derive(Clone, Copy, Debug)]
-pub struct Share {
+pub struct WorkerIndex {
     /// This one, counted from 0.
     pub worker: usize,
     /// All of them, at least 1.
     pub workers: usize,
 }
 
-impl Share {
+impl WorkerIndex {
     /// This worker's part of a bound that holds for all together, at least 1.
     #[must_use]
     pub fn of(self, bound: usize) -> usize {
@@ -111,7 +111,7 @@ pub struct Setup {
     /// A descriptor that becomes readable when another thread wants the worker's attention.
     pub wake: Option<Fd>,
     /// Which of how many workers this is.
-    pub share: Share,
+    pub share: WorkerIndex,
     /// How it waits for its connections.
     pub poller: Poller,
     /// When bodies go around the memory of the process.
@@ -185,10 +185,10 @@ pub struct Worker<O> {
     /// Where it is told whose turn it is to pick a backend.
     desk: Arc<WakeupQueue>,
     /// Where it shows what it holds.
-    counter: Counter,
+    counter: WorkerMeters,
     /// What it remembers of exchanges.
     recorder: Recorder,
-    share: Share,
+    share: WorkerIndex,
     journal: Box<dyn Journal>,
     acceptors: Vec<Acceptor>,
     wake: Option<Fd>,

@@ -8,7 +8,7 @@ use super::Worker;
 use super::conn::Conn;
 use crate::core::outcome::without_query;
 use crate::core::slab::Key;
-use crate::explain::Live;
+use crate::explain::WorkerState;
 use crate::metrics::Holdings;
 use crate::os::Os;
 use crate::session::Summary;
@@ -17,19 +17,19 @@ use crate::status::{self, Crowd, HOLDERS_MAX, Holder, SessionId};
 
 /// What a worker says of itself.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct WorkerReport {
     /// What it holds, in numbers.
-    pub worker: status::Worker,
+    pub worker: status::WorkerStatus,
     /// Its sessions.
     pub crowd: Crowd,
 }
 
 impl<O: Os> Worker<O> {
     /// What the worker holds now. Looks at every session.
-    pub fn report(&mut self) -> Report {
+    pub fn report(&mut self) -> WorkerReport {
         self.now = self.os.now();
         let census = self.census();
-        let worker = status::Worker {
+        let worker = status::WorkerStatus {
             number: self.share.worker,
             sessions: census.sessions,
             backends_in_use: census.in_flight,
@@ -38,7 +38,7 @@ impl<O: Os> Worker<O> {
             buffers_out: census.buffers_out,
             pipes_out: census.pipes_out,
         };
-        Report { worker, crowd: self.crowd() }
+        WorkerReport { worker, crowd: self.crowd() }
     }
 
     /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be
@@ -60,8 +60,8 @@ impl<O: Os> Worker<O> {
 
     /// What its next decisions depend on, under its latest configuration.
     #[must_use]
-    pub fn live(&self) -> Live {
-        Live {
+    pub fn live(&self) -> WorkerState {
+        WorkerState {
             worker: self.share.worker,
             robins: self.generation.robins(),
             random: self.generation.random(),

@@ -10,14 +10,14 @@ use super::driver::{Fate, Readable};
 use super::generation::Generation;
 use crate::core::slab::Key;
 use crate::os::{Fd, Os};
-use crate::room::{Candidate, Crowds, Ground, Measure, Origin, Queue, Tally};
+use crate::room::{ClientOrigin, Crowds, EvictionCandidate, EvictionQueue, Ground, Measure, Tally};
 use crate::shared::clients::Counted;
 use crate::snapshot::Limits;
 
 /// The sessions that may make room, in order.
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    queue: Queue<Key>,
+    queue: EvictionQueue<Key>,
     tally: Tally<{ Ground::ALL.len() }>,
     refused: Tally<1>,
     /// In how many turns each measure was taken for want of buffers.
@@ -37,8 +37,8 @@ pub(super) enum Entry {
 }
 
 /// Where a session's client comes from, as far as that is known.
-fn origin(conn: &Conn) -> Option<Origin> {
-    Origin::of(conn.session.client().ip())
+fn origin(conn: &Conn) -> Option<ClientOrigin> {
+    ClientOrigin::of(conn.session.client().ip())
 }
 
 /// How great the crowd is to which a session belongs; 0 if to none. Proxies that are trusted stand for many
@@ -111,7 +111,7 @@ impl<O: Os> Worker<O> {
             let crowds = Crowds::among(sessions.iter().filter_map(|(_, conn)| origin(conn)));
             let all = sessions.iter().filter_map(|(key, conn)| {
                 let claim = conn.session.claim(now)?;
-                Some(Candidate { crowd: Reverse(crowd(conn, &crowds)), claim, key })
+                Some(EvictionCandidate { crowd: Reverse(crowd(conn, &crowds)), claim, key })
             });
             queue.look(self.now, sessions.len(), all);
         }
@@ -121,7 +121,7 @@ impl<O: Os> Worker<O> {
 
     /// Ends the session of `candidate`, unless what has come of its client in the meantime is what was
     /// missing; true if it has ended.
-    fn have_room_made(&mut self, candidate: Candidate<Key>) -> bool {
+    fn have_room_made(&mut self, candidate: EvictionCandidate<Key>) -> bool {
         let mut has_made = false;
         self.with(candidate.key, |driver, conn| {
             let mut fate = driver.drive(conn, Readable { client: true, backend: false });
@@ -150,7 +150,7 @@ impl<O: Os> Worker<O> {
     /// may stay.
     pub(super) fn count_client(&self, client: SocketAddr, listener: usize, generation: &Generation) -> Entry {
         let snapshot = &generation.snapshot;
-        let Some(origin) = Origin::of(client.ip()) else { return Entry::Free };
+        let Some(origin) = ClientOrigin::of(client.ip()) else { return Entry::Free };
         let address = client.ip().to_canonical();
         // A proxy on this host stands for many, unless the operator says how many.
         let Limits { per_client, bytes_per_client, .. } = &snapshot.limits;

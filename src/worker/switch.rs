@@ -19,7 +19,7 @@ use crate::snapshot::{BackendId, PoolId, Snapshot};
 use crate::tls::Handles;
 
 /// What a worker is to run on from now on.
-pub struct Change {
+pub struct GenerationChange {
     /// The configuration. Its buffers are as large as they were.
     pub snapshot: Arc<Snapshot>,
     /// What its rules for TLS need.
@@ -39,8 +39,8 @@ pub enum Inlet {
 
 impl<O: Os> Worker<O> {
     /// Takes another configuration for everything that begins from now on.
-    pub fn switch(&mut self, change: Change) {
-        let Change { snapshot, tls, inlets } = change;
+    pub fn switch(&mut self, change: GenerationChange) {
+        let GenerationChange { snapshot, tls, inlets } = change;
         self.now = self.os.now();
         let gone = ListenerState::Gone { since: self.now };
         self.leave_doors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use pollux::balance::RoundRobin;
-use pollux::config::{self, Code, Loaded, Report};
+use pollux::config::{self, Code, ConfigReport, Loaded};
 use pollux::explain::{Ask, Shown, explain};
 
 use super::tls::{Shelf, good};
@@ -14,7 +14,7 @@ const POOLS: &str =
 
 const PRINT: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-fn parse(text: &str) -> Result<Loaded, Report> {
+fn parse(text: &str) -> Result<Loaded, ConfigReport> {
     // Every configuration is about the same one.
     static PAIR: LazyLock<(String, String)> = LazyLock::new(good);
     let files = vec![("cert.pem", PAIR.0.clone()), ("key.pem", PAIR.1.clone())];
@@ -62,7 +62,7 @@ fn what_no_client_can_have_is_told() {
             Ok(loaded) => loaded.warnings,
             Err(report) => Some(report),
         };
-        let found: Vec<Code> = report.iter().flat_map(Report::codes).collect();
+        let found: Vec<Code> = report.iter().flat_map(ConfigReport::codes).collect();
         let found: Vec<Code> = found.into_iter().filter(|code| *code != Code::UnusedPool).collect();
         assert_eq!(found, codes, "{text}{}", report.map_or_else(String::new, |report| report.to_string()));
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use pollux::config::{self, Example, Loaded, World};
-use pollux::discovery::{Entry, Question};
+use pollux::discovery::{DiscoveryQuestion, Entry};
 use pollux::snapshot::Address;
 use proptest::prelude::*;
 
@@ -20,12 +20,14 @@ impl World for Full {
         Ok(vec![([10, 0, 0, 1], port).into(), ([10, 0, 0, 2], port).into()])
     }
 
-    fn ask(&mut self, question: &Question) -> Result<Vec<Entry>, String> {
+    fn ask(&mut self, question: &DiscoveryQuestion) -> Result<Vec<Entry>, String> {
         let at = |host: u8, port: u16| Entry::at(Address::Ip(([10, 0, 0, host], port).into()));
         Ok(match question {
-            Question::Host { port, .. } => vec![at(1, *port), at(2, *port)],
-            Question::Service { .. } => vec![Entry { tier: Some(2), weight: Some(7), ..at(4, 8080) }],
-            Question::File(_) => vec![at(3, 80)],
+            DiscoveryQuestion::Host { port, .. } => vec![at(1, *port), at(2, *port)],
+            DiscoveryQuestion::Service { .. } => {
+                vec![Entry { tier: Some(2), weight: Some(7), ..at(4, 8080) }]
+            }
+            DiscoveryQuestion::File(_) => vec![at(3, 80)],
         })
     }
 

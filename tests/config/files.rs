@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use pollux::config::{self, Code, Loaded, Report, World};
+use pollux::config::{self, Code, ConfigReport, Loaded, World};
 
 /// A machine in memory.
 #[derive(Default)]
@@ -44,12 +44,12 @@ impl World for Memory {
 fn load(
     files: &[(&'static str, &'static str)],
     variables: &[(&'static str, &'static str)],
-) -> Result<Loaded, Report> {
+) -> Result<Loaded, ConfigReport> {
     let mut world = Memory { files: files.to_vec(), variables: variables.iter().copied().collect() };
     config::load_in(Path::new("etc/proxy.toml"), &mut world)
 }
 
-fn codes(loaded: Result<Loaded, Report>) -> Vec<Code> {
+fn codes(loaded: Result<Loaded, ConfigReport>) -> Vec<Code> {
     loaded.expect_err("a report").codes().collect()
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use pollux::config::{self, Code, ERRORS_MAX, Loaded, Report, World};
+use pollux::config::{self, Code, ConfigReport, ERRORS_MAX, Loaded, World};
 use pollux::snapshot::{Announcing, Listener, Pool};
 use pollux::tls::{ClientAuth, ExpiredCrl, MinVersion, UnknownNames, Verify};
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ impl World for Desk {
     }
 }
 
-fn load(text: &str, now: i64) -> Result<Loaded, Report> {
+fn load(text: &str, now: i64) -> Result<Loaded, ConfigReport> {
     config::parse_in(text, "proxy.toml", &mut Desk { now, mode: 0o640 })
 }
 

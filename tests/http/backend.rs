@@ -58,9 +58,9 @@ impl Backends {
             }
             if reading.from == 0 {
                 match proxy::read(received) {
-                    proxy::Reading::Header(length, _) => reading.from = length,
-                    proxy::Reading::Incomplete => return Ok(()),
-                    proxy::Reading::Absent | proxy::Reading::Malformed => {}
+                    proxy::ProxyReading::Header(length, _) => reading.from = length,
+                    proxy::ProxyReading::Incomplete => return Ok(()),
+                    proxy::ProxyReading::Absent | proxy::ProxyReading::Malformed => {}
                 }
             }
             let bytes = &received[reading.from..];

@@ -10,7 +10,7 @@ use pollux::core::outcome::{Journal, Record};
 use pollux::snapshot::{
     Address, Backend, Disclosure, Listener, Mode, Pool, PoolId, RequestIds, Retries, Snapshot, Timeouts,
 };
-use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
+use pollux::worker::{Census, Poller, Setup, Splicing, Turn, Worker, WorkerIndex};
 
 use crate::case::{self, Case, Ends, Order};
 use crate::memory::{Cut, LISTENER, Memory};
@@ -169,7 +169,7 @@ fn play(case: &Case, way: Way, snapshot: &Arc<Snapshot>) -> Seen {
         tls: Arc::default(),
         listeners: vec![(LISTENER, 0)],
         wake: None,
-        share: Share { worker: 0, workers: 1 },
+        share: WorkerIndex { worker: 0, workers: 1 },
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,

@@ -11,7 +11,7 @@ use pollux::shared::pools::Registry;
 use pollux::snapshot::{
     Address, Backend, Limits, Listener, Mode, Pool, PoolId, Recording, Snapshot, Timeouts,
 };
-use pollux::worker::{Change, Inlet, Poller, Setup, Share, Splicing, Worker};
+use pollux::worker::{GenerationChange, Inlet, Poller, Setup, Splicing, Worker, WorkerIndex};
 
 use script::{Backend as Player, LISTENER, Script};
 
@@ -50,7 +50,7 @@ fn worker(script: Script, snapshot: Arc<Snapshot>) -> Worker<Script> {
         tls: Arc::default(),
         listeners: vec![(LISTENER, 0)],
         wake: None,
-        share: Share { worker: 0, workers: 1 },
+        share: WorkerIndex { worker: 0, workers: 1 },
         poller: Poller::Poll,
         splicing: Splicing::NEVER,
         seed: 0,
@@ -139,7 +139,7 @@ fn a_reload_leaves_the_names_as_they_were() {
     let script = Script::new(players.into()).says(ms(1), get);
     let mut worker = worker(script, snapshot("old", 1, Recording::default()));
     play(&mut worker);
-    let change = Change {
+    let change = GenerationChange {
         snapshot: snapshot("new", 1, Recording::default()),
         tls: Arc::default(),
         inlets: vec![Inlet::Kept(0)],

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use pollux::balance::health::{Check, Errors, Http, Kind, Passive, Start};
+use pollux::balance::health::{Check, CheckKind, Errors, Http, Passive, Start};
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Mode, Snapshot};
 use toy_backends::{Behaviour, Toy};
@@ -30,12 +30,12 @@ fn with(backends: &[String], health: Passive, check: Option<Check>) -> Snapshot 
 }
 
 /// A check that comes as often as it can.
-fn eager(kind: Kind) -> Check {
+fn eager(kind: CheckKind) -> Check {
     Check { kind, interval: MOMENT, fast_interval: MOMENT, rise: 1, fall: 2, ..Check::default() }
 }
 
-fn page(path: &str) -> Kind {
-    Kind::Http(Http { path: path.into(), text: Some("yes".into()), ..Http::default() })
+fn page(path: &str) -> CheckKind {
+    CheckKind::Http(Http { path: path.into(), text: Some("yes".into()), ..Http::default() })
 }
 
 /// A backend that is well for as long as it is told to be, and tells of each check.
@@ -86,7 +86,7 @@ fn checks_take_a_backend_out_and_bring_it_back() {
     let text = |path| Check { start: Start::Up, ..eager(page(path)) };
     // Of the toy the check finds its own path in what it echoes.
     let mut snapshot = with(&backends, Passive::default(), Some(text("/check")));
-    if let Some(Check { kind: Kind::Http(http), .. }) = &mut snapshot.pools[0].check {
+    if let Some(Check { kind: CheckKind::Http(http), .. }) = &mut snapshot.pools[0].check {
         http.host = Some("yes".into());
     }
     let pollux = Pollux::start(snapshot);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use pollux::config::value::parse_backend_flag;
 use pollux::control::{ReloadError, Reloaded, Server, Workers};
 use pollux::core::outcome::{Cause, Journal, Record};
-use pollux::discovery::{self, Answers, Source};
-use pollux::metrics::{Format, Totals};
+use pollux::discovery::{self, Answers, BackendSource};
+use pollux::metrics::{MetricsFormat, Totals};
 use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 /// Nothing here takes so long; a test that hangs fails by it.
@@ -57,7 +57,7 @@ pub(crate) fn snapshot(mode: Mode, backends: &[&str]) -> Snapshot {
     let mut pool = Pool::new("app", Vec::new());
     pool.sources = backends.iter().map(|text| parse_backend_flag(text).unwrap().source).collect();
     for source in &pool.sources {
-        if let Source::Asked { question, .. } = source {
+        if let BackendSource::Asked { question, .. } = source {
             answers.note(question.clone(), discovery::ask(question).unwrap().entries);
         }
     }
@@ -125,7 +125,7 @@ impl Pollux {
 
     /// The page for Prometheus.
     pub(crate) fn metrics(&self) -> String {
-        self.server.as_ref().unwrap().metrics(Format::Text)
+        self.server.as_ref().unwrap().metrics(MetricsFormat::Text)
     }
 
     /// How many requests wait until a backend is free.

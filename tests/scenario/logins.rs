@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use pollux::prelude::proxy::Version;
+use pollux::prelude::proxy::ProxyVersion;
 use pollux::snapshot::{Announce, Mode, Snapshot};
 
 use crate::house::{Pollux, response, snapshot};
@@ -102,7 +102,7 @@ fn whatever_speaks_of_such_a_login_binds_the_connection() {
 #[test]
 fn a_client_that_is_announced_is_announced_once() {
     let announce = Announce {
-        version: Version::V1,
+        version: ProxyVersion::V1,
         authority: false,
         alpn: false,
         unique_id: false,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use pollux::core::outcome::Cause;
-use pollux::metrics::{BackendTotals, Phase, Totals};
+use pollux::metrics::{BackendTotals, Totals, TurnPhase};
 use pollux::snapshot::{Mode, Snapshot};
 use toy_backends::{Behaviour, Toy};
 
@@ -54,7 +54,7 @@ fn histograms_hold_as_many_as_counters_and_a_reload_takes_nothing_back() {
     let before = pollux.totals();
     let good_one = of(&before, "b0");
     assert_eq!((good_one.classes, good_one.exchanges()), ([0, 0, 6, 0, 0, 0], 6));
-    let counts = Phase::ALL.map(|phase| good_one.phase(phase).count());
+    let counts = TurnPhase::ALL.map(|phase| good_one.phase(phase).count());
     assert_eq!(counts, [6, 0, 6, 1, 6, 6, 6], "head, queue, opening, connect, response, body, whole");
     assert_eq!((good_one.opened, good_one.reused), (1, 5));
     let failed = of(&before, "b1").failures[Cause::BackendRefused as usize];
@@ -69,7 +69,7 @@ fn histograms_hold_as_many_as_counters_and_a_reload_takes_nothing_back() {
     pollux.told();
     let after = pollux.totals();
     let meanwhile = after.since(&before).pool("app");
-    assert_eq!((meanwhile.exchanges(), meanwhile.phase(Phase::Whole).count()), (1, 1));
+    assert_eq!((meanwhile.exchanges(), meanwhile.phase(TurnPhase::Whole).count()), (1, 1));
     assert_eq!(after.pool("app").exchanges(), 7);
 
     let page = pollux.metrics();

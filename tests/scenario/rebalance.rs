@@ -11,7 +11,7 @@ use pollux::core::outcome::NoJournal;
 use pollux::os::{SysOs, bind};
 use pollux::shared::rebalance::WorkerLoads;
 use pollux::snapshot::{Mode, Snapshot};
-use pollux::worker::{Poller, Setup, Share, Splicing, Turn, Worker};
+use pollux::worker::{Poller, Setup, Splicing, Turn, Worker, WorkerIndex};
 use toy_backends::{Behaviour, Toy};
 
 use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
@@ -66,7 +66,7 @@ fn worker(
         tls: Arc::default(),
         listeners: bound.into_iter().map(|(socket, _)| (os.adopt(socket), 0)).collect(),
         wake: Some(os.adopt(theirs.into())),
-        share: Share { worker: number, workers: 2 },
+        share: WorkerIndex { worker: number, workers: 2 },
         poller: Poller::default(),
         splicing: Splicing::NEVER,
         seed: 0,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::core::time::Time;
 use pollux::os::IoFault;
-use pollux::prelude::proxy::Version;
+use pollux::prelude::proxy::ProxyVersion;
 
 use crate::announced::{self, Announced};
 use crate::end::EndId;
@@ -92,7 +92,7 @@ pub(crate) struct Port {
     /// What is written before all that, and before TLS.
     ahead: Vec<u8>,
     /// A header of that version is awaited, before TLS; what has come of it.
-    awaits: Option<(Version, Vec<u8>)>,
+    awaits: Option<(ProxyVersion, Vec<u8>)>,
     /// The header that has come.
     pub(crate) announced: Option<Announced>,
     outbox: Vec<u8>,
@@ -133,7 +133,7 @@ impl Port {
     }
 
     /// The same, with a header of that version to be read before anything else, if there is to be one.
-    pub(crate) fn awaiting(self, version: Option<Version>) -> Port {
+    pub(crate) fn awaiting(self, version: Option<ProxyVersion>) -> Port {
         Port { awaits: version.map(|version| (version, Vec::new())), ..self }
     }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use fastrand::Rng;
 use ipnet::IpNet;
 use pollux::core::outcome::Cause;
-use pollux::prelude::proxy::Version;
+use pollux::prelude::proxy::ProxyVersion;
 use pollux::snapshot::{Announce, Announcing};
 
 /// What version 2 begins with.
@@ -52,7 +52,7 @@ impl Heralds {
     /// On one side at least.
     pub(crate) fn draw(rng: &mut Rng) -> Heralds {
         let announce = Announce {
-            version: if rng.bool() { Version::V1 } else { Version::V2 },
+            version: if rng.bool() { ProxyVersion::V1 } else { ProxyVersion::V2 },
             authority: rng.bool(),
             alpn: rng.bool(),
             unique_id: rng.bool(),
@@ -135,10 +135,10 @@ pub(crate) struct Announced {
 }
 
 /// Takes a header of that version off `bytes`; `None` if it has not come whole. Nothing else may come.
-pub(crate) fn take(version: Version, bytes: &mut Vec<u8>) -> Option<Announced> {
+pub(crate) fn take(version: ProxyVersion, bytes: &mut Vec<u8>) -> Option<Announced> {
     match version {
-        Version::V1 => take_line(bytes),
-        Version::V2 => take_binary(bytes),
+        ProxyVersion::V1 => take_line(bytes),
+        ProxyVersion::V2 => take_binary(bytes),
     }
 }
 

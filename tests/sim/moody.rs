@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use pollux::balance::health::{Check, Http, Kind, Passive, Start};
+use pollux::balance::health::{Check, CheckKind, Http, Passive, Start};
 use pollux::snapshot::{Balance, Pool, Retries, Timeouts};
 
 /// Timeouts that are noticed, but longer than anybody takes who is well.
@@ -54,7 +54,7 @@ fn check(rng: &mut Rng) -> Option<Check> {
     let http = Http { path: String::from("/alive"), text: Some(String::from("ready")), ..Http::default() };
     let interval = millis(rng, 20, 100);
     let check = Check {
-        kind: if rng.bool() { Kind::Tcp } else { Kind::Http(http) },
+        kind: if rng.bool() { CheckKind::Tcp } else { CheckKind::Http(http) },
         interval,
         fast_interval: interval / 2,
         timeout: millis(rng, 50, 100),

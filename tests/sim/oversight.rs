@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pollux::balance::health::{Check, Kind};
+use pollux::balance::health::{Check, CheckKind};
 use pollux::core::time::Time;
 use pollux::shared::health::HealthCounters;
 use pollux::shared::pools::{BackendState, Registry};
@@ -196,8 +196,8 @@ fn host_of(name: &str) -> Option<usize> {
 fn is_told(check: &Check, mood: Mood) -> bool {
     match (&check.kind, mood) {
         // A process that is stopped still has a kernel that takes connections.
-        (Kind::Tcp, Mood::Hung) => false,
-        (Kind::Tcp | Kind::Http(_), mood) => mood.is_silent(),
+        (CheckKind::Tcp, Mood::Hung) => false,
+        (CheckKind::Tcp | CheckKind::Http(_), mood) => mood.is_silent(),
     }
 }
 

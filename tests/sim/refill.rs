@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use pollux::balance::AdminState;
-use pollux::discovery::{self, Answers, Entry, Like, Question, Source};
+use pollux::discovery::{self, Answers, BackendSource, DiscoveryQuestion, Entry, Like};
 use pollux::snapshot::{Address, Backend, Pool, Snapshot};
-use pollux::worker::{Change, Inlet};
+use pollux::worker::{GenerationChange, Inlet};
 
 /// The most turns between two answers.
 const TURNS_MAX: usize = 400;
@@ -43,10 +43,10 @@ impl Refills {
             duty: AdminState::Ready,
             tls_name: None,
         };
-        pool.sources = vec![Source::Asked { question: question(), like }];
+        pool.sources = vec![BackendSource::Asked { question: question(), like }];
         if self.rng.bool() {
             // Behind the others, so that an answer may name it too.
-            pool.sources.push(Source::Given(first.clone()));
+            pool.sources.push(BackendSource::Given(first.clone()));
         }
         self.fill(pool);
         self.hosts.iter().map(|host| host.address.clone()).collect()
@@ -63,10 +63,10 @@ impl Refills {
     }
 
     /// What `old` becomes by it.
-    pub(crate) fn change(&mut self, old: &Snapshot) -> Change {
+    pub(crate) fn change(&mut self, old: &Snapshot) -> GenerationChange {
         let mut snapshot = old.clone();
         self.fill(&mut snapshot.pools[0]);
-        Change { snapshot: Arc::new(snapshot), tls: Arc::default(), inlets: vec![Inlet::Kept(0)] }
+        GenerationChange { snapshot: Arc::new(snapshot), tls: Arc::default(), inlets: vec![Inlet::Kept(0)] }
     }
 
     /// Any of the hosts, or nobody at all, in any order.
@@ -84,6 +84,6 @@ impl Refills {
     }
 }
 
-fn question() -> Question {
-    Question::File(PathBuf::from("backends.json"))
+fn question() -> DiscoveryQuestion {
+    DiscoveryQuestion::File(PathBuf::from("backends.json"))
 }

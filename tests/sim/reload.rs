@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use pollux::os::Fd;
 use pollux::snapshot::{Address, Backend, Listener, Pool, PoolId, Snapshot};
-use pollux::worker::{Change, Inlet};
+use pollux::worker::{GenerationChange, Inlet};
 
 use crate::faults::log_uniform;
 
@@ -63,7 +63,7 @@ impl Reloads {
     }
 
     /// The change from `old` to something else; `listen` opens a new listening socket.
-    pub(crate) fn change(&mut self, old: &Snapshot, listen: impl FnOnce() -> Fd) -> Change {
+    pub(crate) fn change(&mut self, old: &Snapshot, listen: impl FnOnce() -> Fd) -> GenerationChange {
         let mut snapshot = old.clone();
         let rng = &mut self.rng;
         let mut pools: Vec<Pool> =
@@ -82,7 +82,7 @@ impl Reloads {
         snapshot.limits.idle_per_backend = rng.usize(..4);
         let moves = self.moves_door && rng.u8(..3) == 0;
         let inlet = if moves { Inlet::New(listen()) } else { Inlet::Kept(0) };
-        Change { snapshot: Arc::new(snapshot), tls: Arc::default(), inlets: vec![inlet] }
+        GenerationChange { snapshot: Arc::new(snapshot), tls: Arc::default(), inlets: vec![inlet] }
     }
 }
 

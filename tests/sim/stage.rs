@@ -18,7 +18,7 @@ use pollux::snapshot::{
     Retries, Snapshot, Timeouts,
 };
 use pollux::tls::Handles;
-use pollux::worker::{Census, Change, Poller, Setup, Share, Turn, Worker};
+use pollux::worker::{Census, GenerationChange, Poller, Setup, Turn, Worker, WorkerIndex};
 
 use crate::actor::Actor;
 use crate::ambient::{self, Simulated};
@@ -222,7 +222,7 @@ impl Scene {
                 tls: Arc::clone(&self.tls),
                 listeners: vec![(listener, 0)],
                 wake: None,
-                share: Share { worker: 0, workers: 1 },
+                share: WorkerIndex { worker: 0, workers: 1 },
                 poller: if self.faults.lot { Poller::PollAndLot } else { Poller::Poll },
                 splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
@@ -263,9 +263,9 @@ impl Scene {
         kernel: &Rc<RefCell<Kernel>>,
         oversight: &mut Oversight,
         snapshot: &mut Arc<Snapshot>,
-        change: Change,
+        change: GenerationChange,
     ) {
-        let change = Change { tls: Arc::clone(&self.tls), ..change };
+        let change = GenerationChange { tls: Arc::clone(&self.tls), ..change };
         let before = Sight::of(&self.registry, snapshot, worker.census(), self.ledger.gone());
         kernel.borrow_mut().net.log(Event::Reload);
         *snapshot = Arc::clone(&change.snapshot);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use pollux::core::outcome::NoJournal;
 use pollux::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
-use pollux::worker::{Census, Poller, Setup, Share, Splicing, Turn, Worker};
+use pollux::worker::{Census, Poller, Setup, Splicing, Turn, Worker, WorkerIndex};
 
 use kernel::{DOOR, Kernel, MemoryOs};
 
@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
             tls: Arc::default(),
             listeners: vec![(DOOR, 0)],
             wake: None,
-            share: Share { worker: 0, workers: 1 },
+            share: WorkerIndex { worker: 0, workers: 1 },
             poller: Poller::Poll,
             splicing: Splicing::NEVER,
             seed: 0,

@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pollux::control::{self, Command, Reply, Request};
+use pollux::control::{self, Command, OperatorRequest, Reply};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use signal_hook::consts::TERM_SIGNALS;
@@ -161,6 +161,6 @@ fn look(path: &Path) -> Result<StatusPage, String> {
 }
 
 fn call(path: &Path, command: Command) -> Result<Reply, String> {
-    control::ask(path, &Request { command })
+    control::ask(path, &OperatorRequest { command })
         .map_err(|error| format!("no answer from a Pollux at {}: {error}", PathBuf::from(path).display()))
 }

@@ -1,7 +1,7 @@
 //! `access_log`: a destination, or a table.
 
 use super::site::Site;
-use crate::access::{Destination, Format, Layout, Redaction, Rules, Statuses, variables};
+use crate::access::{AccessLogRules, Destination, Layout, LineFormat, Redaction, Statuses, variables};
 use crate::config::code::Code;
 use crate::config::doc::Node;
 use crate::config::excerpt::Place;
@@ -22,8 +22,8 @@ pub(in crate::config) fn access_log(
     root: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Rules, Reported> {
-    let mut rules = Rules::default();
+) -> Result<AccessLogRules, Reported> {
+    let mut rules = AccessLogRules::default();
     if let Some((text, place)) = root.text("access_log") {
         rules.to = Some(destination(text, place, site, findings)?);
     } else if let Some(table) = root.table_of_either("access_log", &language::ACCESS_LOG) {
@@ -60,14 +60,14 @@ fn destination(
 }
 
 /// `format`.
-pub(in crate::config) fn format(table: Reader<'_>, findings: &mut Findings) -> Result<Format, Reported> {
+pub(in crate::config) fn format(table: Reader<'_>, findings: &mut Findings) -> Result<LineFormat, Reported> {
     let Some((text, place)) = table.text("format") else { return Err(findings.given_up(table.place())) };
     parse_format(text, place, findings).ok_or_else(|| findings.given_up(place))
 }
 
-fn parse_format(text: &str, place: Place, findings: &mut Findings) -> Option<Format> {
-    let known = [Format::Text, Format::Json, Format::Common, Format::Combined];
-    let words = known.each_ref().map(Format::text);
+fn parse_format(text: &str, place: Place, findings: &mut Findings) -> Option<LineFormat> {
+    let known = [LineFormat::Text, LineFormat::Json, LineFormat::Common, LineFormat::Combined];
+    let words = known.each_ref().map(LineFormat::text);
     if let Some(format) = known.iter().find(|format| format.text() == text) {
         return Some(format.clone());
     }
@@ -89,7 +89,7 @@ fn parse_format(text: &str, place: Place, findings: &mut Findings) -> Option<For
                 .help(format!("there are {}", all.join(", "))),
         );
     });
-    parsed.ok().map(Format::Layout)
+    parsed.ok().map(LineFormat::Layout)
 }
 
 /// The items of a list, each as `read` understands it.

@@ -4,7 +4,7 @@ use crate::config::code::Code;
 use crate::config::print::words;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
-use crate::prelude::proxy::{PASSES_EVERYWHERE, Version};
+use crate::prelude::proxy::{PASSES_EVERYWHERE, ProxyVersion};
 use crate::snapshot::Announce;
 
 /// `proxy_protocol`: a header of that version without further fields, or none.
@@ -14,8 +14,8 @@ pub(in crate::config) fn version(
 ) -> Result<Option<Announce>, Reported> {
     let version = match table.text("proxy_protocol") {
         Some(("off", _)) => return Ok(None),
-        Some(("v1", _)) => Version::V1,
-        Some(("v2", _)) => Version::V2,
+        Some(("v1", _)) => ProxyVersion::V1,
+        Some(("v2", _)) => ProxyVersion::V2,
         Some((_, place)) => return Err(findings.given_up(place)),
         None => return Err(findings.given_up(table.place())),
     };
@@ -30,7 +30,7 @@ fn of_v2<'a>(
     key: &str,
     findings: &mut Findings,
 ) -> Option<&'a mut Announce> {
-    let found = announce.as_mut().filter(|announce| announce.version == Version::V2);
+    let found = announce.as_mut().filter(|announce| announce.version == ProxyVersion::V2);
     if let (None, Some(entry)) = (&found, table.entry(key)) {
         findings.push(
             Diagnostic::new(Code::NoEffect, format!("`{key}` changes nothing here"))
@@ -59,7 +59,7 @@ pub(in crate::config) fn fields(
 
 /// `proxy_protocol_fields`, as a file would say them.
 pub(in crate::config) fn show_fields(announce: Option<Announce>) -> Option<String> {
-    let announce = announce.filter(|announce| announce.version == Version::V2)?;
+    let announce = announce.filter(|announce| announce.version == ProxyVersion::V2)?;
     let Announce { version: _, authority, alpn, unique_id, ssl, length_max: _ } = announce;
     let all = [("authority", authority), ("alpn", alpn), ("unique-id", unique_id), ("ssl", ssl)];
     Some(words::list(all.into_iter().filter(|(_, is_said)| *is_said).map(|(word, _)| words::text(word))))
@@ -81,6 +81,6 @@ pub(in crate::config) fn length_max(
 
 /// `proxy_protocol_max`, as a file would say it.
 pub(in crate::config) fn show_length_max(announce: Option<Announce>) -> Option<String> {
-    let announce = announce.filter(|announce| announce.version == Version::V2)?;
+    let announce = announce.filter(|announce| announce.version == ProxyVersion::V2)?;
     Some(announce.length_max.to_string())
 }

@@ -16,7 +16,9 @@ use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::config::shape;
 use crate::config::value::{self, ValueError, backend_addresses, host_and_port, named};
-use crate::snapshot::{Address, AdminState, Backend, Entry, Family, Like, Question, Source};
+use crate::snapshot::{
+    Address, AdminState, Backend, BackendSource, DiscoveryQuestion, Entry, IpFamily, Like,
+};
 
 /// What the items of `backends` stand for. What comes by a question may be the same as something else at any
 /// moment; that is for [`discovery::fill`].
@@ -25,7 +27,7 @@ pub(super) fn sources(
     around: Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Source> {
+) -> Vec<BackendSource> {
     let (mut sources, mut places, mut named) = (Vec::new(), Seen::default(), Seen::default());
     for item in table.list("backends") {
         // Each entry may ask the resolver, so stop when nobody would see the answer.
@@ -34,8 +36,8 @@ pub(super) fn sources(
         }
         for source in item_sources(item, around, site, findings) {
             let (place, name) = match &source {
-                Source::Given(backend) => (backend.address.to_string(), Some(&backend.name)),
-                Source::Asked { question, .. } => (question.to_string(), None),
+                BackendSource::Given(backend) => (backend.address.to_string(), Some(&backend.name)),
+                BackendSource::Asked { question, .. } => (question.to_string(), None),
             };
             if let Some(first) = places.first(place.clone(), item.place) {
                 findings.push(duplicate(&place, item.place, first));
@@ -53,13 +55,14 @@ pub(super) fn sources(
 
 /// Whether nothing could ever be picked. The answers to questions may bring weights of their own, unless they
 /// are addresses alone.
-pub(super) fn is_weightless(sources: &[Source]) -> bool {
-    let is_zero = |source: &Source| match source {
-        Source::Given(backend) => backend.weight == 0,
-        Source::Asked { question: Question::Host { .. } | Question::Service { .. }, like } => {
-            like.weight == 0
-        }
-        Source::Asked { question: Question::File(_), .. } => false,
+pub(super) fn is_weightless(sources: &[BackendSource]) -> bool {
+    let is_zero = |source: &BackendSource| match source {
+        BackendSource::Given(backend) => backend.weight == 0,
+        BackendSource::Asked {
+            question: DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. },
+            like,
+        } => like.weight == 0,
+        BackendSource::Asked { question: DiscoveryQuestion::File(_), .. } => false,
     };
     !sources.is_empty() && sources.iter().all(is_zero)
 }
@@ -70,7 +73,7 @@ fn item_sources(
     around: Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Source> {
+) -> Vec<BackendSource> {
     match &item.value {
         Value::Text { text, .. } => read(text, item.place, &around.like(), around, site, findings),
         Value::Table(table) => {
@@ -112,7 +115,7 @@ pub(super) struct Around<'a> {
     pub(super) resolve: Option<Duration>,
     /// The servers that are asked; none stands for the system.
     pub(super) servers: &'a [SocketAddr],
-    pub(super) family: Family,
+    pub(super) family: IpFamily,
 }
 
 impl Around<'_> {
@@ -131,7 +134,7 @@ impl Around<'_> {
             return Ok(found);
         }
         let (servers, family) = (self.servers.to_vec(), self.family);
-        let question = Question::Host { host: host.to_owned(), port, servers, family };
+        let question = DiscoveryQuestion::Host { host: host.to_owned(), port, servers, family };
         let entries = site.world.ask(&question).map_err(io::Error::other)?;
         let address = |entry: Entry| match entry.address {
             Address::Ip(address) => Some(address),
@@ -168,7 +171,7 @@ fn read(
     around: Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Vec<Source> {
+) -> Vec<BackendSource> {
     let written = text;
     let text = match value::without_scheme(text) {
         Ok(text) => text,
@@ -177,7 +180,7 @@ fn read(
     let found = match question(&text, place, around, site) {
         Ok(Some(question)) => {
             ask(&question, place, around, site, findings);
-            return vec![Source::Asked { question, like: like.clone() }];
+            return vec![BackendSource::Asked { question, like: like.clone() }];
         }
         Ok(None) => backend_addresses(&text, &mut |host, port| around.look_up(host, port, site)),
         Err(error) => Err(error),
@@ -195,14 +198,14 @@ fn read(
                 duty: like.duty,
                 ..backend
             };
-            backends.into_iter().map(|backend| Source::Given(bounded(backend))).collect()
+            backends.into_iter().map(|backend| BackendSource::Given(bounded(backend))).collect()
         }
         Err(error) => refuse(&error, place, findings),
     }
 }
 
 /// An address that is none.
-fn refuse(error: &ValueError, place: Place, findings: &mut Findings) -> Vec<Source> {
+fn refuse(error: &ValueError, place: Place, findings: &mut Findings) -> Vec<BackendSource> {
     let node = Node { place, value: Value::Flag(false) };
     findings.push(shape::refused("address", &node, error));
     Vec::new()
@@ -215,11 +218,11 @@ fn question(
     place: Place,
     around: Around<'_>,
     site: &Site<'_>,
-) -> Result<Option<Question>, ValueError> {
+) -> Result<Option<DiscoveryQuestion>, ValueError> {
     Ok(match value::question(text)? {
-        Some(Question::File(path)) => Some(Question::File(site.path(&path, place))),
-        Some(Question::Host { .. }) if around.resolve.is_none() => None,
-        Some(question @ (Question::Host { .. } | Question::Service { .. })) => {
+        Some(DiscoveryQuestion::File(path)) => Some(DiscoveryQuestion::File(site.path(&path, place))),
+        Some(DiscoveryQuestion::Host { .. }) if around.resolve.is_none() => None,
+        Some(question @ (DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. })) => {
             Some(question.at(around.servers, around.family))
         }
         None => None,
@@ -228,7 +231,13 @@ fn question(
 
 /// Asks, unless that was done for another item. A name may become known later, but a file that cannot be read
 /// is a mistake.
-fn ask(question: &Question, place: Place, around: Around<'_>, site: &mut Site<'_>, findings: &mut Findings) {
+fn ask(
+    question: &DiscoveryQuestion,
+    place: Place,
+    around: Around<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) {
     if site.answers.to(question).is_some() || site.answers.failure(question).is_some() {
         return;
     }
@@ -238,15 +247,15 @@ fn ask(question: &Question, place: Place, around: Around<'_>, site: &mut Site<'_
     };
     let shown = quote(&question.to_string());
     findings.push(match question {
-        Question::File(_) => Diagnostic::new(Code::Unreadable, format!("cannot take backends from {shown}: {why}"))
+        DiscoveryQuestion::File(_) => Diagnostic::new(Code::Unreadable, format!("cannot take backends from {shown}: {why}"))
             .mark(place, "expected a JSON list of backends")
             .help("write the list first, if only `[]`: `[\"127.0.0.1:9001\", { \"address\": \"127.0.0.1:9002\", \"weight\": 3 }]`"),
-        Question::Host { .. } | Question::Service { .. } if around.resolve.is_none() => {
+        DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. } if around.resolve.is_none() => {
             Diagnostic::new(Code::BadValue, format!("bad `address`: cannot resolve {shown}: {why}"))
                 .mark(place, "expected a known service")
                 .help("check the name, or leave `resolve` out: then it is asked for again")
         }
-        Question::Host { .. } | Question::Service { .. } => {
+        DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. } => {
             Diagnostic::new(Code::Unresolved, format!("cannot resolve {shown}: {why}"))
                 .mark(place, "no backend as long as this is not known")
                 .help("check the name; Pollux starts without it, and asks again")

@@ -1,7 +1,7 @@
 //! `[pool.NAME.health]` and `[pool.NAME.check]`.
 
 use super::site::Site;
-use crate::balance::health::{Check, Errors, Http, Kind, Passive};
+use crate::balance::health::{Check, CheckKind, Errors, Http, Passive};
 use crate::config::code::Code;
 use crate::config::doc::Node;
 use crate::config::language::{self, ERROR_WORDS};
@@ -114,10 +114,10 @@ pub(in crate::config) fn check(
 }
 
 /// `type`: a connect, or a request of which nothing is said yet.
-pub(in crate::config) fn kind(table: Reader<'_>, findings: &mut Findings) -> Result<Kind, Reported> {
+pub(in crate::config) fn kind(table: Reader<'_>, findings: &mut Findings) -> Result<CheckKind, Reported> {
     match table.text("type") {
-        Some(("tcp", _)) => Ok(Kind::Tcp),
-        Some(("http", _)) => Ok(Kind::Http(Http::default())),
+        Some(("tcp", _)) => Ok(CheckKind::Tcp),
+        Some(("http", _)) => Ok(CheckKind::Http(Http::default())),
         Some((_, place)) => Err(findings.given_up(place)),
         None => Err(findings.given_up(table.place())),
     }

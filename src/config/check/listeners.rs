@@ -18,7 +18,7 @@ use crate::config::settings;
 use crate::config::shape;
 use crate::config::value::bind_address;
 use crate::config::world::World;
-use crate::route::{Action, Split, Table};
+use crate::route::{Action, RouteTable, Split};
 use crate::snapshot::{Address, Announcing, Listener, Mode, NO_ADDRESS, PoolId};
 
 /// Stands for all who come by Unix sockets.
@@ -101,7 +101,7 @@ fn listener(
     settings?;
     are_all?;
     announced?;
-    let routes = Table::new(routes, listener.routes.ambiguous());
+    let routes = RouteTable::new(routes, listener.routes.ambiguous());
     let listener = Listener { name: name?, bind: bind?, mode, tls: tls?, routes, ..listener };
     Ok(Found { listener, place: table.place(), routes: places })
 }

@@ -35,7 +35,7 @@ mod timeouts;
 pub(super) mod tls;
 mod trials;
 
-use super::Process;
+use super::ProcessSettings;
 use super::code::Code;
 use std::collections::HashSet;
 
@@ -55,7 +55,7 @@ pub(super) use site::Site;
 
 /// What a configuration comes to, and where it says so.
 pub(super) struct Checked {
-    pub(super) checked: Result<(Snapshot, Process), Reported>,
+    pub(super) checked: Result<(Snapshot, ProcessSettings), Reported>,
     /// What was found out for the pools.
     pub(super) answers: Answers,
     /// What was made of its rules for TLS.

@@ -17,7 +17,7 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::discovery;
-use crate::snapshot::{Balance, Pool, PoolId, Source};
+use crate::snapshot::{BackendSource, Balance, Pool, PoolId};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ fn pool(
     pool.tls = tls?;
     pool.sources = sources;
     discovery::fill(&mut pool, &site.answers);
-    if pool.sources.iter().all(|source| matches!(source, Source::Given(_))) {
+    if pool.sources.iter().all(|source| matches!(source, BackendSource::Given(_))) {
         pool.sources.clear();
     }
     findings.since(before)?;
@@ -133,10 +133,15 @@ pub(in crate::config) fn passes_trailers(
 }
 
 /// `first` fills one after the other, if there is something to be filled.
-fn warn_of_never_full(balance: &Balance, sources: &[Source], table: Reader<'_>, findings: &mut Findings) {
-    let is_unbounded = |source: &Source| match source {
-        Source::Given(backend) => backend.max_requests.or(backend.max_connections).is_none(),
-        Source::Asked { like, .. } => like.max_requests.or(like.max_connections).is_none(),
+fn warn_of_never_full(
+    balance: &Balance,
+    sources: &[BackendSource],
+    table: Reader<'_>,
+    findings: &mut Findings,
+) {
+    let is_unbounded = |source: &BackendSource| match source {
+        BackendSource::Given(backend) => backend.max_requests.or(backend.max_connections).is_none(),
+        BackendSource::Asked { like, .. } => like.max_requests.or(like.max_connections).is_none(),
     };
     let [rest @ .., _] = sources else { return };
     let Some((_, place)) = table.text("balance") else { return };

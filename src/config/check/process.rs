@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::site::Site;
-use crate::config::Process;
+use crate::config::ProcessSettings;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::language;
@@ -18,9 +18,9 @@ pub(super) fn check(
     root: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Result<Process, Reported> {
+) -> Result<ProcessSettings, Reported> {
     let before = findings.errors();
-    let mut process = Process::default();
+    let mut process = ProcessSettings::default();
     let settings = settings::read(&language::FILE, root, &mut process, site, findings);
     findings.since(before)?;
     settings.map(|()| process)

@@ -18,7 +18,9 @@ use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::http::framing::has_no_body;
 use crate::route::path::Path;
-use crate::route::{Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Route, Share, Split};
+use crate::route::{
+    Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Route, Split, SplitShare,
+};
 use crate::snapshot::Timeouts;
 
 /// The most routes of a listener.
@@ -172,7 +174,7 @@ fn to_split(
             }
         };
         match pool {
-            Some(pool) => shares.push(Share { pool, weight }),
+            Some(pool) => shares.push(SplitShare { pool, weight }),
             None => _ = findings.given_up(share.place()),
         }
     }

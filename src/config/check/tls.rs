@@ -15,7 +15,7 @@ use crate::config::settings;
 use crate::config::value;
 use crate::route::Host;
 use crate::snapshot::Mode;
-use crate::tls::certificate::{self, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Fault, Trouble};
+use crate::tls::certificate::{self, CertificateFault, DAYS_LEFT_MIN, FILE_LEN_MAX, Facts, Trouble};
 use crate::tls::{
     ClientAuth, Files, Origination, OriginationFiles, OriginationRules, Pair, Refused, Termination,
     TerminationRules, Unusable, Verify,
@@ -300,19 +300,19 @@ fn unusable(message: &str, why: &Trouble, place: Place) -> Diagnostic {
 }
 
 /// What to say of a pair that cannot be used.
-fn of_pair(fault: &Fault, cert: Place, key: Place) -> Diagnostic {
+fn of_pair(fault: &CertificateFault, cert: Place, key: Place) -> Diagnostic {
     match fault {
-        Fault::Certificates(why) => Diagnostic::new(Code::BadCertificate, fault.to_string())
+        CertificateFault::Certificates(why) => Diagnostic::new(Code::BadCertificate, fault.to_string())
             .mark(cert, "this certificate")
             .help(why.help),
-        Fault::Key(why) => {
+        CertificateFault::Key(why) => {
             Diagnostic::new(Code::BadCertificate, fault.to_string()).mark(key, "this key").help(why.help)
         }
-        Fault::Mismatch { belongs_to: Some(_) } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
+        CertificateFault::Mismatch { belongs_to: Some(_) } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
             .mark(cert, "the first certificate has to be the one of the key")
             .mark(key, "this key")
             .help("put the server's certificate first, and behind it those that it was issued by"),
-        Fault::Mismatch { belongs_to: None } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
+        CertificateFault::Mismatch { belongs_to: None } => Diagnostic::new(Code::KeyMismatch, fault.to_string())
             .mark(cert, "this certificate")
             .mark(key, "has another key")
             .help("`openssl x509 -in FILE -noout -pubkey` and `openssl pkey -in FILE -pubout` show the same for a pair"),

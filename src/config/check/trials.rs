@@ -11,7 +11,7 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
 use crate::core::outcome::Cause;
-use crate::explain::{Ask, Expect, QuestionError, Shown, Trial};
+use crate::explain::{Ask, QuestionError, Shown, TestExpectation, Trial};
 use crate::snapshot::{Listener, Snapshot};
 
 /// The tests of a configuration, with their places. `snapshot` is `None` if it has errors: then nothing is
@@ -105,7 +105,7 @@ fn pairs(table: Reader<'_>, key: &str) -> Vec<(String, String)> {
     table.names(key).iter().filter_map(pair).collect()
 }
 
-fn expect(table: Reader<'_>, findings: &mut Findings) -> Expect {
+fn expect(table: Reader<'_>, findings: &mut Findings) -> TestExpectation {
     let Ok(Some(expect)) = table.table("expect", &language::EXPECT, findings) else {
         if !table.has("expect") && !findings.is_meant(table.place(), "expect") {
             findings.push(
@@ -114,10 +114,10 @@ fn expect(table: Reader<'_>, findings: &mut Findings) -> Expect {
                     .help("write `expect = { pool = \"app\" }`"),
             );
         }
-        return Expect::default();
+        return TestExpectation::default();
     };
     let text = |key: &str| expect.text(key).map(|(text, _)| text.to_owned());
-    Expect {
+    TestExpectation {
         route: text("route"),
         pool: text("pool"),
         backend: text("backend"),
@@ -147,7 +147,7 @@ fn check_ask(table: Reader<'_>, ask: &Ask, snapshot: &Snapshot, findings: &mut F
 }
 
 /// So have those of what is expected.
-fn check_expected(table: Reader<'_>, expect: &Expect, snapshot: &Snapshot, findings: &mut Findings) {
+fn check_expected(table: Reader<'_>, expect: &TestExpectation, snapshot: &Snapshot, findings: &mut Findings) {
     let routes = snapshot.listeners.iter().flat_map(|listener: &Listener| listener.routes.routes());
     let backends = snapshot.pools.iter().flat_map(|pool| &pool.backends);
     let known: [(&str, &Option<String>, Vec<&str>); 4] = [

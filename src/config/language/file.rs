@@ -5,18 +5,18 @@ use super::listener::{LISTENER, SOCKET};
 use super::pool::POOL;
 use super::test::TEST;
 use super::{DAY, Field, Kind, NONE, REQUIRED, Table, key};
-use crate::access::{Redaction, Rules};
+use crate::access::{AccessLogRules, Redaction};
 use crate::admin::Admin;
 use crate::config::check::{access, admin, process};
 use crate::config::print::words;
 use crate::config::settings::{Show, elsewhere, field, print_inline, shown};
-use crate::config::{Process, THREADS_MAX};
+use crate::config::{ProcessSettings, THREADS_MAX};
 use crate::snapshot::{Permissions, Recording};
 
 /// Where the lines go, if the file says nothing else of them.
-pub(in crate::config) fn destination_alone(rules: &Rules) -> Option<String> {
+pub(in crate::config) fn destination_alone(rules: &AccessLogRules) -> Option<String> {
     let to = rules.to.as_ref()?;
-    let alone = Rules { to: Some(to.clone()), ..Rules::default() };
+    let alone = AccessLogRules { to: Some(to.clone()), ..AccessLogRules::default() };
     (*rules == alone).then(|| words::text(&to.to_string()))
 }
 
@@ -27,7 +27,7 @@ fn show_redaction(Redaction { query, headers }: &Redaction) -> String {
 }
 
 /// The whole file.
-pub(in crate::config) static FILE: Table<Process> = Table {
+pub(in crate::config) static FILE: Table<ProcessSettings> = Table {
     title: "proxy.toml",
     about: "The top of the file.",
     keys: &[
@@ -174,7 +174,7 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
 };
 
 /// `[access_log]`.
-pub(in crate::config) static ACCESS_LOG: Table<Rules> = Table {
+pub(in crate::config) static ACCESS_LOG: Table<AccessLogRules> = Table {
     title: "[access_log]",
     about: "The line for each exchange; docs/logging.md has examples. Changes take effect at the next start.",
     keys: &[

@@ -1,7 +1,7 @@
 //! `health` and `check` of a pool.
 
 use super::{COUNT_MAX, DAY, HOUR, Kind, NONE, Table, key};
-use crate::balance::health::{Check, Kind as Probing, Passive};
+use crate::balance::health::{Check, CheckKind, Passive};
 use crate::config::check::health;
 use crate::config::print::words;
 use crate::config::settings::{field, field_in};
@@ -101,11 +101,11 @@ pub(in crate::config) static CHECK: Table<Check> = Table {
         )
         .at(field!(kind, |table, _, findings| health::kind(table, findings), |kind| Some(words::text(kind.as_str())))),
         key("method", Kind::Text, r#""GET""#, r#""HEAD""#, "The method.")
-            .at(field_in!(kind as Probing::Http, method, health::warn_of_no_request, health::method)),
+            .at(field_in!(kind as CheckKind::Http, method, health::warn_of_no_request, health::method)),
         key("path", Kind::Text, r#""/""#, r#""/healthz""#, "The path, with a query if need be.")
-            .at(field_in!(kind as Probing::Http, path, health::warn_of_no_request, health::path)),
+            .at(field_in!(kind as CheckKind::Http, path, health::warn_of_no_request, health::path)),
         key("host", Kind::Text, "(the address)", r#""app.example.com""#, "The Host.")
-            .at(field_in!(kind as Probing::Http, host, health::warn_of_no_request, health::host)),
+            .at(field_in!(kind as CheckKind::Http, host, health::warn_of_no_request, health::host)),
         key(
             "status",
             Kind::List(&Kind::Either(&[Kind::Text, STATUS])),
@@ -113,9 +113,9 @@ pub(in crate::config) static CHECK: Table<Check> = Table {
             r#"[200, "300-399"]"#,
             "The statuses that are good, one by one or as ranges.",
         )
-        .at(field_in!(kind as Probing::Http, statuses, health::warn_of_no_request, health::good)),
+        .at(field_in!(kind as CheckKind::Http, statuses, health::warn_of_no_request, health::good)),
         key("text", Kind::Text, NONE, r#""ready""#, "What must stand in the first 64 KiB of the body.")
-            .at(field_in!(kind as Probing::Http, text, health::warn_of_no_request, health::text)),
+            .at(field_in!(kind as CheckKind::Http, text, health::warn_of_no_request, health::text)),
         key("port", Kind::Number(1, 65_535), "(that of the backend)", "9100", "Where to connect instead.")
             .at(field!(port)),
         key("interval", Kind::Time(DAY), r#""2s""#, r#""5s""#, "From one check to the next.")

@@ -8,7 +8,7 @@ use super::{Field, HSTS_AGE_MAX, Kind, NONE, REQUIRED, Setting, Table, key};
 use crate::config::check::{hsts, listeners, sockets};
 use crate::config::print::words;
 use crate::config::settings::{Show, Value, elsewhere, field, print_inline};
-use crate::route::{AmbiguousPaths, Table as Routes};
+use crate::route::{AmbiguousPaths, RouteTable};
 use crate::snapshot::{Announcing, Backend, Hsts, Listener, Mode, Permissions};
 
 /// `[[listener]]`.
@@ -207,7 +207,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             read: |listener, key, table, _, _| {
                 if let Some(ambiguous) = AmbiguousPaths::take(key, table) {
                     // The reader of the listener puts its routes there.
-                    listener.routes = Routes::new(Vec::new(), ambiguous);
+                    listener.routes = RouteTable::new(Vec::new(), ambiguous);
                 }
                 Ok(())
             },

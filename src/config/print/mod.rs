@@ -7,7 +7,7 @@ pub(super) mod route;
 pub(super) mod words;
 mod written;
 
-use super::Process;
+use super::ProcessSettings;
 use super::language::{LIMITS, RECORDER, TIMEOUTS};
 use super::settings::print_lines;
 use crate::snapshot::Snapshot;
@@ -19,7 +19,7 @@ pub use written::Written;
 /// `snapshot` as TOML that loads to the same. Files that it includes and variables that it uses have become
 /// what they stood for; of a file that a route answers with, the path is named.
 #[must_use]
-pub fn print(snapshot: &Snapshot, process: &Process) -> String {
+pub fn print(snapshot: &Snapshot, process: &ProcessSettings) -> String {
     let mut out = String::new();
     print_process(&mut out, process);
     for listener in &snapshot.listeners {
@@ -40,6 +40,11 @@ pub fn print(snapshot: &Snapshot, process: &Process) -> String {
 /// The same with environment variables as the file names them; it loads to the same where they say the same.
 /// With `hides`, credentials that stand in the file itself are left out, for those who may not read it.
 #[must_use]
-pub fn print_as_written(snapshot: &Snapshot, process: &Process, written: &Written, hides: bool) -> String {
+pub fn print_as_written(
+    snapshot: &Snapshot,
+    process: &ProcessSettings,
+    written: &Written,
+    hides: bool,
+) -> String {
     written::as_written(&print(snapshot, process), written, hides)
 }

@@ -6,7 +6,7 @@ use super::words::{table, text};
 use crate::config::compare::like;
 use crate::config::language::{BACKEND, POOL};
 use crate::config::settings::{pairs, print_lines};
-use crate::snapshot::{Backend, Like, Pool, Source};
+use crate::snapshot::{Backend, BackendSource, Like, Pool};
 
 pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     let _ = writeln!(out, "[pool.{}]", pool.name);
@@ -14,8 +14,8 @@ pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     out.push_str("backends = [\n");
     let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };
     let items = given.iter().map(print_backend).chain(pool.sources.iter().map(|source| match source {
-        Source::Given(backend) => print_backend(backend),
-        Source::Asked { question, like } => print_item(&question.to_string(), like),
+        BackendSource::Given(backend) => print_backend(backend),
+        BackendSource::Asked { question, like } => print_item(&question.to_string(), like),
     }));
     for item in items {
         let _ = writeln!(out, "    {item},");

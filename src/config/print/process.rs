@@ -1,10 +1,10 @@
 //! What concerns the process: threads, control, the admin address, the access log.
 
-use crate::config::Process;
+use crate::config::ProcessSettings;
 use crate::config::language::{ACCESS_LOG, ADMIN, FILE, destination_alone};
 use crate::config::settings::print_lines;
 
-pub(super) fn print_process(out: &mut String, process: &Process) {
+pub(super) fn print_process(out: &mut String, process: &ProcessSettings) {
     print_lines(out, &FILE, process);
     // Keys stand before the first header.
     if let Some(rules) = process.access_log.as_ref().filter(|rules| destination_alone(rules).is_none()) {

@@ -68,7 +68,7 @@ pub(super) fn print_action(out: &mut String, action: &Action, snapshot: &Snapsho
     match action {
         Action::Pool(pool) => line(out, "pool", &text(&snapshot.pool(*pool).name)),
         Action::Split(Split { shares, sticky }) => {
-            let share = |share: &crate::route::Share| {
+            let share = |share: &crate::route::SplitShare| {
                 let pool = text(&snapshot.pool(share.pool).name);
                 format!("{{ pool = {pool}, weight = {} }}", share.weight)
             };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::message::{Data, Kind, Record};
 use super::{Client, Failure, Found};
-use crate::discovery::Family;
+use crate::discovery::IpFamily;
 
 /// The most aliases on the way to a record.
 pub(super) const CHAIN_MAX: usize = 8;
@@ -27,9 +27,9 @@ impl Client<'_> {
     /// that it is not taken for gone.
     pub(in crate::discovery) fn addresses(&self, host: &str) -> Result<Found<Vec<IpAddr>>, Failure> {
         let (first, second) = match self.family {
-            Family::V4 => return self.chase(host, Kind::A).map(|chased| found(&chased)),
-            Family::V6 => return self.chase(host, Kind::Aaaa).map(|chased| found(&chased)),
-            Family::Any => self.both(host),
+            IpFamily::V4 => return self.chase(host, Kind::A).map(|chased| found(&chased)),
+            IpFamily::V6 => return self.chase(host, Kind::Aaaa).map(|chased| found(&chased)),
+            IpFamily::Any => self.both(host),
         };
         match (first, second) {
             (Ok(first), Ok(second)) => {
@@ -37,8 +37,8 @@ impl Client<'_> {
                 all.what.extend(more.what);
                 Ok(Found { ttl: all.ttl.min(more.ttl), ..all })
             }
-            (Ok(first), Err(error)) => Ok(Found { lacks: lacking(&error, Family::V6), ..found(&first) }),
-            (Err(error), Ok(second)) => Ok(Found { lacks: lacking(&error, Family::V4), ..found(&second) }),
+            (Ok(first), Err(error)) => Ok(Found { lacks: lacking(&error, IpFamily::V6), ..found(&first) }),
+            (Err(error), Ok(second)) => Ok(Found { lacks: lacking(&error, IpFamily::V4), ..found(&second) }),
             // That nothing is known weighs more than that one family is not there.
             (Err(first), Err(second)) if first.is_certain() && !second.is_certain() => Err(second),
             (Err(Failure::NoRecord(_)), Err(Failure::NoName)) => Err(Failure::NoName),
@@ -97,7 +97,7 @@ fn found(chased: &Chased) -> Found<Vec<IpAddr>> {
 }
 
 /// `family`, if it may have addresses all the same.
-fn lacking(error: &Failure, family: Family) -> Option<Family> {
+fn lacking(error: &Failure, family: IpFamily) -> Option<IpFamily> {
     (!error.is_certain()).then_some(family)
 }
 

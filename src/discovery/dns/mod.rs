@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use resolv::system_servers;
 
-use super::Family;
+use super::IpFamily;
 use message::Kind;
 
 /// The most servers that may be named.
@@ -35,14 +35,14 @@ const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 #[derive(Clone, Debug)]
 pub(super) struct Client<'a> {
     servers: &'a [SocketAddr],
-    family: Family,
+    family: IpFamily,
     rounds: [Duration; 2],
     deadline: Instant,
 }
 
 impl<'a> Client<'a> {
     /// One that asks `servers` for addresses of `family`, in their order, beginning now.
-    pub(super) fn new(servers: &'a [SocketAddr], family: Family) -> Client<'a> {
+    pub(super) fn new(servers: &'a [SocketAddr], family: IpFamily) -> Client<'a> {
         Client { servers, family, rounds: ROUNDS, deadline: Instant::now() + PATIENCE }
     }
 }
@@ -94,5 +94,5 @@ pub(super) struct Found<T> {
     pub(super) what: T,
     pub(super) ttl: Duration,
     /// The family of which nothing is known now, where there was an answer for the other one.
-    pub(super) lacks: Option<Family>,
+    pub(super) lacks: Option<IpFamily>,
 }

@@ -12,7 +12,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, Question, RCODE, Resour
 
 use super::message::{Kind, Query, Verdict};
 use super::{Client, Failure};
-use crate::discovery::Family;
+use crate::discovery::IpFamily;
 
 /// A server that sends what `answer` makes of each query, until it is dropped.
 struct Server {
@@ -69,7 +69,7 @@ impl Drop for Server {
 
 fn client(servers: &[SocketAddr]) -> Client<'_> {
     let rounds = [Duration::from_millis(100), Duration::from_millis(300)];
-    Client { servers, family: Family::Any, rounds, deadline: Instant::now() + Duration::from_secs(20) }
+    Client { servers, family: IpFamily::Any, rounds, deadline: Instant::now() + Duration::from_secs(20) }
 }
 
 fn reply(query: &Packet<'_>) -> Packet<'static> {
@@ -367,13 +367,13 @@ fn one_family_never_costs_the_other_one() {
     let six = "::1".parse::<IpAddr>().unwrap();
     for (spoilt, code, lacks) in [
         (TYPE::AAAA, Some(RCODE::NameError), None),
-        (TYPE::AAAA, Some(RCODE::ServerFailure), Some(Family::V6)),
-        (TYPE::AAAA, Some(RCODE::Refused), Some(Family::V6)),
-        (TYPE::AAAA, Some(RCODE::NotImplemented), Some(Family::V6)),
-        (TYPE::AAAA, None, Some(Family::V6)),
+        (TYPE::AAAA, Some(RCODE::ServerFailure), Some(IpFamily::V6)),
+        (TYPE::AAAA, Some(RCODE::Refused), Some(IpFamily::V6)),
+        (TYPE::AAAA, Some(RCODE::NotImplemented), Some(IpFamily::V6)),
+        (TYPE::AAAA, None, Some(IpFamily::V6)),
         (TYPE::A, Some(RCODE::NameError), None),
-        (TYPE::A, Some(RCODE::ServerFailure), Some(Family::V4)),
-        (TYPE::A, None, Some(Family::V4)),
+        (TYPE::A, Some(RCODE::ServerFailure), Some(IpFamily::V4)),
+        (TYPE::A, None, Some(IpFamily::V4)),
     ] {
         let server = Server::start(move |query| {
             let mut reply = known(query, &[a("app", 60, 1), aaaa("app")]);
@@ -395,7 +395,7 @@ fn one_family_is_asked_for_alone_where_that_is_wanted() {
     let server = Server::of(vec![a("app", 60, 1), aaaa("app")]);
     let servers = [server.address];
     for (family, kind, found) in
-        [(Family::V4, TYPE::A, host(1)), (Family::V6, TYPE::AAAA, "::1".parse().unwrap())]
+        [(IpFamily::V4, TYPE::A, host(1)), (IpFamily::V6, TYPE::AAAA, "::1".parse().unwrap())]
     {
         let client = Client { family, ..client(&servers) };
         assert_eq!(client.addresses("app").map(|found| found.what), Ok(vec![found]));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ask, QuestionError, Url};
 use crate::core::subject::Subject;
-use crate::core::tls_info::{CertError, ClientCertStatus, Credential, Identity, TlsInfo};
+use crate::core::tls_info::{CertError, CertificateInfo, ClientCertStatus, Credential, TlsInfo};
 use crate::route::credential::fingerprint;
 use crate::snapshot::ClientAuth;
 use crate::snapshot::Listener;
@@ -103,14 +103,14 @@ impl Shown {
         })
     }
 
-    fn identity(&self) -> Result<Identity, QuestionError> {
+    fn identity(&self) -> Result<CertificateInfo, QuestionError> {
         let fail = |what: &str, text: &str, example: &str| {
             let text = text.escape_debug();
             QuestionError::ClientCert(format!("`{text}` is no {what}: write {example}"))
         };
         let subject = self.subject.as_deref().unwrap_or_default();
         let print = self.fingerprint.as_deref().unwrap_or_default();
-        Ok(Identity {
+        Ok(CertificateInfo {
             subject: Subject::parse(subject)
                 .ok_or_else(|| fail("subject", subject, "attributes such as `CN=alice, O=Example`"))?,
             fingerprint: match print {
@@ -118,7 +118,7 @@ impl Shown {
                 text => fingerprint(text)
                     .ok_or_else(|| fail("SHA-256", text, "64 hexadecimal digits, with colons or without"))?,
             },
-            ..Identity::default()
+            ..CertificateInfo::default()
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::balance::{AdminState, Habit, Habits, HealthState, IdleTimeoutEstimate, Peak, stamp};
 use crate::core::time::Time;
 use crate::shared::health::HealthRecord;
-use crate::shared::queue::Queue;
+use crate::shared::queue::PickQueue;
 use crate::snapshot::Backend;
 
 /// The bits of a stance that are the standing, and how many there are.
@@ -22,7 +22,7 @@ pub struct BackendState {
     load: Load,
     bounds: Bounds,
     /// Requests that wait for a backend of its pool.
-    pub(super) queue: Arc<Queue>,
+    pub(super) queue: Arc<PickQueue>,
     /// [`HealthState::to_bits`], and above [`STANDING`] [`AdminState::to_bits`]: 0 is a backend that may simply be asked.
     stance: AtomicU32,
     /// The connects that have failed since the last one that went well.
@@ -64,7 +64,7 @@ struct Load {
 
 impl BackendState {
     /// One of which nothing is known yet, for which `queue` waits.
-    pub(super) fn of(queue: Arc<Queue>) -> BackendState {
+    pub(super) fn of(queue: Arc<PickQueue>) -> BackendState {
         BackendState { queue, ..BackendState::default() }
     }
 

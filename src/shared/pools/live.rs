@@ -1,14 +1,14 @@
 //! A pool as picks see it: what was configured, and what has become of it.
 
 use super::PoolState;
-use crate::balance::{AdminState, Exclusion, FULL_SHARE, Seen, View};
+use crate::balance::{AdminState, BackendView, Exclusion, FULL_SHARE, PoolView};
 use crate::core::time::Time;
 use crate::shared::health::standing_at;
 use crate::snapshot::Pool;
 
 /// A pool as picks see it.
 #[derive(Clone, Copy)]
-pub struct Live<'a> {
+pub struct LivePool<'a> {
     /// What was configured.
     pub pool: &'a Pool,
     /// What has become of it.
@@ -19,7 +19,7 @@ pub struct Live<'a> {
     pub is_idle: &'a dyn Fn(usize) -> bool,
 }
 
-impl Live<'_> {
+impl LivePool<'_> {
     /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart,
     /// because it is seldom looked at.
     #[cold]
@@ -36,13 +36,13 @@ impl Live<'_> {
     }
 }
 
-impl View for Live<'_> {
-    fn backend(&self, place: usize) -> Seen {
+impl PoolView for LivePool<'_> {
+    fn backend(&self, place: usize) -> BackendView {
         let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
         let (duty, share, exclusion) =
             if state.is_plain() { (AdminState::Ready, FULL_SHARE, None) } else { self.troubled(place) };
         let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
-        Seen { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
+        BackendView { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::health::HealthRegistry;
 use super::waker::Waker;
-use crate::shared::queue::Queue;
+use crate::shared::queue::PickQueue;
 use crate::snapshot::{BackendId, PoolId, Retries};
 
 pub use backend::{BackendState, Slot};
-pub use live::Live;
+pub use live::LivePool;
 pub use registry::{Figures, Registry};
 
 /// What is known of a pool as a whole.
@@ -29,7 +29,7 @@ struct Whole {
     /// Requests that are being sent again.
     retrying: AtomicU32,
     ward: HealthRegistry,
-    queue: Arc<Queue>,
+    queue: Arc<PickQueue>,
 }
 
 /// A pool of one snapshot: the states of its backends, by their places.
@@ -54,7 +54,7 @@ impl PoolState {
 
     /// Requests that wait for one of them.
     #[must_use]
-    pub fn queue(&self) -> &Arc<Queue> {
+    pub fn queue(&self) -> &Arc<PickQueue> {
         &self.whole.queue
     }
 

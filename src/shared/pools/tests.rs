@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BackendState, Live, Registry};
-use crate::balance::{self, AdminState, Asked, FULL_SHARE, HealthState, RoundRobin, View};
+use super::{BackendState, LivePool, Registry};
+use crate::balance::{self, AdminState, FULL_SHARE, HealthState, PickRequest, PoolView, RoundRobin};
 use crate::core::time::Time;
 use crate::snapshot::{Address, Backend, Balance, Limits, Pool, PoolId, Snapshot, Timeouts};
 
@@ -39,7 +39,7 @@ fn a_duty_holds_for_every_snapshot() {
     after.pools[0].backends[1].duty = AdminState::Down;
     registry.open(&Arc::new(after));
     let (pool, state) = (&before.pools[0], pools.pool(PoolId(0)));
-    let view = Live { pool, state, now: Time::ZERO, is_idle: &|_| false };
+    let view = LivePool { pool, state, now: Time::ZERO, is_idle: &|_| false };
     assert_eq!([0, 1].map(|place| view.backend(place).duty), [AdminState::Ready, AdminState::Down]);
 }
 
@@ -83,8 +83,8 @@ fn a_pause_makes_nobody_run_to_the_slow_one() {
     }
     let mut asked_slow = 0;
     for now in (121_000..121_040).map(millis) {
-        let live = Live { pool, state, now, is_idle: &|_| false };
-        let asked = Asked { random: now.as_nanos(), ..Asked::default() };
+        let live = LivePool { pool, state, now, is_idle: &|_| false };
+        let asked = PickRequest { random: now.as_nanos(), ..PickRequest::default() };
         let picked = balance::pick(pool, &live, &asked, &mut RoundRobin::default()).unwrap();
         assert!(state.backends[picked.place].begin(now));
         if picked.place == 2 {

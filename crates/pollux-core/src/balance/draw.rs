@@ -7,19 +7,19 @@
 
 use super::dice::Dice;
 use super::field::Field;
-use super::{Rule, View};
+use super::{PoolView, Rule};
 
 /// Draws before the candidates are counted.
 const DRAWS_MAX: usize = 8;
 
 /// A candidate, by its weight.
-pub(super) fn draw(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<usize> {
+pub(super) fn draw(field: &Field<'_, impl PoolView>, dice: &mut Dice) -> Option<usize> {
     draw_other(field, dice, None)
 }
 
 /// A candidate other than `first`, by its weight.
 pub(super) fn draw_other(
-    field: &Field<'_, impl View>,
+    field: &Field<'_, impl PoolView>,
     dice: &mut Dice,
     first: Option<usize>,
 ) -> Option<usize> {
@@ -39,7 +39,7 @@ pub(super) fn draw_other(
     count_out(field, dice, first)
 }
 
-fn count_out(field: &Field<'_, impl View>, dice: &mut Dice, first: Option<usize>) -> Option<usize> {
+fn count_out(field: &Field<'_, impl PoolView>, dice: &mut Dice, first: Option<usize>) -> Option<usize> {
     let weight = |place: usize| if Some(place) == first { 0 } else { field.weight(place) };
     let sum: u64 = (0..field.len()).map(weight).sum();
     let mut left = dice.below(sum);
@@ -52,6 +52,6 @@ fn count_out(field: &Field<'_, impl View>, dice: &mut Dice, first: Option<usize>
 }
 
 /// Without a key there is nothing to go by.
-pub(super) fn without_key(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<(usize, Rule)> {
+pub(super) fn without_key(field: &Field<'_, impl PoolView>, dice: &mut Dice) -> Option<(usize, Rule)> {
     draw(field, dice).map(|place| (place, Rule::DrawnWithoutKey))
 }

@@ -1,19 +1,19 @@
 //! The candidates of a pick: whose weight counts, and for how much.
 
-use super::{AdminState, Asked, Exclusion, FULL_SHARE, NoBackend, Seen, View};
+use super::{AdminState, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, PoolView};
 use crate::snapshot::Pool;
 
 /// What a policy sees: the pool, with each backend that is no candidate at weight 0.
 pub(super) struct Field<'a, V> {
     pub(super) pool: &'a Pool,
     pub(super) view: &'a V,
-    pub(super) asked: &'a Asked<'a>,
+    pub(super) asked: &'a PickRequest<'a>,
     /// The tier that is in use.
     tier: u8,
 }
 
 /// Why the backend cannot be used even by a client that is bound to it.
-pub(super) fn unfit(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Exclusion> {
+pub(super) fn unfit(seen: &BackendView, place: usize, asked: &PickRequest<'_>) -> Option<Exclusion> {
     if asked.tried.contains(&place) {
         return Some(Exclusion::Tried);
     }
@@ -24,7 +24,7 @@ pub(super) fn unfit(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Excl
 }
 
 /// Why the backend is no candidate, whatever its tier.
-pub(super) fn why_not(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Exclusion> {
+pub(super) fn why_not(seen: &BackendView, place: usize, asked: &PickRequest<'_>) -> Option<Exclusion> {
     let why_not_new = match seen.duty {
         AdminState::Drain => Some(Exclusion::OperatorDrain),
         AdminState::Ready | AdminState::Down => (seen.weight == 0).then_some(Exclusion::WeightZero),
@@ -32,9 +32,13 @@ pub(super) fn why_not(seen: &Seen, place: usize, asked: &Asked<'_>) -> Option<Ex
     unfit(seen, place, asked).or(why_not_new)
 }
 
-impl<'a, V: View> Field<'a, V> {
+impl<'a, V: PoolView> Field<'a, V> {
     /// Finds the tier that is in use.
-    pub(super) fn open(pool: &'a Pool, view: &'a V, asked: &'a Asked<'a>) -> Result<Field<'a, V>, NoBackend> {
+    pub(super) fn open(
+        pool: &'a Pool,
+        view: &'a V,
+        asked: &'a PickRequest<'a>,
+    ) -> Result<Field<'a, V>, NoBackend> {
         let (mut lowest, mut is_tried) = (None, false);
         for place in 0..pool.backends.len() {
             let seen = view.backend(place);
@@ -79,7 +83,7 @@ impl<'a, V: View> Field<'a, V> {
         self.judge(&self.view.backend(place), place)
     }
 
-    fn judge(&self, seen: &Seen, place: usize) -> Option<Exclusion> {
+    fn judge(&self, seen: &BackendView, place: usize) -> Option<Exclusion> {
         why_not(seen, place, self.asked).or((seen.tier > self.tier).then_some(Exclusion::HigherTier))
     }
 

@@ -2,9 +2,9 @@
 //! stopped.
 
 use super::field::Field;
-use super::{Rule, View};
+use super::{PoolView, Rule};
 
 /// See the module.
-pub(super) fn pick(field: &Field<'_, impl View>) -> Option<(usize, Rule)> {
+pub(super) fn pick(field: &Field<'_, impl PoolView>) -> Option<(usize, Rule)> {
     (0..field.len()).find(|place| field.weight(*place) > 0).map(|place| (place, Rule::FirstWithRoom))
 }

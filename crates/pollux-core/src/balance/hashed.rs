@@ -9,7 +9,7 @@
 use super::dice::Dice;
 use super::draw::without_key;
 use super::field::Field;
-use super::{Rule, View};
+use super::{PoolView, Rule};
 use crate::route::hash;
 use crate::snapshot::Hashing;
 
@@ -18,7 +18,7 @@ const STEPS_MAX: u64 = 64;
 
 /// See the module.
 pub(super) fn pick(
-    field: &Field<'_, impl View>,
+    field: &Field<'_, impl PoolView>,
     hashing: &Hashing,
     dice: &mut Dice,
 ) -> Option<(usize, Rule)> {
@@ -50,7 +50,7 @@ struct Bound {
 }
 
 impl Bound {
-    fn of(field: &Field<'_, impl View>, hashing: &Hashing) -> Bound {
+    fn of(field: &Field<'_, impl PoolView>, hashing: &Hashing) -> Bound {
         let mut bound = Bound { max_load: hashing.max_load, in_flight: 1, weights: 0 };
         if bound.max_load.is_some() {
             for place in 0..field.len() {
@@ -65,7 +65,7 @@ impl Bound {
     }
 
     /// Whether the backend would have at most ⌈`max_load` × its share⌉ requests with this one.
-    fn has_room(&self, field: &Field<'_, impl View>, place: usize) -> bool {
+    fn has_room(&self, field: &Field<'_, impl PoolView>, place: usize) -> bool {
         let Some(max_load) = self.max_load else { return true };
         let most = u128::from(max_load) * u128::from(self.in_flight) * u128::from(field.weight(place));
         let most = most.div_ceil(u128::from(self.weights.max(1)) * 1000);

@@ -4,20 +4,20 @@
 
 use super::dice::Dice;
 use super::field::Field;
-use super::{Rule, View};
+use super::{PoolView, Rule};
 
 /// What a backend costs of which nothing is known but that it has been asked: so much for each request in
 /// flight, in nanoseconds. One request finds out; the others do not wait for it.
 const UNKNOWN: u128 = 10_000_000_000;
 
 /// The one with the fewest requests in flight for its weight.
-pub(super) fn in_flight(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<(usize, Rule)> {
+pub(super) fn in_flight(field: &Field<'_, impl PoolView>, dice: &mut Dice) -> Option<(usize, Rule)> {
     let cost = |place| u128::from(field.view.in_flight(place));
     cheapest(field, dice, cost).map(|place| (place, Rule::FewestInFlight))
 }
 
 /// The one whose requests are answered soonest, if each waits for those before it.
-pub(super) fn latency(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<(usize, Rule)> {
+pub(super) fn latency(field: &Field<'_, impl PoolView>, dice: &mut Dice) -> Option<(usize, Rule)> {
     let cost = |place| {
         let in_flight = u128::from(field.view.in_flight(place));
         match field.view.latency(place) {
@@ -28,7 +28,11 @@ pub(super) fn latency(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<(
     cheapest(field, dice, cost).map(|place| (place, Rule::LowestLatency))
 }
 
-fn cheapest(field: &Field<'_, impl View>, dice: &mut Dice, cost: impl Fn(usize) -> u128) -> Option<usize> {
+fn cheapest(
+    field: &Field<'_, impl PoolView>,
+    dice: &mut Dice,
+    cost: impl Fn(usize) -> u128,
+) -> Option<usize> {
     // The cheapest so far: its place, cost and weight, and the weights of all that are as cheap.
     let mut best: Option<(usize, u128, u64, u64)> = None;
     for place in 0..field.len() {

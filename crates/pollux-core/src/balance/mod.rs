@@ -1,6 +1,6 @@
 //! Which backend of a pool serves an exchange: pure functions of a view of the backends.
 //!
-//! [`pick`] is shown the backends ([`View`]) and what is asked ([`Asked`]), and names one with the [`Rule`]
+//! [`pick`] is shown the backends ([`PoolView`]) and what is asked ([`PickRequest`]), and names one with the [`Rule`]
 //! that picked it, or says why there is [`NoBackend`]. The same code serves traffic, `explain` and the
 //! simulator. Nothing in here allocates.
 //!
@@ -45,7 +45,7 @@ pub const FULL_SHARE: u32 = 1000;
 
 /// What is known of a backend, besides its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct BackendView {
     /// Its weight, 0 to 1000.
     pub weight: u32,
     /// The thousandths of its weight that it gets while it warms up; [`FULL_SHARE`] otherwise.
@@ -59,7 +59,7 @@ pub struct Seen {
     pub exclusion: Option<Exclusion>,
 }
 
-impl Seen {
+impl BackendView {
     /// Whether an unbound client may get it, by the configuration and the operator.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
@@ -68,9 +68,9 @@ impl Seen {
 }
 
 /// The backends of a pool as they are now, by their places.
-pub trait View {
+pub trait PoolView {
     /// What is known of the backend at `place`.
-    fn backend(&self, place: usize) -> Seen;
+    fn backend(&self, place: usize) -> BackendView;
 
     /// How many requests it has in flight, over all workers.
     fn in_flight(&self, place: usize) -> u32;
@@ -81,7 +81,7 @@ pub trait View {
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
+pub struct PickRequest<'a> {
     /// Backends that this exchange has tried, by place.
     pub tried: &'a [usize],
     /// The hash of the request's key, if it has one.
@@ -209,8 +209,8 @@ pub enum NoBackend {
 /// See [`NoBackend`].
 pub fn pick(
     pool: &Pool,
-    view: &impl View,
-    asked: &Asked<'_>,
+    view: &impl PoolView,
+    asked: &PickRequest<'_>,
     round: &mut RoundRobin,
 ) -> Result<Picked, NoBackend> {
     if let Some(place) = asked.bound {
@@ -249,8 +249,8 @@ pub fn pick(
 /// For each backend of `pool` why it is no candidate; `None` for those among which the policy decides.
 pub fn exclusions<'a>(
     pool: &'a Pool,
-    view: &'a impl View,
-    asked: &'a Asked<'a>,
+    view: &'a impl PoolView,
+    asked: &'a PickRequest<'a>,
 ) -> impl Iterator<Item = Option<Exclusion>> + 'a {
     let field = Field::open(pool, view, asked).ok();
     (0..pool.backends.len()).map(move |place| match &field {

@@ -9,13 +9,13 @@ use crate::snapshot::{Address, Backend, Hashing};
 /// A pool that is made up.
 #[derive(Clone, Debug, Default)]
 struct Fake {
-    seen: Vec<Seen>,
+    seen: Vec<BackendView>,
     in_flight: Vec<u32>,
     latency: Vec<Option<u64>>,
 }
 
-impl View for Fake {
-    fn backend(&self, place: usize) -> Seen {
+impl PoolView for Fake {
+    fn backend(&self, place: usize) -> BackendView {
         self.seen[place]
     }
 
@@ -46,7 +46,7 @@ fn pool(balance: Balance, weights: &[u32]) -> (Pool, Fake) {
     let backends = weights.iter().enumerate();
     let backends = backends.map(|(place, weight)| Backend::new(format!("b{place}"), address(place), *weight));
     let pool = Pool { balance, ..Pool::new("p", backends.collect()) };
-    let seen = |weight: &u32| Seen {
+    let seen = |weight: &u32| BackendView {
         weight: *weight,
         share: FULL_SHARE,
         tier: 1,
@@ -64,8 +64,11 @@ fn pool(balance: Balance, weights: &[u32]) -> (Pool, Fake) {
 /// So many picks, each with another random number and another key.
 fn picks(pool: &Pool, view: &Fake, count: u64) -> Vec<usize> {
     let mut round = RoundRobin::default();
-    let asked =
-        |number: u64| Asked { key: Some(hash::mix(!number)), random: hash::mix(number), ..Asked::default() };
+    let asked = |number: u64| PickRequest {
+        key: Some(hash::mix(!number)),
+        random: hash::mix(number),
+        ..PickRequest::default()
+    };
     (0..count).map(|number| pick(pool, view, &asked(number), &mut round).unwrap().place).collect()
 }
 
@@ -107,7 +110,7 @@ fn keys_are_spread_in_proportion_to_the_weights() {
         let (found, freedom) = chi_square(&picks(&pool, &view, 40_000), &weights);
         assert!(found < critical(freedom), "{weights:?}: {found} for {freedom}");
         let mut round = RoundRobin::default();
-        let asked = |random| Asked { random: hash::mix(random), ..Asked::default() };
+        let asked = |random| PickRequest { random: hash::mix(random), ..PickRequest::default() };
         let drawn: Vec<_> =
             (0..40_000).map(|number| pick(&pool, &view, &asked(number), &mut round).unwrap()).collect();
         assert!(drawn.iter().all(|picked| picked.rule == Rule::DrawnWithoutKey));
@@ -176,7 +179,7 @@ fn the_first_is_filled_first() {
 fn a_bounded_load_falls_to_the_next_place() {
     let bounded = Balance::Hash(Hashing { max_load: Some(1250), ..Hashing::default() });
     let (pool, mut view) = pool(bounded, &[1; 4]);
-    let asked = Asked { key: Some(7), ..Asked::default() };
+    let asked = PickRequest { key: Some(7), ..PickRequest::default() };
     let mut round = RoundRobin::default();
     let home = pick(&pool, &view, &asked, &mut round).unwrap();
     assert_eq!(home.rule, Rule::Hashed);
@@ -210,7 +213,7 @@ fn keys_of_a_backend_that_is_down_spread() {
 fn who_is_bound_is_served_by_its_own() {
     let (pool, mut view) = pool(Balance::RoundRobin, &[1, 0, 1]);
     let mut round = RoundRobin::default();
-    let bound = Asked { bound: Some(1), ..Asked::default() };
+    let bound = PickRequest { bound: Some(1), ..PickRequest::default() };
     assert_eq!(pick(&pool, &view, &bound, &mut round), Ok(Picked { place: 1, rule: Rule::Bound }));
     view.seen[1].exclusion = Some(Exclusion::Full);
     assert_eq!(pick(&pool, &view, &bound, &mut round), Err(NoBackend::Full));
@@ -219,7 +222,7 @@ fn who_is_bound_is_served_by_its_own() {
         assert_eq!(pick(&pool, &view, &bound, &mut round).unwrap().rule, Rule::Turn);
     }
     view.seen[1].exclusion = None;
-    let tried = Asked { tried: &[1], ..bound };
+    let tried = PickRequest { tried: &[1], ..bound };
     assert_ne!(pick(&pool, &view, &tried, &mut round).unwrap().place, 1);
 }
 
@@ -230,7 +233,8 @@ fn backups_are_for_those_who_are_gone() {
     view.seen[0].tier = 3;
     view.seen[1].tier = 2;
     let mut pick = |view: &Fake, tried| {
-        pick(&pool, view, &Asked { tried, ..Asked::default() }, &mut round).map(|picked| picked.place)
+        pick(&pool, view, &PickRequest { tried, ..PickRequest::default() }, &mut round)
+            .map(|picked| picked.place)
     };
     assert_eq!(pick(&view, &[]), Ok(2));
     view.seen[2].exclusion = Some(Exclusion::Full);
@@ -253,10 +257,10 @@ fn backups_are_for_those_who_are_gone() {
 fn the_operator_has_the_last_word() {
     let (pool, mut view) = pool(Balance::RoundRobin, &[1, 1, 1]);
     let pick = |view: &Fake, bound| {
-        super::pick(&pool, view, &Asked { bound, ..Asked::default() }, &mut RoundRobin::default())
+        super::pick(&pool, view, &PickRequest { bound, ..PickRequest::default() }, &mut RoundRobin::default())
     };
     (view.seen[0].duty, view.seen[1].duty) = (AdminState::Drain, AdminState::Down);
-    let found: Vec<_> = exclusions(&pool, &view, &Asked::default()).collect();
+    let found: Vec<_> = exclusions(&pool, &view, &PickRequest::default()).collect();
     assert_eq!(found, [Some(Exclusion::OperatorDrain), Some(Exclusion::OperatorDown), None]);
     assert!(picks(&pool, &view, 9).iter().all(|place| *place == 2));
     // Whoever is bound stays with one that is drained, and waits for it; one that is down gets nobody.
@@ -271,7 +275,7 @@ fn the_operator_has_the_last_word() {
     assert_eq!(pick(&view, None), Err(NoBackend::Down));
 }
 
-fn seen() -> impl Strategy<Value = Seen> {
+fn seen() -> impl Strategy<Value = BackendView> {
     let exclusion = prop::sample::select(vec![
         None,
         None,
@@ -282,8 +286,9 @@ fn seen() -> impl Strategy<Value = Seen> {
     ]);
     let duty =
         prop::sample::select(vec![AdminState::Ready, AdminState::Ready, AdminState::Drain, AdminState::Down]);
-    (0_u32..=1000, 1_u32..=1000, 1_u8..4, duty, exclusion)
-        .prop_map(|(weight, share, tier, duty, exclusion)| Seen { weight, share, tier, duty, exclusion })
+    (0_u32..=1000, 1_u32..=1000, 1_u8..4, duty, exclusion).prop_map(
+        |(weight, share, tier, duty, exclusion)| BackendView { weight, share, tier, duty, exclusion },
+    )
 }
 
 proptest! {
@@ -308,7 +313,7 @@ proptest! {
                 latency: backends.iter().map(|(.., latency)| *latency).collect(),
             };
             let bound = bound.filter(|place| *place < backends.len());
-            let asked = Asked { tried: &tried, key, bound, random };
+            let asked = PickRequest { tried: &tried, key, bound, random };
             let found: Vec<_> = exclusions(&pool, &view, &asked).collect();
             match pick(&pool, &view, &asked, &mut RoundRobin::default()) {
                 Ok(Picked { place, rule: Rule::Bound }) => {

@@ -8,10 +8,10 @@
 use super::dice::Dice;
 use super::draw::{draw, draw_other};
 use super::field::Field;
-use super::{Rule, View};
+use super::{PoolView, Rule};
 
 /// See the module. Of two with the same load the one that was drawn first.
-pub(super) fn pick(field: &Field<'_, impl View>, dice: &mut Dice) -> Option<(usize, Rule)> {
+pub(super) fn pick(field: &Field<'_, impl PoolView>, dice: &mut Dice) -> Option<(usize, Rule)> {
     let first = draw(field, dice)?;
     let Some(second) = draw_other(field, dice, Some(first)) else { return Some((first, Rule::LighterOfTwo)) };
     let load = |place: usize, other: usize| {

@@ -9,7 +9,7 @@ pub struct Budget(Arc<AtomicUsize>);
 
 /// A part of it, which is given back when it is dropped.
 #[derive(Debug)]
-pub struct Share {
+pub struct BudgetShare {
     budget: Budget,
     taken: usize,
 }
@@ -23,12 +23,12 @@ impl Budget {
 
     /// A part that has nothing yet.
     #[must_use]
-    pub fn share(&self) -> Share {
-        Share { budget: self.clone(), taken: 0 }
+    pub fn share(&self) -> BudgetShare {
+        BudgetShare { budget: self.clone(), taken: 0 }
     }
 }
 
-impl Share {
+impl BudgetShare {
     /// Takes so many bytes more; false if there are not as many left.
     #[must_use]
     pub fn take(&mut self, bytes: usize) -> bool {
@@ -39,7 +39,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.budget.0.fetch_add(self.taken, Ordering::Relaxed);
     }

@@ -445,7 +445,7 @@ pub struct Record<'a> {
 
 /// Where an exchange was, by places in the snapshot that it is held to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct ExchangePlaces {
     /// The listener.
     pub listener: usize,
     /// The route, if one was taken.

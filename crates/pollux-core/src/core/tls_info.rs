@@ -26,9 +26,9 @@ pub enum Credential {
     #[default]
     None,
     /// A certificate that was verified.
-    Verified(Identity),
+    Verified(CertificateInfo),
     /// A certificate that could not be verified: its text is untrusted.
-    Failed(Identity, CertError),
+    Failed(CertificateInfo, CertError),
 }
 
 /// How the certificate of a client was found.
@@ -77,7 +77,7 @@ impl Credential {
 
     /// The owner, if the certificate was verified.
     #[must_use]
-    pub const fn verified(&self) -> Option<&Identity> {
+    pub const fn verified(&self) -> Option<&CertificateInfo> {
         match self {
             Credential::Verified(identity) => Some(identity),
             Credential::None | Credential::Failed(..) => None,
@@ -86,7 +86,7 @@ impl Credential {
 
     /// What a certificate says of its owner, verified or not.
     #[must_use]
-    pub const fn shown(&self) -> Option<&Identity> {
+    pub const fn shown(&self) -> Option<&CertificateInfo> {
         match self {
             Credential::Verified(identity) | Credential::Failed(identity, _) => Some(identity),
             Credential::None => None,
@@ -115,7 +115,7 @@ impl Credential {
 
 /// What a certificate says of its owner.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct CertificateInfo {
     /// Its subject, such as `CN=alice, O=Example`.
     pub subject: Subject,
     /// Its issuer, in the same form.

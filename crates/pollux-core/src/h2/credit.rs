@@ -1,6 +1,6 @@
 //! Flow control (RFC 9113 §5.2, §6.9): how many bytes of DATA one side may still send.
 
-use super::frame::{Code, MAX_31};
+use super::frame::{ErrorCode, MAX_31};
 
 /// What we may send. It may be below zero, after the peer has made its initial window smaller (§6.9.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,9 @@ impl SendCredit {
     /// # Errors
     /// `PROTOCOL_ERROR` for an increment of zero, `FLOW_CONTROL_ERROR` for a window above 2^31-1: of the stream or of the connection,
     /// whichever the frame names.
-    pub fn open(&mut self, increment: u32) -> Result<(), Code> {
+    pub fn open(&mut self, increment: u32) -> Result<(), ErrorCode> {
         if increment == 0 {
-            return Err(Code::PROTOCOL_ERROR);
+            return Err(ErrorCode::PROTOCOL_ERROR);
         }
         self.shift(i64::from(increment))
     }
@@ -41,13 +41,13 @@ impl SendCredit {
     ///
     /// # Errors
     /// `FLOW_CONTROL_ERROR` of the connection for a window above 2^31-1.
-    pub fn rebase(&mut self, before: u32, now: u32) -> Result<(), Code> {
+    pub fn rebase(&mut self, before: u32, now: u32) -> Result<(), ErrorCode> {
         self.shift(i64::from(now) - i64::from(before))
     }
 
-    fn shift(&mut self, by: i64) -> Result<(), Code> {
+    fn shift(&mut self, by: i64) -> Result<(), ErrorCode> {
         if self.0 + by > i64::from(MAX_31) {
-            return Err(Code::FLOW_CONTROL_ERROR);
+            return Err(ErrorCode::FLOW_CONTROL_ERROR);
         }
         self.0 += by;
         Ok(())
@@ -80,8 +80,8 @@ impl ReceiveCredit {
     ///
     /// # Errors
     /// `FLOW_CONTROL_ERROR`, if it is more than was promised.
-    pub fn take(&mut self, count: u32) -> Result<(), Code> {
-        self.promised = self.promised.checked_sub(count).ok_or(Code::FLOW_CONTROL_ERROR)?;
+    pub fn take(&mut self, count: u32) -> Result<(), ErrorCode> {
+        self.promised = self.promised.checked_sub(count).ok_or(ErrorCode::FLOW_CONTROL_ERROR)?;
         Ok(())
     }
 
@@ -114,8 +114,8 @@ mod tests {
         assert_eq!(credit.available(), 0);
         assert_eq!(credit.open(5), Ok(()));
         assert_eq!(credit.available(), 5);
-        assert_eq!(credit.open(0), Err(Code::PROTOCOL_ERROR));
-        assert_eq!(credit.open(MAX_31), Err(Code::FLOW_CONTROL_ERROR));
+        assert_eq!(credit.open(0), Err(ErrorCode::PROTOCOL_ERROR));
+        assert_eq!(credit.open(MAX_31), Err(ErrorCode::FLOW_CONTROL_ERROR));
         assert_eq!(credit.open(MAX_31 - 5), Ok(()));
         assert_eq!(credit.available(), MAX_31);
     }

@@ -7,7 +7,7 @@
 use super::fields::Fields;
 use super::huffman;
 use super::integer;
-use super::table::{OVERHEAD, Table};
+use super::table::{DynamicTable, OVERHEAD};
 
 /// A list that would be so many times its bound is not decoded to its end.
 const EXCESS: usize = 8;
@@ -42,7 +42,7 @@ pub enum HpackFault {
 /// The decoder of a connection.
 #[derive(Debug)]
 pub struct Decoder {
-    table: Table,
+    table: DynamicTable,
     /// The bound that we have announced (SETTINGS_HEADER_TABLE_SIZE).
     most: usize,
 }
@@ -59,12 +59,12 @@ impl Decoder {
     /// Begins with an empty table of at most `most` bytes, as we have announced it.
     #[must_use]
     pub fn new(most: usize) -> Decoder {
-        Decoder { table: Table::new(most), most }
+        Decoder { table: DynamicTable::new(most), most }
     }
 
     /// The table of the connection.
     #[must_use]
-    pub fn table(&self) -> &Table {
+    pub fn table(&self) -> &DynamicTable {
         &self.table
     }
 

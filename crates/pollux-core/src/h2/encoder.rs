@@ -4,7 +4,7 @@
 //! chosen, kept, and sent again on another one. The first block of a connection says so to the peer, by a size update to zero, which also
 //! fits whatever size the peer allows.
 
-use super::fields::Field;
+use super::fields::HeaderField;
 use super::huffman;
 use super::integer;
 use super::static_table::STATIC;
@@ -22,7 +22,7 @@ pub enum Strings {
 }
 
 /// Appends `field` to a block.
-pub fn encode(field: Field<'_>, strings: Strings, out: &mut Vec<u8>) {
+pub fn encode(field: HeaderField<'_>, strings: Strings, out: &mut Vec<u8>) {
     let found = find(field.name, field.value);
     if let Found::Both(index) = found
         && !field.is_secret

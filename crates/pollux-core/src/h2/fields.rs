@@ -11,7 +11,7 @@ struct Place {
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub struct HeaderField<'a> {
     /// As it came; no letter is changed.
     pub name: &'a [u8],
     /// As it came.
@@ -47,12 +47,12 @@ impl Fields {
     }
 
     /// All of them, in the order of the block.
-    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = HeaderField<'_>> {
         self.places.iter().map(|place| {
             let start = place.start as usize;
             let bytes = &self.bytes[start..start + (place.name + place.value) as usize];
             let (name, value) = bytes.split_at(place.name as usize);
-            Field { name, value, is_secret: place.is_secret }
+            HeaderField { name, value, is_secret: place.is_secret }
         })
     }
 

@@ -11,7 +11,7 @@ pub const MAX_31: u32 = (1 << 31) - 1;
 
 /// Frame types (RFC 9113 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameType {
     /// §6.1
     Data,
     /// §6.2
@@ -36,22 +36,22 @@ pub enum Kind {
     Unknown(u8),
 }
 
-impl Kind {
+impl FrameType {
     /// The type with this number.
     #[must_use]
-    pub fn of(number: u8) -> Kind {
+    pub fn of(number: u8) -> FrameType {
         match number {
-            0 => Kind::Data,
-            1 => Kind::Headers,
-            2 => Kind::Priority,
-            3 => Kind::RstStream,
-            4 => Kind::Settings,
-            5 => Kind::PushPromise,
-            6 => Kind::Ping,
-            7 => Kind::GoAway,
-            8 => Kind::WindowUpdate,
-            9 => Kind::Continuation,
-            other => Kind::Unknown(other),
+            0 => FrameType::Data,
+            1 => FrameType::Headers,
+            2 => FrameType::Priority,
+            3 => FrameType::RstStream,
+            4 => FrameType::Settings,
+            5 => FrameType::PushPromise,
+            6 => FrameType::Ping,
+            7 => FrameType::GoAway,
+            8 => FrameType::WindowUpdate,
+            9 => FrameType::Continuation,
+            other => FrameType::Unknown(other),
         }
     }
 
@@ -59,17 +59,17 @@ impl Kind {
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
-            Kind::Data => 0,
-            Kind::Headers => 1,
-            Kind::Priority => 2,
-            Kind::RstStream => 3,
-            Kind::Settings => 4,
-            Kind::PushPromise => 5,
-            Kind::Ping => 6,
-            Kind::GoAway => 7,
-            Kind::WindowUpdate => 8,
-            Kind::Continuation => 9,
-            Kind::Unknown(number) => number,
+            FrameType::Data => 0,
+            FrameType::Headers => 1,
+            FrameType::Priority => 2,
+            FrameType::RstStream => 3,
+            FrameType::Settings => 4,
+            FrameType::PushPromise => 5,
+            FrameType::Ping => 6,
+            FrameType::GoAway => 7,
+            FrameType::WindowUpdate => 8,
+            FrameType::Continuation => 9,
+            FrameType::Unknown(number) => number,
         }
     }
 }
@@ -90,37 +90,37 @@ pub mod flags {
 
 /// Why a stream or a connection ends (RFC 9113 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code(pub u32);
+pub struct ErrorCode(pub u32);
 
-impl Code {
+impl ErrorCode {
     /// Nothing is wrong.
-    pub const NO_ERROR: Code = Code(0);
+    pub const NO_ERROR: ErrorCode = ErrorCode(0);
     /// The peer broke the protocol.
-    pub const PROTOCOL_ERROR: Code = Code(1);
+    pub const PROTOCOL_ERROR: ErrorCode = ErrorCode(1);
     /// We failed.
-    pub const INTERNAL_ERROR: Code = Code(2);
+    pub const INTERNAL_ERROR: ErrorCode = ErrorCode(2);
     /// The peer broke flow control.
-    pub const FLOW_CONTROL_ERROR: Code = Code(3);
+    pub const FLOW_CONTROL_ERROR: ErrorCode = ErrorCode(3);
     /// The peer did not acknowledge our settings in time.
-    pub const SETTINGS_TIMEOUT: Code = Code(4);
+    pub const SETTINGS_TIMEOUT: ErrorCode = ErrorCode(4);
     /// A frame came on a stream whose direction had ended.
-    pub const STREAM_CLOSED: Code = Code(5);
+    pub const STREAM_CLOSED: ErrorCode = ErrorCode(5);
     /// A frame has a length that it must not have.
-    pub const FRAME_SIZE_ERROR: Code = Code(6);
+    pub const FRAME_SIZE_ERROR: ErrorCode = ErrorCode(6);
     /// The request was not processed.
-    pub const REFUSED_STREAM: Code = Code(7);
+    pub const REFUSED_STREAM: ErrorCode = ErrorCode(7);
     /// The stream is no longer needed.
-    pub const CANCEL: Code = Code(8);
+    pub const CANCEL: ErrorCode = ErrorCode(8);
     /// A field block cannot be decoded.
-    pub const COMPRESSION_ERROR: Code = Code(9);
+    pub const COMPRESSION_ERROR: ErrorCode = ErrorCode(9);
     /// The connection behind a CONNECT failed.
-    pub const CONNECT_ERROR: Code = Code(10);
+    pub const CONNECT_ERROR: ErrorCode = ErrorCode(10);
     /// The peer is too much of a burden.
-    pub const ENHANCE_YOUR_CALM: Code = Code(11);
+    pub const ENHANCE_YOUR_CALM: ErrorCode = ErrorCode(11);
     /// TLS is not good enough.
-    pub const INADEQUATE_SECURITY: Code = Code(12);
+    pub const INADEQUATE_SECURITY: ErrorCode = ErrorCode(12);
     /// HTTP/1.1 is needed.
-    pub const HTTP_1_1_REQUIRED: Code = Code(13);
+    pub const HTTP_1_1_REQUIRED: ErrorCode = ErrorCode(13);
 
     /// The name of RFC 9113 §7, in the form of a log.
     #[must_use]
@@ -151,7 +151,7 @@ pub struct Head {
     /// Bytes of the payload.
     pub length: u32,
     /// The type.
-    pub kind: Kind,
+    pub kind: FrameType,
     /// The flags.
     pub flags: u8,
     /// The stream; zero is the connection.
@@ -165,7 +165,7 @@ impl Head {
         let [a, b, c, kind, flags, stream @ ..] = *bytes;
         Head {
             length: u32::from_be_bytes([0, a, b, c]),
-            kind: Kind::of(kind),
+            kind: FrameType::of(kind),
             flags,
             stream: u32::from_be_bytes(stream) & MAX_31,
         }
@@ -189,44 +189,44 @@ impl Head {
     ///
     /// # Errors
     /// The code that the connection ends with.
-    pub fn check(self) -> Result<Head, Code> {
+    pub fn check(self) -> Result<Head, ErrorCode> {
         if self.length > PAYLOAD_MAX {
-            return Err(Code::FRAME_SIZE_ERROR);
+            return Err(ErrorCode::FRAME_SIZE_ERROR);
         }
         let on_stream = self.stream != 0;
         let belongs = match self.kind {
-            Kind::Data
-            | Kind::Headers
-            | Kind::Priority
-            | Kind::RstStream
-            | Kind::PushPromise
-            | Kind::Continuation => on_stream,
-            Kind::Settings | Kind::Ping | Kind::GoAway => !on_stream,
-            Kind::WindowUpdate | Kind::Unknown(_) => true,
+            FrameType::Data
+            | FrameType::Headers
+            | FrameType::Priority
+            | FrameType::RstStream
+            | FrameType::PushPromise
+            | FrameType::Continuation => on_stream,
+            FrameType::Settings | FrameType::Ping | FrameType::GoAway => !on_stream,
+            FrameType::WindowUpdate | FrameType::Unknown(_) => true,
         };
         if !belongs {
-            return Err(Code::PROTOCOL_ERROR);
+            return Err(ErrorCode::PROTOCOL_ERROR);
         }
         let has_size = match self.kind {
-            Kind::RstStream | Kind::WindowUpdate => self.length == 4,
-            Kind::Ping => self.length == 8,
-            Kind::GoAway => self.length >= 8,
-            Kind::Settings if self.has(flags::ACK) => self.length == 0,
-            Kind::Settings => self.length.is_multiple_of(6),
+            FrameType::RstStream | FrameType::WindowUpdate => self.length == 4,
+            FrameType::Ping => self.length == 8,
+            FrameType::GoAway => self.length >= 8,
+            FrameType::Settings if self.has(flags::ACK) => self.length == 0,
+            FrameType::Settings => self.length.is_multiple_of(6),
             // A priority of another length is the stream's error, and we ignore priorities.
-            Kind::Data
-            | Kind::Headers
-            | Kind::Priority
-            | Kind::PushPromise
-            | Kind::Continuation
-            | Kind::Unknown(_) => true,
+            FrameType::Data
+            | FrameType::Headers
+            | FrameType::Priority
+            | FrameType::PushPromise
+            | FrameType::Continuation
+            | FrameType::Unknown(_) => true,
         };
-        if has_size { Ok(self) } else { Err(Code::FRAME_SIZE_ERROR) }
+        if has_size { Ok(self) } else { Err(ErrorCode::FRAME_SIZE_ERROR) }
     }
 }
 
 /// Appends a frame with a payload that is at hand.
-pub fn write(kind: Kind, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
+pub fn write(kind: FrameType, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
     debug_assert!(payload.len() <= PAYLOAD_MAX as usize, "no peer has to take more");
     out.extend_from_slice(&Head { length: payload.len() as u32, kind, flags, stream }.bytes());
     out.extend_from_slice(payload);
@@ -237,34 +237,34 @@ pub fn write_block(stream: u32, ends_stream: bool, block: &[u8], most: u32, out:
     let most = most.clamp(1, PAYLOAD_MAX) as usize;
     let (first, mut rest) = block.split_at(block.len().min(most));
     let end = |rest: &[u8]| if rest.is_empty() { flags::END_HEADERS } else { 0 };
-    write(Kind::Headers, u8::from(ends_stream) | end(rest), stream, first, out);
+    write(FrameType::Headers, u8::from(ends_stream) | end(rest), stream, first, out);
     while !rest.is_empty() {
         let (piece, behind) = rest.split_at(rest.len().min(most));
-        write(Kind::Continuation, end(behind), stream, piece, out);
+        write(FrameType::Continuation, end(behind), stream, piece, out);
         rest = behind;
     }
 }
 
 /// Appends RST_STREAM.
-pub fn write_reset(stream: u32, code: Code, out: &mut Vec<u8>) {
-    write(Kind::RstStream, 0, stream, &code.0.to_be_bytes(), out);
+pub fn write_reset(stream: u32, code: ErrorCode, out: &mut Vec<u8>) {
+    write(FrameType::RstStream, 0, stream, &code.0.to_be_bytes(), out);
 }
 
 /// Appends WINDOW_UPDATE; `increment` is not zero.
 pub fn write_window(stream: u32, increment: u32, out: &mut Vec<u8>) {
     debug_assert!((1..=MAX_31).contains(&increment), "an increment of zero is an error of the stream");
-    write(Kind::WindowUpdate, 0, stream, &increment.to_be_bytes(), out);
+    write(FrameType::WindowUpdate, 0, stream, &increment.to_be_bytes(), out);
 }
 
 /// Appends PING or its acknowledgement.
 pub fn write_ping(is_ack: bool, payload: [u8; 8], out: &mut Vec<u8>) {
-    write(Kind::Ping, u8::from(is_ack), 0, &payload, out);
+    write(FrameType::Ping, u8::from(is_ack), 0, &payload, out);
 }
 
 /// Appends GOAWAY with the last stream that was or may yet be processed, and no words.
-pub fn write_goaway(last: u32, code: Code, out: &mut Vec<u8>) {
+pub fn write_goaway(last: u32, code: ErrorCode, out: &mut Vec<u8>) {
     let mut payload = [0; 8];
     payload[..4].copy_from_slice(&last.to_be_bytes());
     payload[4..].copy_from_slice(&code.0.to_be_bytes());
-    write(Kind::GoAway, 0, 0, &payload, out);
+    write(FrameType::GoAway, 0, 0, &payload, out);
 }

@@ -5,7 +5,7 @@
 
 use std::str::from_utf8;
 
-use super::fields::{Field, Fields};
+use super::fields::{Fields, HeaderField};
 use crate::syntax::grammar::{LENGTH_MAX, decimal, is_field_value, is_token};
 use crate::syntax::target::{self, is_authority};
 
@@ -111,7 +111,7 @@ impl<'a> Facts<'a> {
     fn of(fields: &'a Fields) -> Result<Facts<'a>, HeadFault> {
         let mut facts = Facts::default();
         let mut is_behind = false;
-        for Field { name, value, .. } in fields.iter() {
+        for HeaderField { name, value, .. } in fields.iter() {
             if !is_field_value(value) || has_blank_end(value) {
                 return Err(HeadFault::Value);
             }

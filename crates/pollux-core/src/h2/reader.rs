@@ -10,14 +10,14 @@
 //!                         priorities for       is counted
 //! ```
 
-use super::frame::{Code, HEAD, Head, Kind, PREFACE, flags};
+use super::frame::{ErrorCode, FrameType, HEAD, Head, PREFACE, flags};
 
 /// So many CONTINUATIONs may follow one HEADERS.
 pub const CONTINUATIONS_MAX: u8 = 8;
 
 /// What has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'a> {
+pub enum FrameEvent<'a> {
     /// A piece of DATA.
     Data {
         /// On this stream.
@@ -48,7 +48,7 @@ pub enum Event<'a> {
         /// On this stream.
         stream: u32,
         /// Why.
-        code: Code,
+        code: ErrorCode,
     },
     /// One setting; [`SettingsEnd`](Self::SettingsEnd) follows behind the last one.
     Setting {
@@ -73,7 +73,7 @@ pub enum Event<'a> {
         /// Streams above it were not processed.
         last: u32,
         /// Why.
-        code: Code,
+        code: ErrorCode,
     },
     /// `WINDOW_UPDATE`
     Window {
@@ -85,7 +85,7 @@ pub enum Event<'a> {
     /// A frame that means nothing here: an old priority, or an unknown type (RFC 9113 §5.5).
     Ignored {
         /// Its type.
-        kind: Kind,
+        kind: FrameType,
     },
 }
 
@@ -184,7 +184,7 @@ impl Reader {
     ///
     /// # Errors
     /// The code that the connection ends with.
-    pub fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>, Code> {
+    pub fn read<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<FrameEvent<'a>>, ErrorCode> {
         if std::mem::take(&mut self.is_block_out) {
             self.block.clear();
         }
@@ -193,7 +193,7 @@ impl Reader {
                 State::Preface(matched) => {
                     let count = input.len().min(PREFACE.len() - matched);
                     if take(input, count) != &PREFACE[matched..matched + count] {
-                        return Err(Code::PROTOCOL_ERROR);
+                        return Err(ErrorCode::PROTOCOL_ERROR);
                     }
                     self.state = State::Preface(matched + count);
                     if matched + count < PREFACE.len() {
@@ -224,22 +224,22 @@ impl Reader {
     }
 
     /// Holds a frame against those before it.
-    fn sequence(&mut self, head: Head) -> Result<(), Code> {
-        let is_settings = head.kind == Kind::Settings && !head.has(flags::ACK);
+    fn sequence(&mut self, head: Head) -> Result<(), ErrorCode> {
+        let is_settings = head.kind == FrameType::Settings && !head.has(flags::ACK);
         if !std::mem::replace(&mut self.has_begun, true) && !is_settings {
-            return Err(Code::PROTOCOL_ERROR);
+            return Err(ErrorCode::PROTOCOL_ERROR);
         }
         match (&mut self.open, head.kind) {
-            (Some(open), Kind::Continuation) if open.stream == head.stream => {
+            (Some(open), FrameType::Continuation) if open.stream == head.stream => {
                 open.continuations += 1;
                 if open.continuations > CONTINUATIONS_MAX {
-                    return Err(Code::ENHANCE_YOUR_CALM);
+                    return Err(ErrorCode::ENHANCE_YOUR_CALM);
                 }
             }
-            (Some(_), _) | (None, Kind::Continuation | Kind::PushPromise) => {
-                return Err(Code::PROTOCOL_ERROR);
+            (Some(_), _) | (None, FrameType::Continuation | FrameType::PushPromise) => {
+                return Err(ErrorCode::PROTOCOL_ERROR);
             }
-            (None, Kind::Headers) => {
+            (None, FrameType::Headers) => {
                 let ends_stream = head.has(flags::END_STREAM);
                 self.open = Some(Open { stream: head.stream, ends_stream, continuations: 0 });
             }
@@ -249,14 +249,14 @@ impl Reader {
     }
 
     /// Reads what stands before the body; false if more must come.
-    fn prefix(&mut self, head: Head, input: &mut &[u8]) -> Result<bool, Code> {
+    fn prefix(&mut self, head: Head, input: &mut &[u8]) -> Result<bool, ErrorCode> {
         (self.is_first, self.is_empty) = (true, true);
-        let may_pad = matches!(head.kind, Kind::Data | Kind::Headers);
+        let may_pad = matches!(head.kind, FrameType::Data | FrameType::Headers);
         let pads = u32::from(may_pad && head.has(flags::PADDED));
-        let has_priority = head.kind == Kind::Headers && head.has(flags::PRIORITY);
+        let has_priority = head.kind == FrameType::Headers && head.has(flags::PRIORITY);
         let length = pads + if has_priority { 5 } else { 0 };
         if length > head.length {
-            return Err(Code::FRAME_SIZE_ERROR);
+            return Err(ErrorCode::FRAME_SIZE_ERROR);
         }
         while u32::from(self.count) < length {
             let Some((first, rest)) = input.split_first() else { return Ok(false) };
@@ -268,7 +268,7 @@ impl Reader {
         let padding = if pads == 1 { u32::from(self.gathered[0]) } else { 0 };
         let left = head.length - length;
         if padding > left {
-            return Err(Code::PROTOCOL_ERROR);
+            return Err(ErrorCode::PROTOCOL_ERROR);
         }
         self.state = State::Body { head, left, padding };
         Ok(true)
@@ -280,50 +280,56 @@ impl Reader {
         left: u32,
         padding: u32,
         input: &mut &'a [u8],
-    ) -> Result<Option<Event<'a>>, Code> {
+    ) -> Result<Option<FrameEvent<'a>>, ErrorCode> {
         let stream = head.stream;
         match head.kind {
-            Kind::Data => Ok(self.data(head, left, padding, input)),
-            Kind::Headers | Kind::Continuation => self.fragment(head, left, padding, input),
-            Kind::Settings => Ok(self.settings(head, left, input)),
-            Kind::Ping => Ok(self.gather(input).map(|payload| {
+            FrameType::Data => Ok(self.data(head, left, padding, input)),
+            FrameType::Headers | FrameType::Continuation => self.fragment(head, left, padding, input),
+            FrameType::Settings => Ok(self.settings(head, left, input)),
+            FrameType::Ping => Ok(self.gather(input).map(|payload| {
                 self.state = State::Head;
-                Event::Ping { is_ack: head.has(flags::ACK), payload }
+                FrameEvent::Ping { is_ack: head.has(flags::ACK), payload }
             })),
-            Kind::RstStream => Ok(self.gather(input).map(|code| {
+            FrameType::RstStream => Ok(self.gather(input).map(|code| {
                 self.state = State::Head;
-                Event::Reset { stream, code: Code(u32::from_be_bytes(code)) }
+                FrameEvent::Reset { stream, code: ErrorCode(u32::from_be_bytes(code)) }
             })),
-            Kind::WindowUpdate => Ok(self.gather(input).map(|increment| {
+            FrameType::WindowUpdate => Ok(self.gather(input).map(|increment| {
                 self.state = State::Head;
-                Event::Window { stream, increment: u32::from_be_bytes(increment) & super::frame::MAX_31 }
+                FrameEvent::Window { stream, increment: u32::from_be_bytes(increment) & super::frame::MAX_31 }
             })),
             // The debug data behind the eight bytes is dropped as an unknown frame would be, and reported as nothing.
-            Kind::GoAway if left == head.length => Ok(self.gather::<8>(input).map(|bytes| {
+            FrameType::GoAway if left == head.length => Ok(self.gather::<8>(input).map(|bytes| {
                 let [a, b, c, d, code @ ..] = bytes;
                 self.state = State::Body { head, left: left - 8, padding };
                 let last = u32::from_be_bytes([a, b, c, d]) & super::frame::MAX_31;
-                Event::GoAway { last, code: Code(u32::from_be_bytes(code)) }
+                FrameEvent::GoAway { last, code: ErrorCode(u32::from_be_bytes(code)) }
             })),
-            Kind::GoAway => {
+            FrameType::GoAway => {
                 self.skip(head, left, input);
                 Ok(None)
             }
-            Kind::Priority | Kind::PushPromise | Kind::Unknown(_) => {
+            FrameType::Priority | FrameType::PushPromise | FrameType::Unknown(_) => {
                 let is_whole = self.skip(head, left, input);
-                Ok(is_whole.then_some(Event::Ignored { kind: head.kind }))
+                Ok(is_whole.then_some(FrameEvent::Ignored { kind: head.kind }))
             }
         }
     }
 
-    fn data<'a>(&mut self, head: Head, left: u32, padding: u32, input: &mut &'a [u8]) -> Option<Event<'a>> {
+    fn data<'a>(
+        &mut self,
+        head: Head,
+        left: u32,
+        padding: u32,
+        input: &mut &'a [u8],
+    ) -> Option<FrameEvent<'a>> {
         let stream = head.stream;
         // The byte that says how much padding there is counts with the first piece.
         let extra = u32::from(self.is_first && head.has(flags::PADDED));
         if left == 0 && extra == 0 {
             self.state = State::Head;
             let ends_stream = head.has(flags::END_STREAM);
-            return Some(Event::DataEnd { stream, ends_stream, is_empty: self.is_empty });
+            return Some(FrameEvent::DataEnd { stream, ends_stream, is_empty: self.is_empty });
         }
         let bytes = take(input, (left - padding) as usize);
         let dropped =
@@ -336,7 +342,7 @@ impl Reader {
         self.is_empty &= bytes.is_empty();
         let left = left - count;
         self.state = State::Body { head, left, padding: padding.min(left) };
-        Some(Event::Data { stream, bytes, counted: count + extra })
+        Some(FrameEvent::Data { stream, bytes, counted: count + extra })
     }
 
     fn fragment<'a>(
@@ -345,10 +351,10 @@ impl Reader {
         left: u32,
         padding: u32,
         input: &mut &'a [u8],
-    ) -> Result<Option<Event<'a>>, Code> {
+    ) -> Result<Option<FrameEvent<'a>>, ErrorCode> {
         let bytes = take(input, (left - padding) as usize);
         if self.block.len() + bytes.len() > self.block_max {
-            return Err(Code::ENHANCE_YOUR_CALM);
+            return Err(ErrorCode::ENHANCE_YOUR_CALM);
         }
         self.block.extend_from_slice(bytes);
         let left = left - bytes.len() as u32;
@@ -362,22 +368,22 @@ impl Reader {
             return Ok(None);
         }
         let Some(Open { stream, ends_stream, .. }) = self.open.take() else {
-            return Err(Code::INTERNAL_ERROR);
+            return Err(ErrorCode::INTERNAL_ERROR);
         };
         self.is_block_out = true;
-        Ok(Some(Event::Block { stream, ends_stream }))
+        Ok(Some(FrameEvent::Block { stream, ends_stream }))
     }
 
-    fn settings<'a>(&mut self, head: Head, left: u32, input: &mut &'a [u8]) -> Option<Event<'a>> {
+    fn settings<'a>(&mut self, head: Head, left: u32, input: &mut &'a [u8]) -> Option<FrameEvent<'a>> {
         if left == 0 {
             self.state = State::Head;
             let is_ack = head.has(flags::ACK);
-            return Some(if is_ack { Event::SettingsAck } else { Event::SettingsEnd });
+            return Some(if is_ack { FrameEvent::SettingsAck } else { FrameEvent::SettingsEnd });
         }
         let [number @ .., a, b, c, d] = self.gather::<6>(input)?;
         self.state = State::Body { head, left: left - 6, padding: 0 };
         let value = u32::from_be_bytes([a, b, c, d]);
-        Some(Event::Setting { number: u16::from_be_bytes(number), value })
+        Some(FrameEvent::Setting { number: u16::from_be_bytes(number), value })
     }
 
     /// Drops what is left of a frame, as far as it has come; whether that was all.

@@ -1,6 +1,6 @@
 //! Settings (RFC 9113 §6.5, RFC 8441 §3, RFC 9218 §2.1).
 
-use super::frame::{self, Code, Kind, MAX_31, PAYLOAD_MAX, flags};
+use super::frame::{self, ErrorCode, FrameType, MAX_31, PAYLOAD_MAX, flags};
 
 const HEADER_TABLE_SIZE: u16 = 1;
 const ENABLE_PUSH: u16 = 2;
@@ -47,22 +47,24 @@ impl Settings {
     ///
     /// # Errors
     /// The code that the connection ends with, for a value that is not allowed.
-    pub fn take(&mut self, number: u16, value: u32, is_server: bool) -> Result<(), Code> {
+    pub fn take(&mut self, number: u16, value: u32, is_server: bool) -> Result<(), ErrorCode> {
         match number {
             HEADER_TABLE_SIZE => self.table = value,
             // A server must not send 1 (RFC 9113 §6.5.2).
-            ENABLE_PUSH if value > u32::from(!is_server) => return Err(Code::PROTOCOL_ERROR),
+            ENABLE_PUSH if value > u32::from(!is_server) => return Err(ErrorCode::PROTOCOL_ERROR),
             MAX_CONCURRENT_STREAMS => self.streams = Some(value),
-            INITIAL_WINDOW_SIZE if value > MAX_31 => return Err(Code::FLOW_CONTROL_ERROR),
+            INITIAL_WINDOW_SIZE if value > MAX_31 => return Err(ErrorCode::FLOW_CONTROL_ERROR),
             INITIAL_WINDOW_SIZE => self.window = value,
-            MAX_FRAME_SIZE if !(PAYLOAD_MAX..1 << 24).contains(&value) => return Err(Code::PROTOCOL_ERROR),
+            MAX_FRAME_SIZE if !(PAYLOAD_MAX..1 << 24).contains(&value) => {
+                return Err(ErrorCode::PROTOCOL_ERROR);
+            }
             MAX_FRAME_SIZE => self.frame = value,
             MAX_HEADER_LIST_SIZE => self.list = Some(value),
             ENABLE_CONNECT_PROTOCOL if value > 1 || (self.connect && value == 0) => {
-                return Err(Code::PROTOCOL_ERROR);
+                return Err(ErrorCode::PROTOCOL_ERROR);
             }
             ENABLE_CONNECT_PROTOCOL => self.connect = value == 1,
-            NO_RFC7540_PRIORITIES if value > 1 => return Err(Code::PROTOCOL_ERROR),
+            NO_RFC7540_PRIORITIES if value > 1 => return Err(ErrorCode::PROTOCOL_ERROR),
             _ => {}
         }
         Ok(())
@@ -100,11 +102,11 @@ impl Settings {
         if is_server {
             say(NO_RFC7540_PRIORITIES, 1);
         }
-        frame::write(Kind::Settings, 0, 0, &payload, out);
+        frame::write(FrameType::Settings, 0, 0, &payload, out);
     }
 
     /// Appends the acknowledgement of the peer's settings.
     pub fn acknowledge(out: &mut Vec<u8>) {
-        frame::write(Kind::Settings, flags::ACK, 0, &[], out);
+        frame::write(FrameType::Settings, flags::ACK, 0, &[], out);
     }
 }

@@ -23,7 +23,7 @@ impl Entry {
 
 /// See the module. Memory is allocated by the first insertion, at most twice `most` bytes and 8 for each 32 of it.
 #[derive(Debug)]
-pub struct Table {
+pub struct DynamicTable {
     /// The newest first.
     entries: VecDeque<Entry>,
     /// The bytes of the entries, the oldest first, from `start` on.
@@ -36,11 +36,11 @@ pub struct Table {
     most: usize,
 }
 
-impl Table {
+impl DynamicTable {
     /// An empty table of at most `most` bytes, as RFC 7541 §4.1 counts them.
     #[must_use]
-    pub fn new(most: usize) -> Table {
-        Table { entries: VecDeque::new(), bytes: Vec::new(), start: 0, base: 0, size: 0, most }
+    pub fn new(most: usize) -> DynamicTable {
+        DynamicTable { entries: VecDeque::new(), bytes: Vec::new(), start: 0, base: 0, size: 0, most }
     }
 
     /// Name and value of the entry with this index; `None` for zero, and behind the last one.

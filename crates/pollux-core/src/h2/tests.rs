@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::decoder::{Bounds, Decoded, Decoder, HpackFault};
 use super::encoder::{self, NO_TABLE, Strings};
-use super::fields::{Field, Fields};
-use super::table::{OVERHEAD, Table};
+use super::fields::{Fields, HeaderField};
+use super::table::{DynamicTable, OVERHEAD};
 use super::{huffman, integer};
 
 const WIDE: Bounds = Bounds { list: 1 << 20, fields: 10_000 };
@@ -161,7 +161,7 @@ fn references_do_not_grow_beyond_the_bound() {
 #[test]
 fn a_field_that_must_not_be_indexed_stays_so() {
     let mut block = Vec::new();
-    let field = Field { name: b"authorization", value: b"Basic x", is_secret: true };
+    let field = HeaderField { name: b"authorization", value: b"Basic x", is_secret: true };
     encoder::encode(field, Strings::Plain, &mut block);
     assert_eq!(block[0], 0x1f, "never indexed, with the name of the static table");
     let mut fields = Fields::default();
@@ -190,7 +190,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
 
 /// How a model of an encoder writes a field.
 fn write(
-    table: &Table,
+    table: &DynamicTable,
     (name, value): (&[u8], &[u8]),
     kind: u8,
     strings: Strings,
@@ -259,8 +259,8 @@ proptest! {
     ) {
         let mut block = vec![NO_TABLE];
         let strings = if is_short { Strings::Short } else { Strings::Plain };
-        let fields: Vec<Field<'_>> =
-            list.iter().map(|(name, value, is_secret)| Field { name, value, is_secret: *is_secret }).collect();
+        let fields: Vec<HeaderField<'_>> =
+            list.iter().map(|(name, value, is_secret)| HeaderField { name, value, is_secret: *is_secret }).collect();
         for field in &fields {
             encoder::encode(*field, strings, &mut block);
         }
@@ -277,7 +277,7 @@ proptest! {
             1..12,
         ),
     ) {
-        let (mut decoder, mut model) = (Decoder::new(300), Table::new(300));
+        let (mut decoder, mut model) = (Decoder::new(300), DynamicTable::new(300));
         for (list, size) in &blocks {
             let mut block = Vec::new();
             if let Some(size) = size {
@@ -306,7 +306,7 @@ proptest! {
     fn the_table_is_a_queue(
         steps in prop::collection::vec((0_usize..60, 0_usize..60, prop::option::weighted(0.1, 0_usize..400)), 0..300),
     ) {
-        let (mut table, mut naive, mut most) = (Table::new(400), Vec::<(Vec<u8>, Vec<u8>)>::new(), 400);
+        let (mut table, mut naive, mut most) = (DynamicTable::new(400), Vec::<(Vec<u8>, Vec<u8>)>::new(), 400);
         let size = |list: &[(Vec<u8>, Vec<u8>)]| -> usize {
             list.iter().map(|(name, value)| name.len() + value.len() + OVERHEAD).sum()
         };

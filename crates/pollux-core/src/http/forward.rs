@@ -9,7 +9,7 @@ use super::disclosure::Forwarding;
 use crate::core::identity::{RequestId, TraceId, push_hex};
 use crate::http::dav::{self, Dav};
 use crate::http::field::Name;
-use crate::http::forwarded::Said;
+use crate::http::forwarded::ForwardedInfo;
 use crate::http::framing::{Framing, Version};
 use crate::http::lines::{REQUEST_ID, push_edits, push_field, push_length, push_request_id, push_via};
 use crate::http::nominated::Nominated;
@@ -113,7 +113,7 @@ impl Request<'_> {
         push_field(out, b"Host", host.unwrap_or(onward.fallback_host.as_bytes()));
         let Onward { peer, is_trusted, is_secure, forwarding, .. } = *onward;
         let says_port = !onward.takes_out(b"X-Forwarded-Port");
-        let said = Said { peer, is_trusted, is_secure, forwarding, says_port, host };
+        let said = ForwardedInfo { peer, is_trusted, is_secure, forwarding, says_port, host };
         let nominated = self.nominated();
         for field in self.fields {
             self.write_field(out, field, onward, &said, &nominated);
@@ -157,7 +157,7 @@ impl Request<'_> {
         out: &mut Vec<u8>,
         field: &httparse::Header<'_>,
         onward: &Onward<'_>,
-        said: &Said<'_>,
+        said: &ForwardedInfo<'_>,
         nominated: &Nominated,
     ) {
         let name = field.name.as_bytes();

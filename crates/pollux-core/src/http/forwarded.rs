@@ -96,7 +96,7 @@ fn for_of(element: &[u8]) -> Option<IpAddr> {
 
 /// What is said of a request to its backend.
 #[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
+pub struct ForwardedInfo<'a> {
     /// The address that connected.
     pub peer: IpAddr,
     /// Whether it is a proxy whose word is passed on.
@@ -111,7 +111,7 @@ pub struct Said<'a> {
     pub host: Option<&'a [u8]>,
 }
 
-impl Said<'_> {
+impl ForwardedInfo<'_> {
     /// Appends the fields to `out`; `fields` are those of the request.
     pub(crate) fn write(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
         match self.forwarding {
@@ -319,7 +319,8 @@ mod tests {
             let (peer, host, forwarding) =
                 ([10, 0, 0, 1].into(), Some(host.as_bytes()), Forwarding::XForwarded);
             let mut out = Vec::new();
-            Said { peer, is_trusted, is_secure, forwarding, says_port: true, host }.write(&mut out, &fields);
+            ForwardedInfo { peer, is_trusted, is_secure, forwarding, says_port: true, host }
+                .write(&mut out, &fields);
             let said = String::from_utf8(out).unwrap();
             assert!(said.ends_with(&format!("X-Forwarded-Port: {port}\r\n")), "{port}: {said}");
         }
@@ -338,7 +339,8 @@ mod tests {
             let mut out = Vec::new();
             let is_secure = false;
             let host = Some(&b"h:80"[..]);
-            Said { peer, is_trusted, is_secure, forwarding, says_port: true, host }.write(&mut out, &fields);
+            ForwardedInfo { peer, is_trusted, is_secure, forwarding, says_port: true, host }
+                .write(&mut out, &fields);
             String::from_utf8(out).unwrap()
         };
         use Forwarding::{Forwarded, XForwarded};

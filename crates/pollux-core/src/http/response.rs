@@ -18,7 +18,7 @@ use crate::syntax::grammar::{decimal, is_field_value, list, push_decimal, trim};
 
 /// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct RequestFacts<'a> {
     /// Whether the request was HEAD.
     pub is_head: bool,
     /// The protocols that the request would switch to, as a list; empty if it asked for none.
@@ -140,7 +140,7 @@ pub(crate) fn push_connection(out: &mut Vec<u8>, manner: ResponseContext) {
 pub fn read<'a>(
     head: &'a [u8],
     table: &'a mut FieldTable<'a>,
-    asked: Asked<'_>,
+    asked: RequestFacts<'_>,
     limits: &Limits,
 ) -> Result<Response<'a>, Cause> {
     let bad = Cause::BackendBadResponse;
@@ -182,7 +182,7 @@ fn judge<'a>(
     reason: &'a [u8],
     version: Version,
     fields: &'a [httparse::Header<'a>],
-    asked: Asked<'_>,
+    asked: RequestFacts<'_>,
 ) -> Result<Response<'a>, Cause> {
     let mut framing = FramingFields::default();
     let mut timeout = None;
@@ -391,7 +391,7 @@ mod tests {
     use super::*;
     use crate::http::request::field_table;
 
-    const PLAIN: Asked<'_> = Asked { is_head: false, protocols: b"" };
+    const PLAIN: RequestFacts<'_> = RequestFacts { is_head: false, protocols: b"" };
     const KEEP: ResponseContext = ResponseContext {
         version: Version::Http11,
         keep_alive: true,
@@ -402,7 +402,7 @@ mod tests {
 
     fn rewritten(
         head: &str,
-        asked: Asked<'_>,
+        asked: RequestFacts<'_>,
         manner: ResponseContext,
     ) -> Result<(Framing, bool, String), Cause> {
         let mut table = field_table();
@@ -436,8 +436,8 @@ mod tests {
     fn what_goes_out() {
         let old = ResponseContext { version: Version::Http10, ..KEEP };
         let close = ResponseContext { keep_alive: false, ..KEEP };
-        let head = Asked { is_head: true, protocols: b"" };
-        let switch = Asked { is_head: false, protocols: b"y, X" };
+        let head = RequestFacts { is_head: true, protocols: b"" };
+        let switch = RequestFacts { is_head: false, protocols: b"y, X" };
         for (input, asked, manner, framing, keep_alive, output) in [
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 05\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",

@@ -32,7 +32,7 @@ pub fn protocols(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// What the first bytes of a connection come to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum HelloReading {
     /// A whole ClientHello.
     Hello(Hello),
     /// They could become one.
@@ -68,23 +68,23 @@ const ALPN: usize = 16;
 
 /// Reads the ClientHello that `bytes` begin with, or finds out that there is none.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Reading {
+pub fn read(bytes: &[u8]) -> HelloReading {
     let window = &bytes[..bytes.len().min(LENGTH_MAX)];
     let is_all_there_may_be = window.len() == LENGTH_MAX;
     match gather(window) {
-        Ok(Some(message)) => parse(&message).map_or(Reading::Malformed, Reading::Hello),
-        Ok(None) if is_all_there_may_be => Reading::TooLong,
-        Ok(None) => Reading::Incomplete,
+        Ok(Some(message)) => parse(&message).map_or(HelloReading::Malformed, HelloReading::Hello),
+        Ok(None) if is_all_there_may_be => HelloReading::TooLong,
+        Ok(None) => HelloReading::Incomplete,
         Err(reading) => reading,
     }
 }
 
 /// The message in the records at the beginning of `bytes`, without its head; `None` if it is not there whole.
-fn gather(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reading> {
+fn gather(bytes: &[u8]) -> Result<Option<Vec<u8>>, HelloReading> {
     let (mut message, mut rest) = (Vec::new(), bytes);
     loop {
         let is_first = rest.len() == bytes.len();
-        let wrong = || if is_first { Reading::Absent } else { Reading::Malformed };
+        let wrong = || if is_first { HelloReading::Absent } else { HelloReading::Malformed };
         // What is there of the head is looked at, whether or not the rest has come.
         if rest.first().is_some_and(|kind| *kind != HANDSHAKE) || rest.get(1).is_some_and(|major| *major != 3)
         {
@@ -100,12 +100,12 @@ fn gather(bytes: &[u8]) -> Result<Option<Vec<u8>>, Reading> {
         let behind = &rest[RECORD_HEAD..];
         message.extend_from_slice(&behind[..length.min(behind.len())]);
         if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) {
-            return Err(Reading::Malformed);
+            return Err(HelloReading::Malformed);
         }
         if message.len() >= MESSAGE_HEAD {
             let whole = MESSAGE_HEAD + number(&message[1..MESSAGE_HEAD]);
             if whole > LENGTH_MAX {
-                return Err(Reading::TooLong);
+                return Err(HelloReading::TooLong);
             }
             if message.len() >= whole {
                 message.truncate(whole);
@@ -235,13 +235,13 @@ mod tests {
         message.chunks(size).flat_map(record).collect()
     }
 
-    fn hello(server_name: Option<&[u8]>, alpn: &[u8]) -> Reading {
-        Reading::Hello(Hello { server_name: server_name.map(Into::into), alpn: alpn.into() })
+    fn hello(server_name: Option<&[u8]>, alpn: &[u8]) -> HelloReading {
+        HelloReading::Hello(Hello { server_name: server_name.map(Into::into), alpn: alpn.into() })
     }
 
     /// The verdict as soon as there is one, if the bytes come one by one; `None` if more would have to come.
-    fn dripped(bytes: &[u8]) -> Option<Reading> {
-        (1..=bytes.len()).map(|end| read(&bytes[..end])).find(|verdict| *verdict != Reading::Incomplete)
+    fn dripped(bytes: &[u8]) -> Option<HelloReading> {
+        (1..=bytes.len()).map(|end| read(&bytes[..end])).find(|verdict| *verdict != HelloReading::Incomplete)
     }
 
     #[test]
@@ -253,15 +253,15 @@ mod tests {
             ("nothing", vec![], hello(None, b"")),
             ("both", both.clone(), hello(Some(b"a.example"), b"\x02h2\x08http/1.1")),
             ("any case", name(b"A.Example"), hello(Some(b"A.Example"), b"")),
-            ("two names", [name(b"a"), name(b"b")].concat(), Reading::Malformed),
-            ("an empty name", name(b""), Reading::Malformed),
-            ("a name with a zero", name(b"a\0b"), Reading::Malformed),
-            ("a long name", name(&[b'a'; 256]), Reading::Malformed),
-            ("bytes behind the name", extension(0, b"\0\x04\0\0\x01ax"), Reading::Malformed),
-            ("another kind of name", extension(0, b"\0\x04\x01\0\x01a"), Reading::Malformed),
-            ("an empty protocol", extension(16, b"\0\x01\0"), Reading::Malformed),
-            ("no protocol", extension(16, b"\0\0"), Reading::Malformed),
-            ("a cut extension", vec![0, 0, 0, 9, 1], Reading::Malformed),
+            ("two names", [name(b"a"), name(b"b")].concat(), HelloReading::Malformed),
+            ("an empty name", name(b""), HelloReading::Malformed),
+            ("a name with a zero", name(b"a\0b"), HelloReading::Malformed),
+            ("a long name", name(&[b'a'; 256]), HelloReading::Malformed),
+            ("bytes behind the name", extension(0, b"\0\x04\0\0\x01ax"), HelloReading::Malformed),
+            ("another kind of name", extension(0, b"\0\x04\x01\0\x01a"), HelloReading::Malformed),
+            ("an empty protocol", extension(16, b"\0\x01\0"), HelloReading::Malformed),
+            ("no protocol", extension(16, b"\0\0"), HelloReading::Malformed),
+            ("a cut extension", vec![0, 0, 0, 9, 1], HelloReading::Malformed),
         ] {
             for size in [1, 3, 100, FRAGMENT_MAX] {
                 let bytes = records(&message(&extensions), size);
@@ -271,32 +271,32 @@ mod tests {
                 assert_eq!(read(&[&bytes[..], b"\x14\x03\x03\0\x01\x01"].concat()), expected, "{what}");
             }
         }
-        let Reading::Hello(hello) = read(&records(&message(&both), 9)) else { panic!("no hello") };
+        let HelloReading::Hello(hello) = read(&records(&message(&both), 9)) else { panic!("no hello") };
         assert_eq!(hello.protocols().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
     }
 
     #[test]
     fn what_is_not_tls_is_found_out_at_once() {
         for (bytes, expected) in [
-            (&b""[..], Reading::Incomplete),
-            (b"G", Reading::Absent),
-            (b"\x16", Reading::Incomplete),
-            (b"\x16\x02", Reading::Absent),
-            (b"\x16\x03\x01\0\0", Reading::Absent),
-            (b"\x16\x03\x01\x40\x01", Reading::Absent),
+            (&b""[..], HelloReading::Incomplete),
+            (b"G", HelloReading::Absent),
+            (b"\x16", HelloReading::Incomplete),
+            (b"\x16\x02", HelloReading::Absent),
+            (b"\x16\x03\x01\0\0", HelloReading::Absent),
+            (b"\x16\x03\x01\x40\x01", HelloReading::Absent),
             // SSL 2.0.
-            (b"\x80\x2e\x01\x03\x01", Reading::Absent),
+            (b"\x80\x2e\x01\x03\x01", HelloReading::Absent),
             // A ServerHello.
-            (b"\x16\x03\x01\0\x05\x02", Reading::Malformed),
+            (b"\x16\x03\x01\0\x05\x02", HelloReading::Malformed),
             // An alert in the middle.
-            (b"\x16\x03\x01\0\x01\x01\x15", Reading::Malformed),
-            (b"\x16\x03\x01\0\x04\x01\0\x40\x00", Reading::TooLong),
-            (b"\x16\x03\x01\0\x04\x01\0\x3f\xfc", Reading::Incomplete),
+            (b"\x16\x03\x01\0\x01\x01\x15", HelloReading::Malformed),
+            (b"\x16\x03\x01\0\x04\x01\0\x40\x00", HelloReading::TooLong),
+            (b"\x16\x03\x01\0\x04\x01\0\x3f\xfc", HelloReading::Incomplete),
         ] {
             assert_eq!(read(bytes), expected, "{}", bytes.escape_ascii());
         }
         let crumbs = records(&message(&extension(21, &[0; 8000])), 1);
-        assert_eq!((read(&crumbs), dripped(&crumbs)), (Reading::TooLong, Some(Reading::TooLong)));
+        assert_eq!((read(&crumbs), dripped(&crumbs)), (HelloReading::TooLong, Some(HelloReading::TooLong)));
     }
 
     proptest! {
@@ -314,7 +314,7 @@ mod tests {
                 bytes[at] = to;
             }
             bytes.truncate(end % (bytes.len() + 1));
-            prop_assert_eq!(dripped(&bytes).unwrap_or(Reading::Incomplete), read(&bytes));
+            prop_assert_eq!(dripped(&bytes).unwrap_or(HelloReading::Incomplete), read(&bytes));
         }
     }
 }

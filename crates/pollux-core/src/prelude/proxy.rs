@@ -12,20 +12,20 @@ use super::LENGTH_MAX;
 
 /// Which version of the protocol is spoken to backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum ProxyVersion {
     /// A line of text: two addresses, and nothing else.
     V1,
     /// Binary, and may say more.
     V2,
 }
 
-impl Version {
+impl ProxyVersion {
     /// The word of the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Version::V1 => "v1",
-            Version::V2 => "v2",
+            ProxyVersion::V1 => "v1",
+            ProxyVersion::V2 => "v2",
         }
     }
 }
@@ -56,7 +56,7 @@ impl Announced {
 
 /// What the first bytes of a connection come to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ProxyReading {
     /// A header, of so many bytes.
     Header(usize, Announced),
     /// They could become one.
@@ -90,7 +90,7 @@ const CRC32C: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
 
 /// Reads the header that `bytes` begin with, or finds out that there is none.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Reading {
+pub fn read(bytes: &[u8]) -> ProxyReading {
     let begins_like = |prefix: &[u8]| {
         let length = prefix.len().min(bytes.len());
         bytes[..length] == prefix[..length]
@@ -98,20 +98,20 @@ pub fn read(bytes: &[u8]) -> Reading {
     match (begins_like(PREFIX_V1), begins_like(PREFIX_V2)) {
         (true, _) if bytes.len() >= PREFIX_V1.len() => read_v1(bytes),
         (_, true) if bytes.len() >= FIXED_V2 => read_v2(bytes),
-        (true, _) | (_, true) => Reading::Incomplete,
-        (false, false) => Reading::Absent,
+        (true, _) | (_, true) => ProxyReading::Incomplete,
+        (false, false) => ProxyReading::Absent,
     }
 }
 
-fn read_v1(bytes: &[u8]) -> Reading {
+fn read_v1(bytes: &[u8]) -> ProxyReading {
     let window = &bytes[..bytes.len().min(LINE_MAX)];
     let Some(at) = memchr::memchr(b'\n', window) else {
-        return if window.len() == LINE_MAX { Reading::Malformed } else { Reading::Incomplete };
+        return if window.len() == LINE_MAX { ProxyReading::Malformed } else { ProxyReading::Incomplete };
     };
     let line = &window[..=at];
     // The crate takes ports as Rust does, with a sign in front of them.
     let Some(header) = ppp::v1::Header::try_from(line).ok().filter(|_| !line.contains(&b'+')) else {
-        return Reading::Malformed;
+        return ProxyReading::Malformed;
     };
     let addresses = match header.addresses {
         ppp::v1::Addresses::Tcp4(pair) => Some((
@@ -125,33 +125,37 @@ fn read_v1(bytes: &[u8]) -> Reading {
         ppp::v1::Addresses::Unknown => None,
     };
     if header.header.len() != line.len() {
-        return Reading::Malformed;
+        return ProxyReading::Malformed;
     }
-    Reading::Header(line.len(), Announced { addresses, ..Announced::default() })
+    ProxyReading::Header(line.len(), Announced { addresses, ..Announced::default() })
 }
 
-fn read_v2(bytes: &[u8]) -> Reading {
+fn read_v2(bytes: &[u8]) -> ProxyReading {
     let length = FIXED_V2 + usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
     if length > LENGTH_MAX {
-        return Reading::Malformed;
+        return ProxyReading::Malformed;
     }
     // A proxy that checks whether anybody listens speaks for itself, whatever else it says: the family and what follows are
     // ignored (2.2). Some say a family, and no addresses.
     if bytes[12] == LOCAL {
         let is_whole = bytes.len() >= length;
-        return if is_whole { Reading::Header(length, Announced::default()) } else { Reading::Incomplete };
+        return if is_whole {
+            ProxyReading::Header(length, Announced::default())
+        } else {
+            ProxyReading::Incomplete
+        };
     }
     let header = match ppp::v2::Header::try_from(&bytes[..bytes.len().min(length)]) {
         Ok(header) => header,
         Err(ppp::v2::ParseError::Incomplete(_) | ppp::v2::ParseError::Partial(..)) => {
-            return Reading::Incomplete;
+            return ProxyReading::Incomplete;
         }
-        Err(_) => return Reading::Malformed,
+        Err(_) => return ProxyReading::Malformed,
     };
     let mut announced = Announced::default();
     let is_sound = read_tlvs(&header, &mut announced);
     if !is_sound {
-        return Reading::Malformed;
+        return ProxyReading::Malformed;
     }
     // Addresses of datagrams are nobody's who has connected here, and those of Unix sockets name no machine.
     announced.addresses = match (header.protocol, header.addresses) {
@@ -166,7 +170,7 @@ fn read_v2(bytes: &[u8]) -> Reading {
         (Protocol::Unspecified | Protocol::Datagram, _)
         | (_, Addresses::Unspecified | Addresses::Unix(_)) => None,
     };
-    Reading::Header(length, announced)
+    ProxyReading::Header(length, announced)
 }
 
 /// An address with its port. An IPv4 address that is mapped into IPv6 is the IPv4 address, as those of
@@ -226,7 +230,7 @@ fn checksum(before: &[u8], behind: &[u8]) -> u32 {
 
 /// What is said to a backend of a connection besides its addresses, in version 2.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Said<'a> {
+pub struct ProxyAttributes<'a> {
     /// The name that the client has asked for.
     pub authority: Option<&'a [u8]>,
     /// The protocol that was agreed upon with it.
@@ -262,10 +266,16 @@ pub const ADDRESSES_MAX: usize = FIXED_V2 + 36;
 /// Appends a header to `out`. Version 1 knows nothing but addresses; of version 2 those fields are left out
 /// with which the header would be longer than `length_max`. Two addresses of different families are both
 /// written as those of IPv6.
-pub fn write(out: &mut Vec<u8>, version: Version, behalf: Behalf, said: &Said<'_>, length_max: usize) {
+pub fn write(
+    out: &mut Vec<u8>,
+    version: ProxyVersion,
+    behalf: Behalf,
+    said: &ProxyAttributes<'_>,
+    length_max: usize,
+) {
     match version {
-        Version::V1 => write_v1(out, behalf),
-        Version::V2 => write_v2(out, behalf, said, length_max),
+        ProxyVersion::V1 => write_v1(out, behalf),
+        ProxyVersion::V2 => write_v2(out, behalf, said, length_max),
     }
 }
 
@@ -296,7 +306,7 @@ fn write_v1(out: &mut Vec<u8>, behalf: Behalf) {
     out.extend_from_slice(line.as_bytes());
 }
 
-fn write_v2(out: &mut Vec<u8>, behalf: Behalf, said: &Said<'_>, length_max: usize) {
+fn write_v2(out: &mut Vec<u8>, behalf: Behalf, said: &ProxyAttributes<'_>, length_max: usize) {
     let Behalf::Client { client, local } = behalf else {
         // LOCAL has every receiver go on with the addresses of the connection (2.2). For PROXY with UNSPEC, HAProxy, Envoy,
         // Traefik, Caddy and Apache close. Behind addresses that are none, no field would be found.

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use ring::{Ring, Slot};
 
-use crate::core::outcome::{Places, Record, Who};
+use crate::core::outcome::{ExchangePlaces, Record, Who};
 use crate::core::time::Time;
 use crate::snapshot::{Mode, Recording, Snapshot};
 
-pub use step::{Event, Step};
+pub use step::{RecordedStep, Step};
 pub use story::{Kept, Line, Story};
 pub use trail::{STEPS_MAX, Trail};
 
@@ -92,7 +92,7 @@ impl Recorder {
         &mut self,
         mut trail: Box<Trail>,
         record: &Record<'_>,
-        places: Places,
+        places: ExchangePlaces,
         snapshot: &Snapshot,
         is_latest: bool,
     ) {

@@ -61,7 +61,7 @@ pub enum Step {
 
 /// A transition, and when it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct RecordedStep {
     /// When.
     pub at: Time,
     /// What.
@@ -123,6 +123,6 @@ mod tests {
 
     #[test]
     fn an_event_is_small() {
-        assert_eq!(size_of::<Event>(), 16);
+        assert_eq!(size_of::<RecordedStep>(), 16);
     }
 }

@@ -98,7 +98,7 @@ impl Story {
         let name_of = |backend: usize| pool.and_then(|pool| Some(pool.backends.get(backend)?.name.as_str()));
         let began = trail.events().first().map_or(Time::ZERO, |event| event.at);
         let mut picked = None;
-        let line = |event: &super::Event| {
+        let line = |event: &super::RecordedStep| {
             if let Step::Picked { backend, .. } = event.step {
                 picked = Some(backend as usize);
             }

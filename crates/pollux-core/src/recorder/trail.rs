@@ -3,9 +3,9 @@
 use ::core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::step::{Event, Step};
+use super::step::{RecordedStep, Step};
 use crate::core::identity::{REQUEST_ID_MAX, RequestId};
-use crate::core::outcome::{Outcome, Places, Record, without_query};
+use crate::core::outcome::{ExchangePlaces, Outcome, Record, without_query};
 use crate::core::time::Time;
 use crate::snapshot::Mode;
 
@@ -22,7 +22,7 @@ const TEXT_MAX: usize = 96;
 pub struct Trail {
     /// The number of the exchange; no other one of the worker has it.
     pub(super) number: u64,
-    events: [Event; STEPS_MAX],
+    events: [RecordedStep; STEPS_MAX],
     count: u8,
     pub(super) left_out: u32,
     /// Whether it is known when the request of the present attempt went out.
@@ -34,7 +34,7 @@ pub struct Trail {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) client: SocketAddr,
-    pub(super) places: Places,
+    pub(super) places: ExchangePlaces,
     pub(super) mode: Mode,
     pub(super) status: u16,
     pub(super) outcome: Outcome,
@@ -58,7 +58,7 @@ impl Default for End {
     fn default() -> End {
         End {
             client: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-            places: Places::default(),
+            places: ExchangePlaces::default(),
             mode: Mode::Http,
             status: 0,
             outcome: Outcome { cause: None, stage: Default::default() },
@@ -75,7 +75,7 @@ impl Default for End {
 
 impl Default for Trail {
     fn default() -> Trail {
-        let nothing = Event { at: Time::ZERO, step: Step::Ended };
+        let nothing = RecordedStep { at: Time::ZERO, step: Step::Ended };
         let end = End::default();
         Trail { number: 0, events: [nothing; STEPS_MAX], count: 0, left_out: 0, is_sent: false, end }
     }
@@ -91,10 +91,10 @@ impl Trail {
     pub fn push(&mut self, at: Time, step: Step) {
         let place = usize::from(self.count);
         if let Some(slot) = self.events.get_mut(place) {
-            *slot = Event { at, step };
+            *slot = RecordedStep { at, step };
             self.count += 1;
         } else {
-            self.events[STEPS_MAX - 1] = Event { at, step };
+            self.events[STEPS_MAX - 1] = RecordedStep { at, step };
             self.left_out += 1;
         }
     }
@@ -148,7 +148,7 @@ impl Trail {
 
     /// The steps.
     #[must_use]
-    pub fn events(&self) -> &[Event] {
+    pub fn events(&self) -> &[RecordedStep] {
         &self.events[..usize::from(self.count)]
     }
 
@@ -159,7 +159,7 @@ impl Trail {
     }
 
     /// Takes what is known at the end.
-    pub(super) fn close(&mut self, record: &Record<'_>, places: Places, hides_query: bool) {
+    pub(super) fn close(&mut self, record: &Record<'_>, places: ExchangePlaces, hides_query: bool) {
         let end = &mut self.end;
         end.client = record.proxy.unwrap_or(record.client);
         (end.places, end.mode, end.status, end.outcome) =
@@ -214,7 +214,7 @@ mod tests {
         (0..STEPS_MAX as u64 + 5).for_each(|time| trail.push(at(time), Step::Connecting));
         trail.push(at(99), Step::Ended);
         assert_eq!((trail.events().len(), trail.left_out), (STEPS_MAX, 6));
-        assert_eq!(trail.events().last(), Some(&Event { at: at(99), step: Step::Ended }));
+        assert_eq!(trail.events().last(), Some(&RecordedStep { at: at(99), step: Step::Ended }));
         assert_eq!(trail.events()[STEPS_MAX - 2].at, at(STEPS_MAX as u64 - 2));
     }
 

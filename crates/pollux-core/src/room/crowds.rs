@@ -1,6 +1,6 @@
 //! Which origins hold so many of a worker's connections that they make room before all others.
 
-use super::Origin;
+use super::ClientOrigin;
 
 /// An origin with more than one of so many connections is a crowd.
 const SHARE: usize = 8;
@@ -13,12 +13,12 @@ const FEW: usize = 8;
 /// (the algorithm of Misra and Gries).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Crowds {
-    counts: [Option<(Origin, usize)>; SHARE],
+    counts: [Option<(ClientOrigin, usize)>; SHARE],
 }
 
 impl Crowds {
     /// Those among connections of these origins.
-    pub fn among(all: impl Iterator<Item = Origin> + Clone) -> Crowds {
+    pub fn among(all: impl Iterator<Item = ClientOrigin> + Clone) -> Crowds {
         let mut crowds = Crowds::default();
         all.clone().for_each(|origin| crowds.elect(origin));
         crowds.counts.iter_mut().flatten().for_each(|(_, count)| *count = 0);
@@ -35,7 +35,7 @@ impl Crowds {
     }
 
     /// A vote for one: what has more than one of `SHARE + 1` votes keeps a counter.
-    fn elect(&mut self, origin: Origin) {
+    fn elect(&mut self, origin: ClientOrigin) {
         if let Some((_, count)) = self.counts.iter_mut().flatten().find(|(one, _)| *one == origin) {
             *count += 1;
         } else if let Some(free) = self.counts.iter_mut().find(|place| place.is_none()) {
@@ -49,7 +49,7 @@ impl Crowds {
 
     /// How many connections that origin has, if it is a crowd; else 0.
     #[must_use]
-    pub fn size(&self, origin: Origin) -> usize {
+    pub fn size(&self, origin: ClientOrigin) -> usize {
         self.counts.iter().flatten().find(|(one, _)| *one == origin).map_or(0, |(_, count)| *count)
     }
 }
@@ -60,8 +60,8 @@ mod tests {
     use ::core::net::{IpAddr, Ipv4Addr};
     use proptest::prelude::*;
 
-    fn origin(number: u32) -> Origin {
-        Origin::of(IpAddr::V4(Ipv4Addr::from_bits(number + 1))).unwrap()
+    fn origin(number: u32) -> ClientOrigin {
+        ClientOrigin::of(IpAddr::V4(Ipv4Addr::from_bits(number + 1))).unwrap()
     }
 
     fn sizes(counts: &[usize]) -> Vec<usize> {

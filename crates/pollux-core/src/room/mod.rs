@@ -2,7 +2,7 @@
 //! done.
 //!
 //! A session that holds a place and is not being served has a [`Ground`] on which it makes room. A worker at
-//! a bound looks at all of its sessions at once and keeps the first ones of the order ([`Queue`]), so that
+//! a bound looks at all of its sessions at once and keeps the first ones of the order ([`EvictionQueue`]), so that
 //! one look serves many newcomers.
 
 mod crowds;
@@ -15,10 +15,10 @@ mod tally;
 
 pub use crowds::Crowds;
 pub use measure::Measure;
-pub use origin::Origin;
+pub use origin::ClientOrigin;
 pub use origin_counts::OriginCounts;
 pub use pace::is_slow;
-pub use queue::{Candidate, Queue};
+pub use queue::{EvictionCandidate, EvictionQueue};
 pub use tally::Tally;
 
 use std::time::Duration;

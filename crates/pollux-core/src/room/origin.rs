@@ -8,16 +8,18 @@ const HOST: u32 = 64;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin(u64, bool);
+pub struct ClientOrigin(u64, bool);
 
-impl Origin {
+impl ClientOrigin {
     /// That of an address; `None` where there is no address, as on a Unix socket.
     #[must_use]
-    pub fn of(address: IpAddr) -> Option<Origin> {
+    pub fn of(address: IpAddr) -> Option<ClientOrigin> {
         match address.to_canonical() {
             address if address.is_unspecified() => None,
-            IpAddr::V4(address) => Some(Origin(u64::from(address.to_bits()), false)),
-            IpAddr::V6(address) => u64::try_from(address.to_bits() >> HOST).ok().map(|net| Origin(net, true)),
+            IpAddr::V4(address) => Some(ClientOrigin(u64::from(address.to_bits()), false)),
+            IpAddr::V6(address) => {
+                u64::try_from(address.to_bits() >> HOST).ok().map(|net| ClientOrigin(net, true))
+            }
         }
     }
 }
@@ -28,7 +30,7 @@ mod tests {
 
     #[test]
     fn what_is_counted_together() {
-        let of = |text: &str| Origin::of(text.parse().unwrap());
+        let of = |text: &str| ClientOrigin::of(text.parse().unwrap());
         for (one, other, is_same) in [
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "::ffff:192.0.2.1", true),

@@ -2,20 +2,20 @@
 
 use std::collections::HashMap;
 
-use super::Origin;
+use super::ClientOrigin;
 
 /// See the module. There is an entry for each origin with a connection, so there are never more than
 /// connections. Each entry has a `T`, which is made with the first connection and dropped with the last.
 #[derive(Debug, Default)]
 pub struct OriginCounts<T = ()> {
-    counts: HashMap<Origin, (usize, T)>,
+    counts: HashMap<ClientOrigin, (usize, T)>,
 }
 
 impl<T: Default> OriginCounts<T> {
     /// Counts one more connection, if its origin has fewer than `most`; what its entry has. Each that is counted
     /// is followed by one [`OriginCounts::leave`].
     #[must_use]
-    pub fn enter(&mut self, origin: Origin, most: usize) -> Option<&T> {
+    pub fn enter(&mut self, origin: ClientOrigin, most: usize) -> Option<&T> {
         if most == 0 {
             return None;
         }
@@ -27,7 +27,7 @@ impl<T: Default> OriginCounts<T> {
     }
 
     /// Counts one out again.
-    pub fn leave(&mut self, origin: Origin) {
+    pub fn leave(&mut self, origin: ClientOrigin) {
         match self.counts.get_mut(&origin) {
             Some((count, _)) if *count > 1 => *count -= 1,
             Some(_) | None => drop(self.counts.remove(&origin)),
@@ -53,8 +53,8 @@ mod tests {
     use ::core::net::{IpAddr, Ipv4Addr};
     use proptest::prelude::*;
 
-    fn origin(number: usize) -> Origin {
-        Origin::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, u8::try_from(number).unwrap()))).unwrap()
+    fn origin(number: usize) -> ClientOrigin {
+        ClientOrigin::of(IpAddr::V4(Ipv4Addr::new(192, 0, 2, u8::try_from(number).unwrap()))).unwrap()
     }
 
     #[test]

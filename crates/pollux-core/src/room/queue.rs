@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// A session that may make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Candidate<K> {
+pub struct EvictionCandidate<K> {
     /// How many connections its origin has, if that is a crowd; else 0. The greatest crowd goes first.
     pub crowd: Reverse<usize>,
     /// Why.
@@ -31,19 +31,19 @@ pub struct Candidate<K> {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Queue<K> {
+pub struct EvictionQueue<K> {
     /// The first to go is the last one.
-    found: Vec<Candidate<K>>,
+    found: Vec<EvictionCandidate<K>>,
     looked: Option<Time>,
 }
 
-impl<K> Default for Queue<K> {
-    fn default() -> Queue<K> {
-        Queue { found: Vec::new(), looked: None }
+impl<K> Default for EvictionQueue<K> {
+    fn default() -> EvictionQueue<K> {
+        EvictionQueue { found: Vec::new(), looked: None }
     }
 }
 
-impl<K: Copy + Ord> Queue<K> {
+impl<K: Copy + Ord> EvictionQueue<K> {
     /// When it is worth while to ask for a session that makes room: at once (`now` or before), or after that
     /// time.
     #[must_use]
@@ -62,7 +62,7 @@ impl<K: Copy + Ord> Queue<K> {
     }
 
     /// Takes what a look has found, of `of` sessions: the first to go, of those that may go by now.
-    pub fn look(&mut self, now: Time, of: usize, all: impl Iterator<Item = Candidate<K>>) {
+    pub fn look(&mut self, now: Time, of: usize, all: impl Iterator<Item = EvictionCandidate<K>>) {
         self.looked = Some(now);
         self.found.clear();
         self.found.extend(all.filter(|candidate| candidate.claim.ripens() <= now));
@@ -75,7 +75,10 @@ impl<K: Copy + Ord> Queue<K> {
     }
 
     /// The next one whose claim still `holds`. Those before it are forgotten.
-    pub fn peek(&mut self, mut holds: impl FnMut(&Candidate<K>) -> bool) -> Option<Candidate<K>> {
+    pub fn peek(
+        &mut self,
+        mut holds: impl FnMut(&EvictionCandidate<K>) -> bool,
+    ) -> Option<EvictionCandidate<K>> {
         while let Some(candidate) = self.found.last().copied() {
             if holds(&candidate) {
                 return Some(candidate);
@@ -86,7 +89,7 @@ impl<K: Copy + Ord> Queue<K> {
     }
 
     /// The same, and it is not given a second time.
-    pub fn next(&mut self, holds: impl FnMut(&Candidate<K>) -> bool) -> Option<Candidate<K>> {
+    pub fn next(&mut self, holds: impl FnMut(&EvictionCandidate<K>) -> bool) -> Option<EvictionCandidate<K>> {
         let candidate = self.peek(holds);
         self.found.pop();
         candidate
@@ -103,17 +106,17 @@ mod tests {
         Time::ZERO + Duration::from_millis(millis)
     }
 
-    fn candidate(ground: Ground, since: u64, key: u32) -> Candidate<u32> {
-        Candidate { crowd: Reverse(0), claim: Claim::new(ground, at(since)), key }
+    fn candidate(ground: Ground, since: u64, key: u32) -> EvictionCandidate<u32> {
+        EvictionCandidate { crowd: Reverse(0), claim: Claim::new(ground, at(since)), key }
     }
 
-    fn keys(queue: &mut Queue<u32>) -> Vec<u32> {
+    fn keys(queue: &mut EvictionQueue<u32>) -> Vec<u32> {
         std::iter::from_fn(|| queue.next(|_| true)).map(|candidate| candidate.key).collect()
     }
 
     #[test]
     fn the_order_is_the_ground_and_then_the_age() {
-        let mut queue = Queue::default();
+        let mut queue = EvictionQueue::default();
         let all = [
             candidate(Ground::Slow, 0, 7),
             candidate(Ground::Unfinished, 0, 1),
@@ -129,14 +132,14 @@ mod tests {
 
     #[test]
     fn crowds_go_first_and_the_greatest_of_them_before_all() {
-        let mut queue = Queue::default();
+        let mut queue = EvictionQueue::default();
         let all = [
             (0, Ground::Resting, 1),
             (9, Ground::Stalled, 2),
             (20, Ground::Unfinished, 3),
             (9, Ground::Left, 4),
         ]
-        .map(|(crowd, ground, key)| Candidate { crowd: Reverse(crowd), ..candidate(ground, 0, key) });
+        .map(|(crowd, ground, key)| EvictionCandidate { crowd: Reverse(crowd), ..candidate(ground, 0, key) });
         queue.look(at(10_000), all.len(), all.into_iter());
         assert_eq!(keys(&mut queue), [3, 4, 2, 1]);
     }
@@ -151,7 +154,7 @@ mod tests {
             (Ground::Stalled, 5000),
             (Ground::Slow, 5000),
         ] {
-            let mut queue = Queue::default();
+            let mut queue = EvictionQueue::default();
             queue.look(at(grace - 1), 1, [candidate(ground, 0, 7)].into_iter());
             assert!(keys(&mut queue).is_empty(), "{ground:?}");
             queue.look(at(grace), 1, [candidate(ground, 0, 7)].into_iter());
@@ -161,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_look_in_vain_is_not_repeated_at_once_and_one_that_found_holds() {
-        let mut queue: Queue<u32> = Queue::default();
+        let mut queue: EvictionQueue<u32> = EvictionQueue::default();
         assert!(queue.wants_look(at(0)) && queue.opens_at(at(0)) == at(0));
         queue.look(at(0), 0, std::iter::empty());
         assert!(!queue.wants_look(at(49)) && queue.opens_at(at(49)) == at(50) && queue.wants_look(at(50)));
@@ -190,7 +193,7 @@ mod tests {
                 .collect();
             let mut ripe: Vec<_> = all.iter().copied().filter(|one| one.claim.ripens() <= at(now)).collect();
             ripe.sort_unstable();
-            let mut queue = Queue::default();
+            let mut queue = EvictionQueue::default();
             queue.look(at(now), all.len(), all.into_iter());
             let given: Vec<_> = std::iter::from_fn(|| queue.next(|_| true)).collect();
             prop_assert_eq!(given.len(), ripe.len().min(KEPT_MIN));

@@ -2,7 +2,7 @@
 
 use super::wildcard::{self, Item};
 use crate::core::subject::{Attribute, Quoted, quoted, split_attribute, split_name};
-use crate::core::tls_info::{ClientCertStatus, Credential, Identity};
+use crate::core::tls_info::{CertificateInfo, ClientCertStatus, Credential};
 
 /// What a client's certificate must be like: all of these hold, and of each list one. An empty list asks for
 /// nothing, but for `standings`, of which one has to hold.
@@ -56,20 +56,22 @@ impl CredentialRule {
         if !self.standings.contains(&credential.standing()) {
             return Some(Lack::ClientCertStatus);
         }
-        let met =
-            |asks: bool, is_met: &dyn Fn(&Identity) -> bool| !asks || credential.shown().is_some_and(is_met);
-        let subject = |it: &Identity| self.subjects.iter().any(|one| one.fits(it.subject.attributes()));
+        let met = |asks: bool, is_met: &dyn Fn(&CertificateInfo) -> bool| {
+            !asks || credential.shown().is_some_and(is_met)
+        };
+        let subject =
+            |it: &CertificateInfo| self.subjects.iter().any(|one| one.fits(it.subject.attributes()));
         if !met(!self.subjects.is_empty(), &subject) {
             return Some(Lack::Subject);
         }
-        let common_name = |it: &Identity| {
+        let common_name = |it: &CertificateInfo| {
             let fits = |name: &str| self.common_names.iter().any(|one| one.fits(name));
             it.subject.common_names().next().is_some() && it.subject.common_names().all(fits)
         };
         if !met(!self.common_names.is_empty(), &common_name) {
             return Some(Lack::CommonName);
         }
-        let fingerprint = |it: &Identity| self.fingerprints.contains(&it.fingerprint);
+        let fingerprint = |it: &CertificateInfo| self.fingerprints.contains(&it.fingerprint);
         if !met(!self.fingerprints.is_empty(), &fingerprint) {
             return Some(Lack::Fingerprint);
         }
@@ -189,11 +191,11 @@ mod tests {
     use crate::core::subject::Subject;
     use crate::core::tls_info::CertError;
 
-    fn identity(subject: &str) -> Identity {
-        Identity {
+    fn identity(subject: &str) -> CertificateInfo {
+        CertificateInfo {
             subject: Subject::parse(subject).unwrap(),
             fingerprint: "ab".repeat(32),
-            ..Identity::default()
+            ..CertificateInfo::default()
         }
     }
 

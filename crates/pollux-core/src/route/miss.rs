@@ -9,7 +9,7 @@ use super::credential::{CredentialRule, Lack, SubjectPattern, TextPattern};
 use super::host;
 use super::path;
 use super::rule::{Conditions, Want};
-use super::view::{View, decoded};
+use super::view::{RequestView, decoded};
 use crate::core::tls_info::{ClientCertStatus, Credential};
 use crate::prelude::hello::protocols;
 
@@ -41,7 +41,7 @@ pub enum Miss {
 impl Miss {
     /// What was asked for and what there was, in a sentence without a full stop.
     #[must_use]
-    pub fn tell(&self, when: &Conditions, view: &View<'_>) -> String {
+    pub fn tell(&self, when: &Conditions, view: &RequestView<'_>) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let list = |items: Vec<String>| items.join(" or ");
         let shown = |items: &[IpNet]| list(items.iter().map(ToString::to_string).collect());
@@ -152,7 +152,7 @@ impl fmt::Display for Want {
 
 /// Why a request does not meet `when`; `None` if it does.
 #[must_use]
-pub fn miss(when: &Conditions, view: &View<'_>) -> Option<Miss> {
+pub fn miss(when: &Conditions, view: &RequestView<'_>) -> Option<Miss> {
     let mut room = [0; host::LEN_MAX];
     let key = host::key(view.authority, &mut room);
     if !when.hosts.is_empty() && !key.is_some_and(|key| when.hosts.iter().any(|host| host.matches(key))) {
@@ -166,7 +166,7 @@ pub fn miss(when: &Conditions, view: &View<'_>) -> Option<Miss> {
 }
 
 /// The same, for a request whose host and path are known to be right.
-pub(super) fn miss_of_rest(when: &Conditions, view: &View<'_>, normal: &str) -> Option<Miss> {
+pub(super) fn miss_of_rest(when: &Conditions, view: &RequestView<'_>, normal: &str) -> Option<Miss> {
     if when.path_regex.as_ref().is_some_and(|regex| !regex.is_match(normal.as_bytes())) {
         return Some(Miss::PathRegex);
     }
@@ -203,7 +203,7 @@ fn is_met<'a>(want: &Want, mut found: impl Iterator<Item = &'a [u8]>) -> bool {
 }
 
 /// Query parameters are compared decoded: `?admin=%31` is `?admin=1`.
-fn is_met_by_query(want: &Want, view: &View<'_>, name: &str) -> bool {
+fn is_met_by_query(want: &Want, view: &RequestView<'_>, name: &str) -> bool {
     let mut found = view.parameter(name);
     match want {
         Want::Is(values) => found.any(|found| values.iter().any(|value| decoded(found).eq(value.bytes()))),

@@ -1,6 +1,6 @@
 //! What becomes of a request: a pure function of the routes of its listener and of what the request says.
 //!
-//! A listener has an ordered list of routes, and the first one that matches wins. [`Table`] is that list,
+//! A listener has an ordered list of routes, and the first one that matches wins. [`RouteTable`] is that list,
 //! indexed when the configuration is loaded so that the work for a request does not grow with the number of
 //! its routes; what it decides is what a scan of the list from its beginning would decide. [`miss`] says of a
 //! single route why it does not match.
@@ -24,8 +24,8 @@ pub use host::Host;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{
     Action, AmbiguousPaths, Body, Conditions, Destinations, FieldEdits, Options, PrefixEdit, Redirect,
-    Respond, Retry, Route, Share, Split, Want,
+    Respond, Retry, Route, Split, SplitShare, Want,
 };
-pub use table::{Decision, Table};
+pub use table::{Decision, RouteTable};
 pub use template::{Context, LeadsAway, Template, TemplateError};
-pub use view::View;
+pub use view::RequestView;

@@ -112,7 +112,7 @@ impl Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     /// The shares; their weights add up to more than 0.
-    pub shares: Vec<Share>,
+    pub shares: Vec<SplitShare>,
     /// What decides: equal texts go to the same pool. Without it, or where it is empty, every request is
     /// drawn anew.
     pub sticky: Option<Template>,
@@ -120,7 +120,7 @@ pub struct Split {
 
 /// One share of a split.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct SplitShare {
     /// Where it is sent.
     pub pool: PoolId,
     /// How large it is.
@@ -398,7 +398,7 @@ pub(crate) mod tests {
         #[test]
         fn shares_are_in_proportion(weights in prop::collection::vec(0_u32..5, 1..6)) {
             prop_assume!(weights.iter().any(|weight| *weight > 0));
-            let shares = weights.iter().enumerate().map(|(pool, &weight)| Share { pool: PoolId(pool), weight }).collect();
+            let shares = weights.iter().enumerate().map(|(pool, &weight)| SplitShare { pool: PoolId(pool), weight }).collect();
             let split = Split { shares, sticky: None };
             let total: u32 = weights.iter().sum();
             let mut counts = vec![0; weights.len()];

@@ -15,25 +15,25 @@ use super::miss::miss_of_rest;
 use super::path::{self, Path, Segment};
 use super::rule::{Action, AmbiguousPaths, Conditions, Route, Split};
 use super::template::Context;
-use super::view::View;
+use super::view::RequestView;
 use crate::core::identity::RequestId;
 use crate::core::ids::PoolId;
 
 /// The routes of a listener, ready to decide. Two of the same routes are equal.
 #[derive(Clone, Debug)]
-pub struct Table {
+pub struct RouteTable {
     routes: Vec<Route>,
     ambiguous: AmbiguousPaths,
     index: Index,
 }
 
-impl PartialEq for Table {
-    fn eq(&self, other: &Table) -> bool {
+impl PartialEq for RouteTable {
+    fn eq(&self, other: &RouteTable) -> bool {
         (&self.routes, self.ambiguous) == (&other.routes, other.ambiguous)
     }
 }
 
-impl Eq for Table {}
+impl Eq for RouteTable {}
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,20 +46,20 @@ pub enum Decision {
     AmbiguousPath,
 }
 
-impl Table {
+impl RouteTable {
     /// The table of `routes`, of which the first that matches wins.
     #[must_use]
-    pub fn new(routes: Vec<Route>, ambiguous: AmbiguousPaths) -> Table {
+    pub fn new(routes: Vec<Route>, ambiguous: AmbiguousPaths) -> RouteTable {
         let index = Index::new(&routes);
-        Table { routes, ambiguous, index }
+        RouteTable { routes, ambiguous, index }
     }
 
     /// A table with one route, which sends everything to `pool`.
     #[must_use]
-    pub fn to_pool(pool: PoolId) -> Table {
+    pub fn to_pool(pool: PoolId) -> RouteTable {
         let (name, when) = (String::from(Route::DEFAULT), Conditions::default());
         let route = Route { name, when, action: Action::Pool(pool), options: None };
-        Table::new(vec![route], AmbiguousPaths::default())
+        RouteTable::new(vec![route], AmbiguousPaths::default())
     }
 
     /// The routes, in their order.
@@ -88,7 +88,7 @@ impl Table {
 
     /// Finds the route for a request.
     #[must_use]
-    pub fn decide(&self, view: &View<'_>) -> Decision {
+    pub fn decide(&self, view: &RequestView<'_>) -> Decision {
         if self.index.first_takes_all {
             return Decision::Route(0);
         }
@@ -101,7 +101,7 @@ impl Table {
 
     /// The same by looking at one route after the other, as the table is defined.
     #[must_use]
-    pub fn decide_by_scan(&self, view: &View<'_>) -> Decision {
+    pub fn decide_by_scan(&self, view: &RequestView<'_>) -> Decision {
         if !self.index.first_takes_all && self.refuses(&path::normal(view.path)) {
             return Decision::AmbiguousPath;
         }
@@ -116,7 +116,7 @@ impl Table {
     /// The pool to which the route at `place` sends a request, if it sends it to any. `ticket` is a number
     /// that no other request has; it decides where a split has no key.
     #[must_use]
-    pub fn pool(&self, place: usize, view: &View<'_>, id: RequestId<'_>) -> Option<PoolId> {
+    pub fn pool(&self, place: usize, view: &RequestView<'_>, id: RequestId<'_>) -> Option<PoolId> {
         let route = self.routes.get(place)?;
         match &route.action {
             Action::Pool(pool) => Some(*pool),
@@ -132,7 +132,7 @@ impl Route {
 }
 
 /// The place of the share that a request belongs to.
-fn pick_share(split: &Split, route: &Route, view: &View<'_>, id: RequestId<'_>) -> usize {
+fn pick_share(split: &Split, route: &Route, view: &RequestView<'_>, id: RequestId<'_>) -> usize {
     let mut key = Vec::new();
     if let Some(sticky) = &split.sticky {
         sticky.render(&Context { view, route, request_id: id, trace_id: "" }, &mut key);
@@ -204,7 +204,7 @@ impl Index {
         index
     }
 
-    fn find(&self, routes: &[Route], view: &View<'_>, normal: &str) -> Option<usize> {
+    fn find(&self, routes: &[Route], view: &RequestView<'_>, normal: &str) -> Option<usize> {
         let mut search = Search { routes, view, normal, best: u32::MAX };
         search.look_in(&self.any);
         if !(self.exact.is_empty() && self.below.is_empty()) {
@@ -266,7 +266,7 @@ fn push(numbers: &mut Vec<u32>, number: u32) {
 /// A search under way.
 struct Search<'a> {
     routes: &'a [Route],
-    view: &'a View<'a>,
+    view: &'a RequestView<'a>,
     normal: &'a str,
     /// The least number of a route that matches, so far.
     best: u32,
@@ -311,10 +311,10 @@ impl Search<'_> {
 mod tests {
     use super::*;
     use crate::core::subject::Subject;
-    use crate::core::tls_info::{CertError, ClientCertStatus, Credential, Identity, TlsInfo};
+    use crate::core::tls_info::{CertError, CertificateInfo, ClientCertStatus, Credential, TlsInfo};
     use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
     use crate::route::miss::{miss, shadows};
-    use crate::route::rule::{Share, Want};
+    use crate::route::rule::{SplitShare, Want};
     use crate::route::{Pattern, Template};
     use proptest::prelude::*;
 
@@ -361,10 +361,10 @@ mod tests {
     }
 
     fn credential() -> impl Strategy<Value = Option<Credential>> {
-        let identity = |(subject, print): (&str, &str)| Identity {
+        let identity = |(subject, print): (&str, &str)| CertificateInfo {
             subject: Subject::parse(subject).unwrap(),
             fingerprint: print.to_owned(),
-            ..Identity::default()
+            ..CertificateInfo::default()
         };
         let identity = (
             prop::sample::select(vec!["CN=a", "CN=b", "CN=a, O=b", ""]),
@@ -400,7 +400,7 @@ mod tests {
         )
     }
 
-    fn table() -> impl Strategy<Value = Table> {
+    fn table() -> impl Strategy<Value = RouteTable> {
         (prop::collection::vec(conditions(), 0..12), any::<bool>()).prop_map(|(all, passes)| {
             let route = |(number, when)| Route {
                 name: format!("r{number}"),
@@ -408,7 +408,7 @@ mod tests {
                 ..crate::route::rule::tests::route()
             };
             let ambiguous = if passes { AmbiguousPaths::Pass } else { AmbiguousPaths::Refuse };
-            Table::new(all.into_iter().enumerate().map(route).collect(), ambiguous)
+            RouteTable::new(all.into_iter().enumerate().map(route).collect(), ambiguous)
         })
     }
 
@@ -458,14 +458,14 @@ mod tests {
             })
     }
 
-    fn with_view<T>(asked: &Asked, act: impl FnOnce(&View<'_>) -> T) -> T {
+    fn with_view<T>(asked: &Asked, act: impl FnOnce(&RequestView<'_>) -> T) -> T {
         let fields: Vec<_> = asked
             .headers
             .iter()
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
         let secured = asked.credential.clone().map(|client| TlsInfo { client, ..TlsInfo::default() });
-        act(&View {
+        act(&RequestView {
             secured: secured.as_ref(),
             alpn: &[],
             client: asked.client.parse().unwrap(),
@@ -514,7 +514,7 @@ mod tests {
             when: when(number),
             ..crate::route::rule::tests::route()
         };
-        let table = Table::new((0..10_000).map(route).collect(), AmbiguousPaths::Refuse);
+        let table = RouteTable::new((0..10_000).map(route).collect(), AmbiguousPaths::Refuse);
         let asked = |host: &'static str, path: &str| Asked {
             host,
             path: path.to_owned(),
@@ -534,16 +534,16 @@ mod tests {
 
     #[test]
     fn a_sticky_split_keeps_its_keys_and_draws_where_there_is_none() {
-        let share = |pool, weight| Share { pool: PoolId(pool), weight };
+        let share = |pool, weight| SplitShare { pool: PoolId(pool), weight };
         let split = Split {
             shares: vec![share(0, 1), share(1, 1)],
             sticky: Some(Template::parse("{cookie.sid}", &[]).unwrap()),
         };
         let route = Route { action: Action::Split(split), ..crate::route::rule::tests::route() };
-        let table = Table::new(vec![route], AmbiguousPaths::Refuse);
+        let table = RouteTable::new(vec![route], AmbiguousPaths::Refuse);
         let pools = |cookie: &[u8]| -> Vec<PoolId> {
             let fields = [httparse::Header { name: "Cookie", value: cookie }];
-            let view = View { fields: &fields, ..View::connection([10, 0, 0, 1].into()) };
+            let view = RequestView { fields: &fields, ..RequestView::connection([10, 0, 0, 1].into()) };
             (0..32).map(|ticket| table.pool(0, &view, RequestId::Own(ticket << 64 | 1)).unwrap()).collect()
         };
         let of_alice = pools(b"sid=alice");

@@ -6,9 +6,9 @@ use std::io::Write;
 
 use super::path;
 use super::rule::Route;
-use super::view::View;
+use super::view::RequestView;
 use crate::core::identity::RequestId;
-use crate::core::tls_info::{CertError, Identity, TlsInfo};
+use crate::core::tls_info::{CertError, CertificateInfo, TlsInfo};
 use crate::syntax::braces::{self, Part};
 
 /// The most pieces of a template.
@@ -58,7 +58,7 @@ impl Secret {
     /// Its text; empty where there is none.
     fn of(self, secured: &TlsInfo) -> &str {
         // Of a certificate that was not verified nothing is handed on that somebody could take for a name.
-        let of_client = |text: fn(&Identity) -> &str| secured.client.verified().map_or("", text);
+        let of_client = |text: fn(&CertificateInfo) -> &str| secured.client.verified().map_or("", text);
         match self {
             Secret::Version => secured.version,
             Secret::Cipher => &secured.cipher,
@@ -81,7 +81,7 @@ pub struct TemplateError(pub String);
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The request.
-    pub view: &'a View<'a>,
+    pub view: &'a RequestView<'a>,
     /// The route that was taken.
     pub route: &'a Route,
     /// What the request is called.
@@ -353,13 +353,13 @@ mod tests {
         let mut route = route();
         route.when.paths = vec![path::Path::parse("/users/{id}/*").unwrap()];
         let fields = [httparse::Header { name: "X", value: b"a b" }];
-        let view = View {
+        let view = RequestView {
             path,
             query,
             authority: b"h.example:80",
             fields: &fields,
             method: "GET",
-            ..View::connection([10, 1, 2, 3].into())
+            ..RequestView::connection([10, 1, 2, 3].into())
         };
         let (mut out, context) = (
             Vec::new(),

@@ -9,7 +9,7 @@ use crate::syntax::grammar::trim;
 /// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello
 /// says.
 #[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
+pub struct RequestView<'a> {
     /// The client, behind the proxies that are trusted.
     pub client: IpAddr,
     /// The method, as the client wrote it.
@@ -28,11 +28,11 @@ pub struct View<'a> {
     pub fields: &'a [httparse::Header<'a>],
 }
 
-impl<'a> View<'a> {
+impl<'a> RequestView<'a> {
     /// A view of a connection, of which nothing is known but its client.
     #[must_use]
-    pub fn connection(client: IpAddr) -> View<'a> {
-        View {
+    pub fn connection(client: IpAddr) -> RequestView<'a> {
+        RequestView {
             client,
             method: "",
             authority: b"",
@@ -108,10 +108,10 @@ mod tests {
             httparse::Header { name: "Cookie", value: b"a=1; b=2 ;c" },
             httparse::Header { name: "cookie", value: b"a=3;ab=4" },
         ];
-        let view = View {
+        let view = RequestView {
             query: Some("x=1&%79=2&x=%33&z&&x+y=4"),
             fields: &fields,
-            ..View::connection([10, 0, 0, 1].into())
+            ..RequestView::connection([10, 0, 0, 1].into())
         };
         assert_eq!(view.cookie("a").collect::<Vec<_>>(), [b"1", b"3"]);
         assert_eq!(view.cookie("c").count(), 0);

@@ -2,7 +2,7 @@
 //! that do not know chunks.
 
 use super::{Dial, Effect, Env, Phase, Session};
-use crate::core::budget::Share;
+use crate::core::budget::BudgetShare;
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
@@ -15,7 +15,7 @@ use crate::syntax::grammar::push_decimal;
 #[derive(Debug)]
 pub(crate) struct Collected {
     body: Vec<u8>,
-    share: Share,
+    share: BudgetShare,
     /// How long the head is that goes before it.
     head: usize,
 }

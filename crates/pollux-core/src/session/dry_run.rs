@@ -11,7 +11,7 @@ use crate::core::tls_info::TlsInfo;
 use crate::http::request::{self, field_table};
 use crate::http::scan::HeadScan;
 use crate::prelude::hello::Hello;
-use crate::route::View;
+use crate::route::RequestView;
 use crate::snapshot::PoolId;
 
 /// How a rehearsal ends.
@@ -61,7 +61,7 @@ pub fn rehearse(
     peer: SocketAddr,
     head: &[u8],
     secured: Option<&TlsInfo>,
-    look: &mut dyn FnMut(&View<'_>),
+    look: &mut dyn FnMut(&RequestView<'_>),
 ) -> DryRun {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
@@ -77,7 +77,7 @@ pub fn rehearse_connection(
     listener: usize,
     peer: SocketAddr,
     hello: &Hello,
-    look: &mut dyn FnMut(&View<'_>),
+    look: &mut dyn FnMut(&RequestView<'_>),
 ) -> DryRun {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
@@ -97,7 +97,7 @@ fn run(
     head: &[u8],
     secured: Option<&TlsInfo>,
     exchange: &mut Exchange,
-    look: &mut dyn FnMut(&View<'_>),
+    look: &mut dyn FnMut(&RequestView<'_>),
 ) -> Result<Rehearsed, Cause> {
     let limits = &env.snapshot.limits;
     let scanned = HeadScan::default().scan(head, &head_limits(limits)).map_err(cause_of_scan)?;
@@ -115,7 +115,7 @@ fn run(
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.request.client {
-        look(&View { secured, ..routing::view(&request, client) });
+        look(&RequestView { secured, ..routing::view(&request, client) });
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => Rehearsed::Forwarded {

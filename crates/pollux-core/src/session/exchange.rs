@@ -16,7 +16,7 @@ use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
 use crate::http::framing::{Framing, Version};
 use crate::http::request::{Method, Request, first_line};
-use crate::http::response::{Asked, ResponseContext};
+use crate::http::response::{RequestFacts, ResponseContext};
 use crate::route::{Back, Options};
 use crate::snapshot::{Hsts, Interims, Mode};
 
@@ -155,8 +155,8 @@ impl Exchange {
     }
 
     /// What a reader of the response has to know.
-    pub(crate) fn asked(&self) -> Asked<'_> {
-        Asked { is_head: self.request.method == Method::Head, protocols: self.request.protocols() }
+    pub(crate) fn asked(&self) -> RequestFacts<'_> {
+        RequestFacts { is_head: self.request.method == Method::Head, protocols: self.request.protocols() }
     }
 
     /// How the client is to be answered, whose connection is kept for `idle` while nothing comes.

@@ -7,7 +7,7 @@ use super::parts::Continued;
 use super::{Effect, Env, Session};
 use crate::balance::Habit;
 use crate::core::time::Time;
-use crate::snapshot::Expect;
+use crate::snapshot::ExpectContinue;
 
 /// How long a backend is given for its 100. Clients that go on without one wait for a second (curl) or more.
 const CONTINUE_PAUSE: Duration = Duration::from_millis(500);
@@ -21,7 +21,7 @@ impl Session {
         self.exchange.request.expects
             && self.exchange.response.continued == Continued::No
             && !self.up.framer.is_done()
-            && env.snapshot.pool(self.pool()).expect == Expect::Answer
+            && env.snapshot.pool(self.pool()).expect == ExpectContinue::Answer
     }
 
     /// Until when the backend has time for its 100.

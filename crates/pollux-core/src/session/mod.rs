@@ -50,7 +50,7 @@ pub use opening::ConnectOutcome;
 use parts::Reuse;
 use prelude::{Awaits, Introduced};
 pub use prelude::{Heard, awaits_header, hear};
-pub use summary::{Beginning, Kind, Summary};
+pub use summary::{Beginning, SessionActivity, Summary};
 
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

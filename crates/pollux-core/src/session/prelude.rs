@@ -10,7 +10,7 @@ use crate::core::tls_info::TlsInfo;
 use crate::lane::Source;
 use crate::lane::framer::Framer;
 use crate::prelude::hello::{self, Hello};
-use crate::prelude::proxy::{self, Announced, Behalf, Reading, Said};
+use crate::prelude::proxy::{self, Announced, Behalf, ProxyAttributes, ProxyReading};
 use crate::snapshot::{Announcing, Hsts, Listener, Mode};
 
 /// What is awaited before the conversation begins.
@@ -61,11 +61,11 @@ pub fn hear(listener: &Listener, client: SocketAddr, bytes: &[u8]) -> Heard {
         return Heard::Refused(Cause::ProxyHeaderRefused);
     }
     match proxy::read(bytes) {
-        Reading::Header(length, said) => Heard::Header(length, said),
-        Reading::Absent if listener.announcing == Announcing::Optional => Heard::Absent,
-        Reading::Absent => Heard::Refused(Cause::ProxyHeaderMissing),
-        Reading::Malformed => Heard::Refused(Cause::ProxyHeaderMalformed),
-        Reading::Incomplete => Heard::More,
+        ProxyReading::Header(length, said) => Heard::Header(length, said),
+        ProxyReading::Absent if listener.announcing == Announcing::Optional => Heard::Absent,
+        ProxyReading::Absent => Heard::Refused(Cause::ProxyHeaderMissing),
+        ProxyReading::Malformed => Heard::Refused(Cause::ProxyHeaderMalformed),
+        ProxyReading::Incomplete => Heard::More,
     }
 }
 
@@ -141,12 +141,12 @@ impl Session {
     fn step_hello(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let is_full = !self.up.buffer.has_room();
         let (hello, fault) = match hello::read(self.up.buffer.unscanned()) {
-            hello::Reading::Hello(hello) => (hello, None),
-            hello::Reading::Absent => (Hello::default(), Some(Cause::ClientHelloMissing)),
-            hello::Reading::Malformed => (Hello::default(), Some(Cause::ClientHelloMalformed)),
-            hello::Reading::TooLong => (Hello::default(), Some(Cause::ClientHelloTooLong)),
-            hello::Reading::Incomplete if is_full => (Hello::default(), Some(Cause::ClientHelloTooLong)),
-            hello::Reading::Incomplete => match self.up.source {
+            hello::HelloReading::Hello(hello) => (hello, None),
+            hello::HelloReading::Absent => (Hello::default(), Some(Cause::ClientHelloMissing)),
+            hello::HelloReading::Malformed => (Hello::default(), Some(Cause::ClientHelloMalformed)),
+            hello::HelloReading::TooLong => (Hello::default(), Some(Cause::ClientHelloTooLong)),
+            hello::HelloReading::Incomplete if is_full => (Hello::default(), Some(Cause::ClientHelloTooLong)),
+            hello::HelloReading::Incomplete => match self.up.source {
                 Source::Ended | Source::Lost if !self.has_spoken() => return self.end_unasked(effects),
                 Source::Ended => (Hello::default(), Some(Cause::ClientHelloMalformed)),
                 Source::Lost => return self.fail(Cause::ClientAborted, env, effects),
@@ -292,7 +292,7 @@ impl Session {
         let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
         let agreed =
             |text: fn(&TlsInfo) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
-        let said = Said {
+        let said = ProxyAttributes {
             authority: introduced
                 .and_then(|said| said.authority.as_deref())
                 .or(self.server_name.as_deref())

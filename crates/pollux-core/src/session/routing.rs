@@ -16,7 +16,9 @@ use crate::http::lines::push_edits;
 use crate::http::nominated::Nominated;
 use crate::http::request::{Method, Request};
 use crate::prelude::hello::Hello;
-use crate::route::{Action, Context, Decision, Destinations, Options, Retry, RewriteBack, Route, View, hash};
+use crate::route::{
+    Action, Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, hash,
+};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
 /// What a head that was read comes to.
@@ -83,7 +85,7 @@ impl Arrival<'_> {
             forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields())
         };
         exchange.request.client = Some(client);
-        let view = View { secured: self.secured, ..view(request, client) };
+        let view = RequestView { secured: self.secured, ..view(request, client) };
         let table = &self.listener.routes;
         let place = match table.decide(&view) {
             Decision::Route(place) => place,
@@ -180,9 +182,9 @@ impl Arrival<'_> {
 }
 
 /// What routes can know of a request.
-pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
+pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> RequestView<'a> {
     let (path, query) = request.path_and_query();
-    View {
+    RequestView {
         client,
         method: request.method_text,
         authority: request.authority().unwrap_or_default(),
@@ -195,9 +197,9 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> View<'a> {
 }
 
 /// What routes can know of a connection.
-pub(super) fn connection_view(hello: &Hello, peer: SocketAddr) -> View<'_> {
+pub(super) fn connection_view(hello: &Hello, peer: SocketAddr) -> RequestView<'_> {
     let authority = hello.server_name.as_deref().unwrap_or_default();
-    View { authority, alpn: &hello.alpn, ..View::connection(peer.ip().to_canonical()) }
+    RequestView { authority, alpn: &hello.alpn, ..RequestView::connection(peer.ip().to_canonical()) }
 }
 
 /// Finds the pool for a connection of which nothing is known but its client, and what `hello` says. Without a route there is none.
@@ -242,7 +244,7 @@ fn key(balance: &Balance, context: &Context<'_>, scratch: &mut Vec<u8>) -> Optio
 }
 
 /// The backend that a cookie of the request is for.
-fn bound(pool: &Pool, sticky: &Sticky, view: &View<'_>) -> Option<usize> {
+fn bound(pool: &Pool, sticky: &Sticky, view: &RequestView<'_>) -> Option<usize> {
     let tokens = pool.derived.tokens(pool);
     view.cookie(&sticky.cookie).find_map(|value| tokens.find(value))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Env, Exchange, Phase, Session};
-use crate::core::outcome::{Places, Proof};
+use crate::core::outcome::{ExchangePlaces, Proof};
 use crate::core::time::Time;
 use crate::lane::framer::Framer;
 use crate::snapshot::Mode;
@@ -13,7 +13,7 @@ use crate::snapshot::Mode;
 /// What a session is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum SessionActivity {
     /// It awaits what comes before the conversation, such as a PROXY header.
     Prelude,
     /// It awaits a request head: the first one, or one that has begun.
@@ -32,46 +32,52 @@ pub enum Kind {
     Linger,
 }
 
-impl Kind {
+impl SessionActivity {
     /// Every kind, in the order of a session's life.
-    pub const ALL: [Kind; 8] = [
-        Kind::Prelude,
-        Kind::Head,
-        Kind::Idle,
-        Kind::Opening,
-        Kind::Exchange,
-        Kind::Tunnel,
-        Kind::Tcp,
-        Kind::Linger,
+    pub const ALL: [SessionActivity; 8] = [
+        SessionActivity::Prelude,
+        SessionActivity::Head,
+        SessionActivity::Idle,
+        SessionActivity::Opening,
+        SessionActivity::Exchange,
+        SessionActivity::Tunnel,
+        SessionActivity::Tcp,
+        SessionActivity::Linger,
     ];
 
     /// The stable word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Kind::Prelude => "prelude",
-            Kind::Head => "head",
-            Kind::Idle => "idle",
-            Kind::Opening => "opening",
-            Kind::Exchange => "exchange",
-            Kind::Tunnel => "tunnel",
-            Kind::Tcp => "tcp",
-            Kind::Linger => "linger",
+            SessionActivity::Prelude => "prelude",
+            SessionActivity::Head => "head",
+            SessionActivity::Idle => "idle",
+            SessionActivity::Opening => "opening",
+            SessionActivity::Exchange => "exchange",
+            SessionActivity::Tunnel => "tunnel",
+            SessionActivity::Tcp => "tcp",
+            SessionActivity::Linger => "linger",
         }
     }
 
     /// The kind with that word.
     #[must_use]
-    pub fn find(word: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
+    pub fn find(word: &str) -> Option<SessionActivity> {
+        SessionActivity::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
     #[must_use]
     pub const fn is_busy(self) -> bool {
         match self {
-            Kind::Opening | Kind::Exchange | Kind::Tunnel | Kind::Tcp => true,
-            Kind::Prelude | Kind::Head | Kind::Idle | Kind::Linger => false,
+            SessionActivity::Opening
+            | SessionActivity::Exchange
+            | SessionActivity::Tunnel
+            | SessionActivity::Tcp => true,
+            SessionActivity::Prelude
+            | SessionActivity::Head
+            | SessionActivity::Idle
+            | SessionActivity::Linger => false,
         }
     }
 }
@@ -80,7 +86,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// What it is at.
-    pub kind: Kind,
+    pub kind: SessionActivity,
     /// Since when.
     pub since: Time,
     /// When it ends by itself if nothing comes; `None` if it is [busy](Kind::is_busy), for its deadlines move with its bytes.
@@ -116,9 +122,14 @@ impl Session {
 
     /// Where the exchange is, or was.
     #[must_use]
-    pub fn places(&self) -> Places {
+    pub fn places(&self) -> ExchangePlaces {
         let Exchange { request, attempt, .. } = &*self.exchange;
-        Places { listener: self.listener, route: request.route, pool: request.pool, backend: attempt.backend }
+        ExchangePlaces {
+            listener: self.listener,
+            route: request.route,
+            pool: request.pool,
+            backend: attempt.backend,
+        }
     }
 
     /// What can be seen of the session now; `None` if it is over.
@@ -126,16 +137,16 @@ impl Session {
     pub fn glance(&self, env: &Env<'_>) -> Option<Summary> {
         let began = self.exchange.timing.began;
         let (kind, since) = match self.phase {
-            Phase::Prelude { since, .. } => (Kind::Prelude, since),
-            Phase::Head { since, is_pause: true } => (Kind::Idle, since),
-            Phase::Head { since, is_pause: false } => (Kind::Head, since),
-            Phase::Opening { .. } => (Kind::Opening, began),
+            Phase::Prelude { since, .. } => (SessionActivity::Prelude, since),
+            Phase::Head { since, is_pause: true } => (SessionActivity::Idle, since),
+            Phase::Head { since, is_pause: false } => (SessionActivity::Head, since),
+            Phase::Opening { .. } => (SessionActivity::Opening, began),
             Phase::Collecting | Phase::Relay | Phase::Answer { .. } | Phase::Ending { .. } => {
-                (Kind::Exchange, began)
+                (SessionActivity::Exchange, began)
             }
-            Phase::Tunnel if self.mode == Mode::Tcp => (Kind::Tcp, began),
-            Phase::Tunnel => (Kind::Tunnel, began),
-            Phase::Linger { since } => (Kind::Linger, since),
+            Phase::Tunnel if self.mode == Mode::Tcp => (SessionActivity::Tcp, began),
+            Phase::Tunnel => (SessionActivity::Tunnel, began),
+            Phase::Linger { since } => (SessionActivity::Linger, since),
             Phase::Over => return None,
         };
         let ends = self.deadline(env).filter(|_| !kind.is_busy()).map(|deadline| deadline.at);
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn words_are_unique() {
-        let mut words = Kind::ALL.map(Kind::as_str);
+        let mut words = SessionActivity::ALL.map(SessionActivity::as_str);
         words.sort_unstable();
         assert!(words.windows(2).all(|pair| pair[0] != pair[1]));
     }

@@ -13,7 +13,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::lane::Source;
 use crate::snapshot::{
-    Address, Backend, ClientClose, Expect, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
+    Address, Backend, ClientClose, ExpectContinue, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
 
 fn snapshot(mode: Mode) -> Snapshot {
@@ -387,7 +387,7 @@ fn pollux_says_100_once_in_the_place_of_a_backend_that_is_known_not_to() {
         (false, true, None),
     ] {
         let (mut stage, mut session) = Stage::new(Mode::Http);
-        stage.snapshot.pools[0].expect = Expect::Answer;
+        stage.snapshot.pools[0].expect = ExpectContinue::Answer;
         let head = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
         receive(&mut session, Side::Client, head);
         stage.advance(&mut session);

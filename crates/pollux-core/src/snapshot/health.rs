@@ -81,7 +81,7 @@ pub fn is_among(ranges: &[(u16, u16)], status: u16) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// What is tried.
-    pub kind: Kind,
+    pub kind: CheckKind,
     /// Another port than that of the backend.
     pub port: Option<u16>,
     /// From one check to the next.
@@ -103,7 +103,7 @@ pub struct Check {
 impl Default for Check {
     fn default() -> Self {
         Check {
-            kind: Kind::Tcp,
+            kind: CheckKind::Tcp,
             port: None,
             interval: Duration::from_secs(2),
             fast_interval: Duration::from_secs(1),
@@ -118,7 +118,7 @@ impl Default for Check {
 
 /// What a check tries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum CheckKind {
     /// A connect.
     Tcp,
     /// A request.
@@ -176,13 +176,13 @@ impl Start {
     }
 }
 
-impl Kind {
+impl CheckKind {
     /// The word of the configuration.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Kind::Tcp => "tcp",
-            Kind::Http(_) => "http",
+            CheckKind::Tcp => "tcp",
+            CheckKind::Http(_) => "http",
         }
     }
 
@@ -190,8 +190,8 @@ impl Kind {
     #[must_use]
     pub const fn request(&self) -> Option<&Http> {
         match self {
-            Kind::Tcp => None,
-            Kind::Http(http) => Some(http),
+            CheckKind::Tcp => None,
+            CheckKind::Http(http) => Some(http),
         }
     }
 }

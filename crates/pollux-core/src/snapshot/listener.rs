@@ -10,7 +10,7 @@ use super::tls::TerminationRules;
 use crate::core::endpoint::{Address, SocketOptions};
 use crate::core::ids::{Mode, PoolId};
 use crate::http::disclosure::{Disclosure, Forwarding};
-use crate::route::Table;
+use crate::route::RouteTable;
 use crate::syntax::target::Targets;
 
 /// An address on which clients are accepted.
@@ -27,7 +27,7 @@ pub struct Listener {
     /// How it speaks that through TLS, if it does.
     pub tls: Option<Arc<TerminationRules>>,
     /// What becomes of its requests; in TCP mode one route for all clients.
-    pub routes: Table,
+    pub routes: RouteTable,
     /// What becomes of targets with characters that have to be encoded.
     pub targets: Targets,
     /// Whether clients are announced by a header of the PROXY protocol. Only trusted proxies may.
@@ -50,7 +50,7 @@ impl Listener {
             socket: SocketOptions::default(),
             mode,
             tls: None,
-            routes: Table::to_pool(pool),
+            routes: RouteTable::to_pool(pool),
             targets: Targets::default(),
             announcing: Announcing::default(),
             trusted_proxies: Vec::new(),

@@ -19,11 +19,11 @@ pub use crate::core::ids::{BackendId, Mode, PoolId};
 pub use crate::core::options::{ClientClose, Hsts, Interims};
 pub use crate::http::disclosure::{Disclosure, Forwarding, ProxyStatus, RequestIds, Traces};
 pub use backend::Backend;
-pub use health::{Check, Errors, Http, Kind, Passive, Start, is_among};
+pub use health::{Check, CheckKind, Errors, Http, Passive, Start, is_among};
 pub use listener::{Announcing, Listener};
-pub use places::Places;
-pub use pool::{Announce, Balance, Expect, Hashing, Pool, SameSite, Secret, Sticky};
-pub use source::{DNS_PORT, Entry, Family, Like, Question, RESOLVE, Source};
+pub use places::SourcePlaces;
+pub use pool::{Announce, Balance, ExpectContinue, Hashing, Pool, SameSite, Secret, Sticky};
+pub use source::{BackendSource, DNS_PORT, DiscoveryQuestion, Entry, IpFamily, Like, RESOLVE};
 pub use tables::{Derived, Maglev, Tokens};
 pub use tls::{
     ClientAuth, ExpiredCrl, Files, MinVersion, OriginationFiles, OriginationRules, Pair, TerminationRules,

@@ -2,12 +2,12 @@
 
 /// Where a configuration says what, as `file:line`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct SourcePlaces {
     /// For each listener its place, and those of its routes.
     pub listeners: Vec<(String, Vec<String>)>,
 }
 
-impl Places {
+impl SourcePlaces {
     /// Where the route at `route` of the listener at `listener` stands; empty if no file says so.
     #[must_use]
     pub fn route(&self, listener: usize, route: usize) -> &str {

@@ -8,12 +8,12 @@ use ::core::net::SocketAddr;
 
 use super::backend::Backend;
 use super::health::{Check, Passive};
-use super::source::{Family, RESOLVE, Source};
+use super::source::{BackendSource, IpFamily, RESOLVE};
 use super::tables::Derived;
 use super::tls::OriginationRules;
 use crate::core::bounds::Retries;
 use crate::core::options::ClientClose;
-use crate::prelude::proxy::Version;
+use crate::prelude::proxy::ProxyVersion;
 use crate::route::Template;
 
 /// A balancing policy. How each decides is told in [`crate::balance`].
@@ -108,18 +108,18 @@ pub struct Pool {
     /// What becomes of a request whose client has ended its direction.
     pub on_client_close: ClientClose,
     /// The side that says 100 (Continue) to a client that expects it.
-    pub expect: Expect,
+    pub expect: ExpectContinue,
     /// How long a request body may be that comes in chunks and is collected to be sent with its length;
     /// `None` if it is not.
     pub collect: Option<u64>,
     /// What the backends are found by, where that is more than their addresses; else empty.
-    pub sources: Vec<Source>,
+    pub sources: Vec<BackendSource>,
     /// How often names are asked for their addresses; `None` is once.
     pub resolve: Option<Duration>,
     /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
     pub resolver: Vec<SocketAddr>,
     /// Which addresses of names are taken.
-    pub family: Family,
+    pub family: IpFamily,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
     /// What follows from all this.
@@ -157,12 +157,12 @@ impl Pool {
             passes_trailers: false,
             reach_wait: Some(Pool::REACH_WAIT),
             on_client_close: ClientClose::default(),
-            expect: Expect::default(),
+            expect: ExpectContinue::default(),
             collect: None,
             sources: Vec::new(),
             resolve: Some(RESOLVE),
             resolver: Vec::new(),
-            family: Family::Any,
+            family: IpFamily::Any,
             backends,
             derived: Derived::default(),
         }
@@ -171,7 +171,7 @@ impl Pool {
 
 /// The side that says 100 (Continue) to a client that expects it (RFC 9110 §10.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Expect {
+pub enum ExpectContinue {
     /// The backend.
     #[default]
     Pass,
@@ -179,13 +179,13 @@ pub enum Expect {
     Answer,
 }
 
-impl Expect {
+impl ExpectContinue {
     /// The word of the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Expect::Pass => "pass",
-            Expect::Answer => "answer",
+            ExpectContinue::Pass => "pass",
+            ExpectContinue::Answer => "answer",
         }
     }
 }
@@ -194,7 +194,7 @@ impl Expect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announce {
     /// The version.
-    pub version: Version,
+    pub version: ProxyVersion,
     /// Whether the name is said that the client has asked for; version 2 only, and so for the others.
     pub authority: bool,
     /// Whether the protocol is said that was agreed upon with it.

@@ -19,7 +19,7 @@ pub const DNS_PORT: u16 = 53;
 
 /// The addresses of a name that are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
+pub enum IpFamily {
     /// All of them.
     #[default]
     Any,
@@ -29,17 +29,17 @@ pub enum Family {
     V6,
 }
 
-impl Family {
+impl IpFamily {
     /// Every one, in the order in which they are told.
-    pub const ALL: [Family; 3] = [Family::Any, Family::V4, Family::V6];
+    pub const ALL: [IpFamily; 3] = [IpFamily::Any, IpFamily::V4, IpFamily::V6];
 
     /// The word of the configuration.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Family::Any => "any",
-            Family::V4 => "ipv4",
-            Family::V6 => "ipv6",
+            IpFamily::Any => "any",
+            IpFamily::V4 => "ipv4",
+            IpFamily::V6 => "ipv6",
         }
     }
 
@@ -47,16 +47,16 @@ impl Family {
     #[must_use]
     pub fn has(self, address: IpAddr) -> bool {
         match self {
-            Family::Any => true,
-            Family::V4 => address.is_ipv4(),
-            Family::V6 => address.is_ipv6(),
+            IpFamily::Any => true,
+            IpFamily::V4 => address.is_ipv4(),
+            IpFamily::V6 => address.is_ipv6(),
         }
     }
 }
 
 /// What is asked to find backends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Question {
+pub enum DiscoveryQuestion {
     /// The addresses of a host.
     Host {
         /// Its name.
@@ -66,7 +66,7 @@ pub enum Question {
         /// The servers of the DNS that are asked; the system's resolver if there are none.
         servers: Vec<SocketAddr>,
         /// Which of its addresses are taken.
-        family: Family,
+        family: IpFamily,
     },
     /// The targets of a service (SRV records, RFC 2782).
     Service {
@@ -75,19 +75,19 @@ pub enum Question {
         /// The servers of the DNS that are asked; those of `/etc/resolv.conf` if there are none.
         servers: Vec<SocketAddr>,
         /// Which addresses of its targets are taken.
-        family: Family,
+        family: IpFamily,
     },
     /// What a file lists.
     File(PathBuf),
 }
 
-impl Question {
+impl DiscoveryQuestion {
     /// The host name that is asked for, if it is one.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         match self {
-            Question::Host { host, .. } => Some(host),
-            Question::Service { .. } | Question::File(_) => None,
+            DiscoveryQuestion::Host { host, .. } => Some(host),
+            DiscoveryQuestion::Service { .. } | DiscoveryQuestion::File(_) => None,
         }
     }
 
@@ -95,8 +95,8 @@ impl Question {
     #[must_use]
     pub fn is_name(&self) -> bool {
         match self {
-            Question::Host { .. } | Question::Service { .. } => true,
-            Question::File(_) => false,
+            DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. } => true,
+            DiscoveryQuestion::File(_) => false,
         }
     }
 
@@ -104,30 +104,32 @@ impl Question {
     #[must_use]
     pub fn has_ttl(&self) -> bool {
         match self {
-            Question::Host { servers, .. } => !servers.is_empty(),
-            Question::Service { .. } => true,
-            Question::File(_) => false,
+            DiscoveryQuestion::Host { servers, .. } => !servers.is_empty(),
+            DiscoveryQuestion::Service { .. } => true,
+            DiscoveryQuestion::File(_) => false,
         }
     }
 
     /// The same, asked of these servers of the DNS and for addresses of that family, if it is for the DNS.
     #[must_use]
-    pub fn at(self, servers: &[SocketAddr], family: Family) -> Question {
+    pub fn at(self, servers: &[SocketAddr], family: IpFamily) -> DiscoveryQuestion {
         let servers = servers.to_vec();
         match self {
-            Question::Host { host, port, .. } => Question::Host { host, port, servers, family },
-            Question::Service { name, .. } => Question::Service { name, servers, family },
-            Question::File(path) => Question::File(path),
+            DiscoveryQuestion::Host { host, port, .. } => {
+                DiscoveryQuestion::Host { host, port, servers, family }
+            }
+            DiscoveryQuestion::Service { name, .. } => DiscoveryQuestion::Service { name, servers, family },
+            DiscoveryQuestion::File(path) => DiscoveryQuestion::File(path),
         }
     }
 }
 
-impl fmt::Display for Question {
+impl fmt::Display for DiscoveryQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Question::Host { host, port, .. } => write!(f, "{host}:{port}"),
-            Question::Service { name, .. } => write!(f, "srv:{name}"),
-            Question::File(path) => write!(f, "file:{}", path.display()),
+            DiscoveryQuestion::Host { host, port, .. } => write!(f, "{host}:{port}"),
+            DiscoveryQuestion::Service { name, .. } => write!(f, "srv:{name}"),
+            DiscoveryQuestion::File(path) => write!(f, "file:{}", path.display()),
         }
     }
 }
@@ -159,13 +161,13 @@ impl Entry {
 
 /// An item of a pool's `backends`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum BackendSource {
     /// A backend whose address is known.
     Given(Backend),
     /// Those of an answer.
     Asked {
         /// What is asked.
-        question: Question,
+        question: DiscoveryQuestion,
         /// What holds for each, as far as the answer does not say otherwise.
         like: Like,
     },
@@ -193,7 +195,7 @@ pub struct Like {
 impl Like {
     /// The backend of `entry`, which `question` was answered with.
     #[must_use]
-    pub fn backend(&self, question: &Question, entry: &Entry) -> Backend {
+    pub fn backend(&self, question: &DiscoveryQuestion, entry: &Entry) -> Backend {
         Backend {
             name: self.name_of(question, entry),
             address: entry.address.clone(),
@@ -207,32 +209,34 @@ impl Like {
     }
 
     /// A source without weight takes nothing, whatever the weights of its records are.
-    fn weight_of(&self, question: &Question, entry: &Entry) -> u32 {
+    fn weight_of(&self, question: &DiscoveryQuestion, entry: &Entry) -> u32 {
         match question {
-            Question::Service { .. } if self.weight == 0 => 0,
-            Question::Service { .. } | Question::Host { .. } | Question::File(_) => {
-                entry.weight.unwrap_or(self.weight)
-            }
+            DiscoveryQuestion::Service { .. } if self.weight == 0 => 0,
+            DiscoveryQuestion::Service { .. }
+            | DiscoveryQuestion::Host { .. }
+            | DiscoveryQuestion::File(_) => entry.weight.unwrap_or(self.weight),
         }
     }
 
     /// The tiers of a service begin with that of the source.
-    fn tier_of(&self, question: &Question, entry: &Entry) -> u8 {
+    fn tier_of(&self, question: &DiscoveryQuestion, entry: &Entry) -> u8 {
         match question {
-            Question::Service { .. } => (self.tier + entry.tier.unwrap_or(1) - 1).min(Backend::TIER_MAX),
-            Question::Host { .. } | Question::File(_) => entry.tier.unwrap_or(self.tier),
+            DiscoveryQuestion::Service { .. } => {
+                (self.tier + entry.tier.unwrap_or(1) - 1).min(Backend::TIER_MAX)
+            }
+            DiscoveryQuestion::Host { .. } | DiscoveryQuestion::File(_) => entry.tier.unwrap_or(self.tier),
         }
     }
 
     /// The name never depends on how many others there are: hashes and cookies go by it.
-    fn name_of(&self, question: &Question, entry: &Entry) -> String {
+    fn name_of(&self, question: &DiscoveryQuestion, entry: &Entry) -> String {
         match (&entry.name, &self.name, question) {
             (Some(name), _, _) => name.clone(),
             (None, Some(name), _) => format!("{name} ({})", entry.address),
-            (None, None, Question::Host { .. } | Question::Service { .. }) => {
+            (None, None, DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. }) => {
                 format!("{question} ({})", entry.address)
             }
-            (None, None, Question::File(_)) => entry.address.to_string(),
+            (None, None, DiscoveryQuestion::File(_)) => entry.address.to_string(),
         }
     }
 }

@@ -29,8 +29,8 @@ use std::time::Duration;
 use super::{FULL_SHARE, HealthState};
 use crate::core::time::Time;
 
-pub use crate::snapshot::{Check, Errors, Http, Kind, Passive, Start, is_among};
-pub use observation::{By, Fault, Found, HISTORY_MAX, History, Observation};
+pub use crate::snapshot::{Check, CheckKind, Errors, Http, Passive, Start, is_among};
+pub use observation::{BackendFault, By, HISTORY_MAX, History, Observation, ObservationResult};
 pub use probe::{BODY_MAX, Probe};
 
 /// So many doublings are counted at most.
@@ -38,7 +38,7 @@ const DOUBLINGS_MAX: u32 = 20;
 
 /// What a pool says of the health of its backends.
 #[derive(Clone, Copy, Debug)]
-pub struct Rules<'a> {
+pub struct HealthRules<'a> {
     /// By the failures of requests.
     pub passive: &'a Passive,
     /// By checks, if there are any.
@@ -47,7 +47,7 @@ pub struct Rules<'a> {
 
 /// Where a backend is. The diagram stands at the top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
+pub enum HealthPhase {
     /// It may be asked.
     #[default]
     Up,
@@ -62,26 +62,26 @@ pub enum Phase {
     },
 }
 
-impl Phase {
+impl HealthPhase {
     /// The stable word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Phase::Up => "up",
-            Phase::Awaited => "unchecked",
-            Phase::Down => "down",
-            Phase::Ejected { .. } => "ejected",
+            HealthPhase::Up => "up",
+            HealthPhase::Awaited => "unchecked",
+            HealthPhase::Down => "down",
+            HealthPhase::Ejected { .. } => "ejected",
         }
     }
 }
 
 /// A way from one phase to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct PhaseChange {
     /// From where.
-    pub from: Phase,
+    pub from: HealthPhase,
     /// To where.
-    pub to: Phase,
+    pub to: HealthPhase,
     /// What brought it about.
     pub by: Observation,
 }
@@ -89,7 +89,7 @@ pub struct Change {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    phase: Phase,
+    phase: HealthPhase,
     /// When it came there; `None` if it has been there from the beginning.
     since: Option<Time>,
     /// Checks in a row that have passed, and that have failed: one of the two is 0.
@@ -150,14 +150,19 @@ impl Health {
     /// Takes the rules of another configuration; `is_new` if there was none before.
     pub fn adopt(&mut self, check: Option<&Check>, is_new: bool) {
         match (check, self.phase) {
-            (Some(check), Phase::Up) if is_new && check.start != Start::Up => self.phase = Phase::Awaited,
+            (Some(check), HealthPhase::Up) if is_new && check.start != Start::Up => {
+                self.phase = HealthPhase::Awaited
+            }
             // Without a check no event would ever bring it back.
-            (None, Phase::Awaited | Phase::Down) => {
-                self.phase = Phase::Up;
+            (None, HealthPhase::Awaited | HealthPhase::Down) => {
+                self.phase = HealthPhase::Up;
                 (self.passed, self.failed) = (0, 0);
             }
-            (Some(_), Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. })
-            | (None, Phase::Up | Phase::Ejected { .. }) => {}
+            (
+                Some(_),
+                HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down | HealthPhase::Ejected { .. },
+            )
+            | (None, HealthPhase::Up | HealthPhase::Ejected { .. }) => {}
         }
     }
 
@@ -167,24 +172,26 @@ impl Health {
     pub fn handle_observation(
         &mut self,
         by: Observation,
-        rules: Rules<'_>,
+        rules: HealthRules<'_>,
         served: u32,
         may_eject: bool,
-    ) -> Option<Change> {
+    ) -> Option<PhaseChange> {
         self.history.push(by);
         let from = self.phase;
         let to = match (by.by, by.found) {
-            (By::Check, Found::Well(_) | Found::Whole) => self.check_passed(rules, by.at),
-            (By::Check, Found::Ill(_)) => self.check_failed(rules, by.at),
-            (By::Request, Found::Well(_)) => {
+            (By::Check, ObservationResult::Well(_) | ObservationResult::Whole) => {
+                self.check_passed(rules, by.at)
+            }
+            (By::Check, ObservationResult::Ill(_)) => self.check_failed(rules, by.at),
+            (By::Request, ObservationResult::Well(_)) => {
                 self.answers = Row::default();
                 from
             }
-            (By::Request, Found::Whole) => {
+            (By::Request, ObservationResult::Whole) => {
                 self.bodies = Row::default();
                 from
             }
-            (By::Request, Found::Ill(fault)) => {
+            (By::Request, ObservationResult::Ill(fault)) => {
                 self.request_failed(fault, rules.passive, (by.at, served), may_eject)
             }
         };
@@ -194,61 +201,63 @@ impl Health {
         (self.phase, self.since) = (to, Some(by.at));
         (self.answers.length, self.bodies.length) = (0, 0);
         self.window = Window::default();
-        Some(Change { from, to, by })
+        Some(PhaseChange { from, to, by })
     }
 
-    fn check_passed(&mut self, rules: Rules<'_>, now: Time) -> Phase {
+    fn check_passed(&mut self, rules: HealthRules<'_>, now: Time) -> HealthPhase {
         self.failed = 0;
         self.passed = self.passed.saturating_add(1);
         let rise = match (rules.check.map(|check| (check.rise, check.start)), self.phase) {
-            (Some((_, Start::CheckFirst)), Phase::Awaited) | (None, _) => 1,
+            (Some((_, Start::CheckFirst)), HealthPhase::Awaited) | (None, _) => 1,
             (Some((rise, _)), _) => rise,
         };
         match self.phase {
-            Phase::Awaited | Phase::Down if self.passed >= rise => Phase::Up,
-            Phase::Ejected { until } if until <= now => {
+            HealthPhase::Awaited | HealthPhase::Down if self.passed >= rise => HealthPhase::Up,
+            HealthPhase::Ejected { until } if until <= now => {
                 (self.answers.is_on_probation, self.bodies.is_on_probation) = (true, true);
-                Phase::Up
+                HealthPhase::Up
             }
-            Phase::Up | Phase::Awaited | Phase::Down | Phase::Ejected { .. } => self.phase,
+            HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down | HealthPhase::Ejected { .. } => {
+                self.phase
+            }
         }
     }
 
-    fn check_failed(&mut self, rules: Rules<'_>, now: Time) -> Phase {
+    fn check_failed(&mut self, rules: HealthRules<'_>, now: Time) -> HealthPhase {
         self.passed = 0;
         self.failed = self.failed.saturating_add(1);
         let has_fallen = rules.check.is_some_and(|check| self.failed >= check.fall);
         match self.phase {
-            Phase::Awaited => Phase::Down,
-            Phase::Up | Phase::Ejected { .. } if has_fallen => Phase::Down,
-            Phase::Ejected { until } if until <= now => self.eject(rules.passive, now),
-            Phase::Up | Phase::Down | Phase::Ejected { .. } => self.phase,
+            HealthPhase::Awaited => HealthPhase::Down,
+            HealthPhase::Up | HealthPhase::Ejected { .. } if has_fallen => HealthPhase::Down,
+            HealthPhase::Ejected { until } if until <= now => self.eject(rules.passive, now),
+            HealthPhase::Up | HealthPhase::Down | HealthPhase::Ejected { .. } => self.phase,
         }
     }
 
     fn request_failed(
         &mut self,
-        fault: Fault,
+        fault: BackendFault,
         rules: &Passive,
         (now, served): (Time, u32),
         may_eject: bool,
-    ) -> Phase {
+    ) -> HealthPhase {
         // Requests that were under way when it was taken out say nothing new.
-        if self.phase != Phase::Up {
+        if self.phase != HealthPhase::Up {
             return self.phase;
         }
-        let is_broken = matches!(fault, Fault::Broken(_));
+        let is_broken = matches!(fault, BackendFault::Broken(_));
         let row = if is_broken { &mut self.bodies } else { &mut self.answers };
         let is_row = row.is_exceeded(rules.failures);
         let is_rate = self.window.is_exceeded(rules, now, served, is_broken);
         if may_eject && (is_row || is_rate) { self.eject(rules, now) } else { self.phase }
     }
 
-    fn eject(&mut self, rules: &Passive, now: Time) -> Phase {
+    fn eject(&mut self, rules: &Passive, now: Time) -> HealthPhase {
         let span = self.ejections.next(rules, now);
         (self.answers, self.bodies) = (Row::default(), Row::default());
         (self.passed, self.failed) = (0, 0);
-        Phase::Ejected { until: now + span }
+        HealthPhase::Ejected { until: now + span }
     }
 
     /// Whether a response that begins is worth being told of.
@@ -265,7 +274,7 @@ impl Health {
 
     /// Where it is.
     #[must_use]
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> HealthPhase {
         self.phase
     }
 
@@ -285,30 +294,30 @@ impl Health {
     #[must_use]
     pub fn is_changing(&self) -> bool {
         match self.phase {
-            Phase::Up => self.failed > 0,
-            Phase::Down => self.passed > 0,
-            Phase::Awaited => true,
-            Phase::Ejected { .. } => false,
+            HealthPhase::Up => self.failed > 0,
+            HealthPhase::Down => self.passed > 0,
+            HealthPhase::Awaited => true,
+            HealthPhase::Ejected { .. } => false,
         }
     }
 
     /// When it began to warm up, if it comes from another phase.
     #[must_use]
     pub fn warms_since(&self) -> Option<Time> {
-        self.since.filter(|_| self.phase == Phase::Up)
+        self.since.filter(|_| self.phase == HealthPhase::Up)
     }
 
     /// The resulting state.
     #[must_use]
     pub fn standing(&self, rules: &Passive, now: Time) -> HealthState {
         match (self.phase, self.warms_since(), rules.slow_start) {
-            (Phase::Up, Some(since), Some(span)) => match ramp(now.since(since), span) {
+            (HealthPhase::Up, Some(since), Some(span)) => match ramp(now.since(since), span) {
                 FULL_SHARE => HealthState::Up,
                 share => HealthState::Warming { share },
             },
-            (Phase::Up, None, _) | (Phase::Up, _, None) => HealthState::Up,
-            (Phase::Awaited | Phase::Down, ..) => HealthState::Down,
-            (Phase::Ejected { .. }, ..) => HealthState::Ejected,
+            (HealthPhase::Up, None, _) | (HealthPhase::Up, _, None) => HealthState::Up,
+            (HealthPhase::Awaited | HealthPhase::Down, ..) => HealthState::Down,
+            (HealthPhase::Ejected { .. }, ..) => HealthState::Ejected,
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct Observation {
     /// By what.
     pub by: By,
     /// What came of it.
-    pub found: Found,
+    pub found: ObservationResult,
 }
 
 /// What a backend was looked at by.
@@ -42,18 +42,18 @@ impl By {
 
 /// What came of looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ObservationResult {
     /// It is well; with the status that it answered, if it was asked for one.
     Well(Option<u16>),
     /// A response that it had begun has come to its end.
     Whole,
     /// It is not.
-    Ill(Fault),
+    Ill(BackendFault),
 }
 
 /// What is wrong with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum BackendFault {
     /// For this cause a real request failed, or would have.
     Cause(Cause),
     /// For this cause a response ended that had begun.
@@ -64,7 +64,7 @@ pub enum Fault {
     NoText,
 }
 
-impl Fault {
+impl BackendFault {
     /// Whether a client can bring it about by the request that it chooses: a method, a field or a trailer
     /// that the backend closes the connection for, a slow answer, a status, or more requests at once than the
     /// backend takes. That a backend refuses connections, cannot be reached or shows a bad certificate is no
@@ -73,7 +73,7 @@ impl Fault {
     pub fn may_be_chosen(self) -> bool {
         !matches!(
             self,
-            Fault::Cause(
+            BackendFault::Cause(
                 Cause::BackendRefused
                     | Cause::BackendUnreachable
                     | Cause::BackendTlsExpired
@@ -89,13 +89,13 @@ impl Fault {
     #[must_use]
     pub fn phase(self) -> &'static str {
         match self {
-            Fault::Cause(
+            BackendFault::Cause(
                 Cause::BackendRefused
                 | Cause::BackendUnreachable
                 | Cause::BackendConnectTimeout
                 | Cause::OutOfDescriptors,
             ) => "connect",
-            Fault::Cause(
+            BackendFault::Cause(
                 Cause::BackendTlsExpired
                 | Cause::BackendTlsWrongName
                 | Cause::BackendTlsUnknownIssuer
@@ -104,42 +104,42 @@ impl Fault {
                 | Cause::BackendTlsFailed
                 | Cause::BackendTlsTimeout,
             ) => "tls",
-            Fault::Cause(_) | Fault::Status(_) => "response",
-            Fault::Broken(_) | Fault::NoText => "body",
+            BackendFault::Cause(_) | BackendFault::Status(_) => "response",
+            BackendFault::Broken(_) | BackendFault::NoText => "body",
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for BackendFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Cause(cause) | Fault::Broken(cause) => f.write_str(cause.as_str()),
-            Fault::Status(status) => write!(f, "status {status}"),
-            Fault::NoText => f.write_str("text not found"),
+            BackendFault::Cause(cause) | BackendFault::Broken(cause) => f.write_str(cause.as_str()),
+            BackendFault::Status(status) => write!(f, "status {status}"),
+            BackendFault::NoText => f.write_str("text not found"),
         }
     }
 }
 
-impl Found {
+impl ObservationResult {
     /// How far the attempt had come.
     #[must_use]
     pub fn phase(self) -> &'static str {
         match self {
-            Found::Well(Some(_)) => "response",
-            Found::Well(None) => "connect",
-            Found::Whole => "body",
-            Found::Ill(fault) => fault.phase(),
+            ObservationResult::Well(Some(_)) => "response",
+            ObservationResult::Well(None) => "connect",
+            ObservationResult::Whole => "body",
+            ObservationResult::Ill(fault) => fault.phase(),
         }
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for ObservationResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Found::Well(Some(status)) => write!(f, "status {status}"),
-            Found::Well(None) => f.write_str("connected"),
-            Found::Whole => f.write_str("complete"),
-            Found::Ill(fault) => fault.fmt(f),
+            ObservationResult::Well(Some(status)) => write!(f, "status {status}"),
+            ObservationResult::Well(None) => f.write_str("connected"),
+            ObservationResult::Whole => f.write_str("complete"),
+            ObservationResult::Ill(fault) => fault.fmt(f),
         }
     }
 }

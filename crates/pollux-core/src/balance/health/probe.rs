@@ -5,14 +5,14 @@
 
 use memchr::memmem;
 
-use super::{Fault, Found, Http, is_among};
+use super::{BackendFault, Http, ObservationResult, is_among};
 use crate::core::outcome::Cause;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::lines::push_field;
 use crate::http::nominated::Nominated;
 use crate::http::request::field_table;
-use crate::http::response::{self, Asked};
+use crate::http::response::{self, RequestFacts};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Source};
@@ -82,21 +82,21 @@ impl Probe {
     }
 
     /// Records that `count` bytes have come into the room. Returns the verdict as soon as it is certain.
-    pub fn handle_filled(&mut self, count: usize, http: &Http) -> Option<Found> {
+    pub fn handle_filled(&mut self, count: usize, http: &Http) -> Option<ObservationResult> {
         self.answer.buffer.fill(count);
         self.judge(http)
     }
 
     /// Records that nothing more comes.
-    pub fn handle_end(&mut self, http: &Http) -> Found {
+    pub fn handle_end(&mut self, http: &Http) -> ObservationResult {
         self.answer.source = Source::Ended;
-        self.judge(http).unwrap_or(Found::Ill(match self.status {
-            Some(_) => Fault::NoText,
-            None => Fault::Cause(Cause::BackendClosed),
+        self.judge(http).unwrap_or(ObservationResult::Ill(match self.status {
+            Some(_) => BackendFault::NoText,
+            None => BackendFault::Cause(Cause::BackendClosed),
         }))
     }
 
-    fn judge(&mut self, http: &Http) -> Option<Found> {
+    fn judge(&mut self, http: &Http) -> Option<ObservationResult> {
         loop {
             if let Some(status) = self.status {
                 return self.judge_body(status, http);
@@ -117,8 +117,8 @@ impl Probe {
         }
     }
 
-    fn judge_head(&mut self, range: (usize, usize), http: &Http) -> Option<Found> {
-        let asked = Asked { is_head: self.is_head, protocols: &[] };
+    fn judge_head(&mut self, range: (usize, usize), http: &Http) -> Option<ObservationResult> {
+        let asked = RequestFacts { is_head: self.is_head, protocols: &[] };
         let read = self.answer.rewrite(range, |head, _| {
             let mut table = field_table();
             let response = response::read(head, &mut table, asked, &Limits::default())?;
@@ -134,10 +134,10 @@ impl Probe {
             return (self.interims > INTERIMS_MAX).then_some(ill(Cause::BackendBadResponse));
         }
         if !is_among(&http.statuses, status) {
-            return Some(Found::Ill(Fault::Status(status)));
+            return Some(ObservationResult::Ill(BackendFault::Status(status)));
         }
         if http.text.is_none() {
-            return Some(Found::Well(Some(status)));
+            return Some(ObservationResult::Well(Some(status)));
         }
         self.status = Some(status);
         self.answer.framer = match framing {
@@ -149,7 +149,7 @@ impl Probe {
         None
     }
 
-    fn judge_body(&mut self, status: u16, http: &Http) -> Option<Found> {
+    fn judge_body(&mut self, status: u16, http: &Http) -> Option<ObservationResult> {
         if self.answer.advance().is_err() {
             return Some(ill(Cause::BackendBadResponse));
         }
@@ -157,15 +157,15 @@ impl Probe {
         let looked_at = &body[..body.len().min(BODY_MAX)];
         let wanted = http.text.as_deref().unwrap_or_default();
         if memmem::find(looked_at, wanted.as_bytes()).is_some() {
-            return Some(Found::Well(Some(status)));
+            return Some(ObservationResult::Well(Some(status)));
         }
         let is_over = self.answer.framer.is_done() || body.len() >= BODY_MAX;
-        (is_over || !self.answer.buffer.has_room()).then_some(Found::Ill(Fault::NoText))
+        (is_over || !self.answer.buffer.has_room()).then_some(ObservationResult::Ill(BackendFault::NoText))
     }
 }
 
-fn ill(cause: Cause) -> Found {
-    Found::Ill(Fault::Cause(cause))
+fn ill(cause: Cause) -> ObservationResult {
+    ObservationResult::Ill(BackendFault::Cause(cause))
 }
 
 #[cfg(test)]
@@ -177,7 +177,7 @@ mod tests {
     }
 
     /// The verdict on `bytes`, which come in pieces of so many.
-    fn verdict(http: &Http, bytes: &[u8], piece: usize) -> Found {
+    fn verdict(http: &Http, bytes: &[u8], piece: usize) -> ObservationResult {
         let mut probe = Probe::new(http, "h:1");
         for part in bytes.chunks(piece) {
             let mut part = part;
@@ -207,13 +207,17 @@ mod tests {
 
     #[test]
     fn the_verdict_is_the_same_however_it_comes() {
-        let well = Found::Well(Some(200));
-        let no_text = Found::Ill(Fault::NoText);
+        let well = ObservationResult::Well(Some(200));
+        let no_text = ObservationResult::Ill(BackendFault::NoText);
         let long = [&b"HTTP/1.1 200 OK\r\n\r\n"[..], &vec![b'x'; BODY_MAX], b"ready"].concat();
-        let cases: &[(Option<&str>, &[u8], Found)] = &[
+        let cases: &[(Option<&str>, &[u8], ObservationResult)] = &[
             (None, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", well),
             (None, b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", well),
-            (None, b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Found::Ill(Fault::Status(503))),
+            (
+                None,
+                b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
+                ObservationResult::Ill(BackendFault::Status(503)),
+            ),
             (None, b"", ill(Cause::BackendClosed)),
             (None, b"HTTP/1.1 200 OK\r\nContent-", ill(Cause::BackendClosed)),
             (None, b"SSH-2.0-none\r\n\r\n", ill(Cause::BackendBadResponse)),

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::outcome::Cause;
 
-const PASSED: Found = Found::Well(None);
-const FAILED: Found = Found::Ill(Fault::Cause(Cause::BackendRefused));
-const BROKEN: Found = Found::Ill(Fault::Broken(Cause::BackendTruncated));
+const PASSED: ObservationResult = ObservationResult::Well(None);
+const FAILED: ObservationResult = ObservationResult::Ill(BackendFault::Cause(Cause::BackendRefused));
+const BROKEN: ObservationResult = ObservationResult::Ill(BackendFault::Broken(Cause::BackendTruncated));
 
 /// A backend with its rules.
 #[derive(Default)]
@@ -25,9 +25,9 @@ impl Patient {
         patient
     }
 
-    fn sees(&mut self, by: By, found: Found, second: u64) -> Phase {
+    fn sees(&mut self, by: By, found: ObservationResult, second: u64) -> HealthPhase {
         let at = Time::ZERO + Duration::from_secs(second);
-        let rules = Rules { passive: &self.passive, check: self.check.as_ref() };
+        let rules = HealthRules { passive: &self.passive, check: self.check.as_ref() };
         let before = self.health.phase();
         let change = self.health.handle_observation(Observation { at, by, found }, rules, self.served, true);
         assert_eq!(change.map(|change| (change.from, change.to)), {
@@ -37,34 +37,34 @@ impl Patient {
         self.health.phase()
     }
 
-    fn fails(&mut self, second: u64) -> Phase {
+    fn fails(&mut self, second: u64) -> HealthPhase {
         self.sees(By::Request, FAILED, second)
     }
 
-    fn answers(&mut self, second: u64) -> Phase {
+    fn answers(&mut self, second: u64) -> HealthPhase {
         self.served += 1;
         self.sees(By::Request, PASSED, second)
     }
 
-    fn serves(&mut self, second: u64) -> Phase {
+    fn serves(&mut self, second: u64) -> HealthPhase {
         self.answers(second);
-        self.sees(By::Request, Found::Whole, second)
+        self.sees(By::Request, ObservationResult::Whole, second)
     }
 
     /// Begins a response that it does not end.
-    fn breaks(&mut self, second: u64) -> Phase {
+    fn breaks(&mut self, second: u64) -> HealthPhase {
         self.answers(second);
         self.sees(By::Request, BROKEN, second)
     }
 
-    fn checks(&mut self, found: Found, second: u64) -> Phase {
+    fn checks(&mut self, found: ObservationResult, second: u64) -> HealthPhase {
         self.sees(By::Check, found, second)
     }
 
     /// Fails as often as it takes; returns how long it is ejected.
     fn is_ejected(&mut self, second: u64) -> u64 {
         for _ in 0..self.passive.failures {
-            if let Phase::Ejected { until } = self.fails(second) {
+            if let HealthPhase::Ejected { until } = self.fails(second) {
                 return until.as_nanos() / 1_000_000_000 - second;
             }
         }
@@ -75,62 +75,66 @@ impl Patient {
 #[test]
 fn checks_in_a_row_decide() {
     let mut patient = Patient::with(&Check { rise: 2, fall: 3, ..Check::default() });
-    assert_eq!(patient.health.phase(), Phase::Up);
+    assert_eq!(patient.health.phase(), HealthPhase::Up);
     for found in [FAILED, FAILED, PASSED, FAILED, FAILED] {
-        assert_eq!(patient.checks(found, 1), Phase::Up);
+        assert_eq!(patient.checks(found, 1), HealthPhase::Up);
     }
     assert!(patient.health.is_changing());
-    assert_eq!(patient.checks(FAILED, 1), Phase::Down);
-    assert_eq!([patient.checks(PASSED, 2), patient.checks(FAILED, 2)], [Phase::Down; 2]);
-    assert_eq!([patient.checks(PASSED, 3), patient.checks(PASSED, 3)], [Phase::Down, Phase::Up]);
+    assert_eq!(patient.checks(FAILED, 1), HealthPhase::Down);
+    assert_eq!([patient.checks(PASSED, 2), patient.checks(FAILED, 2)], [HealthPhase::Down; 2]);
+    assert_eq!([patient.checks(PASSED, 3), patient.checks(PASSED, 3)], [HealthPhase::Down, HealthPhase::Up]);
 }
 
 #[test]
 fn the_start_is_a_matter_of_choice() {
     let start = |start| Patient::with(&Check { start, ..Check::default() });
-    assert_eq!(start(Start::Up).health.phase(), Phase::Up);
+    assert_eq!(start(Start::Up).health.phase(), HealthPhase::Up);
     let mut down = start(Start::Down);
-    assert_eq!(down.health.phase(), Phase::Awaited);
-    assert_eq!([down.checks(PASSED, 1), down.checks(PASSED, 2)], [Phase::Awaited, Phase::Up]);
-    assert_eq!(start(Start::CheckFirst).checks(PASSED, 1), Phase::Up);
-    assert_eq!(start(Start::CheckFirst).checks(FAILED, 1), Phase::Down);
+    assert_eq!(down.health.phase(), HealthPhase::Awaited);
+    assert_eq!([down.checks(PASSED, 1), down.checks(PASSED, 2)], [HealthPhase::Awaited, HealthPhase::Up]);
+    assert_eq!(start(Start::CheckFirst).checks(PASSED, 1), HealthPhase::Up);
+    assert_eq!(start(Start::CheckFirst).checks(FAILED, 1), HealthPhase::Down);
     let mut without = start(Start::Down);
     without.health.adopt(None, false);
-    assert_eq!(without.health.phase(), Phase::Up);
+    assert_eq!(without.health.phase(), HealthPhase::Up);
 }
 
 #[test]
 fn failures_in_a_row_eject() {
     let mut patient = Patient::default();
     for second in 0..4 {
-        assert_eq!(patient.fails(second), Phase::Up);
+        assert_eq!(patient.fails(second), HealthPhase::Up);
     }
     assert!(patient.health.is_troubled());
-    assert_eq!(patient.serves(5), Phase::Up);
+    assert_eq!(patient.serves(5), HealthPhase::Up);
     assert!(!patient.health.is_troubled());
     assert_eq!(patient.is_ejected(6), 10);
     // It comes back by a check, when its time is over, and must serve a request to be trusted.
-    assert!(matches!(patient.checks(PASSED, 15), Phase::Ejected { .. }));
-    assert_eq!(patient.checks(PASSED, 16), Phase::Up);
+    assert!(matches!(patient.checks(PASSED, 15), HealthPhase::Ejected { .. }));
+    assert_eq!(patient.checks(PASSED, 16), HealthPhase::Up);
     assert!(patient.health.is_troubled());
-    assert!(matches!(patient.fails(16), Phase::Ejected { .. }));
+    assert!(matches!(patient.fails(16), HealthPhase::Ejected { .. }));
 }
 
 /// A response that has begun says nothing of responses that break off, and the other way round.
 #[test]
 fn responses_that_break_off_in_a_row_eject() {
     let mut patient = Patient::default();
-    assert!((0..4).all(|second| patient.breaks(second) == Phase::Up));
+    assert!((0..4).all(|second| patient.breaks(second) == HealthPhase::Up));
     assert!(patient.health.is_breaking() && !patient.health.is_troubled());
-    assert_eq!(patient.serves(4), Phase::Up);
+    assert_eq!(patient.serves(4), HealthPhase::Up);
     assert!(!patient.health.is_breaking());
-    assert!((5..9).all(|second| patient.breaks(second) == Phase::Up && patient.fails(second) == Phase::Up));
-    assert!(matches!(patient.breaks(9), Phase::Ejected { .. }));
+    assert!(
+        (5..9)
+            .all(|second| patient.breaks(second) == HealthPhase::Up
+                && patient.fails(second) == HealthPhase::Up)
+    );
+    assert!(matches!(patient.breaks(9), HealthPhase::Ejected { .. }));
     // When it comes back, one that is whole has to come before one that is not.
-    assert_eq!(patient.checks(PASSED, 100), Phase::Up);
-    assert!(matches!(patient.breaks(100), Phase::Ejected { .. }));
-    assert_eq!((patient.checks(PASSED, 200), patient.serves(200)), (Phase::Up, Phase::Up));
-    assert_eq!((patient.breaks(201), patient.fails(201)), (Phase::Up, Phase::Up));
+    assert_eq!(patient.checks(PASSED, 100), HealthPhase::Up);
+    assert!(matches!(patient.breaks(100), HealthPhase::Ejected { .. }));
+    assert_eq!((patient.checks(PASSED, 200), patient.serves(200)), (HealthPhase::Up, HealthPhase::Up));
+    assert_eq!((patient.breaks(201), patient.fails(201)), (HealthPhase::Up, HealthPhase::Up));
 }
 
 /// A response that has broken off is one request, though it was answered before.
@@ -138,10 +142,10 @@ fn responses_that_break_off_in_a_row_eject() {
 fn responses_that_break_off_count_once_in_a_rate() {
     let passive = Passive { failure_rate: Some(600), window_min: 10, failures: 0, ..Passive::default() };
     let mut patient = Patient { passive: passive.clone(), ..Patient::default() };
-    assert!((0..9).all(|_| patient.breaks(1) == Phase::Up));
-    assert!(matches!(patient.breaks(1), Phase::Ejected { .. }));
+    assert!((0..9).all(|_| patient.breaks(1) == HealthPhase::Up));
+    assert!(matches!(patient.breaks(1), HealthPhase::Ejected { .. }));
     let mut patient = Patient { passive, ..Patient::default() };
-    assert!((0..20).all(|_| patient.breaks(1) == Phase::Up && patient.serves(1) == Phase::Up));
+    assert!((0..20).all(|_| patient.breaks(1) == HealthPhase::Up && patient.serves(1) == HealthPhase::Up));
 }
 
 #[test]
@@ -167,11 +171,11 @@ fn an_ejection_doubles_while_it_flaps_and_no_longer() {
 fn a_probe_that_fails_ejects_again() {
     let mut patient = Patient::default();
     assert_eq!(patient.is_ejected(0), 10);
-    assert_eq!(patient.checks(FAILED, 10), Phase::Ejected { until: Time::from_nanos(30_000_000_000) });
+    assert_eq!(patient.checks(FAILED, 10), HealthPhase::Ejected { until: Time::from_nanos(30_000_000_000) });
     let mut checked = Patient::with(&Check { fall: 2, ..Check::default() });
     checked.is_ejected(0);
-    assert!(matches!(checked.checks(FAILED, 1), Phase::Ejected { .. }));
-    assert_eq!(checked.checks(FAILED, 2), Phase::Down);
+    assert!(matches!(checked.checks(FAILED, 1), HealthPhase::Ejected { .. }));
+    assert_eq!(checked.checks(FAILED, 2), HealthPhase::Down);
 }
 
 #[test]
@@ -179,14 +183,14 @@ fn a_rate_ejects_where_no_row_does() {
     let passive = Passive { failure_rate: Some(500), window_min: 10, failures: 0, ..Passive::default() };
     let mut patient = Patient { passive, ..Patient::default() };
     for _ in 0..4 {
-        assert_eq!((patient.fails(1), patient.serves(1)), (Phase::Up, Phase::Up));
+        assert_eq!((patient.fails(1), patient.serves(1)), (HealthPhase::Up, HealthPhase::Up));
     }
-    assert_eq!(patient.fails(2), Phase::Up);
-    assert!(matches!(patient.fails(2), Phase::Ejected { .. }));
+    assert_eq!(patient.fails(2), HealthPhase::Up);
+    assert!(matches!(patient.fails(2), HealthPhase::Ejected { .. }));
     // In another window nothing is left of it.
     let passive = Passive { window: Duration::from_secs(1), ..patient.passive };
     let mut slow = Patient { passive, ..Patient::default() };
-    assert!((0..50).all(|second| slow.fails(second * 2) == Phase::Up));
+    assert!((0..50).all(|second| slow.fails(second * 2) == HealthPhase::Up));
 }
 
 #[test]
@@ -242,9 +246,9 @@ proptest! {
         }
         patient.checks(PASSED, now + 300);
         patient.checks(PASSED, now + 301);
-        prop_assert_eq!(patient.health.phase(), Phase::Up);
+        prop_assert_eq!(patient.health.phase(), HealthPhase::Up);
         for later in 0..10 {
-            prop_assert_eq!(patient.serves(now + 301 + later), Phase::Up);
+            prop_assert_eq!(patient.serves(now + 301 + later), HealthPhase::Up);
         }
         prop_assert!(!patient.health.is_troubled() && !patient.health.is_breaking());
     }

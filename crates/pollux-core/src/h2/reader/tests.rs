@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{CONTINUATIONS_MAX, Event, Reader};
-use crate::h2::frame::{self, Code, Kind, PAYLOAD_MAX, PREFACE, flags};
+use super::{CONTINUATIONS_MAX, FrameEvent, Reader};
+use crate::h2::frame::{self, ErrorCode, FrameType, PAYLOAD_MAX, PREFACE, flags};
 
 const BLOCK_MAX: usize = 20_000;
 
@@ -12,10 +12,10 @@ const BLOCK_MAX: usize = 20_000;
 enum Seen {
     Data { stream: u32, bytes: Vec<u8>, counted: u32 },
     Block { stream: u32, ends_stream: bool, block: Vec<u8> },
-    Other(Event<'static>),
+    Other(FrameEvent<'static>),
 }
 
-fn read(mut reader: Reader, bytes: &[u8], sizes: &[usize]) -> Result<(Vec<Seen>, bool), Code> {
+fn read(mut reader: Reader, bytes: &[u8], sizes: &[usize]) -> Result<(Vec<Seen>, bool), ErrorCode> {
     let (mut seen, mut sizes, mut at) = (Vec::new(), sizes.iter().cycle(), 0);
     while at < bytes.len() {
         let end = (at + sizes.next().unwrap()).min(bytes.len());
@@ -29,9 +29,9 @@ fn read(mut reader: Reader, bytes: &[u8], sizes: &[usize]) -> Result<(Vec<Seen>,
     Ok((seen, reader.is_between_frames()))
 }
 
-fn note(event: Event<'_>, reader: &Reader, seen: &mut Vec<Seen>) {
+fn note(event: FrameEvent<'_>, reader: &Reader, seen: &mut Vec<Seen>) {
     match event {
-        Event::Data { stream, bytes, counted } => {
+        FrameEvent::Data { stream, bytes, counted } => {
             if let Some(Seen::Data { stream: before, bytes: so_far, counted: sum }) = seen.last_mut()
                 && *before == stream
             {
@@ -41,32 +41,36 @@ fn note(event: Event<'_>, reader: &Reader, seen: &mut Vec<Seen>) {
                 seen.push(Seen::Data { stream, bytes: bytes.to_vec(), counted });
             }
         }
-        Event::Block { stream, ends_stream } => {
+        FrameEvent::Block { stream, ends_stream } => {
             seen.push(Seen::Block { stream, ends_stream, block: reader.block().to_vec() });
         }
-        Event::DataEnd { stream, ends_stream, is_empty } => {
-            seen.push(Seen::Other(Event::DataEnd { stream, ends_stream, is_empty }));
+        FrameEvent::DataEnd { stream, ends_stream, is_empty } => {
+            seen.push(Seen::Other(FrameEvent::DataEnd { stream, ends_stream, is_empty }));
         }
-        Event::Reset { stream, code } => seen.push(Seen::Other(Event::Reset { stream, code })),
-        Event::Setting { number, value } => seen.push(Seen::Other(Event::Setting { number, value })),
-        Event::SettingsEnd => seen.push(Seen::Other(Event::SettingsEnd)),
-        Event::SettingsAck => seen.push(Seen::Other(Event::SettingsAck)),
-        Event::Ping { is_ack, payload } => seen.push(Seen::Other(Event::Ping { is_ack, payload })),
-        Event::GoAway { last, code } => seen.push(Seen::Other(Event::GoAway { last, code })),
-        Event::Window { stream, increment } => seen.push(Seen::Other(Event::Window { stream, increment })),
-        Event::Ignored { kind } => seen.push(Seen::Other(Event::Ignored { kind })),
+        FrameEvent::Reset { stream, code } => seen.push(Seen::Other(FrameEvent::Reset { stream, code })),
+        FrameEvent::Setting { number, value } => {
+            seen.push(Seen::Other(FrameEvent::Setting { number, value }))
+        }
+        FrameEvent::SettingsEnd => seen.push(Seen::Other(FrameEvent::SettingsEnd)),
+        FrameEvent::SettingsAck => seen.push(Seen::Other(FrameEvent::SettingsAck)),
+        FrameEvent::Ping { is_ack, payload } => seen.push(Seen::Other(FrameEvent::Ping { is_ack, payload })),
+        FrameEvent::GoAway { last, code } => seen.push(Seen::Other(FrameEvent::GoAway { last, code })),
+        FrameEvent::Window { stream, increment } => {
+            seen.push(Seen::Other(FrameEvent::Window { stream, increment }))
+        }
+        FrameEvent::Ignored { kind } => seen.push(Seen::Other(FrameEvent::Ignored { kind })),
     }
 }
 
-fn frame_of(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+fn frame_of(kind: FrameType, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     frame::write(kind, flags, stream, payload, &mut out);
     out
 }
 
 /// Behind an empty SETTINGS, as a server sends it.
-fn verdict(frames: &[Vec<u8>]) -> Result<(Vec<Seen>, bool), Code> {
-    let bytes = [frame_of(Kind::Settings, 0, 0, &[]), frames.concat()].concat();
+fn verdict(frames: &[Vec<u8>]) -> Result<(Vec<Seen>, bool), ErrorCode> {
+    let bytes = [frame_of(FrameType::Settings, 0, 0, &[]), frames.concat()].concat();
     let whole = read(Reader::of_server(BLOCK_MAX), &bytes, &[usize::MAX >> 1]);
     for size in [1, 2, 3, 5, 8, 13] {
         assert_eq!(read(Reader::of_server(BLOCK_MAX), &bytes, &[size]), whole, "in pieces of {size}");
@@ -76,8 +80,8 @@ fn verdict(frames: &[Vec<u8>]) -> Result<(Vec<Seen>, bool), Code> {
 
 #[test]
 fn rules_of_each_frame() {
-    use Code as C;
-    use Kind as K;
+    use ErrorCode as C;
+    use FrameType as K;
     let long = vec![0; 100];
     for (why, frames, code) in [
         ("DATA on the connection", vec![frame_of(K::Data, 0, 0, b"x")], C::PROTOCOL_ERROR),
@@ -156,64 +160,68 @@ fn rules_of_each_frame() {
 
 #[test]
 fn what_is_legal_passes() {
-    let padded = frame_of(Kind::Data, flags::PADDED | flags::END_STREAM, 5, &[3, b'h', b'i', 0, 0, 0]);
+    let padded = frame_of(FrameType::Data, flags::PADDED | flags::END_STREAM, 5, &[3, b'h', b'i', 0, 0, 0]);
     assert_eq!(
         verdict(&[padded]).unwrap().0,
         [
             Seen::Data { stream: 5, bytes: b"hi".to_vec(), counted: 6 },
-            Seen::Other(Event::DataEnd { stream: 5, ends_stream: true, is_empty: false }),
+            Seen::Other(FrameEvent::DataEnd { stream: 5, ends_stream: true, is_empty: false }),
         ]
     );
-    let only_padding = frame_of(Kind::Data, flags::PADDED, 5, &[2, 0, 0]);
+    let only_padding = frame_of(FrameType::Data, flags::PADDED, 5, &[2, 0, 0]);
     assert_eq!(
         verdict(&[only_padding]).unwrap().0,
         [
             Seen::Data { stream: 5, bytes: vec![], counted: 3 },
-            Seen::Other(Event::DataEnd { stream: 5, ends_stream: false, is_empty: true }),
+            Seen::Other(FrameEvent::DataEnd { stream: 5, ends_stream: false, is_empty: true }),
         ]
     );
-    let headers = frame_of(Kind::Headers, 0x29, 1, &[1, 0, 0, 0, 0, 7, b'a', b'b', 0]);
-    let more = frame_of(Kind::Continuation, flags::END_HEADERS, 1, b"c");
+    let headers = frame_of(FrameType::Headers, 0x29, 1, &[1, 0, 0, 0, 0, 7, b'a', b'b', 0]);
+    let more = frame_of(FrameType::Continuation, flags::END_HEADERS, 1, b"c");
     assert_eq!(
         verdict(&[headers, more]).unwrap().0,
         [Seen::Block { stream: 1, ends_stream: true, block: b"abc".to_vec() }]
     );
-    let goaway = frame_of(Kind::GoAway, 0, 0, &[0x80, 0, 0, 3, 0, 0, 0, 11, b'b', b'y', b'e']);
+    let goaway = frame_of(FrameType::GoAway, 0, 0, &[0x80, 0, 0, 3, 0, 0, 0, 11, b'b', b'y', b'e']);
     assert_eq!(
         verdict(&[goaway.clone(), goaway]).unwrap(),
-        (vec![Seen::Other(Event::GoAway { last: 3, code: Code::ENHANCE_YOUR_CALM }); 2], true)
+        (vec![Seen::Other(FrameEvent::GoAway { last: 3, code: ErrorCode::ENHANCE_YOUR_CALM }); 2], true)
     );
     // A priority of another length is no error of the connection, and an unknown frame none at all.
-    let odd = frame_of(Kind::Priority, 0, 1, &[0; 4]);
-    let unknown = frame_of(Kind::Unknown(0x42), 0xff, 7, b"whatever");
+    let odd = frame_of(FrameType::Priority, 0, 1, &[0; 4]);
+    let unknown = frame_of(FrameType::Unknown(0x42), 0xff, 7, b"whatever");
     assert_eq!(
         verdict(&[odd, unknown]).unwrap().0,
-        [Kind::Priority, Kind::Unknown(0x42)].map(|kind| Seen::Other(Event::Ignored { kind }))
+        [FrameType::Priority, FrameType::Unknown(0x42)].map(|kind| Seen::Other(FrameEvent::Ignored { kind }))
     );
-    let window = frame_of(Kind::WindowUpdate, 0, 9, &[0x80, 0, 0, 1]);
-    assert_eq!(verdict(&[window]).unwrap().0, [Seen::Other(Event::Window { stream: 9, increment: 1 })]);
+    let window = frame_of(FrameType::WindowUpdate, 0, 9, &[0x80, 0, 0, 1]);
+    assert_eq!(verdict(&[window]).unwrap().0, [Seen::Other(FrameEvent::Window { stream: 9, increment: 1 })]);
 }
 
 #[test]
 fn a_connection_begins_with_its_preface_and_with_settings() {
-    let settings = frame_of(Kind::Settings, 0, 0, &[0, 4, 0, 1, 0, 0]);
+    let settings = frame_of(FrameType::Settings, 0, 0, &[0, 4, 0, 1, 0, 0]);
     let good = [&PREFACE[..], &settings].concat();
     for size in 1..good.len() {
         let (seen, is_between) = read(Reader::of_client(BLOCK_MAX), &good, &[size]).unwrap();
-        let setting = Event::Setting { number: 4, value: 65_536 };
-        assert_eq!(seen, [Seen::Other(setting), Seen::Other(Event::SettingsEnd)]);
+        let setting = FrameEvent::Setting { number: 4, value: 65_536 };
+        assert_eq!(seen, [Seen::Other(setting), Seen::Other(FrameEvent::SettingsEnd)]);
         assert!(is_between);
     }
-    let late = [&PREFACE[..], &frame_of(Kind::Ping, 0, 0, &[0; 8])].concat();
-    assert_eq!(read(Reader::of_client(BLOCK_MAX), &late, &[7]), Err(Code::PROTOCOL_ERROR));
-    let acknowledged = [&PREFACE[..], &frame_of(Kind::Settings, flags::ACK, 0, &[])].concat();
-    assert_eq!(read(Reader::of_client(BLOCK_MAX), &acknowledged, &[7]), Err(Code::PROTOCOL_ERROR));
-    assert_eq!(read(Reader::of_client(BLOCK_MAX), b"GET / HTTP/1.1\r\n", &[5]), Err(Code::PROTOCOL_ERROR));
+    let late = [&PREFACE[..], &frame_of(FrameType::Ping, 0, 0, &[0; 8])].concat();
+    assert_eq!(read(Reader::of_client(BLOCK_MAX), &late, &[7]), Err(ErrorCode::PROTOCOL_ERROR));
+    let acknowledged = [&PREFACE[..], &frame_of(FrameType::Settings, flags::ACK, 0, &[])].concat();
+    assert_eq!(read(Reader::of_client(BLOCK_MAX), &acknowledged, &[7]), Err(ErrorCode::PROTOCOL_ERROR));
+    assert_eq!(
+        read(Reader::of_client(BLOCK_MAX), b"GET / HTTP/1.1\r\n", &[5]),
+        Err(ErrorCode::PROTOCOL_ERROR)
+    );
 }
 
 #[test]
 fn half_a_frame_is_not_between_frames() {
-    let bytes = [frame_of(Kind::Settings, 0, 0, &[]), frame_of(Kind::Headers, 0, 1, b"half")].concat();
+    let bytes =
+        [frame_of(FrameType::Settings, 0, 0, &[]), frame_of(FrameType::Headers, 0, 1, b"half")].concat();
     for end in 1..bytes.len() {
         let (_, is_between) = read(Reader::of_server(BLOCK_MAX), &bytes[..end], &[64]).unwrap();
         assert_eq!(is_between, end == frame::HEAD, "after {end} bytes");
@@ -231,8 +239,9 @@ fn frames() -> impl Strategy<Value = (Vec<u8>, Vec<Seen>)> {
                 payload.extend_from_slice(&bytes);
                 payload.resize(payload.len() + usize::from(padding.unwrap_or(0)), 0);
                 let pads = if padding.is_some() { flags::PADDED } else { 0 };
-                let out = frame_of(Kind::Data, u8::from(ends_stream) | pads, stream, &payload);
-                let end = Seen::Other(Event::DataEnd { stream, ends_stream, is_empty: bytes.is_empty() });
+                let out = frame_of(FrameType::Data, u8::from(ends_stream) | pads, stream, &payload);
+                let end =
+                    Seen::Other(FrameEvent::DataEnd { stream, ends_stream, is_empty: bytes.is_empty() });
                 let counted = payload.len() as u32;
                 let piece = (counted > 0).then_some(Seen::Data { stream, bytes, counted });
                 (out, piece.into_iter().chain([end]).collect())
@@ -249,20 +258,20 @@ fn frames() -> impl Strategy<Value = (Vec<u8>, Vec<Seen>)> {
             let mut out = Vec::new();
             let event = match which {
                 0 => {
-                    frame::write_reset(stream, Code(number), &mut out);
-                    Event::Reset { stream, code: Code(number) }
+                    frame::write_reset(stream, ErrorCode(number), &mut out);
+                    FrameEvent::Reset { stream, code: ErrorCode(number) }
                 }
                 1 => {
                     frame::write_window(stream, number, &mut out);
-                    Event::Window { stream, increment: number }
+                    FrameEvent::Window { stream, increment: number }
                 }
                 2 => {
                     frame::write_ping(true, payload, &mut out);
-                    Event::Ping { is_ack: true, payload }
+                    FrameEvent::Ping { is_ack: true, payload }
                 }
                 _ => {
-                    frame::write_goaway(stream, Code(number), &mut out);
-                    Event::GoAway { last: stream, code: Code(number) }
+                    frame::write_goaway(stream, ErrorCode(number), &mut out);
+                    FrameEvent::GoAway { last: stream, code: ErrorCode(number) }
                 }
             };
             (out, vec![Seen::Other(event)])
@@ -276,8 +285,8 @@ proptest! {
         parts in prop::collection::vec(frames(), 0..20),
         sizes in prop::collection::vec(1_usize..50, 1..8),
     ) {
-        let mut bytes = frame_of(Kind::Settings, 0, 0, &[]);
-        let mut expected = vec![Seen::Other(Event::SettingsEnd)];
+        let mut bytes = frame_of(FrameType::Settings, 0, 0, &[]);
+        let mut expected = vec![Seen::Other(FrameEvent::SettingsEnd)];
         for (out, seen) in parts {
             bytes.extend(out);
             expected.extend(seen);
@@ -291,7 +300,7 @@ proptest! {
         bytes in prop::collection::vec(prop_oneof![4 => 0_u8..10, 1 => any::<u8>()], 0..200),
         sizes in prop::collection::vec(1_usize..50, 1..8),
     ) {
-        let bytes = [frame_of(Kind::Settings, 0, 0, &[]), bytes].concat();
+        let bytes = [frame_of(FrameType::Settings, 0, 0, &[]), bytes].concat();
         let whole = read(Reader::of_server(40), &bytes, &[1000]);
         prop_assert_eq!(read(Reader::of_server(40), &bytes, &sizes), whole);
     }

@@ -32,9 +32,9 @@ fn summed(flaw: u8) -> Vec<u8> {
 }
 
 /// The verdict as soon as there is one, if the bytes come one by one; `None` if more would have to come.
-fn dripped(bytes: &[u8]) -> Option<Reading> {
+fn dripped(bytes: &[u8]) -> Option<ProxyReading> {
     let verdicts = (1..=bytes.len()).map(|end| read(&bytes[..end]));
-    verdicts.into_iter().find(|verdict| *verdict != Reading::Incomplete)
+    verdicts.into_iter().find(|verdict| *verdict != ProxyReading::Incomplete)
 }
 
 #[test]
@@ -63,28 +63,29 @@ fn lines_of_version_1() {
         (format!("PROXY UNKNOWN {}\r\n", "x".repeat(92)), None),
     ] {
         let reading = read(format!("{line}GET / HTTP/1.1").as_bytes());
-        let right = expected
-            .map(|addresses| Reading::Header(line.len(), Announced { addresses, ..Announced::default() }));
-        assert_eq!(reading, right.unwrap_or(Reading::Malformed), "{line}");
+        let right = expected.map(|addresses| {
+            ProxyReading::Header(line.len(), Announced { addresses, ..Announced::default() })
+        });
+        assert_eq!(reading, right.unwrap_or(ProxyReading::Malformed), "{line}");
     }
     let longest = format!("PROXY UNKNOWN {}\r\n", "x".repeat(91));
-    assert_eq!(read(longest.as_bytes()), Reading::Header(LINE_MAX, Announced::default()));
+    assert_eq!(read(longest.as_bytes()), ProxyReading::Header(LINE_MAX, Announced::default()));
 }
 
 #[test]
 fn what_is_no_header_is_found_out_at_the_first_byte_that_differs() {
     for (bytes, expected) in [
-        (&b""[..], Reading::Incomplete),
-        (b"P", Reading::Incomplete),
-        (b"PROXY", Reading::Incomplete),
-        (b"POST / HTTP/1.1", Reading::Absent),
-        (b"PROPFIND", Reading::Absent),
-        (b"PROXY\r\n", Reading::Absent),
-        (b"proxy TCP4", Reading::Absent),
-        (b"\x16\x03\x01", Reading::Absent),
-        (b"\r\n\r\n", Reading::Incomplete),
-        (b"\r\nGET", Reading::Absent),
-        (b"\r\n\r\n\0\r\nQUIT\n", Reading::Incomplete),
+        (&b""[..], ProxyReading::Incomplete),
+        (b"P", ProxyReading::Incomplete),
+        (b"PROXY", ProxyReading::Incomplete),
+        (b"POST / HTTP/1.1", ProxyReading::Absent),
+        (b"PROPFIND", ProxyReading::Absent),
+        (b"PROXY\r\n", ProxyReading::Absent),
+        (b"proxy TCP4", ProxyReading::Absent),
+        (b"\x16\x03\x01", ProxyReading::Absent),
+        (b"\r\n\r\n", ProxyReading::Incomplete),
+        (b"\r\nGET", ProxyReading::Absent),
+        (b"\r\n\r\n\0\r\nQUIT\n", ProxyReading::Incomplete),
     ] {
         assert_eq!(read(bytes), expected, "{}", bytes.escape_ascii());
     }
@@ -152,15 +153,15 @@ fn headers_of_version_2() {
         ),
     ] {
         let reading = read(&[&header[..], b"GET /"].concat());
-        let right = expected.map(|announced| Reading::Header(header.len(), announced));
-        assert_eq!(reading, right.unwrap_or(Reading::Malformed), "{what}");
+        let right = expected.map(|announced| ProxyReading::Header(header.len(), announced));
+        assert_eq!(reading, right.unwrap_or(ProxyReading::Malformed), "{what}");
         assert_eq!(dripped(&header), Some(reading), "{what}");
     }
 }
 
 #[test]
 fn what_is_written_is_read() {
-    let said = Said {
+    let said = ProxyAttributes {
         authority: Some(b"a.example"),
         alpn: Some(b"http/1.1"),
         unique_id: Some(b"42"),
@@ -182,28 +183,28 @@ fn what_is_written_is_read() {
         let (client, local) = given.unwrap();
         let behalf = Behalf::Client { client, local };
         let mut out = Vec::new();
-        write(&mut out, Version::V1, behalf, &said, PASSES_EVERYWHERE);
-        let line = Reading::Header(out.len(), Announced { addresses: told, ..Announced::default() });
+        write(&mut out, ProxyVersion::V1, behalf, &said, PASSES_EVERYWHERE);
+        let line = ProxyReading::Header(out.len(), Announced { addresses: told, ..Announced::default() });
         assert_eq!(read(&out), line);
         out.clear();
-        write(&mut out, Version::V2, behalf, &said, PASSES_EVERYWHERE);
-        assert_eq!(read(&out), Reading::Header(out.len(), announced(told)));
+        write(&mut out, ProxyVersion::V2, behalf, &said, PASSES_EVERYWHERE);
+        assert_eq!(read(&out), ProxyReading::Header(out.len(), announced(told)));
     }
 }
 
 #[test]
 fn who_has_no_address_is_told_as_every_receiver_takes_it() {
-    let said = Said { unique_id: Some(b"42"), is_tls: Some(false), ..Said::default() };
+    let said = ProxyAttributes { unique_id: Some(b"42"), is_tls: Some(false), ..ProxyAttributes::default() };
     for (pair, line) in [
         (pair("192.0.2.1:4242", "198.51.100.1:80"), "PROXY TCP4 192.0.2.1 198.51.100.1 4242 80\r\n"),
         (pair("[2001:db8::1]:4242", "[::1]:80"), "PROXY TCP6 2001:db8::1 ::1 4242 80\r\n"),
         (None, "PROXY UNKNOWN\r\n"),
     ] {
         let mut out = Vec::new();
-        write(&mut out, Version::V1, Behalf::Own(pair), &said, PASSES_EVERYWHERE);
+        write(&mut out, ProxyVersion::V1, Behalf::Own(pair), &said, PASSES_EVERYWHERE);
         assert_eq!(out.escape_ascii().to_string(), line.escape_default().to_string());
         out.clear();
-        write(&mut out, Version::V2, Behalf::Own(pair), &said, PASSES_EVERYWHERE);
+        write(&mut out, ProxyVersion::V2, Behalf::Own(pair), &said, PASSES_EVERYWHERE);
         assert_eq!(out, v2(0x20, 0, b""));
     }
 }
@@ -212,7 +213,7 @@ fn who_has_no_address_is_told_as_every_receiver_takes_it() {
 fn a_field_with_which_the_header_would_be_too_long_is_left_out() {
     let [short, long, longest] = [22, 23, 253].map(|length| vec![b'n'; length]);
     let id = [b'i'; 32];
-    let fields = |authority, unique_id, alpn, is_tls| Said { authority, alpn, unique_id, is_tls };
+    let fields = |authority, unique_id, alpn, is_tls| ProxyAttributes { authority, alpn, unique_id, is_tls };
     let all = |name| fields(Some(name), Some(&id[..]), Some(&b"http/1.1"[..]), Some(true));
     let long_id = [b'i'; 77];
     for (said, length_max, left) in [
@@ -232,9 +233,9 @@ fn a_field_with_which_the_header_would_be_too_long_is_left_out() {
         let is_bare = length_max == ADDRESSES_MAX;
         let six = "[2001:db8::1]:2".parse().unwrap();
         let behalf = if is_bare { Behalf::Client { client: six, local: six } } else { behalf };
-        write(&mut out, Version::V2, behalf, &said, length_max);
+        write(&mut out, ProxyVersion::V2, behalf, &said, length_max);
         assert!(out.len() <= length_max, "{}", out.len());
-        let Reading::Header(_, read) = read(&out) else { panic!("no header") };
+        let ProxyReading::Header(_, read) = read(&out) else { panic!("no header") };
         let found =
             (read.authority.is_some(), read.unique_id.is_some(), read.alpn.is_some(), read.is_tls.is_some());
         assert_eq!(found, left, "{length_max}");
@@ -249,7 +250,7 @@ proptest! {
     ) {
         let bytes = [prefix, &rest[..]].concat();
         let whole = read(&bytes);
-        prop_assert_eq!(dripped(&bytes).unwrap_or(Reading::Incomplete), whole);
+        prop_assert_eq!(dripped(&bytes).unwrap_or(ProxyReading::Incomplete), whole);
     }
 
     #[test]
@@ -257,7 +258,7 @@ proptest! {
         let mut header = summed(0);
         let at = at % header.len();
         header[at] = to;
-        if let Reading::Header(length, _) = read(&header) {
+        if let ProxyReading::Header(length, _) = read(&header) {
             prop_assert!(length <= header.len());
         }
     }

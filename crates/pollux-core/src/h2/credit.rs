@@ -54,11 +54,12 @@ impl SendCredit {
     }
 }
 
-/// What the peer may send: a view of the room that there is for it.
+/// What the peer may send: a view of the room that there is for it. It may be below zero, until the peer has acknowledged a smaller
+/// initial window of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveCredit {
     /// Bytes that were promised and have not come.
-    promised: u32,
+    promised: i64,
     /// As much as is promised at once, at most.
     most: u32,
 }
@@ -67,13 +68,13 @@ impl ReceiveCredit {
     /// The window that our settings, or RFC 9113 §6.9.2, give at the beginning; `most` is what it may grow to.
     #[must_use]
     pub fn new(initial: u32, most: u32) -> ReceiveCredit {
-        ReceiveCredit { promised: initial, most: most.max(initial) }
+        ReceiveCredit { promised: i64::from(initial), most: most.max(initial) }
     }
 
     /// Bytes that may still come.
     #[must_use]
     pub fn promised(self) -> u32 {
-        self.promised
+        u32::try_from(self.promised.max(0)).unwrap_or(MAX_31)
     }
 
     /// Counts DATA with its padding.
@@ -81,19 +82,28 @@ impl ReceiveCredit {
     /// # Errors
     /// `FLOW_CONTROL_ERROR`, if it is more than was promised.
     pub fn take(&mut self, count: u32) -> Result<(), ErrorCode> {
-        self.promised = self.promised.checked_sub(count).ok_or(ErrorCode::FLOW_CONTROL_ERROR)?;
+        if count > self.promised() && count > 0 {
+            return Err(ErrorCode::FLOW_CONTROL_ERROR);
+        }
+        self.promised -= i64::from(count);
         Ok(())
     }
 
-    /// How much more may be promised with `room` bytes free: once it is half of the most, so that updates are few. It is promised from
-    /// now on.
-    pub fn grant(&mut self, room: u32) -> Option<u32> {
+    /// The peer has acknowledged an initial window of ours; `most` follows it.
+    pub fn rebase(&mut self, before: u32, now: u32) {
+        self.promised += i64::from(now) - i64::from(before);
+        self.most = now;
+    }
+
+    /// How much more may be promised with `room` bytes free of `capacity`: once it is half of what can be promised, so that updates are
+    /// few. It is promised from now on.
+    pub fn grant(&mut self, room: u32, capacity: u32) -> Option<u32> {
         let target = room.min(self.most);
-        let increment = target.checked_sub(self.promised)?;
-        if increment == 0 || increment < self.most / 2 {
+        let increment = u32::try_from(i64::from(target) - self.promised).ok()?;
+        if increment == 0 || increment < self.most.min(capacity) / 2 {
             return None;
         }
-        self.promised = target;
+        self.promised = i64::from(target);
         Some(increment)
     }
 }
@@ -133,7 +143,7 @@ mod tests {
                 let before = credit.promised();
                 prop_assert_eq!(credit.take(came).is_ok(), came <= before);
                 let before = credit.promised();
-                match credit.grant(room) {
+                match credit.grant(room, most) {
                     None => prop_assert_eq!(credit.promised(), before),
                     Some(more) => {
                         prop_assert!(more > 0 && credit.promised() == before + more);

@@ -7,6 +7,7 @@
 use super::fields::Fields;
 use super::huffman;
 use super::integer;
+use super::static_table::STATIC;
 use super::table::{DynamicTable, OVERHEAD};
 
 /// A list that would be so many times its bound is not decoded to its end.
@@ -45,6 +46,8 @@ pub struct Decoder {
     table: DynamicTable,
     /// The bound that we have announced (SETTINGS_HEADER_TABLE_SIZE).
     most: usize,
+    /// What the last block stood for by references to entries of the connection, as RFC 7541 §4.1 counts.
+    referenced: usize,
 }
 
 /// How a literal treats the table (RFC 7541 §6.2).
@@ -59,13 +62,25 @@ impl Decoder {
     /// Begins with an empty table of at most `most` bytes, as we have announced it.
     #[must_use]
     pub fn new(most: usize) -> Decoder {
-        Decoder { table: DynamicTable::new(most), most }
+        Decoder { table: DynamicTable::new(most), most, referenced: 0 }
     }
 
     /// The table of the connection.
     #[must_use]
     pub fn table(&self) -> &DynamicTable {
         &self.table
+    }
+
+    /// What the last block stood for by references to entries of the connection, as RFC 7541 §4.1 counts. Above the size of the table it
+    /// names an entry more than once.
+    #[must_use]
+    pub fn referenced(&self) -> usize {
+        self.referenced
+    }
+
+    /// Gives back the memory that the table does not use.
+    pub fn rest(&mut self) {
+        self.table.rest();
     }
 
     /// Decodes one whole block to the end of `fields`.
@@ -78,6 +93,7 @@ impl Decoder {
         bounds: Bounds,
         fields: &mut Fields,
     ) -> Result<Decoded, HpackFault> {
+        self.referenced = 0;
         let rest = self.updates(block)?;
         let mut list = List { bounds, size: 0, count: 0, fields };
         let mut at = 0;
@@ -111,9 +127,12 @@ impl Decoder {
         }
     }
 
-    fn indexed(&self, bytes: &[u8], list: &mut List<'_>) -> Result<usize, HpackFault> {
+    fn indexed(&mut self, bytes: &[u8], list: &mut List<'_>) -> Result<usize, HpackFault> {
         let (index, length) = integer::read(bytes, 7).ok_or(HpackFault::Malformed)?;
         let (name, value) = self.table.get(index).ok_or(HpackFault::Malformed)?;
+        if index > STATIC.len() {
+            self.referenced += name.len() + value.len() + OVERHEAD;
+        }
         if list.admits(name.len() + value.len())? {
             let start = list.fields.arena().len();
             list.fields.arena().extend_from_slice(name);

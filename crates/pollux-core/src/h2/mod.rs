@@ -1,5 +1,7 @@
 //! HTTP/2 (RFC 9113) and its compression of fields (RFC 7541).
 
+pub mod closed;
+pub mod connection;
 pub mod credit;
 pub mod decoder;
 pub mod encoder;
@@ -9,9 +11,13 @@ pub mod head;
 pub mod huffman;
 mod huffman_codes;
 pub mod integer;
+pub mod nuisance;
+pub mod priority;
+pub mod queues;
 pub mod reader;
 pub mod settings;
 mod static_table;
+mod stream;
 pub mod table;
 
 #[cfg(test)]

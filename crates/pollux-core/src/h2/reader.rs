@@ -122,6 +122,8 @@ pub struct Reader {
     /// Whether the peer's first frame has come, which is SETTINGS (RFC 9113 §3.4).
     has_begun: bool,
     open: Option<Open>,
+    /// Those of the last block that is whole.
+    continuations: u8,
     block: Vec<u8>,
     /// The longest block, in bytes.
     block_max: usize,
@@ -153,6 +155,7 @@ impl Reader {
             count: 0,
             has_begun: false,
             open: None,
+            continuations: 0,
             block: Vec::new(),
             block_max,
             is_block_out: false,
@@ -165,6 +168,18 @@ impl Reader {
     #[must_use]
     pub fn block(&self) -> &[u8] {
         &self.block
+    }
+
+    /// How many CONTINUATIONs the last field block had.
+    #[must_use]
+    pub fn continuations(&self) -> u8 {
+        self.continuations
+    }
+
+    /// The memory that is held beside the struct, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.block.capacity()
     }
 
     /// Whether the input may end here: between frames, and not within a field block.
@@ -367,9 +382,10 @@ impl Reader {
         if !head.has(flags::END_HEADERS) {
             return Ok(None);
         }
-        let Some(Open { stream, ends_stream, .. }) = self.open.take() else {
+        let Some(Open { stream, ends_stream, continuations }) = self.open.take() else {
             return Err(ErrorCode::INTERNAL_ERROR);
         };
+        self.continuations = continuations;
         self.is_block_out = true;
         Ok(Some(FrameEvent::Block { stream, ends_stream }))
     }

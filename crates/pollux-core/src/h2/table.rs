@@ -70,9 +70,7 @@ impl DynamicTable {
             return;
         }
         if self.start > self.most {
-            self.bytes.drain(..self.start);
-            self.base = self.base.wrapping_add(self.start as u32);
-            self.start = 0;
+            self.compact();
         }
         let at = self.base.wrapping_add(self.bytes.len() as u32);
         self.bytes.extend_from_slice(name);
@@ -92,6 +90,26 @@ impl DynamicTable {
             self.bytes.clear();
             self.start = 0;
         }
+    }
+
+    /// Gives back the memory that the entries do not need.
+    pub fn rest(&mut self) {
+        self.compact();
+        self.bytes.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
+    /// Drops the bytes of entries that are gone.
+    fn compact(&mut self) {
+        self.bytes.drain(..self.start);
+        self.base = self.base.wrapping_add(self.start as u32);
+        self.start = 0;
+    }
+
+    /// The memory that is held beside the struct, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     /// As RFC 7541 §4.1 counts.

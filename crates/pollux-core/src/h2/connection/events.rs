@@ -1,0 +1,233 @@
+//! What a connection and its owner tell each other.
+
+use std::time::Duration;
+
+#[cfg(doc)]
+use super::Connection;
+use crate::h2::fields::Fields;
+use crate::h2::frame::{self, ErrorCode};
+use crate::h2::head::{HeadFault, RequestHead, ResponseHead};
+use crate::h2::nuisance::Nuisance;
+use crate::h2::priority::Priority;
+
+/// What ends a connection. GOAWAY with the code is in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionError {
+    /// What the peer is told.
+    pub code: ErrorCode,
+    /// What exceeded the budget.
+    pub nuisance: Option<Nuisance>,
+}
+
+impl From<ErrorCode> for ConnectionError {
+    fn from(code: ErrorCode) -> ConnectionError {
+        ConnectionError { code, nuisance: None }
+    }
+}
+
+impl From<Nuisance> for ConnectionError {
+    fn from(nuisance: Nuisance) -> ConnectionError {
+        ConnectionError { code: ErrorCode::ENHANCE_YOUR_CALM, nuisance: Some(nuisance) }
+    }
+}
+
+/// Why a stream is over before both directions have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyReset {
+    /// The peer says so.
+    Peer,
+    /// The same, behind the end of what it sends: it wants no more of what we send.
+    PeerAfterEnd,
+    /// The peer proves that it has not processed the request: any request may be sent again (RFC 9113 §8.7).
+    Unprocessed,
+    /// The peer's head or trailers are malformed.
+    Malformed(HeadFault),
+    /// The peer's head or trailers are above the bounds.
+    TooLarge,
+    /// Content-Length and DATA differ (§8.1.1).
+    Length,
+    /// A frame in a state that does not allow it.
+    Order,
+    /// The peer breaks the rules of the window.
+    Window,
+    /// A body came where there is none, behind a response that was reported whole.
+    Surplus,
+    /// DATA waited too long for the peer's window.
+    Stalled,
+}
+
+/// What has come.
+#[derive(Debug)]
+pub enum Incoming<'a> {
+    /// A stream has opened.
+    Request {
+        /// Its number.
+        stream: u32,
+        /// Its head.
+        head: RequestHead<'a>,
+        /// Its fields.
+        fields: &'a Fields,
+        /// As the client asks; [`Connection::set_priority`] changes it.
+        priority: Priority,
+        /// There is no body.
+        ends_stream: bool,
+    },
+    /// A stream has opened with a head above the bounds: it is to be answered, with 431.
+    TooLarge {
+        /// Its number.
+        stream: u32,
+        /// There is no body.
+        ends_stream: bool,
+    },
+    /// A client's request was malformed. Its stream is reset and has no exchange.
+    Malformed {
+        /// Its number.
+        stream: u32,
+        /// Why.
+        fault: HeadFault,
+    },
+    /// A client's request was above the bound of streams. Its stream is reset and has no exchange.
+    Refused {
+        /// Its number.
+        stream: u32,
+    },
+    /// A response, final or interim.
+    Response {
+        /// Its number.
+        stream: u32,
+        /// What the owner knows it by.
+        token: u64,
+        /// Its head.
+        head: ResponseHead,
+        /// Its fields.
+        fields: &'a Fields,
+        /// There is no body, or it would have no meaning.
+        ends_stream: bool,
+    },
+    /// A piece of a body, never empty.
+    Data {
+        /// Its number.
+        stream: u32,
+        /// What the owner knows it by.
+        token: u64,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// The body has ended, without trailers.
+    End {
+        /// Its number.
+        stream: u32,
+        /// What the owner knows it by.
+        token: u64,
+    },
+    /// The body has ended with these.
+    Trailers {
+        /// Its number.
+        stream: u32,
+        /// What the owner knows it by.
+        token: u64,
+        /// The trailers.
+        fields: &'a Fields,
+    },
+    /// The stream is over.
+    Reset {
+        /// Its number.
+        stream: u32,
+        /// What the owner knows it by.
+        token: u64,
+        /// The code of the peer, or what the peer is told.
+        code: ErrorCode,
+        /// Why.
+        why: WhyReset,
+    },
+    /// The peer takes no new streams.
+    GoAway {
+        /// Streams above it were not processed; a Reset follows for each.
+        last: u32,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The peer's settings have changed: more streams may be opened, or fewer.
+    Settings,
+    /// The peer has answered our PING.
+    Pong {
+        /// After so long.
+        after: Duration,
+    },
+}
+
+/// An exchange that a lost connection has taken with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostStream {
+    /// Its number.
+    pub stream: u32,
+    /// What the owner knows it by.
+    pub token: u64,
+    /// No byte of a response has come.
+    pub is_unanswered: bool,
+}
+
+/// A request that opens a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRequest<'a> {
+    /// Its fields, encoded by [`encoder`](crate::h2::encoder).
+    pub block: &'a [u8],
+    /// Content-Length, in bytes.
+    pub length: Option<u64>,
+    /// There is no body.
+    pub ends_stream: bool,
+    /// The method is HEAD.
+    pub is_head: bool,
+    /// The method is CONNECT.
+    pub is_connect: bool,
+    /// What the owner knows it by.
+    pub token: u64,
+}
+
+/// The head of a response of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct NewResponse<'a> {
+    /// Its status; below 200 it is interim.
+    pub status: u16,
+    /// Its fields, encoded by [`encoder`](crate::h2::encoder).
+    pub block: &'a [u8],
+    /// Content-Length, in bytes.
+    pub length: Option<u64>,
+    /// There is no body.
+    pub ends_stream: bool,
+}
+
+/// Why no stream can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CannotOpen {
+    /// As many as the peer, or we, allow are open.
+    Full,
+    /// The connection takes no new ones any more.
+    Leaving,
+}
+
+/// Why something cannot be sent on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CannotSend {
+    /// There is no such stream any more.
+    Gone,
+    /// It is not the time for it.
+    Order,
+    /// It would not be as long as its head says. The stream is reset, so that the message does not look complete.
+    Length,
+}
+
+/// DATA to be written now: the head of its frame, and as many bytes of the lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Of this stream.
+    pub stream: u32,
+    /// What the owner knows it by.
+    pub token: u64,
+    /// So many bytes, from those that were offered.
+    pub length: u32,
+    /// The direction ends with them.
+    pub ends_stream: bool,
+    /// The head of the frame.
+    pub head: [u8; frame::HEAD],
+}

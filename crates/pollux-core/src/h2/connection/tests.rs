@@ -1,0 +1,7 @@
+//! The connection by rules, in every split; against itself through a transport that cuts; its memory; its budget.
+
+mod budget;
+mod memory;
+mod rules;
+mod script;
+mod states;

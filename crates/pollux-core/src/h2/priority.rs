@@ -1,0 +1,65 @@
+//! The priority of a response (RFC 9218).
+
+use crate::syntax::grammar::trim;
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Priority {
+    /// 0 is the most urgent, 7 the least (§4.1).
+    pub urgency: u8,
+    /// Parts of the response are of use before the whole is there (§4.2).
+    pub is_incremental: bool,
+}
+
+impl Default for Priority {
+    fn default() -> Priority {
+        Priority { urgency: 3, is_incremental: false }
+    }
+}
+
+impl Priority {
+    /// How many urgencies there are.
+    pub const URGENCIES: usize = 8;
+
+    /// Reads a `priority` field: a dictionary of RFC 9651. What is unknown or out of range is ignored (§4).
+    #[must_use]
+    pub fn read(value: &[u8]) -> Priority {
+        let mut priority = Priority::default();
+        for member in value.split(|byte| *byte == b',') {
+            let member = trim(member);
+            let end = member.iter().position(|byte| *byte == b';').unwrap_or(member.len());
+            match &member[..end] {
+                [b'u', b'=', digit @ b'0'..=b'7'] => priority.urgency = digit - b'0',
+                b"i" | b"i=?1" => priority.is_incremental = true,
+                b"i=?0" => priority.is_incremental = false,
+                _ => {}
+            }
+        }
+        priority
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_as_clients_send_them() {
+        for (value, urgency, is_incremental) in [
+            ("", 3, false),
+            ("u=0", 0, false),
+            ("u=1, i", 1, true),
+            ("i", 3, true),
+            ("i=?1,u=7", 7, true),
+            ("u=5;x=1, i=?0", 5, false),
+            ("u=8", 3, false),
+            ("u=-1", 3, false),
+            ("u=10", 3, false),
+            ("u=2,u=4", 4, false),
+            ("x=y, i;z", 3, true),
+            ("U=1", 3, false),
+        ] {
+            assert_eq!(Priority::read(value.as_bytes()), Priority { urgency, is_incremental }, "{value}");
+        }
+    }
+}

@@ -124,11 +124,11 @@ impl<O: Os> Worker<O> {
             // Events come in the order of the array: let somebody else be the first to find a free buffer.
             self.hot.rotate_left(1);
         }
-        let (sessions, storage, eager) = (&mut self.sessions, &mut self.storage, &mut self.eager);
+        let (conns, storage, eager) = (&mut self.conns, &mut self.storage, &mut self.eager);
         let client_bytes = self.client_bytes;
         let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
-            let Some(conn) = sessions.get_mut(*key) else { return false };
+            let Some(conn) = conns.served_mut(*key) else { return false };
             let env = world.env(&conn.generation, conn.standing);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
             storage.open(conn.purse(client_bytes));
@@ -142,6 +142,7 @@ impl<O: Os> Worker<O> {
                 if park(os, parked, *key, conn, deadline, now) {
                     shrink(&mut conn.session, storage);
                     conn.settle();
+                    conns.rest(*key);
                     return false;
                 }
                 conn.unheard = 0;

@@ -167,6 +167,11 @@ impl Conn {
         true
     }
 
+    /// Whether its connections are in the parked set.
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.stay, Stay::Parked { .. })
+    }
+
     /// What the client's address may be lent, if it may have `most` bytes.
     pub(super) fn purse(&self, most: usize) -> Purse {
         self.counted.as_ref().map_or(Purse::OPEN, |counted| Purse { held: counted.held(), most })

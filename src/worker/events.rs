@@ -74,7 +74,7 @@ impl<O: Os> Worker<O> {
                 Token::Client(key) => self.handle_ready(key, Side::Client, ready),
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
-                    if self.sessions.get_mut(key).is_some_and(is_the_same) {
+                    if self.conns.served_mut(key).is_some_and(is_the_same) {
                         self.handle_ready(key, Side::Backend, ready);
                     }
                 }
@@ -150,12 +150,11 @@ impl<O: Os> Worker<O> {
 
     /// Does something with the session of `key`, if it still lives. It is awake from now on.
     pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Driver<'_, O>, &mut Conn) -> Fate) {
-        let Some(conn) = self.sessions.get_mut(key) else { return };
+        let Some(conn) = self.conns.wake(key, self.now) else { return };
         conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
             self.parked.leave(until, Parked::Session(key));
             conn.stay = Stay::Hot { since: self.now };
-            conn.session.wake(self.now);
             self.hot.push(key);
         }
         self.storage.open(conn.purse(self.client_bytes));
@@ -191,7 +190,7 @@ impl<O: Os> Worker<O> {
             Fate::Waits => {}
             Fate::Eager => self.eager.push(key),
             Fate::Over => {
-                let owned = self.sessions.remove(key).and_then(|conn| conn.owned);
+                let owned = self.conns.remove(key);
                 for key in owned.iter().flat_map(|owned| owned.keys()) {
                     self.close_idle_one(key);
                 }
@@ -239,8 +238,7 @@ impl<O: Os> Worker<O> {
 
     /// Wakes all parked sessions and connections: what their deadlines were derived from has changed.
     pub(super) fn wake_up_all(&mut self) {
-        let is_parked = |conn: &Conn| matches!(conn.stay, Stay::Parked { .. });
-        let parked = self.sessions.iter().filter(|(_, conn)| is_parked(conn)).map(|(key, _)| key);
+        let parked = self.conns.iter().filter(|(_, client)| client.is_parked()).map(|(key, _)| key);
         for key in parked.collect::<Vec<_>>() {
             self.with(key, |_, _| Fate::Waits);
         }
@@ -350,7 +348,7 @@ impl<O: Os> Worker<O> {
 
     /// Has the session of `key` count for its address until it is over.
     pub(super) fn note_counted(&mut self, key: Key, counted: Option<Box<Counted>>) {
-        if let Some(conn) = self.sessions.get_mut(key) {
+        if let Some(conn) = self.conns.served_mut(key) {
             conn.counted = counted;
         }
     }
@@ -363,7 +361,7 @@ impl<O: Os> Worker<O> {
         generation: Rc<Generation>,
         standing: ListenerState,
     ) -> Key {
-        let key = self.sessions.insert(Conn::new(session, wire, self.now, generation, standing));
+        let key = self.conns.insert(Conn::new(session, wire, self.now, generation, standing));
         self.hot.push(key);
         key
     }
@@ -394,7 +392,7 @@ impl<O: Os> Worker<O> {
         let mut late = std::mem::take(&mut self.late);
         let world = self.world();
         late.extend(self.hot.iter().filter_map(|key| {
-            let conn = self.sessions.get(*key)?;
+            let conn = self.conns.served(*key)?;
             let deadline = conn.session.deadline(&world.env(&conn.generation, conn.standing))?;
             (is_cut_off || deadline.at <= self.now).then_some((*key, deadline.timer))
         }));

@@ -415,7 +415,7 @@ impl<O: Os> Worker<O> {
 
     /// How many clients there are, those whose handshakes are under way included.
     pub(super) fn clients(&self) -> usize {
-        self.sessions.len() + self.handshakes.len()
+        self.conns.len() + self.handshakes.len()
     }
 }
 

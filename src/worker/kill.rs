@@ -12,15 +12,12 @@ impl<O: Os> Worker<O> {
     pub fn list(&mut self, ask: &SessionsAsk) -> Vec<Holder> {
         self.now = self.os.now();
         let mut found: Vec<Holder> = Vec::new();
-        for (key, conn) in self.sessions.iter() {
-            let world = self.world();
-            let Some(glance) = conn.session.glance(&world.env(&conn.generation, conn.standing)) else {
-                continue;
-            };
+        for (key, client) in self.conns.iter() {
+            let Some(glance) = client.glance(self.world()) else { continue };
             if ask.kind.is_some_and(|kind| kind != glance.kind) {
                 continue;
             }
-            found.push(self.holder(key, conn, &glance));
+            found.push(self.holder(key, client, &glance));
             // The memory is bounded, and each session is sorted a few times at most.
             if found.len() >= 8 * ask.count.max(1) {
                 ask.arrange(&mut found);
@@ -32,7 +29,7 @@ impl<O: Os> Worker<O> {
 
     /// Ends the session with that key; false if there is none.
     pub fn kill(&mut self, key: Key) -> bool {
-        if self.sessions.get(key).is_none() {
+        if self.conns.look(key).is_none() {
             return false;
         }
         self.now = self.os.now();

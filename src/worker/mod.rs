@@ -10,6 +10,7 @@ mod acceptor;
 mod array;
 mod checks;
 mod conn;
+mod conns;
 mod departures;
 mod dial;
 mod driver;
@@ -41,7 +42,7 @@ use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::interest::Ready;
 use crate::core::outcome::Journal;
-use crate::core::slab::{Key, Slab};
+use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::metrics::WorkerMeters;
@@ -57,7 +58,8 @@ use crate::tls::Handles;
 use acceptor::Acceptor;
 use array::Array;
 use checks::Checks;
-use conn::{Common, Conn, ListenerState};
+use conn::{Common, ListenerState};
+use conns::Conns;
 use departures::Departures;
 use generation::Generation;
 use handshakes::Handshakes;
@@ -192,7 +194,7 @@ pub struct Worker<O> {
     journal: Box<dyn Journal>,
     acceptors: Vec<Acceptor>,
     wake: Option<Fd>,
-    sessions: Slab<Conn>,
+    conns: Conns,
     handshakes: Handshakes,
     departures: Departures,
     /// The sessions that are not parked, and some that are over.
@@ -262,7 +264,7 @@ impl<O: Os> Worker<O> {
         Worker {
             acceptors: listeners.into_iter().map(|(fd, listener)| Acceptor::new(fd, listener)).collect(),
             wake,
-            sessions: Slab::default(),
+            conns: Conns::default(),
             departures: Departures::default(),
             handshakes: Handshakes::new(share.of(limits.handshakes)),
             hot: Vec::new(),
@@ -327,8 +329,8 @@ impl<O: Os> Worker<O> {
             own: self.idle.own(),
             buffers_out: self.storage.out(),
             pipes_out: self.pipes.out(),
-            queued: self.sessions.iter().filter(|(_, conn)| conn.ticket.is_some()).count(),
-            in_flight: self.sessions.iter().filter(|(_, conn)| conn.backend.is_some()).count(),
+            queued: self.conns.all_served().filter(|(_, conn)| conn.ticket.is_some()).count(),
+            in_flight: self.conns.all_served().filter(|(_, conn)| conn.backend.is_some()).count(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Worker;
-use super::conn::Conn;
+use super::conns::Look;
 use crate::core::outcome::without_query;
 use crate::core::slab::Key;
 use crate::explain::WorkerState;
@@ -47,8 +47,8 @@ impl<O: Os> Worker<O> {
         self.counter.show(&Holdings {
             worker: self.share.worker,
             turns: self.turn,
-            sessions: self.sessions.len(),
-            parked: self.sessions.len().saturating_sub(self.hot.len()),
+            sessions: self.conns.len(),
+            parked: self.conns.len().saturating_sub(self.hot.len()),
             idle: self.idle.len(),
             buffers: self.storage.out(),
             pipes: self.pipes.out(),
@@ -74,10 +74,8 @@ impl<O: Os> Worker<O> {
         let world = self.world();
         let mut crowd = Crowd::default();
         let mut seen: Vec<Seen> = Vec::new();
-        for (key, conn) in self.sessions.iter() {
-            let Some(glance) = conn.session.glance(&world.env(&conn.generation, conn.standing)) else {
-                continue;
-            };
+        for (key, client) in self.conns.iter() {
+            let Some(glance) = client.glance(world) else { continue };
             let age_ms = ms(self.now.since(glance.since));
             crowd.count(glance.kind, age_ms, glance.ends.map(|ends| ms(ends.since(self.now))));
             seen.push(Seen { rank: status::rank(glance.kind, age_ms), key, glance });
@@ -87,14 +85,13 @@ impl<O: Os> Worker<O> {
             }
         }
         keep_oldest(&mut seen);
-        let holder = |seen: &Seen| Some(self.holder(seen.key, self.sessions.get(seen.key)?, &seen.glance));
+        let holder = |seen: &Seen| Some(self.holder(seen.key, self.conns.look(seen.key)?, &seen.glance));
         crowd.holders = seen.iter().filter_map(holder).collect();
         crowd
     }
 
-    pub(super) fn holder(&self, key: Key, conn: &Conn, glance: &Summary) -> Holder {
-        let env = self.world().env(&conn.generation, conn.standing);
-        let record = conn.session.record(&env);
+    pub(super) fn holder(&self, key: Key, client: Look<'_>, glance: &Summary) -> Holder {
+        let record = client.record(self.world());
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let request = match (record.method, record.target) {
             ([], []) => String::new(),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::Worker;
 use super::array::Nearest;
-use super::conn::Conn;
+use super::conns::Look;
 use super::driver::{Fate, Readable};
 use super::generation::Generation;
 use crate::core::slab::Key;
@@ -36,18 +36,18 @@ pub(super) enum Entry {
     Refused,
 }
 
-/// Where a session's client comes from, as far as that is known.
-fn origin(conn: &Conn) -> Option<ClientOrigin> {
-    ClientOrigin::of(conn.session.client().ip())
+/// Where a client comes from, as far as that is known.
+fn origin(client: Look<'_>) -> Option<ClientOrigin> {
+    ClientOrigin::of(client.address().ip())
 }
 
-/// How great the crowd is to which a session belongs; 0 if to none. Proxies that are trusted stand for many
+/// How great the crowd is to which a client belongs; 0 if to none. Proxies that are trusted stand for many
 /// clients.
-fn crowd(conn: &Conn, crowds: &Crowds) -> usize {
-    let size = origin(conn).map_or(0, |origin| crowds.size(origin));
-    let listener = conn.generation.snapshot.listeners.get(conn.session.listener());
+fn crowd(client: Look<'_>, crowds: &Crowds) -> usize {
+    let size = origin(client).map_or(0, |origin| crowds.size(origin));
+    let listener = client.generation().snapshot.listeners.get(client.listener());
     let is_trusted =
-        || listener.is_some_and(|listener| listener.trusts(conn.session.client().ip().to_canonical()));
+        || listener.is_some_and(|listener| listener.trusts(client.address().ip().to_canonical()));
     if size > 0 && is_trusted() { 0 } else { size }
 }
 
@@ -106,16 +106,16 @@ impl<O: Os> Worker<O> {
 
     /// Whether there is a session that can make room. It is the next one of the queue then.
     fn look_for_room(&mut self) -> bool {
-        let (queue, sessions, now) = (&mut self.room.queue, &self.sessions, self.now);
+        let (queue, conns, now) = (&mut self.room.queue, &self.conns, self.now);
         if queue.wants_look(self.now) {
-            let crowds = Crowds::among(sessions.iter().filter_map(|(_, conn)| origin(conn)));
-            let all = sessions.iter().filter_map(|(key, conn)| {
-                let claim = conn.session.claim(now)?;
-                Some(EvictionCandidate { crowd: Reverse(crowd(conn, &crowds)), claim, key })
+            let crowds = Crowds::among(conns.iter().filter_map(|(_, client)| origin(client)));
+            let all = conns.iter().filter_map(|(key, client)| {
+                let claim = client.claim(now)?;
+                Some(EvictionCandidate { crowd: Reverse(crowd(client, &crowds)), claim, key })
             });
-            queue.look(self.now, sessions.len(), all);
+            queue.look(self.now, conns.len(), all);
         }
-        let claim = |key| sessions.get(key).and_then(|conn| conn.session.claim(now));
+        let claim = |key| conns.look(key).and_then(|client| client.claim(now));
         queue.peek(|candidate| claim(candidate.key) == Some(candidate.claim)).is_some()
     }
 

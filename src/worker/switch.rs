@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::acceptor::Acceptor;
-use super::conn::{ListenerState, Stay};
+use super::conn::ListenerState;
 use super::driver::Fate;
 use super::events::Waiting;
 use super::idle::Most;
@@ -168,17 +168,13 @@ impl<O: Os> Worker<O> {
                 handshake.move_to(&self.generation, standing);
             }
         }
-        let mut woken = Vec::new();
-        for (key, conn) in self.sessions.iter_mut() {
-            if let ListenerState::At(before) = conn.standing {
-                conn.standing = places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At);
+        let standing = |before| match before {
+            ListenerState::At(before) => {
+                places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At)
             }
-            conn.renew(&self.generation);
-            if conn.session.is_between_exchanges() && matches!(conn.stay, Stay::Parked { .. }) {
-                woken.push(key);
-            }
-        }
-        for key in woken {
+            ListenerState::Gone { .. } => before,
+        };
+        for key in self.conns.move_to(&self.generation, standing) {
             self.with(key, |_, _| Fate::Waits);
         }
     }

@@ -386,6 +386,21 @@ impl Lane {
         self.buffer.discard();
     }
 
+    /// Whether it holds no byte, and no storage for any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.front.is_empty()
+            && self.piped == 0
+            && self.filtering.is_none()
+            && !self.buffer.is_attached()
+            && !self.buffer.is_held()
+    }
+
+    /// Counts on from so many bytes that have gone out before the lane was made.
+    pub fn go_on_from(&mut self, passed: u64) {
+        self.passed = passed;
+    }
+
     /// Gives back what memory can be spared while nothing happens.
     pub fn rest(&mut self) {
         if self.front.is_empty() {

@@ -1,8 +1,6 @@
 //! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
 
 use ::core::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::identity::Identity;
@@ -37,42 +35,6 @@ pub struct Exchange {
     pub(crate) identity: Identity,
     /// Header fields for the record.
     pub(crate) notes: Captured,
-}
-
-/// The exchange of a session, which a session that rests between two exchanges does without: it is a third of its memory.
-#[derive(Debug)]
-pub(crate) struct Kept(Option<Box<Exchange>>);
-
-/// What is told of an exchange that is not there.
-static NOTHING: LazyLock<Exchange> = LazyLock::new(Exchange::default);
-
-impl Kept {
-    pub(crate) fn new(exchange: Exchange) -> Kept {
-        Kept(Some(Box::new(exchange)))
-    }
-
-    /// Gives its memory back. What it knew is forgotten; [`Exchange::begin`] is to be next.
-    pub(crate) fn forget(&mut self) {
-        self.0 = None;
-    }
-
-    pub(crate) fn is_forgotten(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
-impl Deref for Kept {
-    type Target = Exchange;
-
-    fn deref(&self) -> &Exchange {
-        self.0.as_deref().unwrap_or_else(|| &NOTHING)
-    }
-}
-
-impl DerefMut for Kept {
-    fn deref_mut(&mut self) -> &mut Exchange {
-        self.0.get_or_insert_default()
-    }
 }
 
 /// What a record takes from outside of the exchange.

@@ -17,6 +17,7 @@ mod parts;
 mod phases;
 mod prelude;
 mod relay;
+mod resting;
 mod room;
 mod routing;
 mod summary;
@@ -45,11 +46,11 @@ use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
 pub use dry_run::{DryRun, Rehearsed, rehearse, rehearse_connection};
 pub use exchange::Exchange;
-use exchange::Kept;
 pub use opening::ConnectOutcome;
 use parts::Reuse;
 use prelude::{Awaits, Introduced};
 pub use prelude::{Heard, awaits_header, hear};
+pub use resting::Resting;
 pub use summary::{Beginning, SessionActivity, Summary};
 
 /// One of the two sides of a session.
@@ -233,7 +234,7 @@ pub struct Session {
     pub(crate) up: Lane,
     /// Backend to client.
     pub(crate) down: Lane,
-    exchange: Kept,
+    exchange: Exchange,
     scan: HeadScan,
     /// When a byte last moved.
     touched: Time,
@@ -279,7 +280,7 @@ impl Session {
             phase,
             up,
             down,
-            exchange: Kept::new(exchange),
+            exchange,
             scan: HeadScan::default(),
             touched: env.now,
             client_hung: false,
@@ -469,18 +470,7 @@ impl Session {
     pub fn rest(&mut self) {
         self.up.rest();
         self.down.rest();
-        if matches!(self.phase, Phase::Head { .. }) && !self.has_begun() {
-            self.exchange.forget();
-        } else {
-            self.exchange.rest();
-        }
-    }
-
-    /// Takes back what [`Session::rest`] has given away.
-    pub fn wake(&mut self, now: Time) {
-        if self.exchange.is_forgotten() {
-            self.exchange.begin(now, self.up.passed(), self.down.passed());
-        }
+        self.exchange.rest();
     }
 
     /// Whether something has come of the request that is awaited.

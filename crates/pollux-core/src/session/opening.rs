@@ -352,7 +352,7 @@ impl Session {
 
     /// The next attempt is a retry that counts, and not to the backend in use.
     fn count_retry(&mut self, proof: Proof) {
-        let exchange = &mut *self.exchange;
+        let exchange = &mut self.exchange;
         exchange.retries.count(proof);
         exchange.retries.tried.extend(exchange.attempt.backend);
     }

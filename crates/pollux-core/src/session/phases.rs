@@ -142,7 +142,7 @@ impl Session {
         let listener = &env.snapshot.listeners[self.listener];
         let (secured, is_secure) = (self.secured.as_deref(), self.is_secure());
         let arrival = Arrival { listener, peer: self.client, secured, is_secure, env };
-        let (exchange, down) = (&mut *self.exchange, &mut self.down);
+        let (exchange, down) = (&mut self.exchange, &mut self.down);
         let behind = self.up.buffer.unscanned().get(range.1).copied();
         let verdict = self.up.rewrite(range, |head, out| {
             let mut table = field_table();

@@ -128,7 +128,7 @@ impl Session {
         let (disclosure, backend) =
             (&env.snapshot.listeners[self.listener].disclosure, self.backend_name(env));
         let mut notes = std::mem::take(&mut self.exchange.notes);
-        let (exchange, limits) = (&*self.exchange, &env.snapshot.limits);
+        let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
         let added = Added {
             lines: &cookie,
             back: options.and_then(|options| exchange.back(options)),
@@ -208,7 +208,7 @@ impl Session {
     }
 
     fn begin_response(&mut self, verdict: Verdict, env: &Env<'_>) {
-        let exchange = &mut *self.exchange;
+        let exchange = &mut self.exchange;
         exchange.response.status = verdict.status;
         exchange.stage = Stage::Response;
         exchange.afterwards = exchange.afterwards.limited(verdict.keep_alive);

@@ -123,7 +123,7 @@ impl Session {
     /// Where the exchange is, or was.
     #[must_use]
     pub fn places(&self) -> ExchangePlaces {
-        let Exchange { request, attempt, .. } = &*self.exchange;
+        let Exchange { request, attempt, .. } = &self.exchange;
         ExchangePlaces {
             listener: self.listener,
             route: request.route,

@@ -1,6 +1,6 @@
 //! What a session waits for, and until when: derived from its state at every turn.
 
-use ::core::net::IpAddr;
+use ::core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::parts::{Answered, Unread};
@@ -11,7 +11,7 @@ use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::lane::{Lane, Sink, Source};
 use crate::route::hash;
-use crate::snapshot::{ClientClose, Mode};
+use crate::snapshot::{ClientClose, Mode, Timeouts};
 
 /// How long a side from which nothing is wanted may be left out of the poll array. Most responses come sooner, and a
 /// shorter array is a faster one; a client that leaves is noticed so much later.
@@ -105,12 +105,7 @@ impl Session {
                 Some(self.or_leave(deadline, since, env))
             }
             Phase::Head { since, is_pause } => {
-                let deadline = if is_pause {
-                    Deadline::new(since + timeouts.client_idle, Timer::ClientIdle)
-                } else {
-                    Deadline::new(since + timeouts.client_head, Timer::ClientHead)
-                };
-                Some(self.or_leave(deadline, since, env))
+                Some(self.or_leave(head_deadline(timeouts, since, is_pause), since, env))
             }
             Phase::Collecting => touched(timeouts.idle, Timer::Idle),
             Phase::Opening { since, dial } => {
@@ -159,26 +154,7 @@ impl Session {
 
     /// `deadline`, or when a client that has said nothing since then is to leave in a drain, if that is earlier.
     fn or_leave(&self, deadline: Deadline, since: Time, env: &Env<'_>) -> Deadline {
-        match env.draining_since {
-            Some(start) if !self.has_begun() => {
-                let from = if since > start { since } else { start + self.turn_to_leave(env) };
-                deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle))
-            }
-            Some(_) | None => deadline,
-        }
-    }
-
-    /// How much later than the first of the idle clients this one is closed in a drain. It follows from the client's address,
-    /// so it is the same whenever it is asked, and even over many clients.
-    fn turn_to_leave(&self, env: &Env<'_>) -> Duration {
-        let window = (env.snapshot.timeouts.drain / DRAIN_SPREAD_SHARE).min(DRAIN_SPREAD_MAX);
-        let window = window.saturating_sub(DRAIN_GRACE);
-        let ip = match self.client.ip() {
-            IpAddr::V4(ip) => u64::from(ip.to_bits()),
-            IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64,
-        };
-        let key = hash::mix(hash::mix(ip) ^ u64::from(self.client.port()));
-        window.mul_f64((key >> 11) as f64 / (1_u64 << 53) as f64)
+        if self.has_begun() { deadline } else { or_leave(deadline, self.client, since, env) }
     }
 
     pub(super) fn is_request_sent(&self) -> bool {
@@ -342,4 +318,33 @@ impl Session {
             | Phase::Over => Cause::BackendStalled,
         }
     }
+}
+
+/// Until when a request head is awaited since then: between two requests, or of one that is due.
+pub(super) fn head_deadline(timeouts: &Timeouts, since: Time, is_pause: bool) -> Deadline {
+    if is_pause {
+        Deadline::new(since + timeouts.client_idle, Timer::ClientIdle)
+    } else {
+        Deadline::new(since + timeouts.client_head, Timer::ClientHead)
+    }
+}
+
+/// `deadline`, or when a `client` that has said nothing since then is to leave in a drain, if that is earlier.
+pub(super) fn or_leave(deadline: Deadline, client: SocketAddr, since: Time, env: &Env<'_>) -> Deadline {
+    let Some(start) = env.draining_since else { return deadline };
+    let from = if since > start { since } else { start + turn_to_leave(client, env) };
+    deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle))
+}
+
+/// How much later than the first of the idle clients this one is closed in a drain. It follows from the client's
+/// address, so it is the same whenever it is asked, and even over many clients.
+fn turn_to_leave(client: SocketAddr, env: &Env<'_>) -> Duration {
+    let window = (env.snapshot.timeouts.drain / DRAIN_SPREAD_SHARE).min(DRAIN_SPREAD_MAX);
+    let window = window.saturating_sub(DRAIN_GRACE);
+    let ip = match client.ip() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64,
+    };
+    let key = hash::mix(hash::mix(ip) ^ u64::from(client.port()));
+    window.mul_f64((key >> 11) as f64 / (1_u64 << 53) as f64)
 }

@@ -2,6 +2,7 @@
 
 mod budget;
 mod memory;
+mod pair;
 mod rules;
 mod script;
 mod states;

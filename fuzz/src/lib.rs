@@ -5,6 +5,7 @@
 
 pub mod chunked;
 pub mod config;
+pub mod connection;
 pub mod cuts;
 pub mod framing;
 pub mod h2;

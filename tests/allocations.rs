@@ -23,7 +23,9 @@ use pollux::shared::pools::{LivePool, Registry};
 use pollux::snapshot::{
     Address, Backend, Balance, Hashing, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
+use pollux::tls::{Files, Handles, Termination, TerminationRules, provider};
 use pollux::worker::{Poller, Setup, Splicing, Worker, WorkerIndex};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Nothing here takes so long; a test that hangs fails by it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -139,18 +141,31 @@ fn journal() -> Box<dyn Journal> {
     log.journal()
 }
 
+/// What the listener of a worker speaks, and how that polls.
+struct Speaks {
+    mode: Mode,
+    tls: Option<Termination>,
+    poller: Poller,
+}
+
 /// A worker with one listener, and where that is.
-fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, SocketAddr) {
+fn worker(speaks: Speaks, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, SocketAddr) {
+    let Speaks { mode, tls, poller } = speaks;
     let (door, address) = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let mut os = SysOs::default();
+    let mut snapshot = snapshot(mode, backend);
+    let mut handles = Handles::default();
+    if let Some(termination) = tls {
+        snapshot.listeners[0].tls = Some(Arc::clone(termination.rules()));
+        handles.add_termination(Arc::new(termination));
+    }
     let setup = Setup {
-        snapshot: Arc::new(snapshot(mode, backend)),
-        tls: Arc::default(),
+        snapshot: Arc::new(snapshot),
+        tls: Arc::new(handles),
         listeners: vec![(os.adopt(door), 0)],
         wake: Some(os.adopt(wake.into())),
         share: WorkerIndex { worker: 0, workers: 1 },
-        // A session that is parked gives memory back on purpose. On a busy machine any session may be parked.
-        poller: Poller::Poll,
+        poller,
         splicing: Splicing::NEVER,
         seed: 0,
         identity: 0,
@@ -165,7 +180,9 @@ fn worker(mode: Mode, backend: SocketAddr, wake: UnixStream) -> (Worker<SysOs>, 
 fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> AllocationInfo {
     let exchange = Arc::new(exchange);
     let (mut waker, wake) = UnixStream::pair().unwrap();
-    let (mut worker, address) = worker(mode, backend(&exchange), wake);
+    // A session that is parked gives memory back on purpose. On a busy machine any session may be parked.
+    let speaks = Speaks { mode, tls: None, poller: Poller::Poll };
+    let (mut worker, address) = worker(speaks, backend(&exchange), wake);
     let [is_warm, is_settled, is_over] = [(); 3].map(|()| Arc::<AtomicBool>::default());
     let client = {
         let [is_warm, is_settled, is_over] = [&is_warm, &is_settled, &is_over].map(Arc::clone);
@@ -284,6 +301,94 @@ fn lines_through_tcp() {
     let exchange =
         Exchange { request: line.into(), request_end: b"\n", response: line.into(), expected: line.into() };
     expect_none(allocated(Mode::Tcp, exchange, 500, 10_000));
+}
+
+/// What a listener needs to speak TLS, and what a client of it needs.
+fn tls() -> (Termination, Arc<ClientConfig>) {
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let (pem, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    let files =
+        Files { pairs: vec![(pem.into_bytes(), key.into_bytes())], client_ca: None, client_crl: None };
+    let mut roots = RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(provider());
+    let client = client.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let termination = Termination::new("web", TerminationRules::default(), &files).unwrap();
+    (termination, Arc::new(client.with_no_client_auth()))
+}
+
+/// What an idle TLS connection may take of the heap of Rust, in bytes, its part of the worker's tables included.
+/// docs/internals/memory.md says what is in it.
+const IDLE_TLS_MAX: i64 = 3_200;
+
+/// A TLS connection of a client.
+type Client = StreamOwned<ClientConnection, TcpStream>;
+
+/// Lets `count` clients connect to a worker, of which each makes a request and stays. Returns them when all are
+/// parked, and how many bytes the worker holds more than before.
+fn settle(
+    (worker, waker): (&mut Worker<SysOs>, &mut UnixStream),
+    count: usize,
+    come: impl Fn() -> Client + Send + 'static,
+) -> (Vec<Client>, i64) {
+    let is_over = Arc::<AtomicBool>::default();
+    let (over, mut nudge) = (Arc::clone(&is_over), waker.try_clone().unwrap());
+    let clients = thread::spawn(move || {
+        let all: Vec<Client> = (0..count).map(|_| come()).collect();
+        over.store(true, Ordering::SeqCst);
+        nudge.write_all(&[0]).unwrap();
+        all
+    });
+    let mut live = 0;
+    let mut turn = |worker: &mut Worker<SysOs>| {
+        live += measure(|| {
+            worker.turn();
+        })
+        .bytes_current;
+    };
+    // The last exchange has ended when its backend connection rests.
+    while !(clients.is_finished() || is_over.load(Ordering::SeqCst) && worker.census().idle > 0) {
+        turn(worker);
+    }
+    // A session of which so many polls say nothing is parked.
+    for _ in 0..16 {
+        waker.write_all(&[0]).unwrap();
+        turn(worker);
+    }
+    (clients.join().unwrap(), live)
+}
+
+/// The tables grow by doubling. The first half of the clients makes them so large that they then grow by what the
+/// second half takes.
+#[test]
+fn idle_tls_connections() {
+    const HALF: usize = 64;
+    let ok = "HTTP/1.1 200 OK";
+    let exchange = Arc::new(Exchange {
+        request: head(&["GET / HTTP/1.1", "Host: localhost"]),
+        request_end: b"\r\n\r\n",
+        response: [head(&[ok, DATE, "Content-Length: 5"]), b"hello".into()].concat(),
+        expected: [head(&[ok, DATE, "Content-Length: 5", "Via: 1.1 pollux", TOLD]), b"hello".into()].concat(),
+    });
+    let (mut waker, wake) = UnixStream::pair().unwrap();
+    let (termination, config) = tls();
+    let speaks = Speaks { mode: Mode::Http, tls: Some(termination), poller: Poller::PollAndLot };
+    let (mut worker, address) = worker(speaks, backend(&exchange), wake);
+    let come = move || {
+        let tls = ClientConnection::new(Arc::clone(&config), "localhost".try_into().unwrap()).unwrap();
+        let mut connection = StreamOwned::new(tls, connect(address));
+        connection.write_all(&exchange.request).unwrap();
+        let expected = exchange.as_first().expected;
+        let mut response = vec![0; expected.len()];
+        connection.read_exact(&mut response).unwrap();
+        assert!(response == expected, "{}", String::from_utf8_lossy(&response));
+        connection
+    };
+    let (first, _) = settle((&mut worker, &mut waker), HALF, come.clone());
+    let (second, live) = settle((&mut worker, &mut waker), HALF, come);
+    assert_eq!(worker.census().sessions, first.len() + second.len());
+    let each = live / HALF as i64;
+    assert!(each <= IDLE_TLS_MAX, "{each} bytes for each idle TLS connection");
 }
 
 /// A second is long for an exchange, so the tests above see few of them pass.

@@ -9,7 +9,6 @@ mod raw;
 mod sys;
 mod unix;
 
-use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -182,20 +181,6 @@ pub trait Os {
     /// See [`IoFault`].
     fn send_last(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
         self.send(fd, head, body)
-    }
-
-    /// Writes `pieces` one after the other, and says how many bytes of all of them were taken; with `is_last`
-    /// like [`Os::send_last`].
-    ///
-    /// # Errors
-    /// See [`IoFault`].
-    fn send_pieces(&mut self, fd: Fd, pieces: &[IoSlice<'_>], is_last: bool) -> Result<usize, IoFault> {
-        let (head, body) = match pieces {
-            [] => return Ok(0),
-            [only] => (&**only, &[][..]),
-            [head, body, ..] => (&**head, &**body),
-        };
-        if is_last && pieces.len() <= 2 { self.send_last(fd, head, body) } else { self.send(fd, head, body) }
     }
 
     /// Opens a pipe for [`Os::splice_in`] and [`Os::splice_out`]; `None` if the system has no such calls, or

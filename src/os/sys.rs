@@ -410,15 +410,6 @@ impl Os for SysOs {
         send_with(fd, head, body, MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE))
     }
 
-    fn send_pieces(&mut self, fd: Fd, pieces: &[io::IoSlice<'_>], is_last: bool) -> Result<usize, IoFault> {
-        let more = if is_last { libc::MSG_MORE } else { 0 };
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(more);
-        match pieces {
-            [only] => send(fd.0, only, flags).map_err(io_fault),
-            several => sendmsg::<()>(fd.0, several, &[], flags, None).map_err(io_fault),
-        }
-    }
-
     fn open_pipe(&mut self) -> Option<Pipe> {
         let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).ok()?;
         // A user with too many large pipes gets one as the system makes them (pipe(7), pipe-user-pages-soft).

@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::{Certificate, Facts};
+use super::tickets::Sitting;
 use crate::snapshot::UnknownNames;
 
 /// The certificates of a listener. See the module.
@@ -112,6 +113,7 @@ impl Keyring {
 
 impl ResolvesServerCert for Keyring {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Sitting::note_name(hello.server_name());
         let can_verify = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
         self.choose(hello.server_name(), can_verify)
     }

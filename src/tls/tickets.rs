@@ -11,7 +11,7 @@
 //! ticket, which carries that moment on: a session lasts [`AGE_MAX`] from its first handshake, however often
 //! it is resumed.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -130,32 +130,36 @@ impl TicketKeys {
     }
 }
 
-/// What is known of a session beside what rustls keeps of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is known of a session beside what rustls tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sitting {
     /// When its first handshake was, in seconds since 1970; `None` until one of its tickets is opened or its
     /// client is verified.
     first: Option<u64>,
     /// Until when the certificates that its client has shown are valid, in seconds since 1970.
     valid_until: u64,
+    /// The name that its client has asked for.
+    name: Option<Box<str>>,
 }
 
 impl Default for Sitting {
     fn default() -> Sitting {
-        Sitting { first: None, valid_until: u64::MAX }
+        Sitting::NEW
     }
 }
 
 thread_local! {
-    /// That of the connection whose packets are processed now. rustls asks for tickets without saying for
-    /// which connection.
-    static SITTING: Cell<Sitting> = const { Cell::new(Sitting { first: None, valid_until: u64::MAX }) };
+    /// That of the connection whose records are processed now. rustls asks for tickets and certificates
+    /// without saying for which connection.
+    static SITTING: RefCell<Sitting> = const { RefCell::new(Sitting::NEW) };
 }
 
 impl Sitting {
+    const NEW: Sitting = Sitting { first: None, valid_until: u64::MAX, name: None };
+
     /// Runs `step`, a step of the handshake of the connection that this belongs to.
     pub fn during<T>(&mut self, step: impl FnOnce() -> T) -> T {
-        SITTING.set(*self);
+        SITTING.set(std::mem::take(self));
         let done = step();
         *self = SITTING.take();
         done
@@ -163,14 +167,24 @@ impl Sitting {
 
     /// The client was verified at `now` by certificates that are valid until then.
     pub(super) fn note_verified(now: u64, valid_until: u64) {
-        SITTING.set(Sitting { first: Some(now), valid_until });
+        SITTING.with_borrow_mut(|sitting| (sitting.first, sitting.valid_until) = (Some(now), valid_until));
     }
 
-    fn lasts(self, now: u64) -> bool {
+    /// The client has asked for `name`.
+    pub(super) fn note_name(name: Option<&str>) {
+        SITTING.with_borrow_mut(|sitting| sitting.name = name.map(Box::from));
+    }
+
+    /// The name that the client has asked for.
+    pub fn take_name(&mut self) -> Option<Box<str>> {
+        self.name.take()
+    }
+
+    fn lasts(&self, now: u64) -> bool {
         self.first.is_some_and(|first| now.saturating_sub(first) < AGE_MAX) && now <= self.valid_until
     }
 
-    fn bytes(self, now: u64) -> [u8; SITTING_LEN] {
+    fn bytes(&self, now: u64) -> [u8; SITTING_LEN] {
         let mut bytes = [0; SITTING_LEN];
         let (first, until) = bytes.split_at_mut(8);
         first.copy_from_slice(&self.first.unwrap_or(now).to_be_bytes());
@@ -181,8 +195,11 @@ impl Sitting {
     fn of(bytes: &[u8]) -> Option<(Sitting, &[u8])> {
         let (first, rest) = bytes.split_first_chunk()?;
         let (until, rest) = rest.split_first_chunk()?;
-        let sitting =
-            Sitting { first: Some(u64::from_be_bytes(*first)), valid_until: u64::from_be_bytes(*until) };
+        let sitting = Sitting {
+            first: Some(u64::from_be_bytes(*first)),
+            valid_until: u64::from_be_bytes(*until),
+            name: None,
+        };
         Some((sitting, rest))
     }
 }
@@ -221,7 +238,7 @@ impl Tickets {
     fn seal(&self, plain: &[u8], now: u64) -> Option<Vec<u8>> {
         let key = self.keys.sealing(now, self.ambient)?;
         let nonce: [u8; NONCE_LEN] = random(self.ambient).ok()?;
-        let sitting = SITTING.get().bytes(now);
+        let sitting = SITTING.with_borrow(|sitting| sitting.bytes(now));
         let mut sealed = [&key.name[..], &nonce, &sitting, plain].concat();
         let mut body = sealed.split_off(NAME_LEN + NONCE_LEN);
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -244,7 +261,7 @@ impl Tickets {
             return None;
         }
         let plain = plain.to_vec();
-        SITTING.set(sitting);
+        SITTING.set(Sitting { name: SITTING.take().name, ..sitting });
         Some(plain)
     }
 }
@@ -315,7 +332,11 @@ mod tests {
         let listed = Tickets { lists_until: 1200, ..tickets("web") };
         let ticket = listed.seal(b"state", 1000).unwrap();
         assert!(listed.open(&ticket, 1200).is_some() && listed.open(&ticket, 1201).is_none());
-        assert_eq!(Sitting::default().during(|| SITTING.get()), Sitting::default(), "nothing is left behind");
+        assert_eq!(
+            Sitting::default().during(|| SITTING.take()),
+            Sitting::default(),
+            "nothing is left behind"
+        );
     }
 
     #[test]

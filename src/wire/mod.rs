@@ -1,5 +1,8 @@
 //! An open connection as bytes. Sessions and lanes never see a descriptor; only a wire does.
 
+mod records;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use crate::core::interest::Interest;

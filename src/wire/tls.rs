@@ -4,13 +4,16 @@
 //! that whoever waits until all is flushed has waited for the wire too, and *not one byte was sent* stays true. An end without
 //! close_notify (RFC 8446 §6.1) is not an end but a loss: somebody on the way may have cut the connection.
 
-use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::{fmt, mem};
 
-use rustls::{ClientConnection, Connection, Error, ServerConnection};
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::{Error, HandshakeKind};
 
 use super::Left;
+use super::records::{Inbound, Records};
 use crate::core::interest::Interest;
 use crate::core::tls_info::{Credential, TlsInfo};
 use crate::os::{Fd, IoFault, Os};
@@ -26,7 +29,10 @@ const SEALED_MAX: usize = 64 * 1024;
 /// new connection may have under way (RFC 6928): the first bytes would wait for a round trip. These come in three segments.
 const FIRST_RECORD_MAX: usize = 4096;
 
-/// What rustls asks of the socket at once (it reads into a buffer of its own). A read that fills it is followed by longer ones.
+/// The most plaintext of a record (RFC 8446 §5.1).
+const RECORD_MAX: usize = 16 * 1024;
+
+/// What the socket is first asked for. A read that fills it is followed by longer ones.
 const SHORT_READ: usize = 4096;
 
 /// A longer read.
@@ -38,19 +44,15 @@ const SHAKES_MAX: usize = 16;
 /// See the module.
 pub struct TlsWire {
     fd: Fd,
-    tls: Connection,
+    records: Records,
     /// Bytes that are encrypted, and have not been reported as taken.
     owed: usize,
-    /// How many encrypted bytes the kernel has taken.
-    sealed_out: u64,
-    /// How many it has given.
-    heard: u64,
+    /// Whether the other side has said anything by now.
+    has_heard: bool,
     /// Whether nothing was encrypted since something was heard.
     is_first: bool,
     /// Whether another read would say more than that nothing is there.
     has_more: bool,
-    /// Whether something came that is no record of this connection. Nothing of it counts, and what came before does.
-    is_broken: bool,
     /// Whether close_notify was sent, or is to go out with what is encrypted.
     is_finished: bool,
     /// Whether a FIN is due behind what is encrypted.
@@ -58,22 +60,10 @@ pub struct TlsWire {
     /// Whether the socket takes no bytes any more: it has refused some for good, or its FIN is sent. What is encrypted then is owed to
     /// nobody.
     is_unwritable: bool,
-    /// Bytes of the other side that were read before the wire was made.
-    early: Vec<u8>,
-    /// Bytes that go out as they are, before all that is encrypted.
-    ahead: Vec<u8>,
     /// Verifies the client's certificate, if the listener asks for one.
     verifier: Option<Arc<ClientVerifier>>,
     /// What the tickets of the client say of its session.
     sitting: Sitting,
-}
-
-/// What a read from the socket came to.
-struct More {
-    /// How many bytes were decrypted into the room.
-    decrypted: usize,
-    /// Whether the socket has no more now.
-    is_all: bool,
 }
 
 /// How far a handshake is.
@@ -102,33 +92,30 @@ impl TlsWire {
     /// # Errors
     /// When they cannot be used.
     pub fn of_client(fd: Fd, rules: &Termination) -> Result<TlsWire, Error> {
-        let tls = ServerConnection::new(Arc::clone(rules.server()))?;
-        Ok(TlsWire { verifier: rules.verifier().cloned(), ..TlsWire::new(fd, tls.into()) })
+        let tls = UnbufferedServerConnection::new(Arc::clone(rules.server()))?;
+        let records = Records::of_server(tls);
+        Ok(TlsWire { verifier: rules.verifier().cloned(), ..TlsWire::new(fd, records) })
     }
 
     /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if its certificate could be for no name.
     #[must_use]
     pub fn to_backend(fd: Fd, origination: &Origination, backend: &Backend) -> Option<TlsWire> {
         let name = origination.name_of(backend)?;
-        let tls = ClientConnection::new(origination.client(), name).ok()?;
-        Some(TlsWire::new(fd, tls.into()))
+        let tls = UnbufferedClientConnection::new(origination.client(), name).ok()?;
+        Some(TlsWire::new(fd, Records::of_client(tls)))
     }
 
-    fn new(fd: Fd, tls: Connection) -> TlsWire {
+    fn new(fd: Fd, records: Records) -> TlsWire {
         TlsWire {
             fd,
-            tls,
+            records,
             owed: 0,
-            sealed_out: 0,
-            heard: 0,
+            has_heard: false,
             is_first: true,
             has_more: false,
-            is_broken: false,
             is_finished: false,
             owes_fin: false,
             is_unwritable: false,
-            early: Vec::new(),
-            ahead: Vec::new(),
             verifier: None,
             sitting: Sitting::default(),
         }
@@ -136,19 +123,22 @@ impl TlsWire {
 
     /// The same, of which `early` was read from the socket already.
     #[must_use]
-    pub fn with_early(self, early: Vec<u8>) -> TlsWire {
-        TlsWire { early, ..self }
+    pub fn with_early(mut self, early: Vec<u8>) -> TlsWire {
+        (self.has_heard, self.has_more) = (!early.is_empty(), !early.is_empty());
+        self.records.has_come(early);
+        self
     }
 
     /// The same, with `ahead` to go out as it is before the handshake.
     #[must_use]
-    pub fn behind(self, ahead: Vec<u8>) -> TlsWire {
-        TlsWire { ahead, ..self }
+    pub fn behind(mut self, ahead: Vec<u8>) -> TlsWire {
+        self.records.outgoing_mut().splice(..0, ahead);
+        self
     }
 
     /// Whether there are bytes that the socket has not taken.
     fn owes_bytes(&self) -> bool {
-        !self.is_unwritable && (!self.ahead.is_empty() || self.tls.wants_write())
+        !self.is_unwritable && !self.records.outgoing().is_empty()
     }
 
     /// The descriptor.
@@ -188,21 +178,24 @@ impl TlsWire {
                 Err(IoFault::Lost) => return Shaken::Failed(Broken::Gone),
                 Ok(()) => {}
             }
-            match self.take_in(os) {
-                Err(IoFault::Blocked) => return Shaken::Waits,
-                Err(IoFault::Lost) | Ok(0) => return Shaken::Failed(Broken::Gone),
-                Ok(_) => {}
+            // What was read before the handshake comes before what the socket has.
+            if !mem::take(&mut self.has_more) {
+                match self.take_in(os, SHORT_READ) {
+                    Err(IoFault::Blocked) => return Shaken::Waits,
+                    Err(IoFault::Lost) | Ok(0) => return Shaken::Failed(Broken::Gone),
+                    Ok(_) => {}
+                }
             }
-            let stepped = self.sitting.during(|| self.tls.process_new_packets());
-            if let Err(error) = stepped.and_then(|_| self.admit()) {
-                if matches!(self.tls, Connection::Server(_)) && failure::is_unknown_name(&error) {
+            let (_, stepped) = self.sitting.during(|| self.records.process(&mut []));
+            if let Err(error) = stepped.and_then(|()| self.admit()) {
+                if self.records.is_server() && failure::is_unknown_name(&error) {
                     self.name_the_alert();
                 }
                 // The alert that says why.
                 let _ = self.flush_sealed(os, false);
                 return Shaken::Failed(Broken::Refused(error));
             }
-            if !self.tls.is_handshaking() {
+            if !self.records.common().is_handshaking() {
                 // The first bytes may have come with the last of the handshake. What is left to be said goes with the first answer.
                 self.has_more = true;
                 return Shaken::Done;
@@ -214,67 +207,61 @@ impl TlsWire {
     /// Has the alert of a name that is refused say so (RFC 6066 §3). rustls says `access_denied`, which reads as if a client
     /// certificate were wrong, and has no way to say another. At this point nothing is encrypted yet.
     fn name_the_alert(&mut self) {
-        let mut out = std::mem::take(&mut self.ahead);
-        while self.tls.wants_write() {
-            // Writing to a Vec cannot fail.
-            let _ = self.tls.write_tls(&mut out);
-        }
+        let out = self.records.outgoing_mut();
         if out.ends_with(&failure::ACCESS_DENIED)
             && let Some(last) = out.last_mut()
         {
             *last = failure::UNRECOGNIZED_NAME;
         }
-        self.ahead = out;
     }
 
     /// Looks at the client of a handshake that is over and has resumed a session: its ticket ends with its certificates, and what else
     /// may have changed since is found out here.
     fn admit(&self) -> Result<(), Error> {
-        match (&self.tls, &self.verifier) {
-            (Connection::Server(server), Some(verifier))
-                if !self.tls.is_handshaking()
-                    && self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed) =>
-            {
-                verifier.admit(server.peer_certificates().unwrap_or_default())
+        let common = self.records.common();
+        match &self.verifier {
+            Some(verifier) if !common.is_handshaking() && self.is_resumed() => {
+                verifier.admit(common.peer_certificates().unwrap_or_default())
             }
-            (Connection::Server(_) | Connection::Client(_), _) => Ok(()),
+            Some(_) | None => Ok(()),
         }
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.records.common().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Whether the other side has said anything by now.
     #[must_use]
     pub fn has_heard(&self) -> bool {
-        self.heard > 0
+        self.has_heard
     }
 
-    /// What was agreed on.
+    /// What was agreed on. The name that the client has asked for is told once.
     #[must_use]
-    pub fn secured(&self) -> TlsInfo {
-        let protocol = self.tls.alpn_protocol().unwrap_or_default();
+    pub fn secured(&mut self) -> TlsInfo {
+        let name = self.sitting.take_name().unwrap_or_default();
+        let common = self.records.common();
         TlsInfo {
-            version: match self.tls.protocol_version() {
+            version: match common.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
                 Some(_) | None => "TLSv1.3",
             },
-            cipher: self
-                .tls
+            cipher: common
                 .negotiated_cipher_suite()
                 .and_then(|suite| suite.suite().as_str())
                 .unwrap_or_default()
                 .to_owned(),
-            name: self.asked_for().unwrap_or_default().to_ascii_lowercase(),
-            protocol: String::from_utf8_lossy(protocol).into_owned(),
-            is_resumed: self.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+            name: name.to_ascii_lowercase(),
+            protocol: String::from_utf8_lossy(common.alpn_protocol().unwrap_or_default()).into_owned(),
+            is_resumed: self.is_resumed(),
             client: self.credential(),
         }
     }
 
     /// What the other side has shown of itself, if it is a client.
     fn credential(&self) -> Credential {
-        let shown = match &self.tls {
-            Connection::Server(server) => server.peer_certificates().unwrap_or_default(),
-            Connection::Client(_) => &[],
-        };
+        let shown = self.records.common().peer_certificates().unwrap_or_default();
         match (&self.verifier, shown.first()) {
             (_, None) => Credential::None,
             (Some(verifier), Some(_)) => verifier.examine(shown),
@@ -282,107 +269,51 @@ impl TlsWire {
         }
     }
 
-    /// The name that the client has asked for.
-    #[must_use]
-    pub fn asked_for(&self) -> Option<&str> {
-        match &self.tls {
-            Connection::Server(server) => server.server_name(),
-            Connection::Client(_) => None,
-        }
-    }
-
     /// Reads plaintext into `room`, as much as there is.
     pub(super) fn read<O: Os>(&mut self, os: &mut O, room: &mut [u8]) -> Result<usize, IoFault> {
-        let (mut filled, mut is_dry) = (0, false);
-        self.has_more = false;
-        loop {
-            let end = match self.tls.reader().read(&mut room[filled..]) {
-                // Behind close_notify.
-                Ok(0) => Ok(0),
-                Ok(count) => {
-                    filled += count;
-                    if filled == room.len() {
-                        self.has_more = true;
-                        return Ok(filled);
-                    }
-                    continue;
-                }
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(IoFault::Lost),
-                Err(_) if self.is_broken => Err(IoFault::Lost),
-                Err(_) if is_dry => return if filled > 0 { Ok(filled) } else { Err(IoFault::Blocked) },
-                Err(_) => match self.take_more(os, &mut room[filled..]) {
-                    Ok(more) => {
-                        filled += more.decrypted;
-                        is_dry = more.is_all;
+        let (mut filled, mut is_dry, mut most) = (self.records.take(room), false, SHORT_READ);
+        while filled < room.len() {
+            let end = match self.records.inbound() {
+                Inbound::Broken => Err(IoFault::Lost),
+                Inbound::Closed => Ok(0),
+                Inbound::Open if is_dry => Err(IoFault::Blocked),
+                Inbound::Open => match self.take_in(os, most) {
+                    // Without close_notify.
+                    Ok(0) => Err(IoFault::Lost),
+                    Ok(count) => {
+                        filled += self.decrypt(os, &mut room[filled..]);
+                        is_dry = count < most;
+                        // There is more, and probably much.
+                        most = (room.len() - filled).clamp(SHORT_READ, LONG_READ);
                         continue;
                     }
-                    Err(IoFault::Blocked) => {
-                        is_dry = true;
-                        continue;
-                    }
-                    Err(IoFault::Lost) => Err(IoFault::Lost),
+                    Err(fault) => Err(fault),
                 },
             };
             // What came before the end is told of first.
-            self.has_more = filled > 0;
+            self.has_more = filled > 0 && end != Err(IoFault::Blocked);
             return if filled > 0 { Ok(filled) } else { end };
         }
+        self.has_more = true;
+        Ok(filled)
     }
 
-    /// Reads from the socket and decrypts, partly into `room`.
-    fn take_more<O: Os>(&mut self, os: &mut O, room: &mut [u8]) -> Result<More, IoFault> {
-        let count = self.take_in(os)?;
-        self.decrypt(os);
-        if count < SHORT_READ {
-            // 0 is the end of the stream, of which the reader is told next.
-            return Ok(More { decrypted: 0, is_all: count > 0 });
-        }
-        let most = room.len().saturating_sub(SHORT_READ).min(LONG_READ);
-        if most < SHORT_READ || !self.early.is_empty() || !self.tls.wants_read() {
-            return Ok(More { decrypted: 0, is_all: false });
-        }
-        self.take_long(os, room, most)
-    }
-
-    /// Reads `most` bytes at once: there is more, and probably much. It is not more than there is room for, because rustls keeps no
-    /// more than one record.
-    fn take_long<O: Os>(&mut self, os: &mut O, room: &mut [u8], most: usize) -> Result<More, IoFault> {
-        let mut scratch = [0; LONG_READ];
-        let count = match os.recv(self.fd, &mut scratch[..most]) {
-            Ok(0) | Err(IoFault::Blocked) => return Ok(More { decrypted: 0, is_all: false }),
-            other => other?,
-        };
-        let (mut rest, mut decrypted) = (&scratch[..count], 0);
-        while !rest.is_empty() && !self.is_broken {
-            if self.tls.read_tls(&mut rest).map_err(|_| IoFault::Lost)? == 0 {
-                return Err(IoFault::Lost);
-            }
-            self.decrypt(os);
-            while decrypted < room.len() {
-                match self.tls.reader().read(&mut room[decrypted..]) {
-                    Ok(0) | Err(_) => break,
-                    Ok(count) => decrypted += count,
-                }
-            }
-        }
-        Ok(More { decrypted, is_all: count < most })
-    }
-
-    /// Reads once from the socket into what rustls decrypts from.
-    fn take_in<O: Os>(&mut self, os: &mut O) -> Result<usize, IoFault> {
-        let mut inlet = Inlet { os, fd: self.fd, early: &mut self.early };
-        let count = self.tls.read_tls(&mut inlet).map_err(|error| fault_of(&error))?;
-        self.heard += count as u64;
+    /// Reads up to `most` encrypted bytes from the socket.
+    fn take_in<O: Os>(&mut self, os: &mut O, most: usize) -> Result<usize, IoFault> {
+        let count = self.records.take_in(most, |room| os.recv(self.fd, room))?;
+        self.has_heard |= count > 0;
         self.is_first = true;
         Ok(count)
     }
 
-    fn decrypt<O: Os>(&mut self, os: &mut O) {
-        self.is_broken |= self.tls.process_new_packets().is_err();
-        if self.tls.wants_write() {
+    /// Decrypts what was read into `room`, and keeps what that has no space for.
+    fn decrypt<O: Os>(&mut self, os: &mut O, room: &mut [u8]) -> usize {
+        let (filled, _) = self.records.process(room);
+        if !self.records.outgoing().is_empty() {
             // An alert, or the answer to a change of keys.
             let _ = self.flush_sealed(os, false);
         }
+        filled
     }
 
     /// Writes `head` and then `body`; with `is_last` the end follows, if all of them are taken, and is said with them.
@@ -404,7 +335,7 @@ impl TlsWire {
             if is_last {
                 self.say_goodbye();
             }
-            let before = self.sealed_out;
+            let before = self.records.outgoing().len();
             match self.flush_sealed(os, is_last) {
                 Ok(()) => {
                     taken = (taken + self.owed).min(all);
@@ -414,7 +345,7 @@ impl TlsWire {
                     }
                 }
                 Err(IoFault::Blocked) => {
-                    if self.sealed_out > before && self.owed > 1 {
+                    if self.records.outgoing().len() < before && self.owed > 1 {
                         taken += self.owed - 1;
                         self.owed = 1;
                     }
@@ -427,31 +358,25 @@ impl TlsWire {
 
     /// Encrypts what comes behind the first `from` bytes of the two, up to a bound.
     fn seal(&mut self, head: &[u8], body: &[u8], from: usize) -> Result<usize, IoFault> {
-        let mut sealed = 0;
-        if std::mem::take(&mut self.is_first) && head.len() + body.len() - from > FIRST_RECORD_MAX {
-            sealed = self.seal_most(head, body, from, FIRST_RECORD_MAX)?;
+        if self.records.inbound() == Inbound::Broken {
+            return Err(IoFault::Lost);
         }
-        Ok(sealed + self.seal_most(head, body, from + sealed, SEALED_MAX - sealed)?)
-    }
-
-    /// The same up to `most` bytes; one record where it fits into one.
-    fn seal_most(&mut self, head: &[u8], body: &[u8], from: usize, most: usize) -> Result<usize, IoFault> {
-        let body = &body[from.saturating_sub(head.len())..];
-        let head = &head[from.min(head.len())..];
-        let head = &head[..head.len().min(most)];
-        let body = &body[..body.len().min(most - head.len())];
-        let written = match (head.is_empty(), body.is_empty()) {
-            (false, false) => self.tls.writer().write_vectored(&[IoSlice::new(head), IoSlice::new(body)]),
-            (true, _) => self.tls.writer().write(body),
-            (false, true) => self.tls.writer().write(head),
-        };
-        written.map_err(|_| IoFault::Lost)
+        let all = (head.len() + body.len() - from).min(SEALED_MAX);
+        let mut most = if mem::take(&mut self.is_first) { FIRST_RECORD_MAX } else { RECORD_MAX };
+        let mut sealed = 0;
+        while sealed < all {
+            let record = piece(head, body, from + sealed, most.min(all - sealed));
+            self.records.encrypt(&record).map_err(|_| IoFault::Lost)?;
+            sealed += record.len();
+            most = RECORD_MAX;
+        }
+        Ok(sealed)
     }
 
     fn say_goodbye(&mut self) {
         if !self.is_finished {
             self.is_finished = true;
-            self.tls.send_close_notify();
+            self.records.close();
         }
     }
 
@@ -466,15 +391,14 @@ impl TlsWire {
     }
 
     fn hand_over<O: Os>(&mut self, os: &mut O, is_last: bool) -> Result<(), IoFault> {
-        while !self.ahead.is_empty() {
-            let count = os.send(self.fd, &self.ahead, &[])?;
-            self.ahead.drain(..count);
+        loop {
+            let count = match self.records.outgoing() {
+                [] => return Ok(()),
+                bytes if is_last => os.send_last(self.fd, bytes, &[])?,
+                bytes => os.send(self.fd, bytes, &[])?,
+            };
+            self.records.has_gone(count);
         }
-        while self.tls.wants_write() {
-            let mut outlet = Outlet { os, fd: self.fd, is_last };
-            self.sealed_out += self.tls.write_tls(&mut outlet).map_err(|error| fault_of(&error))? as u64;
-        }
-        Ok(())
     }
 
     /// Hands over what is left over from before, now that the socket takes bytes again.
@@ -499,7 +423,7 @@ impl TlsWire {
     }
 
     pub(super) fn leave<O: Os>(mut self: Box<Self>, os: &mut O) -> Left {
-        if !self.tls.is_handshaking() {
+        if !self.records.common().is_handshaking() {
             self.say_goodbye();
         }
         if !self.has_spoken(os) {
@@ -510,7 +434,7 @@ impl TlsWire {
     }
 
     pub(super) fn close<O: Os>(mut self, os: &mut O) {
-        if !self.tls.is_handshaking() {
+        if !self.records.common().is_handshaking() {
             self.say_goodbye();
             let _ = self.flush_sealed(os, false);
         }
@@ -534,54 +458,15 @@ fn without_read(want: Interest, is_left_out: bool) -> Interest {
         .with_if(Interest::LEAVE, keep(Interest::LEAVE))
 }
 
-/// The socket, as rustls reads from it.
-struct Inlet<'a, O> {
-    os: &'a mut O,
-    fd: Fd,
-    /// What comes before that.
-    early: &'a mut Vec<u8>,
-}
-
-impl<O: Os> Read for Inlet<'_, O> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(room.len());
-            room[..count].copy_from_slice(&self.early[..count]);
-            self.early.drain(..count);
-            return Ok(count);
-        }
-        self.os.recv(self.fd, room).map_err(error_of)
+/// What stands behind the first `from` bytes of the two, up to `most` bytes.
+fn piece<'a>(head: &'a [u8], body: &'a [u8], from: usize, most: usize) -> Cow<'a, [u8]> {
+    let body = &body[from.saturating_sub(head.len())..];
+    let head = &head[from.min(head.len())..];
+    if head.is_empty() {
+        return Cow::Borrowed(&body[..body.len().min(most)]);
     }
-}
-
-/// The socket, as rustls writes to it.
-struct Outlet<'a, O> {
-    os: &'a mut O,
-    fd: Fd,
-    is_last: bool,
-}
-
-impl<O: Os> Write for Outlet<'_, O> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(bytes)])
+    match &body[..body.len().min(most.saturating_sub(head.len()))] {
+        [] => Cow::Borrowed(&head[..head.len().min(most)]),
+        body => Cow::Owned([head, body].concat()),
     }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.os.send_pieces(self.fd, pieces, self.is_last).map_err(error_of)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn error_of(fault: IoFault) -> io::Error {
-    match fault {
-        IoFault::Blocked => io::ErrorKind::WouldBlock.into(),
-        IoFault::Lost => io::ErrorKind::ConnectionReset.into(),
-    }
-}
-
-fn fault_of(error: &io::Error) -> IoFault {
-    if error.kind() == io::ErrorKind::WouldBlock { IoFault::Blocked } else { IoFault::Lost }
 }

@@ -341,7 +341,7 @@ impl<O: Os> Worker<O> {
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
         let Handshake { step, said, client, listener, counted, generation, standing, .. } = handshake;
-        let Step::Shaking(wire) = step else { return self.os.close(step.fd()) };
+        let Step::Shaking(mut wire) = step else { return self.os.close(step.fd()) };
         let env = self.world().env(&generation, standing);
         let mut session = session_of(client, said, listener, &env);
         session.handle_secured(wire.secured(), &env);

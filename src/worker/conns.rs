@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::conn::{Conn, ListenerState, Piped, Stay, World};
 use super::generation::Generation;
 use super::own::Owned;
+use super::parked::{EpollSet, Parked};
 use crate::core::outcome::Record;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
@@ -137,7 +138,7 @@ impl Conns {
     }
 
     /// Tells every client what has become of its listener, by `standing`, and gives it `latest` if it is between
-    /// two exchanges; the keys of those that are parked and between two exchanges.
+    /// two exchanges; the keys of those that are served, but parked and between two exchanges.
     pub(super) fn move_to(
         &mut self,
         latest: &Rc<Generation>,
@@ -145,23 +146,34 @@ impl Conns {
     ) -> Vec<Key> {
         let mut parked = Vec::new();
         for (key, client) in self.slab.iter_mut() {
-            let is_parked = match client {
-                Client::Served(conn) => conn.as_mut().as_mut().is_some_and(|conn| {
-                    conn.standing = standing(conn.standing);
-                    conn.renew(latest);
-                    conn.session.is_between_exchanges() && conn.is_parked()
-                }),
+            match client {
+                Client::Served(conn) => {
+                    if let Some(conn) = conn.as_mut() {
+                        conn.standing = standing(conn.standing);
+                        conn.renew(latest);
+                        if conn.session.is_between_exchanges() && conn.is_parked() {
+                            parked.push(key);
+                        }
+                    }
+                }
                 Client::Idle(idle) => {
                     idle.standing = standing(idle.standing);
                     idle.renew(latest);
-                    true
                 }
-            };
-            if is_parked {
-                parked.push(key);
             }
         }
         parked
+    }
+
+    /// Derives the deadlines of the idle clients anew, because the configuration or the drain has changed them.
+    pub(super) fn derive_idle(&mut self, world: World<'_>, set: &mut EpollSet) {
+        for (key, client) in self.slab.iter_mut() {
+            if let Client::Idle(idle) = client {
+                set.leave(idle.until, Parked::Session(key));
+                idle.until = idle.session.deadline(&world.env(&idle.generation, idle.standing)).at;
+                set.enter(idle.until, Parked::Session(key));
+            }
+        }
     }
 
     /// A look at the client of `key`.

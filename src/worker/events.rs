@@ -236,8 +236,17 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Wakes all parked sessions and connections: what their deadlines were derived from has changed.
-    pub(super) fn wake_up_all(&mut self) {
+    /// Derives the deadlines of all parked clients anew. Those that are served are woken for that.
+    pub(super) fn derive_parked(&mut self) {
+        self.conns.derive_idle(self.common.world(self.now, false), &mut self.parked);
+        let served = self.conns.all_served().filter(|(_, conn)| conn.is_parked()).map(|(key, _)| key);
+        for key in served.collect::<Vec<_>>() {
+            self.with(key, |_, _| Fate::Waits);
+        }
+    }
+
+    /// Wakes all parked clients: they are to be cut off.
+    fn wake_up_all(&mut self) {
         let parked = self.conns.iter().filter(|(_, client)| client.is_parked()).map(|(key, _)| key);
         for key in parked.collect::<Vec<_>>() {
             self.with(key, |_, _| Fate::Waits);

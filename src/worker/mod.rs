@@ -344,7 +344,7 @@ impl<O: Os> Worker<O> {
         self.leave_neighbours();
         self.common.draining_since = Some(self.now);
         self.leave_doors(|listener| Some(ListenerState::At(listener)));
-        self.wake_up_all();
+        self.derive_parked();
     }
 
     /// One turn of the loop. Waits for as long as nothing happens.

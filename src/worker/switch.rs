@@ -153,7 +153,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Tells every session what has become of its listener, and gives the new generation to those that are
-    /// between two exchanges. Their deadlines follow from it, so none of them stays in the parked set.
+    /// between two exchanges. Their deadlines follow from it, so those in the parked set are derived anew.
     fn move_sessions(&mut self, old: &Generation, inlets: &[Inlet]) {
         let (new, now) = (&self.generation.snapshot.listeners, self.now);
         let place_of = |before: usize| {
@@ -174,7 +174,9 @@ impl<O: Os> Worker<O> {
             }
             ListenerState::Gone { .. } => before,
         };
-        for key in self.conns.move_to(&self.generation, standing) {
+        let woken = self.conns.move_to(&self.generation, standing);
+        self.conns.derive_idle(self.common.world(now, false), &mut self.parked);
+        for key in woken {
             self.with(key, |_, _| Fate::Waits);
         }
     }

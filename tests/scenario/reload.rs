@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use pollux::control::{ReloadError, StartError};
-use pollux::snapshot::{Listener, Mode, PoolId, Snapshot};
+use pollux::snapshot::{Listener, Mode, PoolId, Snapshot, Timeouts};
 
 use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
 
@@ -162,4 +163,28 @@ fn a_pollux_that_drains_is_not_reloaded() {
     pollux.drain();
     assert!(matches!(pollux.reload(http(&[&backend])), Err(ReloadError::Draining)));
     pollux.end();
+}
+
+/// The deadline of an idle client in the parked set follows from the configuration, too.
+#[test]
+fn a_shorter_idle_timeout_closes_clients_that_are_parked() {
+    let played = Played::new();
+    let mut pollux = Pollux::start(http(&[&played]));
+    let mut client = pollux.client();
+    client.write_all(GET).unwrap();
+    let mut backend = played.accept();
+    read_head(&mut backend);
+    answer(&mut backend, "ok");
+    assert!(response(&mut client).ends_with("ok"));
+    // It is parked in a turn that comes for another one.
+    let (begun, is) = (Instant::now(), |line: &str| pollux.metrics().lines().any(|found| found == line));
+    while !(is("pollux_sessions{worker=\"0\"} 1") && is("pollux_sessions_parked{worker=\"0\"} 1")) {
+        assert!(begun.elapsed() < PATIENCE, "the client is never parked");
+        drop(pollux.client());
+    }
+    let mut shorter = http(&[&played]);
+    shorter.timeouts.client_idle = Duration::from_millis(1);
+    assert!(shorter.timeouts.client_idle < PATIENCE && PATIENCE < Timeouts::default().client_idle);
+    pollux.reload(shorter).unwrap();
+    assert_eq!(rest(&mut client), "");
 }

@@ -157,7 +157,7 @@ fn choose_backends(count: usize) {
     let pools = Registry::default().open(&snapshot);
     let mut robin = RoundRobin::default();
     let view = RequestView {
-        secured: None,
+        tls_info: None,
         alpn: &[],
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         method: "GET",
@@ -199,7 +199,7 @@ fn read_responses(count: usize) {
 fn write_responses(count: usize) {
     let mut table = field_table();
     let response = response::read(RESPONSE, &mut table, ASKED, &Limits::default()).expect("a good response");
-    let (manner, date) = (
+    let (context, date) = (
         ResponseContext {
             version: Version::Http11,
             keep_alive: true,
@@ -212,7 +212,7 @@ fn write_responses(count: usize) {
     let mut out = Vec::with_capacity(2 * RESPONSE.len());
     for _ in 0..count {
         out.clear();
-        black_box(&response).write(&mut out, manner, &date);
+        black_box(&response).write(&mut out, context, &date);
         black_box(&out);
     }
 }
@@ -287,7 +287,7 @@ fn well() -> (Record<'static>, ExchangePlaces) {
         bytes_down: 300,
         spans: Spans { head: us(10), opened: us(20), response: us(700), whole: Duration::from_micros(710) },
         outcome: Outcome { cause: None, stage: Stage::Response },
-        secured: None,
+        tls_info: None,
         notes: &NO_NOTES,
     };
     (record, ExchangePlaces { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
@@ -296,7 +296,7 @@ fn well() -> (Record<'static>, ExchangePlaces) {
 /// What is counted of an exchange.
 fn count_exchanges(count: usize) {
     let (hub, (record, places)) = (Hub::default(), well());
-    let meters = hub.open(&hub.desk(0), &snapshot(1));
+    let meters = hub.open(&hub.worker_meters(0), &snapshot(1));
     for _ in 0..count {
         meters.note_reused(BackendId { pool: PoolId(0), index: 0 });
         black_box(&meters).note(black_box(&record), places);

@@ -68,7 +68,7 @@ fn view<'a>(path: &'a str, fields: &'a [httparse::Header<'a>]) -> RequestView<'a
         authority,
         path,
         query: None,
-        secured: None,
+        tls_info: None,
         alpn: &[],
         fields,
     }

@@ -25,7 +25,7 @@ use pollux::http::framing::Version;
 use pollux::http::nominated::Nominated;
 use pollux::http::request::field_table;
 use pollux::http::response::{self, RequestFacts, ResponseContext};
-use pollux::session::{Env, rehearse};
+use pollux::session::{Env, dry_run};
 use pollux::snapshot::{Limits, Snapshot};
 
 /// How many routes, wildcards and networks the configuration has.
@@ -113,9 +113,9 @@ fn pass_response(head: &str, limits: &Limits, date: &Date) -> Nominated {
     let response = response::read(head.as_bytes(), &mut table, asked, limits)
         .unwrap_or_else(|cause| panic!("a response that is not passed on: {cause}"));
     let version = Version::Http11;
-    let manner = ResponseContext { version, keep_alive: true, is_first: true, idle: None, hsts: None };
+    let context = ResponseContext { version, keep_alive: true, is_first: true, idle: None, hsts: None };
     let mut out = Vec::new();
-    response.write(&mut out, manner, date);
+    response.write(&mut out, context, date);
     black_box(out);
     response.nominated().clone()
 }
@@ -169,7 +169,7 @@ fn main() -> ExitCode {
                 pass_trailers(&head, pass_response(&head, &snapshot.limits, &date));
             }
             _ => {
-                black_box(rehearse(&env, 0, ([127, 0, 0, 1], 1).into(), head.as_bytes(), None, &mut |_| {}));
+                black_box(dry_run(&env, 0, ([127, 0, 0, 1], 1).into(), head.as_bytes(), None, &mut |_| {}));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! What the causes mean and what to do about each: for `pollux why` and docs/causes.md.
 
 use std::fmt::{self, Write};
+use std::str::FromStr;
 
 use serde::Serialize;
 
 use crate::core::outcome::Cause;
+use crate::core::word::UnknownWord;
 use crate::http::answer::error_type;
 use crate::value::suggest::closest;
 
@@ -44,22 +46,22 @@ impl Why {
         Cause::ALL.iter().copied().map(Why::of)
     }
 
-    /// Looks a word up.
-    ///
-    /// # Errors
-    /// If there is no such cause; the text names the nearest one, if one is near.
-    pub fn find(word: &str) -> Result<Why, String> {
-        if let Some(cause) = Cause::find(word) {
-            return Ok(Why::of(cause));
-        }
-        let near = closest(word, Cause::ALL.iter().map(|cause| cause.as_str()));
-        let help = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        Err(format!("there is no cause `{}`{help}", word.escape_debug()))
-    }
-
     /// What becomes of the exchange, as seen by the client.
     fn answer(&self) -> String {
         self.status.map_or_else(|| String::from("no answer"), |status| status.to_string())
+    }
+}
+
+/// The error names the nearest cause, if one is near.
+impl FromStr for Why {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Why, String> {
+        word.parse().map(Why::of).map_err(|UnknownWord| {
+            let near = closest(word, Cause::ALL.iter().map(|cause| cause.as_str()));
+            let help = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            format!("there is no cause `{}`{help}", word.escape_debug())
+        })
     }
 }
 
@@ -92,12 +94,12 @@ mod tests {
     #[test]
     fn every_word_is_found_and_a_mistyped_one_is_not_far() {
         for cause in Cause::ALL {
-            let why = Why::find(cause.as_str()).unwrap();
+            let why = Why::from_str(cause.as_str()).unwrap();
             assert_eq!(why, Why::of(*cause));
             assert!(why.to_string().starts_with(cause.as_str()) && page().contains(why.remedy));
         }
-        let told = Why::find("backend-refuse").unwrap_err();
+        let told = Why::from_str("backend-refuse").unwrap_err();
         assert_eq!(told, "there is no cause `backend-refuse`; did you mean `backend-refused`?");
-        assert_eq!(Why::find("xyzzy\n").unwrap_err(), "there is no cause `xyzzy\\n`");
+        assert_eq!(Why::from_str("xyzzy\n").unwrap_err(), "there is no cause `xyzzy\\n`");
     }
 }

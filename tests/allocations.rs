@@ -28,7 +28,7 @@ use pollux::worker::{Poller, Setup, Splicing, Worker, WorkerIndex};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Nothing here takes so long; a test that hangs fails by it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What is said over and over again on one connection.
 struct Exchange {
@@ -104,7 +104,7 @@ fn ask(connection: &mut TcpStream, exchange: &Exchange, count: usize, is_settled
         assert!(response == exchange.expected, "{}", String::from_utf8_lossy(&response));
         let received = Instant::now();
         while !is_settled.load(Ordering::SeqCst) {
-            assert!(received.elapsed() < PATIENCE, "the exchange does not end");
+            assert!(received.elapsed() < TIMEOUT, "the exchange does not end");
             thread::yield_now();
         }
     }
@@ -113,8 +113,8 @@ fn ask(connection: &mut TcpStream, exchange: &Exchange, count: usize, is_settled
 fn connect(to: SocketAddr) -> TcpStream {
     let connection = TcpStream::connect(to).unwrap();
     connection.set_nodelay(true).unwrap();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
-    connection.set_write_timeout(Some(PATIENCE)).unwrap();
+    connection.set_read_timeout(Some(TIMEOUT)).unwrap();
+    connection.set_write_timeout(Some(TIMEOUT)).unwrap();
     connection
 }
 

@@ -59,13 +59,13 @@ fn check_meaning(response: &Response<'_>, asked: RequestFacts<'_>) {
     assert!(!response.keep_alive || response.framing != Framing::UntilEof);
 }
 
-fn check_written(came: &[u8], response: &Response<'_>, asked: RequestFacts<'_>, manner: ResponseContext) {
+fn check_written(came: &[u8], response: &Response<'_>, asked: RequestFacts<'_>, context: ResponseContext) {
     let mut went = Vec::new();
-    response.write(&mut went, manner, &Date::new(0));
+    response.write(&mut went, context, &Date::new(0));
     let sent = wire::head(&went).expect("a broken head goes out").expect("half a head goes out");
     assert_eq!(sent.length, went.len(), "something goes out behind the head");
     assert_eq!(sent.first[..13], *format!("HTTP/1.1 {} ", response.status).as_bytes());
-    check_framing(&sent, response, asked, manner);
+    check_framing(&sent, response, asked, context);
     check_fields(came, &sent);
 
     let limits = Limits { fields: 64, ..Limits::default() };
@@ -76,11 +76,11 @@ fn check_written(came: &[u8], response: &Response<'_>, asked: RequestFacts<'_>, 
     );
     let again = response::read(&went, &mut table, asked, &limits).expect("Pollux refuses what it wrote");
     assert_eq!(again.status, response.status);
-    if manner.version == Version::Http11 {
+    if context.version == Version::Http11 {
         assert_eq!(again.framing, response.framing);
     }
     if response.status >= 200 && again.framing != Framing::UntilEof {
-        assert_eq!(again.keep_alive, manner.keep_alive, "the client is told otherwise");
+        assert_eq!(again.keep_alive, context.keep_alive, "the client is told otherwise");
     }
 }
 
@@ -88,17 +88,17 @@ fn check_framing(
     sent: &wire::Head<'_>,
     response: &Response<'_>,
     asked: RequestFacts<'_>,
-    manner: ResponseContext,
+    context: ResponseContext,
 ) {
     let length = sent.length().expect("ambiguous framing goes out");
-    if manner.version == Version::Http10 {
+    if context.version == Version::Http10 {
         assert_ne!(length, Length::Chunks, "an HTTP/1.0 client is sent chunks");
     }
     match response.framing {
         Framing::Empty if asked.is_head || response.status == 304 => {}
         Framing::Empty => assert!(matches!(length, Length::Unsaid | Length::Bytes(0))),
         Framing::Length(count) => assert_eq!(length, Length::Bytes(count)),
-        Framing::Chunked if manner.version == Version::Http10 => assert_eq!(length, Length::Unsaid),
+        Framing::Chunked if context.version == Version::Http10 => assert_eq!(length, Length::Unsaid),
         Framing::Chunked => assert_eq!(length, Length::Chunks),
         Framing::UntilEof => assert_eq!(length, Length::Unsaid),
     }

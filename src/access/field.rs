@@ -1,11 +1,13 @@
 //! What an access line can say, field by field, and in which form its values are.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::core::identity::RequestId;
 use crate::core::outcome::{Proofs, Record};
 use crate::core::tls_info::CertificateInfo;
+use crate::core::word::UnknownWord;
 
 /// A value, before it is written in some form.
 #[derive(Clone, Copy, Debug)]
@@ -95,15 +97,15 @@ fields! {
     AnswerMs "answer_ms" "From the backend connection to the response head: how long the backend took." |r| {
         span(r.spans.response.zip(r.spans.opened).map(|(response, opened)| response.saturating_sub(opened)))
     },
-    TlsVersion "tls_version" "`TLSv1.2` or `TLSv1.3`, if the client has come by TLS." |r| r.secured.map(|it| Value::Word(it.version)),
-    TlsCipher "tls_cipher" "The cipher suite that was agreed on." |r| name(r.secured.map_or("", |it| &it.cipher)),
-    TlsName "tls_name" "The name that the client asked for by SNI." |r| text(r.secured.map_or(b"", |it| it.name.as_bytes())),
-    TlsResumed "tls_resumed" "Whether an earlier TLS session was resumed." |r| r.secured.map(|it| Value::Flag(it.is_resumed)),
+    TlsVersion "tls_version" "`TLSv1.2` or `TLSv1.3`, if the client has come by TLS." |r| r.tls_info.map(|it| Value::Word(it.version)),
+    TlsCipher "tls_cipher" "The cipher suite that was agreed on." |r| name(r.tls_info.map_or("", |it| &it.cipher)),
+    TlsName "tls_name" "The name that the client asked for by SNI." |r| text(r.tls_info.map_or(b"", |it| it.name.as_bytes())),
+    TlsResumed "tls_resumed" "Whether an earlier TLS session was resumed." |r| r.tls_info.map(|it| Value::Flag(it.is_resumed)),
     ClientCert "client_cert" "If the client has shown a certificate: `yes` if it was verified, `failed` if it could not be." |r| {
-        shown(r).map(|_| Value::Word(r.secured.map_or("no", |it| it.client.answer())))
+        shown(r).map(|_| Value::Word(r.tls_info.map_or("no", |it| it.client.answer())))
     },
     ClientCertError "client_cert_error" "Why it could not be verified: docs/tls.md." |r| {
-        r.secured.and_then(|it| it.client.distrust()).map(|why| Value::Word(why.as_str()))
+        r.tls_info.and_then(|it| it.client.cert_error()).map(|why| Value::Word(why.as_str()))
     },
     ClientCertSubject "client_cert_subject" "Its subject, also of one that could not be verified: then anybody may have written it." |r| {
         text(shown(r).map_or(b"", |it| it.subject.text().as_bytes()))
@@ -126,7 +128,7 @@ fields! {
 
 /// The certificate that the client has shown, verified or not.
 fn shown<'a>(record: &Record<'a>) -> Option<&'a CertificateInfo> {
-    record.secured?.client.shown()
+    record.tls_info?.client.shown()
 }
 
 fn name(name: &str) -> Option<Value<'_>> {
@@ -151,13 +153,15 @@ fn connect(record: &Record<'_>) -> Option<Duration> {
     Some(opened.saturating_sub(head).saturating_sub(queued))
 }
 
-impl Field {
-    /// The field of that name.
-    #[must_use]
-    pub fn find(word: &str) -> Option<Field> {
-        Field::ALL.iter().copied().find(|field| field.as_str() == word)
-    }
+impl FromStr for Field {
+    type Err = UnknownWord;
 
+    fn from_str(word: &str) -> Result<Field, UnknownWord> {
+        Field::ALL.iter().copied().find(|field| field.as_str() == word).ok_or(UnknownWord)
+    }
+}
+
+impl Field {
     /// Whether lines of text say so if it is absent: these are what one looks for.
     pub(super) fn is_always_there(self) -> bool {
         matches!(self, Field::Route | Field::Pool | Field::Backend | Field::Cause)

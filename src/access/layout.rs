@@ -81,7 +81,7 @@ impl Piece {
             _ if name == "apache_time" => Some(Piece::ApacheTime),
             Some(("header", name)) => header(name).map(Piece::Request),
             Some(("response", name)) => header(name).map(Piece::Response),
-            Some(_) | None => Field::find(name).map(Piece::Field),
+            Some(_) | None => name.parse().ok().map(Piece::Field),
         }
         .ok_or_else(|| format!("`{{{name}}}` is no variable here"))
     }

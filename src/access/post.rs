@@ -27,7 +27,7 @@ const HURRY: usize = 256 * 1024;
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the end waits for the writer.
-const PATIENCE: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where batches of whole lines go.
 pub trait LineSink: Send + 'static {
@@ -140,7 +140,7 @@ impl Post {
         let mut queue = shared.lock();
         queue.is_closed = true;
         shared.news.notify_one();
-        let done = shared.done.wait_timeout_while(queue, PATIENCE, |queue| !queue.is_done);
+        let done = shared.done.wait_timeout_while(queue, FLUSH_TIMEOUT, |queue| !queue.is_done);
         drop(done);
         shared.tell_dropped(true);
     }

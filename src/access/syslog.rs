@@ -24,7 +24,7 @@ const MESSAGE_MAX: usize = 65_507;
 const CUT: &[u8] = b"[cut]";
 
 /// How long a receiver that takes nothing is waited for, for each message.
-const PATIENCE: Duration = Duration::from_millis(100);
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Where a syslog receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Syslog {
             }
             Receiver::Unix(path) => {
                 let socket = UnixDatagram::unbound()?;
-                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.set_write_timeout(Some(SEND_TIMEOUT))?;
                 Socket::Unix { path: path.clone(), socket, is_connected: false }
             }
         };

@@ -39,7 +39,7 @@ fn record(notes: &Captured) -> Record<'_> {
         bytes_down: 2326,
         spans: Spans { head: ms(1), opened: ms(3), response: ms(10), whole: Duration::from_micros(12_500) },
         outcome: Outcome { cause: None, stage: Stage::Response },
-        secured: None,
+        tls_info: None,
         notes,
     }
 }
@@ -121,7 +121,7 @@ fn what_is_known_of_a_tls_client_is_told() {
         serial: String::from("0a"),
         fingerprint: "ab".repeat(32),
     };
-    let secured = |client| TlsInfo {
+    let tls_info = |client| TlsInfo {
         version: "TLSv1.3",
         cipher: String::from("TLS13_AES_128_GCM_SHA256"),
         name: String::from("h.example"),
@@ -129,10 +129,10 @@ fn what_is_known_of_a_tls_client_is_told() {
         is_resumed: true,
         client,
     };
-    let failed = secured(Credential::Failed(identity.clone(), CertError::Expired));
+    let failed = tls_info(Credential::Failed(identity.clone(), CertError::Expired));
     let (json, nothing) = (pen(LineFormat::Json, &[]), Captured::default());
-    let told = |secured| {
-        let line = line(&json, &Record { secured, ..record(&nothing) });
+    let told = |tls_info| {
+        let line = line(&json, &Record { tls_info, ..record(&nothing) });
         let read: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
         let is_about_it = |key: &str| key.starts_with("tls_") || key.starts_with("client_cert");
         serde_json::Value::from_iter(read.into_iter().filter(|(key, _)| is_about_it(key)))
@@ -143,7 +143,7 @@ fn what_is_known_of_a_tls_client_is_told() {
         "client_cert_issuer": "CN=nobody", "client_cert_serial": "0a", "client_cert_fingerprint": "ab".repeat(32),
     });
     assert_eq!(told(Some(&failed)), expected);
-    let (verified, none) = (secured(Credential::Verified(identity)), secured(Credential::None));
+    let (verified, none) = (tls_info(Credential::Verified(identity)), tls_info(Credential::None));
     assert_eq!(told(Some(&verified))["client_cert"], "yes");
     assert_eq!(told(Some(&verified)).get("client_cert_error"), None);
     assert_eq!(told(Some(&none)).as_object().unwrap().len(), 4);
@@ -151,7 +151,7 @@ fn what_is_known_of_a_tls_client_is_told() {
     let layout =
         Layout::parse("{tls_version} {client_cert} \"{client_cert_subject}\" {client_cert_error}").unwrap();
     let pen = Pen::new(&AccessLogRules::default(), LineFormat::Layout(layout));
-    let of = |secured| line(&pen, &Record { secured, ..record(&nothing) });
+    let of = |tls_info| line(&pen, &Record { tls_info: tls_info, ..record(&nothing) });
     assert_eq!(of(Some(&failed)), "TLSv1.3 failed \"CN=mallory\\\\, O=Example\" expired\n");
     assert_eq!(of(None), "- - \"-\" -\n");
 }

@@ -24,7 +24,7 @@ use crate::snapshot::Address;
 const BACKLOG: i32 = 128;
 
 /// How long a caller may take to take the whole answer, and then to close.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(500);
 
 /// How much of an answer is written at once: a Unix socket takes as much in one piece.
@@ -274,7 +274,7 @@ fn serve_one(mut stream: Socket, caller: &str, site: &Site, place: &Place) -> io
         Err(reply) => (reply, false),
     };
     place.reach(Stage::Answering);
-    reply.write(&mut Until { stream: &stream, end: Instant::now() + PATIENCE }, is_head)?;
+    reply.write(&mut Until { stream: &stream, end: Instant::now() + WRITE_TIMEOUT }, is_head)?;
     place.reach(Stage::Leaving);
     linger(&mut stream)
 }

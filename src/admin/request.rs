@@ -13,7 +13,7 @@ const BODY_MAX: usize = 16 * 1024;
 const FIELDS_MAX: usize = 64;
 
 /// How long a whole request may take to arrive.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(super) trait Source: Read {
 /// # Errors
 /// The answer to one that cannot be understood, or is too long or too late.
 pub(super) fn read(source: &mut impl Source) -> Result<Option<Request>, Reply> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
     let mut bytes = Vec::new();
     let mut looked = 0;
     let (mut request, body_at) = loop {

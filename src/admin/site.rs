@@ -10,6 +10,7 @@ use super::page;
 use super::reply::Reply;
 use super::request::Request;
 use crate::balance::AdminState;
+use crate::core::word::UnknownWord;
 use crate::metrics::MetricsFormat;
 use crate::operator::{Command, Reply as Answer, WantedState};
 use crate::session::SessionActivity;
@@ -136,7 +137,7 @@ impl Site {
             ["backends", pool, backend] => parse(&request.body).map(|order| Command::Operate {
                 backend: format!("{pool}/{backend}"),
                 wanted: match order {
-                    BackendOrder::State(duty) => WantedState::State(duty),
+                    BackendOrder::State(admin_state) => WantedState::State(admin_state),
                     BackendOrder::Weight(weight) => WantedState::Weight(weight),
                 },
             }),
@@ -198,7 +199,7 @@ fn sessions(request: &Request) -> Result<SessionsAsk, String> {
     let mut ask = SessionsAsk::default();
     if let Some(word) = request.parameter("state") {
         let words = SessionActivity::ALL.map(SessionActivity::as_str).join(", ");
-        ask.kind = Some(SessionActivity::find(&word).ok_or_else(|| format!("`state` is one of {words}"))?);
+        ask.kind = Some(word.parse().map_err(|UnknownWord| format!("`state` is one of {words}"))?);
     }
     if let Some(word) = request.parameter("order") {
         ask.order = serde_json::from_value::<Order>(Value::String(word))

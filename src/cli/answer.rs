@@ -20,7 +20,7 @@ pub(super) struct Around<'a> {
     pub(super) written: &'a Written,
     pub(super) logs: &'a Logs,
     /// Where backends come from that may change.
-    pub(super) ledger: &'a DiscoveryStatus,
+    pub(super) discovery_status: &'a DiscoveryStatus,
 }
 
 impl Around<'_> {
@@ -56,7 +56,7 @@ impl Around<'_> {
         let log = self.logs.level();
         Status {
             configuration: self.configuration(server),
-            sources: self.ledger.tell(),
+            sources: self.discovery_status.tell(),
             log: Some(log),
             ..server.status()
         }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::access::Destination;
 use pollux::config::value::{BackendFlag, parse_backend_flag, parse_bind, parse_duration};
+use pollux::core::word::UnknownWord;
 use pollux::os::usable_cores;
 use pollux::session::SessionActivity;
 use pollux::snapshot::{Address, Balance, Hashing, Mode};
@@ -558,7 +559,7 @@ fn access_log(text: &str) -> Result<Destination, String> {
 
 fn kind(text: &str) -> Result<SessionActivity, String> {
     let words = || SessionActivity::ALL.map(SessionActivity::as_str).join(", ");
-    SessionActivity::find(text).ok_or_else(|| format!("expected one of {}", words()))
+    text.parse().map_err(|UnknownWord| format!("expected one of {}", words()))
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -21,7 +21,7 @@ const PAUSES_MS: (u64, u64) = (20, 320);
 const TIDE: Duration = Duration::from_secs(90);
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The clients, who leave when this is dropped.
 pub(super) struct Crowd(Arc<AtomicBool>);
@@ -64,8 +64,8 @@ fn visit(address: SocketAddr, dice: &mut u64, is_over: &AtomicBool, begun: Insta
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(HOME, 0).into())?;
     socket.set_tcp_nodelay(true)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(CALL_TIMEOUT))?;
+    socket.set_write_timeout(Some(CALL_TIMEOUT))?;
     pause(dice, begun);
     socket.connect(&address.into())?;
     let mut stream = TcpStream::from(socket);

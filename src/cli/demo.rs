@@ -50,11 +50,11 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::failed("the demo listens at no port"));
     };
     let readiness = Readiness::default();
-    let mut door = open_admin(&events, &readiness)?;
+    let mut admin_door = open_admin(&events, &readiness)?;
     let path = std::env::temp_dir().join(format!("pollux-demo-{}", std::process::id()));
     let socket = events.open_socket(&path).map_err(Failure::failed)?;
     readiness.set(true);
-    door.serve();
+    admin_door.serve();
     for toy in &toys {
         say(&format!("backend {} answers on {}", toy.name(), toy.address()));
     }
@@ -67,7 +67,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     say(&format!("Pollux listens on {address} and takes them in turn. Try it:\n\n    {line}\n"));
     say(&format!(
         "Dashboard:     http://{}/\nIn a terminal: pollux top --control {}\n",
-        door.address(),
+        admin_door.address(),
         path.display()
     ));
     // They do not speak TLS.
@@ -78,9 +78,14 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     }
     say("Every request of yours will be shown here. Ctrl-C ends the demo.");
     let process = ProcessSettings::default();
-    let ledger = DiscoveryStatus::default();
-    let around =
-        Around { file: None, process: &process, written: &Written::default(), logs: &logs, ledger: &ledger };
+    let discovery_status = DiscoveryStatus::default();
+    let around = Around {
+        file: None,
+        process: &process,
+        written: &Written::default(),
+        logs: &logs,
+        discovery_status: &discovery_status,
+    };
     serve(&mut server, &events, &around, args.span);
     say("stopping");
     drop(crowd);
@@ -91,7 +96,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
         &events,
         &around,
         Watchdog::new(Manager::default()),
-        (Some(door), Callers::default()),
+        (Some(admin_door), Callers::default()),
     );
     drop(socket);
     Ok(code)

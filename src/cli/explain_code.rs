@@ -13,7 +13,7 @@ pub(super) fn explain_code(args: &ExplainCodeArgs) -> Result<ExitCode, Failure> 
         say(&Code::ALL.iter().map(line).collect::<Vec<_>>().join("\n"));
         return Ok(ExitCode::SUCCESS);
     };
-    let Some(code) = Code::find(text) else {
+    let Ok(code) = text.parse::<Code>() else {
         let last = Code::ALL.last().map_or("", |code| code.text());
         return Err(Failure::usage(format!("there is no code `{text}`; they go from P0001 to {last}")));
     };

@@ -13,7 +13,7 @@ use super::settings::{self, Settled};
 use super::{FAILED, Failure};
 
 /// How long reading may take in all; names have a shorter bound of their own.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What was read, and who waits for what comes of it.
 pub(super) struct Read {
@@ -121,7 +121,7 @@ impl Reloading {
     /// How long nothing has to be done, if ever something has.
     pub(super) fn rest(&self) -> Option<Duration> {
         let under_way = self.under_way.as_ref().filter(|under_way| !under_way.is_given_up)?;
-        Some(PATIENCE.saturating_sub(under_way.since.elapsed()))
+        Some(READ_TIMEOUT.saturating_sub(under_way.since.elapsed()))
     }
 
     /// What has come of it, once.
@@ -132,14 +132,14 @@ impl Reloading {
             Err(TryRecvError::Disconnected) => {
                 Err(Failure::failed("the configuration could not be read: the log says why"))
             }
-            Err(TryRecvError::Empty) if under_way.is_given_up || under_way.since.elapsed() < PATIENCE => {
+            Err(TryRecvError::Empty) if under_way.is_given_up || under_way.since.elapsed() < READ_TIMEOUT => {
                 return None;
             }
             Err(TryRecvError::Empty) => {
                 under_way.is_given_up = true;
                 let text = format!(
                     "the configuration could not be read within {} s: a file of it, or one that it names, lies where nothing answers",
-                    PATIENCE.as_secs()
+                    READ_TIMEOUT.as_secs()
                 );
                 let callers = self.again.take().into_iter().flatten();
                 let callers = under_way.callers.drain(..).chain(callers).collect();

@@ -41,8 +41,8 @@ pub(super) struct Running {
     written: Written,
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
-    lookout: DiscoveryWatcher,
-    ledger: Arc<DiscoveryStatus>,
+    discovery_watcher: DiscoveryWatcher,
+    discovery_status: Arc<DiscoveryStatus>,
     /// The addresses of sockets that it was given and has no use for.
     left: Vec<Address>,
     upgrade: Upgrade,
@@ -50,7 +50,7 @@ pub(super) struct Running {
     watchdog: Watchdog,
     socket: Option<SocketFile>,
     admin: Option<Admin>,
-    door: Option<AdminDoor>,
+    admin_door: Option<AdminDoor>,
     /// Those who were served at the admin address when another process took it over.
     callers: Callers,
     readiness: Readiness,
@@ -117,7 +117,7 @@ impl Running {
         let taken = if settings::has_file(args) { Taken::All } else { Taken::AllButReload };
         events.take_over_signals(taken).map_err(Failure::failed)?;
         let settled = settings::settle(args, settings::has_colours(), &Answers::default())?;
-        let Settled { served, crew, control, admin, access_log, file, places, written, answers, warnings } =
+        let Settled { served, workers, control, admin, access_log, file, places, written, answers, warnings } =
             settled;
         let logs = Logs::start(args.log_format, &access_log);
         if let Some(warnings) = &warnings {
@@ -125,7 +125,7 @@ impl Running {
         }
         inherited.tell_useless();
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
-        let (mut socket, mut door, readiness) = (None, None, Readiness::default());
+        let (mut socket, mut admin_door, readiness) = (None, None, Readiness::default());
         let (handed, left_admin) = inherited.take_admin(admin.as_ref().map(|admin| &admin.bind));
         // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
@@ -136,19 +136,19 @@ impl Running {
             let open = |path: &PathBuf| open(&events, path).map_err(|error| no_socket(path, &error));
             socket = control.as_ref().map(open).transpose()?;
             let open_admin = |admin| open_admin(&events, admin, handed, &readiness);
-            door = admin.as_ref().map(open_admin).transpose()?;
+            admin_door = admin.as_ref().map(open_admin).transpose()?;
             Ok(())
         };
-        let started = Server::start_with(served, &crew, inherited, bound, || logs.journal());
+        let started = Server::start_with(served, &workers, inherited, bound, || logs.journal());
         let (mut server, mut left) = started.map_err(Failure::failed)?;
         left.extend(left_admin);
         server.tell_of_lines(logs.lines());
-        let (threads, upgrade) = (crew.threads, Upgrade::new(origin));
+        let (threads, upgrade) = (workers.threads, Upgrade::new(origin));
         if identity.is_some() {
             warn_unreadable(file.as_deref(), admin.as_ref(), server.snapshot());
         }
-        let ledger = Arc::new(DiscoveryStatus::default());
-        let lookout = events.look_out(&server, &answers, &ledger);
+        let discovery_status = Arc::new(DiscoveryStatus::default());
+        let discovery_watcher = events.watch_discovery(&server, &answers, &discovery_status);
         Ok(Running {
             server,
             events,
@@ -160,14 +160,14 @@ impl Running {
             places,
             written,
             answers,
-            lookout,
-            ledger,
+            discovery_watcher,
+            discovery_status,
             left,
             upgrade,
             watchdog: Watchdog::new(Manager::from_environment()),
             socket,
             admin,
-            door,
+            admin_door,
             callers: Callers::default(),
             readiness,
             access_log,
@@ -192,12 +192,12 @@ impl Running {
         let say = |text: &str| drop(writeln!(out.clone(), "{text}"));
         tell_addresses(&self.server, say);
         self.readiness.set(true);
-        if let Some(door) = &mut self.door {
-            say(&match door.address() {
+        if let Some(admin_door) = &mut self.admin_door {
+            say(&match admin_door.address() {
                 Address::Ip(address) => format!("admin on http://{address}/"),
                 address @ Address::Unix(_) => format!("admin on {address}"),
             });
-            door.serve();
+            admin_door.serve();
         }
         self.watchdog.manager().ready(&self.summary());
         loop {
@@ -225,12 +225,14 @@ impl Running {
                 Some(ControlEvent::Upgraded(outcome)) => {
                     if let Some(successor) = self.upgrade.end(outcome) {
                         self.watchdog.hand_over(successor.pid);
-                        self.callers = self.door.as_ref().map(AdminDoor::callers).unwrap_or_default();
-                        if let Some(door) = self.door.take_if(|door| !successor.left.contains(door.address()))
+                        self.callers = self.admin_door.as_ref().map(AdminDoor::callers).unwrap_or_default();
+                        if let Some(admin_door) = self
+                            .admin_door
+                            .take_if(|admin_door| !successor.left.contains(admin_door.address()))
                         {
-                            door.leave();
+                            admin_door.leave();
                         }
-                        self.door = None;
+                        self.admin_door = None;
                         self.server.drain_but(&successor.left);
                         return self.stop();
                     }
@@ -295,16 +297,27 @@ impl Running {
         self.readiness.set(false);
         self.reloading.abandon(&ReloadError::Draining.to_string());
         let process = self.process();
-        let Running { server, events, file, socket, door, callers, written, logs, watchdog, ledger, .. } =
-            self;
+        let Running {
+            server,
+            events,
+            file,
+            socket,
+            admin_door,
+            callers,
+            written,
+            logs,
+            watchdog,
+            discovery_status,
+            ..
+        } = self;
         let around = Around {
             file: file.as_deref(),
             process: &process,
             written: &written,
             logs: &logs,
-            ledger: &ledger,
+            discovery_status: &discovery_status,
         };
-        let code = stop::stop(server, &events, &around, watchdog, (door, callers));
+        let code = stop::stop(server, &events, &around, watchdog, (admin_door, callers));
         drop((socket, logs));
         code
     }
@@ -332,7 +345,7 @@ impl Running {
     }
 
     fn begin_upgrade(&mut self, call: Option<Call>) {
-        let admin = self.admin.as_ref().zip(self.door.as_ref());
+        let admin = self.admin.as_ref().zip(self.admin_door.as_ref());
         self.upgrade.begin(&self.server, admin, &self.events, call);
     }
 
@@ -359,7 +372,7 @@ impl Running {
             process,
             written: &self.written,
             logs: &self.logs,
-            ledger: &self.ledger,
+            discovery_status: &self.discovery_status,
         })
     }
 
@@ -441,9 +454,12 @@ impl Running {
                 self.note(found.discovered);
             }
         }
-        self.lookout = self.events.look_out(&self.server, &self.answers, &self.ledger);
-        if settled.crew.threads != self.threads {
-            reloaded.later.push(format!("threads = {} (there are {})", settled.crew.threads, self.threads));
+        self.discovery_watcher =
+            self.events.watch_discovery(&self.server, &self.answers, &self.discovery_status);
+        if settled.workers.threads != self.threads {
+            reloaded
+                .later
+                .push(format!("threads = {} (there are {})", settled.workers.threads, self.threads));
         }
         if settled.control != self.control {
             reloaded.later.push(String::from("another control socket"));

@@ -28,7 +28,7 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
 /// What is to be served, and by whom.
 pub(super) struct Settled {
     pub(super) served: ServedSnapshot,
-    pub(super) crew: Workers,
+    pub(super) workers: Workers,
     /// Where the control socket is opened, if there is to be one.
     pub(super) control: Option<PathBuf>,
     /// The admin address, if there is to be one.
@@ -92,7 +92,7 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         served: ServedSnapshot { snapshot: loaded.snapshot, tls: Arc::new(loaded.tls) },
         access_log,
         control: args.control.clone().or(loaded.process.control),
-        crew: Workers { poller: args.poller.into(), cores, ..Workers::of(threads) },
+        workers: Workers { poller: args.poller.into(), cores, ..Workers::of(threads) },
         warnings: (!warnings.is_empty()).then(|| warnings.join("\n")),
         file: file.map(Path::to_owned),
         answers: loaded.answers,

@@ -29,13 +29,13 @@ pub(super) fn stop(
     events: &Events,
     around: &Around<'_>,
     mut watchdog: Watchdog,
-    (mut door, mut callers): (Option<AdminDoor>, Callers),
+    (mut admin_door, mut callers): (Option<AdminDoor>, Callers),
 ) -> ExitCode {
     let (mut told, mut drained) = (Instant::now(), None);
     loop {
         if server.is_finished() {
             let drained = drained.get_or_insert_with(Instant::now);
-            callers = door.take().map_or(callers, |door| door.callers());
+            callers = admin_door.take().map_or(callers, |admin_door| admin_door.callers());
             if callers.is_empty() || drained.elapsed() >= GRACE {
                 break;
             }

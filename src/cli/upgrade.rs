@@ -68,8 +68,8 @@ impl Upgrade {
             .map_err(|error| format!("it is not known where the executable is: {error}"))?;
         let fail = |error| format!("cannot hand the sockets over: {error}");
         let mut sockets = server.hand_out().map_err(fail)?;
-        if let Some((admin, door)) = admin {
-            sockets.add_admin(admin.bind.clone(), door.hand_out().map_err(fail)?);
+        if let Some((admin, admin_door)) = admin {
+            sockets.add_admin(admin.bind.clone(), admin_door.hand_out().map_err(fail)?);
         }
         events.upgrade(origin, sockets).map_err(|error| error.to_string())
     }

@@ -14,7 +14,8 @@ pub(super) fn why(args: &WhyArgs) -> Result<ExitCode, Failure> {
         tell(args.json, &all, || all.iter().map(line).collect::<Vec<_>>().join("\n"));
         return Ok(ExitCode::SUCCESS);
     };
-    let why = Why::find(word)
+    let why = word
+        .parse::<Why>()
         .map_err(|error| Failure::usage(format!("{error}\n  = help: `pollux why` lists all of them")))?;
     tell(args.json, &why, || why.to_string().trim_end().to_owned());
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,9 @@
 //! The kinds of findings. Each has a stable code, by which it can be looked up, filtered and talked about.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::core::word::UnknownWord;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,18 +205,21 @@ codes! {
 }
 
 impl Code {
-    /// The code that is written `text`, in any case.
-    #[must_use]
-    pub fn find(text: &str) -> Option<Code> {
-        Code::ALL.iter().copied().find(|code| code.text().eq_ignore_ascii_case(text))
-    }
-
     /// Whether it can be trusted although parts of the file could not be read.
     pub(super) fn is_local(self) -> bool {
         match self.reach() {
             Reach::Local => true,
             Reach::Whole => false,
         }
+    }
+}
+
+/// In any case.
+impl FromStr for Code {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Code, UnknownWord> {
+        Code::ALL.iter().copied().find(|code| code.text().eq_ignore_ascii_case(word)).ok_or(UnknownWord)
     }
 }
 
@@ -231,9 +237,9 @@ mod tests {
     fn codes_are_numbered_in_order_and_found_by_their_text() {
         for (index, code) in Code::ALL.iter().enumerate() {
             assert_eq!(code.text(), format!("P{:04}", index + 1));
-            assert_eq!(Code::find(&code.text().to_lowercase()), Some(*code));
+            assert_eq!(code.text().to_lowercase().parse(), Ok(*code));
             assert!(code.paragraph().ends_with('.') && !code.paragraph().contains("  "), "{code}");
         }
-        assert_eq!(Code::find("P9999"), None);
+        assert_eq!("P9999".parse::<Code>(), Err(UnknownWord));
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn backends(before: &Backend, after: &Backend) -> Vec<Difference> {
 
 /// What is said of a backend besides its address.
 pub(super) fn like(backend: &Backend) -> Like {
-    let Backend { name, address: _, weight, tier, max_requests, max_connections, duty, tls_name } =
+    let Backend { name, address: _, weight, tier, max_requests, max_connections, admin_state, tls_name } =
         backend.clone();
-    Like { name: Some(name), weight, tier, max_requests, max_connections, tls_name, duty }
+    Like { name: Some(name), weight, tier, max_requests, max_connections, tls_name, admin_state }
 }

@@ -13,7 +13,7 @@ use super::world::{Machine, World};
 use crate::discovery::{self, Answer, Answers, DiscoveryQuestion, Entry, at_once, unanswered};
 
 /// How long all names of a configuration may take together.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUPS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something that is looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,7 +38,7 @@ impl Lookup {
     }
 
     fn unanswered(&self) -> Found {
-        let error = unanswered(PATIENCE);
+        let error = unanswered(LOOKUPS_TIMEOUT);
         match self {
             Lookup::Addresses { .. } => Found::Addresses(Err(error)),
             Lookup::Backends(_) => Found::Backends(Err(error.to_string())),
@@ -115,7 +115,7 @@ impl<'a> AtOnce<'a> {
     /// Looks up what is written down, and waits; false if that was nothing.
     pub fn look_up(&mut self) -> bool {
         let wanted: Vec<Lookup> = std::mem::take(&mut self.wanted).into_iter().collect();
-        let until = *self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let until = *self.until.get_or_insert_with(|| Instant::now() + LOOKUPS_TIMEOUT);
         let found = at_once(wanted.clone(), until.saturating_duration_since(Instant::now()), Lookup::look_up);
         let found = wanted.into_iter().zip(found).map(|(lookup, found)| {
             let found = found.unwrap_or_else(|| lookup.unanswered());

@@ -64,7 +64,7 @@ impl Value {
     /// The value that `backend` has of the same thing.
     fn of(self, backend: &Backend) -> Value {
         match self {
-            Value::State(_) => Value::State(backend.duty),
+            Value::State(_) => Value::State(backend.admin_state),
             Value::Weight(_) => Value::Weight(backend.weight),
         }
     }
@@ -78,7 +78,7 @@ impl Value {
 
     fn put(self, backend: &mut Backend) {
         match self {
-            Value::State(duty) => backend.duty = duty,
+            Value::State(admin_state) => backend.admin_state = admin_state,
             Value::Weight(weight) => backend.weight = weight,
         }
     }
@@ -95,7 +95,7 @@ impl Value {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::State(duty) => duty.fmt(f),
+            Value::State(admin_state) => admin_state.fmt(f),
             Value::Weight(weight) => weight.fmt(f),
         }
     }
@@ -166,7 +166,7 @@ impl Changes {
     ) -> Result<String, ChangeError> {
         let (pool, backend) = find(filed, name)?;
         let value = match wanted {
-            WantedState::State(duty) => Value::State(duty),
+            WantedState::State(admin_state) => Value::State(admin_state),
             WantedState::Weight(Some(weight)) if weight > Backend::WEIGHT_MAX => {
                 return Err(ChangeError::Weight(weight));
             }
@@ -276,7 +276,7 @@ mod tests {
 
     fn laid_over(changes: &Changes, mut pools: Vec<Pool>) -> Vec<(u32, AdminState)> {
         changes.lay_over(&mut pools);
-        pools[0].backends.iter().map(|backend| (backend.weight, backend.duty)).collect()
+        pools[0].backends.iter().map(|backend| (backend.weight, backend.admin_state)).collect()
     }
 
     #[test]

@@ -106,29 +106,30 @@ mod tests {
         };
         let entries = |port: u16| vec![Entry::at(Address::Ip(([127, 0, 0, 1], port).into()))];
         let (a, b) = (host("a"), host("b"));
-        let (ledger, mut answers) = (DiscoveryStatus::default(), Answers::default());
+        let (discovery_status, mut answers) = (DiscoveryStatus::default(), Answers::default());
         answers.note(a.clone(), entries(1));
         answers.note_failure(b.clone(), String::from("no such name"));
-        ledger.open([&a, &b].into_iter(), &answers);
-        let shown = |ledger: &DiscoveryStatus| -> Vec<(String, Option<Vec<String>>, Option<String>)> {
-            let show = |it: status::SourceStatus| {
-                (it.source, it.answer.map(|found| found.backends), it.failure.map(|failure| failure.why))
+        discovery_status.open([&a, &b].into_iter(), &answers);
+        let shown =
+            |discovery_status: &DiscoveryStatus| -> Vec<(String, Option<Vec<String>>, Option<String>)> {
+                let show = |it: status::SourceStatus| {
+                    (it.source, it.answer.map(|found| found.backends), it.failure.map(|failure| failure.why))
+                };
+                discovery_status.tell().into_iter().map(show).collect()
             };
-            ledger.tell().into_iter().map(show).collect()
-        };
         let found = |port: u16| Some(vec![format!("127.0.0.1:{port}")]);
         let why = |why: &str| Some(why.to_owned());
         let (a_text, b_text) = (String::from("a:80"), String::from("b:80"));
         let first = [(a_text.clone(), found(1), None), (b_text.clone(), None, why("no such name"))];
-        assert_eq!(shown(&ledger), first);
-        ledger.note(&a, Err("silence"));
-        ledger.note(&b, Ok(&entries(2)));
+        assert_eq!(shown(&discovery_status), first);
+        discovery_status.note(&a, Err("silence"));
+        discovery_status.note(&b, Ok(&entries(2)));
         let second = [(a_text.clone(), found(1), why("silence")), (b_text, found(2), None)];
-        assert_eq!(shown(&ledger), second);
+        assert_eq!(shown(&discovery_status), second);
         // A reload that has another answer to one, and does without the other.
         answers.note(a.clone(), entries(3));
-        ledger.open([&a].into_iter(), &answers);
-        ledger.note(&b, Ok(&entries(2)));
-        assert_eq!(shown(&ledger), [(a_text, found(3), why("silence"))]);
+        discovery_status.open([&a].into_iter(), &answers);
+        discovery_status.note(&b, Ok(&entries(2)));
+        assert_eq!(shown(&discovery_status), [(a_text, found(3), why("silence"))]);
     }
 }

@@ -22,7 +22,7 @@ use crate::snapshot::{Address, Snapshot};
 use crate::tls::Handles;
 
 /// How long names that are asked for together may take. The system's resolver gives up by itself before.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOOKUPS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Another answer than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,17 +42,17 @@ pub struct DiscoveryWatcher {
 
 impl DiscoveryWatcher {
     /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed
-    /// goes to `events`, and what came of each question into `ledger`. A snapshot without questions has no
+    /// goes to `events`, and what came of each question into `discovery_status`. A snapshot without questions has no
     /// thread.
     pub(super) fn open(
         events: &SyncSender<ControlEvent>,
         (snapshot, tls): (&Snapshot, &Handles),
         registry: &Arc<Registry>,
         answers: &Answers,
-        ledger: &Arc<DiscoveryStatus>,
+        discovery_status: &Arc<DiscoveryStatus>,
     ) -> DiscoveryWatcher {
         let questions = discovery::questions(snapshot);
-        ledger.open(questions.keys(), answers);
+        discovery_status.open(questions.keys(), answers);
         let (names, files): (BTreeMap<_, _>, BTreeMap<_, _>) =
             questions.into_iter().partition(|(question, _)| question.is_name());
         let mut alive = Vec::new();
@@ -61,8 +61,13 @@ impl DiscoveryWatcher {
                 continue;
             }
             let (sender, end) = channel();
-            let asker =
-                Asker::new(questions, answers, events.clone(), Arc::clone(ledger), Arc::clone(registry));
+            let asker = Asker::new(
+                questions,
+                answers,
+                events.clone(),
+                Arc::clone(discovery_status),
+                Arc::clone(registry),
+            );
             let started = thread::Builder::new().name(thread.into()).spawn(move || asker.run(&end));
             match started {
                 Ok(_) => alive.push(sender),
@@ -91,7 +96,7 @@ struct Asker {
     watched: Vec<Watched>,
     started: Instant,
     events: SyncSender<ControlEvent>,
-    ledger: Arc<DiscoveryStatus>,
+    discovery_status: Arc<DiscoveryStatus>,
     registry: Arc<Registry>,
 }
 
@@ -100,7 +105,7 @@ impl Asker {
         questions: BTreeMap<DiscoveryQuestion, Duration>,
         answers: &Answers,
         events: SyncSender<ControlEvent>,
-        ledger: Arc<DiscoveryStatus>,
+        discovery_status: Arc<DiscoveryStatus>,
         registry: Arc<Registry>,
     ) -> Asker {
         let watched = |(index, (question, interval)): (usize, (DiscoveryQuestion, Duration))| {
@@ -116,7 +121,7 @@ impl Asker {
             Watched { question, schedule, answer, failure, stamp: None, unreached: 0 }
         };
         let watched = questions.into_iter().enumerate().map(watched).collect();
-        Asker { watched, started: Instant::now(), events, ledger, registry }
+        Asker { watched, started: Instant::now(), events, discovery_status, registry }
     }
 
     fn run(mut self, end: &Receiver<()>) {
@@ -130,14 +135,14 @@ impl Asker {
             self.watched.iter_mut().for_each(|watched| watched.hasten(now, &unreached));
             let due: Vec<_> = self.watched.iter_mut().filter(|it| it.schedule.due() <= now).collect();
             let names = due.iter().filter(|it| it.question.is_name()).map(|it| it.question.clone()).collect();
-            let mut answers = at_once(names, PATIENCE, discovery::ask).into_iter();
+            let mut answers = at_once(names, LOOKUPS_TIMEOUT, discovery::ask).into_iter();
             for watched in due {
                 let change = if watched.question.is_name() {
                     let answer = answers.next().flatten();
-                    let answer = answer.unwrap_or_else(|| Err(unanswered(PATIENCE).to_string()));
-                    watched.take(answer, self.started, &self.ledger)
+                    let answer = answer.unwrap_or_else(|| Err(unanswered(LOOKUPS_TIMEOUT).to_string()));
+                    watched.take(answer, self.started, &self.discovery_status)
                 } else {
-                    watched.look_again(self.started, &self.ledger)
+                    watched.look_again(self.started, &self.discovery_status)
                 };
                 // Another configuration may have come while the resolver was thinking.
                 if end.try_recv() == Err(TryRecvError::Disconnected) {
@@ -168,7 +173,7 @@ impl Watched {
     }
 
     /// Reads a file, if it looks otherwise than the last time; returns the answer if it is another one.
-    fn look_again(&mut self, started: Instant, ledger: &DiscoveryStatus) -> Option<Vec<Entry>> {
+    fn look_again(&mut self, started: Instant, discovery_status: &DiscoveryStatus) -> Option<Vec<Entry>> {
         let stamp = match &self.question {
             DiscoveryQuestion::Host { .. } | DiscoveryQuestion::Service { .. } => None,
             DiscoveryQuestion::File(path) => Stamp::of(path),
@@ -178,7 +183,7 @@ impl Watched {
             return None;
         }
         self.stamp = stamp;
-        self.take(discovery::ask(&self.question), started, ledger)
+        self.take(discovery::ask(&self.question), started, discovery_status)
     }
 
     /// Records what came of the question; returns the answer if it is another one.
@@ -186,7 +191,7 @@ impl Watched {
         &mut self,
         asked: Result<Answer, String>,
         started: Instant,
-        ledger: &DiscoveryStatus,
+        discovery_status: &DiscoveryStatus,
     ) -> Option<Vec<Entry>> {
         // A file is looked at in any case, and is as likely to be mended as a good one to be changed.
         self.schedule.note(started.elapsed(), asked.is_ok() || !self.question.is_name());
@@ -194,7 +199,7 @@ impl Watched {
             self.schedule.note_ttl(started.elapsed(), *ttl);
         }
         let asked = asked.map(|answer| answer.after(self.answer.as_deref()));
-        ledger.note(&self.question, asked.as_deref().map_err(String::as_str));
+        discovery_status.note(&self.question, asked.as_deref().map_err(String::as_str));
         match asked {
             Ok(entries) => {
                 if self.failure.take().is_some() {

@@ -219,20 +219,20 @@ impl Events {
     }
 
     /// Begins to ask for the backends of what `server` serves that may change; `answers` are those that are known. Dropping the watcher ends
-    /// it. What comes of each question is in `ledger`.
+    /// it. What comes of each question is in `discovery_status`.
     #[must_use]
-    pub fn look_out(
+    pub fn watch_discovery(
         &self,
         server: &Server,
         answers: &Answers,
-        ledger: &Arc<DiscoveryStatus>,
+        discovery_status: &Arc<DiscoveryStatus>,
     ) -> DiscoveryWatcher {
         DiscoveryWatcher::open(
             &self.sender,
             (&server.snapshot, &server.tls),
             &server.registry,
             answers,
-            ledger,
+            discovery_status,
         )
     }
 

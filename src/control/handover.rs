@@ -34,7 +34,7 @@ use crate::tls::process_keys;
 pub(super) const VARIABLE: &str = "POLLUX_TAKES_OVER_FROM";
 
 /// How long a new process may take until it is ready, or the old one to hand its sockets over.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest message, in bytes: [`SOCKETS_MAX`] listeners, [`CHANGES_MAX`] changes, or a report.
 const MESSAGE_MAX: usize = 128 * 1024;
@@ -128,8 +128,8 @@ impl Heir {
                 .map_err(|errno| fail(errno.into()))?;
         for end in [&ours, &theirs] {
             let end = SockRef::from(end);
-            end.set_read_timeout(Some(PATIENCE)).map_err(fail)?;
-            end.set_write_timeout(Some(PATIENCE)).map_err(fail)?;
+            end.set_read_timeout(Some(HANDOVER_TIMEOUT)).map_err(fail)?;
+            end.set_write_timeout(Some(HANDOVER_TIMEOUT)).map_err(fail)?;
         }
         let mut command = Command::new(&origin.executable);
         command.args(&origin.arguments).env(VARIABLE, std::process::id().to_string()).stdin(theirs);
@@ -159,7 +159,7 @@ impl Heir {
             Ok(Some(Word::Failed { why })) => why,
             Ok(None) => String::from("it ended without a word"),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                format!("it was not ready within {} s", PATIENCE.as_secs())
+                format!("it was not ready within {} s", HANDOVER_TIMEOUT.as_secs())
             }
             Err(error) => format!("it is not heard of any more: {error}"),
         };

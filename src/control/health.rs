@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::balance::health::{HealthPhase, Observation, ObservationResult};
 use crate::balance::{BackendView, HealthState, PoolView};
 use crate::core::time::Time;
-use crate::shared::health::standing_at;
+use crate::shared::health::health_state_at;
 use crate::shared::pools::{LivePool, Pools};
 use crate::snapshot::{PoolId, Snapshot};
 use crate::status::{BackendStatus, ObservationStatus, PoolStatus};
@@ -18,7 +18,7 @@ pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<PoolS
         let view = LivePool { pool, state, now, is_idle: &|_| false };
         PoolStatus {
             name: pool.name.clone(),
-            panics: state.ward().panics(),
+            panics: state.health_registry().panics(),
             backends: (0..pool.backends.len()).map(|place| backend(&view, place)).collect(),
         }
     };
@@ -28,9 +28,9 @@ pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<PoolS
 fn backend(view: &LivePool<'_>, place: usize) -> BackendStatus {
     let (configured, state) = (&view.pool.backends[place], &view.state.backends()[place]);
     let BackendView { share, weight, .. } = view.backend(place);
-    let machine = state.chart().machine();
+    let machine = state.health_record().machine();
     let phase = machine.phase();
-    let standing = match (phase, standing_at(state, view.pool, view.now)) {
+    let standing = match (phase, health_state_at(state, view.pool, view.now)) {
         (HealthPhase::Up, HealthState::Warming { .. }) if share < 1000 => "warming",
         _ => phase.as_str(),
     };
@@ -42,7 +42,7 @@ fn backend(view: &LivePool<'_>, place: usize) -> BackendStatus {
         name: configured.name.clone(),
         address: configured.address.to_string(),
         standing,
-        state: view.backend(place).duty.as_str(),
+        state: view.backend(place).admin_state.as_str(),
         since_ms: machine.since().map(|since| ms(view.now.since(since))),
         left_ms: left.map(ms),
         share,

@@ -6,7 +6,7 @@ use crate::balance::health::HealthPhase;
 use crate::balance::{HealthState, PoolView};
 use crate::core::time::Time;
 use crate::metrics::{BackendFigures, PoolNow, labels_of};
-use crate::shared::health::{HealthCounters, standing_at};
+use crate::shared::health::{HealthCounters, health_state_at};
 use crate::shared::pools::{LivePool, Pools};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
 
@@ -18,7 +18,7 @@ pub(super) fn pools(snapshot: &Snapshot, states: &Pools) -> BTreeMap<String, Poo
         let now = pools.entry(name.to_owned()).or_default();
         now.waiting += state.queue().waiting();
         now.retrying += state.retrying();
-        now.panics |= state.ward().panics();
+        now.panics |= state.health_registry().panics();
     }
     pools
 }
@@ -42,19 +42,19 @@ pub(super) fn backends(
 
 fn standing(snapshot: &Snapshot, states: &Pools, id: BackendId, now: Time) -> BackendFigures {
     let state = states.backend(id);
-    let phase = state.chart().machine().phase();
-    let word = match (phase, standing_at(state, snapshot.pool(id.pool), now)) {
+    let phase = state.health_record().machine().phase();
+    let word = match (phase, health_state_at(state, snapshot.pool(id.pool), now)) {
         (HealthPhase::Up, HealthState::Warming { .. }) => "warming",
         (HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down | HealthPhase::Ejected { .. }, _) => {
             phase.as_str()
         }
     };
-    let HealthCounters { ejections, passed, failed } = state.chart().tallied();
+    let HealthCounters { ejections, passed, failed } = state.health_record().counters();
     let view =
         LivePool { pool: snapshot.pool(id.pool), state: states.pool(id.pool), now, is_idle: &|_| false };
     BackendFigures {
         word,
-        state: view.backend(id.index).duty.as_str(),
+        state: view.backend(id.index).admin_state.as_str(),
         in_flight: state.in_flight().into(),
         connections: state.connections().into(),
         ejections,

@@ -35,7 +35,7 @@ struct Inlets {
 /// them.
 #[derive(Debug)]
 pub struct Server {
-    pub(super) crew: Workers,
+    pub(super) worker_setup: Workers,
     /// What is served, as the workers have it.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) tls: Arc<Handles>,
@@ -53,7 +53,7 @@ pub struct Server {
     bound: Vec<Address>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
-    pub(super) neighbours: Arc<WorkerLoads>,
+    pub(super) worker_loads: Arc<WorkerLoads>,
     pub(super) registry: Arc<Registry>,
     pub(super) started: Moment,
     /// When the configuration was loaded, and how many there were before it.
@@ -71,7 +71,7 @@ fn check_made(snapshot: &Snapshot, tls: &Handles) -> Result<(), StartError> {
 }
 
 impl Server {
-    /// Binds every listener of the snapshot and starts the workers of `crew`. `journal` makes the journal of
+    /// Binds every listener of the snapshot and starts the workers of `worker_setup`. `journal` makes the journal of
     /// each.
     ///
     /// Clients can connect when this returns.
@@ -80,10 +80,10 @@ impl Server {
     /// See [`StartError`]; nothing stays bound or running after one.
     pub fn start(
         served: impl Into<ServedSnapshot>,
-        crew: &Workers,
+        worker_setup: &Workers,
         journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<Server, StartError> {
-        let started = Server::start_with(served, crew, Inherited::default(), || Ok(()), journal);
+        let started = Server::start_with(served, worker_setup, Inherited::default(), || Ok(()), journal);
         started.map(|(server, _)| server)
     }
 
@@ -95,14 +95,14 @@ impl Server {
     /// As [`Server::start`], and what `bound` says.
     pub fn start_with(
         served: impl Into<ServedSnapshot>,
-        crew: &Workers,
+        worker_setup: &Workers,
         mut inherited: Inherited,
         bound: impl FnOnce() -> Result<(), String>,
         mut journal: impl FnMut() -> Box<dyn Journal + Send>,
     ) -> Result<(Server, Vec<Address>), StartError> {
         let ServedSnapshot { mut snapshot, tls } = served.into();
         check_made(&snapshot, &tls)?;
-        let pipes = fit_into_descriptors(&mut snapshot, crew)?;
+        let pipes = fit_into_descriptors(&mut snapshot, worker_setup)?;
         return_buffers_of(snapshot.limits.buffer);
         check_unique(&snapshot.listeners)?;
         let filed = snapshot.pools.clone();
@@ -111,16 +111,16 @@ impl Server {
         let mut present = inherited.present();
         look_at_files(&mut present);
         let places = kept(&present, &snapshot.listeners);
-        let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..crew.threads).map(|_| Vec::new()).collect();
+        let mut sockets: Vec<Vec<(OwnedFd, usize)>> = (0..worker_setup.threads).map(|_| Vec::new()).collect();
         let (mut addresses, mut files, mut fresh) = (Vec::new(), Vec::new(), Fresh::default());
         for (index, listener) in snapshot.listeners.iter().enumerate() {
             let handed = places[index].map(|place| (&present[place], inherited.take(place)));
             let bound = match handed {
                 Some((present, handed)) if !handed.is_empty() => {
-                    share_out(listener, crew.threads, present, handed)?
+                    share_out(listener, worker_setup.threads, present, handed)?
                 }
                 Some(_) | None => {
-                    let bound = bind_for(listener, crew.threads, &present)
+                    let bound = bind_for(listener, worker_setup.threads, &present)
                         .map_err(|error| blame_passed(error, &present, &places))?;
                     fresh.note(&bound);
                     bound
@@ -142,7 +142,7 @@ impl Server {
         let registry = Arc::new(Registry::default());
         registry.open(&snapshot);
         let mut server = Server {
-            crew: crew.clone(),
+            worker_setup: worker_setup.clone(),
             snapshot: Arc::clone(&snapshot),
             tls: Arc::clone(&tls),
             filed,
@@ -153,7 +153,7 @@ impl Server {
             lent,
             threads: Vec::new(),
             mailboxes: Vec::new(),
-            neighbours: WorkerLoads::new(crew.threads),
+            worker_loads: WorkerLoads::new(worker_setup.threads),
             registry,
             started: Moment::now(),
             loaded: Moment::now(),
@@ -162,7 +162,7 @@ impl Server {
             draining_since: None,
         };
         for (worker, sockets) in sockets.into_iter().enumerate() {
-            let mut berth = crew.berth(worker);
+            let mut berth = worker_setup.berth(worker);
             berth.splicing.pipes = pipes;
             if let Err(error) =
                 server.start_worker(berth, sockets, (Arc::clone(&snapshot), Arc::clone(&tls)), journal())
@@ -191,7 +191,7 @@ impl Server {
     /// How many clients each worker has.
     #[must_use]
     pub fn sessions(&self) -> Vec<usize> {
-        self.neighbours.sessions()
+        self.worker_loads.sessions()
     }
 
     /// What each pool is doing.
@@ -256,7 +256,7 @@ impl Server {
         }
         let later = hold_to_buffers(&mut snapshot.limits, self.snapshot.limits.buffer);
         check_made(&snapshot, &tls)?;
-        fit_into_descriptors(&mut snapshot, &self.crew)?;
+        fit_into_descriptors(&mut snapshot, &self.worker_setup)?;
         check_unique(&snapshot.listeners)?;
         let mut reloaded = Reloaded { later, ..Reloaded::between(&self.snapshot, &snapshot) };
         let mut present = self.present();
@@ -380,8 +380,8 @@ impl Server {
         if given.len() < self.threads.len() {
             return Err(io::Error::other("a worker has ended"));
         }
-        for doors in given {
-            doors?.into_iter().for_each(|(socket, listener)| inherited.add(listener, socket));
+        for acceptors in given {
+            acceptors?.into_iter().for_each(|(socket, listener)| inherited.add(listener, socket));
         }
         Ok(inherited)
     }

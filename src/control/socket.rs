@@ -27,7 +27,7 @@ const BACKLOG: i32 = 16;
 const CALLERS_MAX: usize = 16;
 
 /// How long a caller may take to say what it wants, or to take a piece of the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CALLER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name of the socket in the file system, which goes with this value.
 #[derive(Debug)]
@@ -152,8 +152,8 @@ pub(super) fn serve(listener: &UnixListener, events: &SyncSender<ControlEvent>) 
 /// False if nobody takes events any more.
 fn serve_one(who: &Caller, events: &SyncSender<ControlEvent>) -> io::Result<bool> {
     let stream = &who.stream;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(CALLER_TIMEOUT))?;
+    stream.set_write_timeout(Some(CALLER_TIMEOUT))?;
     let mut line = String::new();
     if BufReader::new(stream.take(REQUEST_MAX)).read_line(&mut line)? == 0 {
         // Somebody wanted to know whether anybody is there.

@@ -25,7 +25,7 @@ impl Server {
         let (mailbox, wake) = Mailbox::open()?;
         let mailbox = Arc::new(mailbox);
         self.mailboxes.push(Arc::clone(&mailbox));
-        let place = self.neighbours.seat(berth.share.worker, mailbox.wake());
+        let place = self.worker_loads.open_slot(berth.share.worker, mailbox.wake());
         let registry = Arc::clone(&self.registry);
         if berth.share.worker == 0 {
             registry.waker().hang(mailbox.wake());
@@ -58,7 +58,7 @@ impl Server {
             };
             let mut worker = Worker::new(os, setup);
             let mut seen = 0;
-            worker.sit(place);
+            worker.set_load_slot(place);
             worker.be_called_by(caller);
             while worker.turn() == Turn::Running {
                 for order in mailbox.take(&mut seen) {
@@ -75,14 +75,14 @@ impl Server {
 fn obey(worker: &mut Worker<SysOs>, order: Order) {
     match order {
         Order::Drain { handed } => {
-            worker.give_up_doors(|listener| handed.get(listener).is_some_and(|is_handed| *is_handed));
+            worker.give_up_acceptors(|listener| handed.get(listener).is_some_and(|is_handed| *is_handed));
             worker.drain();
         }
         Order::Doors { to } => {
-            let doors: Vec<_> = worker.acceptors().collect();
+            let acceptors: Vec<_> = worker.acceptors().collect();
             let os = worker.os_mut();
             let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
-            let _ = to.send(doors.into_iter().map(copy).collect());
+            let _ = to.send(acceptors.into_iter().map(copy).collect());
         }
         // Whoever asked may have lost patience.
         Order::Report { to } => drop(to.send(worker.report())),
@@ -92,7 +92,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
         Order::Stories { to } => drop(to.send(worker.stories())),
         Order::Live { to } => drop(to.send(worker.live())),
         Order::Switch { snapshot, tls, inlets, given_back, done } => {
-            worker.give_up_doors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));
+            worker.give_up_acceptors(|listener| given_back.get(listener).is_some_and(|is_given| *is_given));
             let os = worker.os_mut();
             let inlet = |given| match given {
                 InletGiven::New(socket) => Inlet::New(os.adopt(socket)),

@@ -26,7 +26,7 @@ impl Workers {
         Workers { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
     }
 
-    /// What the worker with that number has to know of the crew.
+    /// What the worker with that number has to know of all workers.
     pub(super) fn berth(&self, worker: usize) -> Berth {
         let core = self.cores.get(worker % self.cores.len().max(1)).copied();
         let share = WorkerIndex { worker, workers: self.threads };
@@ -51,9 +51,9 @@ const PIPES_SHARE: usize = 16;
 
 /// Raises the descriptor limit, and lowers the number of sessions to what it can hold: two for each. Returns
 /// the number of pipes that a worker may have, each with two ends.
-pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, crew: &Workers) -> Result<usize, StartError> {
-    let (limit, threads) = (raise_descriptor_limit(), crew.threads);
-    let pipes = crew.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
+pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, workers: &Workers) -> Result<usize, StartError> {
+    let (limit, threads) = (raise_descriptor_limit(), workers.threads);
+    let pipes = workers.splicing.pipes.min(limit / PIPES_SHARE / 2 / threads);
     // Every worker has a listening socket for each listener, a pipe to be woken by, and the lot.
     let fixed = DESCRIPTORS_RESERVED + threads * (snapshot.listeners.len() + 3 + 2 * pipes);
     let room = limit.saturating_sub(fixed) / 2;

@@ -127,7 +127,7 @@ mod tests {
             tier: 3,
             max_requests: Some(4),
             max_connections: None,
-            duty: AdminState::Ready,
+            admin_state: AdminState::Ready,
         };
         BackendSource::Asked { question, like }
     }

@@ -22,7 +22,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
-use crate::session::{Env, Rehearsed, rehearse, rehearse_connection};
+use crate::session::{Env, Rehearsed, dry_run, dry_run_connection};
 use crate::snapshot::SourcePlaces;
 use crate::snapshot::{BackendId, Mode, Pool, PoolId, Snapshot};
 
@@ -193,11 +193,11 @@ fn explain_with(
         split = tell_split(snapshot, question.listener, view);
     };
     let (number, peer) = (question.listener, question.peer);
-    let rehearsal = match &question.what {
-        What::Request { head, secured } => rehearse(&env, number, peer, head, secured.as_deref(), &mut look),
-        What::Connection(hello) => rehearse_connection(&env, number, peer, hello, &mut look),
+    let dry_run = match &question.what {
+        What::Request { head, tls_info } => dry_run(&env, number, peer, head, tls_info.as_deref(), &mut look),
+        What::Connection(hello) => dry_run_connection(&env, number, peer, hello, &mut look),
     };
-    let end = match rehearsal.end {
+    let end = match dry_run.end {
         Rehearsed::Forwarded { pool: id, head, key, bound } => {
             let pool = snapshot.pool(id);
             let readings = live.first().and_then(|live| live.readings.get(id.0)).map(Vec::as_slice);
@@ -233,7 +233,7 @@ fn explain_with(
     };
     Explanation {
         listener: listener.name.clone(),
-        client: rehearsal.client.map(|client| client.to_string()),
+        client: dry_run.client.map(|client| client.to_string()),
         routes: tried,
         end,
     }
@@ -363,7 +363,13 @@ impl PoolView for Imagined<'_> {
             reading.and_then(|reading| reading.exclusion)
         };
         let share = reading.map_or(FULL_SHARE, |reading| reading.share);
-        BackendView { weight: backend.weight, share, tier: backend.tier, duty: backend.duty, exclusion }
+        BackendView {
+            weight: backend.weight,
+            share,
+            tier: backend.tier,
+            admin_state: backend.admin_state,
+            exclusion,
+        }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

@@ -67,7 +67,7 @@ pub enum What {
         /// Its head.
         head: Vec<u8>,
         /// What is known of its connection, if it is encrypted.
-        secured: Option<Box<TlsInfo>>,
+        tls_info: Option<Box<TlsInfo>>,
     },
     /// A connection whose bytes are passed, and what a ClientHello on it says.
     Connection(Hello),
@@ -122,9 +122,9 @@ impl Ask {
         } else {
             let url = url(&self.request)?;
             let place = self.listener(&url, snapshot)?;
-            let (head, secured) =
-                (self.head(&url)?, self.secured(&url, &snapshot.listeners[place])?.map(Box::new));
-            (place, What::Request { head, secured })
+            let (head, tls_info) =
+                (self.head(&url)?, self.tls_info(&url, &snapshot.listeners[place])?.map(Box::new));
+            (place, What::Request { head, tls_info })
         };
         let from = self.from.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |from| from.to_canonical());
         Ok(ExplainQuestion {

@@ -75,7 +75,7 @@ fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usi
 
 fn head_of(question: &ExplainQuestion) -> &[u8] {
     match &question.what {
-        What::Request { head, secured: None } => head,
+        What::Request { head, tls_info: None } => head,
         What::Request { .. } | What::Connection(_) => panic!("no plain request: {question:?}"),
     }
 }

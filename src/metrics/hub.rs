@@ -26,7 +26,7 @@ pub const OTHER: &str = "other";
 
 /// The name of nothing: of the route of a request that no route has matched, the pool of one that went to
 /// none, the backend of one that had none.
-const NOBODY: &str = "";
+const NO_NAME: &str = "";
 
 /// All meters of a process.
 #[derive(Debug, Default)]
@@ -88,8 +88,8 @@ struct PoolMeters {
 }
 
 impl Hub {
-    /// A desk for one more worker, which calls itself `worker`.
-    pub fn desk(&self, worker: usize) -> WorkerMeters {
+    /// The meters of one more worker, with the number `worker`.
+    pub fn worker_meters(&self, worker: usize) -> WorkerMeters {
         let mut known = self.lock();
         let (number, gauges) = (known.workers.len(), Arc::<Gauges>::default());
         gauges.show(&Holdings { worker, ..Holdings::default() });
@@ -97,11 +97,11 @@ impl Hub {
         WorkerMeters { number, gauges }
     }
 
-    /// The meters of the worker at `desk` for `snapshot`. A name that was in an earlier snapshot goes on
+    /// The meters of the worker at `meters` for `snapshot`. A name that was in an earlier snapshot goes on
     /// counting from there.
-    pub fn open(&self, desk: &WorkerMeters, snapshot: &Snapshot) -> Meters {
+    pub fn open(&self, meters: &WorkerMeters, snapshot: &Snapshot) -> Meters {
         let mut known = self.lock();
-        let meters = known.meters(desk.number, snapshot);
+        let meters = known.meters(meters.number, snapshot);
         known.prune();
         meters
     }
@@ -151,7 +151,7 @@ impl Known {
             ListenerMeters {
                 routes: routes.iter().map(route).collect(),
                 no_route: of_worker(
-                    self.routes.entry((String::from(*name), NOBODY.into())).or_default(),
+                    self.routes.entry((String::from(*name), NO_NAME.into())).or_default(),
                     worker,
                 ),
                 meter: of_worker(self.listeners.entry(String::from(*name)).or_default(), worker),
@@ -159,7 +159,7 @@ impl Known {
         };
         let listeners = names.listeners.iter().map(listener).collect();
         let pools = names.pools.iter().map(|(name, backends)| self.pool(worker, name, backends)).collect();
-        Meters { listeners, pools, nowhere: self.pool(worker, NOBODY, &[]) }
+        Meters { listeners, pools, nowhere: self.pool(worker, NO_NAME, &[]) }
     }
 
     fn pool(&mut self, worker: usize, name: &str, backends: &[&str]) -> PoolMeters {
@@ -170,7 +170,7 @@ impl Known {
         let mut backend = backend;
         PoolMeters {
             backends: backends.iter().map(|name| backend(name)).collect(),
-            no_backend: backend(NOBODY),
+            no_backend: backend(NO_NAME),
             meter: of_worker(self.pools.entry(name.to_owned()).or_default(), worker),
         }
     }
@@ -356,7 +356,7 @@ mod tests {
                 whole: Duration::from_millis(15),
             },
             outcome: Outcome { cause, stage: Stage::Response },
-            secured: None,
+            tls_info: None,
             notes: &NO_NOTES,
         }
     }
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn an_exchange_is_counted_where_it_was() {
         let (hub, snapshot) = (Hub::default(), snapshot(&[("app", &["a", "b"])]));
-        let meters = hub.open(&hub.desk(0), &snapshot);
+        let meters = hub.open(&hub.worker_meters(0), &snapshot);
         meters.note(&record(200, None), at(0, Some(1)));
         meters.note(&record(503, Some(Cause::NoBackend)), at(0, None));
         meters.note(&record(400, Some(Cause::BadHost)), ExchangePlaces::default());
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn workers_add_up_and_a_reload_takes_nothing_back() {
         let hub = Hub::default();
-        let (first, second) = (hub.desk(0), hub.desk(1));
+        let (first, second) = (hub.worker_meters(0), hub.worker_meters(1));
         let old = snapshot(&[("app", &["a", "gone"])]);
         let old = [hub.open(&first, &old), hub.open(&second, &old)];
         old.iter().for_each(|meters| meters.note(&record(200, None), at(0, Some(0))));
@@ -421,12 +421,12 @@ mod tests {
     #[test]
     fn series_are_bounded() {
         let hub = Hub::default();
-        let desk = hub.desk(0);
+        let meters = hub.worker_meters(0);
         let most = Limits::default().backend_series;
         let names: Vec<String> = (0..2 * most).map(|number| format!("b{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let all: Vec<_> = names.iter().map(|name| (*name, &["x"][..])).chain([("app", &names[..])]).collect();
-        let meters = hub.open(&desk, &snapshot(&all));
+        let meters = hub.open(&meters, &snapshot(&all));
         meters.note(&record(200, None), at(2 * most, Some(2 * most - 1)));
         meters.note(&record(200, None), at(2 * most - 1, Some(0)));
         let totals = hub.totals();
@@ -436,7 +436,7 @@ mod tests {
         let many = snapshot(&[("app", &names)]);
         let totals = {
             let hub = Hub::default();
-            let meters = hub.open(&hub.desk(0), &many);
+            let meters = hub.open(&hub.worker_meters(0), &many);
             meters.note(&record(200, None), at(0, Some(most)));
             hub.totals()
         };
@@ -448,7 +448,7 @@ mod tests {
     fn hostile_names_stay_in_their_quotes() {
         let name = "a\"} 1\npollux_evil 1 \\";
         let (hub, snapshot) = (Hub::default(), snapshot(&[(name, &[name])]));
-        let meters = hub.open(&hub.desk(0), &snapshot);
+        let meters = hub.open(&hub.worker_meters(0), &snapshot);
         meters.note(&record(200, None), at(0, Some(0)));
         let text = page(&hub.totals(), &Around::default(), MetricsFormat::Text);
         assert!(text.lines().all(|line| line.starts_with("# ") || line.starts_with("pollux_")), "{text}");

@@ -227,29 +227,29 @@ fn write_standings(writer: &mut Writer, around: &Around) {
         around
             .backends
             .iter()
-            .for_each(|((pool, backend), standing)| samples.add(&[pool, backend], value(standing)));
+            .for_each(|((pool, backend), health)| samples.add(&[pool, backend], value(health)));
     };
-    now(writer, &family::EJECTIONS, |standing| standing.ejections);
+    now(writer, &family::EJECTIONS, |health| health.ejections);
     let mut samples = writer.begin(&family::CHECKS);
-    for ((pool, backend), standing) in &around.backends {
-        samples.add(&[pool, backend, "passed"], standing.passed);
-        samples.add(&[pool, backend, "failed"], standing.failed);
+    for ((pool, backend), health) in &around.backends {
+        samples.add(&[pool, backend, "passed"], health.passed);
+        samples.add(&[pool, backend, "failed"], health.failed);
     }
-    now(writer, &family::UP, |standing| u64::from(standing.is_up()));
+    now(writer, &family::UP, |health| u64::from(health.is_up()));
     let mut samples = writer.begin(&family::STANDING);
-    for ((pool, backend), standing) in &around.backends {
+    for ((pool, backend), health) in &around.backends {
         for word in BACKEND_STATES {
-            samples.add(&[pool, backend, word], u8::from(word == standing.word));
+            samples.add(&[pool, backend, word], u8::from(word == health.word));
         }
     }
     let mut samples = writer.begin(&family::STATE);
-    for ((pool, backend), standing) in &around.backends {
+    for ((pool, backend), health) in &around.backends {
         for state in STATES {
-            samples.add(&[pool, backend, state], u8::from(state == standing.state));
+            samples.add(&[pool, backend, state], u8::from(state == health.state));
         }
     }
-    now(writer, &family::IN_FLIGHT, |standing| standing.in_flight);
-    now(writer, &family::CONNECTIONS, |standing| standing.connections);
+    now(writer, &family::IN_FLIGHT, |health| health.in_flight);
+    now(writer, &family::CONNECTIONS, |health| health.connections);
 }
 
 fn write_phase(writer: &mut Writer, phase: TurnPhase, totals: &Totals) {
@@ -323,12 +323,12 @@ mod tests {
     use super::*;
 
     fn around() -> Around {
-        let standing =
+        let health =
             BackendFigures { word: "ejected", in_flight: 3, ejections: 1, ..BackendFigures::default() };
         Around {
             version: "1.2.3",
             pools: [(String::from("app"), PoolNow { waiting: 7, ..PoolNow::default() })].into(),
-            backends: [((String::from("app"), String::from("b1")), standing)].into(),
+            backends: [((String::from("app"), String::from("b1")), health)].into(),
             process: Some(ProcessUsage::default()),
             ..Around::default()
         }

@@ -34,7 +34,7 @@ const PIPE_SIZE: libc::c_int = 256 * 1024;
 /// A poll with so many events was a busy one.
 const BUSY: usize = 4;
 
-/// The most that the lot tells at once.
+/// The most events that one epoll_wait(2) returns.
 const NEWS_MAX: usize = 256;
 
 /// The descriptors that must be left over for everything but connections: logs, listeners, pipes.
@@ -46,7 +46,7 @@ pub struct SysOs {
     epoch: Instant,
     /// By number; each is closed when it is taken out, or with the table.
     owned: Vec<Slot>,
-    lot: Option<Epoll>,
+    epoll: Option<Epoll>,
     /// The array that ppoll(2) is given, kept for its memory.
     pollfds: Vec<libc::pollfd>,
     /// Whether the last poll had so much to say that the next one is likely not to wait.
@@ -57,7 +57,7 @@ pub struct SysOs {
 #[derive(Debug, Default)]
 struct Slot {
     fd: Option<OwnedFd>,
-    /// Whether it is registered with the lot, armed or not. Closing it ends that.
+    /// Whether it is registered with the epoll instance, armed or not. Closing it ends that.
     is_enrolled: bool,
 }
 
@@ -72,7 +72,7 @@ impl Default for SysOs {
         SysOs {
             epoch: *EPOCH.get_or_init(Instant::now),
             owned: Vec::new(),
-            lot: None,
+            epoll: None,
             pollfds: Vec::new(),
             is_busy: false,
         }
@@ -435,30 +435,30 @@ impl Os for SysOs {
     }
 
     fn open_lot(&mut self) -> Option<Fd> {
-        let lot = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok()?;
-        let fd = Fd(lot.0.as_raw_fd());
-        self.lot = Some(lot);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).ok()?;
+        let fd = Fd(epoll.0.as_raw_fd());
+        self.epoll = Some(epoll);
         Some(fd)
     }
 
     fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {
         let Some(number) = usize::try_from(fd.0).ok() else { return false };
-        let (Some(lot), Some(slot)) = (&self.lot, self.owned.get_mut(number)) else { return false };
+        let (Some(epoll), Some(slot)) = (&self.epoll, self.owned.get_mut(number)) else { return false };
         let Some(owned) = &slot.fd else { return false };
         // The bits of epoll(7) are those of poll(2).
         let want = EpollFlags::from_bits_truncate(events(want).into()) | EpollFlags::EPOLLONESHOT;
         let mut event = EpollEvent::new(want, tag);
         if slot.is_enrolled {
-            return lot.modify(owned, &mut event).is_ok();
+            return epoll.modify(owned, &mut event).is_ok();
         }
-        slot.is_enrolled = lot.add(owned, event).is_ok();
+        slot.is_enrolled = epoll.add(owned, event).is_ok();
         slot.is_enrolled
     }
 
     fn read_lot(&mut self, news: &mut Vec<(u64, Ready)>) -> bool {
-        let Some(lot) = &self.lot else { return true };
+        let Some(epoll) = &self.epoll else { return true };
         let mut events = [EpollEvent::empty(); NEWS_MAX];
-        let count = lot.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
+        let count = epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         news.extend(events[..count].iter().map(|event| {
             let bits = libc::c_short::try_from(event.events().bits() & 0xffff);
             (event.data(), bits.map_or(Ready::NONE, ready))

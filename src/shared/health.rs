@@ -37,7 +37,7 @@ pub struct HealthRecord {
     whole_at: AtomicU64,
     /// When a failure last counted, in nanoseconds; 0 is never.
     blamed_at: AtomicU64,
-    tally: Tally,
+    counters: AtomicCounters,
 }
 
 /// For so long after an answer a backend has credit: a failure that its client may have chosen does not
@@ -46,7 +46,7 @@ pub const CREDIT: Duration = Duration::from_secs(1);
 
 /// What has happened to a backend since it is known.
 #[derive(Debug, Default)]
-struct Tally {
+struct AtomicCounters {
     ejections: AtomicU64,
     passed: AtomicU64,
     failed: AtomicU64,
@@ -63,7 +63,7 @@ pub struct HealthCounters {
     pub failed: u64,
 }
 
-impl Tally {
+impl AtomicCounters {
     /// Records an observation, and of what has become of the backend by it.
     fn note(&self, by: By, found: &ObservationResult, change: Option<&PhaseChange>) {
         match (by, found) {
@@ -82,8 +82,8 @@ impl Tally {
 impl HealthRecord {
     /// What has happened since it is known.
     #[must_use]
-    pub fn tallied(&self) -> HealthCounters {
-        let Tally { ejections, passed, failed } = &self.tally;
+    pub fn counters(&self) -> HealthCounters {
+        let AtomicCounters { ejections, passed, failed } = &self.counters;
         let [ejections, passed, failed] =
             [ejections, passed, failed].map(|count| count.load(Ordering::Relaxed));
         HealthCounters { ejections, passed, failed }
@@ -158,12 +158,12 @@ pub struct News {
 impl PoolState {
     /// Takes the rules of `pool`, to which this belongs.
     pub(super) fn adopt(&self, pool: &Pool) {
-        let order = self.ward().order.lock();
+        let order = self.health_registry().order.lock();
         for (backend, rules) in self.backends().iter().zip(&pool.backends) {
-            let chart = backend.chart();
-            let is_new = !chart.is_adopted.swap(true, Ordering::Relaxed);
-            backend.assign(rules.duty);
-            let mut machine = chart.machine();
+            let record = backend.health_record();
+            let is_new = !record.is_adopted.swap(true, Ordering::Relaxed);
+            backend.set_admin_state(rules.admin_state);
+            let mut machine = record.machine();
             let before = machine.phase();
             machine.adopt(pool.check.as_ref(), is_new);
             if machine.phase() != before {
@@ -176,21 +176,22 @@ impl PoolState {
 
     /// Records what was observed of the backend at `place`.
     pub fn observe(&self, pool: &Pool, place: usize, observation: Observation) -> News {
-        let order = self.ward().order.lock();
+        let order = self.health_registry().order.lock();
         let rules = HealthRules { passive: &pool.health, check: pool.check.as_ref() };
         let backend = &self.backends()[place];
-        let standing = |state: &&std::sync::Arc<BackendState>| state.standing() == HealthState::Ejected;
-        let ejected = self.backends().iter().filter(standing).count();
+        let health_state =
+            |state: &&std::sync::Arc<BackendState>| state.health_state() == HealthState::Ejected;
+        let ejected = self.backends().iter().filter(health_state).count();
         let may_eject = health::may_eject(&pool.health, ejected, self.backends().len());
-        let chart = backend.chart();
-        let mut machine = chart.machine();
-        let served = chart.served.load(Ordering::Relaxed);
+        let record = backend.health_record();
+        let mut machine = record.machine();
+        let served = record.served.load(Ordering::Relaxed);
         let change = machine.handle_observation(observation, rules, served, may_eject);
-        chart.tally.note(observation.by, &observation.found, change.as_ref());
+        record.counters.note(observation.by, &observation.found, change.as_ref());
         if change.is_some_and(|change| change.to == HealthPhase::Up) {
             // It has answered no request for as long as it was out: the first one may be a hostile client's.
-            HealthRecord::note_sign(&chart.answered_at, observation.at);
-            HealthRecord::note_sign(&chart.whole_at, observation.at);
+            HealthRecord::note_sign(&record.answered_at, observation.at);
+            HealthRecord::note_sign(&record.whole_at, observation.at);
         }
         backend.publish(&machine, pool);
         drop(machine);
@@ -209,13 +210,13 @@ impl PoolState {
         fault: BackendFault,
         (since, now): (Time, Time),
     ) -> Option<News> {
-        let chart = self.backends()[place].chart();
-        if chart.has_credit(fault, since, now) {
+        let record = self.backends()[place].health_record();
+        if record.has_credit(fault, since, now) {
             return None;
         }
         // Failures that fall due together have one reason.
         let turn = now.as_nanos().max(1);
-        if chart.blamed_at.swap(turn, Ordering::Relaxed) == turn {
+        if record.blamed_at.swap(turn, Ordering::Relaxed) == turn {
             return None;
         }
         Some(self.observe(
@@ -228,9 +229,9 @@ impl PoolState {
     /// Records that a response of the backend at `place` has come to its end at `now`; `None` where that is
     /// nothing new.
     pub fn note_whole(&self, pool: &Pool, place: usize, now: Time) -> Option<News> {
-        let chart = self.backends()[place].chart();
-        HealthRecord::note_sign(&chart.whole_at, now);
-        if !chart.is_breaking.load(Ordering::Relaxed) {
+        let record = self.backends()[place].health_record();
+        HealthRecord::note_sign(&record.whole_at, now);
+        if !record.is_breaking.load(Ordering::Relaxed) {
             return None;
         }
         Some(self.observe(
@@ -242,12 +243,12 @@ impl PoolState {
 
     /// Records a request that the backend at `place` has answered at `now`; `None` where that is nothing new.
     pub fn note_served(&self, pool: &Pool, place: usize, status: Option<u16>, now: Time) -> Option<News> {
-        let chart = self.backends()[place].chart();
+        let record = self.backends()[place].health_record();
         if pool.health.failure_rate.is_some() {
-            chart.served.fetch_add(1, Ordering::Relaxed);
+            record.served.fetch_add(1, Ordering::Relaxed);
         }
-        HealthRecord::note_sign(&chart.answered_at, now);
-        if !chart.is_troubled.load(Ordering::Relaxed) {
+        HealthRecord::note_sign(&record.answered_at, now);
+        if !record.is_troubled.load(Ordering::Relaxed) {
             return None;
         }
         let found = ObservationResult::Well(status);
@@ -260,7 +261,7 @@ impl PoolState {
         let mut usable = 0;
         let mut is_awaited = false;
         for (backend, rules) in self.backends().iter().zip(&pool.backends) {
-            match backend.chart().machine().phase() {
+            match backend.health_record().machine().phase() {
                 HealthPhase::Up => usable += usize::from(is_counted(rules)),
                 HealthPhase::Awaited => is_awaited = true,
                 HealthPhase::Down | HealthPhase::Ejected { .. } => {}
@@ -268,53 +269,53 @@ impl PoolState {
         }
         let all = pool.backends.iter().filter(|backend| is_counted(backend)).count();
         let panics = !is_awaited && health::panics(&pool.health, usable, all);
-        (self.ward().panics.swap(panics, Ordering::Relaxed) != panics).then_some(panics)
+        (self.health_registry().panics.swap(panics, Ordering::Relaxed) != panics).then_some(panics)
     }
 }
 
 /// Whether a backend is one of those of which enough have to be well: a backend that the operator has taken
 /// out does not count.
 fn is_counted(backend: &Backend) -> bool {
-    backend.weight > 0 && backend.duty == AdminState::Ready
+    backend.weight > 0 && backend.admin_state == AdminState::Ready
 }
 
 impl BackendState {
     /// Shows the workers what has become of the machine.
     fn publish(&self, machine: &Health, pool: &Pool) {
-        let chart = self.chart();
+        let record = self.health_record();
         for (shown, is_so) in
-            [(&chart.is_troubled, machine.is_troubled()), (&chart.is_breaking, machine.is_breaking())]
+            [(&record.is_troubled, machine.is_troubled()), (&record.is_breaking, machine.is_breaking())]
         {
             if shown.load(Ordering::Relaxed) != is_so {
                 shown.store(is_so, Ordering::Relaxed);
             }
         }
-        let standing = match (machine.phase(), machine.warms_since()) {
+        let health_state = match (machine.phase(), machine.warms_since()) {
             // How far it is each pick works out by itself.
             (HealthPhase::Up, Some(since)) if pool.health.slow_start.is_some() => {
-                chart.warms_since.store(since.as_nanos(), Ordering::Relaxed);
+                record.warms_since.store(since.as_nanos(), Ordering::Relaxed);
                 HealthState::Warming { share: 1 }
             }
             (HealthPhase::Up, _) => HealthState::Up,
             (HealthPhase::Awaited | HealthPhase::Down, _) => HealthState::Down,
             (HealthPhase::Ejected { .. }, _) => HealthState::Ejected,
         };
-        if self.standing() != standing {
-            self.stand(standing);
+        if self.health_state() != health_state {
+            self.set_health_state(health_state);
         }
     }
 }
 
 /// What picks see of a backend at `now`: its share while it warms up follows from the time.
 #[must_use]
-pub fn standing_at(backend: &BackendState, pool: &Pool, now: Time) -> HealthState {
-    match (backend.standing(), pool.health.slow_start) {
+pub fn health_state_at(backend: &BackendState, pool: &Pool, now: Time) -> HealthState {
+    match (backend.health_state(), pool.health.slow_start) {
         (HealthState::Warming { .. }, Some(span)) => {
-            let age = now.since(backend.chart().warms_since());
+            let age = now.since(backend.health_record().warms_since());
             HealthState::Warming { share: health::ramp(age, span) }
         }
         (HealthState::Warming { .. }, None) => HealthState::Up,
-        (standing @ (HealthState::Up | HealthState::Down | HealthState::Ejected), _) => standing,
+        (health_state @ (HealthState::Up | HealthState::Down | HealthState::Ejected), _) => health_state,
     }
 }
 
@@ -346,7 +347,7 @@ mod tests {
     }
 
     fn is_ejected(state: &PoolState) -> bool {
-        state.backends()[0].standing() == HealthState::Ejected
+        state.backends()[0].health_state() == HealthState::Ejected
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl WakeupQueue {
     /// Asks the worker to close idle connections to backends for which a request waits.
     pub fn recall(&self) {
         self.recalls.store(true, Ordering::SeqCst);
-        self.rouse();
+        self.wake_worker();
     }
 
     /// Whether it was asked to since it was last looked.
@@ -80,10 +80,10 @@ impl WakeupQueue {
         let mut calls = lock(&self.calls);
         calls.push(session);
         self.count.store(calls.len(), Ordering::SeqCst);
-        self.rouse();
+        self.wake_worker();
     }
 
-    fn rouse(&self) {
+    fn wake_worker(&self) {
         if self.is_asleep.swap(false, Ordering::SeqCst)
             && let Some(wake) = self.wake.get()
         {
@@ -112,7 +112,7 @@ struct Line {
 
 #[derive(Debug)]
 struct Waiter {
-    desk: Arc<WakeupQueue>,
+    wakeups: Arc<WakeupQueue>,
     session: Key,
     /// Whether it has been called, and has not said yet what became of it.
     is_called: bool,
@@ -128,7 +128,7 @@ impl Line {
     fn call(&mut self, from: u64) {
         if let Some((_, waiter)) = self.waiters.range_mut(from..).find(|(_, waiter)| !waiter.is_called) {
             waiter.is_called = true;
-            waiter.desk.call(waiter.session);
+            waiter.wakeups.call(waiter.session);
         }
     }
 }
@@ -155,12 +155,12 @@ impl PickQueue {
         }
     }
 
-    /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `desk`.
+    /// Lets a session wait behind those who do, unless there are `most` of them. It is called at `wakeups`.
     /// Afterwards there must be another look for room, and a [`PickQueue::release`] if there is any.
     #[must_use]
     pub fn enter(
         self: &Arc<PickQueue>,
-        desk: &Arc<WakeupQueue>,
+        wakeups: &Arc<WakeupQueue>,
         session: Key,
         most: usize,
     ) -> Option<Ticket> {
@@ -171,7 +171,7 @@ impl PickQueue {
         }
         let number = line.next;
         line.next += 1;
-        line.waiters.insert(number, Waiter { desk: Arc::clone(desk), session, is_called: false });
+        line.waiters.insert(number, Waiter { wakeups: Arc::clone(wakeups), session, is_called: false });
         self.waiting.store(line.waiters.len(), Ordering::SeqCst);
         Some(Ticket { queue: Arc::clone(self), number, ahead })
     }
@@ -209,7 +209,7 @@ impl Ticket {
             return;
         }
         if is_missed {
-            waiter.desk.call(waiter.session);
+            waiter.wakeups.call(waiter.session);
         } else {
             waiter.is_called = false;
             if has_room {
@@ -252,75 +252,75 @@ mod tests {
 
     #[test]
     fn who_waits_longest_is_called_first() {
-        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
-        let tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 3).unwrap()).collect();
-        assert!(queue.enter(&desk, key(9), 3).is_none());
+        let (queue, wakeups) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
+        let tickets: Vec<_> = (0..3).map(|number| queue.enter(&wakeups, key(number), 3).unwrap()).collect();
+        assert!(queue.enter(&wakeups, key(9), 3).is_none());
         assert_eq!(tickets.iter().map(Ticket::ahead).collect::<Vec<_>>(), [0, 1, 2]);
-        assert!(desk.sleep());
+        assert!(wakeups.sleep());
         queue.release();
         queue.release();
-        assert!(!desk.sleep());
-        assert_eq!(desk.take(), [key(0), key(1)]);
+        assert!(!wakeups.sleep());
+        assert_eq!(wakeups.take(), [key(0), key(1)]);
         assert_eq!(queue.waiting(), 3);
     }
 
     #[test]
     fn a_call_that_is_not_used_passes_on() {
-        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
-        let [first, second, third] = [0, 1, 2].map(|number| queue.enter(&desk, key(number), 9).unwrap());
+        let (queue, wakeups) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
+        let [first, second, third] = [0, 1, 2].map(|number| queue.enter(&wakeups, key(number), 9).unwrap());
         queue.release();
-        assert_eq!(desk.take(), [key(0)]);
+        assert_eq!(wakeups.take(), [key(0)]);
         // It may not go to the backend that is free.
         first.wait_on(first.releases(), true);
-        assert_eq!(desk.take(), [key(1)]);
+        assert_eq!(wakeups.take(), [key(1)]);
         // Or there is no room at all, and no reason to tell anybody.
         second.wait_on(second.releases(), false);
-        assert_eq!(desk.take(), []);
+        assert_eq!(wakeups.take(), []);
         queue.release();
-        assert_eq!(desk.take(), [key(0)]);
+        assert_eq!(wakeups.take(), [key(0)]);
         queue.release();
-        assert_eq!(desk.take(), [key(1)]);
+        assert_eq!(wakeups.take(), [key(1)]);
         first.wait_on(first.releases(), false);
         // The client of this one has gone.
         drop(second);
-        assert_eq!(desk.take(), [key(0)]);
+        assert_eq!(wakeups.take(), [key(0)]);
         // Whoever takes the last slot calls nobody.
         first.use_up(false);
-        assert_eq!((desk.take(), queue.waiting()), (vec![], 1));
+        assert_eq!((wakeups.take(), queue.waiting()), (vec![], 1));
         queue.release();
         third.use_up(true);
-        assert_eq!((desk.take(), queue.waiting()), (vec![key(2)], 0));
+        assert_eq!((wakeups.take(), queue.waiting()), (vec![key(2)], 0));
     }
 
     #[test]
     fn a_release_during_a_look_is_not_missed() {
-        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
-        let only = queue.enter(&desk, key(0), 9).unwrap();
+        let (queue, wakeups) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
+        let only = queue.enter(&wakeups, key(0), 9).unwrap();
         queue.release();
-        assert_eq!(desk.take(), [key(0)]);
+        assert_eq!(wakeups.take(), [key(0)]);
         let before = only.releases();
         queue.release();
         only.wait_on(before, false);
-        assert_eq!(desk.take(), [key(0)]);
+        assert_eq!(wakeups.take(), [key(0)]);
     }
 
     #[test]
     fn a_worker_that_sleeps_is_woken_once() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
-        desk.wake_by(Arc::new(ours));
-        let _tickets: Vec<_> = (0..3).map(|number| queue.enter(&desk, key(number), 9).unwrap()).collect();
+        let (queue, wakeups) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
+        wakeups.wake_by(Arc::new(ours));
+        let _tickets: Vec<_> = (0..3).map(|number| queue.enter(&wakeups, key(number), 9).unwrap()).collect();
         queue.release();
         let read = || std::io::Read::read(&mut &theirs, &mut [0; 9]).ok();
         assert_eq!(read(), None, "it was awake");
-        assert_eq!(desk.take().len(), 1);
-        assert!(desk.sleep());
+        assert_eq!(wakeups.take().len(), 1);
+        assert!(wakeups.sleep());
         queue.release();
         queue.release();
         assert_eq!(read(), Some(1));
-        desk.wake();
-        assert_eq!(desk.take().len(), 2);
+        wakeups.wake();
+        assert_eq!(wakeups.take().len(), 2);
     }
 
     proptest! {
@@ -330,7 +330,7 @@ mod tests {
         /// nobody waits while there is a slot and everybody has been heard.
         #[test]
         fn slots_go_to_the_first_and_none_is_left(ops in prop::collection::vec(0_u8..4, 1..60), slots in 1_usize..4) {
-            let (queue, desk) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
+            let (queue, wakeups) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
             let (mut free, mut next) = (slots, 0_u64);
             let mut line: VecDeque<(u64, Option<Ticket>)> = VecDeque::new();
             for op in ops {
@@ -338,7 +338,7 @@ mod tests {
                     // Somebody comes.
                     0 | 1 if free > 0 && queue.waiting() == 0 => free -= 1,
                     0 | 1 => {
-                        line.push_back((next, queue.enter(&desk, key(next), 100)));
+                        line.push_back((next, queue.enter(&wakeups, key(next), 100)));
                         next += 1;
                         if free > 0 {
                             queue.release();
@@ -357,7 +357,7 @@ mod tests {
                 }
                 // Everybody who is called takes a slot, if there is one.
                 loop {
-                    let calls = desk.take();
+                    let calls = wakeups.take();
                     if calls.is_empty() {
                         break;
                     }

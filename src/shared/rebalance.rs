@@ -42,7 +42,7 @@ pub struct WorkerLoads {
 #[derive(Debug)]
 struct Place {
     load: Load,
-    entrance: HandoverQueue,
+    handover_queue: HandoverQueue,
 }
 
 /// The worker's sessions, and the clients in its queue. Others read it whenever they accept, so it stands in
@@ -61,10 +61,10 @@ struct HandoverQueue {
 
 #[derive(Debug, Default)]
 struct Queue {
-    guests: VecDeque<HandedOver>,
+    clients: VecDeque<HandedOver>,
     /// `None` while there is no worker that would look into the queue.
     wake: Option<Arc<UnixStream>>,
-    /// How many configurations the worker has left behind. A guest comes by a listener of the present one.
+    /// How many configurations the worker has left behind. A client that waits came by a listener of the present one.
     generation: u64,
 }
 
@@ -74,17 +74,17 @@ impl WorkerLoads {
     pub fn new(workers: usize) -> Arc<WorkerLoads> {
         let place = |_| Place {
             load: Load(AtomicUsize::new(AWAY)),
-            entrance: HandoverQueue { waiting: AtomicUsize::new(0), queue: Mutex::default() },
+            handover_queue: HandoverQueue { waiting: AtomicUsize::new(0), queue: Mutex::default() },
         };
         Arc::new(WorkerLoads { places: (0..workers).map(place).collect() })
     }
 
     /// Lets a worker take its place. A byte is written to `wake` when there is a client for it.
     #[must_use]
-    pub fn seat(self: &Arc<WorkerLoads>, place: usize, wake: Arc<UnixStream>) -> LoadSlot {
-        self.places[place].entrance.lock().wake = Some(wake);
+    pub fn open_slot(self: &Arc<WorkerLoads>, place: usize, wake: Arc<UnixStream>) -> LoadSlot {
+        self.places[place].handover_queue.lock().wake = Some(wake);
         self.places[place].load.0.store(0, Ordering::Relaxed);
-        LoadSlot { neighbours: Arc::clone(self), place, is_open: true, generation: 0 }
+        LoadSlot { worker_loads: Arc::clone(self), place, is_open: true, generation: 0 }
     }
 
     /// How many clients each worker has, with those on their way to it.
@@ -104,7 +104,7 @@ impl HandoverQueue {
 /// The place of one worker. Dropping it [leaves](LoadSlot::leave) it.
 #[derive(Debug)]
 pub struct LoadSlot {
-    neighbours: Arc<WorkerLoads>,
+    worker_loads: Arc<WorkerLoads>,
     place: usize,
     is_open: bool,
     /// How many configurations this worker has left behind.
@@ -113,7 +113,7 @@ pub struct LoadSlot {
 
 impl LoadSlot {
     fn own(&self) -> &Place {
-        &self.neighbours.places[self.place]
+        &self.worker_loads.places[self.place]
     }
 
     /// Records that a session has begun.
@@ -136,7 +136,7 @@ impl LoadSlot {
     /// left.
     #[must_use]
     pub fn lightest(&self) -> Option<(usize, usize)> {
-        let places = self.neighbours.places.iter().enumerate();
+        let places = self.worker_loads.places.iter().enumerate();
         let others = places.filter(|(place, _)| self.is_open && *place != self.place);
         others
             .map(|(place, other)| (place, other.load.0.load(Ordering::Relaxed)))
@@ -148,18 +148,20 @@ impl LoadSlot {
     /// # Errors
     /// Gives the client back if that worker takes none any more, has enough to take in already, or does not
     /// run on the same configuration, so that a listener's place would mean another listener there.
-    pub fn hand_over(&self, place: usize, guest: HandedOver) -> Result<(), HandedOver> {
-        let Place { load, entrance } = &self.neighbours.places[place];
+    pub fn hand_over(&self, place: usize, handed_over: HandedOver) -> Result<(), HandedOver> {
+        let Place { load, handover_queue: entrance } = &self.worker_loads.places[place];
         let mut queue = entrance.lock();
-        let Queue { guests, wake: Some(wake), generation } = &mut *queue else { return Err(guest) };
-        if guests.len() >= QUEUE_MAX || *generation != self.generation {
-            return Err(guest);
+        let Queue { clients, wake: Some(wake), generation } = &mut *queue else {
+            return Err(handed_over);
+        };
+        if clients.len() >= QUEUE_MAX || *generation != self.generation {
+            return Err(handed_over);
         }
-        guests.push_back(guest);
+        clients.push_back(handed_over);
         load.0.fetch_add(1, Ordering::Relaxed);
-        entrance.waiting.store(guests.len(), Ordering::Release);
+        entrance.waiting.store(clients.len(), Ordering::Release);
         // Whoever came before has woken it. A full pipe has, too.
-        if guests.len() == 1 {
+        if clients.len() == 1 {
             let _ = (&**wake).write(&[1]);
         }
         Ok(())
@@ -167,53 +169,53 @@ impl LoadSlot {
 
     /// Whether clients wait to be taken in. That costs a look at a number that seldom changes.
     #[must_use]
-    pub fn has_guests(&self) -> bool {
-        self.own().entrance.waiting.load(Ordering::Acquire) > 0
+    pub fn has_clients(&self) -> bool {
+        self.own().handover_queue.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Takes in the client that has waited longest.
     #[must_use]
     pub fn take(&self) -> Option<HandedOver> {
-        let Place { load, entrance } = self.own();
+        let Place { load, handover_queue: entrance } = self.own();
         let mut queue = entrance.lock();
-        let guest = queue.guests.pop_front()?;
-        entrance.waiting.store(queue.guests.len(), Ordering::Release);
+        let handed_over = queue.clients.pop_front()?;
+        entrance.waiting.store(queue.clients.len(), Ordering::Release);
         load.0.fetch_sub(1, Ordering::Relaxed);
-        Some(guest)
+        Some(handed_over)
     }
 
     /// Takes in the clients that wait, before the worker runs on its next configuration: from now on it gets
     /// only clients of those that do so too, and hands over only to them.
-    pub fn turn_over(&mut self) -> VecDeque<HandedOver> {
-        let Place { load, entrance } = &self.neighbours.places[self.place];
+    pub fn take_all(&mut self) -> VecDeque<HandedOver> {
+        let Place { load, handover_queue: entrance } = &self.worker_loads.places[self.place];
         let mut queue = entrance.lock();
         self.generation += 1;
         queue.generation = self.generation;
-        let guests = std::mem::take(&mut queue.guests);
+        let clients = std::mem::take(&mut queue.clients);
         entrance.waiting.store(0, Ordering::Release);
-        load.0.fetch_sub(guests.len(), Ordering::Relaxed);
-        guests
+        load.0.fetch_sub(clients.len(), Ordering::Relaxed);
+        clients
     }
 
     /// Takes in the clients that wait, and from now on no other will be handed over. This one hands none
     /// over, either.
-    pub fn leave(&mut self) -> VecDeque<HandedOver> {
+    pub fn close(&mut self) -> VecDeque<HandedOver> {
         if !std::mem::take(&mut self.is_open) {
             return VecDeque::new();
         }
-        let Place { load, entrance } = self.own();
+        let Place { load, handover_queue: entrance } = self.own();
         let mut queue = entrance.lock();
         queue.wake = None;
-        let guests = std::mem::take(&mut queue.guests);
+        let clients = std::mem::take(&mut queue.clients);
         entrance.waiting.store(0, Ordering::Release);
-        load.0.fetch_add(AWAY - guests.len(), Ordering::Relaxed);
-        guests
+        load.0.fetch_add(AWAY - clients.len(), Ordering::Relaxed);
+        clients
     }
 }
 
 impl Drop for LoadSlot {
     fn drop(&mut self) {
-        self.leave();
+        self.close();
     }
 }
 
@@ -223,100 +225,102 @@ mod tests {
     use std::io::{ErrorKind, Read};
 
     /// A client at one end of a pair of sockets, and the other end.
-    fn guest(listener: usize) -> (HandedOver, UnixStream) {
+    fn handed_over(listener: usize) -> (HandedOver, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         (HandedOver { fd: ours.into(), client: ([127, 0, 0, 1], 1).into(), listener }, theirs)
     }
 
-    fn seat(neighbours: &Arc<WorkerLoads>, place: usize) -> (LoadSlot, UnixStream) {
+    fn slot(worker_loads: &Arc<WorkerLoads>, place: usize) -> (LoadSlot, UnixStream) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        (neighbours.seat(place, Arc::new(ours)), theirs)
+        (worker_loads.open_slot(place, Arc::new(ours)), theirs)
     }
 
     #[test]
     fn clients_come_out_in_their_order_and_are_counted_throughout() {
-        let neighbours = WorkerLoads::new(2);
-        let ((ours, _), (theirs, mut wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        let worker_loads = WorkerLoads::new(2);
+        let ((ours, _), (theirs, mut wake)) = (slot(&worker_loads, 0), slot(&worker_loads, 1));
         let mut others = Vec::new();
         for listener in 0..3 {
-            let (guest, other) = guest(listener);
-            ours.hand_over(1, guest).unwrap();
+            let (handed_over, other) = handed_over(listener);
+            ours.hand_over(1, handed_over).unwrap();
             others.push(other);
         }
-        assert_eq!((neighbours.sessions(), theirs.has_guests()), (vec![0, 3], true));
+        assert_eq!((worker_loads.sessions(), theirs.has_clients()), (vec![0, 3], true));
         assert_eq!(wake.read(&mut [0; 8]).unwrap(), 1);
         let taken: Vec<_> = std::iter::from_fn(|| theirs.take()).inspect(|_| theirs.begin()).collect();
-        assert_eq!(taken.iter().map(|guest| guest.listener).collect::<Vec<_>>(), [0, 1, 2]);
-        assert_eq!((neighbours.sessions(), theirs.has_guests()), (vec![0, 3], false));
+        assert_eq!(taken.iter().map(|handed_over| handed_over.listener).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!((worker_loads.sessions(), theirs.has_clients()), (vec![0, 3], false));
         theirs.end();
-        assert_eq!(neighbours.sessions(), [0, 2]);
+        assert_eq!(worker_loads.sessions(), [0, 2]);
     }
 
     #[test]
     fn a_full_queue_gives_the_client_back() {
-        let neighbours = WorkerLoads::new(2);
-        let ((ours, _), (theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
+        let worker_loads = WorkerLoads::new(2);
+        let ((ours, _), (theirs, _wake)) = (slot(&worker_loads, 0), slot(&worker_loads, 1));
         let others: Vec<_> = (0..QUEUE_MAX)
             .map(|listener| {
-                let (guest, other) = guest(listener);
-                ours.hand_over(1, guest).unwrap();
+                let (handed_over, other) = handed_over(listener);
+                ours.hand_over(1, handed_over).unwrap();
                 other
             })
             .collect();
-        assert!(ours.hand_over(1, guest(0).0).is_err());
+        assert!(ours.hand_over(1, handed_over(0).0).is_err());
         assert!(theirs.take().is_some());
-        assert!(ours.hand_over(1, guest(0).0).is_ok());
+        assert!(ours.hand_over(1, handed_over(0).0).is_ok());
         drop(others);
     }
 
     #[test]
     fn who_leaves_gets_all_that_wait_and_no_more_come() {
-        let neighbours = WorkerLoads::new(3);
-        let ((ours, _), (mut theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
-        ours.hand_over(1, guest(7).0).unwrap();
-        let left = theirs.leave();
-        assert_eq!((left.len(), left[0].listener, theirs.has_guests()), (1, 7, false));
+        let worker_loads = WorkerLoads::new(3);
+        let ((ours, _), (mut theirs, _wake)) = (slot(&worker_loads, 0), slot(&worker_loads, 1));
+        ours.hand_over(1, handed_over(7).0).unwrap();
+        let left = theirs.close();
+        assert_eq!((left.len(), left[0].listener, theirs.has_clients()), (1, 7, false));
         left.iter().for_each(|_| theirs.begin());
-        assert_eq!((neighbours.sessions(), theirs.lightest()), (vec![0, 1, 0], None));
-        assert!(ours.hand_over(1, guest(0).0).is_err() && theirs.leave().is_empty());
+        assert_eq!((worker_loads.sessions(), theirs.lightest()), (vec![0, 1, 0], None));
+        assert!(ours.hand_over(1, handed_over(0).0).is_err() && theirs.close().is_empty());
         // The third place is empty too: a worker that is away counts as the one with the most clients.
-        assert!(ours.hand_over(2, guest(0).0).is_err());
+        assert!(ours.hand_over(2, handed_over(0).0).is_err());
         assert!(ours.lightest().is_some_and(|(_, load)| load >= AWAY));
     }
 
     #[test]
     fn a_client_never_goes_to_another_configuration() {
-        let neighbours = WorkerLoads::new(2);
-        let ((mut ours, _), (mut theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
-        ours.hand_over(1, guest(7).0).unwrap();
-        assert_eq!(theirs.turn_over().iter().map(|guest| guest.listener).collect::<Vec<_>>(), [7]);
-        assert_eq!((neighbours.sessions(), theirs.has_guests()), (vec![0, 0], false));
-        assert!(ours.hand_over(1, guest(0).0).is_err() && theirs.hand_over(0, guest(0).0).is_err());
-        assert!(ours.turn_over().is_empty() && ours.hand_over(1, guest(0).0).is_ok());
+        let worker_loads = WorkerLoads::new(2);
+        let ((mut ours, _), (mut theirs, _wake)) = (slot(&worker_loads, 0), slot(&worker_loads, 1));
+        ours.hand_over(1, handed_over(7).0).unwrap();
+        assert_eq!(theirs.take_all().iter().map(|handed_over| handed_over.listener).collect::<Vec<_>>(), [7]);
+        assert_eq!((worker_loads.sessions(), theirs.has_clients()), (vec![0, 0], false));
+        assert!(
+            ours.hand_over(1, handed_over(0).0).is_err() && theirs.hand_over(0, handed_over(0).0).is_err()
+        );
+        assert!(ours.take_all().is_empty() && ours.hand_over(1, handed_over(0).0).is_ok());
     }
 
     #[test]
     fn what_waits_is_closed_with_the_place() {
-        let neighbours = WorkerLoads::new(2);
-        let ((ours, _), (theirs, _wake)) = (seat(&neighbours, 0), seat(&neighbours, 1));
-        let (guest, mut other) = guest(0);
+        let worker_loads = WorkerLoads::new(2);
+        let ((ours, _), (theirs, _wake)) = (slot(&worker_loads, 0), slot(&worker_loads, 1));
+        let (handed_over, mut other) = handed_over(0);
         other.set_nonblocking(true).unwrap();
-        ours.hand_over(1, guest).unwrap();
+        ours.hand_over(1, handed_over).unwrap();
         assert_eq!(other.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
         drop(theirs);
-        assert_eq!((other.read(&mut [0]).unwrap(), neighbours.sessions()), (0, vec![0, 0]));
+        assert_eq!((other.read(&mut [0]).unwrap(), worker_loads.sessions()), (0, vec![0, 0]));
     }
 
     #[test]
     fn the_lightest_is_another_one() {
-        let neighbours = WorkerLoads::new(3);
-        let seats: Vec<_> = (0..3).map(|place| seat(&neighbours, place)).collect();
-        seats[1].0.begin();
-        assert_eq!(seats[0].0.lightest(), Some((2, 0)));
-        seats[2].0.begin();
-        seats[2].0.begin();
-        assert_eq!((seats[0].0.lightest(), seats[1].0.lightest()), (Some((1, 1)), Some((0, 0))));
+        let worker_loads = WorkerLoads::new(3);
+        let slots: Vec<_> = (0..3).map(|place| slot(&worker_loads, place)).collect();
+        slots[1].0.begin();
+        assert_eq!(slots[0].0.lightest(), Some((2, 0)));
+        slots[2].0.begin();
+        slots[2].0.begin();
+        assert_eq!((slots[0].0.lightest(), slots[1].0.lightest()), (Some((1, 1)), Some((0, 0))));
     }
 }

@@ -54,17 +54,17 @@ impl ClientVerifier {
         let Some(own) = shown.first() else { return Credential::None };
         if self.entry == Entry::Verified {
             // By the handshake, or by `admit`.
-            return believed(own);
+            return credential_of(own);
         }
         match self.verify(shown) {
-            Ok(()) => believed(own),
+            Ok(()) => credential_of(own),
             Err(error) => {
                 let known = if own.len() <= UNVERIFIED_LEN_MAX { identity::of(own) } else { None };
                 let bare = || CertificateInfo {
                     fingerprint: identity::fingerprint(own),
                     ..CertificateInfo::default()
                 };
-                Credential::Failed(known.unwrap_or_else(bare), failure::distrust(&error))
+                Credential::Failed(known.unwrap_or_else(bare), failure::cert_error(&error))
             }
         }
     }
@@ -90,7 +90,7 @@ impl ClientVerifier {
 
 /// What a client has shown with `certificate`, which was verified. One that cannot be read for its names has
 /// none that could be taken for another's.
-pub(crate) fn believed(certificate: &CertificateDer<'_>) -> Credential {
+pub(crate) fn credential_of(certificate: &CertificateDer<'_>) -> Credential {
     let bare =
         || CertificateInfo { fingerprint: identity::fingerprint(certificate), ..CertificateInfo::default() };
     Credential::Verified(identity::of(certificate).unwrap_or_else(bare))
@@ -259,7 +259,7 @@ pub(super) mod tests {
                 [(authority.issue(2002), CertError::Expired), (other.issue(2400), CertError::UnknownIssuer)]
             {
                 let shown = met(Some(pair)).unwrap();
-                assert_eq!((shown.verified(), shown.distrust()), (None, Some(why)));
+                assert_eq!((shown.verified(), shown.cert_error()), (None, Some(why)));
                 assert_eq!(shown.shown().unwrap().subject.text(), "CN=alice");
             }
             // Whose key is another one has only found the certificate.
@@ -281,7 +281,7 @@ pub(super) mod tests {
         let usual = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
         let verifier = ClientVerifier::new(Entry::Everybody, usual.build().unwrap(), ambient());
         let shown = verifier.examine(&[long.der().clone()]);
-        assert_eq!(shown.distrust(), Some(CertError::UnknownIssuer));
+        assert_eq!(shown.cert_error(), Some(CertError::UnknownIssuer));
         let identity = shown.shown().unwrap();
         assert_eq!((identity.subject.text(), identity.fingerprint.len()), ("", 64));
     }

@@ -62,7 +62,7 @@ fn of_certificate(why: &CertificateError) -> Cause {
 /// Why the certificate of a client was not verified.
 #[allow(clippy::wildcard_enum_match_arm, reason = "the enums of rustls are open: more may come")]
 #[must_use]
-pub fn distrust(error: &Error) -> CertError {
+pub fn cert_error(error: &Error) -> CertError {
     let Error::InvalidCertificate(why) = error else { return CertError::Other };
     match why {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertError::Expired,

@@ -56,7 +56,7 @@ pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
                 tier: 1,
                 max_requests: None,
                 max_connections: None,
-                duty: AdminState::Ready,
+                admin_state: AdminState::Ready,
                 tls_name: None,
             };
             BackendSource::Asked { question, like }

@@ -18,7 +18,7 @@ use crate::core::interest::Interest;
 use crate::core::tls_info::{Credential, TlsInfo};
 use crate::os::{Fd, IoFault, Os};
 use crate::snapshot::Backend;
-use crate::tls::client_verifier::{ClientVerifier, believed};
+use crate::tls::client_verifier::{ClientVerifier, credential_of};
 use crate::tls::failure;
 use crate::tls::{Origination, Sitting, Termination};
 
@@ -239,7 +239,7 @@ impl TlsWire {
 
     /// What was agreed on. The name that the client has asked for is told once.
     #[must_use]
-    pub fn secured(&mut self) -> TlsInfo {
+    pub fn tls_info(&mut self) -> TlsInfo {
         let name = self.sitting.take_name().unwrap_or_default();
         let common = self.records.common();
         TlsInfo {
@@ -265,7 +265,7 @@ impl TlsWire {
         match (&self.verifier, shown.first()) {
             (_, None) => Credential::None,
             (Some(verifier), Some(_)) => verifier.examine(shown),
-            (None, Some(own)) => believed(own),
+            (None, Some(own)) => credential_of(own),
         }
     }
 

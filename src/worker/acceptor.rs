@@ -22,7 +22,7 @@ pub(super) struct Acceptor {
     /// What its clients are held to, if it is to be closed as soon as its queue is empty. They see a drain.
     leaving: Option<(Rc<Generation>, ListenerState)>,
     pub(super) queue: Queue,
-    pub(super) greetings: ListenSocket,
+    pub(super) listen_socket: ListenSocket,
 }
 
 /// How many clients are likely to wait before an acceptor: asking for one more than there are costs a system call.
@@ -100,13 +100,13 @@ struct Shut {
 impl Acceptor {
     /// The acceptor of the listener at `listener` of the snapshot.
     pub(super) fn new(fd: Fd, listener: usize) -> Acceptor {
-        let (queue, greetings) = (Queue::new(), ListenSocket::new());
-        Acceptor { fd, listener, shut: None, leaving: None, queue, greetings }
+        let (queue, listen_socket) = (Queue::new(), ListenSocket::new());
+        Acceptor { fd, listener, shut: None, leaving: None, queue, listen_socket }
     }
 
     /// Admits the clients in its queue, and then no more. Its listener stays one of `generation`.
-    pub(super) fn leave(&mut self, generation: Rc<Generation>, standing: ListenerState) {
-        self.leaving = Some((generation, standing));
+    pub(super) fn leave(&mut self, generation: Rc<Generation>, listener_state: ListenerState) {
+        self.leaving = Some((generation, listener_state));
     }
 
     /// Whether it is to be closed.
@@ -158,9 +158,10 @@ mod tests {
 
     #[test]
     fn silent_clients_are_seldom_listened_to_and_talkers_are_found_again() {
-        let mut greetings = ListenSocket::new();
+        let mut listen_socket = ListenSocket::new();
         let mut listened = |has_spoken: bool, of: usize| {
-            let listens = |_: &usize| greetings.listens().then(|| greetings.note(has_spoken)).is_some();
+            let listens =
+                |_: &usize| listen_socket.listens().then(|| listen_socket.note(has_spoken)).is_some();
             (0..of).filter(listens).count()
         };
         assert_eq!(listened(false, 5 + 16 * 10), 5 + 10);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::conn::{Conn, Stay};
 use super::idle::WATCHED;
 use super::parked::{EpollSet, EpollTag, Parked, QUIET, UNHEARD_MAX};
-use super::storage::{Purse, Storage};
+use super::storage::{ClientShare, Storage};
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
 use crate::core::slab::Key;
@@ -72,7 +72,7 @@ impl<O: Os> Worker<O> {
         if let Some(at) = self.checks.nearest() {
             nearest.note(at);
         }
-        self.derive_doors(&mut nearest);
+        self.derive_acceptors(&mut nearest);
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
         self.derive_departures(&mut nearest);
@@ -97,7 +97,7 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    fn derive_doors(&mut self, nearest: &mut Nearest) {
+    fn derive_acceptors(&mut self, nearest: &mut Nearest) {
         if !self.may_find_place(nearest) {
             return;
         }
@@ -129,9 +129,9 @@ impl<O: Os> Worker<O> {
         let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = conns.served_mut(*key) else { return false };
-            let env = world.env(&conn.generation, conn.standing);
+            let env = world.env(&conn.generation, conn.listener_state);
             let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
-            storage.open(conn.purse(client_bytes));
+            storage.open(conn.client_share(client_bytes));
             let more = conn.more();
             if more.into_iter().flatten().any(|side| conn.session.has_buffer(side) || storage.can_lend(side))
             {
@@ -158,7 +158,7 @@ impl<O: Os> Worker<O> {
             }
             true
         });
-        storage.open(Purse::OPEN);
+        storage.open(ClientShare::OPEN);
     }
 }
 

@@ -218,7 +218,7 @@ impl<O: Os> Worker<O> {
 
     /// When the ejection of a backend is over, if there is one.
     fn due_by_ejection(&self, id: BackendId) -> Option<Time> {
-        match self.generation.pools.backend(id).chart().machine().phase() {
+        match self.generation.pools.backend(id).health_record().machine().phase() {
             HealthPhase::Ejected { until } => Some(until),
             HealthPhase::Up | HealthPhase::Awaited | HealthPhase::Down => None,
         }
@@ -374,7 +374,7 @@ impl<O: Os> Worker<O> {
         let random = hash::mix(self.checks.count ^ hash::stable(pool.backends[id.index].name.as_bytes()));
         let due = match &pool.check {
             Some(check) => {
-                let is_changing = self.generation.pools.backend(id).chart().machine().is_changing();
+                let is_changing = self.generation.pools.backend(id).health_record().machine().is_changing();
                 let interval = if is_changing { check.fast_interval } else { check.interval };
                 Some((began + jittered(interval, check.jitter, random)).max(self.now))
             }

@@ -7,7 +7,7 @@ use super::generation::{Generation, Lease, Permit};
 use super::link::Link;
 use super::own::Owned;
 use super::pipes::Loan;
-use super::storage::Purse;
+use super::storage::ClientShare;
 use crate::core::budget::Budget;
 use crate::core::captured::CapturedNames;
 use crate::core::identity::Ids;
@@ -35,7 +35,7 @@ pub(super) struct Conn {
     pub(super) unheard: u8,
     /// What its exchange is held to.
     pub(super) generation: Rc<Generation>,
-    pub(super) standing: ListenerState,
+    pub(super) listener_state: ListenerState,
     /// The retry permit of an exchange that was begun again.
     pub(super) permit: Option<Permit>,
     /// Its place in the queue for a backend.
@@ -103,9 +103,9 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// The same, as a session sees it that is held to `generation` and stands like that.
-    pub(super) fn env(self, generation: &'a Generation, standing: ListenerState) -> Env<'a> {
+    pub(super) fn env(self, generation: &'a Generation, listener_state: ListenerState) -> Env<'a> {
         let World { now, date, ids, draining_since, keeps_request, wanted, bodies } = self;
-        let draining_since = match standing {
+        let draining_since = match listener_state {
             ListenerState::At(_) => draining_since,
             ListenerState::Gone { since } => Some(since),
         };
@@ -134,7 +134,7 @@ impl Conn {
         client: Wire,
         now: Time,
         generation: Rc<Generation>,
-        standing: ListenerState,
+        listener_state: ListenerState,
     ) -> Conn {
         let stay = Stay::Hot { since: now };
         Conn {
@@ -145,7 +145,7 @@ impl Conn {
             stay,
             unheard: 0,
             generation,
-            standing,
+            listener_state,
             permit: None,
             ticket: None,
             pipes: Piped::default(),
@@ -158,7 +158,7 @@ impl Conn {
     /// Takes the latest generation for what follows, if nothing is under way that was routed by another; true if
     /// it did.
     pub(super) fn renew(&mut self, latest: &Rc<Generation>) -> bool {
-        let ListenerState::At(listener) = self.standing else { return false };
+        let ListenerState::At(listener) = self.listener_state else { return false };
         if Rc::ptr_eq(&self.generation, latest) || !self.session.is_between_exchanges() {
             return false;
         }
@@ -173,8 +173,8 @@ impl Conn {
     }
 
     /// What the client's address may be lent, if it may have `most` bytes.
-    pub(super) fn purse(&self, most: usize) -> Purse {
-        self.counted.as_ref().map_or(Purse::OPEN, |counted| Purse { held: counted.held(), most })
+    pub(super) fn client_share(&self, most: usize) -> ClientShare {
+        self.counted.as_ref().map_or(ClientShare::OPEN, |counted| ClientShare { held: counted.held(), most })
     }
 
     /// Counts what is held for the session now for its client's address.

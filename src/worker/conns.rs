@@ -44,7 +44,7 @@ pub(super) struct IdleClient {
     /// Its deadline in the parked set.
     until: Time,
     generation: Rc<Generation>,
-    standing: ListenerState,
+    listener_state: ListenerState,
     owned: Option<Box<Owned>>,
     counted: Option<Box<Counted>>,
 }
@@ -137,19 +137,19 @@ impl Conns {
         })
     }
 
-    /// Tells every client what has become of its listener, by `standing`, and gives it `latest` if it is between
+    /// Sets the listener state of every client by `listener_state`, and moves it to `latest` if it is between
     /// two exchanges; the keys of those that are served, but parked and between two exchanges.
     pub(super) fn move_to(
         &mut self,
         latest: &Rc<Generation>,
-        standing: impl Fn(ListenerState) -> ListenerState,
+        listener_state: impl Fn(ListenerState) -> ListenerState,
     ) -> Vec<Key> {
         let mut parked = Vec::new();
         for (key, client) in self.slab.iter_mut() {
             match client {
                 Client::Served(conn) => {
                     if let Some(conn) = conn.as_mut() {
-                        conn.standing = standing(conn.standing);
+                        conn.listener_state = listener_state(conn.listener_state);
                         conn.renew(latest);
                         if conn.session.is_between_exchanges() && conn.is_parked() {
                             parked.push(key);
@@ -157,7 +157,7 @@ impl Conns {
                     }
                 }
                 Client::Idle(idle) => {
-                    idle.standing = standing(idle.standing);
+                    idle.listener_state = listener_state(idle.listener_state);
                     idle.renew(latest);
                 }
             }
@@ -170,7 +170,7 @@ impl Conns {
         for (key, client) in self.slab.iter_mut() {
             if let Client::Idle(idle) = client {
                 set.leave(idle.until, Parked::Session(key));
-                idle.until = idle.session.deadline(&world.env(&idle.generation, idle.standing)).at;
+                idle.until = idle.session.deadline(&world.env(&idle.generation, idle.listener_state)).at;
                 set.enter(idle.until, Parked::Session(key));
             }
         }
@@ -204,23 +204,23 @@ impl Conn {
     }
 
     fn into_idle(self) -> Option<IdleClient> {
-        let Conn { session, client, stay, generation, standing, owned, counted, .. } = self;
+        let Conn { session, client, stay, generation, listener_state, owned, counted, .. } = self;
         let Stay::Parked { until } = stay else { return None };
         let session = session.into_resting();
-        Some(IdleClient { session, wire: client?, until, generation, standing, owned, counted })
+        Some(IdleClient { session, wire: client?, until, generation, listener_state, owned, counted })
     }
 }
 
 impl IdleClient {
     fn wake(self, now: Time) -> Conn {
-        let IdleClient { session, wire, until, generation, standing, owned, counted } = self;
-        let conn = Conn::new(session.wake(now), wire, now, generation, standing);
+        let IdleClient { session, wire, until, generation, listener_state, owned, counted } = self;
+        let conn = Conn::new(session.wake(now), wire, now, generation, listener_state);
         Conn { stay: Stay::Parked { until }, owned, counted, ..conn }
     }
 
     /// See [`Conn::renew`].
     fn renew(&mut self, latest: &Rc<Generation>) {
-        if let ListenerState::At(listener) = self.standing {
+        if let ListenerState::At(listener) = self.listener_state {
             self.generation = Rc::clone(latest);
             self.session.move_to(listener);
         }
@@ -276,18 +276,18 @@ impl<'a> Look<'a> {
     }
 
     /// What can be seen of it; `None` if it is over.
-    pub(super) fn glance(self, world: World<'_>) -> Option<Summary> {
+    pub(super) fn summary(self, world: World<'_>) -> Option<Summary> {
         match self {
-            Look::Served(conn) => conn.session.glance(&world.env(&conn.generation, conn.standing)),
-            Look::Idle(idle) => Some(idle.session.glance(&world.env(&idle.generation, idle.standing))),
+            Look::Served(conn) => conn.session.summary(&world.env(&conn.generation, conn.listener_state)),
+            Look::Idle(idle) => Some(idle.session.summary(&world.env(&idle.generation, idle.listener_state))),
         }
     }
 
     /// What a record of it would say now.
     pub(super) fn record(self, world: World<'a>) -> Record<'a> {
         match self {
-            Look::Served(conn) => conn.session.record(&world.env(&conn.generation, conn.standing)),
-            Look::Idle(idle) => idle.session.record(&world.env(&idle.generation, idle.standing)),
+            Look::Served(conn) => conn.session.record(&world.env(&conn.generation, conn.listener_state)),
+            Look::Idle(idle) => idle.session.record(&world.env(&idle.generation, idle.listener_state)),
         }
     }
 }

@@ -85,7 +85,7 @@ impl<O: Os> Driver<'_, O> {
         let id = conn.session.pool();
         let (state, rules) = (conn.generation.pools.pool(id), conn.generation.snapshot.pool(id));
         if conn.ticket.is_none() {
-            conn.ticket = state.queue().enter(self.desk, self.key, rules.max_pending);
+            conn.ticket = state.queue().enter(self.wakeups, self.key, rules.max_pending);
         }
         let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(NoBackend::Full) };
         let ahead = ticket.ahead();

@@ -75,7 +75,7 @@ pub(super) struct Driver<'a, O> {
     pub(super) latest: &'a Rc<Generation>,
     /// The session's key, and where it is called when its turn has come.
     pub(super) key: Key,
-    pub(super) desk: &'a Arc<WakeupQueue>,
+    pub(super) wakeups: &'a Arc<WakeupQueue>,
     pub(super) registry: &'a Registry,
     pub(super) journal: &'a mut dyn Journal,
     pub(super) recorder: &'a mut Recorder,
@@ -293,7 +293,7 @@ impl<O: Os> Driver<'_, O> {
         let is_used_up = !conn.session.is_login()
             && self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
         // Bytes that nobody has asked for would be taken for the next response.
-        if is_used_up || link.wire.has_more() || link.backend().duty() != AdminState::Ready {
+        if is_used_up || link.wire.has_more() || link.backend().admin_state() != AdminState::Ready {
             return backend.link.close(self.os);
         }
         let after = after(&conn.session);
@@ -304,18 +304,18 @@ impl<O: Os> Driver<'_, O> {
             return self.keep_own(conn, backend);
         }
         let Backend { link, id, .. } = backend;
-        let patience = self.patience(&link, conn.session.backend_timeout());
+        let idle_timeout = self.idle_timeout(&link, conn.session.backend_timeout());
         let kept = (link, after);
         if let Some(surplus) =
-            self.idle.keep(self.generation.home(id), kept, self.env.now, patience, self.parked)
+            self.idle.keep(self.generation.home(id), kept, self.env.now, idle_timeout, self.parked)
         {
             surplus.close(self.os);
         }
     }
 
     /// How long a connection may wait, by what its backend has said, or else by what it has shown.
-    pub(super) fn patience(&self, link: &Link, told: Option<Duration>) -> Option<Duration> {
-        told.map(safely).or_else(|| link.backend().patience(self.env.now))
+    pub(super) fn idle_timeout(&self, link: &Link, told: Option<Duration>) -> Option<Duration> {
+        told.map(safely).or_else(|| link.backend().idle_estimate(self.env.now))
     }
 
     /// Closes a wire, at once if all has been said.

@@ -8,7 +8,7 @@ use super::driver::{Driver, Fate, Readable, Want};
 use super::generation::Generation;
 use super::parked::{EpollSet, EpollTag, Parked, UNHEARD_MAX};
 use super::room::Entry;
-use super::storage::Purse;
+use super::storage::ClientShare;
 use super::{Token, Worker};
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
@@ -33,7 +33,7 @@ pub(super) struct Arrival {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// No.
-    NoBackend,
+    Empty,
     /// There was no room, or no time, to find out.
     Perhaps,
 }
@@ -64,9 +64,9 @@ impl<O: Os> Worker<O> {
             let (token, ready) = self.events[index];
             debug_assert!(!ready.any(Ready::INVALID), "poll was given a closed descriptor for {token:?}");
             match token {
-                Token::Wake => self.hush(),
+                Token::Wake => self.remove_descriptors(),
                 Token::EpollSet => self.handle_lot(),
-                Token::Acceptor(acceptor) => self.answer_door(acceptor),
+                Token::Acceptor(acceptor) => self.handle_acceptor(acceptor),
                 Token::Idle(key) => self.close_dead(key, ready),
                 Token::Check(number) => self.handle_check(number, ready),
                 Token::Handshake(key) => self.go_on_with(key),
@@ -83,7 +83,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Reads what the wake descriptor has to say, which is nothing but that it has.
-    fn hush(&mut self) {
+    fn remove_descriptors(&mut self) {
         if let Some(fd) = self.wake {
             let _ = self.os.recv(fd, &mut [0; 64]);
         }
@@ -157,11 +157,11 @@ impl<O: Os> Worker<O> {
             conn.stay = Stay::Hot { since: self.now };
             self.hot.push(key);
         }
-        self.storage.open(conn.purse(self.client_bytes));
+        self.storage.open(conn.client_share(self.client_bytes));
         let world = self.common.world(self.now, self.journal.wants_request());
         let generation = Rc::clone(&conn.generation);
         let mut driver = Driver {
-            env: world.env(&generation, conn.standing),
+            env: world.env(&generation, conn.listener_state),
             os: &mut self.os,
             storage: &mut self.storage,
             pipes: &mut self.pipes,
@@ -173,7 +173,7 @@ impl<O: Os> Worker<O> {
             generation: &generation,
             latest: &self.generation,
             key,
-            desk: &self.desk,
+            wakeups: &self.wakeups,
             registry: &self.registry,
             journal: &mut *self.journal,
             recorder: &mut self.recorder,
@@ -182,7 +182,7 @@ impl<O: Os> Worker<O> {
         };
         let fate = act(&mut driver, conn);
         conn.settle();
-        self.storage.open(Purse::OPEN);
+        self.storage.open(ClientShare::OPEN);
         if conn.ticket.is_some() && !conn.session.is_queued() {
             conn.ticket = None;
         }
@@ -195,8 +195,8 @@ impl<O: Os> Worker<O> {
                     self.close_idle_one(key);
                 }
                 self.ended += 1;
-                if let Some(seat) = &self.seat {
-                    seat.end();
+                if let Some(slot) = &self.load_slot {
+                    slot.end();
                 }
             }
         }
@@ -204,11 +204,11 @@ impl<O: Os> Worker<O> {
 
     /// Lets those look for a backend whose turn it is.
     pub(super) fn take_calls(&mut self) {
-        if self.desk.take_recall() {
+        if self.wakeups.take_recall() {
             self.part_with_idle();
         }
         for _ in 0..CALLS_MAX {
-            let calls = self.desk.take();
+            let calls = self.wakeups.take();
             if calls.is_empty() {
                 return;
             }
@@ -254,7 +254,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Admits as many clients as are likely to wait. If there are more, the next poll says so.
-    fn answer_door(&mut self, acceptor: usize) {
+    fn handle_acceptor(&mut self, acceptor: usize) {
         let budget = self.generation.snapshot.limits.accept_budget;
         let likely = self.acceptors[acceptor].queue.likely(self.turn).min(budget);
         self.accept(acceptor, likely);
@@ -274,7 +274,7 @@ impl<O: Os> Worker<O> {
                 Err(AcceptFault::Gone) => {}
                 Err(AcceptFault::Blocked) => {
                     self.acceptors[acceptor].queue.note_empty(count);
-                    return Waiting::NoBackend;
+                    return Waiting::Empty;
                 }
                 Err(AcceptFault::Exhausted) => {
                     if let Some(link) = self.idle.evict(&mut self.parked) {
@@ -296,13 +296,13 @@ impl<O: Os> Worker<O> {
         let left_behind = self.acceptors[acceptor].left_behind();
         let fd = if left_behind.is_some() { Some(fd) } else { self.hand_over(fd, client, listener) };
         let Some(fd) = fd else { return };
-        let (generation, standing) =
+        let (generation, listener_state) =
             left_behind.unwrap_or_else(|| (Rc::clone(&self.generation), ListenerState::At(listener)));
-        let listens = self.acceptors[acceptor].greetings.listens();
+        let listens = self.acceptors[acceptor].listen_socket.listens();
         let arrival = Arrival { fd, client, listener };
-        let has_spoken = self.begin(arrival, standing, generation, listens);
+        let has_spoken = self.begin(arrival, listener_state, generation, listens);
         if let Some(has_spoken) = has_spoken.filter(|_| listens) {
-            self.acceptors[acceptor].greetings.note(has_spoken);
+            self.acceptors[acceptor].listen_socket.note(has_spoken);
         }
     }
 
@@ -318,7 +318,7 @@ impl<O: Os> Worker<O> {
     fn begin(
         &mut self,
         arrival: Arrival,
-        standing: ListenerState,
+        listener_state: ListenerState,
         generation: Rc<Generation>,
         listens: bool,
     ) -> Option<bool> {
@@ -333,14 +333,14 @@ impl<O: Os> Worker<O> {
         };
         generation.meters.note_client(listener);
         if generation.snapshot.listeners[listener].tls.is_some() {
-            self.begin_handshake(arrival, counted, standing, generation);
+            self.begin_handshake(arrival, counted, listener_state, generation);
             return Some(false);
         }
-        let session = Session::new(client, listener, &self.world().env(&generation, standing));
-        let key = self.sit_down(session, Wire::Plain(fd), generation, standing);
+        let session = Session::new(client, listener, &self.world().env(&generation, listener_state));
+        let key = self.insert_session(session, Wire::Plain(fd), generation, listener_state);
         self.note_counted(key, counted);
-        if let Some(seat) = &self.seat {
-            seat.begin();
+        if let Some(slot) = &self.load_slot {
+            slot.begin();
         }
         let mut has_spoken = false;
         self.with(key, |driver, conn| {
@@ -363,14 +363,14 @@ impl<O: Os> Worker<O> {
     }
 
     /// Takes a session in among the others.
-    pub(super) fn sit_down(
+    pub(super) fn insert_session(
         &mut self,
         session: Session,
         wire: Wire,
         generation: Rc<Generation>,
-        standing: ListenerState,
+        listener_state: ListenerState,
     ) -> Key {
-        let key = self.conns.insert(Conn::new(session, wire, self.now, generation, standing));
+        let key = self.conns.insert(Conn::new(session, wire, self.now, generation, listener_state));
         self.hot.push(key);
         key
     }
@@ -395,14 +395,14 @@ impl<O: Os> Worker<O> {
         self.end_late_handshakes(is_cut_off);
         self.end_late_departures(is_cut_off);
         if is_cut_off {
-            self.close_doors();
+            self.close_acceptors();
             self.wake_up_all();
         }
         let mut late = std::mem::take(&mut self.late);
         let world = self.world();
         late.extend(self.hot.iter().filter_map(|key| {
             let conn = self.conns.served(*key)?;
-            let deadline = conn.session.deadline(&world.env(&conn.generation, conn.standing))?;
+            let deadline = conn.session.deadline(&world.env(&conn.generation, conn.listener_state))?;
             (is_cut_off || deadline.at <= self.now).then_some((*key, deadline.timer))
         }));
         for (key, timer) in late.drain(..) {
@@ -427,8 +427,8 @@ impl<O: Os> Worker<O> {
         while let Some(link) = self.idle.pop_late(self.now, &mut self.parked) {
             link.close(&mut self.os);
         }
-        while let Some(guest) = self.parked.pop_late(self.now) {
-            match guest {
+        while let Some(parked) = self.parked.pop_late(self.now) {
+            match parked {
                 Parked::Session(key) => self.with(key, |_, _| Fate::Waits),
                 Parked::Idle(key) => self.close_idle_one(key),
                 Parked::Handshake(key) => self.wake_handshake(key),

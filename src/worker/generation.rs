@@ -316,7 +316,7 @@ mod tests {
 
     fn meters(snapshot: &Snapshot) -> Meters {
         let hub = Hub::default();
-        hub.open(&hub.desk(0), snapshot)
+        hub.open(&hub.worker_meters(0), snapshot)
     }
 
     fn first(snapshot: &Arc<Snapshot>, idle: &mut IdleSet) -> Generation {

@@ -50,7 +50,7 @@ pub(super) struct Handshake {
     listener: usize,
     counted: Option<Box<Counted>>,
     pub(super) generation: Rc<Generation>,
-    pub(super) standing: ListenerState,
+    pub(super) listener_state: ListenerState,
     since: Time,
     until: Time,
     stay: Stay,
@@ -174,9 +174,9 @@ impl Handshake {
     }
 
     /// Moves it to another generation, in which it stands like that.
-    pub(super) fn move_to(&mut self, generation: &Rc<Generation>, standing: ListenerState) {
-        self.standing = standing;
-        if let ListenerState::At(listener) = standing {
+    pub(super) fn move_to(&mut self, generation: &Rc<Generation>, listener_state: ListenerState) {
+        self.listener_state = listener_state;
+        if let ListenerState::At(listener) = listener_state {
             (self.listener, self.generation) = (listener, Rc::clone(generation));
         }
     }
@@ -246,7 +246,7 @@ impl<O: Os> Worker<O> {
         &mut self,
         arrival: Arrival,
         counted: Option<Box<Counted>>,
-        standing: ListenerState,
+        listener_state: ListenerState,
         generation: Rc<Generation>,
     ) {
         let Arrival { fd, client, listener } = arrival;
@@ -265,11 +265,21 @@ impl<O: Os> Worker<O> {
         };
         let (until, said) = (self.now + wait, None);
         let (since, stay) = (self.now, Stay::Hot { touched: self.now, unheard: 0 });
-        let handshake =
-            Handshake { step, said, client, listener, counted, generation, standing, since, until, stay };
+        let handshake = Handshake {
+            step,
+            said,
+            client,
+            listener,
+            counted,
+            generation,
+            listener_state,
+            since,
+            until,
+            stay,
+        };
         let key = self.handshakes.insert(handshake);
-        if let Some(seat) = &self.seat {
-            seat.begin();
+        if let Some(slot) = &self.load_slot {
+            slot.begin();
         }
         // Most clients have spoken by now.
         self.go_on_with(key);
@@ -340,12 +350,12 @@ impl<O: Os> Worker<O> {
     /// Begins the session of a client whose handshake is over.
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, counted, generation, standing, .. } = handshake;
+        let Handshake { step, said, client, listener, counted, generation, listener_state, .. } = handshake;
         let Step::Shaking(mut wire) = step else { return self.os.close(step.fd()) };
-        let env = self.world().env(&generation, standing);
+        let env = self.world().env(&generation, listener_state);
         let mut session = session_of(client, said, listener, &env);
-        session.handle_secured(wire.secured(), &env);
-        let key = self.sit_down(session, Wire::Tls(wire), generation, standing);
+        session.handle_tls_info(wire.tls_info(), &env);
+        let key = self.insert_session(session, Wire::Tls(wire), generation, listener_state);
         self.note_counted(key, counted);
         self.with(key, |driver, conn| driver.drive(conn, Readable { client: true, backend: false }));
     }
@@ -353,14 +363,14 @@ impl<O: Os> Worker<O> {
     /// Closes the connection of a client whose handshake has failed, and makes the record of it.
     fn turn_away(&mut self, key: Key, cause: Cause) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, generation, standing, .. } = handshake;
-        if let Some(seat) = &self.seat {
-            seat.end();
+        let Handshake { step, said, client, listener, generation, listener_state, .. } = handshake;
+        if let Some(slot) = &self.load_slot {
+            slot.end();
         }
         self.ended += 1;
         step.into_wire().close(&mut self.os);
         let world = self.common.world(self.now, false);
-        let env = world.env(&generation, standing);
+        let env = world.env(&generation, listener_state);
         let mut session = session_of(client, said, listener, &env);
         session.turn_away(cause);
         let record = session.record(&env);

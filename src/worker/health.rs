@@ -62,8 +62,8 @@ impl<O: Os> Driver<'_, O> {
     pub(super) fn is_out(&self, conn: &Conn, place: usize) -> bool {
         let state = conn.generation.pools.pool(conn.session.pool());
         let backend = &state.backends()[place];
-        let is_unwell = backend.standing().exclusion().is_some() && !state.ward().panics();
-        is_unwell || backend.duty() == AdminState::Down
+        let is_unwell = backend.health_state().exclusion().is_some() && !state.health_registry().panics();
+        is_unwell || backend.admin_state() == AdminState::Down
     }
 
     fn note(&self, id: BackendId, fault: BackendFault, since: Time) {

@@ -49,7 +49,7 @@ struct Idle {
     home: Key,
     since: Time,
     /// How long its backend lets it wait, as far as that is known.
-    patience: Duration,
+    idle_timeout: Duration,
     /// When it has waited long enough.
     until: Time,
     /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one
@@ -102,7 +102,7 @@ pub(super) struct IdleSet {
     /// How many may wait for each backend, and how many in all.
     most: Most,
     /// How long they may wait.
-    patience: Duration,
+    idle_timeout: Duration,
     /// How many polls there have been.
     polls: u64,
     /// How many have been taken since the last poll.
@@ -122,7 +122,7 @@ impl IdleSet {
             homes: Slab::default(),
             recent: Vec::new(),
             most,
-            patience: timeouts.backend_idle,
+            idle_timeout: timeouts.backend_idle,
             polls: 0,
             taken: 0,
             polled_most: POLLED_MIN,
@@ -189,9 +189,9 @@ impl IdleSet {
         {
             surplus.close(os);
         }
-        (self.most, self.patience) = (most, timeouts.backend_idle);
+        (self.most, self.idle_timeout) = (most, timeouts.backend_idle);
         for (key, idle) in self.entries.iter_mut() {
-            let until = idle.since + timeouts.backend_idle.min(idle.patience);
+            let until = idle.since + timeouts.backend_idle.min(idle.idle_timeout);
             if idle.is_parked {
                 parked.leave(idle.until, Parked::Idle(key));
                 parked.enter(until, Parked::Idle(key));
@@ -250,14 +250,14 @@ impl IdleSet {
         self.is_lot_read = is_all;
     }
 
-    /// Keeps a connection that has served `after`, for as long as `patience` says if that is known; returns
+    /// Keeps a connection that has served `after`, for as long as `idle_timeout` says if that is known; returns
     /// one back if there are enough, or if its backend has no home any more.
     pub(super) fn keep(
         &mut self,
         home: Key,
         (link, after): (Link, After),
         now: Time,
-        patience: Option<Duration>,
+        idle_timeout: Option<Duration>,
         parked: &mut EpollSet,
     ) -> Option<Link> {
         let has_room = |stack: &mut Vec<Key>| stack.len() < self.most.per_backend;
@@ -267,11 +267,20 @@ impl IdleSet {
         // Somebody has just answered here; of the others nobody knows when they are needed.
         let surplus = if self.shared() < self.most.in_all { None } else { self.evict(parked) };
         let Some(stack) = self.homes.get_mut(home) else { return Some(link) };
-        let patience = patience.unwrap_or(Duration::MAX);
-        let until = now + self.patience.min(patience);
+        let idle_timeout = idle_timeout.unwrap_or(Duration::MAX);
+        let until = now + self.idle_timeout.min(idle_timeout);
         let polled = u64::MAX;
-        let idle =
-            Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: false, after };
+        let idle = Idle {
+            link,
+            home,
+            since: now,
+            idle_timeout,
+            until,
+            polled,
+            is_parked: false,
+            is_own: false,
+            after,
+        };
         let key = self.entries.insert(idle);
         stack.push(key);
         self.recent.push(key);
@@ -285,19 +294,28 @@ impl IdleSet {
         home: Key,
         link: Link,
         now: Time,
-        patience: Option<Duration>,
+        idle_timeout: Option<Duration>,
         parked: &mut EpollSet,
     ) -> (Option<Key>, Option<Link>) {
         if self.homes.get(home).is_none() {
             return (None, Some(link));
         }
         let surplus = if self.own < OWN_MOST { None } else { self.evict_own(None, parked) };
-        let patience = patience.unwrap_or(Duration::MAX);
-        let until = now + self.patience.min(patience);
+        let idle_timeout = idle_timeout.unwrap_or(Duration::MAX);
+        let until = now + self.idle_timeout.min(idle_timeout);
         let polled = u64::MAX;
         let after = After::Body;
-        let idle =
-            Idle { link, home, since: now, patience, until, polled, is_parked: false, is_own: true, after };
+        let idle = Idle {
+            link,
+            home,
+            since: now,
+            idle_timeout,
+            until,
+            polled,
+            is_parked: false,
+            is_own: true,
+            after,
+        };
         let key = self.entries.insert(idle);
         self.own += 1;
         self.recent.push(key);

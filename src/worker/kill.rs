@@ -13,11 +13,11 @@ impl<O: Os> Worker<O> {
         self.now = self.os.now();
         let mut found: Vec<Holder> = Vec::new();
         for (key, client) in self.conns.iter() {
-            let Some(glance) = client.glance(self.world()) else { continue };
-            if ask.kind.is_some_and(|kind| kind != glance.kind) {
+            let Some(summary) = client.summary(self.world()) else { continue };
+            if ask.kind.is_some_and(|kind| kind != summary.kind) {
                 continue;
             }
-            found.push(self.holder(key, client, &glance));
+            found.push(self.holder(key, client, &summary));
             // The memory is bounded, and each session is sorted a few times at most.
             if found.len() >= 8 * ask.count.max(1) {
                 ask.arrange(&mut found);

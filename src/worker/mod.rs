@@ -185,9 +185,9 @@ pub struct Worker<O> {
     generation: Rc<Generation>,
     registry: Arc<Registry>,
     /// Where it is told whose turn it is to pick a backend.
-    desk: Arc<WakeupQueue>,
+    wakeups: Arc<WakeupQueue>,
     /// Where it shows what it holds.
-    counter: WorkerMeters,
+    meters: WorkerMeters,
     /// What it remembers of exchanges.
     recorder: Recorder,
     share: WorkerIndex,
@@ -211,7 +211,7 @@ pub struct Worker<O> {
     /// How many sessions have ended.
     ended: u64,
     /// Its place among the workers, if there are several.
-    seat: Option<LoadSlot>,
+    load_slot: Option<LoadSlot>,
     churn: Churn,
     idle: IdleSet,
     checks: Checks,
@@ -251,8 +251,8 @@ impl<O: Os> Worker<O> {
         } = setup;
         let limits = &snapshot.limits;
         let most = Most::of(limits, share.workers);
-        let (pools, desk) = (registry.open(&snapshot), registry.desk());
-        let counter = registry.metrics().desk(share.worker);
+        let (pools, wakeups) = (registry.open(&snapshot), registry.wakeup_queue());
+        let counter = registry.metrics().worker_meters(share.worker);
         let meters = registry.metrics().open(&counter, &snapshot);
         let keep = limits.recorder.keep.div_ceil(share.workers);
         let mut recorder = Recorder::new(share.worker, &limits.recorder, keep);
@@ -278,7 +278,7 @@ impl<O: Os> Worker<O> {
             lacks_descriptors: false,
             turn: 0,
             ended: 0,
-            seat: None,
+            load_slot: None,
             churn: Churn::default(),
             storage,
             generation: Rc::new(Generation::first((snapshot, &tls), pools, meters, &mut idle, seed, random)),
@@ -304,15 +304,15 @@ impl<O: Os> Worker<O> {
             os,
             journal,
             registry,
-            desk,
-            counter,
+            wakeups,
+            meters: counter,
             recorder,
         }
     }
 
     /// Makes it one of several workers, which wake each other through `wake` when a backend is free.
     pub fn be_called_by(&mut self, wake: Arc<UnixStream>) {
-        self.desk.wake_by(wake);
+        self.wakeups.wake_by(wake);
     }
 
     /// The operating system that the worker uses.
@@ -341,15 +341,15 @@ impl<O: Os> Worker<O> {
             return;
         }
         self.now = self.os.now();
-        self.leave_neighbours();
+        self.close_handover_queue();
         self.common.draining_since = Some(self.now);
-        self.leave_doors(|listener| Some(ListenerState::At(listener)));
+        self.begin_to_close_acceptors(|listener| Some(ListenerState::At(listener)));
         self.derive_parked();
     }
 
     /// One turn of the loop. Waits for as long as nothing happens.
     pub fn turn(&mut self) -> Turn {
-        self.empty_leaving_doors();
+        self.admit_from_leaving_acceptors();
         self.run_checks();
         if self.common.draining_since.is_some()
             && self.clients() == 0
@@ -360,10 +360,10 @@ impl<O: Os> Worker<O> {
             self.pipes.close_free(&mut self.os);
             return Turn::Finished;
         }
-        self.take_in_guests();
+        self.begin_handed_over();
         self.take_calls();
         let nearest = self.derive();
-        let timeout = if self.desk.sleep() && self.eager.is_empty() {
+        let timeout = if self.wakeups.sleep() && self.eager.is_empty() {
             nearest.map(|at| at.since(self.now))
         } else {
             Some(Duration::ZERO)
@@ -371,7 +371,7 @@ impl<O: Os> Worker<O> {
         self.turn += 1;
         self.show_holdings();
         let polled = self.os.poll(&mut self.array.watches, timeout);
-        self.desk.wake();
+        self.wakeups.wake();
         self.now = self.os.now();
         self.wall = self.os.ambient().wall_clock();
         self.common.date.set(self.wall.as_secs());

@@ -91,9 +91,9 @@ impl<O: Os> Driver<'_, O> {
     /// Keeps a connection for its client alone.
     pub(super) fn keep_own(&mut self, conn: &mut Conn, backend: Backend) {
         let Backend { link, id, .. } = backend;
-        let patience = self.patience(&link, conn.session.backend_timeout());
+        let idle_timeout = self.idle_timeout(&link, conn.session.backend_timeout());
         let home = self.generation.home(id);
-        let (kept, surplus) = self.idle.keep_own(home, link, self.env.now, patience, self.parked);
+        let (kept, surplus) = self.idle.keep_own(home, link, self.env.now, idle_timeout, self.parked);
         let displaced = kept.and_then(|idle| conn.owned.get_or_insert_default().put(Own { home, idle }));
         let displaced = displaced.and_then(|key| self.idle.remove(key, self.parked));
         for link in surplus.into_iter().chain(displaced) {

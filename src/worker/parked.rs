@@ -96,14 +96,14 @@ impl EpollSet {
         self.fd.is_some() && os.park(fd, want, tag.to_bits())
     }
 
-    /// Records that `guest` is parked until `deadline`, if nothing happens before.
-    pub(super) fn enter(&mut self, deadline: Time, guest: Parked) {
-        self.deadlines.insert((deadline, guest));
+    /// Records that `parked` is parked until `deadline`, if nothing happens before.
+    pub(super) fn enter(&mut self, deadline: Time, parked: Parked) {
+        self.deadlines.insert((deadline, parked));
     }
 
-    /// Records that `guest`, who was parked until `deadline`, is not any more.
-    pub(super) fn leave(&mut self, deadline: Time, guest: Parked) {
-        self.deadlines.remove(&(deadline, guest));
+    /// Records that `parked`, who was parked until `deadline`, is not any more.
+    pub(super) fn leave(&mut self, deadline: Time, parked: Parked) {
+        self.deadlines.remove(&(deadline, parked));
     }
 
     /// The first deadline of all who are parked.
@@ -113,12 +113,12 @@ impl EpollSet {
 
     /// Takes out the first one whose deadline has passed.
     pub(super) fn pop_late(&mut self, now: Time) -> Option<Parked> {
-        let (deadline, guest) = *self.deadlines.first()?;
+        let (deadline, parked) = *self.deadlines.first()?;
         if deadline > now {
             return None;
         }
         self.deadlines.pop_first();
-        Some(guest)
+        Some(parked)
     }
 
     /// Returns the news that the kernel has now, and whether that was all of them.

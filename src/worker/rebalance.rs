@@ -49,63 +49,63 @@ fn is_clearly_more(mine: usize, least: usize, ended: usize) -> bool {
 
 impl<O: Os> Worker<O> {
     /// Makes it one of several workers that even out their clients.
-    pub fn sit(&mut self, seat: LoadSlot) {
-        self.seat = Some(seat);
+    pub fn set_load_slot(&mut self, slot: LoadSlot) {
+        self.load_slot = Some(slot);
     }
 
     /// Hands an accepted client over to the worker with the fewest, if this one has clearly more; returns it
     /// back if not.
     pub(super) fn hand_over(&mut self, fd: Fd, client: SocketAddr, listener: usize) -> Option<Fd> {
-        let Some(seat) = &self.seat else { return Some(fd) };
+        let Some(slot) = &self.load_slot else { return Some(fd) };
         // Those who wait in the queue count, or a worker that has just been given some would keep all of its own too.
-        let (mine, ended) = (seat.load() + 1, self.churn.recent(self.now, self.ended));
+        let (mine, ended) = (slot.load() + 1, self.churn.recent(self.now, self.ended));
         // The others' numbers are in lines of cache of theirs: they are not looked at in vain.
         if !is_clearly_more(mine, 0, ended) {
             return Some(fd);
         }
-        let Some((place, least)) = seat.lightest() else { return Some(fd) };
+        let Some((place, least)) = slot.lightest() else { return Some(fd) };
         if !is_clearly_more(mine, least, ended) {
             return Some(fd);
         }
         let Some(owned) = self.os.give_away(fd) else { return Some(fd) };
-        match seat.hand_over(place, HandedOver { fd: owned, client, listener }) {
+        match slot.hand_over(place, HandedOver { fd: owned, client, listener }) {
             Ok(()) => {
                 tracing::debug!(worker = place, mine, least, "a client was handed over");
                 None
             }
-            Err(guest) => self.os.take_in(guest.fd),
+            Err(handed_over) => self.os.take_in(handed_over.fd),
         }
     }
 
     /// Begins the sessions of the clients that others have handed over, as far as there is room for them.
     /// Those for whom there is none wait, as they would in front of an acceptor.
-    pub(super) fn take_in_guests(&mut self) {
+    pub(super) fn begin_handed_over(&mut self) {
         while self.expects_place()
             && !self.handshakes.is_full()
-            && let Some(seat) = self.seat.as_ref().filter(|seat| seat.has_guests())
-            && let Some(guest) = seat.take()
+            && let Some(slot) = self.load_slot.as_ref().filter(|slot| slot.has_clients())
+            && let Some(handed_over) = slot.take()
         {
-            self.begin_guest(guest);
+            self.admit_handed_over(handed_over);
             self.make_places();
         }
     }
 
     /// Takes in all of them: they came by listeners of the configuration that is about to be left.
-    pub(super) fn turn_neighbours_over(&mut self) {
-        let guests = self.seat.as_mut().map(LoadSlot::turn_over).unwrap_or_default();
-        guests.into_iter().for_each(|guest| self.begin_guest(guest));
+    pub(super) fn begin_all_handed_over(&mut self) {
+        let handed_over = self.load_slot.as_mut().map(LoadSlot::take_all).unwrap_or_default();
+        handed_over.into_iter().for_each(|handed_over| self.admit_handed_over(handed_over));
     }
 
     /// Takes in all of them, and gets no more: they have been accepted, and a worker that goes has no room to
     /// wait for.
-    pub(super) fn leave_neighbours(&mut self) {
-        let guests = self.seat.as_mut().map(LoadSlot::leave).unwrap_or_default();
-        guests.into_iter().for_each(|guest| self.begin_guest(guest));
+    pub(super) fn close_handover_queue(&mut self) {
+        let handed_over = self.load_slot.as_mut().map(LoadSlot::close).unwrap_or_default();
+        handed_over.into_iter().for_each(|handed_over| self.admit_handed_over(handed_over));
     }
 
-    fn begin_guest(&mut self, guest: HandedOver) {
-        if let Some(fd) = self.os.take_in(guest.fd) {
-            self.admit(fd, guest.client, guest.listener);
+    fn admit_handed_over(&mut self, handed_over: HandedOver) {
+        if let Some(fd) = self.os.take_in(handed_over.fd) {
+            self.admit(fd, handed_over.client, handed_over.listener);
         }
     }
 }

@@ -44,7 +44,7 @@ impl<O: Os> Worker<O> {
     /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be
     /// parked is.
     pub(super) fn show_holdings(&self) {
-        self.counter.show(&Holdings {
+        self.meters.show(&Holdings {
             worker: self.share.worker,
             turns: self.turn,
             sessions: self.conns.len(),
@@ -75,22 +75,22 @@ impl<O: Os> Worker<O> {
         let mut crowd = Crowd::default();
         let mut seen: Vec<Seen> = Vec::new();
         for (key, client) in self.conns.iter() {
-            let Some(glance) = client.glance(world) else { continue };
-            let age_ms = ms(self.now.since(glance.since));
-            crowd.count(glance.kind, age_ms, glance.ends.map(|ends| ms(ends.since(self.now))));
-            seen.push(Seen { rank: status::rank(glance.kind, age_ms), key, glance });
+            let Some(summary) = client.summary(world) else { continue };
+            let age_ms = ms(self.now.since(summary.since));
+            crowd.count(summary.kind, age_ms, summary.ends.map(|ends| ms(ends.since(self.now))));
+            seen.push(Seen { rank: status::rank(summary.kind, age_ms), key, summary });
             // The memory is bounded, and each session is sorted a few times at most.
             if seen.len() == 8 * HOLDERS_MAX {
                 keep_oldest(&mut seen);
             }
         }
         keep_oldest(&mut seen);
-        let holder = |seen: &Seen| Some(self.holder(seen.key, self.conns.look(seen.key)?, &seen.glance));
+        let holder = |seen: &Seen| Some(self.holder(seen.key, self.conns.look(seen.key)?, &seen.summary));
         crowd.holders = seen.iter().filter_map(holder).collect();
         crowd
     }
 
-    pub(super) fn holder(&self, key: Key, client: Look<'_>, glance: &Summary) -> Holder {
+    pub(super) fn holder(&self, key: Key, client: Look<'_>, summary: &Summary) -> Holder {
         let record = client.record(self.world());
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         let request = match (record.method, record.target) {
@@ -102,8 +102,8 @@ impl<O: Os> Worker<O> {
         };
         Holder {
             id: SessionId { worker: self.share.worker, key }.to_string(),
-            kind: glance.kind,
-            age_ms: ms(self.now.since(glance.since)),
+            kind: summary.kind,
+            age_ms: ms(self.now.since(summary.since)),
             client: match record.proxy {
                 Some(proxy) => format!("{} by {}", record.client.ip(), shown(proxy)),
                 None => shown(record.client),
@@ -114,7 +114,7 @@ impl<O: Os> Worker<O> {
             request,
             bytes_up: record.bytes_up,
             bytes_down: record.bytes_down,
-            bytes_left: glance.left,
+            bytes_left: summary.left,
         }
     }
 }
@@ -128,7 +128,7 @@ fn shown(client: SocketAddr) -> String {
 struct Seen {
     rank: (bool, u64),
     key: Key,
-    glance: Summary,
+    summary: Summary,
 }
 
 fn keep_oldest(seen: &mut Vec<Seen>) {

@@ -30,16 +30,16 @@ const RATION: usize = 16 * 1024;
 
 /// What the address of the client that is concerned may be lent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Purse {
+pub(super) struct ClientShare {
     /// How many bytes it has.
     pub(super) held: usize,
     /// How many it may have. A quarter is for what backends send, as of all bytes.
     pub(super) most: usize,
 }
 
-impl Purse {
+impl ClientShare {
     /// Of a client whose bytes are not counted.
-    pub(super) const OPEN: Purse = Purse { held: 0, most: usize::MAX };
+    pub(super) const OPEN: ClientShare = ClientShare { held: 0, most: usize::MAX };
 
     fn can_take(self, side: Side, size: usize) -> bool {
         match side {
@@ -63,7 +63,7 @@ pub(super) struct Storage {
     looked: Time,
     has_refused: bool,
     /// Of the client that is being seen to.
-    purse: Purse,
+    client_share: ClientShare,
     /// What there was too little of since the last time that was asked, by the place in [`Measure::ALL`].
     short: [bool; Measure::ALL.len()],
 }
@@ -82,14 +82,14 @@ impl Storage {
             spare: 0,
             looked: Time::ZERO,
             has_refused: false,
-            purse: Purse::OPEN,
+            client_share: ClientShare::OPEN,
             short: [false; Measure::ALL.len()],
         }
     }
 
     /// What follows is for a client whose address may have so much.
-    pub(super) fn open(&mut self, purse: Purse) {
-        self.purse = purse;
+    pub(super) fn open(&mut self, client_share: ClientShare) {
+        self.client_share = client_share;
     }
 
     /// The bound on the bytes of an address, where `most` is configured: with less than a few buffers nothing
@@ -101,7 +101,7 @@ impl Storage {
     /// Records that there is no buffer for what comes from `side`; true if that is only for want of what the
     /// client's address may have.
     pub(super) fn note_lack(&mut self, side: Side) -> bool {
-        let is_client = !self.purse.can_take(side, self.size);
+        let is_client = !self.client_share.can_take(side, self.size);
         self.note_short(if is_client { Measure::Client } else { Measure::Bound });
         is_client
     }
@@ -127,7 +127,7 @@ impl Storage {
             Side::Client => self.bytes + self.size <= (self.most - self.most / 4) * self.size,
             Side::Backend => self.bytes + self.size <= self.most * self.size,
         };
-        can_lend && self.purse.can_take(side, self.size)
+        can_lend && self.client_share.can_take(side, self.size)
     }
 
     /// Whether half of the bytes are lent, so that slow sessions get smaller buffers.
@@ -151,7 +151,7 @@ impl Storage {
                 self.note_short(Measure::Ration);
             }
             (self.out, self.bytes) = (self.out + 1, self.bytes + size);
-            self.purse.held = self.purse.held.saturating_add(size);
+            self.client_share.held = self.client_share.held.saturating_add(size);
             let old = buffer.exchange(vec![0; size].into(), can_grow);
             self.give(old);
         }
@@ -180,7 +180,7 @@ impl Storage {
     /// Lends a buffer regardless of the bound, to be returned before another session is driven.
     pub(super) fn take_beyond(&mut self) -> Box<[u8]> {
         (self.out, self.bytes) = (self.out + 1, self.bytes + self.size);
-        self.purse.held = self.purse.held.saturating_add(self.size);
+        self.client_share.held = self.client_share.held.saturating_add(self.size);
         let buffer = self.free.pop().unwrap_or_else(|| vec![0; self.size].into_boxed_slice());
         self.spare = self.spare.min(self.free.len());
         buffer
@@ -194,7 +194,7 @@ impl Storage {
     /// Takes a buffer back.
     pub(super) fn give(&mut self, buffer: Box<[u8]>) {
         (self.out, self.bytes) = (self.out - 1, self.bytes - buffer.len());
-        self.purse.held = self.purse.held.saturating_sub(buffer.len());
+        self.client_share.held = self.client_share.held.saturating_sub(buffer.len());
         if buffer.len() == self.size {
             self.free.push(buffer);
         }
@@ -284,14 +284,14 @@ mod tests {
     #[test]
     fn an_address_is_lent_what_it_may_have_and_others_are_lent_all_the_same() {
         let mut storage = Storage::new(1, 100);
-        storage.open(Purse { held: 0, most: 8 });
+        storage.open(ClientShare { held: 0, most: 8 });
         let lent: Vec<_> = std::iter::from_fn(|| storage.take(Side::Client)).collect();
         let more: Vec<_> = std::iter::from_fn(|| storage.take(Side::Backend)).collect();
         assert_eq!((lent.len(), more.len()), (6, 2));
         assert_eq!(storage.take_short(), [false, false, true]);
         storage.give(more.into_iter().next().unwrap());
         assert!(storage.can_lend(Side::Backend) && !storage.can_lend(Side::Client));
-        storage.open(Purse::OPEN);
+        storage.open(ClientShare::OPEN);
         assert!(storage.can_lend(Side::Client));
         while storage.take(Side::Backend).is_some() {}
         assert_eq!((storage.out(), storage.take_short()), (100, [false, true, false]));

@@ -43,12 +43,12 @@ impl<O: Os> Worker<O> {
         let GenerationChange { snapshot, tls, inlets } = change;
         self.now = self.os.now();
         let gone = ListenerState::Gone { since: self.now };
-        self.leave_doors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));
+        self.begin_to_close_acceptors(|listener| (!inlets.contains(&Inlet::Kept(listener))).then_some(gone));
         // After the acceptors: a client that they accepted may still go to another worker of this generation.
-        self.turn_neighbours_over();
+        self.begin_all_handed_over();
         let old = Rc::clone(&self.generation);
         let pools = self.registry.open(&snapshot);
-        let meters = self.registry.metrics().open(&self.counter, &snapshot);
+        let meters = self.registry.metrics().open(&self.meters, &snapshot);
         let (generation, homeless) = old.next((snapshot, &tls), pools, meters, &mut self.idle);
         self.generation = Rc::new(generation);
         self.switch_recorder(&old);
@@ -57,7 +57,7 @@ impl<O: Os> Worker<O> {
         }
         self.close_idle_of_undutiful();
         self.adapt();
-        self.move_doors(&inlets);
+        self.move_acceptors(&inlets);
         self.move_sessions(&old, &inlets);
     }
 
@@ -65,7 +65,7 @@ impl<O: Os> Worker<O> {
     fn close_idle_of_undutiful(&mut self) {
         for (number, pool) in self.generation.snapshot.pools.iter().enumerate() {
             for (index, backend) in pool.backends.iter().enumerate() {
-                if backend.duty != AdminState::Ready {
+                if backend.admin_state != AdminState::Ready {
                     let home = self.generation.home(BackendId { pool: PoolId(number), index });
                     self.idle.clear_home(&mut self.os, home, &mut self.parked);
                 }
@@ -73,27 +73,30 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Closes the doors of some listeners, once those who wait before them have been let in; `standing` says
-    /// which, and how these clients stand. A worker that has no room for all of them at once closes an acceptor
-    /// when it has let in the last.
-    pub(super) fn leave_doors(&mut self, standing: impl Fn(usize) -> Option<ListenerState>) {
+    /// Closes the acceptors of some listeners, once the clients in their queues are admitted;
+    /// `listener_state` says which, and how these clients stand. A worker that has no room for all of them at
+    /// once closes an acceptor when it has let in the last.
+    pub(super) fn begin_to_close_acceptors(
+        &mut self,
+        listener_state: impl Fn(usize) -> Option<ListenerState>,
+    ) {
         for acceptor in self.acceptors.iter_mut().filter(|acceptor| !acceptor.is_leaving()) {
-            if let Some(standing) = standing(acceptor.listener) {
+            if let Some(listener_state) = listener_state(acceptor.listener) {
                 self.os.stop_listening(acceptor.fd);
-                acceptor.leave(Rc::clone(&self.generation), standing);
+                acceptor.leave(Rc::clone(&self.generation), listener_state);
             }
         }
-        self.empty_leaving_doors();
+        self.admit_from_leaving_acceptors();
     }
 
     /// Admits the clients in the queues of listeners that are to be closed, as far as there is room, and
     /// closes those with an empty queue.
-    pub(super) fn empty_leaving_doors(&mut self) {
+    pub(super) fn admit_from_leaving_acceptors(&mut self) {
         let mut acceptor = 0;
         while acceptor < self.acceptors.len() {
             let is_tried = self.acceptors[acceptor].is_leaving()
                 && self.acceptors[acceptor].is_open(self.now, self.ended);
-            if is_tried && self.accept(acceptor, usize::MAX) == Waiting::NoBackend {
+            if is_tried && self.accept(acceptor, usize::MAX) == Waiting::Empty {
                 let Acceptor { fd, .. } = self.acceptors.remove(acceptor);
                 self.os.close(fd);
             } else {
@@ -110,9 +113,9 @@ impl<O: Os> Worker<O> {
             .map(|acceptor| (acceptor.fd, acceptor.listener))
     }
 
-    /// Closes the doors of the listeners for which `is_handed` says that somebody else has their sockets too.
+    /// Closes the acceptors of the listeners whose sockets another process holds too, as `is_handed` says.
     /// That process accepts the clients that wait there.
-    pub fn give_up_doors(&mut self, is_handed: impl Fn(usize) -> bool) {
+    pub fn give_up_acceptors(&mut self, is_handed: impl Fn(usize) -> bool) {
         let is_given_up = |acceptor: &Acceptor| !acceptor.is_leaving() && is_handed(acceptor.listener);
         let (given_up, kept) = std::mem::take(&mut self.acceptors).into_iter().partition(is_given_up);
         self.acceptors = kept;
@@ -122,7 +125,7 @@ impl<O: Os> Worker<O> {
     }
 
     /// Closes all listeners at once, also those with clients in their queues.
-    pub(super) fn close_doors(&mut self) {
+    pub(super) fn close_acceptors(&mut self) {
         for Acceptor { fd, .. } in self.acceptors.drain(..) {
             self.os.close(fd);
         }
@@ -139,7 +142,7 @@ impl<O: Os> Worker<O> {
         self.handshakes.adapt(self.share.of(limits.handshakes));
     }
 
-    fn move_doors(&mut self, inlets: &[Inlet]) {
+    fn move_acceptors(&mut self, inlets: &[Inlet]) {
         for acceptor in self.acceptors.iter_mut().filter(|acceptor| !acceptor.is_leaving()) {
             if let Some(place) = inlets.iter().position(|inlet| *inlet == Inlet::Kept(acceptor.listener)) {
                 acceptor.listener = place;
@@ -163,18 +166,19 @@ impl<O: Os> Worker<O> {
         };
         let places: Vec<_> = (0..old.snapshot.listeners.len()).map(place_of).collect();
         for handshake in self.handshakes.iter_mut() {
-            if let ListenerState::At(before) = handshake.standing {
-                let standing = places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At);
-                handshake.move_to(&self.generation, standing);
+            if let ListenerState::At(before) = handshake.listener_state {
+                let listener_state =
+                    places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At);
+                handshake.move_to(&self.generation, listener_state);
             }
         }
-        let standing = |before| match before {
+        let listener_state = |before| match before {
             ListenerState::At(before) => {
                 places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At)
             }
             ListenerState::Gone { .. } => before,
         };
-        let woken = self.conns.move_to(&self.generation, standing);
+        let woken = self.conns.move_to(&self.generation, listener_state);
         self.conns.derive_idle(self.common.world(now, false), &mut self.parked);
         for key in woken {
             self.with(key, |_, _| Fate::Waits);

@@ -14,7 +14,7 @@ use pollux::snapshot::{Mode, Snapshot};
 use toy_backends::{Behaviour, Toy};
 
 use crate::connecting::{black_hole, refusing};
-use crate::house::{PATIENCE, Pollux, snapshot};
+use crate::house::{Pollux, TIMEOUT, snapshot};
 
 const MOMENT: Duration = Duration::from_millis(10);
 
@@ -68,7 +68,7 @@ fn moody(is_well: bool) -> Moody {
 impl Moody {
     /// Waits until it was checked so often.
     fn is_checked(&self, count: usize) {
-        (0..count).for_each(|_| self.checked.recv_timeout(PATIENCE).expect("a check"));
+        (0..count).for_each(|_| self.checked.recv_timeout(TIMEOUT).expect("a check"));
     }
 
     fn is(&self, well: bool) {
@@ -228,9 +228,9 @@ fn who_was_ejected_comes_back_by_a_probe() {
     let (held, refused) = refusing();
     let well = toy("well", Behaviour::Echo);
     let health = Passive { failures: 1, eject: MOMENT, eject_max: MOMENT, ..Passive::default() };
-    let crew = pollux::control::Workers::of(2);
+    let workers = pollux::control::Workers::of(2);
     let backends = [refused, well.address().to_string()];
-    let pollux = Pollux::with_crew(with(&backends, health, None), &crew);
+    let pollux = Pollux::with_crew(with(&backends, health, None), &workers);
     let asks_both = |pollux: &Pollux| {
         (0..4)
             .map(|_| {

@@ -13,7 +13,7 @@ use pollux::metrics::{MetricsFormat, Totals};
 use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
 
 /// Nothing here takes so long; a test that hangs fails by it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a test wants to know of a record.
 #[derive(Debug)]
@@ -75,9 +75,9 @@ impl Pollux {
         Pollux::with_crew(snapshot, &Workers::of(1))
     }
 
-    pub(crate) fn with_crew(snapshot: Snapshot, crew: &Workers) -> Pollux {
+    pub(crate) fn with_crew(snapshot: Snapshot, workers: &Workers) -> Pollux {
         let (teller, records) = channel();
-        let server = Server::start(snapshot, crew, || Box::new(Teller(teller.clone()))).unwrap();
+        let server = Server::start(snapshot, workers, || Box::new(Teller(teller.clone()))).unwrap();
         Pollux { address: server.addresses()[0].ip().unwrap(), server: Some(server), records }
     }
 
@@ -92,7 +92,7 @@ impl Pollux {
     /// A client that has just connected.
     pub(crate) fn client(&self) -> TcpStream {
         let client = TcpStream::connect(self.address).unwrap();
-        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
         client
     }
 
@@ -110,7 +110,7 @@ impl Pollux {
 
     /// What is told of the next exchange that ends.
     pub(crate) fn told(&self) -> Told {
-        self.records.recv_timeout(PATIENCE).expect("a record of an exchange that has ended")
+        self.records.recv_timeout(TIMEOUT).expect("a record of an exchange that has ended")
     }
 
     /// How many clients each worker has.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pollux::core::outcome::Cause;
 use socket2::SockRef;
 
-use crate::house::{PATIENCE, Pollux, response, rest};
+use crate::house::{Pollux, TIMEOUT, response, rest};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -37,14 +37,14 @@ fn accept(listener: &TcpListener) -> TcpStream {
         match listener.accept() {
             Ok((backend, _)) => break backend,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                assert!(begun.elapsed() < PATIENCE, "nobody connects");
+                assert!(begun.elapsed() < TIMEOUT, "nobody connects");
                 std::thread::yield_now();
             }
             Err(error) => panic!("{error}"),
         }
     };
     backend.set_nonblocking(false).unwrap();
-    backend.set_read_timeout(Some(PATIENCE)).unwrap();
+    backend.set_read_timeout(Some(TIMEOUT)).unwrap();
     backend
 }
 

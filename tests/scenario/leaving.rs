@@ -10,7 +10,7 @@ use pollux::snapshot::{ClientClose, Mode, Retries, Snapshot};
 use toy_backends::{Behaviour, Toy};
 
 use crate::connecting::refusing;
-use crate::house::{PATIENCE, Pollux, rest, snapshot};
+use crate::house::{Pollux, TIMEOUT, rest, snapshot};
 
 const POST: &[u8] = b"POST /order HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
 
@@ -23,7 +23,7 @@ fn narrow(backend: &TcpListener, rule: ClientClose) -> Snapshot {
 }
 
 fn wait_for(what: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !what() {
         assert!(Instant::now() < until, "it does not happen");
         thread::yield_now();
@@ -118,8 +118,8 @@ fn a_backend_that_restarts_is_waited_for() {
         let (held, address) = refusing();
         let mut snapshot = snapshot(mode, &[&address]);
         snapshot.pools[0].retries = Retries { most: retries, ..Retries::default() };
-        snapshot.pools[0].reach_wait = Some(PATIENCE);
-        snapshot.timeouts.queue = PATIENCE;
+        snapshot.pools[0].reach_wait = Some(TIMEOUT);
+        snapshot.timeouts.queue = TIMEOUT;
         let pollux = Pollux::start(snapshot);
         let mut client = pollux.client();
         client.write_all(POST).unwrap();

@@ -10,7 +10,7 @@ use pollux::snapshot::{Mode, Snapshot, Sticky};
 use pollux::status::{Order, SessionId, SessionsAsk};
 use toy_backends::{Behaviour, Toy};
 
-use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
+use crate::house::{Pollux, TIMEOUT, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -43,14 +43,14 @@ fn a_backend_is_drained_taken_out_and_comes_back() {
     let toys = toys();
     let mut pollux = Pollux::start(over(&toys));
     assert_eq!(served_by(&pollux, 4), "aabb");
-    for duty in [AdminState::Drain, AdminState::Down] {
-        pollux.server().operate("app/b", WantedState::State(duty), "a test").unwrap();
-        assert_eq!(served_by(&pollux, 4), "aaaa", "{duty}");
+    for admin_state in [AdminState::Drain, AdminState::Down] {
+        pollux.server().operate("app/b", WantedState::State(admin_state), "a test").unwrap();
+        assert_eq!(served_by(&pollux, 4), "aaaa", "{admin_state}");
         let status = pollux.server().status();
-        assert_eq!(status.pools[0].backends[1].state, duty.as_str());
+        assert_eq!(status.pools[0].backends[1].state, admin_state.as_str());
         assert_eq!(
             (status.changes[0].value.as_str(), status.changes[0].by.as_str()),
-            (duty.as_str(), "a test")
+            (admin_state.as_str(), "a test")
         );
         // Nothing is left idle with it.
         assert_eq!(status.workers[0].backends_idle, 1);
@@ -132,7 +132,7 @@ fn a_reload_keeps_what_was_changed_unless_it_says_otherwise() {
 
 fn accept_request(backend: &TcpListener) -> TcpStream {
     let (mut stream, _) = backend.accept().unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"\r\n\r\n") {
         let mut byte = [0];

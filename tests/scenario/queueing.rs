@@ -9,7 +9,7 @@ use pollux::control::Workers;
 use pollux::core::outcome::Cause;
 use pollux::snapshot::{Mode, Snapshot};
 
-use crate::house::{PATIENCE, Pollux, response, snapshot};
+use crate::house::{Pollux, TIMEOUT, response, snapshot};
 
 fn bounded(listener: &TcpListener, change: impl Fn(&mut Snapshot)) -> Snapshot {
     let address = listener.local_addr().unwrap().to_string();
@@ -20,7 +20,7 @@ fn bounded(listener: &TcpListener, change: impl Fn(&mut Snapshot)) -> Snapshot {
 
 fn accept(listener: &TcpListener) -> TcpStream {
     let (stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 

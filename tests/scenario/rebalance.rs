@@ -14,7 +14,7 @@ use pollux::snapshot::{Mode, Snapshot};
 use pollux::worker::{Poller, Setup, Splicing, Turn, Worker, WorkerIndex};
 use toy_backends::{Behaviour, Toy};
 
-use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
+use crate::house::{Pollux, TIMEOUT, response, rest, snapshot};
 
 fn toy() -> Toy {
     Toy::start("127.0.0.1:0".parse().unwrap(), "a", Behaviour::Fixed(5)).unwrap()
@@ -75,14 +75,14 @@ fn worker(
         registry: Arc::default(),
     };
     let mut worker = Worker::new(os, setup);
-    worker.sit(neighbours.seat(number, Arc::new(ours)));
+    worker.set_load_slot(neighbours.open_slot(number, Arc::new(ours)));
     (worker, address)
 }
 
 /// A client that has asked, and reads until the end.
 fn client(address: SocketAddr) -> JoinHandle<String> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     ask(&mut stream);
     thread::spawn(move || rest(&mut stream))
 }
@@ -132,7 +132,7 @@ fn a_worker_takes_in_no_more_than_it_has_room_for() {
     // The second and the last of them are handed over, and the second leaves once it has its answer.
     let mut staying = vec![client(address)];
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     ask(&mut stream);
     let leaving = thread::spawn(move || response(&mut stream));
     staying.extend((0..2).map(|_| client(address)));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pollux::control::{ReloadError, StartError};
 use pollux::snapshot::{Listener, Mode, PoolId, Snapshot, Timeouts};
 
-use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
+use crate::house::{Pollux, TIMEOUT, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -25,7 +25,7 @@ impl Played {
 
     fn accept(&self) -> TcpStream {
         let (stream, _) = self.0.accept().unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 }
@@ -179,12 +179,12 @@ fn a_shorter_idle_timeout_closes_clients_that_are_parked() {
     // It is parked in a turn that comes for another one.
     let (begun, is) = (Instant::now(), |line: &str| pollux.metrics().lines().any(|found| found == line));
     while !(is("pollux_sessions{worker=\"0\"} 1") && is("pollux_sessions_parked{worker=\"0\"} 1")) {
-        assert!(begun.elapsed() < PATIENCE, "the client is never parked");
+        assert!(begun.elapsed() < TIMEOUT, "the client is never parked");
         drop(pollux.client());
     }
     let mut shorter = http(&[&played]);
     shorter.timeouts.client_idle = Duration::from_millis(1);
-    assert!(shorter.timeouts.client_idle < PATIENCE && PATIENCE < Timeouts::default().client_idle);
+    assert!(shorter.timeouts.client_idle < TIMEOUT && TIMEOUT < Timeouts::default().client_idle);
     pollux.reload(shorter).unwrap();
     assert_eq!(rest(&mut client), "");
 }

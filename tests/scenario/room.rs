@@ -10,7 +10,7 @@ use pollux::snapshot::{Limits, Mode, Snapshot, Timeouts};
 use socket2::{Domain, Socket, Type};
 use toy_backends::{Behaviour, Toy};
 
-use crate::house::{PATIENCE, Pollux, response, rest, snapshot};
+use crate::house::{Pollux, TIMEOUT, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const TRACE: &[u8] = b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -133,7 +133,7 @@ fn client_from(pollux: &Pollux, from: [u8; 4], bytes: &[u8]) -> TcpStream {
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
     socket.connect(&pollux.address.into()).unwrap();
     let mut client = TcpStream::from(socket);
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
     client.write_all(bytes).unwrap();
     client
 }
@@ -187,7 +187,7 @@ fn an_address_has_no_more_connections_than_it_may() {
 }
 
 fn eventually(is_so: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(Instant::now() < until, "it does not become so");
         std::thread::yield_now();
@@ -240,7 +240,7 @@ fn drip_until_answered(newcomer: &mut TcpStream, clients: &mut [TcpStream], bit:
         assert!(drips < 200, "nobody makes room");
         clients.iter_mut().for_each(|client| drop(client.write_all(bit)));
     }
-    newcomer.set_read_timeout(Some(PATIENCE)).unwrap();
+    newcomer.set_read_timeout(Some(TIMEOUT)).unwrap();
     assert!(response(newcomer).starts_with("HTTP/1.1 501 "));
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pollux::core::outcome::Cause;
 use socket2::SockRef;
 
-use crate::house::{PATIENCE, Pollux};
+use crate::house::{Pollux, TIMEOUT};
 
 /// A client and a backend with Pollux between them.
 fn pair() -> (Pollux, TcpStream, TcpStream) {
@@ -15,7 +15,7 @@ fn pair() -> (Pollux, TcpStream, TcpStream) {
     let pollux = Pollux::tcp(&[&listener.local_addr().unwrap().to_string()]);
     let client = pollux.client();
     let (backend, _) = listener.accept().unwrap();
-    backend.set_read_timeout(Some(PATIENCE)).unwrap();
+    backend.set_read_timeout(Some(TIMEOUT)).unwrap();
     (pollux, client, backend)
 }
 

@@ -14,7 +14,7 @@ const FIRST: usize = 3;
 
 /// How often in a row poll may report a descriptor with which the worker then gets nowhere. What the parked set says of a backend
 /// is said again by the poll that follows, and a backend that leaves may be told to be writable after that.
-pub(crate) const PATIENCE: u8 = 4;
+pub(crate) const IDLE_REPORTS_MAX: u8 = 4;
 
 /// The same where sessions wait for each other's buffers: whoever is ready may have to let others go first.
 pub(crate) const PATIENCE_IN_NEED: u8 = 100;

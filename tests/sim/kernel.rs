@@ -17,7 +17,7 @@ use pollux::snapshot::Address;
 
 use crate::ambient::Simulated;
 use crate::cast::Cast;
-use crate::descriptors::{Descriptors, Handle, PATIENCE, PATIENCE_IN_NEED};
+use crate::descriptors::{Descriptors, Handle, IDLE_REPORTS_MAX, PATIENCE_IN_NEED};
 use crate::end::{Connect, EndId};
 use crate::faults::{Faults, chance};
 use crate::net::Net;
@@ -57,7 +57,7 @@ pub(crate) struct Kernel {
 impl Kernel {
     pub(crate) fn new(net: Net, cast: Cast, faults: Faults, rng: Rng) -> Kernel {
         let descriptors = Descriptors::new(faults.descriptors);
-        let patience = if faults.buffers.is_some() { PATIENCE_IN_NEED } else { PATIENCE };
+        let patience = if faults.buffers.is_some() { PATIENCE_IN_NEED } else { IDLE_REPORTS_MAX };
         Kernel {
             net,
             cast,

@@ -33,8 +33,8 @@ struct One {
 
 impl One {
     fn of(state: &Arc<BackendState>) -> One {
-        let is_out = state.standing().exclusion().is_some();
-        let tallied = state.chart().tallied();
+        let is_out = state.health_state().exclusion().is_some();
+        let tallied = state.health_record().counters();
         One { is_out, in_flight: state.in_flight(), connections: state.connections(), tallied }
     }
 
@@ -63,7 +63,7 @@ impl Sight {
         let pools = registry.open(snapshot);
         let pool = pools.pool(PoolId(0));
         Sight {
-            panics: pool.ward().panics(),
+            panics: pool.health_registry().panics(),
             backends: pool.backends().iter().map(One::of).collect(),
             retrying: pool.retrying(),
             line: pool.queue().line(),

@@ -40,7 +40,7 @@ impl Refills {
             tier: 1,
             max_requests: first.max_requests,
             max_connections: first.max_connections,
-            duty: AdminState::Ready,
+            admin_state: AdminState::Ready,
             tls_name: None,
         };
         pool.sources = vec![BackendSource::Asked { question: question(), like }];

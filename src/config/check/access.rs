@@ -132,7 +132,7 @@ fn range(text: &str, node: &Node, findings: &mut Findings) -> Option<Statuses> {
 }
 
 fn cause(text: &str, node: &Node, findings: &mut Findings) -> Option<Cause> {
-    let cause = Cause::find(text);
+    let cause = text.parse().ok();
     if cause.is_none() {
         let near = closest(text, Cause::ALL.iter().map(|cause| cause.as_str()));
         let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));

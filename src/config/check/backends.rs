@@ -122,8 +122,8 @@ impl Around<'_> {
     /// A backend of which nothing more is said.
     fn like(&self) -> Like {
         let Around { max_requests, max_connections, .. } = *self;
-        let (name, tls_name, duty) = (None, None, AdminState::Ready);
-        Like { name, weight: 1, tier: 1, max_requests, max_connections, tls_name, duty }
+        let (name, tls_name, admin_state) = (None, None, AdminState::Ready);
+        Like { name, weight: 1, tier: 1, max_requests, max_connections, tls_name, admin_state }
     }
 
     /// The addresses of a host, asked for once.
@@ -195,7 +195,7 @@ fn read(
                 max_requests: like.max_requests,
                 max_connections: like.max_connections,
                 tls_name: tls_name.clone(),
-                duty: like.duty,
+                admin_state: like.admin_state,
                 ..backend
             };
             backends.into_iter().map(|backend| BackendSource::Given(bounded(backend))).collect()

@@ -16,11 +16,11 @@ use crate::tls::{ClientAuth, TerminationRules};
 pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<CredentialRule> {
     let entry = when.entry("client_cert")?;
     let Some(table) = when.table_of_either("client_cert", &language::CLIENT_CERT) else {
-        let standings = standings(entry.node.items());
+        let statuses = statuses(entry.node.items());
         if entry.node.items().is_empty() {
             findings.push(nothing("client_cert", entry.node.place));
         }
-        return Some(CredentialRule { standings, ..CredentialRule::default() });
+        return Some(CredentialRule { statuses, ..CredentialRule::default() });
     };
     let mut rule = CredentialRule {
         subjects: values(table, "subject", findings, subject),
@@ -29,11 +29,11 @@ pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<Credent
         ..CredentialRule::default()
     };
     if let Some(state) = table.entry("state") {
-        rule.standings = standings(state.node.items());
+        rule.statuses = statuses(state.node.items());
         if state.node.items().is_empty() {
             findings.push(nothing("state", state.node.place));
         }
-        if rule.standings == [ClientCertStatus::None] && rule.is_about_identity() {
+        if rule.statuses == [ClientCertStatus::None] && rule.is_about_identity() {
             findings.push(
                 Diagnostic::new(Code::Contradiction, "a certificate that is not there is of nobody")
                     .mark(state.node.place, "asks for clients without a certificate")
@@ -44,15 +44,15 @@ pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<Credent
     Some(rule)
 }
 
-fn standings(items: &[Node]) -> Vec<ClientCertStatus> {
-    let mut standings = Vec::new();
+fn statuses(items: &[Node]) -> Vec<ClientCertStatus> {
+    let mut statuses = Vec::new();
     // Other words are held back by the shape.
-    for standing in items.iter().filter_map(|item| ClientCertStatus::find(item.text()?)) {
-        if !standings.contains(&standing) {
-            standings.push(standing);
+    for status in items.iter().filter_map(|item| item.text()?.parse().ok()) {
+        if !statuses.contains(&status) {
+            statuses.push(status);
         }
     }
-    standings
+    statuses
 }
 
 fn subject(text: &str) -> Result<SubjectPattern, Refused> {
@@ -130,6 +130,6 @@ fn asks_for_others(when: Reader<'_>) -> bool {
         Some(table) => table.list("state"),
         None => entry.node.items(),
     };
-    let standings = standings(items);
-    !standings.is_empty() && !standings.contains(&ClientCertStatus::Verified)
+    let statuses = statuses(items);
+    !statuses.is_empty() && !statuses.contains(&ClientCertStatus::Verified)
 }

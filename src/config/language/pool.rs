@@ -413,8 +413,8 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
              backend` changes it while Pollux runs.",
         )
         .at(Field {
-            show: |like, key| (like.duty != AdminState::Ready).then(|| like.duty.show(key)).flatten(),
-            ..field!(duty)
+            show: |like, key| (like.admin_state != AdminState::Ready).then(|| like.admin_state.show(key)).flatten(),
+            ..field!(admin_state)
         }),
     ],
 };

@@ -42,10 +42,10 @@ fn conditions(when: &Conditions, mode: Mode) -> String {
 }
 
 fn credential(rule: &CredentialRule) -> String {
-    let CredentialRule { standings, subjects, common_names, fingerprints } = rule;
+    let CredentialRule { statuses, subjects, common_names, fingerprints } = rule;
     let texts = |items: Vec<&str>| (!items.is_empty()).then(|| list(items.into_iter().map(text)));
     let pairs = [
-        ("state", texts(standings.iter().map(|standing| standing.as_str()).collect())),
+        ("state", texts(statuses.iter().map(|status| status.as_str()).collect())),
         ("subject", texts(subjects.iter().map(SubjectPattern::text).collect())),
         ("common_name", texts(common_names.iter().map(TextPattern::text).collect())),
         ("fingerprint", texts(fingerprints.iter().map(String::as_str).collect())),

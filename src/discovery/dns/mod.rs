@@ -26,7 +26,7 @@ use message::Kind;
 pub const SERVERS_MAX: usize = 8;
 
 /// How long a question may take in all.
-const PATIENCE: Duration = Duration::from_secs(10);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a server has for an answer, the first time and the second.
 const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
@@ -43,7 +43,7 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     /// One that asks `servers` for addresses of `family`, in their order, beginning now.
     pub(super) fn new(servers: &'a [SocketAddr], family: IpFamily) -> Client<'a> {
-        Client { servers, family, rounds: ROUNDS, deadline: Instant::now() + PATIENCE }
+        Client { servers, family, rounds: ROUNDS, deadline: Instant::now() + QUERY_TIMEOUT }
     }
 }
 

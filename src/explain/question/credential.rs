@@ -24,7 +24,7 @@ pub struct Shown {
 
 impl Ask {
     /// What is known of the connection by which `url` is asked for, if `listener` has TLS.
-    pub(super) fn secured(
+    pub(super) fn tls_info(
         &self,
         url: &Url<'_>,
         listener: &Listener,
@@ -66,7 +66,7 @@ impl Shown {
             None => (ClientCertStatus::None, CertError::Other),
             Some(word) => {
                 let why = CertError::ALL.into_iter().find(|why| why.as_str() == word);
-                match (ClientCertStatus::find(word), why) {
+                match (word.parse().ok(), why) {
                     (Some(standing), _) => (standing, CertError::Other),
                     (None, Some(why)) => (ClientCertStatus::Failed, why),
                     (None, None) => {

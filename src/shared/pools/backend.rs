@@ -10,10 +10,10 @@ use crate::shared::health::HealthRecord;
 use crate::shared::queue::PickQueue;
 use crate::snapshot::Backend;
 
-/// The bits of a stance that are the standing, and how many there are.
-const STANDING: u32 = (1 << STANDING_BITS) - 1;
+/// The bits of a state that hold the health state.
+const HEALTH_MASK: u32 = (1 << HEALTH_BITS) - 1;
 
-const STANDING_BITS: u32 = 16;
+const HEALTH_BITS: u32 = 16;
 
 /// One backend. What changes with every request stands in lines of cache of its own (two, because processors
 /// fetch them in pairs), apart from what every pick reads.
@@ -24,10 +24,10 @@ pub struct BackendState {
     /// Requests that wait for a backend of its pool.
     pub(super) queue: Arc<PickQueue>,
     /// [`HealthState::to_bits`], and above [`STANDING`] [`AdminState::to_bits`]: 0 is a backend that may simply be asked.
-    stance: AtomicU32,
+    state: AtomicU32,
     /// The connects that have failed since the last one that went well.
     unreached: AtomicU32,
-    chart: HealthRecord,
+    health_record: HealthRecord,
 }
 
 /// What a backend may have, as the latest configuration says: requests that wait under an older one are held
@@ -57,7 +57,7 @@ struct Load {
     /// The bits of a [`Peak`].
     latency: AtomicU64,
     /// The bits of a [`IdleTimeoutEstimate`].
-    patience: AtomicU64,
+    idle_estimate: AtomicU64,
     /// The bits of [`Habits`].
     habits: AtomicU64,
 }
@@ -153,20 +153,20 @@ impl BackendState {
 
     /// How it is.
     #[must_use]
-    pub fn chart(&self) -> &HealthRecord {
-        &self.chart
+    pub fn health_record(&self) -> &HealthRecord {
+        &self.health_record
     }
 
     /// Records that it has closed a connection that had lain idle for `age`.
     pub fn note_close(&self, age: Duration, now: Time) {
-        let present = IdleTimeoutEstimate(self.load.patience.load(Ordering::Relaxed));
-        self.load.patience.store(present.with_close(age, now).0, Ordering::Relaxed);
+        let present = IdleTimeoutEstimate(self.load.idle_estimate.load(Ordering::Relaxed));
+        self.load.idle_estimate.store(present.with_close(age, now).0, Ordering::Relaxed);
     }
 
     /// How long a connection to it may lie idle and still be used again, by what it has shown.
     #[must_use]
-    pub fn patience(&self, now: Time) -> Option<Duration> {
-        IdleTimeoutEstimate(self.load.patience.load(Ordering::Relaxed)).learnt(now)
+    pub fn idle_estimate(&self, now: Time) -> Option<Duration> {
+        IdleTimeoutEstimate(self.load.idle_estimate.load(Ordering::Relaxed)).learnt(now)
     }
 
     /// Records something that it has done; of two changes at the same moment one may be lost.
@@ -184,37 +184,37 @@ impl BackendState {
 
     /// Whether it may be asked.
     #[must_use]
-    pub fn standing(&self) -> HealthState {
-        HealthState::from_bits(self.stance.load(Ordering::Relaxed) & STANDING)
+    pub fn health_state(&self) -> HealthState {
+        HealthState::from_bits(self.state.load(Ordering::Relaxed) & HEALTH_MASK)
     }
 
     /// Says whether it may be asked from now on; holds for all workers.
-    pub fn stand(&self, standing: HealthState) {
-        self.change_stance(|stance| stance & !STANDING | standing.to_bits());
+    pub fn set_health_state(&self, health_state: HealthState) {
+        self.change_state(|stance| stance & !HEALTH_MASK | health_state.to_bits());
     }
 
     /// What the operator wants of it.
     #[must_use]
-    pub fn duty(&self) -> AdminState {
-        AdminState::from_bits(self.stance.load(Ordering::Relaxed) >> STANDING_BITS)
+    pub fn admin_state(&self) -> AdminState {
+        AdminState::from_bits(self.state.load(Ordering::Relaxed) >> HEALTH_BITS)
     }
 
     /// Says what the operator wants of it from now on; holds for all workers, and for what is under way too.
-    pub fn assign(&self, duty: AdminState) {
-        if self.duty() != duty {
-            self.change_stance(|stance| stance & STANDING | duty.to_bits() << STANDING_BITS);
+    pub fn set_admin_state(&self, admin_state: AdminState) {
+        if self.admin_state() != admin_state {
+            self.change_state(|stance| stance & HEALTH_MASK | admin_state.to_bits() << HEALTH_BITS);
         }
     }
 
-    fn change_stance(&self, change: impl Fn(u32) -> u32) {
+    fn change_state(&self, change: impl Fn(u32) -> u32) {
         // The closure always gives a number, so this cannot fail.
-        let _ = self.stance.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |stance| Some(change(stance)));
+        let _ = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |stance| Some(change(stance)));
         self.queue.release();
     }
 
     /// Whether nothing speaks against asking it.
     pub(super) fn is_plain(&self) -> bool {
-        self.stance.load(Ordering::Relaxed) == 0
+        self.state.load(Ordering::Relaxed) == 0
     }
 }
 

@@ -3,7 +3,7 @@
 use super::PoolState;
 use crate::balance::{AdminState, BackendView, Exclusion, FULL_SHARE, PoolView};
 use crate::core::time::Time;
-use crate::shared::health::standing_at;
+use crate::shared::health::health_state_at;
 use crate::snapshot::Pool;
 
 /// A pool as picks see it.
@@ -20,13 +20,17 @@ pub struct LivePool<'a> {
 }
 
 impl LivePool<'_> {
-    /// The duty and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart,
+    /// The admin state and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart,
     /// because it is seldom looked at.
     #[cold]
     fn troubled(&self, place: usize) -> (AdminState, u32, Option<Exclusion>) {
         let state = &self.state.backends[place];
-        let standing = standing_at(state, self.pool, self.now);
-        (state.duty(), standing.share(), standing.exclusion().filter(|_| !self.state.ward().panics()))
+        let health_state = health_state_at(state, self.pool, self.now);
+        (
+            state.admin_state(),
+            health_state.share(),
+            health_state.exclusion().filter(|_| !self.state.health_registry().panics()),
+        )
     }
 
     /// Whether a backend has as much as it may.
@@ -39,10 +43,10 @@ impl LivePool<'_> {
 impl PoolView for LivePool<'_> {
     fn backend(&self, place: usize) -> BackendView {
         let (backend, state) = (&self.pool.backends[place], &self.state.backends[place]);
-        let (duty, share, exclusion) =
+        let (admin_state, share, exclusion) =
             if state.is_plain() { (AdminState::Ready, FULL_SHARE, None) } else { self.troubled(place) };
         let exclusion = exclusion.or_else(|| self.is_full(place).then_some(Exclusion::Full));
-        BackendView { weight: backend.weight, share, tier: backend.tier, duty, exclusion }
+        BackendView { weight: backend.weight, share, tier: backend.tier, admin_state, exclusion }
     }
 
     fn in_flight(&self, place: usize) -> u32 {

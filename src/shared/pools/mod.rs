@@ -28,7 +28,7 @@ pub use registry::{Figures, Registry};
 struct Whole {
     /// Requests that are being sent again.
     retrying: AtomicU32,
-    ward: HealthRegistry,
+    health_registry: HealthRegistry,
     queue: Arc<PickQueue>,
 }
 
@@ -48,8 +48,8 @@ impl PoolState {
 
     /// How they are together.
     #[must_use]
-    pub fn ward(&self) -> &HealthRegistry {
-        &self.whole.ward
+    pub fn health_registry(&self) -> &HealthRegistry {
+        &self.whole.health_registry
     }
 
     /// Requests that wait for one of them.

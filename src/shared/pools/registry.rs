@@ -35,7 +35,7 @@ pub struct Registry {
     pub(super) known: Mutex<Known>,
     waker: Arc<Waker>,
     /// Those of the workers.
-    desks: Mutex<Vec<Weak<WakeupQueue>>>,
+    wakeup_queues: Mutex<Vec<Weak<WakeupQueue>>>,
     metrics: Hub,
     clients: Arc<Clients>,
 }
@@ -57,18 +57,18 @@ impl Registry {
         &self.clients
     }
 
-    /// A desk for a worker.
+    /// The wakeup queue of one more worker.
     #[must_use]
-    pub fn desk(&self) -> Arc<WakeupQueue> {
-        let desk = Arc::new(WakeupQueue::default());
-        self.desks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&desk));
-        desk
+    pub fn wakeup_queue(&self) -> Arc<WakeupQueue> {
+        let wakeups = Arc::new(WakeupQueue::default());
+        self.wakeup_queues.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&wakeups));
+        wakeups
     }
 
     /// Asks all workers to close idle connections to backends for which a request waits.
     pub fn recall(&self) {
-        let desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        desks.iter().filter_map(Weak::upgrade).for_each(|desk| desk.recall());
+        let wakeup_queues = self.wakeup_queues.lock().unwrap_or_else(PoisonError::into_inner);
+        wakeup_queues.iter().filter_map(Weak::upgrade).for_each(|wakeups| wakeups.recall());
     }
 
     /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in

@@ -17,15 +17,15 @@ fn snapshot(pools: &[(&str, &[u16])]) -> Arc<Snapshot> {
 fn duty_and_standing_change_apart() {
     let state = BackendState::default();
     assert!(state.is_plain());
-    state.stand(HealthState::Warming { share: FULL_SHARE });
-    state.assign(AdminState::Down);
+    state.set_health_state(HealthState::Warming { share: FULL_SHARE });
+    state.set_admin_state(AdminState::Down);
     assert_eq!(
-        (state.standing(), state.duty()),
+        (state.health_state(), state.admin_state()),
         (HealthState::Warming { share: FULL_SHARE }, AdminState::Down)
     );
-    state.stand(HealthState::Up);
-    assert_eq!((state.standing(), state.duty()), (HealthState::Up, AdminState::Down));
-    state.assign(AdminState::Ready);
+    state.set_health_state(HealthState::Up);
+    assert_eq!((state.health_state(), state.admin_state()), (HealthState::Up, AdminState::Down));
+    state.set_admin_state(AdminState::Ready);
     assert!(state.is_plain());
 }
 
@@ -36,11 +36,11 @@ fn a_duty_holds_for_every_snapshot() {
     let before = snapshot(&[("a", &[1, 2])]);
     let pools = registry.open(&before);
     let mut after = Snapshot::clone(&before);
-    after.pools[0].backends[1].duty = AdminState::Down;
+    after.pools[0].backends[1].admin_state = AdminState::Down;
     registry.open(&Arc::new(after));
     let (pool, state) = (&before.pools[0], pools.pool(PoolId(0)));
     let view = LivePool { pool, state, now: Time::ZERO, is_idle: &|_| false };
-    assert_eq!([0, 1].map(|place| view.backend(place).duty), [AdminState::Ready, AdminState::Down]);
+    assert_eq!([0, 1].map(|place| view.backend(place).admin_state), [AdminState::Ready, AdminState::Down]);
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn a_backend_outlives_its_snapshot() {
     let before = registry.open(&first);
     assert!(Arc::ptr_eq(&before, &registry.open(&first)));
     assert!(before.pools[0].backends[1].begin(Time::ZERO));
-    before.pools[0].backends[1].stand(HealthState::Down);
+    before.pools[0].backends[1].set_health_state(HealthState::Down);
 
     let after = registry.open(&snapshot(&[("b", &[1]), ("a", &[2, 3])]));
     let kept = &after.pools[1].backends[0];
-    assert_eq!((kept.in_flight(), kept.standing()), (1, HealthState::Down));
+    assert_eq!((kept.in_flight(), kept.health_state()), (1, HealthState::Down));
     assert!(!Arc::ptr_eq(&after.pools[0].backends[0], &before.pools[0].backends[0]));
     assert_eq!(after.pool(PoolId(1)).in_flight(), 1);
 

@@ -17,7 +17,7 @@ pub(super) fn unfit(seen: &BackendView, place: usize, asked: &PickRequest<'_>) -
     if asked.tried.contains(&place) {
         return Some(Exclusion::Tried);
     }
-    match seen.duty {
+    match seen.admin_state {
         AdminState::Down => Some(Exclusion::OperatorDown),
         AdminState::Ready | AdminState::Drain => seen.exclusion,
     }
@@ -25,7 +25,7 @@ pub(super) fn unfit(seen: &BackendView, place: usize, asked: &PickRequest<'_>) -
 
 /// Why the backend is no candidate, whatever its tier.
 pub(super) fn why_not(seen: &BackendView, place: usize, asked: &PickRequest<'_>) -> Option<Exclusion> {
-    let why_not_new = match seen.duty {
+    let why_not_new = match seen.admin_state {
         AdminState::Drain => Some(Exclusion::OperatorDrain),
         AdminState::Ready | AdminState::Down => (seen.weight == 0).then_some(Exclusion::WeightZero),
     };

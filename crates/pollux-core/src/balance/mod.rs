@@ -53,7 +53,7 @@ pub struct BackendView {
     /// Its tier: a higher one is used when no backend of the lower ones can be.
     pub tier: u8,
     /// What the operator wants of it.
-    pub duty: AdminState,
+    pub admin_state: AdminState,
     /// Why it cannot be used, whoever asks: [`Exclusion::Down`], [`Exclusion::Ejected`] or
     /// [`Exclusion::Full`].
     pub exclusion: Option<Exclusion>,
@@ -63,7 +63,7 @@ impl BackendView {
     /// Whether an unbound client may get it, by the configuration and the operator.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
-        self.weight > 0 && self.duty == AdminState::Ready
+        self.weight > 0 && self.admin_state == AdminState::Ready
     }
 }
 

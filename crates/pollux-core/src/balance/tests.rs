@@ -50,7 +50,7 @@ fn pool(balance: Balance, weights: &[u32]) -> (Pool, Fake) {
         weight: *weight,
         share: FULL_SHARE,
         tier: 1,
-        duty: AdminState::Ready,
+        admin_state: AdminState::Ready,
         exclusion: None,
     };
     let fake = Fake {
@@ -259,7 +259,7 @@ fn the_operator_has_the_last_word() {
     let pick = |view: &Fake, bound| {
         super::pick(&pool, view, &PickRequest { bound, ..PickRequest::default() }, &mut RoundRobin::default())
     };
-    (view.seen[0].duty, view.seen[1].duty) = (AdminState::Drain, AdminState::Down);
+    (view.seen[0].admin_state, view.seen[1].admin_state) = (AdminState::Drain, AdminState::Down);
     let found: Vec<_> = exclusions(&pool, &view, &PickRequest::default()).collect();
     assert_eq!(found, [Some(Exclusion::OperatorDrain), Some(Exclusion::OperatorDown), None]);
     assert!(picks(&pool, &view, 9).iter().all(|place| *place == 2));
@@ -271,7 +271,7 @@ fn the_operator_has_the_last_word() {
     // One that is drained and full is not worth waiting for, and keeps no tier in use.
     view.seen[2].tier = 2;
     assert_eq!(pick(&view, None), Ok(Picked { place: 2, rule: Rule::Turn }));
-    view.seen[2].duty = AdminState::Down;
+    view.seen[2].admin_state = AdminState::Down;
     assert_eq!(pick(&view, None), Err(NoBackend::Down));
 }
 
@@ -284,10 +284,16 @@ fn seen() -> impl Strategy<Value = BackendView> {
         Some(Exclusion::Ejected),
         Some(Exclusion::Full),
     ]);
-    let duty =
+    let admin_state =
         prop::sample::select(vec![AdminState::Ready, AdminState::Ready, AdminState::Drain, AdminState::Down]);
-    (0_u32..=1000, 1_u32..=1000, 1_u8..4, duty, exclusion).prop_map(
-        |(weight, share, tier, duty, exclusion)| BackendView { weight, share, tier, duty, exclusion },
+    (0_u32..=1000, 1_u32..=1000, 1_u8..4, admin_state, exclusion).prop_map(
+        |(weight, share, tier, admin_state, exclusion)| BackendView {
+            weight,
+            share,
+            tier,
+            admin_state,
+            exclusion,
+        },
     )
 }
 
@@ -319,7 +325,7 @@ proptest! {
                 Ok(Picked { place, rule: Rule::Bound }) => {
                     prop_assert_eq!(Some(place), bound);
                     prop_assert!(!tried.contains(&place) && view.seen[place].exclusion.is_none());
-                    prop_assert!(view.seen[place].duty != AdminState::Down);
+                    prop_assert!(view.seen[place].admin_state != AdminState::Down);
                 }
                 Ok(Picked { place, .. }) => {
                     prop_assert_eq!(found[place], None);

@@ -17,3 +17,4 @@ pub mod slab;
 pub mod subject;
 pub mod time;
 pub mod tls_info;
+pub mod word;

@@ -33,12 +33,6 @@ impl Interims {
             Interims::All => "all",
         }
     }
-
-    /// The kind with that word.
-    #[must_use]
-    pub fn find(word: &str) -> Option<Interims> {
-        [Interims::Continue, Interims::All].into_iter().find(|it| it.as_str() == word)
-    }
 }
 
 /// What becomes of an exchange whose client has ended its direction (RFC 9293 §3.6: it may still read).
@@ -63,11 +57,5 @@ impl ClientClose {
             ClientClose::Abort => "abort",
             ClientClose::Finish => "finish",
         }
-    }
-
-    /// The one of that word.
-    #[must_use]
-    pub fn find(word: &str) -> Option<ClientClose> {
-        [ClientClose::Abort, ClientClose::Finish].into_iter().find(|it| it.as_str() == word)
     }
 }

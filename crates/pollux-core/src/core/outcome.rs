@@ -5,6 +5,7 @@
 
 use ::core::net::SocketAddr;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::core::captured::{Captured, CapturedNames};
 use crate::core::identity::RequestId;
 use crate::core::ids::{Mode, PoolId};
 use crate::core::tls_info::TlsInfo;
+use crate::core::word::UnknownWord;
 
 /// The side that brought the end about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +65,6 @@ macro_rules! causes {
                 match self { $(Cause::$name => $word,)* }
             }
 
-            /// The cause with that word.
-            #[must_use]
-            pub fn find(word: &str) -> Option<Cause> {
-                Cause::ALL.iter().copied().find(|cause| cause.as_str() == word)
-            }
-
             /// What has happened, in a sentence or two.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
@@ -85,6 +81,14 @@ macro_rules! causes {
             #[must_use]
             pub const fn status(self) -> Option<u16> {
                 match self { $(Cause::$name => $status,)* }
+            }
+        }
+
+        impl FromStr for Cause {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Cause, UnknownWord> {
+                Cause::ALL.iter().copied().find(|cause| cause.as_str() == word).ok_or(UnknownWord)
             }
         }
     };
@@ -438,7 +442,7 @@ pub struct Record<'a> {
     /// The ending.
     pub outcome: Outcome,
     /// What is known of the client's connection, if it is encrypted.
-    pub secured: Option<&'a TlsInfo>,
+    pub tls_info: Option<&'a TlsInfo>,
     /// The header fields that the journal wants.
     pub notes: &'a Captured,
 }

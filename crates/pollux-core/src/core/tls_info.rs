@@ -1,6 +1,9 @@
 //! What is known of a connection that is encrypted: what was agreed on, and who the client has shown to be.
 
+use ::core::str::FromStr;
+
 use super::subject::Subject;
+use super::word::UnknownWord;
 
 /// An encrypted connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,11 +59,13 @@ impl ClientCertStatus {
             ClientCertStatus::Failed => "failed",
         }
     }
+}
 
-    /// The one of that word.
-    #[must_use]
-    pub fn find(word: &str) -> Option<ClientCertStatus> {
-        ClientCertStatus::ALL.into_iter().find(|standing| standing.as_str() == word)
+impl FromStr for ClientCertStatus {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<ClientCertStatus, UnknownWord> {
+        ClientCertStatus::ALL.into_iter().find(|status| status.as_str() == word).ok_or(UnknownWord)
     }
 }
 
@@ -95,7 +100,7 @@ impl Credential {
 
     /// Why it could not be verified, if it could not.
     #[must_use]
-    pub const fn distrust(&self) -> Option<CertError> {
+    pub const fn cert_error(&self) -> Option<CertError> {
         match self {
             Credential::Failed(_, why) => Some(*why),
             Credential::None | Credential::Verified(_) => None,

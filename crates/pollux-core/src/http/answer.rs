@@ -158,7 +158,7 @@ pub fn write(
     out: &mut Vec<u8>,
     status: u16,
     cause: Cause,
-    manner: ResponseContext,
+    context: ResponseContext,
     content: Content,
     told: &AnswerDetails<'_>,
     date: &Date,
@@ -184,7 +184,7 @@ pub fn write(
         }
     }
     told.push_request_id(out);
-    push_connection(out, manner);
+    push_connection(out, context);
     push_line(out, "");
     if content == Content::Sent {
         out.extend_from_slice(body);
@@ -198,7 +198,7 @@ pub fn write_of_route(
     out: &mut Vec<u8>,
     answer: &RouteAnswer<'_>,
     context: &Context<'_>,
-    manner: ResponseContext,
+    response: ResponseContext,
     is_head: bool,
     disclosure: &Disclosure,
     date: &Date,
@@ -243,7 +243,7 @@ pub fn write_of_route(
     if has_body {
         push_length(out, body.len() as u64);
     }
-    push_connection(out, ResponseContext { hsts: manner.hsts.filter(|_| passes(HSTS)), ..manner });
+    push_connection(out, ResponseContext { hsts: response.hsts.filter(|_| passes(HSTS)), ..response });
     push_line(out, "");
     if has_body && !is_head {
         out.extend_from_slice(body);
@@ -271,11 +271,11 @@ impl RouteAnswer<'_> {
 }
 
 /// Appends the answer to an OPTIONS request that is not to be passed on (RFC 9110 §7.6.2, §9.3.7).
-pub fn write_options(out: &mut Vec<u8>, manner: ResponseContext, date: &Date) {
+pub fn write_options(out: &mut Vec<u8>, context: ResponseContext, date: &Date) {
     push_line(out, "HTTP/1.1 204 No Content");
     push_field(out, b"Date", date.as_bytes());
     push_line(out, "Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT");
-    push_connection(out, manner);
+    push_connection(out, context);
     push_line(out, "");
 }
 
@@ -304,10 +304,10 @@ mod tests {
 
     fn answer_telling(disclosure: Disclosure, cause: Cause, keep_alive: bool, content: Content) -> String {
         let mut out = Vec::new();
-        let manner =
+        let context =
             ResponseContext { version: Version::Http11, keep_alive, is_first: false, idle: None, hsts: None };
         let told = AnswerDetails { disclosure, request_id: RequestId::Own(255) };
-        write(&mut out, cause.status().unwrap(), cause, manner, content, &told, &Date::new(0));
+        write(&mut out, cause.status().unwrap(), cause, context, content, &told, &Date::new(0));
         String::from_utf8(out).unwrap()
     }
 

@@ -19,7 +19,7 @@ use crate::syntax::grammar::{push_decimal, trim};
 
 /// What is done to a request on its way to the backend.
 #[derive(Clone, Copy, Debug)]
-pub struct Onward<'a> {
+pub struct ForwardContext<'a> {
     /// The address that connected.
     pub peer: IpAddr,
     /// Whether it is a proxy that is believed.
@@ -48,12 +48,12 @@ pub struct Onward<'a> {
     pub edits: Option<(&'a FieldEdits, Context<'a>)>,
 }
 
-impl<'a> Onward<'a> {
+impl<'a> ForwardContext<'a> {
     /// Nothing but what is always done.
     #[must_use]
-    pub fn plain(peer: IpAddr, fallback_host: &'a str) -> Onward<'a> {
+    pub fn plain(peer: IpAddr, fallback_host: &'a str) -> ForwardContext<'a> {
         let forwarding = Forwarding::default();
-        Onward {
+        ForwardContext {
             peer,
             is_trusted: false,
             is_secure: false,
@@ -103,43 +103,43 @@ impl Request<'_> {
     /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0
     /// client did not send.
     pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
-        self.write_onward(out, &Onward::plain(client, fallback_host));
+        self.write_forwarded(out, &ForwardContext::plain(client, fallback_host));
     }
 
     /// The same, with what the listener and the route want done to it.
-    pub fn write_onward(&self, out: &mut Vec<u8>, onward: &Onward<'_>) {
-        self.write_line(out, onward);
+    pub fn write_forwarded(&self, out: &mut Vec<u8>, forward: &ForwardContext<'_>) {
+        self.write_line(out, forward);
         let host = self.authority();
-        push_field(out, b"Host", host.unwrap_or(onward.fallback_host.as_bytes()));
-        let Onward { peer, is_trusted, is_secure, forwarding, .. } = *onward;
-        let says_port = !onward.takes_out(b"X-Forwarded-Port");
+        push_field(out, b"Host", host.unwrap_or(forward.fallback_host.as_bytes()));
+        let ForwardContext { peer, is_trusted, is_secure, forwarding, .. } = *forward;
+        let says_port = !forward.takes_out(b"X-Forwarded-Port");
         let said = ForwardedInfo { peer, is_trusted, is_secure, forwarding, says_port, host };
         let nominated = self.nominated();
         for field in self.fields {
-            self.write_field(out, field, onward, &said, &nominated);
+            self.write_field(out, field, forward, &said, &nominated);
         }
-        if let Some((edits, context)) = &onward.edits {
+        if let Some((edits, context)) = &forward.edits {
             push_edits(out, edits, context);
         }
         if self.wants_upgrade {
             push_field(out, b"Connection", b"Upgrade");
         }
         said.write(out, self.fields);
-        onward.write_identity(out);
+        forward.write_identity(out);
         push_via(out, self.version);
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_dav(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, onward: &Onward<'_>) {
-        let (name, Some(dav)) = (field.name.as_bytes(), &onward.dav) else { return };
+    fn write_dav(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, forward: &ForwardContext<'_>) {
+        let (name, Some(dav)) = (field.name.as_bytes(), &forward.dav) else { return };
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         dav::push_value(out, name, field.value, self.authority().unwrap_or_default(), dav);
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_line(&self, out: &mut Vec<u8>, onward: &Onward<'_>) {
-        let Some((to, rest)) = onward.path else {
+    fn write_line(&self, out: &mut Vec<u8>, forward: &ForwardContext<'_>) {
+        let Some((to, rest)) = forward.path else {
             let slash = if self.target.path.starts_with(['/', '*']) { "" } else { "/" };
             for part in [self.method_text, " ", slash, self.target.path, " HTTP/1.1\r\n"] {
                 out.extend_from_slice(part.as_bytes());
@@ -156,7 +156,7 @@ impl Request<'_> {
         &self,
         out: &mut Vec<u8>,
         field: &httparse::Header<'_>,
-        onward: &Onward<'_>,
+        forward: &ForwardContext<'_>,
         said: &ForwardedInfo<'_>,
         nominated: &Nominated,
     ) {
@@ -170,7 +170,7 @@ impl Request<'_> {
             | Name::Http2Settings
             | Name::Te => {}
             Name::Forwarding => {
-                if said.passes(name) && !onward.takes_out(name) {
+                if said.passes(name) && !forward.takes_out(name) {
                     push_field(out, name, field.value);
                 }
             }
@@ -181,8 +181,8 @@ impl Request<'_> {
                 };
                 push_length(out, length);
             }
-            Name::TransferEncoding | Name::Expect if onward.is_collected => {}
-            Name::NeverTrailing if onward.is_collected && name.eq_ignore_ascii_case(b"trailer") => {}
+            Name::TransferEncoding | Name::Expect if forward.is_collected => {}
+            Name::NeverTrailing if forward.is_collected && name.eq_ignore_ascii_case(b"trailer") => {}
             Name::TransferEncoding => push_field(out, b"Transfer-Encoding", b"chunked"),
             Name::Upgrade if self.wants_upgrade => push_field(out, name, field.value),
             Name::Upgrade => {}
@@ -195,10 +195,10 @@ impl Request<'_> {
                 out.extend_from_slice(b"\r\n");
             }
             // It announces what does not come.
-            Name::NeverTrailing if !onward.passes_trailers && name.eq_ignore_ascii_case(b"trailer") => {}
+            Name::NeverTrailing if !forward.passes_trailers && name.eq_ignore_ascii_case(b"trailer") => {}
             // Said anew.
-            Name::RequestId if onward.request_id.is_some() => {}
-            Name::TraceParent | Name::TraceState if onward.traceparent.is_some() => {}
+            Name::RequestId if forward.request_id.is_some() => {}
+            Name::TraceParent | Name::TraceState if forward.traceparent.is_some() => {}
             Name::RequestId
             | Name::TraceParent
             | Name::TraceState
@@ -207,11 +207,11 @@ impl Request<'_> {
             | Name::Login
             | Name::NeverTrailing
             | Name::Other => {
-                let is_dropped = onward.takes_out(name) || nominated.has(name);
-                match onward.hidden_cookie {
+                let is_dropped = forward.takes_out(name) || nominated.has(name);
+                match forward.hidden_cookie {
                     _ if is_dropped => {}
-                    _ if onward.dav.is_some() && dav::is_about(name) => {
-                        self.write_dav(out, field, onward);
+                    _ if forward.dav.is_some() && dav::is_about(name) => {
+                        self.write_dav(out, field, forward);
                     }
                     Some(hidden) if name.eq_ignore_ascii_case(b"cookie") => {
                         push_cookies_but(out, name, field.value, hidden.as_bytes());
@@ -329,15 +329,15 @@ mod tests {
         let mut table = field_table();
         let request = read(head, &mut table, &Limits::default()).unwrap();
         let id = crate::core::identity::Ids::new(0).next();
-        let plain = Onward::plain([192, 0, 2, 1].into(), "app");
-        let usual = Onward { request_id: Some(RequestId::Own(id)), ..plain };
-        for (onward, added) in [
+        let plain = ForwardContext::plain([192, 0, 2, 1].into(), "app");
+        let usual = ForwardContext { request_id: Some(RequestId::Own(id)), ..plain };
+        for (forward, added) in [
             (usual, 6),
-            (Onward { request_id: None, ..usual }, 5),
-            (Onward { forwarding: Forwarding::Forwarded, ..usual }, 3),
+            (ForwardContext { request_id: None, ..usual }, 5),
+            (ForwardContext { forwarding: Forwarding::Forwarded, ..usual }, 3),
         ] {
             let mut out = Vec::new();
-            request.write_onward(&mut out, &onward);
+            request.write_forwarded(&mut out, &forward);
             let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
             assert_eq!(lines(&out) - lines(head), added, "{}", String::from_utf8_lossy(&out));
         }

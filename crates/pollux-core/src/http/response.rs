@@ -111,22 +111,22 @@ const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
 pub(crate) const HSTS: &str = "Strict-Transport-Security";
 
 /// Appends what the client has to know of its connection (RFC 9112 §9.3), and of later ones (RFC 6797 6.1).
-pub(crate) fn push_connection(out: &mut Vec<u8>, manner: ResponseContext) {
-    if let Some(Hsts { max_age_s, include_subdomains, preload }) = manner.hsts {
+pub(crate) fn push_connection(out: &mut Vec<u8>, context: ResponseContext) {
+    if let Some(Hsts { max_age_s, include_subdomains, preload }) = context.hsts {
         out.extend_from_slice(HSTS.as_bytes());
         out.extend_from_slice(b": max-age=");
         push_decimal(out, max_age_s);
         out.extend_from_slice(if include_subdomains { b"; includeSubDomains" } else { b"" });
         out.extend_from_slice(if preload { b"; preload\r\n" } else { b"\r\n" });
     }
-    if !manner.keep_alive {
+    if !context.keep_alive {
         return push_field(out, b"Connection", b"close");
     }
     // The JDK's HttpURLConnection looks for Keep-Alive only behind it, and remembers what it has found for the connection.
-    if manner.version == Version::Http10 || manner.is_first {
+    if context.version == Version::Http10 || context.is_first {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
-    if let Some(idle) = manner.idle {
+    if let Some(idle) = context.idle {
         out.extend_from_slice(b"Keep-Alive: timeout=");
         push_decimal(out, idle.saturating_sub(KEEP_ALIVE_MARGIN).as_secs());
         out.extend_from_slice(b"\r\n");
@@ -280,8 +280,8 @@ impl Response<'_> {
 
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110
     /// §6.6.1).
-    pub fn write(&self, out: &mut Vec<u8>, manner: ResponseContext, date: &Date) {
-        self.write_edited(out, manner, date, None, &Added::default());
+    pub fn write(&self, out: &mut Vec<u8>, context: ResponseContext, date: &Date) {
+        self.write_edited(out, context, date, None, &Added::default());
     }
 
     /// The same with a route's changes to header fields, of which those that are written are given ready, and
@@ -289,7 +289,7 @@ impl Response<'_> {
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,
-        manner: ResponseContext,
+        context: ResponseContext,
         date: &Date,
         edits: Option<(&FieldEdits, &[u8])>,
         added: &Added<'_>,
@@ -310,9 +310,9 @@ impl Response<'_> {
                 let back = added.back.filter(|_| !self.is_interim());
                 match back.and_then(|back| back.rewrite(field.name, field.value)) {
                     Some(value) => {
-                        self.write_field(out, &httparse::Header { value: &value, ..*field }, manner);
+                        self.write_field(out, &httparse::Header { value: &value, ..*field }, context);
                     }
-                    None => self.write_field(out, field, manner),
+                    None => self.write_field(out, field, context),
                 }
             }
         }
@@ -335,8 +335,8 @@ impl Response<'_> {
             // A backend or a route that says something of it itself knows better.
             let is_said = |field: &httparse::Header<'_>| field.name.eq_ignore_ascii_case(HSTS);
             let is_taken_out = edits.is_some_and(|(edits, _)| edits.takes_out(HSTS.as_bytes()));
-            let hsts = manner.hsts.filter(|_| !is_taken_out && !self.fields.iter().any(is_said));
-            push_connection(out, ResponseContext { hsts, ..manner });
+            let hsts = context.hsts.filter(|_| !is_taken_out && !self.fields.iter().any(is_said));
+            push_connection(out, ResponseContext { hsts, ..context });
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -352,7 +352,7 @@ impl Response<'_> {
         &self.nominated
     }
 
-    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, manner: ResponseContext) {
+    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, context: ResponseContext) {
         let name = field.name.as_bytes();
         match Name::of(name) {
             Name::Connection | Name::HopByHop | Name::Http2Settings | Name::Lookalike | Name::Te => {}
@@ -361,7 +361,7 @@ impl Response<'_> {
                 if has_no_body(self.status) && self.status != 304 => {}
             Name::ContentLength => push_length(out, self.length.unwrap_or(0)),
             Name::TransferEncoding => {
-                if manner.version == Version::Http11 {
+                if context.version == Version::Http11 {
                     push_field(out, b"Transfer-Encoding", b"chunked");
                 }
             }
@@ -403,12 +403,12 @@ mod tests {
     fn rewritten(
         head: &str,
         asked: RequestFacts<'_>,
-        manner: ResponseContext,
+        context: ResponseContext,
     ) -> Result<(Framing, bool, String), Cause> {
         let mut table = field_table();
         let response = read(head.as_bytes(), &mut table, asked, &Limits::default())?;
         let mut out = Vec::new();
-        response.write(&mut out, manner, &Date::new(0));
+        response.write(&mut out, context, &Date::new(0));
         let out = String::from_utf8(out).unwrap().replace("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", "");
         Ok((response.framing, response.keep_alive, out))
     }
@@ -438,7 +438,7 @@ mod tests {
         let close = ResponseContext { keep_alive: false, ..KEEP };
         let head = RequestFacts { is_head: true, protocols: b"" };
         let switch = RequestFacts { is_head: false, protocols: b"y, X" };
-        for (input, asked, manner, framing, keep_alive, output) in [
+        for (input, asked, context, framing, keep_alive, output) in [
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 05\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",
                 PLAIN,
@@ -529,7 +529,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                rewritten(input, asked, manner),
+                rewritten(input, asked, context),
                 Ok((framing, keep_alive, output.into())),
                 "{input:?}"
             );
@@ -538,10 +538,10 @@ mod tests {
 
     #[test]
     fn a_client_is_told_how_long_its_connection_is_kept() {
-        let told = |manner: ResponseContext, millis| {
+        let told = |context: ResponseContext, millis| {
             let idle = Some(Duration::from_millis(millis));
             let mut out = Vec::new();
-            push_connection(&mut out, ResponseContext { idle, ..manner });
+            push_connection(&mut out, ResponseContext { idle, ..context });
             String::from_utf8(out).unwrap()
         };
         assert_eq!(told(KEEP, 75_000), "Keep-Alive: timeout=74\r\n");
@@ -549,8 +549,8 @@ mod tests {
         assert_eq!(told(KEEP, 300), "Keep-Alive: timeout=0\r\n");
         let first = ResponseContext { is_first: true, ..KEEP };
         let old = ResponseContext { version: Version::Http10, ..KEEP };
-        for manner in [first, old] {
-            assert_eq!(told(manner, 75_000), "Connection: keep-alive\r\nKeep-Alive: timeout=74\r\n");
+        for context in [first, old] {
+            assert_eq!(told(context, 75_000), "Connection: keep-alive\r\nKeep-Alive: timeout=74\r\n");
         }
         assert_eq!(told(ResponseContext { keep_alive: false, ..first }, 75_000), "Connection: close\r\n");
     }

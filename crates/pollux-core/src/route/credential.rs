@@ -5,11 +5,11 @@ use crate::core::subject::{Attribute, Quoted, quoted, split_attribute, split_nam
 use crate::core::tls_info::{CertificateInfo, ClientCertStatus, Credential};
 
 /// What a client's certificate must be like: all of these hold, and of each list one. An empty list asks for
-/// nothing, but for `standings`, of which one has to hold.
+/// nothing, but for `statuses`, of which one has to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRule {
     /// How it was found.
-    pub standings: Vec<ClientCertStatus>,
+    pub statuses: Vec<ClientCertStatus>,
     /// Its subject.
     pub subjects: Vec<SubjectPattern>,
     /// Its common name. Of one that has several all have to be like that.
@@ -35,7 +35,7 @@ impl Default for CredentialRule {
     /// Any certificate that was verified.
     fn default() -> CredentialRule {
         CredentialRule {
-            standings: vec![ClientCertStatus::Verified],
+            statuses: vec![ClientCertStatus::Verified],
             subjects: Vec::new(),
             common_names: Vec::new(),
             fingerprints: Vec::new(),
@@ -53,7 +53,7 @@ impl CredentialRule {
     /// The first thing that `credential` lacks; `None` if it is as asked for.
     #[must_use]
     pub fn lack(&self, credential: &Credential) -> Option<Lack> {
-        if !self.standings.contains(&credential.standing()) {
+        if !self.statuses.contains(&credential.standing()) {
             return Some(Lack::ClientCertStatus);
         }
         let met = |asks: bool, is_met: &dyn Fn(&CertificateInfo) -> bool| {
@@ -85,7 +85,7 @@ impl CredentialRule {
         holds(&self.subjects, &narrow.subjects)
             && holds(&self.common_names, &narrow.common_names)
             && holds(&self.fingerprints, &narrow.fingerprints)
-            && narrow.standings.iter().all(|standing| self.standings.contains(standing))
+            && narrow.statuses.iter().all(|standing| self.statuses.contains(standing))
     }
 }
 
@@ -250,8 +250,8 @@ mod tests {
         let verified = Credential::Verified(identity("CN=alice, O=Example"));
         let failed = Credential::Failed(identity("CN=alice, O=Example"), CertError::Expired);
         let several = Credential::Verified(identity("CN=alice, CN=root"));
-        let rule = |standings: &[ClientCertStatus], subject: &str, name: &str, print: &str| CredentialRule {
-            standings: standings.to_vec(),
+        let rule = |statuses: &[ClientCertStatus], subject: &str, name: &str, print: &str| CredentialRule {
+            statuses: statuses.to_vec(),
             subjects: SubjectPattern::parse(subject).into_iter().collect(),
             common_names: TextPattern::parse(name).into_iter().collect(),
             fingerprints: fingerprint(print).into_iter().collect(),
@@ -284,7 +284,7 @@ mod tests {
             common_names: TextPattern::parse("alice").into_iter().collect(),
             ..CredentialRule::default()
         };
-        let all = CredentialRule { standings: ClientCertStatus::ALL.to_vec(), ..CredentialRule::default() };
+        let all = CredentialRule { statuses: ClientCertStatus::ALL.to_vec(), ..CredentialRule::default() };
         for (wide, narrow, contains) in
             [(&any, &alice, true), (&alice, &any, false), (&all, &any, true), (&any, &all, false)]
         {

@@ -83,18 +83,18 @@ impl Miss {
 
 fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> String {
     let Some(identity) = credential.shown() else {
-        let standings: Vec<&str> = rule.standings.iter().map(|standing| asked_for(*standing)).collect();
-        return format!("the client has shown no certificate, and {} is asked for", standings.join(" or "));
+        let statuses: Vec<&str> = rule.statuses.iter().map(|standing| asked_for(*standing)).collect();
+        return format!("the client has shown no certificate, and {} is asked for", statuses.join(" or "));
     };
     let or = |texts: Vec<&str>| texts.join(" or ");
     match lack {
         Lack::ClientCertStatus => {
-            let found = match credential.distrust() {
+            let found = match credential.cert_error() {
                 Some(why) => format!("could not be verified ({})", why.as_str()),
                 None => String::from("was verified"),
             };
-            let standings: Vec<&str> = rule.standings.iter().map(|standing| asked_for(*standing)).collect();
-            format!("the client's certificate {found}, and {} is asked for", standings.join(" or "))
+            let statuses: Vec<&str> = rule.statuses.iter().map(|standing| asked_for(*standing)).collect();
+            format!("the client's certificate {found}, and {} is asked for", statuses.join(" or "))
         }
         Lack::Subject => {
             let wanted = or(rule.subjects.iter().map(SubjectPattern::text).collect());

@@ -351,8 +351,8 @@ mod tests {
             prop::sample::subsequence(vec!["*", "a"], 0..2),
             prop::sample::subsequence(vec!["00", "11"], 0..2),
         );
-        let rule = rule.prop_map(|(standings, subjects, names, prints)| CredentialRule {
-            standings,
+        let rule = rule.prop_map(|(statuses, subjects, names, prints)| CredentialRule {
+            statuses,
             subjects: subjects.into_iter().filter_map(SubjectPattern::parse).collect(),
             common_names: names.into_iter().filter_map(TextPattern::parse).collect(),
             fingerprints: prints.into_iter().map(str::to_owned).collect(),
@@ -464,9 +464,9 @@ mod tests {
             .iter()
             .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
             .collect();
-        let secured = asked.credential.clone().map(|client| TlsInfo { client, ..TlsInfo::default() });
+        let tls_info = asked.credential.clone().map(|client| TlsInfo { client, ..TlsInfo::default() });
         act(&RequestView {
-            secured: secured.as_ref(),
+            tls_info: tls_info.as_ref(),
             alpn: &[],
             client: asked.client.parse().unwrap(),
             method: asked.method,

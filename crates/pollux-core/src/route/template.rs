@@ -56,15 +56,15 @@ enum Secret {
 
 impl Secret {
     /// Its text; empty where there is none.
-    fn of(self, secured: &TlsInfo) -> &str {
+    fn of(self, tls_info: &TlsInfo) -> &str {
         // Of a certificate that was not verified nothing is handed on that somebody could take for a name.
-        let of_client = |text: fn(&CertificateInfo) -> &str| secured.client.verified().map_or("", text);
+        let of_client = |text: fn(&CertificateInfo) -> &str| tls_info.client.verified().map_or("", text);
         match self {
-            Secret::Version => secured.version,
-            Secret::Cipher => &secured.cipher,
-            Secret::Name => &secured.name,
-            Secret::Shown => secured.client.answer(),
-            Secret::CertError => secured.client.distrust().map_or("", CertError::as_str),
+            Secret::Version => tls_info.version,
+            Secret::Cipher => &tls_info.cipher,
+            Secret::Name => &tls_info.name,
+            Secret::Shown => tls_info.client.answer(),
+            Secret::CertError => tls_info.client.cert_error().map_or("", CertError::as_str),
             Secret::Subject => of_client(|client| client.subject.text()),
             Secret::Issuer => of_client(|client| &client.issuer),
             Secret::Serial => of_client(|client| &client.serial),
@@ -317,7 +317,7 @@ impl Piece {
                 }
             }
             Piece::TlsInfo(secret) => {
-                let text = view.secured.map_or("", |secured| secret.of(secured));
+                let text = view.tls_info.map_or("", |tls_info| secret.of(tls_info));
                 out.extend_from_slice(text.as_bytes());
             }
             Piece::Field(name) => out.extend_from_slice(view.field(name).next().unwrap_or_default()),

@@ -21,7 +21,7 @@ pub struct RequestView<'a> {
     /// What stands behind the first `?`.
     pub query: Option<&'a str>,
     /// What is known of the client's connection, if it is encrypted.
-    pub secured: Option<&'a TlsInfo>,
+    pub tls_info: Option<&'a TlsInfo>,
     /// The protocols that a TLS client offers, in TCP mode: each behind its length (RFC 7301 §3.1).
     pub alpn: &'a [u8],
     /// The header fields.
@@ -38,7 +38,7 @@ impl<'a> RequestView<'a> {
             authority: b"",
             path: "",
             query: None,
-            secured: None,
+            tls_info: None,
             alpn: &[],
             fields: &[],
         }
@@ -53,7 +53,7 @@ impl<'a> RequestView<'a> {
     /// What the client has shown of itself: nothing, where it has come without TLS.
     #[must_use]
     pub fn credential(&self) -> &'a Credential {
-        self.secured.map_or(&Credential::None, |secured| &secured.client)
+        self.tls_info.map_or(&Credential::None, |tls_info| &tls_info.client)
     }
 
     /// The values of the fields called `name`, in any case.

@@ -14,7 +14,7 @@ use crate::prelude::hello::Hello;
 use crate::route::RequestView;
 use crate::snapshot::PoolId;
 
-/// How a rehearsal ends.
+/// How a dry run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rehearsed {
     /// It goes to a backend of that pool, with this head.
@@ -54,25 +54,25 @@ pub struct DryRun {
 }
 
 /// Rehearses the request with `head` that comes from `peer` to the listener at `listener` of the snapshot, which speaks HTTP;
-/// by a connection of which `secured` is known, if it is encrypted. `look` is shown what the routes saw of it.
-pub fn rehearse(
+/// by a connection of which `tls_info` is known, if it is encrypted. `look` is shown what the routes saw of it.
+pub fn dry_run(
     env: &Env<'_>,
     listener: usize,
     peer: SocketAddr,
     head: &[u8],
-    secured: Option<&TlsInfo>,
+    tls_info: Option<&TlsInfo>,
     look: &mut dyn FnMut(&RequestView<'_>),
 ) -> DryRun {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
-    let end = run(env, (listener, peer), head, secured, &mut exchange, look);
+    let end = run(env, (listener, peer), head, tls_info, &mut exchange, look);
     let end = end.unwrap_or_else(Rehearsed::Refused);
     DryRun { client: exchange.request.client, route: exchange.request.route, end }
 }
 
 /// Rehearses a connection that comes from `peer` to the listener at `listener` of the snapshot, which passes bytes, and of which
 /// `hello` is known.
-pub fn rehearse_connection(
+pub fn dry_run_connection(
     env: &Env<'_>,
     listener: usize,
     peer: SocketAddr,
@@ -95,7 +95,7 @@ fn run(
     env: &Env<'_>,
     (number, peer): (usize, SocketAddr),
     head: &[u8],
-    secured: Option<&TlsInfo>,
+    tls_info: Option<&TlsInfo>,
     exchange: &mut Exchange,
     look: &mut dyn FnMut(&RequestView<'_>),
 ) -> Result<Rehearsed, Cause> {
@@ -111,11 +111,11 @@ fn run(
         return Ok(Rehearsed::Options);
     }
     let listener = &env.snapshot.listeners[number];
-    let arrival = Arrival { listener, peer, secured, is_secure: secured.is_some(), env };
+    let arrival = Arrival { listener, peer, tls_info, is_secure: tls_info.is_some(), env };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.request.client {
-        look(&RequestView { secured, ..routing::view(&request, client) });
+        look(&RequestView { tls_info, ..routing::view(&request, client) });
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => Rehearsed::Forwarded {

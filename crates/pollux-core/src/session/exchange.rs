@@ -53,7 +53,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) bytes: (u64, u64),
     pub(crate) request_id: RequestId<'a>,
     /// What is known of the client's connection, if it is encrypted.
-    pub(crate) secured: Option<&'a TlsInfo>,
+    pub(crate) tls_info: Option<&'a TlsInfo>,
 }
 
 impl Exchange {
@@ -122,7 +122,12 @@ impl Exchange {
     }
 
     /// How the client is to be answered, whose connection is kept for `idle` while nothing comes.
-    pub(crate) fn manner(&self, keep_alive: bool, idle: Duration, hsts: Option<Hsts>) -> ResponseContext {
+    pub(crate) fn response_context(
+        &self,
+        keep_alive: bool,
+        idle: Duration,
+        hsts: Option<Hsts>,
+    ) -> ResponseContext {
         let version = self.request.version.unwrap_or(Version::Http11);
         ResponseContext { version, keep_alive, is_first: self.is_first(), idle: Some(idle), hsts }
     }
@@ -205,7 +210,7 @@ impl Exchange {
             bytes_down,
             spans: Spans { whole: around.now.since(self.timing.began), ..self.timing.spans },
             outcome: Outcome { cause: self.cause, stage: self.stage },
-            secured: around.secured,
+            tls_info: around.tls_info,
             notes: &self.notes,
         }
     }

@@ -44,7 +44,7 @@ use crate::prelude::hello::Hello;
 use crate::prelude::proxy::Announced;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
-pub use dry_run::{DryRun, Rehearsed, rehearse, rehearse_connection};
+pub use dry_run::{DryRun, Rehearsed, dry_run, dry_run_connection};
 pub use exchange::Exchange;
 pub use opening::ConnectOutcome;
 use parts::Reuse;
@@ -242,7 +242,7 @@ pub struct Session {
     client_hung: bool,
     backend_hung: bool,
     /// What is known of the client's connection, if it is encrypted.
-    secured: Option<Box<TlsInfo>>,
+    tls_info: Option<Box<TlsInfo>>,
 }
 
 impl Session {
@@ -285,7 +285,7 @@ impl Session {
             touched: env.now,
             client_hung: false,
             backend_hung: false,
-            secured: None,
+            tls_info: None,
         };
         if let Phase::Opening { .. } = phase {
             session.begin_connection(&Hello::default(), None, env);
@@ -294,14 +294,14 @@ impl Session {
     }
 
     /// Takes note that the client's connection is encrypted, before anything else is done with it.
-    pub fn secure(&mut self, secured: TlsInfo) {
-        self.secured = Some(Box::new(secured));
+    pub fn set_tls_info(&mut self, tls_info: TlsInfo) {
+        self.tls_info = Some(Box::new(tls_info));
     }
 
     /// What is known of the client's connection, if it is encrypted.
     #[must_use]
-    pub fn secured(&self) -> Option<&TlsInfo> {
-        self.secured.as_deref()
+    pub fn tls_info(&self) -> Option<&TlsInfo> {
+        self.tls_info.as_deref()
     }
 
     /// Takes note that the client did not get as far as to ask for anything, for the record; nothing else is to be done.
@@ -493,7 +493,7 @@ impl Session {
             pool: pool.map_or("", |pool| &pool.name),
             backend: self.backend_name(env),
             bytes: (self.up.passed(), self.down.passed()),
-            secured: self.secured.as_deref(),
+            tls_info: self.tls_info.as_deref(),
             request_id: match &self.exchange.identity {
                 identity if identity.is_made() => identity.name(),
                 _ => RequestId::Own(env.ids.next()),

@@ -140,8 +140,8 @@ impl Session {
             self.exchange.timing.began = env.now;
         }
         let listener = &env.snapshot.listeners[self.listener];
-        let (secured, is_secure) = (self.secured.as_deref(), self.is_secure());
-        let arrival = Arrival { listener, peer: self.client, secured, is_secure, env };
+        let (tls_info, is_secure) = (self.tls_info.as_deref(), self.is_secure());
+        let arrival = Arrival { listener, peer: self.client, tls_info, is_secure, env };
         let (exchange, down) = (&mut self.exchange, &mut self.down);
         let behind = self.up.buffer.unscanned().get(range.1).copied();
         let verdict = self.up.rewrite(range, |head, out| {
@@ -326,7 +326,7 @@ impl Session {
     /// close_notify, or another key.
     fn has_said_all(&self) -> bool {
         self.exchange.afterwards == Afterwards::IsLast
-            && self.secured.is_none()
+            && self.tls_info.is_none()
             && self.up.framer.is_done()
             && self.up.buffer.unscanned().is_empty()
     }
@@ -380,8 +380,9 @@ impl Session {
         let keep_alive = self.exchange.afterwards.goes_on() && is_read && !env.is_draining();
         self.exchange.response.status = 204;
         self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
-        let manner = self.exchange.manner(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
-        answer::write_options(self.down.front_mut(), manner, env.date);
+        let context =
+            self.exchange.response_context(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
+        answer::write_options(self.down.front_mut(), context, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }
@@ -408,10 +409,11 @@ impl Session {
         } else {
             Content::Sent
         };
-        let manner = self.exchange.manner(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
+        let context =
+            self.exchange.response_context(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
         let disclosure = env.snapshot.listeners[self.listener].disclosure;
         let told = AnswerDetails { disclosure, request_id: self.exchange.identity.make(env.ids) };
-        answer::write(self.down.front_mut(), status, cause, manner, content, &told, env.date);
+        answer::write(self.down.front_mut(), status, cause, context, content, &told, env.date);
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }

@@ -99,17 +99,17 @@ impl Session {
     }
 
     /// Goes on behind a TLS handshake, by which the ClientHello has been read: routes in TCP mode may ask what it said.
-    pub fn handle_secured(&mut self, secured: TlsInfo, env: &Env<'_>) {
+    pub fn handle_tls_info(&mut self, tls_info: TlsInfo, env: &Env<'_>) {
         if let Phase::Prelude { .. } = self.phase {
-            let server_name = Some(secured.name.as_bytes().into()).filter(|_| !secured.name.is_empty());
+            let server_name = Some(tls_info.name.as_bytes().into()).filter(|_| !tls_info.name.is_empty());
             let mut alpn = Vec::new();
-            if let Ok(length @ 1..) = u8::try_from(secured.protocol.len()) {
+            if let Ok(length @ 1..) = u8::try_from(tls_info.protocol.len()) {
                 alpn.push(length);
-                alpn.extend_from_slice(secured.protocol.as_bytes());
+                alpn.extend_from_slice(tls_info.protocol.as_bytes());
             }
             self.begin_connection(&Hello { server_name, alpn: alpn.into() }, None, env);
         }
-        self.secure(secured);
+        self.set_tls_info(tls_info);
     }
 
     fn step_header(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
@@ -291,16 +291,16 @@ impl Session {
         self.exchange.identity.name().push(&mut own_id);
         let unique_id = introduced.and_then(|said| said.unique_id.as_deref()).unwrap_or(&own_id);
         let agreed =
-            |text: fn(&TlsInfo) -> &str| self.secured.as_deref().map(text).filter(|text| !text.is_empty());
+            |text: fn(&TlsInfo) -> &str| self.tls_info.as_deref().map(text).filter(|text| !text.is_empty());
         let said = ProxyAttributes {
             authority: introduced
                 .and_then(|said| said.authority.as_deref())
                 .or(self.server_name.as_deref())
-                .or(agreed(|secured| &secured.name).map(str::as_bytes))
+                .or(agreed(|tls_info| &tls_info.name).map(str::as_bytes))
                 .filter(|_| announce.authority),
             alpn: introduced
                 .and_then(|said| said.alpn.as_deref())
-                .or(agreed(|secured| &secured.protocol).map(str::as_bytes))
+                .or(agreed(|tls_info| &tls_info.protocol).map(str::as_bytes))
                 .filter(|_| announce.alpn),
             unique_id: announce.unique_id.then_some(unique_id),
             is_tls: announce.ssl.then_some(self.is_secure()),
@@ -313,7 +313,7 @@ impl Session {
     /// Whether the client has come by TLS: to Pollux, or to the proxy that has announced it.
     pub(super) fn is_secure(&self) -> bool {
         let is_told = |introduced: &Introduced| introduced.said.is_tls == Some(true);
-        self.secured.is_some() || self.introduced.as_deref().is_some_and(is_told)
+        self.tls_info.is_some() || self.introduced.as_deref().is_some_and(is_told)
     }
 
     /// What the client is told of later connections: nothing unless it has come by TLS itself (RFC 6797 7.2).

@@ -161,7 +161,7 @@ impl Session {
                 let edits = edits.map(|edits| (edits, exchange.request.response_fields.as_slice()));
                 response.write_edited(
                     out,
-                    exchange.manner(keep_alive, client_idle, hsts),
+                    exchange.response_context(keep_alive, client_idle, hsts),
                     env.date,
                     edits,
                     &added,

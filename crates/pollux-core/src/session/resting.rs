@@ -32,7 +32,7 @@ pub struct Resting {
     touched: Time,
     /// Bytes that the lanes have passed up and down.
     passed: (u64, u64),
-    secured: Option<Box<TlsInfo>>,
+    tls_info: Option<Box<TlsInfo>>,
     /// Whether another request came before.
     is_pause: bool,
 }
@@ -71,8 +71,8 @@ impl Session {
             | Phase::Over => self.touched,
         };
         let passed = (self.up.passed(), self.down.passed());
-        let Session { client, introduced, listener, touched, secured, .. } = self;
-        Resting { client, introduced, listener, since, touched, passed, secured, is_pause }
+        let Session { client, introduced, listener, touched, tls_info, .. } = self;
+        Resting { client, introduced, listener, since, touched, passed, tls_info, is_pause }
     }
 }
 
@@ -80,7 +80,7 @@ impl Resting {
     /// The session that it was made of, with an exchange that begins now.
     #[must_use]
     pub fn wake(self, now: Time) -> Session {
-        let Resting { client, introduced, listener, since, touched, passed, secured, is_pause } = self;
+        let Resting { client, introduced, listener, since, touched, passed, tls_info, is_pause } = self;
         let (mut up, mut down) = (Lane::new(Framer::Head), Lane::new(Framer::Opaque));
         (up.source, down.sink) = (Source::Open, Sink::Open);
         up.go_on_from(passed.0);
@@ -101,7 +101,7 @@ impl Resting {
             touched,
             client_hung: false,
             backend_hung: false,
-            secured,
+            tls_info,
         }
     }
 
@@ -135,9 +135,9 @@ impl Resting {
         or_leave(deadline, self.client, self.since, env)
     }
 
-    /// See [`Session::glance`].
+    /// See [`Session::summary`].
     #[must_use]
-    pub fn glance(&self, env: &Env<'_>) -> Summary {
+    pub fn summary(&self, env: &Env<'_>) -> Summary {
         Summary {
             kind: if self.is_pause { SessionActivity::Idle } else { SessionActivity::Head },
             since: self.since,
@@ -159,7 +159,7 @@ impl Resting {
             pool: "",
             backend: None,
             bytes: self.passed,
-            secured: self.secured.as_deref(),
+            tls_info: self.tls_info.as_deref(),
             request_id: RequestId::Own(env.ids.next()),
         })
     }

@@ -9,7 +9,7 @@ use crate::core::outcome::Cause;
 use crate::core::tls_info::TlsInfo;
 use crate::http::answer::{self, RouteAnswer};
 use crate::http::dav::Dav;
-use crate::http::forward::{Onward, Traceparent};
+use crate::http::forward::{ForwardContext, Traceparent};
 use crate::http::forwarded;
 use crate::http::framing::Framing;
 use crate::http::lines::push_edits;
@@ -44,7 +44,7 @@ pub(super) struct Arrival<'a> {
     pub(super) listener: &'a Listener,
     pub(super) peer: SocketAddr,
     /// What is known of the client's connection, if it is encrypted.
-    pub(super) secured: Option<&'a TlsInfo>,
+    pub(super) tls_info: Option<&'a TlsInfo>,
     /// Whether the client has come by TLS, as far as is known without its head.
     pub(super) is_secure: bool,
     pub(super) env: &'a Env<'a>,
@@ -85,7 +85,7 @@ impl Arrival<'_> {
             forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields())
         };
         exchange.request.client = Some(client);
-        let view = RequestView { secured: self.secured, ..view(request, client) };
+        let view = RequestView { tls_info: self.tls_info, ..view(request, client) };
         let table = &self.listener.routes;
         let place = match table.decide(&view) {
             Decision::Route(place) => place,
@@ -129,8 +129,8 @@ impl Arrival<'_> {
         let disclosure = &self.listener.disclosure;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
         let hsts = own.unwrap_or(disclosure.hsts).filter(|_| self.is_secure);
-        let manner = exchange.manner(keep_alive, self.env.snapshot.timeouts.client_idle, hsts);
-        answer::write_of_route(down, &answer, context, manner, is_head, disclosure, self.env.date);
+        let response = exchange.response_context(keep_alive, self.env.snapshot.timeouts.client_idle, hsts);
+        answer::write_of_route(down, &answer, context, response, is_head, disclosure, self.env.date);
         Routed::Answered { keep_alive }
     }
 
@@ -150,7 +150,7 @@ impl Arrival<'_> {
         exchange.request.key = key(&rules.balance, context, up);
         exchange.request.bound = rules.sticky.as_ref().and_then(|sticky| bound(rules, sticky, context.view));
         let hidden = rules.sticky.as_ref().filter(|sticky| sticky.is_hidden);
-        let onward = Onward {
+        let forward = ForwardContext {
             is_trusted: self.is_trusted(),
             is_secure: self.is_secure,
             forwarding: self.listener.forwarding,
@@ -161,12 +161,12 @@ impl Arrival<'_> {
             traceparent,
             is_collected: rules.collect.is_some() && request.framing == Framing::Chunked,
             dav: dav(options, exchange.request.method, rules),
-            ..Onward::plain(self.peer.ip(), &rules.name)
+            ..ForwardContext::plain(self.peer.ip(), &rules.name)
         };
         match options {
-            None => request.write_onward(up, &onward),
+            None => request.write_forwarded(up, &forward),
             Some(options) => {
-                write_edited(request, options, onward, context, &self.env.snapshot.limits, up)?;
+                write_edited(request, options, forward, context, &self.env.snapshot.limits, up)?;
                 note_options(options, context, exchange);
             }
         }
@@ -190,7 +190,7 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> RequestView<
         authority: request.authority().unwrap_or_default(),
         path,
         query,
-        secured: None,
+        tls_info: None,
         alpn: &[],
         fields: request.fields(),
     }
@@ -286,7 +286,7 @@ fn dav<'a>(options: Option<&'a Options>, method: Method, pool: &Pool) -> Option<
 fn write_edited(
     request: &Request<'_>,
     options: &Options,
-    onward: Onward<'_>,
+    forward: ForwardContext<'_>,
     context: &Context<'_>,
     limits: &Limits,
     up: &mut Vec<u8>,
@@ -294,7 +294,7 @@ fn write_edited(
     let path = options.prefix.as_ref().and_then(|prefix| prefix.apply(context.view.path));
     let edits = Some((&options.request, *context));
     let start = up.len();
-    request.write_onward(up, &Onward { path, edits, ..onward });
+    request.write_forwarded(up, &ForwardContext { path, edits, ..forward });
     // A template can repeat what the client said, but not without end.
     if up.len() - start > 2 * limits.head {
         up.truncate(start);

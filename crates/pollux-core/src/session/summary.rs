@@ -1,5 +1,6 @@
 //! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Env, Exchange, Phase, Session};
 use crate::core::outcome::{ExchangePlaces, Proof};
 use crate::core::time::Time;
+use crate::core::word::UnknownWord;
 use crate::lane::framer::Framer;
 use crate::snapshot::Mode;
 
@@ -60,12 +62,6 @@ impl SessionActivity {
         }
     }
 
-    /// The kind with that word.
-    #[must_use]
-    pub fn find(word: &str) -> Option<SessionActivity> {
-        SessionActivity::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
     /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
     #[must_use]
     pub const fn is_busy(self) -> bool {
@@ -79,6 +75,14 @@ impl SessionActivity {
             | SessionActivity::Idle
             | SessionActivity::Linger => false,
         }
+    }
+}
+
+impl FromStr for SessionActivity {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<SessionActivity, UnknownWord> {
+        SessionActivity::ALL.into_iter().find(|activity| activity.as_str() == word).ok_or(UnknownWord)
     }
 }
 
@@ -134,7 +138,7 @@ impl Session {
 
     /// What can be seen of the session now; `None` if it is over.
     #[must_use]
-    pub fn glance(&self, env: &Env<'_>) -> Option<Summary> {
+    pub fn summary(&self, env: &Env<'_>) -> Option<Summary> {
         let began = self.exchange.timing.began;
         let (kind, since) = match self.phase {
             Phase::Prelude { since, .. } => (SessionActivity::Prelude, since),

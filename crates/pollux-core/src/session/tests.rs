@@ -467,14 +467,14 @@ fn a_session_that_has_rested_goes_on_as_if_it_had_not() {
         assert!(session.is_at_rest());
         let seen = |session: &Session| {
             let deadlines = [&env, &draining].map(|env| session.deadline(env));
-            (session.client(), session.listener(), session.claim(stage.now), session.glance(&env), deadlines)
+            (session.client(), session.listener(), session.claim(stage.now), session.summary(&env), deadlines)
         };
         let before = seen(&session);
         let passed = (session.up.passed(), session.down.passed());
         let resting = session.into_resting();
         let deadlines = [&env, &draining].map(|env| Some(resting.deadline(env)));
         let (client, claim) = (resting.client(), Some(resting.claim()));
-        assert_eq!((client, resting.listener(), claim, Some(resting.glance(&env)), deadlines), before);
+        assert_eq!((client, resting.listener(), claim, Some(resting.summary(&env)), deadlines), before);
         session = resting.wake(stage.now);
         assert_eq!(seen(&session), before);
         assert_eq!((session.up.passed(), session.down.passed()), passed);

@@ -22,7 +22,7 @@ pub struct Backend {
     /// `None` is its address.
     pub tls_name: Option<String>,
     /// What the operator wants of it.
-    pub duty: AdminState,
+    pub admin_state: AdminState,
 }
 
 impl Backend {
@@ -43,7 +43,7 @@ impl Backend {
             max_requests: None,
             max_connections: None,
             tls_name: None,
-            duty: AdminState::Ready,
+            admin_state: AdminState::Ready,
         }
     }
 }

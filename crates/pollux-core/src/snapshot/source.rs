@@ -189,7 +189,7 @@ pub struct Like {
     /// The name that the certificate of each has to be for, where they have one; that of the question if nothing is said.
     pub tls_name: Option<String>,
     /// What the operator wants of them.
-    pub duty: AdminState,
+    pub admin_state: AdminState,
 }
 
 impl Like {
@@ -203,7 +203,7 @@ impl Like {
             tier: self.tier_of(question, entry),
             max_requests: entry.max_requests.or(self.max_requests),
             max_connections: entry.max_connections.or(self.max_connections),
-            duty: self.duty,
+            admin_state: self.admin_state,
             tls_name: self.tls_name.clone().or_else(|| question.host().map(str::to_owned)),
         }
     }

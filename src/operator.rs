@@ -80,7 +80,7 @@ impl Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WantedState {
-    /// That it serves, is drained, or gets nobody.
+    /// That it serves, is drained, or gets no requests.
     State(AdminState),
     /// Another weight; `None` is the one of the configuration.
     Weight(Option<u32>),

@@ -16,7 +16,7 @@ pub(super) enum Value<'a> {
     Word(&'static str),
     /// A name of the configuration.
     Name(&'a str),
-    /// What somebody else has said.
+    /// Text that a peer has sent.
     Text(&'a [u8]),
     /// The same; what stands behind a `?` is not to be shown if queries are not.
     Target(&'a [u8]),

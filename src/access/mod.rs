@@ -76,7 +76,8 @@ impl Destination {
         let receiver = |receiver| Ok(Destination::Syslog(receiver));
         match text {
             "on" | "stderr" => Ok(Destination::Stderr),
-            // Their files belong to whoever has started the process, and cannot be opened once it has become somebody else.
+            // Their files belong to the user who started the process, and cannot be opened once it has
+            // changed its user.
             "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" => Ok(Destination::Stderr),
             "stdout" | "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" => Ok(Destination::Stdout),
             "off" => Ok(Destination::Off),

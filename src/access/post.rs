@@ -197,7 +197,7 @@ impl Shared {
     /// Says in the log that lines were dropped or could not be written, if some were since that was said, and
     /// not more often than it should, or `now`.
     fn tell_dropped(&self, now: bool) {
-        // Somebody else is about to.
+        // Another thread is about to.
         let Ok(mut told) = self.told.try_lock() else { return };
         let is_due = |at: Option<Instant>| now || at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
         if is_due(told.failed_at)

@@ -76,8 +76,8 @@ fn open(path: &Path) -> io::Result<File> {
 /// The most links, one behind the other, that lead to a file (path_resolution(7) allows as many).
 const LINKS_MAX: usize = 40;
 
-/// Follows the links at `path` as far as they are this user's or root's. Whoever else may write to the folder
-/// of a log could otherwise have root append to any file.
+/// Follows the links at `path` as far as they are this user's or root's. Otherwise another user who may write
+/// to the folder of a log could make root append to any file.
 fn trust_links(path: &Path) -> io::Result<()> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -97,7 +97,7 @@ fn trust_links(path: &Path) -> io::Result<()> {
 
 impl LineSink for Appended {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost> {
-        // The lock is not held while a slow disk is waited for: whoever opens the file anew does not wait too.
+        // The lock is not held during a write to a slow disk, so reopening the file does not wait for it.
         let opened = self.path.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(file) = opened {
             self.file = Some(WholeLines::new(file));
@@ -148,7 +148,7 @@ mod tests {
         open(&path).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o027, 0, "{mode:o}");
-        // One that is there keeps the mode that somebody has given it.
+        // A file that is already there keeps its mode.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         open(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
@@ -161,7 +161,7 @@ mod tests {
         std::os::unix::fs::symlink("a.log", &link).unwrap();
         open(&link).unwrap().write_all(b"one\n").unwrap();
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "one\n");
-        // Only root can make a link of somebody else.
+        // Only root can make a link that belongs to another user.
         if nix::unistd::geteuid().is_root() {
             std::os::unix::fs::lchown(&link, Some(65534), Some(65534)).unwrap();
             assert_eq!(open(&link).unwrap_err().kind(), io::ErrorKind::PermissionDenied);

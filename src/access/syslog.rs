@@ -58,7 +58,7 @@ enum Socket {
 }
 
 impl Syslog {
-    /// Opens a socket. Whether anybody receives is seen when something is sent, and again each time.
+    /// Opens a socket. Each send finds out anew whether there is a receiver.
     pub(super) fn open(to: &Receiver) -> io::Result<Syslog> {
         let socket = match to {
             Receiver::Udp(address) => {

@@ -97,7 +97,7 @@ fn write_some(to: &mut File, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Cuts the last `torn` bytes off a regular file, if nobody has written behind them.
+/// Cuts the last `torn` bytes off a regular file, if no other process has written behind them.
 fn take_back(to: &mut File, torn: u64) -> bool {
     let cut = || {
         let file = to.metadata()?;
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(lines.end_well(b"two\nthree\n", 7), 4);
         lines.put(b"four\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nfour\n");
-        // Somebody else has written behind it: then the line is ended as soon as that is possible.
+        // Another process has written behind it: the line is ended as soon as possible.
         lines.to.write_all(b"fi").unwrap();
         open().write_all(b"other\n").unwrap();
         assert_eq!(lines.end_well(b"five\n", 2), 5);

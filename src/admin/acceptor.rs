@@ -45,7 +45,7 @@ impl Readiness {
     }
 }
 
-/// How the main thread is asked: by whom, and what. `None` if nobody is there any more.
+/// How the main thread is asked: the caller and its request. `None` if the main thread has ended.
 pub(crate) type Ask = Arc<dyn Fn(String, Command) -> Option<Answer> + Send + Sync>;
 
 /// The socket of an admin address, on its way from one process to the next.
@@ -57,8 +57,8 @@ pub struct Handed {
     pub file: Option<FileIdentity>,
 }
 
-/// The admin address. It listens from the beginning and answers once [`AdminDoor::serve`] is called. Dropping it closes the
-/// address; whoever is being served is served.
+/// The admin address. It listens from the beginning and answers once [`AdminDoor::serve`] is called. Dropping
+/// it closes the address; callers that are being served get their answers.
 #[derive(Debug)]
 pub struct AdminDoor {
     address: Address,

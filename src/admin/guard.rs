@@ -14,8 +14,8 @@ use super::reply::Reply;
 use super::request::Request;
 use crate::snapshot::Secret;
 
-/// What everybody may see who can reach the address: that it is there, and a page that knows nothing without
-/// the token.
+/// Everything that a caller without the token may see: that the address exists, and a page that shows nothing
+/// without the token.
 const OPEN: [&str; 3] = ["/", "/healthz", "/ready"];
 
 /// Says why the request is not to be answered, if it is not.

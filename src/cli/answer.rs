@@ -45,8 +45,8 @@ impl Around<'_> {
         })
     }
 
-    /// The configuration in force. What only its file may tell is left out: whoever may ask need not be able
-    /// to read that.
+    /// The configuration in force. Secrets of the file are left out: a caller need not be allowed to read the
+    /// file.
     fn configured(&self, server: &Server) -> String {
         config::print_as_written(server.snapshot(), self.process, self.written, true)
     }
@@ -104,7 +104,7 @@ fn kill(server: &Server, name: &str, by: &str) -> Reply {
     Reply::text(FAILED, format!("there is no session {name}: it may have ended by itself"))
 }
 
-/// A status for whoever has asked for it.
+/// A status as a reply.
 fn tell(status: &Status) -> Reply {
     Reply { data: serde_json::to_value(status).unwrap_or_default(), ..Reply::text(0, status.to_string()) }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-/// Where they come from, which nobody else does: another address of the loopback.
+/// The address that they come from: an address of the loopback that no other client uses.
 pub(super) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// How many there are, and how long one waits between two requests at least and at most.

@@ -102,7 +102,7 @@ pub(super) fn demo(args: &DemoArgs) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-/// Answers whoever asks, until a signal comes or the time is over.
+/// Answers callers until a signal comes or the time is over.
 fn serve(server: &mut Server, events: &Events, around: &Around<'_>, span: Option<Duration>) {
     let end = span.map(|span| Instant::now() + span);
     loop {
@@ -163,7 +163,7 @@ impl Certificate {
         let rules = TerminationRules { alpn: vec!["http/1.1".into()], ..TerminationRules::default() };
         let termination = Termination::new("demo", rules, &files).map_err(Failure::failed)?;
         let file = std::env::temp_dir().join(format!("pollux-demo-{}.pem", std::process::id()));
-        // Everybody may write to that folder: what is there already, a link perhaps, is not written to.
+        // Every user may write to that folder, so an existing file or link is not written to.
         let made = std::fs::File::create_new(&file).and_then(|mut made| made.write_all(pem.as_bytes()));
         made.map_err(|error| Failure::failed(format!("{}: {error}", file.display())))?;
         Ok(Certificate { termination: Arc::new(termination), file })
@@ -172,7 +172,7 @@ impl Certificate {
 
 impl Drop for Certificate {
     fn drop(&mut self) {
-        // Somebody may have removed it.
+        // It may have been removed.
         let _ = std::fs::remove_file(&self.file);
     }
 }
@@ -207,7 +207,7 @@ fn served(toys: &[Toy], certificate: Option<&Certificate>, port: u16) -> ServedS
     ServedSnapshot { snapshot, tls: Arc::new(made) }
 }
 
-/// Shows each exchange to whoever sits before the terminal.
+/// Shows each exchange on the terminal.
 struct Lines(NonBlocking);
 
 fn say_to(out: &NonBlocking, text: &str) {

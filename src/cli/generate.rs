@@ -37,7 +37,7 @@ pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
 
 fn write(text: &[u8]) -> Result<ExitCode, Failure> {
     match io::stdout().lock().write_all(text) {
-        // Whoever has seen enough, such as `head`, may leave.
+        // The reader, such as `head`, may close the pipe early.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(error)),
         Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
     }

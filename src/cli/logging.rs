@@ -30,7 +30,7 @@ fn unhurried(to: &(impl Write + AsFd)) -> (NonBlocking, WorkerGuard) {
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_MAX);
     match WholeLines::beside(to) {
         Ok(lines) => builder.finish(lines),
-        // There is no descriptor for a copy: nothing can be said to anybody.
+        // No descriptor is left for a copy, so nothing can be reported.
         Err(_) => builder.finish(io::sink()),
     }
 }
@@ -165,7 +165,7 @@ impl Logs {
 
     /// Writes a report to standard error, without waiting for its reader.
     pub(super) fn complain(&self, text: &str) {
-        // Where it cannot be written nobody is there to be told.
+        // If it cannot be written, there is nowhere to report that.
         let _ = writeln!(self.stderr.clone(), "{}", text.trim_end());
     }
 }

@@ -113,6 +113,6 @@ fn complain(text: &str) {
 fn say(text: &str) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    // Whoever reads the output may have gone; that is no reason to stop serving.
+    // The reader of the output may have gone; that is no reason to stop serving.
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

@@ -127,7 +127,7 @@ impl Running {
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
         let (mut socket, mut admin_door, readiness) = (None, None, Readiness::default());
         let (handed, left_admin) = inherited.take_admin(admin.as_ref().map(|admin| &admin.bind));
-        // Whoever it becomes has to be able to do these again: after a rotation, at the next upgrade.
+        // The user that it becomes must be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
             identity.iter().try_for_each(Identity::assume)?;
             // Becoming another user has changed it.
@@ -241,8 +241,8 @@ impl Running {
         }
     }
 
-    /// Goes on serving for `timeouts.drain_delay`, while whoever asks is told that this process is not ready: who sends clients here needs
-    /// time to see it. False if a second signal says that there is no time.
+    /// Goes on serving for `timeouts.drain_delay`, while the readiness check fails: a load balancer in front
+    /// needs time to see that. False if a second signal says that there is no time.
     fn delay_drain(&mut self, asked: SignalAction) -> bool {
         self.readiness.set(false);
         let delay = self.server.snapshot().timeouts.drain_delay;

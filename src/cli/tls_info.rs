@@ -18,8 +18,8 @@ warning: the certificates of backends are not verified: anybody on the way can t
 /// they are not, it speaks as its file says. Returns a warning if nothing is verified.
 ///
 /// # Errors
-/// When some are written with it and others are not, when the flags are of no use, and when there is nobody
-/// to believe.
+/// When some are written with it and others are not, when the flags are of no use, and when there is no
+/// authority to trust.
 pub(super) fn put(args: &RunArgs, pool: &mut Pool, made: &mut Handles) -> Result<Option<String>, Failure> {
     let is_asked =
         args.backend_ca.is_some() || args.backend_tls_name.is_some() || args.backend_verify.is_some();

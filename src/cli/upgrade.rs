@@ -15,7 +15,7 @@ this is process 1, and its container ends with it: a new process would be ended 
 enum State {
     /// Nothing.
     Idle,
-    /// A new process was started; perhaps somebody waits to hear of it.
+    /// A new process was started; a caller may wait for the result.
     Waiting(Option<Call>),
 }
 

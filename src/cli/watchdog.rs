@@ -33,7 +33,7 @@ impl Watchdog {
         if Instant::now() < self.due {
             return;
         }
-        // Whoever is late is asked about again soon: an answer comes between two turns.
+        // A late worker is looked at again soon: an answer comes between two turns.
         let is_well = self.pulse.as_mut().is_none_or(|pulse| server.is_back(pulse));
         if is_well {
             self.manager.alive();

@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text that may be shown in a message: `None` if something of it came from the environment, or if it
-    /// looks like a key. Who mixes a secret up with the name of its file is not to read it in a log.
+    /// looks like a key. A secret that was written in the place of a file name must not appear in a log.
     pub(super) fn shown(&self, key: &str) -> Option<&'a str> {
         let Value::Text { text, is_expanded: false } = &self.node(key)?.value else { return None };
         let is_like_a_key = text.contains("-----") || text.contains('\n');

@@ -71,7 +71,8 @@ pub(super) fn look_at_files(present: &mut [Present]) {
 }
 
 /// For each of `listeners` the place of the present one whose sockets it can keep, because they are bound to
-/// its address. Who names an address has it; of those that take any port, one of the same name comes first.
+/// its address. A listener that names an address keeps it. Of those that take any port, one of the same name
+/// comes first.
 pub(super) fn kept(present: &[Present], listeners: &[Listener]) -> Vec<Option<usize>> {
     let mut taken = vec![false; present.len()];
     let mut places = vec![None; listeners.len()];

@@ -1,7 +1,8 @@
 //! Looks at the files of certificates once a second, and has new ones taken as soon as they can be used.
 //!
-//! Nothing else of the configuration is read again: whoever renews a certificate does not want other edits to come into force. A file
-//! that is half written, or a certificate whose key has not come yet, is told of in the log, and what was there before goes on.
+//! Nothing else of the configuration is read again: the renewal of a certificate must not bring other edits
+//! into force. A file that is half written, or a certificate whose key has not come yet, is logged, and the
+//! certificates in use stay.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -155,8 +155,9 @@ impl Changes {
         self.0.extend(others.0);
     }
 
-    /// Takes note of what is wanted of the backend called `name`, as `pool/backend`, where the configuration says `filed`, by
-    /// somebody. What the configuration says anyway is no change. Gives what is told of it.
+    /// Records the state that an operator asks for of the backend called `name`, as `pool/backend`, whose
+    /// state in the configuration is `filed`. A request for the configured state is no change. Returns the
+    /// text of the answer.
     pub(super) fn note(
         &mut self,
         filed: &[Pool],

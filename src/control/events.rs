@@ -211,7 +211,7 @@ impl Events {
         let run = move || {
             // If the job fails its end of the channel is closed, which is told too.
             let _done = Announcement(events);
-            // Whoever wanted it may have lost patience.
+            // The caller may have gone.
             let _ = sender.send(job());
         };
         thread::Builder::new().name(name.into()).spawn(run)?;

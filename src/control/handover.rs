@@ -243,7 +243,7 @@ impl Predecessor {
     pub fn give_back(self, why: &str) {
         // In JSON a character takes six bytes at most for each of its own.
         let word = Word::Failed { why: why.chars().take(MESSAGE_MAX / 24).collect() };
-        // If it has gone there is nobody to be told.
+        // If it has gone, there is no process to tell.
         let _ = serde_json::to_vec(&word).map(|text| say(&self.channel, &text));
     }
 }

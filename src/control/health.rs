@@ -14,7 +14,7 @@ use crate::status::{BackendStatus, ObservationStatus, PoolStatus};
 pub(super) fn pools(snapshot: &Snapshot, states: &Pools, now: Time) -> Vec<PoolStatus> {
     let pool = |number: usize| {
         let (pool, state) = (&snapshot.pools[number], states.pool(PoolId(number)));
-        // What lies idle makes no difference to how somebody is.
+        // Idle connections make no difference to the health of a backend.
         let view = LivePool { pool, state, now, is_idle: &|_| false };
         PoolStatus {
             name: pool.name.clone(),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The version of this process.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Asked for at the start, before anybody replaces the file or this process goes to another folder.
+/// Read at the start, before the file may be replaced or this process changes its folder.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub(super) executable: PathBuf,
@@ -79,7 +79,7 @@ mod tests {
             ("/opt/a", absolute.as_str(), Some(PathBuf::from("/opt/a"))),
             ("a", absolute.as_str(), Some(bin.join("a"))),
             ("a", "nowhere:bin", Some(home.join("bin/a"))),
-            // What nobody may execute is passed over.
+            // A file without permission to execute is skipped.
             ("b", ":bin", Some(home.join("bin/b"))),
             ("c", ":bin", Some(home.join("c"))),
             ("bin", "", None),

@@ -49,7 +49,7 @@ pub struct Server {
     pub(super) lent: Vec<bool>,
     /// The files of the Unix sockets, which are to go with them.
     pub(super) files: Vec<Option<FileIdentity>>,
-    /// The addresses that this process has bound at its start: nobody else has their sockets.
+    /// The addresses that this process has bound at its start: no other process has their sockets.
     bound: Vec<Address>,
     pub(super) threads: Vec<JoinHandle<()>>,
     pub(super) mailboxes: Vec<Arc<Mailbox>>,
@@ -59,7 +59,7 @@ pub struct Server {
     /// When the configuration was loaded, and how many there were before it.
     pub(super) loaded: Moment,
     pub(super) reloads: u64,
-    /// Where the lines of the access log go, if somebody said so.
+    /// Where the lines of the access log go, if that is configured.
     pub(super) access_lines: Option<Post>,
     pub(super) draining_since: Option<Instant>,
 }
@@ -88,8 +88,8 @@ impl Server {
     }
 
     /// The same with sockets that others have opened, for those listeners that can keep them. Returns the
-    /// addresses of those that are of no use, which are closed here. Once everything is bound, and before
-    /// anybody is served, `bound` is called.
+    /// addresses of those that are of no use, which are closed here. Once everything is bound, and before the
+    /// first client is served, `bound` is called.
     ///
     /// # Errors
     /// As [`Server::start`], and what `bound` says.
@@ -201,7 +201,7 @@ impl Server {
     }
 
     /// Exchanges the configuration, and returns when every worker runs on the new one. Sockets that stay are
-    /// kept, new ones are bound first, and nobody who is connected is disturbed.
+    /// kept, new ones are bound first, and connected clients are not disturbed.
     ///
     /// # Errors
     /// See [`ReloadError`]; everything stays as it was after one.
@@ -270,7 +270,7 @@ impl Server {
         let given_back: Arc<[bool]> = (0..present.len()).map(is_given_back).collect();
         self.lent = places.iter().map(|place| place.is_some_and(|place| present[place].is_lent)).collect();
         (self.snapshot, self.tls) = (Arc::new(snapshot), tls);
-        // The tables of the pools are made here, where nobody waits.
+        // The tables of the pools are made here, where no client waits.
         self.registry.open(&self.snapshot);
         (self.addresses, self.files) = (addresses, files);
         let (done, are_done) = channel();
@@ -348,7 +348,7 @@ impl Server {
         self.gather(&answers, asked)
     }
 
-    /// Takes away the file of a Unix socket that nobody will listen on any more.
+    /// Removes the file of a Unix socket on which no process listens any more.
     fn remove_file(&self, place: usize) {
         if let (Address::Unix(path), Some(file)) = (&self.addresses[place], self.files[place]) {
             file.remove(path);
@@ -408,8 +408,8 @@ impl Server {
         }
     }
 
-    /// Ends a process that has not taken over: sockets that were handed to it are still somebody else's, and
-    /// go on; those that it has bound itself go with their files.
+    /// Ends a process that has not taken over: sockets that were handed to it are still open in this process,
+    /// and go on; those that it has bound itself go with their files.
     pub fn withdraw(mut self) {
         let bound = self.bound.clone();
         self.drain_but(&bound);

@@ -121,8 +121,8 @@ impl Callers {
     }
 }
 
-/// Serves callers, each in a thread of its own, so that one that says nothing, or reads nothing, keeps no other one waiting. Ends when
-/// nobody takes events any more.
+/// Serves callers, each in a thread of its own, so that a caller that neither writes nor reads delays no
+/// other. Ends when the main thread takes no more events.
 pub(super) fn serve(listener: &UnixListener, events: &SyncSender<ControlEvent>) {
     let (callers, is_over) = (Callers::default(), Arc::new(AtomicBool::new(false)));
     while !is_over.load(Ordering::Relaxed) {
@@ -149,14 +149,14 @@ pub(super) fn serve(listener: &UnixListener, events: &SyncSender<ControlEvent>) 
     }
 }
 
-/// False if nobody takes events any more.
+/// False if the main thread takes no more events.
 fn serve_one(who: &Caller, events: &SyncSender<ControlEvent>) -> io::Result<bool> {
     let stream = &who.stream;
     stream.set_read_timeout(Some(CALLER_TIMEOUT))?;
     stream.set_write_timeout(Some(CALLER_TIMEOUT))?;
     let mut line = String::new();
     if BufReader::new(stream.take(REQUEST_MAX)).read_line(&mut line)? == 0 {
-        // Somebody wanted to know whether anybody is there.
+        // The caller only tested whether the socket answers.
         return Ok(true);
     }
     let reply = match serde_json::from_str(&line) {
@@ -182,7 +182,7 @@ fn serve_one(who: &Caller, events: &SyncSender<ControlEvent>) -> io::Result<bool
 /// Asks the Pollux at `path`, and waits for the answer for as long as that takes.
 ///
 /// # Errors
-/// If nobody listens there, or goes away without an answer.
+/// If no process listens there, or it goes away without an answer.
 pub fn ask(path: &Path, request: &OperatorRequest) -> io::Result<Reply> {
     let stream = UnixStream::connect(path)?;
     let mut text = serde_json::to_string(request)?;

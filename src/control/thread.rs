@@ -84,7 +84,7 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             let copy = |(fd, listener)| os.duplicate(fd).map(|socket| (socket, listener));
             let _ = to.send(acceptors.into_iter().map(copy).collect());
         }
-        // Whoever asked may have lost patience.
+        // The caller may have gone.
         Order::Report { to } => drop(to.send(worker.report())),
         Order::List { ask, to } => drop(to.send(worker.list(&ask))),
         Order::Kill { key, to } => drop(to.send(worker.kill(key))),
@@ -100,13 +100,13 @@ fn obey(worker: &mut Worker<SysOs>, order: Order) {
             };
             let inlets = inlets.into_iter().map(inlet).collect();
             worker.switch(GenerationChange { snapshot, tls, inlets });
-            // Whoever asked may have lost patience.
+            // The caller may have gone.
             let _ = done.send(());
         }
     }
 }
 
-/// A number that nobody can guess.
+/// A number that cannot be guessed.
 fn random() -> io::Result<u128> {
     os::random(os::ambient()).map(u128::from_ne_bytes).map_err(io::Error::other)
 }

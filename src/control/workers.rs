@@ -61,7 +61,7 @@ pub(super) fn fit_into_descriptors(snapshot: &mut Snapshot, workers: &Workers) -
         return Err(StartError::Descriptors { limit });
     }
     if room < snapshot.limits.sessions {
-        // Whoever has not asked for a number of sessions need not be told of it, unless it is a small one.
+        // A bound that the operator has not set is not reported, unless it is small.
         if snapshot.limits.sessions != Limits::default().sessions || room < SESSIONS_EXPECTED {
             tracing::warn!(
                 sessions = room,

@@ -151,7 +151,7 @@ pub struct ConsideredBackend {
     pub weight: u32,
     /// Its tier.
     pub tier: u8,
-    /// Why it is not picked, whoever else is there.
+    /// Why it is not picked, independent of the other backends.
     pub excluded: Option<String>,
 }
 
@@ -174,7 +174,7 @@ fn explain_with(
     live: &[WorkerState],
 ) -> Explanation {
     let date = Date::new(0);
-    // Whoever is told what would happen may see the same number each time.
+    // A dry run may show the same number each time.
     let ids = Ids::new(0);
     let env = Env {
         now: Time::ZERO,
@@ -250,7 +250,7 @@ pub fn explain_live(
 ) -> Explanation {
     let mut explanation = explain_with(snapshot, places, question, |_| RoundRobin::default(), live);
     if let End::Forwarded(forwarded) = &mut explanation.end {
-        // A round that begins now is nobody's.
+        // A round that begins now belongs to no worker.
         forwarded.picked = None;
         if let Some(rule) = forwarded.workers.iter().find_map(|at| at.rule) {
             let balance = snapshot.pools.iter().find(|pool| pool.name == forwarded.pool);
@@ -280,7 +280,7 @@ fn at_worker(
     }
 }
 
-/// The lines of a head, without the Date, which is that of nobody.
+/// The lines of a head, without the Date.
 fn lines(head: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(head);
     text.lines().filter(|line| !line.is_empty() && !line.starts_with("Date: ")).map(str::to_owned).collect()

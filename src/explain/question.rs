@@ -1,4 +1,4 @@
-//! A request, or a connection, as somebody types it, made into one as a client sends it.
+//! A request, or a connection, as an operator types it, made into one as a client sends it.
 
 mod credential;
 
@@ -17,7 +17,7 @@ pub use credential::Shown;
 /// The port of a client that is only imagined.
 const PORT: u16 = 40_000;
 
-/// What somebody wants to know.
+/// The question of an operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// `GET https://api.example.com/v1/x?y=1`, or `GET /v1/x`; without a method it is GET. Empty for a

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// See the module. A load and a store instead of one atomic addition: there is one writer, so nothing is
-/// lost, and nobody waits for a line of cache.
+/// See the module. A load and a store instead of one atomic addition: there is one writer, so no count is
+/// lost, and no thread waits for a line of cache.
 #[derive(Debug, Default)]
 pub(super) struct Cell(AtomicU64);
 

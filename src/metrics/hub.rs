@@ -195,7 +195,7 @@ fn of_worker<T: Default>(slots: &mut ByWorker<T>, worker: usize) -> Arc<T> {
     Arc::clone(&slots[worker])
 }
 
-/// What everybody in a snapshot is called in labels, with the bounds in force.
+/// The names in a snapshot as labels, with the bounds in force.
 struct Names<'a> {
     /// Each with its routes.
     listeners: Vec<(&'a str, Vec<&'a str>)>,
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(of(&hub.totals(), "app", "gone").exchanges(), 1);
         let _latest = [meters, hub.open(&second, &new)];
         drop(old);
-        // Who has gone is told as long as nothing new comes, and then no more.
+        // A backend that has gone is shown until its place is needed.
         assert_eq!(of(&hub.totals(), "app", "gone").exchanges(), 1);
         let _meters = hub.open(&first, &new);
         assert!(!hub.totals().backends.contains_key(&("app".into(), "gone".into())));

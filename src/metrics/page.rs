@@ -161,8 +161,8 @@ fn write_listeners(writer: &mut Writer, totals: &Totals) {
     of(writer, &family::BYTES_DOWN, |sums| sums.bytes_down);
 }
 
-/// The classes that are told: those of which there were any; and of somebody that exists those that are
-/// likely to come, so that the first of them is seen as one more.
+/// The classes that are shown: those with a count; and for a backend that exists those that are likely to
+/// come, so that the first one shows as an increase.
 fn told_classes(classes: &[u64; CLASSES], exists: bool) -> impl Iterator<Item = (&'static str, u64)> {
     let is_likely = move |word: &str| exists && matches!(word, "2xx" | "3xx" | "4xx" | "5xx");
     let named = CLASS_WORDS.into_iter().zip(*classes);
@@ -257,7 +257,7 @@ fn write_phase(writer: &mut Writer, phase: TurnPhase, totals: &Totals) {
     let mut samples = writer.begin(phase.family());
     for ((pool, backend), sums) in &totals.backends {
         let counts = sums.phase(phase);
-        // In most pools nobody ever waits, and most of what has no backend comes to no phase.
+        // In most pools no request ever waits, and most exchanges without a backend reach no phase.
         let is_likely = !backend.is_empty() && phase != TurnPhase::Queue;
         if is_likely || counts.count() > 0 {
             samples.add_histogram(&[pool, backend], counts, &shown);

@@ -21,8 +21,8 @@ pub struct ProcessUsage {
     pub descriptors_max: u64,
     /// Threads.
     pub threads: usize,
-    /// When it was started, since 1970. Left to whoever asks: the system tells it in ticks since the machine
-    /// was.
+    /// When it was started, since 1970. Left to the caller: the system counts it in ticks since the machine
+    /// was started.
     pub started: Duration,
 }
 

@@ -43,7 +43,7 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of whoever was accepted; [`NO_ADDRESS`]
+/// `accept4(2)` with SOCK_NONBLOCK and SOCK_CLOEXEC, and the address of the accepted client; [`NO_ADDRESS`]
 /// on a Unix socket.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
             if fd < 0 {
                 return Err(io::Error::last_os_error());
             }
-            // accept4 has just returned it, and nobody else owns it.
+            // accept4 has just returned it, and nothing else owns it.
             accepted = Some(OwnedFd::from_raw_fd(fd));
             Ok(())
         })
@@ -95,8 +95,9 @@ pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
     let names = names.split(':').map(str::to_owned).chain(std::iter::repeat(String::new()));
     let count = RawFd::try_from(number("LISTEN_FDS").unwrap_or(0)).unwrap_or(RawFd::MAX).min(PASSED_MAX);
-    // SAFETY: the manager has passed these descriptors to this very process, whose number it has named, so what is open there and
-    // has outlived execve(2) belongs to nobody else; and the swap above sees to it that it is taken over once.
+    // SAFETY: the manager has passed these descriptors to this very process, whose number it has named, so
+    // what is open there and has outlived execve(2) has no other owner; and the swap above ensures that it is
+    // taken over once.
     unsafe { take_over(PASSED_FIRST..PASSED_FIRST + count) }
         .zip(names)
         .filter_map(|(fd, name)| Some((fd?, name)))
@@ -115,7 +116,7 @@ unsafe fn take_over(numbers: std::ops::Range<RawFd>) -> impl Iterator<Item = Opt
         if flags < 0 || flags & libc::FD_CLOEXEC != 0 {
             return None;
         }
-        // SAFETY: it is open, and the caller vouches for it that nobody else owns it. F_SETFD changes no memory.
+        // SAFETY: it is open, and the caller guarantees that nothing else owns it. F_SETFD changes no memory.
         unsafe {
             libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC);
             Some(OwnedFd::from_raw_fd(fd))
@@ -138,7 +139,8 @@ pub fn receive_with_sockets(from: &OwnedFd, room: usize) -> io::Result<(Vec<u8>,
     let mut sockets = Vec::new();
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(fds) = part {
-            // SAFETY: the kernel has just made these descriptors for this process (SCM_RIGHTS), and nobody else has heard of them.
+            // SAFETY: the kernel has just made these descriptors for this process (SCM_RIGHTS), and nothing
+            // else knows of them.
             sockets.extend(fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
@@ -217,12 +219,13 @@ mod tests {
         let file = std::fs::File::open("/dev/null").unwrap();
         // Numbers that no other test has come to: of one that was passed, one of this process, and a closed one.
         let first = 700;
-        // SAFETY: these numbers are free in this process, and nobody else is given them below the lowest free one.
+        // SAFETY: these numbers are free in this process, and the kernel gives out no number above the lowest
+        // free one.
         let (passed, own) = unsafe {
             assert_eq!(libc::dup2(file.as_raw_fd(), first), first);
             (first, OwnedFd::from_raw_fd(libc::dup3(file.as_raw_fd(), first + 1, libc::O_CLOEXEC)))
         };
-        // SAFETY: `passed` was made above, and belongs to nobody.
+        // SAFETY: `passed` was made above, and has no owner.
         let taken: Vec<_> = unsafe { take_over(first..first + 3) }.collect();
         let numbers: Vec<_> = taken.iter().map(|fd| fd.as_ref().map(AsRawFd::as_raw_fd)).collect();
         assert_eq!(numbers, [Some(passed), None, None]);

@@ -91,7 +91,7 @@ impl SysOs {
         Fd(number)
     }
 
-    /// Another descriptor of the same socket, for somebody else.
+    /// Another descriptor of the same socket, for another owner.
     ///
     /// # Errors
     /// As fcntl(2) gives them; EBADF if `fd` is not owned here.
@@ -129,7 +129,7 @@ impl SysOs {
     }
 }
 
-/// Finds out whether `address` can be bound by somebody who does not share it.
+/// Finds out whether `address` can be bound without sharing it.
 ///
 /// # Errors
 /// As socket(2) and bind(2) give them.
@@ -195,15 +195,15 @@ const NO_NEWCOMERS: [SockFilter; 5] = {
     ]
 };
 
-/// Has the kernel drop whoever begins to connect to `listener` from now on, on every descriptor of that
-/// socket. Who is dropped tries again by itself, and finds the socket closed or another one in its place.
-/// Without it a client that comes between the last accept(2) and the close(2) would be reset.
+/// Makes the kernel drop the SYN of every new connection to `listener`, on every descriptor of that socket.
+/// The client's kernel sends the SYN again, and finds the socket closed or another one in its place. Without
+/// it a client that comes between the last accept(2) and the close(2) would be reset.
 fn refuse_newcomers(listener: impl AsFd) {
     // Without the filter there is that moment, which is short.
     let _ = SockRef::from(&listener).attach_filter(&NO_NEWCOMERS);
 }
 
-/// Makes a socket that was opened by somebody else, and listens, into one as [`bind`] gives them.
+/// Makes a listening socket that another process opened into one as [`bind`] returns them.
 ///
 /// # Errors
 /// As fcntl(2) and setsockopt(2) give them.
@@ -362,7 +362,7 @@ impl Os for SysOs {
         let Some(fd) = self.get(listener) else { return };
         let socket = SockRef::from(&fd);
         if socket.domain().is_ok_and(|domain| domain == Domain::UNIX) {
-            // Who connects from now on is refused, and who waits still comes out of the queue.
+            // New connections are refused from now on; those in the queue are still accepted.
             let _ = socket.shutdown(std::net::Shutdown::Read);
         } else {
             refuse_newcomers(fd);

@@ -1,7 +1,7 @@
 //! Listening Unix sockets (unix(7)): a file that others may connect to, or a name that only the kernel knows.
 //!
 //! There is no SO_REUSEPORT for them: all workers share one socket. A file that a process has left behind is
-//! taken away, but never one on which somebody listens.
+//! removed, but never one on which a process listens.
 //!
 //! Others may be able to write to the folder, and this process may be root. So a file is changed by a
 //! descriptor that never follows a link (O_PATH, O_NOFOLLOW), and only if its device and inode are those that
@@ -61,8 +61,8 @@ impl Held {
         FileIdentity { device: self.stat.st_dev, number: self.stat.st_ino }
     }
 
-    /// Gives it its owner and its mode, as far as it has not got them: a process that root has started may
-    /// have become somebody who may change nothing.
+    /// Gives it its owner and its mode, as far as it has not got them: a process that root started may have
+    /// become a user who may not change them.
     fn permit(&self, permissions: &Permissions) -> io::Result<()> {
         let user = permissions.user.as_deref().map(user_of).transpose()?;
         let group = permissions.group.as_deref().map(group_of).transpose()?;
@@ -92,7 +92,7 @@ impl Held {
 /// file only once it has its owner and its mode.
 ///
 /// # Errors
-/// AddrInUse if somebody listens there; if there is a file that is no socket, or an owner is not known; and
+/// AddrInUse if a process listens there; if there is a file that is no socket, or an owner is not known; and
 /// as socket(2), bind(2), chown(2) and listen(2) give them.
 pub fn bind_unix(path: &Path, permissions: &Permissions) -> io::Result<(OwnedFd, Option<FileIdentity>)> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
@@ -160,10 +160,11 @@ pub fn user_at(stream: &impl AsFd) -> String {
     }
 }
 
-/// Removes the socket at `path` if nobody listens there any more.
+/// Removes the socket at `path` if no process listens there any more.
 ///
 /// # Errors
-/// AddrInUse if somebody does; if there is a file that is no socket; and as lstat(2) and unlink(2) give them.
+/// AddrInUse if a process does; if there is a file that is no socket; and as lstat(2) and unlink(2) give
+/// them.
 pub fn remove_left_over(path: &Path) -> io::Result<()> {
     let held = match Held::open(path)? {
         None => return Ok(()),

@@ -129,7 +129,7 @@ impl HealthRecord {
     }
 }
 
-/// What a pool as a whole comes to.
+/// The health of a pool as a whole.
 #[derive(Debug, Default)]
 pub struct HealthRegistry {
     /// Makes what is observed of the backends of a pool one thing after the other.
@@ -146,7 +146,7 @@ impl HealthRegistry {
     }
 }
 
-/// What an observation has come to.
+/// The effect of an observation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct News {
     /// The backend has moved.
@@ -255,8 +255,8 @@ impl PoolState {
         Some(self.observe(pool, place, Observation { at: now, by: By::Request, found }))
     }
 
-    /// Finds out whether too few backends are well; returns it if that is new. As long as the first checks
-    /// have not decided about somebody, it is not yet known that too few are.
+    /// Finds out whether too few backends are well; returns it if that is new. While the first checks of a
+    /// backend have not decided, it is not yet known that too few are well.
     fn settle(&self, pool: &Pool) -> Option<bool> {
         let mut usable = 0;
         let mut is_awaited = false;

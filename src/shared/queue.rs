@@ -124,7 +124,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Line {
-    /// Calls the first who has a number of at least `from` and was not called.
+    /// Calls the first request with a number of at least `from` that was not called.
     fn call(&mut self, from: u64) {
         if let Some((_, waiter)) = self.waiters.range_mut(from..).find(|(_, waiter)| !waiter.is_called) {
             waiter.is_called = true;
@@ -199,8 +199,8 @@ impl Ticket {
     }
 
     /// Goes on waiting after a look for room that was in vain, before which there had been so many releases.
-    /// If there is room that others can use, or for them nobody to wait for, the call passes on; if there was
-    /// another release meanwhile, it stays.
+    /// If others can use the room, or have no backend to wait for, the call passes on. If there was another
+    /// release meanwhile, it stays.
     pub fn wait_on(&self, releases: u64, has_room: bool) {
         let mut line = lock(&self.queue.line);
         let is_missed = line.releases != releases;
@@ -219,7 +219,7 @@ impl Ticket {
     }
 
     /// Leaves the queue with a backend, or because there is none; `has_more` says whether others should look:
-    /// there is room for somebody else, or nobody to wait for.
+    /// there is room for another request, or no backend to wait for.
     pub fn use_up(self, has_more: bool) {
         if !has_more && let Some(waiter) = lock(&self.queue.line).waiters.get_mut(&self.number) {
             waiter.is_called = false;
@@ -273,7 +273,7 @@ mod tests {
         // It may not go to the backend that is free.
         first.wait_on(first.releases(), true);
         assert_eq!(wakeups.take(), [key(1)]);
-        // Or there is no room at all, and no reason to tell anybody.
+        // Or there is no room at all, and no reason to call a request.
         second.wait_on(second.releases(), false);
         assert_eq!(wakeups.take(), []);
         queue.release();
@@ -284,7 +284,7 @@ mod tests {
         // The client of this one has gone.
         drop(second);
         assert_eq!(wakeups.take(), [key(0)]);
-        // Whoever takes the last slot calls nobody.
+        // The request that takes the last slot calls no other.
         first.use_up(false);
         assert_eq!((wakeups.take(), queue.waiting()), (vec![], 1));
         queue.release();
@@ -326,8 +326,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-        /// Slots come and go, sessions come and leave: who gets a slot is always who has waited longest, and
-        /// nobody waits while there is a slot and everybody has been heard.
+        /// Slots come and go, sessions come and leave: the session that has waited longest gets the slot, and
+        /// none waits while there is a slot and every call was answered.
         #[test]
         fn slots_go_to_the_first_and_none_is_left(ops in prop::collection::vec(0_u8..4, 1..60), slots in 1_usize..4) {
             let (queue, wakeups) = (Arc::new(PickQueue::default()), Arc::new(WakeupQueue::default()));
@@ -335,7 +335,7 @@ mod tests {
             let mut line: VecDeque<(u64, Option<Ticket>)> = VecDeque::new();
             for op in ops {
                 match op {
-                    // Somebody comes.
+                    // A session comes.
                     0 | 1 if free > 0 && queue.waiting() == 0 => free -= 1,
                     0 | 1 => {
                         line.push_back((next, queue.enter(&wakeups, key(next), 100)));
@@ -344,18 +344,18 @@ mod tests {
                             queue.release();
                         }
                     }
-                    // Somebody is done.
+                    // A session is done.
                     2 if free < slots => {
                         free += 1;
                         queue.release();
                     }
-                    // Somebody who waits in the middle gives up.
+                    // A session in the middle of the queue gives up.
                     _ => {
                         let middle = line.len() / 2;
                         line.remove(middle);
                     }
                 }
-                // Everybody who is called takes a slot, if there is one.
+                // Every session that is called takes a slot, if there is one.
                 loop {
                     let calls = wakeups.take();
                     if calls.is_empty() {

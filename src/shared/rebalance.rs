@@ -160,7 +160,7 @@ impl LoadSlot {
         clients.push_back(handed_over);
         load.0.fetch_add(1, Ordering::Relaxed);
         entrance.waiting.store(clients.len(), Ordering::Release);
-        // Whoever came before has woken it. A full pipe has, too.
+        // An earlier client has woken it already. A full pipe has, too.
         if clients.len() == 1 {
             let _ = (&**wake).write(&[1]);
         }

@@ -22,7 +22,7 @@ impl Waker {
     pub fn ring(&self) {
         self.rung.fetch_add(1, Ordering::Release);
         if let Some(wake) = &*self.wake.lock().unwrap_or_else(PoisonError::into_inner) {
-            // A full socket wakes as well, and one that is closed has nobody behind it.
+            // A full socket wakes as well, and one that is closed has no worker behind it.
             let _ = (&**wake).write(&[1]);
         }
     }

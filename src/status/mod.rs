@@ -67,7 +67,7 @@ pub struct Status {
 pub struct LogLevel {
     /// The directives of the filter, as RUST_LOG would have them.
     pub filter: String,
-    /// Those that the process was started with, if somebody has changed them since.
+    /// Those that the process was started with, if they have changed since.
     pub changed_from: Option<String>,
 }
 
@@ -266,7 +266,7 @@ impl Crowd {
     }
 }
 
-/// How much a session matters to whoever asks what holds a drain: who is busy before who is not, then by age.
+/// The order in which sessions that hold a drain are shown: busy ones first, then by age.
 #[must_use]
 pub fn rank(kind: SessionActivity, age_ms: u64) -> (bool, u64) {
     (kind.is_busy(), age_ms)

@@ -1,9 +1,9 @@
 //! Verifies the certificates of clients, and records the result for each.
 //!
 //! With `Entry::Everybody` a handshake takes any certificate, if the client shows that it has the key of it.
-//! What the certificate is worth is found out when the handshake is over, by the usual rules: also where a
-//! session was resumed, and then as of now. With `Entry::Verified` the handshake itself refuses what is not
-//! verified; of a session that was resumed it is found out as well.
+//! Whether the certificate is valid is decided after the handshake, by the usual rules: also where a session
+//! was resumed, and then as of now. With `Entry::Verified` the handshake itself refuses what is not verified;
+//! of a session that was resumed it is found out as well.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::core::tls_info::{CertificateInfo, Credential};
 use crate::os::Ambient;
 
 /// The longest certificate of those that cannot be verified of which more is kept than its fingerprint, in
-/// bytes. Anybody can make long ones.
+/// bytes. Any client can make long ones.
 const UNVERIFIED_LEN_MAX: usize = 8 * 1024;
 
 /// The clients that a handshake accepts.
@@ -186,8 +186,8 @@ pub(super) mod tests {
         }
     }
 
-    /// What a client with that pair comes to at a listener with `client_auth = "request"`, or why it does not
-    /// come in.
+    /// The credential of a client with that pair at a listener with `client_auth = "request"`, or why it is
+    /// refused.
     fn met(
         authority: &Authority,
         version: MinVersion,

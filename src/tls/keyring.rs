@@ -1,8 +1,7 @@
 //! Which certificate a client gets, by the name that it asks for (SNI, RFC 6066 §3) and by what it can
 //! verify.
 //!
-//! The certificates can be replaced while handshakes go on: each takes those that are there when it asks, and
-//! nobody else is disturbed.
+//! The certificates can be replaced while handshakes go on: each handshake takes those in force when it asks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};

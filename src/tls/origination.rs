@@ -182,7 +182,7 @@ enum Trust {
     /// Those that the usual rules believe, and the very certificates that `ca` names: one that has signed itself says that it is an
     /// issuer, if it was made as they mostly are, and the usual rules want servers that are none.
     Known { usual: Arc<WebPkiServerVerifier>, pinned: Vec<CertificateDer<'static>> },
-    /// Anybody's, for those who have asked for that.
+    /// Any certificate, where the configuration asks for that.
     Anybody,
 }
 

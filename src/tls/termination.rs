@@ -52,8 +52,8 @@ fn verifier(
     Ok(Some(Arc::new(ClientVerifier::new(entry, usual, crypto.ambient()))))
 }
 
-/// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where everybody
-/// comes in the lists are looked at after each handshake.
+/// Until when the lists say what holds, in seconds since 1970, if that matters for tickets: where every
+/// client is let in, the lists are looked at after each handshake.
 fn lists_until(rules: &TerminationRules, files: &Files) -> u64 {
     let matters = rules.client_auth == ClientAuth::Require && rules.client_crl_expired == ExpiredCrl::Refuse;
     let lists = files.client_crl.as_deref().filter(|_| matters).map(certificate::revocations);
@@ -64,7 +64,8 @@ fn lists_until(rules: &TerminationRules, files: &Files) -> u64 {
 /// What tickets are bound to: a listener that asks other things of its clients must not take them.
 fn context(rules: &TerminationRules, name: &str, files: &Files) -> Vec<u8> {
     let ca = files.client_ca.as_deref().unwrap_or_default();
-    // By its digest: it may be long, and a ticket costs as much to open. With a new list nobody keeps a session that it would end.
+    // By its digest: it may be long, and a ticket costs as much to open. With a new list no client keeps a
+    // session that the list would end.
     let revoked = files.client_crl.as_deref().map(Sha256::digest).unwrap_or_default();
     let words = [rules.client_auth.as_str(), rules.client_crl_expired.as_str()].join("\0");
     [name.as_bytes(), b"\0", words.as_bytes(), b"\0", &revoked, ca].concat()

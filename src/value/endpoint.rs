@@ -1,4 +1,4 @@
-//! `host:port`, taken apart without asking anybody what the host is.
+//! `host:port`, taken apart without a look-up of the host.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -93,7 +93,7 @@ fn bare(text: &str, address: IpAddr) -> ValueError {
             format!("add a port: {}", quote(&format!("{text}:8080"))),
         );
     }
-    // `::1:8080` is an address of its own, but whoever wrote it most likely meant a port.
+    // `::1:8080` is an address of its own, but its author most likely meant a port.
     let with_port = text
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host.parse::<Ipv6Addr>().ok()?, port.parse::<u16>().ok()?)))

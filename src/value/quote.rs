@@ -13,7 +13,7 @@ pub(crate) fn quote(text: &str) -> String {
             break;
         }
         match c {
-            // `escape_debug` would put a backslash before these, which nobody wrote.
+            // `escape_debug` would put a backslash before these that the file does not have.
             '"' | '\'' | '\\' => shown.push(c),
             _ => shown.extend(c.escape_debug()),
         }

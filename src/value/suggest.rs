@@ -1,6 +1,7 @@
 //! "Did you mean": the nearest of a few known words.
 
-/// Longer words are not compared: the work is the product of both lengths, and nobody mistypes so long a name.
+/// Longer words are not compared: the work is the product of both lengths, and so long a name is no typing
+/// mistake.
 const WORD_LEN_MAX: usize = 64;
 
 /// At most this many words are compared, so that a huge file of wrong names stays cheap.

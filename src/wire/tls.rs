@@ -1,8 +1,9 @@
 //! A connection that is encrypted: rustls over the socket calls of [`Os`], without a thread or a blocking call of its own.
 //!
-//! What is written counts as taken only when the kernel has its ciphertext, but for the last byte of what has gone out in part: so
-//! that whoever waits until all is flushed has waited for the wire too, and *not one byte was sent* stays true. An end without
-//! close_notify (RFC 8446 §6.1) is not an end but a loss: somebody on the way may have cut the connection.
+//! What is written counts as taken only when the kernel has its ciphertext, but for the last byte of what has
+//! gone out in part: so a session that waits until all is flushed has waited for the wire too, and *not one
+//! byte was sent* stays true. An end without close_notify (RFC 8446 §6.1) is not an end but a loss: an
+//! attacker on the way may have cut the connection.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -57,8 +58,8 @@ pub struct TlsWire {
     is_finished: bool,
     /// Whether a FIN is due behind what is encrypted.
     owes_fin: bool,
-    /// Whether the socket takes no bytes any more: it has refused some for good, or its FIN is sent. What is encrypted then is owed to
-    /// nobody.
+    /// Whether the socket takes no bytes any more: it has refused some for good, or its FIN is sent. Bytes
+    /// encrypted after that are not sent.
     is_unwritable: bool,
     /// Verifies the client's certificate, if the listener asks for one.
     verifier: Option<Arc<ClientVerifier>>,
@@ -150,7 +151,7 @@ impl TlsWire {
     /// What the socket must be asked for, so that it can be done what `want` asks for: what is encrypted has to go out first, whatever
     /// is waited for.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
-        // Who has decrypted bytes left is driven in any case, and takes those first.
+        // A session with decrypted bytes left is driven in any case, and takes those first.
         let want = want
             .map(|want| without_read(want, self.has_more))
             .filter(|want| !self.has_more || *want != Interest::NONE);
@@ -417,7 +418,7 @@ impl TlsWire {
         self.flush(os);
     }
 
-    /// Says what is left to be said as far as there is room; true if that was all, or nobody is there to hear it.
+    /// Sends what is left as far as there is room; true if that was all, or the peer has gone.
     pub fn has_spoken<O: Os>(&mut self, os: &mut O) -> bool {
         self.flush_sealed(os, false) != Err(IoFault::Blocked)
     }

@@ -150,7 +150,7 @@ mod tests {
         queue.note_empty(3);
         assert_eq!(queue.likely(10), 3);
         queue.note_full(10);
-        // Whoever comes turns later has not waited since then.
+        // A client that comes turns later has not waited since then.
         assert_eq!(queue.likely(20), 3);
         queue.note_empty(0);
         assert_eq!(queue.likely(21), 1);

@@ -103,7 +103,7 @@ impl<O: Os> Worker<O> {
         }
         for (index, acceptor) in self.acceptors.iter().enumerate() {
             if acceptor.is_leaving() {
-                // It is looked at in each turn: nobody new comes, and there may be nobody.
+                // It is looked at in each turn: no new client comes, and its queue may be empty.
                 if let Some(at) = acceptor.opens_at().filter(|at| *at > self.now) {
                     nearest.note(at);
                 }
@@ -121,7 +121,8 @@ impl<O: Os> Worker<O> {
         let now = self.now;
         let world = self.common.world(self.now, false);
         if self.storage.has_refused() && !self.hot.is_empty() {
-            // Events come in the order of the array: let somebody else be the first to find a free buffer.
+            // Events come in the order of the array: another session shall be the first to find a free
+            // buffer.
             self.hot.rotate_left(1);
         }
         let (conns, storage, eager) = (&mut self.conns, &mut self.storage, &mut self.eager);

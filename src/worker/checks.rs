@@ -53,7 +53,7 @@ pub(super) struct Checks {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     id: BackendId,
-    /// `None` while it is being looked at, and where nobody looks.
+    /// `None` while a check runs, and if the backend is not checked.
     due: Option<Time>,
 }
 
@@ -368,7 +368,7 @@ impl<O: Os> Worker<O> {
         let news = state.observe(pool, id.index, observation);
         tell(pool, id.index, news);
         if news.change.is_some() {
-            // Who waits for a backend looks again.
+            // Requests that wait for a backend look again.
             state.queue().release();
         }
         let random = hash::mix(self.checks.count ^ hash::stable(pool.backends[id.index].name.as_bytes()));

@@ -28,7 +28,7 @@ impl<O: Os> Driver<'_, O> {
         if let Some(outcome) = self.resume(conn) {
             return outcome;
         }
-        // Who was busy may have been taken out since.
+        // A busy backend may have been taken out since.
         let again = again.filter(|index| !self.is_out(conn, *index));
         let chosen = match again {
             Some(index) => Ok(index),
@@ -59,7 +59,7 @@ impl<O: Os> Driver<'_, O> {
     fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
         let (generation, idle) = (&conn.generation, &*self.idle);
         let id = conn.session.pool();
-        // Who comes new does not overtake those who wait.
+        // A new request does not overtake waiting ones.
         if conn.ticket.is_none() && generation.pools.pool(id).queue().waiting() > 0 {
             return Err(self.wait(conn));
         }
@@ -89,7 +89,7 @@ impl<O: Os> Driver<'_, O> {
         }
         let Some(ticket) = &conn.ticket else { return ConnectOutcome::NoneLeft(NoBackend::Full) };
         let ahead = ticket.ahead();
-        // What came before it stood in the queue was told to nobody.
+        // Releases from before it stood in the queue called no request.
         if self.is_decided(conn) {
             state.queue().release();
         }

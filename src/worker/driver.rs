@@ -292,7 +292,7 @@ impl<O: Os> Driver<'_, O> {
         // A login takes several requests, and would begin again and again.
         let is_used_up = !conn.session.is_login()
             && self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
-        // Bytes that nobody has asked for would be taken for the next response.
+        // Bytes that no request asked for would be taken for the next response.
         if is_used_up || link.wire.has_more() || link.backend().admin_state() != AdminState::Ready {
             return backend.link.close(self.os);
         }

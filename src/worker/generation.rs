@@ -223,8 +223,8 @@ impl Generation {
         self.pick_in(session.pool(), &asked, now, is_idle)
     }
 
-    /// Whether somebody who is bound to no backend of the pool has nothing to wait for: one can take one more
-    /// request, or none will.
+    /// Whether a request that is bound to no backend of the pool need not wait: a backend can take one more
+    /// request, or none ever will.
     pub(super) fn is_decided(&self, id: PoolId, now: Time, is_idle: &dyn Fn(usize) -> bool) -> bool {
         let pool = self.snapshot.pool(id);
         let view = LivePool { pool, state: self.pools.pool(id), now, is_idle };

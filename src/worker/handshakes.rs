@@ -82,7 +82,7 @@ enum Step {
     Refused(Fd),
 }
 
-/// What a step of a client on its way in has come to.
+/// The result of one handshake step.
 enum Stepped {
     Waits,
     Done,
@@ -253,7 +253,7 @@ impl<O: Os> Worker<O> {
         let rules = &generation.snapshot.listeners[listener];
         let timeouts = &generation.snapshot.timeouts;
         let (step, wait) = if awaits_header(rules, client) {
-            // Who need not be announced has the whole time.
+            // A client that needs no PROXY header has the whole time.
             let is_required = rules.announcing == Announcing::Required;
             let wait = if is_required { timeouts.prelude } else { timeouts.handshake };
             (Step::Header { fd, bytes: Vec::new() }, wait)
@@ -441,7 +441,7 @@ fn shake<O: Os>(wire: &mut TlsWire, client: SocketAddr, os: &mut O) -> Stepped {
     Stepped::TurnedAway(match wire.shake(os) {
         Shaken::Waits => return Stepped::Waits,
         Shaken::Done => return Stepped::Done,
-        // Somebody has looked whether the port is open.
+        // The peer only tested whether the port is open.
         Shaken::Failed(Broken::Gone) if !wire.has_heard() => Cause::NoRequest,
         Shaken::Failed(Broken::Gone) => Cause::TlsHandshakeFailed,
         Shaken::Failed(Broken::Refused(error)) => {

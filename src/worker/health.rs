@@ -72,7 +72,7 @@ impl<O: Os> Driver<'_, O> {
         let Some(news) = state.note_failure(pool, id.index, fault, (since, self.env.now)) else { return };
         tell(pool, id.index, news);
         if news.change.is_some() {
-            // Who waits for a backend looks again.
+            // Requests that wait for a backend look again.
             state.queue().release();
             // The worker that checks has to know when the ejection is over.
             self.generation.pools.waker().ring();

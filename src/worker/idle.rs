@@ -264,7 +264,7 @@ impl IdleSet {
         if self.most.in_all == 0 || !self.homes.get_mut(home).is_some_and(has_room) {
             return Some(link);
         }
-        // Somebody has just answered here; of the others nobody knows when they are needed.
+        // This backend has just answered; when the others are needed is unknown.
         let surplus = if self.shared() < self.most.in_all { None } else { self.evict(parked) };
         let Some(stack) = self.homes.get_mut(home) else { return Some(link) };
         let idle_timeout = idle_timeout.unwrap_or(Duration::MAX);
@@ -403,7 +403,7 @@ impl IdleSet {
         }
     }
 
-    /// Takes the connection of `key`, of which there is news, unless somebody else has. Its backend has
+    /// Takes the connection of `key`, of which there is news, unless it was taken already. Its backend has
     /// closed it, or has said something that belongs to no request, if `is_surplus`.
     pub(super) fn remove_dead(
         &mut self,
@@ -423,7 +423,7 @@ impl IdleSet {
         self.remove(key, parked)
     }
 
-    /// Takes the connection of `key`, unless somebody else has.
+    /// Takes the connection of `key`, unless it was taken already.
     pub(super) fn remove(&mut self, key: Key, parked: &mut EpollSet) -> Option<Link> {
         let idle = self.let_go(key, parked)?;
         if let Some(stack) = self.homes.get_mut(idle.home) {

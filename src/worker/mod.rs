@@ -384,7 +384,7 @@ impl<O: Os> Worker<O> {
         }
         self.make_descriptors();
         self.tell_of_room();
-        // What has ended in this turn may have made room for somebody here.
+        // Sessions that ended in this turn may have made room for a waiting client.
         self.take_calls();
         Turn::Running
     }

@@ -150,7 +150,7 @@ mod tests {
     fn what_comes_and_goes_evens_out_by_itself() {
         // 64 clients with a connection for each request: by chance numbers differ by 8, and this is more than five times that.
         assert!((10..=32).all(|least| !is_clearly_more(64 - least, least, 10_000)));
-        // But not thousands beside nobody.
+        // But not thousands beside an idle worker.
         assert!(is_clearly_more(4000, 0, 10_000));
         // A probe every second does not keep long connections from being spread.
         assert!(is_clearly_more(5, 1, 2));

@@ -41,8 +41,8 @@ impl<O: Os> Worker<O> {
         WorkerReport { worker, crowd: self.crowd() }
     }
 
-    /// Shows those who scrape what the worker holds now, as of before its next poll: everybody who is to be
-    /// parked is.
+    /// Publishes for scrapes what the worker holds now, before its next poll, when all quiet sessions are
+    /// parked.
     pub(super) fn show_holdings(&self) {
         self.meters.show(&Holdings {
             worker: self.share.worker,

@@ -161,7 +161,7 @@ impl<O: Os> Worker<O> {
         let (new, now) = (&self.generation.snapshot.listeners, self.now);
         let place_of = |before: usize| {
             let place = inlets.iter().position(|inlet| *inlet == Inlet::Kept(before))?;
-            // Who has come to speak one protocol cannot be served another one.
+            // A client that came to speak one protocol cannot be served another one.
             (new[place].mode == old.snapshot.listeners[before].mode).then_some(place)
         };
         let places: Vec<_> = (0..old.snapshot.listeners.len()).map(place_of).collect();

@@ -55,7 +55,7 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Failure::usage("pollux top needs a terminal; `pollux status` says the same for others"));
     }
-    // Whoever has mistyped the path is told so on the terminal as it is.
+    // A mistyped path is reported on the terminal before its mode changes.
     let first = look(&path).map_err(Failure::failed)?;
     let is_over = Arc::new(AtomicBool::new(false));
     for signal in TERM_SIGNALS {

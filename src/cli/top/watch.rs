@@ -1,4 +1,4 @@
-//! What is known, in which order it is shown, and what whoever looks is about to do.
+//! The data of the dashboard, its order, and the action that the user has begun.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -107,7 +107,7 @@ pub(super) struct Sums {
 pub(super) struct Plan {
     pub(super) id: String,
     pub(super) duty: AdminState,
-    /// Whether nobody else of the pool takes new requests.
+    /// Whether no other backend of the pool takes new requests.
     pub(super) is_last: bool,
 }
 
@@ -116,7 +116,7 @@ pub(super) struct Watch {
     pub(super) has_colours: bool,
     /// Whether nothing but ASCII can be shown.
     pub(super) is_ascii: bool,
-    /// Whether there is nobody whose keys are obeyed.
+    /// Whether keys are ignored.
     pub(super) is_plain: bool,
     pub(super) told: Option<StatusPage>,
     /// What was told within the window, the latest last.
@@ -136,7 +136,7 @@ pub(super) struct Watch {
     pub(super) details: Option<String>,
     pub(super) shows_help: bool,
     said: Option<(Instant, String)>,
-    /// Since when nobody has answered, and why.
+    /// Since when there has been no answer, and why.
     pub(super) lost: Option<(Instant, String)>,
 }
 
@@ -223,7 +223,7 @@ impl Watch {
         self.causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     }
 
-    /// Puts the rows in order; whoever was selected stays so.
+    /// Puts the rows in order; the selected one stays selected.
     pub(super) fn arrange(&mut self) {
         let sort = self.sort;
         self.rows.sort_by(|a, b| compare(a, b, sort));
@@ -284,7 +284,7 @@ impl Watch {
         self.details = Some(text);
     }
 
-    /// Records that nobody answers.
+    /// Records that there is no answer.
     pub(super) fn lose(&mut self, why: String, now: Instant) {
         let since = self.lost.as_ref().map_or(now, |(since, _)| *since);
         self.lost = Some((since, why));

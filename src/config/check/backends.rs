@@ -30,7 +30,7 @@ pub(super) fn sources(
 ) -> Vec<BackendSource> {
     let (mut sources, mut places, mut named) = (Vec::new(), Seen::default(), Seen::default());
     for item in table.list("backends") {
-        // Each entry may ask the resolver, so stop when nobody would see the answer.
+        // Each entry may ask the resolver, so stop when no further error is shown.
         if findings.is_full() {
             break;
         }

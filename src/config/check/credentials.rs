@@ -123,7 +123,7 @@ fn impossible(entry: &Entry, why: &str) -> Diagnostic {
         .mark(entry.key_place, why)
 }
 
-/// Whether the condition holds for nobody whose certificate was verified.
+/// Whether the condition holds for no client with a verified certificate.
 fn asks_for_others(when: Reader<'_>) -> bool {
     let Some(entry) = when.entry("client_cert") else { return false };
     let items = match when.table_of_either("client_cert", &language::CLIENT_CERT) {

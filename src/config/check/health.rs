@@ -13,7 +13,7 @@ use crate::config::settings;
 use crate::config::shape;
 use crate::syntax::grammar::is_token;
 
-/// What failures of a pool's requests come to.
+/// How failures of a pool's requests affect the health of its backends.
 pub(in crate::config) fn passive(
     pool: Reader<'_>,
     site: &mut Site<'_>,

@@ -48,7 +48,7 @@ pub(super) fn check(
     let mut seen = Taken::default();
     let mut listeners = Ok(Vec::new());
     for (index, table) in root.tables("listener", &language::LISTENER).enumerate() {
-        // Each listener may ask the resolver, so stop when nobody would see the answer.
+        // Each listener may ask the resolver, so stop when no further error is shown.
         if findings.is_full() {
             findings.since(0)?;
         }
@@ -207,7 +207,7 @@ fn check_http_routes(table: Reader<'_>, findings: &mut Findings) {
     }
 }
 
-/// Where clients are announced somebody has to be trusted, for nobody else is believed.
+/// A listener that expects PROXY headers must trust some address: headers of others are refused.
 fn check_announcing(
     table: Reader<'_>,
     mode: Mode,

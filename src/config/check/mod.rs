@@ -53,7 +53,7 @@ use crate::tls::Handles;
 use routes::Around;
 pub(super) use site::Site;
 
-/// What a configuration comes to, and where it says so.
+/// A checked configuration, with the places in its files.
 pub(super) struct Checked {
     pub(super) checked: Result<(Snapshot, ProcessSettings), Reported>,
     /// What was found out for the pools.

@@ -22,7 +22,7 @@ pub(in crate::config) fn resolver(
         let Some(text) = item.text() else { continue };
         match parse_server(text) {
             Ok(server) if seen.first(server.to_string(), item.place).is_none() => servers.push(server),
-            // Whoever is named twice is asked once.
+            // A server that is named twice is asked once.
             Ok(_) => {}
             Err(error) => findings.push(shape::refused("resolver", item, &error)),
         }

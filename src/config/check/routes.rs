@@ -41,7 +41,7 @@ pub(super) struct Found {
 }
 
 /// The routes of a listener that could be made out, in their order, and whether those are all: a route that
-/// is left out might be one that keeps somebody away from another.
+/// is left out might be one that keeps clients away from another.
 pub(super) fn check(
     listener: Reader<'_>,
     around: &mut Around<'_>,

@@ -159,7 +159,8 @@ fn warn_of_no_crl(table: Reader<'_>, findings: &mut Findings) {
     }
 }
 
-/// The file of `client_crl`, if it is named. It warns of one that is out of date, with which nobody comes in.
+/// The file of `client_crl`, if it is named. It warns of a list that is out of date: with it every client is
+/// refused.
 fn client_crl(
     table: Reader<'_>,
     site: &mut Site<'_>,

@@ -102,7 +102,7 @@ fn end_of_text(text: &str) -> usize {
     text.len()
 }
 
-/// Whether what stands under that key, or in the field of that name, lets somebody in.
+/// Whether the value of that key, or of the field of that name, is a secret.
 fn may_be_credential(key: &str) -> bool {
     const WORDS: [&str; 7] =
         ["authorization", "secret", "token", "password", "api-key", "apikey", "auth-key"];
@@ -110,7 +110,7 @@ fn may_be_credential(key: &str) -> bool {
     matches!(key, "cookie" | "set-cookie") || (!is_place && WORDS.iter().any(|word| key.contains(word)))
 }
 
-/// Fields whose values are long, and tell nothing that lets somebody in.
+/// Fields with long values that are no secrets.
 const HARMLESS: [&str; 17] = [
     "accept",
     "cache-control",

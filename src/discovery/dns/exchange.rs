@@ -1,6 +1,6 @@
 //! One query and its answer: by datagram, and by TCP where that did not do.
 //!
-//! Each query has an identity that nobody can guess, and a socket of its own, hence a port that the kernel
+//! Each query has an identity that cannot be guessed, and a socket of its own, hence a port that the kernel
 //! draws; the socket is connected, so only the server that was asked is heard. What is no answer to it is
 //! dropped, and waiting goes on (RFC 5452).
 

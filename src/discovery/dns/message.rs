@@ -65,7 +65,7 @@ pub(super) struct Service {
     pub(super) target: String,
 }
 
-/// What a message comes to.
+/// A message, read as the answer to a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is no answer to the query: another's, a forged one, or no message at all.

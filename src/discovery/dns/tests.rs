@@ -245,8 +245,8 @@ fn a_server_without_an_answer_is_told_apart_from_a_name_that_is_not_there() {
     assert_eq!(addresses(&server), Ok((vec![host(1)], 60)));
 }
 
-/// Answers one query over TCP at `address`, in pieces, and gives the answer to be sent again by whoever
-/// joins.
+/// Answers one query over TCP at `address`, in pieces, and returns the answer to the thread that joins, to be
+/// sent again.
 fn over_tcp(
     listener: TcpListener,
     answer: impl Fn(&Packet<'_>) -> Vec<u8> + Send + 'static,
@@ -259,7 +259,7 @@ fn over_tcp(
         stream.read_exact(&mut query).unwrap();
         let message = answer(&Packet::parse(&query).unwrap());
         let len = u16::try_from(message.len()).unwrap();
-        // Whoever does not want the rest may be gone.
+        // A client that does not want the rest may be gone.
         let _ = stream.write_all(&len.to_be_bytes()).and_then(|()| stream.write_all(&message));
     })
 }

@@ -9,12 +9,12 @@ use crate::route::credential::fingerprint;
 use crate::snapshot::ClientAuth;
 use crate::snapshot::Listener;
 
-/// What somebody says of a certificate.
+/// A client certificate as an operator describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
-    /// `none`, `verified`, `failed`, or why it could not be verified, such as `expired`. If it is not said,
-    /// one that is described was verified, and so was that of a client of a listener that lets nobody else
-    /// in.
+    /// `none`, `verified`, `failed`, or why it could not be verified, such as `expired`. By default a
+    /// certificate that is described counts as verified. So does that of a client of a listener that requires
+    /// one.
     pub state: Option<String>,
     /// Its subject, such as `CN=alice, O=Example`.
     pub subject: Option<String>,
@@ -56,7 +56,7 @@ impl Ask {
 }
 
 impl Shown {
-    /// What that comes to at the listener called `listener`; `auth` is `None` if it has no TLS.
+    /// The credential of such a client at the listener called `listener`; `auth` is `None` if it has no TLS.
     fn of(&self, auth: Option<ClientAuth>, listener: &str) -> Result<Credential, QuestionError> {
         let fail = |text: String| Err(QuestionError::ClientCert(text));
         let is_described = self.subject.is_some() || self.fingerprint.is_some();

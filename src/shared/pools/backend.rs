@@ -114,7 +114,7 @@ impl BackendState {
     }
 
     /// The latency as of `now`, in nanoseconds; `None` if none was measured. It falls with time, but not
-    /// while somebody waits for an answer.
+    /// while a request waits for an answer.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<u64> {
         let peak = Peak(self.load.latency.load(Ordering::Relaxed));

@@ -74,7 +74,8 @@ impl Registry {
     /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in
     /// it will ask for is made as well, so it is best called before a worker is told of the snapshot.
     pub fn open(&self, snapshot: &Arc<Snapshot>) -> Arc<Pools> {
-        // Whoever panicked with the lock has left a map in which something may be missing, which is made anew.
+        // A thread that panicked with the lock may have left an incomplete map; missing entries are made
+        // anew.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((latest, pools)) = &known.latest
             && Arc::ptr_eq(latest, snapshot)

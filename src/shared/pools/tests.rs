@@ -58,7 +58,7 @@ fn a_backend_outlives_its_snapshot() {
     assert!(!Arc::ptr_eq(&after.pools[0].backends[0], &before.pools[0].backends[0]));
     assert_eq!(after.pool(PoolId(1)).in_flight(), 1);
 
-    // Who has gone and comes back is the same one as long as something of it is left.
+    // A backend that is removed and comes back keeps its state while any reference to that state is left.
     let empty = snapshot(&[]);
     registry.open(&empty);
     drop(after);

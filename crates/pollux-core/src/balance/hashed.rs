@@ -34,7 +34,7 @@ pub(super) fn pick(
     }
     let ranked = |place: &usize| hash::mix(key ^ table.identity(*place));
     let best = (0..field.len()).filter(|place| is_taken(*place)).max_by_key(ranked);
-    // Rounding may leave nobody below the bound; then it bounds nothing.
+    // Rounding may leave no backend below the bound; then the bound does not apply.
     let best = best.or_else(|| (0..field.len()).filter(|place| field.weight(*place) > 0).max_by_key(ranked));
     best.map(|place| (place, Rule::NextInTable))
 }

@@ -1,4 +1,5 @@
-//! What the checks and the failures of a backend come to: may it be asked, and how often.
+//! The health state of a backend, derived from its checks and failures: whether it gets requests, and with
+//! which share of its weight.
 
 use super::{Exclusion, FULL_SHARE};
 

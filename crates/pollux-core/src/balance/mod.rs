@@ -54,8 +54,7 @@ pub struct BackendView {
     pub tier: u8,
     /// What the operator wants of it.
     pub admin_state: AdminState,
-    /// Why it cannot be used, whoever asks: [`Exclusion::Down`], [`Exclusion::Ejected`] or
-    /// [`Exclusion::Full`].
+    /// Why no request can use it: [`Exclusion::Down`], [`Exclusion::Ejected`] or [`Exclusion::Full`].
     pub exclusion: Option<Exclusion>,
 }
 

@@ -32,8 +32,8 @@ impl RoundRobin {
     }
 
     /// The round of a pool that follows this one's. `kept` has for each of its backends the place that it had
-    /// before, if it had one. Credits are held to what they could be under the new weights, so that nobody
-    /// waits off an old debt.
+    /// before, if it had one. Credits are held to what they could be under the new weights, so that no
+    /// backend waits because of an old debt.
     #[must_use]
     pub fn carried_over(&self, kept: &[Option<usize>], weights: impl Iterator<Item = u64>) -> RoundRobin {
         let sum = i64::try_from(weights.sum::<u64>()).unwrap_or(i64::MAX);

@@ -263,7 +263,8 @@ fn the_operator_has_the_last_word() {
     let found: Vec<_> = exclusions(&pool, &view, &PickRequest::default()).collect();
     assert_eq!(found, [Some(Exclusion::OperatorDrain), Some(Exclusion::OperatorDown), None]);
     assert!(picks(&pool, &view, 9).iter().all(|place| *place == 2));
-    // Whoever is bound stays with one that is drained, and waits for it; one that is down gets nobody.
+    // A bound client stays with a backend that is drained, and waits for it. A backend that is down gets no
+    // client.
     assert_eq!(pick(&view, Some(0)), Ok(Picked { place: 0, rule: Rule::Bound }));
     assert_eq!(pick(&view, Some(1)), Ok(Picked { place: 2, rule: Rule::Turn }));
     view.seen[0].exclusion = Some(Exclusion::Full);
@@ -300,8 +301,8 @@ fn seen() -> impl Strategy<Value = BackendView> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-    /// Whatever the policy: who is picked is a candidate, and somebody is picked if there is one; the reason
-    /// why nobody was is the true one.
+    /// Every policy picks a candidate if there is one. If it picks none, the reason that it gives is the true
+    /// one.
     #[test]
     fn a_candidate_is_picked_if_there_is_one(
         backends in prop::collection::vec((seen(), 0_u32..100, prop::option::of(1_u64..1_000_000_000)), 1..8),

@@ -6,9 +6,9 @@ use std::fmt;
 
 use siphasher::sip128::SipHasher24;
 
-/// Makes the numbers of requests: a counter behind a keyed hash (SipHash-2-4 with 128 bits). Who does not
-/// know the key cannot guess a number from others, and with a random key for each worker no two workers or
-/// starts make the same.
+/// Makes the numbers of requests: a counter behind a keyed hash (SipHash-2-4 with 128 bits). Without the key
+/// no number can be guessed from others, and with a random key for each worker no two workers or starts make
+/// the same.
 pub struct Ids {
     hasher: SipHasher24,
     next: Cell<u64>,

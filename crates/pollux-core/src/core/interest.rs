@@ -16,7 +16,7 @@ impl Interest {
     pub const READ: Interest = Interest(1);
     /// POLLOUT: room in the send buffer, or a connect that has been decided.
     pub const WRITE: Interest = Interest(2);
-    /// POLLRDHUP: the other side will send no more. Watched where nobody wants to read yet.
+    /// POLLRDHUP: the other side will send no more. Watched while the session does not read yet.
     pub const LEAVE: Interest = Interest(4);
 
     /// Whether every member of `other` is in this set.

@@ -77,7 +77,8 @@ macro_rules! causes {
                 match self { $(Cause::$name => Who::$who,)* }
             }
 
-            /// The status that Pollux answers with if no response has begun; `None` where nobody is left to answer.
+            /// The status that Pollux answers with if no response has begun; `None` if no client is left to
+            /// answer.
             #[must_use]
             pub const fn status(self) -> Option<u16> {
                 match self { $(Cause::$name => $status,)* }
@@ -177,7 +178,7 @@ causes! {
     BackendTlsExpired "backend-tls-expired" Backend Some(502),
     /// The backend's certificate is for other names than the one that Pollux asks for.
     BackendTlsWrongName "backend-tls-wrong-name" Backend Some(502),
-    /// The backend's certificate was issued by nobody whom Pollux believes.
+    /// No authority that Pollux trusts has issued the backend's certificate.
     BackendTlsUnknownIssuer "backend-tls-unknown-issuer" Backend Some(502),
     /// The backend's certificate cannot be used for another reason: revoked, malformed, for another purpose.
     BackendTlsBadCertificate "backend-tls-bad-certificate" Backend Some(502),
@@ -465,13 +466,14 @@ pub trait Journal {
     /// Takes the record of one ending, which came so long after 1970; called exactly once for each.
     fn record(&mut self, record: &Record<'_>, at: Duration);
 
-    /// Whether the method and the target are worth keeping, for the record and for whoever asks what a session is at.
+    /// Whether the method and the target are worth keeping, for the record and for operators who list
+    /// sessions.
     fn wants_request(&self) -> bool {
         true
     }
 
-    /// Whether what stands behind the `?` of a target is not to be shown, to whoever asks what a session is at or was at. Records have
-    /// it all the same.
+    /// Whether the query of a target is hidden from operators who list sessions or read the recorder. Records
+    /// have it all the same.
     fn hides_query(&self) -> bool {
         false
     }

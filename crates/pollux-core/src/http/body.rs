@@ -252,8 +252,8 @@ fn size_line(bytes: &[u8], takes_blanks: bool) -> Result<Option<(u64, usize)>, C
 }
 
 /// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`, RFC 9112 §7.1.1. They are dropped, but a
-/// line that has something else behind its size is no size line. A semicolon inside a quoted value is more
-/// than anybody needs, and is refused with the rest.
+/// line that has something else behind its size is no size line. No known sender uses a semicolon inside a
+/// quoted value, so it is refused too.
 fn extensions(bytes: &[u8]) -> Result<(), ChunkFault> {
     let mut parts = bytes.split(|&byte| byte == b';');
     let before = parts.next().unwrap_or_default();

@@ -38,7 +38,7 @@ pub fn client(
         Forwarding::Forwarded => values(fields, "forwarded").flat_map(elements).map(for_of).collect(),
     };
     for hop in hops.into_iter().rev().take(HOPS_MAX) {
-        // What is not an address (`unknown`, a name) ends the chain: nobody knows who is behind it.
+        // A value that is not an address (`unknown`, a name) ends the chain: the client behind it is unknown.
         let Some(hop) = hop else { return client };
         client = hop;
         if !trusts(client) {

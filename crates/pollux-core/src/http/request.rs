@@ -327,7 +327,7 @@ fn judge<'a>(
 }
 
 impl Request<'_> {
-    /// Whether the request is not to be passed on, but answered by whoever has received it.
+    /// Whether the receiver must answer the request itself instead of passing it on.
     #[must_use]
     pub fn ends_here(&self) -> bool {
         self.hops == Some(0)
@@ -394,8 +394,8 @@ impl Request<'_> {
     }
 }
 
-/// Whether nothing that begins with `byte` is read as a request: it belongs to no method, and nobody skips it
-/// before one.
+/// Whether nothing that begins with `byte` is read as a request: it belongs to no method, and no receiver
+/// skips it before one.
 fn begins_no_request(byte: u8) -> bool {
     !is_token(&[byte]) && !byte.is_ascii_control() && byte != b' '
 }

@@ -30,7 +30,7 @@ pub fn protocols(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || rest.vector(1))
 }
 
-/// What the first bytes of a connection come to.
+/// The first bytes of a connection, read as a ClientHello.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HelloReading {
     /// A whole ClientHello.

@@ -54,7 +54,7 @@ impl Announced {
     }
 }
 
-/// What the first bytes of a connection come to.
+/// The first bytes of a connection, read as a PROXY header.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ProxyReading {
     /// A header, of so many bytes.
@@ -135,7 +135,7 @@ fn read_v2(bytes: &[u8]) -> ProxyReading {
     if length > LENGTH_MAX {
         return ProxyReading::Malformed;
     }
-    // A proxy that checks whether anybody listens speaks for itself, whatever else it says: the family and what follows are
+    // With LOCAL a proxy speaks for itself, such as in a health check: the family and the addresses are
     // ignored (2.2). Some say a family, and no addresses.
     if bytes[12] == LOCAL {
         let is_whole = bytes.len() >= length;
@@ -157,7 +157,8 @@ fn read_v2(bytes: &[u8]) -> ProxyReading {
     if !is_sound {
         return ProxyReading::Malformed;
     }
-    // Addresses of datagrams are nobody's who has connected here, and those of Unix sockets name no machine.
+    // Addresses of datagrams belong to no client of a TCP listener, and those of Unix sockets name no
+    // machine.
     announced.addresses = match (header.protocol, header.addresses) {
         (Protocol::Stream, Addresses::IPv4(pair)) => Some((
             plain(pair.source_address, pair.source_port),
@@ -212,7 +213,7 @@ fn read_tlvs(header: &ppp::v2::Header<'_>, announced: &mut Announced) -> bool {
                     return false;
                 }
             }
-            // What nobody knows is passed over (2.2).
+            // Unknown fields are ignored (2.2).
             _ => {}
         }
     }

@@ -24,7 +24,7 @@ pub struct Story {
     pub client: String,
     /// The listener's name.
     pub listener: String,
-    /// Method and target, perhaps cut; empty in TCP mode, and where nobody wants to know them.
+    /// Method and target, perhaps cut; empty in TCP mode, and if neither the log nor the recorder keeps them.
     pub request: String,
     /// The route's name, if one was taken.
     pub route: Option<String>,
@@ -140,7 +140,7 @@ impl Story {
         self
     }
 
-    /// Whether somebody who asks for `id` means it.
+    /// Whether `id` names it.
     #[must_use]
     pub fn is_called(&self, id: &str) -> bool {
         self.id == id || self.request_id == id

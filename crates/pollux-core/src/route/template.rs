@@ -57,7 +57,8 @@ enum Secret {
 impl Secret {
     /// Its text; empty where there is none.
     fn of(self, tls_info: &TlsInfo) -> &str {
-        // Of a certificate that was not verified nothing is handed on that somebody could take for a name.
+        // Of a certificate that was not verified, no value is passed on that an application could take for a
+        // name.
         let of_client = |text: fn(&CertificateInfo) -> &str| tls_info.client.verified().map_or("", text);
         match self {
             Secret::Version => tls_info.version,

@@ -1,4 +1,4 @@
-//! What would become of a request: the code that serves traffic, with nobody at either end.
+//! A dry run of a request: the code that serves traffic, without a client and without a backend.
 
 use ::core::net::{IpAddr, SocketAddr};
 

@@ -24,7 +24,7 @@ impl Identity {
         Identity { kept: self.kept, ..Identity::default() }
     }
 
-    /// Takes what the head of a request says, if whoever sent it is believed, and makes what it does not say.
+    /// Takes the identity that the head of a request states, if its sender is trusted, and makes the rest.
     pub(crate) fn take(&mut self, request: &Request<'_>, is_trusted: bool, traces: Traces, ids: &Ids) {
         match request.request_id.filter(|_| is_trusted).and_then(is_request_id) {
             Some(id) => self.kept.push_str(id),

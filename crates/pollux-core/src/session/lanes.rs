@@ -66,7 +66,7 @@ impl Session {
         }
     }
 
-    /// Takes note of a POLLHUP or POLLERR. It matters only if nobody wants to read: a reader finds out more.
+    /// Records a POLLHUP or POLLERR. It matters only while the session does not read: a read finds out more.
     pub fn handle_hangup(&mut self, side: Side) {
         if !self.wants_read(side) {
             match side {

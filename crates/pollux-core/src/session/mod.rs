@@ -238,7 +238,8 @@ pub struct Session {
     scan: HeadScan,
     /// When a byte last moved.
     touched: Time,
-    /// Sides of which poll has said POLLHUP or POLLERR while nobody wanted to read: it would say so for ever.
+    /// Sides that poll reported as POLLHUP or POLLERR while the session did not read: poll would report them
+    /// again at once.
     client_hung: bool,
     backend_hung: bool,
     /// What is known of the client's connection, if it is encrypted.

@@ -266,7 +266,8 @@ impl Session {
         }
         self.exchange.stage = Stage::Opening;
         self.note_leaving(env);
-        // It may be there to read, but a request that is sent for nobody can do harm, and one that is not sent does none.
+        // It may be there to read, but a request that is sent for a client that has gone can do harm, and one
+        // that is not sent does none.
         let waits = matches!(dial, Dial::Queued { .. } | Dial::Paused { .. });
         let has_left = waits && self.exchange.timing.left_at.is_some();
         if self.client_hung || self.up.source == Source::Lost || has_left {

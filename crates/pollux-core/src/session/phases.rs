@@ -228,7 +228,8 @@ impl Session {
         self.end(if is_whole { Effect::CloseClient } else { Effect::ResetClient }, effects)
     }
 
-    /// A connection that poll calls dead, and that nobody will read any more, takes no more bytes either.
+    /// A connection that poll calls dead, and that the session will not read any more, takes no more bytes
+    /// either.
     fn note_hangups(&mut self) {
         let is_unread = |source, other_sink| source == Source::Ended || other_sink == Sink::Lost;
         if self.client_hung && is_unread(self.up.source, self.up.sink) && self.down.sink != Sink::Finished {

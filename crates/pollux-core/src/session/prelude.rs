@@ -41,7 +41,7 @@ pub fn awaits_header(listener: &Listener, client: SocketAddr) -> bool {
     }
 }
 
-/// What the first bytes of a client come to from whom a header is awaited.
+/// The first bytes of a client that has to send a PROXY header.
 #[derive(Debug)]
 pub enum Heard {
     /// They are too few to tell.
@@ -188,7 +188,7 @@ impl Session {
         }
     }
 
-    /// Ends the session of somebody who has connected and said nothing.
+    /// Ends the session of a client that has connected and sent no byte.
     fn end_unasked(&mut self, effects: &mut Vec<Effect>) -> bool {
         self.exchange.cause = Some(Cause::NoRequest);
         effects.push(Effect::Record);

@@ -21,7 +21,7 @@ use crate::route::{
 };
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
-/// What a head that was read comes to.
+/// The decision for a request head.
 pub(super) enum Routed {
     /// It goes to a backend; its new head was written.
     Forwarded {

@@ -1,4 +1,4 @@
-//! What a session is at, for somebody who looks at it from outside: derived, like everything else, and decided by nobody.
+//! The activity of a session as operators see it. It is derived from the phase, never stored.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl SessionActivity {
         }
     }
 
-    /// Whether somebody is served who would be cut off at the end of a drain; others end by themselves before.
+    /// Whether the end of a drain would cut it off; other sessions end by themselves before.
     #[must_use]
     pub const fn is_busy(self) -> bool {
         match self {

@@ -20,8 +20,8 @@ const UNWATCHED: Duration = Duration::from_millis(10);
 /// How long a client that has sent nothing may still begin a request after Pollux was told to stop: one may be on its way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
-/// Idle clients are closed over this time, or a quarter of the drain if that is less: they do not all come back, to whoever
-/// takes over, in the same moment.
+/// Idle clients are closed over this time, or a quarter of the drain if that is less: so they do not all
+/// reconnect in the same moment.
 const DRAIN_SPREAD_MAX: Duration = Duration::from_secs(2);
 const DRAIN_SPREAD_SHARE: u32 = 4;
 
@@ -78,8 +78,8 @@ impl Session {
         Some(deadline)
     }
 
-    /// Records when the client ended its direction, as soon as that is known and a request of its is under way. Bytes over TCP may be
-    /// passed on for as long as anybody likes.
+    /// Records when the client ended its direction, as soon as that is known and a request of its is under
+    /// way. A TCP client may send bytes for any time.
     pub(super) fn note_leaving(&mut self, env: &Env<'_>) {
         let has_ended = matches!(self.up.source, Source::Leaving | Source::Ended);
         if has_ended && self.mode == Mode::Http && self.exchange.timing.left_at.is_none() {
@@ -291,8 +291,8 @@ impl Session {
         true
     }
 
-    /// Takes note that the deadline of `timer` has passed while bytes waited, which have just come in, and which Pollux had no
-    /// buffer for: nobody else is to blame, and a client that has asked is told.
+    /// Records that the deadline of `timer` passed while bytes waited that have just come in and for which
+    /// Pollux had no buffer. Pollux is to blame, and a client with a request is told.
     pub fn handle_starved(&mut self, timer: Timer, env: &Env<'_>, effects: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::Prelude { .. } | Phase::Head { .. }) && !self.has_begun() {
             return self.handle_deadline(timer, env, effects);

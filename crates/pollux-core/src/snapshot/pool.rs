@@ -85,7 +85,7 @@ pub struct Pool {
     pub sticky: Option<Sticky>,
     /// When its requests are sent again.
     pub retries: Retries,
-    /// What failures of its requests come to.
+    /// How failures of its requests affect the health of its backends.
     pub health: Passive,
     /// How its backends are checked, if they are.
     pub check: Option<Check>,

@@ -142,8 +142,8 @@ mod tests {
         assert_eq!(hash::stable(&bytes), 0xbfdb_4f68_6c61_27cb);
     }
 
-    /// When one of N leaves, at most 1/N and two hundredths of the keys move, whoever it is and whatever the
-    /// weights.
+    /// When one of N backends leaves, at most 1/N and two hundredths of the keys move, for any backend and
+    /// any weights.
     #[test]
     fn few_keys_move_when_one_leaves() {
         for count in [2, 3, 5, 10, 20, 50] {

@@ -16,7 +16,6 @@ use std::process::ExitCode;
 use pollux::config;
 use pollux::core::budget::Budget;
 use pollux::core::buffer::Buffer;
-use pollux::core::captured::NOTHING;
 use pollux::core::identity::Ids;
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
@@ -151,16 +150,7 @@ fn main() -> ExitCode {
     };
     let head = shape(bytes, &mut fastrand::Rng::with_seed(seed));
     let (snapshot, date, ids, bodies) = (snapshot(), Date::new(0), Ids::new(0), Budget::new(0));
-    let env = Env {
-        now: Time::ZERO,
-        date: &date,
-        snapshot: &snapshot,
-        ids: &ids,
-        draining_since: None,
-        keeps_request: false,
-        wanted: &NOTHING,
-        bodies: &bodies,
-    };
+    let env = Env::new(Time::ZERO, &date, &snapshot, &ids, &bodies);
     for _ in 0..count {
         match name.as_str() {
             "names-by-trailers" => pass_trailers(&head, names_of(&head)),

@@ -16,7 +16,6 @@ use crate::balance::{
     self, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, Picked, PoolView, RoundRobin, Rule,
 };
 use crate::core::budget::Budget;
-use crate::core::captured::NOTHING;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::time::Time;
 use crate::http::date::Date;
@@ -176,16 +175,8 @@ fn explain_with(
     let date = Date::new(0);
     // A dry run may show the same number each time.
     let ids = Ids::new(0);
-    let env = Env {
-        now: Time::ZERO,
-        date: &date,
-        snapshot,
-        ids: &ids,
-        draining_since: None,
-        keeps_request: false,
-        wanted: &NOTHING,
-        bodies: &Budget::new(0),
-    };
+    let bodies = Budget::new(0);
+    let env = Env::new(Time::ZERO, &date, snapshot, &ids, &bodies);
     let listener = &snapshot.listeners[question.listener];
     let (mut tried, mut split) = (Vec::new(), None);
     let mut look = |view: &route::RequestView<'_>| {

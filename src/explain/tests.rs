@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{Ask, End, ExplainQuestion, What, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
-use crate::core::captured::NOTHING;
+use crate::core::budget::Budget;
 use crate::core::identity::Ids;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
@@ -50,16 +50,8 @@ type Answer = (u16, Option<Cause>);
 /// Lets a session live through a request up to the moment when it asks for a backend, or answers.
 fn live(loaded: &Loaded, peer: std::net::SocketAddr, head: &[u8]) -> (Option<usize>, Result<PoolId, Answer>) {
     let date = Date::new(0);
-    let env = Env {
-        now: Time::ZERO,
-        date: &date,
-        snapshot: &loaded.snapshot,
-        ids: &Ids::new(0),
-        draining_since: None,
-        keeps_request: false,
-        wanted: &NOTHING,
-        bodies: &crate::core::budget::Budget::new(0),
-    };
+    let (ids, bodies) = (Ids::new(0), Budget::new(0));
+    let env = Env::new(Time::ZERO, &date, &loaded.snapshot, &ids, &bodies);
     let mut session = Session::new(peer, 0, &env);
     let buffer = &mut session.lane_from(Side::Client).buffer;
     buffer.attach(vec![0; 4096].into());

@@ -109,7 +109,8 @@ impl<'a> World<'a> {
             ListenerState::At(_) => draining_since,
             ListenerState::Gone { since } => Some(since),
         };
-        Env { now, date, snapshot: &generation.snapshot, ids, draining_since, keeps_request, wanted, bodies }
+        let env = Env::new(now, date, &generation.snapshot, ids, bodies);
+        Env { draining_since, keeps_request, wanted, ..env }
     }
 }
 

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::balance::Habit;
 use crate::core::budget::Budget;
-use crate::core::captured::CapturedNames;
+use crate::core::captured::{CapturedNames, NOTHING};
 use crate::core::identity::{Ids, RequestId};
 use crate::core::outcome::{Cause, Record, Stage};
 use crate::core::time::Time;
@@ -125,7 +125,19 @@ pub struct Env<'a> {
     pub bodies: &'a Budget,
 }
 
-impl Env<'_> {
+impl<'a> Env<'a> {
+    /// One without a drain, whose records want nothing of a request.
+    #[must_use]
+    pub fn new(
+        now: Time,
+        date: &'a Date,
+        snapshot: &'a Snapshot,
+        ids: &'a Ids,
+        bodies: &'a Budget,
+    ) -> Env<'a> {
+        Env { now, date, snapshot, ids, draining_since: None, keeps_request: false, wanted: &NOTHING, bodies }
+    }
+
     /// Whether Pollux is about to stop.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
 use crate::balance::Habit;
 use crate::core::budget::Budget;
-use crate::core::captured::NOTHING;
 use crate::core::deadline::Timer;
 use crate::core::identity::Ids;
 use crate::core::outcome::{Cause, Proof};
@@ -51,16 +50,8 @@ impl Stage {
     }
 
     fn env(&self) -> Env<'_> {
-        Env {
-            now: self.now,
-            date: &self.date,
-            snapshot: &self.snapshot,
-            ids: &self.ids,
-            draining_since: None,
-            keeps_request: true,
-            wanted: &NOTHING,
-            bodies: &self.bodies,
-        }
+        let env = Env::new(self.now, &self.date, &self.snapshot, &self.ids, &self.bodies);
+        Env { keeps_request: true, ..env }
     }
 
     /// Lets the session move on, and gives what it asks for.

@@ -200,10 +200,13 @@ pub(crate) enum Dial {
     /// No backend has been asked.
     Wanted {
         /// The busy backend that is to be asked again.
-        again: Option<usize>,
+        again: Option<Again>,
     },
     /// An [`Effect::Open`] is under way.
-    Asked,
+    Asked {
+        /// When the first attempt at a busy backend began, if that one is asked again.
+        busy_since: Option<Time>,
+    },
     /// The connect of this moment is undecided.
     Pending {
         /// When it began.
@@ -228,6 +231,15 @@ pub(crate) enum Dial {
         /// When the next one is due.
         retry_at: Time,
     },
+}
+
+/// A backend that was busy and is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Again {
+    /// Its place in the pool.
+    pub(crate) backend: usize,
+    /// When the first attempt at it began.
+    pub(crate) since: Time,
 }
 
 /// One accepted client. See the module.

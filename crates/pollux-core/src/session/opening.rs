@@ -107,24 +107,23 @@ impl Session {
             }
             ConnectOutcome::Pending { backend } => {
                 self.attempt(backend);
-                let since_first = match dial {
-                    Dial::Busy { since, .. } => since,
-                    Dial::Wanted { .. }
-                    | Dial::Asked
-                    | Dial::Queued { .. }
-                    | Dial::Paused { .. }
-                    | Dial::Pending { .. } => env.now,
-                };
-                self.phase =
-                    Phase::Opening { since, dial: Dial::Pending { since: since_first, has_reached: false } };
+                let dial = Dial::Pending { since: env.now, has_reached: false };
+                self.phase = Phase::Opening { since, dial };
             }
             ConnectOutcome::Connected => self.connected(env, effects),
             ConnectOutcome::Busy { backend, cause } => {
                 self.exchange.attempt.is_blamed &= self.exchange.attempt.backend == Some(backend);
                 self.exchange.attempt.backend = Some(backend);
                 self.exchange.cause = Some(cause);
-                let first = self.exchange.retries.busy_since.get_or_insert(env.now);
-                let dial = Dial::Busy { since: *first, retry_at: env.now + BUSY_PAUSE };
+                let first = match dial {
+                    Dial::Asked { busy_since } => busy_since.unwrap_or(env.now),
+                    Dial::Busy { since, .. } => since,
+                    Dial::Wanted { .. }
+                    | Dial::Queued { .. }
+                    | Dial::Paused { .. }
+                    | Dial::Pending { .. } => env.now,
+                };
+                let dial = Dial::Busy { since: first, retry_at: env.now + BUSY_PAUSE };
                 self.phase = Phase::Opening { since, dial };
             }
             ConnectOutcome::Failed { backend, cause } => {
@@ -160,7 +159,6 @@ impl Session {
 
     fn connected(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         self.exchange.cause = None;
-        self.exchange.retries.busy_since = None;
         self.exchange.timing.spans.opened = Some(env.now.since(self.exchange.timing.began));
         self.exchange.stage = Stage::Awaiting;
         self.up.sink = Sink::Open;
@@ -219,7 +217,6 @@ impl Session {
         }
         self.let_go(Effect::ResetBackend, effects);
         self.exchange.cause = Some(cause);
-        self.exchange.retries.busy_since = None;
         if !may_retry {
             self.wait_to_reach(since, env);
             return;
@@ -274,9 +271,10 @@ impl Session {
             return self.fail(Cause::ClientAborted, env, effects);
         }
         if let Dial::Wanted { again } = dial {
-            self.phase = Phase::Opening { since, dial: Dial::Asked };
+            let busy_since = again.map(|again| again.since);
+            self.phase = Phase::Opening { since, dial: Dial::Asked { busy_since } };
             let is_fresh = self.exchange.retries.only_fresh || self.mode == Mode::Tcp || self.announces(env);
-            effects.push(Effect::Open { again, is_fresh });
+            effects.push(Effect::Open { again: again.map(|again| again.backend), is_fresh });
         }
         false
     }

@@ -111,8 +111,6 @@ pub(crate) struct Retrying {
     pub(crate) tried: Vec<usize>,
     /// Whether an idle connection was found stale, so that only a new one will do.
     pub(crate) only_fresh: bool,
-    /// Since when the backend in question has been busy, if it is.
-    pub(crate) busy_since: Option<Time>,
     /// Why there were others than the first.
     pub(crate) retried: Proofs,
     /// How many of them count against what the pool allows.

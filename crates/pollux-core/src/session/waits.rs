@@ -4,7 +4,7 @@ use ::core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::parts::{Answered, Unread};
-use super::{Dial, Effect, Env, Phase, Session, Side};
+use super::{Again, Dial, Effect, Env, Phase, Session, Side};
 use crate::core::deadline::{Deadline, Timer};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
@@ -113,7 +113,7 @@ impl Session {
                 let attempt =
                     |since| queue.or_earlier(Deadline::new(since + timeouts.connect, Timer::Connect));
                 match dial {
-                    Dial::Wanted { .. } | Dial::Asked => Some(queue),
+                    Dial::Wanted { .. } | Dial::Asked { .. } => Some(queue),
                     Dial::Queued { since } => {
                         // Who was called in vain has waited before, and does not begin anew.
                         let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
@@ -217,11 +217,13 @@ impl Session {
             Timer::Retry => {
                 if let Phase::Opening { since, dial } = self.phase {
                     let again = match dial {
-                        Dial::Busy { .. } => self.exchange.attempt.backend,
+                        Dial::Busy { since, .. } => {
+                            self.exchange.attempt.backend.map(|backend| Again { backend, since })
+                        }
                         Dial::Queued { .. }
                         | Dial::Paused { .. }
                         | Dial::Wanted { .. }
-                        | Dial::Asked
+                        | Dial::Asked { .. }
                         | Dial::Pending { .. } => None,
                     };
                     self.phase = Phase::Opening { since, dial: Dial::Wanted { again } };

@@ -2,7 +2,6 @@
 
 use ipnet::IpNet;
 
-use super::credentials;
 use super::site::Site;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node};
@@ -10,7 +9,8 @@ use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Reported};
+use crate::config::settings;
 use crate::config::shape;
 use crate::config::value::parse_network;
 use crate::route::path::Path;
@@ -23,31 +23,25 @@ const VALUES_MAX: usize = 32;
 /// The most expressions of a configuration: each may take some memory.
 pub(super) const PATTERNS_MAX: usize = 500;
 
-/// Reads conditions; counts expressions in `patterns`.
+/// The conditions of a route.
 pub(super) fn check(
     table: Reader<'_>,
-    site: &Site<'_>,
-    patterns: &mut usize,
+    site: &mut Site<'_>,
     findings: &mut Findings,
-) -> Conditions {
-    let mut pattern = |text: &str, place: Place, findings: &mut Findings| {
-        *patterns += 1;
-        compile(text, place, *patterns, site, findings)
-    };
-    Conditions {
-        hosts: [values(table, "host", findings, host), values(table, "sni", findings, host)].concat(),
-        paths: values(table, "path", findings, path),
-        path_regex: table
-            .text("path_regex")
-            .and_then(|(text, place)| pattern(text, place, findings).or_else(|| none(place, findings))),
-        methods: values(table, "method", findings, method),
-        headers: wants(table, "header", &mut pattern, findings),
-        query: wants(table, "query", &mut pattern, findings),
-        cookies: wants(table, "cookie", &mut pattern, findings),
-        clients: values(table, "client", findings, network),
-        alpn: values(table, "alpn", findings, protocol),
-        client_cert: credentials::check(table, findings),
-    }
+) -> Result<Conditions, Reported> {
+    let mut when = Conditions::default();
+    settings::read(&language::MATCH, table, &mut when, site, findings)?;
+    Ok(when)
+}
+
+/// `path_regex`.
+pub(in crate::config) fn path_regex(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<Pattern> {
+    let (text, place) = table.text("path_regex")?;
+    compile(text, place, site, findings).or_else(|| none(place, findings))
 }
 
 /// For a condition that is there and was not read: an error, if there is none yet.
@@ -56,10 +50,10 @@ fn none<T>(place: Place, findings: &mut Findings) -> Option<T> {
     None
 }
 
-pub(super) type Refused = (Code, String, String);
+pub(in crate::config) type Refused = (Code, String, String);
 
 /// The values of `key`, each read by `read`.
-pub(super) fn values<T: PartialEq>(
+pub(in crate::config) fn values<T: PartialEq>(
     table: Reader<'_>,
     key: &str,
     findings: &mut Findings,
@@ -104,20 +98,20 @@ pub(super) fn too_many(what: &str, most: usize, place: Place) -> Diagnostic {
         .help("use a wildcard or an expression, or divide them among several routes")
 }
 
-fn host(text: &str) -> Result<Host, Refused> {
+pub(in crate::config) fn host(text: &str) -> Result<Host, Refused> {
     let help = "write a name or an address without a port, such as `api.example.com` or `*.example.com`";
     Host::parse(text)
         .ok_or_else(|| (Code::BadHost, format!("{} is not a host", quote(text)), help.to_owned()))
 }
 
-fn path(text: &str) -> Result<Path, Refused> {
+pub(in crate::config) fn path(text: &str) -> Result<Path, Refused> {
     let help = "write a path such as `/users`, `/api/*` or `/users/{id}`";
     Path::parse(text)
         .map_err(|message| (Code::BadPath, format!("{}: {message}", quote(text)), help.to_owned()))
 }
 
 /// The name of a protocol (RFC 7301 §3.1).
-fn protocol(text: &str) -> Result<String, Refused> {
+pub(in crate::config) fn protocol(text: &str) -> Result<String, Refused> {
     if text.is_empty() || text.len() > usize::from(u8::MAX) {
         let message = format!("{} is not the name of a protocol", quote(text));
         return Err((Code::BadValue, message, String::from("write a name such as `h2` or `http/1.1`")));
@@ -125,7 +119,7 @@ fn protocol(text: &str) -> Result<String, Refused> {
     Ok(text.to_owned())
 }
 
-fn method(text: &str) -> Result<String, Refused> {
+pub(in crate::config) fn method(text: &str) -> Result<String, Refused> {
     let fail = |message: String, help: &str| Err((Code::BadValue, message, help.to_owned()));
     if !is_token(text.as_bytes()) {
         return fail(format!("{} is not a method", quote(text)), "write a method such as `GET`");
@@ -144,19 +138,14 @@ fn method(text: &str) -> Result<String, Refused> {
 }
 
 /// A network, or a single address.
-pub(super) fn network(text: &str) -> Result<IpNet, Refused> {
+pub(in crate::config) fn network(text: &str) -> Result<IpNet, Refused> {
     parse_network(text).map_err(|error| (Code::BadValue, error.message().to_owned(), error.help().to_owned()))
 }
 
-fn compile(
-    text: &str,
-    place: Place,
-    count: usize,
-    site: &Site<'_>,
-    findings: &mut Findings,
-) -> Option<Pattern> {
-    if count > PATTERNS_MAX {
-        if count == PATTERNS_MAX + 1 {
+fn compile(text: &str, place: Place, site: &mut Site<'_>, findings: &mut Findings) -> Option<Pattern> {
+    site.patterns += 1;
+    if site.patterns > PATTERNS_MAX {
+        if site.patterns == PATTERNS_MAX + 1 {
             findings.push(too_many("regex", PATTERNS_MAX, place));
         }
         return None;
@@ -176,10 +165,10 @@ fn compile(
 }
 
 /// The values of `key`, a table of names.
-fn wants(
+pub(in crate::config) fn wants(
     table: Reader<'_>,
     key: &str,
-    pattern: &mut impl FnMut(&str, Place, &mut Findings) -> Option<Pattern>,
+    site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Vec<(String, Want)> {
     let names = table.names(key);
@@ -196,7 +185,7 @@ fn wants(
             );
             continue;
         }
-        match want(entry, pattern, findings) {
+        match want(entry, site, findings) {
             Some(want) => wants.push((entry.key.clone(), want)),
             None => _ = findings.given_up(entry.node.place),
         }
@@ -204,18 +193,14 @@ fn wants(
     wants
 }
 
-fn want(
-    entry: &Entry,
-    pattern: &mut impl FnMut(&str, Place, &mut Findings) -> Option<Pattern>,
-    findings: &mut Findings,
-) -> Option<Want> {
+fn want(entry: &Entry, site: &mut Site<'_>, findings: &mut Findings) -> Option<Want> {
     let node = &entry.node;
     if let Some(table) = node.table() {
         let Some((text, place)) = Reader::new(table, &language::REGEX).text("regex") else {
             findings.push(nothing(&entry.key, node.place));
             return None;
         };
-        return pattern(text, place, findings).map(Want::Like);
+        return compile(text, place, site, findings).map(Want::Like);
     }
     if let Some(flag) = shape::truth(&node.value) {
         return Some(if flag { Want::Present } else { Want::Absent });

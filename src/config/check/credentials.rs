@@ -1,19 +1,25 @@
 //! `client_cert` of `match`.
 
-use super::conditions::{Refused, nothing, values};
+use super::conditions::{Refused, nothing};
+use super::site::Site;
 use crate::config::code::Code;
 use crate::config::doc::{Entry, Node};
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings};
+use crate::config::settings;
 use crate::core::tls_info::ClientCertStatus;
 use crate::route::credential::{self, CredentialRule, SubjectPattern, TextPattern};
 use crate::snapshot::Mode;
 use crate::tls::{ClientAuth, TerminationRules};
 
 /// What `client_cert` of `when` asks for, if it is there.
-pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<CredentialRule> {
+pub(in crate::config) fn check(
+    when: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Option<CredentialRule> {
     let entry = when.entry("client_cert")?;
     let Some(table) = when.table_of_either("client_cert", &language::CLIENT_CERT) else {
         let statuses = statuses(entry.node.items());
@@ -22,26 +28,27 @@ pub(super) fn check(when: Reader<'_>, findings: &mut Findings) -> Option<Credent
         }
         return Some(CredentialRule { statuses, ..CredentialRule::default() });
     };
-    let mut rule = CredentialRule {
-        subjects: values(table, "subject", findings, subject),
-        common_names: values(table, "common_name", findings, common_name),
-        fingerprints: values(table, "fingerprint", findings, fingerprint),
-        ..CredentialRule::default()
-    };
-    if let Some(state) = table.entry("state") {
-        rule.statuses = statuses(state.node.items());
-        if state.node.items().is_empty() {
-            findings.push(nothing("state", state.node.place));
-        }
-        if rule.statuses == [ClientCertStatus::None] && rule.is_about_identity() {
-            findings.push(
-                Diagnostic::new(Code::Contradiction, "a certificate that is not there is of nobody")
-                    .mark(state.node.place, "asks for clients without a certificate")
-                    .help("remove `state`, or everything else"),
-            );
-        }
+    let mut rule = CredentialRule::default();
+    settings::read(&language::CLIENT_CERT, table, &mut rule, site, findings).ok()?;
+    if let Some(state) = table.entry("state")
+        && rule.statuses == [ClientCertStatus::None]
+        && rule.is_about_identity()
+    {
+        findings.push(
+            Diagnostic::new(Code::Contradiction, "a certificate that is not there is of nobody")
+                .mark(state.node.place, "asks for clients without a certificate")
+                .help("remove `state`, or everything else"),
+        );
     }
     Some(rule)
+}
+
+/// `state`.
+pub(in crate::config) fn state(table: Reader<'_>, findings: &mut Findings) -> Vec<ClientCertStatus> {
+    if let (true, Some(entry)) = (table.list("state").is_empty(), table.entry("state")) {
+        findings.push(nothing("state", entry.node.place));
+    }
+    statuses(table.list("state"))
 }
 
 fn statuses(items: &[Node]) -> Vec<ClientCertStatus> {
@@ -55,7 +62,7 @@ fn statuses(items: &[Node]) -> Vec<ClientCertStatus> {
     statuses
 }
 
-fn subject(text: &str) -> Result<SubjectPattern, Refused> {
+pub(in crate::config) fn subject(text: &str) -> Result<SubjectPattern, Refused> {
     SubjectPattern::parse(text).ok_or_else(|| {
         let help = "write attributes in the order of the certificate, such as `CN=alice, O=Example`, as `openssl x509 -noout -subject` shows \
                     them; `*` stands for any text in a value, or for any attributes; `\\,` is a comma in a value";
@@ -63,14 +70,14 @@ fn subject(text: &str) -> Result<SubjectPattern, Refused> {
     })
 }
 
-fn common_name(text: &str) -> Result<TextPattern, Refused> {
+pub(in crate::config) fn common_name(text: &str) -> Result<TextPattern, Refused> {
     TextPattern::parse(text).ok_or_else(|| {
         let help = "write a name such as `alice` or `*.ops`; `\\*` is the character itself";
         (Code::BadValue, format!("{} is no name", quote(text)), help.to_owned())
     })
 }
 
-fn fingerprint(text: &str) -> Result<String, Refused> {
+pub(in crate::config) fn fingerprint(text: &str) -> Result<String, Refused> {
     credential::fingerprint(text).ok_or_else(|| {
         let help =
             "write the 64 hexadecimal digits that `openssl x509 -noout -fingerprint -sha256` shows, with colons or without";

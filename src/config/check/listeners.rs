@@ -37,7 +37,7 @@ pub(super) struct Found {
 /// The listeners in the order of the file: all of them.
 pub(super) fn check(
     root: Reader<'_>,
-    mut around: Around<'_>,
+    around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Vec<Found>, Reported> {
@@ -52,7 +52,7 @@ pub(super) fn check(
         if findings.is_full() {
             findings.since(0)?;
         }
-        match (listener(index, table, &mut around, &mut seen, site, findings), &mut listeners) {
+        match (listener(index, table, around, &mut seen, site, findings), &mut listeners) {
             (Ok(found), Ok(all)) => all.push(found),
             (Ok(_), Err(_)) => {}
             (Err(told), _) => listeners = Err(told),
@@ -71,7 +71,7 @@ struct Taken {
 fn listener(
     index: usize,
     table: Reader<'_>,
-    around: &mut Around<'_>,
+    around: &Around<'_>,
     taken: &mut Taken,
     site: &mut Site<'_>,
     findings: &mut Findings,
@@ -153,7 +153,7 @@ fn bind(
 /// The routes of a listener that passes bytes.
 fn tcp_routes(
     table: Reader<'_>,
-    around: &mut Around<'_>,
+    around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> (Vec<routes::Found>, Result<(), Reported>) {

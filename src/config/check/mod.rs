@@ -13,8 +13,8 @@ pub(super) mod backends;
 pub(super) mod balance;
 mod binds;
 pub(super) mod collect;
-mod conditions;
-mod credentials;
+pub(super) mod conditions;
+pub(super) mod credentials;
 mod exposed;
 mod fields;
 pub(super) mod health;
@@ -73,8 +73,8 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
     let limits = limits::check(root, &mut site, findings);
     let pools = pools::check(root, &mut site, findings);
     let whole = timeouts.clone().unwrap_or_default();
-    let around = Around { pools: &pools, timeouts: &whole, patterns: 0 };
-    let listeners = listeners::check(root, around, &mut site, findings);
+    let around = Around { pools: &pools, timeouts: &whole };
+    let listeners = listeners::check(root, &around, &mut site, findings);
     // What could not be made out may be what the pool is for.
     if let Ok(listeners) = &listeners
         && !findings.has_errors()

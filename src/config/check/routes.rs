@@ -30,8 +30,6 @@ const ROUTES_MAX: usize = 20_000;
 pub(super) struct Around<'a> {
     pub(super) pools: &'a [pools::Found],
     pub(super) timeouts: &'a Timeouts,
-    /// How many expressions there are so far.
-    pub(super) patterns: usize,
 }
 
 /// A route, and where it begins.
@@ -44,7 +42,7 @@ pub(super) struct Found {
 /// is left out might be one that keeps clients away from another.
 pub(super) fn check(
     listener: Reader<'_>,
-    around: &mut Around<'_>,
+    around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> (Vec<Found>, Result<(), Reported>) {
@@ -208,12 +206,12 @@ fn route(
     name: String,
     table: Reader<'_>,
     listener: Reader<'_>,
-    around: &mut Around<'_>,
+    around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Route, Reported> {
     let when = match table.table("match", &language::MATCH, findings)? {
-        Some(table) => conditions::check(table, site, &mut around.patterns, findings),
+        Some(table) => conditions::check(table, site, findings)?,
         None => Conditions::default(),
     };
     let parts = parts(&when);

@@ -16,11 +16,13 @@ pub(in crate::config) struct Site<'a> {
     pub(super) answers: Answers,
     /// What was made of the rules for TLS.
     pub(super) tls: Handles,
+    /// How many expressions were read; at most `conditions::PATTERNS_MAX`.
+    pub(super) patterns: usize,
 }
 
 impl<'a> Site<'a> {
     pub(super) fn new(world: &'a mut dyn World, texts: &'a [Text]) -> Site<'a> {
-        Site { world, texts, answers: Answers::default(), tls: Handles::default() }
+        Site { world, texts, answers: Answers::default(), tls: Handles::default(), patterns: 0 }
     }
 
     /// `path`, relative to the file that names it at `place`.

@@ -1,9 +1,8 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::words::{line, list, quoted_key, table, text};
-use crate::config::language::{HSTS, REWRITE_BACK, ROUTE};
-use crate::config::settings::{print_inline, print_lines};
-use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
+use crate::config::language::{HSTS, MATCH, REWRITE_BACK, ROUTE};
+use crate::config::settings::{pairs, print_inline, print_lines};
 use crate::route::{Action, Conditions, PrefixEdit, Respond, RewriteBack, Route, Split, Template, Want};
 use crate::snapshot::{Hsts, Mode, Snapshot};
 
@@ -18,42 +17,14 @@ pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot:
     out.push('\n');
 }
 
+/// The keys that mean something in that mode.
 fn conditions(when: &Conditions, mode: Mode) -> String {
-    let host = match mode {
-        Mode::Http => "host",
-        Mode::Tcp => "sni",
-    };
-    let shown = |key: &str, items: Vec<String>| {
-        (!items.is_empty()).then(|| (key.to_owned(), list(items.iter().map(|item| text(item)))))
-    };
-    let pairs = [
-        shown(host, when.hosts.iter().map(ToString::to_string).collect()),
-        shown("path", when.paths.iter().map(ToString::to_string).collect()),
-        when.path_regex.as_ref().map(|regex| (String::from("path_regex"), text(regex.text()))),
-        shown("method", when.methods.clone()),
-        wants("header", &when.headers),
-        wants("query", &when.query),
-        wants("cookie", &when.cookies),
-        shown("client", when.clients.iter().map(ToString::to_string).collect()),
-        shown("alpn", when.alpn.clone()),
-        when.client_cert.as_ref().map(|rule| (String::from("client_cert"), credential(rule))),
-    ];
-    table(pairs.into_iter().flatten())
+    let pairs = pairs(&MATCH, when).filter(|(key, _)| key.only.is_none_or(|only| only == mode));
+    table(pairs.map(|(key, value)| (key.name.to_owned(), value)))
 }
 
-fn credential(rule: &CredentialRule) -> String {
-    let CredentialRule { statuses, subjects, common_names, fingerprints } = rule;
-    let texts = |items: Vec<&str>| (!items.is_empty()).then(|| list(items.into_iter().map(text)));
-    let pairs = [
-        ("state", texts(statuses.iter().map(|status| status.as_str()).collect())),
-        ("subject", texts(subjects.iter().map(SubjectPattern::text).collect())),
-        ("common_name", texts(common_names.iter().map(TextPattern::text).collect())),
-        ("fingerprint", texts(fingerprints.iter().map(String::as_str).collect())),
-    ];
-    table(pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))))
-}
-
-fn wants(key: &str, wants: &[(String, Want)]) -> Option<(String, String)> {
+/// A table of names, each with what is wanted of its value.
+pub(in crate::config) fn wants(wants: &[(String, Want)]) -> Option<String> {
     let want = |want: &Want| match want {
         Want::Is(values) => list(values.iter().map(|value| text(value))),
         Want::Like(pattern) => format!("{{ regex = {} }}", text(pattern.text())),
@@ -61,7 +32,7 @@ fn wants(key: &str, wants: &[(String, Want)]) -> Option<(String, String)> {
         Want::Absent => String::from("false"),
     };
     let pairs = wants.iter().map(|(name, wanted)| (quoted_key(name), want(wanted)));
-    (!wants.is_empty()).then(|| (key.to_owned(), table(pairs)))
+    (!wants.is_empty()).then(|| table(pairs))
 }
 
 pub(super) fn print_action(out: &mut String, action: &Action, snapshot: &Snapshot) {

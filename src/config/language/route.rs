@@ -7,7 +7,9 @@ use crate::config::check::{back, conditions, credentials, routes};
 use crate::config::print::{route as print, words};
 use crate::config::settings::{Show, elsewhere, field, print_inline, read, shown};
 use crate::route::credential::CredentialRule;
-use crate::route::{Conditions, Destinations, Domains, FieldEdits, Options, RewriteBack};
+use crate::route::{
+    Conditions, Destinations, Domains, FieldEdits, Options, PrefixEdit, Redirect, Respond, RewriteBack,
+};
 use crate::snapshot::{Mode, Timeouts};
 
 /// `[[listener.route]]`.
@@ -409,52 +411,60 @@ pub(in crate::config) static REGEX: Table<()> = Table {
 };
 
 /// `redirect` of a route.
-pub(in crate::config) static REDIRECT: Table<()> = Table {
+pub(in crate::config) static REDIRECT: Table<Redirect> = Table {
     title: "redirect = { … }",
     about: "An answer that points elsewhere.",
     keys: &[
-        key("status", Kind::Number(301, 308), "302", "308", "301, 302, 303, 307 or 308."),
-        key("location", Kind::Text, REQUIRED, r#""https://{host}{uri}""#, "Where to; a template."),
+        key("status", Kind::Number(301, 308), "302", "308", "301, 302, 303, 307 or 308.").at(shown!(status)),
+        key("location", Kind::Text, REQUIRED, r#""https://{host}{uri}""#, "Where to; a template.")
+            .at(shown!(location)),
     ],
 };
 
 /// `respond` of a route.
-pub(in crate::config) static RESPOND: Table<()> = Table {
+pub(in crate::config) static RESPOND: Table<Respond> = Table {
     title: "respond = { … }",
     about: "A fixed answer.",
     keys: &[
-        key("status", Kind::Number(200, 599), "200", "404", "The status."),
+        key("status", Kind::Number(200, 599), "200", "404", "The status.").at(shown!(status)),
         key(
             "headers",
             Kind::Names(&Kind::Text),
             NONE,
             r#"{ Retry-After = "60" }"#,
             "Header fields; templates.",
-        ),
+        )
+        .at(shown!(headers, |fields| (!fields.is_empty()).then(|| print::fields(fields)))),
         key(
             "body",
             Kind::Text,
             r#""""#,
             r#""back soon\n""#,
             "The body; text/plain if `headers` has no Content-Type.",
-        ),
+        )
+        .at(shown!(body, |body| body
+            .file
+            .is_none()
+            .then(|| words::text(&String::from_utf8_lossy(&body.bytes))))),
         key(
             "body_file",
             Kind::Text,
             NONE,
             r#""maintenance.html""#,
             "The body is in that file, relative to this one; read once, at load, at most 1 MiB.",
-        ),
+        )
+        .at(shown!(body, |body| body.file.as_ref().map(|file| words::text(&file.display().to_string())))),
     ],
 };
 
 /// `replace_prefix` of a route.
-pub(in crate::config) static PREFIX: Table<()> = Table {
+pub(in crate::config) static PREFIX: Table<PrefixEdit> = Table {
     title: "replace_prefix = { … }",
     about: "A prefix and what takes its place.",
     keys: &[
-        key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path."),
-        key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place."),
+        key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path.")
+            .at(shown!(from, |from| Some(print::prefix(from)))),
+        key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place.").at(shown!(to)),
     ],
 };
 

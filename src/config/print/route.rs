@@ -1,9 +1,10 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::words::{line, list, quoted_key, table, text};
-use crate::config::language::{HSTS, MATCH, REWRITE_BACK, ROUTE};
+use crate::config::language::{HSTS, MATCH, PREFIX, REDIRECT, RESPOND, REWRITE_BACK, ROUTE};
 use crate::config::settings::{pairs, print_inline, print_lines};
-use crate::route::{Action, Conditions, PrefixEdit, Respond, RewriteBack, Route, Split, Template, Want};
+use crate::route::path::Path;
+use crate::route::{Action, Conditions, PrefixEdit, RewriteBack, Route, Split, Template, Want};
 use crate::snapshot::{Hsts, Mode, Snapshot};
 
 pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
@@ -48,24 +49,9 @@ pub(super) fn print_action(out: &mut String, action: &Action, snapshot: &Snapsho
                 line(out, "sticky", &text(&sticky.to_string()));
             }
         }
-        Action::Redirect(redirect) => {
-            let location = text(&redirect.location.to_string());
-            line(out, "redirect", &format!("{{ status = {}, location = {location} }}", redirect.status));
-        }
-        Action::Respond(respond) => line(out, "respond", &print_respond(respond)),
+        Action::Redirect(redirect) => line(out, "redirect", &print_inline(&REDIRECT, redirect)),
+        Action::Respond(respond) => line(out, "respond", &print_inline(&RESPOND, respond)),
     }
-}
-
-fn print_respond(respond: &Respond) -> String {
-    let mut pairs = vec![(String::from("status"), respond.status.to_string())];
-    if !respond.headers.is_empty() {
-        pairs.push((String::from("headers"), fields(&respond.headers)));
-    }
-    pairs.push(match &respond.body.file {
-        Some(file) => (String::from("body_file"), text(&file.display().to_string())),
-        None => (String::from("body"), text(&String::from_utf8_lossy(&respond.body.bytes))),
-    });
-    table(pairs.into_iter())
 }
 
 pub(in crate::config) fn fields(fields: &[(String, Template)]) -> String {
@@ -74,17 +60,18 @@ pub(in crate::config) fn fields(fields: &[(String, Template)]) -> String {
 
 /// `strip_prefix`, if the prefix is only taken off.
 pub(in crate::config) fn strip_prefix(PrefixEdit { from, to }: &PrefixEdit) -> Option<String> {
-    to.is_empty().then(|| text(prefix(&from.to_string())))
+    to.is_empty().then(|| prefix(from))
 }
 
 /// `replace_prefix`, if something takes the place of the prefix.
-pub(in crate::config) fn replace_prefix(PrefixEdit { from, to }: &PrefixEdit) -> Option<String> {
-    let shown = || format!("{{ from = {}, to = {} }}", text(prefix(&from.to_string())), text(to));
-    (!to.is_empty()).then(shown)
+pub(in crate::config) fn replace_prefix(edit: &PrefixEdit) -> Option<String> {
+    (!edit.to.is_empty()).then(|| print_inline(&PREFIX, edit))
 }
 
-fn prefix(rule: &str) -> &str {
-    rule.strip_suffix("/*").filter(|from| !from.is_empty()).unwrap_or("/")
+/// The prefix of a path, without the `/*` behind it.
+pub(in crate::config) fn prefix(from: &Path) -> String {
+    let rule = from.to_string();
+    text(rule.strip_suffix("/*").filter(|from| !from.is_empty()).unwrap_or("/"))
 }
 
 pub(in crate::config) fn rewrite_back(back: &RewriteBack) -> Option<String> {

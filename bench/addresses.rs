@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Listens on `first` and on the addresses that follow it, `count` in all, with the same port: where `first` has port 0, the
-/// one that the kernel chooses for it. The sockets do not block.
+/// Listens on `first` and on the addresses that follow it, `count` in all, with the same port: where `first`
+/// has port 0, the one that the kernel chooses for it. The sockets do not block.
 ///
 /// # Errors
 /// As bind(2) and listen(2) give them.

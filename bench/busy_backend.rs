@@ -1,12 +1,13 @@
-//! Backends that can be busy: each has so many slots, a request holds one for a while, and whoever finds none free waits in
-//! line. Nothing is computed meanwhile, so that many of them fit on one core beside the load.
+//! Backends that can be busy: each has so many slots, a request holds one for a while, and whoever finds none
+//! free waits in line. Nothing is computed meanwhile, so that many of them fit on one core beside the load.
 //!
-//! One thread and level-triggered epoll. The time that a request takes is drawn evenly from half to one and a half times
-//! that of its backend, by a generator with a fixed seed. It is no model of an HTTP server: a request is what ends with an
-//! empty line, and gets 100 bytes.
+//! One thread and level-triggered epoll. The time that a request takes is drawn evenly from half to one and a
+//! half times that of its backend, by a generator with a fixed seed. It is no model of an HTTP server: a
+//! request is what ends with an empty line, and gets 100 bytes.
 //!
-//! Invariant: a slot is held by exactly one entry of `ends`, and `busy` counts them. Who goes away while waiting in line is
-//! passed over; who goes away in a slot holds it to its end, as the work of a real server would go on.
+//! Invariant: a slot is held by exactly one entry of `ends`, and `busy` counts them. Who goes away while
+//! waiting in line is passed over; who goes away in a slot holds it to its end, as the work of a real server
+//! would go on.
 
 mod addresses;
 
@@ -33,7 +34,8 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent
 /// The command line of `busy-backend`.
 #[derive(Parser)]
 struct Options {
-    /// Where the first one listens; port 0 asks the kernel for a free one, and the others take the addresses that follow.
+    /// Where the first one listens; port 0 asks the kernel for a free one, and the others take the addresses
+    /// that follow.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// What a request takes in the middle, for each backend that there shall be: 4ms,4ms,40ms.

@@ -1,10 +1,12 @@
-//! The hot path without a kernel, part by part, for a machine that counts instructions (`tests/instructions/run`).
+//! The hot path without a kernel, part by part, for a machine that counts instructions
+//! (`tests/instructions/run`).
 //!
 //!     hot-path                 # names the parts
 //!     hot-path PART COUNT      # does one of them so many times
 //!
-//! Invariant: every time costs exactly the same, whatever came before it, so that the difference between two counts is a
-//! multiple of what one time costs. Nothing here reads a clock, draws a number, or allocates after the start.
+//! Invariant: every time costs exactly the same, whatever came before it, so that the difference between two
+//! counts is a multiple of what one time costs. Nothing here reads a clock, draws a number, or allocates
+//! after the start.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -354,8 +356,8 @@ fn snapshot(backends: u16) -> Snapshot {
     }
 }
 
-/// An operating system of one client that asks again as soon as it has its response, and one backend that answers at
-/// once. Time stands still.
+/// An operating system of one client that asks again as soon as it has its response, and one backend that
+/// answers at once. Time stands still.
 #[derive(Default)]
 struct Memory {
     is_accepted: bool,

@@ -1,12 +1,13 @@
 //! A backend that costs next to nothing, so that a measurement shows the proxy in front of it.
 //!
-//! One thread, level-triggered epoll, and a response that is rendered once per size. It reads a request only as far
-//! as it must: the target (`/size/N` asks for N bytes, any other for `--body` bytes), where the body ends, and
-//! whether the connection stays. A request's body is counted and thrown away, and its response follows the last of
-//! its bytes. It is no model of an HTTP server: a chunked request is refused with 501.
+//! One thread, level-triggered epoll, and a response that is rendered once per size. It reads a request only
+//! as far as it must: the target (`/size/N` asks for N bytes, any other for `--body` bytes), where the body
+//! ends, and whether the connection stays. A request's body is counted and thrown away, and its response
+//! follows the last of its bytes. It is no model of an HTTP server: a chunked request is refused with 501.
 //!
-//! Invariant: a connection waits either to be read or to be written, never for both. While a response is unsent no
-//! further request is read, so a client that does not read cannot make the backend hold more than one read's worth.
+//! Invariant: a connection waits either to be read or to be written, never for both. While a response is
+//! unsent no further request is read, so a client that does not read cannot make the backend hold more than
+//! one read's worth.
 
 mod addresses;
 
@@ -37,8 +38,8 @@ struct Options {
     /// How many bytes a response's body has.
     #[arg(long, default_value_t = 100)]
     body: usize,
-    /// On how many addresses to listen, with the same port: that one and those that follow it. To a proxy they are as
-    /// many backends.
+    /// On how many addresses to listen, with the same port: that one and those that follow it. To a proxy
+    /// they are as many backends.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(LISTENERS_MAX)))]
     addresses: u16,
 }
@@ -152,7 +153,8 @@ impl Responses {
     }
 }
 
-/// The end of a connection is announced, for the clients that a blind relay puts right in front of this backend.
+/// The end of a connection is announced, for the clients that a blind relay puts right in front of this
+/// backend.
 fn render(size: usize, closes: bool) -> Response {
     let ending = if closes { "Connection: close\r\n" } else { "" };
     let head =

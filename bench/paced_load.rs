@@ -1,14 +1,15 @@
 //! Sends small GETs at a fixed rate and says how long each took, counted from when it was due.
 //!
 //! The moments are set before the first request: they lie at even distances. A request that is due while all
-//! connections are busy waits for one, and its wait counts. So a proxy that stalls for a moment pays for every request
-//! of that moment, which a load that waits for its answers would never send (coordinated omission).
+//! connections are busy waits for one, and its wait counts. So a proxy that stalls for a moment pays for
+//! every request of that moment, which a load that waits for its answers would never send (coordinated
+//! omission).
 //!
-//! It reads of a response what it must: status, Content-Length, where the body ends. Anything but 200 is an error, and
-//! so is a connection that ends.
+//! It reads of a response what it must: status, Content-Length, where the body ends. Anything but 200 is an
+//! error, and so is a connection that ends.
 //!
-//! Invariant: a request is sent only on a connection on which nothing else is under way. One that was due and was never
-//! answered is in no count, and shows as a gap between `due` and `requests`.
+//! Invariant: a request is sent only on a connection on which nothing else is under way. One that was due and
+//! was never answered is in no count, and shows as a gap between `due` and `requests`.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,11 +1,11 @@
-//! Requests, and responses, that are made to cost as much as they can for their size, for a machine that counts instructions
-//! (`tests/instructions/linear`).
+//! Requests, and responses, that are made to cost as much as they can for their size, for a machine that
+//! counts instructions (`tests/instructions/linear`).
 //!
 //!     worst-case                          # names the shapes
 //!     worst-case SHAPE BYTES SEED COUNT   # reads, routes and writes one of about that size so many times
 //!
-//! Each shape multiplies two things that a client, or a client and the configuration, can have many of. The seed draws how long
-//! and how many the parts are.
+//! Each shape multiplies two things that a client, or a client and the configuration, can have many of. The
+//! seed draws how long and how many the parts are.
 
 #![allow(clippy::print_stdout)]
 

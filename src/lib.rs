@@ -14,8 +14,9 @@
 //!
 //! # Decisions
 //!
-//! These rooms are pure: they hold no descriptor, no clock and no randomness. So are [`lane`], [`http`], [`session`] and
-//! [`snapshot`]. All of them are in a crate of its own, [`pollux_core`], which is shown here under the old paths.
+//! These rooms are pure: they hold no descriptor, no clock and no randomness. So are [`lane`], [`http`],
+//! [`session`] and [`snapshot`]. All of them are in a crate of its own, [`pollux_core`], which is shown here
+//! under the old paths.
 //!
 //! | room | subject |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! What operators ask of a running Pollux, by the control socket or the admin address, and what they are answered.
+//! What operators ask of a running Pollux, by the control socket or the admin address, and what they are
+//! answered.
 
 use serde::{Deserialize, Serialize};
 
@@ -63,7 +64,7 @@ pub struct Reply {
     pub exit: u8,
     /// For people.
     pub text: String,
-    /// The same for programs.
+    /// The answer for programs.
     #[serde(default)]
     pub data: serde_json::Value,
 }
@@ -80,7 +81,7 @@ impl Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WantedState {
-    /// That it serves, is drained, or gets no requests.
+    /// The backend serves, is drained, or gets no requests.
     State(AdminState),
     /// Another weight; `None` is the one of the configuration.
     Weight(Option<u32>),

@@ -17,7 +17,8 @@ pub struct Why {
     pub cause: &'static str,
     /// Whose fault it is: `client`, `backend`, `pollux` or `operator`.
     pub who: &'static str,
-    /// The status that Pollux answers with, if nothing of a response has been passed on; `None` where it answers nothing.
+    /// The status that Pollux answers with, if nothing of a response has been passed on; `None` where it
+    /// answers nothing.
     pub status: Option<u16>,
     /// The error type of RFC 9209 that stands for it in Proxy-Status.
     pub error: &'static str,
@@ -41,7 +42,7 @@ impl Why {
         }
     }
 
-    /// The same of all causes, in their order.
+    /// The explanations of all causes, in their order.
     pub fn all() -> impl Iterator<Item = Why> {
         Cause::ALL.iter().copied().map(Why::of)
     }

@@ -1,7 +1,7 @@
 //! The steady state allocates nothing: once a worker has seen what it serves, the memory it has is enough.
 //!
-//! The worker's turns run in the test's own thread, over real sockets, with a client and a backend in threads of their
-//! own. The allocator counts for each thread by itself, so only what the turns ask for is counted.
+//! The worker's turns run in the test's own thread, over real sockets, with a client and a backend in threads
+//! of their own. The allocator counts for each thread by itself, so only what the turns ask for is counted.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -94,8 +94,9 @@ fn backend(exchange: &Arc<Exchange>) -> SocketAddr {
     address
 }
 
-/// Makes `count` exchanges, and looks at every byte that comes back. Each begins when the worker has settled after the one
-/// before: a faster client is served too, but sometimes over one more backend connection, which is not the steady state.
+/// Makes `count` exchanges, and looks at every byte that comes back. Each begins when the worker has settled
+/// after the one before: a faster client is served too, but sometimes over one more backend connection, which
+/// is not the steady state.
 fn ask(connection: &mut TcpStream, exchange: &Exchange, count: usize, is_settled: &AtomicBool) {
     let mut response = vec![0; exchange.expected.len()];
     for _ in 0..count {
@@ -175,8 +176,8 @@ fn worker(speaks: Speaks, backend: SocketAddr, wake: UnixStream) -> (Worker<SysO
     (Worker::new(os, setup), address)
 }
 
-/// What a worker's turns allocate while `count` exchanges go through it. Those of the warm-up come before: they make tables
-/// and buffers grow to their size.
+/// What a worker's turns allocate while `count` exchanges go through it. Those of the warm-up come before:
+/// they make tables and buffers grow to their size.
 fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> AllocationInfo {
     let exchange = Arc::new(exchange);
     let (mut waker, wake) = UnixStream::pair().unwrap();
@@ -189,7 +190,8 @@ fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> Al
         thread::spawn(move || {
             let mut connection = connect(address);
             ask(&mut connection, &exchange.as_first(), 1, &is_settled);
-            // Beside a crowd the tables, the arrays and the stock of buffers grow beyond what one client needs.
+            // Beside a crowd the tables, the arrays and the stock of buffers grow beyond what one client
+            // needs.
             let crowd = crowd(address);
             ask(&mut connection, &exchange, warm_up, &is_settled);
             drop(crowd);

@@ -1,13 +1,15 @@
-//! The data plane has its clocks and its random numbers from `Os`, so that a simulated run is a function of its seed.
+//! The data plane has its clocks and its random numbers from `Os`, so that a simulated run is a function of
+//! its seed.
 //!
-//! Only `src/os/` asks the system for the wall clock or for random numbers. Threads of the control side may read the monotonic
-//! clock themselves; the rooms of the data plane are handed it. The hash tables of std draw keys of their own: nothing that is
-//! sent follows from their order.
+//! Only `src/os/` asks the system for the wall clock or for random numbers. Threads of the control side may
+//! read the monotonic clock themselves; the rooms of the data plane are handed it. The hash tables of std
+//! draw keys of their own: nothing that is sent follows from their order.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms of the control side, and the one file of the access log that is a thread of its own. Any other room is one of the data plane.
+/// Rooms of the control side, and the one file of the access log that is a thread of its own. Any other room
+/// is one of the data plane.
 const CONTROL: [&str; 7] = ["access/post.rs", "admin/", "cli/", "config/", "control/", "discovery/", "plan/"];
 
 /// What only `src/os/` may name.

@@ -1,7 +1,7 @@
 //! The configuration from outside: the example in the repository, and every diagnostic as it is shown.
 //!
-//! Beside each broken file `tests/config/NAME.toml` lies `NAME.txt`, all that is shown for it. `UPDATE_EXPECT=1` writes
-//! the second anew; read the difference before keeping it.
+//! Beside each broken file `tests/config/NAME.toml` lies `NAME.txt`, all that is shown for it.
+//! `UPDATE_EXPECT=1` writes the second anew; read the difference before keeping it.
 
 #[path = "config/credentials.rs"]
 mod credentials;

@@ -1,4 +1,5 @@
-//! The documents hold together: every relative link leads to a file and to a heading of it, and `docs/README.md` leads to every page.
+//! The documents hold together: every relative link leads to a file and to a heading of it, and
+//! `docs/README.md` leads to every page.
 
 #[path = "documents/architecture.rs"]
 mod architecture;

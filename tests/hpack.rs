@@ -1,5 +1,5 @@
-//! Field blocks between Pollux and two other implementations, PyPI's hpack and nghttp2: what one writes the others read, over blocks of
-//! whole connections, and what is broken is refused by all.
+//! Field blocks between Pollux and two other implementations, PyPI's hpack and nghttp2: what one writes the
+//! others read, over blocks of whole connections, and what is broken is refused by all.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! One name is one idea: no two public types of the workspace share a name. Types with a narrower visibility
 //! (`pub(crate)`, `pub(super)`, private) are not counted: their room alone uses them.
+//!
+//! A sentence of a comment has a subject with a name: the crudest forms without one are refused here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +27,49 @@ fn declared(line: &str) -> Option<&str> {
     let rest = ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| rest.strip_prefix(word))?;
     let end = rest.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(rest.len());
     Some(&rest[..end])
+}
+
+/// Words that begin a sentence without saying which client, worker, process or value it is about.
+const WITHOUT_SUBJECT: [&str; 9] = [
+    "Who ",
+    "Whoever ",
+    "Nobody ",
+    "Somebody ",
+    "Anybody ",
+    "Everybody ",
+    "Those who ",
+    "The same, ",
+    "What it comes to",
+];
+
+/// Whether a line of a comment has such a sentence.
+fn lacks_a_subject(line: &str) -> bool {
+    let Some(comment) = line.trim_start().strip_prefix("//") else { return false };
+    let comment = comment.trim_start_matches(['/', '!']).trim_start();
+    WITHOUT_SUBJECT.iter().any(|words| {
+        comment.starts_with(words)
+            || [". ", ": ", "; "].iter().any(|end| comment.contains(&format!("{end}{words}")))
+    })
+}
+
+#[test]
+fn sentences_of_comments_have_a_subject() {
+    assert!(lacks_a_subject("    /// Closes it. Nobody is served any more."));
+    assert!(!lacks_a_subject("    /// Closes the connection of a client."));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ROOTS {
+        sources(&root.join(folder), &mut files);
+    }
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source file");
+        let lines = text.lines().enumerate().filter(|(_, line)| lacks_a_subject(line));
+        found.extend(
+            lines.map(|(number, line)| format!("{}:{}: {}", file.display(), number + 1, line.trim())),
+        );
+    }
+    assert!(found.is_empty(), "name the subject:\n{}", found.join("\n"));
 }
 
 #[test]

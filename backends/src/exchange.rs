@@ -92,8 +92,8 @@ impl Exchange<'_> {
         !self.request.is_head() && !matches!(status, 204 | 205 | 304)
     }
 
-    /// Sends `before`, then `len` bytes of the pattern from position `from`, then `after`: with one write if it is
-    /// little, else in blocks.
+    /// Sends `before`, then `len` bytes of the pattern from position `from`, then `after`: with one write if
+    /// it is little, else in blocks.
     pub(crate) fn send_pattern(
         &mut self,
         before: Vec<u8>,

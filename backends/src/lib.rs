@@ -1,10 +1,10 @@
 //! Toy backends: they behave well, badly, slowly and wrongly, to try a proxy with.
 //!
-//! A [`Toy`] listens on a TCP address or a Unix socket, behaves as its [`Behaviour`] says, counts what it sees, and
-//! is gone when it is dropped. It is blocking code with a thread per connection, because a backend that others are
-//! judged by must be simple enough to be believed. Two things are strict on purpose: requests are parsed without
-//! leniency, so that a proxy that forwards something ambiguous is found out, and what is sent is a pure function of
-//! the behaviour and the request, so that a test can compare bytes.
+//! A [`Toy`] listens on a TCP address or a Unix socket, behaves as its [`Behaviour`] says, counts what it
+//! sees, and is gone when it is dropped. It is blocking code with a thread per connection, because a backend
+//! that others are judged by must be simple enough to be believed. Two things are strict on purpose: requests
+//! are parsed without leniency, so that a proxy that forwards something ambiguous is found out, and what is
+//! sent is a pure function of the behaviour and the request, so that a test can compare bytes.
 //!
 //! ```
 //! use std::io::{Read, Write};

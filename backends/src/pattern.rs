@@ -3,8 +3,8 @@
 /// The period of the pattern. It is prime, so a lost or doubled block of any power of two shows as a shift.
 const PERIOD: u64 = 89;
 
-/// The first `len` bytes of the pattern that every generated body consists of: printable ASCII, `!` to `y`, over and
-/// over.
+/// The first `len` bytes of the pattern that every generated body consists of: printable ASCII, `!` to `y`,
+/// over and over.
 ///
 /// ```
 /// assert_eq!(toy_backends::pattern(4), b"!\"#$");

@@ -32,8 +32,8 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// An open connection, TCP or Unix, that the thread using it and the thread that may stop it hold together. It is
-/// closed when both have let go.
+/// An open connection, TCP or Unix, that the thread using it and the thread that may stop it hold together.
+/// It is closed when both have let go.
 #[derive(Clone)]
 pub(crate) struct Conn(Arc<Socket>);
 
@@ -82,7 +82,8 @@ impl Peer {
         Peer { conn, buffer: Vec::new(), start: 0 }
     }
 
-    /// Reads a request head up to and with its empty line. `None` means that the client left before it began one.
+    /// Reads a request head up to and with its empty line. `None` means that the client left before it began
+    /// one.
     pub(crate) fn read_head(&mut self) -> Result<Option<Vec<u8>>, Trouble> {
         let mut scanned = 0;
         loop {
@@ -163,9 +164,9 @@ impl Peer {
         let _ = self.conn.0.shutdown(Shutdown::Write);
     }
 
-    /// Ends the connection so that the other side surely gets what was sent, and then the end (FIN). A plain close
-    /// with bytes still unread would reset the connection and could destroy the answer (RFC 9112 §9.6), so this
-    /// half-closes and reads on for a moment.
+    /// Ends the connection so that the other side surely gets what was sent, and then the end (FIN). A plain
+    /// close with bytes still unread would reset the connection and could destroy the answer (RFC 9112 §9.6),
+    /// so this half-closes and reads on for a moment.
     pub(crate) fn close(mut self) {
         self.finish_writing();
         let _ = self.conn.0.set_read_timeout(Some(LINGER));

@@ -75,8 +75,8 @@ impl Request {
             && (self.minor == 1 || self.has_token("connection", "keep-alive"))
     }
 
-    /// Whether the client waits for 100 (Continue) before it sends the body. An HTTP/1.0 client cannot mean it
-    /// (RFC 9110 §10.1.1).
+    /// Whether the client waits for 100 (Continue) before it sends the body. An HTTP/1.0 client cannot mean
+    /// it (RFC 9110 §10.1.1).
     pub(crate) fn expects_continue(&self) -> bool {
         self.minor == 1 && self.framing != Framing::Length(0) && self.has_token("expect", "100-continue")
     }

@@ -1,4 +1,5 @@
-//! What the threads of one toy share: who it is, what it has seen, which connections are open, and the wish to stop.
+//! What the threads of one toy share: who it is, what it has seen, which connections are open, and the wish
+//! to stop.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -54,8 +55,8 @@ impl Shared {
         }
     }
 
-    /// Enters an accepted connection into the table, so that [`Shared::stop`] can end it. `None` means that the toy
-    /// is stopping and the connection must be dropped.
+    /// Enters an accepted connection into the table, so that [`Shared::stop`] can end it. `None` means that
+    /// the toy is stopping and the connection must be dropped.
     pub(crate) fn enter(&self, conn: &Conn) -> Option<u64> {
         let mut state = lock(&self.state);
         if state.stopping {

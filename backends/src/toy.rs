@@ -38,8 +38,8 @@ enum Place {
 }
 
 impl Toy {
-    /// Starts a backend on a TCP address; port 0 takes a free one. Clients can connect as soon as this returns. The
-    /// name appears in every answer, so it must be visible ASCII.
+    /// Starts a backend on a TCP address; port 0 takes a free one. Clients can connect as soon as this
+    /// returns. The name appears in every answer, so it must be visible ASCII.
     pub fn start(listen: SocketAddr, name: &str, behaviour: Behaviour) -> io::Result<Toy> {
         let listener = Socket::new(Domain::for_address(listen), Type::STREAM, None)?;
         // Otherwise a restart on the same port would fail while old connections are in TIME_WAIT.
@@ -49,8 +49,8 @@ impl Toy {
         Toy::run(Place::Tcp(bound), listener, name, behaviour)
     }
 
-    /// Starts a backend on a Unix socket. A socket file that nobody listens on any more is replaced; the file is
-    /// removed when the toy stops.
+    /// Starts a backend on a Unix socket. A socket file that nobody listens on any more is replaced; the file
+    /// is removed when the toy stops.
     pub fn start_unix(path: &Path, name: &str, behaviour: Behaviour) -> io::Result<Toy> {
         let listener = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         let address = SockAddr::unix(path)?;
@@ -123,8 +123,8 @@ impl Toy {
         self.shared.seen()
     }
 
-    /// Ends the backend as a killed process would end: the listener is closed, answers stop wherever they are, and
-    /// when this returns every connection is closed.
+    /// Ends the backend as a killed process would end: the listener is closed, answers stop wherever they
+    /// are, and when this returns every connection is closed.
     pub fn stop(self) {
         drop(self);
     }
@@ -168,7 +168,8 @@ fn admit(socket: Socket, shared: &Arc<Shared>) {
     let seat = Seat { shared: Arc::clone(shared), id };
     let name = format!("toy {} {id}", shared.name);
     let started = thread::Builder::new().name(name).stack_size(STACK_LEN).spawn(move || {
-        // The seat is given up last, panic or not: the table must not say that a connection is over while it is not.
+        // The seat is given up last, panic or not: the table must not say that a connection is over while it
+        // is not.
         let seat = seat;
         serve::connection(conn, &seat.shared);
     });

@@ -1,7 +1,8 @@
 //! Chunked bodies, cut anywhere, through a [`Buffer`] of any size.
 //!
-//! The verdict and what comes out do not depend on the cuts or on the buffer. What comes out is canonical, no longer than
-//! what came in, with the same data in the same chunks, as a second reader finds them; without chunks, it is the data.
+//! The verdict and what comes out do not depend on the cuts or on the buffer. What comes out is canonical, no
+//! longer than what came in, with the same data in the same chunks, as a second reader finds them; without
+//! chunks, it is the data.
 
 use pollux::core::buffer::Buffer;
 use pollux::http::body::{ChunkFault, Chunked, Chunks};

@@ -1,4 +1,5 @@
-//! `proxy.toml`: any text is either refused, with a report that can be shown, or gives a snapshot that can be run.
+//! `proxy.toml`: any text is either refused, with a report that can be shown, or gives a snapshot that can be
+//! run.
 
 use std::collections::HashSet;
 use std::io;

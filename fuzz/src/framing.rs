@@ -1,6 +1,7 @@
 //! [`FramingFields`] against a model of RFC 9112 §6.3 without any of its tolerated exceptions.
 //!
-//! The input is a list of field lines. Its first byte chooses the version, the status and the method that were asked for.
+//! The input is a list of field lines. Its first byte chooses the version, the status and the method that
+//! were asked for.
 
 use pollux::http::field::Name;
 use pollux::http::framing::{Framing, FramingFields, Version};

@@ -1,7 +1,9 @@
-//! An HTTP/2 client whose bytes are the input: its frames are read, its field blocks decoded, its heads judged.
+//! An HTTP/2 client whose bytes are the input: its frames are read, its field blocks decoded, its heads
+//! judged.
 //!
-//! Whatever the bytes are: no panic; the same events and the same verdict however they are cut; no more fields and bytes than the bounds
-//! allow; flow control counts each byte of DATA once; and no head that passes holds a byte that ends a line of HTTP/1.1.
+//! Whatever the bytes are: no panic; the same events and the same verdict however they are cut; no more
+//! fields and bytes than the bounds allow; flow control counts each byte of DATA once; and no head that
+//! passes holds a byte that ends a line of HTTP/1.1.
 
 use pollux::h2::decoder::{Bounds, Decoded, Decoder};
 use pollux::h2::fields::Fields;

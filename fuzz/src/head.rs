@@ -1,8 +1,8 @@
 //! Request heads: [`HeadScan`] finds them, `http::request` reads and rewrites them.
 //!
-//! Whatever the bytes are: no panic; the same verdict however they are cut. What is accepted goes out as one head that a
-//! second, strict reader takes for the same request; that Pollux itself accepts and leaves as it is; and in which nothing
-//! stands that was neither the client's nor Pollux's to say.
+//! Whatever the bytes are: no panic; the same verdict however they are cut. What is accepted goes out as one
+//! head that a second, strict reader takes for the same request; that Pollux itself accepts and leaves as it
+//! is; and in which nothing stands that was neither the client's nor Pollux's to say.
 
 use pollux::http::framing::Framing;
 use pollux::http::request::{self, field_table};
@@ -55,8 +55,8 @@ pub(crate) fn scan_in_pieces(data: &[u8], bounds: &HeadLimits, mut piece: impl F
     }
 }
 
-/// Scans `data` whole and cut, and checks that it makes no difference. That a head is too long may be noticed before a
-/// line of it that is wrong too: both refuse it.
+/// Scans `data` whole and cut, and checks that it makes no difference. That a head is too long may be noticed
+/// before a line of it that is wrong too: both refuse it.
 pub(crate) fn scan_any_way(data: &[u8], bounds: &HeadLimits) -> Scanned {
     let whole = HeadScan::default().scan(data, bounds);
     let mut cuts = Cuts::of(data, 0);
@@ -132,7 +132,8 @@ fn check_framing(sent: &wire::Head<'_>, framing: Framing) {
     }
 }
 
-/// Every field that goes out and is not Pollux's own came in, in that order, and was not nominated by Connection.
+/// Every field that goes out and is not Pollux's own came in, in that order, and was not nominated by
+/// Connection.
 fn check_fields(received: &wire::Head<'_>, sent: &wire::Head<'_>) {
     let is_own = |name: &[u8]| {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();

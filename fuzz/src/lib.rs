@@ -1,7 +1,8 @@
-//! What each fuzz target checks. A target is one line around one of these functions: bytes in, a panic if an oracle is
-//! broken.
+//! What each fuzz target checks. A target is one line around one of these functions: bytes in, a panic if an
+//! oracle is broken.
 //!
-//! The oracles are written a second time, from the RFCs and as plainly as possible, instead of calling what they judge.
+//! The oracles are written a second time, from the RFCs and as plainly as possible, instead of calling what
+//! they judge.
 
 pub mod chunked;
 pub mod config;

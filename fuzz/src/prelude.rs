@@ -1,7 +1,8 @@
 //! What a connection begins with: PROXY headers and ClientHellos.
 //!
-//! Whatever the bytes are: no panic; the same verdict however they are cut; a header is no longer than what came, and what it
-//! announces comes out the same when it is written and read again; the names of a hello are parts of its bytes.
+//! Whatever the bytes are: no panic; the same verdict however they are cut; a header is no longer than what
+//! came, and what it announces comes out the same when it is written and read again; the names of a hello are
+//! parts of its bytes.
 
 use pollux::prelude::hello;
 use pollux::prelude::proxy::{self, Behalf, ProxyAttributes, ProxyVersion};

@@ -1,5 +1,5 @@
-//! A second reader of HTTP/1.1, as strict and as plain as RFC 9112 can be read. It is slow, and it trusts nothing of
-//! Pollux's: it says what a careful receiver makes of some bytes.
+//! A second reader of HTTP/1.1, as strict and as plain as RFC 9112 can be read. It is slow, and it trusts
+//! nothing of Pollux's: it says what a careful receiver makes of some bytes.
 
 /// A head: its first line and its fields, values without the blanks around them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,8 +132,8 @@ pub struct Chunks {
     pub is_whole: bool,
 }
 
-/// Reads a chunked body (RFC 9112 §7.1) as far as it goes. Only a `canonical` one may have no extensions and no digits
-/// that it does not need.
+/// Reads a chunked body (RFC 9112 §7.1) as far as it goes. Only a `canonical` one may have no extensions and
+/// no digits that it does not need.
 pub fn chunks(bytes: &[u8], canonical: bool) -> Result<Chunks, Broken> {
     let mut read = Chunks::default();
     loop {
@@ -207,7 +207,8 @@ pub struct Request {
     pub is_whole: bool,
 }
 
-/// Reads the requests that stand one behind the other in `bytes`, up to the first broken one, and says what was broken.
+/// Reads the requests that stand one behind the other in `bytes`, up to the first broken one, and says what
+/// was broken.
 pub fn requests(mut bytes: &[u8], canonical: bool) -> (Vec<Request>, Result<(), Broken>) {
     let mut read = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Which exchanges have a line.
+//! The exchanges that have a line.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use crate::core::identity::RequestId;
 use crate::core::outcome::{Cause, Record};
 use crate::route::hash;
 
-/// Which exchanges have a line.
+/// The exchanges that have a line.
 ///
-/// Those that `statuses` or `slower_than` ask for have one in any case. Of the others a share of `sample`
-/// thousandths has: without these two, failures always; with them, only if a sample is asked for, and then
-/// failures always too.
+/// An exchange that `statuses` or `slower_than` asks for has one in any case. Of the others a share of
+/// `sample` thousandths has: without these two, failures always; with them, only if a sample is asked for,
+/// and then failures always too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
     /// Statuses, as ranges.
     pub statuses: Vec<Statuses>,
-    /// Those that took longer.
+    /// Exchanges that took longer.
     pub slower_than: Option<Duration>,
     /// The share of the others, in thousandths; `None` is all where nothing is asked for, else none.
     pub sample: Option<u32>,

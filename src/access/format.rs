@@ -40,7 +40,7 @@ pub enum LineFormat {
     Json,
     /// The Common Log Format of Apache httpd.
     Common,
-    /// The same with Referer and User-Agent.
+    /// The Common Log Format with Referer and User-Agent.
     Combined,
     /// As a template says.
     Layout(Layout),

@@ -23,7 +23,7 @@ pub(super) enum Piece {
     Field(Field),
     /// A header field of the request, in lower case.
     Request(String),
-    /// And of the response.
+    /// A field of the response.
     Response(String),
 }
 

@@ -1,8 +1,8 @@
 //! The access log: one line for each exchange.
 //!
-//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`LineFormat`]), and puts it into a
-//! bounded queue; a thread of its own writes what comes out there ([`Post`], [`Destination`]). A slow reader
-//! does not hold up a worker: lines that do not fit are dropped, counted and logged.
+//! A worker chooses ([`Choice`]), writes a line into memory that it keeps ([`LineFormat`]), and puts it into
+//! a bounded queue; a thread of its own writes what comes out there ([`Post`], [`Destination`]). A slow
+//! reader does not hold up a worker: lines that do not fit are dropped, counted and logged.
 
 mod choice;
 mod escape;

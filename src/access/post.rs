@@ -38,12 +38,12 @@ pub trait LineSink: Send + 'static {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost>;
 }
 
-/// What has become of lines.
+/// How many lines were taken, and how many were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineCounts {
-    /// Those that were taken from workers, to be written.
+    /// Lines that were taken from workers, to be written.
     pub taken: u64,
-    /// Those that were dropped: there was no room for them, or they could not be written.
+    /// Lines that were dropped: there was no room for them, or they could not be written.
     pub dropped: u64,
 }
 

@@ -82,7 +82,8 @@ impl Syslog {
     /// Makes the message of a line.
     fn compose(&mut self, line: &[u8], at: Duration) {
         self.message.clear();
-        // VERSION, TIMESTAMP, HOSTNAME, APP-NAME, PROCID, MSGID, no STRUCTURED-DATA, MSG. Writing to a Vec cannot fail.
+        // VERSION, TIMESTAMP, HOSTNAME, APP-NAME, PROCID, MSGID, no STRUCTURED-DATA, MSG. Writing to a Vec
+        // cannot fail.
         let (at, host, process) =
             (humantime::format_rfc3339_micros(UNIX_EPOCH + at), &self.host, self.process);
         let _ = write!(self.message, "<{PRIORITY}>1 {at} {host} pollux {process} access - ");

@@ -41,7 +41,7 @@ impl WholeLines {
     /// Writes `lines`, each with its line feed.
     ///
     /// # Errors
-    /// Which of them could not be written. The others have gone out.
+    /// If lines could not be written. The others have gone out.
     pub fn put(&mut self, lines: &[u8]) -> Result<(), Lost> {
         let count = |lines: &[u8]| memchr::memchr_iter(b'\n', lines).count() as u64;
         while !self.rest.is_empty() {

@@ -88,7 +88,7 @@ impl AdminDoor {
         let _ = self.order.as_mut().map(|order| order.write_all(b"s"));
     }
 
-    /// Those who are served, who have still to be answered when the acceptor is closed.
+    /// The callers that are still to be answered when the acceptor is closed.
     #[must_use]
     pub fn callers(&self) -> Callers {
         self.callers.clone()

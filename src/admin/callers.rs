@@ -51,8 +51,7 @@ pub(super) struct Place {
     number: u64,
 }
 
-/// Which caller makes room, of those in the order in which they came: the first that has its answer, then the
-/// first that has not asked yet.
+/// The caller that makes room: the oldest that has its answer, else the oldest that has not asked yet.
 fn who_makes_room(stages: &(impl Iterator<Item = Stage> + Clone)) -> Option<usize> {
     let first = |stage| stages.clone().position(|other| other == stage);
     first(Stage::Leaving).or_else(|| first(Stage::Asking))

@@ -1,10 +1,10 @@
-//! Which requests are allowed: pure, so that tests check it against a table.
+//! The rules by which requests are allowed: pure, so that tests check them against a table.
 //!
 //! A browser sends requests for whatever page it shows, also to addresses that only this machine can reach.
-//! So what another site has caused is refused: by what browsers say of it (Origin, Sec-Fetch-Site of Fetch
-//! Metadata); by the media type of what changes something, which no page may send elsewhere unasked; and by
-//! Host, because a name in the DNS can be made to point to the loopback (DNS rebinding). A token is never
-//! sent by a browser of its own accord, so with one Host may be anything.
+//! So a request that another site has caused is refused: by what browsers say of it (Origin, Sec-Fetch-Site
+//! of Fetch Metadata); by the media type of what changes something, which no page may send elsewhere unasked;
+//! and by Host, because a name in the DNS can be made to point to the loopback (DNS rebinding). A token is
+//! never sent by a browser of its own accord, so with one Host may be anything.
 
 use std::net::IpAddr;
 

@@ -19,7 +19,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) body: String,
-    /// The same as gzip, if that is sent in its place.
+    /// The body as gzip, if that is sent in its place.
     pub(super) gzip: Option<Vec<u8>>,
     /// Fields that not every reply has.
     pub(super) fields: Vec<(&'static str, String)>,

@@ -90,7 +90,8 @@ impl Site {
         }
     }
 
-    /// With `history=marks` what was observed of the backends is told by one letter each: a page that looks every second needs no more.
+    /// With `history=marks` what was observed of the backends is told by one letter each: a page that looks
+    /// every second needs no more.
     fn status(&self, request: &Request, by: &str) -> Reply {
         match self.told(by, Command::Status) {
             Ok(mut answer) => {
@@ -103,7 +104,8 @@ impl Site {
         }
     }
 
-    /// The latest exchanges that are remembered: those that failed or were slow, with `all` the others too; `count` of them at most.
+    /// The latest exchanges that are remembered: those that failed or were slow, with `all` the others too;
+    /// `count` of them at most.
     fn recorder(&self, request: &Request, by: &str) -> Reply {
         let count = match request.parameter("count").map(|count| count.parse()) {
             None => usize::MAX,
@@ -194,7 +196,7 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| format!("the body does not say what is to be done: {error}"))
 }
 
-/// Which sessions a query asks for.
+/// The sessions that a query asks for.
 fn sessions(request: &Request) -> Result<SessionsAsk, String> {
     let mut ask = SessionsAsk::default();
     if let Some(word) = request.parameter("state") {

@@ -138,7 +138,8 @@ impl Logs {
     /// Opens the file of the access log anew, in a thread of its own: its disk may be slow. What comes of it
     /// goes to the log.
     pub(super) fn reopen(&self) {
-        // One that is under way may have opened what is there no more: once more is enough for all who ask meanwhile.
+        // One that is under way may have opened what is there no more: once more is enough for all who ask
+        // meanwhile.
         let more = |count| (count < 2).then_some(count + 1);
         if self.reopenings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) != Ok(0) {
             return;

@@ -37,7 +37,7 @@ pub(super) struct Running {
     file: Option<PathBuf>,
     /// Where the configuration that is served says what.
     places: SourcePlaces,
-    /// And what with environment variables.
+    /// The configuration with environment variables as the file names them.
     written: Written,
     /// What is known of the backends that may change, and who goes on asking.
     answers: Answers,
@@ -51,15 +51,15 @@ pub(super) struct Running {
     socket: Option<SocketFile>,
     admin: Option<Admin>,
     admin_door: Option<AdminDoor>,
-    /// Those who were served at the admin address when another process took it over.
+    /// The callers at the admin address that were being served when another process took it over.
     callers: Callers,
     readiness: Readiness,
     access_log: AccessLogRules,
     logs: Logs,
 }
 
-/// Says which files a reload will not be able to read, now that the process is another user. Those of certificates of listeners are
-/// told by who looks after them.
+/// Says which files a reload will not be able to read, now that the process is another user. Those of
+/// certificates of listeners are told by who looks after them.
 fn warn_unreadable(config: Option<&Path>, admin: Option<&Admin>, snapshot: &Snapshot) {
     let of_pools = snapshot.pools.iter().filter_map(|pool| pool.tls.as_deref());
     let routes = snapshot.listeners.iter().flat_map(|listener| listener.routes.routes());
@@ -82,7 +82,8 @@ fn warn_unreadable(config: Option<&Path>, admin: Option<&Admin>, snapshot: &Snap
 }
 
 impl Running {
-    /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for them.
+    /// Starts to serve, on the sockets that a service manager has passed as far as there are listeners for
+    /// them.
     pub(super) fn start(args: &Arc<RunArgs>, passed: Inherited) -> Result<Running, Failure> {
         let running = Running::begin(args, passed, Events::open_socket)?;
         if !running.left.is_empty() {
@@ -91,7 +92,7 @@ impl Running {
         Ok(running)
     }
 
-    /// The same in the place of another process. Its control socket is taken over when everything else stands.
+    /// Starts in the place of another process. Its control socket is taken over last.
     pub(super) fn take_over(args: &Arc<RunArgs>, inherited: Inherited) -> Result<Running, Failure> {
         let mut running = Running::begin(args, inherited, Events::open_socket_beside)?;
         let taken = match (&mut running.socket, &running.control) {
@@ -413,7 +414,8 @@ impl Running {
         }
     }
 
-    /// Exchanges the configuration, if there is no fault in it; what came of it goes to the log and to those who wait.
+    /// Exchanges the configuration, if there is no fault in it; what came of it goes to the log and to those
+    /// who wait.
     fn end_reload(&mut self, Read { settled, callers, found }: Read) {
         let done = settled.and_then(|settled| self.exchange(*settled, found));
         self.watchdog.manager().ready(&match &done {

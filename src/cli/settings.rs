@@ -157,7 +157,8 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool, names: &mut AtOnce<'_>) 
     if let (false, Some(first)) = (args.listen.is_empty(), snapshot.listeners.first()) {
         snapshot.listeners = listeners(args, first);
     }
-    // What the file says of its own listeners has been checked, and a TCP listener may route by what a ClientHello says.
+    // What the file says of its own listeners has been checked, and a TCP listener may route by what a
+    // ClientHello says.
     let is_turned = args.mode.is_some();
     if let Some(listener) = snapshot.listeners.iter().find(|listener| is_turned && !is_fit(listener)) {
         return Err(Failure::usage(format!(

@@ -1,4 +1,4 @@
-//! Which keys differ between two configurations: what `plan` tells of.
+//! The keys that differ between two configurations, for `plan`.
 
 use super::ProcessSettings;
 use super::language::{BACKEND, FILE, LIMITS, LISTENER, POOL, RECORDER, ROUTE, TIMEOUTS};

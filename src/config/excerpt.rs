@@ -12,7 +12,7 @@ const EXCERPT_LEN_MAX: usize = 8 * 1024;
 /// A piece of text in one of the files of a configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Place {
-    /// Which file, in the order of reading.
+    /// The number of the file, in the order of reading.
     pub(super) file: u16,
     /// Its first byte.
     pub(super) start: u32,

@@ -1,12 +1,12 @@
 //! `proxy.toml`, from text to a [`Snapshot`].
 //!
-//! A file passes through two shapes. The first is what TOML can say: a tree of values that remember where they stand
-//! (`doc.rs`), held to the description of the language (`language`, `shape.rs`). [`Snapshot`] is what Pollux can run.
-//! Between them lie the checks (`check/`). Every mistake is found in one run, in the TOML itself, in the shape and in the
-//! meaning; each is told with a code, its place and the way to mend it.
+//! A file passes through two shapes. The first is what TOML can say: a tree of values that remember where
+//! they stand (`doc.rs`), held to the description of the language (`language`, `shape.rs`). [`Snapshot`] is
+//! what Pollux can run. Between them lie the checks (`check/`). Every mistake is found in one run, in the
+//! TOML itself, in the shape and in the meaning; each is told with a code, its place and the way to mend it.
 //!
-//! Host names, environment variables and files are asked for here, through [`World`], and nowhere else. No input makes
-//! this room panic.
+//! Host names, environment variables and files are asked for here, through [`World`], and nowhere else. No
+//! input makes this room panic.
 
 mod check;
 mod code;
@@ -159,7 +159,8 @@ pub fn load_in(path: &Path, world: &mut dyn World) -> Result<Loaded, ConfigRepor
     finish(main, path.parent().unwrap_or(Path::new("")), world, findings)
 }
 
-/// The files of the configuration at `path`: itself, and those that it includes, whatever may be wrong with what they say.
+/// The files of the configuration at `path`: itself, and those that it includes, whatever may be wrong with
+/// what they say.
 ///
 /// # Errors
 ///
@@ -172,7 +173,8 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, ConfigReport> {
     Ok(texts.into_iter().map(|text| PathBuf::from(text.origin)).collect())
 }
 
-/// `text`, which stands in a configuration, with the environment variables that it names. One that is not set is left out.
+/// `text`, which stands in a configuration, with the environment variables that it names. One that is not set
+/// is left out.
 #[must_use]
 pub fn expanded(text: &str) -> String {
     environment::expand(text, Place::default(), &mut Machine, &mut Findings::default()).0
@@ -187,8 +189,8 @@ pub fn parse(text: &str, origin: &str) -> Result<Loaded, ConfigReport> {
     parse_in(text, origin, &mut Machine)
 }
 
-/// Like [`parse`], with host names looked up by `resolve` and neither files nor environment variables to be had, so that a
-/// test or a fuzzer needs no machine.
+/// Like [`parse`], with host names looked up by `resolve` and neither files nor environment variables to be
+/// had, so that a test or a fuzzer needs no machine.
 ///
 /// # Errors
 ///

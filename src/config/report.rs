@@ -12,8 +12,8 @@ use super::excerpt::{self, Mark, Place, Source};
 use super::print::Written;
 use super::veil::veil;
 
-/// The most findings that a [`ConfigReport`] holds. The checks stop at as many errors, which bounds their work on a
-/// hostile file.
+/// The most findings that a [`ConfigReport`] holds. The checks stop at as many errors, which bounds their
+/// work on a hostile file.
 pub const ERRORS_MAX: usize = 100;
 
 /// A file as it was read.
@@ -168,8 +168,8 @@ impl Diagnostic {
 
 /// Proof that an error was put down, so that the file is not run. Only [`Findings`] makes one.
 ///
-/// A reader of a setting that protects something gives `Result<_, Reported>`: there is no way to answer "it is
-/// not set" for a key that is there.
+/// A reader of a setting that protects something gives `Result<_, Reported>`: there is no way to answer "it
+/// is not set" for a key that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported(());
 
@@ -181,7 +181,7 @@ pub(super) struct Findings {
     found: Vec<Diagnostic>,
     /// How many errors were put down, those included for which there was no room.
     errors: usize,
-    /// The same of warnings. They have a bound of their own: many of them must not keep an error out.
+    /// How many warnings there are. They have a bound of their own: many of them must not keep an error out.
     warnings: usize,
     /// Keys that are there, if mistyped: by the place of their table and their right name. They are
     /// not reported as missing.

@@ -189,14 +189,14 @@ pub(super) fn pairs<T>(is: &'static Table<T>, of: &T) -> impl Iterator<Item = (&
     is.keys.iter().filter_map(pair)
 }
 
-/// The same as lines.
+/// Prints the keys and values as lines.
 pub(super) fn print_lines<T>(out: &mut String, is: &'static Table<T>, of: &T) {
     for (key, value) in pairs(is, of) {
         words::line(out, key.name, &value);
     }
 }
 
-/// The same in braces.
+/// The keys and values in braces.
 pub(super) fn print_inline<T>(is: &'static Table<T>, of: &T) -> String {
     words::table(pairs(is, of).map(|(key, value)| (key.name.to_owned(), value)))
 }

@@ -21,7 +21,7 @@ pub enum ChangeError {
     Unknown {
         /// What it was called.
         name: String,
-        /// Those that there are.
+        /// The names that exist.
         names: Vec<String>,
     },
     /// A weight is larger than [`Backend::WEIGHT_MAX`].
@@ -145,7 +145,7 @@ impl fmt::Display for Change {
 pub(super) struct Changes(Vec<Change>);
 
 impl Changes {
-    /// The same in pieces of `most` at most, none of them empty.
+    /// The changes in pieces of at most `most`, none of them empty.
     pub(super) fn pieces(&self, most: usize) -> impl Iterator<Item = Changes> {
         self.0.chunks(most).map(|some| Changes(some.to_vec()))
     }
@@ -235,7 +235,7 @@ impl Changes {
         self.0.iter().map(|change| format!("{change} by {}", change.by)).collect()
     }
 
-    /// The same as values.
+    /// The changes as values.
     pub(super) fn tell(&self) -> Vec<Changed> {
         let told = |change: &Change| Changed {
             backend: format!("{}/{}", change.pool, change.backend),

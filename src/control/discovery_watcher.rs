@@ -33,7 +33,7 @@ pub struct Discovered {
     pub entries: Vec<Entry>,
 }
 
-/// Those who ask, for as long as this lives.
+/// The threads that ask; they end when this is dropped.
 #[derive(Debug, Default)]
 pub struct DiscoveryWatcher {
     /// A thread that finds its end closed ends. Nothing is sent.
@@ -116,7 +116,7 @@ impl Asker {
                 // How long the first answer lives was not kept: the second says it.
                 schedule.note_ttl(Duration::ZERO, Duration::ZERO);
             }
-            // Who started Pollux has been told of that one.
+            // The user who started Pollux was told of that one.
             let failure = answers.failure(&question).map(str::to_owned);
             Watched { question, schedule, answer, failure, stamp: None, unreached: 0 }
         };

@@ -43,8 +43,8 @@ impl Inherited {
         }
     }
 
-    /// Those that a service manager has passed (sd_listen_fds(3)), by their addresses. What does not listen
-    /// for connections is closed. To be called before anything else is opened.
+    /// The sockets that a service manager has passed (sd_listen_fds(3)), by their addresses. Descriptors that
+    /// do not listen for connections are closed. Call it before any descriptor is opened.
     #[must_use]
     pub fn from_manager() -> Inherited {
         let mut inherited = Inherited::default();

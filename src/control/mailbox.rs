@@ -49,14 +49,14 @@ pub(super) enum Order {
     },
     /// Say which sessions it has.
     List {
-        /// Which are asked for.
+        /// The sessions that are asked for.
         ask: SessionsAsk,
         /// To whom.
         to: Sender<Vec<Holder>>,
     },
     /// End a session.
     Kill {
-        /// Which one.
+        /// The session.
         key: Key,
         /// Is told whether there was one.
         to: Sender<bool>,

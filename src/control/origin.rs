@@ -22,7 +22,7 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// That of this process: the path that was typed, if it leads to what runs.
+    /// The origin of this process: the path that was typed, if it leads to the running executable.
     ///
     /// # Errors
     /// If /proc does not tell.

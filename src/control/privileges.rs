@@ -17,8 +17,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// That of the user and the group of these names or numbers; of the user's own group if none is named,
-    /// and `None` if neither is.
+    /// The identity of the user and the group of these names or numbers. Without a group, the user's own;
+    /// `None` without both.
     ///
     /// # Errors
     /// What is wrong with the names, and the way out.

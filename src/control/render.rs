@@ -16,7 +16,7 @@ use crate::status::{Configuration, Crowd, Drain, Listening, Status, Traffic};
 /// A question to every worker whether it still turns.
 #[derive(Debug)]
 pub struct Pulse {
-    /// Those that have not answered yet.
+    /// The workers that have not answered yet.
     awaited: Vec<(usize, Receiver<()>)>,
 }
 
@@ -99,7 +99,7 @@ impl Server {
             traffic: Traffic::of(&self.totals()),
             changes: self.changes.tell(),
             log: None,
-            // Who asks for backends is not known here.
+            // The requests for backends are not known here.
             sources: Vec::new(),
             drain: self.draining_since.map(|since| Drain {
                 since_ms: ms(since.elapsed()),

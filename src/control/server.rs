@@ -87,9 +87,9 @@ impl Server {
         started.map(|(server, _)| server)
     }
 
-    /// The same with sockets that others have opened, for those listeners that can keep them. Returns the
-    /// addresses of those that are of no use, which are closed here. Once everything is bound, and before the
-    /// first client is served, `bound` is called.
+    /// Starts with sockets that other processes opened, for the listeners that can keep them. Returns the
+    /// addresses of unused sockets, which are closed here. Once everything is bound, and before the first
+    /// client is served, `bound` is called.
     ///
     /// # Errors
     /// As [`Server::start`], and what `bound` says.
@@ -392,7 +392,7 @@ impl Server {
         self.drain_but(&all);
     }
 
-    /// The same where another process has taken all sockets over but those that listen on `left`.
+    /// Drains when another process has taken over all sockets but those that listen on `left`.
     pub fn drain_but(&mut self, left: &[Address]) {
         self.draining_since.get_or_insert_with(Instant::now);
         for (place, address) in self.addresses.iter().enumerate() {
@@ -430,7 +430,8 @@ impl Server {
     }
 }
 
-/// Those of `changes` of which the configuration, which says `filed`, says the same as when they were made.
+/// The changes that still apply: the configuration, which has the pools `filed`, says the same as when they
+/// were made.
 fn still_valid(mut changes: Changes, filed: &[Pool]) -> Changes {
     for told in changes.yield_to(filed) {
         tracing::warn!("no longer changed: {told}");

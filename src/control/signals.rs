@@ -33,10 +33,10 @@ impl fmt::Display for SignalAction {
     }
 }
 
-/// Which signals are to be values.
+/// The signals that become values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// Those that end the process.
+    /// Signals that end the process.
     End,
     /// All but SIGHUP, where there is nothing to be read again.
     AllButReload,
@@ -47,7 +47,7 @@ pub enum Taken {
 /// The signals of this process.
 pub(super) struct Signals {
     info: SignalsInfo<SignalOnly>,
-    /// Those that have come together and were not given yet.
+    /// Signals that came together and were not returned yet.
     come: VecDeque<i32>,
 }
 

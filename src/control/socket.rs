@@ -98,7 +98,7 @@ struct Caller {
     is_asking: AtomicBool,
 }
 
-/// Those that are served, the oldest first.
+/// The callers that are served, the oldest first.
 #[derive(Clone, Debug, Default)]
 struct Callers(Arc<Mutex<Vec<Arc<Caller>>>>);
 

@@ -112,8 +112,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// That of the file at `path`; `None` if there is none, or if it was written so lately that a second
-    /// write might not show.
+    /// The stamp of the file at `path`; `None` if there is no file, or if it was written so lately that a
+    /// second write might not show.
     #[must_use]
     pub fn of(path: &Path) -> Option<Stamp> {
         let meta = fs::metadata(path).ok()?;

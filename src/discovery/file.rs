@@ -41,8 +41,8 @@ struct Object {
     max_connections: Option<u32>,
 }
 
-/// The backends that a file of `bytes` lists: a list of addresses, or of objects with the keys of a backend in `proxy.toml`. Host
-/// names have no place in it. An empty list is no mistake.
+/// The backends that a file of `bytes` lists: a list of addresses, or of objects with the keys of a backend
+/// in `proxy.toml`. Host names have no place in it. An empty list is no mistake.
 ///
 /// # Errors
 /// What is wrong, with the line or the number of the item.

@@ -1,8 +1,9 @@
 //! Backends that are not written down: who has to be asked for them, what was answered, and what comes of it.
 //!
-//! An item of `backends` is a [`BackendSource`]. Most name an address. A host name, a service of the DNS or a file is a [`DiscoveryQuestion`], whose
-//! answer may change while Pollux runs; [`Answers`] has the last good one to each. A pool is filled from its sources and the
-//! answers ([`fill`]), when it is loaded and whenever an answer changes.
+//! An item of `backends` is a [`BackendSource`]. Most name an address. A host name, a service of the DNS or a
+//! file is a [`DiscoveryQuestion`], whose answer may change while Pollux runs; [`Answers`] has the last good
+//! one to each. A pool is filled from its sources and the answers ([`fill`]), when it is loaded and whenever
+//! an answer changes.
 
 mod ask;
 mod at_once;
@@ -57,8 +58,8 @@ impl Answers {
     }
 }
 
-/// The backends of `pool`, from its sources and `answers`: in their order, each address once, each name once. A pool without
-/// sources stays as it is.
+/// The backends of `pool`, from its sources and `answers`: in their order, each address once, each name once.
+/// A pool without sources stays as it is.
 pub fn fill(pool: &mut Pool, answers: &Answers) {
     if pool.sources.is_empty() {
         return;
@@ -84,7 +85,8 @@ pub fn fill(pool: &mut Pool, answers: &Answers) {
     pool.backends = backends;
 }
 
-/// The questions of a snapshot, each with how often it is asked: as often as the most eager of its pools wants.
+/// The questions of a snapshot, each with how often it is asked: as often as the most eager of its pools
+/// wants.
 #[must_use]
 pub fn questions(snapshot: &Snapshot) -> BTreeMap<DiscoveryQuestion, Duration> {
     let mut questions = BTreeMap::new();

@@ -8,7 +8,8 @@ use crate::route::hash;
 /// interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
-/// An answer that lives for less than this is asked for again after this: records may have a time to live of 0.
+/// An answer that lives for less than this is asked for again after this: records may have a time to live of
+/// 0.
 const TTL_MIN: Duration = Duration::from_secs(5);
 
 /// When a question is asked next.

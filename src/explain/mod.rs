@@ -1,8 +1,8 @@
-//! What becomes of a request, and why: each route that was tried, the one that was taken, the request as the backend gets it,
-//! the backends that were considered and the one that was picked.
+//! What becomes of a request, and why: each route that was tried, the one that was taken, the request as the
+//! backend gets it, the backends that were considered and the one that was picked.
 //!
-//! Nothing is decided here. Routing is rehearsed by the session's own code, and the backend is picked by `balance`; this
-//! room asks them and tells what they say.
+//! Nothing is decided here. Routing is rehearsed by the session's own code, and the backend is picked by
+//! `balance`; this room asks them and tells what they say.
 
 mod question;
 mod render;
@@ -101,7 +101,7 @@ pub struct Forwarded {
 /// What one worker of a running Pollux would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AtWorker {
-    /// Which one, counted from 0.
+    /// The number of the worker, counted from 0.
     pub worker: usize,
     /// The backend that it would pick now.
     pub picked: Option<String>,
@@ -111,10 +111,10 @@ pub struct AtWorker {
     pub idle: Vec<usize>,
 }
 
-/// What the state of one worker is, as far as a decision depends on it.
+/// The state of one worker, as far as a decision depends on it.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerState {
-    /// Which one, counted from 0.
+    /// The number of the worker, counted from 0.
     pub worker: usize,
     /// By pool: the state of its round robin.
     pub robins: Vec<RoundRobin>,
@@ -154,7 +154,8 @@ pub struct ConsideredBackend {
     pub excluded: Option<String>,
 }
 
-/// Explains what becomes of `question`. `robin` is the state of the pool's round robin, for a pool that is asked.
+/// Explains what becomes of `question`. `robin` is the state of the pool's round robin, for a pool that is
+/// asked.
 #[must_use]
 pub fn explain(
     snapshot: &Snapshot,
@@ -230,8 +231,8 @@ fn explain_with(
     }
 }
 
-/// The same, as the workers of a running Pollux would decide it, each in the state in which it is: `live` has one for each.
-/// They run on `snapshot`.
+/// The decisions of the workers of a running Pollux, each in its present state: `live` has one for each. They
+/// run on `snapshot`.
 #[must_use]
 pub fn explain_live(
     snapshot: &Snapshot,
@@ -327,7 +328,8 @@ fn tell_shares(snapshot: &Snapshot, split: &Split) -> String {
     split.shares.iter().map(share).collect::<Vec<_>>().join(", ")
 }
 
-/// A pool as a running Pollux knows it, or one in which nothing is in flight; some backends may be imagined to be down or full.
+/// A pool as a running Pollux knows it, or one in which nothing is in flight; some backends may be imagined
+/// to be down or full.
 struct Imagined<'a> {
     pool: &'a Pool,
     id: PoolId,

@@ -44,7 +44,7 @@ pub struct Ask {
     pub client_cert: Shown,
 }
 
-/// The same, understood.
+/// A question that was parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExplainQuestion {
     /// The listener, by its place in the snapshot.

@@ -35,7 +35,8 @@ pub struct TestExpectation {
     pub cause: Option<String>,
     /// The Location of its answer.
     pub location: Option<String>,
-    /// Fields of what goes on: of the request to the backend, or of the answer. An empty value stands for none.
+    /// Fields of what goes on: of the request to the backend, or of the answer. An empty value stands for
+    /// none.
     pub header: Vec<(String, String)>,
 }
 

@@ -123,8 +123,8 @@ impl HistogramCounts {
     }
 }
 
-/// Which bounded buckets of a metric are written, the same for all of its series, so that they can be added
-/// up by their bounds.
+/// The bounded buckets of a metric that are written. All of its series have the same, so that they can be
+/// added up by their bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown([bool; BOUNDED]);
 

@@ -164,13 +164,13 @@ impl BackendMeter {
 /// What a worker holds, as of its last turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
-    /// Which worker it is.
+    /// The number of the worker.
     pub worker: usize,
     /// Turns of its loop since it began.
     pub turns: u64,
     /// Clients.
     pub sessions: usize,
-    /// Those of them that are parked.
+    /// How many of them are parked.
     pub parked: usize,
     /// Idle backend connections.
     pub idle: usize,
@@ -186,7 +186,7 @@ pub struct Holdings {
     pub short: [u64; Measure::ALL.len()],
 }
 
-/// The same where others can read it.
+/// The gauges as atomic numbers that other threads can read.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct Gauges {

@@ -47,8 +47,8 @@ pub fn random<const LEN: usize>(ambient: &dyn Ambient) -> Result<[u8; LEN], NoRa
 enum System {
     /// The kernel's: a system call each time.
     Kernel,
-    /// That of aws-lc-rs, which the kernel seeds: no system call, but the first number of a process takes
-    /// some 120 ms of CPU.
+    /// The generator of aws-lc-rs, which the kernel seeds: no system call, but the first number of a process
+    /// takes some 120 ms of CPU.
     Library,
 }
 
@@ -81,13 +81,13 @@ impl Ambient for Still {
     }
 }
 
-/// Those of this process, for what seldom needs random numbers.
+/// Clock and random numbers of this process, for callers that seldom need random numbers.
 #[must_use]
 pub fn ambient() -> &'static dyn Ambient {
     &System::Kernel
 }
 
-/// Those of this process, for handshakes, which need them often.
+/// Clock and random numbers of this process, for handshakes, which need them often.
 #[must_use]
 pub fn ambient_of_tls() -> &'static dyn Ambient {
     &System::Library

@@ -174,7 +174,7 @@ pub trait Os {
     /// See [`IoFault`].
     fn send(&mut self, fd: Fd, head: &[u8], body: &[u8]) -> Result<usize, IoFault>;
 
-    /// The same for bytes that the caller lets the end follow, by [`Os::shutdown_write`] or [`Os::close`] and
+    /// Sends bytes that the caller lets the end follow, by [`Os::shutdown_write`] or [`Os::close`] and
     /// without a poll between, if all of them are taken: they may wait for it, to go out in one segment.
     ///
     /// # Errors

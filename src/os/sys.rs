@@ -149,7 +149,7 @@ pub fn bind(address: SocketAddr) -> io::Result<(OwnedFd, SocketAddr)> {
     bind_with(address, &SocketOptions::default())
 }
 
-/// The same, with options.
+/// Binds with options.
 ///
 /// # Errors
 /// As [`bind`]; ENODEV if there is no such device.

@@ -185,7 +185,7 @@ pub fn remove_left_over(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Which file a socket is, so that one that has come in its place is left alone.
+/// The identity of a socket's file, so that another file in its place is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileIdentity {
     device: u64,
@@ -193,7 +193,7 @@ pub struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// That of the socket at `path`; `None` if there is none, or it has no file.
+    /// The identity of the socket at `path`; `None` if there is no socket, or it has no file.
     #[must_use]
     pub fn of(path: &Path) -> Option<FileIdentity> {
         Held::open(path).ok().flatten().filter(Held::is_socket).map(|held| held.identity())

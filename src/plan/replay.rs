@@ -37,7 +37,7 @@ pub struct Moved {
     pub client: String,
     /// Its route and where that leads, before.
     pub was: String,
-    /// And after.
+    /// The answer after the change.
     pub is: String,
 }
 

@@ -52,7 +52,7 @@ struct AtomicCounters {
     failed: AtomicU64,
 }
 
-/// The same at one moment.
+/// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HealthCounters {
     /// How often it was ejected.

@@ -64,7 +64,8 @@ struct Queue {
     clients: VecDeque<HandedOver>,
     /// `None` while there is no worker that would look into the queue.
     wake: Option<Arc<UnixStream>>,
-    /// How many configurations the worker has left behind. A client that waits came by a listener of the present one.
+    /// How many configurations the worker has left behind. A client that waits came by a listener of the
+    /// present one.
     generation: u64,
 }
 

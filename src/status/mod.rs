@@ -67,7 +67,7 @@ pub struct Status {
 pub struct LogLevel {
     /// The directives of the filter, as RUST_LOG would have them.
     pub filter: String,
-    /// Those that the process was started with, if they have changed since.
+    /// The values at the start of the process, if they have changed since.
     pub changed_from: Option<String>,
 }
 
@@ -106,7 +106,7 @@ pub struct Listening {
 /// What one worker holds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct WorkerStatus {
-    /// Which one, counted from 0.
+    /// The number of the worker, counted from 0.
     pub number: usize,
     /// Its clients.
     pub sessions: usize,

@@ -45,17 +45,17 @@ impl fmt::Display for SessionId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
-    /// Those that have been at what they are at for longest.
+    /// The sessions with the oldest activity.
     #[default]
     Oldest,
-    /// Those that have moved most bytes.
+    /// The sessions that have moved most bytes.
     Biggest,
 }
 
-/// Which sessions are asked for.
+/// The sessions that are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionsAsk {
-    /// Those that are at this; all if it is `None`.
+    /// Sessions with that activity; all if it is `None`.
     #[serde(default)]
     pub kind: Option<SessionActivity>,
     /// What comes first.

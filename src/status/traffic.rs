@@ -78,7 +78,7 @@ impl Passed {
     }
 }
 
-/// Those that have happened.
+/// The causes that have happened.
 fn by_word(counts: &[u64]) -> BTreeMap<&'static str, u64> {
     let counts = Cause::ALL.iter().zip(counts);
     counts.filter(|(_, count)| **count > 0).map(|(cause, count)| (cause.as_str(), *count)).collect()

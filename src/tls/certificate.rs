@@ -30,7 +30,7 @@ pub enum Term {
 }
 
 impl Term {
-    /// That of a certificate that is valid for so many whole days.
+    /// The term of a certificate that is valid for so many whole days.
     #[must_use]
     pub const fn of(days_left: i64) -> Term {
         match days_left {

@@ -26,7 +26,7 @@ const UNVERIFIED_LEN_MAX: usize = 8 * 1024;
 pub(super) enum Entry {
     /// All, and what theirs are worth is said.
     Everybody,
-    /// Those whose certificates are verified.
+    /// Clients whose certificates are verified.
     Verified,
 }
 

@@ -40,7 +40,7 @@ pub struct Crypto {
 }
 
 impl Crypto {
-    /// That of this process.
+    /// The cryptography of this process.
     #[must_use]
     pub fn of_system() -> Crypto {
         Crypto { provider: provider(), ambient: ambient_of_tls() }

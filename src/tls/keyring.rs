@@ -1,5 +1,5 @@
-//! Which certificate a client gets, by the name that it asks for (SNI, RFC 6066 §3) and by what it can
-//! verify.
+//! The choice of a client's certificate, by the name that it asks for (SNI, RFC 6066 §3) and by the
+//! signatures that it can verify.
 //!
 //! The certificates can be replaced while handshakes go on: each handshake takes those in force when it asks.
 

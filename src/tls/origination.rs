@@ -56,7 +56,7 @@ impl Origination {
         Origination::new_by(rules, files, &Crypto::of_system())
     }
 
-    /// The same with another cryptography.
+    /// [`Origination::new`] with another cryptography.
     ///
     /// # Errors
     /// See [`Unusable`].
@@ -88,7 +88,8 @@ impl Origination {
         let builder = ClientConfig::builder_with_details(Arc::clone(&provider), crypto.clock())
             .with_protocol_versions(versions(rules.min_version))
             .map_err(|error| Unusable::Ca(Trouble::new(error.to_string(), UPDATE)))?;
-        // A file that is named and was not read must not leave the choice to the system, or Pollux without a certificate.
+        // A file that is named and was not read must not leave the choice to the system, or Pollux without a
+        // certificate.
         if rules.ca.is_some() && files.ca.is_none() {
             return Err(Unusable::Ca(Trouble::new("the file was not read", UPDATE)));
         }
@@ -168,8 +169,8 @@ impl fmt::Debug for Origination {
     }
 }
 
-/// Verifies the certificates of backends. A backend has to have the key of the one that it shows, whatever else
-/// is asked.
+/// Verifies the certificates of backends. A backend has to have the key of the one that it shows, whatever
+/// else is asked.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
@@ -179,8 +180,8 @@ struct Verifier {
 /// Whose certificates are believed.
 #[derive(Debug)]
 enum Trust {
-    /// Those that the usual rules believe, and the very certificates that `ca` names: one that has signed itself says that it is an
-    /// issuer, if it was made as they mostly are, and the usual rules want servers that are none.
+    /// Certificates that the usual rules accept, and the very certificates that `ca` names. Most self-signed
+    /// certificates claim to be an issuer, and the usual rules refuse an issuer as a server.
     Known { usual: Arc<WebPkiServerVerifier>, pinned: Vec<CertificateDer<'static>> },
     /// Any certificate, where the configuration asks for that.
     Anybody,

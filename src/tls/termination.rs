@@ -150,7 +150,7 @@ impl Termination {
         Termination::new_by(name, rules, files, process_keys(), &Crypto::of_system())
     }
 
-    /// The same with other keys for tickets, and another cryptography.
+    /// [`Termination::new`] with other keys for tickets, and another cryptography.
     ///
     /// # Errors
     /// See [`Refused`].

@@ -149,8 +149,8 @@ impl Default for Sitting {
 }
 
 thread_local! {
-    /// That of the connection whose records are processed now. rustls asks for tickets and certificates
-    /// without saying for which connection.
+    /// The sitting of the connection whose records are processed now. rustls asks for tickets and
+    /// certificates without naming the connection.
     static SITTING: RefCell<Sitting> = const { RefCell::new(Sitting::NEW) };
 }
 

@@ -23,8 +23,8 @@ pub fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     (host, port).to_socket_addrs().map(Iterator::collect)
 }
 
-/// The addresses of a backend written `127.0.0.1:9001`, `[::1]:9001`, `host:9001` or `unix:/run/app.sock`. A host name gives
-/// one for each address that it stands for, never none and each once.
+/// The addresses of a backend written `127.0.0.1:9001`, `[::1]:9001`, `host:9001` or `unix:/run/app.sock`. A
+/// host name gives one for each address that it stands for, never none and each once.
 ///
 /// # Errors
 ///
@@ -33,8 +33,8 @@ pub fn parse_backend_text(text: &str) -> Result<Vec<Address>, ValueError> {
     backend_addresses(text, &mut resolve)
 }
 
-/// The address of a listener written `127.0.0.1:8080`, `[::1]:8080`, `host:8080`, `unix:/path` or `unix:@name`. Port 0 lets the kernel choose. Of a host
-/// name with several addresses the first counts.
+/// The address of a listener written `127.0.0.1:8080`, `[::1]:8080`, `host:8080`, `unix:/path` or
+/// `unix:@name`. Port 0 lets the kernel choose. Of a host name with several addresses the first counts.
 ///
 /// # Errors
 ///
@@ -43,7 +43,8 @@ pub fn parse_bind(text: &str) -> Result<Address, ValueError> {
     bind_address(text, &mut resolve)
 }
 
-/// The address of a backend that has to be `127.0.0.1:9001`, `[::1]:9001` or `unix:/run/app.sock`, and no host name.
+/// The address of a backend that has to be `127.0.0.1:9001`, `[::1]:9001` or `unix:/run/app.sock`, and no
+/// host name.
 ///
 /// # Errors
 ///

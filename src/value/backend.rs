@@ -23,13 +23,14 @@ pub struct BackendFlag {
     pub is_https: bool,
 }
 
-/// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`, `unix:/run/app.sock`, `srv:_http._tcp.app.example` or
-/// `file:list.json` stands for. Nothing is looked up yet. The weight is 1 unless given, and applies to each backend. A
-/// path with a comma has no place in a flag.
+/// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`, `unix:/run/app.sock`,
+/// `srv:_http._tcp.app.example` or `file:list.json` stands for. Nothing is looked up yet. The weight is 1
+/// unless given, and applies to each backend. A path with a comma has no place in a flag.
 ///
 /// # Errors
 ///
-/// When the address is bad, the weight is out of 1 to [`Backend::WEIGHT_MAX`] or given twice, or anything else follows.
+/// When the address is bad, the weight is out of 1 to [`Backend::WEIGHT_MAX`] or given twice, or anything
+/// else follows.
 pub fn parse_backend_flag(text: &str) -> Result<BackendFlag, ValueError> {
     let (written, options) = text.split_once(',').map_or((text, None), |(head, tail)| (head, Some(tail)));
     let mut weight = None;
@@ -92,7 +93,8 @@ pub(crate) fn without_scheme(text: &str) -> Result<Cow<'_, str>, ValueError> {
     Ok(if has_port { Cow::Borrowed(rest) } else { Cow::Owned(format!("{rest}:443")) })
 }
 
-/// The question that `text` asks, of the system, with the path of a file as it is written; `None` if it is an address itself.
+/// The question that `text` asks, of the system, with the path of a file as it is written; `None` if it is an
+/// address itself.
 ///
 /// # Errors
 ///
@@ -124,7 +126,8 @@ fn parse_weight(text: &str) -> Result<u32, ValueError> {
     })
 }
 
-/// One backend for each address, named as it was written; when there are several, the address tells them apart.
+/// One backend for each address, named as it was written; when there are several, the address tells them
+/// apart.
 pub(crate) fn named(written: &str, weight: u32, addresses: Vec<Address>) -> Vec<Backend> {
     let several = addresses.len() > 1;
     let name = |address: &Address| {

@@ -33,7 +33,8 @@ pub(crate) fn parse_server(text: &str) -> Result<SocketAddr, ValueError> {
     }
 }
 
-/// The name of a service that is written `srv:_http._tcp.app.example`, in small letters; `None` if `text` is something else.
+/// The name of a service that is written `srv:_http._tcp.app.example`, in small letters; `None` if `text` is
+/// something else.
 ///
 /// # Errors
 /// When what follows `srv:` is no name, or has a port.

@@ -16,8 +16,8 @@ const UNITS: [(&str, u64); 5] =
 ///
 /// # Errors
 ///
-/// When the text is not a time, has another unit than `ms`, `s`, `m`, `h` and `d`, or is zero, or when its milliseconds
-/// do not fit into 64 bits.
+/// When the text is not a time, has another unit than `ms`, `s`, `m`, `h` and `d`, or is zero, or when its
+/// milliseconds do not fit into 64 bits.
 pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     let mut milliseconds = Some(0_u64);
     let mut rest = text.trim();
@@ -85,8 +85,8 @@ fn not_a_time(text: &str) -> ValueError {
     error(format!("{} is not a time", quote(text)), help)
 }
 
-/// The help names the unit that is meant where there is one for it. Units that other programs take are among the
-/// mistakes: in systemd and in many libraries `M` is a month.
+/// The help names the unit that is meant where there is one for it. Units that other programs take are among
+/// the mistakes: in systemd and in many libraries `M` is a month.
 fn unknown_unit(digits: &str, unit: &str) -> ValueError {
     let number = digits.parse::<u64>().ok();
     let days = |factor: u64| {

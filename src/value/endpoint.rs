@@ -15,7 +15,8 @@ pub(super) const EXPECTED: &str = "expected host:port";
 pub(super) enum Endpoint<'a> {
     /// An IP address.
     Literal(SocketAddr),
-    /// A link-local IPv6 address with the name of its network device, such as `fe80::1%eth0`, yet to be looked up.
+    /// A link-local IPv6 address with the name of its network device, such as `fe80::1%eth0`, yet to be
+    /// looked up.
     Scoped { host: &'a str, port: u16 },
     /// A host name, yet to be resolved.
     Named { host: &'a str, port: u16 },

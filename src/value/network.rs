@@ -12,12 +12,13 @@ const EXPECTED: &str = "no network";
 /// The bits of an IPv6 address before the IPv4 address that is mapped into it (RFC 4291 §2.5.5.2).
 const MAPPED_BITS: u8 = 96;
 
-/// A network such as `10.0.0.0/8`, or a single address. A network of IPv4-mapped addresses is the IPv4 network: the
-/// addresses of clients are compared in that form.
+/// A network such as `10.0.0.0/8`, or a single address. A network of IPv4-mapped addresses is the IPv4
+/// network: the addresses of clients are compared in that form.
 ///
 /// # Errors
 ///
-/// When the text is no network, has bits behind its prefix, or is spelled so that other programs read it otherwise.
+/// When the text is no network, has bits behind its prefix, or is spelled so that other programs read it
+/// otherwise.
 pub fn parse_network(text: &str) -> Result<IpNet, ValueError> {
     let Some(network) = strict(text) else {
         let help = match meant(text) {
@@ -41,8 +42,8 @@ fn strict(text: &str) -> Option<IpNet> {
     };
     let is_plain =
         prefix.bytes().all(|byte| byte.is_ascii_digit()) && (prefix == "0" || !prefix.starts_with('0'));
-    // The parser of `ipnet` takes `010.0.0.0/08`, which is 8.0.0.0/8 to those who read octal numbers; that of the
-    // standard library takes no leading zeros in addresses.
+    // The parser of `ipnet` takes `010.0.0.0/08`, which is 8.0.0.0/8 to those who read octal numbers; that of
+    // the standard library takes no leading zeros in addresses.
     let address = address.parse::<IpAddr>().ok().filter(|_| is_plain)?;
     IpNet::new(address, prefix.parse().ok()?).ok()
 }
@@ -55,7 +56,8 @@ fn plain(network: IpNet) -> IpNet {
     four.map_or(network, IpNet::V4)
 }
 
-/// The network that an odd spelling probably means: blanks, brackets, leading zeros, a netmask, octets that are left out.
+/// The network that an odd spelling probably means: blanks, brackets, leading zeros, a netmask, octets that
+/// are left out.
 fn meant(text: &str) -> Option<IpNet> {
     let text = text.trim();
     let (address, prefix) = match text.split_once('/') {
@@ -75,7 +77,8 @@ fn meant(text: &str) -> Option<IpNet> {
     Some(network.trunc())
 }
 
-/// Four decimal octets, with leading zeros; with `may_lack` those at the end may be left out (`10`, `192.168`).
+/// Four decimal octets, with leading zeros; with `may_lack` those at the end may be left out (`10`,
+/// `192.168`).
 fn four(text: &str, may_lack: bool) -> Option<Ipv4Addr> {
     let mut octets = [0_u8; 4];
     let mut count = 0;

@@ -1,5 +1,5 @@
-//! Text from a file inside a message: escaped, so that it cannot move the cursor, and cut, so that it cannot flood the
-//! screen.
+//! Text from a file inside a message: escaped, so that it cannot move the cursor, and cut, so that it cannot
+//! flood the screen.
 
 /// The most characters of a quoted text that are shown.
 const SHOWN_MAX: usize = 60;

@@ -5,7 +5,8 @@ use super::quote::quote;
 
 const EXPECTED: &str = "expected a size such as \"64KiB\"";
 
-/// The units, in bytes. Upper and lower case are the same; a bare `K` is not among them, for it means two things.
+/// The units, in bytes. Upper and lower case are the same; a bare `K` is not among them, for it means two
+/// things.
 const UNITS: [(&str, u64); 8] = [
     ("", 1),
     ("b", 1),

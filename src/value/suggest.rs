@@ -7,7 +7,8 @@ const WORD_LEN_MAX: usize = 64;
 /// At most this many words are compared, so that a huge file of wrong names stays cheap.
 const WORDS_MAX: usize = 1000;
 
-/// The word nearest to `written`, if one is near enough to be what was meant: about one wrong letter in three.
+/// The word nearest to `written`, if one is near enough to be what was meant: about one wrong letter in
+/// three.
 pub(crate) fn closest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let len = written.chars().count();
     if len == 0 || len > WORD_LEN_MAX {
@@ -23,8 +24,8 @@ pub(crate) fn closest<'a>(written: &str, words: impl Iterator<Item = &'a str>) -
         .map(|(_, word)| word)
 }
 
-/// The Levenshtein distance, blind to the case of ASCII letters: how many insertions, deletions, replacements and swaps of
-/// two neighbours lead from one to the other.
+/// The Levenshtein distance, blind to the case of ASCII letters: how many insertions, deletions, replacements
+/// and swaps of two neighbours lead from one to the other.
 fn distance(a: &str, b: &str) -> usize {
     let [a, b] = [a, b].map(|word| word.chars().map(|c| c.to_ascii_lowercase()).collect::<Vec<_>>());
     // `rows[i][j]` is the distance between the first `i` letters of `a` and the first `j` of `b`.

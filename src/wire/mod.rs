@@ -98,7 +98,7 @@ impl Wire {
         }
     }
 
-    /// The same for bytes that the end follows at once, if all of them are taken; see [`Os::send_last`].
+    /// Writes bytes that the end follows at once, if all of them are taken; see [`Os::send_last`].
     ///
     /// # Errors
     /// See [`IoFault`].

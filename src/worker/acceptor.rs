@@ -9,7 +9,8 @@ use super::generation::Generation;
 use crate::core::time::Time;
 use crate::os::Fd;
 
-/// How long an acceptor stays shut after the descriptors ran out, if this worker frees none: other threads may.
+/// How long an acceptor stays shut after the descriptors ran out, if this worker frees none: other threads
+/// may.
 const SHUT_MAX: Duration = Duration::from_millis(100);
 
 /// A listening socket.
@@ -25,7 +26,8 @@ pub(super) struct Acceptor {
     pub(super) listen_socket: ListenSocket,
 }
 
-/// How many clients are likely to wait before an acceptor: asking for one more than there are costs a system call.
+/// How many clients are likely to wait before an acceptor: asking for one more than there are costs a system
+/// call.
 #[derive(Debug)]
 pub(super) struct Queue {
     likely: usize,

@@ -54,8 +54,8 @@ impl Nearest {
 impl<O: Os> Worker<O> {
     /// Builds the poll array; returns the nearest deadline.
     ///
-    /// Idle backend connections and the parked set come before the sessions: one that its backend has just closed is
-    /// not to be handed out to a session whose event comes behind.
+    /// Idle backend connections and the parked set come before the sessions: one that its backend has just
+    /// closed is not to be handed out to a session whose event comes behind.
     pub(super) fn derive(&mut self) -> Option<Time> {
         self.array.clear();
         let mut nearest = Nearest::default();
@@ -170,7 +170,7 @@ enum Watched {
     All,
     /// There is no buffer to read into.
     BufferWaits,
-    /// The same, because its client's address has as many bytes as it may.
+    /// It waits for storage because its client's address has as many bytes as it may.
     AddressWaits,
 }
 

@@ -31,7 +31,7 @@ const RUNNING_MAX: usize = 64;
 /// Reads that a check gets in one go.
 const READS_MAX: usize = 4;
 
-/// The same where more is known to be there.
+/// Reads of a check in one go while more bytes are known to be there.
 const READS_ENCRYPTED_MAX: usize = 256;
 
 /// The checks of all backends.

@@ -102,7 +102,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// The same, as a session sees it that is held to `generation` and stands like that.
+    /// The environment of a session with that generation and listener state.
     pub(super) fn env(self, generation: &'a Generation, listener_state: ListenerState) -> Env<'a> {
         let World { now, date, ids, draining_since, keeps_request, wanted, bodies } = self;
         let draining_since = match listener_state {
@@ -211,7 +211,7 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// The same, where a TLS handshake follows the connect.
+    /// Marks that a TLS handshake follows the connect.
     pub(super) fn before_tls(self) -> Reach {
         match self {
             Reach::Connecting => Reach::Connecting,

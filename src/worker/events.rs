@@ -89,7 +89,8 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Wakes whomever the parked set has news of; first of all, idle connections that are of no use any more leave.
+    /// Wakes whomever the parked set has news of; first of all, idle connections that are of no use any more
+    /// leave.
     fn handle_lot(&mut self) {
         let (news, is_all) = self.parked.read(&mut self.os);
         self.idle.note_lot(is_all);
@@ -112,8 +113,8 @@ impl<O: Os> Worker<O> {
         self.parked.put_back(news);
     }
 
-    /// The parked set may speak of a backend connection that has been replaced since: a read that finds nothing does
-    /// no harm, and everything else is left to the next poll.
+    /// The parked set may speak of a backend connection that has been replaced since: a read that finds
+    /// nothing does no harm, and everything else is left to the next poll.
     fn handle_news(&mut self, key: Key, is_readable: bool) {
         self.with(key, |driver, conn| match is_readable {
             true => driver.drive(conn, Readable { client: false, backend: true }),

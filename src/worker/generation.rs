@@ -1,9 +1,9 @@
 //! A snapshot as one worker runs on it: with the state that belongs to its pools and backends.
 //!
 //! After a reload there are several. New exchanges take the latest; an exchange that is under way keeps the
-//! one that routed it, so no place in a snapshot ever has to be translated. What outlives a generation is found
-//! through keys with generations: the home of a backend that is in both is the same, and one that has gone
-//! misses harmlessly.
+//! one that routed it, so no place in a snapshot ever has to be translated. What outlives a generation is
+//! found through keys with generations: the home of a backend that is in both is the same, and one that has
+//! gone misses harmlessly.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -103,8 +103,8 @@ impl Drop for Permit {
 }
 
 impl Generation {
-    /// The first generation of a worker, which begins its rounds `seed` backends further on, and its draws with
-    /// `random`.
+    /// The first generation of a worker, which begins its rounds `seed` backends further on, and its draws
+    /// with `random`.
     pub(super) fn first(
         (snapshot, tls): (Arc<Snapshot>, &Handles),
         pools: Arc<Pools>,
@@ -127,8 +127,8 @@ impl Generation {
         Generation { terminations, originations, homes, robins, snapshot, pools, random, meters }
     }
 
-    /// The generation that follows this one. A backend with the same address in the pool of the same name keeps
-    /// its home and its place in the round; the homes that are left over are given too.
+    /// The generation that follows this one. A backend with the same address in the pool of the same name
+    /// keeps its home and its place in the round; the homes that are left over are given too.
     pub(super) fn next(
         &self,
         (snapshot, tls): (Arc<Snapshot>, &Handles),

@@ -186,7 +186,7 @@ impl Handshake {
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     under_way: Slab<Handshake>,
-    /// Those that are not parked, and some that are over.
+    /// Handshakes that are not parked, and some that are over.
     hot: Vec<Key>,
     /// All in the order in which they began, and some that are over.
     begun: VecDeque<Key>,
@@ -296,7 +296,7 @@ impl<O: Os> Worker<O> {
             nearest.note(oldest.since + CROWDED);
         }
         let Handshakes { under_way, hot, .. } = &mut self.handshakes;
-        // Those that had to wait in the last turn are not always the same.
+        // The start rotates, so that not the same handshakes wait in every turn.
         if let 2.. = hot.len() {
             hot.rotate_left(1);
         }

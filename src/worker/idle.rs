@@ -3,11 +3,12 @@
 //! Each is watched: one that its backend closes, or on which it says anything unasked, leaves soon, not when
 //! a request finds out. And what a backend sends behind a response would be taken for the response to the
 //! next request: so a connection is handed out only if it was found quiet in the same turn. The one used last
-//! is used first, so that the others grow old and go: first into the [parked set](super::parked), then altogether.
+//! is used first, so that the others grow old and go: first into the [parked set](super::parked), then
+//! altogether.
 //!
 //! A busy worker polls thousands of times a second, and what a poll costs is the number of its descriptors.
-//! So of those that are not in the parked set only the few are polled that are likely to be handed out; another one
-//! is asked when its turn comes.
+//! So of those that are not in the parked set only the few are polled that are likely to be handed out;
+//! another one is asked when its turn comes.
 //!
 //! Connections that belong to one client, by a login, are watched here too. They stand in no stack of a
 //! backend, so nothing but their client's key leads to them.
@@ -97,7 +98,7 @@ pub(super) struct IdleSet {
     own: usize,
     /// By backend: the keys, oldest first.
     homes: Slab<Vec<Key>>,
-    /// Those that are not parked, and some that have left.
+    /// Connections that are not parked, and some that were taken.
     recent: Vec<Key>,
     /// How many may wait for each backend, and how many in all.
     most: Most,
@@ -107,7 +108,8 @@ pub(super) struct IdleSet {
     polls: u64,
     /// How many have been taken since the last poll.
     taken: usize,
-    /// How many are to be polled of those that are not in the parked set: about twice as many as a turn takes.
+    /// How many are to be polled of those that are not in the parked set: about twice as many as a turn
+    /// takes.
     polled_most: usize,
     /// Whether the last poll has told everything of those in the parked set.
     is_lot_read: bool,
@@ -201,8 +203,8 @@ impl IdleSet {
     }
 
     /// Parks the connections that have not been used for a while, and names those of the others that are to
-    /// be part of the next poll: all of them if there is no parked set, for they would never be polled. Returns the
-    /// first deadline of the others.
+    /// be part of the next poll: all of them if there is no parked set, for they would never be polled.
+    /// Returns the first deadline of the others.
     pub(super) fn watch<O: Os>(
         &mut self,
         os: &mut O,
@@ -236,8 +238,8 @@ impl IdleSet {
         nearest
     }
 
-    /// Records that poll has looked at the watched ones and at the parked set, and has no news of those that are not
-    /// removed before the next [`IdleSet::take`].
+    /// Records that poll has looked at the watched ones and at the parked set, and has no news of those that
+    /// are not removed before the next [`IdleSet::take`].
     pub(super) fn note_poll(&mut self) {
         self.polls += 1;
         self.is_lot_read = true;
@@ -250,8 +252,8 @@ impl IdleSet {
         self.is_lot_read = is_all;
     }
 
-    /// Keeps a connection that has served `after`, for as long as `idle_timeout` says if that is known; returns
-    /// one back if there are enough, or if its backend has no home any more.
+    /// Keeps a connection that has served `after`, for as long as `idle_timeout` says if that is known;
+    /// returns one back if there are enough, or if its backend has no home any more.
     pub(super) fn keep(
         &mut self,
         home: Key,

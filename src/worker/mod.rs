@@ -74,7 +74,7 @@ pub use pipes::Splicing;
 pub use report::WorkerReport;
 pub use switch::{GenerationChange, Inlet};
 
-/// Which of how many workers this is.
+/// The number of this worker, and how many there are.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerIndex {
     /// This one, counted from 0.
@@ -112,7 +112,7 @@ pub struct Setup {
     pub listeners: Vec<(Fd, usize)>,
     /// A descriptor that becomes readable when another thread wants the worker's attention.
     pub wake: Option<Fd>,
-    /// Which of how many workers this is.
+    /// The number of this worker, and how many there are.
     pub share: WorkerIndex,
     /// How it waits for its connections.
     pub poller: Poller,

@@ -25,7 +25,7 @@ struct Own {
     idle: Key,
 }
 
-/// Those of one client, the one that was used last behind the others.
+/// The connections of one client, the last used at the end.
 #[derive(Debug, Default)]
 pub(super) struct Owned {
     links: [Option<Own>; PER_CLIENT_MOST],

@@ -34,7 +34,7 @@ pub(super) enum Parked {
     Handshake(Key),
 }
 
-/// Which connection the parked set has news of.
+/// The connection of an event of the parked set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpollTag {
     /// The client of a session.

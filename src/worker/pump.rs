@@ -72,7 +72,8 @@ pub(super) fn fill<O: Os>(
         Ok(count) => {
             session.lane_from(side).fill(count, count == wanted);
             session.handle_moved(now);
-            // Behind a ration the next poll comes first: what has not gone out until then is kept in as little as it needs.
+            // Behind a ration the next poll comes first: what has not gone out until then is kept in as
+            // little as it needs.
             if count == wanted && ration.is_none() {
                 return Filled::Room;
             }

@@ -22,7 +22,7 @@ pub(super) struct Churn {
     since: Time,
     /// How many had ended at the beginning of this period.
     ended: u64,
-    /// And of the one before.
+    /// How many had ended at the beginning of the period before.
     ended_before: u64,
 }
 
@@ -57,7 +57,8 @@ impl<O: Os> Worker<O> {
     /// back if not.
     pub(super) fn hand_over(&mut self, fd: Fd, client: SocketAddr, listener: usize) -> Option<Fd> {
         let Some(slot) = &self.load_slot else { return Some(fd) };
-        // Those who wait in the queue count, or a worker that has just been given some would keep all of its own too.
+        // Clients in the queue count. Otherwise a worker that was just given some would keep all of its own
+        // too.
         let (mine, ended) = (slot.load() + 1, self.churn.recent(self.now, self.ended));
         // The others' numbers are in lines of cache of theirs: they are not looked at in vain.
         if !is_clearly_more(mine, 0, ended) {
@@ -77,8 +78,8 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Begins the sessions of the clients that others have handed over, as far as there is room for them.
-    /// Those for whom there is none wait, as they would in front of an acceptor.
+    /// Begins the sessions of the clients that others have handed over, as far as there is room for them. The
+    /// others wait in the queue.
     pub(super) fn begin_handed_over(&mut self) {
         while self.expects_place()
             && !self.handshakes.is_full()
@@ -148,7 +149,8 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_evens_out_by_itself() {
-        // 64 clients with a connection for each request: by chance numbers differ by 8, and this is more than five times that.
+        // 64 clients with a connection for each request: by chance numbers differ by 8, and this is more than
+        // five times that.
         assert!((10..=32).all(|least| !is_clearly_more(64 - least, least, 10_000)));
         // But not thousands beside an idle worker.
         assert!(is_clearly_more(4000, 0, 10_000));

@@ -195,7 +195,7 @@ impl<O: Os> Worker<O> {
         );
     }
 
-    /// The same of what was done for want of buffers.
+    /// Logs what was done for want of buffers.
     fn tell_of_short(&mut self) {
         for (place, is_short) in self.storage.take_short().into_iter().enumerate() {
             if is_short {

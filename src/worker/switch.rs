@@ -1,8 +1,8 @@
 //! From one configuration to the next, between two turns.
 //!
 //! What can change at once does: listeners, pools, backends, timeouts, and every limit but the size of the
-//! buffers, which are made once. No connected client is disturbed: an exchange under way keeps its generation,
-//! and all other sessions take the new one.
+//! buffers, which are made once. No connected client is disturbed: an exchange under way keeps its
+//! generation, and all other sessions take the new one.
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Routes that ask for client certificates: what is said of them, and what becomes of requests, as `[[test]]` and `pollux explain` have
-//! it.
+//! Routes that ask for client certificates: what is said of them, and what becomes of requests, as `[[test]]`
+//! and `pollux explain` have it.
 
 use std::sync::LazyLock;
 

@@ -294,8 +294,8 @@ fn a_max_age_below_a_second_is_printed() {
     check_print(&load(&format!("{POOLS}{SECURE}pool = \"app\"\n{hsts}\n")));
 }
 
-/// Holds the end of a page of the documentation, behind the mark that it is written from `origin`, to what it would be now;
-/// `UPDATE_EXPECT=1` writes it anew.
+/// Holds the end of a page of the documentation, behind the mark that it is written from `origin`, to what it
+/// would be now; `UPDATE_EXPECT=1` writes it anew.
 fn check_written(page: &str, origin: &str, now: &str) {
     let told =
         format!("What follows is written from the {origin}; tests/config/documentation.rs keeps it so.");

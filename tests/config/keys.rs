@@ -8,7 +8,8 @@ use pollux::plan;
 
 use super::documentation::{Full, around};
 
-/// Keys that change nothing of what runs (tests, further files), and headers of tables, whose keys are tested alone.
+/// Keys that change nothing of what runs (tests, further files), and headers of tables, whose keys are tested
+/// alone.
 fn is_left_out(example: &Example) -> bool {
     let is_of_tests =
         ["[[test]]", "client_cert = { … } of a test", "expect = { … }"].contains(&example.table);

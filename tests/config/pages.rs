@@ -1,4 +1,5 @@
-//! Every ```toml block of the pages in `docs/` is a whole configuration: it loads without a warning, and its tests hold.
+//! Every ```toml block of the pages in `docs/` is a whole configuration: it loads without a warning, and its
+//! tests hold.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! What a file asks of protection is in the snapshot, or the check fails; and a warning changes nothing in the snapshot.
+//! What a file asks of protection is in the snapshot, or the check fails; and a warning changes nothing in
+//! the snapshot.
 
 use std::io;
 use std::net::SocketAddr;
@@ -77,8 +78,8 @@ fn load(text: &str, now: i64) -> Result<Loaded, ConfigReport> {
 /// A key with one of its values, as it is written, and whether that is what the snapshot says.
 type Holds = fn(&Listener, &Pool, &Loaded) -> bool;
 
-/// Keys that protect, by the table in which they stand; the first value that is written beside each is good, and what the snapshot
-/// has to say of it then. The others are of every kind that cannot be taken.
+/// Keys that protect, by the table in which they stand; the first value that is written beside each is good,
+/// and what the snapshot has to say of it then. The others are of every kind that cannot be taken.
 const KEYS: &[(&str, &str, &[&str], Holds)] = &[
     (
         "tls",

@@ -1,4 +1,5 @@
-//! What is said of certificates: those of the files that a configuration names, which are made here, as of a time that is given.
+//! What is said of certificates: those of the files that a configuration names, which are made here, as of a
+//! time that is given.
 
 use std::io;
 use std::net::SocketAddr;

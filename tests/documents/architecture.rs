@@ -1,4 +1,5 @@
-//! ARCHITECTURE.md points at the code: its files exist, its constants have their values, and no bound is left out.
+//! ARCHITECTURE.md points at the code: its files exist, its constants have their values, and no bound is left
+//! out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -8,8 +8,9 @@ const DATE: &str = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
 /// What Pollux adds to a request for host `h` that came from the tables' client.
 const ADDED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nX-Forwarded-Port: 80\r\nVia: ";
 
-/// Turns the notation of the tables into bytes: line feeds of the file are dropped, `\r`, `\n`, `\t`, `\\` and `\xHH` are
-/// what they are elsewhere, `\{text*7}` is the text seven times, and any other `\{…}` is one of the words below.
+/// Turns the notation of the tables into bytes: line feeds of the file are dropped, `\r`, `\n`, `\t`, `\\`
+/// and `\xHH` are what they are elsewhere, `\{text*7}` is the text seven times, and any other `\{…}` is one
+/// of the words below.
 pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -118,7 +119,8 @@ fn answer(status: &str, cause: &str, connection: &str) -> String {
     )
 }
 
-/// Takes the error type of RFC 9209 out of Proxy-Status: the tables are about causes, of which there are more.
+/// Takes the error type of RFC 9209 out of Proxy-Status: the tables are about causes, of which there are
+/// more.
 pub(crate) fn without_error_type(bytes: &[u8]) -> Vec<u8> {
     const BEFORE: &[u8] = b"Proxy-Status: pollux;";
     let mut out = Vec::with_capacity(bytes.len());

@@ -1,8 +1,8 @@
-//! An operating system in memory: one listener, one client, any number of backend connections, no faults, and a clock
-//! that moves only when it is told to.
+//! An operating system in memory: one listener, one client, any number of backend connections, no faults, and
+//! a clock that moves only when it is told to.
 //!
-//! Readiness is level-triggered and true. The world moves only while the worker is in `poll` with nothing to do, one
-//! event at a time, so that a case is played the same way each time.
+//! Readiness is level-triggered and true. The world moves only while the worker is in `poll` with nothing to
+//! do, one event at a time, so that a case is played the same way each time.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -182,8 +182,8 @@ impl Memory {
         turns.iter().any(|turn| turn(self)) || self.backend_goes_on() || self.client_goes_on()
     }
 
-    /// The next piece of the part that the client is at, and the end behind the last. A client that speaks byte by byte
-    /// leaves in a step of its own.
+    /// The next piece of the part that the client is at, and the end behind the last. A client that speaks
+    /// byte by byte leaves in a step of its own.
     fn client_speaks(&mut self) -> bool {
         let is_last = self.script.len() <= 1;
         let Some(part) = self.script.front_mut() else { return self.client_leaves() };

@@ -1,4 +1,5 @@
-//! The flight recorder over an operating system that plays a script: its clock moves only in poll, so every timeline is exact.
+//! The flight recorder over an operating system that plays a script: its clock moves only in poll, so every
+//! timeline is exact.
 
 mod script;
 

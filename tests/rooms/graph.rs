@@ -6,8 +6,8 @@ use std::path::Path;
 use super::paths::Named;
 use super::{core_sources, root, sources};
 
-/// Names between rooms that close a cycle and are not opened yet: the room, the one that it names, and why. The list only shrinks:
-/// a name that is gone, or closes no cycle, fails the test.
+/// Names between rooms that close a cycle and are not opened yet: the room, the one that it names, and why.
+/// The list only shrinks: a name that is gone, or closes no cycle, fails the test.
 const ALLOWED: &[(&str, &str, &str)] = &[];
 
 /// For each room the rooms that it names, each with a place where it does.

@@ -1,7 +1,7 @@
 //! The walls of the house: which room names which, and what the pure half may name.
 //!
-//! A room is a module at the root of `pollux-core` or of `pollux`. The two crates show one set of rooms. `pollux-bench` and
-//! `toy-backends` are crates of one room each, and cargo allows no cycle of crates.
+//! A room is a module at the root of `pollux-core` or of `pollux`. The two crates show one set of rooms.
+//! `pollux-bench` and `toy-backends` are crates of one room each, and cargo allows no cycle of crates.
 
 mod graph;
 mod paths;

@@ -1,4 +1,5 @@
-//! The paths that a file of Rust names, wherever they stand: in `use` with its groups, in code, and in the arguments of macros.
+//! The paths that a file of Rust names, wherever they stand: in `use` with its groups, in code, and in the
+//! arguments of macros.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 

@@ -1,7 +1,9 @@
-//! The pure half reaches no socket, file, clock, thread or system: neither by a library nor by the standard library.
+//! The pure half reaches no socket, file, clock, thread or system: neither by a library nor by the standard
+//! library.
 //!
-//! The compiler holds the first for what its manifest does not name, and clippy much of the second (`clippy.toml` of the crate). Here
-//! the manifest itself and every name of the standard library are held to a list.
+//! The compiler holds the first for what its manifest does not name, and clippy much of the second
+//! (`clippy.toml` of the crate). Here the manifest itself and every name of the standard library are held to
+//! a list.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,8 +11,8 @@ use std::fs;
 use super::paths::Named;
 use super::{core_sources, root, sources};
 
-/// Libraries that reach the world. None of the pure half may lead to one. `libc` is not among them: the probing of the processor that
-/// hashes do leads there.
+/// Libraries that reach the world. None of the pure half may lead to one. `libc` is not among them: the
+/// probing of the processor that hashes do leads there.
 const WORLD: [&str; 14] = [
     "nix",
     "socket2",
@@ -28,7 +30,8 @@ const WORLD: [&str; 14] = [
     "pollux",
 ];
 
-/// What the pure half may name of the standard library: a module, or a single name in one that also has parts of the world.
+/// What the pure half may name of the standard library: a module, or a single name in one that also has parts
+/// of the world.
 const ALLOWED: [&[&str]; 30] = [
     &["array"],
     &["borrow"],

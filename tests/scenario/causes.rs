@@ -1,5 +1,5 @@
-//! Every cause can be brought about, and it is known how: by a case of `tests/http`, which plays them all in every split, or on
-//! real sockets here.
+//! Every cause can be brought about, and it is known how: by a case of `tests/http`, which plays them all in
+//! every split, or on real sockets here.
 
 use std::collections::HashSet;
 use std::fs;
@@ -33,7 +33,8 @@ enum How {
     Table,
     /// By this scene.
     Scene(fn()),
-    /// By a test of `tests/real/test_tls*.py`, which have certificates and those who use them, and expect the word.
+    /// By a test of `tests/real/test_tls*.py`, which have certificates and those who use them, and expect the
+    /// word.
     Real,
 }
 
@@ -240,7 +241,8 @@ fn out_of_buffers() {
     let timeouts = Timeouts { client_head: SOON, ..Timeouts::default() };
     let limits = Limits { buffers: 4, buffer: 4096, head: 4096, request_line: 1024, ..Limits::default() };
     let pollux = Pollux::start(Snapshot { limits, ..with(Mode::Http, &address, &timeouts) });
-    // Bodies that are not complete hold all buffers that clients may have, and too much in each of them to do with less.
+    // Bodies that are not complete hold all buffers that clients may have, and too much in each of them to do
+    // with less.
     let mut post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n".to_vec();
     post.resize(4000, b'x');
     let holders: Vec<TcpStream> = (0..3).map(|_| send(&pollux, &post)).collect();

@@ -148,7 +148,8 @@ fn what_fails_requests_is_left_alone() {
     }
 }
 
-/// A response that begins and does not end is a failure too, and the head of the next one does not make it good.
+/// A response that begins and does not end is a failure too, and the head of the next one does not make it
+/// good.
 #[test]
 fn who_never_finishes_is_left_alone() {
     let drips = Behaviour::SlowDrip { bytes: 2, every: Duration::from_secs(60) };
@@ -195,7 +196,8 @@ fn a_status_that_is_retried_counts() {
     assert_eq!(attempts.filter(|attempts| *attempts > 1).count(), 2);
 }
 
-/// Whom the last backend is taken from has nothing to wait for, though another request still holds its place there.
+/// Whom the last backend is taken from has nothing to wait for, though another request still holds its place
+/// there.
 #[test]
 fn who_waits_is_told_that_nobody_is_left() {
     let (hung, moody) = (toy("hung", Behaviour::Silent), moody(true));

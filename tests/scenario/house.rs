@@ -44,7 +44,8 @@ impl Journal for Teller {
     }
 }
 
-/// A running Pollux, with one worker unless asked otherwise. It is drained, and has to end well, when it goes.
+/// A running Pollux, with one worker unless asked otherwise. It is drained, and has to end well, when it
+/// goes.
 pub(crate) struct Pollux {
     server: Option<Server>,
     pub(crate) address: SocketAddr,

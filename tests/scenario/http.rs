@@ -140,8 +140,8 @@ fn an_error_answer_survives_what_the_client_still_sends() {
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("bad-framing\n"), "{answer}");
 }
 
-/// Some clients send an empty line behind a body. With the response kept back for the FIN, a close with that line unread would
-/// drop it.
+/// Some clients send an empty line behind a body. With the response kept back for the FIN, a close with that
+/// line unread would drop it.
 #[test]
 fn a_last_response_survives_what_comes_behind_the_last_request() {
     let (listener, address) = listener();

@@ -40,7 +40,8 @@ fn head(stream: &mut TcpStream) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The request of a client that leaves the queue, by a close or by a half-close, is never sent, whatever the pool says.
+/// The request of a client that leaves the queue, by a close or by a half-close, is never sent, whatever the
+/// pool says.
 #[test]
 fn who_leaves_the_queue_is_let_out_and_its_request_is_not_sent() {
     for rule in [ClientClose::Abort, ClientClose::Finish] {

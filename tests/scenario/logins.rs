@@ -22,8 +22,8 @@ fn answer(target: &str) -> &'static str {
     }
 }
 
-/// Answers each request with the number of the connection, and before the first with `announced` if a header of the PROXY protocol
-/// has come before it.
+/// Answers each request with the number of the connection, and before the first with `announced` if a header
+/// of the PROXY protocol has come before it.
 fn serve(stream: TcpStream, number: usize) {
     let (mut reader, mut writer) = (BufReader::new(stream.try_clone().unwrap()), stream);
     let mut announced = "";

@@ -1,5 +1,5 @@
-//! Pollux on real sockets, for what a fake kernel cannot show. Backends are toys or plain sockets; every port is the
-//! kernel's choice, and nothing waits for a time to pass.
+//! Pollux on real sockets, for what a fake kernel cannot show. Backends are toys or plain sockets; every port
+//! is the kernel's choice, and nothing waits for a time to pass.
 
 mod causes;
 mod connecting;

@@ -1,4 +1,5 @@
-//! What an operator does to a running Pollux: backends that are drained, taken out and weighted, and sessions that are ended.
+//! What an operator does to a running Pollux: backends that are drained, taken out and weighted, and sessions
+//! that are ended.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

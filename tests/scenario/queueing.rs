@@ -244,6 +244,7 @@ fn a_backend_that_is_new_takes_who_comes_even_behind_those_who_do_not_know_it() 
     pollux.reload(both).unwrap();
     let mut third = ask(&pollux, 2);
     assert!(response(&mut third).starts_with("HTTP/1.1 200"));
-    // It is the pool's latest configuration that made room; the second still waits for the backend that it knows.
+    // It is the pool's latest configuration that made room; the second still waits for the backend that it
+    // knows.
     assert_eq!(pollux.waiting(), 1);
 }

@@ -106,7 +106,8 @@ fn clients_that_have_left_make_room_and_those_that_wait_do_not() {
     let mut newcomer = pollux.client();
     newcomer.write_all(b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     assert!(response(&mut newcomer).starts_with("HTTP/1.1 501 "));
-    // Whether the newcomer finds room made, or the second over that a client has which has left, is a matter of the moment.
+    // Whether the newcomer finds room made, or the second over that a client has which has left, is a matter
+    // of the moment.
     let causes = HashSet::from([pollux.told().cause, pollux.told().cause]);
     assert_eq!(causes, HashSet::from([Some(Cause::MethodRefused), Some(Cause::ClientAborted)]));
     assert_eq!((ended(&mut clients), pollux.in_flight()), (Vec::new(), SESSIONS - 1));
@@ -231,7 +232,8 @@ fn bodies_that_are_collected_a_byte_at_a_time_make_room() {
     assert!(rest(&mut clients[0]).starts_with("HTTP/1.1 408 "));
 }
 
-/// Gives a bit for each of `clients` again and again, so that none of them ever stalls, until the newcomer has its answer.
+/// Gives a bit for each of `clients` again and again, so that none of them ever stalls, until the newcomer
+/// has its answer.
 fn drip_until_answered(newcomer: &mut TcpStream, clients: &mut [TcpStream], bit: &[u8]) {
     newcomer.set_read_timeout(Some(DRIP)).unwrap();
     let mut drips = 0;

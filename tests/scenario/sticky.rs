@@ -1,4 +1,5 @@
-//! Clients that are bound to a backend by a cookie: over a restart and a reload, and to one that takes nobody else any more.
+//! Clients that are bound to a backend by a cookie: over a restart and a reload, and to one that takes nobody
+//! else any more.
 
 use pollux::config;
 use pollux::explain::{self, Ask};

@@ -1,4 +1,5 @@
-//! What all actors share: how they are stepped, and a port through which they read and write in pieces at their own pace.
+//! What all actors share: how they are stepped, and a port through which they read and write in pieces at
+//! their own pace.
 
 use std::time::Duration;
 
@@ -287,7 +288,8 @@ impl Port {
         }
     }
 
-    /// What is written next comes in just after what was written, so shortly that nothing can happen in between.
+    /// What is written next comes in just after what was written, so shortly that nothing can happen in
+    /// between.
     pub(crate) fn pause(&self, net: &mut Net) {
         net.pause(self.end);
     }
@@ -364,7 +366,8 @@ impl Port {
         true
     }
 
-    /// Says with TLS that nothing more comes, as far as there is room for that now, and closes; true if that was said whole.
+    /// Says with TLS that nothing more comes, as far as there is room for that now, and closes; true if that
+    /// was said whole.
     pub(crate) fn bid_farewell(&mut self, net: &mut Net, rng: &mut Rng) -> bool {
         let is_said = self.sealed.as_mut().is_some_and(|sealed| {
             let is_heard = !sealed.is_shaking();
@@ -376,7 +379,8 @@ impl Port {
         is_said
     }
 
-    /// With TLS: says something that is torn off in the middle of a record, or is none, as far as there is room for it.
+    /// With TLS: says something that is torn off in the middle of a record, or is none, as far as there is
+    /// room for it.
     pub(crate) fn tear(&mut self, net: &mut Net, rng: &mut Rng) {
         let Some(sealed) = &mut self.sealed else { return };
         let torn = if rng.bool() || sealed.is_busy() {

@@ -1,7 +1,8 @@
 //! The wall clock and the random numbers of a run, and TLS that takes all of its numbers from there.
 //!
-//! A TLS configuration holds its [`Ambient`] for ever, and runs come one after the other on a thread. So what it shows is the state of
-//! the run that the thread is in. Each side of a connection draws from the same stream, in the order of the run.
+//! A TLS configuration holds its [`Ambient`] for ever, and runs come one after the other on a thread. So what
+//! it shows is the state of the run that the thread is in. Each side of a connection draws from the same
+//! stream, in the order of the run.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;

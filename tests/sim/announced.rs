@@ -1,5 +1,5 @@
-//! The PROXY protocol for actors: what the proxies before the worker say of their clients, and a reader of what the worker says to
-//! backends. It shares no code with Pollux.
+//! The PROXY protocol for actors: what the proxies before the worker say of their clients, and a reader of
+//! what the worker says to backends. It shares no code with Pollux.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! The worker's descriptor table. The lowest free number is given out first, as a real kernel does, so that a stale
-//! descriptor soon names somebody else's connection.
+//! The worker's descriptor table. The lowest free number is given out first, as a real kernel does, so that a
+//! stale descriptor soon names somebody else's connection.
 
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use crate::end::EndId;
 /// 0 to 2 are taken from the start.
 const FIRST: usize = 3;
 
-/// How often in a row poll may report a descriptor with which the worker then gets nowhere. What the parked set says of a backend
-/// is said again by the poll that follows, and a backend that leaves may be told to be writable after that.
+/// How often in a row poll may report a descriptor with which the worker then gets nowhere. What the parked
+/// set says of a backend is said again by the poll that follows, and a backend that leaves may be told to be
+/// writable after that.
 pub(crate) const IDLE_REPORTS_MAX: u8 = 4;
 
 /// The same where sessions wait for each other's buffers: whoever is ready may have to let others go first.
@@ -40,7 +41,8 @@ pub(crate) struct Descriptor {
     pub(crate) reported: Ready,
     /// The worker has been told of the end of the stream, or of its loss: being told again gets it nowhere.
     pub(crate) told: bool,
-    /// What it waits for in the parked set, and under which tag; `None` once it was told, or if it never was there.
+    /// What it waits for in the parked set, and under which tag; `None` once it was told, or if it never was
+    /// there.
     pub(crate) parked: Option<(Interest, u64)>,
     /// Reports since the worker last got anywhere with it, and when the last was.
     unmoved: u8,
@@ -53,7 +55,8 @@ impl Descriptor {
         self.unmoved = 0;
     }
 
-    /// Poll reports `got`. A descriptor that is reported again and again while nothing is done about it is a busy loop.
+    /// Poll reports `got`. A descriptor that is reported again and again while nothing is done about it is a
+    /// busy loop.
     pub(crate) fn report(&mut self, fd: Fd, got: Ready, now: Time, patience: u8) {
         self.reported = got;
         self.unmoved = if now.since(self.last_report) > APART { 1 } else { self.unmoved + 1 };

@@ -1,7 +1,8 @@
-//! One side of a connection, as a kernel keeps it: a bounded receive queue, and what has become of the two directions.
+//! One side of a connection, as a kernel keeps it: a bounded receive queue, and what has become of the two
+//! directions.
 //!
-//! It does what Linux does where that is a trap: queued bytes stay readable after a RST, the error is told once to whoever
-//! asks first (recv, send or SO_ERROR), and a recv after that reads as a clean end.
+//! It does what Linux does where that is a trap: queued bytes stay readable after a RST, the error is told
+//! once to whoever asks first (recv, send or SO_ERROR), and a recv after that reads as a clean end.
 
 use std::collections::VecDeque;
 use std::fmt;

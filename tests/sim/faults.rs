@@ -1,5 +1,5 @@
-//! What may go wrong in a run, drawn from its seed: the kernel's whims, which are no excuse for anything, and the faults of
-//! the network and of the actors.
+//! What may go wrong in a run, drawn from its seed: the kernel's whims, which are no excuse for anything, and
+//! the faults of the network and of the actors.
 
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -12,7 +12,8 @@ use crate::moods::Moods;
 /// How the world is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
-    /// Actors and network do their part. The kernel has its whims, and every exchange must be exact all the same.
+    /// Actors and network do their part. The kernel has its whims, and every exchange must be exact all the
+    /// same.
     Clean,
     /// Connects fail, and actors reset, vanish, hang, cut, and talk nonsense.
     Foul,
@@ -138,14 +139,15 @@ impl Faults {
 }
 
 impl Faults {
-    /// Leaves the worker so few descriptors, besides the listener's, that clients and backends get into each other's way.
+    /// Leaves the worker so few descriptors, besides the listener's, that clients and backends get into each
+    /// other's way.
     pub(crate) fn make_scarce(&mut self, rng: &mut Rng) {
         self.splicing = Splicing::NEVER;
         self.descriptors = 4 + usize::from(self.lot) + rng.usize(2..=6);
     }
 
-    /// Has the backends die, hang, vanish, flap and slow down. Nothing else goes wrong, and what is sent is short, so that
-    /// nobody takes long who is well.
+    /// Has the backends die, hang, vanish, flap and slow down. Nothing else goes wrong, and what is sent is
+    /// short, so that nobody takes long who is well.
     pub(crate) fn make_moody(&mut self, rng: &mut Rng) {
         self.moods = Some(Rc::new(Moods::draw(rng)));
         self.capacity = 4096..=65536;
@@ -159,8 +161,8 @@ impl Faults {
         self.moods = self.moods.take().map(|moods| Rc::new(moods.apart()));
     }
 
-    /// Lets few clients into their handshakes at once, and brings some that never finish. Pieces are not so small that others take
-    /// as long.
+    /// Lets few clients into their handshakes at once, and brings some that never finish. Pieces are not so
+    /// small that others take as long.
     pub(crate) fn bring_lurkers(&mut self, rng: &mut Rng) {
         self.lurkers = rng.usize(1..=5);
         self.capacity = 512..=65536;
@@ -173,8 +175,8 @@ impl Faults {
         self.buffers = None;
     }
 
-    /// Brings clients that hold places and are not served. There are places for all others; what they say is short, so that nobody
-    /// takes long who is well.
+    /// Brings clients that hold places and are not served. There are places for all others; what they say is
+    /// short, so that nobody takes long who is well.
     pub(crate) fn bring_idlers(&mut self, rng: &mut Rng) {
         self.idlers = rng.usize(4..=12);
         self.sessions = Some(4 + rng.usize(1..=3));
@@ -183,8 +185,8 @@ impl Faults {
         self.buffers = None;
     }
 
-    /// Brings clients that hold their places although they are served, more than there are places. Pieces are not so small that good
-    /// requests take long.
+    /// Brings clients that hold their places although they are served, more than there are places. Pieces are
+    /// not so small that good requests take long.
     pub(crate) fn bring_squatters(&mut self, places: usize) {
         self.squatters = true;
         self.sessions = Some(places);

@@ -1,5 +1,5 @@
-//! A client that holds a place and is not served: it says nothing, or half a head, or a byte of it now and then. Where there are no
-//! places left it has to make room, and comes again.
+//! A client that holds a place and is not served: it says nothing, or half a head, or a byte of it now and
+//! then. Where there are no places left it has to make room, and comes again.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::stage::DOOR;
 /// What it says of a request, which never is one.
 const HEAD: &[u8] = b"GET /idle HTTP/1.1\r\nHost: idle\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// The longest that anybody waits before the door while there are idlers: each of those who are before him in the queue has a
-/// quarter of a second before it makes room.
+/// The longest that anybody waits before the door while there are idlers: each of those who are before him in
+/// the queue has a quarter of a second before it makes room.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The answer that it may get.

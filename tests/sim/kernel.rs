@@ -1,8 +1,9 @@
-//! The fake kernel: every system call of the worker, over descriptors that stand for the ends of simulated connections.
+//! The fake kernel: every system call of the worker, over descriptors that stand for the ends of simulated
+//! connections.
 //!
-//! Readiness is level-triggered and true. What is not guaranteed by POSIX is not given either: reads and writes are cut
-//! short, poll misses some of what comes in while it waits, or is interrupted, or is wrong. A call that no worker may make (on a
-//! closed descriptor, on a connect that nobody has decided) ends the run.
+//! Readiness is level-triggered and true. What is not guaranteed by POSIX is not given either: reads and
+//! writes are cut short, poll misses some of what comes in while it waits, or is interrupted, or is wrong. A
+//! call that no worker may make (on a closed descriptor, on a connect that nobody has decided) ends the run.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -40,7 +41,8 @@ pub(crate) struct Kernel {
     descriptors: Descriptors,
     /// What lies in each pipe.
     pipes: Vec<Vec<u8>>,
-    /// Whose last bytes have been taken, so that the end must follow. A real kernel keeps them back until it does.
+    /// Whose last bytes have been taken, so that the end must follow. A real kernel keeps them back until it
+    /// does.
     pub(crate) ending: Vec<Fd>,
     /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
     pub(crate) patience: u8,

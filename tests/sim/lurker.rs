@@ -1,5 +1,6 @@
-//! A client that stops in the middle of its TLS handshake. Its time is over when `timeouts.handshake` is: not later, and not before
-//! either, unless there are so many handshakes that the oldest have to make room for others.
+//! A client that stops in the middle of its TLS handshake. Its time is over when `timeouts.handshake` is: not
+//! later, and not before either, unless there are so many handshakes that the oldest have to make room for
+//! others.
 
 use std::net::SocketAddr;
 use std::time::Duration;

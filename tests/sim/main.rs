@@ -1,7 +1,8 @@
-//! The whole worker over a fake kernel: seeded clients, backends, network and faults, a virtual clock, and oracles.
+//! The whole worker over a fake kernel: seeded clients, backends, network and faults, a virtual clock, and
+//! oracles.
 //!
-//! `README.md` says how to read a failure. One seed is one run; `SIM_SEED=n` replays it with its whole trace, and
-//! `SIM_SEEDS=n` runs more of them than usual.
+//! `README.md` says how to read a failure. One seed is one run; `SIM_SEED=n` replays it with its whole trace,
+//! and `SIM_SEEDS=n` runs more of them than usual.
 
 mod actor;
 mod ambient;
@@ -76,7 +77,8 @@ fn the_bytes_of_a_tls_run_follow_from_its_seed() {
     }
 }
 
-/// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain in the first of them.
+/// Each of them once failed, and is no longer among those that are run as a rule. Pools were plain in the
+/// first of them.
 #[test]
 fn seeds_that_found_something() {
     let plain = |run: fn(&mut Scene)| {
@@ -130,8 +132,8 @@ fn beset(scene: &mut Scene) {
     http::run(scene);
 }
 
-/// Streams through TLS on one leg or both, cut into any pieces, and keys that change on the way: at times the worker has to write in
-/// order to read.
+/// Streams through TLS on one leg or both, cut into any pieces, and keys that change on the way: at times the
+/// worker has to write in order to read.
 #[test]
 fn tls_clean() {
     each_seed("tls_clean", SOME, Weather::Clean, sealed);
@@ -154,8 +156,8 @@ fn http_tls_lurkers() {
     each_seed("http_tls_lurkers", SOME, Weather::Clean, beset);
 }
 
-/// Clients hold places and are not served, more of them than there are places: everybody else comes in, and is served as ever. No timeout
-/// of theirs helps.
+/// Clients hold places and are not served, more of them than there are places: everybody else comes in, and
+/// is served as ever. No timeout of theirs helps.
 #[test]
 fn http_idlers() {
     each_seed("http_idlers", SOME, Weather::Clean, |scene| {
@@ -297,7 +299,8 @@ fn moods_refilled() {
     });
 }
 
-/// A pool behind a TCP listener: its backends do their part, but the port that is asked how they are has moods.
+/// A pool behind a TCP listener: its backends do their part, but the port that is asked how they are has
+/// moods.
 #[test]
 fn moods_tcp() {
     each_seed("moods_tcp", SOME, Weather::Clean, |scene| {

@@ -38,13 +38,14 @@ impl Mood {
 pub(crate) struct Moods {
     /// By host.
     phases: Vec<Vec<(Time, Mood)>>,
-    /// How many hosts behind a backend there is another one, which answers its checks; 0 if it does so itself.
+    /// How many hosts behind a backend there is another one, which answers its checks; 0 if it does so
+    /// itself.
     apart: usize,
 }
 
 impl Moods {
-    /// Three or four backends. In half of the runs one of them is well all the time; in some, all are of the same mind, as if
-    /// it were the network.
+    /// Three or four backends. In half of the runs one of them is well all the time; in some, all are of the
+    /// same mind, as if it were the network.
     pub(crate) fn draw(rng: &mut Rng) -> Moods {
         let hosts = rng.usize(3..=4);
         let spared = rng.usize(..hosts * 2);

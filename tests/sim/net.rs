@@ -1,5 +1,5 @@
-//! The network: every connection with its two ends, the doors at which Pollux listens, the hosts at which backends do, and
-//! the clock. The kernel uses it for the worker, the actors use it directly.
+//! The network: every connection with its two ends, the doors at which Pollux listens, the hosts at which
+//! backends do, and the clock. The kernel uses it for the worker, the actors use it directly.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -333,7 +333,8 @@ impl Net {
         Closing::Fin
     }
 
-    /// Closes with a RST. What was still on its way to the peer can be lost, and with it a FIN of which nobody knows yet.
+    /// Closes with a RST. What was still on its way to the peer can be lost, and with it a FIN of which
+    /// nobody knows yet.
     pub(crate) fn abort(&mut self, id: EndId) {
         self.undecided.retain(|one| one.end != id);
         let end = self.end_mut(id);

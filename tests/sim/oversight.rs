@@ -1,6 +1,7 @@
-//! What must hold of a pool in every turn, whatever its backends do: who is out gets no request while somebody else is up, who
-//! waits is not overtaken and not left behind, and there are no more retries than the budget allows. Where the moods of the
-//! backends are known, what is thought of them must be true, after the time that it takes to find out.
+//! What must hold of a pool in every turn, whatever its backends do: who is out gets no request while
+//! somebody else is up, who waits is not overtaken and not left behind, and there are no more retries than
+//! the budget allows. Where the moods of the backends are known, what is thought of them must be true, after
+//! the time that it takes to find out.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -106,7 +107,8 @@ pub(crate) struct Oversight {
     left: Option<(Time, u32)>,
     /// When the backends of the pool last changed.
     changed: Time,
-    /// The last who waited then: up to it, those who wait know only the backends that there were when they came.
+    /// The last who waited then: up to it, those who wait know only the backends that there were when they
+    /// came.
     outdated: Option<u64>,
 }
 
@@ -127,7 +129,8 @@ impl Oversight {
         line.first().is_none_or(|first| self.outdated.is_none_or(|last| *first > last))
     }
 
-    /// Holds a turn to the rules, by the pool before it and after it. `is_checked` is whether there still are checks.
+    /// Holds a turn to the rules, by the pool before it and after it. `is_checked` is whether there still are
+    /// checks.
     pub(crate) fn check(
         &mut self,
         snapshot: &Snapshot,
@@ -139,8 +142,8 @@ impl Oversight {
         check_out(before, after);
         check_budget(&pool.retries, before, after);
         let Some(moods) = self.moods.clone() else { return };
-        // A request that was begun before the change may have been refused, and may come back to wait: it knows
-        // the backends of then.
+        // A request that was begun before the change may have been refused, and may come back to wait: it
+        // knows the backends of then.
         if self.changed > Time::ZERO
             && now.since(self.changed) <= snapshot.timeouts.connect + pool.reach_wait.unwrap_or_default()
         {
@@ -234,7 +237,8 @@ fn check_out(before: &Sight, after: &Sight) {
     }
 }
 
-/// Retries that begin are within the budget. All that is in flight belongs to a session, before the turn or after it.
+/// Retries that begin are within the budget. All that is in flight belongs to a session, before the turn or
+/// after it.
 fn check_budget(rules: &Retries, before: &Sight, after: &Sight) {
     let in_flight = before.sessions.max(after.sessions) as u64;
     let most = (in_flight * u64::from(rules.budget) / 1000).max(u64::from(rules.budget_min));
@@ -250,8 +254,8 @@ fn check_newcomers(before: &Sight, after: &Sight) {
     assert!(!is_overtaken, "somebody who came new has overtaken {:?}", before.line);
 }
 
-/// Requests that left the queue stood before those that are still there, except for requests whose client has gone: they leave from
-/// any place.
+/// Requests that left the queue stood before those that are still there, except for requests whose client has
+/// gone: they leave from any place.
 fn check_order(before: &Sight, after: &Sight) {
     let is_left = |number: &&u64| after.line.contains(number);
     let first = before.line.iter().position(|number| is_left(&number)).unwrap_or(before.line.len());

@@ -1,4 +1,5 @@
-//! Bodies whose every byte follows from a number, so that whoever receives one can check it without having seen it.
+//! Bodies whose every byte follows from a number, so that whoever receives one can check it without having
+//! seen it.
 
 use std::sync::OnceLock;
 

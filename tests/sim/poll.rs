@@ -1,5 +1,6 @@
-//! `poll(2)`, and with it the passing of time: the world acts only while the worker waits. If nobody can act, the clock
-//! jumps to whatever comes first: an actor's alarm, a decision of the network, or the worker's own timeout.
+//! `poll(2)`, and with it the passing of time: the world acts only while the worker waits. If nobody can act,
+//! the clock jumps to whatever comes first: an actor's alarm, a decision of the network, or the worker's own
+//! timeout.
 
 use std::time::Duration;
 
@@ -59,8 +60,8 @@ impl Kernel {
         }
     }
 
-    /// Moves the clock to what comes next. If that is only the worker's own timeout although everybody does their part,
-    /// the worker has forgotten somebody.
+    /// Moves the clock to what comes next. If that is only the worker's own timeout although everybody does
+    /// their part, the worker has forgotten somebody.
     fn sleep(&mut self, alarm: Option<Time>, deadline: Option<Time>) {
         let world = [alarm, self.net.next_event()].into_iter().flatten().min();
         if world.is_none() && self.faults.is_faultless() && self.cast.is_awaited() {
@@ -97,8 +98,8 @@ impl Kernel {
         ready
     }
 
-    /// Reports the watches that have news. Those of which there was none when the call began can be kept back, as if the
-    /// news had come a moment later, but for one.
+    /// Reports the watches that have news. Those of which there was none when the call began can be kept
+    /// back, as if the news had come a moment later, but for one.
     fn report(&mut self, watches: &mut [Watch], certain: &[bool], ready: usize) -> usize {
         let chosen = self.rng.usize(..ready);
         let mut reported = 0;

@@ -1,5 +1,6 @@
-//! Discovery in the middle of a run: a pool's backends come from the answer to a question, and another answer comes at random
-//! turns. Backends are added and go under traffic; the listener, its socket and everything else stay.
+//! Discovery in the middle of a run: a pool's backends come from the answer to a question, and another answer
+//! comes at random turns. Backends are added and go under traffic; the listener, its socket and everything
+//! else stay.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Reloads at random turns: backends come, go and change places, the listener gets another pool, timeouts and bounds change,
-//! and in some runs the listener's socket is taken away.
+//! Reloads at random turns: backends come, go and change places, the listener gets another pool, timeouts and
+//! bounds change, and in some runs the listener's socket is taken away.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Runs a test over many seeds. A failure shows the seed, what went wrong, the last events and the line that replays it.
+//! Runs a test over many seeds. A failure shows the seed, what went wrong, the last events and the line that
+//! replays it.
 
 use std::any::Any;
 use std::io::Write as _;

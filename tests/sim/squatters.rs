@@ -1,6 +1,6 @@
-//! Clients that are served, and hold their places all the same: slow readers, bodies that stall, and clients that have left with a FIN
-//! while their response is awaited. There are more of them than places, and no timeout helps; each newcomer with a good request is
-//! answered.
+//! Clients that are served, and hold their places all the same: slow readers, bodies that stall, and clients
+//! that have left with a FIN while their response is awaited. There are more of them than places, and no
+//! timeout helps; each newcomer with a good request is answered.
 
 use std::time::Duration;
 
@@ -24,8 +24,9 @@ const BIG: usize = 2_000_000;
 const PLACES: usize = 4;
 const SQUATTERS_MAX: usize = 12;
 
-/// The longest that a newcomer waits for its answer. A squatter has five seconds before it makes room, up to twelve of them stand before
-/// the newcomer in the queue, and `PLACES` of them make room at a time; what jumps of the clock add comes on top.
+/// The longest that a newcomer waits for its answer. A squatter has five seconds before it makes room, up to
+/// twelve of them stand before the newcomer in the queue, and `PLACES` of them make room at a time; what
+/// jumps of the clock add comes on top.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// How a squatter holds its place.

@@ -1,5 +1,5 @@
-//! Where a run takes place: a configuration, a kernel and a worker, all drawn from the seed, and the oracles that hold of
-//! every run whatever is spoken.
+//! Where a run takes place: a configuration, a kernel and a worker, all drawn from the seed, and the oracles
+//! that hold of every run whatever is spoken.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -356,7 +356,8 @@ fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
         })
         .collect();
     let buffer = log_uniform(rng, &(4096..=65536));
-    // So few that there is a surplus at times; how many follows from the seed, as the size of the buffers does.
+    // So few that there is a surplus at times; how many follows from the seed, as the size of the buffers
+    // does.
     let idle_per_backend = buffer % 3;
     let buffers = faults.buffers.unwrap_or(Limits::default().buffers);
     let sessions = faults.sessions.unwrap_or(Limits::default().sessions);
@@ -401,7 +402,8 @@ fn retries(rng: &mut Rng, is_foul: bool) -> Retries {
     Retries {
         most: rng.u32(0..4),
         timeout: rng.bool(),
-        // Whoever answers with one of these is cut off, which is none of the things that happen to those who do their part.
+        // Whoever answers with one of these is cut off, which is none of the things that happen to those who
+        // do their part.
         statuses: if is_foul && rng.bool() { vec![404, 500, 503] } else { Vec::new() },
         budget: 0,
         budget_min: rng.u32(..=RETRYING_MAX),
@@ -417,7 +419,8 @@ fn health(rng: &mut Rng) -> Passive {
     Passive { failures, eject, slow_start, ..Passive::default() }
 }
 
-/// Checks that come often, if there are any. Before the first everybody is asked: nobody is to be refused for no reason.
+/// Checks that come often, if there are any. Before the first everybody is asked: nobody is to be refused for
+/// no reason.
 fn check(rng: &mut Rng) -> Option<Check> {
     let interval = Duration::from_millis(rng.u64(20..500));
     let check = Check { interval, fast_interval: interval / 2, ..Check::default() };

@@ -166,7 +166,8 @@ impl Sealed {
         self.tls.is_handshaking()
     }
 
-    /// Whether there is something to be written that no actor has asked for, or all that he has asked for is not written.
+    /// Whether there is something to be written that no actor has asked for, or all that he has asked for is
+    /// not written.
     pub(crate) fn is_busy(&self) -> bool {
         self.is_shaking() || self.tls.wants_write() || !self.outbox.is_empty()
     }
@@ -182,7 +183,8 @@ impl Sealed {
         self.owed = self.owed.saturating_sub(count);
     }
 
-    /// The ciphertext that is to be written. At times the keys are changed, which the other side has to answer.
+    /// The ciphertext that is to be written. At times the keys are changed, which the other side has to
+    /// answer.
     pub(crate) fn outbox(&mut self, plain: &[u8], rng: &mut Rng) -> (usize, &[u8]) {
         let mut taken = 0;
         if !self.is_busy() && !plain.is_empty() {

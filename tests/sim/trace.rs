@@ -1,4 +1,5 @@
-//! The last events of a run, for the report of a failure. An event is small and is put into words only if it is asked for.
+//! The last events of a run, for the report of a failure. An event is small and is put into words only if it
+//! is asked for.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -191,8 +191,8 @@ impl Crowd {
         self.told(&asked, &client.receive());
     }
 
-    /// Leaves in the middle, in order or with a RST; and asks for something before it does so again, for it is to be rude
-    /// and not a flood.
+    /// Leaves in the middle, in order or with a RST; and asks for something before it does so again, for it
+    /// is to be rude and not a flood.
     fn aborting(&self, rng: &mut Rng) {
         self.half_closing(rng);
         let mut client = Client::connect(self.good);

@@ -1,8 +1,9 @@
-//! A mixed crowd for a while: good, bad, slow, aborting, half-closing and pipelining clients at once, before backends that
-//! behave well and badly. Every valid exchange must be exact and its own, and afterwards the descriptors and the memory of
-//! the process must be back where they were.
+//! A mixed crowd for a while: good, bad, slow, aborting, half-closing and pipelining clients at once, before
+//! backends that behave well and badly. Every valid exchange must be exact and its own, and afterwards the
+//! descriptors and the memory of the process must be back where they were.
 //!
-//! `SOAK_SECONDS=3600 cargo test --release --test soak` soaks for an hour; without the variable it is a few seconds.
+//! `SOAK_SECONDS=3600 cargo test --release --test soak` soaks for an hour; without the variable it is a few
+//! seconds.
 
 mod clients;
 mod process;
@@ -20,7 +21,8 @@ use process::Process;
 const SECONDS: u64 = 5;
 /// Threads for each kind of client.
 const CROWD: usize = 2;
-/// Resident memory that may come on top between the first third and the end: what the allocator keeps, no more.
+/// Resident memory that may come on top between the first third and the end: what the allocator keeps, no
+/// more.
 const GROWTH_MAX_KIB: u64 = 8 * 1024;
 
 fn seconds() -> Duration {

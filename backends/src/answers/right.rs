@@ -97,8 +97,8 @@ pub(crate) fn interim(exchange: &mut Exchange<'_>, count: u32) -> Result<After, 
     send_echo(exchange, &held)
 }
 
-/// Answers with chunks and a trailer. An HTTP/1.0 client gets the same bytes delimited by the close, because it does
-/// not know chunks (RFC 9112 §6.1).
+/// Answers with chunks and a trailer. An HTTP/1.0 client gets the same bytes delimited by the close, because
+/// it does not know chunks (RFC 9112 §6.1).
 pub(crate) fn chunked(exchange: &mut Exchange<'_>, count: u64, size: u64) -> Result<After, Trouble> {
     exchange.discard_body()?;
     if exchange.request.minor == 0 {

@@ -3,8 +3,8 @@
 use crate::exchange::{After, Exchange};
 use crate::peer::Trouble;
 
-/// Answers as soon as the head is there, then reads the body and throws it away. The answer is right: RFC 9110
-/// §15.5.14 lets a server refuse early, and this one keeps the connection by reading on.
+/// Answers as soon as the head is there, then reads the body and throws it away. The answer is right: RFC
+/// 9110 §15.5.14 lets a server refuse early, and this one keeps the connection by reading on.
 pub(crate) fn early_response(exchange: &mut Exchange<'_>) -> Result<After, Trouble> {
     let after = exchange.send(413, "text/plain", b"too large\n")?;
     match exchange.read_uninvited(&mut |_| {}) {
@@ -32,8 +32,8 @@ pub(crate) fn garbage(exchange: &mut Exchange<'_>) -> Result<After, Trouble> {
     Ok(After::Close)
 }
 
-/// Answers rightly and sends what looks like a second response behind it, in the same write. A proxy that reuses the
-/// connection would give it to the next client.
+/// Answers rightly and sends what looks like a second response behind it, in the same write. A proxy that
+/// reuses the connection would give it to the next client.
 pub(crate) fn extra(exchange: &mut Exchange<'_>) -> Result<After, Trouble> {
     exchange.discard_body()?;
     let body = b"right\n";

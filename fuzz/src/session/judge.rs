@@ -37,7 +37,8 @@ fn judge_backend(conn: &Conn, forwarded: &mut HashMap<u8, Vec<Request>>) {
     }
 }
 
-/// Each request that a backend has seen is one that the client has sent, though some may have been sent twice.
+/// Each request that a backend has seen is one that the client has sent, though some may have been sent
+/// twice.
 fn judge_forwarded(asked: &[Request], forwarded: &[Request]) {
     for request in forwarded {
         let is_it = |asked: &&Request| {
@@ -63,8 +64,8 @@ fn judge_owners(kernel: &Kernel, conn: &Conn, number: u8) {
     }
 }
 
-/// What a client hears is one good answer behind the other, no more than it has asked for and one for a bad head; the last
-/// may be cut short. What was said to one request stands in one answer.
+/// What a client hears is one good answer behind the other, no more than it has asked for and one for a bad
+/// head; the last may be cut short. What was said to one request stands in one answer.
 fn judge_answers(conn: &Conn, number: u8, asked: &[Request]) {
     let mut heard = Vec::new();
     let (mut rest, mut answers) = (&conn.out[..], 0);

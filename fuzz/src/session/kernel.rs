@@ -1,5 +1,5 @@
-//! The kernel in memory: connections as queues, readiness that is level-triggered and true, a clock that stands still
-//! unless a step lets it run.
+//! The kernel in memory: connections as queues, readiness that is level-triggered and true, a clock that
+//! stands still unless a step lets it run.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

@@ -1,11 +1,12 @@
 //! A whole worker over a kernel in memory, driven by a script.
 //!
-//! The first byte of the input says how many backends there are, one or two. Steps follow, each begun by 0xFF: a letter for
-//! what happens, a byte for whom it happens to, and bytes that go with it. See [`script`].
+//! The first byte of the input says how many backends there are, one or two. Steps follow, each begun by
+//! 0xFF: a letter for what happens, a byte for whom it happens to, and bytes that go with it. See [`script`].
 //!
-//! Whatever the steps are: no panic, no call on a closed descriptor, no spin; once everybody has left, a drained worker holds
-//! nothing; the backends have seen no request that its client had not sent, as a strict reader reads what it sent; and no
-//! client has seen a byte that a backend said to somebody else, or more answers than it has asked questions.
+//! Whatever the steps are: no panic, no call on a closed descriptor, no spin; once everybody has left, a
+//! drained worker holds nothing; the backends have seen no request that its client had not sent, as a strict
+//! reader reads what it sent; and no client has seen a byte that a backend said to somebody else, or more
+//! answers than it has asked questions.
 
 mod judge;
 mod kernel;
@@ -22,8 +23,8 @@ use pollux::worker::{Census, Poller, Setup, Splicing, Turn, Worker, WorkerIndex}
 
 use kernel::{DOOR, Kernel, MemoryOs};
 
-/// Turns that may follow one another while poll always has something to say. Each byte of an input moves a few times at
-/// most, one at a time at worst.
+/// Turns that may follow one another while poll always has something to say. Each byte of an input moves a
+/// few times at most, one at a time at worst.
 const BUSY_TURNS_MAX: usize = 100_000;
 
 /// Turns that a worker may take to finish once everybody has left.

@@ -1,4 +1,4 @@
-//! The same for terminals that have nothing but ASCII.
+//! The dashboard for terminals with ASCII only.
 
 use ratatui::buffer::Buffer;
 

@@ -1,4 +1,4 @@
-//! The same as lines, one picture behind the other, for a terminal that cannot go back (`TERM=dumb`).
+//! The dashboard as lines, one picture after the other, for a terminal without cursor control (`TERM=dumb`).
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -85,7 +85,7 @@ impl Passed {
         self.classes.iter().sum()
     }
 
-    /// Those that ended without a status, or with one of the server's faults.
+    /// Requests that ended without a status, or with a 5xx.
     pub(super) fn failed(&self) -> u64 {
         [0, 5].iter().filter_map(|class| self.classes.get(*class)).sum()
     }

@@ -40,7 +40,7 @@ impl Binds {
         }
     }
 
-    /// The same for one of the families; true if there is a finding.
+    /// Takes the port for one address family; true if there is a finding.
     fn take_family(
         &mut self,
         address: SocketAddr,

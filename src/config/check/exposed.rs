@@ -27,7 +27,7 @@ pub(super) fn warn(path: &Path, what: &str, place: Place, site: &mut Site<'_>, f
     );
 }
 
-/// The same of the file of the configuration in which a secret is written at `place`.
+/// Warns if other users may read the file of the configuration in which a secret is written at `place`.
 pub(super) fn warn_of_own(what: &str, place: Place, site: &mut Site<'_>, findings: &mut Findings) {
     if let Some(path) = site.origin(place).map(Path::to_owned) {
         warn(&path, what, place, site, findings);

@@ -59,7 +59,7 @@ pub(super) fn of_route(
     Ok(Some(None))
 }
 
-/// That it is for HTTP is told with the other keys.
+/// A listener in TCP mode is reported with the other keys for HTTP.
 fn is_tcp(listener: Reader<'_>) -> bool {
     listener.text("mode").is_some_and(|(word, _)| word == "tcp")
 }

@@ -1,4 +1,4 @@
-//! Which route in front of another takes all of its requests.
+//! The search for a route that takes all requests of a later one.
 //!
 //! Each route would have to be held against all before it. But one that takes everything another takes, takes
 //! its first host and its first path too: so routes are filed by host, and there in a tree of segments, and
@@ -24,7 +24,7 @@ struct Node {
     any: Option<Box<Node>>,
     /// Routes whose path ends here.
     exact: Vec<usize>,
-    /// Those for everything from here on.
+    /// Routes for everything from here on.
     below: Vec<usize>,
 }
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     proptest! {
-        /// The same as if each route were held against all before it.
+        /// The result equals comparing each route with all before it.
         #[test]
         fn no_shadow_is_missed(routes in prop::collection::vec(conditions(), 1..20)) {
             let mut before = Shadows::default();

@@ -37,8 +37,9 @@ pub fn print(snapshot: &Snapshot, process: &ProcessSettings) -> String {
     out
 }
 
-/// The same with environment variables as the file names them; it loads to the same where they say the same.
-/// With `hides`, credentials that stand in the file itself are left out, for those who may not read it.
+/// The configuration with environment variables as the file names them. It loads to the same value while the
+/// variables have the same values. With `hides`, credentials in the file itself are left out, for readers who
+/// may not see them.
 #[must_use]
 pub fn print_as_written(
     snapshot: &Snapshot,

@@ -39,7 +39,7 @@ impl Client<'_> {
             }
             (Ok(first), Err(error)) => Ok(Found { lacks: lacking(&error, IpFamily::V6), ..found(&first) }),
             (Err(error), Ok(second)) => Ok(Found { lacks: lacking(&error, IpFamily::V4), ..found(&second) }),
-            // That nothing is known weighs more than that one family is not there.
+            // An unknown answer weighs more than a family without addresses.
             (Err(first), Err(second)) if first.is_certain() && !second.is_certain() => Err(second),
             (Err(Failure::NoRecord(_)), Err(Failure::NoName)) => Err(Failure::NoName),
             (Err(first), Err(_)) => Err(first),

@@ -133,7 +133,7 @@ impl Query<'_> {
             | RCODE::Reserved => Some("a code that means nothing here"),
         };
         let is_asked = matches!(packet.questions.as_slice(), [question] if self.is_question(question));
-        // Who could not read the query cannot repeat it.
+        // A server that could not read the query cannot repeat it.
         match refused {
             Some(code) if is_asked || packet.questions.is_empty() => return Verdict::Refused(code),
             Some(_) | None if !is_asked => return Verdict::Foreign,

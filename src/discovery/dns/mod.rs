@@ -1,9 +1,10 @@
 //! A small client of the DNS (RFC 1035): addresses and services (RFC 2782), asked of a recursive server.
 //!
-//! It sends a datagram to one server after the other, and asks over TCP where the answer did not fit. Each answer is taken for what it
-//! says and no more: addresses that a server adds to an SRV answer may be some of many (RFC 2181 section 9), so targets are asked for. The system's resolver knows no
-//! SRV records and cannot be pointed at a server; what it knows besides the DNS (`/etc/hosts`, search domains) holds for plain
-//! names without a `resolver`, and not here. Every loop has a bound, and every question ends by a deadline.
+//! It sends a datagram to one server after the other, and asks over TCP where the answer did not fit. Each
+//! answer is taken for what it says and no more: addresses that a server adds to an SRV answer may be some of
+//! many (RFC 2181 section 9), so targets are asked for. The system's resolver knows no SRV records and cannot
+//! be pointed at a server; what it knows besides the DNS (`/etc/hosts`, search domains) holds for plain names
+//! without a `resolver`, and not here. Every loop has a bound, and every question ends by a deadline.
 
 mod exchange;
 mod lookup;

@@ -7,12 +7,12 @@ use crate::snapshot::DNS_PORT;
 /// The most that are asked (MAXNS of resolv.conf(5)).
 const SERVERS_MAX: usize = 3;
 
-/// Those of this machine, as the file says now.
+/// The servers of this machine, as the file names them now.
 pub(in crate::discovery) fn system_servers() -> Vec<SocketAddr> {
     parse(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
 }
 
-/// Those that `text` names; this machine itself where it names none.
+/// The servers that `text` names; this machine itself if it names none.
 fn parse(text: &str) -> Vec<SocketAddr> {
     let server = |line: &str| {
         let mut words = line.split_ascii_whitespace();

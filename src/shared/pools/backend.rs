@@ -23,7 +23,8 @@ pub struct BackendState {
     bounds: Bounds,
     /// Requests that wait for a backend of its pool.
     pub(super) queue: Arc<PickQueue>,
-    /// [`HealthState::to_bits`], and above [`STANDING`] [`AdminState::to_bits`]: 0 is a backend that may simply be asked.
+    /// [`HealthState::to_bits`], and above [`STANDING`] [`AdminState::to_bits`]: 0 is a backend that may
+    /// simply be asked.
     state: AtomicU32,
     /// The connects that have failed since the last one that went well.
     unreached: AtomicU32,

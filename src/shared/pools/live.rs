@@ -20,8 +20,8 @@ pub struct LivePool<'a> {
 }
 
 impl LivePool<'_> {
-    /// The admin state and the share of a backend that is not plainly up, and why it is excluded, if it is. Apart,
-    /// because it is seldom looked at.
+    /// The admin state and the share of a backend that is not plainly up, and why it is excluded, if it is.
+    /// Apart, because it is seldom looked at.
     #[cold]
     fn troubled(&self, place: usize) -> (AdminState, u32, Option<Exclusion>) {
         let state = &self.state.backends[place];

@@ -19,7 +19,7 @@ pub struct Figures {
     pub pool: String,
     /// The requests in flight.
     pub in_flight: usize,
-    /// Those of them that are being sent again.
+    /// How many of them are being sent again.
     pub retrying: u32,
     /// The connections, with those that are idle or being made.
     pub connections: usize,
@@ -34,7 +34,7 @@ pub struct Figures {
 pub struct Registry {
     pub(super) known: Mutex<Known>,
     waker: Arc<Waker>,
-    /// Those of the workers.
+    /// The wakeup queues of the workers.
     wakeup_queues: Mutex<Vec<Weak<WakeupQueue>>>,
     metrics: Hub,
     clients: Arc<Clients>,

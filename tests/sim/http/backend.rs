@@ -67,8 +67,8 @@ enum Phase {
     Serving(Service),
     /// Everything that comes in goes back; `true` once the client has finished.
     Tunnel(bool),
-    /// With TLS: it ends its direction, and then reads until Pollux has ended too. Otherwise what TLS has to say for itself, and nobody
-    /// reads, would make a RST of the end.
+    /// With TLS: it ends its direction, and then reads until Pollux has ended too. Otherwise what TLS has to
+    /// say for itself, and nobody reads, would make a RST of the end.
     Leaving(Farewell),
 }
 
@@ -453,7 +453,8 @@ impl Backend {
         Step::Over
     }
 
-    /// Takes note whether the end of the connection was not told, where only that would have been the end of the answer.
+    /// Takes note whether the end of the connection was not told, where only that would have been the end of
+    /// the answer.
     fn note_endless(&self, is_endless: bool) {
         if let Phase::Serving(service) = &self.phase
             && service.plan.framing == Framing::UntilEnd

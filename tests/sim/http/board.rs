@@ -1,5 +1,5 @@
-//! What the actors of an HTTP run know of each other: every request that a client will make, every answer that a backend
-//! has made up, and how each exchange ended. The actors check what comes in against it.
+//! What the actors of an HTTP run know of each other: every request that a client will make, every answer
+//! that a backend has made up, and how each exchange ended. The actors check what comes in against it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

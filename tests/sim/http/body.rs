@@ -1,5 +1,5 @@
-//! Bodies: how one is put on a wire, and a strict reader that checks it byte by byte as it comes in. As independent of
-//! Pollux as the reader of heads.
+//! Bodies: how one is put on a wire, and a strict reader that checks it byte by byte as it comes in. As
+//! independent of Pollux as the reader of heads.
 
 use fastrand::Rng;
 

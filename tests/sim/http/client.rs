@@ -1,4 +1,5 @@
-//! A client: it makes its visits one after the other, checks every response, and notes how each exchange ended.
+//! A client: it makes its visits one after the other, checks every response, and notes how each exchange
+//! ended.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

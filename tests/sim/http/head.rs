@@ -1,5 +1,5 @@
-//! A strict reader of heads, written for the tests alone: it shares no code and no lenience with Pollux, so that a head
-//! which both accept is right, and it panics at anything that Pollux should not have sent.
+//! A strict reader of heads, written for the tests alone: it shares no code and no lenience with Pollux, so
+//! that a head which both accept is right, and it panics at anything that Pollux should not have sent.
 
 /// A head: its first line and its fields in order, names in lower case.
 #[derive(Clone, Debug)]
@@ -54,7 +54,8 @@ impl Head {
             .any(|one| one.trim().eq_ignore_ascii_case(token))
     }
 
-    /// Panics at every field that is neither in `expected`, with its value and in its order, nor called one of `allowed`.
+    /// Panics at every field that is neither in `expected`, with its value and in its order, nor called one
+    /// of `allowed`.
     pub(crate) fn must_be(&self, expected: &[(String, String)], allowed: &[&str]) {
         let got: Vec<_> = self.all().filter(|(name, _)| !allowed.contains(name)).collect();
         for (name, value) in &got {

@@ -56,8 +56,9 @@ fn judge_records(ask: &Ask, records: &[&Entry], manners: Manners) {
 fn is_told(ask: &Ask, entry: &Entry) -> bool {
     match ask.ending {
         Some(Ending::Own(cause)) => entry.cause == Some(cause) && Some(entry.status) == cause.status(),
-        // Not every truncation is known to Pollux: a tunnel that its backend ends early looks like one that had nothing
-        // more to say, and what waits for a client that does not read is lost if the connection is reset later.
+        // Not every truncation is known to Pollux: a tunnel that its backend ends early looks like one that
+        // had nothing more to say, and what waits for a client that does not read is lost if the connection
+        // is reset later.
         Some(Ending::Visible) => {
             entry.cause.is_some() || ask.upgrade.is_some() || ask.pipelined || !ask.honest
         }

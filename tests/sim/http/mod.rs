@@ -1,4 +1,5 @@
-//! HTTP: clients that make requests and backends that answer them, each of which checks all it is sent, byte by byte.
+//! HTTP: clients that make requests and backends that answer them, each of which checks all it is sent, byte
+//! by byte.
 
 mod answer;
 mod backend;

@@ -1,4 +1,5 @@
-//! A request on its way: how a client writes it, and what a backend demands of it once it has passed through Pollux.
+//! A request on its way: how a client writes it, and what a backend demands of it once it has passed through
+//! Pollux.
 
 use fastrand::Rng;
 

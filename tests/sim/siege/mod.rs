@@ -1,5 +1,6 @@
-//! Clients whose one aim is to have a backend ejected, beside clients that want to be served. The backends do what servers do: they
-//! answer good requests at once, and everything else badly, because that is what the request asks for. None may be ejected.
+//! Clients whose one aim is to have a backend ejected, beside clients that want to be served. The backends do
+//! what servers do: they answer good requests at once, and everything else badly, because that is what the
+//! request asks for. None may be ejected.
 
 mod backend;
 mod client;
@@ -26,7 +27,8 @@ const BEGIN: Time = Time::from_nanos(200_000_000);
 /// The longest rest of a good client between two requests.
 const GOOD_REST: Duration = Duration::from_millis(60);
 
-/// The rules of a pool under siege: as strict as may be, with policies by which good requests reach every backend.
+/// The rules of a pool under siege: as strict as may be, with policies by which good requests reach every
+/// backend.
 pub(crate) fn rules(pool: &mut Pool, timeouts: &mut Timeouts, rng: &mut Rng) {
     pool.balance = if rng.bool() { Balance::RoundRobin } else { Balance::Random };
     let statuses = if rng.bool() { vec![(500, 599)] } else { Vec::new() };

@@ -1,5 +1,5 @@
-//! Raw TCP: both sides write a stream that says whose it is, and check every byte of the other's and that the end comes
-//! after the bytes.
+//! Raw TCP: both sides write a stream that says whose it is, and check every byte of the other's and that the
+//! end comes after the bytes.
 
 mod board;
 mod script;
@@ -19,7 +19,8 @@ use board::Board;
 use script::Script;
 use stream::Stream;
 
-/// So many clients more there are where checks have moods, and so much later does one come at most: for as long as moods last.
+/// So many clients more there are where checks have moods, and so much later does one come at most: for as
+/// long as moods last.
 const MORE_CLIENTS: usize = 30;
 const LATEST: Duration = Duration::from_secs(5);
 

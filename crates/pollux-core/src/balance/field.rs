@@ -43,7 +43,8 @@ impl<'a, V: PoolView> Field<'a, V> {
         for place in 0..pool.backends.len() {
             let seen = view.backend(place);
             match why_not(&seen, place, asked) {
-                // A full one keeps its tier in use: backups are for those who are gone, not for those who are busy.
+                // A full one keeps its tier in use: backups are for those who are gone, not for those who are
+                // busy.
                 None | Some(Exclusion::Full) if seen.is_for_all() => {
                     if seen.tier <= 1 {
                         return Ok(Field { pool, view, asked, tier: seen.tier });

@@ -1,8 +1,8 @@
-//! Which backend of a pool serves an exchange: pure functions of a view of the backends.
+//! The choice of the backend that serves an exchange: pure functions of a view of the backends.
 //!
-//! [`pick`] is shown the backends ([`PoolView`]) and what is asked ([`PickRequest`]), and names one with the [`Rule`]
-//! that picked it, or says why there is [`NoBackend`]. The same code serves traffic, `explain` and the
-//! simulator. Nothing in here allocates.
+//! [`pick`] is shown the backends ([`PoolView`]) and what is asked ([`PickRequest`]), and names one with the
+//! [`Rule`] that picked it, or says why there is [`NoBackend`]. The same code serves traffic, `explain` and
+//! the simulator. Nothing in here allocates.
 //!
 //! The steps are the same for all policies. A client that is bound to a backend gets it if it can be used.
 //! Otherwise the candidates are the backends of one tier: the lowest with a backend that is neither down nor

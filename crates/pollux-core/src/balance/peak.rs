@@ -104,7 +104,8 @@ mod tests {
         assert_eq!(peak.nanos(at(3_000_000)), Some(0));
         let risen = peak.with(Duration::from_millis(128), at(2));
         assert_eq!(risen.nanos(at(2)), Some(128_000_000));
-        // A fast one after a slow one at the same moment changes nothing; half a life later, half of the difference is gone.
+        // A fast one after a slow one at the same moment changes nothing; half a life later, half of the
+        // difference is gone.
         assert_eq!(risen.with(Duration::ZERO, at(2)).nanos(at(2)), Some(128_000_000));
         let fallen = risen.with(Duration::from_millis(64), at(7)).nanos(at(7)).unwrap();
         assert_eq!(fallen, 96_000_000);

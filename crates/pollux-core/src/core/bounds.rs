@@ -19,10 +19,10 @@ pub struct Timeouts {
     pub backend_response: Duration,
     /// Without one byte moving in either direction while a message is under way.
     pub idle: Duration,
-    /// The same while a response is under way that is a stream: of one of the types of [`Timeouts::STREAMS`],
-    /// or of one that its route names.
+    /// The idle time while a stream is under way: a response of one of the types of [`Timeouts::STREAMS`], or
+    /// of one that its route names.
     pub stream: Duration,
-    /// The same for TCP mode and for a connection that was upgraded.
+    /// The idle time in TCP mode, and of a connection that was upgraded.
     pub tunnel: Duration,
     /// For a free backend connection, all attempts together.
     pub queue: Duration,
@@ -100,7 +100,7 @@ pub struct Limits {
     pub idle_per_backend: usize,
     /// Routes that have series of metrics of their own; the rest share some.
     pub route_series: usize,
-    /// The same of backends.
+    /// How many backends have series of their own.
     pub backend_series: usize,
     /// Idle connections kept to all backends together, over all workers.
     pub idle: usize,

@@ -65,7 +65,7 @@ impl Captured {
         self.get(Of::Request(place))
     }
 
-    /// The same of the response.
+    /// The field of the response at that place.
     #[must_use]
     pub fn response(&self, place: usize) -> Option<&[u8]> {
         self.get(Of::Response(place))

@@ -66,7 +66,7 @@ impl<T> Slab<T> {
         if place.generation == key.generation { place.entry.as_ref() } else { None }
     }
 
-    /// The same, to be changed.
+    /// The mutable form.
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation == key.generation { place.entry.as_mut() } else { None }
@@ -92,7 +92,7 @@ impl<T> Slab<T> {
         })
     }
 
-    /// The same, to be changed.
+    /// The mutable form.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(slot, place)| {
             let key = Key { slot: slot as u32, generation: place.generation };

@@ -52,7 +52,7 @@ pub enum FrameEvent<'a> {
     },
     /// One setting; [`SettingsEnd`](Self::SettingsEnd) follows behind the last one.
     Setting {
-        /// Which.
+        /// The number of the setting.
         number: u16,
         /// Its value.
         value: u32,

@@ -253,7 +253,7 @@ pub fn write_of_route(
 /// What a route answers by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum RouteAnswer<'a> {
-    /// That it is to be found elsewhere.
+    /// A redirect.
     Redirect(&'a Redirect),
     /// What the configuration says.
     Respond(&'a Respond),

@@ -83,13 +83,14 @@ impl Chunked {
         }
     }
 
-    /// The same without trailer fields. They are held to the grammar all the same.
+    /// Drops trailer fields. They are held to the grammar all the same.
     #[must_use]
     pub fn without_trailers(self) -> Chunked {
         Chunked { drops_trailers: true, ..self }
     }
 
-    /// The same of a response: old servers pad their sizes with blanks to a fixed width. They do not pass.
+    /// A decoder for a response: old servers pad their sizes with blanks to a fixed width. The blanks are not
+    /// passed on.
     #[must_use]
     pub fn of_response(chunks: Chunks, nominated: Nominated) -> Chunked {
         Chunked { takes_blanks: true, ..Chunked::new(chunks, None, nominated) }

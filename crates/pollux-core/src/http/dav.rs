@@ -10,7 +10,7 @@ use crate::syntax::grammar::trim;
 /// How the URIs are rewritten.
 #[derive(Clone, Copy, Debug)]
 pub struct Dav<'a> {
-    /// Which are.
+    /// The URIs that are rewritten.
     pub which: Destinations,
     /// Whether the backend is spoken to by TLS.
     pub is_secure: bool,

@@ -68,7 +68,7 @@ pub enum Traces {
     /// They pass as the client said them.
     #[default]
     Pass,
-    /// And where there is none one is begun.
+    /// It is passed on, and one is begun where there is none.
     Start,
 }
 

@@ -106,7 +106,7 @@ impl Request<'_> {
         self.write_forwarded(out, &ForwardContext::plain(client, fallback_host));
     }
 
-    /// The same, with what the listener and the route want done to it.
+    /// Writes the head with the changes that the listener and the route ask for.
     pub fn write_forwarded(&self, out: &mut Vec<u8>, forward: &ForwardContext<'_>) {
         self.write_line(out, forward);
         let host = self.authority();

@@ -62,7 +62,7 @@ impl Method {
 pub struct Request<'a> {
     /// What is to be done.
     pub method: Method,
-    /// The same as the client wrote it.
+    /// The method as the client wrote it.
     pub method_text: &'a str,
     /// The target as the client wrote it.
     pub target_text: &'a str,

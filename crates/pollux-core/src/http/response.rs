@@ -122,7 +122,8 @@ pub(crate) fn push_connection(out: &mut Vec<u8>, context: ResponseContext) {
     if !context.keep_alive {
         return push_field(out, b"Connection", b"close");
     }
-    // The JDK's HttpURLConnection looks for Keep-Alive only behind it, and remembers what it has found for the connection.
+    // The JDK's HttpURLConnection looks for Keep-Alive only behind it, and remembers what it has found for
+    // the connection.
     if context.version == Version::Http10 || context.is_first {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
@@ -284,8 +285,8 @@ impl Response<'_> {
         self.write_edited(out, context, date, None, &Added::default());
     }
 
-    /// The same with a route's changes to header fields, of which those that are written are given ready, and
-    /// with what Pollux adds. Both are for final responses, and for a 101, which no other one follows.
+    /// Writes the head with a route's changes to header fields, whose new fields are given ready, and with
+    /// the fields that Pollux adds. Both are for final responses, and for a 101, which no other one follows.
     pub fn write_edited(
         &self,
         out: &mut Vec<u8>,

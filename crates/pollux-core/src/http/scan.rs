@@ -23,7 +23,7 @@ pub struct HeadLimits {
 pub enum ScanFault {
     /// A CR without LF, an LF without CR, or too many empty lines before the first line.
     FirstLine,
-    /// The same in a later line, or a line that begins with a blank.
+    /// A CR without LF or an LF without CR in a later line, or a line that begins with a blank.
     Field,
     /// The first line is too long.
     FirstLineTooLong,
@@ -76,7 +76,8 @@ impl HeadScan {
     fn line(&mut self, bytes: &[u8], end: usize, limits: &HeadLimits) -> Result<bool, ScanFault> {
         let is_first = self.line == self.start;
         let fault = if is_first { ScanFault::FirstLine } else { ScanFault::Field };
-        // The bounds come first, so that the verdict on a line does not depend on how much of it has been seen before.
+        // The bounds come first, so that the verdict on a line does not depend on how much of it has been
+        // seen before.
         self.check_length(end, limits)?;
         let Some(line) = bytes[self.line..end].strip_suffix(b"\r\n") else { return Err(fault) };
         if memchr(b'\r', line).is_some() {
@@ -163,7 +164,7 @@ mod tests {
         ) {
             let bytes = parts.concat().into_bytes();
             let (whole, dripped) = (whole(&bytes), dripped(&bytes, &sizes));
-            // That a head is too long may be noticed before a line of it that is wrong too: both refuse it.
+            // A head that is too long may be noticed before a wrong line of it: both are refused.
             prop_assert!(whole == dripped || (whole.is_err() && dripped.is_err()), "{:?} but dripped {:?}", whole, dripped);
         }
     }

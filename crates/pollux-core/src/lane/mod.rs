@@ -250,7 +250,7 @@ impl Lane {
         Ok(())
     }
 
-    /// The same with a filter.
+    /// Advances a lane with a filter.
     #[cold]
     fn advance_filtered(&mut self) -> Result<(), ChunkFault> {
         let Some(filtering) = &mut self.filtering else { return Ok(()) };
@@ -302,7 +302,8 @@ impl Lane {
         rewrite: impl FnOnce(&[u8], &mut Vec<u8>) -> T,
     ) -> T {
         debug_assert!(self.buffer.unsent().is_empty(), "a head goes before its body");
-        // What comes out is seldom longer by more than that, and growing by and by means copying again and again.
+        // What comes out is seldom longer by more than that, and growing by and by means copying again and
+        // again.
         self.front.reserve(end - start + ADDED);
         let verdict = rewrite(&self.buffer.unscanned()[start..end], &mut self.front);
         self.buffer.skip(end);

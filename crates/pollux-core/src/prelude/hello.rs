@@ -229,7 +229,7 @@ mod tests {
         [&[CLIENT_HELLO][..], &vector(3, &body)].concat()
     }
 
-    /// The same in records of so many bytes each.
+    /// The message in records of `size` bytes each.
     fn records(message: &[u8], size: usize) -> Vec<u8> {
         let record = |part: &[u8]| [&[HANDSHAKE, 3, 1][..], &vector(2, part)].concat();
         message.chunks(size).flat_map(record).collect()

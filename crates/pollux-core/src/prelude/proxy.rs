@@ -291,8 +291,8 @@ fn alike(client: SocketAddr, local: SocketAddr) -> (SocketAddr, SocketAddr) {
 }
 
 fn write_v1(out: &mut Vec<u8>, behalf: Behalf) {
-    // Apache and Varnish close for a bare `UNKNOWN`, and HAProxy for one with addresses. All of them take the addresses of
-    // the connection, which HAProxy's own checks say too.
+    // Apache and Varnish close for a bare `UNKNOWN`, and HAProxy for one with addresses. All of them take the
+    // addresses of the connection, which HAProxy's own checks say too.
     let pair = match behalf {
         Behalf::Own(pair) => pair,
         Behalf::Client { client, local } => Some((client, local)),
@@ -309,8 +309,9 @@ fn write_v1(out: &mut Vec<u8>, behalf: Behalf) {
 
 fn write_v2(out: &mut Vec<u8>, behalf: Behalf, said: &ProxyAttributes<'_>, length_max: usize) {
     let Behalf::Client { client, local } = behalf else {
-        // LOCAL has every receiver go on with the addresses of the connection (2.2). For PROXY with UNSPEC, HAProxy, Envoy,
-        // Traefik, Caddy and Apache close. Behind addresses that are none, no field would be found.
+        // LOCAL has every receiver go on with the addresses of the connection (2.2). For PROXY with UNSPEC,
+        // HAProxy, Envoy, Traefik, Caddy and Apache close. Behind addresses that are none, no field would be
+        // found.
         let own = (Two::Two | Command::Local, Protocol::Unspecified, Addresses::Unspecified);
         out.extend(Builder::with_addresses(own.0, own.1, own.2).build().unwrap_or_default());
         return;

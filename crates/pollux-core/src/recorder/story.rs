@@ -134,7 +134,7 @@ impl Story {
         }
     }
 
-    /// The same as of `now`.
+    /// The story as of `now`.
     pub(super) fn seen_at(mut self, now: Time) -> Story {
         self.ago_ms = u64::try_from(now.since(self.ended).as_millis()).unwrap_or(u64::MAX);
         self

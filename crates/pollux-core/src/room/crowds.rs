@@ -1,4 +1,4 @@
-//! Which origins hold so many of a worker's connections that they make room before all others.
+//! The origins that hold so many of a worker's connections that they make room before all others.
 
 use super::ClientOrigin;
 
@@ -17,7 +17,7 @@ pub struct Crowds {
 }
 
 impl Crowds {
-    /// Those among connections of these origins.
+    /// The crowds among connections of these origins.
     pub fn among(all: impl Iterator<Item = ClientOrigin> + Clone) -> Crowds {
         let mut crowds = Crowds::default();
         all.clone().for_each(|origin| crowds.elect(origin));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     proptest! {
-        /// The same as if each origin had a counter, in whatever order the connections come.
+        /// The result equals that of one counter for each origin, for any order of connections.
         #[test]
         fn crowds_are_what_counting_all_would_find(all in prop::collection::vec(0_u32..12, 0..400)) {
             let skewed: Vec<u32> = all.iter().map(|number| number * number / 12).collect();

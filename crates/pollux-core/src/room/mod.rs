@@ -1,9 +1,8 @@
-//! Which sessions make room for others where a bound is reached. Everything here is decided, and nothing is
-//! done.
+//! The choice of the sessions that make room when a bound is reached. This room decides; the worker acts.
 //!
 //! A session that holds a place and is not being served has a [`Ground`] on which it makes room. A worker at
-//! a bound looks at all of its sessions at once and keeps the first ones of the order ([`EvictionQueue`]), so that
-//! one look serves many newcomers.
+//! a bound looks at all of its sessions at once and keeps the first ones of the order ([`EvictionQueue`]), so
+//! that one look serves many newcomers.
 
 mod crowds;
 mod measure;

@@ -11,7 +11,7 @@ const HOST: u32 = 64;
 pub struct ClientOrigin(u64, bool);
 
 impl ClientOrigin {
-    /// That of an address; `None` where there is no address, as on a Unix socket.
+    /// The origin of an address; `None` if there is no address, as on a Unix socket.
     #[must_use]
     pub fn of(address: IpAddr) -> Option<ClientOrigin> {
         match address.to_canonical() {

@@ -12,8 +12,8 @@ pub struct OriginCounts<T = ()> {
 }
 
 impl<T: Default> OriginCounts<T> {
-    /// Counts one more connection, if its origin has fewer than `most`; what its entry has. Each that is counted
-    /// is followed by one [`OriginCounts::leave`].
+    /// Counts one more connection, if its origin has fewer than `most`; what its entry has. Each that is
+    /// counted is followed by one [`OriginCounts::leave`].
     #[must_use]
     pub fn enter(&mut self, origin: ClientOrigin, most: usize) -> Option<&T> {
         if most == 0 {

@@ -25,7 +25,7 @@ pub struct EvictionCandidate<K> {
     pub crowd: Reverse<usize>,
     /// Why.
     pub claim: Claim,
-    /// Which session.
+    /// The session.
     pub key: K,
 }
 
@@ -88,7 +88,7 @@ impl<K: Copy + Ord> EvictionQueue<K> {
         None
     }
 
-    /// The same, and it is not given a second time.
+    /// Returns it and removes it from the queue.
     pub fn next(&mut self, holds: impl FnMut(&EvictionCandidate<K>) -> bool) -> Option<EvictionCandidate<K>> {
         let candidate = self.peek(holds);
         self.found.pop();

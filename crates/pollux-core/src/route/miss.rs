@@ -165,7 +165,7 @@ pub fn miss(when: &Conditions, view: &RequestView<'_>) -> Option<Miss> {
     miss_of_rest(when, view, &normal)
 }
 
-/// The same, for a request whose host and path are known to be right.
+/// The first condition that fails, for a request whose host and path are known to match.
 pub(super) fn miss_of_rest(when: &Conditions, view: &RequestView<'_>, normal: &str) -> Option<Miss> {
     if when.path_regex.as_ref().is_some_and(|regex| !regex.is_match(normal.as_bytes())) {
         return Some(Miss::PathRegex);

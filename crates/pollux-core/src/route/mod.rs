@@ -1,9 +1,9 @@
 //! What becomes of a request: a pure function of the routes of its listener and of what the request says.
 //!
-//! A listener has an ordered list of routes, and the first one that matches wins. [`RouteTable`] is that list,
-//! indexed when the configuration is loaded so that the work for a request does not grow with the number of
-//! its routes; what it decides is what a scan of the list from its beginning would decide. [`miss`] says of a
-//! single route why it does not match.
+//! A listener has an ordered list of routes, and the first one that matches wins. [`RouteTable`] is that
+//! list, indexed when the configuration is loaded so that the work for a request does not grow with the
+//! number of its routes; what it decides is what a scan of the list from its beginning would decide. [`miss`]
+//! says of a single route why it does not match.
 
 mod back;
 pub mod credential;

@@ -283,10 +283,10 @@ impl FieldEdits {
     }
 }
 
-/// Which URIs in WebDAV's fields are rewritten as the target is.
+/// The URIs in WebDAV's fields that are rewritten as the target is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Destinations {
-    /// Those whose authority is the request's own.
+    /// URIs with the request's own authority.
     #[default]
     Own,
     /// All.

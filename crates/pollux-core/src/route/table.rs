@@ -99,7 +99,7 @@ impl RouteTable {
         self.index.find(&self.routes, view, &normal).map_or(Decision::NoRoute, Decision::Route)
     }
 
-    /// The same by looking at one route after the other, as the table is defined.
+    /// The reference for `decide`: it looks at one route after the other.
     #[must_use]
     pub fn decide_by_scan(&self, view: &RequestView<'_>) -> Decision {
         if !self.index.first_takes_all && self.refuses(&path::normal(view.path)) {

@@ -119,7 +119,7 @@ pub struct Env<'a> {
     pub draining_since: Option<Time>,
     /// Whether a record will want the method and the target.
     pub keeps_request: bool,
-    /// And which header fields.
+    /// The header fields that a record will want.
     pub wanted: &'a CapturedNames,
     /// The memory for bodies that are collected.
     pub bodies: &'a Budget,
@@ -277,7 +277,7 @@ impl Session {
         Session::of(client, None, listener, env)
     }
 
-    /// The same for a client of whom the proxy `by` has said that before anything else.
+    /// A session for a client that the proxy `by` has announced.
     #[must_use]
     pub fn announced(by: SocketAddr, said: Announced, listener: usize, env: &Env<'_>) -> Session {
         Session::of(said.client().unwrap_or(by), Some(Box::new(Introduced { by, said })), listener, env)

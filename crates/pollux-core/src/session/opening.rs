@@ -283,8 +283,8 @@ impl Session {
     pub(super) fn backend_lost(&mut self, cause: Cause, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         self.blame(cause, env, effects);
         let Some(proof) = self.proof() else { return self.fail(cause, env, effects) };
-        // That an idle connection had gone stale says nothing about its backend; that a new one broke does. So the first is no
-        // load on the pool, and happens once.
+        // A stale idle connection says nothing about its backend; a new one that broke does. So the retry
+        // after a stale one does not count, and happens once.
         if self.exchange.attempt.is_reused {
             self.exchange.retries.only_fresh = true;
             self.exchange.retries.next = Some(Next { proof, is_counted: false });

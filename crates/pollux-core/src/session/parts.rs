@@ -175,7 +175,7 @@ pub(crate) enum Budgeted {
     Enough,
     /// Not for the last one, which was not made.
     Spent,
-    /// The same, so that a status that is to be retried is passed on.
+    /// The budget is spent, so a status that would be retried is passed on.
     KeepsStatus,
 }
 
@@ -238,7 +238,7 @@ pub(crate) enum Afterwards {
     /// It ends.
     #[default]
     Ends,
-    /// The same, and the client has said that it asks for nothing more.
+    /// It ends, because the client has said that it asks for nothing more.
     IsLast,
     /// It goes on.
     GoesOn,
@@ -250,7 +250,7 @@ impl Afterwards {
         self == Afterwards::GoesOn
     }
 
-    /// The same where it goes on only if `keep_alive`.
+    /// Ends the connection unless `keep_alive`.
     pub(crate) fn limited(self, keep_alive: bool) -> Afterwards {
         match self {
             Afterwards::GoesOn if !keep_alive => Afterwards::Ends,

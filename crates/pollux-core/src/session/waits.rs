@@ -115,7 +115,7 @@ impl Session {
                 match dial {
                     Dial::Wanted { .. } | Dial::Asked { .. } => Some(queue),
                     Dial::Queued { since } => {
-                        // Who was called in vain has waited before, and does not begin anew.
+                        // A session that was called in vain has waited before: its time goes on.
                         let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
                         let patience = patience.saturating_sub(self.exchange.retries.waited());
                         Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))

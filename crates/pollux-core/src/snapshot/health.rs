@@ -86,7 +86,7 @@ pub struct Check {
     pub port: Option<u16>,
     /// From one check to the next.
     pub interval: Duration,
-    /// The same while a backend is about to change, that is between its first dissenting check and the last.
+    /// The pause while a backend is about to change: between its first dissenting check and the last.
     pub fast_interval: Duration,
     /// By so much an interval may be longer or shorter, in thousandths.
     pub jitter: u32,

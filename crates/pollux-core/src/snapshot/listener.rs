@@ -72,7 +72,7 @@ pub enum Announcing {
     /// None does.
     #[default]
     Never,
-    /// Those of trusted proxies may.
+    /// Trusted proxies may send a header.
     Optional,
     /// All must, and come from trusted proxies.
     Required,

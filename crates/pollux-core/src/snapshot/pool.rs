@@ -118,7 +118,7 @@ pub struct Pool {
     pub resolve: Option<Duration>,
     /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
     pub resolver: Vec<SocketAddr>,
-    /// Which addresses of names are taken.
+    /// The addresses of names that are taken.
     pub family: IpFamily,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
@@ -248,10 +248,10 @@ impl Sticky {
     }
 }
 
-/// Which requests that other sites cause have a cookie.
+/// The requests caused by other sites that carry the cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
-    /// Those that lead to another page.
+    /// Requests that lead to another page.
     Lax,
     /// None.
     Strict,

@@ -23,9 +23,9 @@ pub enum IpFamily {
     /// All of them.
     #[default]
     Any,
-    /// Those of IPv4; no other ones are asked for.
+    /// IPv4 only; the DNS is asked for no others.
     V4,
-    /// Those of IPv6; no other ones are asked for.
+    /// IPv6 only; the DNS is asked for no others.
     V6,
 }
 
@@ -65,7 +65,7 @@ pub enum DiscoveryQuestion {
         port: u16,
         /// The servers of the DNS that are asked; the system's resolver if there are none.
         servers: Vec<SocketAddr>,
-        /// Which of its addresses are taken.
+        /// The addresses that are taken.
         family: IpFamily,
     },
     /// The targets of a service (SRV records, RFC 2782).
@@ -74,7 +74,7 @@ pub enum DiscoveryQuestion {
         name: String,
         /// The servers of the DNS that are asked; those of `/etc/resolv.conf` if there are none.
         servers: Vec<SocketAddr>,
-        /// Which addresses of its targets are taken.
+        /// The addresses of its targets that are taken.
         family: IpFamily,
     },
     /// What a file lists.
@@ -110,7 +110,7 @@ impl DiscoveryQuestion {
         }
     }
 
-    /// The same, asked of these servers of the DNS and for addresses of that family, if it is for the DNS.
+    /// Sets the servers and the address family of a question for the DNS.
     #[must_use]
     pub fn at(self, servers: &[SocketAddr], family: IpFamily) -> DiscoveryQuestion {
         let servers = servers.to_vec();
@@ -164,7 +164,7 @@ impl Entry {
 pub enum BackendSource {
     /// A backend whose address is known.
     Given(Backend),
-    /// Those of an answer.
+    /// The backends of an answer.
     Asked {
         /// What is asked.
         question: DiscoveryQuestion,
@@ -186,7 +186,8 @@ pub struct Like {
     pub max_requests: Option<u32>,
     /// How many connections there may be to each.
     pub max_connections: Option<u32>,
-    /// The name that the certificate of each has to be for, where they have one; that of the question if nothing is said.
+    /// The name that the certificate of each has to be for, where they have one; that of the question if
+    /// nothing is said.
     pub tls_name: Option<String>,
     /// What the operator wants of them.
     pub admin_state: AdminState,

@@ -158,7 +158,7 @@ pub enum Verify {
     /// They have to be for the name, of a known issuer, and valid now.
     #[default]
     Full,
-    /// Anybody who has the address is believed.
+    /// Any server at the address is trusted.
     Off,
 }
 

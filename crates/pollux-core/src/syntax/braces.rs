@@ -9,8 +9,8 @@ pub enum Part<'a> {
     Name(&'a str),
 }
 
-/// The parts of `text` in order; `{{` and `}}` stand for braces. A brace that stands alone is an error, and the
-/// last item.
+/// The parts of `text` in order; `{{` and `}}` stand for braces. A brace that stands alone is an error, and
+/// the last item.
 pub fn parts(text: &str) -> impl Iterator<Item = Result<Part<'_>, String>> {
     let mut rest = Some(text);
     let mut name = None;

@@ -1,4 +1,5 @@
-//! One connection of a client, from the first request to the end: its state, what it writes and how it misbehaves.
+//! One connection of a client, from the first request to the end: its state, what it writes and how it
+//! misbehaves.
 
 mod reading;
 
@@ -36,7 +37,8 @@ impl Manners {
 
     /// Whether Pollux may answer by itself because of `cause`.
     fn permit(self, cause: Cause) -> bool {
-        // A drain does not wait long for a client that seems to have nothing to say, be it that nobody could listen.
+        // A drain does not wait long for a client that seems to have nothing to say, be it that nobody could
+        // listen.
         let is_rushed = self.draining && cause == Cause::OutOfBuffers;
         self.foul
             || is_rushed
@@ -159,8 +161,8 @@ impl Visiting {
         Step::Over
     }
 
-    /// Ends the client's direction at once. Not within a HEAD, of which Pollux may know so little that its answer has a
-    /// body.
+    /// Ends the client's direction at once. Not within a HEAD, of which Pollux may know so little that its
+    /// answer has a body.
     fn truncate(&mut self, net: &mut Net) -> bool {
         if let Some(number) = self.posted.checked_sub(1).map(|last| self.visit.asks[last]) {
             let ask = &mut self.board.borrow_mut().asks[number];

@@ -134,7 +134,8 @@ impl Visiting {
         self.leave(ending, net)
     }
 
-    /// The connection has ended because of what was said, or was not, before the first request. No other answer may be given.
+    /// The connection has ended because of what was said, or was not, before the first request. No other
+    /// answer may be given.
     fn refused(&mut self, net: &mut Net) -> Step {
         assert!(self.current == 0 && self.port.inbox.is_empty(), "an answer to somebody who is refused");
         for number in &self.visit.asks {

@@ -55,7 +55,7 @@ impl Probe {
         Probe { request, sent: 0, scan, answer, is_head: http.method == "HEAD", interims: 0, status: None }
     }
 
-    /// The same, behind `bytes` that come before the request.
+    /// Puts `bytes` before the request.
     #[must_use]
     pub fn behind(mut self, bytes: &[u8]) -> Probe {
         self.request.splice(0..0, bytes.iter().copied());

@@ -374,7 +374,7 @@ fn idle_tls_connections() {
     });
     let (mut waker, wake) = UnixStream::pair().unwrap();
     let (termination, config) = tls();
-    let speaks = Speaks { mode: Mode::Http, tls: Some(termination), poller: Poller::PollAndLot };
+    let speaks = Speaks { mode: Mode::Http, tls: Some(termination), poller: Poller::PollAndEpoll };
     let (mut worker, address) = worker(speaks, backend(&exchange), wake);
     let come = move || {
         let tls = ClientConnection::new(Arc::clone(&config), "localhost".try_into().unwrap()).unwrap();

@@ -125,7 +125,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "CORES", value_parser = cores)]
     pub(super) affinity: Option<Cores>,
     /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
-    #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndLot)]
+    #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndEpoll)]
     pub(super) poller: PollerArg,
     /// Become this user, by name or number, once everything is bound; needs root.
     #[arg(long, value_name = "USER")]
@@ -443,14 +443,14 @@ pub(super) struct Cores(pub(super) Vec<usize>);
 pub(super) enum PollerArg {
     Poll,
     #[value(name = "poll+lot")]
-    PollAndLot,
+    PollAndEpoll,
 }
 
 impl From<PollerArg> for Poller {
     fn from(poller: PollerArg) -> Poller {
         match poller {
             PollerArg::Poll => Poller::Poll,
-            PollerArg::PollAndLot => Poller::PollAndLot,
+            PollerArg::PollAndEpoll => Poller::PollAndEpoll,
         }
     }
 }

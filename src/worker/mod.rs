@@ -99,7 +99,7 @@ pub enum Poller {
     /// `poll(2)` over the busy ones, and an `epoll(7)` instance, one entry of the poll array, for those that
     /// are quiet. Where the system has no epoll, the same as [`Poller::Poll`].
     #[default]
-    PollAndLot,
+    PollAndEpoll,
 }
 
 /// What a worker begins with.
@@ -270,7 +270,7 @@ impl<O: Os> Worker<O> {
             hot: Vec::new(),
             parked: match poller {
                 Poller::Poll => EpollSet::default(),
-                Poller::PollAndLot => EpollSet::open(&mut os),
+                Poller::PollAndEpoll => EpollSet::open(&mut os),
             },
             sessions_max: share.of(limits.sessions),
             client_bytes: storage.of_client(limits.bytes_per_client()),

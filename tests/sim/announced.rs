@@ -20,7 +20,7 @@ const PROXIES: usize = 256;
 
 /// Who announces clients in a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Heralds {
+pub(crate) struct ProxyHeaders {
     /// What the listener expects; no client is announced to it if that is nothing.
     pub(crate) listener: Announcing,
     /// What the pool says.
@@ -45,12 +45,12 @@ fn is_trusted(number: usize) -> bool {
 /// The proxies that the listener believes.
 pub(crate) fn trusted() -> Vec<IpNet> {
     let trusted = (0..PROXIES).filter(|number| is_trusted(*number));
-    trusted.map(|number| IpNet::from(crate::stage::address_of(number).ip())).collect()
+    trusted.map(|number| IpNet::from(crate::harness::address_of(number).ip())).collect()
 }
 
-impl Heralds {
+impl ProxyHeaders {
     /// On one side at least.
-    pub(crate) fn draw(rng: &mut Rng) -> Heralds {
+    pub(crate) fn draw(rng: &mut Rng) -> ProxyHeaders {
         let announce = Announce {
             version: if rng.bool() { ProxyVersion::V1 } else { ProxyVersion::V2 },
             authority: rng.bool(),
@@ -61,7 +61,7 @@ impl Heralds {
         };
         let listener = [Announcing::Never, Announcing::Optional, Announcing::Required][rng.usize(..3)];
         let pool = (listener == Announcing::Never || rng.bool()).then_some(announce);
-        Heralds { listener, pool }
+        ProxyHeaders { listener, pool }
     }
 
     /// How connection `number` begins.

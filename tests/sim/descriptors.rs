@@ -26,11 +26,11 @@ const APART: Duration = Duration::from_millis(5);
 /// What a descriptor stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handle {
-    Door(usize),
+    Listening(usize),
     End(EndId),
     /// One end of a pipe.
     Pipe(usize),
-    Lot,
+    Epoll,
 }
 
 /// An open descriptor.
@@ -129,6 +129,6 @@ impl Descriptors {
             |(place, entry): (usize, &Option<Descriptor>)| entry.map(|one| (place + FIRST, one.handle));
         let open = self.table.iter().enumerate().filter_map(open);
         // The parked set lives as long as the worker.
-        open.filter(|(_, handle)| *handle != Handle::Lot).collect()
+        open.filter(|(_, handle)| *handle != Handle::Epoll).collect()
     }
 }

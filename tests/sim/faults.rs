@@ -7,7 +7,7 @@ use std::rc::Rc;
 use fastrand::Rng;
 use pollux::worker::Splicing;
 
-use crate::moods::Moods;
+use crate::backend_faults::BackendFaults;
 
 /// How the world is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub(crate) struct Faults {
     pub(crate) gone: u8,
     /// Bytes that a direction of a connection may hold.
     pub(crate) capacity: RangeInclusive<usize>,
-    /// There is a lot to park in.
-    pub(crate) lot: bool,
+    /// There is an epoll instance to park in.
+    pub(crate) epoll: bool,
     /// The worker has no more buffers than this.
     pub(crate) buffers: Option<usize>,
     /// And no more clients.
@@ -46,7 +46,7 @@ pub(crate) struct Faults {
     /// And no more clients in the middle of a handshake.
     pub(crate) handshakes: Option<usize>,
     /// So many more come that never finish theirs.
-    pub(crate) lurkers: usize,
+    pub(crate) slow_handshakes: usize,
     /// So many clients hold places and are not served.
     pub(crate) idlers: usize,
     /// When the worker splices.
@@ -59,11 +59,11 @@ pub(crate) struct Faults {
     pub(crate) descriptors: usize,
     pub(crate) fates: Fates,
     /// How the backends are minded, where that changes.
-    pub(crate) moods: Option<Rc<Moods>>,
+    pub(crate) backend_faults: Option<Rc<BackendFaults>>,
     /// Some of the clients want the backends to be ejected.
     pub(crate) siege: bool,
     /// Whether clients hold places although they are served.
-    pub(crate) squatters: bool,
+    pub(crate) slot_holders: bool,
 }
 
 /// What becomes of one connect of the worker.
@@ -116,7 +116,7 @@ impl Faults {
             jump,
             gone,
             capacity,
-            lot: !steps.is_multiple_of(3),
+            epoll: !steps.is_multiple_of(3),
             splicing: if steps.is_multiple_of(2) {
                 Splicing::NEVER
             } else {
@@ -124,16 +124,16 @@ impl Faults {
             },
             sessions: None,
             handshakes: None,
-            lurkers: 0,
+            slow_handshakes: 0,
             idlers: 0,
             buffers: steps.is_multiple_of(4).then_some(steps),
             bulk,
             steps,
             descriptors,
             fates,
-            moods: None,
+            backend_faults: None,
             siege: false,
-            squatters: false,
+            slot_holders: false,
         }
     }
 }
@@ -143,13 +143,13 @@ impl Faults {
     /// other's way.
     pub(crate) fn make_scarce(&mut self, rng: &mut Rng) {
         self.splicing = Splicing::NEVER;
-        self.descriptors = 4 + usize::from(self.lot) + rng.usize(2..=6);
+        self.descriptors = 4 + usize::from(self.epoll) + rng.usize(2..=6);
     }
 
     /// Has the backends die, hang, vanish, flap and slow down. Nothing else goes wrong, and what is sent is
     /// short, so that nobody takes long who is well.
     pub(crate) fn make_moody(&mut self, rng: &mut Rng) {
-        self.moods = Some(Rc::new(Moods::draw(rng)));
+        self.backend_faults = Some(Rc::new(BackendFaults::draw(rng)));
         self.capacity = 4096..=65536;
         self.bulk = 2000;
         self.buffers = None;
@@ -158,13 +158,14 @@ impl Faults {
     /// Has what is said of the backends change, and not the backends.
     pub(crate) fn make_moody_apart(&mut self, rng: &mut Rng) {
         self.make_moody(rng);
-        self.moods = self.moods.take().map(|moods| Rc::new(moods.apart()));
+        self.backend_faults =
+            self.backend_faults.take().map(|backend_faults| Rc::new(backend_faults.apart()));
     }
 
     /// Lets few clients into their handshakes at once, and brings some that never finish. Pieces are not so
     /// small that others take as long.
-    pub(crate) fn bring_lurkers(&mut self, rng: &mut Rng) {
-        self.lurkers = rng.usize(1..=5);
+    pub(crate) fn bring_slow_handshakes(&mut self, rng: &mut Rng) {
+        self.slow_handshakes = rng.usize(1..=5);
         self.capacity = 512..=65536;
     }
 
@@ -187,8 +188,8 @@ impl Faults {
 
     /// Brings clients that hold their places although they are served, more than there are places. Pieces are
     /// not so small that good requests take long.
-    pub(crate) fn bring_squatters(&mut self, places: usize) {
-        self.squatters = true;
+    pub(crate) fn bring_slot_holders(&mut self, places: usize) {
+        self.slot_holders = true;
         self.sessions = Some(places);
         self.capacity = 512..=65536;
         self.buffers = None;
@@ -205,8 +206,8 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        let are_honest = self.lurkers == 0 && self.idlers == 0 && !self.siege && !self.squatters;
-        self.weather == Weather::Clean && !self.is_scarce() && self.moods.is_none() && are_honest
+        let are_honest = self.slow_handshakes == 0 && self.idlers == 0 && !self.siege && !self.slot_holders;
+        self.weather == Weather::Clean && !self.is_scarce() && self.backend_faults.is_none() && are_honest
     }
 }
 

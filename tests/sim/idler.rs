@@ -10,14 +10,14 @@ use pollux::os::IoFault;
 
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
+use crate::harness::LISTENER;
 use crate::net::{Dialled, Net};
-use crate::stage::DOOR;
 
 /// What it says of a request, which never is one.
 const HEAD: &[u8] = b"GET /idle HTTP/1.1\r\nHost: idle\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// The longest that anybody waits before the door while there are idlers: each of those who are before him in
-/// the queue has a quarter of a second before it makes room.
+/// The longest that a client waits in the queue while there are idlers: each client before it in the queue
+/// has a quarter of a second before it makes room.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The answer that it may get.
@@ -61,7 +61,7 @@ impl Idler {
         if net.now < self.comes_at {
             return Step::Until(self.comes_at);
         }
-        match net.dial(DOOR, self.from) {
+        match net.dial(LISTENER, self.from) {
             Dialled::Connected(end) => {
                 self.visits -= 1;
                 (self.end, self.said, self.says_at) = (Some(end), 0, net.now);

@@ -16,8 +16,8 @@ use pollux::core::time::Time;
 use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
 use pollux::snapshot::Address;
 
+use crate::actors::Actors;
 use crate::ambient::Simulated;
-use crate::cast::Cast;
 use crate::descriptors::{Descriptors, Handle, IDLE_REPORTS_MAX, PATIENCE_IN_NEED};
 use crate::end::{Connect, EndId};
 use crate::faults::{Faults, chance};
@@ -35,7 +35,7 @@ const NEWS_MAX: usize = 3;
 /// See the head of this file.
 pub(crate) struct Kernel {
     pub(crate) net: Net,
-    pub(crate) cast: Cast,
+    pub(crate) actors: Actors,
     pub(crate) faults: Faults,
     pub(crate) rng: Rng,
     descriptors: Descriptors,
@@ -57,12 +57,12 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn new(net: Net, cast: Cast, faults: Faults, rng: Rng) -> Kernel {
+    pub(crate) fn new(net: Net, actors: Actors, faults: Faults, rng: Rng) -> Kernel {
         let descriptors = Descriptors::new(faults.descriptors);
         let patience = if faults.buffers.is_some() { PATIENCE_IN_NEED } else { IDLE_REPORTS_MAX };
         Kernel {
             net,
-            cast,
+            actors,
             faults,
             rng,
             descriptors,
@@ -78,8 +78,8 @@ impl Kernel {
 
     /// Opens a listening socket for the worker.
     pub(crate) fn listen(&mut self) -> Fd {
-        let door = self.net.open_door();
-        self.descriptors.open(Handle::Door(door))
+        let socket = self.net.open_socket();
+        self.descriptors.open(Handle::Listening(socket))
     }
 
     /// Descriptors that nobody has closed.
@@ -94,10 +94,10 @@ impl Kernel {
     /// What poll would report of `fd` if it were asked for everything.
     pub(crate) fn readiness(&mut self, fd: Fd) -> Ready {
         match self.descriptors.get(fd, "poll").handle {
-            Handle::Door(door) => Ready::NONE.with_if(Ready::READ, self.net.someone_waits(door)),
+            Handle::Listening(socket) => Ready::NONE.with_if(Ready::READ, self.net.someone_waits(socket)),
             Handle::End(end) => self.net.readiness(end),
             Handle::Pipe(_) => panic!("poll of fd {}, which is a pipe", fd.0),
-            Handle::Lot => Ready::NONE.with_if(Ready::READ, !self.parked_news().is_empty()),
+            Handle::Epoll => Ready::NONE.with_if(Ready::READ, !self.parked_news().is_empty()),
         }
     }
 
@@ -141,9 +141,9 @@ impl Kernel {
     fn connection(&mut self, fd: Fd, call: &str) -> EndId {
         match self.descriptors.get(fd, call).handle {
             Handle::End(end) => end,
-            Handle::Door(_) => panic!("{call} of fd {}, which is a listener", fd.0),
+            Handle::Listening(_) => panic!("{call} of fd {}, which is a listener", fd.0),
             Handle::Pipe(_) => panic!("{call} of fd {}, which is a pipe", fd.0),
-            Handle::Lot => panic!("{call} of fd {}, which is the parked set", fd.0),
+            Handle::Epoll => panic!("{call} of fd {}, which is the parked set", fd.0),
         }
     }
 
@@ -193,16 +193,16 @@ impl Kernel {
     }
 
     fn accept(&mut self, listener: Fd) -> Result<(Fd, SocketAddr), AcceptFault> {
-        let Handle::Door(door) = self.descriptors.get(listener, "accept").handle else {
+        let Handle::Listening(socket) = self.descriptors.get(listener, "accept").handle else {
             panic!("accept of fd {}, which is a connection", listener.0)
         };
         let result = if self.descriptors.is_full() {
             Err(AcceptFault::Exhausted)
-        } else if self.net.someone_waits(door) && chance(&mut self.rng, self.faults.gone) {
+        } else if self.net.someone_waits(socket) && chance(&mut self.rng, self.faults.gone) {
             self.moved(listener);
             Err(AcceptFault::Gone)
         } else {
-            self.net.let_in(door).ok_or(AcceptFault::Blocked)
+            self.net.let_in(socket).ok_or(AcceptFault::Blocked)
         };
         let result = result.map(|(end, from)| {
             self.moved(listener);
@@ -290,7 +290,7 @@ impl Kernel {
     fn pipe(&mut self, fd: Fd) -> usize {
         match self.descriptors.get(fd, "splice").handle {
             Handle::Pipe(pipe) => pipe,
-            Handle::Door(_) | Handle::End(_) | Handle::Lot => panic!("fd {} is no pipe", fd.0),
+            Handle::Listening(_) | Handle::End(_) | Handle::Epoll => panic!("fd {} is no pipe", fd.0),
         }
     }
 
@@ -318,12 +318,12 @@ impl Kernel {
         self.ending.retain(|other| *other != fd);
         self.net.log(Event::Close { fd });
         match self.descriptors.close(fd, "close") {
-            Handle::Door(door) => {
+            Handle::Listening(socket) => {
                 let is_cut_off = self.drain_ends.is_some_and(|(since, span)| self.net.now >= since + span);
-                assert!(is_cut_off || !self.net.someone_waits(door), "a client in the queue is reset");
-                self.net.close_door(door);
+                assert!(is_cut_off || !self.net.someone_waits(socket), "a client in the queue is reset");
+                self.net.close_socket(socket);
             }
-            Handle::Lot | Handle::Pipe(_) => {}
+            Handle::Epoll | Handle::Pipe(_) => {}
             Handle::End(end) => {
                 self.net.close(end);
             }
@@ -370,8 +370,8 @@ impl Os for SimOs {
 
     fn stop_listening(&mut self, listener: Fd) {
         let mut kernel = self.0.borrow_mut();
-        if let Handle::Door(door) = kernel.descriptors.get(listener, "stop_listening").handle {
-            kernel.net.shut_door(door);
+        if let Handle::Listening(socket) = kernel.descriptors.get(listener, "stop_listening").handle {
+            kernel.net.shut_socket(socket);
         }
     }
 
@@ -422,7 +422,7 @@ impl Os for SimOs {
     }
 
     fn open_lot(&mut self) -> Option<Fd> {
-        Some(self.0.borrow_mut().descriptors.open(Handle::Lot))
+        Some(self.0.borrow_mut().descriptors.open(Handle::Epoll))
     }
 
     fn park(&mut self, fd: Fd, want: Interest, tag: u64) -> bool {

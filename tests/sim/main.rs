@@ -5,29 +5,29 @@
 //! and `SIM_SEEDS=n` runs more of them than usual.
 
 mod actor;
+mod actors;
 mod ambient;
 mod announced;
-mod cast;
+mod backend_faults;
 mod descriptors;
 mod end;
 mod faults;
+mod faulty_pools;
+mod harness;
 mod http;
 mod idler;
+mod invariants;
 mod kernel;
 mod ledger;
-mod lurker;
-mod moods;
-mod moody;
 mod net;
-mod oversight;
 mod payload;
 mod poll;
 mod refill;
 mod reload;
 mod seeds;
 mod siege;
-mod squatters;
-mod stage;
+mod slot_holders;
+mod slow_handshake;
 mod tcp;
 mod tls;
 mod trace;
@@ -35,12 +35,12 @@ mod trace;
 use std::collections::HashSet;
 use std::thread;
 
-use announced::Heralds;
+use announced::ProxyHeaders;
 use faults::Weather;
+use harness::Scene;
 use refill::Refills;
 use reload::Reloads;
 use seeds::{bytes_of, each_seed, each_seed_twice, these_seeds};
-use stage::Scene;
 use tls::Legs;
 
 /// Seeds of the two plain tests of each protocol.
@@ -128,7 +128,7 @@ fn beset(scene: &mut Scene) {
     scene.legs = Legs { clients: true, backends: scene.rng.bool() };
     let few = scene.rng.usize(1..=8);
     scene.faults.handshakes = Some(few).filter(|few| *few <= 4);
-    scene.faults.bring_lurkers(&mut scene.rng);
+    scene.faults.bring_slow_handshakes(&mut scene.rng);
     http::run(scene);
 }
 
@@ -152,8 +152,8 @@ fn http_tls_faults() {
 }
 
 #[test]
-fn http_tls_lurkers() {
-    each_seed("http_tls_lurkers", SOME, Weather::Clean, beset);
+fn http_tls_slow_handshakes() {
+    each_seed("http_tls_slow_handshakes", SOME, Weather::Clean, beset);
 }
 
 /// Clients hold places and are not served, more of them than there are places: everybody else comes in, and
@@ -178,8 +178,8 @@ fn drain_tls() {
 }
 
 #[test]
-fn drain_tls_lurkers() {
-    each_seed("drain_tls_lurkers", SOME, Weather::Clean, |scene| drained_over_tls(scene, beset));
+fn drain_tls_slow_handshakes() {
+    each_seed("drain_tls_slow_handshakes", SOME, Weather::Clean, |scene| drained_over_tls(scene, beset));
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn tls_faults() {
 }
 
 fn announced(scene: &mut Scene) {
-    scene.heralds = Heralds::draw(&mut scene.rng);
+    scene.proxy_headers = ProxyHeaders::draw(&mut scene.rng);
     if scene.rng.bool() {
         scene.legs = Legs::draw(&mut scene.rng);
     }
@@ -279,31 +279,31 @@ fn drain_faults() {
     each_seed("drain_faults", SOME, Weather::Foul, drained);
 }
 
-fn moody(scene: &mut Scene) {
+fn faulty_pools(scene: &mut Scene) {
     scene.faults.make_moody(&mut scene.rng);
     http::run(scene);
 }
 
 /// Backends die, hang, vanish, flap and slow down, and every pool does about it what it can.
 #[test]
-fn moods() {
-    each_seed("moods", MANY, Weather::Clean, moody);
+fn backend_faults() {
+    each_seed("backend_faults", MANY, Weather::Clean, faulty_pools);
 }
 
 /// The same, while discovery adds backends and takes some away.
 #[test]
-fn moods_refilled() {
-    each_seed("moods_refilled", SOME, Weather::Clean, |scene| {
+fn backend_faults_refilled() {
+    each_seed("backend_faults_refilled", SOME, Weather::Clean, |scene| {
         scene.refills = Some(Refills::new(scene.rng.fork()));
-        moody(scene);
+        faulty_pools(scene);
     });
 }
 
 /// A pool behind a TCP listener: its backends do their part, but the port that is asked how they are has
-/// moods.
+/// faults.
 #[test]
-fn moods_tcp() {
-    each_seed("moods_tcp", SOME, Weather::Clean, |scene| {
+fn backend_faults_tcp() {
+    each_seed("backend_faults_tcp", SOME, Weather::Clean, |scene| {
         scene.faults.make_moody_apart(&mut scene.rng);
         tcp::run(scene);
     });
@@ -311,8 +311,8 @@ fn moods_tcp() {
 
 /// Slow readers, stalled bodies, and clients that have left: a newcomer is served.
 #[test]
-fn squatters() {
-    each_seed("squatters", SOME, Weather::Clean, squatters::run);
+fn slot_holders() {
+    each_seed("slot_holders", SOME, Weather::Clean, slot_holders::run);
 }
 
 /// Clients whose one aim is to have a backend ejected: none succeeds.

@@ -1,4 +1,4 @@
-//! The network: every connection with its two ends, the doors at which Pollux listens, the hosts at which
+//! The network: every connection with its two ends, the sockets at which Pollux listens, the hosts at which
 //! backends do, and the clock. The kernel uses it for the worker, the actors use it directly.
 
 use std::collections::VecDeque;
@@ -14,13 +14,13 @@ use pollux::os::{ConnectFault, IoFault};
 use pollux::snapshot::Address;
 
 use crate::ambient;
+use crate::backend_faults::{BackendFaults, Condition};
 use crate::end::{Breach, Connect, End, EndId};
 use crate::faults::{Fate, Fates, Faults, log_uniform};
 use crate::idler;
-use crate::moods::{Mood, Moods};
 use crate::trace::{Deed, Event, Trace};
 
-/// Clients that may wait at a door.
+/// Clients that may wait at a listening socket.
 const BACKLOG: usize = 8;
 
 /// How a RST reads in SO_ERROR: not one of the faults that have a name of their own.
@@ -28,7 +28,7 @@ const RESET: ConnectFault = ConnectFault::Unreachable;
 
 /// A listening socket of the worker.
 #[derive(Debug, Default)]
-struct Door {
+struct ListeningSocket {
     backlog: VecDeque<(EndId, SocketAddr)>,
     closed: bool,
     /// The queue takes no new connection.
@@ -78,11 +78,11 @@ pub(crate) struct Net {
     rng: Rng,
     capacity: RangeInclusive<usize>,
     fates: Fates,
-    moods: Option<Rc<Moods>>,
-    /// Whether nobody may wait long before a door, because there are those who can make room.
+    backend_faults: Option<Rc<BackendFaults>>,
+    /// Whether no client may wait long in a queue, because other clients can make room.
     has_idlers: bool,
     ends: Vec<End>,
-    doors: Vec<Door>,
+    sockets: Vec<ListeningSocket>,
     hosts: Vec<Address>,
     undecided: Vec<Undecided>,
     arrivals: Vec<(usize, EndId)>,
@@ -96,10 +96,10 @@ impl Net {
             rng,
             capacity: faults.capacity.clone(),
             fates: faults.fates.clone(),
-            moods: faults.moods.clone(),
+            backend_faults: faults.backend_faults.clone(),
             has_idlers: faults.idlers > 0,
             ends: Vec::new(),
-            doors: Vec::new(),
+            sockets: Vec::new(),
             hosts,
             undecided: Vec::new(),
             arrivals: Vec::new(),
@@ -152,9 +152,9 @@ impl Net {
 
     fn decide(&mut self, mut due: Undecided) {
         match self.mood_of(due.host) {
-            Mood::Dead => due.verdict = Verdict::Refused,
-            Mood::Hole => return,
-            Mood::Well | Mood::Hung | Mood::Slow(_) => {}
+            Condition::Dead => due.verdict = Verdict::Refused,
+            Condition::Hole => return,
+            Condition::Well | Condition::Hung | Condition::Slow(_) => {}
         }
         self.end_mut(due.end).connect = Connect::Decided;
         match due.verdict {
@@ -177,29 +177,29 @@ impl Net {
 
 /// Doors: where clients come in.
 impl Net {
-    pub(crate) fn open_door(&mut self) -> usize {
-        self.doors.push(Door::default());
-        self.doors.len() - 1
+    pub(crate) fn open_socket(&mut self) -> usize {
+        self.sockets.push(ListeningSocket::default());
+        self.sockets.len() - 1
     }
 
-    pub(crate) fn shut_door(&mut self, door: usize) {
-        self.doors[door].shut = true;
+    pub(crate) fn shut_socket(&mut self, socket: usize) {
+        self.sockets[socket].shut = true;
     }
 
-    pub(crate) fn close_door(&mut self, door: usize) {
-        let door = &mut self.doors[door];
-        door.closed = true;
-        for (near, _) in std::mem::take(&mut door.backlog) {
+    pub(crate) fn close_socket(&mut self, socket: usize) {
+        let socket = &mut self.sockets[socket];
+        socket.closed = true;
+        for (near, _) in std::mem::take(&mut socket.backlog) {
             self.abort(near);
         }
     }
 
-    pub(crate) fn someone_waits(&self, door: usize) -> bool {
-        !self.doors[door].backlog.is_empty()
+    pub(crate) fn someone_waits(&self, socket: usize) -> bool {
+        !self.sockets[socket].backlog.is_empty()
     }
 
-    pub(crate) fn let_in(&mut self, door: usize) -> Option<(EndId, SocketAddr)> {
-        let (end, from) = self.doors[door].backlog.pop_front()?;
+    pub(crate) fn let_in(&mut self, socket: usize) -> Option<(EndId, SocketAddr)> {
+        let (end, from) = self.sockets[socket].backlog.pop_front()?;
         let now = self.now;
         let near = self.end_mut(end);
         near.let_in = Some(now);
@@ -209,16 +209,16 @@ impl Net {
     }
 
     /// A client connects.
-    pub(crate) fn dial(&mut self, door: usize, from: SocketAddr) -> Dialled {
-        // Who is dropped tries again later, and finds the door closed: it comes to the same.
-        if self.doors[door].closed || self.doors[door].shut {
+    pub(crate) fn dial(&mut self, socket: usize, from: SocketAddr) -> Dialled {
+        // A dropped client tries again later, and finds the socket closed: the result is the same.
+        if self.sockets[socket].closed || self.sockets[socket].shut {
             return Dialled::Refused;
         }
-        if self.doors[door].backlog.len() == BACKLOG {
+        if self.sockets[socket].backlog.len() == BACKLOG {
             return Dialled::Full;
         }
         let near = self.pair(Connect::Known);
-        self.doors[door].backlog.push_back((near, from));
+        self.sockets[socket].backlog.push_back((near, from));
         self.end_mut(near).dialled = Some(self.now);
         self.log(Event::Far { end: near, deed: Deed::Dialled });
         Dialled::Connected(near.peer())
@@ -236,10 +236,10 @@ impl Net {
     pub(crate) fn connect(&mut self, host: usize) -> Result<EndId, ConnectFault> {
         let unix = matches!(self.hosts[host], Address::Unix(_));
         let fate = match self.mood_of(host) {
-            Mood::Dead if self.rng.bool() => Fate::RefusedAtOnce,
-            Mood::Dead => Fate::Refused,
-            Mood::Hole => Fate::Unanswered,
-            Mood::Well | Mood::Hung | Mood::Slow(_) => self.fates.draw(unix, &mut self.rng),
+            Condition::Dead if self.rng.bool() => Fate::RefusedAtOnce,
+            Condition::Dead => Fate::Refused,
+            Condition::Hole => Fate::Unanswered,
+            Condition::Well | Condition::Hung | Condition::Slow(_) => self.fates.draw(unix, &mut self.rng),
         };
         match fate {
             Fate::StandsAtOnce => {
@@ -257,8 +257,10 @@ impl Net {
         }
     }
 
-    fn mood_of(&self, host: usize) -> Mood {
-        self.moods.as_ref().map_or(Mood::Well, |moods| moods.at(host, self.now).1)
+    fn mood_of(&self, host: usize) -> Condition {
+        self.backend_faults
+            .as_ref()
+            .map_or(Condition::Well, |backend_faults| backend_faults.at(host, self.now).1)
     }
 
     fn pend(&mut self, host: usize, verdict: Verdict) -> EndId {

@@ -8,7 +8,7 @@ use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
 use pollux::os::{Polled, Watch};
 
-use crate::cast::Stir;
+use crate::actors::Progress;
 use crate::descriptors::Handle;
 use crate::end::Connect;
 use crate::faults::chance;
@@ -35,7 +35,7 @@ impl Kernel {
         let certain: Vec<bool> = watches.iter().map(|watch| !watch.got.is_empty()).collect();
         self.net.advance(self.net.now + Duration::from_micros(self.rng.u64(1..20)));
         for _ in 0..self.rng.usize(..=self.faults.steps) {
-            self.cast.play(&mut self.net);
+            self.actors.step(&mut self.net);
         }
         if chance(&mut self.rng, self.faults.interrupted) {
             self.net.log(Event::Interrupted);
@@ -50,8 +50,8 @@ impl Kernel {
             if deadline.is_some_and(|deadline| deadline <= self.net.now) {
                 return self.time_out(timeout);
             }
-            let Stir::Still(alarm) = self.cast.play(&mut self.net) else { continue };
-            if !self.cast.is_awaited() && !self.draining {
+            let Progress::Still(alarm) = self.actors.step(&mut self.net) else { continue };
+            if !self.actors.is_awaited() && !self.draining {
                 // The signal to drain, which comes when the last client has left.
                 self.net.log(Event::Interrupted);
                 return Polled::Interrupted;
@@ -64,7 +64,7 @@ impl Kernel {
     /// their part, the worker has forgotten somebody.
     fn sleep(&mut self, alarm: Option<Time>, deadline: Option<Time>) {
         let world = [alarm, self.net.next_event()].into_iter().flatten().min();
-        if world.is_none() && self.faults.is_faultless() && self.cast.is_awaited() {
+        if world.is_none() && self.faults.is_faultless() && self.actors.is_awaited() {
             panic!("stall: nothing but a timeout of the worker can help");
         }
         match [world, deadline].into_iter().flatten().min() {
@@ -114,7 +114,7 @@ impl Kernel {
             let (now, patience) = (self.net.now, self.patience);
             let descriptor = self.descriptors().get(watch.fd, "poll");
             descriptor.report(watch.fd, watch.got, now, patience);
-            if descriptor.handle == Handle::Lot {
+            if descriptor.handle == Handle::Epoll {
                 // Whoever it tells of is judged by themselves.
                 descriptor.moved();
             }
@@ -130,7 +130,7 @@ impl Kernel {
 
     /// Lets the world act while no worker is left to poll.
     pub(crate) fn play_on(&mut self) {
-        if let Stir::Still(alarm) = self.cast.play(&mut self.net) {
+        if let Progress::Still(alarm) = self.actors.step(&mut self.net) {
             self.sleep(alarm, None);
         }
     }

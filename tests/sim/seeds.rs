@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::faults::Weather;
-use crate::stage::Scene;
+use crate::harness::Scene;
 
 /// Runs `run` once for each seed: as many as `usual`, or as `SIM_SEEDS` says, or only the one of `SIM_SEED`.
 pub(crate) fn each_seed(test: &str, usual: u64, weather: Weather, run: impl Fn(&mut Scene)) {

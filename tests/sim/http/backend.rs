@@ -14,10 +14,10 @@ use super::body::{Body, Framing};
 use super::head::Head;
 use super::request::examine;
 use crate::actor::{Actor, Pace, Port, Pulled, Pushed, Step};
-use crate::announced::Heralds;
+use crate::announced::ProxyHeaders;
+use crate::backend_faults::Condition;
 use crate::end::EndId;
 use crate::faults::{Faults, Weather, chance, log_uniform};
-use crate::moods::Mood;
 use crate::net::{Closing, Net};
 use crate::tls::Seal;
 
@@ -116,7 +116,7 @@ impl Backend {
         mut rng: Rng,
     ) -> Backend {
         let drawn = Pace::draw(faults.bulk, &mut rng);
-        let pace = if faults.moods.is_some() { Pace::BRISK } else { drawn };
+        let pace = if faults.backend_faults.is_some() { Pace::BRISK } else { drawn };
         let port = Port::new(end, pace).sealed(seal);
         let is_balky = port.is_sealed() && faults.weather == Weather::Foul && chance(&mut rng, 15);
         let balks = is_balky.then(|| log_uniform(&mut rng, &(0..=HANDSHAKE_MAX)));
@@ -137,8 +137,8 @@ impl Backend {
     }
 
     /// The same, to whom clients are announced if that is so in the run.
-    pub(crate) fn told_of_clients(self, heralds: Heralds) -> Backend {
-        let version = heralds.pool.map(|announce| announce.version);
+    pub(crate) fn told_of_clients(self, proxy_headers: ProxyHeaders) -> Backend {
+        let version = proxy_headers.pool.map(|announce| announce.version);
         Backend { port: self.port.awaiting(version), ..self }
     }
 
@@ -148,35 +148,40 @@ impl Backend {
 
     /// Whether Pollux may have had enough of it.
     fn is_excused(&self) -> bool {
-        self.is_foul() || self.faults.moods.is_some()
+        self.is_foul() || self.faults.backend_faults.is_some()
     }
 
-    fn mood(&self, now: Time) -> Mood {
-        self.faults.moods.as_ref().map_or(Mood::Well, |moods| moods.at(self.host, now).1)
+    fn condition(&self, now: Time) -> Condition {
+        self.faults
+            .backend_faults
+            .as_ref()
+            .map_or(Condition::Well, |backend_faults| backend_faults.at(self.host, now).1)
     }
 
-    /// Does what its mood has it do; `None` if that is its part.
+    /// Acts by its condition; `None` if it answers as usual.
     fn sulk(&mut self, net: &mut Net) -> Option<Step> {
-        let moods = self.faults.moods.clone()?;
-        let (_, mood) = moods.at(self.host, net.now);
-        self.has_sulked |= mood != Mood::Well;
+        let backend_faults = self.faults.backend_faults.clone()?;
+        let (_, condition) = backend_faults.at(self.host, net.now);
+        self.has_sulked |= condition != Condition::Well;
         let answer = match &self.phase {
             Phase::Serving(service) => Some(service.answer),
             // The reset of a dead backend takes along what is on its way of the answer before.
             Phase::Idle(_) | Phase::Tunnel(_) | Phase::Leaving(_) => {
-                self.latest.filter(|_| mood == Mood::Dead)
+                self.latest.filter(|_| condition == Condition::Dead)
             }
         };
-        if mood != Mood::Well
+        if condition != Condition::Well
             && let Some(answer) = answer
         {
             let ask = self.board.borrow().answers[answer].ask;
             self.board.borrow_mut().asks[ask].wronged = true;
         }
-        match mood {
-            Mood::Well | Mood::Slow(_) => None,
-            Mood::Hung | Mood::Hole => Some(moods.next(self.host, net.now).map_or(Step::Still, Step::Until)),
-            Mood::Dead => {
+        match condition {
+            Condition::Well | Condition::Slow(_) => None,
+            Condition::Hung | Condition::Hole => {
+                Some(backend_faults.next(self.host, net.now).map_or(Step::Still, Step::Until))
+            }
+            Condition::Dead => {
                 self.port.abort(net);
                 Some(Step::Over)
             }
@@ -241,7 +246,7 @@ impl Backend {
                     } else {
                         self.serve(&head);
                     }
-                    if let Mood::Slow(span) = self.mood(now) {
+                    if let Condition::Slow(span) = self.condition(now) {
                         self.port.nap(now, span);
                     }
                     if !self.port.inbox.is_empty() {
@@ -513,7 +518,11 @@ impl Actor for Backend {
         if self.port.is_greeting() && self.balks.take_if(|after| *after <= self.port.carried()).is_some() {
             return self.balk(net);
         }
-        let changes = self.faults.moods.as_ref().and_then(|moods| moods.next(self.host, net.now));
+        let changes = self
+            .faults
+            .backend_faults
+            .as_ref()
+            .and_then(|backend_faults| backend_faults.next(self.host, net.now));
         if let Some(until) = self.port.napping(net.now) {
             return Step::Until(changes.map_or(until, |at| at.min(until)));
         }

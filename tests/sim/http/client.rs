@@ -13,8 +13,8 @@ use super::board::Board;
 use super::script::Visit;
 use super::visit::{Manners, Visiting};
 use crate::actor::{Actor, Port, Step};
+use crate::harness::LISTENER;
 use crate::net::{Dialled, Net};
-use crate::stage::DOOR;
 use crate::tls::Seal;
 
 /// See the head of this file.
@@ -49,7 +49,7 @@ impl Client {
             return Step::Until(self.rests_until);
         }
         let Some(visit) = self.visits.front() else { return Step::Over };
-        match net.dial(DOOR, visit.from) {
+        match net.dial(LISTENER, visit.from) {
             Dialled::Connected(end) => {
                 let visit = self.visits.pop_front().expect("it has just been looked at");
                 let port = Port::new(end, visit.pace.clone()).sealed(self.seal.as_ref());

@@ -23,17 +23,17 @@ use pollux::snapshot::{Announcing, Mode};
 use crate::actor::{Actor, Pace};
 use crate::end::EndId;
 use crate::faults::{Faults, Weather};
+use crate::harness::{Peers, Scene};
 use crate::idler::Idler;
-use crate::lurker::Lurker;
 use crate::reload::Reloads;
-use crate::stage::{Act, Scene};
+use crate::slow_handshake::SlowHandshake;
 use backend::Backend;
 use board::Board;
 use client::Client;
 use script::Visit;
 use visit::Manners;
 
-/// So many rounds of visits more does a client make where backends have moods.
+/// How many more rounds of visits a client makes where backends have faults.
 const ROUNDS: usize = 3;
 
 /// And so many more clients there are, that they have to wait for each other.
@@ -50,12 +50,13 @@ pub(crate) fn watchmen(faults: &Faults) -> impl FnMut(usize, EndId, fastrand::Rn
 
 /// Has each visit begin as the listener expects, or not quite.
 fn introduce(visits: &mut [Visit], scene: &mut Scene, board: &Rc<RefCell<Board>>) {
-    if scene.heralds.listener == Announcing::Never {
+    if scene.proxy_headers.listener == Announcing::Never {
         return;
     }
     let mut board = board.borrow_mut();
     for visit in visits {
-        let introduction = scene.heralds.introduce(crate::stage::number_of(visit.from), &mut scene.rng);
+        let introduction =
+            scene.proxy_headers.introduce(crate::harness::number_of(visit.from), &mut scene.rng);
         for ask in &visit.asks {
             let ask = &mut board.asks[*ask];
             // Proxies that are believed would be believed in these too.
@@ -70,7 +71,7 @@ fn introduce(visits: &mut [Visit], scene: &mut Scene, board: &Rc<RefCell<Board>>
 /// One run over HTTP.
 pub(crate) fn run(scene: &mut Scene) {
     let manners = Manners {
-        foul: scene.faults.weather == Weather::Foul || scene.faults.moods.is_some(),
+        foul: scene.faults.weather == Weather::Foul || scene.faults.backend_faults.is_some(),
         draining: scene.drain_after.is_some() || scene.reloads.as_ref().is_some_and(Reloads::moves_door),
         scarce: scene.faults.is_scarce(),
     };
@@ -80,19 +81,19 @@ pub(crate) fn run(scene: &mut Scene) {
     board.borrow_mut().is_secure = clients_seal.is_some();
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     let mut connections = 0;
-    let more = if faults.moods.is_some() { MORE_CLIENTS } else { 0 };
+    let more = if faults.backend_faults.is_some() { MORE_CLIENTS } else { 0 };
     for _ in 0..scene.rng.usize(1..=4) + more {
         let mut draw =
             |rng: &mut fastrand::Rng| script::visits(&faults, &mut board.borrow_mut(), &mut connections, rng);
         let mut visits = draw(&mut scene.rng);
         let mut rests = None;
-        if faults.moods.is_some() {
+        if faults.backend_faults.is_some() {
             // So many that they last for as long as anybody changes.
             (0..ROUNDS).for_each(|_| visits.extend(draw(&mut scene.rng)));
             rests = Some(REST_MAX);
         }
         let is_full = manners.draining && scene.faults.sessions.is_some();
-        if scene.faults.lurkers > 0 || scene.faults.idlers > 0 || manners.scarce || is_full {
+        if scene.faults.slow_handshakes > 0 || scene.faults.idlers > 0 || manners.scarce || is_full {
             // Who takes long may have to make room as those do.
             visits.iter_mut().for_each(|visit| visit.pace = Pace::BRISK);
         }
@@ -101,21 +102,26 @@ pub(crate) fn run(scene: &mut Scene) {
         clients.push(Box::new(Client::new(visits, rests, manners, seal, &board, scene.rng.fork())));
     }
     let (mut rng, notes) = (scene.rng.fork(), Rc::clone(&board));
-    let heralds = scene.heralds;
-    let hire = Box::new(move |host, end| -> Box<dyn Actor> {
+    let proxy_headers = scene.proxy_headers;
+    let spawn = Box::new(move |host, end| -> Box<dyn Actor> {
         let backend = Backend::new(host, end, backends_seal.as_ref(), &notes, &faults, rng.fork());
-        Box::new(backend.told_of_clients(heralds))
+        Box::new(backend.told_of_clients(proxy_headers))
     });
     let is_crowded = scene.faults.handshakes.is_some();
-    for number in connections..connections + scene.faults.lurkers {
+    for number in connections..connections + scene.faults.slow_handshakes {
         let seal = clients_seal.as_ref().expect("only a handshake can be left unfinished");
-        let from = crate::stage::address_of(number);
-        clients.push(Box::new(Lurker::new(from, seal, (manners.draining, is_crowded), &mut scene.rng)));
+        let from = crate::harness::address_of(number);
+        clients.push(Box::new(SlowHandshake::new(
+            from,
+            seal,
+            (manners.draining, is_crowded),
+            &mut scene.rng,
+        )));
     }
     for number in connections..connections + scene.faults.idlers {
-        clients.push(Box::new(Idler::new(crate::stage::address_of(number), &mut scene.rng)));
+        clients.push(Box::new(Idler::new(crate::harness::address_of(number), &mut scene.rng)));
     }
-    let mut entries = scene.perform(Mode::Http, Act { clients, hire });
+    let mut entries = scene.perform(Mode::Http, Peers { clients, spawn });
     if scene.faults.idlers > 0 {
         let is_idlers = |cause| matches!(cause, Cause::MadeRoom | Cause::NoRequest | Cause::DrainTimeout);
         entries.retain(|entry| !(entry.target.is_empty() && entry.cause.is_some_and(is_idlers)));
@@ -127,7 +133,8 @@ pub(crate) fn run(scene: &mut Scene) {
     let count = entries.len();
     entries.retain(|entry| entry.cause != Some(Cause::TlsHandshakeTimeout) || manners.foul);
     let late = count - entries.len();
-    let is_told = late == scene.faults.lurkers || (manners.draining && late < scene.faults.lurkers);
+    let is_told =
+        late == scene.faults.slow_handshakes || (manners.draining && late < scene.faults.slow_handshakes);
     assert!(manners.foul || is_told, "{late} handshakes were too late");
     judge::judge(&board.borrow(), &entries, manners);
 }

@@ -53,7 +53,7 @@ pub(crate) fn visits(faults: &Faults, board: &mut Board, from: &mut usize, rng: 
     while left > 0 {
         let count = rng.usize(1..=left);
         left -= count;
-        visits.push(visit(faults, board, crate::stage::address_of(*from), count, rng));
+        visits.push(visit(faults, board, crate::harness::address_of(*from), count, rng));
         *from += 1;
     }
     visits

@@ -10,8 +10,8 @@ use super::trick::Trick;
 use super::{BEGIN, END, GOOD_REST};
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
+use crate::harness::{LISTENER, address_of};
 use crate::net::{Dialled, Net};
-use crate::stage::{DOOR, address_of};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -31,7 +31,7 @@ enum Told {
 
 impl Exchange {
     fn begin(from: usize, request: Vec<u8>, net: &mut Net) -> Result<Exchange, Step> {
-        match net.dial(DOOR, address_of(from)) {
+        match net.dial(LISTENER, address_of(from)) {
             Dialled::Connected(end) => Ok(Exchange { end, outbox: request, inbox: Vec::new() }),
             Dialled::Full => Err(Step::Until(net.now + Duration::from_millis(1))),
             Dialled::Refused => Err(Step::Over),

@@ -14,7 +14,7 @@ use pollux::core::time::Time;
 use pollux::snapshot::{Balance, Mode, Pool, Retries, Timeouts};
 
 use crate::actor::Actor;
-use crate::stage::{Act, Scene};
+use crate::harness::{Peers, Scene};
 use backend::Backend;
 use client::{Good, Hostile};
 
@@ -66,7 +66,7 @@ pub(crate) fn run(scene: &mut Scene) {
         clients.push(Box::new(Hostile::new(number, scene.rng.fork())));
     }
     let mut rng = scene.rng.fork();
-    let hire = Box::new(move |_, end| -> Box<dyn Actor> { Box::new(Backend::new(end, rng.fork())) });
-    scene.perform(Mode::Http, Act { clients, hire });
+    let spawn = Box::new(move |_, end| -> Box<dyn Actor> { Box::new(Backend::new(end, rng.fork())) });
+    scene.perform(Mode::Http, Peers { clients, spawn });
     assert_eq!(scene.ejections(), 0, "a backend was ejected that has answered every good request");
 }

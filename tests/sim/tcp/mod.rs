@@ -13,14 +13,14 @@ use pollux::snapshot::Mode;
 
 use crate::actor::Actor;
 use crate::faults::Weather;
+use crate::harness::{Peers, Scene};
 use crate::http;
-use crate::stage::{Act, Scene};
 use board::Board;
 use script::Script;
 use stream::Stream;
 
-/// So many clients more there are where checks have moods, and so much later does one come at most: for as
-/// long as moods last.
+/// How many more clients there are where checks have faults, and how much later one comes at most: as long as
+/// faults last.
 const MORE_CLIENTS: usize = 30;
 const LATEST: Duration = Duration::from_secs(5);
 
@@ -29,22 +29,22 @@ pub(crate) fn run(scene: &mut Scene) {
     let board = Rc::new(RefCell::new(Board::default()));
     let script = Script::draw(&scene.faults, scene.legs, &mut scene.rng);
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
-    let moods = scene.faults.moods.clone();
-    let more = if moods.is_some() { MORE_CLIENTS } else { 0 };
+    let backend_faults = scene.faults.backend_faults.clone();
+    let more = if backend_faults.is_some() { MORE_CLIENTS } else { 0 };
     for _ in 0..scene.rng.usize(1..=5) + more {
         let part = script.part(true, &mut scene.rng);
         let rest = if more > 0 { LATEST.mul_f64(scene.rng.f64()) } else { Duration::ZERO };
         clients.push(Box::new(Stream::new(None, part, &board, scene.rng.fork()).rests(rest)));
     }
     let (mut rng, streams) = (scene.rng.fork(), Rc::clone(&board));
-    let (is_moody, mut watchman) = (moods.is_some(), http::watchmen(&scene.faults));
-    let hire = Box::new(move |host, end| -> Box<dyn Actor> {
-        if moods.as_ref().is_some_and(|moods| host >= moods.hosts()) {
+    let (is_moody, mut watchman) = (backend_faults.is_some(), http::watchmen(&scene.faults));
+    let spawn = Box::new(move |host, end| -> Box<dyn Actor> {
+        if backend_faults.as_ref().is_some_and(|backend_faults| host >= backend_faults.hosts()) {
             return watchman(host, end, rng.fork());
         }
         let part = script.part(false, &mut rng);
         Box::new(Stream::new(Some(end), part, &streams, rng.fork()))
     });
-    let entries = scene.perform(Mode::Tcp, Act { clients, hire });
+    let entries = scene.perform(Mode::Tcp, Peers { clients, spawn });
     board.borrow().judge(&entries, scene.faults.weather == Weather::Clean && !is_moody);
 }

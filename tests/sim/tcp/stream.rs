@@ -11,8 +11,8 @@ use super::board::{Board, Ending};
 use super::script::{Mischief, Part};
 use crate::actor::{Actor, Port, Pulled, Pushed, Step};
 use crate::end::EndId;
+use crate::harness::{LISTENER, address_of};
 use crate::net::{Closing, Dialled, Net};
-use crate::stage::{DOOR, address_of};
 
 /// How many bytes of a stream are its number.
 const NUMBER: usize = 8;
@@ -64,7 +64,7 @@ impl Stream {
         if net.now < Time::ZERO + self.rest {
             return Step::Until(Time::ZERO + self.rest);
         }
-        match net.dial(DOOR, address_of(self.me)) {
+        match net.dial(LISTENER, address_of(self.me)) {
             Dialled::Connected(end) => {
                 self.open(end);
                 Step::Moved

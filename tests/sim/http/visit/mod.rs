@@ -23,7 +23,7 @@ use crate::payload::Payload;
 pub(crate) struct Manners {
     /// Whatever an honest proxy among crooks can come to.
     pub(crate) foul: bool,
-    /// A request that has not reached a backend may find the door closed.
+    /// A request that has not reached a backend may find the listening socket closed.
     pub(crate) draining: bool,
     /// Pollux may be out of descriptors, and say so.
     pub(crate) scarce: bool,

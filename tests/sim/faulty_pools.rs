@@ -1,4 +1,4 @@
-//! The configuration where backends have moods: everything that a pool can do about it, drawn from the seed.
+//! The configuration for backends with faults: everything that a pool can do about them, drawn from the seed.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What must hold of a pool in every turn, whatever its backends do: who is out gets no request while
 //! somebody else is up, who waits is not overtaken and not left behind, and there are no more retries than
-//! the budget allows. Where the moods of the backends are known, what is thought of them must be true, after
+//! the budget allows. Where the conditions of the backends are known, their health states must be true, after
 //! the time that it takes to find out.
 
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use pollux::shared::pools::{BackendState, Registry};
 use pollux::snapshot::{Pool, PoolId, Retries, Snapshot, Timeouts};
 use pollux::worker::Census;
 
-use crate::moods::{Mood, Moods};
+use crate::backend_faults::{BackendFaults, Condition};
 
 /// Who waits for nothing is told within so many turns, and within that time.
 const TURNS_MAX: u32 = 40;
@@ -48,7 +48,7 @@ impl One {
 
 /// A pool at one moment.
 #[derive(Clone, Debug)]
-pub(crate) struct Sight {
+pub(crate) struct Observed {
     panics: bool,
     backends: Vec<One>,
     retrying: u32,
@@ -59,11 +59,11 @@ pub(crate) struct Sight {
     gone: usize,
 }
 
-impl Sight {
-    pub(crate) fn of(registry: &Registry, snapshot: &Arc<Snapshot>, census: Census, gone: usize) -> Sight {
+impl Observed {
+    pub(crate) fn of(registry: &Registry, snapshot: &Arc<Snapshot>, census: Census, gone: usize) -> Observed {
         let pools = registry.open(snapshot);
         let pool = pools.pool(PoolId(0));
-        Sight {
+        Observed {
             panics: pool.health_registry().panics(),
             backends: pool.backends().iter().map(One::of).collect(),
             retrying: pool.retrying(),
@@ -101,8 +101,8 @@ impl Sight {
 
 /// What is remembered from turn to turn.
 #[derive(Debug)]
-pub(crate) struct Oversight {
-    moods: Option<Rc<Moods>>,
+pub(crate) struct Invariants {
+    backend_faults: Option<Rc<BackendFaults>>,
     /// Since when, and for how many turns, somebody has waited for nothing.
     left: Option<(Time, u32)>,
     /// When the backends of the pool last changed.
@@ -112,13 +112,13 @@ pub(crate) struct Oversight {
     outdated: Option<u64>,
 }
 
-impl Oversight {
-    pub(crate) fn new(moods: Option<Rc<Moods>>) -> Oversight {
-        Oversight { moods, left: None, changed: Time::ZERO, outdated: None }
+impl Invariants {
+    pub(crate) fn new(backend_faults: Option<Rc<BackendFaults>>) -> Invariants {
+        Invariants { backend_faults, left: None, changed: Time::ZERO, outdated: None }
     }
 
     /// Takes note of other backends; `before` is the pool as it was.
-    pub(crate) fn handle_change(&mut self, now: Time, before: &Sight) {
+    pub(crate) fn handle_change(&mut self, now: Time, before: &Observed) {
         self.changed = now;
         self.left = None;
         self.outdated = before.line.last().copied().or(self.outdated);
@@ -134,14 +134,14 @@ impl Oversight {
     pub(crate) fn check(
         &mut self,
         snapshot: &Snapshot,
-        (before, after): (&Sight, &Sight),
+        (before, after): (&Observed, &Observed),
         now: Time,
         is_checked: bool,
     ) {
         let pool = &snapshot.pools[0];
         check_out(before, after);
         check_budget(&pool.retries, before, after);
-        let Some(moods) = self.moods.clone() else { return };
+        let Some(backend_faults) = self.backend_faults.clone() else { return };
         // A request that was begun before the change may have been refused, and may come back to wait: it
         // knows the backends of then.
         if self.changed > Time::ZERO
@@ -157,12 +157,12 @@ impl Oversight {
             self.check_left(pool, after, now);
         }
         if is_checked {
-            self.check_truth(snapshot, &moods, after, now);
+            self.check_truth(snapshot, &backend_faults, after, now);
         }
     }
 
     /// No request waits while a backend has room, or while there is no backend to wait for.
-    fn check_left(&mut self, pool: &Pool, after: &Sight, now: Time) {
+    fn check_left(&mut self, pool: &Pool, after: &Observed, now: Time) {
         if after.line.is_empty() || !(after.has_room(pool) || after.is_hopeless()) {
             self.left = None;
             return;
@@ -174,17 +174,17 @@ impl Oversight {
     }
 
     /// Who is silent for long enough is out, and who is well for long enough is not.
-    fn check_truth(&self, snapshot: &Snapshot, moods: &Moods, after: &Sight, now: Time) {
+    fn check_truth(&self, snapshot: &Snapshot, backend_faults: &BackendFaults, after: &Observed, now: Time) {
         let pool = &snapshot.pools[0];
         for (place, one) in after.backends.iter().enumerate() {
             let Some(host) = host_of(&pool.backends[place].name) else { continue };
-            let (since, mood) = moods.at(moods.checked(host), now);
+            let (since, condition) = backend_faults.at(backend_faults.checked(host), now);
             let age = now.since(since.max(self.changed));
-            let is_seen = pool.check.as_ref().filter(|check| is_told(check, mood)).map(time_to_fall);
+            let is_seen = pool.check.as_ref().filter(|check| is_told(check, condition)).map(time_to_fall);
             let is_missed = is_seen.is_some_and(|time| age > time && !one.is_out);
-            assert!(!is_missed, "b{host} is {mood:?} since {since:?}, and nobody has noticed");
+            assert!(!is_missed, "b{host} is {condition:?} since {since:?}, and nobody has noticed");
             let is_forgotten =
-                mood == Mood::Well && age > time_to_rise(pool, &snapshot.timeouts) && one.is_out;
+                condition == Condition::Well && age > time_to_rise(pool, &snapshot.timeouts) && one.is_out;
             assert!(!is_forgotten, "b{host} is well since {since:?}, and still out");
         }
     }
@@ -196,11 +196,11 @@ fn host_of(name: &str) -> Option<usize> {
 }
 
 /// Whether a check can tell.
-fn is_told(check: &Check, mood: Mood) -> bool {
-    match (&check.kind, mood) {
+fn is_told(check: &Check, condition: Condition) -> bool {
+    match (&check.kind, condition) {
         // A process that is stopped still has a kernel that takes connections.
-        (CheckKind::Tcp, Mood::Hung) => false,
-        (CheckKind::Tcp | CheckKind::Http(_), mood) => mood.is_silent(),
+        (CheckKind::Tcp, Condition::Hung) => false,
+        (CheckKind::Tcp | CheckKind::Http(_), condition) => condition.is_silent(),
     }
 }
 
@@ -221,8 +221,8 @@ fn time_to_rise(pool: &Pool, timeouts: &Timeouts) -> Duration {
 }
 
 /// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
-fn check_out(before: &Sight, after: &Sight) {
-    let is_up = |sight: &Sight| !sight.panics && sight.backends.iter().any(|one| !one.is_out);
+fn check_out(before: &Observed, after: &Observed) {
+    let is_up = |sight: &Observed| !sight.panics && sight.backends.iter().any(|one| !one.is_out);
     // Where somebody has wavered there may have been nobody else for a moment.
     let has_wavered = before.backends.iter().zip(&after.backends).any(|(was, is)| is.has_wavered(was));
     if !is_up(before) || !is_up(after) || has_wavered {
@@ -239,7 +239,7 @@ fn check_out(before: &Sight, after: &Sight) {
 
 /// Retries that begin are within the budget. All that is in flight belongs to a session, before the turn or
 /// after it.
-fn check_budget(rules: &Retries, before: &Sight, after: &Sight) {
+fn check_budget(rules: &Retries, before: &Observed, after: &Observed) {
     let in_flight = before.sessions.max(after.sessions) as u64;
     let most = (in_flight * u64::from(rules.budget) / 1000).max(u64::from(rules.budget_min));
     let is_within = after.retrying <= before.retrying || u64::from(after.retrying) <= most;
@@ -247,7 +247,7 @@ fn check_budget(rules: &Retries, before: &Sight, after: &Sight) {
 }
 
 /// While somebody waits, and nobody of those who do has left, nobody else gets a backend.
-fn check_newcomers(before: &Sight, after: &Sight) {
+fn check_newcomers(before: &Observed, after: &Observed) {
     let is_waiting = !before.line.is_empty() && before.line.iter().all(|number| after.line.contains(number));
     let has_more = |(was, is): (&One, &One)| is.in_flight > was.in_flight;
     let is_overtaken = is_waiting && before.backends.iter().zip(&after.backends).any(has_more);
@@ -256,7 +256,7 @@ fn check_newcomers(before: &Sight, after: &Sight) {
 
 /// Requests that left the queue stood before those that are still there, except for requests whose client has
 /// gone: they leave from any place.
-fn check_order(before: &Sight, after: &Sight) {
+fn check_order(before: &Observed, after: &Observed) {
     let is_left = |number: &&u64| after.line.contains(number);
     let first = before.line.iter().position(|number| is_left(&number)).unwrap_or(before.line.len());
     let overtaking = before.line[first..].iter().filter(|number| !is_left(number)).count();

@@ -1,5 +1,5 @@
-//! Where a run takes place: a configuration, a kernel and a worker, all drawn from the seed, and the oracles
-//! that hold of every run whatever is spoken.
+//! The harness of a run: a configuration, a kernel and a worker, all drawn from the seed, and the oracles
+//! that hold for every protocol.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
@@ -21,25 +21,25 @@ use pollux::tls::Handles;
 use pollux::worker::{Census, GenerationChange, Poller, Setup, Turn, Worker, WorkerIndex};
 
 use crate::actor::Actor;
+use crate::actors::{Actors, Spawn};
 use crate::ambient::{self, Simulated};
-use crate::announced::{self, Heralds};
-use crate::cast::{Cast, Hire};
+use crate::announced::{self, ProxyHeaders};
 use crate::faults::{Faults, Weather, log_uniform};
+use crate::faulty_pools;
+use crate::invariants::{Invariants, Observed};
 use crate::kernel::{Kernel, SimOs};
 use crate::ledger::{Entry, Ledger};
-use crate::lurker;
-use crate::moody;
 use crate::net::Net;
-use crate::oversight::{Oversight, Sight};
 use crate::refill::Refills;
 use crate::reload::Reloads;
 use crate::siege;
-use crate::squatters;
+use crate::slot_holders;
+use crate::slow_handshake;
 use crate::tls::{self, Legs};
 use crate::trace::{Event, Trace};
 
 /// The one listener of a run.
-pub(crate) const DOOR: usize = 0;
+pub(crate) const LISTENER: usize = 0;
 
 /// The port where checks are answered, if not by the backends themselves.
 const CHECKED: u16 = 9000;
@@ -50,10 +50,10 @@ const RETRYING_MAX: u32 = 2;
 /// Turns that a worker may take to finish once its last client has gone.
 const LAST_TURNS: usize = 20_000;
 
-/// Who acts in a run.
-pub(crate) struct Act {
+/// The clients of a run, and what makes its backends.
+pub(crate) struct Peers {
     pub(crate) clients: Vec<Box<dyn Actor>>,
-    pub(crate) hire: Hire,
+    pub(crate) spawn: Spawn,
 }
 
 /// One run.
@@ -73,7 +73,7 @@ pub(crate) struct Scene {
     /// What the rules of the run for TLS need.
     tls: Arc<Handles>,
     /// Who announces clients by the PROXY protocol.
-    pub(crate) heralds: Heralds,
+    pub(crate) proxy_headers: ProxyHeaders,
     /// Why clients are to be refused, for each that is.
     pub(crate) refused: Vec<Cause>,
     whole_trace: bool,
@@ -111,7 +111,7 @@ impl Scene {
             is_plain: false,
             legs: Legs::default(),
             tls: Arc::default(),
-            heralds: Heralds::default(),
+            proxy_headers: ProxyHeaders::default(),
             refused: Vec::new(),
             whole_trace,
             kernel: None,
@@ -134,19 +134,19 @@ impl Scene {
     }
 
     /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
-    pub(crate) fn perform(&mut self, mode: Mode, act: Act) -> Vec<Entry> {
+    pub(crate) fn perform(&mut self, mode: Mode, peers: Peers) -> Vec<Entry> {
         // What pools are like is drawn aside, so that the rest of the run is the same whatever they are like.
         let mut aside = self.rng.clone();
         let mut snapshot = snapshot(mode, &self.faults, &mut self.rng);
-        if self.faults.moods.is_some() {
+        if self.faults.backend_faults.is_some() {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
-            moody::rules(pool, &mut aside);
-            moody::timeouts(&mut snapshot.timeouts, &mut aside);
+            faulty_pools::rules(pool, &mut aside);
+            faulty_pools::timeouts(&mut snapshot.timeouts, &mut aside);
         } else if self.faults.siege {
             siege::rules(&mut snapshot.pools[0], &mut snapshot.timeouts, &mut aside);
-        } else if self.faults.squatters {
-            squatters::timeouts(&mut snapshot.timeouts);
+        } else if self.faults.slot_holders {
+            slot_holders::timeouts(&mut snapshot.timeouts);
         } else if !self.is_plain {
             let pool = &mut snapshot.pools[0];
             pool.balance = policy(&mut aside);
@@ -171,14 +171,14 @@ impl Scene {
             pool.check = check(&mut aside).filter(|_| mode == Mode::Http);
         }
         let found = self.refills.as_mut().map(|refills| refills.prepare(&mut snapshot.pools[0]));
-        let apart = self.faults.moods.as_ref().filter(|moods| moods.is_apart());
+        let apart = self.faults.backend_faults.as_ref().filter(|backend_faults| backend_faults.is_apart());
         let checked = apart.map_or(Vec::new(), |_| check_apart(&mut snapshot.pools[0]));
-        snapshot.pools[0].announce = self.heralds.pool;
-        snapshot.listeners[0].announcing = self.heralds.listener;
-        if self.heralds.listener != Announcing::Never {
+        snapshot.pools[0].announce = self.proxy_headers.pool;
+        snapshot.listeners[0].announcing = self.proxy_headers.listener;
+        if self.proxy_headers.listener != Announcing::Never {
             snapshot.listeners[0].trusted_proxies = announced::trusted();
         }
-        if self.heralds.listener != Announcing::Never || self.heralds.pool.is_some() {
+        if self.proxy_headers.listener != Announcing::Never || self.proxy_headers.pool.is_some() {
             // Who says its header, or a long head, in pieces of a byte or two has the time for that.
             let patience = Duration::from_secs(10_000);
             (snapshot.timeouts.prelude, snapshot.timeouts.client_head) = (patience, patience);
@@ -190,8 +190,8 @@ impl Scene {
             let timeouts = &mut snapshot.timeouts;
             (timeouts.handshake, timeouts.connect, timeouts.queue) = (patience, patience, 2 * patience);
             (timeouts.client_head, timeouts.drain) = (patience, patience);
-            if self.faults.lurkers > 0 {
-                timeouts.handshake = lurker::TIME;
+            if self.faults.slow_handshakes > 0 {
+                timeouts.handshake = slow_handshake::TIME;
             }
         }
         if let Some(handshakes) = self.faults.handshakes {
@@ -209,8 +209,8 @@ impl Scene {
         let mut hosts: Vec<Address> = found.unwrap_or_else(known);
         hosts.extend(checked);
         let net = Net::new(&self.faults, hosts, self.rng.fork(), Trace::new(self.whole_trace));
-        let cast = Cast::new(act.clients, act.hire, self.rng.fork());
-        let kernel = Kernel::new(net, cast, self.faults.clone(), self.rng.fork());
+        let actors = Actors::new(peers.clients, peers.spawn, self.rng.fork());
+        let kernel = Kernel::new(net, actors, self.faults.clone(), self.rng.fork());
         let kernel = Rc::new(RefCell::new(kernel));
         self.kernel = Some(Rc::clone(&kernel));
 
@@ -223,7 +223,7 @@ impl Scene {
                 listeners: vec![(listener, 0)],
                 wake: None,
                 share: WorkerIndex { worker: 0, workers: 1 },
-                poller: if self.faults.lot { Poller::PollAndLot } else { Poller::Poll },
+                poller: if self.faults.epoll { Poller::PollAndEpoll } else { Poller::Poll },
                 splicing: self.faults.splicing,
                 seed: self.rng.u64(..),
                 identity: random(&Simulated).map_or(0, u128::from_ne_bytes),
@@ -249,7 +249,7 @@ impl Scene {
         let figures = self.registry.figures();
         let in_flight: usize = figures.iter().map(|pool| pool.in_flight).sum();
         assert_eq!(in_flight, census.in_flight, "what is in flight was not counted right");
-        let is_free = self.is_plain || self.faults.moods.is_some();
+        let is_free = self.is_plain || self.faults.backend_faults.is_some();
         let is_within = |pool: &Figures| is_free || pool.retrying <= RETRYING_MAX;
         let waiting: usize = figures.iter().map(|pool| pool.waiting).sum();
         assert_eq!(waiting, census.queued, "who waits was not counted right");
@@ -261,16 +261,16 @@ impl Scene {
         &self,
         worker: &mut Worker<SimOs>,
         kernel: &Rc<RefCell<Kernel>>,
-        oversight: &mut Oversight,
+        invariants: &mut Invariants,
         snapshot: &mut Arc<Snapshot>,
         change: GenerationChange,
     ) {
         let change = GenerationChange { tls: Arc::clone(&self.tls), ..change };
-        let before = Sight::of(&self.registry, snapshot, worker.census(), self.ledger.gone());
+        let before = Observed::of(&self.registry, snapshot, worker.census(), self.ledger.gone());
         kernel.borrow_mut().net.log(Event::Reload);
         *snapshot = Arc::clone(&change.snapshot);
         worker.switch(change);
-        oversight.handle_change(kernel.borrow().net.now, &before);
+        invariants.handle_change(kernel.borrow().net.now, &before);
     }
 
     fn drive(
@@ -280,8 +280,8 @@ impl Scene {
         mut snapshot: Arc<Snapshot>,
     ) {
         let mut turns = 0;
-        let mut oversight = Oversight::new(self.faults.moods.clone());
-        while kernel.borrow().cast.is_awaited() {
+        let mut invariants = Invariants::new(self.faults.backend_faults.clone());
+        while kernel.borrow().actors.is_awaited() {
             if self.drain_after == Some(turns) {
                 drain(worker, kernel);
             }
@@ -289,21 +289,21 @@ impl Scene {
                 && reloads.is_due()
             {
                 let change = reloads.change(&snapshot, || kernel.borrow_mut().listen());
-                self.switch(worker, kernel, &mut oversight, &mut snapshot, change);
+                self.switch(worker, kernel, &mut invariants, &mut snapshot, change);
             }
             if let Some(refills) = self.refills.as_mut().filter(|_| !kernel.borrow().draining)
                 && refills.is_due()
             {
                 let change = refills.change(&snapshot);
-                self.switch(worker, kernel, &mut oversight, &mut snapshot, change);
+                self.switch(worker, kernel, &mut invariants, &mut snapshot, change);
             }
             turns += 1;
-            let before = Sight::of(&self.registry, &snapshot, worker.census(), self.ledger.gone());
+            let before = Observed::of(&self.registry, &snapshot, worker.census(), self.ledger.gone());
             let turn = worker.turn();
             self.check_pools(worker.census());
-            let after = Sight::of(&self.registry, &snapshot, worker.census(), self.ledger.gone());
+            let after = Observed::of(&self.registry, &snapshot, worker.census(), self.ledger.gone());
             let (now, is_checked) = (kernel.borrow().net.now, !kernel.borrow().draining);
-            oversight.check(&snapshot, (&before, &after), now, is_checked);
+            invariants.check(&snapshot, (&before, &after), now, is_checked);
             self.ejections = after.ejections();
             if turn == Turn::Finished {
                 assert!(kernel.borrow().draining, "the worker finished though nobody told it to");
@@ -342,11 +342,14 @@ fn drain(worker: &mut Worker<SimOs>, kernel: &Rc<RefCell<Kernel>>) {
 
 fn snapshot(mode: Mode, faults: &Faults, rng: &mut Rng) -> Snapshot {
     let drawn = rng.u16(1..=3);
-    let moody = faults.moods.as_ref().map(|moods| u16::try_from(moods.hosts()).expect("they are few"));
-    let backends: Vec<_> = (0..moody.unwrap_or(drawn))
+    let faulty_pools = faults
+        .backend_faults
+        .as_ref()
+        .map(|backend_faults| u16::try_from(backend_faults.hosts()).expect("they are few"));
+    let backends: Vec<_> = (0..faulty_pools.unwrap_or(drawn))
         .map(|number| {
             // A machine that is gone has no Unix sockets.
-            let address = if rng.u8(..4) == 0 && moody.is_none() {
+            let address = if rng.u8(..4) == 0 && faulty_pools.is_none() {
                 Address::Unix(PathBuf::from(format!("/run/b{number}")))
             } else {
                 let machine = u8::try_from(number).expect("they are few");

@@ -11,11 +11,11 @@ use pollux::os::IoFault;
 
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
+use crate::harness::LISTENER;
 use crate::net::{Dialled, Net};
-use crate::stage::DOOR;
 use crate::tls::Seal;
 
-/// The time that every handshake has where there are lurkers. Who does not stop needs less.
+/// The time that every handshake has where some never finish. The others need less.
 pub(crate) const TIME: Duration = Duration::from_secs(60);
 
 /// The time that a handshake has in any case, however many there are.
@@ -29,7 +29,7 @@ const LATEST: Duration = Duration::from_secs(2);
 
 /// See the head of this file.
 #[derive(Debug)]
-pub(crate) struct Lurker {
+pub(crate) struct SlowHandshake {
     from: SocketAddr,
     /// What it says before it stops: some of a ClientHello, or nothing.
     says: Vec<u8>,
@@ -41,24 +41,24 @@ pub(crate) struct Lurker {
     end: Option<EndId>,
 }
 
-impl Lurker {
+impl SlowHandshake {
     pub(crate) fn new(
         from: SocketAddr,
         seal: &Seal,
         (is_drained, is_crowded): (bool, bool),
         rng: &mut Rng,
-    ) -> Lurker {
+    ) -> SlowHandshake {
         let mut hello = seal.open().outbox(&[], rng).1.to_vec();
         hello.truncate(rng.usize(..hello.len()));
         let comes_at = Time::ZERO + LATEST.mul_f64(rng.f64());
-        Lurker { from, says: hello, comes_at, is_drained, is_crowded, end: None }
+        SlowHandshake { from, says: hello, comes_at, is_drained, is_crowded, end: None }
     }
 
     fn dial(&mut self, net: &mut Net) -> Step {
         if net.now < self.comes_at {
             return Step::Until(self.comes_at);
         }
-        match net.dial(DOOR, self.from) {
+        match net.dial(LISTENER, self.from) {
             Dialled::Connected(end) => {
                 self.end = Some(end);
                 Step::Moved
@@ -79,7 +79,7 @@ impl Lurker {
     }
 }
 
-impl Actor for Lurker {
+impl Actor for SlowHandshake {
     fn step(&mut self, net: &mut Net) -> Step {
         let Some(end) = self.end else { return self.dial(net) };
         if !self.says.is_empty()

@@ -11,8 +11,8 @@ use pollux::snapshot::{Mode, Timeouts};
 
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
+use crate::harness::{LISTENER, Peers, Scene, address_of};
 use crate::net::{Dialled, Net};
-use crate::stage::{Act, DOOR, Scene, address_of};
 
 const GOOD: &str = "GET /good HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -20,16 +20,16 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// More than the worker and the network hold.
 const BIG: usize = 2_000_000;
 
-/// How many places there are, and the most squatters.
+/// How many places there are, and the most clients that hold one.
 const PLACES: usize = 4;
-const SQUATTERS_MAX: usize = 12;
+const SLOT_HOLDERS_MAX: usize = 12;
 
-/// The longest that a newcomer waits for its answer. A squatter has five seconds before it makes room, up to
-/// twelve of them stand before the newcomer in the queue, and `PLACES` of them make room at a time; what
-/// jumps of the clock add comes on top.
+/// The longest that a newcomer waits for its answer. A client that holds a place has five seconds before it
+/// makes room, up to twelve of them stand before the newcomer in the queue, and `PLACES` of them make room at
+/// a time; what jumps of the clock add comes on top.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How a squatter holds its place.
+/// How a client holds its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     /// It takes nothing of its response.
@@ -60,7 +60,7 @@ impl Habit {
 }
 
 /// See the head of this file.
-struct Squatter {
+struct SlotHolder {
     number: usize,
     habit: Habit,
     comes_at: Time,
@@ -71,12 +71,12 @@ struct Squatter {
     end: Option<EndId>,
 }
 
-impl Squatter {
-    fn new(number: usize, rng: &mut Rng) -> Squatter {
+impl SlotHolder {
+    fn new(number: usize, rng: &mut Rng) -> SlotHolder {
         let habit = Habit::ALL[rng.usize(..Habit::ALL.len())];
         let comes_at = Time::ZERO + Duration::from_millis(rng.u64(..20));
         let visits = rng.usize(1..=2);
-        Squatter { number, habit, comes_at, visits, outbox: Vec::new(), acts_at: Time::ZERO, end: None }
+        SlotHolder { number, habit, comes_at, visits, outbox: Vec::new(), acts_at: Time::ZERO, end: None }
     }
 
     fn dial(&mut self, net: &mut Net) -> Step {
@@ -86,7 +86,7 @@ impl Squatter {
         if net.now < self.comes_at {
             return Step::Until(self.comes_at);
         }
-        match net.dial(DOOR, address_of(self.number)) {
+        match net.dial(LISTENER, address_of(self.number)) {
             Dialled::Connected(end) => {
                 self.visits -= 1;
                 (self.end, self.acts_at) = (Some(end), net.now);
@@ -136,7 +136,7 @@ impl Squatter {
     }
 }
 
-impl Actor for Squatter {
+impl Actor for SlotHolder {
     fn step(&mut self, net: &mut Net) -> Step {
         let Some(end) = self.end else { return self.dial(net) };
         if self.outbox.is_empty() {
@@ -178,7 +178,7 @@ impl Newcomer {
         if net.now < self.comes_at {
             return Step::Until(self.comes_at);
         }
-        match net.dial(DOOR, address_of(self.number)) {
+        match net.dial(LISTENER, address_of(self.number)) {
             Dialled::Connected(end) => {
                 self.visits -= 1;
                 self.now = Some((end, net.now, GOOD.into(), Vec::new()));
@@ -285,18 +285,18 @@ pub(crate) fn timeouts(timeouts: &mut Timeouts) {
 
 /// One run.
 pub(crate) fn run(scene: &mut Scene) {
-    scene.faults.bring_squatters(PLACES);
+    scene.faults.bring_slot_holders(PLACES);
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     for number in 0..scene.rng.usize(1..=2) {
         let comes_at = Time::ZERO + Duration::from_millis(scene.rng.u64(..2000));
         let visits = scene.rng.usize(1..=3);
         clients.push(Box::new(Newcomer { number, visits, comes_at, now: None, rng: scene.rng.fork() }));
     }
-    for number in 0..scene.rng.usize(PLACES + 1..=SQUATTERS_MAX) {
-        clients.push(Box::new(Squatter::new(10 + number, &mut scene.rng)));
+    for number in 0..scene.rng.usize(PLACES + 1..=SLOT_HOLDERS_MAX) {
+        clients.push(Box::new(SlotHolder::new(10 + number, &mut scene.rng)));
     }
-    let hire = Box::new(move |_, end| -> Box<dyn Actor> {
+    let spawn = Box::new(move |_, end| -> Box<dyn Actor> {
         Box::new(Backend { end, inbox: Vec::new(), outbox: Vec::new() })
     });
-    scene.perform(Mode::Http, Act { clients, hire });
+    scene.perform(Mode::Http, Peers { clients, spawn });
 }

@@ -98,7 +98,7 @@ codes! {
     UnknownWord "P0008" Error Local "unknown word"
         "The key takes one of a few words, and this is none of them.",
     NoListener "P0009" Error Whole "nothing listens"
-        "A configuration needs at least one `[[listener]]`, or nobody could connect.",
+        "A configuration needs at least one `[[listener]]`, or no client could connect.",
     NoPool "P0010" Error Whole "nothing serves"
         "A configuration needs a `[pool.NAME]`, unless every route of every listener answers by itself.",
     EmptyPool "P0011" Error Whole "pool without a backend"
@@ -177,7 +177,7 @@ codes! {
          long as it is up. For a spare that only steps in, `backup = true` says what is meant.",
     BadCertificate "P0037" Error Local "certificate or key that cannot be used"
         "The file holds no certificate, or no key, that can be read: PEM is expected, a key without a passphrase, and no more of it than \
-         belongs there. Without it nobody could come in by the listener, or no backend would be believed.",
+         belongs there. Without it no client could come in by the listener, or no backend would be trusted.",
     KeyMismatch "P0038" Error Local "key of another certificate"
         "The key is not that of the first certificate of the file. Either one of the two files is of another pair, or the \
          certificates stand in the wrong order: the server's own has to be the first.",
@@ -191,8 +191,8 @@ codes! {
         "A route is for a host that no certificate of its listener is for, so that its clients get a certificate for another name and stop; or \
          no route is for any name of a certificate.",
     Unverified "P0042" Warning Local "backends that are not verified"
-        "With `verify = \"off\"` whoever has the backend's address is believed to be the backend: the traffic is encrypted, but perhaps for \
-         somebody else.",
+        "With `verify = \"off\"` any server at the backend's address is taken for the backend: the traffic is encrypted, but perhaps for \
+         another one.",
     AbsurdTime "P0043" Warning Local "time that is absurd for its key"
         "The time is far longer than the key has a use for: a `client_idle` of days, a `connect` of hours. Mostly another unit was meant: \
          `m` is minutes, `ms` is milliseconds.",
@@ -200,7 +200,7 @@ codes! {
         "What a client says stands where the host of the target stands, or goes on: `https://example.com{rest}` with `.evil.example` is another \
          host, and `{query.to}` is any URI. Such a link begins with a name that people trust and leads elsewhere.",
     Exposed "P0045" Warning Local "secret that others may read"
-        "Every user of this machine may read, or write, a file with a private key, a token or the secret of a cookie. Who has read it can \
+        "Every user of this machine may read, or write, a file with a private key, a token or the secret of a cookie. A reader of it can \
          take the place of the server, use the admin address or choose a backend, so only the user of Pollux, and a group if need be, is to read it.",
 }
 

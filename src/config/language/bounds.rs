@@ -195,7 +195,7 @@ pub(in crate::config) static LIMITS: Table<Limits> = Table {
             Kind::Number(1, COUNT_MAX),
             "8192",
             "8192",
-            "How many buffers' bytes are lent at once, over all workers; when all are, nobody reads. One that holds half a head, or little while nothing comes, shrinks to as little as 2 KiB. A worker has 4 at least.",
+            "How many buffers' bytes are lent at once, over all workers; when all are, no session reads. One that holds half a head, or little while nothing comes, shrinks to as little as 2 KiB. A worker has 4 at least.",
         )
         .at(field!(buffers)),
         key(
@@ -227,7 +227,7 @@ pub(in crate::config) static LIMITS: Table<Limits> = Table {
             Kind::Number(1, COUNT_MAX),
             "1000",
             "200",
-            "Clients whose TLS handshakes are under way at once, over all workers. At the bound, listeners with TLS let nobody in until one ends; those that have taken more than a second make room.",
+            "Clients whose TLS handshakes are under way at once, over all workers. At the bound, listeners with TLS accept no client until one ends; those that have taken more than a second make room.",
         )
         .at(field!(handshakes)),
         key(

@@ -125,7 +125,7 @@ pub(in crate::config) static CHECK: Table<Check> = Table {
             Kind::Time(DAY),
             r#""1s""#,
             r#""500ms""#,
-            "The same while the last checks speak against what is thought of the backend.",
+            "The pause while the last checks contradict the state of the backend.",
         )
         .at(field!(fast_interval)),
         key(

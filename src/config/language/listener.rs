@@ -146,7 +146,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             Kind::Word(&["backend", "both", "off"]),
             r#""backend""#,
             r#""both""#,
-            "Who is told by `X-Request-ID` what the request is called: the backend, or the client too, or nobody (then the field passes as it \
+            "The sides that get the number of the request as `X-Request-ID`: the backend, the client too, or neither (then the field passes as it \
              came). It is kept if a trusted proxy has said it, and made anew else; the access line has it in any case. HTTP only.",
         )
         .only(Mode::Http)
@@ -269,7 +269,7 @@ pub(in crate::config) static HSTS: Table<Hsts> = Table {
 /// `socket` of a listener.
 pub(in crate::config) static SOCKET: Table<Permissions> = Table {
     title: "socket = { … }",
-    about: "The owner and the mode of a Unix socket's file. Who may write to it may connect.",
+    about: "The owner and the mode of a Unix socket's file. A process that may write to it may connect.",
     keys: &[
         key(
             "mode",

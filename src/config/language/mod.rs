@@ -83,17 +83,17 @@ pub(super) struct Setting<T: 'static> {
 }
 
 impl<T> Setting<T> {
-    /// The same, with the field that holds its value.
+    /// Sets the field that holds its value.
     const fn at(self, field: Field<T>) -> Setting<T> {
         Setting { key: self.key, field: Some(field) }
     }
 
-    /// The same, which means something only where a backend answers.
+    /// Restricts it to where a backend answers.
     const fn for_backends(self) -> Setting<T> {
         Setting { key: Key { is_for_backends: true, ..self.key }, field: self.field }
     }
 
-    /// The same, which means something in that mode of a listener only.
+    /// Restricts it to one mode of a listener.
     const fn only(self, mode: Mode) -> Setting<T> {
         Setting { key: Key { only: Some(mode), ..self.key }, field: self.field }
     }
@@ -136,7 +136,7 @@ pub(super) enum Kind {
     Number(u64, u64),
     /// A number of bytes, or text such as `"64KiB"`, between two bounds.
     Size(u64, u64),
-    /// The same, or `"none"`.
+    /// A size, or `"none"`.
     SizeOrNone,
     /// A number with up to three decimals, between two bounds in thousandths.
     Fraction(u64, u64),

@@ -225,7 +225,7 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
             Kind::Word(&["pass", "answer"]),
             r#""pass""#,
             r#""answer""#,
-            "Who says 100 to a client that sends `Expect: 100-continue` and waits. `pass`: the backend alone; `answer`: Pollux too, after \
+            "The side that says 100 to a client that sends `Expect: 100-continue` and waits. `pass`: the backend alone; `answer`: Pollux too, after \
              500 ms without one, or at once if the backend has not said it before (WEBrick, thin, unicorn, wsgiref, `php -S`). HTTP only.",
         )
         .at(field!(expect)),
@@ -312,7 +312,7 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
             Kind::Table(&BACKEND_TLS),
             "(without TLS)",
             r#"{ verify = "off" }"#,
-            "That the backends are spoken to through TLS. The same, with what holds if nothing is said, is `https://` before their addresses. \
+            "Speaks TLS to the backends. `https://` before their addresses does the same with the defaults. \
              See docs/tls.md.",
         )
         .at(Field {
@@ -409,7 +409,7 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             Kind::Word(&["ready", "drain", "down"]),
             r#""ready""#,
             r#""drain""#,
-            "What the operator wants of it. `drain`: only those who are bound to it by a cookie get it. `down`: nobody does. `pollux \
+            "What the operator wants of it. `drain`: only clients that a cookie binds to it are served. `down`: none is. `pollux \
              backend` changes it while Pollux runs.",
         )
         .at(Field {

@@ -7,7 +7,7 @@ pub(in crate::config) static TEST: Table<()> = Table {
     title: "[[test]]",
     about: "A request, and what is expected to become of it.",
     keys: &[
-        key("name", Kind::Text, r#"("test-1", … by place)"#, r#""the api""#, "What it is called; unique."),
+        key("name", Kind::Text, r#"("test-1", … by place)"#, r#""the api""#, "Its name; unique."),
         key(
             "request",
             Kind::Text,
@@ -16,7 +16,7 @@ pub(in crate::config) static TEST: Table<()> = Table {
             "A method and a URL, or a path.",
         ),
         key("headers", Kind::Names(&Kind::Text), NONE, r#"{ Cookie = "a=b" }"#, "Header fields."),
-        key("from", Kind::Text, r#""127.0.0.1""#, r#""10.1.2.3""#, "Who connects."),
+        key("from", Kind::Text, r#""127.0.0.1""#, r#""10.1.2.3""#, "The address of the client."),
         key(
             "listener",
             Kind::Text,

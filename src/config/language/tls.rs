@@ -63,7 +63,7 @@ pub(in crate::config) static TLS: Table<TerminationRules> = Table {
             Kind::Word(&["off", "request", "require"]),
             r#"("require" with client_ca)"#,
             r#""request""#,
-            "Whether clients have to show a certificate. With `require` nobody comes in without one that is verified. With `request` everybody does, and \
+            "Whether clients have to show a certificate. With `require` a client without a verified one is refused. With `request` every client is let in, and \
              routes and backends are told which it was: `match.client_cert`, `{client_cert}`.",
         )
         .at(Field {
@@ -156,7 +156,7 @@ pub(in crate::config) static BACKEND_TLS: Table<OriginationRules> = Table {
             Kind::Word(&["full", "off"]),
             r#""full""#,
             r#""off""#,
-            "Whether certificates are verified. `off` believes anybody who has the address.",
+            "Whether certificates are verified. `off` trusts any server at the address.",
         )
         .at(field!(verify)),
         key(

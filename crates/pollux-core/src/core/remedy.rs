@@ -46,7 +46,7 @@ impl Cause {
             }
             Cause::BadFraming => {
                 "Have the client fixed: one Content-Length, or `Transfer-Encoding: chunked`, never both. If no client of yours sends \
-                 this, somebody tries request smuggling."
+                 this, an attacker may be trying request smuggling."
             }
             Cause::BadHost => "Have the client send exactly one Host with a host and perhaps a port.",
             Cause::BadTarget => {
@@ -94,7 +94,7 @@ impl Cause {
                 "`pollux explain` lists each route and why it missed. Add a route, or a `pool` to the listener for everything else."
             }
             Cause::ClientAborted => {
-                "Clients do this when somebody closes a page or a timeout of theirs is over. If many do, look at `response_ms`: \
+                "Clients do this when a user closes a page or a timeout of theirs is over. If many do, look at `response_ms`: \
                  the backend may be too slow for them."
             }
             Cause::ClientStalled => {

@@ -290,7 +290,7 @@ fn well() -> (Record<'static>, ExchangePlaces) {
         spans: Spans { head: us(10), opened: us(20), response: us(700), whole: Duration::from_micros(710) },
         outcome: Outcome { cause: None, stage: Stage::Response },
         tls_info: None,
-        notes: &NO_NOTES,
+        captured: &NO_NOTES,
     };
     (record, ExchangePlaces { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
 }

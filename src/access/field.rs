@@ -18,7 +18,7 @@ pub(super) enum Value<'a> {
     Name(&'a str),
     /// Text that a peer has sent.
     Text(&'a [u8]),
-    /// The same; what stands behind a `?` is not to be shown if queries are not.
+    /// A target; its query is not shown if queries are hidden.
     Target(&'a [u8]),
     Number(u64),
     /// In milliseconds.
@@ -64,7 +64,7 @@ macro_rules! fields {
 
 fields! {
     Client "client" "The client, behind trusted proxies; without a port where that is not known." |r| Some(Value::Address(r.client)),
-    Proxy "proxy" "Who connected, if that was a trusted proxy." |r| r.proxy.map(Value::Address),
+    Proxy "proxy" "The address that connected, if it was a trusted proxy." |r| r.proxy.map(Value::Address),
     Listener "listener" "The listener." |r| Some(Value::Name(r.listener)),
     Mode "mode" "`http` or `tcp`." |r| Some(Value::Word(r.mode.as_str())),
     RequestId "request_id" "What the request is called; the backend is told the same as `X-Request-ID`." |r| Some(Value::Id(r.request_id)),
@@ -107,7 +107,7 @@ fields! {
     ClientCertError "client_cert_error" "Why it could not be verified: docs/tls.md." |r| {
         r.tls_info.and_then(|it| it.client.cert_error()).map(|why| Value::Word(why.as_str()))
     },
-    ClientCertSubject "client_cert_subject" "Its subject, also of one that could not be verified: then anybody may have written it." |r| {
+    ClientCertSubject "client_cert_subject" "Its subject, also of one that could not be verified: then any client may have written it." |r| {
         text(shown(r).map_or(b"", |it| it.subject.text().as_bytes()))
     },
     ClientCertIssuer "client_cert_issuer" "Its issuer, likewise." |r| text(shown(r).map_or(b"", |it| it.issuer.as_bytes())),

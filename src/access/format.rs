@@ -61,7 +61,7 @@ pub(super) struct Line<'a> {
     pub(super) record: &'a Record<'a>,
     /// When it ended, since 1970.
     pub(super) at: Duration,
-    pub(super) wanted: &'a CapturedNames,
+    pub(super) captured_names: &'a CapturedNames,
     pub(super) redaction: &'a Redaction,
 }
 
@@ -135,9 +135,9 @@ impl<'a> Line<'a> {
     /// The header fields of the request that the line is to have, by name; of those that are there.
     fn headers(&self, of_response: bool) -> impl Iterator<Item = (&'a str, Said<'a>)> + use<'a> {
         let line = *self;
-        let names = if of_response { &line.wanted.response } else { &line.wanted.request };
+        let names = if of_response { &line.captured_names.response } else { &line.captured_names.request };
         names.iter().enumerate().filter_map(move |(place, name)| {
-            let notes = line.record.notes;
+            let notes = line.record.captured;
             let value = if of_response { notes.response(place) } else { notes.request(place) }?;
             Some((name.as_str(), line.said(name, value)))
         })

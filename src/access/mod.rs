@@ -207,7 +207,7 @@ pub struct Pen {
     format: LineFormat,
     choice: Choice,
     redaction: Redaction,
-    wanted: Arc<CapturedNames>,
+    captured_names: Arc<CapturedNames>,
 }
 
 impl Pen {
@@ -224,20 +224,21 @@ impl Pen {
             }
         }
         let (choice, redaction) = (rules.choice.clone(), rules.redaction.clone());
-        Pen { format, choice, redaction, wanted: Arc::new(wanted) }
+        Pen { format, choice, redaction, captured_names: Arc::new(wanted) }
     }
 
     /// The header fields that a record has to have for it.
     #[must_use]
-    pub fn wanted(&self) -> &Arc<CapturedNames> {
-        &self.wanted
+    pub fn captured_names(&self) -> &Arc<CapturedNames> {
+        &self.captured_names
     }
 
     /// Appends the line of `record`, which ended so long after 1970, to `out`; nothing if it is to have none.
     /// `date` is kept from line to line.
     pub fn write(&self, record: &Record<'_>, at: Duration, date: &mut Date, out: &mut Vec<u8>) {
         if self.choice.takes(record) {
-            let line = format::Line { record, at, wanted: &self.wanted, redaction: &self.redaction };
+            let line =
+                format::Line { record, at, captured_names: &self.captured_names, redaction: &self.redaction };
             self.format.write(&line, date, out);
         }
     }
@@ -269,8 +270,8 @@ impl Journal for Writer {
         self.pen.redaction.query
     }
 
-    fn wanted(&self) -> Arc<CapturedNames> {
-        Arc::clone(&self.pen.wanted)
+    fn captured_names(&self) -> Arc<CapturedNames> {
+        Arc::clone(&self.pen.captured_names)
     }
 }
 

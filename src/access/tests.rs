@@ -40,7 +40,7 @@ fn record(notes: &Captured) -> Record<'_> {
         spans: Spans { head: ms(1), opened: ms(3), response: ms(10), whole: Duration::from_micros(12_500) },
         outcome: Outcome { cause: None, stage: Stage::Response },
         tls_info: None,
-        notes,
+        captured: notes,
     }
 }
 
@@ -58,7 +58,7 @@ fn pen(format: LineFormat, headers: &[&str]) -> Pen {
 fn notes(pen: &Pen, fields: &[(&str, &[u8])]) -> Captured {
     let fields: Vec<_> = fields.iter().map(|(name, value)| httparse::Header { name, value }).collect();
     let mut notes = Captured::default();
-    notes.take_request(&fields, &pen.wanted);
+    notes.take_request(&fields, &pen.captured_names);
     notes
 }
 

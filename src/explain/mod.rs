@@ -21,7 +21,7 @@ use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
-use crate::session::{Env, Rehearsed, dry_run, dry_run_connection};
+use crate::session::{DryRunEnd, Env, dry_run, dry_run_connection};
 use crate::snapshot::SourcePlaces;
 use crate::snapshot::{BackendId, Mode, Pool, PoolId, Snapshot};
 
@@ -190,7 +190,7 @@ fn explain_with(
         What::Connection(hello) => dry_run_connection(&env, number, peer, hello, &mut look),
     };
     let end = match dry_run.end {
-        Rehearsed::Forwarded { pool: id, head, key, bound } => {
+        DryRunEnd::Forwarded { pool: id, head, key, bound } => {
             let pool = snapshot.pool(id);
             let readings = live.first().and_then(|live| live.readings.get(id.0)).map(Vec::as_slice);
             let view = Imagined { pool, id, question, readings };
@@ -211,17 +211,17 @@ fn explain_with(
                 workers: live.iter().map(|live| at_worker(pool, id, &view, &asked, live)).collect(),
             })
         }
-        Rehearsed::Answered { status, answer } => {
+        DryRunEnd::Answered { status, answer } => {
             let end =
                 answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
             End::Answered { status, head: lines(&answer[..end]), body_bytes: answer.len() - end }
         }
-        Rehearsed::Refused(cause) => {
+        DryRunEnd::Refused(cause) => {
             // Whose bytes are passed is told nothing.
             let status = cause.status().filter(|_| listener.mode == Mode::Http);
             End::Refused { status, cause: cause.as_str() }
         }
-        Rehearsed::Options => End::Options,
+        DryRunEnd::Options => End::Options,
     };
     Explanation {
         listener: listener.name.clone(),

@@ -357,7 +357,7 @@ mod tests {
             },
             outcome: Outcome { cause, stage: Stage::Response },
             tls_info: None,
-            notes: &NO_NOTES,
+            captured: &NO_NOTES,
         }
     }
 

@@ -150,8 +150,8 @@ impl LoadSlot {
     /// Gives the client back if that worker takes none any more, has enough to take in already, or does not
     /// run on the same configuration, so that a listener's place would mean another listener there.
     pub fn hand_over(&self, place: usize, handed_over: HandedOver) -> Result<(), HandedOver> {
-        let Place { load, handover_queue: entrance } = &self.worker_loads.places[place];
-        let mut queue = entrance.lock();
+        let Place { load, handover_queue } = &self.worker_loads.places[place];
+        let mut queue = handover_queue.lock();
         let Queue { clients, wake: Some(wake), generation } = &mut *queue else {
             return Err(handed_over);
         };
@@ -160,7 +160,7 @@ impl LoadSlot {
         }
         clients.push_back(handed_over);
         load.0.fetch_add(1, Ordering::Relaxed);
-        entrance.waiting.store(clients.len(), Ordering::Release);
+        handover_queue.waiting.store(clients.len(), Ordering::Release);
         // An earlier client has woken it already. A full pipe has, too.
         if clients.len() == 1 {
             let _ = (&**wake).write(&[1]);
@@ -177,10 +177,10 @@ impl LoadSlot {
     /// Takes in the client that has waited longest.
     #[must_use]
     pub fn take(&self) -> Option<HandedOver> {
-        let Place { load, handover_queue: entrance } = self.own();
-        let mut queue = entrance.lock();
+        let Place { load, handover_queue } = self.own();
+        let mut queue = handover_queue.lock();
         let handed_over = queue.clients.pop_front()?;
-        entrance.waiting.store(queue.clients.len(), Ordering::Release);
+        handover_queue.waiting.store(queue.clients.len(), Ordering::Release);
         load.0.fetch_sub(1, Ordering::Relaxed);
         Some(handed_over)
     }
@@ -188,12 +188,12 @@ impl LoadSlot {
     /// Takes in the clients that wait, before the worker runs on its next configuration: from now on it gets
     /// only clients of those that do so too, and hands over only to them.
     pub fn take_all(&mut self) -> VecDeque<HandedOver> {
-        let Place { load, handover_queue: entrance } = &self.worker_loads.places[self.place];
-        let mut queue = entrance.lock();
+        let Place { load, handover_queue } = &self.worker_loads.places[self.place];
+        let mut queue = handover_queue.lock();
         self.generation += 1;
         queue.generation = self.generation;
         let clients = std::mem::take(&mut queue.clients);
-        entrance.waiting.store(0, Ordering::Release);
+        handover_queue.waiting.store(0, Ordering::Release);
         load.0.fetch_sub(clients.len(), Ordering::Relaxed);
         clients
     }
@@ -204,11 +204,11 @@ impl LoadSlot {
         if !std::mem::take(&mut self.is_open) {
             return VecDeque::new();
         }
-        let Place { load, handover_queue: entrance } = self.own();
-        let mut queue = entrance.lock();
+        let Place { load, handover_queue } = self.own();
+        let mut queue = handover_queue.lock();
         queue.wake = None;
         let clients = std::mem::take(&mut queue.clients);
-        entrance.waiting.store(0, Ordering::Release);
+        handover_queue.waiting.store(0, Ordering::Release);
         load.0.fetch_add(AWAY - clients.len(), Ordering::Relaxed);
         clients
     }

@@ -163,7 +163,7 @@ impl TlsWire {
 
     /// What a handshake waits for.
     #[must_use]
-    pub fn shakes_for(&self) -> Interest {
+    pub fn handshake_interest(&self) -> Interest {
         if self.owes_bytes() { Interest::WRITE } else { Interest::READ }
     }
 

@@ -77,7 +77,7 @@ impl Running {
         let has_more = self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty());
         match (&self.wire, self.reach) {
             (_, Reach::Connecting) => Interest::WRITE,
-            (Wire::Tls(tls), Reach::Shaking) => tls.shakes_for(),
+            (Wire::Tls(tls), Reach::Handshaking) => tls.handshake_interest(),
             (Wire::Plain(_) | Wire::Tls(_), _) => {
                 if has_more {
                     Interest::WRITE
@@ -147,7 +147,7 @@ impl<O: Os> Worker<O> {
         while let Some(place) = self.checks.running.iter().position(|running| running.until <= self.now) {
             let late = match self.checks.running[place].reach {
                 Reach::Connecting => Cause::BackendConnectTimeout,
-                Reach::Shaking => Cause::BackendTlsTimeout,
+                Reach::Handshaking => Cause::BackendTlsTimeout,
                 Reach::Stands => Cause::BackendResponseTimeout,
             };
             self.end_check(place, ObservationResult::Ill(BackendFault::Cause(late)));
@@ -286,7 +286,7 @@ impl<O: Os> Worker<O> {
             if let Err(fault) = self.os.so_error(running.wire.fd()) {
                 return self.end_check(place, ObservationResult::Ill(fault_of(fault)));
             }
-            running.reach = if running.wire.is_plain() { Reach::Stands } else { Reach::Shaking };
+            running.reach = if running.wire.is_plain() { Reach::Stands } else { Reach::Handshaking };
             return self.go_on(place, false);
         }
         self.go_on(place, ready.any(Ready::READ | Ready::LEAVE | Ready::HANGUP | Ready::ERROR));
@@ -304,7 +304,7 @@ impl<O: Os> Worker<O> {
             }
             return self.end_check(place, ObservationResult::Well(None));
         };
-        if let (Wire::Tls(tls), Reach::Shaking) = (&mut *wire, *reach) {
+        if let (Wire::Tls(tls), Reach::Handshaking) = (&mut *wire, *reach) {
             match tls.shake(&mut self.os) {
                 Shaken::Waits => return,
                 Shaken::Done => *reach = Reach::Stands,

@@ -76,7 +76,7 @@ pub(super) struct Common {
     pub(super) ids: Ids,
     pub(super) draining_since: Option<Time>,
     /// The header fields that the journal wants.
-    pub(super) wanted: Arc<CapturedNames>,
+    pub(super) captured_names: Arc<CapturedNames>,
     /// The memory for request bodies that are collected.
     pub(super) bodies: Budget,
 }
@@ -84,8 +84,16 @@ pub(super) struct Common {
 impl Common {
     /// What they see at `now`; `keeps_request` says whether a record will want the method and the target.
     pub(super) fn world(&self, now: Time, keeps_request: bool) -> World<'_> {
-        let Common { date, ids, draining_since, wanted, bodies } = self;
-        World { now, date, ids, draining_since: *draining_since, keeps_request, wanted, bodies }
+        let Common { date, ids, draining_since, captured_names: wanted, bodies } = self;
+        World {
+            now,
+            date,
+            ids,
+            draining_since: *draining_since,
+            keeps_request,
+            captured_names: wanted,
+            bodies,
+        }
     }
 }
 
@@ -97,20 +105,20 @@ pub(super) struct World<'a> {
     pub(super) ids: &'a Ids,
     pub(super) draining_since: Option<Time>,
     pub(super) keeps_request: bool,
-    pub(super) wanted: &'a CapturedNames,
+    pub(super) captured_names: &'a CapturedNames,
     pub(super) bodies: &'a Budget,
 }
 
 impl<'a> World<'a> {
     /// The environment of a session with that generation and listener state.
     pub(super) fn env(self, generation: &'a Generation, listener_state: ListenerState) -> Env<'a> {
-        let World { now, date, ids, draining_since, keeps_request, wanted, bodies } = self;
+        let World { now, date, ids, draining_since, keeps_request, captured_names: wanted, bodies } = self;
         let draining_since = match listener_state {
             ListenerState::At(_) => draining_since,
             ListenerState::Gone { since } => Some(since),
         };
         let env = Env::new(now, date, &generation.snapshot, ids, bodies);
-        Env { draining_since, keeps_request, wanted, ..env }
+        Env { draining_since, keeps_request, captured_names: wanted, ..env }
     }
 }
 
@@ -205,7 +213,7 @@ pub(super) enum Reach {
     /// The connect is undecided.
     Connecting,
     /// The TLS handshake is under way.
-    Shaking,
+    Handshaking,
     /// Bytes can pass.
     Stands,
 }
@@ -215,7 +223,7 @@ impl Reach {
     pub(super) fn before_tls(self) -> Reach {
         match self {
             Reach::Connecting => Reach::Connecting,
-            Reach::Shaking | Reach::Stands => Reach::Shaking,
+            Reach::Handshaking | Reach::Stands => Reach::Handshaking,
         }
     }
 }
@@ -235,9 +243,9 @@ impl Backend {
     /// What to ask poll about the connection for what the session wants of it.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
         match (self.reach, &self.link.wire) {
-            (Reach::Shaking, Wire::Tls(tls)) => want.map(|_| tls.shakes_for()),
+            (Reach::Handshaking, Wire::Tls(tls)) => want.map(|_| tls.handshake_interest()),
             (Reach::Connecting, _) => want,
-            (Reach::Shaking | Reach::Stands, wire) => wire.watch(want),
+            (Reach::Handshaking | Reach::Stands, wire) => wire.watch(want),
         }
     }
 }

@@ -152,7 +152,7 @@ impl<O: Os> Driver<'_, O> {
                 conn.attach(Link::new(wire, slot), id, reach, lease);
                 match reach {
                     Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
-                    Reach::Connecting | Reach::Shaking => ConnectOutcome::Pending { backend: index },
+                    Reach::Connecting | Reach::Handshaking => ConnectOutcome::Pending { backend: index },
                 }
             }
             Ok(Connecting::Pending(fd)) => {
@@ -223,7 +223,7 @@ impl<O: Os> Driver<'_, O> {
                             Some(ConnectOutcome::Connected)
                         }
                         Wire::Tls(_) => {
-                            backend.reach = Reach::Shaking;
+                            backend.reach = Reach::Handshaking;
                             conn.session.handle_reached();
                             self.shake(conn)
                         }
@@ -233,7 +233,7 @@ impl<O: Os> Driver<'_, O> {
                     Some(ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) })
                 }
             },
-            Reach::Shaking => self.shake(conn),
+            Reach::Handshaking => self.shake(conn),
             Reach::Stands => None,
         };
         if let Some(outcome) = outcome {

@@ -77,7 +77,7 @@ enum Step {
     /// come.
     Header { fd: Fd, bytes: Vec<u8> },
     /// The handshake is under way.
-    Shaking(Box<TlsWire>),
+    Handshaking(Box<TlsWire>),
     /// The connection is about to be closed.
     Refused(Fd),
 }
@@ -93,21 +93,21 @@ impl Step {
     fn fd(&self) -> Fd {
         match self {
             Step::Header { fd, .. } | Step::Refused(fd) => *fd,
-            Step::Shaking(wire) => wire.fd(),
+            Step::Handshaking(wire) => wire.fd(),
         }
     }
 
     fn waits_for(&self) -> Interest {
         match self {
             Step::Header { .. } | Step::Refused(_) => Interest::READ,
-            Step::Shaking(wire) => wire.shakes_for(),
+            Step::Handshaking(wire) => wire.handshake_interest(),
         }
     }
 
     fn into_wire(self) -> Wire {
         match self {
             Step::Header { fd, .. } | Step::Refused(fd) => Wire::Plain(fd),
-            Step::Shaking(wire) => Wire::Tls(wire),
+            Step::Handshaking(wire) => Wire::Tls(wire),
         }
     }
 }
@@ -144,7 +144,7 @@ impl Handshake {
             return Stepped::TurnedAway(Cause::TlsHandshakeFailed);
         };
         let stepped = shake(&mut wire, self.client, os);
-        self.step = Step::Shaking(wire);
+        self.step = Step::Handshaking(wire);
         stepped
     }
 
@@ -154,7 +154,7 @@ impl Handshake {
             self.generation.snapshot.listeners[self.listener].announcing == Announcing::Required;
         match &self.step {
             Step::Header { bytes, .. } if is_required || !bytes.is_empty() => Cause::ProxyHeaderTimeout,
-            Step::Header { .. } | Step::Shaking(_) | Step::Refused(_) => Cause::TlsHandshakeTimeout,
+            Step::Header { .. } | Step::Handshaking(_) | Step::Refused(_) => Cause::TlsHandshakeTimeout,
         }
     }
 
@@ -259,7 +259,7 @@ impl<O: Os> Worker<O> {
             (Step::Header { fd, bytes: Vec::new() }, wait)
         } else {
             match wire_of(&generation, listener, fd, Vec::new()) {
-                Some(wire) => (Step::Shaking(wire), timeouts.handshake),
+                Some(wire) => (Step::Handshaking(wire), timeouts.handshake),
                 None => return self.os.close(fd),
             }
         };
@@ -337,7 +337,7 @@ impl<O: Os> Worker<O> {
         handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
         let stepped = match &mut handshake.step {
             Step::Header { .. } => handshake.read_header(&mut self.os, self.now),
-            Step::Shaking(wire) => shake(wire, handshake.client, &mut self.os),
+            Step::Handshaking(wire) => shake(wire, handshake.client, &mut self.os),
             Step::Refused(_) => Stepped::Waits,
         };
         match stepped {
@@ -351,7 +351,7 @@ impl<O: Os> Worker<O> {
     fn let_in(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
         let Handshake { step, said, client, listener, counted, generation, listener_state, .. } = handshake;
-        let Step::Shaking(mut wire) = step else { return self.os.close(step.fd()) };
+        let Step::Handshaking(mut wire) = step else { return self.os.close(step.fd()) };
         let env = self.world().env(&generation, listener_state);
         let mut session = session_of(client, said, listener, &env);
         session.handle_tls_info(wire.tls_info(), &env);

@@ -293,7 +293,7 @@ impl<O: Os> Worker<O> {
                 date: Date::new(os.ambient().wall_clock().as_secs()),
                 ids: Ids::new(identity),
                 draining_since: None,
-                wanted: journal.wanted(),
+                captured_names: journal.captured_names(),
                 bodies: Budget::new(BODIES_MAX),
             },
             eager: Vec::new(),

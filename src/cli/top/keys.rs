@@ -27,7 +27,7 @@ pub(super) fn obey(key: KeyEvent, watch: &mut Watch) -> Deed {
     if let Some(plan) = watch.plan.take() {
         return match key.code {
             KeyCode::Char('y' | 'Y') | KeyCode::Enter => {
-                Deed::Ask(Command::Operate { backend: plan.id, wanted: WantedState::State(plan.duty) })
+                Deed::Ask(Command::Operate { backend: plan.id, wanted: WantedState::State(plan.admin_state) })
             }
             _ => {
                 watch.say(format!("{} stays as it is", plan.id));

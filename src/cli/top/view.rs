@@ -273,7 +273,7 @@ fn cause_line(watch: &Watch, width: u16) -> Line<'_> {
 
 fn foot_line(watch: &Watch, width: u16) -> Line<'_> {
     if let Some(plan) = &watch.plan {
-        let verb = match plan.duty {
+        let verb = match plan.admin_state {
             AdminState::Ready => "have it serve again",
             AdminState::Drain => "drain it",
             AdminState::Down => "take it out",

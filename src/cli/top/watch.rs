@@ -106,7 +106,7 @@ pub(super) struct Sums {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) id: String,
-    pub(super) duty: AdminState,
+    pub(super) admin_state: AdminState,
     /// Whether no other backend of the pool takes new requests.
     pub(super) is_last: bool,
 }
@@ -255,10 +255,10 @@ impl Watch {
     }
 
     /// Plans to change the backend that is selected.
-    pub(super) fn plan(&mut self, duty: AdminState) {
+    pub(super) fn plan(&mut self, admin_state: AdminState) {
         let Some(row) = self.row() else { return };
-        if row.backend.state == duty.as_str() {
-            let text = format!("{} is {duty} already", row.id);
+        if row.backend.state == admin_state.as_str() {
+            let text = format!("{} is {admin_state} already", row.id);
             return self.say(text);
         }
         let pool = row.id.split_once('/').map_or("", |(pool, _)| pool);
@@ -266,9 +266,9 @@ impl Watch {
             other.id != row.id && other.id.split_once('/').is_some_and(|(name, _)| name == pool)
         };
         let serves = |other: &Row| other.backend.state == "ready" && other.backend.weight > 0;
-        let is_last =
-            duty != AdminState::Ready && !self.rows.iter().any(|other| is_other(other) && serves(other));
-        self.plan = Some(Plan { id: row.id.clone(), duty, is_last });
+        let is_last = admin_state != AdminState::Ready
+            && !self.rows.iter().any(|other| is_other(other) && serves(other));
+        self.plan = Some(Plan { id: row.id.clone(), admin_state, is_last });
     }
 
     pub(super) fn say(&mut self, text: String) {

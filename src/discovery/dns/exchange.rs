@@ -25,7 +25,7 @@ impl Client<'_> {
     /// heard once more.
     pub(super) fn ask(&self, name: &str, kind: Kind) -> Result<Reply, Failure> {
         let mut last = Failure::Silent(String::from("there is no server to ask"));
-        for patience in self.rounds {
+        for timeout in self.rounds {
             let mut is_heard = true;
             for server in self.servers {
                 if self.deadline <= Instant::now() {
@@ -33,7 +33,7 @@ impl Client<'_> {
                 }
                 let id = os::random(os::ambient()).map_err(|error| Failure::Silent(error.to_string()))?;
                 let query = Query { id: u16::from_ne_bytes(id), name, kind, is_extended: true };
-                last = match self.ask_one(*server, &query, patience)? {
+                last = match self.ask_one(*server, &query, timeout)? {
                     Ok(Verdict::Records { answers }) => return Ok(Reply { answers }),
                     Ok(Verdict::NoName) => return Err(Failure::NoName),
                     Ok(Verdict::Refused(code)) => {
@@ -63,9 +63,9 @@ impl Client<'_> {
         &self,
         server: SocketAddr,
         query: &Query<'_>,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<io::Result<Verdict>, Failure> {
-        let until = || self.deadline.min(Instant::now() + patience);
+        let until = || self.deadline.min(Instant::now() + timeout);
         let once = |query: &Query<'_>| {
             let bytes = query.bytes()?;
             Ok(match by_datagram(server, query, &bytes, until()) {

@@ -61,13 +61,13 @@ impl Shown {
         let fail = |text: String| Err(QuestionError::ClientCert(text));
         let is_described = self.subject.is_some() || self.fingerprint.is_some();
         let lets_in_others = auth != Some(ClientAuth::Require);
-        let (standing, why) = match self.state.as_deref() {
+        let (status, why) = match self.state.as_deref() {
             None if is_described || !lets_in_others => (ClientCertStatus::Verified, CertError::Other),
             None => (ClientCertStatus::None, CertError::Other),
             Some(word) => {
                 let why = CertError::ALL.into_iter().find(|why| why.as_str() == word);
                 match (word.parse().ok(), why) {
-                    (Some(standing), _) => (standing, CertError::Other),
+                    (Some(status), _) => (status, CertError::Other),
                     (None, Some(why)) => (ClientCertStatus::Failed, why),
                     (None, None) => {
                         let words = ClientCertStatus::ALL.map(ClientCertStatus::as_str).into_iter();
@@ -81,7 +81,7 @@ impl Shown {
                 }
             }
         };
-        match (standing, auth) {
+        match (status, auth) {
             (ClientCertStatus::None, _) if is_described => {
                 return fail(String::from("a certificate that is not there is of nobody"));
             }
@@ -96,7 +96,7 @@ impl Shown {
             (ClientCertStatus::None, _) | (_, Some(ClientAuth::Request | ClientAuth::Require)) => {}
         }
         let identity = self.identity()?;
-        Ok(match standing {
+        Ok(match status {
             ClientCertStatus::None => Credential::None,
             ClientCertStatus::Verified => Credential::Verified(identity),
             ClientCertStatus::Failed => Credential::Failed(identity, why),

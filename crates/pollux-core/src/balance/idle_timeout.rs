@@ -16,7 +16,7 @@ const MEMORY: Duration = Duration::from_secs(600);
 /// Closes sooner than this are accidents.
 const LEAST: Duration = Duration::from_millis(100);
 
-/// What is known of a backend's patience, in 64 bits, so that it can be one atomic number: in which second
+/// The estimate of a backend's idle timeout, in 64 bits, so that it can be one atomic number: in which second
 /// something was seen last, after how many hundredths of a second a connection was closed last, and whether
 /// that was seen twice. Zero is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn a_restart_teaches_nothing() {
-        let mut patience = IdleTimeoutEstimate::default();
+        let mut estimate = IdleTimeoutEstimate::default();
         for age in [12_000, 300, 7_000, 20, 31] {
-            patience = patience.with_close(millis(age), at(1));
-            assert_eq!(patience.learnt(at(1)), None, "{age}");
+            estimate = estimate.with_close(millis(age), at(1));
+            assert_eq!(estimate.learnt(at(1)), None, "{age}");
         }
         assert_eq!(IdleTimeoutEstimate::default().with_close(Duration::MAX, at(1)).learnt(at(1)), None);
     }

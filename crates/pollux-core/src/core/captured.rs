@@ -90,14 +90,14 @@ mod tests {
             request: ["a", "b", "c"].map(String::from).into(),
             response: vec![String::from("a")],
         };
-        let mut notes = Captured::default();
-        notes.take_request(&[header("C", &long), header("A", b"1"), header("a", b"2")], &wanted);
-        notes.take_response(&[header("A", b"3")], &wanted);
-        assert_eq!(notes.request(0), Some(&b"1"[..]));
-        assert_eq!(notes.request(1), None);
-        assert_eq!(notes.request(2).map(<[u8]>::len), Some(VALUE_MAX));
-        assert_eq!(notes.response(0), Some(&b"3"[..]));
-        notes.clear();
-        assert_eq!((notes.request(0), notes.response(0)), (None, None));
+        let mut captured = Captured::default();
+        captured.take_request(&[header("C", &long), header("A", b"1"), header("a", b"2")], &wanted);
+        captured.take_response(&[header("A", b"3")], &wanted);
+        assert_eq!(captured.request(0), Some(&b"1"[..]));
+        assert_eq!(captured.request(1), None);
+        assert_eq!(captured.request(2).map(<[u8]>::len), Some(VALUE_MAX));
+        assert_eq!(captured.response(0), Some(&b"3"[..]));
+        captured.clear();
+        assert_eq!((captured.request(0), captured.response(0)), (None, None));
     }
 }

@@ -430,7 +430,7 @@ pub struct Record<'a> {
     pub retried: Proofs,
     /// Whether one more was refused because the pool had no budget left for it.
     pub budget_spent: bool,
-    /// That it had to wait until a backend was free, if it had to.
+    /// The wait until a backend was free, if there was one.
     pub queued: Option<Queued>,
     /// Whether the last backend connection was a reused one.
     pub reused: bool,
@@ -445,7 +445,7 @@ pub struct Record<'a> {
     /// What is known of the client's connection, if it is encrypted.
     pub tls_info: Option<&'a TlsInfo>,
     /// The header fields that the journal wants.
-    pub notes: &'a Captured,
+    pub captured: &'a Captured,
 }
 
 /// Where an exchange was, by places in the snapshot that it is held to.
@@ -479,7 +479,7 @@ pub trait Journal {
     }
 
     /// The header fields that records are to have. It is asked once.
-    fn wanted(&self) -> Arc<CapturedNames> {
+    fn captured_names(&self) -> Arc<CapturedNames> {
         Arc::default()
     }
 }

@@ -72,7 +72,7 @@ impl FromStr for ClientCertStatus {
 impl Credential {
     /// How it was found.
     #[must_use]
-    pub const fn standing(&self) -> ClientCertStatus {
+    pub const fn status(&self) -> ClientCertStatus {
         match self {
             Credential::None => ClientCertStatus::None,
             Credential::Verified(_) => ClientCertStatus::Verified,

@@ -130,8 +130,8 @@ pub const fn error_type(cause: Cause) -> &'static str {
 pub enum Content {
     /// It is sent.
     Sent,
-    /// Only its length is told: the request was a HEAD (RFC 9110 §9.3.2).
-    Told,
+    /// Only its length is sent: the request was a HEAD (RFC 9110 §9.3.2).
+    LengthOnly,
     /// There is none: nothing is known of the request, and this is right for a HEAD and for all others.
     Absent,
 }
@@ -166,7 +166,7 @@ pub fn write(
     let (reason, word) = (reason(status), cause.as_str());
     let mut body = [0; 128];
     let body = match content {
-        Content::Sent | Content::Told => write_body(&mut body, status, reason, word),
+        Content::Sent | Content::LengthOnly => write_body(&mut body, status, reason, word),
         Content::Absent => b"",
     };
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -318,7 +318,7 @@ mod tests {
         let body = "502 Bad Gateway: backend-refused\n";
         assert_eq!(answer(Cause::BackendRefused, true, Content::Sent), format!("{head}\r\n{body}"));
         assert_eq!(
-            answer(Cause::BackendRefused, false, Content::Told),
+            answer(Cause::BackendRefused, false, Content::LengthOnly),
             format!("{head}Connection: close\r\n\r\n")
         );
     }

@@ -53,7 +53,7 @@ impl CredentialRule {
     /// The first thing that `credential` lacks; `None` if it is as asked for.
     #[must_use]
     pub fn lack(&self, credential: &Credential) -> Option<Lack> {
-        if !self.statuses.contains(&credential.standing()) {
+        if !self.statuses.contains(&credential.status()) {
             return Some(Lack::ClientCertStatus);
         }
         let met = |asks: bool, is_met: &dyn Fn(&CertificateInfo) -> bool| {
@@ -85,7 +85,7 @@ impl CredentialRule {
         holds(&self.subjects, &narrow.subjects)
             && holds(&self.common_names, &narrow.common_names)
             && holds(&self.fingerprints, &narrow.fingerprints)
-            && narrow.statuses.iter().all(|standing| self.statuses.contains(standing))
+            && narrow.statuses.iter().all(|status| self.statuses.contains(status))
     }
 }
 

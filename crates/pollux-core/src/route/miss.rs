@@ -83,7 +83,7 @@ impl Miss {
 
 fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> String {
     let Some(identity) = credential.shown() else {
-        let statuses: Vec<&str> = rule.statuses.iter().map(|standing| asked_for(*standing)).collect();
+        let statuses: Vec<&str> = rule.statuses.iter().map(|status| asked_for(*status)).collect();
         return format!("the client has shown no certificate, and {} is asked for", statuses.join(" or "));
     };
     let or = |texts: Vec<&str>| texts.join(" or ");
@@ -93,7 +93,7 @@ fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> Stri
                 Some(why) => format!("could not be verified ({})", why.as_str()),
                 None => String::from("was verified"),
             };
-            let statuses: Vec<&str> = rule.statuses.iter().map(|standing| asked_for(*standing)).collect();
+            let statuses: Vec<&str> = rule.statuses.iter().map(|status| asked_for(*status)).collect();
             format!("the client's certificate {found}, and {} is asked for", statuses.join(" or "))
         }
         Lack::Subject => {
@@ -113,8 +113,8 @@ fn tell_lack(lack: Lack, rule: &CredentialRule, credential: &Credential) -> Stri
     }
 }
 
-fn asked_for(standing: ClientCertStatus) -> &'static str {
-    match standing {
+fn asked_for(status: ClientCertStatus) -> &'static str {
+    match status {
         ClientCertStatus::None => "none",
         ClientCertStatus::Verified => "one that was verified",
         ClientCertStatus::Failed => "one that could not be verified",

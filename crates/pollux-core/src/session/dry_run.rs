@@ -16,7 +16,7 @@ use crate::snapshot::PoolId;
 
 /// How a dry run ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rehearsed {
+pub enum DryRunEnd {
     /// It goes to a backend of that pool, with this head.
     Forwarded {
         /// The pool.
@@ -50,7 +50,7 @@ pub struct DryRun {
     /// The route that was taken, by its place in the listener.
     pub route: Option<usize>,
     /// How it ended.
-    pub end: Rehearsed,
+    pub end: DryRunEnd,
 }
 
 /// Rehearses the request with `head` that comes from `peer` to the listener at `listener` of the snapshot, which speaks HTTP;
@@ -66,7 +66,7 @@ pub fn dry_run(
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
     let end = run(env, (listener, peer), head, tls_info, &mut exchange, look);
-    let end = end.unwrap_or_else(Rehearsed::Refused);
+    let end = end.unwrap_or_else(DryRunEnd::Refused);
     DryRun { client: exchange.request.client, route: exchange.request.route, end }
 }
 
@@ -85,8 +85,8 @@ pub fn dry_run_connection(
     let view = routing::connection_view(hello, peer);
     look(&view);
     let end = match exchange.request.pool {
-        Some(pool) => Rehearsed::Forwarded { pool, head: Vec::new(), key: exchange.request.key, bound: None },
-        None => Rehearsed::Refused(Cause::NoRoute),
+        Some(pool) => DryRunEnd::Forwarded { pool, head: Vec::new(), key: exchange.request.key, bound: None },
+        None => DryRunEnd::Refused(Cause::NoRoute),
     };
     DryRun { client: Some(view.client), route: exchange.request.route, end }
 }
@@ -98,7 +98,7 @@ fn run(
     tls_info: Option<&TlsInfo>,
     exchange: &mut Exchange,
     look: &mut dyn FnMut(&RequestView<'_>),
-) -> Result<Rehearsed, Cause> {
+) -> Result<DryRunEnd, Cause> {
     let limits = &env.snapshot.limits;
     let scanned = HeadScan::default().scan(head, &head_limits(limits)).map_err(cause_of_scan)?;
     let (start, end) = scanned.ok_or(Cause::ClientTruncated)?;
@@ -108,7 +108,7 @@ fn run(
     request.settle_upgrade(head.get(end).copied());
     exchange.take(&request, false);
     if request.ends_here() {
-        return Ok(Rehearsed::Options);
+        return Ok(DryRunEnd::Options);
     }
     let listener = &env.snapshot.listeners[number];
     let arrival = Arrival { listener, peer, tls_info, is_secure: tls_info.is_some(), env };
@@ -118,15 +118,15 @@ fn run(
         look(&RequestView { tls_info, ..routing::view(&request, client) });
     }
     Ok(match routed? {
-        Routed::Forwarded { .. } => Rehearsed::Forwarded {
+        Routed::Forwarded { .. } => DryRunEnd::Forwarded {
             pool: exchange.request.pool.unwrap_or(PoolId(0)),
             head: up,
             key: exchange.request.key,
             bound: exchange.request.bound,
         },
-        Routed::Answered { .. } => Rehearsed::Answered { status: exchange.response.status, answer: down },
-        Routed::Options { .. } => Rehearsed::Options,
-        Routed::Unroutable { cause, .. } => Rehearsed::Refused(cause),
+        Routed::Answered { .. } => DryRunEnd::Answered { status: exchange.response.status, answer: down },
+        Routed::Options { .. } => DryRunEnd::Options,
+        Routed::Unroutable { cause, .. } => DryRunEnd::Refused(cause),
     })
 }
 

@@ -34,7 +34,7 @@ pub struct Exchange {
     pub(crate) timing: Timing,
     pub(crate) identity: Identity,
     /// Header fields for the record.
-    pub(crate) notes: Captured,
+    pub(crate) captured: Captured,
 }
 
 /// What a record takes from outside of the exchange.
@@ -60,11 +60,11 @@ impl Exchange {
     /// Forgets the last exchange, but not the memory it took.
     pub(crate) fn begin(&mut self, now: Time, up_before: u64, down_before: u64) {
         let identity = std::mem::take(&mut self.identity).renewed();
-        let mut notes = std::mem::take(&mut self.notes);
-        notes.clear();
+        let mut captured = std::mem::take(&mut self.captured);
+        captured.clear();
         let (request, retries) = (self.request.renewed(), self.retries.renewed());
         let timing = Timing { began: now, up_before, down_before, ..Timing::default() };
-        *self = Exchange { request, retries, timing, identity, notes, ..Exchange::default() };
+        *self = Exchange { request, retries, timing, identity, captured, ..Exchange::default() };
     }
 
     /// Gives back what memory can be spared while nothing happens.
@@ -211,7 +211,7 @@ impl Exchange {
             spans: Spans { whole: around.now.since(self.timing.began), ..self.timing.spans },
             outcome: Outcome { cause: self.cause, stage: self.stage },
             tls_info: around.tls_info,
-            notes: &self.notes,
+            captured: &self.captured,
         }
     }
 }

@@ -44,7 +44,7 @@ use crate::prelude::hello::Hello;
 use crate::prelude::proxy::Announced;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
 
-pub use dry_run::{DryRun, Rehearsed, dry_run, dry_run_connection};
+pub use dry_run::{DryRun, DryRunEnd, dry_run, dry_run_connection};
 pub use exchange::Exchange;
 pub use opening::ConnectOutcome;
 use parts::Reuse;
@@ -120,7 +120,7 @@ pub struct Env<'a> {
     /// Whether a record will want the method and the target.
     pub keeps_request: bool,
     /// The header fields that a record will want.
-    pub wanted: &'a CapturedNames,
+    pub captured_names: &'a CapturedNames,
     /// The memory for bodies that are collected.
     pub bodies: &'a Budget,
 }
@@ -135,7 +135,16 @@ impl<'a> Env<'a> {
         ids: &'a Ids,
         bodies: &'a Budget,
     ) -> Env<'a> {
-        Env { now, date, snapshot, ids, draining_since: None, keeps_request: false, wanted: &NOTHING, bodies }
+        Env {
+            now,
+            date,
+            snapshot,
+            ids,
+            draining_since: None,
+            keeps_request: false,
+            captured_names: &NOTHING,
+            bodies,
+        }
     }
 
     /// Whether Pollux is about to stop.

@@ -151,7 +151,7 @@ impl Session {
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             request.settle_upgrade(behind);
             exchange.take(&request, env.keeps_request);
-            exchange.notes.take_request(request.fields(), env.wanted);
+            exchange.captured.take_request(request.fields(), env.captured_names);
             if request.ends_here() {
                 return Ok(Routed::Options { is_read: request.framing == Framing::Empty });
             }
@@ -406,7 +406,7 @@ impl Session {
         let content = if cause == Cause::OutOfBuffers && self.exchange.stage == Stage::Head {
             Content::Absent
         } else if self.exchange.request.method == Method::Head {
-            Content::Told
+            Content::LengthOnly
         } else {
             Content::Sent
         };

@@ -127,7 +127,7 @@ impl Session {
         let streams = self.options(env).map_or(&[][..], |options| options.streams.as_slice());
         let (disclosure, backend) =
             (&env.snapshot.listeners[self.listener].disclosure, self.backend_name(env));
-        let mut notes = std::mem::take(&mut self.exchange.notes);
+        let mut captured = std::mem::take(&mut self.exchange.captured);
         let (exchange, limits) = (&self.exchange, &env.snapshot.limits);
         let added = Added {
             lines: &cookie,
@@ -143,7 +143,7 @@ impl Session {
             let response = response::read(head, &mut table, exchange.asked(), limits)?;
             let is_interim = response.is_interim();
             if !is_interim {
-                notes.take_response(response.fields(), env.wanted);
+                captured.take_response(response.fields(), env.captured_names);
             }
             if (is_interim && exchange.response.interims == INTERIMS_MAX)
                 || (response.status == 101 && !is_request_sent)
@@ -183,7 +183,7 @@ impl Session {
                 keep_alive,
             })
         });
-        self.exchange.notes = notes;
+        self.exchange.captured = captured;
         self.scan = HeadScan::default();
         match verdict {
             Err(cause) => self.fail(cause, env, effects),

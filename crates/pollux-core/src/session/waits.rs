@@ -116,9 +116,9 @@ impl Session {
                     Dial::Wanted { .. } | Dial::Asked { .. } => Some(queue),
                     Dial::Queued { since } => {
                         // A session that was called in vain has waited before: its time goes on.
-                        let patience = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
-                        let patience = patience.saturating_sub(self.exchange.retries.waited());
-                        Some(queue.or_earlier(Deadline::new(since + patience, Timer::Queue)))
+                        let queue_timeout = env.snapshot.pool(self.pool()).queue.unwrap_or(Duration::MAX);
+                        let queue_timeout = queue_timeout.saturating_sub(self.exchange.retries.waited());
+                        Some(queue.or_earlier(Deadline::new(since + queue_timeout, Timer::Queue)))
                     }
                     Dial::Paused { until } => Some(queue.or_earlier(Deadline::new(until, Timer::Retry))),
                     Dial::Pending { since, .. } => Some(attempt(since)),

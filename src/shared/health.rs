@@ -69,7 +69,7 @@ impl AtomicCounters {
         match (by, found) {
             (By::Request, _) => {}
             (By::Check, ObservationResult::Well(_) | ObservationResult::Whole) => {
-                _ = self.passed.fetch_add(1, Ordering::Relaxed)
+                _ = self.passed.fetch_add(1, Ordering::Relaxed);
             }
             (By::Check, ObservationResult::Ill(_)) => _ = self.failed.fetch_add(1, Ordering::Relaxed),
         }

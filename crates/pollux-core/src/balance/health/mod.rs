@@ -151,7 +151,7 @@ impl Health {
     pub fn adopt(&mut self, check: Option<&Check>, is_new: bool) {
         match (check, self.phase) {
             (Some(check), HealthPhase::Up) if is_new && check.start != Start::Up => {
-                self.phase = HealthPhase::Awaited
+                self.phase = HealthPhase::Awaited;
             }
             // Without a check no event would ever bring it back.
             (None, HealthPhase::Awaited | HealthPhase::Down) => {

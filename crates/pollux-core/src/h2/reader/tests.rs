@@ -49,14 +49,14 @@ fn note(event: FrameEvent<'_>, reader: &Reader, seen: &mut Vec<Seen>) {
         }
         FrameEvent::Reset { stream, code } => seen.push(Seen::Other(FrameEvent::Reset { stream, code })),
         FrameEvent::Setting { number, value } => {
-            seen.push(Seen::Other(FrameEvent::Setting { number, value }))
+            seen.push(Seen::Other(FrameEvent::Setting { number, value }));
         }
         FrameEvent::SettingsEnd => seen.push(Seen::Other(FrameEvent::SettingsEnd)),
         FrameEvent::SettingsAck => seen.push(Seen::Other(FrameEvent::SettingsAck)),
         FrameEvent::Ping { is_ack, payload } => seen.push(Seen::Other(FrameEvent::Ping { is_ack, payload })),
         FrameEvent::GoAway { last, code } => seen.push(Seen::Other(FrameEvent::GoAway { last, code })),
         FrameEvent::Window { stream, increment } => {
-            seen.push(Seen::Other(FrameEvent::Window { stream, increment }))
+            seen.push(Seen::Other(FrameEvent::Window { stream, increment }));
         }
         FrameEvent::Ignored { kind } => seen.push(Seen::Other(FrameEvent::Ignored { kind })),
     }

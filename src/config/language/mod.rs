@@ -4,7 +4,7 @@
 //! value. Everything else walks the blocks: shape check, reading, printing, `plan`, the JSON Schema and the
 //! documentation. A field of a plain type is `field!(name)`: its type says how it is read and printed
 //! (`settings::Value`). A field with rules of its own names its reader, which returns a value or an error,
-//! and its printer. A structural key (an address, a condition, an action) has a block without a field, and a
+//! and its printer. A structural key (an address, a name, an action) has a block without a field, and a
 //! reader in `check/`.
 
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! What operators ask of a running Pollux, by the control socket or the admin address, and what they are
-//! answered.
+//! Commands of operators to a running Pollux, by the control socket or the admin address, and the replies.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What the causes mean and what to do about each: for `pollux why` and docs/causes.md.
+//! The meaning of each cause, with advice, for `pollux why` and docs/causes.md.
 
 use std::fmt::{self, Write};
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! What a toy backend does, as a value and as text (`--behaviour`). The texts are read and written here only.
+//! The behaviour of a toy backend, as a value and as text (`--behaviour`). The texts are read and written
+//! here only.
 
 use std::fmt;
 use std::str::FromStr;

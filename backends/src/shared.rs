@@ -1,4 +1,4 @@
-//! What the threads of one toy share: who it is, what it has seen, which connections are open, and the wish
+//! The state that the threads of one toy share: its name, its counts, its open connections, and the request
 //! to stop.
 
 use std::collections::{HashMap, VecDeque};

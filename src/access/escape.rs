@@ -1,4 +1,4 @@
-//! How values are written so that nothing in them can be taken for something else.
+//! Escaping of values, so that no part of a value can be taken for syntax.
 
 use std::io::Write;
 use std::time::Duration;

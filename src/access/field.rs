@@ -1,4 +1,4 @@
-//! What an access line can say, field by field, and in which form its values are.
+//! The fields of an access line, and the form of their values.
 
 use std::net::SocketAddr;
 use std::str::FromStr;

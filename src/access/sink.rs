@@ -1,4 +1,4 @@
-//! Where access lines end up: a stream, a file that can be opened anew, or syslog.
+//! The destinations of access lines: a stream, a file that can be opened anew, or syslog.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,4 +1,4 @@
-//! What is answered to a request.
+//! The reply to a request.
 
 use std::io::{self, Write};
 

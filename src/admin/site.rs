@@ -1,4 +1,4 @@
-//! What there is at the admin address.
+//! The resources at the admin address.
 
 use serde::Deserialize;
 use serde_json::Value;

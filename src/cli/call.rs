@@ -1,4 +1,4 @@
-//! What is asked of a running Pollux, over its control socket.
+//! Commands that ask a running Pollux over its control socket.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What an operator does to a running Pollux: `pollux backend`, `pollux session`, `pollux log-level`.
+//! Commands that change a running Pollux: `pollux backend`, `pollux session`, `pollux log-level`.
 
 use std::process::ExitCode;
 

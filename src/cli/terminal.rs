@@ -1,4 +1,4 @@
-//! What a terminal can show: colours, positions, letters beyond ASCII.
+//! The abilities of a terminal: colours, positions, letters beyond ASCII.
 
 /// An environment variable that is set to something.
 fn set(name: &str) -> Option<String> {

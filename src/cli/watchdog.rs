@@ -1,5 +1,5 @@
-//! What the service manager hears of a process: what it is at, and, as often as it wants to, that all workers
-//! still turn.
+//! Messages to the service manager: the state of the process, and, at the interval that it asks for, that all
+//! workers still turn.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What TOML can say, as a tree of our own: owned, in the order of the file, every value with its place.
-//! Files that are included are merged into one tree, so that the checks see one configuration.
+//! A TOML document as a tree of our own: owned, in the order of the file, every value with its place. Files
+//! that are included are merged into one tree, so that the checks see one configuration.
 
 use std::cell::Cell;
 use std::collections::HashSet;

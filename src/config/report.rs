@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, for people: every finding with its code, its place, its source line,
+//! The findings of a configuration, for operators: every finding with its code, its place, its source line,
 //! carets and a mend; and for programs, as JSON.
 
 use std::collections::HashSet;

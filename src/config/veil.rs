@@ -1,4 +1,4 @@
-//! What of a configuration file is not shown when its lines are: keys in PEM, and values that stand under
+//! The parts of a configuration file that are hidden when its lines are shown: keys in PEM, and values under
 //! names of secrets.
 //!
 //! It goes by the text, not by the tree: a file that is no TOML has secrets too. Every byte of them becomes a

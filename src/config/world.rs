@@ -1,5 +1,4 @@
-//! What a configuration may ask of the world outside of its text: host names, environment variables and other
-//! files.
+//! The world outside of a configuration's text: host names, environment variables and other files.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! When each source is asked: pure; the time is an argument.
+//! The schedule of the sources: pure; the time is an argument.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What becomes of a request, and why: each route that was tried, the one that was taken, the request as the
+//! The explanation of a request: each route that was tried, the one that was taken, the request as the
 //! backend gets it, the backends that were considered and the one that was picked.
 //!
 //! Nothing is decided here. Routing is rehearsed by the session's own code, and the backend is picked by

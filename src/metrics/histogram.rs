@@ -1,5 +1,4 @@
-//! How long things take, counted in buckets: a percentile can be had from many workers, and from any span of
-//! time.
+//! Durations, counted in buckets: percentiles can be computed over many workers and over any span of time.
 //!
 //! The bounds are fixed, each twice the one before, from 50 us to 52.4 s. So the bucket of a span follows
 //! from its bits, what two histograms have counted can be added and subtracted, and a quantile is known to

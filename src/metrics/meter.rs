@@ -1,4 +1,4 @@
-//! What one worker counts of a listener, a route, a pool, a backend, and of itself.
+//! The counters of one worker for a listener, a route, a pool, a backend, and for itself.
 
 use std::time::Duration;
 

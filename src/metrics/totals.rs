@@ -1,4 +1,4 @@
-//! What all workers together have counted, and what they have counted since an earlier moment.
+//! The sums over all workers, and the differences since an earlier moment.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a reload would do: two configurations, told apart as a reader would.
+//! The effect of a reload: the differences between two configurations, in an operator's terms.
 //!
 //! Pure: it is given snapshots and the lines of an access log, and gives a list of changes. Listeners are the
 //! same if they have the same address, pools and routes if they have the same name, backends if they have the

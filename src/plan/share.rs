@@ -1,4 +1,4 @@
-//! How many of the keys of a split go to another pool.
+//! The share of the keys of a split that go to another pool.
 
 use crate::route::Split;
 use crate::snapshot::Snapshot;

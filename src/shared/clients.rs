@@ -1,4 +1,4 @@
-//! How many connections each client address has, and how many bytes Pollux holds for them, over all workers.
+//! Counts by client address, over all workers: its connections, and the bytes that Pollux holds for them.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};

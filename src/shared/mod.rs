@@ -1,5 +1,5 @@
-//! What workers share with each other: how many clients each has, how many come from one address, a queue
-//! into each, what each backend has to do, and how it is.
+//! State that workers share: the clients of each, the clients of each address, a queue into each, and the
+//! load and health of each backend.
 
 pub mod clients;
 pub mod health;

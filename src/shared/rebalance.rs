@@ -1,4 +1,4 @@
-//! How many clients each worker has, and a queue into each for clients that another one has accepted.
+//! The load of each worker, and a queue into each for clients that another worker has accepted.
 //!
 //! The kernel spreads connections over the listening sockets of a port by a hash, so that a few long ones may
 //! all come to one worker. The worker compares these numbers and decides whether to hand a client over.

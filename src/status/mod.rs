@@ -1,4 +1,4 @@
-//! What a running Pollux is at, as one value: what `pollux status` shows, and what the log tells of a drain.
+//! The status of a running Pollux as one value: for `pollux status`, and for the log of a drain.
 //!
 //! Each worker makes a [`Crowd`] of its sessions when it is asked, between two turns; nothing is counted
 //! meanwhile. This room adds them up and puts them into words. It knows no clock: times are spans that the

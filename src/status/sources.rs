@@ -1,4 +1,4 @@
-//! Where backends come from that are not written down, and what was last heard from there.
+//! The sources of discovered backends, and the last answer of each.
 
 use std::fmt;
 

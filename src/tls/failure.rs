@@ -1,4 +1,4 @@
-//! What a handshake that failed, or a connection that broke, is called.
+//! The causes of failed handshakes and broken connections.
 
 use rustls::{CertificateError, Error};
 

@@ -1,4 +1,4 @@
-//! What is made of the rules of a snapshot, and of the files that they name, to speak TLS.
+//! TLS configurations made of the rules of a snapshot and of the files that they name.
 //!
 //! A snapshot holds rules alone. Each rule is shared by an `Arc`, and what was made of it is found by that
 //! very `Arc`: a listener or a pool that is cloned keeps what it has.

@@ -1,4 +1,4 @@
-//! What the certificate of a client says of its owner.
+//! The owner of a client's certificate, as the certificate names it.
 
 use std::fmt::Write;
 

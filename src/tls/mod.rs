@@ -1,5 +1,5 @@
-//! What TLS needs beside bytes: certificates and which of them a client gets, session tickets, who a client
-//! has shown to be, and what the failures are called. The bytes themselves go through [`crate::wire`].
+//! TLS besides its bytes: certificates and the choice among them, session tickets, the client's certificate,
+//! and the causes of failures. The bytes themselves go through [`crate::wire`].
 
 pub mod certificate;
 pub mod client_verifier;

@@ -1,4 +1,4 @@
-//! What a pool needs to speak TLS to its backends.
+//! TLS to backends: the configuration of rustls that follows from a pool's rules.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};

@@ -1,4 +1,4 @@
-//! What a listener needs to speak TLS: the configuration of rustls that follows from its rules.
+//! TLS with clients: the configuration of rustls that follows from a listener's rules.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

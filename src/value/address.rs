@@ -1,4 +1,4 @@
-//! Where to connect and where to listen.
+//! Addresses to connect to and to listen on.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6, ToSocketAddrs};

@@ -1,4 +1,4 @@
-//! What a configuration says of the DNS: servers, and services.
+//! Values about the DNS: servers, and services.
 
 use std::net::{IpAddr, SocketAddr};
 

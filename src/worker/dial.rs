@@ -1,4 +1,4 @@
-//! How a session comes to a backend connection: by choosing, by waiting, by an idle one or a new one.
+//! The way of a session to a backend connection: choice, wait, an idle connection or a new one.
 
 use std::net::SocketAddr;
 use std::rc::Rc;

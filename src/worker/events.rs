@@ -1,4 +1,4 @@
-//! What a turn does after poll: drives whomever poll, the parked set, or the clock has named.
+//! The second half of a turn: drives the sessions that poll, the parked set or the clock named.
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! What the worker tells the flight recorder of an exchange: what it sees anyway, when it sees it.
+//! The steps that the worker adds to the flight recorder, as it sees them.
 
 use super::Worker;
 use super::conn::Conn;

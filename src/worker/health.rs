@@ -1,4 +1,4 @@
-//! What the outcomes of requests say of the health of their backends, and the log of what follows.
+//! Health observations from the outcomes of requests, and the log of their effects.
 
 use super::conn::Conn;
 use super::driver::Driver;

@@ -1,4 +1,4 @@
-//! What an operator asks of single sessions, between two turns: which there are, and that one ends.
+//! Commands of an operator about single sessions, between two turns: list them, and end one.
 
 use super::Worker;
 use super::driver::Readable;

@@ -1,4 +1,4 @@
-//! What a worker holds, collected on request between two turns. Nothing is counted in advance.
+//! The report of a worker, collected on request between two turns. Nothing is counted in advance.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! What has room in a terminal of some width: columns and items whole or not at all, names by what tells them
-//! apart.
+//! The layout for a terminal of some width: columns and items whole or not at all, names by the part that
+//! differs.
 
 use ratatui::text::{Line, Span};
 

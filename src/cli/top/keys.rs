@@ -1,4 +1,4 @@
-//! What each key does.
+//! The actions of the keys.
 
 use pollux::balance::AdminState;
 use pollux::control::{Command, WantedState};

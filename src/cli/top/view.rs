@@ -1,4 +1,4 @@
-//! What it looks like: states by a sign and a word as well as by colour, numbers in columns.
+//! The picture of the dashboard: states by a sign and a word as well as by colour, numbers in columns.
 
 use pollux::balance::AdminState;
 use pollux::core::time::show_span;

@@ -1,4 +1,4 @@
-//! How a pool chooses: `balance`, and what belongs to one policy only.
+//! `balance` of a pool, and the keys of one policy only.
 
 use crate::config::code::Code;
 use crate::config::quote::quote;

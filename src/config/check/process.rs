@@ -1,4 +1,4 @@
-//! What the top of the file says of the process.
+//! The keys of the process at the top of the file.
 
 use std::path::{Path, PathBuf};
 

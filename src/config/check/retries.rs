@@ -1,4 +1,4 @@
-//! When and how often a pool's requests are sent again.
+//! The retry rules of a pool.
 
 use crate::config::code::Code;
 use crate::config::doc::Node;

@@ -1,4 +1,4 @@
-//! Where the checks take place: the world that they may ask, and the texts that they are about.
+//! The surroundings of the checks: the world that they may ask, and the texts that they are about.
 
 use std::path::{Path, PathBuf};
 

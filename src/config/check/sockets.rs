@@ -1,4 +1,4 @@
-//! What is said of a listener's socket besides its address: `v6only`, `interface` and `socket`.
+//! The options of a listener's socket: `v6only`, `interface` and `socket`.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! How long things may take, and how much there may be of them.
+//! `[timeouts]` and `[limits]`.
 
 use super::{COUNT_MAX, DAY, HALF_DAY, HOUR, Kind, MONTH, NONE, Setting, TEN_MINUTES, Table, key};
 use crate::config::settings::field;

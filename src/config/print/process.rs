@@ -1,4 +1,4 @@
-//! What concerns the process: threads, control, the admin address, the access log.
+//! The keys of the process: threads, control, the admin address, the access log.
 
 use crate::config::ProcessSettings;
 use crate::config::language::{ACCESS_LOG, ADMIN, FILE, destination_alone};

@@ -1,5 +1,4 @@
-//! What is printed, with environment variables as the file names them and not as what they stand for, and
-//! without credentials.
+//! The printed form with environment variables by name instead of by value, and without credentials.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! What all workers know of the backends: the requests that each has in flight, how fast it answers, and
-//! whether it may be asked at all.
+//! State of the backends over all workers: the requests in flight, the latency, and the health of each.
 //!
 //! A backend is found by the name of its pool and its address, and is the same from one configuration to the
 //! next: what was begun under the old one still counts. Invariant: every [`BackendState::begin`] is followed

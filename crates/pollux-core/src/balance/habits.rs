@@ -1,5 +1,5 @@
-//! What a backend has shown that it does, and that is remembered for a while: bytes behind a response that
-//! has no body, and no 100 to a request that expects one.
+//! Habits of a backend that are remembered for a while: bytes behind a response that has no body, and no 100
+//! to a request that expects one.
 
 use std::time::Duration;
 

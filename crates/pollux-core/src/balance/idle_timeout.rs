@@ -1,5 +1,5 @@
-//! How long a connection to a backend may lie idle and still be used again: shorter than it takes the backend
-//! to close it.
+//! An estimate of the idle timeout of a backend. An idle connection is reused only while it is younger than
+//! that.
 //!
 //! A request on a connection that the backend is just closing is lost on the way. A backend that says how
 //! long it waits (`Keep-Alive: timeout=`) is believed. From the others it is learnt: two connections in a row

@@ -1,4 +1,4 @@
-//! What the operator wants of a backend, whatever its health is.
+//! The state that an operator sets for a backend, independent of its health.
 
 use std::fmt;
 

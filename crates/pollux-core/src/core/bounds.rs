@@ -1,4 +1,4 @@
-//! How long things may take, and how much there may be of them.
+//! Timeouts and limits of the configuration.
 
 use std::time::Duration;
 

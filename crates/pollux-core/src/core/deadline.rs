@@ -1,4 +1,4 @@
-//! When a session must be looked at although nothing has happened.
+//! Deadlines: times at which a session is driven although no event came.
 //!
 //! A deadline is derived from the state of a session at every turn, never set or cancelled: see
 //! `Session::deadline`.

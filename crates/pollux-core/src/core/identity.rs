@@ -1,5 +1,5 @@
-//! What a request is called: a number of its own, or what a trusted proxy has called it, and the trace that
-//! it is part of.
+//! The identifier of a request: a number of its own, or that of a trusted proxy; and the trace that it is
+//! part of.
 
 use std::cell::Cell;
 use std::fmt;

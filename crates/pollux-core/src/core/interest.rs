@@ -1,4 +1,4 @@
-//! What a descriptor is waited on for, and what `poll(2)` said of it: two small sets.
+//! Interest in a descriptor, and its readiness as `poll(2)` reports it: two small sets.
 
 use std::ops::BitOr;
 

@@ -1,4 +1,4 @@
-//! How an exchange ended: one cause out of a closed list, and the one record that is made of every ending.
+//! The end of an exchange: one cause out of a closed list, and the one record of every ending.
 //!
 //! The word of a [`Cause`] is the same in the access line, in the body of Pollux's own answer and in its header. Each
 //! cause says whose fault it was and which status Pollux answers with, if it can still answer.

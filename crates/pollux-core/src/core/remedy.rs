@@ -1,4 +1,4 @@
-//! What to do about each cause: for `pollux why` and docs/causes.md.
+//! Advice about each cause, for `pollux why` and docs/causes.md.
 
 use super::outcome::Cause;
 

@@ -1,4 +1,4 @@
-//! What is known of a connection that is encrypted: what was agreed on, and who the client has shown to be.
+//! Facts about an encrypted connection: the agreed parameters, and the client's certificate.
 
 use ::core::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! What backends and clients are told of a request beside what was asked for.
+//! Fields that tell backends and clients about a request, besides those that it needs.
 
 use crate::core::options::{Hsts, Interims};
 

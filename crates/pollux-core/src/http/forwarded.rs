@@ -1,4 +1,4 @@
-//! What proxies say of the client: X-Forwarded-For and its kin, and Forwarded (RFC 7239).
+//! Fields in which proxies describe the client: X-Forwarded-For and its kin, and Forwarded (RFC 7239).
 //!
 //! A client can write any text there. It is believed only from a proxy that the configuration trusts, and
 //! only as far as the chain of trusted ones reaches: the list is read from its end, where the nearest proxy

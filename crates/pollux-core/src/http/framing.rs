@@ -1,4 +1,4 @@
-//! How long a message is: RFC 9112 §6.3 as two short tables, without any of its tolerated exceptions.
+//! The length of a message: RFC 9112 §6.3 as two short tables, without any of its tolerated exceptions.
 //!
 //! | request | framing |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What changes the data of a body on its way through a lane: decode, then filter, then encode.
+//! A filter changes the data of a body on its way through a lane: decode, then filter, then encode.
 //!
 //! The framer takes the transfer coding off, a [`Filter`] changes the data, and an [`Encoding`] frames what
 //! comes out. The output may be longer or shorter than the input, so a message that is filtered never has a

@@ -1,5 +1,5 @@
-//! What a connection begins with before its conversation does: a header of the PROXY protocol (`proxy`), and
-//! the ClientHello of a TLS client that is passed on as it is (`hello`).
+//! The bytes before the conversation of a connection: a header of the PROXY protocol (`proxy`), and the
+//! ClientHello of a TLS client that is passed on as it is (`hello`).
 //!
 //! Both are read where they lie, at most once for each piece that comes in, and have bounds. How bytes are
 //! split on their way makes no difference to what is found.

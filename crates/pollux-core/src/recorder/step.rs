@@ -1,4 +1,4 @@
-//! What can happen to an exchange, in a few bytes.
+//! The steps of an exchange, each in a few bytes.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What was recorded of an exchange, with names, for people.
+//! The recorded steps of an exchange, with names, for operators.
 
 use std::fmt;
 

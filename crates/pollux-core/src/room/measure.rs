@@ -1,4 +1,4 @@
-//! What is done for want of buffers, where no session has to go.
+//! Measures against a lack of buffers that end no session.
 
 /// Of what there was too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! Where a connection comes from, as far as connections are counted together: an IPv4 address, or an IPv6
-//! network of 64 bits, in which a single client can choose any address.
+//! The origin of a connection, the unit by which connections are counted: an IPv4 address, or an IPv6 network
+//! of 64 bits, in which a single client can choose any address.
 
 use ::core::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! How many connections each origin has, where each may have so many.
+//! Counts of connections by origin, with a bound for each.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! How often each of some things was done at a bound, and when that is told in the log: at once, and then
-//! once in a while.
+//! Counts of what was done at a bound, and the times at which the log says so: at once, and then once in a
+//! while.
 
 use std::time::Duration;
 

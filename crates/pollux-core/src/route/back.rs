@@ -1,5 +1,5 @@
-//! What a backend says of its own paths and names, put back into those that the client knows: the inverse of
-//! what a route has done to the path of the request.
+//! Paths and names of a backend in its responses, put back into those that the client knows: the inverse of
+//! the change that a route made to the path of the request.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What a route asks of the client's certificate.
+//! The condition of a route on the client's certificate.
 
 use super::wildcard::{self, Item};
 use crate::core::subject::{Attribute, Quoted, quoted, split_attribute, split_name};

@@ -1,4 +1,4 @@
-//! What becomes of a request: a pure function of the routes of its listener and of what the request says.
+//! The routing of a request: a pure function of the routes of its listener and of the request.
 //!
 //! A listener has an ordered list of routes, and the first one that matches wins. [`RouteTable`] is that
 //! list, indexed when the configuration is loaded so that the work for a request does not grow with the

@@ -1,4 +1,4 @@
-//! What a route can know of a request: borrowed from its head, nothing copied.
+//! The view of a request that routes match: borrowed from its head, nothing copied.
 
 use ::core::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What a pool says of the health of its backends.
+//! The health rules of a pool.
 
 use std::time::Duration;
 

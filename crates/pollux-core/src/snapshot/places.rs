@@ -1,4 +1,4 @@
-//! Where a file says what, for those who are shown it.
+//! The places of listeners and routes in their files, for messages.
 
 /// Where a configuration says what, as `file:line`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

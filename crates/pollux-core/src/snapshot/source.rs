@@ -1,4 +1,4 @@
-//! Where the backends of a pool come from: addresses, or questions to be asked while Pollux runs.
+//! The sources of a pool's backends: addresses, or questions that Pollux asks while it runs.
 
 use std::fmt;
 use std::path::PathBuf;

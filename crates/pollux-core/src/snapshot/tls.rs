@@ -1,4 +1,4 @@
-//! What listeners and pools say of TLS, and the files that they name.
+//! The TLS rules of listeners and pools, and the files that they name.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What was observed of a backend, and the last of it.
+//! Observations of a backend, and the latest of them.
 
 use std::collections::VecDeque;
 use std::fmt;

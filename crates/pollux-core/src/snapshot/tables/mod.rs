@@ -1,4 +1,4 @@
-//! What follows from the backends of a pool, and takes too long to be worked out for every pick.
+//! Tables derived from the backends of a pool, because they take too long to compute for every pick.
 
 mod maglev;
 mod sticky;

@@ -73,6 +73,21 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
     Ok((fd, address))
 }
 
+/// How many bytes that were written to a socket, a FIN among them, the other side's system has not acknowledged
+/// (SIOCOUTQ, tcp(7)); over a Unix socket, how many the other side has not read (unix(7)).
+///
+/// # Errors
+/// As ioctl(2) gives them.
+pub(super) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the request writes one int, to which the pointer points for the whole call.
+    let answer = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, std::ptr::from_mut(&mut count)) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    usize::try_from(count).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
 /// The first descriptor that a service manager passes (sd_listen_fds(3)).
 const PASSED_FIRST: RawFd = 3;
 

@@ -18,6 +18,7 @@ use socket2::{Domain, SockAddr, SockFilter, SockRef, Socket, Type};
 use super::raw;
 use super::unix::path_of;
 use super::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch, ambient};
+use crate::core::delivery::Delivery;
 use crate::core::interest::{Interest, Ready};
 use crate::core::time::Time;
 use crate::snapshot::{Address, SocketOptions};
@@ -395,6 +396,19 @@ impl Os for SysOs {
         match SockRef::from(&fd).take_error() {
             Ok(None) => Ok(()),
             Ok(Some(error)) | Err(error) => Err(connect_fault(&error)),
+        }
+    }
+
+    fn delivery(&mut self, fd: Fd, behind: usize) -> Delivery {
+        let Some(socket) = self.get(fd) else { return Delivery::Lost };
+        let socket = SockRef::from(&socket);
+        let is_reset = !matches!(socket.take_error(), Ok(None));
+        // A Unix socket that is reset has thrown away what was not read.
+        let is_unix = socket.domain().is_ok_and(|domain| domain == Domain::UNIX);
+        match raw::unacknowledged(socket.as_fd()) {
+            Ok(count) if count <= behind && !(is_unix && is_reset) => Delivery::Acknowledged,
+            Ok(_) if !is_reset => Delivery::Pending,
+            Ok(_) | Err(_) => Delivery::Lost,
         }
     }
 

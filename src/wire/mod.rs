@@ -5,6 +5,7 @@ mod records;
 mod tests;
 mod tls;
 
+use crate::core::delivery::Delivery;
 use crate::core::interest::Interest;
 use crate::os::{Fd, IoFault, Os};
 
@@ -114,6 +115,14 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.shutdown_write(*fd),
             Wire::Tls(tls) => tls.finish(os),
+        }
+    }
+
+    /// What has become of the last bytes that were written before [`Wire::finish`].
+    pub fn delivery<O: Os>(&mut self, os: &mut O) -> Delivery {
+        match self {
+            Wire::Plain(fd) => os.delivery(*fd, 1),
+            Wire::Tls(tls) => tls.delivery(os),
         }
     }
 

@@ -15,6 +15,7 @@ use rustls::{Error, HandshakeKind};
 
 use super::Left;
 use super::records::{Inbound, Records};
+use crate::core::delivery::Delivery;
 use crate::core::interest::Interest;
 use crate::core::tls_info::{Credential, TlsInfo};
 use crate::os::{Fd, IoFault, Os};
@@ -58,6 +59,8 @@ pub struct TlsWire {
     is_finished: bool,
     /// Whether a FIN is due behind what is encrypted.
     owes_fin: bool,
+    /// How many bytes `finish` has put behind those of the session, before the FIN.
+    farewell: u16,
     /// Whether the socket takes no bytes any more: it has refused some for good, or its FIN is sent. Bytes
     /// encrypted after that are not sent.
     is_unwritable: bool,
@@ -116,6 +119,7 @@ impl TlsWire {
             has_more: false,
             is_finished: false,
             owes_fin: false,
+            farewell: 0,
             is_unwritable: false,
             verifier: None,
             sitting: Sitting::default(),
@@ -413,9 +417,23 @@ impl TlsWire {
     }
 
     pub(super) fn finish<O: Os>(&mut self, os: &mut O) {
+        let before = self.records.outgoing().len();
         self.say_goodbye();
+        self.farewell = u16::try_from(self.records.outgoing().len() - before).unwrap_or(0);
         self.owes_fin = true;
         self.flush(os);
+    }
+
+    pub(super) fn delivery<O: Os>(&mut self, os: &mut O) -> Delivery {
+        let gone = usize::from(self.farewell).checked_sub(self.records.outgoing().len());
+        match (self.owes_fin, self.is_unwritable, gone) {
+            (true, true, Some(gone)) if os.delivery(self.fd, gone) == Delivery::Acknowledged => {
+                Delivery::Acknowledged
+            }
+            (true, true, _) => Delivery::Lost,
+            (true, false, _) => Delivery::Pending,
+            (false, _, gone) => os.delivery(self.fd, gone.unwrap_or(0) + 1),
+        }
     }
 
     /// Sends what is left as far as there is room; true if that was all, or the peer has gone.

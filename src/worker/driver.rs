@@ -245,6 +245,12 @@ impl<O: Os> Driver<'_, O> {
                     backend.link.reset(self.os);
                 }
             }
+            Effect::AskDelivery => {
+                if let Some(wire) = &mut conn.client {
+                    let delivery = wire.delivery(self.os);
+                    conn.session.handle_delivery(delivery, &self.env, effects);
+                }
+            }
             Effect::Record => {
                 conn.permit = None;
                 // The next request does not take the place of one that has waited in vain.

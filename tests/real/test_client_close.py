@@ -11,9 +11,9 @@ from harness.served import Served
 CLIENTS = 300
 
 
-def serve(binary, directory, keep, address, settings=""):
+def serve(binary, directory, keep, address, settings="", log="off"):
     config = (
-        'control = "control"\naccess_log = "off"\n[[listener]]\nbind = "127.0.0.1:0"\n'
+        f'control = "control"\naccess_log = "{log}"\n[[listener]]\nbind = "127.0.0.1:0"\n'
         f'[pool.app]\nbackends = [{{ name = "b1", address = "{address}" }}]\n{settings}'
     )
     return keep(Served(binary, directory, config))
@@ -55,6 +55,28 @@ def test_a_client_that_half_closes_is_answered_under_finish(pollux_bin, tmp_path
                     assert stream.read() == b""
                 except ConnectionResetError:
                     pass
+
+
+def test_an_answer_that_nobody_took_is_not_recorded_as_one(pollux_bin, tmp_path, keep, toy):
+    slow = toy("slow-first-byte:500ms")
+    for rule in ["finish", "abort"]:
+        for is_half in [True, False]:
+            directory = tmp_path / f"{rule}-{is_half}"
+            directory.mkdir()
+            log = directory / "access.log"
+            proxy = serve(pollux_bin, directory, keep, slow.host_port, f'on_client_close = "{rule}"\n', log)
+            with connect(proxy.running.address) as client, client.makefile("rb") as stream:
+                client.sendall(get())
+                if is_half:
+                    client.shutdown(socket.SHUT_WR)
+                    assert Response(stream).status == 200
+            # The client's process has closed both directions, or has its answer.
+            deadline = time.monotonic() + DEADLINE_S
+            while not (log.exists() and log.read_text().endswith("\n")):
+                assert time.monotonic() < deadline, "no record"
+            (line,) = log.read_text().splitlines()
+            assert "status=200" in line, line
+            assert ("cause=-" if is_half else "cause=client-aborted") in line.replace('"', ""), line
 
 
 def test_a_backend_that_restarts_is_waited_for(pollux_bin, tmp_path, keep, toy):

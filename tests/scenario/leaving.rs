@@ -112,6 +112,48 @@ fn who_half_closes_is_answered_under_finish() {
     assert_eq!(pollux.told().cause, None);
 }
 
+/// Returns when the worker has noticed whatever clients have done before the call: a client from which nothing is wanted
+/// is watched from 10 ms on, and each request takes a poll that watches all of them.
+fn let_notice(pollux: &Pollux) {
+    thread::sleep(Duration::from_millis(20));
+    for _ in 0..3 {
+        assert!(pollux.ask("GET / HTTP/3.0\r\n\r\n").starts_with("HTTP/1.1 505 "));
+        assert_eq!(pollux.told().cause, Some(Cause::BadVersion));
+    }
+}
+
+/// Whoever has gone has got nothing, whatever the kernel takes; whoever only has ended its direction is answered.
+#[test]
+fn the_record_says_whether_somebody_was_there_for_the_answer() {
+    for rule in [ClientClose::Abort, ClientClose::Finish] {
+        for connection in ["keep-alive", "close"] {
+            for is_half in [false, true] {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let pollux = Pollux::start(narrow(&listener, rule));
+                let mut client = pollux.client();
+                write!(client, "GET / HTTP/1.1\r\nHost: h\r\nConnection: {connection}\r\n\r\n").unwrap();
+                let mut backend = listener.accept().unwrap().0;
+                head(&mut backend);
+                let mut client = Some(client);
+                if is_half {
+                    client.as_ref().unwrap().shutdown(Shutdown::Write).unwrap();
+                } else {
+                    client = None;
+                }
+                let_notice(&pollux);
+                // Less than a second later.
+                backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+                let told = pollux.told();
+                let cause = if is_half { None } else { Some(Cause::ClientAborted) };
+                assert_eq!((told.cause, told.status), (cause, 200), "{rule:?} {connection}");
+                if let Some(client) = &mut client {
+                    assert!(rest(client).ends_with("ok"));
+                }
+            }
+        }
+    }
+}
+
 /// The only backend restarts: whoever asks meanwhile waits for it, whatever `retries` says.
 #[test]
 fn a_backend_that_restarts_is_waited_for() {

@@ -138,6 +138,10 @@ impl Port {
         Port { awaits: version.map(|version| (version, Vec::new())), ..self }
     }
 
+    pub(crate) fn end(&self) -> EndId {
+        self.end
+    }
+
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.is_some()
     }

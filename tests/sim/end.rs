@@ -67,6 +67,8 @@ pub(crate) struct End {
     /// Our FIN has gone out.
     pub(crate) finished: bool,
     pub(crate) breach: Breach,
+    /// How many bytes the other side's kernel has answered with a RST.
+    pub(crate) unacknowledged: usize,
     /// Its owner has closed this side.
     pub(crate) closed: bool,
     /// When the client has come, if it is one.
@@ -86,6 +88,7 @@ impl End {
             end_known: false,
             finished: false,
             breach: Breach::None,
+            unacknowledged: 0,
             closed: false,
             dialled: None,
             let_in: None,

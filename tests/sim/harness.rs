@@ -24,6 +24,7 @@ use crate::actor::Actor;
 use crate::actors::{Actors, Spawn};
 use crate::ambient::{self, Simulated};
 use crate::announced::{self, ProxyHeaders};
+use crate::end::EndId;
 use crate::faults::{Faults, Weather, log_uniform};
 use crate::faulty_pools;
 use crate::invariants::{Invariants, Observed};
@@ -237,6 +238,12 @@ impl Scene {
         assert!(self.registry.figures().iter().all(|pool| pool.retrying == 0), "a retry that never ends");
         assert_eq!(kernel.borrow().leaked(), [], "descriptors that nobody has closed");
         self.ledger.entries()
+    }
+
+    /// Whether the worker has written to the client at `end` behind its FIN, of which it had been told, and got a RST for it.
+    pub(crate) fn has_answered_in_vain(&self, end: EndId) -> bool {
+        let kernel = self.kernel.as_ref().expect("asked after the run").borrow();
+        kernel.net.in_vain.contains(&end.peer())
     }
 
     /// How often backends have been ejected.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use pollux::core::delivery::Delivery;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
 use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Pipe, Polled, Watch};
@@ -236,6 +237,27 @@ impl Kernel {
         result
     }
 
+    /// What was written is in the other side's queue at once; that it was acknowledged may be heard of later.
+    fn delivery(&mut self, fd: Fd, behind: usize) -> Delivery {
+        let end = self.standing(fd, "delivery");
+        self.moved(fd);
+        let side = self.net.end_mut(end);
+        side.take_error();
+        assert!(side.finished || side.is_broken(), "delivery on fd {} before its FIN", fd.0);
+        let unacknowledged = side.unacknowledged + usize::from(side.finished);
+        let result = if side.is_broken() && unacknowledged > behind {
+            Delivery::Lost
+        } else if side.is_broken() {
+            Delivery::Acknowledged
+        } else if chance(&mut self.rng, self.faults.blocked) {
+            Delivery::Pending
+        } else {
+            Delivery::Acknowledged
+        };
+        self.net.log(Event::Delivery { fd, result });
+        result
+    }
+
     fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault> {
         assert!(!room.is_empty(), "recv of fd {} into no room", fd.0);
         let end = self.standing(fd, "recv");
@@ -381,6 +403,10 @@ impl Os for SimOs {
 
     fn so_error(&mut self, fd: Fd) -> Result<(), ConnectFault> {
         self.0.borrow_mut().so_error(fd)
+    }
+
+    fn delivery(&mut self, fd: Fd, behind: usize) -> Delivery {
+        self.0.borrow_mut().delivery(fd, behind)
     }
 
     fn recv(&mut self, fd: Fd, room: &mut [u8]) -> Result<usize, IoFault> {

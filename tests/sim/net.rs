@@ -86,6 +86,9 @@ pub(crate) struct Net {
     hosts: Vec<Address>,
     undecided: Vec<Undecided>,
     arrivals: Vec<(usize, EndId)>,
+    /// Ends of the worker that have got a RST for bytes that were written behind the other side's FIN, of which the worker had
+    /// been told.
+    pub(crate) in_vain: Vec<EndId>,
 }
 
 impl Net {
@@ -103,6 +106,7 @@ impl Net {
             hosts,
             undecided: Vec::new(),
             arrivals: Vec::new(),
+            in_vain: Vec::new(),
         }
     }
 
@@ -299,7 +303,12 @@ impl Net {
         let peer = self.end_mut(id.peer());
         if peer.closed {
             // The send buffer takes the bytes; the other kernel answers them with a RST.
-            self.end_mut(id).breach = Breach::Untold(RESET);
+            let end = self.end_mut(id);
+            end.breach = Breach::Untold(RESET);
+            end.unacknowledged = bytes.len();
+            if end.end_known {
+                self.in_vain.push(id);
+            }
             self.trace.log_bytes((id, true), bytes);
             return Ok(bytes.len());
         }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use pollux::core::delivery::Delivery;
 use pollux::core::interest::{Interest, Ready};
 use pollux::core::time::Time;
 use pollux::os::{AcceptFault, ConnectFault, Fd, IoFault};
@@ -27,6 +28,7 @@ pub(crate) enum Event {
     Accept { listener: Fd, result: Result<(Fd, EndId), AcceptFault> },
     Connect { host: usize, result: Result<(Fd, EndId), ConnectFault> },
     SoError { fd: Fd, result: Result<(), ConnectFault> },
+    Delivery { fd: Fd, result: Delivery },
     Recv { fd: Fd, room: usize, result: Result<usize, IoFault> },
     Send { fd: Fd, head: usize, body: usize, result: Result<usize, IoFault> },
     ShutdownWrite { fd: Fd },
@@ -118,6 +120,7 @@ impl fmt::Display for Event {
                 Ok((fd, end)) => write!(f, "connect(backend {host}) = fd {}, {end}", fd.0),
                 Err(fault) => write!(f, "connect(backend {host}) = {fault:?}"),
             },
+            Event::Delivery { fd, result } => write!(f, "delivery({}) = {result:?}", fd.0),
             Event::SoError { fd, result } => write!(f, "so_error({}) = {result:?}", fd.0),
             Event::Recv { fd, room, result } => write!(f, "recv({}, room {room}) = {result:?}", fd.0),
             Event::Send { fd, head, body, result } => write!(f, "send({}, {head}+{body}) = {result:?}", fd.0),

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use pollux::core::outcome::Cause;
 
+use crate::end::EndId;
 use crate::payload::Payload;
 
 /// A field, as its sender wrote it.
@@ -57,6 +58,8 @@ pub(crate) struct Ask {
     pub(crate) wronged: bool,
     /// Its client has ended its direction in the middle of it.
     pub(crate) truncated: bool,
+    /// Its client has closed by that end before it had got the whole response, and asked for nothing more.
+    pub(crate) closed: Option<EndId>,
     /// All of it has been written by the client.
     pub(crate) written: bool,
     pub(crate) ending: Option<Ending>,

@@ -4,6 +4,7 @@ use pollux::core::outcome::{Cause, Proof, Who};
 
 use super::board::{Ask, Board, Ending};
 use super::visit::Manners;
+use crate::end::EndId;
 use crate::ledger::Entry;
 
 pub(crate) fn judge(board: &Board, entries: &[Entry], manners: Manners) {
@@ -50,6 +51,17 @@ fn judge_records(ask: &Ask, records: &[&Entry], manners: Manners) {
     }
     let flawless = ask.ending != Some(Ending::Exact) || records.iter().all(|record| record.cause.is_none());
     assert!(manners.foul || flawless, "a cause without a reason: {}", shown());
+}
+
+/// An answer that was written behind the FIN of a client that had closed has reached nobody, and no record says that it has.
+pub(crate) fn judge_closed(board: &Board, entries: &[Entry], is_in_vain: impl Fn(EndId) -> bool) {
+    for ask in &board.asks {
+        // In a tunnel it may be the client's own bytes that come back.
+        let Some(end) = ask.closed.filter(|end| ask.upgrade.is_none() && is_in_vain(*end)) else { continue };
+        for entry in entries.iter().filter(|entry| entry.target == ask.target) {
+            assert!(entry.cause.is_some(), "an answer that nobody took ({end}): {entry}");
+        }
+    }
 }
 
 /// Whether `entry` tells the ending that the client saw.

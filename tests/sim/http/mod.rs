@@ -137,4 +137,5 @@ pub(crate) fn run(scene: &mut Scene) {
         late == scene.faults.slow_handshakes || (manners.draining && late < scene.faults.slow_handshakes);
     assert!(manners.foul || is_told, "{late} handshakes were too late");
     judge::judge(&board.borrow(), &entries, manners);
+    judge::judge_closed(&board.borrow(), &entries, |end| scene.has_answered_in_vain(end));
 }

@@ -127,6 +127,7 @@ fn ask(faults: &Faults, number: usize, from: SocketAddr, last: bool, rng: &mut R
         seen: 0,
         wronged: false,
         truncated: false,
+        closed: None,
         written: false,
         ending: None,
     }

@@ -30,6 +30,8 @@ pub enum Timer {
     Idle,
     /// The client has ended its direction, and nothing moves.
     ClientLeft,
+    /// Whether the last bytes have reached a client that has ended its direction is to be asked again.
+    Delivery,
     /// Nothing moves in a tunnel.
     Tunnel,
     /// The client does not close.
@@ -49,6 +51,7 @@ impl Timer {
             | Timer::Tunnel => true,
             Timer::Watch
             | Timer::ClientLeft
+            | Timer::Delivery
             | Timer::Connect
             | Timer::Queue
             | Timer::Retry

@@ -6,6 +6,7 @@ pub mod budget;
 pub mod buffer;
 pub mod captured;
 pub mod deadline;
+pub mod delivery;
 pub mod endpoint;
 pub mod identity;
 pub mod ids;

@@ -23,6 +23,11 @@ impl Session {
             | Phase::Answer { .. } => {
                 self.fail(Cause::OperatorKilled, env, effects);
             }
+            Phase::Delivering { .. } => {
+                self.exchange.cause = Some(Cause::OperatorKilled);
+                effects.push(Effect::Record);
+                self.end(Effect::ResetClient, effects);
+            }
             Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.end(Effect::ResetClient, effects);
             }

@@ -106,6 +106,7 @@ impl Session {
                 | Phase::Collecting
                 | Phase::Opening { .. }
                 | Phase::Answer { .. }
+                | Phase::Delivering { .. }
                 | Phase::Ending { .. }
                 | Phase::Linger { .. }
                 | Phase::Over,

@@ -6,6 +6,7 @@
 //! state, so there is nothing to arm and nothing to forget.
 
 mod collect;
+mod delivery;
 mod dry_run;
 mod exchange;
 mod expect;
@@ -96,6 +97,8 @@ pub enum Effect {
     CloseBackend,
     /// Reset the backend connection: what it has got is not the whole.
     ResetBackend,
+    /// Find out whether the client's system has taken the last bytes, and say so by [`Session::handle_delivery`].
+    AskDelivery,
     /// Make the record of the exchange.
     Record,
     /// Close the client's connection and forget the session.
@@ -188,6 +191,15 @@ pub(crate) enum Phase {
     Answer {
         /// Whether the client's connection goes on after it.
         keep_alive: bool,
+    },
+    /// The last bytes are written to a client that has ended its direction, and may have gone: see `delivery.rs`.
+    Delivering {
+        /// When they were.
+        since: Time,
+        /// Whether the client's connection goes on if more requests have come.
+        keep_alive: bool,
+        /// When its system is asked about next.
+        asks_at: Time,
     },
     /// The exchange is over and its record is being made.
     Ending {
@@ -377,6 +389,7 @@ impl Session {
             | Phase::Relay
             | Phase::Tunnel
             | Phase::Answer { .. }
+            | Phase::Delivering { .. }
             | Phase::Linger { .. }
             | Phase::Over => false,
         }

@@ -23,7 +23,7 @@
 //!
 //! Between Head and Opening stands Collecting where a body is to be sent with its length: what ends it is what
 //! ends Head. Between the last byte of an exchange and what follows stands Ending, for as long as its record is
-//! made.
+//! made. Before it stands Delivering, if the client has ended its direction.
 
 use super::parts::{Afterwards, Answered};
 use super::routing::{Arrival, Routed};
@@ -73,7 +73,8 @@ impl Session {
             Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
             Phase::Relay => self.step_relay(env, effects),
             Phase::Tunnel => self.step_tunnel(effects),
-            Phase::Answer { keep_alive } => self.step_answer(keep_alive, effects),
+            Phase::Answer { keep_alive } => self.step_answer(keep_alive, env, effects),
+            Phase::Delivering { keep_alive, .. } => self.step_delivering(keep_alive, effects),
             Phase::Ending { keep_alive } => self.next_exchange(keep_alive, env, effects),
             Phase::Linger { .. } => self.step_linger(effects),
             Phase::Over => false,
@@ -241,16 +242,17 @@ impl Session {
         }
     }
 
-    fn step_answer(&mut self, keep_alive: bool, effects: &mut Vec<Effect>) -> bool {
+    fn step_answer(&mut self, keep_alive: bool, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let _ = self.up.advance();
         if self.down.sink == Sink::Lost || self.client_hung {
+            self.exchange.cause.get_or_insert(Cause::ClientAborted);
             effects.push(Effect::Record);
             return self.end(Effect::ResetClient, effects);
         }
         if !self.down.is_flushed() {
             return false;
         }
-        self.record_and(keep_alive, effects)
+        self.conclude(keep_alive, env, effects)
     }
 
     /// Has the record of the exchange made before what it tells of is forgotten.
@@ -314,6 +316,7 @@ impl Session {
                 | Phase::Head { .. }
                 | Phase::Collecting
                 | Phase::Opening { .. }
+                | Phase::Delivering { .. }
                 | Phase::Ending { .. }
                 | Phase::Linger { .. }
                 | Phase::Over,
@@ -447,6 +450,7 @@ impl Session {
                 effects.push(Effect::Record);
                 self.end(Effect::CloseClient, effects);
             }
+            Phase::Delivering { .. } => self.stop_asking(effects),
             Phase::Prelude { .. } | Phase::Head { .. } | Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);

@@ -272,7 +272,7 @@ impl Session {
         self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);
         self.down.abandon();
         // What the backend did not want of a request that was read whole is thrown away; the next one can follow.
-        self.record_and(self.exchange.afterwards.goes_on() && is_request_read, effects)
+        self.conclude(self.exchange.afterwards.goes_on() && is_request_read, env, effects)
     }
 }
 

@@ -67,6 +67,7 @@ impl Session {
             | Phase::Tunnel
             | Phase::Answer { .. }
             | Phase::Ending { .. }
+            | Phase::Delivering { .. }
             | Phase::Linger { .. }
             | Phase::Over => self.touched,
         };

@@ -12,7 +12,9 @@ impl Session {
     #[must_use]
     pub fn claim(&self, now: Time) -> Option<Claim> {
         match self.phase {
-            Phase::Linger { since } => Some(Claim::new(Ground::Lingering, since)),
+            Phase::Delivering { since, .. } | Phase::Linger { since } => {
+                Some(Claim::new(Ground::Lingering, since))
+            }
             Phase::Head { since, .. } | Phase::Prelude { since, .. } => {
                 let ground = if self.has_begun() { Ground::Unfinished } else { Ground::Resting };
                 Some(Claim::new(ground, since))
@@ -96,6 +98,7 @@ impl Session {
                 effects.push(Effect::Record);
                 self.end(Effect::ResetClient, effects);
             }
+            Phase::Delivering { .. } => self.stop_asking(effects),
             Phase::Ending { .. } | Phase::Linger { .. } => {
                 self.end(Effect::CloseClient, effects);
             }

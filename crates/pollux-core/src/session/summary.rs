@@ -150,7 +150,7 @@ impl Session {
             }
             Phase::Tunnel if self.mode == Mode::Tcp => (SessionActivity::Tcp, began),
             Phase::Tunnel => (SessionActivity::Tunnel, began),
-            Phase::Linger { since } => (SessionActivity::Linger, since),
+            Phase::Delivering { since, .. } | Phase::Linger { since } => (SessionActivity::Linger, since),
             Phase::Over => return None,
         };
         let ends = self.deadline(env).filter(|_| !kind.is_busy()).map(|deadline| deadline.at);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
 use crate::balance::Habit;
 use crate::core::budget::Budget;
-use crate::core::deadline::Timer;
+use crate::core::deadline::{Deadline, Timer};
+use crate::core::delivery::Delivery;
 use crate::core::identity::Ids;
 use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
@@ -311,6 +312,83 @@ fn a_client_that_has_ended_its_direction_is_given_up() {
         assert_eq!(effects, [Effect::ResetBackend, Effect::Record, Effect::FinishClient]);
         assert_eq!(session.record(&stage.env()).outcome.cause, Some(Cause::ClientAborted));
     }
+}
+
+/// An answer to a client that has ended its direction is recorded when the client's system has said whether it took it.
+#[test]
+fn the_record_of_a_client_that_has_left_waits_for_its_acknowledgement() {
+    let record = [Effect::Record];
+    let (closed, reset) = ([Effect::Record, Effect::CloseClient], [Effect::Record, Effect::ResetClient]);
+    for (last, expected, cause) in [
+        (Delivery::Acknowledged, &closed[..], None),
+        (Delivery::Lost, &reset[..], Some(Cause::ClientAborted)),
+        // Nothing is heard for `timeouts.linger`.
+        (Delivery::Pending, &closed[..], None),
+    ] {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        pass_all(&mut session);
+        session.handle_leaving(Side::Client);
+        stage.advance(&mut session);
+        receive(&mut session, Side::Backend, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        stage.advance(&mut session);
+        pass_all(&mut session);
+        assert_eq!(stage.advance(&mut session), [Effect::KeepBackend]);
+        // Another request may have come before the end.
+        assert!(session.wants_read(Side::Client) && !session.is_between_exchanges());
+        session.handle_end(Side::Client);
+        assert_eq!(stage.advance(&mut session), [Effect::FinishClient, Effect::AskDelivery]);
+        assert_eq!(session.interest(Side::Client, stage.now), None, "poll reports a hangup for ever");
+        let linger = stage.now + stage.snapshot.timeouts.linger;
+        let mut asked = 0;
+        while stage.now < linger {
+            let mut effects = Vec::new();
+            session.handle_delivery(Delivery::Pending, &stage.env(), &mut effects);
+            assert_eq!(effects, []);
+            let Deadline { at, timer } = session.deadline(&stage.env()).unwrap();
+            assert!(at > stage.now && at <= linger && timer == Timer::Delivery);
+            stage.now = at;
+            asked += 1;
+            if at == linger || (last != Delivery::Pending && asked == 5) {
+                break;
+            }
+            session.handle_deadline(Timer::Delivery, &stage.env(), &mut effects);
+            assert_eq!(effects, [Effect::AskDelivery]);
+        }
+        assert!(asked <= 12, "asked {asked} times");
+        let mut effects = Vec::new();
+        match last {
+            Delivery::Pending => session.handle_deadline(Timer::Delivery, &stage.env(), &mut effects),
+            Delivery::Acknowledged | Delivery::Lost => {
+                session.handle_delivery(last, &stage.env(), &mut effects);
+            }
+        }
+        session.advance(&stage.env(), &mut effects);
+        assert_eq!(effects, expected, "{last:?}");
+        assert!(effects.starts_with(&record));
+        let told = session.record(&stage.env());
+        assert_eq!((told.status, told.outcome.cause), (200, cause));
+    }
+}
+
+/// A request that has come behind the one that is answered is served, and the record does not wait.
+#[test]
+fn a_pipelined_request_of_a_client_that_has_left_is_served() {
+    let (mut stage, mut session) = Stage::new(Mode::Http);
+    receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    stage.advance(&mut session);
+    stage.connect(&mut session, false);
+    pass_all(&mut session);
+    session.handle_leaving(Side::Client);
+    receive(&mut session, Side::Backend, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    stage.advance(&mut session);
+    pass_all(&mut session);
+    assert_eq!(stage.advance(&mut session), [Effect::KeepBackend]);
+    receive(&mut session, Side::Client, b"GET /2 HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(stage.advance(&mut session), [Effect::Record]);
+    assert_eq!(stage.advance(&mut session), [Effect::Open { again: None, is_fresh: false }]);
 }
 
 #[test]

@@ -39,6 +39,8 @@ impl Session {
             Phase::Opening { dial: Dial::Pending { .. }, .. } if side == Side::Backend => {
                 return Some(Interest::WRITE);
             }
+            // Poll reports a hangup for as long as both directions have ended.
+            Phase::Delivering { .. } if source == Source::Ended => return None,
             Phase::Prelude { .. }
             | Phase::Head { .. }
             | Phase::Collecting
@@ -46,6 +48,7 @@ impl Session {
             | Phase::Relay
             | Phase::Tunnel
             | Phase::Answer { .. }
+            | Phase::Delivering { .. }
             | Phase::Ending { .. }
             | Phase::Linger { .. } => {}
         }
@@ -148,6 +151,7 @@ impl Session {
             Phase::Tunnel => touched(timeouts.tunnel, Timer::Tunnel),
             Phase::Answer { .. } => touched(timeouts.idle, Timer::Idle),
             Phase::Linger { since } => Some(Deadline::new(since + timeouts.linger, Timer::Linger)),
+            Phase::Delivering { asks_at, .. } => Some(Deadline::new(asks_at, Timer::Delivery)),
             Phase::Ending { .. } | Phase::Over => None,
         }
     }
@@ -201,6 +205,7 @@ impl Session {
             Timer::Linger => {
                 self.end(Effect::CloseClient, effects);
             }
+            Timer::Delivery => self.delivery_due(env, effects),
             Timer::Connect => {
                 let is_busy = matches!(self.phase, Phase::Opening { dial: Dial::Busy { .. }, .. });
                 let is_reached = matches!(
@@ -315,6 +320,7 @@ impl Session {
             | Phase::Head { .. }
             | Phase::Opening { .. }
             | Phase::Tunnel
+            | Phase::Delivering { .. }
             | Phase::Ending { .. }
             | Phase::Linger { .. }
             | Phase::Over => Cause::BackendStalled,

@@ -15,7 +15,7 @@ use super::reply::Final;
 use super::request::render;
 use super::script::{Mischief, Visit};
 use crate::actor::{Port, Pushed, Step};
-use crate::net::Net;
+use crate::net::{Closing, Net};
 use crate::payload::Payload;
 
 /// What a client may have to put up with. Without any of it every request is answered exactly.
@@ -152,7 +152,11 @@ impl Visiting {
                 self.port.bid_farewell(net, &mut self.rng);
             }
             Mischief::Close => {
-                self.port.close(net);
+                let is_last_asked = self.posted == self.current + 1;
+                if self.port.close(net) == Closing::Fin && is_last_asked && !self.port.is_sealed() {
+                    let number = self.visit.asks[self.current];
+                    self.board.borrow_mut().asks[number].closed = Some(self.port.end());
+                }
             }
         }
         for number in &self.visit.asks[self.current..] {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from websockets.sync.client import connect as open_websocket
 from harness.client import Response, connect, get, read_to_end
 from harness.process import Pollux
 from harness.scripted import ScriptedBackend, read_head
+from harness.successor import script
 from harness.upgradable import foster_parent
 
 DEADLINE_S = 20
@@ -193,6 +195,46 @@ def test_a_link_that_was_moved_leads_to_the_new_version(pollux_bin, toy, tmp_pat
             if pid == after["pid"]:
                 os.kill(pid, signal.SIGTERM)
             assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "named"), [("99.1.2", "version 99.1.2"), (None, "of a version that it does not say")], ids=["told", "older"]
+)
+def test_the_answer_names_the_version_that_a_moved_link_leads_to(pollux_bin, toy, tmp_path, keep, version, named):
+    for folder in ["v1", "v2"]:
+        (tmp_path / folder).mkdir()
+    shutil.copy(pollux_bin, tmp_path / "v1" / "pollux")
+    word = {"ready": {"left": [], **({"version": version} if version else {})}}
+    other = tmp_path / "v2" / "pollux"
+    other.write_text(script(word))
+    other.chmod(0o755)
+    link = tmp_path / "cur"
+    link.symlink_to("v1")
+    (tmp_path / "proxy.toml").write_text(f'control = "control"\n{config(toy("echo"))}')
+    command = f'cd "{tmp_path}" && exec ./cur/pollux -c proxy.toml --access-log off'
+    with foster_parent():
+        proxy = keep(Pollux("/bin/sh", ["-c", command], tmp_path))
+        own = json.loads(subprocess.check_output([pollux_bin, "status", "--json", "--control", tmp_path / "control"], timeout=60))
+        link.unlink()
+        link.symlink_to("v2")
+        upgrade = [pollux_bin, "upgrade", "--control", tmp_path / "control"]
+        done = subprocess.run(upgrade, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (done, proxy.stderr())
+        told = re.search(r"process (\d+) \((.+), (.+)\) has taken over; process (\d+) \(version (.+)\) drains", done.stdout)
+        assert told, done.stdout
+        successor = int(told[1])
+        try:
+            assert (told[2], int(told[4]), told[5]) == (named, own["pid"], own["version"]), done.stdout
+            assert os.path.realpath(told[3]) == str(other), done.stdout
+            proxy.expect_end()
+            # It is really that one which serves now.
+            with connect(proxy.address) as connection:
+                connection.sendall(get("/", "Connection: close"))
+                assert read_to_end(connection).endswith(json.dumps(word).encode())
+        finally:
+            os.kill(successor, signal.SIGTERM)
+            status = os.waitpid(successor, 0)[1]
+        assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_sigusr2_upgrades_and_the_old_one_finishes_what_it_has(upgradable):

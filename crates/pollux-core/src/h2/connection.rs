@@ -12,7 +12,8 @@
 //!    [`respond`](Connection::respond), [`open`](Connection::open) and [`trailers`](Connection::trailers), and
 //!    [`offer`](Connection::offer) the body bytes that wait.
 //! 3. Write [`output`](Connection::output), then each [`Piece`] of [`next_piece`](Connection::next_piece): its nine bytes, and behind them
-//!    its bytes of the lane. Nothing else goes out within a piece.
+//!    its bytes of the lane. Nothing else goes out within a piece, and what
+//!    the output gains after a piece was taken goes out behind it.
 //! 4. At the [`deadline`](Connection::deadline): [`expire`](Connection::expire), until it returns `None`.
 //!
 //! Read only while [`wants_read`](Connection::wants_read). After an error, write what is in [`output`](Connection::output) and close;
@@ -128,6 +129,8 @@ pub struct Connection {
     replies: u16,
     /// When the connection began; its settings went out then.
     began: Time,
+    /// When DATA of any stream last moved as far as it counts.
+    moved: Time,
     /// When a PING went out that is not answered, and the number that it carries.
     ping: Option<Time>,
     pings: u32,
@@ -145,7 +148,7 @@ pub struct Connection {
 }
 
 const _: () =
-    assert!(size_of::<Connection>() <= 640, "what a connection costs stands in docs/internals/http2.md");
+    assert!(size_of::<Connection>() <= 568, "what a connection costs stands in docs/internals/http2.md");
 
 impl Connection {
     /// Begins a connection. Its settings are in the output at once: gRPC clients send nothing before they have them.
@@ -169,6 +172,7 @@ impl Connection {
             written: 0,
             replies: 0,
             began: now,
+            moved: now,
             ping: None,
             pings: 0,
             admitted: None,
@@ -246,7 +250,9 @@ impl Connection {
     /// The connection has failed, or one side is leaving and no stream is open: it is to be closed once the output is written.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        let is_leaving = self.admitted.is_some_and(|last| last < MAX_31) || self.peer_admits.is_some();
+        // Streams of clients may still come behind a GOAWAY that names none as the last.
+        let admits_none = self.admitted.is_some_and(|last| last < MAX_31 || !self.is_server);
+        let is_leaving = admits_none || self.peer_admits.is_some();
         self.error.is_some() || (is_leaving && self.streams.len() == 0)
     }
 

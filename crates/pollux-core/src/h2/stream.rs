@@ -143,4 +143,4 @@ impl Stream {
     }
 }
 
-const _: () = assert!(size_of::<Stream>() <= 112, "what a stream costs stands in docs/internals/http2.md");
+const _: () = assert!(size_of::<Stream>() <= 96, "what a stream costs stands in docs/internals/http2.md");

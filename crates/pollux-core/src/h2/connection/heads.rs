@@ -161,8 +161,10 @@ impl Connection {
         let stream = self.streams.get(slot).number;
         if decoded == Decoded::TooLarge {
             self.budget.charge(now, Nuisance::References)?;
+            let state = self.streams.get_mut(slot);
+            state.is_head = fields.iter().any(|field| field.name == b":method" && field.value == b"HEAD");
             if ends_stream {
-                self.streams.get_mut(slot).input = Direction::Ended;
+                state.input = Direction::Ended;
             }
             return Ok(Some(Incoming::TooLarge { stream, ends_stream }));
         }

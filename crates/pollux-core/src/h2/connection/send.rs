@@ -177,7 +177,6 @@ impl Connection {
         state.length_out.take(u64::from(length));
         state.waiting -= length;
         state.progress += length;
-        Connection::note_movement(state, now);
         let ends_stream = state.waiting == 0 && state.ends_behind;
         let (stream, token) = (state.number, state.token);
         if ends_stream {
@@ -187,6 +186,7 @@ impl Connection {
         if length > 0 {
             self.budget.data_sent(length, is_cut);
         }
+        self.note_movement(slot, now);
         self.after_piece(now, slot);
         let flags = if ends_stream { flags::END_STREAM } else { 0 };
         let head = Head { length, kind: FrameType::Data, flags, stream }.bytes();

@@ -5,7 +5,6 @@ use crate::core::time::Time;
 use crate::h2::frame::{ErrorCode, PAYLOAD_MAX};
 use crate::h2::priority::Priority;
 use crate::h2::queues::{Slot, Waiting};
-use crate::h2::stream::Stream;
 
 /// What has run out.
 #[derive(Clone, Copy)]
@@ -38,17 +37,19 @@ impl Connection {
             .streams
             .first(Waiting::Linger)
             .map(|slot| (self.streams.get(slot).moved + self.config.linger_timeout, Due::Linger(slot)));
-        let stalled = self.stalled().min_by_key(|stream| stream.moved);
-        let stall =
-            stalled.map(|stream| (stream.moved + self.config.stall_timeout, Due::Stall(stream.number)));
+        let stalled = self.stalled().min_by_key(|(since, _)| *since);
+        let stall = stalled.map(|(since, number)| (since + self.config.stall_timeout, Due::Stall(number)));
         [settings, ping, linger, stall].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Streams whose DATA could go out but for a window of the peer.
-    fn stalled(&self) -> impl Iterator<Item = &Stream> {
+    /// Streams whose DATA could go out but for a window of the peer, and since when. One that waits for the window of the connection may
+    /// have others before it, so it has not stalled while these move.
+    fn stalled(&self) -> impl Iterator<Item = (Time, u32)> {
         let urgencies = if self.send.available() == 0 { Priority::URGENCIES as u8 } else { 0 };
         let by_connection = (0..urgencies).flat_map(|urgency| self.streams.queue(Waiting::Ready(urgency)));
-        self.streams.queue(Waiting::Window).chain(by_connection)
+        let by_connection = by_connection.map(|stream| (stream.moved.max(self.moved), stream.number));
+        let by_stream = self.streams.queue(Waiting::Window).map(|stream| (stream.moved, stream.number));
+        by_stream.chain(by_connection)
     }
 
     /// Ends what is over its time; `None` once nothing more is due.
@@ -78,9 +79,11 @@ impl Connection {
     }
 
     /// A piece goes out at `now`. A whole frame is movement, and all that waited; less is a dribble, which holds up no deadline.
-    pub(super) fn note_movement(stream: &mut Stream, now: Time) {
+    pub(super) fn note_movement(&mut self, slot: Slot, now: Time) {
+        let stream = self.streams.get_mut(slot);
         if stream.waiting == 0 || stream.progress >= PAYLOAD_MAX {
             (stream.moved, stream.progress) = (now, 0);
+            self.moved = now;
         }
     }
 }

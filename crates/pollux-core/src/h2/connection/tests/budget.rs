@@ -143,3 +143,26 @@ fn a_million_tiny_messages_are_no_nuisance() {
     }
     assert_eq!((came, went), (1_000_000, 1_000_000));
 }
+
+/// Each side that says it leaves is finished once its streams are.
+#[test]
+fn a_connection_that_leaves_is_finished_with_its_streams() {
+    for (role, script, is_finished) in [
+        (Role::Server, "S <G", false),
+        (Role::Server, "S <X", true),
+        (Role::Server, "S H1. <X", false),
+        (Role::Server, "S H1. <X <A1.", true),
+        (Role::Server, "S G0=0", true),
+        (Role::Server, "S <M5000 <E", true),
+        (Role::Client, "S", false),
+        (Role::Client, "S <G", true),
+        (Role::Client, "S <O. <G", false),
+        (Role::Client, "S <O. <G H1.", true),
+        (Role::Client, "S <O. G2147483647=0", false),
+        (Role::Client, "S <O. G2147483647=0 H1.", true),
+    ] {
+        let mut play = Play::new(role, config());
+        play.play(script, usize::MAX);
+        assert_eq!(play.connection.is_finished(), is_finished, "{role:?}: {script}");
+    }
+}

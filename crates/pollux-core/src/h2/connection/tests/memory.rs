@@ -59,7 +59,7 @@ fn an_idle_connection_is_small() {
         assert!(bytes <= 1500, "{which}: {bytes} bytes");
     }
     assert_eq!(figures[0].1, size_of::<Connection>(), "nothing lies beside the struct");
-    assert!(size_of::<Stream>() <= 112);
+    assert!(size_of::<Stream>() <= 96);
 }
 
 /// A table that is full of entries is the most that an idle connection can have.

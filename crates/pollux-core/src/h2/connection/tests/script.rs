@@ -61,6 +61,10 @@ fn block(name: &str, is_server: bool) -> Vec<u8> {
         "host" => with(&["host=other"]),
         "urgent" => with(&["priority=u=0, i"]),
         "large" => with(&[&format!("a={}", "x".repeat(3000))]),
+        "largehead" => {
+            let long = format!("a={}", "x".repeat(3000));
+            encode(&[":method=HEAD", ":scheme=http", ":path=/", ":authority=h", &long])
+        }
         "huge" => with(&[&format!("a={}", "x".repeat(9000))]),
         "crumbs" => with(&["cookie=a"; 40]),
         "broken" => vec![0x80],

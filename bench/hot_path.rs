@@ -284,6 +284,7 @@ fn well() -> (Record<'static>, ExchangePlaces) {
         retried: Proofs::default(),
         budget_spent: false,
         queued: None,
+        asked: None,
         reused: true,
         bytes_up: 600,
         bytes_down: 300,

@@ -65,5 +65,5 @@ pub mod wire;
 pub mod worker;
 
 pub use pollux_core::{
-    balance, core, h2, http, lane, prelude, recorder, room, route, session, snapshot, syntax,
+    balance, core, h2, http, lane, policy, prelude, recorder, room, route, session, snapshot, syntax,
 };

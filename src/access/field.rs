@@ -83,6 +83,8 @@ fields! {
         r.budget_spent.then_some(Value::Word("spent"))
     },
     Reused "reused" "Whether the last backend connection was a reused one." |r| Some(Value::Flag(r.reused)),
+    Asked "asked" "The authority that was asked last whether the request may go on." |r| r.asked.map(|it| Value::Name(it.authority)),
+    AskedMs "asked_ms" "How long it waited for replies of authorities." |r| span(r.asked.map(|it| it.wait)),
     QueuedMs "queued_ms" "How long it waited until a backend was free, if it had to." |r| span(r.queued.map(|queued| queued.wait)),
     QueuedBehind "queued_behind" "How many waited before it." |r| {
         r.queued.map(|queued| Value::Number(queued.ahead as u64))
@@ -93,7 +95,7 @@ fields! {
     OpenedMs "opened_ms" "From the beginning until a backend connection stood." |r| span(r.spans.opened),
     ResponseMs "response_ms" "From the beginning until the response head was complete." |r| span(r.spans.response),
     WholeMs "whole_ms" "From the beginning to the end." |r| Some(Value::Span(r.spans.whole)),
-    ConnectMs "connect_ms" "How long connecting took, retries included and waiting in the queue not." |r| span(connect(r)),
+    ConnectMs "connect_ms" "How long connecting took, retries included; waiting for replies and in the queue not." |r| span(connect(r)),
     AnswerMs "answer_ms" "From the backend connection to the response head: how long the backend took." |r| {
         span(r.spans.response.zip(r.spans.opened).map(|(response, opened)| response.saturating_sub(opened)))
     },
@@ -150,7 +152,8 @@ fn span<'a>(span: Option<Duration>) -> Option<Value<'a>> {
 fn connect(record: &Record<'_>) -> Option<Duration> {
     let (opened, head) = (record.spans.opened?, record.spans.head.unwrap_or_default());
     let queued = record.queued.map_or(Duration::ZERO, |queued| queued.wait);
-    Some(opened.saturating_sub(head).saturating_sub(queued))
+    let asked = record.asked.map_or(Duration::ZERO, |asked| asked.wait);
+    Some(opened.saturating_sub(head).saturating_sub(queued).saturating_sub(asked))
 }
 
 impl FromStr for Field {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::core::captured::Captured;
 use crate::core::identity::RequestId;
-use crate::core::outcome::{Cause, Outcome, Proof, Proofs, Queued, Spans, Stage};
+use crate::core::outcome::{Cause, Consulted, Outcome, Proof, Proofs, Queued, Spans, Stage};
 use crate::core::subject::Subject;
 use crate::core::tls_info::{CertError, CertificateInfo, Credential, TlsInfo};
 use crate::snapshot::Mode;
@@ -34,6 +34,7 @@ fn record(notes: &Captured) -> Record<'_> {
         retried: Proofs::default(),
         budget_spent: false,
         queued: None,
+        asked: None,
         reused: true,
         bytes_up: 120,
         bytes_down: 2326,
@@ -97,6 +98,7 @@ fn json_has_every_value_in_its_type() {
         retried,
         budget_spent: true,
         queued: Some(Queued { ahead: 3, wait: Duration::from_millis(1) }),
+        asked: Some(Consulted { authority: "sso", wait: Duration::from_micros(500) }),
         outcome: Outcome { cause: Some(Cause::BackendRefused), stage: Stage::Opening },
         ..record(&notes)
     };
@@ -105,9 +107,9 @@ fn json_has_every_value_in_its_type() {
         "timestamp": "2000-10-10T13:55:36.000007Z", "target": "access", "client": "192.0.2.7", "proxy": "10.0.0.1:80",
         "listener": "web", "mode": "http", "request_id": "edge-7", "trace_id": "0af7651916cd43dd8448eb211c80319c", "method": "GET",
         "path": "/a?token=secret", "host": "h.example", "protocol": "HTTP/1.1", "status": 200, "route": "default", "pool": "app",
-        "backend": "b1", "attempts": 1, "retried": "unsent,stale-reuse", "budget": "spent", "reused": true, "queued_ms": 1,
+        "backend": "b1", "attempts": 1, "retried": "unsent,stale-reuse", "budget": "spent", "reused": true, "asked": "sso", "asked_ms": 0.5, "queued_ms": 1,
         "queued_behind": 3, "bytes_up": 120, "bytes_down": 2326, "head_ms": 1, "opened_ms": 3, "response_ms": 10,
-        "whole_ms": 12.5, "connect_ms": 1, "answer_ms": 7, "cause": "backend-refused", "who": "backend", "stage": "opening",
+        "whole_ms": 12.5, "connect_ms": 0.5, "answer_ms": 7, "cause": "backend-refused", "who": "backend", "stage": "opening",
         "request_headers": { "user-agent": "a\"b", "accept": "\u{fffd}" },
     });
     assert_eq!(read, expected);

@@ -19,6 +19,7 @@ use crate::access::Post;
 use crate::core::outcome::Journal;
 use crate::discovery::{self, Answers};
 use crate::os::{FileIdentity, permit, return_buffers_of};
+use crate::shared::authority::Authority;
 use crate::shared::pools::{Figures, Registry};
 use crate::shared::rebalance::WorkerLoads;
 use crate::snapshot::{Address, Listener, Pool, Snapshot};
@@ -186,6 +187,11 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// From now on `authority` is asked where a policy of a route wants one. The first one stays.
+    pub fn rely_on(&self, authority: Arc<dyn Authority>) {
+        self.registry.rely_on(authority);
     }
 
     /// How many clients each worker has.

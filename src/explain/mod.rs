@@ -19,6 +19,7 @@ use crate::core::budget::Budget;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::time::Time;
 use crate::http::date::Date;
+use crate::policy::Judged;
 use crate::route::miss::{Miss, miss};
 use crate::route::{self, Action, Decision, Split};
 use crate::session::{DryRunEnd, Env, dry_run, dry_run_connection};
@@ -37,7 +38,10 @@ pub struct Explanation {
     pub client: Option<String>,
     /// The routes in their order, up to the one that was taken.
     pub routes: Vec<Tried>,
-    /// How it ends.
+    /// What the policies of the route say, up to the first one that answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<Judged>,
+    /// How it ends, if all agree that would be asked.
     pub end: End,
 }
 
@@ -227,6 +231,7 @@ fn explain_with(
         listener: listener.name.clone(),
         client: dry_run.client.map(|client| client.to_string()),
         routes: tried,
+        policies: dry_run.policies,
         end,
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{End, Explanation, Forwarded};
+use crate::policy::Judged;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,6 +21,13 @@ impl fmt::Display for Explanation {
         }
         if self.routes.is_empty() {
             f.write_str("  none was tried\n")?;
+        }
+        if !self.policies.is_empty() {
+            f.write_str("\npolicies\n")?;
+            let width = self.policies.iter().map(|it| it.policy.chars().count()).max().unwrap_or(0);
+            for Judged { policy, verdict, .. } in &self.policies {
+                writeln!(f, "  {policy:width$}  {verdict}")?;
+            }
         }
         match &self.end {
             End::Forwarded(forwarded) => forwarded.fmt(f),

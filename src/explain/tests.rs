@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Ask, End, ExplainQuestion, What, explain};
+use super::{Ask, End, ExplainQuestion, TestExpectation, Trial, What, explain};
 use crate::balance::RoundRobin;
 use crate::config::{self, Loaded};
 use crate::core::budget::Budget;
@@ -10,6 +10,7 @@ use crate::core::identity::Ids;
 use crate::core::outcome::Cause;
 use crate::core::time::Time;
 use crate::http::date::Date;
+use crate::route::{AmbiguousPaths, Inquiry, Options, RouteTable};
 use crate::session::{Effect, Env, Session, Side};
 use crate::snapshot::{BackendId, PoolId};
 
@@ -170,6 +171,50 @@ pool a
   round-robin, turn: of those that are left, the one whose turn comes first in a round that begins now
 ";
     assert_eq!(told.to_string(), expected);
+}
+
+/// What an authority would be asked is told, and nobody is asked.
+#[test]
+fn policies_are_told_with_their_verdicts() {
+    let mut loaded = loaded(&[ROUTES[9]], &[vec![1], vec![1]], false);
+    let inquiry = Inquiry {
+        name: "sso".to_owned(),
+        authority: 1,
+        wait: std::time::Duration::from_secs(2),
+        is_lenient: false,
+        refusal: Cause::NoRoute,
+    };
+    let mut route = loaded.snapshot.listeners[0].routes.routes()[0].clone();
+    route.options =
+        Some(Box::new(Options { inquiries: vec![inquiry], body: Some(Some(4)), ..Options::default() }));
+    loaded.snapshot.listeners[0].routes = RouteTable::new(vec![route], AmbiguousPaths::default());
+    let told = |length: &str| {
+        let headers = vec![("Content-Length".to_owned(), length.to_owned())];
+        let ask = Ask { request: "POST http://h/".to_owned(), headers, ..Ask::default() };
+        let question = ask.understand(&loaded.snapshot).unwrap();
+        explain(&loaded.snapshot, &loaded.places, &question, |_| RoundRobin::default())
+    };
+    let allowed = told("4");
+    let expected = "
+policies
+  a body of at most 4 bytes  go
+  sso agrees                 would ask, and refuse with no-route; without a reply in 2s the request is refused
+";
+    assert!(allowed.to_string().contains(expected), "{allowed}");
+    assert!(matches!(allowed.end, End::Forwarded(_)));
+    let refused = told("5");
+    assert!(
+        refused.to_string().contains("  a body of at most 4 bytes  refuses: body-too-long\n"),
+        "{refused}"
+    );
+    let trial = Trial {
+        name: "t".to_owned(),
+        place: "test:1".to_owned(),
+        ask: Ask { request: "GET http://h/".to_owned(), ..Ask::default() },
+        expect: TestExpectation { pool: Some("b".to_owned()), ..TestExpectation::default() },
+    };
+    let failures = trial.run(&loaded.snapshot, &loaded.places).failures;
+    assert!(failures[1].starts_with("if sso agrees: would ask"), "{failures:?}");
 }
 
 #[test]

@@ -57,7 +57,13 @@ impl Trial {
     pub fn run(&self, snapshot: &Snapshot, places: &SourcePlaces) -> TestOutcome {
         let failures = match self.ask.understand(snapshot) {
             Ok(question) => {
-                self.expect.differences(&explain(snapshot, places, &question, |_| RoundRobin::default()))
+                let told = explain(snapshot, places, &question, |_| RoundRobin::default());
+                let mut differences = self.expect.differences(&told);
+                if !differences.is_empty() {
+                    let asked = told.policies.iter().filter(|it| it.would_ask);
+                    differences.extend(asked.map(|it| format!("if {}: {}", it.policy, it.verdict)));
+                }
+                differences
             }
             Err(error) => vec![error.to_string()],
         };

@@ -346,6 +346,7 @@ mod tests {
             retried,
             budget_spent: false,
             queued: None,
+            asked: None,
             reused: false,
             bytes_up: 10,
             bytes_down: 20,

@@ -96,9 +96,11 @@ impl Replay {
 fn whither(told: &Explanation) -> String {
     let route =
         told.routes.iter().find(|route| route.missed.is_none()).map_or("no route", |route| &route.name);
+    let asked = told.policies.iter().filter(|it| it.would_ask).map(|it| it.policy.as_str());
+    let asked = asked.map(|policy| format!(", if {policy}")).collect::<String>();
     match &told.end {
-        End::Forwarded(forwarded) => format!("{route}, pool {}", forwarded.pool),
-        End::Answered { status, .. } => format!("{route}, {status}"),
+        End::Forwarded(forwarded) => format!("{route}, pool {}{asked}", forwarded.pool),
+        End::Answered { status, .. } => format!("{route}, {status}{asked}"),
         End::Refused { cause, .. } => format!("{route}, {cause}"),
         End::Options => String::from("204"),
     }

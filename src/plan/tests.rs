@@ -2,6 +2,8 @@
 
 use super::{Replay, plan};
 use crate::config;
+use crate::core::outcome::Cause;
+use crate::route::{Inquiry, RouteTable};
 use crate::snapshot::Snapshot;
 
 fn snapshot(text: &str) -> Snapshot {
@@ -180,6 +182,27 @@ fn options_of_a_listener_are_told() {
         };
         assert_eq!(plan(&with(""), &with(line)).to_string(), format!("changes  listener web: {told}\n"));
     }
+}
+
+#[test]
+fn a_request_about_which_an_authority_would_be_asked_is_told_as_one() {
+    let (old, mut new) = (snapshot(OLD), snapshot(OLD));
+    let mut routes = new.listeners[0].routes.routes().to_vec();
+    let inquiry = Inquiry {
+        name: "sso".to_owned(),
+        authority: 1,
+        wait: std::time::Duration::from_secs(2),
+        is_lenient: false,
+        refusal: Cause::NoRoute,
+    };
+    for route in &mut routes {
+        route.options.get_or_insert_default().inquiries.push(inquiry.clone());
+    }
+    new.listeners[0].routes = RouteTable::new(routes, new.listeners[0].routes.ambiguous());
+    let log = r#"{"client":"10.0.0.2:1","listener":"web","method":"GET","path":"/a/x","host":"h.example"}"#;
+    let replay = Replay::of(log.lines(), &old, &new);
+    assert_eq!((replay.requests, replay.moved), (1, 1));
+    assert_eq!(replay.examples[0].is, format!("{}, if sso agrees", replay.examples[0].was));
 }
 
 #[test]

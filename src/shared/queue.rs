@@ -17,12 +17,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::core::slab::Key;
+use crate::shared::authority::Replied;
 
 /// Where a worker is told whose turn it is.
 #[derive(Debug, Default)]
 pub struct WakeupQueue {
     calls: Mutex<Vec<Key>>,
-    /// How many there are, to be read without the lock.
+    /// Replies of authorities.
+    replies: Mutex<Vec<Replied>>,
+    /// How many replies there are.
+    replied: AtomicUsize,
+    /// How many calls there are, to be read without the lock.
     count: AtomicUsize,
     /// Whether the worker may be about to sleep, so that it has to be woken.
     is_asleep: AtomicBool,
@@ -38,12 +43,14 @@ impl WakeupQueue {
         let _ = self.wake.set(wake);
     }
 
-    /// Records that the worker is about to sleep; false if it must not, because there are calls.
+    /// Records that the worker is about to sleep; false if it must not, because there are calls or replies.
     pub fn sleep(&self) -> bool {
         if self.wake.get().is_some() {
             self.is_asleep.store(true, Ordering::SeqCst);
         }
-        self.count.load(Ordering::SeqCst) == 0 && !self.recalls.load(Ordering::SeqCst)
+        self.count.load(Ordering::SeqCst) == 0
+            && self.replied.load(Ordering::SeqCst) == 0
+            && !self.recalls.load(Ordering::SeqCst)
     }
 
     /// Records that the worker is awake.
@@ -62,6 +69,24 @@ impl WakeupQueue {
         let mut calls = lock(&self.calls);
         self.count.store(0, Ordering::SeqCst);
         std::mem::take(&mut *calls)
+    }
+
+    /// Takes the replies that have come.
+    #[must_use]
+    pub fn take_replies(&self) -> Vec<Replied> {
+        if self.replied.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let mut replies = lock(&self.replies);
+        self.replied.store(0, Ordering::SeqCst);
+        std::mem::take(&mut *replies)
+    }
+
+    pub(super) fn push_reply(&self, reply: Replied) {
+        let mut replies = lock(&self.replies);
+        replies.push(reply);
+        self.replied.store(replies.len(), Ordering::SeqCst);
+        self.wake_worker();
     }
 
     /// Asks the worker to close idle connections to backends for which a request waits.

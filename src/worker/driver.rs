@@ -18,8 +18,10 @@ use crate::core::outcome::Journal;
 use crate::core::slab::Key;
 use crate::lane::Source;
 use crate::os::Os;
+use crate::policy::{PolicyReply, Question};
 use crate::recorder::{Recorder, Step};
 use crate::session::{Effect, Env, Session, Side};
+use crate::shared::authority::{Replied, ReplyTo};
 use crate::shared::pools::Registry;
 use crate::shared::queue::WakeupQueue;
 use crate::snapshot::Balance;
@@ -188,15 +190,10 @@ impl<O: Os> Driver<'_, O> {
                     wire.finish(self.os);
                 }
             }
-            Effect::AskBudget { status } => {
-                let is_granted = conn.has_budget();
-                conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
-                if is_granted {
-                    self.note_answered(conn, Some(status));
-                } else {
-                    conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
+            Effect::Ask(question) => {
+                if let Some(reply) = self.reply(conn, question) {
+                    self.take_reply(conn, question, reply, effects);
                 }
-                conn.session.handle_budget(is_granted, &self.env, effects);
             }
             Effect::NoteAnswer => {
                 let status = conn.session.status().unwrap_or(0);
@@ -212,12 +209,6 @@ impl<O: Os> Driver<'_, O> {
                     self.generation.meters.note_failure(id, cause);
                 }
                 self.note_failure(conn, cause);
-            }
-            Effect::AskHabit(habit) => {
-                let backend = conn.backend.as_ref();
-                if backend.is_some_and(|it| it.link.backend().has_habit(habit, self.env.now)) {
-                    conn.session.handle_habit(habit, &self.env);
-                }
             }
             Effect::NoteHabit(habit, is_shown) => {
                 if let Some(backend) = &conn.backend {
@@ -268,6 +259,53 @@ impl<O: Os> Driver<'_, O> {
                 }
             }
         }
+    }
+
+    /// The reply to a question of a session, if it is there at once.
+    fn reply(&mut self, conn: &mut Conn, question: Question) -> Option<PolicyReply> {
+        match question {
+            Question::RetryBudget { status } => {
+                let is_granted = conn.has_budget();
+                conn.note_after_sent(self.recorder, self.env.now, Step::AnotherWanted);
+                if is_granted {
+                    self.note_answered(conn, Some(status));
+                } else {
+                    conn.note_step(self.recorder, self.env.now, Step::BudgetSpent);
+                }
+                Some(PolicyReply::of(is_granted))
+            }
+            Question::Habit(habit) => {
+                let backend = conn.backend.as_ref();
+                Some(PolicyReply::of(
+                    backend.is_some_and(|it| it.link.backend().has_habit(habit, self.env.now)),
+                ))
+            }
+            Question::Authority { number, .. } => {
+                let policy = conn.session.asking_policy().and_then(|place| u32::try_from(place).ok());
+                if let Some(policy) = policy {
+                    conn.note_step(self.recorder, self.env.now, Step::Asked { policy });
+                }
+                self.registry.ask_authority(number, ReplyTo::new(self.wakeups, self.key, question))
+            }
+        }
+    }
+
+    /// Passes a reply on to a session, which may not wait for it any more.
+    pub(super) fn take_reply(
+        &mut self,
+        conn: &mut Conn,
+        question: Question,
+        reply: PolicyReply,
+        effects: &mut Vec<Effect>,
+    ) {
+        if conn.session.awaits_reply(question) {
+            let step = match reply {
+                PolicyReply::Yes => Step::Allowed,
+                PolicyReply::No => Step::Denied,
+            };
+            conn.note_step(self.recorder, self.env.now, step);
+        }
+        conn.session.handle_reply(question, reply, &self.env, effects);
     }
 
     /// The policy of the pool, where that is what goes by latency: for the others it is not measured.
@@ -347,6 +385,14 @@ impl<O: Os> Driver<'_, O> {
     ) {
         let mut effects = std::mem::take(self.effects);
         tell(&mut conn.session, &self.env, &mut effects);
+        self.carry_out_all(conn, &mut effects);
+        *self.effects = effects;
+    }
+
+    /// Tells a session the reply of an authority.
+    pub(super) fn tell_reply(&mut self, conn: &mut Conn, replied: Replied) {
+        let mut effects = std::mem::take(self.effects);
+        self.take_reply(conn, replied.question, replied.reply, &mut effects);
         self.carry_out_all(conn, &mut effects);
         *self.effects = effects;
     }

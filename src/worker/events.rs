@@ -10,9 +10,11 @@ use super::parked::{EpollSet, EpollTag, Parked, UNHEARD_MAX};
 use super::room::Entry;
 use super::storage::ClientShare;
 use super::{Token, Worker};
+use crate::core::deadline::Timer;
 use crate::core::interest::Ready;
 use crate::core::slab::Key;
 use crate::os::{AcceptFault, Fd, Os, Polled};
+use crate::recorder::Step;
 use crate::session::{Session, Side};
 use crate::shared::clients::Counted;
 use crate::snapshot::{BackendId, PoolId};
@@ -203,15 +205,21 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Lets those look for a backend whose turn it is.
+    /// Passes on replies of authorities, and lets those look for a backend whose turn it is.
     pub(super) fn take_calls(&mut self) {
         if self.wakeups.take_recall() {
             self.part_with_idle();
         }
         for _ in 0..CALLS_MAX {
-            let calls = self.wakeups.take();
-            if calls.is_empty() {
+            let (calls, replies) = (self.wakeups.take(), self.wakeups.take_replies());
+            if calls.is_empty() && replies.is_empty() {
                 return;
+            }
+            for replied in replies {
+                self.with(replied.session, |driver, conn| {
+                    driver.tell_reply(conn, replied);
+                    driver.drive(conn, Readable::default())
+                });
             }
             for key in calls {
                 self.with(key, |driver, conn| {
@@ -409,6 +417,9 @@ impl<O: Os> Worker<O> {
         for (key, timer) in late.drain(..) {
             self.with(key, |driver, conn| {
                 let want = if !is_cut_off && timer.awaits_bytes() { driver.feed(conn) } else { Want::No };
+                if timer == Timer::Policy && !is_cut_off {
+                    conn.note_step(driver.recorder, driver.env.now, Step::Unanswered);
+                }
                 driver.tell(conn, |session, env, effects| match want {
                     _ if is_cut_off => session.force(env, effects),
                     Want::No => session.handle_deadline(timer, env, effects),

@@ -25,6 +25,7 @@ pub(crate) struct Told {
     pub(crate) retried: String,
     pub(crate) budget_spent: bool,
     pub(crate) queued_behind: Option<usize>,
+    pub(crate) asked: Option<String>,
 }
 
 struct Teller(Sender<Told>);
@@ -40,6 +41,7 @@ impl Journal for Teller {
             retried: record.retried.to_string(),
             budget_spent: record.budget_spent,
             queued_behind: record.queued.map(|queued| queued.ahead),
+            asked: record.asked.map(|asked| asked.authority.to_owned()),
         });
     }
 }

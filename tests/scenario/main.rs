@@ -10,6 +10,7 @@ mod leaving;
 mod logins;
 mod metrics;
 mod operate;
+mod policy;
 mod queueing;
 mod rebalance;
 mod reload;

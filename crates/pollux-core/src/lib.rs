@@ -21,6 +21,7 @@
 //! | [`room`] | which sessions make room where a bound is reached |
 //! | [`snapshot`] | the checked configuration as one immutable value |
 //! | [`balance`] | which backend of a pool serves, and what checks and failures make of a backend |
+//! | [`policy`] | which requests go on, are answered or wait for a reply; the questions of sessions |
 //! | [`recorder`] | the steps of each exchange, and which are kept aside |
 //! | [`session`] | one accepted client: phases, opening, relay, exchange, and what it waits for until when |
 //!
@@ -44,6 +45,7 @@ pub mod core;
 pub mod h2;
 pub mod http;
 pub mod lane;
+pub mod policy;
 pub mod prelude;
 pub mod recorder;
 pub mod room;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::backend::BackendState;
 use super::{PoolState, Pools, Whole};
 use crate::metrics::Hub;
+use crate::policy::PolicyReply;
+use crate::shared::authority::{Authority, ReplyTo};
 use crate::shared::clients::Clients;
 use crate::shared::queue::WakeupQueue;
 use crate::shared::waker::Waker;
@@ -38,6 +40,7 @@ pub struct Registry {
     wakeup_queues: Mutex<Vec<Weak<WakeupQueue>>>,
     metrics: Hub,
     clients: Arc<Clients>,
+    authority: OnceLock<Arc<dyn Authority>>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +58,16 @@ impl Registry {
     #[must_use]
     pub fn clients(&self) -> &Arc<Clients> {
         &self.clients
+    }
+
+    /// From now on `authority` is asked where a policy wants one. The first one stays.
+    pub fn rely_on(&self, authority: Arc<dyn Authority>) {
+        let _ = self.authority.set(authority);
+    }
+
+    /// Asks the authority with that number. Where there is none, no reply comes.
+    pub fn ask_authority(&self, number: u32, reply_to: ReplyTo) -> Option<PolicyReply> {
+        self.authority.get()?.ask(number, reply_to)
     }
 
     /// The wakeup queue of one more worker.

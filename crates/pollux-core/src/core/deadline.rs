@@ -14,6 +14,8 @@ pub enum Timer {
     Prelude,
     /// The request head is late.
     ClientHead,
+    /// The reply to a question about the request is late.
+    Policy,
     /// The client asks for nothing more.
     ClientIdle,
     /// The backend connection is late.
@@ -52,6 +54,7 @@ impl Timer {
             Timer::Watch
             | Timer::ClientLeft
             | Timer::Delivery
+            | Timer::Policy
             | Timer::Connect
             | Timer::Queue
             | Timer::Retry

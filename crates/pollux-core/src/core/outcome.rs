@@ -376,6 +376,15 @@ pub struct Spans {
     pub whole: Duration,
 }
 
+/// How an exchange has waited for what authorities say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consulted<'a> {
+    /// The name of the one that was asked last.
+    pub authority: &'a str,
+    /// How long all replies took.
+    pub wait: Duration,
+}
+
 /// How an exchange has waited until a backend was free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queued {
@@ -432,6 +441,8 @@ pub struct Record<'a> {
     pub budget_spent: bool,
     /// The wait until a backend was free, if there was one.
     pub queued: Option<Queued>,
+    /// What authorities were asked about it, if any was.
+    pub asked: Option<Consulted<'a>>,
     /// Whether the last backend connection was a reused one.
     pub reused: bool,
     /// Bytes handed to the backend, head and framing included.

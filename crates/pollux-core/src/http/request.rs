@@ -381,17 +381,6 @@ impl Request<'_> {
     pub fn fields(&self) -> &[httparse::Header<'_>] {
         self.fields
     }
-
-    /// Holds the body to a bound, as far as its length is known.
-    ///
-    /// # Errors
-    /// If it is longer.
-    pub fn check_body(&self, most: Option<u64>) -> Result<(), Cause> {
-        match (self.framing, most) {
-            (Framing::Length(length), Some(most)) if length > most => Err(Cause::BodyTooLong),
-            (Framing::Empty | Framing::Length(_) | Framing::Chunked | Framing::UntilEof, _) => Ok(()),
-        }
-    }
 }
 
 /// Whether nothing that begins with `byte` is read as a request: it belongs to no method, and no receiver

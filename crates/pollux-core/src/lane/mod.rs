@@ -316,6 +316,12 @@ impl Lane {
         &mut self.front
     }
 
+    /// Takes the bytes that were to go out before the buffer's. Nothing may have gone out of them yet.
+    pub fn take_front(&mut self) -> Vec<u8> {
+        debug_assert!(self.front_sent == 0, "a part of it has gone out");
+        std::mem::take(&mut self.front)
+    }
+
     /// Moves the cleared bytes of the buffer to the end of `body`, and says how many there were.
     pub fn collect(&mut self, body: &mut Vec<u8>) -> usize {
         let bytes = self.buffer.unsent();

@@ -15,6 +15,17 @@ pub enum Step {
     Begun,
     /// The request head was complete.
     HeadComplete,
+    /// The policy at that place of the route's list asks an authority.
+    Asked {
+        /// The place.
+        policy: u32,
+    },
+    /// The authority agrees.
+    Allowed,
+    /// It does not.
+    Denied,
+    /// It has said nothing in time.
+    Unanswered,
     /// The pool has picked that backend.
     Picked {
         /// The backend.
@@ -75,11 +86,13 @@ pub(super) struct RenderedStep<'a> {
     pub(super) backend: &'a str,
     pub(super) route: &'a str,
     pub(super) pool: &'a str,
+    /// The authority that was asked last.
+    pub(super) authority: &'a str,
 }
 
 impl fmt::Display for RenderedStep<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RenderedStep { step, backend, route, pool } = self;
+        let RenderedStep { step, backend, route, pool, authority } = self;
         match step {
             Step::Accepted => f.write_str("accepted"),
             Step::Begun => f.write_str("first byte of a further request"),
@@ -93,6 +106,10 @@ impl fmt::Display for RenderedStep<'_> {
                 }
                 Ok(())
             }
+            Step::Asked { .. } => write!(f, "asks {authority}"),
+            Step::Allowed => write!(f, "{authority} agrees"),
+            Step::Denied => write!(f, "{authority} refuses"),
+            Step::Unanswered => write!(f, "{authority} has not replied in time"),
             Step::Picked { rule, .. } => write!(f, "picked {backend} ({})", rule.as_str()),
             Step::Queued { ahead } => write!(f, "every backend is full: waits behind {ahead}"),
             Step::NoBackend(NoBackend::Full) => f.write_str("every backend is full, and so is the queue"),

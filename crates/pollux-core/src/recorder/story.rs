@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::step::{RenderedStep, Step};
 use super::trail::{End, Trail};
 use crate::core::time::{Time, show_span};
+use crate::http::framing::Framing;
+use crate::policy::{Case, Policy};
 use crate::snapshot::Snapshot;
 
 /// An exchange that is over.
@@ -97,16 +99,27 @@ impl Story {
         let pool = places.pool.map(|pool| snapshot.pool(pool));
         let name_of = |backend: usize| pool.and_then(|pool| Some(pool.backends.get(backend)?.name.as_str()));
         let began = trail.events().first().map_or(Time::ZERO, |event| event.at);
-        let mut picked = None;
+        let authority_of = |policy: usize| {
+            let case = Case { route: route?, framing: Framing::Empty, body_max: None, turn: 0 };
+            match case.policy(policy)? {
+                Policy::Inquiry(inquiry) => Some(inquiry.name.as_str()),
+                Policy::Body(_) | Policy::Own(_) => None,
+            }
+        };
+        let (mut picked, mut asked) = (None, None);
         let line = |event: &super::RecordedStep| {
             if let Step::Picked { backend, .. } = event.step {
                 picked = Some(backend as usize);
+            }
+            if let Step::Asked { policy } = event.step {
+                asked = Some(policy as usize);
             }
             let told = RenderedStep {
                 step: event.step,
                 backend: picked.and_then(name_of).unwrap_or("the backend"),
                 route: route.map_or("", |route| &route.name),
                 pool: pool.map_or("", |pool| &pool.name),
+                authority: asked.and_then(authority_of).unwrap_or("the authority"),
             };
             Line { at_us: us(event.at.since(began)), text: told.to_string() }
         };

@@ -128,6 +128,10 @@ impl Trail {
                 Step::Accepted
                 | Step::Begun
                 | Step::HeadComplete
+                | Step::Asked { .. }
+                | Step::Allowed
+                | Step::Denied
+                | Step::Unanswered
                 | Step::Picked { .. }
                 | Step::Queued { .. }
                 | Step::NoBackend(_)

@@ -23,8 +23,8 @@ pub use credential::CredentialRule;
 pub use host::Host;
 pub use pattern::{Pattern, PatternError};
 pub use rule::{
-    Action, AmbiguousPaths, Body, Conditions, Destinations, FieldEdits, Options, PrefixEdit, Redirect,
-    Respond, Retry, Route, Split, SplitShare, Want,
+    Action, AmbiguousPaths, Body, Conditions, Destinations, FieldEdits, Inquiry, Options, PrefixEdit,
+    Redirect, Respond, Retry, Route, Split, SplitShare, Want,
 };
 pub use table::{Decision, RouteTable};
 pub use template::{Context, LeadsAway, Template, TemplateError};

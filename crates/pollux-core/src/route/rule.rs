@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -15,6 +16,7 @@ use super::template::Template;
 use crate::core::bounds::Timeouts;
 use crate::core::ids::PoolId;
 use crate::core::options::{ClientClose, Hsts, Interims};
+use crate::core::outcome::Cause;
 use crate::syntax::grammar::alike;
 
 /// One route of a listener.
@@ -211,6 +213,23 @@ pub struct Options {
     pub hsts: Option<Option<Hsts>>,
     /// Which interim responses HTTP/1.1 clients get, in place of what the listener says.
     pub interims: Option<Interims>,
+    /// The authorities that are asked before a backend is, in order.
+    pub inquiries: Vec<Inquiry>,
+}
+
+/// An authority outside of the workers, which is asked about each request of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    /// Its name, for people.
+    pub name: String,
+    /// Its number.
+    pub authority: u32,
+    /// How long its reply may take.
+    pub wait: Duration,
+    /// Whether a request goes on of which nothing was said in that time. Otherwise it is refused.
+    pub is_lenient: bool,
+    /// The cause of a refusal.
+    pub refusal: Cause,
 }
 
 /// A prefix of the path, and what takes its place.

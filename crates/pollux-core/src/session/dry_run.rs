@@ -10,6 +10,7 @@ use crate::core::outcome::Cause;
 use crate::core::tls_info::TlsInfo;
 use crate::http::request::{self, field_table};
 use crate::http::scan::HeadScan;
+use crate::policy::{self, Case, Judged};
 use crate::prelude::hello::Hello;
 use crate::route::RequestView;
 use crate::snapshot::PoolId;
@@ -49,7 +50,9 @@ pub struct DryRun {
     pub client: Option<IpAddr>,
     /// The route that was taken, by its place in the listener.
     pub route: Option<usize>,
-    /// How it ended.
+    /// What the policies of the route say, up to the first one that answers.
+    pub policies: Vec<Judged>,
+    /// How it ended, if every authority that would be asked agrees.
     pub end: DryRunEnd,
 }
 
@@ -65,9 +68,10 @@ pub fn dry_run(
 ) -> DryRun {
     let mut exchange = Exchange::default();
     exchange.begin(env.now, 0, 0);
-    let end = run(env, (listener, peer), head, tls_info, &mut exchange, look);
+    let mut policies = Vec::new();
+    let end = run(env, (listener, peer), head, tls_info, &mut exchange, look, &mut policies);
     let end = end.unwrap_or_else(DryRunEnd::Refused);
-    DryRun { client: exchange.request.client, route: exchange.request.route, end }
+    DryRun { client: exchange.request.client, route: exchange.request.route, policies, end }
 }
 
 /// Rehearses a connection that comes from `peer` to the listener at `listener` of the snapshot, which passes bytes, and of which
@@ -88,7 +92,8 @@ pub fn dry_run_connection(
         Some(pool) => DryRunEnd::Forwarded { pool, head: Vec::new(), key: exchange.request.key, bound: None },
         None => DryRunEnd::Refused(Cause::NoRoute),
     };
-    DryRun { client: Some(view.client), route: exchange.request.route, end }
+    let policies = Vec::new();
+    DryRun { client: Some(view.client), route: exchange.request.route, policies, end }
 }
 
 fn run(
@@ -98,6 +103,7 @@ fn run(
     tls_info: Option<&TlsInfo>,
     exchange: &mut Exchange,
     look: &mut dyn FnMut(&RequestView<'_>),
+    policies: &mut Vec<Judged>,
 ) -> Result<DryRunEnd, Cause> {
     let limits = &env.snapshot.limits;
     let scanned = HeadScan::default().scan(head, &head_limits(limits)).map_err(cause_of_scan)?;
@@ -111,11 +117,16 @@ fn run(
         return Ok(DryRunEnd::Options);
     }
     let listener = &env.snapshot.listeners[number];
-    let arrival = Arrival { listener, peer, tls_info, is_secure: tls_info.is_some(), env };
+    let arrival = Arrival { listener, peer, tls_info, is_secure: tls_info.is_some(), turn: 0, env };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.request.client {
         look(&RequestView { tls_info, ..routing::view(&request, client) });
+    }
+    let route = exchange.request.route.and_then(|place| listener.routes.routes().get(place));
+    if let Some(route) = route {
+        let body_max = routing::body_max(route.options.as_deref(), env);
+        *policies = Judged::all(&Case { route, framing: request.framing, body_max, turn: 0 });
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => DryRunEnd::Forwarded {
@@ -124,7 +135,10 @@ fn run(
             key: exchange.request.key,
             bound: exchange.request.bound,
         },
-        Routed::Answered { .. } => DryRunEnd::Answered { status: exchange.response.status, answer: down },
+        Routed::Answered { asked, .. } => DryRunEnd::Answered {
+            status: route.and_then(policy::own_answer).map_or(0, |own| own.status()),
+            answer: if asked.is_some() { up } else { down },
+        },
         Routed::Options { .. } => DryRunEnd::Options,
         Routed::Unroutable { cause, .. } => DryRunEnd::Refused(cause),
     })

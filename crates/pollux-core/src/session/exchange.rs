@@ -1,6 +1,7 @@
 //! One HTTP request with its response (or one TCP session): what has to be remembered of it until its end.
 
 use ::core::net::SocketAddr;
+use ::core::num::NonZeroU8;
 use std::time::Duration;
 
 use super::identity::Identity;
@@ -9,7 +10,7 @@ use super::parts::{
 };
 use crate::core::captured::Captured;
 use crate::core::identity::RequestId;
-use crate::core::outcome::{Cause, Outcome, Record, Spans, Stage};
+use crate::core::outcome::{Cause, Consulted, Outcome, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
 use crate::http::framing::{Framing, Version};
@@ -31,6 +32,10 @@ pub struct Exchange {
     pub(crate) retries: Retrying,
     pub(crate) response: Responded,
     pub(crate) afterwards: Afterwards,
+    /// The place of the policy that asked last, counted from 1. It stands here in what would be padding.
+    pub(crate) asked_by: Option<NonZeroU8>,
+    /// How long all replies of authorities took, in microseconds.
+    pub(crate) asked_us: u32,
     pub(crate) timing: Timing,
     pub(crate) identity: Identity,
     /// Header fields for the record.
@@ -47,6 +52,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) listener: &'a str,
     pub(crate) mode: Mode,
     pub(crate) route: Option<&'a str>,
+    pub(crate) asked: Option<Consulted<'a>>,
     pub(crate) pool: &'a str,
     pub(crate) backend: Option<&'a str>,
     /// What the lanes have passed up and down.
@@ -205,6 +211,7 @@ impl Exchange {
             retried: self.retries.retried,
             budget_spent: self.retries.budget != Budgeted::Enough,
             queued: self.retries.queued,
+            asked: around.asked,
             reused: self.attempt.is_reused,
             bytes_up,
             bytes_down,

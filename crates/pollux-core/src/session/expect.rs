@@ -31,7 +31,7 @@ impl Session {
     }
 
     /// Takes note that the backend is known for `habit`.
-    pub fn handle_habit(&mut self, habit: Habit, env: &Env<'_>) {
+    pub(super) fn take_habit(&mut self, habit: Habit, env: &Env<'_>) {
         match habit {
             Habit::NoContinue => self.stand_in(env),
             Habit::Surplus => {}

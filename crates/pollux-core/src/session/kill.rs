@@ -17,6 +17,7 @@ impl Session {
             }
             Phase::Head { .. }
             | Phase::Collecting
+            | Phase::Policy { .. }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel

@@ -104,6 +104,7 @@ impl Session {
                 Phase::Prelude { .. }
                 | Phase::Head { .. }
                 | Phase::Collecting
+                | Phase::Policy { .. }
                 | Phase::Opening { .. }
                 | Phase::Answer { .. }
                 | Phase::Delivering { .. }

@@ -16,6 +16,7 @@ mod lanes;
 mod opening;
 mod parts;
 mod phases;
+mod policy;
 mod prelude;
 mod relay;
 mod resting;
@@ -41,6 +42,7 @@ use crate::http::request::Method;
 use crate::http::scan::HeadScan;
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Sink, Source};
+use crate::policy::Question;
 use crate::prelude::hello::Hello;
 use crate::prelude::proxy::Announced;
 use crate::snapshot::{BackendId, Mode, PoolId, Snapshot};
@@ -78,17 +80,12 @@ pub enum Effect {
     FinishBackend,
     /// Pass the end of the bytes on to the client.
     FinishClient,
-    /// Find out whether the pool has a budget for a retry, and say so by [`Session::handle_budget`].
-    AskBudget {
-        /// The status of the response that is given up then.
-        status: u16,
-    },
+    /// Find the reply to that question, and say it by [`Session::handle_reply`].
+    Ask(Question),
     /// Take note that the backend has answered: the head of its response is here, or in TCP mode the connection stands.
     NoteAnswer,
     /// Take note that the backend has failed the exchange for that cause.
     NoteFailure(Cause),
-    /// Find out whether the backend is known for not saying 100, and say so by [`Session::handle_habit`].
-    AskHabit(Habit),
     /// Take note that the backend has shown that habit, or the opposite of it.
     NoteHabit(Habit, bool),
     /// Keep the backend connection for another exchange: its response is whole.
@@ -176,6 +173,15 @@ pub(crate) enum Phase {
     },
     /// The body of a request is collected, to be sent with its length.
     Collecting,
+    /// The reply to a question about the request is awaited; its head is read, and its body is not.
+    Policy {
+        /// When it was asked.
+        since: Time,
+        /// The place of the policy that asked, in the list of the route.
+        place: usize,
+        /// The number of the question.
+        turn: u32,
+    },
     /// A backend connection is sought.
     Opening {
         /// When the search began.
@@ -287,6 +293,8 @@ pub struct Session {
     /// again at once.
     client_hung: bool,
     backend_hung: bool,
+    /// The number of its next question to an authority.
+    turn: u32,
     /// What is known of the client's connection, if it is encrypted.
     tls_info: Option<Box<TlsInfo>>,
 }
@@ -331,6 +339,7 @@ impl Session {
             touched: env.now,
             client_hung: false,
             backend_hung: false,
+            turn: 0,
             tls_info: None,
         };
         if let Phase::Opening { .. } = phase {
@@ -385,6 +394,7 @@ impl Session {
             Phase::Prelude { .. }
             | Phase::Ending { keep_alive: false }
             | Phase::Collecting
+            | Phase::Policy { .. }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -537,6 +547,7 @@ impl Session {
             listener: &listener.name,
             mode: self.mode,
             route: self.route(env).map(|route| route.name.as_str()),
+            asked: self.consulted(env),
             pool: pool.map_or("", |pool| &pool.name),
             backend: self.backend_name(env),
             bytes: (self.up.passed(), self.down.passed()),

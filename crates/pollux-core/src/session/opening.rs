@@ -10,6 +10,7 @@ use crate::core::time::Time;
 use crate::http::scan::HeadScan;
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
+use crate::policy::Question;
 use crate::prelude::proxy::PASSES_EVERYWHERE;
 use crate::route::Retry;
 use crate::snapshot::{Mode, Retries};
@@ -172,7 +173,7 @@ impl Session {
                     self.ask_to_keep(env);
                 }
                 if self.awaits_continue(env) {
-                    effects.push(Effect::AskHabit(Habit::NoContinue));
+                    effects.push(Effect::Ask(Question::Habit(Habit::NoContinue)));
                 }
                 Phase::Relay
             }
@@ -370,19 +371,19 @@ impl Session {
     }
 
     /// Whether a response with `status` that has just come in would better be another one. Then it waits for an answer to
-    /// [`Effect::AskBudget`].
+    /// [`Question::RetryBudget`].
     pub(super) fn asks_for_another(&mut self, status: u16, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         let is_wanted = self.exchange.retries.budget != Budgeted::KeepsStatus
             && self.is_repeatable()
             && self.may_retry(env, |rules| rules.statuses.contains(&status));
         if is_wanted {
-            effects.push(Effect::AskBudget { status });
+            effects.push(Effect::Ask(Question::RetryBudget { status }));
         }
         is_wanted
     }
 
     /// Takes note of whether there is a budget for the retry that was asked for.
-    pub fn handle_budget(&mut self, is_granted: bool, env: &Env<'_>, effects: &mut Vec<Effect>) {
+    pub(super) fn take_budget(&mut self, is_granted: bool, env: &Env<'_>, effects: &mut Vec<Effect>) {
         // It is read again from its beginning, or not at all.
         self.scan = HeadScan::default();
         if is_granted {

@@ -4,7 +4,7 @@
 //!                 accepted (HTTP)                         accepted (TCP)
 //!                       |        (or in Prelude, until        |
 //!                       |         that has come, and then)    |
-//!     +--------------> Head ---- head complete ------------> Opening <---- retry, on proof ----+
+//!     +--------------> Head -- head complete -> (Policy) --> Opening <---- retry, on proof ----+
 //!     |                 |  \                                 |  |  |                           |
 //!     |   closed, late  |   bad head, late      no backend   |  |  +- connected (TCP) ---+     |
 //!     |                 |     \              +---------------+  |                        |     |
@@ -21,9 +21,10 @@
 //!                      Over <--- client closed, late -------------- Over <--------------+ both ends passed
 //! ```
 //!
-//! Between Head and Opening stands Collecting where a body is to be sent with its length: what ends it is what
-//! ends Head. Between the last byte of an exchange and what follows stands Ending, for as long as its record is
-//! made. Before it stands Delivering, if the client has ended its direction.
+//! Between Head and Opening stands Policy while the reply of an authority is awaited: what ends it is a reply,
+//! its deadline, or what ends Opening. Behind it stands Collecting where a body is to be sent with its length:
+//! what ends it is what ends Head. Between the last byte of an exchange and what follows stands Ending, for as
+//! long as its record is made. Before it stands Delivering, if the client has ended its direction.
 
 use super::parts::{Afterwards, Answered};
 use super::routing::{Arrival, Routed};
@@ -70,6 +71,7 @@ impl Session {
             Phase::Prelude { since, awaits } => self.step_prelude(since, awaits, env, effects),
             Phase::Head { since, is_pause } => self.step_head(since, is_pause, env, effects),
             Phase::Collecting => self.step_collecting(env, effects),
+            Phase::Policy { .. } => self.step_policy(env, effects),
             Phase::Opening { since, dial } => self.step_opening(since, dial, env, effects),
             Phase::Relay => self.step_relay(env, effects),
             Phase::Tunnel => self.step_tunnel(effects),
@@ -142,7 +144,7 @@ impl Session {
         }
         let listener = &env.snapshot.listeners[self.listener];
         let (tls_info, is_secure) = (self.tls_info.as_deref(), self.is_secure());
-        let arrival = Arrival { listener, peer: self.client, tls_info, is_secure, env };
+        let arrival = Arrival { listener, peer: self.client, tls_info, is_secure, turn: self.turn, env };
         let (exchange, down) = (&mut self.exchange, &mut self.down);
         let behind = self.up.buffer.unscanned().get(range.1).copied();
         let verdict = self.up.rewrite(range, |head, out| {
@@ -172,16 +174,21 @@ impl Session {
                 self.up.framer = if framing == Framing::Empty { Framer::Done } else { Framer::Discard };
                 return self.fail(cause, env, effects);
             }
-            Routed::Answered { keep_alive } => {
+            Routed::Answered { keep_alive, asked } => {
                 self.exchange.stage = Stage::Routing;
                 self.exchange.timing.spans.head = Some(env.now.since(self.exchange.timing.began));
                 self.up.framer = if keep_alive { Framer::Done } else { Framer::Discard };
                 self.touched = env.now;
-                self.phase = Phase::Answer { keep_alive };
+                match asked {
+                    Some(asked) => self.ask(asked, env, effects),
+                    None => self.phase = Phase::Answer { keep_alive },
+                }
             }
-            Routed::Forwarded { framing, trailers, body } => {
+            Routed::Forwarded { framing, trailers, body, asked } => {
                 self.exchange.timing.spans.head = Some(env.now.since(self.exchange.timing.began));
-                if let Some(most) = self.collects(framing, env) {
+                if asked.is_none()
+                    && let Some(most) = self.collects(framing, env)
+                {
                     self.begin_collecting(most, body, env);
                     return true;
                 }
@@ -194,7 +201,12 @@ impl Session {
                     }),
                 };
                 self.up.hold();
-                self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
+                match asked {
+                    Some(asked) => self.ask(asked, env, effects),
+                    None => {
+                        self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
+                    }
+                }
             }
         }
         true
@@ -315,6 +327,7 @@ impl Session {
                 Phase::Prelude { .. }
                 | Phase::Head { .. }
                 | Phase::Collecting
+                | Phase::Policy { .. }
                 | Phase::Opening { .. }
                 | Phase::Delivering { .. }
                 | Phase::Ending { .. }
@@ -348,6 +361,7 @@ impl Session {
         self.exchange.cause = Some(cause);
         self.blame(cause, env, effects);
         self.note_queued(env);
+        self.note_asked(env);
         self.let_go(Effect::ResetBackend, effects);
         let is_client_there = self.down.sink != Sink::Lost && !self.client_hung;
         match (cause.status(), self.exchange.response.answered) {
@@ -455,7 +469,7 @@ impl Session {
                 self.note_no_request(effects);
                 self.end(Effect::CloseClient, effects);
             }
-            Phase::Collecting | Phase::Opening { .. } | Phase::Relay => {
+            Phase::Collecting | Phase::Policy { .. } | Phase::Opening { .. } | Phase::Relay => {
                 self.fail(Cause::DrainTimeout, env, effects);
             }
             Phase::Tunnel | Phase::Answer { .. } => {
@@ -471,7 +485,7 @@ impl Session {
     #[must_use]
     pub fn wants_read(&self, side: Side) -> bool {
         match (side, self.phase) {
-            (_, Phase::Opening { .. } | Phase::Over) => false,
+            (_, Phase::Policy { .. } | Phase::Opening { .. } | Phase::Over) => false,
             (Side::Client, _) => self.up.wants_read(),
             (Side::Backend, _) => self.down.wants_read(),
         }

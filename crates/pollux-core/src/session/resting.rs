@@ -33,6 +33,8 @@ pub struct Resting {
     /// Bytes that the lanes have passed up and down.
     passed: (u64, u64),
     tls_info: Option<Box<TlsInfo>>,
+    /// The number of the next question to an authority: a reply to an earlier one may still come.
+    turn: u32,
     /// Whether another request came before.
     is_pause: bool,
 }
@@ -62,6 +64,7 @@ impl Session {
             Phase::Head { since, .. } => since,
             Phase::Prelude { .. }
             | Phase::Collecting
+            | Phase::Policy { .. }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -72,8 +75,8 @@ impl Session {
             | Phase::Over => self.touched,
         };
         let passed = (self.up.passed(), self.down.passed());
-        let Session { client, introduced, listener, touched, tls_info, .. } = self;
-        Resting { client, introduced, listener, since, touched, passed, tls_info, is_pause }
+        let Session { client, introduced, listener, touched, turn, tls_info, .. } = self;
+        Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause }
     }
 }
 
@@ -81,7 +84,7 @@ impl Resting {
     /// The session that it was made of, with an exchange that begins now.
     #[must_use]
     pub fn wake(self, now: Time) -> Session {
-        let Resting { client, introduced, listener, since, touched, passed, tls_info, is_pause } = self;
+        let Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause } = self;
         let (mut up, mut down) = (Lane::new(Framer::Head), Lane::new(Framer::Opaque));
         (up.source, down.sink) = (Source::Open, Sink::Open);
         up.go_on_from(passed.0);
@@ -102,6 +105,7 @@ impl Resting {
             touched,
             client_hung: false,
             backend_hung: false,
+            turn,
             tls_info,
         }
     }
@@ -157,6 +161,7 @@ impl Resting {
             listener: &env.snapshot.listeners[self.listener].name,
             mode: Mode::Http,
             route: None,
+            asked: None,
             pool: "",
             backend: None,
             bytes: self.passed,

@@ -23,7 +23,9 @@ impl Session {
                 let slow = Some(self.pace(now)).filter(|claim| claim.ground == Ground::Slow);
                 Some(slow.unwrap_or(Claim::new(Ground::Unfinished, self.touched)))
             }
-            Phase::Opening { .. } => self.has_left().then_some(Claim::new(Ground::Left, self.touched)),
+            Phase::Policy { .. } | Phase::Opening { .. } => {
+                self.has_left().then_some(Claim::new(Ground::Left, self.touched))
+            }
             Phase::Relay if self.exchange.response.answered == Answered::Awaited && self.has_left() => {
                 Some(Claim::new(Ground::Left, self.touched))
             }
@@ -88,7 +90,7 @@ impl Session {
             Phase::Head { .. } | Phase::Collecting => {
                 self.fail(Cause::MadeRoom, env, effects);
             }
-            Phase::Opening { .. } | Phase::Relay => {
+            Phase::Policy { .. } | Phase::Opening { .. } | Phase::Relay => {
                 let is_left = self.exchange.response.answered == Answered::Awaited && self.has_left();
                 let cause = if is_left { Cause::ClientAborted } else { Cause::MadeRoom };
                 self.fail(cause, env, effects);

@@ -15,10 +15,9 @@ use crate::http::framing::Framing;
 use crate::http::lines::push_edits;
 use crate::http::nominated::Nominated;
 use crate::http::request::{Method, Request};
+use crate::policy::{self, Case, OwnAnswer, Question, Verdict};
 use crate::prelude::hello::Hello;
-use crate::route::{
-    Action, Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, hash,
-};
+use crate::route::{Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, hash};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
 /// The decision for a request head.
@@ -30,13 +29,22 @@ pub(super) enum Routed {
         trailers: Option<Nominated>,
         /// The bound of its body.
         body: Option<u64>,
+        /// The question that comes before.
+        asked: Option<Asked>,
     },
-    /// Its route answers by itself; the answer was written.
-    Answered { keep_alive: bool },
+    /// Its route answers by itself. The answer was written, to where requests are if a question comes before.
+    Answered { keep_alive: bool, asked: Option<Asked> },
     /// It asks what Pollux can do, and not a backend.
     Options { is_read: bool },
     /// It is answered for that cause.
     Unroutable { cause: Cause, framing: Framing },
+}
+
+/// A question, and the place of the policy that has it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) place: usize,
+    pub(super) question: Question,
 }
 
 /// A request, and where it came in.
@@ -47,6 +55,8 @@ pub(super) struct Arrival<'a> {
     pub(super) tls_info: Option<&'a TlsInfo>,
     /// Whether the client has come by TLS, as far as is known without its head.
     pub(super) is_secure: bool,
+    /// The number of the next question.
+    pub(super) turn: u32,
     pub(super) env: &'a Env<'a>,
 }
 
@@ -87,28 +97,37 @@ impl Arrival<'_> {
         exchange.request.client = Some(client);
         let view = RequestView { tls_info: self.tls_info, ..view(request, client) };
         let table = &self.listener.routes;
-        let place = match table.decide(&view) {
-            Decision::Route(place) => place,
-            Decision::NoRoute => {
-                return Ok(Routed::Unroutable { cause: Cause::NoRoute, framing: request.framing });
+        let place = match policy::taken(table.decide(&view)) {
+            Ok(place) => place,
+            // The path is understood, so that what follows the request is as well.
+            Err(cause @ Cause::NoRoute) => {
+                return Ok(Routed::Unroutable { cause, framing: request.framing });
             }
-            Decision::AmbiguousPath => return Err(Cause::AmbiguousPath),
+            Err(cause) => return Err(cause),
         };
         let route = &table.routes()[place];
         exchange.request.route = Some(place);
         exchange.request.pool = table.pool(place, &view, identity.name());
         let context =
             Context { view: &view, route, request_id: identity.name(), trace_id: identity.trace_id() };
-        match &route.action {
-            Action::Redirect(redirect) => {
-                Ok(self.answer(request, RouteAnswer::Redirect(redirect), &context, exchange, down))
+        let case = Case {
+            route,
+            framing: request.framing,
+            body_max: body_max(route.options.as_deref(), self.env),
+            turn: self.turn,
+        };
+        let asked = match case.judge(0) {
+            (_, Verdict::Go) => None,
+            (_, Verdict::Answer(OwnAnswer::Refusal(cause))) => return Err(cause),
+            (_, Verdict::Answer(OwnAnswer::Route(own))) => {
+                return Ok(self.answer(request, own, &context, exchange, (None, down)));
             }
-            Action::Respond(respond) => {
-                Ok(self.answer(request, RouteAnswer::Respond(respond), &context, exchange, down))
-            }
-            Action::Pool(_) | Action::Split(_) => {
-                self.forward(request, &context, identity.traceparent(), exchange, up)
-            }
+            (place, Verdict::Ask(question)) => Some(Asked { place, question }),
+        };
+        match policy::own_answer(route) {
+            // An answer that may not be given yet lies where nothing is sent from.
+            Some(own) => Ok(self.answer(request, own, &context, exchange, (asked, up))),
+            None => self.forward(request, &context, identity.traceparent(), exchange, (asked, up)),
         }
     }
 
@@ -118,20 +137,20 @@ impl Arrival<'_> {
         answer: RouteAnswer<'_>,
         context: &Context<'_>,
         exchange: &mut Exchange,
-        down: &mut Vec<u8>,
+        (asked, out): (Option<Asked>, &mut Vec<u8>),
     ) -> Routed {
         // A body that may follow is not worth reading.
         let keep_alive =
             exchange.afterwards.goes_on() && request.framing == Framing::Empty && !self.env.is_draining();
-        exchange.response.status = answer.status();
+        exchange.response.status = if asked.is_some() { 0 } else { answer.status() };
         exchange.afterwards = exchange.afterwards.limited(keep_alive);
         let is_head = exchange.request.method == crate::http::request::Method::Head;
         let disclosure = &self.listener.disclosure;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
         let hsts = own.unwrap_or(disclosure.hsts).filter(|_| self.is_secure);
         let response = exchange.response_context(keep_alive, self.env.snapshot.timeouts.client_idle, hsts);
-        answer::write_of_route(down, &answer, context, response, is_head, disclosure, self.env.date);
-        Routed::Answered { keep_alive }
+        answer::write_of_route(out, &answer, context, response, is_head, disclosure, self.env.date);
+        Routed::Answered { keep_alive, asked }
     }
 
     fn forward(
@@ -140,11 +159,10 @@ impl Arrival<'_> {
         context: &Context<'_>,
         traceparent: Option<Traceparent>,
         exchange: &mut Exchange,
-        up: &mut Vec<u8>,
+        (asked, up): (Option<Asked>, &mut Vec<u8>),
     ) -> Result<Routed, Cause> {
         let options = context.route.options.as_deref();
-        let body = options.and_then(|options| options.body).unwrap_or(self.env.snapshot.limits.body);
-        request.check_body(body)?;
+        let body = body_max(options, self.env);
         let pool = exchange.request.pool.unwrap_or(PoolId(0));
         let rules = self.env.snapshot.pool(pool);
         exchange.request.key = key(&rules.balance, context, up);
@@ -177,8 +195,13 @@ impl Arrival<'_> {
             nominated.add(options.iter().flat_map(|options| options.request.taken_out()));
             nominated
         });
-        Ok(Routed::Forwarded { framing: request.framing, trailers, body })
+        Ok(Routed::Forwarded { framing: request.framing, trailers, body, asked })
     }
+}
+
+/// The longest body that a request to a route with `options` may have.
+pub(super) fn body_max(options: Option<&Options>, env: &Env<'_>) -> Option<u64> {
+    options.and_then(|options| options.body).unwrap_or(env.snapshot.limits.body)
 }
 
 /// What routes can know of a request.

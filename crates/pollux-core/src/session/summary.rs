@@ -22,7 +22,7 @@ pub enum SessionActivity {
     Head,
     /// It is kept alive between two requests.
     Idle,
-    /// It seeks a backend connection.
+    /// It seeks a backend connection, or waits for the reply of an authority before.
     Opening,
     /// A request and its response are under way.
     Exchange,
@@ -144,7 +144,7 @@ impl Session {
             Phase::Prelude { since, .. } => (SessionActivity::Prelude, since),
             Phase::Head { since, is_pause: true } => (SessionActivity::Idle, since),
             Phase::Head { since, is_pause: false } => (SessionActivity::Head, since),
-            Phase::Opening { .. } => (SessionActivity::Opening, began),
+            Phase::Policy { .. } | Phase::Opening { .. } => (SessionActivity::Opening, began),
             Phase::Collecting | Phase::Relay | Phase::Answer { .. } | Phase::Ending { .. } => {
                 (SessionActivity::Exchange, began)
             }

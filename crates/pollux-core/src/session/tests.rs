@@ -1,5 +1,7 @@
 //! What is hard to bring about from outside: a session told of events one by one.
 
+mod policy;
+
 use std::time::Duration;
 
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
@@ -12,6 +14,7 @@ use crate::core::outcome::{Cause, Proof};
 use crate::core::time::Time;
 use crate::http::date::Date;
 use crate::lane::Source;
+use crate::policy::{PolicyReply, Question};
 use crate::snapshot::{
     Address, Backend, ClientClose, ExpectContinue, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts,
 };
@@ -462,9 +465,14 @@ fn pollux_says_100_once_in_the_place_of_a_backend_that_is_known_not_to() {
         stage.advance(&mut session);
         let (ready, mut effects) = (ConnectOutcome::Ready { backend: 0, is_reused: false }, Vec::new());
         session.handle_connect(ready, &stage.env(), &mut effects);
-        assert_eq!(effects, [Effect::AskHabit(Habit::NoContinue)]);
+        assert_eq!(effects, [Effect::Ask(Question::Habit(Habit::NoContinue))]);
         if is_known {
-            session.handle_habit(Habit::NoContinue, &stage.env());
+            session.handle_reply(
+                Question::Habit(Habit::NoContinue),
+                PolicyReply::Yes,
+                &stage.env(),
+                &mut effects,
+            );
         }
         let sent = session.up.unsent().0.len();
         session.up.send(sent);

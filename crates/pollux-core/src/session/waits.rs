@@ -44,6 +44,7 @@ impl Session {
             Phase::Prelude { .. }
             | Phase::Head { .. }
             | Phase::Collecting
+            | Phase::Policy { .. }
             | Phase::Opening { .. }
             | Phase::Relay
             | Phase::Tunnel
@@ -74,7 +75,8 @@ impl Session {
         if let Some(at) = self.given_up_at(env) {
             deadline = deadline.or_earlier(Deadline::new(at, Timer::ClientLeft));
         }
-        let has_unwanted_side = matches!(self.phase, Phase::Opening { .. } | Phase::Relay | Phase::Tunnel);
+        let has_unwanted_side =
+            matches!(self.phase, Phase::Policy { .. } | Phase::Opening { .. } | Phase::Relay | Phase::Tunnel);
         if has_unwanted_side && env.now < self.watched_from() {
             return Some(deadline.or_earlier(Deadline::new(self.watched_from(), Timer::Watch)));
         }
@@ -111,6 +113,10 @@ impl Session {
                 Some(self.or_leave(head_deadline(timeouts, since, is_pause), since, env))
             }
             Phase::Collecting => touched(timeouts.idle, Timer::Idle),
+            Phase::Policy { since, place, .. } => {
+                let wait = self.inquiry(place, env).map_or(Duration::ZERO, |inquiry| inquiry.wait);
+                Some(Deadline::new(since + wait, Timer::Policy))
+            }
             Phase::Opening { since, dial } => {
                 let queue = Deadline::new(since + timeouts.queue, Timer::Queue);
                 let attempt =
@@ -216,6 +222,7 @@ impl Session {
                 let cause = self.exchange.cause.filter(|_| is_busy).unwrap_or(late);
                 self.connect_failed(cause, env, effects);
             }
+            Timer::Policy => self.policy_late(env, effects),
             Timer::Queue => {
                 self.fail(Cause::QueueTimeout, env, effects);
             }
@@ -318,6 +325,7 @@ impl Session {
             Phase::Relay
             | Phase::Prelude { .. }
             | Phase::Head { .. }
+            | Phase::Policy { .. }
             | Phase::Opening { .. }
             | Phase::Tunnel
             | Phase::Delivering { .. }

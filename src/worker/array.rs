@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conn::{Conn, Stay};
 use super::idle::WATCHED;
-use super::parked::{EpollSet, EpollTag, Parked, QUIET, UNHEARD_MAX};
+use super::parked::{EpollSet, EpollTag, QUIET, UNHEARD_MAX};
 use super::storage::{ClientShare, Storage};
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
@@ -250,7 +250,7 @@ fn park<O: Os>(
     }
     conn.session.rest();
     conn.stay = Stay::Parked { until };
-    parked.enter(until, Parked::Session(key));
+    parked.enter(until, EpollTag::Client(key));
     true
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::conn::{Conn, ListenerState, Piped, Stay, World};
 use super::generation::Generation;
 use super::own::Owned;
-use super::parked::{EpollSet, Parked};
+use super::parked::{EpollSet, EpollTag};
 use crate::core::outcome::Record;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
@@ -78,7 +78,7 @@ impl Conns {
         }
     }
 
-    /// The same, to be changed.
+    /// Like [`Conns::served`], to change the client.
     pub(super) fn served_mut(&mut self, key: Key) -> Option<&mut Conn> {
         match self.slab.get_mut(key)? {
             Client::Served(conn) => conn.as_mut().as_mut(),
@@ -169,9 +169,9 @@ impl Conns {
     pub(super) fn derive_idle(&mut self, world: World<'_>, set: &mut EpollSet) {
         for (key, client) in self.slab.iter_mut() {
             if let Client::Idle(idle) = client {
-                set.leave(idle.until, Parked::Session(key));
+                set.leave(idle.until, EpollTag::Client(key));
                 idle.until = idle.session.deadline(&world.env(&idle.generation, idle.listener_state)).at;
-                set.enter(idle.until, Parked::Session(key));
+                set.enter(idle.until, EpollTag::Client(key));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::conn::{Conn, ListenerState, Reach, Stay, World};
 use super::driver::{Driver, Fate, Readable, Want};
 use super::generation::Generation;
-use super::parked::{EpollSet, EpollTag, Parked, UNHEARD_MAX};
+use super::parked::{EpollSet, EpollTag, UNHEARD_MAX};
 use super::room::Entry;
 use super::storage::ClientShare;
 use super::{Token, Worker};
@@ -156,7 +156,7 @@ impl<O: Os> Worker<O> {
         let Some(conn) = self.conns.wake(key, self.now) else { return };
         conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
-            self.parked.leave(until, Parked::Session(key));
+            self.parked.leave(until, EpollTag::Client(key));
             conn.stay = Stay::Hot { since: self.now };
             self.hot.push(key);
         }
@@ -441,9 +441,9 @@ impl<O: Os> Worker<O> {
         }
         while let Some(parked) = self.parked.pop_late(self.now) {
             match parked {
-                Parked::Session(key) => self.with(key, |_, _| Fate::Waits),
-                Parked::Idle(key) => self.close_idle_one(key),
-                Parked::Handshake(key) => self.wake_handshake(key),
+                EpollTag::Client(key) | EpollTag::Backend(key) => self.with(key, |_, _| Fate::Waits),
+                EpollTag::Idle(key) => self.close_idle_one(key),
+                EpollTag::Handshake(key) => self.wake_handshake(key),
             }
         }
     }

@@ -16,7 +16,7 @@ use super::conn::ListenerState;
 use super::driver::Readable;
 use super::events::Arrival;
 use super::generation::Generation;
-use super::parked::{EpollTag, Parked, QUIET, UNHEARD_MAX};
+use super::parked::{EpollTag, QUIET, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
@@ -306,7 +306,7 @@ impl<O: Os> Worker<O> {
             let (fd, want) = (handshake.step.fd(), handshake.step.waits_for());
             if handshake.is_quiet(now) && parked.park(os, fd, want, EpollTag::Handshake(*key)) {
                 handshake.stay = Stay::Parked;
-                parked.enter(handshake.until, Parked::Handshake(*key));
+                parked.enter(handshake.until, EpollTag::Handshake(*key));
                 return false;
             }
             handshake.note_poll();
@@ -320,7 +320,7 @@ impl<O: Os> Worker<O> {
     pub(super) fn wake_handshake(&mut self, key: Key) {
         let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
         if handshake.stay == Stay::Parked {
-            self.parked.leave(handshake.until, Parked::Handshake(key));
+            self.parked.leave(handshake.until, EpollTag::Handshake(key));
             handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
             self.handshakes.hot.push(key);
         }

@@ -16,7 +16,7 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::parked::{EpollSet, EpollTag, Parked, QUIET};
+use super::parked::{EpollSet, EpollTag, QUIET};
 use crate::balance::Habit;
 use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
@@ -195,8 +195,8 @@ impl IdleSet {
         for (key, idle) in self.entries.iter_mut() {
             let until = idle.since + timeouts.backend_idle.min(idle.idle_timeout);
             if idle.is_parked {
-                parked.leave(idle.until, Parked::Idle(key));
-                parked.enter(until, Parked::Idle(key));
+                parked.leave(idle.until, EpollTag::Idle(key));
+                parked.enter(until, EpollTag::Idle(key));
             }
             idle.until = until;
         }
@@ -220,7 +220,7 @@ impl IdleSet {
                 && parked.park(os, idle.link.wire.fd(), WATCHED, EpollTag::Idle(*key))
             {
                 (idle.polled, idle.is_parked) = (next_poll, true);
-                parked.enter(idle.until, Parked::Idle(*key));
+                parked.enter(idle.until, EpollTag::Idle(*key));
             }
             if !idle.is_parked && nearest.is_none_or(|nearest| idle.until < nearest) {
                 nearest = Some(idle.until);
@@ -438,7 +438,7 @@ impl IdleSet {
         let idle = self.entries.remove(key)?;
         self.own -= usize::from(idle.is_own);
         if idle.is_parked {
-            parked.leave(idle.until, Parked::Idle(key));
+            parked.leave(idle.until, EpollTag::Idle(key));
         }
         Some(idle)
     }

@@ -23,18 +23,7 @@ pub(super) const QUIET: Duration = Duration::from_millis(20);
 /// parked set cost about as much as so many polls, so whatever happens next, at most twice the least is paid.
 pub(super) const UNHEARD_MAX: u8 = 8;
 
-/// What is parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Parked {
-    /// A session.
-    Session(Key),
-    /// An idle backend connection.
-    Idle(Key),
-    /// A client whose TLS handshake is under way.
-    Handshake(Key),
-}
-
-/// The connection of an event of the parked set.
+/// A connection in the parked set. The deadline of a session is entered once, by its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpollTag {
     /// The client of a session.
@@ -75,7 +64,8 @@ impl EpollTag {
 pub(super) struct EpollSet {
     /// `None` without a parked set: nothing is parked.
     fd: Option<Fd>,
-    deadlines: BTreeSet<(Time, Parked)>,
+    /// Each with the number of its tag: half as long as the tag, and there is one for each idle client.
+    deadlines: BTreeSet<(Time, u64)>,
     /// Kept for its memory.
     news: Vec<(u64, Ready)>,
 }
@@ -97,28 +87,28 @@ impl EpollSet {
     }
 
     /// Records that `parked` is parked until `deadline`, if nothing happens before.
-    pub(super) fn enter(&mut self, deadline: Time, parked: Parked) {
-        self.deadlines.insert((deadline, parked));
+    pub(super) fn enter(&mut self, deadline: Time, parked: EpollTag) {
+        self.deadlines.insert((deadline, parked.to_bits()));
     }
 
-    /// Records that `parked`, who was parked until `deadline`, is not any more.
-    pub(super) fn leave(&mut self, deadline: Time, parked: Parked) {
-        self.deadlines.remove(&(deadline, parked));
+    /// Records that `parked`, which was parked until `deadline`, is not any more.
+    pub(super) fn leave(&mut self, deadline: Time, parked: EpollTag) {
+        self.deadlines.remove(&(deadline, parked.to_bits()));
     }
 
-    /// The first deadline of all who are parked.
+    /// The first deadline of all that are parked.
     pub(super) fn nearest(&self) -> Option<Time> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
     /// Takes out the first one whose deadline has passed.
-    pub(super) fn pop_late(&mut self, now: Time) -> Option<Parked> {
-        let (deadline, parked) = *self.deadlines.first()?;
+    pub(super) fn pop_late(&mut self, now: Time) -> Option<EpollTag> {
+        let (deadline, tag) = *self.deadlines.first()?;
         if deadline > now {
             return None;
         }
         self.deadlines.pop_first();
-        Some(parked)
+        Some(EpollTag::from_bits(tag))
     }
 
     /// Returns the news that the kernel has now, and whether that was all of them.
@@ -160,13 +150,13 @@ mod tests {
     #[test]
     fn the_late_leave_in_order() {
         let (mut parked, key) = (EpollSet::default(), Key::from_bits);
-        parked.enter(Time::from_nanos(2), Parked::Session(key(1)));
-        parked.enter(Time::from_nanos(1), Parked::Idle(key(1)));
-        parked.enter(Time::from_nanos(3), Parked::Session(key(2)));
-        parked.leave(Time::from_nanos(1), Parked::Idle(key(1)));
+        parked.enter(Time::from_nanos(2), EpollTag::Client(key(1)));
+        parked.enter(Time::from_nanos(1), EpollTag::Idle(key(1)));
+        parked.enter(Time::from_nanos(3), EpollTag::Client(key(2)));
+        parked.leave(Time::from_nanos(1), EpollTag::Idle(key(1)));
         assert_eq!(parked.nearest(), Some(Time::from_nanos(2)));
         assert_eq!(parked.pop_late(Time::from_nanos(1)), None);
-        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(Parked::Session(key(1))));
-        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(Parked::Session(key(2))));
+        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(EpollTag::Client(key(1))));
+        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(EpollTag::Client(key(2))));
     }
 }

@@ -3,12 +3,13 @@
 
 use std::any::Any;
 use std::io::Write as _;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::faults::Weather;
 use crate::harness::Scene;
 
-/// Runs `run` once for each seed: as many as `usual`, or as `SIM_SEEDS` says, or only the one of `SIM_SEED`.
+/// Runs `run` once for each seed: as many as `usual`, or those of `SIM_SEEDS`, or only the one of `SIM_SEED`.
 pub(crate) fn each_seed(test: &str, usual: u64, weather: Weather, run: impl Fn(&mut Scene)) {
     if let Some(seed) = number_of("SIM_SEED") {
         let mut scene = Scene::new(seed, weather, true);
@@ -21,7 +22,7 @@ pub(crate) fn each_seed(test: &str, usual: u64, weather: Weather, run: impl Fn(&
     }
     let goes_on = number_of("SIM_GO_ON").is_some();
     let mut failures = Vec::new();
-    for seed in 0..number_of("SIM_SEEDS").unwrap_or(usual) {
+    for seed in seeds_asked_for().unwrap_or(0..usual) {
         let mut scene = Scene::new(seed, weather, false);
         match one_seed(&mut scene, &run) {
             Ok(()) => {}
@@ -76,6 +77,15 @@ fn failure(test: &str, seed: u64, what: &str, scene: &Scene) -> String {
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
+}
+
+/// The seeds of `SIM_SEEDS`: `n` for those below it, or `a..b`, so that a long run can be made in pieces.
+fn seeds_asked_for() -> Option<Range<u64>> {
+    let text = std::env::var("SIM_SEEDS").ok()?;
+    let (from, to) = text.split_once("..").unwrap_or(("0", &text));
+    let number =
+        |word: &str| word.parse().unwrap_or_else(|_| panic!("SIM_SEEDS is neither n nor a..b: {text}"));
+    Some(number(from)..number(to))
 }
 
 fn number_of(variable: &str) -> Option<u64> {

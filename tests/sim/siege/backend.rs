@@ -124,7 +124,7 @@ impl Actor for Backend {
         if let Some(Step::Moved | Step::Over) = step {
             return step.unwrap_or(Step::Still);
         }
-        let mut room = [0; 4096];
+        let mut room = [0; 1024];
         let most = if chance(&mut self.rng, 10) { 16 } else { room.len() };
         match net.read(self.end, &mut room[..most]) {
             Ok(0) | Err(pollux::os::IoFault::Lost) => self.leave(net),

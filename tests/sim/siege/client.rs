@@ -45,7 +45,7 @@ impl Exchange {
             self.outbox.drain(..count);
             return Told::Step(Step::Moved);
         }
-        let mut room = [0; 4096];
+        let mut room = [0; 1024];
         match net.read(self.end, &mut room) {
             Ok(0) | Err(IoFault::Lost) => {
                 net.close(self.end);

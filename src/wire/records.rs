@@ -188,7 +188,7 @@ impl Records {
         &self.flow.outgoing
     }
 
-    /// The same, to be changed.
+    /// The mutable form.
     pub(super) fn outgoing_mut(&mut self) -> &mut Vec<u8> {
         &mut self.flow.outgoing
     }

@@ -126,7 +126,7 @@ impl TlsWire {
         }
     }
 
-    /// The same, of which `early` was read from the socket already.
+    /// Takes `early`, bytes that were read from the socket already.
     #[must_use]
     pub fn with_early(mut self, early: Vec<u8>) -> TlsWire {
         (self.has_heard, self.has_more) = (!early.is_empty(), !early.is_empty());
@@ -134,7 +134,7 @@ impl TlsWire {
         self
     }
 
-    /// The same, with `ahead` to go out as it is before the handshake.
+    /// Sends `ahead` as it is before the handshake.
     #[must_use]
     pub fn behind(mut self, ahead: Vec<u8>) -> TlsWire {
         self.records.outgoing_mut().splice(..0, ahead);

@@ -36,7 +36,7 @@ impl From<Nuisance> for ConnectionError {
 pub enum WhyReset {
     /// The peer says so.
     Peer,
-    /// The same, behind the end of what it sends: it wants no more of what we send.
+    /// The peer resets it after its own end: it wants no more of our body.
     PeerAfterEnd,
     /// The peer proves that it has not processed the request: any request may be sent again (RFC 9113 §8.7).
     Unprocessed,

@@ -1,10 +1,13 @@
 //! The records of one TLS connection: rustls, between encrypted bytes and plain ones.
 //!
 //! rustls is driven by its unbuffered API: by the other one each connection keeps a buffer of 4 KiB. Bytes
-//! under way lie here, in buffers that are freed when they are empty. An idle connection has none.
+//! under way lie here, in buffers that are given back when they are empty. An idle connection has none.
 //!
 //! Invariant: between two calls no whole record lies in `incoming`, and rustls has nothing to hand out. So it is
 //! always ready to encrypt.
+
+use std::cell::Cell;
+use std::mem;
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -18,6 +21,18 @@ use crate::os::IoFault;
 /// Encrypted bytes that may be held. rustls refuses a record that is too long by its header. So more than a
 /// record is held only of a handshake message in several records.
 const INCOMING_MAX: usize = 64 * 1024;
+
+/// The largest buffer that is kept for the next connection, in bytes.
+const SPARE_MAX: usize = 128 * 1024;
+
+/// Room that a buffer with few bytes may waste, in bytes.
+const SLACK: usize = 8 * 1024;
+
+thread_local! {
+    /// A buffer that no connection of this thread needs now. The allocator would give the pages of one that is
+    /// freed back to the kernel, and ask for them again with the next record.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// See the module.
 pub(super) struct Records {
@@ -110,10 +125,11 @@ impl Records {
         if from >= INCOMING_MAX {
             return Err(IoFault::Lost);
         }
+        take_spare(&mut self.incoming);
         self.incoming.resize(from + most, 0);
         let received = recv(&mut self.incoming[from..]);
         self.incoming.truncate(from + received.unwrap_or(0));
-        free_if_empty(&mut self.incoming);
+        give_back(&mut self.incoming);
         received
     }
 
@@ -148,7 +164,7 @@ impl Records {
             Inbound::Open => drop(self.incoming.drain(..used)),
             Inbound::Closed | Inbound::Broken => self.incoming.clear(),
         }
-        free_if_empty(&mut self.incoming);
+        give_back(&mut self.incoming);
         (filled, outcome)
     }
 
@@ -158,7 +174,7 @@ impl Records {
         let count = plain.len().min(room.len());
         room[..count].copy_from_slice(&plain[..count]);
         plain.drain(..count);
-        free_if_empty(plain);
+        give_back(plain);
         count
     }
 
@@ -202,7 +218,7 @@ impl Records {
     /// So many bytes of that have gone out.
     pub(super) fn has_gone(&mut self, count: usize) {
         self.flow.outgoing.drain(..count);
-        free_if_empty(&mut self.flow.outgoing);
+        give_back(&mut self.flow.outgoing);
     }
 }
 
@@ -278,14 +294,29 @@ fn append(
         Ok(_) => return Ok(()),
         Err(needed) => needed.ok_or(Error::EncryptError)?.required_size,
     };
+    take_spare(outgoing);
     outgoing.resize(from + needed, 0);
     let written = put(&mut outgoing[from..]);
     outgoing.truncate(from + written.as_ref().map_or(0, |count| *count));
     written.map(|_| ()).map_err(|_| Error::EncryptError)
 }
 
-fn free_if_empty(buffer: &mut Vec<u8>) {
-    if buffer.is_empty() {
-        *buffer = Vec::new();
+/// Has `buffer`, if it has no memory, use that of the spare one.
+fn take_spare(buffer: &mut Vec<u8>) {
+    if buffer.capacity() == 0 {
+        *buffer = SPARE.take();
     }
+}
+
+/// Keeps the memory of `buffer` for the next connection if it is empty or almost so. What is left in it moves.
+fn give_back(buffer: &mut Vec<u8>) {
+    if !buffer.is_empty() && buffer.capacity() <= 2 * buffer.len() + SLACK {
+        return;
+    }
+    let rest = buffer.to_vec();
+    let mut given = mem::replace(buffer, rest);
+    given.clear();
+    let spare = SPARE.take();
+    let is_better = given.capacity() > spare.capacity() && given.capacity() <= SPARE_MAX;
+    SPARE.set(if is_better { given } else { spare });
 }

@@ -153,7 +153,7 @@ fn what_is_known_of_a_tls_client_is_told() {
     let layout =
         Layout::parse("{tls_version} {client_cert} \"{client_cert_subject}\" {client_cert_error}").unwrap();
     let pen = Pen::new(&AccessLogRules::default(), LineFormat::Layout(layout));
-    let of = |tls_info| line(&pen, &Record { tls_info: tls_info, ..record(&nothing) });
+    let of = |tls_info| line(&pen, &Record { tls_info, ..record(&nothing) });
     assert_eq!(of(Some(&failed)), "TLSv1.3 failed \"CN=mallory\\\\, O=Example\" expired\n");
     assert_eq!(of(None), "- - \"-\" -\n");
 }

@@ -94,7 +94,7 @@ impl HistogramCounts {
         Some((below, (place < BOUNDED).then(|| bound(place))))
     }
 
-    /// The quantile `thousandths`, as far as it is known: between its [bounds](Counts::bounds_of) it is taken
+    /// The quantile `thousandths`, as far as it is known: between its [bounds](HistogramCounts::bounds_of) it is taken
     /// for granted that the spans are spread evenly, and beyond the last bound it is that bound. `None` if
     /// nothing was counted.
     #[must_use]

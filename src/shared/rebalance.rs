@@ -102,7 +102,7 @@ impl HandoverQueue {
     }
 }
 
-/// The place of one worker. Dropping it [leaves](LoadSlot::leave) it.
+/// The place of one worker. Dropping it [closes](LoadSlot::close) it.
 #[derive(Debug)]
 pub struct LoadSlot {
     worker_loads: Arc<WorkerLoads>,

@@ -259,7 +259,7 @@ impl Crowd {
         self.groups.is_empty()
     }
 
-    /// How many are [busy](Kind::is_busy).
+    /// How many are [busy](SessionActivity::is_busy).
     #[must_use]
     pub fn busy(&self) -> usize {
         self.groups.iter().filter(|group| group.kind.is_busy()).map(|group| group.count).sum()

@@ -93,7 +93,7 @@ pub struct Summary {
     pub kind: SessionActivity,
     /// Since when.
     pub since: Time,
-    /// When it ends by itself if nothing comes; `None` if it is [busy](Kind::is_busy), for its deadlines move with its bytes.
+    /// When it ends by itself if nothing comes; `None` if it is [busy](SessionActivity::is_busy), for its deadlines move with its bytes.
     pub ends: Option<Time>,
     /// How many bytes of the response are still to come from the backend, if that is known.
     pub left: Option<u64>,

@@ -1,6 +1,7 @@
 //! An open connection as bytes. Sessions and lanes never see a descriptor; only a wire does.
 
 mod records;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -6,9 +6,6 @@
 //! Invariant: between two calls no whole record lies in `incoming`, and rustls has nothing to hand out. So it is
 //! always ready to encrypt.
 
-use std::cell::Cell;
-use std::mem;
-
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
@@ -16,29 +13,18 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, Error};
 
+use super::store::Store;
 use crate::os::IoFault;
 
 /// Encrypted bytes that may be held. rustls refuses a record that is too long by its header. So more than a
 /// record is held only of a handshake message in several records.
 const INCOMING_MAX: usize = 64 * 1024;
 
-/// The largest buffer that is kept for the next connection, in bytes.
-const SPARE_MAX: usize = 128 * 1024;
-
-/// Room that a buffer with few bytes may waste, in bytes.
-const SLACK: usize = 8 * 1024;
-
-thread_local! {
-    /// A buffer that no connection of this thread needs now. The allocator would give the pages of one that is
-    /// freed back to the kernel, and ask for them again with the next record.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 /// See the module.
 pub(super) struct Records {
     tls: Tls,
     /// Encrypted bytes that have come, and are no whole record or handshake message yet.
-    incoming: Vec<u8>,
+    incoming: Store,
     flow: Flow,
 }
 
@@ -61,9 +47,9 @@ pub(super) enum Inbound {
 /// What rustls has handed out.
 struct Flow {
     /// Decrypted bytes for which there was no room.
-    plain: Vec<u8>,
+    plain: Store,
     /// Encrypted bytes that are to go out.
-    outgoing: Vec<u8>,
+    outgoing: Store,
     inbound: Inbound,
 }
 
@@ -90,8 +76,8 @@ impl Records {
     }
 
     fn new(tls: Tls) -> Records {
-        let flow = Flow { plain: Vec::new(), outgoing: Vec::new(), inbound: Inbound::Open };
-        Records { tls, incoming: Vec::new(), flow }
+        let flow = Flow { plain: Store::default(), outgoing: Store::default(), inbound: Inbound::Open };
+        Records { tls, incoming: Store::default(), flow }
     }
 
     /// What rustls says of the connection.
@@ -111,8 +97,8 @@ impl Records {
     }
 
     /// Has `bytes` come that were read before.
-    pub(super) fn has_come(&mut self, bytes: Vec<u8>) {
-        self.incoming = bytes;
+    pub(super) fn has_come(&mut self, bytes: &[u8]) {
+        self.incoming.push(bytes);
     }
 
     /// Lets `recv` read up to `most` encrypted bytes.
@@ -121,15 +107,12 @@ impl Records {
         most: usize,
         recv: impl FnOnce(&mut [u8]) -> Result<usize, IoFault>,
     ) -> Result<usize, IoFault> {
-        let from = self.incoming.len();
-        if from >= INCOMING_MAX {
+        if self.incoming.len() >= INCOMING_MAX {
             return Err(IoFault::Lost);
         }
-        take_spare(&mut self.incoming);
-        self.incoming.resize(from + most, 0);
-        let received = recv(&mut self.incoming[from..]);
-        self.incoming.truncate(from + received.unwrap_or(0));
-        give_back(&mut self.incoming);
+        let received = recv(self.incoming.room(most));
+        self.incoming.fill(received.unwrap_or(0));
+        self.incoming.give_back();
         received
     }
 
@@ -138,7 +121,7 @@ impl Records {
     pub(super) fn process(&mut self, room: &mut [u8]) -> (usize, Result<(), Error>) {
         let (mut used, mut filled, mut outcome) = (0, 0, Ok(()));
         loop {
-            let (incoming, room) = (&mut self.incoming[used..], &mut room[filled..]);
+            let (incoming, room) = (&mut self.incoming.bytes_mut()[used..], &mut room[filled..]);
             let step = match &mut self.tls {
                 Tls::Server(tls) => self.flow.step(tls.process_tls_records(incoming), room),
                 Tls::Client(tls) => self.flow.step(tls.process_tls_records(incoming), room),
@@ -161,10 +144,10 @@ impl Records {
             }
         }
         match self.flow.inbound {
-            Inbound::Open => drop(self.incoming.drain(..used)),
-            Inbound::Closed | Inbound::Broken => self.incoming.clear(),
+            Inbound::Open => self.incoming.drop_front(used),
+            Inbound::Closed | Inbound::Broken => self.incoming.drop_front(self.incoming.len()),
         }
-        give_back(&mut self.incoming);
+        self.incoming.give_back();
         (filled, outcome)
     }
 
@@ -172,9 +155,9 @@ impl Records {
     pub(super) fn take(&mut self, room: &mut [u8]) -> usize {
         let plain = &mut self.flow.plain;
         let count = plain.len().min(room.len());
-        room[..count].copy_from_slice(&plain[..count]);
-        plain.drain(..count);
-        give_back(plain);
+        room[..count].copy_from_slice(&plain.bytes()[..count]);
+        plain.drop_front(count);
+        plain.give_back();
         count
     }
 
@@ -182,8 +165,8 @@ impl Records {
     pub(super) fn encrypt(&mut self, plain: &[u8]) -> Result<(), Error> {
         let outgoing = &mut self.flow.outgoing;
         match &mut self.tls {
-            Tls::Server(tls) => encrypt(tls.process_tls_records(&mut self.incoming), plain, outgoing),
-            Tls::Client(tls) => encrypt(tls.process_tls_records(&mut self.incoming), plain, outgoing),
+            Tls::Server(tls) => encrypt(tls.process_tls_records(self.incoming.bytes_mut()), plain, outgoing),
+            Tls::Client(tls) => encrypt(tls.process_tls_records(self.incoming.bytes_mut()), plain, outgoing),
         }
     }
 
@@ -194,31 +177,31 @@ impl Records {
         }
         let outgoing = &mut self.flow.outgoing;
         match &mut self.tls {
-            Tls::Server(tls) => close(tls.process_tls_records(&mut self.incoming), outgoing),
-            Tls::Client(tls) => close(tls.process_tls_records(&mut self.incoming), outgoing),
+            Tls::Server(tls) => close(tls.process_tls_records(self.incoming.bytes_mut()), outgoing),
+            Tls::Client(tls) => close(tls.process_tls_records(self.incoming.bytes_mut()), outgoing),
         }
     }
 
     /// What is to go out.
     pub(super) fn outgoing(&self) -> &[u8] {
-        &self.flow.outgoing
+        self.flow.outgoing.bytes()
     }
 
     /// The mutable form.
-    pub(super) fn outgoing_mut(&mut self) -> &mut Vec<u8> {
+    pub(super) fn outgoing_mut(&mut self) -> &mut Store {
         &mut self.flow.outgoing
     }
 
     /// Bytes that its buffers take.
     #[cfg(test)]
     pub(super) fn held(&self) -> usize {
-        self.incoming.capacity() + self.flow.plain.capacity() + self.flow.outgoing.capacity()
+        self.incoming.held() + self.flow.plain.held() + self.flow.outgoing.held()
     }
 
     /// So many bytes of that have gone out.
     pub(super) fn has_gone(&mut self, count: usize) {
-        self.flow.outgoing.drain(..count);
-        give_back(&mut self.flow.outgoing);
+        self.flow.outgoing.drop_front(count);
+        self.flow.outgoing.give_back();
     }
 }
 
@@ -236,7 +219,7 @@ impl Flow {
                     let (fits, rest) = record.payload.split_at(record.payload.len().min(room.len()));
                     room[..fits.len()].copy_from_slice(fits);
                     step.filled += fits.len();
-                    self.plain.extend_from_slice(rest);
+                    self.plain.push(rest);
                 }
             }
             ConnectionState::EncodeTlsData(mut data) => append(&mut self.outgoing, |room| {
@@ -260,7 +243,7 @@ impl Flow {
 fn encrypt<Data>(
     status: UnbufferedStatus<'_, '_, Data>,
     plain: &[u8],
-    outgoing: &mut Vec<u8>,
+    outgoing: &mut Store,
 ) -> Result<(), Error> {
     let ConnectionState::WriteTraffic(mut traffic) = status.state? else {
         return Err(Error::HandshakeNotComplete);
@@ -268,7 +251,7 @@ fn encrypt<Data>(
     append(outgoing, |room| traffic.encrypt(plain, room).map_err(|error| size_needed(&error)))
 }
 
-fn close<Data>(status: UnbufferedStatus<'_, '_, Data>, outgoing: &mut Vec<u8>) {
+fn close<Data>(status: UnbufferedStatus<'_, '_, Data>, outgoing: &mut Store) {
     if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state {
         // rustls refuses an alert for its size only.
         let _ =
@@ -286,37 +269,14 @@ fn size_needed(error: &EncryptError) -> Option<InsufficientSizeError> {
 /// Has `put` write behind what is in `outgoing`. Without a large enough room it fails and says how large that
 /// is; otherwise it fails for good.
 fn append(
-    outgoing: &mut Vec<u8>,
+    outgoing: &mut Store,
     mut put: impl FnMut(&mut [u8]) -> Result<usize, Option<InsufficientSizeError>>,
 ) -> Result<(), Error> {
-    let from = outgoing.len();
     let needed = match put(&mut []) {
         Ok(_) => return Ok(()),
         Err(needed) => needed.ok_or(Error::EncryptError)?.required_size,
     };
-    take_spare(outgoing);
-    outgoing.resize(from + needed, 0);
-    let written = put(&mut outgoing[from..]);
-    outgoing.truncate(from + written.as_ref().map_or(0, |count| *count));
-    written.map(|_| ()).map_err(|_| Error::EncryptError)
-}
-
-/// Has `buffer`, if it has no memory, use that of the spare one.
-fn take_spare(buffer: &mut Vec<u8>) {
-    if buffer.capacity() == 0 {
-        *buffer = SPARE.take();
-    }
-}
-
-/// Keeps the memory of `buffer` for the next connection if it is empty or almost so. What is left in it moves.
-fn give_back(buffer: &mut Vec<u8>) {
-    if !buffer.is_empty() && buffer.capacity() <= 2 * buffer.len() + SLACK {
-        return;
-    }
-    let rest = buffer.to_vec();
-    let mut given = mem::replace(buffer, rest);
-    given.clear();
-    let spare = SPARE.take();
-    let is_better = given.capacity() > spare.capacity() && given.capacity() <= SPARE_MAX;
-    SPARE.set(if is_better { given } else { spare });
+    let written = put(outgoing.room(needed)).map_err(|_| Error::EncryptError)?;
+    outgoing.fill(written);
+    Ok(())
 }

@@ -128,7 +128,7 @@ impl TlsWire {
 
     /// Takes `early`, bytes that were read from the socket already.
     #[must_use]
-    pub fn with_early(mut self, early: Vec<u8>) -> TlsWire {
+    pub fn with_early(mut self, early: &[u8]) -> TlsWire {
         (self.has_heard, self.has_more) = (!early.is_empty(), !early.is_empty());
         self.records.has_come(early);
         self
@@ -136,8 +136,8 @@ impl TlsWire {
 
     /// Sends `ahead` as it is before the handshake.
     #[must_use]
-    pub fn behind(mut self, ahead: Vec<u8>) -> TlsWire {
-        self.records.outgoing_mut().splice(..0, ahead);
+    pub fn behind(mut self, ahead: &[u8]) -> TlsWire {
+        self.records.outgoing_mut().push_ahead(ahead);
         self
     }
 
@@ -212,7 +212,7 @@ impl TlsWire {
     /// Has the alert of a name that is refused say so (RFC 6066 §3). rustls says `access_denied`, which reads as if a client
     /// certificate were wrong, and has no way to say another. At this point nothing is encrypted yet.
     fn name_the_alert(&mut self) {
-        let out = self.records.outgoing_mut();
+        let out = self.records.outgoing_mut().bytes_mut();
         if out.ends_with(&failure::ACCESS_DENIED)
             && let Some(last) = out.last_mut()
         {

@@ -253,7 +253,7 @@ impl<O: Os> Worker<O> {
             }
         };
         let (wire, reach) = match tls.and_then(|tls| TlsWire::to_backend(fd, tls, &pool.backends[id.index])) {
-            Some(tls) => (Wire::Tls(Box::new(tls.behind(header.clone()))), reach.before_tls()),
+            Some(tls) => (Wire::Tls(Box::new(tls.behind(&header))), reach.before_tls()),
             None => (Wire::Plain(fd), reach),
         };
         let (now, number) = (self.now, self.checks.count);

@@ -193,7 +193,7 @@ impl<O: Os> Driver<'_, O> {
             let own = self.own_of(conn, id, fd);
             conn.session.announcement(self.local_of(conn), own, &self.env)
         });
-        (Wire::Tls(Box::new(tls.behind(header.unwrap_or_default()))), reach.before_tls())
+        (Wire::Tls(Box::new(tls.behind(header.as_deref().unwrap_or_default()))), reach.before_tls())
     }
 
     /// Both ends of the connection to a backend over `fd`, where the client has no address that could be

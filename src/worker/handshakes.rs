@@ -139,7 +139,7 @@ impl Handshake {
         let early = bytes.split_off(length);
         self.said = said;
         self.until = now + self.generation.snapshot.timeouts.handshake;
-        let Some(mut wire) = wire_of(&self.generation, self.listener, fd, early) else {
+        let Some(mut wire) = wire_of(&self.generation, self.listener, fd, &early) else {
             self.step = Step::Refused(fd);
             return Stepped::TurnedAway(Cause::TlsHandshakeFailed);
         };
@@ -258,7 +258,7 @@ impl<O: Os> Worker<O> {
             let wait = if is_required { timeouts.prelude } else { timeouts.handshake };
             (Step::Header { fd, bytes: Vec::new() }, wait)
         } else {
-            match wire_of(&generation, listener, fd, Vec::new()) {
+            match wire_of(&generation, listener, fd, &[]) {
                 Some(wire) => (Step::Handshaking(wire), timeouts.handshake),
                 None => return self.os.close(fd),
             }
@@ -431,7 +431,7 @@ impl<O: Os> Worker<O> {
 
 /// The wire of a client of the listener at `listener` that has said `early` already; `None` if there can be
 /// none.
-fn wire_of(generation: &Generation, listener: usize, fd: Fd, early: Vec<u8>) -> Option<Box<TlsWire>> {
+fn wire_of(generation: &Generation, listener: usize, fd: Fd, early: &[u8]) -> Option<Box<TlsWire>> {
     let wire = TlsWire::of_client(fd, generation.termination(listener)?).ok()?;
     Some(Box::new(wire.with_early(early)))
 }

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use pollux::access::Destination;
 use pollux::config::value::{BackendFlag, parse_backend_flag, parse_bind, parse_duration};
+use pollux::control::KeptCapabilities;
 use pollux::core::word::UnknownWord;
 use pollux::os::usable_cores;
 use pollux::session::SessionActivity;
@@ -133,6 +134,10 @@ pub(super) struct RunArgs {
     /// And this group [default: that of the user].
     #[arg(long, value_name = "GROUP")]
     pub(super) group: Option<String>,
+    /// What that user keeps of root, by name: net_bind_service for low ports at a reload, dac_read_search for keys that only
+    /// root may read.
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', requires = "user")]
+    pub(super) keep_capability: Vec<KeptCapabilities>,
     /// Let a debugger of the same user attach, and the kernel write core dumps; both can see keys.
     #[arg(long)]
     pub(super) debuggable: bool,

@@ -11,7 +11,8 @@ use pollux::admin::{Admin, AdminDoor, Callers, Handed, Readiness};
 use pollux::config::{ProcessSettings, SourcePlaces, Written};
 use pollux::control::{
     Call, Command, ControlEvent, Discovered, DiscoveryStatus, DiscoveryWatcher, Events, Identity, Inherited,
-    Manager, Origin, ReloadError, Reply, Server, SignalAction, SocketFile, Taken, WantedState,
+    KeptCapabilities, Manager, Origin, ReloadError, Reply, Server, SignalAction, SocketFile, Taken,
+    WantedState,
 };
 use pollux::discovery::Answers;
 use pollux::explain::{Ask, explain_live};
@@ -126,11 +127,13 @@ impl Running {
         }
         inherited.tell_useless();
         let identity = Identity::find(args.user.as_deref(), args.group.as_deref()).map_err(Failure::usage)?;
+        let kept =
+            args.keep_capability.iter().copied().fold(KeptCapabilities::default(), KeptCapabilities::and);
         let (mut socket, mut admin_door, readiness) = (None, None, Readiness::default());
         let (handed, left_admin) = inherited.take_admin(admin.as_ref().map(|admin| &admin.bind));
         // The user that it becomes must be able to do these again: after a rotation, at the next upgrade.
         let bound = || {
-            identity.iter().try_for_each(Identity::assume)?;
+            identity.iter().try_for_each(|identity| identity.assume(kept))?;
             // Becoming another user has changed it.
             pollux::os::set_debuggable(args.debuggable).map_err(|error| format!("prctl: {error}"))?;
             logs.open()?;

@@ -36,7 +36,7 @@ pub use inherited::Inherited;
 pub use notify::Manager;
 pub use operate::OperateError;
 pub use origin::Origin;
-pub use privileges::Identity;
+pub use privileges::{Identity, KeptCapabilities};
 pub use reload::{ReloadError, Reloaded};
 pub use render::Pulse;
 pub use server::Server;

@@ -1,11 +1,68 @@
-//! Root is needed to bind a low port, and for nothing after that: the process becomes another user.
+//! Root is needed to bind a low port, and for little after that: the process becomes another user, with the
+//! capabilities that it is told to keep.
 
 use std::ffi::CString;
+
+use std::str::FromStr;
 
 use nix::errno::Errno;
 use nix::unistd::{
     Gid, Group, Uid, User, getegid, geteuid, getgid, getuid, initgroups, setgid, setgroups, setuid,
 };
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, set_capabilities,
+    set_keep_capabilities,
+};
+
+/// Capabilities of root that outlive it (capabilities(7)), by their names in lower case without `CAP_`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptCapabilities(CapabilitySet);
+
+impl Default for KeptCapabilities {
+    fn default() -> KeptCapabilities {
+        KeptCapabilities(CapabilitySet::empty())
+    }
+}
+
+impl KeptCapabilities {
+    /// Those of `self` and of `other`.
+    #[must_use]
+    pub fn and(self, other: KeptCapabilities) -> KeptCapabilities {
+        KeptCapabilities(self.0 | other.0)
+    }
+
+    /// Has them outlive setuid(2) in this thread. They are neither effective nor inherited by other programs then.
+    fn hold(self) -> rustix::io::Result<()> {
+        set_keep_capabilities(!self.0.is_empty())
+    }
+
+    /// Has this thread, the threads that it makes, and the programs that it runs have them, and no others.
+    fn take(self) -> rustix::io::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        set_keep_capabilities(false)?;
+        set_capabilities(None, CapabilitySets { effective: self.0, permitted: self.0, inheritable: self.0 })?;
+        self.0.iter().try_for_each(|each| configure_capability_in_ambient_set(each, true))
+    }
+}
+
+impl FromStr for KeptCapabilities {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<KeptCapabilities, String> {
+        let plain = text.trim().to_ascii_lowercase();
+        let name = plain.strip_prefix("cap_").unwrap_or(&plain);
+        // The last flag stands for all that the system may have, and has no name of its own.
+        match CapabilitySet::from_name(&name.to_ascii_uppercase()) {
+            Some(one) => Ok(KeptCapabilities(one)),
+            None => Err(format!(
+                "no capability is called `{name}`; capabilities(7) lists them, such as net_bind_service (low ports at a \
+                 reload) and dac_read_search (keys that only root may read)"
+            )),
+        }
+    }
+}
 
 /// The user and the groups that the process changes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +95,12 @@ impl Identity {
         })
     }
 
-    /// Becomes it, in all threads and for good.
+    /// Becomes it, in all threads and for good. This thread keeps `kept` of root's capabilities; those that are
+    /// there already have none then.
     ///
     /// # Errors
     /// What the system says; some of the groups may have been given up.
-    pub fn assume(&self) -> Result<(), String> {
+    pub fn assume(&self, kept: KeptCapabilities) -> Result<(), String> {
         let is_it = (geteuid(), getuid(), getegid(), getgid()) == (self.uid, self.uid, self.gid, self.gid);
         if !geteuid().is_root() && is_it {
             return Ok(());
@@ -60,12 +118,33 @@ impl Identity {
             None => setgroups(&[self.gid]).map_err(|errno| fail("setgroups", errno))?,
         }
         setgid(self.gid).map_err(|errno| fail("setgid", errno))?;
+        let refused = |error: rustix::io::Errno| {
+            format!(
+                "cannot keep capabilities of root as user {}: {error}; was the process started with them?",
+                self.uid
+            )
+        };
+        kept.hold().map_err(refused)?;
         setuid(self.uid).map_err(|errno| fail("setuid", errno))?;
         if !self.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
             return Err(String::from("the process could become root again: it does not go on"));
         }
-        Ok(())
+        // Root that stays root has them all.
+        if self.uid.is_root() { Ok(()) } else { kept.take().map_err(refused) }
     }
+}
+
+/// Gives up all capabilities of this thread, unless it is one of root: those that a service manager or an earlier
+/// process has left are for what the main thread does.
+///
+/// # Errors
+/// As capset(2) gives them.
+pub(super) fn renounce() -> rustix::io::Result<()> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
 }
 
 /// Number, group if it is known, and name.

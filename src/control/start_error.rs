@@ -56,7 +56,10 @@ pub enum StartError {
 /// The way out of what bind(2) complains about most.
 const BIND_HELP: [(io::ErrorKind, &str); 3] = [
     (io::ErrorKind::AddrInUse, "; something listens there already: stop it, or choose another port"),
-    (io::ErrorKind::PermissionDenied, "; ports below 1024 need privileges: choose a higher one"),
+    (
+        io::ErrorKind::PermissionDenied,
+        "; ports below 1024 need privileges: choose a higher one, or keep them with `--keep-capability net_bind_service`",
+    ),
     (
         io::ErrorKind::AddrNotAvailable,
         "; this machine has no such address: write `freebind = true` if it gets it later",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::mailbox::{InletGiven, Mailbox, Order};
+use super::privileges;
 use super::server::Server;
 use super::workers::Berth;
 use crate::core::outcome::Journal;
@@ -38,6 +39,9 @@ impl Server {
                 && let Err(error) = bind_to_core(core)
             {
                 tracing::warn!(worker = share.worker, core, %error, "the worker cannot be bound to its core");
+            }
+            if let Err(error) = privileges::renounce() {
+                tracing::warn!(worker = share.worker, %error, "the worker keeps capabilities that it has no use for");
             }
             let mut os = SysOs::default();
             let wake = Some(os.adopt(wake.into()));

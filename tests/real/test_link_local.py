@@ -5,32 +5,12 @@ import re
 import subprocess
 
 from harness.client import DEADLINE_S
+from harness.namespace import Namespace
 from harness.process import Pollux
 
 
-class Link:
-    """A network namespace in which the loopback has a link-local address; it goes with the process that keeps it."""
-
-    def __init__(self):
-        as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        script = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad && echo ready && exec cat"
-        self._keeper = subprocess.Popen(["unshare", "--net", *as_root, "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._keeper.stdout.readline() == b"ready\n", "there is no network namespace to be had"
-        enter = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        self.enter = ["nsenter", *enter, "--net", "--target", str(self._keeper.pid), "--"]
-
-    def run(self, *command):
-        done = subprocess.run([*self.enter, *map(str, command)], capture_output=True, text=True, timeout=DEADLINE_S)
-        assert done.returncode == 0, done
-        return done.stdout
-
-    def close(self):
-        self._keeper.stdin.close()
-        self._keeper.wait()
-
-
 def test_listeners_and_backends_have_link_local_addresses(pollux_bin, tmp_path, keep):
-    link = Link()
+    link = Namespace("ip -6 addr add fe80::1/64 dev lo nodad")
     try:
         serve(link, pollux_bin, tmp_path)
     finally:

@@ -213,6 +213,30 @@ def test_a_user_who_cannot_read_its_keys_again_says_so_at_the_start(pollux_bin, 
     wait_for_certificate(proxy, lambda one: one["stale_s"] is None)
 
 
+def test_keys_of_root_are_renewed_under_another_user_that_may_read_them(pollux_bin, toy, tmp_path, keep):
+    if os.geteuid() != 0:
+        # That --user is refused to others is shown elsewhere.
+        return
+    tmp_path.chmod(0o755)
+    for folder in list(tmp_path.parents)[:2]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("good", days=20)
+    key.chmod(0o600)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run").chmod(0o777)
+    config = f'control = "{tmp_path}/run/control"\n' + listener(toy("echo"), (cert, key))
+    user = ["--user", "65534", "--group", "65534", "--keep-capability", "dac_read_search", "--threads", "1"]
+    proxy = keep(Served(pollux_bin, tmp_path, config, user))
+    assert wait_for_certificate(proxy, lambda one: one["stale_s"] is None)["days_left"] < 30
+    fresh = authority.issue("fresh", days=80)
+    fresh[1].chmod(0o600)
+    for new, old in zip(fresh, (cert, key)):
+        os.replace(new, old)
+    wait_for_certificate(proxy, lambda one: one["days_left"] > 50)
+    assert "cannot read" not in proxy.running.stderr()
+
+
 def test_a_user_who_cannot_read_bodies_and_tokens_again_says_so_at_the_start(pollux_bin, toy, tmp_path, keep):
     if os.geteuid() != 0:
         # That --user is refused to others is shown elsewhere.

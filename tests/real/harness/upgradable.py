@@ -29,14 +29,14 @@ def foster_parent():
 class Upgradable:
     """Needs a `foster_parent`. A Pollux with an executable of its own, and whoever takes its place."""
 
-    def __init__(self, binary, directory, config, *, listeners=1, access_log="off"):
+    def __init__(self, binary, directory, config, *, listeners=1, access_log="off", options=()):
         self.binary, self.directory = directory / "bin" / "pollux", directory
         self.file = directory / "proxy.toml"
         self.binary.parent.mkdir()
         self.source = binary
         self.install()
         self.configure(config)
-        self.running = Pollux(self.binary, ["-c", self.file, "--access-log", access_log], directory, listeners=listeners)
+        self.running = Pollux(self.binary, ["-c", self.file, "--access-log", access_log, *options], directory, listeners=listeners)
         self.pids = [self.running.process.pid]
 
     @property

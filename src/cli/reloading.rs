@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use pollux::control::{Call, Discovered, Events, Reply};
+use pollux::control::{Call, Discovered, Events, Reply, Server};
 use pollux::discovery::{Answers, Entry};
+use pollux::os::await_disk;
 
 use super::args::RunArgs;
 use super::settings::{self, Settled};
@@ -61,11 +62,13 @@ struct UnderWay {
 }
 
 impl Reloading {
-    /// Begins to read, or notes that it is to be read again. `call` waits for what comes of it.
+    /// Begins to read, or notes that it is to be read again. `call` waits for what comes of it. A reload looks at the files of the
+    /// sockets that `server` has, too.
     pub(super) fn begin(
         &mut self,
         args: &Arc<RunArgs>,
         known: &Answers,
+        server: &Server,
         events: &Events,
         call: Option<Call>,
     ) {
@@ -86,8 +89,11 @@ impl Reloading {
             }
             None => {}
         }
-        let (args, known) = (Arc::clone(args), known.clone());
-        let read = move || settings::settle(&args, false, &known).map(Box::new);
+        let (args, known, files) = (Arc::clone(args), known.clone(), server.socket_files());
+        let read = move || {
+            files.iter().for_each(|file| await_disk(file));
+            settings::settle(&args, false, &known).map(Box::new)
+        };
         match events.beside("reload", read) {
             Ok(read) => {
                 let (since, callers) = (Instant::now(), call.into_iter().collect());

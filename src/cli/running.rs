@@ -411,7 +411,7 @@ impl Running {
     /// Begins to read the configuration again. What comes of it goes to the log, and to `call`.
     fn reload(&mut self, call: Option<Call>) {
         self.watchdog.manager().reloading();
-        self.reloading.begin(&self.args, &self.answers, &self.events, call);
+        self.reloading.begin(&self.args, &self.answers, &self.server, &self.events, call);
         if !self.reloading.is_reading() {
             self.watchdog.manager().ready(&self.summary());
         }

@@ -8,8 +8,11 @@ use pollux::admin::Admin;
 use pollux::config::{self, AtOnce, ConfigReport, Loaded, ProcessSettings, SourcePlaces, Written};
 use pollux::control::Workers;
 use pollux::discovery::Answers;
+use pollux::os::{await_disk, look_up_owners};
 use pollux::route::Route;
-use pollux::snapshot::{Address, Balance, Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts};
+use pollux::snapshot::{
+    Address, Balance, Limits, Listener, Mode, Permissions, Pool, PoolId, Snapshot, Timeouts,
+};
 use pollux::tls::{Handles, ServedSnapshot};
 
 use super::args::RunArgs;
@@ -84,7 +87,13 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = args.threads.map(usize::from).or(loaded.process.threads).unwrap_or_else(cores);
     let cores = args.affinity.as_ref().map_or(Vec::new(), |cores| cores.0.clone());
-    let admin = admin(args.admin.as_ref(), loaded.process.admin)?;
+    let mut admin = admin(args.admin.as_ref(), loaded.process.admin)?;
+    for listener in &mut loaded.snapshot.listeners {
+        make_ready(&listener.bind, &mut listener.socket.permissions);
+    }
+    if let Some(admin) = &mut admin {
+        make_ready(&admin.bind, &mut admin.socket);
+    }
     let mut access_log = loaded.process.access_log.unwrap_or_default();
     access_log.to = args.access_log.clone().or(access_log.to);
     Ok(Settled {
@@ -99,6 +108,15 @@ pub(super) fn settle(args: &RunArgs, colour: bool, known: &Answers) -> Result<Se
         places: loaded.places,
         written: loaded.written,
     })
+}
+
+/// Waits for what the bind of a Unix socket may wait for: a directory of users, and the disk of its file. At a reload the bind is on
+/// the main thread, and this is not.
+fn make_ready(bind: &Address, permissions: &mut Permissions) {
+    if let Address::Unix(path) = bind {
+        look_up_owners(permissions);
+        await_disk(path);
+    }
 }
 
 /// The admin address that is typed, or else that of the file; the token is the file's.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -359,6 +360,16 @@ impl Server {
         if let (Address::Unix(path), Some(file)) = (&self.addresses[place], self.files[place]) {
             file.remove(path);
         }
+    }
+
+    /// The files of its Unix sockets.
+    #[must_use]
+    pub fn socket_files(&self) -> Vec<PathBuf> {
+        let path = |address: &Address| match address {
+            Address::Unix(path) => Some(path.clone()),
+            Address::Ip(_) => None,
+        };
+        self.addresses.iter().filter_map(path).collect()
     }
 
     /// What is bound.

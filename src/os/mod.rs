@@ -26,7 +26,9 @@ pub use sys::{
     raise_descriptor_limit, return_buffers_of, usable_cores,
 };
 
-pub use unix::{FileIdentity, bind_unix, is_abstract, permit, remove_left_over, user_at};
+pub use unix::{
+    FileIdentity, await_disk, bind_unix, is_abstract, look_up_owners, permit, remove_left_over, user_at,
+};
 
 /// A descriptor, as the worker names it. Owned by the [`Os`] that gave it out, until [`Os::close`],
 /// [`Os::reset`] or [`Os::give_away`].

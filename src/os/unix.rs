@@ -15,6 +15,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open};
@@ -64,8 +67,8 @@ impl Held {
     /// Gives it its owner and its mode, as far as it has not got them: a process that root started may have
     /// become a user who may not change them.
     fn permit(&self, permissions: &Permissions) -> io::Result<()> {
-        let user = permissions.user.as_deref().map(user_of).transpose()?;
-        let group = permissions.group.as_deref().map(group_of).transpose()?;
+        let user = number_of(permissions.uid, permissions.user.as_deref(), user_of)?;
+        let group = number_of(permissions.gid, permissions.group.as_deref(), group_of)?;
         let mode = match permissions.mode {
             Some(mode) => Some(mode),
             None if *permissions == Permissions::default() => None,
@@ -126,6 +129,32 @@ pub fn permit(path: &Path, file: FileIdentity, permissions: &Permissions) -> io:
         Some(_) => Err(io::Error::other("another file has come in its place")),
         None => Err(io::ErrorKind::NotFound.into()),
     }
+}
+
+/// Looks up the numbers of the user and the group, if they exist. A directory service may be slow to answer.
+pub fn look_up_owners(permissions: &mut Permissions) {
+    permissions.uid = permissions.user.as_deref().and_then(|user| user_of(user).ok());
+    permissions.gid = permissions.group.as_deref().and_then(|group| group_of(group).ok());
+}
+
+/// How long the removal of a socket's file may hold its caller up.
+const REMOVE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Looks at the file of the socket at `path`, for whose disk a bind would wait too.
+pub fn await_disk(path: &Path) {
+    if !is_abstract(path) {
+        // Whether it is there is for the bind to say.
+        let _ = fs::symlink_metadata(path);
+    }
+}
+
+/// The number that is known, or else the one that `look_up` finds for `name`, if there is a name.
+fn number_of(
+    known: Option<u32>,
+    name: Option<&str>,
+    look_up: impl FnOnce(&str) -> io::Result<u32>,
+) -> io::Result<Option<u32>> {
+    known.map_or_else(|| name.map(look_up).transpose(), |number| Ok(Some(number)))
 }
 
 /// The number of the user of this name or number.
@@ -200,10 +229,19 @@ impl FileIdentity {
     }
 
     /// Removes the file at `path` if it is still this one. One that may not be removed is left for the next
-    /// who binds there.
+    /// who binds there. The caller does not wait for the disk of the file for longer than half a second.
     pub fn remove(self, path: &Path) {
-        if FileIdentity::of(path) == Some(self) {
-            let _ = fs::remove_file(path);
+        let (path, (is_removing, removed)) = (path.to_owned(), mpsc::channel::<()>());
+        let remove = move || {
+            if FileIdentity::of(&path) == Some(self) {
+                let _ = fs::remove_file(&path);
+            }
+            drop(is_removing);
+        };
+        match thread::Builder::new().name("remove".into()).spawn(remove) {
+            // Nothing is sent: the channel ends with the closure.
+            Ok(_) => drop(removed.recv_timeout(REMOVE_TIMEOUT)),
+            Err(error) => tracing::warn!(%error, "there is no thread that could remove the file of a socket"),
         }
     }
 }
@@ -256,13 +294,23 @@ mod tests {
         }
         let path = folder.path().join("numbered");
         let (user, group) = (nix::unistd::geteuid().to_string(), nix::unistd::getegid().to_string());
-        let permissions = Permissions { mode: Some(0o640), user: Some(user), group: Some(group) };
+        let permissions =
+            Permissions { mode: Some(0o640), user: Some(user), group: Some(group), ..Permissions::default() };
         let _socket = bind_unix(&path, &permissions).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         let path = folder.path().join("owned");
-        let nobody = Permissions { user: Some("no such user here".into()), ..Permissions::default() };
+        let mut nobody = Permissions { user: Some("no such user here".into()), ..Permissions::default() };
+        look_up_owners(&mut nobody);
+        assert_eq!(nobody.uid, None);
         assert!(bind_unix(&path, &nobody).unwrap_err().to_string().contains("`no such user here`"));
         assert!(!path.exists());
+        // What was looked up is not looked up again.
+        let uid = nix::unistd::geteuid().as_raw();
+        let known = Permissions { uid: Some(uid), ..nobody };
+        let _socket = bind_unix(&path, &known).unwrap();
+        let mut own = Permissions { user: Some(uid.to_string()), ..Permissions::default() };
+        look_up_owners(&mut own);
+        assert_eq!((own.uid, own.gid), (Some(uid), None));
     }
 
     #[test]

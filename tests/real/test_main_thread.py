@@ -204,6 +204,30 @@ def test_a_file_on_a_mount_that_hangs_holds_up_nobody(watched, toy, tmp_path):
         hang.stdout.close()
 
 
+def test_the_file_of_a_socket_on_a_mount_that_hangs_holds_up_nobody(watched, toy, tmp_path):
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    config = given(toy("echo")) + f'[[listener]]\nname = "inner"\nbind = "unix:{mount}/app.sock"\npool = "app"\nsocket = {{ user = "{os.geteuid()}" }}\n'
+    proxy = watched(config, wrap=["unshare", "--mount", "--propagation", "private", "--"])
+    proxy.ready()
+    command = ["nsenter", "--mount", f"--target={proxy.process.pid}", sys.executable, hanging.__file__, mount]
+    hang = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert hang.stdout.readline() == b"mounted\n"
+        reload, done = proxy.calling("reload")
+        while reload.is_alive():
+            proxy.is_heard()
+            reload.join(0.5)
+        assert done[0].returncode == 1 and "could not be read within 10 s" in done[0].stderr, done
+        # Its end, too: the file is left.
+        assert proxy.stops() == 0
+    finally:
+        hang.stdin.close()
+        hang.kill()
+        hang.wait()
+        hang.stdout.close()
+
+
 def full_pipe():
     """A pipe in which there is no room, and that nobody reads: both of its ends."""
     reader, writer = os.pipe()

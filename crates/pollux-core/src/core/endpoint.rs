@@ -102,6 +102,10 @@ pub struct Permissions {
     pub user: Option<String>,
     /// The group's name, or number.
     pub group: Option<String>,
+    /// The user's number, once it was looked up.
+    pub uid: Option<u32>,
+    /// The group's number, once it was looked up.
+    pub gid: Option<u32>,
 }
 
 /// Stands for the address of a client that has come by a Unix socket. No client has it that comes over a

@@ -133,8 +133,8 @@ fn what_fails_requests_is_left_alone() {
         let well = toy("well", Behaviour::Echo);
         let backends = [failing, well.address().to_string()];
         let mut snapshot = with(&backends, Passive { failures: 2, ..Passive::default() }, None);
-        snapshot.timeouts.backend_response = Duration::from_millis(50);
-        snapshot.timeouts.connect = Duration::from_millis(50);
+        snapshot.timeouts.backend_response = Duration::from_millis(250);
+        snapshot.timeouts.connect = Duration::from_millis(250);
         let pollux = Pollux::start(snapshot);
         let told: Vec<_> = (0..20)
             .map(|_| {
@@ -159,7 +159,7 @@ fn who_never_finishes_is_left_alone() {
         let (ill, well) = (toy("ill", behaviour), toy("well", Behaviour::Echo));
         let backends = [ill.address().to_string(), well.address().to_string()];
         let mut snapshot = with(&backends, Passive { failures: 2, ..Passive::default() }, None);
-        snapshot.timeouts.idle = Duration::from_millis(50);
+        snapshot.timeouts.idle = Duration::from_millis(250);
         let pollux = Pollux::start(snapshot);
         let told = (0..20).map(|_| {
             pollux.get();

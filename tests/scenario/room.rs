@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use pollux::core::outcome::Cause;
+use pollux::room::Ground;
 use pollux::snapshot::{Limits, Mode, Snapshot, Timeouts};
 use socket2::{Domain, Socket, Type};
 use toy_backends::{Behaviour, Toy};
@@ -144,10 +145,14 @@ fn the_address_with_most_connections_makes_room_first() {
     let toy = toy();
     let limits = Limits { sessions: 14, ..Limits::default() };
     let pollux = Pollux::start(Snapshot { limits, ..snapshot(Mode::Http, &[&toy.listening_on()]) });
-    // They rest for longest, and hold less than their share.
+    let mut many: Vec<_> = (0..10).map(|_| client_from(&pollux, [127, 0, 0, 3], b"GET")).collect();
+    // One whose first bytes were not read yet would be one that rests.
+    eventually(|| pollux.metrics().contains("pollux_buffers_in_use{worker=\"0\"} 10\n"));
+    // They rest, on which ground they would go first, and are fewer.
     let mut few: Vec<_> = (0..4).map(|_| client_from(&pollux, [127, 0, 0, 2], GET)).collect();
     few.iter_mut().for_each(|client| drop(response(client)));
-    let mut many: Vec<_> = (0..10).map(|_| client_from(&pollux, [127, 0, 0, 3], b"GET")).collect();
+    // All have had their time then, and the order decides.
+    std::thread::sleep(Ground::Resting.grace());
     for _ in 0..2 {
         let mut newcomer = client_from(&pollux, [127, 0, 0, 4], GET);
         assert!(response(&mut newcomer).starts_with("HTTP/1.1 200 "));

@@ -5,9 +5,9 @@
 //! half times that of its backend, by a generator with a fixed seed. It is no model of an HTTP server: a
 //! request is what ends with an empty line, and gets 100 bytes.
 //!
-//! Invariant: a slot is held by exactly one entry of `ends`, and `busy` counts them. Who goes away while
-//! waiting in line is passed over; who goes away in a slot holds it to its end, as the work of a real server
-//! would go on.
+//! Invariant: a slot is held by exactly one entry of `ends`, and `busy` counts them. A client
+//! that leaves while it waits in line is passed over. One that leaves in a slot holds it to its end, as the
+//! work of a real server would go on.
 
 mod addresses;
 

@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The command line of `paced-load`.
 #[derive(Parser)]
 struct Options {
-    /// Whom to load.
+    /// The server that gets the requests.
     address: SocketAddr,
     /// Requests per second.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]

@@ -15,7 +15,7 @@ use crate::value::suggest::closest;
 pub struct Why {
     /// Its word.
     pub cause: &'static str,
-    /// Whose fault it is: `client`, `backend`, `pollux` or `operator`.
+    /// The party at fault: `client`, `backend`, `pollux` or `operator`.
     pub who: &'static str,
     /// The status that Pollux answers with, if nothing of a response has been passed on; `None` where it
     /// answers nothing.

@@ -178,7 +178,7 @@ fn others_read_what_we_write() {
     }
 }
 
-/// Whoever reads a block reads the same fields, or refuses it. A few bytes of good blocks are changed.
+/// Each decoder reads the same fields in a block, or refuses it. A few bytes of good blocks are changed.
 #[test]
 fn what_we_take_others_take() {
     let mut oracle = Oracle::start();

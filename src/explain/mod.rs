@@ -202,7 +202,7 @@ fn explain_with(
             let picked = balance::pick(pool, &view, &asked, &mut robin(id));
             let mut candidates = candidates(pool, balance::exclusions(pool, &view, &asked));
             if let Ok(Picked { place, .. }) = picked {
-                // Whom a client is bound to is taken whatever keeps it from the others.
+                // The backend that the client is bound to is picked whatever excludes it for other clients.
                 candidates[place].excluded = None;
             }
             End::Forwarded(Forwarded {
@@ -221,7 +221,7 @@ fn explain_with(
             End::Answered { status, head: lines(&answer[..end]), body_bytes: answer.len() - end }
         }
         DryRunEnd::Refused(cause) => {
-            // Whose bytes are passed is told nothing.
+            // A TCP client gets no status.
             let status = cause.status().filter(|_| listener.mode == Mode::Http);
             End::Refused { status, cause: cause.as_str() }
         }

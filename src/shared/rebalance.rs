@@ -26,7 +26,7 @@ const AWAY: usize = 1 << (usize::BITS - 8);
 pub struct HandedOver {
     /// The connection.
     pub fd: OwnedFd,
-    /// Whose it is.
+    /// The address of its client.
     pub client: SocketAddr,
     /// The place in the snapshot of the listener that it came through.
     pub listener: usize,

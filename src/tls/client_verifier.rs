@@ -262,7 +262,7 @@ pub(super) mod tests {
                 assert_eq!((shown.verified(), shown.cert_error()), (None, Some(why)));
                 assert_eq!(shown.shown().unwrap().subject.text(), "CN=alice");
             }
-            // Whose key is another one has only found the certificate.
+            // A client with another key has only found the certificate.
             for cert in [authority.issue(2400).0, other.issue(2400).0] {
                 let error = met(Some((cert, authority.issue(2400).1))).unwrap_err();
                 assert!(matches!(error, Error::InvalidCertificate(_)), "{error}");

@@ -177,7 +177,7 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
 }
 
-/// Whose certificates are believed.
+/// The certificates that are accepted.
 #[derive(Debug)]
 enum Trust {
     /// Certificates that the usual rules accept, and the very certificates that `ca` names. Most self-signed

@@ -377,8 +377,8 @@ impl<O: Os> Worker<O> {
         self.journal.record(&record, self.wall);
     }
 
-    /// Ends the handshakes whose time is over, those that have to make room, or all of them. Whose deadline
-    /// has passed in the parked set has left it by now.
+    /// Ends the handshakes whose time is over, those that have to make room, or all of them. A handshake whose
+    /// deadline has passed in the parked set has left it by now.
     pub(super) fn end_late_handshakes(&mut self, is_cut_off: bool) {
         if is_cut_off {
             let all: Vec<Key> = self.handshakes.under_way.iter().map(|(key, _)| key).collect();

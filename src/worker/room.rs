@@ -22,7 +22,7 @@ pub(super) struct Room {
     refused: Tally<1>,
     /// In how many turns each measure was taken for want of buffers.
     short: Tally<{ Measure::ALL.len() }>,
-    /// Whose connection was refused last.
+    /// The client whose connection was refused last.
     refused_last: Option<SocketAddr>,
 }
 

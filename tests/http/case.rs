@@ -328,7 +328,7 @@ impl RawAnswer {
     }
 }
 
-/// Whoever says `Connection: close` does so.
+/// A response that says `Connection: close` is followed by a FIN.
 fn last_ends(to_client: &[u8]) -> Ends {
     let says_close = to_client.windows(19).any(|window| window == b"Connection: close\r\n");
     if says_close { Ends::Fin } else { Ends::Open }

@@ -160,7 +160,7 @@ fn as_many_are_kept_as_was_said_and_clients_push_nobody_out() {
     for number in 1..=4 {
         script = script.says(ms(500), &format!("GET /{number} HTTP/1.1\r\nHost: h\r\n\r\n"));
     }
-    // Whose fault it is comes last, as the connection ends with it.
+    // The request that the client spoils comes last, because the connection ends with it.
     script = script.says(ms(500), "GET /bad HTTP/1.1\r\n\r\n");
     let recording = Recording { keep: 2, ..Recording::default() };
     let stories = stories(script, snapshot("b", 1, recording));

@@ -196,8 +196,8 @@ fn a_status_that_is_retried_counts() {
     assert_eq!(attempts.filter(|attempts| *attempts > 1).count(), 2);
 }
 
-/// Whom the last backend is taken from has nothing to wait for, though another request still holds its place
-/// there.
+/// A request in the queue has nothing to wait for when the last backend is taken away, though another request
+/// still holds its place there.
 #[test]
 fn who_waits_is_told_that_nobody_is_left() {
     let (hung, moody) = (toy("hung", Behaviour::Silent), moody(true));

@@ -122,7 +122,8 @@ fn let_notice(pollux: &Pollux) {
     }
 }
 
-/// Whoever has gone has got nothing, whatever the kernel takes; whoever only has ended its direction is answered.
+/// A client that has gone has got nothing, whatever the kernel takes. One that has only ended its direction is
+/// answered.
 #[test]
 fn the_record_says_whether_somebody_was_there_for_the_answer() {
     for rule in [ClientClose::Abort, ClientClose::Finish] {

@@ -28,7 +28,7 @@ fn over(toys: &[Toy]) -> Snapshot {
     snapshot
 }
 
-/// Who answers so many requests.
+/// The names of the backends that answer so many requests.
 fn served_by(pollux: &Pollux, count: usize) -> String {
     let one = |_| {
         let answer = pollux.get();

@@ -28,7 +28,7 @@ pub(crate) enum Step {
     Over,
 }
 
-/// Somebody on the other side of the worker: a client, or one connection of a backend.
+/// A peer of the worker: a client, or one connection of a backend.
 pub(crate) trait Actor {
     /// Does one small thing, if it can.
     fn step(&mut self, net: &mut Net) -> Step;
@@ -123,17 +123,17 @@ impl Port {
         }
     }
 
-    /// The same, with TLS between, if there is to be any.
+    /// A port that speaks TLS, if `seal` says how.
     pub(crate) fn sealed(self, seal: Option<&Seal>) -> Port {
         Port { sealed: seal.map(|seal| Box::new(seal.open())), ..self }
     }
 
-    /// The same, with `ahead` to be written before anything else.
+    /// A port that writes `ahead` before anything else.
     pub(crate) fn behind(self, ahead: Vec<u8>) -> Port {
         Port { ahead, ..self }
     }
 
-    /// The same, with a header of that version to be read before anything else, if there is to be one.
+    /// A port that reads a PROXY header of that version before anything else, if there is a version.
     pub(crate) fn awaiting(self, version: Option<ProxyVersion>) -> Port {
         Port { awaits: version.map(|version| (version, Vec::new())), ..self }
     }
@@ -186,7 +186,7 @@ impl Port {
         (self.outbox.len() - self.pushed).max(usize::from(is_busy)) + self.ahead.len()
     }
 
-    /// The same, but for what TLS has to say for itself.
+    /// How many bytes it has still to write, without those that TLS adds.
     pub(crate) fn unsaid(&self) -> usize {
         let is_owed = self.sealed.as_ref().is_some_and(|sealed| sealed.owes_plain());
         (self.outbox.len() - self.pushed).max(usize::from(is_owed))

@@ -18,7 +18,7 @@ const LINE_MAX: usize = 107;
 /// Addresses of proxies that may be believed.
 const PROXIES: usize = 256;
 
-/// Who announces clients in a run.
+/// The peers that announce clients in a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ProxyHeaders {
     /// What the listener expects; no client is announced to it if that is nothing.
@@ -31,7 +31,7 @@ pub(crate) struct ProxyHeaders {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Introduction {
     pub(crate) bytes: Vec<u8>,
-    /// Who it is said to be.
+    /// The client that the header names.
     pub(crate) client: Option<SocketAddr>,
     /// The connection is to be closed for that.
     pub(crate) refused: Option<Cause>,
@@ -130,7 +130,7 @@ fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
 /// A header as a backend has read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Announced {
-    /// Who the client is; `None` if the worker speaks for itself.
+    /// The client that it names; `None` if the worker speaks for itself.
     pub(crate) client: Option<SocketAddr>,
 }
 

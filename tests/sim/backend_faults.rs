@@ -74,7 +74,7 @@ impl BackendFaults {
         self.apart > 0
     }
 
-    /// Who answers the checks of the backend at `host`.
+    /// The host that answers the checks of the backend at `host`.
     pub(crate) fn checked(&self, host: usize) -> usize {
         host + self.apart
     }

@@ -69,11 +69,11 @@ pub(crate) struct Scene {
     pub(crate) refills: Option<Refills>,
     /// Whether the pools have no policy and rules but those that there always were.
     pub(crate) is_plain: bool,
-    /// Who speaks TLS.
+    /// The sides that speak TLS.
     pub(crate) legs: Legs,
     /// What the rules of the run for TLS need.
     tls: Arc<Handles>,
-    /// Who announces clients by the PROXY protocol.
+    /// The peers that announce clients by the PROXY protocol.
     pub(crate) proxy_headers: ProxyHeaders,
     /// Why clients are to be refused, for each that is.
     pub(crate) refused: Vec<Cause>,
@@ -180,7 +180,7 @@ impl Scene {
             snapshot.listeners[0].trusted_proxies = announced::trusted();
         }
         if self.proxy_headers.listener != Announcing::Never || self.proxy_headers.pool.is_some() {
-            // Who says its header, or a long head, in pieces of a byte or two has the time for that.
+            // A client that sends its header, or a long head, in pieces of a byte or two has the time for that.
             let patience = Duration::from_secs(10_000);
             (snapshot.timeouts.prelude, snapshot.timeouts.client_head) = (patience, patience);
         }
@@ -412,8 +412,8 @@ fn retries(rng: &mut Rng, is_foul: bool) -> Retries {
     Retries {
         most: rng.u32(0..4),
         timeout: rng.bool(),
-        // Whoever answers with one of these is cut off, which is none of the things that happen to those who
-        // do their part.
+        // A backend that answers with one of these is cut off. That never happens to a backend which does its
+        // part.
         statuses: if is_foul && rng.bool() { vec![404, 500, 503] } else { Vec::new() },
         budget: 0,
         budget_min: rng.u32(..=RETRYING_MAX),

@@ -16,7 +16,7 @@ use pollux::worker::Census;
 
 use crate::backend_faults::{BackendFaults, Condition};
 
-/// Who waits for nothing is told within so many turns, and within that time.
+/// A request that waits for nothing is answered within so many turns, and within that time.
 const TURNS_MAX: u32 = 40;
 const LEFT_MAX: Duration = Duration::from_millis(50);
 
@@ -150,7 +150,7 @@ impl Invariants {
             self.outdated = self.outdated.max(after.line.last().copied());
         }
         assert!(after.line.len() <= pool.max_pending, "more wait than may");
-        // Who has tried somebody waits for another one, and may be passed by those who have not.
+        // A request that has tried a backend waits for another one. Requests that have tried none may pass it.
         if pool.retries.most == 0 && self.is_of_one_mind(&before.line) {
             check_order(before, after);
             check_newcomers(before, after);
@@ -173,7 +173,7 @@ impl Invariants {
         assert!(is_soon, "{} wait since {since:?} for nothing: {after:?}", after.line.len());
     }
 
-    /// Who is silent for long enough is out, and who is well for long enough is not.
+    /// A backend that is silent for long enough is out, and one that is well for long enough is not.
     fn check_truth(&self, snapshot: &Snapshot, backend_faults: &BackendFaults, after: &Observed, now: Time) {
         let pool = &snapshot.pools[0];
         for (place, one) in after.backends.iter().enumerate() {
@@ -220,7 +220,7 @@ fn time_to_rise(pool: &Pool, timeouts: &Timeouts) -> Duration {
     timeouts.connect + timeouts.backend_response + timeouts.idle + ejected + checked + SLACK
 }
 
-/// Who is known to be out, before a turn and after it, gets no request meanwhile, if there is somebody else.
+/// A backend that is out before a turn and after it gets no request in that turn, if there is another backend.
 fn check_out(before: &Observed, after: &Observed) {
     let is_up = |sight: &Observed| !sight.panics && sight.backends.iter().any(|one| !one.is_out);
     // Where somebody has wavered there may have been nobody else for a moment.

@@ -42,8 +42,8 @@ pub(crate) struct Kernel {
     descriptors: Descriptors,
     /// What lies in each pipe.
     pipes: Vec<Vec<u8>>,
-    /// Whose last bytes have been taken, so that the end must follow. A real kernel keeps them back until it
-    /// does.
+    /// The connections whose last bytes have been taken, so that the end must follow. A real kernel keeps the
+    /// bytes back until it does.
     pub(crate) ending: Vec<Fd>,
     /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
     pub(crate) patience: u8,
@@ -148,7 +148,7 @@ impl Kernel {
         }
     }
 
-    /// The same, for a call that moves bytes.
+    /// The connection behind `fd`, on which `call` may move bytes.
     fn standing(&mut self, fd: Fd, call: &str) -> EndId {
         let end = self.connection(fd, call);
         assert!(

@@ -171,7 +171,7 @@ fn drained_over_tls(scene: &mut Scene, run: fn(&mut Scene)) {
     run(scene);
 }
 
-/// Those who are in the middle of their handshakes are drained too.
+/// A drain ends clients in the middle of their handshakes too.
 #[test]
 fn drain_tls() {
     each_seed("drain_tls", SOME, Weather::Clean, |scene| drained_over_tls(scene, sealed_http));
@@ -290,7 +290,7 @@ fn backend_faults() {
     each_seed("backend_faults", MANY, Weather::Clean, faulty_pools);
 }
 
-/// The same, while discovery adds backends and takes some away.
+/// Backends fail in every way while discovery adds some and takes others away.
 #[test]
 fn backend_faults_refilled() {
     each_seed("backend_faults_refilled", SOME, Weather::Clean, |scene| {

@@ -115,7 +115,7 @@ impl Kernel {
             let descriptor = self.descriptors().get(watch.fd, "poll");
             descriptor.report(watch.fd, watch.got, now, patience);
             if descriptor.handle == Handle::Epoll {
-                // Whoever it tells of is judged by themselves.
+                // The descriptors that it reports are judged one by one.
                 descriptor.moved();
             }
             if let Handle::End(end) = descriptor.handle {

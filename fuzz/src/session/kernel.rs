@@ -18,7 +18,7 @@ pub(super) const DOOR: Fd = Fd(0);
 /// Connects that a run may ask for; a worker that asks for more does so in a loop.
 const CONNECTS_MAX: usize = 2000;
 
-/// Who is at the other end of a connection.
+/// The peer at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Other {
     /// The client of that number; its address tells it.

@@ -39,7 +39,7 @@ impl fmt::Display for Kind {
 /// A record that matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Whose it is; see [`plain`].
+    /// The name that it belongs to; see [`plain`].
     pub(super) name: String,
     /// In seconds.
     pub(super) ttl: u32,

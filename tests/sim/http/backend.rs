@@ -136,7 +136,7 @@ impl Backend {
         }
     }
 
-    /// The same, to whom clients are announced if that is so in the run.
+    /// A backend to which clients are announced, if the pool of the run does so.
     pub(crate) fn told_of_clients(self, proxy_headers: ProxyHeaders) -> Backend {
         let version = proxy_headers.pool.map(|announce| announce.version);
         Backend { port: self.port.awaiting(version), ..self }

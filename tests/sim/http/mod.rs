@@ -94,7 +94,7 @@ pub(crate) fn run(scene: &mut Scene) {
         }
         let is_full = manners.draining && scene.faults.sessions.is_some();
         if scene.faults.slow_handshakes > 0 || scene.faults.idlers > 0 || manners.scarce || is_full {
-            // Who takes long may have to make room as those do.
+            // A client that takes long may have to make room as those do.
             visits.iter_mut().for_each(|visit| visit.pace = Pace::BRISK);
         }
         introduce(&mut visits, scene, &board);

@@ -20,7 +20,7 @@ pub(crate) enum Reply {
     Final(Final),
 }
 
-/// Who has made a response up.
+/// The origin of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// A backend: the number of the answer on the board.
@@ -102,7 +102,7 @@ fn check_connection(head: &Head, ask: &Ask, status: u16) {
 
 fn examine_final(head: &Head, number: usize, status: u16, origin: Origin, board: &Board) -> Final {
     let ask = &board.asks[number];
-    // Who has not seen the head of a request does not know that it is a HEAD.
+    // Pollux has not seen the whole head, and does not know that it is a HEAD.
     let is_head = ask.method == "HEAD" && origin != Origin::Pollux(Cause::ClientHeadTimeout);
     let framing = if is_head || matches!(status, 204 | 304) {
         Framing::None

@@ -95,7 +95,7 @@ pub(crate) fn examine(head: &Head, board: &mut Board) -> (usize, Body) {
     (number, body)
 }
 
-/// Who asked whom, as Pollux tells it.
+/// Checks what Pollux says of the client and of itself.
 fn check_origin(head: &Head, ask: &Ask, is_secure: bool) {
     let via = head.values("via").join(", ");
     let received = format!("1.{} pollux", ask.minor);

@@ -26,7 +26,7 @@ pub(crate) struct Told {
     pub(crate) finished: bool,
     /// Its writer goes its own ways.
     misbehaves: bool,
-    /// Whose stream came in on the other direction.
+    /// The writer of the stream that came in on the other direction.
     pub(crate) heard: Option<usize>,
     /// How many bytes of that came in.
     pub(crate) received: usize,

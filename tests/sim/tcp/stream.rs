@@ -45,7 +45,7 @@ impl Stream {
         stream
     }
 
-    /// The same, but it comes only after `rest`.
+    /// A stream that comes only after `rest`.
     pub(crate) fn rests(self, rest: Duration) -> Stream {
         Stream { rest, ..self }
     }

@@ -71,7 +71,7 @@ macro_rules! causes {
                 match self { $(Cause::$name => $meaning.trim_ascii(),)* }
             }
 
-            /// Whose fault it was.
+            /// The party at fault.
             #[must_use]
             pub const fn who(self) -> Who {
                 match self { $(Cause::$name => Who::$who,)* }

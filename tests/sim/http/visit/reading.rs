@@ -26,7 +26,7 @@ impl Visiting {
         }
         self.moved += self.port.inbox.len() - before;
         while self.understand(net.now) {}
-        // Somebody who has been answered without having sent the body can only go.
+        // A client that was answered before it has sent the body can only leave.
         let stuck = self.held.is_some() && self.current == self.posted;
         Some(if stuck { self.leave(None, net) } else { Step::Moved })
     }

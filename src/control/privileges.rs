@@ -53,7 +53,6 @@ impl FromStr for KeptCapabilities {
     fn from_str(text: &str) -> Result<KeptCapabilities, String> {
         let plain = text.trim().to_ascii_lowercase();
         let name = plain.strip_prefix("cap_").unwrap_or(&plain);
-        // The last flag stands for all that the system may have, and has no name of its own.
         match CapabilitySet::from_name(&name.to_ascii_uppercase()) {
             Some(one) => Ok(KeptCapabilities(one)),
             None => Err(format!(

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::conn::{Conn, ListenerState, Reach, Stay, World};
 use super::driver::{Driver, Fate, Readable, Want};
 use super::generation::Generation;
-use super::parked::{EpollSet, EpollTag, UNHEARD_MAX};
+use super::parked::{EpollTag, UNHEARD_MAX};
 use super::room::Entry;
 use super::storage::ClientShare;
 use super::{Token, Worker};
@@ -97,12 +97,12 @@ impl<O: Os> Worker<O> {
         let (news, is_all) = self.parked.read(&mut self.os);
         self.idle.note_lot(is_all);
         for (bits, ready) in &news {
-            if let EpollTag::Idle(key) = EpollSet::whose(*bits) {
+            if let EpollTag::Idle(key) = EpollTag::from_bits(*bits) {
                 self.close_dead(key, *ready);
             }
         }
         for (bits, ready) in &news {
-            match EpollSet::whose(*bits) {
+            match EpollTag::from_bits(*bits) {
                 EpollTag::Client(key) => self.handle_ready(key, Side::Client, *ready),
                 EpollTag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
                 EpollTag::Idle(_) => {}

@@ -48,7 +48,8 @@ impl EpollTag {
         key.to_bits() | kind << 30
     }
 
-    fn from_bits(bits: u64) -> EpollTag {
+    /// The tag of these bits.
+    pub(super) fn from_bits(bits: u64) -> EpollTag {
         let key = Key::from_bits(bits & !(3 << 30));
         match bits >> 30 & 3 {
             0 => EpollTag::Client(key),
@@ -111,8 +112,8 @@ impl EpollSet {
         Some(EpollTag::from_bits(tag))
     }
 
-    /// Returns the news that the kernel has now, and whether that was all of them.
-    /// What `hand` is given is to be given back by [`EpollSet::put_back`].
+    /// Returns the news that the kernel has now, each with the bits of its tag, and whether that was all of them.
+    /// Their memory goes back by [`EpollSet::put_back`].
     pub(super) fn read<O: Os>(&mut self, os: &mut O) -> (Vec<(u64, Ready)>, bool) {
         let mut news = std::mem::take(&mut self.news);
         news.clear();
@@ -123,11 +124,6 @@ impl EpollSet {
     /// Keeps the memory of what [`EpollSet::read`] gave.
     pub(super) fn put_back(&mut self, news: Vec<(u64, Ready)>) {
         self.news = news;
-    }
-
-    /// Whose news that is.
-    pub(super) fn whose(bits: u64) -> EpollTag {
-        EpollTag::from_bits(bits)
     }
 }
 

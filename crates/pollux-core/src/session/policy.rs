@@ -57,20 +57,7 @@ impl Session {
     /// The place of the policy whose question was asked last, while its reply is awaited.
     #[must_use]
     pub fn asking_policy(&self) -> Option<usize> {
-        match self.phase {
-            Phase::Policy { place, .. } => Some(place),
-            Phase::Prelude { .. }
-            | Phase::Head { .. }
-            | Phase::Collecting
-            | Phase::Opening { .. }
-            | Phase::Relay
-            | Phase::Tunnel
-            | Phase::Answer { .. }
-            | Phase::Delivering { .. }
-            | Phase::Ending { .. }
-            | Phase::Linger { .. }
-            | Phase::Over => None,
-        }
+        if let Phase::Policy { place, .. } = self.phase { Some(place) } else { None }
     }
 
     /// What the policy at `place` of the route that was taken asks.

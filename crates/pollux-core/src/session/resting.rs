@@ -59,20 +59,10 @@ impl Session {
     #[must_use]
     pub fn into_resting(self) -> Resting {
         debug_assert!(self.is_at_rest(), "a session rests that has something under way");
-        let is_pause = matches!(self.phase, Phase::Head { is_pause: true, .. });
-        let since = match self.phase {
-            Phase::Head { since, .. } => since,
-            Phase::Prelude { .. }
-            | Phase::Collecting
-            | Phase::Policy { .. }
-            | Phase::Opening { .. }
-            | Phase::Relay
-            | Phase::Tunnel
-            | Phase::Answer { .. }
-            | Phase::Ending { .. }
-            | Phase::Delivering { .. }
-            | Phase::Linger { .. }
-            | Phase::Over => self.touched,
+        let (since, is_pause) = if let Phase::Head { since, is_pause } = self.phase {
+            (since, is_pause)
+        } else {
+            (self.touched, false)
         };
         let passed = (self.up.passed(), self.down.passed());
         let Session { client, introduced, listener, touched, turn, tls_info, .. } = self;

@@ -53,6 +53,15 @@ impl Stage {
         (stage, session)
     }
 
+    /// A session whose GET is about to go to its backend, and its stage.
+    fn asking() -> (Stage, Session) {
+        let (mut stage, mut session) = Stage::new(Mode::Http);
+        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        stage.advance(&mut session);
+        stage.connect(&mut session, false);
+        (stage, session)
+    }
+
     fn env(&self) -> Env<'_> {
         let env = Env::new(self.now, &self.date, &self.snapshot, &self.ids, &self.bodies);
         Env { keeps_request: true, ..env }
@@ -148,10 +157,7 @@ fn a_wait_for_buffers_is_not_the_backends() {
     let limit = Timeouts::default().backend_response;
     let early = Time::ZERO + limit / 2;
     for (looked, at) in [(false, early + limit), (true, Time::ZERO + limit)] {
-        let (mut stage, mut session) = Stage::new(Mode::Http);
-        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        stage.advance(&mut session);
-        stage.connect(&mut session, false);
+        let (mut stage, mut session) = Stage::asking();
         let length = session.lane_to(Side::Backend).unsent().0.len();
         session.lane_to(Side::Backend).send(length);
         stage.advance(&mut session);
@@ -179,10 +185,7 @@ fn a_wait_for_buffers_is_not_the_backends() {
 /// A backend that drips its head keeps within the time for the whole of it.
 #[test]
 fn a_dripped_response_head_does_not_win_time() {
-    let (mut stage, mut session) = Stage::new(Mode::Http);
-    receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    stage.advance(&mut session);
-    stage.connect(&mut session, false);
+    let (mut stage, mut session) = Stage::asking();
     let length = session.lane_to(Side::Backend).unsent().0.len();
     session.lane_to(Side::Backend).send(length);
     stage.advance(&mut session);
@@ -254,10 +257,7 @@ fn a_stream_that_is_quiet_is_not_held_against_its_backend() {
     for (framing, is_held) in
         [("Content-Length: 9", true), ("Transfer-Encoding: chunked", false), ("X: until-the-end", false)]
     {
-        let (mut stage, mut session) = Stage::new(Mode::Http);
-        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        stage.advance(&mut session);
-        stage.connect(&mut session, false);
+        let (mut stage, mut session) = Stage::asking();
         pass_all(&mut session);
         receive(&mut session, Side::Backend, format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n").as_bytes());
         stage.advance(&mut session);
@@ -328,10 +328,7 @@ fn the_record_of_a_client_that_has_left_waits_for_its_acknowledgement() {
         // Nothing is heard for `timeouts.linger`.
         (Delivery::Pending, &closed[..], None),
     ] {
-        let (mut stage, mut session) = Stage::new(Mode::Http);
-        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        stage.advance(&mut session);
-        stage.connect(&mut session, false);
+        let (mut stage, mut session) = Stage::asking();
         pass_all(&mut session);
         session.handle_leaving(Side::Client);
         stage.advance(&mut session);
@@ -379,10 +376,7 @@ fn the_record_of_a_client_that_has_left_waits_for_its_acknowledgement() {
 /// A request that has come behind the one that is answered is served, and the record does not wait.
 #[test]
 fn a_pipelined_request_of_a_client_that_has_left_is_served() {
-    let (mut stage, mut session) = Stage::new(Mode::Http);
-    receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-    stage.advance(&mut session);
-    stage.connect(&mut session, false);
+    let (mut stage, mut session) = Stage::asking();
     pass_all(&mut session);
     session.handle_leaving(Side::Client);
     receive(&mut session, Side::Backend, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -405,10 +399,7 @@ fn a_stream_has_a_time_of_its_own() {
         ("Transfer-Encoding: chunked", false),
         ("Content-Length: 9\r\nContent-Type: text/event-stream", false),
     ] {
-        let (mut stage, mut session) = Stage::new(Mode::Http);
-        receive(&mut session, Side::Client, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        stage.advance(&mut session);
-        stage.connect(&mut session, false);
+        let (mut stage, mut session) = Stage::asking();
         pass_all(&mut session);
         receive(&mut session, Side::Backend, format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes());
         stage.advance(&mut session);

@@ -101,7 +101,7 @@ impl Records {
         self.incoming.push(bytes);
     }
 
-    /// Lets `recv` read up to `most` encrypted bytes.
+    /// Lets `recv` read up to `most` encrypted bytes, which are to be [processed](Self::process) next.
     pub(super) fn take_in(
         &mut self,
         most: usize,
@@ -111,8 +111,11 @@ impl Records {
             return Err(IoFault::Lost);
         }
         let received = recv(self.incoming.room(most));
-        self.incoming.fill(received.unwrap_or(0));
-        self.incoming.give_back();
+        match received {
+            // What is left of them when they were processed is known then.
+            Ok(count) if count > 0 => self.incoming.fill(count),
+            Ok(_) | Err(_) => self.incoming.give_back(),
+        }
         received
     }
 

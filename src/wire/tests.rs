@@ -7,6 +7,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::records::{Inbound, Records};
+use crate::os::IoFault;
 use crate::tls::certificate::tests::made_for;
 use crate::tls::{Files, Termination, TerminationRules, certificate, provider};
 
@@ -189,4 +190,28 @@ fn a_message_in_many_records_is_held_up_to_a_bound() {
     });
     let count = taken.count();
     assert!((10_000..12_000).contains(&count), "{count}");
+}
+
+/// The storage that a long answer has left serves the next request, and is there for others behind it.
+#[test]
+fn a_short_record_in_large_storage_is_not_moved() {
+    let (mut server, mut client) = connected(&rustls::version::TLS13);
+    for _ in 0..4 {
+        server.encrypt(&[b'x'; 16_000]).unwrap();
+    }
+    drop(said(&mut server));
+    client.encrypt(b"a request").unwrap();
+    let bytes = said(&mut client);
+    server
+        .take_in(bytes.len(), |room| {
+            room.copy_from_slice(&bytes);
+            Ok(bytes.len())
+        })
+        .unwrap();
+    assert!(server.held() > 60_000, "{} bytes", server.held());
+    let mut room = [0; 100];
+    assert_eq!((server.process(&mut room), server.held()), ((9, Ok(())), 0));
+    // Nothing has come: nothing is kept.
+    server.take_in(100, |_| Err(IoFault::Blocked)).unwrap_err();
+    assert_eq!(server.held(), 0);
 }

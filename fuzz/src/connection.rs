@@ -13,7 +13,7 @@ use pollux::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest,
 use pollux::h2::decoder::Bounds;
 use pollux::h2::encoder::{self, Strings};
 use pollux::h2::fields::{Fields, HeaderField};
-use pollux::h2::frame::{self, ErrorCode, FrameType, HEAD, Head, PREFACE};
+use pollux::h2::frame::{self, ErrorCode, FrameType, HEAD, FrameHead, PREFACE};
 
 const WINDOW: u32 = 70_000;
 
@@ -169,7 +169,7 @@ impl Play {
             bytes = rest;
         }
         while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
-            let head = Head::read(head);
+            let head = FrameHead::read(head);
             let (payload, behind) = rest.split_at(head.length as usize);
             bytes = behind;
             if head.kind == FrameType::WindowUpdate && head.stream == 0 {

@@ -147,7 +147,7 @@ impl ErrorCode {
 
 /// The head of a frame (RFC 9113 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct FrameHead {
     /// Bytes of the payload.
     pub length: u32,
     /// The type.
@@ -158,12 +158,12 @@ pub struct Head {
     pub stream: u32,
 }
 
-impl Head {
+impl FrameHead {
     /// Reads the nine bytes. The reserved bit is ignored.
     #[must_use]
-    pub fn read(bytes: &[u8; HEAD]) -> Head {
+    pub fn read(bytes: &[u8; HEAD]) -> FrameHead {
         let [a, b, c, kind, flags, stream @ ..] = *bytes;
-        Head {
+        FrameHead {
             length: u32::from_be_bytes([0, a, b, c]),
             kind: FrameType::of(kind),
             flags,
@@ -189,7 +189,7 @@ impl Head {
     ///
     /// # Errors
     /// The code that the connection ends with.
-    pub fn check(self) -> Result<Head, ErrorCode> {
+    pub fn check(self) -> Result<FrameHead, ErrorCode> {
         if self.length > PAYLOAD_MAX {
             return Err(ErrorCode::FRAME_SIZE_ERROR);
         }
@@ -228,7 +228,7 @@ impl Head {
 /// Appends a frame with a payload that is at hand.
 pub fn write(kind: FrameType, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) {
     debug_assert!(payload.len() <= PAYLOAD_MAX as usize, "no peer has to take more");
-    out.extend_from_slice(&Head { length: payload.len() as u32, kind, flags, stream }.bytes());
+    out.extend_from_slice(&FrameHead { length: payload.len() as u32, kind, flags, stream }.bytes());
     out.extend_from_slice(payload);
 }
 

@@ -10,7 +10,7 @@
 //!                         priorities for       is counted
 //! ```
 
-use super::frame::{ErrorCode, FrameType, HEAD, Head, PREFACE, flags};
+use super::frame::{ErrorCode, FrameHead, FrameType, HEAD, PREFACE, flags};
 
 /// So many CONTINUATIONs may follow one HEADERS.
 pub const CONTINUATIONS_MAX: u8 = 8;
@@ -95,10 +95,10 @@ enum State {
     Preface(usize),
     Head,
     /// Bytes before the body are awaited: the length of the padding, and an old priority.
-    Prefix(Head),
+    Prefix(FrameHead),
     /// So much of the body and the padding is left.
     Body {
-        head: Head,
+        head: FrameHead,
         left: u32,
         padding: u32,
     },
@@ -218,7 +218,7 @@ impl Reader {
                 }
                 State::Head => {
                     let Some(bytes) = self.gather::<HEAD>(input) else { return Ok(None) };
-                    let head = Head::read(&bytes).check()?;
+                    let head = FrameHead::read(&bytes).check()?;
                     self.sequence(head)?;
                     self.state = State::Prefix(head);
                 }
@@ -239,7 +239,7 @@ impl Reader {
     }
 
     /// Holds a frame against those before it.
-    fn sequence(&mut self, head: Head) -> Result<(), ErrorCode> {
+    fn sequence(&mut self, head: FrameHead) -> Result<(), ErrorCode> {
         let is_settings = head.kind == FrameType::Settings && !head.has(flags::ACK);
         if !std::mem::replace(&mut self.has_begun, true) && !is_settings {
             return Err(ErrorCode::PROTOCOL_ERROR);
@@ -264,7 +264,7 @@ impl Reader {
     }
 
     /// Reads what stands before the body; false if more must come.
-    fn prefix(&mut self, head: Head, input: &mut &[u8]) -> Result<bool, ErrorCode> {
+    fn prefix(&mut self, head: FrameHead, input: &mut &[u8]) -> Result<bool, ErrorCode> {
         (self.is_first, self.is_empty) = (true, true);
         let may_pad = matches!(head.kind, FrameType::Data | FrameType::Headers);
         let pads = u32::from(may_pad && head.has(flags::PADDED));
@@ -291,7 +291,7 @@ impl Reader {
 
     fn body<'a>(
         &mut self,
-        head: Head,
+        head: FrameHead,
         left: u32,
         padding: u32,
         input: &mut &'a [u8],
@@ -333,7 +333,7 @@ impl Reader {
 
     fn data<'a>(
         &mut self,
-        head: Head,
+        head: FrameHead,
         left: u32,
         padding: u32,
         input: &mut &'a [u8],
@@ -362,7 +362,7 @@ impl Reader {
 
     fn fragment<'a>(
         &mut self,
-        head: Head,
+        head: FrameHead,
         left: u32,
         padding: u32,
         input: &mut &'a [u8],
@@ -390,7 +390,7 @@ impl Reader {
         Ok(Some(FrameEvent::Block { stream, ends_stream }))
     }
 
-    fn settings<'a>(&mut self, head: Head, left: u32, input: &mut &'a [u8]) -> Option<FrameEvent<'a>> {
+    fn settings<'a>(&mut self, head: FrameHead, left: u32, input: &mut &'a [u8]) -> Option<FrameEvent<'a>> {
         if left == 0 {
             self.state = State::Head;
             let is_ack = head.has(flags::ACK);
@@ -403,7 +403,7 @@ impl Reader {
     }
 
     /// Drops what is left of a frame, as far as it has come; whether that was all.
-    fn skip(&mut self, head: Head, left: u32, input: &mut &[u8]) -> bool {
+    fn skip(&mut self, head: FrameHead, left: u32, input: &mut &[u8]) -> bool {
         let left = left - take(input, left as usize).len() as u32;
         self.state = if left == 0 { State::Head } else { State::Body { head, left, padding: 0 } };
         left == 0

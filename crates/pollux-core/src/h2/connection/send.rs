@@ -5,7 +5,7 @@ use crate::core::time::Time;
 use crate::h2::closed::Ending;
 use crate::h2::credit::{ReceiveCredit, SendCredit};
 use crate::h2::encoder::NO_TABLE;
-use crate::h2::frame::{self, ErrorCode, FrameType, HEAD, Head, MAX_31, PAYLOAD_MAX, flags};
+use crate::h2::frame::{self, ErrorCode, FrameHead, FrameType, HEAD, MAX_31, PAYLOAD_MAX, flags};
 use crate::h2::priority::Priority;
 use crate::h2::queues::{Slot, Waiting};
 use crate::h2::stream::{Direction, Opening, Promised, Stream};
@@ -189,7 +189,7 @@ impl Connection {
         self.note_movement(slot, now);
         self.after_piece(now, slot);
         let flags = if ends_stream { flags::END_STREAM } else { 0 };
-        let head = Head { length, kind: FrameType::Data, flags, stream }.bytes();
+        let head = FrameHead { length, kind: FrameType::Data, flags, stream }.bytes();
         Piece { stream, token, length, ends_stream, head }
     }
 

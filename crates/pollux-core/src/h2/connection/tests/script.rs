@@ -19,7 +19,7 @@ use crate::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, 
 use crate::h2::decoder::Bounds;
 use crate::h2::encoder::{self, Strings};
 use crate::h2::fields::{Fields, HeaderField};
-use crate::h2::frame::{self, ErrorCode, FrameType, HEAD, Head, PREFACE, flags};
+use crate::h2::frame::{self, ErrorCode, FrameHead, FrameType, HEAD, PREFACE, flags};
 
 /// Encodes `name=value` lines. The first `=` behind the first byte parts them.
 pub(super) fn encode(lines: &[&str]) -> Vec<u8> {
@@ -334,7 +334,7 @@ fn join_data(stream: u32, count: usize, out: &mut String) {
 pub(super) fn frames(mut bytes: &[u8]) -> String {
     let mut words = Vec::new();
     while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
-        let head = Head::read(head);
+        let head = FrameHead::read(head);
         let (payload, behind) = rest.split_at(head.length as usize);
         bytes = behind;
         let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());

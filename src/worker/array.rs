@@ -75,7 +75,7 @@ impl<O: Os> Worker<O> {
         self.derive_acceptors(&mut nearest);
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
-        self.derive_departures(&mut nearest);
+        self.derive_closing(&mut nearest);
         self.derive_room(&mut nearest);
         if let Some(at) = self.parked.nearest() {
             nearest.note(at);
@@ -191,7 +191,7 @@ fn watch(array: &mut Array, storage: &mut Storage, key: Key, conn: &mut Conn, no
     if let Some(wire) = &conn.client
         && let Some(want) = wire.watch(wants[0])
     {
-        array.push(wire.fd(), want, Token::Client(key));
+        array.push(wire.fd(), want, Token::Conn(key));
     }
     if let Some(backend) = &conn.backend
         && let Some(want) = backend.watch(wants[1])
@@ -238,7 +238,7 @@ fn park<O: Os>(
     let Some(until) = until else { return false };
     if let Some(wire) = &conn.client
         && let Some(want) = wire.watch(conn.session.interest(Side::Client, now))
-        && !parked.park(os, wire.fd(), want, EpollTag::Client(key))
+        && !parked.park(os, wire.fd(), want, EpollTag::Conn(key))
     {
         return false;
     }
@@ -250,7 +250,7 @@ fn park<O: Os>(
     }
     conn.session.rest();
     conn.stay = Stay::Parked { until };
-    parked.enter(until, EpollTag::Client(key));
+    parked.enter(until, EpollTag::Conn(key));
     true
 }
 

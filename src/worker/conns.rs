@@ -1,11 +1,17 @@
-//! The clients of a worker. One that is served is a [`Conn`], with a session, two lanes and an exchange. One that
-//! rests between two requests in the parked set is an [`IdleClient`], in a tenth of the memory.
+//! The connections of a worker: one slab, one key for each. A client keeps its key from its handshake to its
+//! close. One that is served is a [`Conn`], with a session, two lanes and an exchange. One that rests between
+//! two requests in the parked set is an [`IdleClient`], in a tenth of the memory.
+//!
+//! A client that is driven is taken out of its slot for that time, so that its driver can change the slots of
+//! others.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use super::closing::Closing;
 use super::conn::{Conn, ListenerState, Piped, Stay, World};
 use super::generation::Generation;
+use super::handshakes::Handshake;
 use super::own::Owned;
 use super::parked::{EpollSet, EpollTag};
 use crate::core::outcome::Record;
@@ -19,21 +25,40 @@ use crate::wire::Wire;
 /// The memory for so many served clients is kept for the next ones.
 const SPARE_MAX: usize = 64;
 
-/// The clients of a worker, served or idle, under keys that stay the same when one becomes the other.
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Conns {
-    slab: Slab<Client>,
+    slab: Slab<Connection>,
     /// Memory for more that are served.
     spare: Vec<Served>,
+    /// How many clients are served or idle.
+    sessions: usize,
+    /// How many clients are in their handshakes.
+    handshaking: usize,
+    /// The keys of those that close.
+    closing: Vec<Key>,
 }
 
 /// The memory of a client that is served: empty only while it is spare.
-type Served = Box<Option<Conn>>;
+pub(super) type Served = Box<Option<Conn>>;
 
+/// One connection, by what it is at.
 #[derive(Debug)]
-enum Client {
-    Served(Served),
+enum Connection {
+    /// `None` while it is driven.
+    Served(Option<Served>),
     Idle(IdleClient),
+    Handshaking(Box<Handshake>),
+    Closing(Closing),
+}
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It has a session.
+    Client,
+    Handshaking,
+    Closing,
 }
 
 /// A client in the parked set that awaits its next request, of which nothing has come.
@@ -58,67 +83,198 @@ pub(super) enum Look<'a> {
 
 impl Default for Conns {
     fn default() -> Conns {
-        Conns { slab: Slab::default(), spare: Vec::with_capacity(SPARE_MAX) }
+        Conns {
+            slab: Slab::default(),
+            spare: Vec::with_capacity(SPARE_MAX),
+            sessions: 0,
+            handshaking: 0,
+            closing: Vec::new(),
+        }
     }
 }
 
 impl Conns {
     /// Takes in a client that is served.
     pub(super) fn insert(&mut self, conn: Conn) -> Key {
+        let place = self.place(conn);
+        self.sessions += 1;
+        self.slab.insert(Connection::Served(Some(place)))
+    }
+
+    /// Takes in a client whose handshake begins.
+    pub(super) fn insert_handshake(&mut self, handshake: Handshake) -> Key {
+        self.handshaking += 1;
+        self.slab.insert(Connection::Handshaking(Box::new(handshake)))
+    }
+
+    /// Memory with `conn` in it.
+    fn place(&mut self, conn: Conn) -> Served {
         let mut place = self.spare.pop().unwrap_or_default();
         *place = Some(conn);
-        self.slab.insert(Client::Served(place))
+        place
+    }
+
+    /// What the connection of `key` is at.
+    pub(super) fn kind(&self, key: Key) -> Option<Kind> {
+        Some(match self.slab.get(key)? {
+            Connection::Served(_) | Connection::Idle(_) => Kind::Client,
+            Connection::Handshaking(_) => Kind::Handshaking,
+            Connection::Closing(_) => Kind::Closing,
+        })
     }
 
     /// The client of `key`, if it is served.
     pub(super) fn served(&self, key: Key) -> Option<&Conn> {
         match self.slab.get(key)? {
-            Client::Served(conn) => conn.as_ref().as_ref(),
-            Client::Idle(_) => None,
+            Connection::Served(conn) => conn.as_ref()?.as_ref().as_ref(),
+            Connection::Idle(_) | Connection::Handshaking(_) | Connection::Closing(_) => None,
         }
     }
 
     /// Like [`Conns::served`], to change the client.
     pub(super) fn served_mut(&mut self, key: Key) -> Option<&mut Conn> {
         match self.slab.get_mut(key)? {
-            Client::Served(conn) => conn.as_mut().as_mut(),
-            Client::Idle(_) => None,
+            Connection::Served(conn) => conn.as_mut()?.as_mut().as_mut(),
+            Connection::Idle(_) | Connection::Handshaking(_) | Connection::Closing(_) => None,
         }
     }
 
-    /// The client of `key`, which is served from now on. One that was idle is still entered in the parked set.
-    pub(super) fn wake(&mut self, key: Key, now: Time) -> Option<&mut Conn> {
-        let client = self.slab.get_mut(key)?;
-        if let Client::Idle(_) = client {
-            let place = self.spare.pop().unwrap_or_default();
-            if let Client::Idle(idle) = std::mem::replace(client, Client::Served(place))
-                && let Client::Served(place) = client
-            {
-                **place = Some(idle.wake(now));
+    /// Takes the client of `key` out of its slot, to be driven and [put back](Conns::put_back). It is served
+    /// from now on. One that was idle is still entered in the parked set.
+    pub(super) fn take(&mut self, key: Key, now: Time) -> Option<Served> {
+        let slot = self.slab.get_mut(key)?;
+        match slot {
+            Connection::Served(conn) => conn.take(),
+            Connection::Idle(_) => {
+                let Connection::Idle(idle) = std::mem::replace(slot, Connection::Served(None)) else {
+                    return None;
+                };
+                Some(self.place(idle.wake(now)))
             }
+            Connection::Handshaking(_) | Connection::Closing(_) => None,
         }
-        self.served_mut(key)
+    }
+
+    /// Puts a client back that was [taken](Conns::take).
+    pub(super) fn put_back(&mut self, key: Key, client: Served) {
+        if let Some(Connection::Served(slot)) = self.slab.get_mut(key) {
+            *slot = Some(client);
+        }
+    }
+
+    /// Ends a client that was [taken](Conns::take), unless it is `closing` still; what backend connections were
+    /// its alone.
+    pub(super) fn end(
+        &mut self,
+        key: Key,
+        mut client: Served,
+        closing: Option<Closing>,
+    ) -> Option<Box<Owned>> {
+        self.sessions -= 1;
+        match closing {
+            Some(closing) => {
+                if let Some(slot) = self.slab.get_mut(key) {
+                    *slot = Connection::Closing(closing);
+                    self.closing.push(key);
+                }
+            }
+            None => drop(self.slab.remove(key)),
+        }
+        let owned = client.take().and_then(|conn| conn.owned);
+        self.keep(client);
+        owned
+    }
+
+    /// Takes in a connection that closes.
+    pub(super) fn insert_closing(&mut self, closing: Closing) {
+        let key = self.slab.insert(Connection::Closing(closing));
+        self.closing.push(key);
+    }
+
+    /// The keys of those that close.
+    pub(super) fn closing(&self) -> &[Key] {
+        &self.closing
+    }
+
+    /// The connection of `key`, if it closes.
+    pub(super) fn closing_of(&self, key: Key) -> Option<&Closing> {
+        match self.slab.get(key)? {
+            Connection::Closing(closing) => Some(closing),
+            Connection::Served(_) | Connection::Idle(_) | Connection::Handshaking(_) => None,
+        }
+    }
+
+    /// Like [`Conns::closing_of`], to change it.
+    pub(super) fn closing_mut(&mut self, key: Key) -> Option<&mut Closing> {
+        match self.slab.get_mut(key)? {
+            Connection::Closing(closing) => Some(closing),
+            Connection::Served(_) | Connection::Idle(_) | Connection::Handshaking(_) => None,
+        }
+    }
+
+    /// Removes the connection of `key`, if it closes.
+    pub(super) fn remove_closing(&mut self, key: Key) -> Option<Closing> {
+        self.closing_mut(key)?;
+        self.closing.retain(|other| *other != key);
+        match self.slab.remove(key)? {
+            Connection::Closing(closing) => Some(closing),
+            Connection::Served(_) | Connection::Idle(_) | Connection::Handshaking(_) => None,
+        }
+    }
+
+    /// The client of `key`, if it is in its handshake.
+    pub(super) fn handshake(&self, key: Key) -> Option<&Handshake> {
+        match self.slab.get(key)? {
+            Connection::Handshaking(handshake) => Some(handshake),
+            Connection::Served(_) | Connection::Idle(_) | Connection::Closing(_) => None,
+        }
+    }
+
+    /// Like [`Conns::handshake`], to change it.
+    pub(super) fn handshake_mut(&mut self, key: Key) -> Option<&mut Handshake> {
+        match self.slab.get_mut(key)? {
+            Connection::Handshaking(handshake) => Some(handshake),
+            Connection::Served(_) | Connection::Idle(_) | Connection::Closing(_) => None,
+        }
+    }
+
+    /// Every client that is in its handshake.
+    pub(super) fn handshakes(&self) -> impl Iterator<Item = Key> {
+        let is_meant = |connection: &Connection| matches!(connection, Connection::Handshaking(_));
+        self.slab.iter().filter(move |(_, connection)| is_meant(connection)).map(|(key, _)| key)
+    }
+
+    /// Removes the client of `key`, if it is in its handshake.
+    pub(super) fn remove_handshake(&mut self, key: Key) -> Option<Box<Handshake>> {
+        self.handshake(key)?;
+        self.handshaking -= 1;
+        match self.slab.remove(key)? {
+            Connection::Handshaking(handshake) => Some(handshake),
+            Connection::Served(_) | Connection::Idle(_) | Connection::Closing(_) => None,
+        }
+    }
+
+    /// Ends the handshake of the client of `key`, which `served` makes one that is served; false if it is in
+    /// no handshake.
+    pub(super) fn serve(&mut self, key: Key, served: impl FnOnce(Handshake) -> Conn) -> bool {
+        let Some(slot) = self.slab.get_mut(key) else { return false };
+        let Connection::Handshaking(_) = slot else { return false };
+        let Connection::Handshaking(handshake) = std::mem::replace(slot, Connection::Served(None)) else {
+            return false;
+        };
+        (self.handshaking, self.sessions) = (self.handshaking - 1, self.sessions + 1);
+        let client = self.place(served(*handshake));
+        self.put_back(key, client);
+        true
     }
 
     /// Lets the client of `key`, which has just been parked, be idle, if there is nothing under way.
     pub(super) fn rest(&mut self, key: Key) {
-        let Some(client) = self.slab.get_mut(key) else { return };
-        let Client::Served(conn) = client else { return };
-        let Some(idle) = conn.take_if(|conn| conn.is_at_rest()).and_then(Conn::into_idle) else { return };
-        if let Client::Served(place) = std::mem::replace(client, Client::Idle(idle)) {
+        let Some(slot) = self.slab.get_mut(key) else { return };
+        let Connection::Served(Some(client)) = slot else { return };
+        let Some(idle) = client.take_if(|conn| conn.is_at_rest()).and_then(Conn::into_idle) else { return };
+        if let Connection::Served(Some(place)) = std::mem::replace(slot, Connection::Idle(idle)) {
             self.keep(place);
-        }
-    }
-
-    /// Forgets the client of `key`; what backend connections were its alone.
-    pub(super) fn remove(&mut self, key: Key) -> Option<Box<Owned>> {
-        match self.slab.remove(key)? {
-            Client::Served(mut place) => {
-                let owned = place.take().and_then(|conn| conn.owned);
-                self.keep(place);
-                owned
-            }
-            Client::Idle(idle) => idle.owned,
         }
     }
 
@@ -137,18 +293,18 @@ impl Conns {
         })
     }
 
-    /// Sets the listener state of every client by `listener_state`, and moves it to `latest` if it is between
-    /// two exchanges; the keys of those that are served, but parked and between two exchanges.
+    /// Sets the listener state of every client by `listener_state`, and moves it to `latest` if no exchange is
+    /// under way; the keys of those that are served, but parked and between two exchanges.
     pub(super) fn move_to(
         &mut self,
         latest: &Rc<Generation>,
         listener_state: impl Fn(ListenerState) -> ListenerState,
     ) -> Vec<Key> {
         let mut parked = Vec::new();
-        for (key, client) in self.slab.iter_mut() {
-            match client {
-                Client::Served(conn) => {
-                    if let Some(conn) = conn.as_mut() {
+        for (key, connection) in self.slab.iter_mut() {
+            match connection {
+                Connection::Served(client) => {
+                    if let Some(conn) = client.as_mut().and_then(|client| client.as_mut().as_mut()) {
                         conn.listener_state = listener_state(conn.listener_state);
                         conn.renew(latest);
                         if conn.session.is_between_exchanges() && conn.is_parked() {
@@ -156,10 +312,16 @@ impl Conns {
                         }
                     }
                 }
-                Client::Idle(idle) => {
+                Connection::Idle(idle) => {
                     idle.listener_state = listener_state(idle.listener_state);
                     idle.renew(latest);
                 }
+                Connection::Handshaking(handshake) => {
+                    if let ListenerState::At(_) = handshake.listener_state {
+                        handshake.move_to(latest, listener_state(handshake.listener_state));
+                    }
+                }
+                Connection::Closing(_) => {}
             }
         }
         parked
@@ -167,11 +329,11 @@ impl Conns {
 
     /// Derives the deadlines of the idle clients anew, because the configuration or the drain has changed them.
     pub(super) fn derive_idle(&mut self, world: World<'_>, set: &mut EpollSet) {
-        for (key, client) in self.slab.iter_mut() {
-            if let Client::Idle(idle) = client {
-                set.leave(idle.until, EpollTag::Client(key));
+        for (key, connection) in self.slab.iter_mut() {
+            if let Connection::Idle(idle) = connection {
+                set.leave(idle.until, EpollTag::Conn(key));
                 idle.until = idle.session.deadline(&world.env(&idle.generation, idle.listener_state)).at;
-                set.enter(idle.until, EpollTag::Client(key));
+                set.enter(idle.until, EpollTag::Conn(key));
             }
         }
     }
@@ -181,14 +343,24 @@ impl Conns {
         Look::at(self.slab.get(key)?)
     }
 
-    /// A look at every client.
+    /// A look at every client that is served or idle.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, Look<'_>)> + Clone {
-        self.slab.iter().filter_map(|(key, client)| Some((key, Look::at(client)?)))
+        self.slab.iter().filter_map(|(key, connection)| Some((key, Look::at(connection)?)))
     }
 
-    /// How many clients there are.
-    pub(super) fn len(&self) -> usize {
-        self.slab.len()
+    /// How many clients are served or idle.
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// How many clients are in their handshakes.
+    pub(super) fn handshaking(&self) -> usize {
+        self.handshaking
+    }
+
+    /// How many clients there are, those in their handshakes included.
+    pub(super) fn clients(&self) -> usize {
+        self.sessions + self.handshaking
     }
 }
 
@@ -228,10 +400,11 @@ impl IdleClient {
 }
 
 impl<'a> Look<'a> {
-    fn at(client: &'a Client) -> Option<Look<'a>> {
-        match client {
-            Client::Served(conn) => conn.as_ref().as_ref().map(Look::Served),
-            Client::Idle(idle) => Some(Look::Idle(idle)),
+    fn at(connection: &'a Connection) -> Option<Look<'a>> {
+        match connection {
+            Connection::Served(client) => client.as_ref()?.as_ref().as_ref().map(Look::Served),
+            Connection::Idle(idle) => Some(Look::Idle(idle)),
+            Connection::Handshaking(_) | Connection::Closing(_) => None,
         }
     }
 
@@ -299,6 +472,6 @@ mod tests {
     /// What an idle client takes beside the socket, the parked set and, with TLS, the state of rustls.
     #[test]
     fn an_idle_client_is_small() {
-        assert!(size_of::<Client>() <= 160, "{} bytes", size_of::<Client>());
+        assert!(size_of::<Connection>() <= 160, "{} bytes", size_of::<Connection>());
     }
 }

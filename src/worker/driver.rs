@@ -4,8 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::conn::{Backend, Conn};
-use super::departures::Departures;
+use super::conns::Conns;
 use super::generation::{Generation, Lease};
 use super::idle::{After, IdleSet};
 use super::link::Link;
@@ -70,7 +71,8 @@ pub(super) struct Driver<'a, O> {
     /// The wall clock of this turn, since 1970.
     pub(super) wall: Duration,
     pub(super) idle: &'a mut IdleSet,
-    pub(super) departures: &'a mut Departures,
+    /// The slots of all connections; that of the client is empty.
+    pub(super) conns: &'a mut Conns,
     pub(super) parked: &'a mut EpollSet,
     /// The generation that the session is held to.
     pub(super) generation: &'a Generation,
@@ -83,6 +85,8 @@ pub(super) struct Driver<'a, O> {
     pub(super) recorder: &'a mut Recorder,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
+    /// What is left of the client, if it is closed and has not said all.
+    pub(super) closing: Option<Closing>,
     /// Whether descriptors ran out.
     pub(super) lacks_descriptors: &'a mut bool,
 }
@@ -226,7 +230,9 @@ impl<O: Os> Driver<'_, O> {
                 if let Some(backend) = conn.backend.take() {
                     self.note_whole(backend.id);
                     conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
-                    self.see_off(backend.link.into_wire());
+                    if let Some(closing) = self.close_in_order(backend.link.into_wire()) {
+                        self.conns.insert_closing(closing);
+                    }
                 }
             }
             Effect::ResetBackend => {
@@ -250,7 +256,7 @@ impl<O: Os> Driver<'_, O> {
             }
             Effect::CloseClient => {
                 if let Some(wire) = conn.client.take() {
-                    self.see_off(wire);
+                    self.closing = self.close_in_order(wire);
                 }
             }
             Effect::ResetClient => {
@@ -362,11 +368,11 @@ impl<O: Os> Driver<'_, O> {
         told.map(safely).or_else(|| link.backend().idle_estimate(self.env.now))
     }
 
-    /// Closes a wire, at once if all has been said.
-    fn see_off(&mut self, wire: Wire) {
+    /// Closes a wire, at once if all has been said; or else what is left of it.
+    fn close_in_order(&mut self, wire: Wire) -> Option<Closing> {
         let left = wire.leave(self.os);
         let until = self.env.now + self.env.snapshot.timeouts.linger;
-        self.departures.see_off(self.os, left, until);
+        self.conns.close_in_order(self.os, left, until)
     }
 
     /// Hands over what a wire has left over, now that its socket takes bytes again.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::conn::{Conn, ListenerState, Reach, Stay, World};
+use super::conns::Kind;
 use super::driver::{Driver, Fate, Readable, Want};
 use super::generation::Generation;
 use super::parked::{EpollTag, UNHEARD_MAX};
@@ -71,9 +72,12 @@ impl<O: Os> Worker<O> {
                 Token::Acceptor(acceptor) => self.handle_acceptor(acceptor),
                 Token::Idle(key) => self.close_dead(key, ready),
                 Token::Check(number) => self.handle_check(number, ready),
-                Token::Handshake(key) => self.go_on_with(key),
-                Token::Departure(key) => self.let_speak(key),
-                Token::Client(key) => self.handle_ready(key, Side::Client, ready),
+                Token::Conn(key) => match self.conns.kind(key) {
+                    Some(Kind::Client) => self.handle_ready(key, Side::Client, ready),
+                    Some(Kind::Handshaking) => self.go_on_with(key),
+                    Some(Kind::Closing) => self.let_speak(key),
+                    None => {}
+                },
                 Token::Backend(key, turn) => {
                     let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
                     if self.conns.served_mut(key).is_some_and(is_the_same) {
@@ -103,13 +107,17 @@ impl<O: Os> Worker<O> {
         }
         for (bits, ready) in &news {
             match EpollTag::from_bits(*bits) {
-                EpollTag::Client(key) => self.handle_ready(key, Side::Client, *ready),
+                EpollTag::Conn(key) => match self.conns.kind(key) {
+                    Some(Kind::Client) => self.handle_ready(key, Side::Client, *ready),
+                    Some(Kind::Handshaking) => {
+                        self.wake_handshake(key);
+                        self.go_on_with(key);
+                    }
+                    // It is in the poll array.
+                    Some(Kind::Closing) | None => {}
+                },
                 EpollTag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
                 EpollTag::Idle(_) => {}
-                EpollTag::Handshake(key) => {
-                    self.wake_handshake(key);
-                    self.go_on_with(key);
-                }
             }
         }
         self.parked.put_back(news);
@@ -153,10 +161,11 @@ impl<O: Os> Worker<O> {
 
     /// Does something with the session of `key`, if it still lives. It is awake from now on.
     pub(super) fn with(&mut self, key: Key, act: impl FnOnce(&mut Driver<'_, O>, &mut Conn) -> Fate) {
-        let Some(conn) = self.conns.wake(key, self.now) else { return };
+        let Some(mut client) = self.conns.take(key, self.now) else { return };
+        let Some(conn) = client.as_mut() else { return };
         conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
-            self.parked.leave(until, EpollTag::Client(key));
+            self.parked.leave(until, EpollTag::Conn(key));
             conn.stay = Stay::Hot { since: self.now };
             self.hot.push(key);
         }
@@ -171,7 +180,8 @@ impl<O: Os> Worker<O> {
             spliced: self.spliced,
             wall: self.wall,
             idle: &mut self.idle,
-            departures: &mut self.departures,
+            conns: &mut self.conns,
+            closing: None,
             parked: &mut self.parked,
             generation: &generation,
             latest: &self.generation,
@@ -184,16 +194,20 @@ impl<O: Os> Worker<O> {
             lacks_descriptors: &mut self.lacks_descriptors,
         };
         let fate = act(&mut driver, conn);
+        let closing = driver.closing.take();
         conn.settle();
         self.storage.open(ClientShare::OPEN);
         if conn.ticket.is_some() && !conn.session.is_queued() {
             conn.ticket = None;
         }
         match fate {
-            Fate::Waits => {}
-            Fate::Eager => self.eager.push(key),
+            Fate::Waits => self.conns.put_back(key, client),
+            Fate::Eager => {
+                self.conns.put_back(key, client);
+                self.eager.push(key);
+            }
             Fate::Over => {
-                let owned = self.conns.remove(key);
+                let owned = self.conns.end(key, client, closing);
                 for key in owned.iter().flat_map(|owned| owned.keys()) {
                     self.close_idle_one(key);
                 }
@@ -402,7 +416,7 @@ impl<O: Os> Worker<O> {
             .is_some_and(|since| since + self.generation.snapshot.timeouts.drain <= self.now);
         self.wake_up_late();
         self.end_late_handshakes(is_cut_off);
-        self.end_late_departures(is_cut_off);
+        self.end_late_closing(is_cut_off);
         if is_cut_off {
             self.close_acceptors();
             self.wake_up_all();
@@ -441,9 +455,11 @@ impl<O: Os> Worker<O> {
         }
         while let Some(parked) = self.parked.pop_late(self.now) {
             match parked {
-                EpollTag::Client(key) | EpollTag::Backend(key) => self.with(key, |_, _| Fate::Waits),
+                EpollTag::Conn(key) if self.conns.kind(key) == Some(Kind::Handshaking) => {
+                    self.wake_handshake(key);
+                }
+                EpollTag::Conn(key) | EpollTag::Backend(key) => self.with(key, |_, _| Fate::Waits),
                 EpollTag::Idle(key) => self.close_idle_one(key),
-                EpollTag::Handshake(key) => self.wake_handshake(key),
             }
         }
     }

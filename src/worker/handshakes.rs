@@ -12,7 +12,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::array::Nearest;
-use super::conn::ListenerState;
+use super::conn::{Conn, ListenerState};
+use super::conns::Conns;
 use super::driver::Readable;
 use super::events::Arrival;
 use super::generation::Generation;
@@ -20,7 +21,7 @@ use super::parked::{EpollTag, QUIET, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
-use crate::core::slab::{Key, Slab};
+use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, IoFault, Os};
 use crate::prelude::proxy::Announced;
@@ -182,10 +183,9 @@ impl Handshake {
     }
 }
 
-/// The handshakes of a worker.
+/// The order of the handshakes of a worker. They themselves lie in the slab of [`Conns`].
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    under_way: Slab<Handshake>,
     /// Handshakes that are not parked, and some that are over.
     hot: Vec<Key>,
     /// All in the order in which they began, and some that are over.
@@ -206,37 +206,24 @@ impl Handshakes {
         self.most = most;
     }
 
-    /// How many are under way.
-    pub(super) fn len(&self) -> usize {
-        self.under_way.len()
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.under_way.len() >= self.most
-    }
-
     /// The one that has begun first.
-    fn oldest(&mut self) -> Option<(Key, &Handshake)> {
-        while self.begun.front().is_some_and(|key| self.under_way.get(*key).is_none()) {
+    fn oldest<'a>(&mut self, conns: &'a Conns) -> Option<(Key, &'a Handshake)> {
+        while self.begun.front().is_some_and(|key| conns.handshake(*key).is_none()) {
             self.begun.pop_front();
         }
         let key = *self.begun.front()?;
-        self.under_way.get(key).map(|handshake| (key, handshake))
+        conns.handshake(key).map(|handshake| (key, handshake))
     }
 
-    fn insert(&mut self, handshake: Handshake) -> Key {
-        let key = self.under_way.insert(handshake);
+    fn insert(&mut self, conns: &mut Conns, handshake: Handshake) -> Key {
+        let key = conns.insert_handshake(handshake);
         self.hot.push(key);
         self.begun.push_back(key);
         // One that is stuck at the front keeps those that are over behind it: they are not to pile up.
-        if self.begun.len() > 2 * self.under_way.len() + STEPS_MAX {
-            self.begun.retain(|key| self.under_way.get(*key).is_some());
+        if self.begun.len() > 2 * conns.handshaking() + STEPS_MAX {
+            self.begun.retain(|key| conns.handshake(*key).is_some());
         }
         key
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Handshake> {
-        self.under_way.iter_mut().map(|(_, handshake)| handshake)
     }
 }
 
@@ -277,7 +264,7 @@ impl<O: Os> Worker<O> {
             until,
             stay,
         };
-        let key = self.handshakes.insert(handshake);
+        let key = self.handshakes.insert(&mut self.conns, handshake);
         if let Some(slot) = &self.load_slot {
             slot.begin();
         }
@@ -290,27 +277,27 @@ impl<O: Os> Worker<O> {
     pub(super) fn derive_handshakes(&mut self, nearest: &mut Nearest) {
         let now = self.now;
         self.handshakes.steps = STEPS_MAX;
-        if self.handshakes.is_full()
-            && let Some((_, oldest)) = self.handshakes.oldest()
+        if self.is_full_of_handshakes()
+            && let Some((_, oldest)) = self.handshakes.oldest(&self.conns)
         {
             nearest.note(oldest.since + CROWDED);
         }
-        let Handshakes { under_way, hot, .. } = &mut self.handshakes;
+        let (hot, conns) = (&mut self.handshakes.hot, &mut self.conns);
         // The start rotates, so that not the same handshakes wait in every turn.
         if let 2.. = hot.len() {
             hot.rotate_left(1);
         }
         let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         hot.retain(|key| {
-            let Some(handshake) = under_way.get_mut(*key) else { return false };
+            let Some(handshake) = conns.handshake_mut(*key) else { return false };
             let (fd, want) = (handshake.step.fd(), handshake.step.waits_for());
-            if handshake.is_quiet(now) && parked.park(os, fd, want, EpollTag::Handshake(*key)) {
+            if handshake.is_quiet(now) && parked.park(os, fd, want, EpollTag::Conn(*key)) {
                 handshake.stay = Stay::Parked;
-                parked.enter(handshake.until, EpollTag::Handshake(*key));
+                parked.enter(handshake.until, EpollTag::Conn(*key));
                 return false;
             }
             handshake.note_poll();
-            array.push(fd, want, Token::Handshake(*key));
+            array.push(fd, want, Token::Conn(*key));
             nearest.note(handshake.until);
             true
         });
@@ -318,9 +305,9 @@ impl<O: Os> Worker<O> {
 
     /// Takes a handshake out of the parked set, if it still waits there.
     pub(super) fn wake_handshake(&mut self, key: Key) {
-        let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
+        let Some(handshake) = self.conns.handshake_mut(key) else { return };
         if handshake.stay == Stay::Parked {
-            self.parked.leave(handshake.until, EpollTag::Handshake(key));
+            self.parked.leave(handshake.until, EpollTag::Conn(key));
             handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
             self.handshakes.hot.push(key);
         }
@@ -333,7 +320,7 @@ impl<O: Os> Worker<O> {
             return;
         }
         self.handshakes.steps -= 1;
-        let Some(handshake) = self.handshakes.under_way.get_mut(key) else { return };
+        let Some(handshake) = self.conns.handshake_mut(key) else { return };
         handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
         let stepped = match &mut handshake.step {
             Step::Header { .. } => handshake.read_header(&mut self.os, self.now),
@@ -349,21 +336,37 @@ impl<O: Os> Worker<O> {
 
     /// Begins the session of a client whose handshake is over.
     fn let_in(&mut self, key: Key) {
-        let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, counted, generation, listener_state, .. } = handshake;
-        let Step::Handshaking(mut wire) = step else { return self.os.close(step.fd()) };
-        let env = self.world().env(&generation, listener_state);
-        let mut session = session_of(client, said, listener, &env);
-        session.handle_tls_info(wire.tls_info(), &env);
-        let key = self.insert_session(session, Wire::Tls(wire), generation, listener_state);
-        self.note_counted(key, counted);
+        // Without TLS there is no session.
+        let is_encrypted = |handshake: &Handshake| matches!(handshake.step, Step::Handshaking(_));
+        if !self.conns.handshake(key).is_some_and(is_encrypted) {
+            if let Some(handshake) = self.conns.remove_handshake(key) {
+                self.os.close(handshake.step.fd());
+            }
+            return;
+        }
+        let (now, world) = (self.now, self.common.world(self.now, self.journal.wants_request()));
+        let serve = |handshake: Handshake| {
+            let Handshake { step, said, client, listener, counted, generation, listener_state, .. } =
+                handshake;
+            let mut wire = step.into_wire();
+            let env = world.env(&generation, listener_state);
+            let mut session = session_of(client, said, listener, &env);
+            if let Wire::Tls(wire) = &mut wire {
+                session.handle_tls_info(wire.tls_info(), &env);
+            }
+            Conn { counted, ..Conn::new(session, wire, now, generation, listener_state) }
+        };
+        if !self.conns.serve(key, serve) {
+            return;
+        }
+        self.hot.push(key);
         self.with(key, |driver, conn| driver.drive(conn, Readable { client: true, backend: false }));
     }
 
     /// Closes the connection of a client whose handshake has failed, and makes the record of it.
     fn turn_away(&mut self, key: Key, cause: Cause) {
-        let Some(handshake) = self.handshakes.under_way.remove(key) else { return };
-        let Handshake { step, said, client, listener, generation, listener_state, .. } = handshake;
+        let Some(handshake) = self.conns.remove_handshake(key) else { return };
+        let Handshake { step, said, client, listener, generation, listener_state, .. } = *handshake;
         if let Some(slot) = &self.load_slot {
             slot.end();
         }
@@ -381,29 +384,29 @@ impl<O: Os> Worker<O> {
     /// deadline has passed in the parked set has left it by now.
     pub(super) fn end_late_handshakes(&mut self, is_cut_off: bool) {
         if is_cut_off {
-            let all: Vec<Key> = self.handshakes.under_way.iter().map(|(key, _)| key).collect();
+            let all: Vec<Key> = self.conns.handshakes().collect();
             for key in all {
                 self.wake_handshake(key);
                 self.turn_away(key, Cause::DrainTimeout);
             }
             return;
         }
-        let Handshakes { under_way, hot, .. } = &self.handshakes;
-        let late = hot.iter().filter_map(|key| Some((*key, under_way.get(*key)?)));
+        let hot = self.handshakes.hot.iter();
+        let late = hot.filter_map(|key| Some((*key, self.conns.handshake(*key)?)));
         let late = late.filter(|(_, handshake)| handshake.until <= self.now);
         let late: Vec<_> = late.map(|(key, handshake)| (key, handshake.lateness())).collect();
         late.into_iter().for_each(|(key, cause)| self.turn_away(key, cause));
-        while self.handshakes.is_full() && self.end_late_handshake() {}
+        while self.is_full_of_handshakes() && self.end_late_handshake() {}
     }
 
     /// Whether the oldest handshake has taken long enough to make room for others.
     pub(super) fn has_late_handshake(&mut self) -> bool {
-        self.handshakes.oldest().is_some_and(|(_, oldest)| oldest.since + CROWDED <= self.now)
+        self.handshakes.oldest(&self.conns).is_some_and(|(_, oldest)| oldest.since + CROWDED <= self.now)
     }
 
     /// Ends the oldest handshake if it has taken long enough; false if it has not.
     pub(super) fn end_late_handshake(&mut self) -> bool {
-        let Some((key, oldest)) = self.handshakes.oldest() else { return false };
+        let Some((key, oldest)) = self.handshakes.oldest(&self.conns) else { return false };
         let (is_late, cause) = (oldest.since + CROWDED <= self.now, oldest.lateness());
         if is_late {
             self.wake_handshake(key);
@@ -414,7 +417,7 @@ impl<O: Os> Worker<O> {
 
     /// Whether clients by that acceptor have to wait until the handshake of another one ends.
     pub(super) fn is_shut_for_tls(&self, acceptor: usize) -> bool {
-        if !self.handshakes.is_full() {
+        if !self.is_full_of_handshakes() {
             return false;
         }
         let acceptor = &self.acceptors[acceptor];
@@ -423,9 +426,9 @@ impl<O: Os> Worker<O> {
         generation.snapshot.listeners[acceptor.listener].tls.is_some()
     }
 
-    /// How many clients there are, those whose handshakes are under way included.
-    pub(super) fn clients(&self) -> usize {
-        self.conns.len() + self.handshakes.len()
+    /// Whether no more handshakes may be under way.
+    pub(super) fn is_full_of_handshakes(&self) -> bool {
+        self.conns.handshaking() >= self.handshakes.most
     }
 }
 

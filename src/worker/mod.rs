@@ -9,9 +9,9 @@
 mod acceptor;
 mod array;
 mod checks;
+mod closing;
 mod conn;
 mod conns;
-mod departures;
 mod dial;
 mod driver;
 mod events;
@@ -60,7 +60,6 @@ use array::Array;
 use checks::Checks;
 use conn::{Common, ListenerState};
 use conns::Conns;
-use departures::Departures;
 use generation::Generation;
 use handshakes::Handshakes;
 use idle::{IdleSet, Most};
@@ -165,11 +164,8 @@ enum Token {
     Idle(Key),
     /// The check with that number.
     Check(u64),
-    /// A client whose handshake is under way.
-    Handshake(Key),
-    /// A wire that is about to be closed.
-    Departure(Key),
-    Client(Key),
+    /// A client, or a connection that closes.
+    Conn(Key),
     /// With the turn of the connection in its session.
     Backend(Key, u32),
 }
@@ -196,7 +192,6 @@ pub struct Worker<O> {
     wake: Option<Fd>,
     conns: Conns,
     handshakes: Handshakes,
-    departures: Departures,
     /// The sessions that are not parked, and some that are over.
     hot: Vec<Key>,
     parked: EpollSet,
@@ -265,7 +260,6 @@ impl<O: Os> Worker<O> {
             acceptors: listeners.into_iter().map(|(fd, listener)| Acceptor::new(fd, listener)).collect(),
             wake,
             conns: Conns::default(),
-            departures: Departures::default(),
             handshakes: Handshakes::new(share.of(limits.handshakes)),
             hot: Vec::new(),
             parked: match poller {
@@ -324,7 +318,7 @@ impl<O: Os> Worker<O> {
     #[must_use]
     pub fn census(&self) -> Census {
         Census {
-            sessions: self.clients(),
+            sessions: self.conns.clients(),
             idle: self.idle.len(),
             own: self.idle.own(),
             buffers_out: self.storage.out(),
@@ -352,8 +346,8 @@ impl<O: Os> Worker<O> {
         self.admit_from_leaving_acceptors();
         self.run_checks();
         if self.common.draining_since.is_some()
-            && self.clients() == 0
-            && self.departures.is_empty()
+            && self.conns.clients() == 0
+            && self.conns.closing().is_empty()
             && self.acceptors.is_empty()
         {
             self.close_idle();

@@ -26,24 +26,21 @@ pub(super) const UNHEARD_MAX: u8 = 8;
 /// A connection in the parked set. The deadline of a session is entered once, by its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpollTag {
-    /// The client of a session.
-    Client(Key),
+    /// A client, with a session or in its handshake.
+    Conn(Key),
     /// The backend of a session. It may be another one by now.
     Backend(Key),
     /// An idle backend connection.
     Idle(Key),
-    /// A client whose TLS handshake is under way.
-    Handshake(Key),
 }
 
 impl EpollTag {
     /// The slot lies in the lower half of a key, and is far below 2^30: there are not as many descriptors.
     fn to_bits(self) -> u64 {
         let (key, kind) = match self {
-            EpollTag::Client(key) => (key, 0),
+            EpollTag::Conn(key) => (key, 0),
             EpollTag::Backend(key) => (key, 1),
             EpollTag::Idle(key) => (key, 2),
-            EpollTag::Handshake(key) => (key, 3),
         };
         key.to_bits() | kind << 30
     }
@@ -52,10 +49,9 @@ impl EpollTag {
     pub(super) fn from_bits(bits: u64) -> EpollTag {
         let key = Key::from_bits(bits & !(3 << 30));
         match bits >> 30 & 3 {
-            0 => EpollTag::Client(key),
+            0 => EpollTag::Conn(key),
             1 => EpollTag::Backend(key),
-            2 => EpollTag::Idle(key),
-            _ => EpollTag::Handshake(key),
+            _ => EpollTag::Idle(key),
         }
     }
 }
@@ -135,9 +131,7 @@ mod tests {
     fn a_tag_survives_as_a_number() {
         for bits in [0, 7, 1 << 32, u64::from(u32::MAX) << 32 | 0x3fff_ffff] {
             let key = Key::from_bits(bits);
-            for tag in
-                [EpollTag::Client(key), EpollTag::Backend(key), EpollTag::Idle(key), EpollTag::Handshake(key)]
-            {
+            for tag in [EpollTag::Conn(key), EpollTag::Backend(key), EpollTag::Idle(key)] {
                 assert_eq!(EpollTag::from_bits(tag.to_bits()), tag);
             }
         }
@@ -146,13 +140,13 @@ mod tests {
     #[test]
     fn the_late_leave_in_order() {
         let (mut parked, key) = (EpollSet::default(), Key::from_bits);
-        parked.enter(Time::from_nanos(2), EpollTag::Client(key(1)));
+        parked.enter(Time::from_nanos(2), EpollTag::Conn(key(1)));
         parked.enter(Time::from_nanos(1), EpollTag::Idle(key(1)));
-        parked.enter(Time::from_nanos(3), EpollTag::Client(key(2)));
+        parked.enter(Time::from_nanos(3), EpollTag::Conn(key(2)));
         parked.leave(Time::from_nanos(1), EpollTag::Idle(key(1)));
         assert_eq!(parked.nearest(), Some(Time::from_nanos(2)));
         assert_eq!(parked.pop_late(Time::from_nanos(1)), None);
-        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(EpollTag::Client(key(1))));
-        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(EpollTag::Client(key(2))));
+        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(EpollTag::Conn(key(1))));
+        assert_eq!(parked.pop_late(Time::from_nanos(3)), Some(EpollTag::Conn(key(2))));
     }
 }

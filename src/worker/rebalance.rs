@@ -82,7 +82,7 @@ impl<O: Os> Worker<O> {
     /// others wait in the queue.
     pub(super) fn begin_handed_over(&mut self) {
         while self.expects_place()
-            && !self.handshakes.is_full()
+            && !self.is_full_of_handshakes()
             && let Some(slot) = self.load_slot.as_ref().filter(|slot| slot.has_clients())
             && let Some(handed_over) = slot.take()
         {

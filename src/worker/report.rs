@@ -47,8 +47,8 @@ impl<O: Os> Worker<O> {
         self.meters.show(&Holdings {
             worker: self.share.worker,
             turns: self.turn,
-            sessions: self.conns.len(),
-            parked: self.conns.len().saturating_sub(self.hot.len()),
+            sessions: self.conns.sessions(),
+            parked: self.conns.sessions().saturating_sub(self.hot.len()),
             idle: self.idle.len(),
             buffers: self.storage.out(),
             pipes: self.pipes.out(),

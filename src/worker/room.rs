@@ -54,7 +54,7 @@ fn crowd(client: Look<'_>, crowds: &Crowds) -> usize {
 impl<O: Os> Worker<O> {
     /// Whether there is a place for another client.
     pub(super) fn has_place(&self) -> bool {
-        self.clients() < self.sessions_max
+        self.conns.clients() < self.sessions_max
     }
 
     /// Whether a client that waits before an acceptor is worth asking for.
@@ -72,16 +72,17 @@ impl<O: Os> Worker<O> {
     /// Whether one more client may come in, because there is a place or because another session can make room
     /// for it. One that came in without a place leaves first: the bound is exceeded by one at most.
     pub(super) fn expects_place(&mut self) -> bool {
-        if self.clients() > self.sessions_max {
+        if self.conns.clients() > self.sessions_max {
             self.make_places();
         }
         self.has_place()
-            || (self.clients() == self.sessions_max && (self.look_for_room() || self.has_late_handshake()))
+            || (self.conns.clients() == self.sessions_max
+                && (self.look_for_room() || self.has_late_handshake()))
     }
 
     /// Has sessions make room until there are no more clients than may be, if they can.
     pub(super) fn make_places(&mut self) {
-        while self.clients() > self.sessions_max && (self.make_room() || self.end_late_handshake()) {}
+        while self.conns.clients() > self.sessions_max && (self.make_room() || self.end_late_handshake()) {}
     }
 
     /// Has one session make room if descriptors ran out for a connection to a backend, which is asked for
@@ -113,7 +114,7 @@ impl<O: Os> Worker<O> {
                 let claim = client.claim(now)?;
                 Some(EvictionCandidate { crowd: Reverse(crowd(client, &crowds)), claim, key })
             });
-            queue.look(self.now, conns.len(), all);
+            queue.look(self.now, conns.sessions(), all);
         }
         let claim = |key| conns.look(key).and_then(|client| client.claim(now));
         queue.peek(|candidate| claim(candidate.key) == Some(candidate.claim)).is_some()

@@ -165,13 +165,6 @@ impl<O: Os> Worker<O> {
             (new[place].mode == old.snapshot.listeners[before].mode).then_some(place)
         };
         let places: Vec<_> = (0..old.snapshot.listeners.len()).map(place_of).collect();
-        for handshake in self.handshakes.iter_mut() {
-            if let ListenerState::At(before) = handshake.listener_state {
-                let listener_state =
-                    places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At);
-                handshake.move_to(&self.generation, listener_state);
-            }
-        }
         let listener_state = |before| match before {
             ListenerState::At(before) => {
                 places[before].map_or(ListenerState::Gone { since: now }, ListenerState::At)

@@ -20,7 +20,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use pollux::core::time::Time;
 use pollux::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, NewResponse, Role};
-use pollux::h2::encoder::{self, Strings};
+use pollux::h2::encoder::{FieldBlock, Strings};
 use pollux::h2::fields::{Fields, HeaderField};
 use pollux::h2::frame::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -77,11 +77,11 @@ impl AsyncWrite for Wire {
     }
 }
 
-fn encode(lines: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = Vec::new();
+fn encode(lines: &[(&str, &str)]) -> FieldBlock {
+    let mut out = FieldBlock::default();
     for (name, value) in lines {
         let field = HeaderField { name: name.as_bytes(), value: value.as_bytes(), is_secret: false };
-        encoder::encode(field, Strings::Short, &mut out);
+        out.push(field, Strings::Short);
     }
     out
 }
@@ -524,8 +524,8 @@ struct Warm {
     server: Connection,
     fields: Fields,
     bytes: Vec<u8>,
-    request: Vec<u8>,
-    response: Vec<u8>,
+    request: FieldBlock,
+    response: FieldBlock,
 }
 
 impl Warm {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pollux::core::time::Time;
 use pollux::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, NewResponse, Role};
 use pollux::h2::decoder::Bounds;
-use pollux::h2::encoder::{self, Strings};
+use pollux::h2::encoder::{FieldBlock, Strings};
 use pollux::h2::fields::{Fields, HeaderField};
 use pollux::h2::frame::{self, ErrorCode, FrameType, HEAD, FrameHead, PREFACE};
 
@@ -38,11 +38,11 @@ struct Play {
     wrote: usize,
 }
 
-fn block(lines: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = Vec::new();
+fn block(lines: &[(&str, &str)]) -> FieldBlock {
+    let mut out = FieldBlock::default();
     for (name, value) in lines {
         let field = HeaderField { name: name.as_bytes(), value: value.as_bytes(), is_secret: false };
-        encoder::encode(field, Strings::Plain, &mut out);
+        out.push(field, Strings::Plain);
     }
     out
 }
@@ -111,8 +111,8 @@ impl Play {
                 let payload = [&[0, flags % 10], &value[..]].concat();
                 frame::write(FrameType::Settings, 0, 0, &payload, out);
             }
-            2 if self.is_server => frame::write_block(stream, flags % 2 == 0, &block(&REQUEST), 9, out),
-            2 => frame::write_block(stream, flags % 2 == 0, &block(&[(":status", "200")]), 9, out),
+            2 if self.is_server => frame::write_block(stream, flags % 2 == 0, block(&REQUEST).bytes(), 9, out),
+            2 => frame::write_block(stream, flags % 2 == 0, block(&[(":status", "200")]).bytes(), 9, out),
             3 => {
                 let length = size.to_string();
                 let promised = ("content-length", length.as_str());
@@ -121,7 +121,7 @@ impl Play {
                 } else {
                     block(&[(":status", "200"), promised])
                 };
-                frame::write_block(stream, flags % 2 == 0, &list, 1 << 14, out);
+                frame::write_block(stream, flags % 2 == 0, list.bytes(), 1 << 14, out);
             }
             4 => frame::write(FrameType::Data, flags % 2, stream, &vec![7; size as usize], out),
             5 => {
@@ -135,7 +135,7 @@ impl Play {
             }
             8 => frame::write_ping(flags % 2 == 1, [size as u8; 8], out),
             9 => frame::write_goaway(stream, ErrorCode(size % 14), out),
-            10 => frame::write_block(stream, flags % 2 == 0, &block(&[("x", "y")]), 1 << 14, out),
+            10 => frame::write_block(stream, flags % 2 == 0, block(&[("x", "y")]).bytes(), 1 << 14, out),
             11.. => {
                 let (raw, behind) = rest.split_at(rest.len().min(size as usize));
                 *rest = behind;

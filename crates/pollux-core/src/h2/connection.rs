@@ -33,6 +33,7 @@ use super::credit::{ReceiveCredit, SendCredit};
 use super::decoder::{Bounds, Decoder};
 use super::frame::{self, ErrorCode, MAX_31, PREFACE};
 use super::nuisance::NuisanceBudget;
+use super::priority::EarlyPriorities;
 use super::queues::{STREAMS_MAX, Slot, Streams};
 use super::reader::Reader;
 use super::settings::Settings;
@@ -111,6 +112,8 @@ pub struct Connection {
     decoder: Decoder,
     streams: Streams,
     closed: ClosedStreams,
+    /// Allocated by the first PRIORITY_UPDATE that comes before its stream.
+    early: Option<Box<EarlyPriorities>>,
     /// What the peer asks for.
     peer: Settings,
     /// The initial window that the streams reckon with.
@@ -143,12 +146,15 @@ pub struct Connection {
     is_server: bool,
     has_settings: bool,
     is_acknowledged: bool,
-    has_sent_block: bool,
+    /// The SETTINGS frame that is being read lowers the peer's table of fields.
+    lowers_table: bool,
+    /// The next block says that it uses no table.
+    owes_table: bool,
     error: Option<ConnectionError>,
 }
 
 const _: () =
-    assert!(size_of::<Connection>() <= 568, "what a connection costs stands in docs/internals/http2.md");
+    assert!(size_of::<Connection>() <= 576, "what a connection costs stands in docs/internals/http2.md");
 
 impl Connection {
     /// Begins a connection. Its settings are in the output at once: gRPC clients send nothing before they have them.
@@ -158,9 +164,10 @@ impl Connection {
         let block_max = config.head.list.saturating_mul(BLOCK_EXCESS);
         let mut connection = Connection {
             reader: if is_server { Reader::of_client(block_max) } else { Reader::of_server(block_max) },
-            decoder: Decoder::new(config.table as usize),
+            decoder: Decoder::of_connection(config.table as usize),
             streams: Streams::default(),
             closed: ClosedStreams::default(),
+            early: None,
             peer: Settings::default(),
             window_applied: FIRST_WINDOW,
             entries: 0,
@@ -181,7 +188,8 @@ impl Connection {
             is_server,
             has_settings: false,
             is_acknowledged: false,
-            has_sent_block: false,
+            lowers_table: false,
+            owes_table: true,
             error: None,
             config,
         };
@@ -307,6 +315,7 @@ impl Connection {
         self.reader.rest();
         self.streams.rest();
         self.decoder.rest();
+        self.early = self.early.take().filter(|early| !early.is_empty());
         if self.out.is_empty() {
             self.out = Vec::new();
         }
@@ -317,6 +326,7 @@ impl Connection {
     pub fn capacity(&self) -> usize {
         self.streams.capacity()
             + self.closed.capacity()
+            + self.early.as_ref().map_or(0, |early| size_of::<EarlyPriorities>() + early.capacity())
             + self.reader.capacity()
             + self.decoder.table().capacity()
             + self.out.capacity()

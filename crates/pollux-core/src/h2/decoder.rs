@@ -10,6 +10,8 @@ use super::integer;
 use super::static_table::STATIC;
 use super::table::{DynamicTable, OVERHEAD};
 
+/// What the table of each connection may hold before settings say otherwise (RFC 9113 §6.5.2).
+const FIRST_TABLE: usize = 4096;
 /// A list that would be so many times its bound is not decoded to its end.
 const EXCESS: usize = 8;
 
@@ -44,7 +46,7 @@ pub enum HpackFault {
 #[derive(Debug)]
 pub struct Decoder {
     table: DynamicTable,
-    /// The bound that we have announced (SETTINGS_HEADER_TABLE_SIZE).
+    /// The highest bound that a size update may set.
     most: usize,
     /// What the last block stood for by references to entries of the connection, as RFC 7541 §4.1 counts.
     referenced: usize,
@@ -63,6 +65,20 @@ impl Decoder {
     #[must_use]
     pub fn new(most: usize) -> Decoder {
         Decoder { table: DynamicTable::new(most), most, referenced: 0 }
+    }
+
+    /// The decoder of a connection whose settings announce a table of `announced` bytes. Until the peer has acknowledged them, it may use the
+    /// table that each connection begins with.
+    #[must_use]
+    pub fn of_connection(announced: usize) -> Decoder {
+        let table = DynamicTable::new(FIRST_TABLE);
+        Decoder { table, most: announced.max(FIRST_TABLE), referenced: 0 }
+    }
+
+    /// The peer has acknowledged settings that announce `announced` bytes. If its table was larger, its next block begins with a size update
+    /// (RFC 9113 §4.3.1).
+    pub fn acknowledged(&mut self, announced: usize) {
+        self.most = announced;
     }
 
     /// The table of the connection.
@@ -112,6 +128,9 @@ impl Decoder {
             }
             self.table.resize(size);
             block = &block[length..];
+        }
+        if self.table.most() > self.most {
+            return Err(HpackFault::Malformed);
         }
         Ok(block)
     }

@@ -1,15 +1,16 @@
 //! Fields to field blocks (RFC 7541 §3, §6).
 //!
 //! The encoder uses the static table and no table of the connection. So a block belongs to no connection: it can be made before one is
-//! chosen, kept, and sent again on another one. The first block of a connection says so to the peer, by a size update to zero, which also
-//! fits whatever size the peer allows.
+//! chosen, kept, and sent again on another one. The first block of a connection says so to the peer, by a size update to zero, which fits
+//! whatever size the peer allows. The same update begins the block behind each SETTINGS that lower the peer's table (RFC 9113 §4.3.1).
 
 use super::fields::HeaderField;
 use super::huffman;
 use super::integer;
 use super::static_table::STATIC;
+use super::table::OVERHEAD;
 
-/// The first byte of the first block of each connection: a table of no entries (RFC 7541 §6.3).
+/// The size update to a table of no entries (RFC 7541 §6.3).
 pub const NO_TABLE: u8 = 0x20;
 
 /// How strings are written.
@@ -19,6 +20,39 @@ pub enum Strings {
     Plain,
     /// In the Huffman code where that is shorter.
     Short,
+}
+
+/// A field block, and the size of the list that it stands for.
+#[derive(Clone, Debug, Default)]
+pub struct FieldBlock {
+    bytes: Vec<u8>,
+    list: usize,
+}
+
+impl FieldBlock {
+    /// Appends `field`.
+    pub fn push(&mut self, field: HeaderField<'_>, strings: Strings) {
+        encode(field, strings, &mut self.bytes);
+        self.list += field.name.len() + field.value.len() + OVERHEAD;
+    }
+
+    /// Drops all fields and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.list = 0;
+    }
+
+    /// The block.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes of all names and values, and 32 for each field (RFC 9113 §6.5.2).
+    #[must_use]
+    pub fn list_size(&self) -> usize {
+        self.list
+    }
 }
 
 /// Appends `field` to a block.

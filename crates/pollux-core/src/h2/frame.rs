@@ -32,6 +32,8 @@ pub enum FrameType {
     WindowUpdate,
     /// §6.10
     Continuation,
+    /// RFC 9218 §7.1
+    PriorityUpdate,
     /// Anything else is ignored (§5.5).
     Unknown(u8),
 }
@@ -51,6 +53,7 @@ impl FrameType {
             7 => FrameType::GoAway,
             8 => FrameType::WindowUpdate,
             9 => FrameType::Continuation,
+            16 => FrameType::PriorityUpdate,
             other => FrameType::Unknown(other),
         }
     }
@@ -69,6 +72,7 @@ impl FrameType {
             FrameType::GoAway => 7,
             FrameType::WindowUpdate => 8,
             FrameType::Continuation => 9,
+            FrameType::PriorityUpdate => 16,
             FrameType::Unknown(number) => number,
         }
     }
@@ -201,7 +205,9 @@ impl FrameHead {
             | FrameType::RstStream
             | FrameType::PushPromise
             | FrameType::Continuation => on_stream,
-            FrameType::Settings | FrameType::Ping | FrameType::GoAway => !on_stream,
+            FrameType::Settings | FrameType::Ping | FrameType::GoAway | FrameType::PriorityUpdate => {
+                !on_stream
+            }
             FrameType::WindowUpdate | FrameType::Unknown(_) => true,
         };
         if !belongs {
@@ -211,9 +217,10 @@ impl FrameHead {
             FrameType::RstStream | FrameType::WindowUpdate => self.length == 4,
             FrameType::Ping => self.length == 8,
             FrameType::GoAway => self.length >= 8,
+            FrameType::PriorityUpdate => self.length >= 4,
             FrameType::Settings if self.has(flags::ACK) => self.length == 0,
             FrameType::Settings => self.length.is_multiple_of(6),
-            // A priority of another length is the stream's error, and we ignore priorities.
+            // A PRIORITY of another length is an error of its stream, not of the connection (§6.3).
             FrameType::Data
             | FrameType::Headers
             | FrameType::Priority

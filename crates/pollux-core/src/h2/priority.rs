@@ -39,6 +39,51 @@ impl Priority {
     }
 }
 
+/// Priorities of streams that have not opened yet (RFC 9218 §7.1): a PRIORITY_UPDATE may come before the request.
+#[derive(Debug, Default)]
+pub struct EarlyPriorities {
+    /// The newest last.
+    entries: Vec<(u32, Priority)>,
+}
+
+impl EarlyPriorities {
+    /// Remembers the priority of `stream`. False if `most` other streams have one already.
+    pub fn note(&mut self, stream: u32, priority: Priority, most: usize) -> bool {
+        if let Some((_, known)) = self.entries.iter_mut().find(|(known, _)| *known == stream) {
+            *known = priority;
+            return true;
+        }
+        let has_room = self.entries.len() < most;
+        if has_room {
+            self.entries.push((stream, priority));
+        }
+        has_room
+    }
+
+    /// Drops what belongs to streams up to `stream`: they can open no more.
+    pub fn forget_up_to(&mut self, stream: u32) {
+        self.entries.retain(|(known, _)| *known > stream);
+    }
+
+    /// The priority of a stream that opens.
+    #[must_use]
+    pub fn of(&self, stream: u32) -> Option<Priority> {
+        self.entries.iter().find(|(known, _)| *known == stream).map(|(_, priority)| *priority)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The memory that is held beside the struct, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.entries.capacity() * size_of::<(u32, Priority)>()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,10 @@ use super::frame::{ErrorCode, FrameHead, FrameType, HEAD, PREFACE, flags};
 
 /// So many CONTINUATIONs may follow one HEADERS.
 pub const CONTINUATIONS_MAX: u8 = 8;
+/// A PRIORITY_UPDATE with a longer value, in bytes, is ignored.
+pub const PRIORITY_VALUE_MAX: usize = 256;
+/// A PRIORITY_UPDATE begins with the number of its stream.
+const PRIORITIZED: usize = 4;
 
 /// What has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,16 @@ pub enum FrameEvent<'a> {
         stream: u32,
         /// By so many bytes; zero is an error.
         increment: u32,
+    },
+    /// `PRIORITY_UPDATE`; [`Reader::priority_value`] has the value until the next call.
+    PriorityUpdate {
+        /// Of this stream.
+        stream: u32,
+    },
+    /// A PRIORITY frame that has not five bytes (§6.3).
+    WrongSize {
+        /// On this stream.
+        stream: u32,
     },
     /// A frame that means nothing here: an old priority, or an unknown type (RFC 9113 §5.5).
     Ignored {
@@ -168,6 +182,12 @@ impl Reader {
     #[must_use]
     pub fn block(&self) -> &[u8] {
         &self.block
+    }
+
+    /// The value of the last PRIORITY_UPDATE, if that was the last event.
+    #[must_use]
+    pub fn priority_value(&self) -> &[u8] {
+        self.block.get(PRIORITIZED..).unwrap_or(&[])
     }
 
     /// How many CONTINUATIONs the last field block had.
@@ -324,9 +344,12 @@ impl Reader {
                 self.skip(head, left, input);
                 Ok(None)
             }
+            FrameType::PriorityUpdate => Ok(self.priority_update(head, left, input)),
             FrameType::Priority | FrameType::PushPromise | FrameType::Unknown(_) => {
                 let is_whole = self.skip(head, left, input);
-                Ok(is_whole.then_some(FrameEvent::Ignored { kind: head.kind }))
+                let has_size = head.kind != FrameType::Priority || head.length == 5;
+                let ignored = FrameEvent::Ignored { kind: head.kind };
+                Ok(is_whole.then_some(if has_size { ignored } else { FrameEvent::WrongSize { stream } }))
             }
         }
     }
@@ -400,6 +423,31 @@ impl Reader {
         self.state = State::Body { head, left: left - 6, padding: 0 };
         let value = u32::from_be_bytes([a, b, c, d]);
         Some(FrameEvent::Setting { number: u16::from_be_bytes(number), value })
+    }
+
+    /// Assembles the number and the value where field blocks are assembled: no block is under way between frames.
+    fn priority_update<'a>(
+        &mut self,
+        head: FrameHead,
+        left: u32,
+        input: &mut &'a [u8],
+    ) -> Option<FrameEvent<'a>> {
+        let bytes = take(input, left as usize);
+        let room = PRIORITIZED + PRIORITY_VALUE_MAX - self.block.len();
+        self.block.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let left = left - bytes.len() as u32;
+        self.state = if left == 0 { State::Head } else { State::Body { head, left, padding: 0 } };
+        if left > 0 {
+            return None;
+        }
+        self.is_block_out = true;
+        let stream = u32::from_be_bytes(*self.block.first_chunk()?) & super::frame::MAX_31;
+        let is_kept = head.length as usize <= PRIORITIZED + PRIORITY_VALUE_MAX;
+        Some(if is_kept {
+            FrameEvent::PriorityUpdate { stream }
+        } else {
+            FrameEvent::Ignored { kind: head.kind }
+        })
     }
 
     /// Drops what is left of a frame, as far as it has come; whether that was all.

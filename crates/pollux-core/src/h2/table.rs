@@ -112,6 +112,12 @@ impl DynamicTable {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// What the table may hold now, as RFC 7541 §4.1 counts.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// As RFC 7541 §4.1 counts.
     #[must_use]
     pub fn size(&self) -> usize {

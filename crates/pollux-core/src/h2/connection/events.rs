@@ -4,6 +4,7 @@ use std::time::Duration;
 
 #[cfg(doc)]
 use super::Connection;
+use crate::h2::encoder::FieldBlock;
 use crate::h2::fields::Fields;
 use crate::h2::frame::{self, ErrorCode};
 use crate::h2::head::{HeadFault, RequestHead, ResponseHead};
@@ -48,6 +49,8 @@ pub enum WhyReset {
     Length,
     /// A frame in a state that does not allow it.
     Order,
+    /// A frame of a size that it must not have.
+    FrameSize,
     /// The peer breaks the rules of the window.
     Window,
     /// A body came where there is none, behind a response that was reported whole.
@@ -170,8 +173,8 @@ pub struct LostStream {
 /// A request that opens a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRequest<'a> {
-    /// Its fields, encoded by [`encoder`](crate::h2::encoder).
-    pub block: &'a [u8],
+    /// Its fields.
+    pub block: &'a FieldBlock,
     /// Content-Length, in bytes.
     pub length: Option<u64>,
     /// There is no body.
@@ -189,8 +192,8 @@ pub struct NewRequest<'a> {
 pub struct NewResponse<'a> {
     /// Its status; below 200 it is interim.
     pub status: u16,
-    /// Its fields, encoded by [`encoder`](crate::h2::encoder).
-    pub block: &'a [u8],
+    /// Its fields.
+    pub block: &'a FieldBlock,
     /// Content-Length, in bytes.
     pub length: Option<u64>,
     /// There is no body.
@@ -204,6 +207,9 @@ pub enum CannotOpen {
     Full,
     /// The connection takes no new ones any more.
     Leaving,
+    /// The list of fields is larger than the peer takes (RFC 9113 §10.5.1). No stream opens, and
+    /// the connection goes on.
+    TooLarge,
 }
 
 /// Why something cannot be sent on a stream.
@@ -215,6 +221,9 @@ pub enum CannotSend {
     Order,
     /// It would not be as long as its head says. The stream is reset, so that the message does not look complete.
     Length,
+    /// The list of fields is larger than the peer takes (RFC 9113 §10.5.1). Nothing is written, and the stream waits as before: for a smaller
+    /// head, for an end without trailers, or for a reset.
+    TooLarge,
 }
 
 /// DATA to be written now: the head of its frame, and as many bytes of the lane.

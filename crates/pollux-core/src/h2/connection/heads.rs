@@ -183,7 +183,9 @@ impl Connection {
             }
         };
         let fields_of = fields.iter().filter(|field| field.name == b"priority");
-        let priority = fields_of.last().map_or_else(Priority::default, |field| Priority::read(field.value));
+        let asked = fields_of.last().map_or_else(Priority::default, |field| Priority::read(field.value));
+        // A PRIORITY_UPDATE that came before is newer than the field (RFC 9218 §7).
+        let priority = self.early.as_ref().and_then(|early| early.of(stream)).unwrap_or(asked);
         let state = self.streams.get_mut(slot);
         state.priority = priority;
         state.is_head = head.method == "HEAD";

@@ -8,7 +8,8 @@ use crate::h2::decoder::Decoded;
 use crate::h2::fields::Fields;
 use crate::h2::frame::{self, ErrorCode};
 use crate::h2::nuisance::Nuisance;
-use crate::h2::queues::{Slot, Waiting};
+use crate::h2::priority::Priority;
+use crate::h2::queues::{STREAMS_MAX, Slot, Waiting};
 use crate::h2::reader::FrameEvent;
 use crate::h2::settings::Settings;
 use crate::h2::stream::{Direction, Stream};
@@ -85,6 +86,11 @@ impl Connection {
                 FrameEvent::Ping { is_ack, payload } => self.ping_comes(now, is_ack, payload)?,
                 FrameEvent::GoAway { last, code } => Some(self.peer_leaves(last, code)),
                 FrameEvent::Window { stream, increment } => self.window(now, stream, increment)?,
+                FrameEvent::PriorityUpdate { stream } => {
+                    self.priority_update(now, stream)?;
+                    None
+                }
+                FrameEvent::WrongSize { stream } => self.wrong_size(now, stream)?,
                 FrameEvent::Ignored { .. } => {
                     self.budget.charge(now, Nuisance::Ignored)?;
                     None
@@ -276,8 +282,9 @@ impl Connection {
         if self.entries > ENTRIES_FREE {
             self.budget.charge(now, Nuisance::Ignored)?;
         }
-        let is_server = !self.is_server;
+        let (is_server, before) = (!self.is_server, self.peer.table);
         self.peer.take(number, value, is_server)?;
+        self.lowers_table |= self.peer.table < before;
         Ok(())
     }
 
@@ -296,6 +303,7 @@ impl Connection {
             }
             self.release_waiting();
         }
+        self.owes_table |= std::mem::take(&mut self.lowers_table);
         Settings::acknowledge(&mut self.out);
         self.replies = self.replies.saturating_add(1);
         Ok(Some(Incoming::Settings))
@@ -314,6 +322,7 @@ impl Connection {
             self.budget.charge(now, Nuisance::Settings)?;
             return Ok(());
         }
+        self.decoder.acknowledged(self.config.table as usize);
         let window = self.config.stream_window;
         self.streams.each_mut(|stream| {
             if std::mem::take(&mut stream.is_early) {
@@ -321,6 +330,40 @@ impl Connection {
             }
         });
         Ok(())
+    }
+
+    /// Takes a PRIORITY_UPDATE (RFC 9218 §7.1), of a stream that is open or may yet open. Even numbers would be pushed streams.
+    fn priority_update(&mut self, now: Time, stream: u32) -> Step<()> {
+        if !self.is_server || stream.is_multiple_of(2) {
+            return Err(ErrorCode::PROTOCOL_ERROR.into());
+        }
+        self.budget.charge(now, Nuisance::Ignored)?;
+        let priority = Priority::read(self.reader.priority_value());
+        if self.streams.find(stream).is_some() {
+            self.set_priority(stream, priority);
+            return Ok(());
+        }
+        if stream <= self.highest || self.is_beyond(stream) {
+            return Ok(());
+        }
+        let most = self.config.streams.min(STREAMS_MAX) as usize;
+        let room = most.saturating_sub(self.streams.len());
+        let early = self.early.get_or_insert_default();
+        early.forget_up_to(self.highest);
+        // Before its acknowledgement the client does not know our bound.
+        if !early.note(stream, priority, room) && self.is_acknowledged {
+            return Err(ErrorCode::PROTOCOL_ERROR.into());
+        }
+        Ok(())
+    }
+
+    /// A PRIORITY frame of another length is an error of its stream (RFC 9113 §6.3). A stream that is not open cannot be reset.
+    fn wrong_size(&mut self, now: Time, stream: u32) -> Step<Option<Incoming<'static>>> {
+        let Some(slot) = self.streams.find(stream) else {
+            self.budget.charge(now, Nuisance::Ignored)?;
+            return Ok(None);
+        };
+        self.provoked(now, slot, ErrorCode::FRAME_SIZE_ERROR, WhyReset::FrameSize)
     }
 
     fn ping_comes(&mut self, now: Time, is_ack: bool, payload: [u8; 8]) -> Step<Option<Incoming<'static>>> {

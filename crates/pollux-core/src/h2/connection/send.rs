@@ -4,7 +4,7 @@ use super::{CannotOpen, CannotSend, Connection, NewRequest, NewResponse, Piece};
 use crate::core::time::Time;
 use crate::h2::closed::Ending;
 use crate::h2::credit::{ReceiveCredit, SendCredit};
-use crate::h2::encoder::NO_TABLE;
+use crate::h2::encoder::{FieldBlock, NO_TABLE};
 use crate::h2::frame::{self, ErrorCode, FrameHead, FrameType, HEAD, MAX_31, PAYLOAD_MAX, flags};
 use crate::h2::priority::Priority;
 use crate::h2::queues::{Slot, Waiting};
@@ -19,10 +19,13 @@ impl Connection {
     /// Opens a stream to a backend. Its number.
     ///
     /// # Errors
-    /// [`free_streams`](Self::free_streams) is zero.
+    /// [`free_streams`](Self::free_streams) is zero, or the peer takes no such list.
     pub fn open(&mut self, now: Time, request: NewRequest<'_>) -> Result<u32, CannotOpen> {
         if self.is_leaving() || self.is_server {
             return Err(CannotOpen::Leaving);
+        }
+        if !self.peer_takes(request.block) {
+            return Err(CannotOpen::TooLarge);
         }
         if self.free_streams() == 0 {
             return Err(CannotOpen::Full);
@@ -52,10 +55,14 @@ impl Connection {
     /// Nothing is written, unless the stream had to be reset.
     pub fn respond(&mut self, now: Time, stream: u32, response: NewResponse<'_>) -> Result<(), CannotSend> {
         let slot = self.streams.find(stream).ok_or(CannotSend::Gone)?;
-        let state = self.streams.get_mut(slot);
+        let state = self.streams.get(slot);
         if !self.is_server || state.output != Direction::Head {
             return Err(CannotSend::Order);
         }
+        if !self.peer_takes(response.block) {
+            return Err(CannotSend::TooLarge);
+        }
+        let state = self.streams.get_mut(slot);
         if response.status < 200 {
             self.write_block(stream, false, response.block);
             return Ok(());
@@ -79,9 +86,9 @@ impl Connection {
     ///
     /// # Errors
     /// Nothing is written, unless the stream had to be reset.
-    pub fn trailers(&mut self, now: Time, stream: u32, block: &[u8]) -> Result<(), CannotSend> {
+    pub fn trailers(&mut self, now: Time, stream: u32, block: &FieldBlock) -> Result<(), CannotSend> {
         let slot = self.streams.find(stream).ok_or(CannotSend::Gone)?;
-        let state = self.streams.get_mut(slot);
+        let state = self.streams.get(slot);
         if state.output != Direction::Body || state.waiting > 0 {
             return Err(CannotSend::Order);
         }
@@ -89,7 +96,10 @@ impl Connection {
             self.reset_slot(slot, self.cut_code());
             return Err(CannotSend::Length);
         }
-        state.output = Direction::Ended;
+        if !self.peer_takes(block) {
+            return Err(CannotSend::TooLarge);
+        }
+        self.streams.get_mut(slot).output = Direction::Ended;
         self.streams.leave(slot);
         self.write_block(stream, true, block);
         self.settle(now, slot);
@@ -309,12 +319,18 @@ impl Connection {
         }
     }
 
-    fn write_block(&mut self, stream: u32, ends_stream: bool, block: &[u8]) {
-        if std::mem::replace(&mut self.has_sent_block, true) {
-            frame::write_block(stream, ends_stream, block, PAYLOAD_MAX, &mut self.out);
-        } else {
+    /// Whether the peer's SETTINGS_MAX_HEADER_LIST_SIZE admits a list.
+    fn peer_takes(&self, block: &FieldBlock) -> bool {
+        self.peer.list.is_none_or(|most| block.list_size() <= most as usize)
+    }
+
+    fn write_block(&mut self, stream: u32, ends_stream: bool, block: &FieldBlock) {
+        let block = block.bytes();
+        if std::mem::take(&mut self.owes_table) {
             let first = [&[NO_TABLE], block].concat();
             frame::write_block(stream, ends_stream, &first, PAYLOAD_MAX, &mut self.out);
+        } else {
+            frame::write_block(stream, ends_stream, block, PAYLOAD_MAX, &mut self.out);
         }
     }
 }

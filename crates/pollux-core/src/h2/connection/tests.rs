@@ -1,8 +1,11 @@
-//! The connection by rules, in every split; against itself through a transport that cuts; its memory; its budget.
+//! The connection by rules, in every split; against itself through a transport that cuts; its memory; its budget;
+//! what other implementations were seen to get wrong.
 
 mod budget;
+mod lessons;
 mod memory;
 mod pair;
+mod peer_settings;
 mod rules;
 mod script;
 mod states;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{CONTINUATIONS_MAX, FrameEvent, Reader};
+use super::{CONTINUATIONS_MAX, FrameEvent, PRIORITY_VALUE_MAX, Reader};
 use crate::h2::frame::{self, ErrorCode, FrameType, PAYLOAD_MAX, PREFACE, flags};
 
 const BLOCK_MAX: usize = 20_000;
@@ -58,6 +58,10 @@ fn note(event: FrameEvent<'_>, reader: &Reader, seen: &mut Vec<Seen>) {
         FrameEvent::Window { stream, increment } => {
             seen.push(Seen::Other(FrameEvent::Window { stream, increment }));
         }
+        FrameEvent::PriorityUpdate { stream } => {
+            seen.push(Seen::Block { stream, ends_stream: false, block: reader.priority_value().to_vec() });
+        }
+        FrameEvent::WrongSize { stream } => seen.push(Seen::Other(FrameEvent::WrongSize { stream })),
         FrameEvent::Ignored { kind } => seen.push(Seen::Other(FrameEvent::Ignored { kind })),
     }
 }
@@ -189,10 +193,22 @@ fn what_is_legal_passes() {
     );
     // A priority of another length is no error of the connection, and an unknown frame none at all.
     let odd = frame_of(FrameType::Priority, 0, 1, &[0; 4]);
+    assert_eq!(verdict(&[odd]).unwrap().0, [Seen::Other(FrameEvent::WrongSize { stream: 1 })]);
+    let old = frame_of(FrameType::Priority, 0, 1, &[0; 5]);
     let unknown = frame_of(FrameType::Unknown(0x42), 0xff, 7, b"whatever");
     assert_eq!(
-        verdict(&[odd, unknown]).unwrap().0,
+        verdict(&[old, unknown]).unwrap().0,
         [FrameType::Priority, FrameType::Unknown(0x42)].map(|kind| Seen::Other(FrameEvent::Ignored { kind }))
+    );
+    let update = frame_of(FrameType::PriorityUpdate, 0, 0, b"\x80\0\0\x07u=1, i");
+    assert_eq!(
+        verdict(&[update]).unwrap().0,
+        [Seen::Block { stream: 7, ends_stream: false, block: b"u=1, i".to_vec() }]
+    );
+    let long = frame_of(FrameType::PriorityUpdate, 0, 0, &vec![b' '; 4 + PRIORITY_VALUE_MAX + 1]);
+    assert_eq!(
+        verdict(&[long]).unwrap().0,
+        [Seen::Other(FrameEvent::Ignored { kind: FrameType::PriorityUpdate })]
     );
     let window = frame_of(FrameType::WindowUpdate, 0, 9, &[0x80, 0, 0, 1]);
     assert_eq!(verdict(&[window]).unwrap().0, [Seen::Other(FrameEvent::Window { stream: 9, increment: 1 })]);

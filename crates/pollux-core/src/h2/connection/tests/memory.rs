@@ -8,7 +8,7 @@ use crate::h2::stream::Stream;
 
 /// A head as browsers send it: every field that can be indexed is, and the cookie is long.
 fn browser() -> Vec<u8> {
-    let mut block = encode(&[":method=GET", ":scheme=https", ":path=/"]);
+    let mut block = encode(&[":method=GET", ":scheme=https", ":path=/"]).bytes().to_vec();
     let fields: [(&str, &str); 8] = [
         ("host", "www.example.com"),
         (
@@ -51,8 +51,8 @@ fn idle(block: &[u8], count: u32) -> usize {
 fn an_idle_connection_is_small() {
     let get = encode(&[":method=GET", ":scheme=http", ":path=/", ":authority=h", "user-agent=h2load"]);
     let figures = [
-        ("without a request", idle(&get, 0)),
-        ("without a table", idle(&get, 10)),
+        ("without a request", idle(get.bytes(), 0)),
+        ("without a table", idle(get.bytes(), 10)),
         ("of a browser", idle(&browser(), 1)),
     ];
     for (which, bytes) in figures {
@@ -65,7 +65,7 @@ fn an_idle_connection_is_small() {
 /// A table that is full of entries is the most that an idle connection can have.
 #[test]
 fn a_full_table_has_its_bound() {
-    let mut block = encode(&[":method=GET", ":scheme=http", ":path=/", ":authority=h"]);
+    let mut block = encode(&[":method=GET", ":scheme=http", ":path=/", ":authority=h"]).bytes().to_vec();
     for letter in b'a'..=b'z' {
         block.push(0x40);
         block.extend_from_slice(&[1, letter]);

@@ -1,11 +1,11 @@
 //! A small language for what a peer sends, what the owner does, and what comes of it.
 //!
 //! Of the peer: `S` SETTINGS (`S4=100,3=1`), `SA` their acknowledgement, `H1` HEADERS of a GET (`H1=5` a POST with Content-Length 5, `H1:head`
-//! another of [`block`]), `T1` trailers, `D1:5` DATA (`D1:5/3` with three bytes of padding), `R1=8` RST_STREAM, `W1+9` WINDOW_UPDATE,
-//! `Z` PING, `G7=0` GOAWAY, `Y1` PRIORITY, `U1` an unknown frame, `N1` CONTINUATION, `V1` PUSH_PROMISE. A full stop ends the stream.
+//! another of [`block`]), `I1` and `J1` the two halves of a GET, `T1` trailers, `D1:5` DATA (`D1:5/3` with three bytes of padding), `R1=8` RST_STREAM, `W1+9` WINDOW_UPDATE,
+//! `Z` PING, `G7=0` GOAWAY, `Y1` PRIORITY, `P1:u=0` PRIORITY_UPDATE, `U1` an unknown frame, `N1` CONTINUATION, `V1` PUSH_PROMISE. A full stop ends the stream.
 //!
 //! Of the owner: `<A1` a response of status 200 (`<A1=5` with Content-Length, `<A1:204`), `<D1:5` DATA offered and taken, `<T1` trailers, `<O` a
-//! request (`<O:head`, `<O=5`), `<R1=8`, `<L1:9` linger, `<G` drain, `<X` leave, `<Z` a PING, `<M100` time, `<E` expire.
+//! request (`<O:head`, `<O=5`), `<R1=8`, `<L1:9` linger, `<W1:9` room for DATA, `<G` drain, `<X` leave, `<Z` a PING, `<M100` time, `<E` expire.
 //!
 //! What comes: `Q1` a request, `A1:200` a response, `D1:5`, `E1`, `T1`, `R1=8:Peer`, `M1:Length` malformed, `B1` too large, `F1` refused, `G7=0`, `S`,
 //! `P` a pong, `!1` the end of the connection.
@@ -17,23 +17,23 @@ use std::time::Duration;
 use crate::core::time::Time;
 use crate::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, NewResponse, Role};
 use crate::h2::decoder::Bounds;
-use crate::h2::encoder::{self, Strings};
+use crate::h2::encoder::{FieldBlock, Strings};
 use crate::h2::fields::{Fields, HeaderField};
 use crate::h2::frame::{self, ErrorCode, FrameHead, FrameType, HEAD, PREFACE, flags};
 
 /// Encodes `name=value` lines. The first `=` behind the first byte parts them.
-pub(super) fn encode(lines: &[&str]) -> Vec<u8> {
-    let mut out = Vec::new();
+pub(super) fn encode(lines: &[&str]) -> FieldBlock {
+    let mut out = FieldBlock::default();
     for line in lines {
         let cut = 1 + line[1..].find('=').unwrap();
         let (name, value) = (&line.as_bytes()[..cut], &line.as_bytes()[cut + 1..]);
-        encoder::encode(HeaderField { name, value, is_secret: false }, Strings::Plain, &mut out);
+        out.push(HeaderField { name, value, is_secret: false }, Strings::Plain);
     }
     out
 }
 
 /// The block of a head with this name.
-fn block(name: &str, is_server: bool) -> Vec<u8> {
+fn block(name: &str, is_server: bool) -> FieldBlock {
     let get = [":method=GET", ":scheme=http", ":path=/", ":authority=h"];
     let with = |more: &[&str]| encode(&[&get[..], more].concat());
     match name {
@@ -60,6 +60,7 @@ fn block(name: &str, is_server: bool) -> Vec<u8> {
         "emptypath" => encode(&[":method=GET", ":scheme=http", ":path=", ":authority=h"]),
         "host" => with(&["host=other"]),
         "urgent" => with(&["priority=u=0, i"]),
+        "long" => encode(&[&format!("a={}", "x".repeat(3000))]),
         "large" => with(&[&format!("a={}", "x".repeat(3000))]),
         "largehead" => {
             let long = format!("a={}", "x".repeat(3000));
@@ -67,14 +68,13 @@ fn block(name: &str, is_server: bool) -> Vec<u8> {
         }
         "huge" => with(&[&format!("a={}", "x".repeat(9000))]),
         "crumbs" => with(&["cookie=a"; 40]),
-        "broken" => vec![0x80],
         "pseudo" => encode(&[":status=200"]),
         status if status.parse::<u16>().is_ok() => encode(&[&format!(":status={status}")]),
         other => panic!("no block {other}"),
     }
 }
 
-fn length_block(length: &str, is_server: bool) -> Vec<u8> {
+fn length_block(length: &str, is_server: bool) -> FieldBlock {
     let length = format!("content-length={length}");
     if is_server {
         encode(&[":method=POST", ":scheme=http", ":path=/", ":authority=h", &length])
@@ -84,7 +84,7 @@ fn length_block(length: &str, is_server: bool) -> Vec<u8> {
 }
 
 /// The frame that a word of the peer stands for.
-fn frame_of(word: &str, is_server: bool, out: &mut Vec<u8>) {
+pub(super) fn frame_of(word: &str, is_server: bool, out: &mut Vec<u8>) {
     let (word, end) = match word.strip_suffix('.') {
         Some(word) => (word, flags::END_STREAM),
         None => (word, 0),
@@ -106,13 +106,32 @@ fn frame_of(word: &str, is_server: bool, out: &mut Vec<u8>) {
             frame::write(FrameType::Settings, 0, 0, &payload, out);
         }
         "H" => {
-            let block = match detail.strip_prefix('=') {
-                Some(length) => length_block(length, is_server),
-                None => block(detail.trim_start_matches(':'), is_server),
+            let get = || block("", true).bytes().to_vec();
+            let block = match (detail, detail.strip_prefix('=')) {
+                (":broken", _) => vec![0x80],
+                // A literal that enters the table, and a reference to it; 62 is the first dynamic index.
+                (":insert", _) => [&get()[..], b"\x40\x03x-a\x01v"].concat(),
+                (":shrink", _) => [&[0x20][..], &get()].concat(),
+                (":recall", _) => [&get()[..], &[0x80 | 62]].concat(),
+                (":insertlarge", _) => {
+                    [&get()[..], b"\x40\x03x-a\x01v", block("long", true).bytes()].concat()
+                }
+                (_, Some(length)) => length_block(length, is_server).bytes().to_vec(),
+                (_, None) => block(detail.trim_start_matches(':'), is_server).bytes().to_vec(),
             };
             frame::write_block(stream, end != 0, &block, 1 << 14, out);
         }
-        "T" => frame::write_block(stream, end != 0, &encode(&["x=y"]), 1 << 14, out),
+        // The first half of a GET, and what is left of it.
+        "I" => {
+            let get = block("", true);
+            let half = &get.bytes()[..2];
+            frame::write(FrameType::Headers, end, stream, half, out);
+        }
+        "J" => {
+            let get = block("", true);
+            frame::write(FrameType::Continuation, flags::END_HEADERS, stream, &get.bytes()[2..], out);
+        }
+        "T" => frame::write_block(stream, end != 0, encode(&["x=y"]).bytes(), 1 << 14, out),
         "D" => {
             let (length, padding) = detail[1..].split_once('/').unwrap_or((&detail[1..], ""));
             let length: usize = length.parse().unwrap();
@@ -129,6 +148,10 @@ fn frame_of(word: &str, is_server: bool, out: &mut Vec<u8>) {
         "Z" => frame::write_ping(false, [7; 8], out),
         "G" => frame::write_goaway(stream, ErrorCode(value()), out),
         "Y" => frame::write(FrameType::Priority, 0, stream, &[0, 0, 0, 0, 9], out),
+        "P" => {
+            let payload = [&stream.to_be_bytes(), &detail.as_bytes()[1..]].concat();
+            frame::write(FrameType::PriorityUpdate, 0, 0, &payload, out);
+        }
         "U" => frame::write(FrameType::Unknown(77), 0xff, stream, b"what", out),
         "N" => frame::write(FrameType::Continuation, flags::END_HEADERS, stream, &[], out),
         "V" => frame::write(FrameType::PushPromise, flags::END_HEADERS, stream, &[0, 0, 0, 2, 0x88], out),
@@ -142,8 +165,8 @@ pub(super) struct Play {
     pub(super) now: Time,
     is_server: bool,
     events: String,
-    sent: Vec<u8>,
-    fields: Fields,
+    pub(super) sent: Vec<u8>,
+    pub(super) fields: Fields,
 }
 
 /// Small bounds, so that short scripts reach them.
@@ -255,6 +278,7 @@ impl Play {
         let value = || detail[1..].parse::<u32>().unwrap();
         match kind {
             "R" => self.connection.reset(stream, ErrorCode(value())),
+            "W" => self.connection.grant(stream, value(), value()),
             "L" => self.connection.linger(self.now, stream, value()),
             "G" => self.connection.drain(),
             "X" => self.connection.leave(),
@@ -350,7 +374,10 @@ pub(super) fn frames(mut bytes: &[u8]) -> String {
             FrameType::GoAway => format!("G{}={}", number(0), number(4)),
             FrameType::Settings if head.flags & flags::ACK != 0 => continue,
             FrameType::Settings => "S".to_owned(),
-            FrameType::Priority | FrameType::PushPromise | FrameType::Unknown(_) => {
+            FrameType::Priority
+            | FrameType::PushPromise
+            | FrameType::PriorityUpdate
+            | FrameType::Unknown(_) => {
                 panic!("we send no such frame: {head:?}")
             }
         });

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use pollux::worker::Splicing;
 
 use crate::backend_faults::BackendFaults;
+use crate::siege::Premise;
 
 /// How the world is minded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub(crate) struct Faults {
     /// How the backends are minded, where that changes.
     pub(crate) backend_faults: Option<Rc<BackendFaults>>,
     /// Some of the clients want the backends to be ejected.
-    pub(crate) siege: bool,
+    pub(crate) siege: Option<Rc<Premise>>,
     /// Whether clients hold places although they are served.
     pub(crate) slot_holders: bool,
 }
@@ -132,7 +133,7 @@ impl Faults {
             descriptors,
             fates,
             backend_faults: None,
-            siege: false,
+            siege: None,
             slot_holders: false,
         }
     }
@@ -170,8 +171,8 @@ impl Faults {
     }
 
     /// Has hostile clients come. Pieces are not so small that good requests take long.
-    pub(crate) fn besiege(&mut self) {
-        self.siege = true;
+    pub(crate) fn besiege(&mut self, premise: &Rc<Premise>) {
+        self.siege = Some(Rc::clone(premise));
         self.capacity = 512..=65536;
         self.buffers = None;
     }
@@ -206,7 +207,8 @@ impl Faults {
 
     /// Whether nothing goes wrong, so that nobody ever has to wait for a timeout.
     pub(crate) fn is_faultless(&self) -> bool {
-        let are_honest = self.slow_handshakes == 0 && self.idlers == 0 && !self.siege && !self.slot_holders;
+        let are_honest =
+            self.slow_handshakes == 0 && self.idlers == 0 && self.siege.is_none() && !self.slot_holders;
         self.weather == Weather::Clean && !self.is_scarce() && self.backend_faults.is_none() && are_honest
     }
 }

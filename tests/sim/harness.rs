@@ -144,8 +144,9 @@ impl Scene {
             pool.balance = policy(&mut aside);
             faulty_pools::rules(pool, &mut aside);
             faulty_pools::timeouts(&mut snapshot.timeouts, &mut aside);
-        } else if self.faults.siege {
+        } else if let Some(premise) = &self.faults.siege {
             siege::rules(&mut snapshot.pools[0], &mut snapshot.timeouts, &mut aside);
+            premise.backends(snapshot.pools[0].backends.len());
         } else if self.faults.slot_holders {
             slot_holders::timeouts(&mut snapshot.timeouts);
         } else if !self.is_plain {

@@ -1,10 +1,12 @@
 //! One connection of a backend under siege.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::core::time::Time;
 
+use super::premise::Premise;
 use super::trick::Trick;
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
@@ -29,17 +31,22 @@ enum Then {
 
 /// See the head of this file.
 pub(super) struct Backend {
+    host: usize,
     end: EndId,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
     /// What follows when all is written, and when that is.
     then: Option<(Then, Time)>,
+    /// The last answer was that to a good request.
+    is_good: bool,
+    premise: Rc<Premise>,
     rng: Rng,
 }
 
 impl Backend {
-    pub(super) fn new(end: EndId, rng: Rng) -> Backend {
-        Backend { end, inbox: Vec::new(), outbox: Vec::new(), then: None, rng }
+    pub(super) fn new(host: usize, end: EndId, premise: Rc<Premise>, rng: Rng) -> Backend {
+        let (inbox, outbox) = (Vec::new(), Vec::new());
+        Backend { host, end, inbox, outbox, then: None, is_good: false, premise, rng }
     }
 
     /// Answers the request that has come, once it has; false if it has not.
@@ -60,6 +67,7 @@ impl Backend {
         }
         let has_trailer = body.ends_with(TRAILER);
         self.inbox.clear();
+        self.is_good = trick.is_none();
         self.outbox = trick.map_or(GOOD.to_vec(), Trick::answer);
         let later = now + Duration::from_millis(self.rng.u64(..30));
         self.then = Some(match trick {
@@ -126,7 +134,12 @@ impl Actor for Backend {
         }
         let mut room = [0; 1024];
         let most = if chance(&mut self.rng, 10) { 16 } else { room.len() };
-        match net.read(self.end, &mut room[..most]) {
+        let read = net.read(self.end, &mut room[..most]);
+        // A proxy that goes on or ends in order has read the answer: otherwise the close would be a reset.
+        if read.is_ok() && self.is_good && self.outbox.is_empty() {
+            self.premise.note_answer(self.host);
+        }
+        match read {
             Ok(0) | Err(pollux::os::IoFault::Lost) => self.leave(net),
             Ok(count) => {
                 self.inbox.extend_from_slice(&room[..count]);

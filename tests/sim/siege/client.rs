@@ -1,17 +1,22 @@
 //! Good clients, and hostile ones.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use pollux::core::time::Time;
 use pollux::os::IoFault;
 
+use super::premise::Premise;
 use super::trick::Trick;
 use super::{BEGIN, END, GOOD_REST};
 use crate::actor::{Actor, Step};
 use crate::end::EndId;
 use crate::harness::{LISTENER, address_of};
 use crate::net::{Dialled, Net};
+
+/// A hostile client looks again after so long whether it may begin.
+const PREMISE_LOOK: Duration = Duration::from_millis(1);
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -131,14 +136,16 @@ pub(super) struct Hostile {
     favourite: Option<Trick>,
     next: Time,
     pause: Duration,
+    premise: Rc<Premise>,
     rng: Rng,
 }
 
 impl Hostile {
-    pub(super) fn new(number: usize, mut rng: Rng) -> Hostile {
+    pub(super) fn new(number: usize, premise: Rc<Premise>, mut rng: Rng) -> Hostile {
         let favourite = rng.bool().then(|| Trick::draw(&mut rng));
         let pause = Duration::from_micros([2000, 5000, 20_000][rng.usize(..3)]);
-        Hostile { number, open: Vec::new(), most: rng.usize(1..=8), favourite, next: BEGIN, pause, rng }
+        let (open, most) = (Vec::new(), rng.usize(1..=8));
+        Hostile { number, open, most, favourite, next: BEGIN, pause, premise, rng }
     }
 
     fn begin(&mut self, net: &mut Net) -> Option<Step> {
@@ -163,6 +170,9 @@ impl Actor for Hostile {
                 net.abort(exchange.end);
             }
             return Step::Over;
+        }
+        if !self.premise.holds() {
+            return Step::Until(net.now + PREMISE_LOOK);
         }
         if let Some(step) = self.begin(net) {
             return step;

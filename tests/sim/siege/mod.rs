@@ -1,11 +1,16 @@
 //! Clients whose one aim is to have a backend ejected, beside clients that want to be served. The backends do
 //! what servers do: they answer good requests at once, and everything else badly, because that is what the
 //! request asks for. None may be ejected.
+//!
+//! The hostile clients begin when each backend has answered a good request, which is the premise of the rule:
+//! a backend that has never answered has no credit, and a hostile client may be the first who asks it.
 
 mod backend;
 mod client;
+mod premise;
 mod trick;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -17,11 +22,12 @@ use crate::actor::Actor;
 use crate::harness::{Peers, Scene};
 use backend::Backend;
 use client::{Good, Hostile};
+pub(crate) use premise::Premise;
 
 /// When the last client leaves.
 const END: Time = Time::from_nanos(1_700_000_000);
 
-/// From then on there are hostile clients: each backend has answered by then.
+/// The hostile clients come no earlier.
 const BEGIN: Time = Time::from_nanos(200_000_000);
 
 /// The longest rest of a good client between two requests.
@@ -57,16 +63,19 @@ pub(crate) fn rules(pool: &mut Pool, timeouts: &mut Timeouts, rng: &mut Rng) {
 
 /// One run.
 pub(crate) fn run(scene: &mut Scene) {
-    scene.faults.besiege();
+    let premise = Rc::default();
+    scene.faults.besiege(&premise);
     let mut clients: Vec<Box<dyn Actor>> = Vec::new();
     for number in 0..3 {
         clients.push(Box::new(Good::new(number, scene.rng.fork())));
     }
     for number in 3..3 + scene.rng.usize(1..=5) {
-        clients.push(Box::new(Hostile::new(number, scene.rng.fork())));
+        clients.push(Box::new(Hostile::new(number, Rc::clone(&premise), scene.rng.fork())));
     }
     let mut rng = scene.rng.fork();
-    let spawn = Box::new(move |_, end| -> Box<dyn Actor> { Box::new(Backend::new(end, rng.fork())) });
+    let spawn = Box::new(move |host, end| -> Box<dyn Actor> {
+        Box::new(Backend::new(host, end, Rc::clone(&premise), rng.fork()))
+    });
     scene.perform(Mode::Http, Peers { clients, spawn });
     assert_eq!(scene.ejections(), 0, "a backend was ejected that has answered every good request");
 }

@@ -1,12 +1,13 @@
 //! Header fields and templates of a route: what it may write, and what it may not touch.
 
+use super::site::Site;
 use crate::config::code::Code;
-use crate::config::doc::Entry;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
+use crate::config::settings;
 use crate::http::field::Name;
 use crate::route::{FieldEdits, LeadsAway, Template};
 use crate::syntax::grammar::{is_field_value, is_token};
@@ -16,53 +17,57 @@ const EDITS_MAX: usize = 64;
 
 /// Whether the fields are those of a request or of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Of {
+pub(in crate::config) enum Of {
     Request,
     Response,
 }
 
 /// Reads `key` of a route.
-pub(super) fn edits(
+pub(in crate::config) fn edits(
     route: Reader<'_>,
     key: &str,
     of: Of,
-    parts: &[&str],
+    site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<FieldEdits, Reported> {
-    let Some(table) = route.table(key, &language::FIELDS, findings)? else {
-        return Ok(FieldEdits::default());
-    };
+    let mut edits = FieldEdits::default();
+    let Some(table) = route.table(key, &language::FIELDS, findings)? else { return Ok(edits) };
     let before = findings.errors();
-    let mut remove = Vec::new();
-    for item in table.list("remove") {
-        if let Some(name) = item.text()
-            && may_touch(name, item.place, of, true, findings)
-        {
-            remove.push(name.to_owned());
-        }
-    }
-    let set = written(table.names("set"), of, parts, findings);
-    let add = written(table.names("add"), of, parts, findings);
-    let most = remove.len().max(set.len()).max(add.len());
+    site.fields_of = of;
+    settings::read(&language::FIELDS, table, &mut edits, site, findings)?;
+    let most = edits.remove.len().max(edits.set.len()).max(edits.add.len());
     if most > EDITS_MAX {
         findings.push(super::conditions::too_many(key, EDITS_MAX, table.place()));
     }
     findings.since(before)?;
-    Ok(FieldEdits { remove, set, add })
+    Ok(edits)
 }
 
-/// Reads names with their values.
-pub(super) fn written(
-    entries: &[Entry],
-    of: Of,
-    parts: &[&str],
+/// `remove`: names of fields.
+pub(in crate::config) fn removed(table: Reader<'_>, site: &Site<'_>, findings: &mut Findings) -> Vec<String> {
+    let mut removed = Vec::new();
+    for item in table.list("remove") {
+        if let Some(name) = item.text()
+            && may_touch(name, item.place, site.fields_of, true, findings)
+        {
+            removed.push(name.to_owned());
+        }
+    }
+    removed
+}
+
+/// `set` or `add`: names with their values.
+pub(in crate::config) fn written(
+    table: Reader<'_>,
+    key: &str,
+    site: &Site<'_>,
     findings: &mut Findings,
 ) -> Vec<(String, Template)> {
     let mut fields = Vec::new();
-    for entry in entries {
-        let is_good = may_touch(&entry.key, entry.key_place, of, false, findings);
+    for entry in table.names(key) {
+        let is_good = may_touch(&entry.key, entry.key_place, site.fields_of, false, findings);
         let Some(text) = entry.node.text() else { continue };
-        let value = template(text, entry.node.place, parts, findings);
+        let value = template(text, entry.node.place, site, findings);
         if let (true, Some(value)) = (is_good, value) {
             if ["location", "content-location"].iter().any(|uri| entry.key.eq_ignore_ascii_case(uri)) {
                 warn_away(&value, entry.node.place, findings);
@@ -77,10 +82,11 @@ pub(super) fn written(
 pub(super) fn template(
     text: &str,
     place: Place,
-    parts: &[&str],
+    site: &Site<'_>,
     findings: &mut Findings,
 ) -> Option<Template> {
-    match Template::parse(text, parts) {
+    let parts: Vec<&str> = site.parts.iter().map(String::as_str).collect();
+    match Template::parse(text, &parts) {
         Ok(template) if template.fixed().all(|text| is_field_value(text.as_bytes())) => Some(template),
         Ok(_) => {
             findings.push(

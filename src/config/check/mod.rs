@@ -6,6 +6,7 @@
 //! nothing in what is read.
 
 pub(super) mod access;
+pub(super) mod actions;
 pub(super) mod admin;
 pub(super) mod announce;
 pub(super) mod back;
@@ -16,7 +17,7 @@ pub(super) mod collect;
 pub(super) mod conditions;
 pub(super) mod credentials;
 mod exposed;
-mod fields;
+pub(super) mod fields;
 pub(super) mod health;
 pub(super) mod hsts;
 mod limits;

@@ -1,13 +1,13 @@
 //! `[[listener.route]]`, and the route that a listener's own `pool` or `split` makes.
 
-use super::conditions;
-use super::fields::{self, Of};
+use super::fields;
 use super::hsts;
 use super::names::{self, Seen};
 use super::pools;
 use super::shadows::Shadows;
 use super::site::Site;
 use super::timeouts;
+use super::{actions, conditions};
 use crate::config::code::Code;
 use crate::config::doc::Entry;
 use crate::config::excerpt::Place;
@@ -16,11 +16,7 @@ use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
-use crate::http::framing::has_no_body;
-use crate::route::path::Path;
-use crate::route::{
-    Action, Body, Conditions, Options, PrefixEdit, Redirect, Respond, Route, Split, SplitShare,
-};
+use crate::route::{Action, Conditions, Options, Route, Split, SplitShare};
 use crate::snapshot::Timeouts;
 
 /// The most routes of a listener.
@@ -61,7 +57,7 @@ pub(super) fn check(
         routes.extend(route.map(|route| Found { route, place: table.place() }));
     }
     if let Ok(Some((action, place))) =
-        own_action(listener, routes.is_empty() && !listener.has("route"), around, findings)
+        own_action(listener, routes.is_empty() && !listener.has("route"), around, site, findings)
     {
         let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
         if let Some(first) = seen.first(name.clone(), place) {
@@ -95,6 +91,7 @@ pub(super) fn own_action(
     listener: Reader<'_>,
     is_implied: bool,
     around: &Around<'_>,
+    site: &Site<'_>,
     findings: &mut Findings,
 ) -> Result<Option<(Action, Place)>, Reported> {
     let action = match (listener.entry("pool"), listener.entry("split")) {
@@ -108,7 +105,7 @@ pub(super) fn own_action(
             Err(findings.given_up(listener.place()))
         }
         (Some(pool), None) => to_pool(pool, around, findings).map(Some),
-        (None, Some(split)) => to_split(listener, split, &[], around, findings).map(Some),
+        (None, Some(split)) => to_split(listener, split, around, site, findings).map(Some),
         (None, None) if is_implied && !findings.is_meant(listener.place(), "pool") => {
             implied_pool(listener, around, findings)
         }
@@ -148,8 +145,8 @@ fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Resul
 fn to_split(
     table: Reader<'_>,
     entry: &Entry,
-    parts: &[&str],
     around: &Around<'_>,
+    site: &Site<'_>,
     findings: &mut Findings,
 ) -> Result<Action, Reported> {
     let before = findings.errors();
@@ -184,19 +181,19 @@ fn to_split(
         );
     }
     let sticky = table.text("sticky").map(|(text, place)| {
-        fields::template(text, place, parts, findings).ok_or_else(|| findings.given_up(place))
+        fields::template(text, place, site, findings).ok_or_else(|| findings.given_up(place))
     });
     findings.since(before)?;
     Ok(Action::Split(Split { shares, sticky: sticky.transpose()? }))
 }
 
-fn missing(key: &str, message: &str, place: Place, example: &str) -> Diagnostic {
+pub(super) fn missing(key: &str, message: &str, place: Place, example: &str) -> Diagnostic {
     Diagnostic::new(Code::MissingKey, message)
         .mark(place, format!("`{key}` is missing"))
         .help(format!("write {example}"))
 }
 
-fn no_effect(entry: &Entry, why: &str) -> Diagnostic {
+pub(super) fn no_effect(entry: &Entry, why: &str) -> Diagnostic {
     Diagnostic::new(Code::NoEffect, format!("{} changes nothing here", quote(&entry.key)))
         .mark(entry.key_place, why)
         .help("remove it")
@@ -214,11 +211,11 @@ fn route(
         Some(table) => conditions::check(table, site, findings)?,
         None => Conditions::default(),
     };
-    let parts = parts(&when);
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let action = action(table, &parts, around, site, findings);
+    site.parts = parts(&when);
+    let action = action(table, around, site, findings);
     let hsts = hsts::of_route(table, listener, site, findings);
-    let options = options(table, &parts, around, site, findings);
+    let options = options(table, around, site, findings);
+    site.parts.clear();
     let options = Options { hsts: hsts?, ..options? };
     let options = (options != Options::default()).then(|| Box::new(options));
     Ok(Route { name, when, action: action?, options })
@@ -238,7 +235,6 @@ const ACTIONS: [&str; 4] = ["pool", "split", "redirect", "respond"];
 
 fn action(
     table: Reader<'_>,
-    parts: &[&str],
     around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
@@ -260,16 +256,13 @@ fn action(
         }
         [entry] => match entry.key.as_str() {
             "pool" => to_pool(entry, around, findings),
-            "split" => to_split(table, entry, parts, around, findings),
+            "split" => to_split(table, entry, around, site, findings),
             "redirect" => {
-                let found = table.table("redirect", &language::REDIRECT, findings)?;
-                let action = found.and_then(|found| redirect(found, parts, findings)).map(Action::Redirect);
+                let action = actions::redirect(table, site, findings)?.map(Action::Redirect);
                 action.ok_or_else(|| findings.given_up(entry.node.place))
             }
             _ => {
-                let found = table.table("respond", &language::RESPOND, findings)?;
-                let action =
-                    found.and_then(|found| respond(found, parts, site, findings)).map(Action::Respond);
+                let action = actions::respond(table, site, findings)?.map(Action::Respond);
                 action.ok_or_else(|| findings.given_up(entry.node.place))
             }
         },
@@ -282,84 +275,8 @@ fn action(
     }
 }
 
-fn redirect(table: Reader<'_>, parts: &[&str], findings: &mut Findings) -> Option<Redirect> {
-    let (status, place) = table.number("status").unwrap_or((302_u16, table.place()));
-    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-        findings.push(
-            Diagnostic::new(Code::OutOfRange, format!("{status} does not point elsewhere"))
-                .mark(place, "expected 301, 302, 303, 307 or 308")
-                .help("308 and 307 keep the method and the body, for good and for now; 301 and 302 may turn a POST into a GET"),
-        );
-    }
-    let Some((text, place)) = table.text("location") else {
-        if !table.has("location") {
-            findings.push(missing(
-                "location",
-                "the redirect leads nowhere",
-                table.place(),
-                "`location = \"https://{host}{uri}\"`",
-            ));
-        }
-        return None;
-    };
-    let location = fields::template(text, place, parts, findings)?;
-    fields::warn_away(&location, place, findings);
-    Some(Redirect { status, location })
-}
-
-fn respond(
-    table: Reader<'_>,
-    parts: &[&str],
-    site: &mut Site<'_>,
-    findings: &mut Findings,
-) -> Option<Respond> {
-    let status = table.number("status").map_or(200, |(status, _)| status);
-    if !(200..=599).contains(&status) {
-        return None;
-    }
-    let headers = fields::written(table.names("headers"), Of::Response, parts, findings);
-    let body = body(table, site, findings)?;
-    if let Some(entry) = table.entry("body").or(table.entry("body_file"))
-        && has_no_body(status)
-        && !body.bytes.is_empty()
-    {
-        findings.push(no_effect(entry, &format!("a response with status {status} has no body")));
-    }
-    Some(Respond { status, headers, body })
-}
-
-fn body(table: Reader<'_>, site: &mut Site<'_>, findings: &mut Findings) -> Option<Body> {
-    let Some((name, place)) = table.text("body_file") else {
-        let (text, place) = table.text("body").unwrap_or(("", table.place()));
-        if text.len() > Body::LEN_MAX {
-            findings.push(conditions::too_many("bytes in body", Body::LEN_MAX, place));
-        }
-        return Some(Body { bytes: text.as_bytes().into(), file: None });
-    };
-    if let Some(entry) = table.entry("body") {
-        findings.push(no_effect(entry, "the body is read from `body_file`"));
-    }
-    let path = site.path(name, place);
-    match site.world.read(&path, Body::LEN_MAX) {
-        Ok(bytes) => {
-            let file = Some(std::path::absolute(&path).unwrap_or(path));
-            Some(Body { bytes: bytes.into(), file })
-        }
-        Err(error) => {
-            let message = format!("cannot read {}: {error}", quote(&path.display().to_string()));
-            findings.push(
-                Diagnostic::new(Code::Unreadable, message)
-                    .mark(place, "named here")
-                    .help("name an existing file that this user may read, relative to the configuration"),
-            );
-            None
-        }
-    }
-}
-
 fn options(
     table: Reader<'_>,
-    parts: &[&str],
     around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
@@ -370,12 +287,9 @@ fn options(
     }
     let mut options = Options::default();
     let settings = settings::read(&language::ROUTE, table, &mut options, site, findings);
-    let prefix = prefix(table, findings);
-    let request = fields::edits(table, "request_headers", Of::Request, parts, findings);
-    let response = fields::edits(table, "response_headers", Of::Response, parts, findings);
     let timeouts = timeouts::of_route(table, around.timeouts, site, findings);
     settings?;
-    Ok(Options { prefix: prefix?, request: request?, response: response?, timeouts: timeouts?, ..options })
+    Ok(Options { timeouts: timeouts?, ..options })
 }
 
 /// `streams`.
@@ -397,62 +311,6 @@ fn stream(text: &str) -> Result<String, conditions::Refused> {
     }
     let help = "write a type and a subtype, without parameters: `application/json`";
     Err((Code::BadValue, format!("{} is not a type of responses", quote(text)), help.to_owned()))
-}
-
-fn prefix(table: Reader<'_>, findings: &mut Findings) -> Result<Option<PrefixEdit>, Reported> {
-    if let (Some(strip), Some(replace)) = (table.entry("strip_prefix"), table.entry("replace_prefix")) {
-        return Err(findings.refuse(
-            Diagnostic::new(Code::NotOneAction, "the prefix is both taken off and replaced")
-                .mark(replace.key_place, "this")
-                .mark(strip.key_place, "and this")
-                .help("keep one of them"),
-        ));
-    }
-    if let Some((from, place)) = table.text("strip_prefix") {
-        let from = prefix_path(from, place, findings).ok_or_else(|| findings.given_up(place))?;
-        return Ok(Some(PrefixEdit { from, to: String::new() }));
-    }
-    let Some(replace) = table.table("replace_prefix", &language::PREFIX, findings)? else { return Ok(None) };
-    let [from, to] = ["from", "to"].map(|key| {
-        if !replace.has(key) {
-            findings.push(missing(
-                key,
-                "the prefix is not replaced",
-                replace.place(),
-                "`{ from = \"/api\", to = \"/v2\" }`",
-            ));
-        }
-        replace.text(key).and_then(|(text, place)| Some((prefix_path(text, place, findings)?, text)))
-    });
-    let (Some((from, _)), Some((_, to))) = (from, to) else { return Err(findings.given_up(replace.place())) };
-    Ok(Some(PrefixEdit { from, to: to.trim_end_matches('/').to_owned() }))
-}
-
-/// A prefix such as `/api`, as a rule for it and everything below.
-fn prefix_path(text: &str, place: Place, findings: &mut Findings) -> Option<Path> {
-    let read = if text.contains('*') {
-        Err(String::from("it has a `*`"))
-    } else {
-        Path::parse(&format!("{}/*", text.trim_end_matches('/')))
-    };
-    match read {
-        Ok(path) if path.names().next().is_none() => Some(path),
-        Ok(_) | Err(_) if text == "/" => Path::parse("/*").ok(),
-        Ok(_) => {
-            findings.push(bad_prefix(text, "it has a `{name}`", place));
-            None
-        }
-        Err(message) => {
-            findings.push(bad_prefix(text, &message, place));
-            None
-        }
-    }
-}
-
-fn bad_prefix(text: &str, message: &str, place: Place) -> Diagnostic {
-    Diagnostic::new(Code::BadPath, format!("{} is not a prefix: {message}", quote(text)))
-        .mark(place, "expected whole segments")
-        .help("write segments such as `/api` or `/api/v1`")
 }
 
 /// Warns of routes that no request reaches, because one before takes all that they would.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::fields::Of;
 use crate::config::excerpt::Place;
 use crate::config::report::Text;
 use crate::config::world::World;
@@ -16,13 +17,25 @@ pub(in crate::config) struct Site<'a> {
     pub(super) answers: Answers,
     /// What was made of the rules for TLS.
     pub(super) tls: Handles,
+    /// The parts of the path that templates of the route that is being read may name.
+    pub(super) parts: Vec<String>,
+    /// The messages whose header fields are being read.
+    pub(super) fields_of: Of,
     /// How many expressions were read; at most `conditions::PATTERNS_MAX`.
     pub(super) patterns: usize,
 }
 
 impl<'a> Site<'a> {
     pub(super) fn new(world: &'a mut dyn World, texts: &'a [Text]) -> Site<'a> {
-        Site { world, texts, answers: Answers::default(), tls: Handles::default(), patterns: 0 }
+        Site {
+            world,
+            texts,
+            answers: Answers::default(),
+            tls: Handles::default(),
+            parts: Vec::new(),
+            fields_of: Of::Request,
+            patterns: 0,
+        }
     }
 
     /// `path`, relative to the file that names it at `place`.

@@ -3,9 +3,10 @@
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
 use super::listener::{HSTS, INTERIMS, split, sticky};
 use super::{Field, Kind, NONE, REQUIRED, Table, key};
-use crate::config::check::{back, conditions, credentials, routes};
+use crate::config::check::fields::{self, Of};
+use crate::config::check::{actions, back, conditions, credentials, routes};
 use crate::config::print::{route as print, words};
-use crate::config::settings::{Show, elsewhere, field, print_inline, read, shown};
+use crate::config::settings::{Show, field, print_inline, read, shown};
 use crate::route::credential::CredentialRule;
 use crate::route::{
     Conditions, Destinations, Domains, FieldEdits, Options, PrefixEdit, Redirect, Respond, RewriteBack,
@@ -60,8 +61,10 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(Field {
-            // The reader of the route reads the keys about which its other keys have a say.
-            read: elsewhere,
+            read: |options, _, table, _, findings| {
+                options.prefix = actions::strip_prefix(table, findings)?;
+                Ok(())
+            },
             show: |options, _| print::strip_prefix(options.prefix.as_ref()?),
             differs: |a, b| {
                 let shown = |of: &Options| print::strip_prefix(of.prefix.as_ref()?);
@@ -78,7 +81,10 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(Field {
-            read: elsewhere,
+            read: |options, _, table, site, findings| {
+                options.prefix = actions::replace_prefix(table, site, findings)?;
+                Ok(())
+            },
             show: |options, _| print::replace_prefix(options.prefix.as_ref()?),
             differs: |a, b| {
                 let shown = |of: &Options| print::replace_prefix(of.prefix.as_ref()?);
@@ -114,7 +120,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .for_backends()
         .at(field!(
             back,
-            |table, _, findings| back::of_route(table, findings),
+            |table, site, findings| back::of_route(table, site, findings),
             |back| print::rewrite_back(back)
         )),
         key(
@@ -126,7 +132,11 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         )
         .only(Mode::Http)
         .for_backends()
-        .at(shown!(request, |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits)))),
+        .at(field!(
+            request,
+            |table, site, findings| fields::edits(table, "request_headers", Of::Request, site, findings),
+            |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits))
+        )),
         key(
             "response_headers",
             Kind::Table(&FIELDS),
@@ -135,7 +145,11 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
             "Changes to what the client gets from the backend, a redirect or a fixed response.",
         )
         .only(Mode::Http)
-        .at(shown!(response, |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits)))),
+        .at(field!(
+            response,
+            |table, site, findings| fields::edits(table, "response_headers", Of::Response, site, findings),
+            |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits))
+        )),
         key(
             "hsts",
             Kind::Either(&[Kind::Flag, Kind::Table(&HSTS)]),
@@ -257,6 +271,19 @@ macro_rules! wants {
 
 const WANTS: Kind =
     Kind::Names(&Kind::Either(&[Kind::Text, Kind::Flag, Kind::List(&Kind::Text), Kind::Table(&REGEX)]));
+
+/// The field of a table of header fields, whose names the file chooses and whose values are templates.
+macro_rules! names {
+    ($part:ident, |$value:pat_param| $show:expr) => {
+        Field {
+            read: |of, key, table, site, findings| {
+                of.$part = fields::written(table, key.name, site, findings);
+                Ok(())
+            },
+            ..shown!($part, |$value| $show)
+        }
+    };
+}
 
 /// `match` of a route.
 pub(in crate::config) static MATCH: Table<Conditions> = Table {
@@ -415,9 +442,10 @@ pub(in crate::config) static REDIRECT: Table<Redirect> = Table {
     title: "redirect = { … }",
     about: "An answer that points elsewhere.",
     keys: &[
-        key("status", Kind::Number(301, 308), "302", "308", "301, 302, 303, 307 or 308.").at(shown!(status)),
+        key("status", Kind::Number(301, 308), "302", "308", "301, 302, 303, 307 or 308.")
+            .at(field!(status, |table, _, findings| actions::redirect_status(table, findings))),
         key("location", Kind::Text, REQUIRED, r#""https://{host}{uri}""#, "Where to; a template.")
-            .at(shown!(location)),
+            .at(field!(location, |table, site, findings| actions::location(table, site, findings))),
     ],
 };
 
@@ -426,7 +454,7 @@ pub(in crate::config) static RESPOND: Table<Respond> = Table {
     title: "respond = { … }",
     about: "A fixed answer.",
     keys: &[
-        key("status", Kind::Number(200, 599), "200", "404", "The status.").at(shown!(status)),
+        key("status", Kind::Number(200, 599), "200", "404", "The status.").at(field!(status)),
         key(
             "headers",
             Kind::Names(&Kind::Text),
@@ -434,7 +462,7 @@ pub(in crate::config) static RESPOND: Table<Respond> = Table {
             r#"{ Retry-After = "60" }"#,
             "Header fields; templates.",
         )
-        .at(shown!(headers, |fields| (!fields.is_empty()).then(|| print::fields(fields)))),
+        .at(names!(headers, |fields| (!fields.is_empty()).then(|| print::fields(fields)))),
         key(
             "body",
             Kind::Text,
@@ -442,7 +470,7 @@ pub(in crate::config) static RESPOND: Table<Respond> = Table {
             r#""back soon\n""#,
             "The body; text/plain if `headers` has no Content-Type.",
         )
-        .at(shown!(body, |body| body
+        .at(field!(body, |table, _, findings| actions::body(table, findings), |body| body
             .file
             .is_none()
             .then(|| words::text(&String::from_utf8_lossy(&body.bytes))))),
@@ -453,7 +481,11 @@ pub(in crate::config) static RESPOND: Table<Respond> = Table {
             r#""maintenance.html""#,
             "The body is in that file, relative to this one; read once, at load, at most 1 MiB.",
         )
-        .at(shown!(body, |body| body.file.as_ref().map(|file| words::text(&file.display().to_string())))),
+        .at(field!(
+            body,
+            |table, site, findings| actions::body_file(table, site, findings),
+            |body| body.file.as_ref().map(|file| words::text(&file.display().to_string()))
+        )),
     ],
 };
 
@@ -462,9 +494,13 @@ pub(in crate::config) static PREFIX: Table<PrefixEdit> = Table {
     title: "replace_prefix = { … }",
     about: "A prefix and what takes its place.",
     keys: &[
-        key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path.")
-            .at(shown!(from, |from| Some(print::prefix(from)))),
-        key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place.").at(shown!(to)),
+        key("from", Kind::Text, REQUIRED, r#""/api""#, "Whole segments of the path.").at(field!(
+            from,
+            |table, _, findings| actions::prefix(table, "from", findings),
+            |from| Some(print::prefix(from))
+        )),
+        key("to", Kind::Text, REQUIRED, r#""/v2""#, "What takes their place.")
+            .at(field!(to, |table, _, findings| actions::prefix_to(table, findings))),
     ],
 };
 
@@ -480,7 +516,7 @@ pub(in crate::config) static REWRITE_BACK: Table<RewriteBack> = Table {
             "false",
             "Paths of this site, where `strip_prefix` or `replace_prefix` has changed that of the request.",
         )
-        .at(shown!(paths)),
+        .at(field!(paths)),
         key(
             "domain",
             Kind::Table(&DOMAIN),
@@ -488,7 +524,9 @@ pub(in crate::config) static REWRITE_BACK: Table<RewriteBack> = Table {
             r#"{ from = "app.internal", to = "example.com" }"#,
             "The domain by which backends speak of this site, and that of clients; also of names below it.",
         )
-        .at(shown!(domains, |of| of.as_ref().map(|of| print_inline(&DOMAIN, of)))),
+        .at(field!(domains, |table, site, findings| back::domains(table, site, findings), |of| of
+            .as_ref()
+            .map(|of| print_inline(&DOMAIN, of)))),
     ],
 };
 
@@ -497,8 +535,10 @@ pub(in crate::config) static DOMAIN: Table<Domains> = Table {
     title: "domain = { … }",
     about: "A domain of the backends and that of the clients.",
     keys: &[
-        key("from", Kind::Text, REQUIRED, r#""app.internal""#, "The backends'.").at(shown!(inner)),
-        key("to", Kind::Text, REQUIRED, r#""example.com""#, "The clients'.").at(shown!(outer)),
+        key("from", Kind::Text, REQUIRED, r#""app.internal""#, "The backends'.")
+            .at(field!(inner, |table, _, findings| back::domain(table, "from", findings))),
+        key("to", Kind::Text, REQUIRED, r#""example.com""#, "The clients'.")
+            .at(field!(outer, |table, _, findings| back::domain(table, "to", findings))),
     ],
 };
 
@@ -514,7 +554,7 @@ pub(in crate::config) static FIELDS: Table<FieldEdits> = Table {
             r#"{ X-Client = "{client}" }"#,
             "Fields of which there is one afterwards.",
         )
-        .at(shown!(set, |fields| Some(print::fields(fields)))),
+        .at(names!(set, |fields| Some(print::fields(fields)))),
         key(
             "add",
             Kind::Names(&Kind::Text),
@@ -522,8 +562,9 @@ pub(in crate::config) static FIELDS: Table<FieldEdits> = Table {
             r#"{ X-Seen-By = "pollux" }"#,
             "Fields of which there is one more.",
         )
-        .at(shown!(add, |fields| Some(print::fields(fields)))),
-        key("remove", TEXTS, NONE, r#"["X-Debug"]"#, "Fields that are taken out.").at(shown!(remove)),
+        .at(names!(add, |fields| Some(print::fields(fields)))),
+        key("remove", TEXTS, NONE, r#"["X-Debug"]"#, "Fields that are taken out.")
+            .at(field!(remove, |table, site, findings| Ok(fields::removed(table, site, findings)))),
     ],
 };
 

@@ -7,7 +7,7 @@ use super::path::Path;
 use super::rule::PrefixEdit;
 
 /// A domain of the backends, and the one that clients know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Domains {
     /// The backends', in lower case.
     pub inner: String,

@@ -91,6 +91,13 @@ impl fmt::Display for Path {
     }
 }
 
+/// `/*`, which every path matches.
+impl Default for Path {
+    fn default() -> Path {
+        Path { text: String::from("/*"), segments: Vec::new(), is_prefix: true }
+    }
+}
+
 impl Path {
     /// Reads a rule.
     ///

@@ -232,8 +232,8 @@ pub struct Inquiry {
     pub refusal: Cause,
 }
 
-/// A prefix of the path, and what takes its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A prefix of the path, and the segments that take its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefixEdit {
     /// The prefix: whole segments, such as `/api`.
     pub from: Path,

@@ -1,10 +1,11 @@
 //! The keys that differ between two configurations, for `plan`.
 
 use super::ProcessSettings;
-use super::language::{BACKEND, FILE, LIMITS, LISTENER, POOL, RECORDER, ROUTE, TIMEOUTS};
+use super::forms::{ActionForm, BackendForm, ListenerForm, RouteForm};
+use super::language::{BACKEND, FILE, LIMITS, LISTENER, MATCH, POOL, RECORDER, RESPOND, ROUTE, TIMEOUTS};
 use super::settings::differing;
-use crate::route::Route;
-use crate::snapshot::{Backend, Like, Listener, Pool, Snapshot};
+use crate::route::{Conditions, Respond, Route};
+use crate::snapshot::{Backend, Listener, Mode, Pool, Snapshot};
 
 pub(crate) use super::settings::Difference;
 
@@ -23,15 +24,34 @@ pub(crate) fn processes(before: &ProcessSettings, after: &ProcessSettings) -> Ve
     differing(&FILE, before, after)
 }
 
-/// The keys of a listener, but for its name, address, mode and routes.
+/// The keys of a listener, but for its routes, of which its own `pool` or `split` is one.
 pub(crate) fn listeners(before: &Listener, after: &Listener) -> Vec<Difference> {
-    differing(&LISTENER, before, after)
+    let form =
+        |listener: &Listener| ListenerForm { listener: listener.clone(), action: ActionForm::default() };
+    differing(&LISTENER, &form(before), &form(after))
 }
 
-/// The keys of a route, but for its name, conditions and action.
-pub(crate) fn routes(before: &Route, after: &Route) -> Vec<Difference> {
-    let options = |route: &Route| route.options.as_deref().cloned().unwrap_or_default();
-    differing(&ROUTE, &options(before), &options(after))
+/// The keys of a route.
+pub(crate) fn routes(
+    (before, old): (&Route, &Snapshot),
+    (after, new): (&Route, &Snapshot),
+    mode: Mode,
+) -> Vec<Difference> {
+    differing(&ROUTE, &RouteForm::of(before, mode, old), &RouteForm::of(after, mode, new))
+}
+
+/// The conditions of a route, in the mode of its listener.
+pub(crate) fn conditions(before: &Conditions, after: &Conditions, mode: Mode) -> Vec<Difference> {
+    let is_of_mode = |found: &Difference| {
+        let key = MATCH.keys.iter().find(|setting| setting.key.name == found.key);
+        key.is_some_and(|setting| setting.key.only.is_none_or(|only| only == mode))
+    };
+    differing(&MATCH, before, after).into_iter().filter(is_of_mode).collect()
+}
+
+/// The keys of a fixed answer.
+pub(crate) fn answers(before: &Respond, after: &Respond) -> Vec<Difference> {
+    differing(&RESPOND, before, after)
 }
 
 /// The keys of a pool, but for its backends.
@@ -39,14 +59,7 @@ pub(crate) fn pools(before: &Pool, after: &Pool) -> Vec<Difference> {
     differing(&POOL, before, after)
 }
 
-/// The keys of a backend, but for its address.
+/// The keys of a backend.
 pub(crate) fn backends(before: &Backend, after: &Backend) -> Vec<Difference> {
-    differing(&BACKEND, &like(before), &like(after))
-}
-
-/// What is said of a backend besides its address.
-pub(super) fn like(backend: &Backend) -> Like {
-    let Backend { name, address: _, weight, tier, max_requests, max_connections, admin_state, tls_name } =
-        backend.clone();
-    Like { name: Some(name), weight, tier, max_requests, max_connections, tls_name, admin_state }
+    differing(&BACKEND, &BackendForm::of(before), &BackendForm::of(after))
 }

@@ -14,6 +14,7 @@ pub(crate) mod compare;
 mod doc;
 mod environment;
 mod excerpt;
+mod forms;
 mod include;
 mod language;
 mod lookups;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::check::Site;
+use super::doc::Entry;
 use super::language::{Key, Kind, Table};
 use super::print::words;
 use super::read::Reader;
@@ -16,7 +17,7 @@ use crate::balance::health::Start;
 use crate::route::{AmbiguousPaths, Destinations, Retry, Template};
 use crate::snapshot::{
     AdminState, Announcing, Balance, ClientAuth, ClientClose, ExpectContinue, ExpiredCrl, Forwarding,
-    Interims, IpFamily, MinVersion, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces,
+    Interims, IpFamily, MinVersion, Mode, NO_ADDRESS, ProxyStatus, RequestIds, SameSite, Secret, Traces,
     UnknownNames, Verify,
 };
 use crate::syntax::target::Targets;
@@ -339,6 +340,7 @@ words! {
     Forwarding: [XForwarded, Forwarded],
     Interims: [Continue, All],
     MinVersion: [Tls12, Tls13],
+    Mode: [Http, Tcp],
     ProxyStatus: [Own, All, Off],
     RequestIds: [Backend, Both, Off],
     Retry: [Safe, Unsent, Off],
@@ -359,6 +361,27 @@ impl Show for ClientAuth {
 impl Show for PathBuf {
     fn show(&self, _: &Key) -> Option<String> {
         Some(words::text(&self.to_string_lossy()))
+    }
+}
+
+impl Value for Vec<String> {
+    fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
+        table.list(key.name).iter().map(|item| item.text().map(str::to_owned)).collect()
+    }
+}
+
+/// A table whose keys are names that the file chooses, each with a text.
+impl Value for Vec<(String, String)> {
+    fn take(key: &Key, table: Reader<'_>) -> Option<Self> {
+        let pair = |entry: &Entry| Some((entry.key.clone(), entry.node.text()?.to_owned()));
+        table.names(key.name).iter().map(pair).collect()
+    }
+}
+
+impl Show for Vec<(String, String)> {
+    fn show(&self, _: &Key) -> Option<String> {
+        let pairs = self.iter().map(|(name, value)| (words::quoted_key(name), words::text(value)));
+        (!self.is_empty()).then(|| words::table(pairs))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::SourcePlaces;
 
 /// A test that a configuration brings along.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trial {
     /// Its name.
     pub name: String,

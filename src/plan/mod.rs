@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::config::ProcessSettings;
 use crate::config::compare::{self, Difference};
 use crate::route::{Action, Route};
-use crate::snapshot::{Backend, Listener, Pool, Snapshot};
+use crate::snapshot::{Backend, Listener, Mode, Pool, Snapshot};
 
 pub use replay::{Moved, Replay};
 
@@ -111,25 +111,24 @@ fn listener(
     changes: &mut Vec<PlannedChange>,
 ) {
     let what = || format!("listener {}", after.name);
-    if before.name != after.name {
-        push(changes, ChangeKind::Changed, what(), format!("was called {}", before.name));
-    }
-    if before.mode != after.mode {
-        push(changes, ChangeKind::Changed, what(), format!("speaks {}, spoke {}", after.mode, before.mode));
-    }
     for found in compare::listeners(before, after) {
-        push(changes, ChangeKind::Changed, what(), found.key);
+        let how = match found.key {
+            "name" => format!("was called {}", before.name),
+            "mode" => format!("speaks {}, spoke {}", after.mode, before.mode),
+            key => key.to_owned(),
+        };
+        push(changes, ChangeKind::Changed, what(), how);
     }
-    routes((before.routes.routes(), old), (after.routes.routes(), new), &after.name, changes);
+    routes((before.routes.routes(), old), (after.routes.routes(), new), after, changes);
 }
 
 fn routes(
     (before, old): (&[Route], &Snapshot),
     (after, new): (&[Route], &Snapshot),
-    listener: &str,
+    listener: &Listener,
     changes: &mut Vec<PlannedChange>,
 ) {
-    let what = |route: &Route| format!("route {listener}/{}", route.name);
+    let what = |route: &Route| format!("route {}/{}", listener.name, route.name);
     let kept = |routes: &[Route], others: &[Route]| -> Vec<String> {
         let names = routes.iter().filter(|route| others.iter().any(|other| other.name == route.name));
         names.map(|route| route.name.clone()).collect()
@@ -158,7 +157,7 @@ fn routes(
                 format!("from place {} to place {}", from + 1, index + 1),
             );
         }
-        for how in differences((was, old), (route, new)) {
+        for how in differences((was, old), (route, new), listener.mode) {
             push(changes, ChangeKind::Changed, what(route), how);
         }
     }
@@ -195,10 +194,22 @@ fn common<'a>(a: &'a [String], b: &[String]) -> Vec<&'a String> {
     found
 }
 
-fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snapshot)) -> Vec<String> {
-    let mut found = Vec::new();
-    if before.when != after.when {
-        found.push(String::from("takes other requests"));
+fn differences(
+    (before, old): (&Route, &Snapshot),
+    (after, new): (&Route, &Snapshot),
+    mode: Mode,
+) -> Vec<String> {
+    let (mut found, mut options, mut is_other_key) = (Vec::new(), Vec::new(), false);
+    for Difference { key, .. } in compare::routes((before, old), (after, new), mode) {
+        match key {
+            "match" => {
+                let keys = names(&compare::conditions(&before.when, &after.when, mode));
+                found.push(format!("takes other requests: {keys}"));
+            }
+            "sticky" => is_other_key = true,
+            "pool" | "split" | "redirect" | "respond" => {}
+            key => options.push(key),
+        }
     }
     let (was, is) = (tell_action(&before.action, old), tell_action(&after.action, new));
     if was != is {
@@ -209,23 +220,28 @@ fn differences((before, old): (&Route, &Snapshot), (after, new): (&Route, &Snaps
         if share > 0.0 {
             found.push(format!("{:.1} % of the keys move to another pool", share * 100.0));
         }
-        if was.sticky != is.sticky {
+        if is_other_key {
             found.push(String::from("another key decides"));
         }
     }
     if let (Action::Respond(was), Action::Respond(is)) = (&before.action, &after.action) {
-        if was.headers != is.headers {
-            found.push(String::from("answers with other header fields"));
-        }
-        if was.body != is.body {
-            found.push(String::from("answers with another body"));
+        for Difference { key, .. } in compare::answers(was, is) {
+            match key {
+                "headers" => found.push(String::from("answers with other header fields")),
+                "body" => found.push(String::from("answers with another body")),
+                _ => {}
+            }
         }
     }
-    let keys: Vec<&str> = compare::routes(before, after).iter().map(|found| found.key).collect();
-    if !keys.is_empty() {
-        found.push(keys.join(", "));
+    if !options.is_empty() {
+        found.push(options.join(", "));
     }
     found
+}
+
+/// The names of keys that differ.
+fn names(found: &[Difference]) -> String {
+    found.iter().map(|found| found.key).collect::<Vec<_>>().join(", ")
 }
 
 fn tell_action(action: &Action, snapshot: &Snapshot) -> String {

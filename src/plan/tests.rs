@@ -95,6 +95,25 @@ changes  limits.body: 1000000, was none
     assert_eq!(plan(&snapshot(OLD), &snapshot(OLD)).to_string(), "nothing changes\n");
 }
 
+/// The conditions that differ are named, those of the listener's mode alone.
+#[test]
+fn conditions_are_told_by_their_keys() {
+    for (mode, was, is, told) in [
+        ("http", "path = \"/a\"", "path = \"/b\", method = \"GET\"", "path, method"),
+        ("http", "host = \"a.example\"", "host = \"b.example\"", "host"),
+        ("tcp", "sni = \"a.example\"", "sni = \"b.example\"", "sni"),
+    ] {
+        let with = |when: &str| {
+            snapshot(&format!(
+                "[pool.app]\nbackends = [\"127.0.0.1:1\"]\n[[listener]]\nname = \"web\"\nmode = \"{mode}\"\n\
+                 bind = \"127.0.0.1:8080\"\n[[listener.route]]\nname = \"a\"\nmatch = {{ {when} }}\npool = \"app\"\n"
+            ))
+        };
+        let told = format!("changes  route web/a: takes other requests: {told}\n");
+        assert_eq!(plan(&with(was), &with(is)).to_string(), told);
+    }
+}
+
 /// Each key of a pool alone, and what is told of it.
 #[test]
 fn every_key_of_a_pool_is_told() {

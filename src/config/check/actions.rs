@@ -1,4 +1,4 @@
-//! The keys of `redirect`, `respond`, `strip_prefix` and `replace_prefix`.
+//! The keys of `split`, `redirect`, `respond`, `strip_prefix` and `replace_prefix`.
 
 use super::conditions;
 use super::fields::{self, Of};
@@ -6,6 +6,7 @@ use super::routes::{missing, no_effect};
 use super::site::Site;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
+use crate::config::forms::ShareForm;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
@@ -14,6 +15,44 @@ use crate::config::settings;
 use crate::http::framing::has_no_body;
 use crate::route::path::Path;
 use crate::route::{Body, PrefixEdit, Redirect, Respond, Template};
+
+/// `split` of a listener or of a route.
+pub(in crate::config) fn split(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Vec<ShareForm>, Reported> {
+    let Some(entry) = table.entry("split") else { return Err(findings.given_up(table.place())) };
+    let (before, mut shares) = (findings.errors(), Vec::new());
+    for table in table.tables("split", &language::SHARE) {
+        let mut share = ShareForm { pool: String::new(), weight: 1 };
+        let read = settings::read(&language::SHARE, table, &mut share, site, findings);
+        if !table.has("pool") {
+            let example = "`{ pool = \"app\", weight = 1 }`";
+            findings.push(missing("pool", "the share has no pool", table.place(), example));
+        }
+        shares.extend(read.map(|()| share));
+    }
+    if shares.iter().all(|share| share.weight == 0) && findings.errors() == before {
+        findings.push(
+            Diagnostic::new(Code::ZeroWeight, "the weights of the split add up to 0")
+                .mark(entry.node.place, "nothing would be picked")
+                .help("give at least one share a weight of 1 or more"),
+        );
+    }
+    findings.since(before)?;
+    Ok(shares)
+}
+
+/// `sticky` of a split.
+pub(in crate::config) fn sticky(
+    table: Reader<'_>,
+    site: &Site<'_>,
+    findings: &mut Findings,
+) -> Result<Template, Reported> {
+    let Some((text, place)) = table.text("sticky") else { return Err(findings.given_up(table.place())) };
+    fields::template(text, place, site, findings).ok_or_else(|| findings.given_up(place))
+}
 
 /// `redirect` of a route.
 pub(in crate::config) fn redirect(

@@ -9,6 +9,7 @@ use super::site::Site;
 use crate::config::code::Code;
 use crate::config::doc::{Node, Value};
 use crate::config::excerpt::Place;
+use crate::config::forms::BackendForm;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
@@ -77,14 +78,10 @@ fn item_sources(
     match &item.value {
         Value::Text { text, .. } => read(text, item.place, &around.like(), around, site, findings),
         Value::Table(table) => {
-            let (table, mut like) = (Reader::new(table, &language::BACKEND), around.like());
-            let settings = settings::read(&language::BACKEND, table, &mut like, site, findings);
-            if let Some((name, place)) = table.text("name")
-                && !names::check_plain("backend", name, place, findings)
-            {
-                return Vec::new();
-            }
-            let Some((text, place)) = table.text("address") else {
+            let table = Reader::new(table, &language::BACKEND);
+            let mut form = BackendForm { address: String::new(), like: around.like() };
+            let settings = settings::read(&language::BACKEND, table, &mut form, site, findings);
+            let Some((_, place)) = table.text("address") else {
                 if !table.has("address") && !findings.is_meant(table.place(), "address") {
                     findings.push(
                         Diagnostic::new(Code::MissingKey, "the backend has no address")
@@ -95,7 +92,7 @@ fn item_sources(
                 return Vec::new();
             };
             match settings {
-                Ok(()) => read(text, place, &like, around, site, findings),
+                Ok(()) => read(&form.address, place, &form.like, around, site, findings),
                 Err(_) => Vec::new(),
             }
         }

@@ -1,14 +1,30 @@
-//! Whether two listeners would take the same connections.
+//! `bind`, and whether two listeners would take the same connections.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::names::Seen;
+use super::site::Site;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::quote::quote;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings, Reported};
+use crate::config::shape;
+use crate::config::value::bind_address;
 use crate::snapshot::Address;
+
+/// `bind` of a listener or of the admin address.
+pub(in crate::config) fn address(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Address, Reported> {
+    let Some(entry) = table.entry("bind") else { return Err(findings.given_up(table.place())) };
+    let Some(text) = entry.node.text() else { return Err(findings.given_up(entry.node.place)) };
+    let read = bind_address(text, &mut |host, port| site.world.resolve(host, port));
+    read.map_err(|error| findings.refuse(shape::refused("bind", &entry.node, &error)))
+}
 
 /// A port, for IPv6 or for IPv4.
 type Port = (u16, bool);

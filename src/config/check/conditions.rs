@@ -23,24 +23,39 @@ const VALUES_MAX: usize = 32;
 /// The most expressions of a configuration: each may take some memory.
 pub(super) const PATTERNS_MAX: usize = 500;
 
-/// The conditions of a route.
-pub(super) fn check(
-    table: Reader<'_>,
+/// `match` of a route. Templates may name the parts of the path that it names.
+pub(in crate::config) fn check(
+    route: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Conditions, Reported> {
+    site.parts = None;
     let mut when = Conditions::default();
-    settings::read(&language::MATCH, table, &mut when, site, findings)?;
+    if let Some(table) = route.table("match", &language::MATCH, findings)? {
+        settings::read(&language::MATCH, table, &mut when, site, findings)?;
+    }
+    site.parts = Some(parts(&when));
     Ok(when)
 }
 
-/// `path_regex`.
-pub(in crate::config) fn path_regex(
+/// The parts of the path that templates may name: those that every path of the route has, and those of the
+/// expression.
+fn parts(when: &Conditions) -> Vec<String> {
+    let mut parts: Vec<String> =
+        when.paths.first().map_or_else(Vec::new, |path| path.names().map(str::to_owned).collect());
+    parts.retain(|name| when.paths.iter().all(|path| path.names().any(|other| other == name)));
+    parts.extend(when.path_regex.iter().flat_map(|regex| regex.names()).map(str::to_owned));
+    parts
+}
+
+/// The expression at `key`.
+pub(in crate::config) fn regex(
     table: Reader<'_>,
+    key: &str,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Option<Pattern> {
-    let (text, place) = table.text("path_regex")?;
+    let (text, place) = table.text(key)?;
     compile(text, place, site, findings).or_else(|| none(place, findings))
 }
 
@@ -196,11 +211,13 @@ pub(in crate::config) fn wants(
 fn want(entry: &Entry, site: &mut Site<'_>, findings: &mut Findings) -> Option<Want> {
     let node = &entry.node;
     if let Some(table) = node.table() {
-        let Some((text, place)) = Reader::new(table, &language::REGEX).text("regex") else {
+        let (table, mut pattern) = (Reader::new(table, &language::REGEX), None);
+        if table.text("regex").is_none() {
             findings.push(nothing(&entry.key, node.place));
             return None;
-        };
-        return compile(text, place, site, findings).map(Want::Like);
+        }
+        settings::read(&language::REGEX, table, &mut pattern, site, findings).ok()?;
+        return pattern.map(Want::Like);
     }
     if let Some(flag) = shape::truth(&node.value) {
         return Some(if flag { Want::Present } else { Want::Absent });

@@ -85,7 +85,11 @@ pub(super) fn template(
     site: &Site<'_>,
     findings: &mut Findings,
 ) -> Option<Template> {
-    let parts: Vec<&str> = site.parts.iter().map(String::as_str).collect();
+    let Some(parts) = &site.parts else {
+        findings.given_up(place);
+        return None;
+    };
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match Template::parse(text, &parts) {
         Ok(template) if template.fixed().all(|text| is_field_value(text.as_bytes())) => Some(template),
         Ok(_) => {

@@ -30,33 +30,34 @@ pub(in crate::config) fn of_listener(
     read(table, entry, site, findings).map(Some)
 }
 
-/// What they are to remember of a route of `listener`: `Some(None)` if they are told nothing, whatever the
-/// listener says.
-pub(super) fn of_route(
+/// What they are to remember of a route: `Some(None)` if they are told nothing, whatever the listener says.
+pub(in crate::config) fn of_route(
     route: Reader<'_>,
-    listener: Reader<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Option<Option<Hsts>>, Reported> {
     let Some(entry) = route.entry("hsts") else { return Ok(None) };
     if let Some(table) = route.table_of_either("hsts", &language::HSTS) {
-        check_told(entry, listener, findings);
         return read(table, entry, site, findings).map(|hsts| Some(Some(hsts)));
     }
-    // What is neither a table nor a flag has been told.
-    let Some(is_on) = route.flag("hsts") else { return Ok(None) };
-    if is_on {
+    // The shape check has reported a value that is neither a table nor a flag.
+    Ok(route.flag("hsts").map(|is_on| is_on.then_some(DEFAULT)))
+}
+
+/// Whether `hsts` of a route changes anything in `listener`.
+pub(super) fn check_route(route: Reader<'_>, listener: Reader<'_>, findings: &mut Findings) {
+    let Some(entry) = route.entry("hsts") else { return };
+    let is_off =
+        route.table_of_either("hsts", &language::HSTS).is_none() && !route.flag("hsts").unwrap_or(true);
+    if !is_off {
         check_told(entry, listener, findings);
-        return Ok(Some(Some(DEFAULT)));
-    }
-    if !listener.has("hsts") && !is_tcp(listener) {
+    } else if !listener.has("hsts") && !is_tcp(listener) {
         findings.push(
             Diagnostic::new(Code::NoEffect, "`hsts` changes nothing here")
                 .mark(entry.key_place, "the listener says nothing of it")
                 .help("remove it, or add `hsts` to the listener"),
         );
     }
-    Ok(Some(None))
 }
 
 /// A listener in TCP mode is reported with the other keys for HTTP.

@@ -6,18 +6,16 @@ use super::binds::Binds;
 use super::conditions;
 use super::credentials;
 use super::names::{self, Seen};
-use super::routes::{self, Around};
+use super::routes;
 use super::site::Site;
 use super::{sockets, tls};
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
+use crate::config::forms::{ActionForm, ListenerForm};
 use crate::config::language;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
-use crate::config::shape;
-use crate::config::value::bind_address;
-use crate::config::world::World;
 use crate::route::{Action, RouteTable, Split};
 use crate::snapshot::{Address, Announcing, Listener, Mode, NO_ADDRESS, PoolId};
 
@@ -37,7 +35,6 @@ pub(super) struct Found {
 /// The listeners in the order of the file: all of them.
 pub(super) fn check(
     root: Reader<'_>,
-    around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Vec<Found>, Reported> {
@@ -52,7 +49,7 @@ pub(super) fn check(
         if findings.is_full() {
             findings.since(0)?;
         }
-        match (listener(index, table, around, &mut seen, site, findings), &mut listeners) {
+        match (listener(index, table, &mut seen, site, findings), &mut listeners) {
             (Ok(found), Ok(all)) => all.push(found),
             (Ok(_), Err(_)) => {}
             (Err(told), _) => listeners = Err(told),
@@ -71,26 +68,24 @@ struct Taken {
 fn listener(
     index: usize,
     table: Reader<'_>,
-    around: &Around<'_>,
     taken: &mut Taken,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Found, Reported> {
     // Each part is checked before the first `?`, so that one mistake does not hide another.
     let name = name(index, table, taken, findings);
-    let found = bind(table, site.world, findings);
-    let mut listener = Listener::to_pool("", NO_ADDRESS, Mode::Http, PoolId(0));
-    let settings = settings::read(&language::LISTENER, table, &mut listener, site, findings);
-    let bind = found.map(|(bind, place)| {
-        sockets::check_effect(table, &bind, findings);
-        taken.binds.take(&bind, sockets::is_dual(&bind, &listener.socket), place, findings);
-        bind
-    });
-    let (mode, (found, are_all)) = match table.text("mode") {
-        Some(("tcp", _)) => (Mode::Tcp, tcp_routes(table, around, site, findings)),
-        Some(_) | None => {
+    let listener = Listener::to_pool("", NO_ADDRESS, Mode::Http, PoolId(0));
+    let mut form = ListenerForm { listener, action: ActionForm::default() };
+    site.parts = Some(Vec::new());
+    let settings = settings::read(&language::LISTENER, table, &mut form, site, findings);
+    let ListenerForm { listener, action } = form;
+    let is_bound = check_bind(table, &listener, taken, findings);
+    let mode = listener.mode;
+    let (found, are_all) = match mode {
+        Mode::Tcp => tcp_routes(table, action, site, findings),
+        Mode::Http => {
             check_http_routes(table, findings);
-            (Mode::Http, routes::check(table, around, site, findings))
+            routes::check(table, action, site, findings)
         }
     };
     let tls = tls::of_listener(table, name.as_deref().unwrap_or_default(), mode, &found, site, findings);
@@ -99,10 +94,11 @@ fn listener(
     let places = found.iter().map(|found| found.place).collect();
     let routes = found.into_iter().map(|found| found.route).collect();
     settings?;
+    is_bound?;
     are_all?;
     announced?;
     let routes = RouteTable::new(routes, listener.routes.ambiguous());
-    let listener = Listener { name: name?, bind: bind?, mode, tls: tls?, routes, ..listener };
+    let listener = Listener { name: name?, tls: tls?, routes, ..listener };
     Ok(Found { listener, place: table.place(), routes: places })
 }
 
@@ -115,7 +111,7 @@ fn name(
     let (name, place) = match table.text("name") {
         None => (format!("listener-{}", index + 1), table.place()),
         Some((name, place)) => {
-            if !names::check_plain("listener", name, place, findings) {
+            if !names::is_plain("listener", name) {
                 return Err(findings.given_up(place));
             }
             (name.to_owned(), place)
@@ -128,11 +124,13 @@ fn name(
     Ok(name)
 }
 
-fn bind(
+/// Every listener has an address of its own. One that could not be read has been reported.
+fn check_bind(
     table: Reader<'_>,
-    world: &mut dyn World,
+    listener: &Listener,
+    taken: &mut Taken,
     findings: &mut Findings,
-) -> Result<(Address, Place), Reported> {
+) -> Result<(), Reported> {
     let Some(entry) = table.entry("bind") else {
         if !findings.is_meant(table.place(), "bind") {
             findings.push(
@@ -143,17 +141,18 @@ fn bind(
         }
         return Err(findings.given_up(table.place()));
     };
-    let Some(text) = entry.node.text() else { return Err(findings.given_up(entry.node.place)) };
-    match bind_address(text, &mut |host, port| world.resolve(host, port)) {
-        Ok(address) => Ok((address, entry.node.place)),
-        Err(error) => Err(findings.refuse(shape::refused("bind", &entry.node, &error))),
+    let bind = &listener.bind;
+    if *bind != Address::Ip(NO_ADDRESS) {
+        sockets::check_effect(table, bind, findings);
+        taken.binds.take(bind, sockets::is_dual(bind, &listener.socket), entry.node.place, findings);
     }
+    Ok(())
 }
 
 /// The routes of a listener that passes bytes.
 fn tcp_routes(
     table: Reader<'_>,
-    around: &Around<'_>,
+    own: ActionForm,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> (Vec<routes::Found>, Result<(), Reported>) {
@@ -176,7 +175,7 @@ fn tcp_routes(
             only_http(when, help, findings);
         }
     }
-    let found = routes::check(table, around, site, findings);
+    let found = routes::check(table, own, site, findings);
     for routes::Found { route, place } in &found.0 {
         if let Action::Split(Split { sticky: Some(sticky), .. }) = &route.action
             && sticky.to_string() != "{client}"

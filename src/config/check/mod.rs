@@ -12,7 +12,7 @@ pub(super) mod announce;
 pub(super) mod back;
 pub(super) mod backends;
 pub(super) mod balance;
-mod binds;
+pub(super) mod binds;
 pub(super) mod collect;
 pub(super) mod conditions;
 pub(super) mod credentials;
@@ -22,7 +22,7 @@ pub(super) mod health;
 pub(super) mod hsts;
 mod limits;
 pub(super) mod listeners;
-mod names;
+pub(super) mod names;
 pub(super) mod pools;
 pub(super) mod process;
 pub(super) mod resolver;
@@ -32,9 +32,9 @@ mod shadows;
 mod site;
 pub(super) mod sockets;
 pub(super) mod sticky;
-mod timeouts;
+pub(super) mod timeouts;
 pub(super) mod tls;
-mod trials;
+pub(super) mod trials;
 
 use super::ProcessSettings;
 use super::code::Code;
@@ -51,7 +51,6 @@ use crate::discovery::Answers;
 use crate::explain::Trial;
 use crate::snapshot::{Limits, Listener, Pool, PoolId, Snapshot, Timeouts};
 use crate::tls::Handles;
-use routes::Around;
 pub(super) use site::Site;
 
 /// A checked configuration, with the places in its files.
@@ -73,9 +72,9 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
     let timeouts = timeouts::check(root, &mut site, findings);
     let limits = limits::check(root, &mut site, findings);
     let pools = pools::check(root, &mut site, findings);
-    let whole = timeouts.clone().unwrap_or_default();
-    let around = Around { pools: &pools, timeouts: &whole };
-    let listeners = listeners::check(root, &around, &mut site, findings);
+    site.timeouts = timeouts.clone().unwrap_or_default();
+    site.pools = pools.iter().map(|found| found.name.clone()).collect();
+    let listeners = listeners::check(root, &mut site, findings);
     // What could not be made out may be what the pool is for.
     if let Ok(listeners) = &listeners
         && !findings.has_errors()
@@ -91,7 +90,7 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
     let pools = pools.into_iter().map(|found| found.pool).collect::<Result<Vec<_>, Reported>>();
     let snapshot = snapshot(listeners, pools, timeouts, limits);
     let known = snapshot.as_ref().ok().filter(|_| !findings.has_errors());
-    let trials = trials::check(root, known, findings);
+    let trials = trials::check(root, &mut site, known, findings);
     let process = process::check(root, &mut site, findings);
     let misread = table.misread().map(|place| findings.given_up(place));
     let checked = match (snapshot, process, misread) {

@@ -6,7 +6,8 @@ use std::hash::Hash;
 use crate::config::code::Code;
 use crate::config::excerpt::Place;
 use crate::config::quote::{quote, quote_list};
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::read::Reader;
+use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::suggest::closest;
 
 /// The longest name, in bytes.
@@ -40,22 +41,44 @@ impl<K: Eq + Hash> Seen<K> {
 
 /// Checks a name that is for people: short, and without characters that could move the cursor.
 pub(super) fn check_plain(what: &str, name: &str, place: Place, findings: &mut Findings) -> bool {
-    let most = if what == "backend" { BACKEND_NAME_LEN_MAX } else { NAME_LEN_MAX };
-    let problem = if name.is_empty() {
-        "is empty"
-    } else if name.len() > most {
-        "is too long"
-    } else if name.chars().any(char::is_control) {
-        "has a control character"
-    } else {
-        return true;
-    };
+    let Some(problem) = problem(what, name) else { return true };
+    let most = len_max(what);
     findings.push(
         Diagnostic::new(Code::BadName, format!("the name of the {what} {problem}"))
             .mark(place, format!("expected 1 to {most} bytes without control characters"))
             .help("the name is for the logs: write a short word, such as `name = \"web\"`"),
     );
     false
+}
+
+fn len_max(what: &str) -> usize {
+    if what == "backend" { BACKEND_NAME_LEN_MAX } else { NAME_LEN_MAX }
+}
+
+/// The reason why `name` is refused, if it is.
+fn problem(what: &str, name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.len() > len_max(what) {
+        Some("is too long")
+    } else {
+        name.chars().any(char::is_control).then_some("has a control character")
+    }
+}
+
+/// Whether the block of the key takes `name`.
+pub(super) fn is_plain(what: &str, name: &str) -> bool {
+    problem(what, name).is_none()
+}
+
+/// `name`, which is for people.
+pub(in crate::config) fn plain(
+    table: Reader<'_>,
+    what: &str,
+    findings: &mut Findings,
+) -> Result<String, Reported> {
+    let Some((name, place)) = table.text("name") else { return Err(findings.given_up(table.place())) };
+    if check_plain(what, name, place, findings) { Ok(name.to_owned()) } else { Err(findings.given_up(place)) }
 }
 
 /// Two things of the same kind with the same name.

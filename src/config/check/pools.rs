@@ -17,7 +17,7 @@ use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::discovery;
-use crate::snapshot::{BackendSource, Balance, Pool, PoolId};
+use crate::snapshot::{BackendSource, Balance, Pool};
 
 /// A pool, and where its name stands.
 #[derive(Debug)]
@@ -27,14 +27,18 @@ pub(super) struct Found {
     pub(super) place: Place,
 }
 
-/// The pool that is called `written` at `place`.
-pub(super) fn find(written: &str, place: Place, pools: &[Found], findings: &mut Findings) -> Option<PoolId> {
-    if let Some(index) = pools.iter().position(|found| found.name == written) {
-        return Some(PoolId(index));
+/// The name at `pool`, which a pool of the file has.
+pub(in crate::config) fn named(
+    table: Reader<'_>,
+    site: &Site<'_>,
+    findings: &mut Findings,
+) -> Result<String, Reported> {
+    let Some((written, place)) = table.text("pool") else { return Err(findings.given_up(table.place())) };
+    if site.pools.iter().any(|name| name == written) {
+        return Ok(written.to_owned());
     }
-    let names: Vec<_> = pools.iter().map(|found| found.name.as_str()).collect();
-    findings.push(names::unknown(Code::UnknownPool, "pool", written, place, &names));
-    None
+    let names: Vec<_> = site.pools.iter().map(String::as_str).collect();
+    Err(findings.refuse(names::unknown(Code::UnknownPool, "pool", written, place, &names)))
 }
 
 /// The pools in the order of the file; one with a finding is there all the same, so that its listeners find

@@ -1,32 +1,24 @@
 //! `[[listener.route]]`, and the route that a listener's own `pool` or `split` makes.
 
-use super::fields;
+use super::conditions;
 use super::hsts;
 use super::names::{self, Seen};
-use super::pools;
 use super::shadows::Shadows;
 use super::site::Site;
-use super::timeouts;
-use super::{actions, conditions};
 use crate::config::code::Code;
 use crate::config::doc::Entry;
 use crate::config::excerpt::Place;
+use crate::config::forms::{ActionForm, RouteForm};
 use crate::config::language;
 use crate::config::quote::{quote, quote_list};
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
-use crate::route::{Action, Conditions, Options, Route, Split, SplitShare};
-use crate::snapshot::Timeouts;
+use crate::route::{Action, Conditions, Options, Route};
+use crate::snapshot::PoolId;
 
 /// The most routes of a listener.
 const ROUTES_MAX: usize = 20_000;
-
-/// What routes are checked against.
-pub(super) struct Around<'a> {
-    pub(super) pools: &'a [pools::Found],
-    pub(super) timeouts: &'a Timeouts,
-}
 
 /// A route, and where it begins.
 pub(super) struct Found {
@@ -38,7 +30,7 @@ pub(super) struct Found {
 /// is left out might be one that keeps clients away from another.
 pub(super) fn check(
     listener: Reader<'_>,
-    around: &Around<'_>,
+    own: ActionForm,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> (Vec<Found>, Result<(), Reported>) {
@@ -53,11 +45,11 @@ pub(super) fn check(
             return (routes, Err(told));
         }
         let name = name(index, table, &mut seen, findings);
-        let route = route(name, table, listener, around, site, findings);
+        let route = route(name, table, listener, site, findings);
         routes.extend(route.map(|route| Found { route, place: table.place() }));
     }
     if let Ok(Some((action, place))) =
-        own_action(listener, routes.is_empty() && !listener.has("route"), around, site, findings)
+        own_action(listener, own, routes.is_empty() && !listener.has("route"), site, findings)
     {
         let (name, when) = (Route::DEFAULT.to_owned(), Conditions::default());
         if let Some(first) = seen.first(name.clone(), place) {
@@ -76,7 +68,7 @@ pub(super) fn check(
 
 fn name(index: usize, table: Reader<'_>, seen: &mut Seen<String>, findings: &mut Findings) -> String {
     let (name, place) = match table.text("name") {
-        Some((name, place)) if names::check_plain("route", name, place, findings) => (name.to_owned(), place),
+        Some((name, place)) if names::is_plain("route", name) => (name.to_owned(), place),
         Some(_) | None => (format!("route-{}", index + 1), table.place()),
     };
     if let Some(first) = seen.first(name.clone(), place) {
@@ -86,11 +78,12 @@ fn name(index: usize, table: Reader<'_>, seen: &mut Seen<String>, findings: &mut
     name
 }
 
-/// What a listener's own `pool` or `split` does. Without either, the only pool is meant if `is_implied`.
-pub(super) fn own_action(
+/// The action of a listener's own `pool` or `split`, which `form` has read. Without either, the only pool is
+/// meant if `is_implied`.
+fn own_action(
     listener: Reader<'_>,
+    form: ActionForm,
     is_implied: bool,
-    around: &Around<'_>,
     site: &Site<'_>,
     findings: &mut Findings,
 ) -> Result<Option<(Action, Place)>, Reported> {
@@ -104,10 +97,11 @@ pub(super) fn own_action(
             );
             Err(findings.given_up(listener.place()))
         }
-        (Some(pool), None) => to_pool(pool, around, findings).map(Some),
-        (None, Some(split)) => to_split(listener, split, around, site, findings).map(Some),
+        (Some(entry), None) | (None, Some(entry)) => {
+            form.action(&site.pools).map(Some).ok_or_else(|| findings.given_up(entry.node.place))
+        }
         (None, None) if is_implied && !findings.is_meant(listener.place(), "pool") => {
-            implied_pool(listener, around, findings)
+            implied_pool(listener, site, findings)
         }
         (None, None) => Ok(None),
     };
@@ -120,14 +114,14 @@ pub(super) fn own_action(
 
 fn implied_pool(
     listener: Reader<'_>,
-    around: &Around<'_>,
+    site: &Site<'_>,
     findings: &mut Findings,
 ) -> Result<Option<Action>, Reported> {
-    match around.pools {
-        [_] => Ok(Some(Action::Pool(crate::snapshot::PoolId(0)))),
+    match site.pools.as_slice() {
+        [_] => Ok(Some(Action::Pool(PoolId(0)))),
         [] => Ok(None),
         several => {
-            let names = several.iter().map(|found| found.name.as_str());
+            let names = several.iter().map(String::as_str);
             Err(findings.refuse(
                 Diagnostic::new(Code::MissingKey, "the listener does not say which pool it serves")
                     .mark(listener.place(), "`pool` is missing")
@@ -135,56 +129,6 @@ fn implied_pool(
             ))
         }
     }
-}
-
-fn to_pool(entry: &Entry, around: &Around<'_>, findings: &mut Findings) -> Result<Action, Reported> {
-    let pool = entry.node.text().and_then(|text| pools::find(text, entry.node.place, around.pools, findings));
-    pool.map(Action::Pool).ok_or_else(|| findings.given_up(entry.node.place))
-}
-
-fn to_split(
-    table: Reader<'_>,
-    entry: &Entry,
-    around: &Around<'_>,
-    site: &Site<'_>,
-    findings: &mut Findings,
-) -> Result<Action, Reported> {
-    let before = findings.errors();
-    let mut shares = Vec::new();
-    for share in table.tables("split", &language::SHARE) {
-        let weight = share.number("weight").map_or(1, |(weight, _)| weight);
-        let pool = match share.entry("pool") {
-            Some(pool) => {
-                let find = |text| pools::find(text, pool.node.place, around.pools, findings);
-                pool.node.text().and_then(find)
-            }
-            None => {
-                findings.push(missing(
-                    "pool",
-                    "the share has no pool",
-                    share.place(),
-                    "`{ pool = \"app\", weight = 1 }`",
-                ));
-                None
-            }
-        };
-        match pool {
-            Some(pool) => shares.push(SplitShare { pool, weight }),
-            None => _ = findings.given_up(share.place()),
-        }
-    }
-    if shares.iter().all(|share| share.weight == 0) && findings.errors() == before {
-        findings.push(
-            Diagnostic::new(Code::ZeroWeight, "the weights of the split add up to 0")
-                .mark(entry.node.place, "nothing would be picked")
-                .help("give at least one share a weight of 1 or more"),
-        );
-    }
-    let sticky = table.text("sticky").map(|(text, place)| {
-        fields::template(text, place, site, findings).ok_or_else(|| findings.given_up(place))
-    });
-    findings.since(before)?;
-    Ok(Action::Split(Split { shares, sticky: sticky.transpose()? }))
 }
 
 pub(super) fn missing(key: &str, message: &str, place: Place, example: &str) -> Diagnostic {
@@ -203,42 +147,26 @@ fn route(
     name: String,
     table: Reader<'_>,
     listener: Reader<'_>,
-    around: &Around<'_>,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Route, Reported> {
-    let when = match table.table("match", &language::MATCH, findings)? {
-        Some(table) => conditions::check(table, site, findings)?,
-        None => Conditions::default(),
-    };
-    site.parts = parts(&when);
-    let action = action(table, around, site, findings);
-    let hsts = hsts::of_route(table, listener, site, findings);
-    let options = options(table, around, site, findings);
-    site.parts.clear();
-    let options = Options { hsts: hsts?, ..options? };
+    let mut form = RouteForm::new();
+    site.parts = Some(Vec::new());
+    let read = settings::read(&language::ROUTE, table, &mut form, site, findings);
+    check_backend_keys(table, findings);
+    hsts::check_route(table, listener, findings);
+    let is_one = check_one_action(table, findings);
+    read?;
+    is_one?;
+    let RouteForm { when, action, options, .. } = form;
+    let action = action.action(&site.pools).ok_or_else(|| findings.given_up(table.place()))?;
     let options = (options != Options::default()).then(|| Box::new(options));
-    Ok(Route { name, when, action: action?, options })
-}
-
-/// The parts of the path that templates may name: those that every path of the route has, and those of the
-/// expression.
-fn parts(when: &Conditions) -> Vec<String> {
-    let mut parts: Vec<String> =
-        when.paths.first().map_or_else(Vec::new, |path| path.names().map(str::to_owned).collect());
-    parts.retain(|name| when.paths.iter().all(|path| path.names().any(|other| other == name)));
-    parts.extend(when.path_regex.iter().flat_map(|regex| regex.names()).map(str::to_owned));
-    parts
+    Ok(Route { name, when, action, options })
 }
 
 const ACTIONS: [&str; 4] = ["pool", "split", "redirect", "respond"];
 
-fn action(
-    table: Reader<'_>,
-    around: &Around<'_>,
-    site: &mut Site<'_>,
-    findings: &mut Findings,
-) -> Result<Action, Reported> {
+fn check_one_action(table: Reader<'_>, findings: &mut Findings) -> Result<(), Reported> {
     let found: Vec<&Entry> = ACTIONS.iter().filter_map(|key| table.entry(key)).collect();
     if let (Some(sticky), false) = (table.entry("sticky"), table.has("split")) {
         findings.push(no_effect(sticky, "there is no `split`"));
@@ -254,18 +182,7 @@ fn action(
             }
             Err(findings.given_up(table.place()))
         }
-        [entry] => match entry.key.as_str() {
-            "pool" => to_pool(entry, around, findings),
-            "split" => to_split(table, entry, around, site, findings),
-            "redirect" => {
-                let action = actions::redirect(table, site, findings)?.map(Action::Redirect);
-                action.ok_or_else(|| findings.given_up(entry.node.place))
-            }
-            _ => {
-                let action = actions::respond(table, site, findings)?.map(Action::Respond);
-                action.ok_or_else(|| findings.given_up(entry.node.place))
-            }
-        },
+        [_] => Ok(()),
         [first, second, ..] => Err(findings.refuse(
             Diagnostic::new(Code::NotOneAction, "the route has more than one action")
                 .mark(second.key_place, "this")
@@ -275,21 +192,12 @@ fn action(
     }
 }
 
-fn options(
-    table: Reader<'_>,
-    around: &Around<'_>,
-    site: &mut Site<'_>,
-    findings: &mut Findings,
-) -> Result<Options, Reported> {
+/// Warns of keys about a backend on a route that answers by itself.
+fn check_backend_keys(table: Reader<'_>, findings: &mut Findings) {
     let answers = table.has("redirect") || table.has("respond");
     for entry in table.for_backends().filter(|_| answers) {
         findings.push(no_effect(entry, "no backend is asked by this route"));
     }
-    let mut options = Options::default();
-    let settings = settings::read(&language::ROUTE, table, &mut options, site, findings);
-    let timeouts = timeouts::of_route(table, around.timeouts, site, findings);
-    settings?;
-    Ok(Options { timeouts: timeouts?, ..options })
 }
 
 /// `streams`.

@@ -7,6 +7,7 @@ use crate::config::excerpt::Place;
 use crate::config::report::Text;
 use crate::config::world::World;
 use crate::discovery::Answers;
+use crate::snapshot::Timeouts;
 use crate::tls::Handles;
 
 /// See the module.
@@ -17,8 +18,13 @@ pub(in crate::config) struct Site<'a> {
     pub(super) answers: Answers,
     /// What was made of the rules for TLS.
     pub(super) tls: Handles,
-    /// The parts of the path that templates of the route that is being read may name.
-    pub(super) parts: Vec<String>,
+    /// The names of the pools, in their order.
+    pub(super) pools: Vec<String>,
+    /// The times of the whole file, which those of a route stand in for.
+    pub(super) timeouts: Timeouts,
+    /// The parts of the path that templates of the route that is being read may name; `None` if its
+    /// conditions have an error.
+    pub(super) parts: Option<Vec<String>>,
     /// The messages whose header fields are being read.
     pub(super) fields_of: Of,
     /// How many expressions were read; at most `conditions::PATTERNS_MAX`.
@@ -32,7 +38,9 @@ impl<'a> Site<'a> {
             texts,
             answers: Answers::default(),
             tls: Handles::default(),
-            parts: Vec::new(),
+            pools: Vec::new(),
+            timeouts: Timeouts::default(),
+            parts: Some(Vec::new()),
             fields_of: Of::Request,
             patterns: 0,
         }

@@ -27,14 +27,13 @@ pub(super) fn check(
 }
 
 /// The times of a route, if it has any of its own; the others are those of the whole.
-pub(super) fn of_route(
+pub(in crate::config) fn of_route(
     route: Reader<'_>,
-    whole: &Timeouts,
     site: &mut Site<'_>,
     findings: &mut Findings,
 ) -> Result<Option<Timeouts>, Reported> {
     let Some(table) = route.table("timeouts", &language::ROUTE_TIMEOUTS, findings)? else { return Ok(None) };
-    let mut timeouts = whole.clone();
+    let mut timeouts = site.timeouts.clone();
     let read = settings::read(&language::ROUTE_TIMEOUTS, table, &mut timeouts, site, findings);
     if table.has("connect") || table.has("queue") {
         connect_fires(table, &timeouts, findings);

@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use super::names::{self, Seen};
+use super::site::Site;
 use crate::config::code::Code;
-use crate::config::doc::Node;
 use crate::config::excerpt::Place;
 use crate::config::language;
 use crate::config::quote::quote;
 use crate::config::read::Reader;
-use crate::config::report::{Diagnostic, Findings};
+use crate::config::report::{Diagnostic, Findings, Reported};
+use crate::config::settings;
 use crate::core::outcome::Cause;
 use crate::explain::{Ask, QuestionError, Shown, TestExpectation, Trial};
 use crate::snapshot::{Listener, Snapshot};
@@ -18,6 +19,7 @@ use crate::snapshot::{Listener, Snapshot};
 /// said of names.
 pub(super) fn check(
     root: Reader<'_>,
+    site: &mut Site<'_>,
     snapshot: Option<&Snapshot>,
     findings: &mut Findings,
 ) -> Vec<(Trial, Place)> {
@@ -26,87 +28,21 @@ pub(super) fn check(
         if findings.is_full() {
             break;
         }
-        let (name, place) = match table.text("name") {
-            Some((name, place)) if names::check_plain("test", name, place, findings) => {
-                (name.to_owned(), place)
+        let mut trial = Trial::default();
+        let _reported = settings::read(&language::TEST, table, &mut trial, site, findings);
+        let place = match table.text("name") {
+            Some((_, place)) if !trial.name.is_empty() => place,
+            Some(_) | None => {
+                trial.name = format!("test-{}", index + 1);
+                table.place()
             }
-            Some(_) | None => (format!("test-{}", index + 1), table.place()),
         };
-        if let Some(first) = seen.first(name.clone(), place) {
-            findings.push(names::twice("tests", &name, (place, "again here"), first));
+        if let Some(first) = seen.first(trial.name.clone(), place) {
+            findings.push(names::twice("tests", &trial.name, (place, "again here"), first));
         }
-        let Some(ask) = ask(table, findings) else { continue };
-        let expect = expect(table, findings);
-        if let Some(snapshot) = snapshot {
-            check_ask(table, &ask, snapshot, findings);
-            check_expected(table, &expect, snapshot, findings);
+        if !check_request(table, findings) {
+            continue;
         }
-        trials.push((Trial { name, place: String::new(), ask, expect }, table.place()));
-    }
-    trials
-}
-
-fn ask(table: Reader<'_>, findings: &mut Findings) -> Option<Ask> {
-    let request = match table.text("request") {
-        Some((request, _)) => request,
-        None if table.has("request") => return None,
-        // It is about a connection.
-        None if table.has("sni") || table.has("alpn") => "",
-        None => {
-            if !findings.is_meant(table.place(), "request") {
-                findings.push(
-                    Diagnostic::new(Code::MissingKey, "the test has no request")
-                        .mark(table.place(), "`request` is missing")
-                        .help(
-                            "write `request = \"GET https://example.com/\"`, or `sni` or `alpn` for a connection whose bytes are passed",
-                        ),
-                );
-            }
-            return None;
-        }
-    };
-    let from = table.text("from").and_then(|(text, place)| {
-        let address = text.parse::<IpAddr>().ok();
-        if address.is_none() {
-            findings.push(
-                Diagnostic::new(Code::BadValue, format!("bad `from`: {} is not an address", quote(text)))
-                    .mark(place, "expected an IP address")
-                    .help("write an address such as `10.1.2.3`"),
-            );
-        }
-        address
-    });
-    let texts = |key: &str| table.list(key).iter().filter_map(Node::text).map(str::to_owned).collect();
-    Some(Ask {
-        request: request.to_owned(),
-        headers: pairs(table, "headers"),
-        from,
-        listener: table.text("listener").map(|(name, _)| name.to_owned()),
-        down: texts("down"),
-        full: texts("full"),
-        sni: table.text("sni").map(|(name, _)| name.to_owned()),
-        alpn: texts("alpn"),
-        client_cert: shown(table),
-    })
-}
-
-/// What is said of the client's certificate.
-fn shown(table: Reader<'_>) -> Shown {
-    let Some(described) = table.table_of_either("client_cert", &language::TEST_CERT) else {
-        let state = table.text("client_cert").map(|(word, _)| word.to_owned());
-        return Shown { state, ..Shown::default() };
-    };
-    let text = |key: &str| described.text(key).map(|(text, _)| text.to_owned());
-    Shown { state: text("state"), subject: text("subject"), fingerprint: text("fingerprint") }
-}
-
-fn pairs(table: Reader<'_>, key: &str) -> Vec<(String, String)> {
-    let pair = |entry: &crate::config::doc::Entry| Some((entry.key.clone(), entry.node.text()?.to_owned()));
-    table.names(key).iter().filter_map(pair).collect()
-}
-
-fn expect(table: Reader<'_>, findings: &mut Findings) -> TestExpectation {
-    let Ok(Some(expect)) = table.table("expect", &language::EXPECT, findings) else {
         if !table.has("expect") && !findings.is_meant(table.place(), "expect") {
             findings.push(
                 Diagnostic::new(Code::MissingKey, "the test expects nothing")
@@ -114,18 +50,69 @@ fn expect(table: Reader<'_>, findings: &mut Findings) -> TestExpectation {
                     .help("write `expect = { pool = \"app\" }`"),
             );
         }
-        return TestExpectation::default();
-    };
-    let text = |key: &str| expect.text(key).map(|(text, _)| text.to_owned());
-    TestExpectation {
-        route: text("route"),
-        pool: text("pool"),
-        backend: text("backend"),
-        status: expect.number("status").map(|(status, _)| status),
-        cause: text("cause"),
-        location: text("location"),
-        header: pairs(expect, "header"),
+        if let Some(snapshot) = snapshot {
+            check_ask(table, &trial.ask, snapshot, findings);
+            check_expected(table, &trial.expect, snapshot, findings);
+        }
+        trials.push((trial, table.place()));
     }
+    trials
+}
+
+/// Whether the test says what is asked: a request, or a connection by `sni` or `alpn`.
+fn check_request(table: Reader<'_>, findings: &mut Findings) -> bool {
+    if ["request", "sni", "alpn"].iter().any(|key| table.has(key)) {
+        return table.text("request").is_some() || !table.has("request");
+    }
+    if !findings.is_meant(table.place(), "request") {
+        findings.push(
+            Diagnostic::new(Code::MissingKey, "the test has no request")
+                .mark(table.place(), "`request` is missing")
+                .help(
+                    "write `request = \"GET https://example.com/\"`, or `sni` or `alpn` for a connection whose bytes are passed",
+                ),
+        );
+    }
+    false
+}
+
+/// `from`: the address of the client.
+pub(in crate::config) fn from(table: Reader<'_>, findings: &mut Findings) -> Result<IpAddr, Reported> {
+    let Some((text, place)) = table.text("from") else { return Err(findings.given_up(table.place())) };
+    text.parse().map_err(|_| {
+        findings.refuse(
+            Diagnostic::new(Code::BadValue, format!("bad `from`: {} is not an address", quote(text)))
+                .mark(place, "expected an IP address")
+                .help("write an address such as `10.1.2.3`"),
+        )
+    })
+}
+
+/// `client_cert`: a word stands for the state of a certificate.
+pub(in crate::config) fn client_cert(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<Shown, Reported> {
+    let mut shown = Shown::default();
+    match table.table_of_either("client_cert", &language::TEST_CERT) {
+        Some(described) => settings::read(&language::TEST_CERT, described, &mut shown, site, findings)?,
+        None => shown.state = table.text("client_cert").map(|(word, _)| word.to_owned()),
+    }
+    Ok(shown)
+}
+
+/// `expect`.
+pub(in crate::config) fn expect(
+    table: Reader<'_>,
+    site: &mut Site<'_>,
+    findings: &mut Findings,
+) -> Result<TestExpectation, Reported> {
+    let mut expected = TestExpectation::default();
+    if let Some(table) = table.table("expect", &language::EXPECT, findings)? {
+        settings::read(&language::EXPECT, table, &mut expected, site, findings)?;
+    }
+    Ok(expected)
 }
 
 /// Names in the request have to be known.

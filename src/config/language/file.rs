@@ -7,9 +7,9 @@ use super::test::TEST;
 use super::{DAY, Field, Kind, NONE, REQUIRED, Table, key};
 use crate::access::{AccessLogRules, Redaction};
 use crate::admin::Admin;
-use crate::config::check::{access, admin, process};
+use crate::config::check::{access, admin, binds, process, sockets};
 use crate::config::print::words;
-use crate::config::settings::{Show, elsewhere, field, print_inline, shown};
+use crate::config::settings::{Show, field, print_inline};
 use crate::config::{ProcessSettings, THREADS_MAX};
 use crate::snapshot::{Permissions, Recording};
 
@@ -123,7 +123,11 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
             r#""127.0.0.1:9900""#,
             "Its address, or `unix:/path`. One that is neither of the loopback nor a Unix socket needs a token.",
         )
-        .at(shown!(bind, |bind| Some(words::text(&bind.to_string())))),
+        .at(field!(
+            bind,
+            |table, site, findings| binds::address(table, site, findings),
+            |bind| Some(words::text(&bind.to_string()))
+        )),
         key(
             "socket",
             Kind::Table(&SOCKET),
@@ -131,9 +135,11 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
             r#"{ mode = "0660", group = "ops" }"#,
             "Mode, owner and group of the Unix socket.",
         )
-        .at(shown!(socket, |owner| {
-            (*owner != Permissions::default()).then(|| print_inline(&SOCKET, owner))
-        })),
+        .at(field!(
+            socket,
+            |table, site, findings| sockets::permissions(table, site, findings),
+            |owner| (*owner != Permissions::default()).then(|| print_inline(&SOCKET, owner))
+        )),
         key(
             "token_file",
             Kind::Text,
@@ -142,7 +148,10 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
             "A file, relative to this one, with the token that callers have to send: at least 16 characters.",
         )
         .at(Field {
-            read: elsewhere,
+            read: |admin, _, table, site, findings| {
+                admin.token = Some(admin::token_file(table, site, findings)?);
+                Ok(())
+            },
             show: |admin, key| admin.token_file()?.show(key),
             differs: |a, b| a.token_file() != b.token_file(),
         }),
@@ -154,7 +163,12 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
             "The same, from an environment variable.",
         )
         .at(Field {
-            read: elsewhere,
+            read: |admin, _, table, site, findings| {
+                if let Some(token) = admin::token_env(table, site, findings)? {
+                    admin.token = Some(token);
+                }
+                Ok(())
+            },
             show: |admin, _| admin.token_variable().map(words::text),
             differs: |a, b| a.token_variable() != b.token_variable(),
         }),
@@ -166,9 +180,8 @@ pub(in crate::config) static ADMIN: Table<Admin> = Table {
             "Whether callers may change something without a token: drain backends, end sessions, set what is logged. With a token they may.",
         )
         .at(Field {
-            read: elsewhere,
             show: |admin, key| if admin.token.is_none() { admin.writable.show(key) } else { None },
-            differs: |a, b| a.writable != b.writable,
+            ..field!(writable)
         }),
     ],
 };

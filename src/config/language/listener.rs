@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 
 use super::route::ROUTE;
 use super::tls::TLS;
-use super::{Field, HSTS_AGE_MAX, Kind, NONE, REQUIRED, Setting, Table, key};
-use crate::config::check::{hsts, listeners, sockets};
+use super::{Field, HSTS_AGE_MAX, Kind, NONE, REQUIRED, Table, key};
+use crate::config::check::{actions, binds, hsts, listeners, names, pools, sockets};
+use crate::config::forms::{ListenerForm, ShareForm};
 use crate::config::print::words;
 use crate::config::settings::{Show, Value, elsewhere, field, print_inline};
 use crate::route::{AmbiguousPaths, RouteTable};
-use crate::snapshot::{Announcing, Backend, Hsts, Listener, Mode, Permissions};
+use crate::snapshot::{Announcing, Backend, Hsts, Mode, Permissions};
 
 /// `[[listener]]`.
-pub(in crate::config) static LISTENER: Table<Listener> = Table {
+pub(in crate::config) static LISTENER: Table<ListenerForm> = Table {
     title: "[[listener]]",
     about: "Where clients connect. There may be several, each under a header of its own.",
     keys: &[
@@ -22,7 +23,8 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             r#"("listener-1", … by place)"#,
             r#""web""#,
             "For logs and the command line; unique.",
-        ),
+        )
+        .at(field!(listener.name, |table, _, findings| names::plain(table, "listener", findings))),
         key(
             "bind",
             Kind::Text,
@@ -30,7 +32,12 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             r#""127.0.0.1:8080""#,
             "`host:port`; `[::1]:8080` is IPv6, `0.0.0.0:8080` every IPv4 address, port 0 a free port. Or `unix:/path`, or `unix:@name` for an \
              abstract Unix socket.",
-        ),
+        )
+        .at(field!(
+            listener.bind,
+            |table, site, findings| binds::address(table, site, findings),
+            |bind| Some(words::text(&bind.to_string()))
+        )),
         key(
             "v6only",
             Kind::Flag,
@@ -39,14 +46,14 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             "Whether an IPv6 socket takes no IPv4 clients; `[::]:8080` with `false` is every address of both.",
         )
         .at(Field {
-            show: |listener, key| {
-                let ip = listener.bind.ip().filter(SocketAddr::is_ipv6);
-                ip.and_then(|_| listener.socket.v6only.show(key))
+            show: |form, key| {
+                let ip = form.listener.bind.ip().filter(SocketAddr::is_ipv6);
+                ip.and_then(|_| form.listener.socket.v6only.show(key))
             },
-            ..field!(socket.v6only)
+            ..field!(listener.socket.v6only)
         }),
         key("interface", Kind::Text, NONE, r#""eth0""#, "The network device by which clients must come.")
-        .at(field!(socket.interface, |table, _, findings| sockets::interface(table, findings).map(Some))),
+        .at(field!(listener.socket.interface, |table, _, findings| sockets::interface(table, findings).map(Some))),
         key(
             "freebind",
             Kind::Flag,
@@ -55,8 +62,8 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             "Whether an IP address is bound that this machine does not have yet, such as one that keepalived moves.",
         )
         .at(Field {
-            show: |listener, _| listener.socket.freebind.then(|| String::from("true")),
-            ..field!(socket.freebind)
+            show: |form, _| form.listener.socket.freebind.then(|| String::from("true")),
+            ..field!(listener.socket.freebind)
         }),
         key(
             "socket",
@@ -66,7 +73,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             "Mode, owner and group of the Unix socket.",
         )
         .at(field!(
-            socket.permissions,
+            listener.socket.permissions,
             |table, site, findings| sockets::permissions(table, site, findings),
             |owner| (*owner != Permissions::default()).then(|| print_inline(&SOCKET, owner))
         )),
@@ -76,7 +83,8 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             r#""http""#,
             r#""http""#,
             "`http`: HTTP/1.1 and 1.0, message by message; `tcp`: raw bytes both ways.",
-        ),
+        )
+        .at(field!(listener.mode)),
         key(
             "tls",
             Kind::Table(&TLS),
@@ -87,8 +95,8 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
         .at(Field {
             // The reader of the listener reads it: its certificates have to be for the hosts of routes.
             read: elsewhere,
-            show: |listener, _| Some(print_inline(&TLS, listener.tls.as_ref()?)),
-            differs: |a, b| a.tls != b.tls,
+            show: |form, _| Some(print_inline(&TLS, form.listener.tls.as_ref()?)),
+            differs: |a, b| a.listener.tls != b.listener.tls,
         }),
         key(
             "pool",
@@ -97,9 +105,10 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             r#""app""#,
             "Where clients are sent; behind routes, where those are sent that no route takes. Needed only when there are several \
              pools, or to have a default behind routes.",
-        ),
-        split(),
-        sticky(),
+        )
+        .at(field!(action.pool, |table, site, findings| pools::named(table, site, findings).map(Some))),
+        split!(),
+        sticky!(),
         key(
             "route",
             Kind::Tables(&ROUTE),
@@ -117,11 +126,12 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              everybody who comes by a Unix socket.",
         )
         .at(Field {
-            show: |listener, key| {
+            show: |form, key| {
+                let listener = &form.listener;
                 let is_said = listener.mode == Mode::Http || listener.announcing != Announcing::Never;
                 is_said.then(|| listener.trusted_proxies.show(key)).flatten()
             },
-            ..field!(trusted_proxies, |table, _, findings| listeners::trusted_proxies(table, findings))
+            ..field!(listener.trusted_proxies, |table, _, findings| listeners::trusted_proxies(table, findings))
         }),
         key(
             "proxy_protocol",
@@ -131,7 +141,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             "Whether connections begin with a header of the PROXY protocol, version 1 or 2, that names the client. `required`: all \
              do, and come from `trusted_proxies`, or are closed; `optional`: those of `trusted_proxies` may.",
         )
-        .at(field!(announcing)),
+        .at(field!(listener.announcing)),
         key(
             "forwarding",
             Kind::Word(&["x-forwarded", "forwarded"]),
@@ -140,7 +150,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
             "The fields that tell backends of the client: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, or `Forwarded` (RFC 7239). HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(forwarding)),
+        .at(field!(listener.forwarding)),
         key(
             "request_id",
             Kind::Word(&["backend", "both", "off"]),
@@ -150,7 +160,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              came). It is kept if a trusted proxy has said it, and made anew else; the access line has it in any case. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(disclosure.request_id)),
+        .at(field!(listener.disclosure.request_id)),
         key(
             "traces",
             Kind::Word(&["pass", "start"]),
@@ -160,7 +170,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              read. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(disclosure.traces)),
+        .at(field!(listener.disclosure.traces)),
         key(
             "proxy_status",
             Kind::Word(&["own", "all", "off"]),
@@ -170,7 +180,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              none. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(disclosure.proxy_status)),
+        .at(field!(listener.disclosure.proxy_status)),
         key(
             "interim_responses",
             INTERIMS,
@@ -180,7 +190,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              final response; `all` is 102, 103 and so on too. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(disclosure.interims)),
+        .at(field!(listener.disclosure.interims)),
         key(
             "hsts",
             Kind::Table(&HSTS),
@@ -191,7 +201,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
         )
         .only(Mode::Http)
         .at(field!(
-            disclosure.hsts,
+            listener.disclosure.hsts,
             |table, site, findings| hsts::of_listener(table, site, findings),
             |hsts| hsts.as_ref().map(|hsts| print_inline(&HSTS, hsts))
         )),
@@ -204,15 +214,15 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
         )
         .only(Mode::Http)
         .at(Field {
-            read: |listener, key, table, _, _| {
+            read: |form, key, table, _, _| {
                 if let Some(ambiguous) = AmbiguousPaths::take(key, table) {
                     // The reader of the listener puts its routes there.
-                    listener.routes = RouteTable::new(Vec::new(), ambiguous);
+                    form.listener.routes = RouteTable::new(Vec::new(), ambiguous);
                 }
                 Ok(())
             },
-            show: |listener, key| listener.routes.ambiguous().show(key),
-            differs: |a, b| a.routes.ambiguous() != b.routes.ambiguous(),
+            show: |form, key| form.listener.routes.ambiguous().show(key),
+            differs: |a, b| a.listener.routes.ambiguous() != b.listener.routes.ambiguous(),
         }),
         key(
             "targets",
@@ -223,7 +233,7 @@ pub(in crate::config) static LISTENER: Table<Listener> = Table {
              they are refused, or encoded on the way. HTTP only.",
         )
         .only(Mode::Http)
-        .at(field!(targets)),
+        .at(field!(listener.targets)),
     ],
 };
 
@@ -287,40 +297,60 @@ pub(in crate::config) static SOCKET: Table<Permissions> = Table {
     ],
 };
 
-static SHARES: Kind = Kind::Table(&SHARE);
+pub(super) static SHARES: Kind = Kind::Table(&SHARE);
 
-pub(super) const fn split<T>() -> Setting<T> {
-    key(
-        "split",
-        Kind::List(&SHARES),
-        NONE,
-        r#"[{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]"#,
-        "Several pools, each with its share of the requests (of the clients, in TCP mode).",
-    )
+/// `split` of a listener and of a route.
+macro_rules! split {
+    () => {
+        key(
+            "split",
+            Kind::List(&SHARES),
+            NONE,
+            r#"[{ pool = "app", weight = 9 }, { pool = "next", weight = 1 }]"#,
+            "Several pools, each with its share of the requests (of the clients, in TCP mode).",
+        )
+        .at(field!(
+            action.split,
+            |table, site, findings| actions::split(table, site, findings).map(Some),
+            |shares| shares.as_deref().map(show_shares)
+        ))
+    };
 }
+pub(super) use split;
 
-pub(super) const fn sticky<T>() -> Setting<T> {
-    key(
-        "sticky",
-        Kind::Text,
-        "(drawn for each request)",
-        r#""{client}""#,
-        "For a split: requests for which this template gives the same text go to the same pool.",
-    )
+/// `sticky` of a split.
+macro_rules! sticky {
+    () => {
+        key(
+            "sticky",
+            Kind::Text,
+            "(drawn for each request)",
+            r#""{client}""#,
+            "For a split: requests for which this template gives the same text go to the same pool.",
+        )
+        .at(field!(action.sticky, |table, site, findings| actions::sticky(table, site, findings).map(Some)))
+    };
+}
+pub(super) use sticky;
+
+pub(super) fn show_shares(shares: &[ShareForm]) -> String {
+    words::list(shares.iter().map(|share| print_inline(&SHARE, share)))
 }
 
 /// One of `split`.
-pub(in crate::config) static SHARE: Table<()> = Table {
+pub(in crate::config) static SHARE: Table<ShareForm> = Table {
     title: "split = [{ … }]",
     about: "A share of a split.",
     keys: &[
-        key("pool", Kind::Text, REQUIRED, r#""app""#, "Where it is sent."),
+        key("pool", Kind::Text, REQUIRED, r#""app""#, "Where it is sent.")
+            .at(field!(pool, |table, site, findings| pools::named(table, site, findings))),
         key(
             "weight",
             Kind::Number(0, Backend::WEIGHT_MAX as u64),
             "1",
             "9",
             "How large it is; 0 is nothing.",
-        ),
+        )
+        .at(field!(weight)),
     ],
 };

@@ -4,8 +4,8 @@
 //! value. Everything else walks the blocks: shape check, reading, printing, `plan`, the JSON Schema and the
 //! documentation. A field of a plain type is `field!(name)`: its type says how it is read and printed
 //! (`settings::Value`). A field with rules of its own names its reader, which returns a value or an error,
-//! and its printer. A structural key (an address, a name, an action) has a block without a field, and a
-//! reader in `check/`.
+//! and its printer. A structural key has a block without a field, and a reader in `check/`: it holds tables of
+//! their own, or is a default for those tables.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) use route::{
 pub(super) use test::{EXPECT, TEST, TEST_CERT};
 pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};
 
-/// A table of the language, whose values are in a `T`. If all of its keys are structural, `T` is `()`.
+/// A table of the language, whose values are in a `T`.
 pub(super) struct Table<T: 'static> {
     /// How it is written, such as `[[listener]]`.
     pub(super) title: &'static str,
@@ -48,6 +48,9 @@ pub(super) trait Described: Sync {
     fn title(&self) -> &'static str;
     fn about(&self) -> &'static str;
     fn key(&self, index: usize) -> Option<&'static Key>;
+    /// Whether a field holds the value of that key.
+    #[cfg(test)]
+    fn has_field(&self, index: usize) -> bool;
 }
 
 impl<T> Described for Table<T> {
@@ -61,6 +64,11 @@ impl<T> Described for Table<T> {
 
     fn key(&self, index: usize) -> Option<&'static Key> {
         self.keys.get(index).map(|setting| &setting.key)
+    }
+
+    #[cfg(test)]
+    fn has_field(&self, index: usize) -> bool {
+        self.keys[index].field.is_some()
     }
 }
 
@@ -257,6 +265,31 @@ mod tests {
             | Kind::Time(_)
             | Kind::Flag => {}
         }
+    }
+
+    /// These hold tables of their own, or are defaults for the backends of pools.
+    #[test]
+    fn few_keys_are_structural() {
+        let mut found = Vec::new();
+        for table in TABLES {
+            let structural = table.keys().enumerate().filter(|(index, _)| !table.has_field(*index));
+            found.extend(structural.map(|(_, key)| format!("{} {}", table.title(), key.name)));
+        }
+        let expected = [
+            "proxy.toml include",
+            "proxy.toml resolver",
+            "proxy.toml listener",
+            "proxy.toml pool",
+            "proxy.toml test",
+            "proxy.toml timeouts",
+            "proxy.toml limits",
+            "proxy.toml recorder",
+            "[[listener]] route",
+            "[pool.NAME] max_requests",
+            "[pool.NAME] max_connections",
+            "[pool.NAME] backends",
+        ];
+        assert_eq!(found, expected);
     }
 
     /// Tests and documentation go over [`TABLES`], so that none may be missing there.

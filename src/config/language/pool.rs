@@ -3,12 +3,15 @@
 use super::health::{CHECK, HEALTH};
 use super::tls::BACKEND_TLS;
 use super::{COOKIE_AGE_MAX, COUNT_MAX, DAY, Field, HOUR, Kind, NONE, REQUIRED, Table, key};
-use crate::config::check::{announce, backends, balance, collect, health, pools, resolver, retries, sticky};
+use crate::config::check::{
+    announce, backends, balance, collect, health, names, pools, resolver, retries, sticky,
+};
+use crate::config::forms::BackendForm;
 use crate::config::print::words;
 use crate::config::settings::{Show, elsewhere, field, field_in, print_inline};
 use crate::prelude::LENGTH_MAX;
 use crate::prelude::proxy::ADDRESSES_MAX;
-use crate::snapshot::{AdminState, Backend, Balance, Like, Pool, RESOLVE, Retries, Sticky};
+use crate::snapshot::{AdminState, Backend, Balance, Pool, RESOLVE, Retries, Sticky};
 
 /// What `retry_on` knows besides statuses.
 pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
@@ -345,7 +348,7 @@ pub(in crate::config) static POOL: Table<Pool> = Table {
 };
 
 /// One of `backends`, as a table.
-pub(in crate::config) static BACKEND: Table<Like> = Table {
+pub(in crate::config) static BACKEND: Table<BackendForm> = Table {
     title: "backends = [{ … }]",
     about: "A backend of which more is said than its address.",
     keys: &[
@@ -355,7 +358,8 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             REQUIRED,
             r#""127.0.0.1:9001""#,
             "`host:port`, `unix:/path` or `file:list.json`.",
-        ),
+        )
+        .at(field!(address)),
         key(
             "name",
             Kind::Text,
@@ -363,7 +367,7 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             r#""b1""#,
             "For logs and the command line; unique in the pool. Of several addresses each gets its own in parentheses.",
         )
-        .at(field!(name)),
+        .at(field!(like.name, |table, _, findings| names::plain(table, "backend", findings).map(Some))),
         key(
             "weight",
             Kind::Number(0, Backend::WEIGHT_MAX as u64),
@@ -371,7 +375,7 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             "3",
             "Its share of the traffic; 0 sends it only those who are bound to it.",
         )
-        .at(field!(weight)),
+        .at(field!(like.weight)),
         key(
             "tier",
             Kind::Number(1, Backend::TIER_MAX as u64),
@@ -379,7 +383,7 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             "2",
             "A backend of a higher tier is used while every backend of the lower ones is down.",
         )
-        .at(field!(tier)),
+        .at(field!(like.tier)),
         key(
             "max_requests",
             Kind::Number(1, COUNT_MAX),
@@ -387,9 +391,9 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             "50",
             "Requests in flight to it.",
         )
-        .at(field!(max_requests)),
+        .at(field!(like.max_requests)),
         key("max_connections", Kind::Number(1, COUNT_MAX), "(that of the pool)", "50", "Connections to it.")
-        .at(field!(max_connections)),
+        .at(field!(like.max_connections)),
         key(
             "tls_name",
             Kind::Text,
@@ -397,10 +401,10 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
             r#""app.internal""#,
             "The name that its certificate has to be for, where the pool speaks TLS and has no `name` for all.",
         )
-        .at(field!(tls_name)),
+        .at(field!(like.tls_name)),
         key("backup", Kind::Flag, "false", "true", "The same as `tier = 2`.")
         .at(Field {
-            read: |like, _, table, _, findings| backends::backup(&mut like.tier, table, findings),
+            read: |form, _, table, _, findings| backends::backup(&mut form.like.tier, table, findings),
             show: |_, _| None,
             differs: |_, _| false,
         }),
@@ -413,8 +417,11 @@ pub(in crate::config) static BACKEND: Table<Like> = Table {
              backend` changes it while Pollux runs.",
         )
         .at(Field {
-            show: |like, key| (like.admin_state != AdminState::Ready).then(|| like.admin_state.show(key)).flatten(),
-            ..field!(admin_state)
+            show: |form, key| {
+                let state = form.like.admin_state;
+                (state != AdminState::Ready).then(|| state.show(key)).flatten()
+            },
+            ..field!(like.admin_state)
         }),
     ],
 };

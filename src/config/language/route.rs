@@ -1,20 +1,22 @@
 //! Routes: conditions, actions, and what they change of a message.
 
 use super::bounds::{BACKEND_RESPONSE, CONNECT, IDLE, QUEUE, STREAM, TUNNEL};
-use super::listener::{HSTS, INTERIMS, split, sticky};
+use super::listener::{HSTS, INTERIMS, SHARES, show_shares, split, sticky};
 use super::{Field, Kind, NONE, REQUIRED, Table, key};
 use crate::config::check::fields::{self, Of};
-use crate::config::check::{actions, back, conditions, credentials, routes};
+use crate::config::check::{actions, back, conditions, credentials, hsts, names, pools, routes, timeouts};
+use crate::config::forms::RouteForm;
 use crate::config::print::{route as print, words};
 use crate::config::settings::{Show, field, print_inline, read, shown};
 use crate::route::credential::CredentialRule;
 use crate::route::{
-    Conditions, Destinations, Domains, FieldEdits, Options, PrefixEdit, Redirect, Respond, RewriteBack,
+    Conditions, Destinations, Domains, FieldEdits, Options, Pattern, PrefixEdit, Redirect, Respond,
+    RewriteBack,
 };
 use crate::snapshot::{Mode, Timeouts};
 
 /// `[[listener.route]]`.
-pub(in crate::config) static ROUTE: Table<Options> = Table {
+pub(in crate::config) static ROUTE: Table<RouteForm> = Table {
     title: "[[listener.route]]",
     about: "A route of the listener above it. It has one action: `pool`, `split`, `redirect` or `respond`.",
     keys: &[
@@ -24,17 +26,28 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
             r#"("route-1", … by place)"#,
             r#""api""#,
             "For logs and the command line; unique in its listener.",
-        ),
+        )
+        .at(field!(name, |table, _, findings| names::plain(table, "route", findings))),
         key(
             "match",
             Kind::Table(&MATCH),
             "(everything matches)",
             r#"{ host = "api.example.com", path = "/v1/*" }"#,
             "What a request must be like: all of it holds, and of each list one.",
-        ),
-        key("pool", Kind::Text, NONE, r#""app""#, "Action: a backend of that pool answers."),
-        split(),
-        sticky(),
+        )
+        .at(Field {
+            // The templates of the keys below may name parts of the path that this key names.
+            read: |form, _, table, site, findings| {
+                form.when = conditions::check(table, site, findings)?;
+                Ok(())
+            },
+            show: |form, _| Some(print::conditions(&form.when, form.mode)),
+            differs: |a, b| a.when != b.when,
+        }),
+        key("pool", Kind::Text, NONE, r#""app""#, "Action: a backend of that pool answers.")
+            .at(field!(action.pool, |table, site, findings| pools::named(table, site, findings).map(Some))),
+        split!(),
+        sticky!(),
         key(
             "redirect",
             Kind::Table(&REDIRECT),
@@ -42,7 +55,12 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
             r#"{ status = 308, location = "https://{host}{uri}" }"#,
             "Action: the client is sent elsewhere.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .at(field!(
+            action.redirect,
+            |table, site, findings| actions::redirect(table, site, findings),
+            |redirect| redirect.as_ref().map(|redirect| print_inline(&REDIRECT, redirect))
+        )),
         key(
             "respond",
             Kind::Table(&RESPOND),
@@ -50,7 +68,12 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
             r#"{ status = 503, body = "back soon\n" }"#,
             "Action: Pollux answers by itself.",
         )
-        .only(Mode::Http),
+        .only(Mode::Http)
+        .at(field!(
+            action.respond,
+            |table, site, findings| actions::respond(table, site, findings),
+            |respond| respond.as_ref().map(|respond| print_inline(&RESPOND, respond))
+        )),
         key(
             "strip_prefix",
             Kind::Text,
@@ -61,13 +84,13 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(Field {
-            read: |options, _, table, _, findings| {
-                options.prefix = actions::strip_prefix(table, findings)?;
+            read: |form, _, table, _, findings| {
+                form.options.prefix = actions::strip_prefix(table, findings)?;
                 Ok(())
             },
-            show: |options, _| print::strip_prefix(options.prefix.as_ref()?),
+            show: |form, _| print::strip_prefix(form.options.prefix.as_ref()?),
             differs: |a, b| {
-                let shown = |of: &Options| print::strip_prefix(of.prefix.as_ref()?);
+                let shown = |of: &RouteForm| print::strip_prefix(of.options.prefix.as_ref()?);
                 shown(a) != shown(b)
             },
         }),
@@ -81,13 +104,13 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(Field {
-            read: |options, _, table, site, findings| {
-                options.prefix = actions::replace_prefix(table, site, findings)?;
+            read: |form, _, table, site, findings| {
+                form.options.prefix = actions::replace_prefix(table, site, findings)?;
                 Ok(())
             },
-            show: |options, _| print::replace_prefix(options.prefix.as_ref()?),
+            show: |form, _| print::replace_prefix(form.options.prefix.as_ref()?),
             differs: |a, b| {
-                let shown = |of: &Options| print::replace_prefix(of.prefix.as_ref()?);
+                let shown = |of: &RouteForm| print::replace_prefix(of.options.prefix.as_ref()?);
                 shown(a) != shown(b)
             },
         }),
@@ -102,11 +125,11 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(Field {
-            show: |options, key| {
-                let is_said = options.destinations != Destinations::Own;
-                is_said.then(|| options.destinations.show(key)).flatten()
+            show: |form, key| {
+                let is_said = form.options.destinations != Destinations::Own;
+                is_said.then(|| form.options.destinations.show(key)).flatten()
             },
-            ..field!(destinations)
+            ..field!(options.destinations)
         }),
         key(
             "rewrite_back",
@@ -119,7 +142,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(field!(
-            back,
+            options.back,
             |table, site, findings| back::of_route(table, site, findings),
             |back| print::rewrite_back(back)
         )),
@@ -133,7 +156,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(field!(
-            request,
+            options.request,
             |table, site, findings| fields::edits(table, "request_headers", Of::Request, site, findings),
             |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits))
         )),
@@ -146,7 +169,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         )
         .only(Mode::Http)
         .at(field!(
-            response,
+            options.response,
             |table, site, findings| fields::edits(table, "response_headers", Of::Response, site, findings),
             |edits| (!edits.is_empty()).then(|| print_inline(&FIELDS, edits))
         )),
@@ -158,7 +181,11 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
             "Strict-Transport-Security of its own, in place of the listener's; `false` for none, `true` for one with all defaults.",
         )
         .only(Mode::Http)
-        .at(shown!(hsts, |hsts| hsts.as_ref().map(|hsts| print::hsts_of_route(hsts.as_ref())))),
+        .at(field!(
+            options.hsts,
+            |table, site, findings| hsts::of_route(table, site, findings),
+            |hsts| hsts.as_ref().map(|hsts| print::hsts_of_route(hsts.as_ref()))
+        )),
         key(
             "interim_responses",
             INTERIMS,
@@ -168,7 +195,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         )
         .only(Mode::Http)
         .for_backends()
-        .at(field!(interims)),
+        .at(field!(options.interims)),
         key(
             "timeouts",
             Kind::Table(&ROUTE_TIMEOUTS),
@@ -178,7 +205,11 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         )
         .only(Mode::Http)
         .for_backends()
-        .at(shown!(timeouts, |own| own.as_ref().map(|own| print_inline(&ROUTE_TIMEOUTS, own)))),
+        .at(field!(
+            options.timeouts,
+            |table, site, findings| timeouts::of_route(table, site, findings),
+            |own| own.as_ref().map(|own| print_inline(&ROUTE_TIMEOUTS, own))
+        )),
         key(
             "limits",
             Kind::Table(&ROUTE_LIMITS),
@@ -189,14 +220,14 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(Field {
-            read: |options, key, table, site, findings| {
+            read: |form, key, table, site, findings| {
                 match table.table(key.name, &ROUTE_LIMITS, findings)? {
-                    Some(table) => read(&ROUTE_LIMITS, table, options, site, findings),
+                    Some(table) => read(&ROUTE_LIMITS, table, &mut form.options, site, findings),
                     None => Ok(()),
                 }
             },
-            show: |options, _| options.body.map(|_| print_inline(&ROUTE_LIMITS, options)),
-            differs: |a, b| a.body != b.body,
+            show: |form, _| form.options.body.map(|_| print_inline(&ROUTE_LIMITS, &form.options)),
+            differs: |a, b| a.options.body != b.options.body,
         }),
         key(
             "retry",
@@ -208,7 +239,13 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         )
         .only(Mode::Http)
         .for_backends()
-        .at(field!(retry)),
+        .at(Field {
+            show: |form, key| {
+                let is_said = form.options != Options::default();
+                is_said.then(|| form.options.retry.show(key)).flatten()
+            },
+            ..field!(options.retry)
+        }),
         key(
             "streams",
             TEXTS,
@@ -219,7 +256,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         .only(Mode::Http)
         .for_backends()
         .at(field!(
-            streams,
+            options.streams,
             |table, _, findings| routes::streams(table, findings),
             |kinds| (!kinds.is_empty()).then(|| words::texts(kinds))
         )),
@@ -232,7 +269,7 @@ pub(in crate::config) static ROUTE: Table<Options> = Table {
         )
         .only(Mode::Http)
         .for_backends()
-        .at(field!(on_client_close)),
+        .at(field!(options.on_client_close)),
     ],
 };
 
@@ -318,7 +355,7 @@ pub(in crate::config) static MATCH: Table<Conditions> = Table {
         .only(Mode::Http)
         .at(Field {
             read: |of, _, table, site, findings| {
-                of.path_regex = conditions::path_regex(table, site, findings);
+                of.path_regex = conditions::regex(table, "path_regex", site, findings);
                 Ok(())
             },
             show: |of, _| of.path_regex.as_ref().map(|regex| words::text(regex.text())),
@@ -431,10 +468,17 @@ pub(in crate::config) static CLIENT_CERT: Table<CredentialRule> = Table {
 };
 
 /// An expression for a value.
-pub(in crate::config) static REGEX: Table<()> = Table {
+pub(in crate::config) static REGEX: Table<Option<Pattern>> = Table {
     title: "{ regex = … }",
     about: "An expression.",
-    keys: &[key("regex", Kind::Text, REQUIRED, r#""^v[12]$""#, "It is found in the value.")],
+    keys: &[key("regex", Kind::Text, REQUIRED, r#""^v[12]$""#, "It is found in the value.").at(Field {
+        read: |of, _, table, site, findings| {
+            *of = conditions::regex(table, "regex", site, findings);
+            Ok(())
+        },
+        show: |of, _| of.as_ref().map(|regex| words::text(regex.text())),
+        differs: |a, b| a != b,
+    })],
 };
 
 /// `redirect` of a route.

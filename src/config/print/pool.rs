@@ -2,32 +2,24 @@
 
 use std::fmt::Write;
 
-use super::words::{table, text};
-use crate::config::compare::like;
+use crate::config::forms::BackendForm;
 use crate::config::language::{BACKEND, POOL};
-use crate::config::settings::{pairs, print_lines};
-use crate::snapshot::{Backend, BackendSource, Like, Pool};
+use crate::config::settings::{print_inline, print_lines};
+use crate::snapshot::{BackendSource, Pool};
 
 pub(super) fn print_pool(out: &mut String, pool: &Pool) {
     let _ = writeln!(out, "[pool.{}]", pool.name);
     print_lines(out, &POOL, pool);
     out.push_str("backends = [\n");
     let given = if pool.sources.is_empty() { pool.backends.as_slice() } else { &[] };
-    let items = given.iter().map(print_backend).chain(pool.sources.iter().map(|source| match source {
-        BackendSource::Given(backend) => print_backend(backend),
-        BackendSource::Asked { question, like } => print_item(&question.to_string(), like),
+    let items = given.iter().map(BackendForm::of).chain(pool.sources.iter().map(|source| match source {
+        BackendSource::Given(backend) => BackendForm::of(backend),
+        BackendSource::Asked { question, like } => {
+            BackendForm { address: question.to_string(), like: like.clone() }
+        }
     }));
     for item in items {
-        let _ = writeln!(out, "    {item},");
+        let _ = writeln!(out, "    {},", print_inline(&BACKEND, &item));
     }
     out.push_str("]\n\n");
-}
-
-fn print_backend(backend: &Backend) -> String {
-    print_item(&backend.address.to_string(), &like(backend))
-}
-
-fn print_item(address: &str, like: &Like) -> String {
-    let rest = pairs(&BACKEND, like).map(|(key, value)| (key.name.to_owned(), value));
-    table([(String::from("address"), text(address))].into_iter().chain(rest))
 }

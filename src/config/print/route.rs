@@ -1,25 +1,21 @@
 //! Routes: conditions, actions, and what they change of a message.
 
-use super::words::{line, list, quoted_key, table, text};
-use crate::config::language::{HSTS, MATCH, PREFIX, REDIRECT, RESPOND, REWRITE_BACK, ROUTE};
+use super::words::{list, quoted_key, table, text};
+use crate::config::forms::RouteForm;
+use crate::config::language::{HSTS, MATCH, PREFIX, REGEX, REWRITE_BACK, ROUTE};
 use crate::config::settings::{pairs, print_inline, print_lines};
 use crate::route::path::Path;
-use crate::route::{Action, Conditions, PrefixEdit, RewriteBack, Route, Split, Template, Want};
+use crate::route::{Conditions, PrefixEdit, RewriteBack, Route, Template, Want};
 use crate::snapshot::{Hsts, Mode, Snapshot};
 
 pub(super) fn print_route(out: &mut String, route: &Route, mode: Mode, snapshot: &Snapshot) {
     out.push_str("[[listener.route]]\n");
-    line(out, "name", &text(&route.name));
-    line(out, "match", &conditions(&route.when, mode));
-    print_action(out, &route.action, snapshot);
-    if let Some(options) = &route.options {
-        print_lines(out, &ROUTE, options);
-    }
+    print_lines(out, &ROUTE, &RouteForm::of(route, mode, snapshot));
     out.push('\n');
 }
 
 /// The keys that mean something in that mode.
-fn conditions(when: &Conditions, mode: Mode) -> String {
+pub(in crate::config) fn conditions(when: &Conditions, mode: Mode) -> String {
     let pairs = pairs(&MATCH, when).filter(|(key, _)| key.only.is_none_or(|only| only == mode));
     table(pairs.map(|(key, value)| (key.name.to_owned(), value)))
 }
@@ -28,30 +24,12 @@ fn conditions(when: &Conditions, mode: Mode) -> String {
 pub(in crate::config) fn wants(wants: &[(String, Want)]) -> Option<String> {
     let want = |want: &Want| match want {
         Want::Is(values) => list(values.iter().map(|value| text(value))),
-        Want::Like(pattern) => format!("{{ regex = {} }}", text(pattern.text())),
+        Want::Like(pattern) => print_inline(&REGEX, &Some(pattern.clone())),
         Want::Present => String::from("true"),
         Want::Absent => String::from("false"),
     };
     let pairs = wants.iter().map(|(name, wanted)| (quoted_key(name), want(wanted)));
     (!wants.is_empty()).then(|| table(pairs))
-}
-
-pub(super) fn print_action(out: &mut String, action: &Action, snapshot: &Snapshot) {
-    match action {
-        Action::Pool(pool) => line(out, "pool", &text(&snapshot.pool(*pool).name)),
-        Action::Split(Split { shares, sticky }) => {
-            let share = |share: &crate::route::SplitShare| {
-                let pool = text(&snapshot.pool(share.pool).name);
-                format!("{{ pool = {pool}, weight = {} }}", share.weight)
-            };
-            line(out, "split", &list(shares.iter().map(share)));
-            if let Some(sticky) = sticky {
-                line(out, "sticky", &text(&sticky.to_string()));
-            }
-        }
-        Action::Redirect(redirect) => line(out, "redirect", &print_inline(&REDIRECT, redirect)),
-        Action::Respond(respond) => line(out, "respond", &print_inline(&RESPOND, respond)),
-    }
 }
 
 pub(in crate::config) fn fields(fields: &[(String, Template)]) -> String {

@@ -90,6 +90,8 @@ pub enum FrameEvent<'a> {
     PriorityUpdate {
         /// Of this stream.
         stream: u32,
+        /// The value is beyond [`PRIORITY_VALUE_MAX`], and only its beginning is there.
+        is_cut: bool,
     },
     /// A PRIORITY frame that has not five bytes (§6.3).
     WrongSize {
@@ -442,12 +444,8 @@ impl Reader {
         }
         self.is_block_out = true;
         let stream = u32::from_be_bytes(*self.block.first_chunk()?) & super::frame::MAX_31;
-        let is_kept = head.length as usize <= PRIORITIZED + PRIORITY_VALUE_MAX;
-        Some(if is_kept {
-            FrameEvent::PriorityUpdate { stream }
-        } else {
-            FrameEvent::Ignored { kind: head.kind }
-        })
+        let is_cut = head.length as usize > PRIORITIZED + PRIORITY_VALUE_MAX;
+        Some(FrameEvent::PriorityUpdate { stream, is_cut })
     }
 
     /// Drops what is left of a frame, as far as it has come; whether that was all.

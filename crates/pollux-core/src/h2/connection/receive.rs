@@ -86,8 +86,8 @@ impl Connection {
                 FrameEvent::Ping { is_ack, payload } => self.ping_comes(now, is_ack, payload)?,
                 FrameEvent::GoAway { last, code } => Some(self.peer_leaves(last, code)),
                 FrameEvent::Window { stream, increment } => self.window(now, stream, increment)?,
-                FrameEvent::PriorityUpdate { stream } => {
-                    self.priority_update(now, stream)?;
+                FrameEvent::PriorityUpdate { stream, is_cut } => {
+                    self.priority_update(now, stream, is_cut)?;
                     None
                 }
                 FrameEvent::WrongSize { stream } => self.wrong_size(now, stream)?,
@@ -333,11 +333,14 @@ impl Connection {
     }
 
     /// Takes a PRIORITY_UPDATE (RFC 9218 §7.1), of a stream that is open or may yet open. Even numbers would be pushed streams.
-    fn priority_update(&mut self, now: Time, stream: u32) -> Step<()> {
+    fn priority_update(&mut self, now: Time, stream: u32, is_cut: bool) -> Step<()> {
         if !self.is_server || stream.is_multiple_of(2) {
             return Err(ErrorCode::PROTOCOL_ERROR.into());
         }
         self.budget.charge(now, Nuisance::Ignored)?;
+        if is_cut {
+            return Ok(());
+        }
         let priority = Priority::read(self.reader.priority_value());
         if self.streams.find(stream).is_some() {
             self.set_priority(stream, priority);

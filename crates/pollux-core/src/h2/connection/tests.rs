@@ -1,4 +1,4 @@
-//! The connection by rules, in every split; against itself through a transport that cuts; its memory; its budget;
+//! The connection by rules and by a table of cases, in every split; against itself through a transport that cuts; its memory; its budget;
 //! what other implementations were seen to get wrong.
 
 mod budget;
@@ -9,3 +9,4 @@ mod peer_settings;
 mod rules;
 mod script;
 mod states;
+mod table;

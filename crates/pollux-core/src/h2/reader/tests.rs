@@ -58,8 +58,8 @@ fn note(event: FrameEvent<'_>, reader: &Reader, seen: &mut Vec<Seen>) {
         FrameEvent::Window { stream, increment } => {
             seen.push(Seen::Other(FrameEvent::Window { stream, increment }));
         }
-        FrameEvent::PriorityUpdate { stream } => {
-            seen.push(Seen::Block { stream, ends_stream: false, block: reader.priority_value().to_vec() });
+        FrameEvent::PriorityUpdate { stream, is_cut } => {
+            seen.push(Seen::Block { stream, ends_stream: is_cut, block: reader.priority_value().to_vec() });
         }
         FrameEvent::WrongSize { stream } => seen.push(Seen::Other(FrameEvent::WrongSize { stream })),
         FrameEvent::Ignored { kind } => seen.push(Seen::Other(FrameEvent::Ignored { kind })),
@@ -208,7 +208,7 @@ fn what_is_legal_passes() {
     let long = frame_of(FrameType::PriorityUpdate, 0, 0, &vec![b' '; 4 + PRIORITY_VALUE_MAX + 1]);
     assert_eq!(
         verdict(&[long]).unwrap().0,
-        [Seen::Other(FrameEvent::Ignored { kind: FrameType::PriorityUpdate })]
+        [Seen::Block { stream: 0x2020_2020, ends_stream: true, block: vec![b' '; PRIORITY_VALUE_MAX] }]
     );
     let window = frame_of(FrameType::WindowUpdate, 0, 9, &[0x80, 0, 0, 1]);
     assert_eq!(verdict(&[window]).unwrap().0, [Seen::Other(FrameEvent::Window { stream: 9, increment: 1 })]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::script::{Play, config, encode, story};
+use super::script::{Play, config, encode, frame_of, story};
 use crate::core::time::Time;
 use crate::h2::connection::{Connection, ConnectionConfig, Role};
 use crate::h2::fields::Fields;
@@ -37,6 +37,7 @@ fn every_block_changes_the_table() {
         ("S H1 R1=8 H1:insert. H3:recall.", "S Q1 R1=8:Peer Q3.", "R1=5"),
         ("S H1. <G <X H3:insert. H5:recall. <A1.", "S Q1.", "G2147483647=0 G1=0 H1."),
         ("S H1. H1:insert. H3:recall.", "S Q1. R1=5:Order Q3.", "R1=5"),
+        ("S H1 <X H3:insert. H1:recall.", "S Q1 R1=1:Malformed", "G1=0 R1=1"),
         ("S H1:insertlarge. H3:recall.", "S B1 Q3.", ""),
         ("S H1 <A1. <L1:9 H1:insert. H3:recall.", "S Q1 Q3.", "H1."),
     ]);
@@ -145,6 +146,8 @@ fn movement_in_one_direction_is_enough() {
     }
     assert_eq!(play.connection.streams(), 1);
     assert_eq!(play.connection.deadline(), None);
+    // A stall begins with the DATA that waits, however old the stream is.
+    server(&[("S4=0 SA H1. <A1 <M70000 <E <D1:5. <M59999 <E <M1 <E", "S Q1. R1=8:Stalled", "H1 R1=8")]);
 }
 
 #[test]
@@ -319,7 +322,11 @@ fn every_settings_is_acknowledged() {
     for role in [Role::Server, Role::Client] {
         for piece in [1, usize::MAX] {
             let mut play = Play::new(role, config());
-            play.play("S S S4=9 S77=1,78=2", piece);
+            let mut bytes = Vec::new();
+            for word in ["S", "S", "S4=9", "S77=1,78=2"] {
+                frame_of(word, role == Role::Server, &mut bytes);
+            }
+            bytes.chunks(piece).for_each(|chunk| play.read(chunk));
             play.flush();
             let mut acknowledged = 0;
             let mut bytes = &play.sent[..];

@@ -176,16 +176,20 @@ pub(super) fn config() -> ConnectionConfig {
 
 impl Play {
     pub(super) fn new(role: Role, config: ConnectionConfig) -> Play {
-        let connection = Connection::new(role, Arc::new(config), Time::ZERO);
-        let is_server = role == Role::Server;
-        let (events, sent, fields) = (String::new(), Vec::new(), Fields::default());
-        let mut play = Play { connection, now: Time::ZERO, is_server, events, sent, fields };
-        if is_server {
+        let mut play = Play::bare(role, config);
+        if play.is_server {
             play.read(PREFACE);
         }
-        play.flush();
-        play.sent.clear();
         play
+    }
+
+    /// Without the preface of the client.
+    pub(super) fn bare(role: Role, config: ConnectionConfig) -> Play {
+        let mut connection = Connection::new(role, Arc::new(config), Time::ZERO);
+        connection.consume(usize::MAX);
+        let is_server = role == Role::Server;
+        let (events, sent, fields) = (String::new(), Vec::new(), Fields::default());
+        Play { connection, now: Time::ZERO, is_server, events, sent, fields }
     }
 
     pub(super) fn flush(&mut self) {

@@ -3,7 +3,7 @@
 use super::{AdminState, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, PoolView};
 use crate::snapshot::Pool;
 
-/// What a policy sees: the pool, with each backend that is no candidate at weight 0.
+/// The view of a policy: the pool, with each backend that is no candidate at weight 0.
 pub(super) struct Field<'a, V> {
     pub(super) pool: &'a Pool,
     pub(super) view: &'a V,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::time::Time;
 
-/// How long something that was seen holds.
+/// The time for which an observation holds.
 const MEMORY: Duration = Duration::from_secs(600);
 
 /// Something that a backend does.

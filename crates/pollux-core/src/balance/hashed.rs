@@ -39,7 +39,7 @@ pub(super) fn pick(
     best.map(|place| (place, Rule::NextInTable))
 }
 
-/// How much load a backend may have.
+/// The bound of a backend's load.
 struct Bound {
     /// In thousandths of the average; `None` is any.
     max_load: Option<u32>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::core::time::Time;
 
-/// How long something that was learnt holds.
+/// The time for which a learnt value holds.
 const MEMORY: Duration = Duration::from_secs(600);
 
 /// Closes sooner than this are accidents.
@@ -49,7 +49,7 @@ impl IdleTimeoutEstimate {
         IdleTimeoutEstimate(u64::from(seconds(now)) << 32 | u64::from(is_alike) << 31 | least)
     }
 
-    /// How long a connection may lie idle by what was learnt.
+    /// The time for which a connection may lie idle by past observations.
     #[must_use]
     pub fn learnt(self, now: Time) -> Option<Duration> {
         let is_known = self.is_sure() && !self.is_stale(now);
@@ -57,8 +57,8 @@ impl IdleTimeoutEstimate {
     }
 }
 
-/// How long a connection is used again that its backend keeps for `timeout`: not in the last tenth, and half
-/// a second before the end, unless that were more than half of the time.
+/// The time for which a connection is used again that its backend keeps for `timeout`: not in the last tenth,
+/// and half a second before the end, unless that were more than half of the time.
 #[must_use]
 pub fn safely(timeout: Duration) -> Duration {
     let margin = (timeout / 10).max(Duration::from_millis(500)).min(timeout / 2);
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(once.learnt(at(10)), None);
         let twice = once.with_close(millis(5000), at(11));
         assert_eq!(twice.learnt(at(11)), Some(millis(4500)));
-        // What is not seen again is forgotten; then it takes two again.
+        // A value that is not seen again is forgotten; then it takes two again.
         assert_eq!(twice.learnt(at(611)), Some(millis(4500)));
         assert_eq!(twice.learnt(at(612)), None);
         assert_eq!(twice.with_close(millis(5000), at(700)).learnt(at(700)), None);

@@ -6,7 +6,7 @@ use super::dice::Dice;
 use super::field::Field;
 use super::{PoolView, Rule};
 
-/// What a backend costs of which nothing is known but that it has been asked: so much for each request in
+/// The cost of a backend of which nothing is known but that it has been asked: so much for each request in
 /// flight, in nanoseconds. One request finds out; the others do not wait for it.
 const UNKNOWN: u128 = 10_000_000_000;
 

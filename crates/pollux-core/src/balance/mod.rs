@@ -43,7 +43,7 @@ use field::Field;
 /// A full share of a backend's weight, in thousandths.
 pub const FULL_SHARE: u32 = 1000;
 
-/// What is known of a backend, besides its load.
+/// The state of a backend, besides its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendView {
     /// Its weight, 0 to 1000.
@@ -52,7 +52,7 @@ pub struct BackendView {
     pub share: u32,
     /// Its tier: a higher one is used when no backend of the lower ones can be.
     pub tier: u8,
-    /// What the operator wants of it.
+    /// The state that the operator wants.
     pub admin_state: AdminState,
     /// Why no request can use it: [`Exclusion::Down`], [`Exclusion::Ejected`] or [`Exclusion::Full`].
     pub exclusion: Option<Exclusion>,
@@ -68,17 +68,17 @@ impl BackendView {
 
 /// The backends of a pool as they are now, by their places.
 pub trait PoolView {
-    /// What is known of the backend at `place`.
+    /// The state of the backend at `place`.
     fn backend(&self, place: usize) -> BackendView;
 
-    /// How many requests it has in flight, over all workers.
+    /// The number of requests that it has in flight, over all workers.
     fn in_flight(&self, place: usize) -> u32;
 
     /// Its latency as of now, in nanoseconds; `None` if nothing was measured yet.
     fn latency(&self, place: usize) -> Option<u64>;
 }
 
-/// What is asked.
+/// The request for a pick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PickRequest<'a> {
     /// Backends that this exchange has tried, by place.
@@ -135,7 +135,7 @@ impl fmt::Display for Exclusion {
     }
 }
 
-/// What made a backend the one that was picked.
+/// The rule that made a backend the one that was picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// The client is bound to it.
@@ -187,7 +187,7 @@ impl Rule {
 pub struct Picked {
     /// Its place.
     pub place: usize,
-    /// What made it the one.
+    /// The rule that made it the one.
     pub rule: Rule,
 }
 
@@ -215,7 +215,7 @@ pub fn pick(
     if let Some(place) = asked.bound {
         match field::unfit(&view.backend(place), place, asked) {
             None => return Ok(Picked { place, rule: Rule::Bound }),
-            // What it remembers of the client is worth waiting for.
+            // The backend that a cookie names is worth waiting for.
             Some(Exclusion::Full) => return Err(NoBackend::Full),
             Some(
                 Exclusion::Tried

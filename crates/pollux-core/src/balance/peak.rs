@@ -39,7 +39,7 @@ impl Peak {
         (self.0 != 0).then(|| fallen(self.steps(), self.age_ms(now)) * STEP)
     }
 
-    /// What a backend counts with that has something in flight and was `asked` last at that [stamp](stamp):
+    /// The value of a backend that has something in flight and was `asked` last at that [stamp](stamp):
     /// what it has shown, unless it could have answered since, and what is in flight goes on for long.
     #[must_use]
     pub fn nanos_asked(self, asked: u32, now: Time) -> Option<u64> {
@@ -75,8 +75,8 @@ pub fn stamp(time: Time) -> u32 {
     (time.as_nanos() / 1_000_000) as u32
 }
 
-/// What is left of `steps` after so many milliseconds: half after each half-life, and in between along a
-/// line.
+/// The part of `steps` that is left after so many milliseconds: half after each half-life, and in between
+/// along a line.
 fn fallen(steps: u64, age_ms: u32) -> u64 {
     let half_life = HALF_LIFE.as_millis() as u64;
     let (halvings, rest) = (u64::from(age_ms) / half_life, u64::from(age_ms) % half_life);

@@ -1,4 +1,4 @@
-//! What every policy owes, whatever the pool is like.
+//! The duties of every policy, for any pool.
 
 use proptest::prelude::*;
 

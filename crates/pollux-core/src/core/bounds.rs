@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long each phase may take. `proxy.toml` has a key of the same name for each, under `[timeouts]`.
+/// The time that each phase may take. `proxy.toml` has a key of the same name for each, under `[timeouts]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the accept to the end of the TLS handshake.
@@ -28,7 +28,7 @@ pub struct Timeouts {
     pub queue: Duration,
     /// For a client to close after Pollux has, while what it still sends is thrown away.
     pub linger: Duration,
-    /// How long a kept-alive backend connection may wait to be reused.
+    /// The time for which a kept-alive backend connection may wait to be reused.
     pub backend_idle: Duration,
     /// From SIGTERM to the end, or from the end of the delay.
     pub drain: Duration,
@@ -100,15 +100,15 @@ pub struct Limits {
     pub idle_per_backend: usize,
     /// Routes that have series of metrics of their own; the rest share some.
     pub route_series: usize,
-    /// How many backends have series of their own.
+    /// The number of backends with series of their own.
     pub backend_series: usize,
     /// Idle connections kept to all backends together, over all workers.
     pub idle: usize,
-    /// What is remembered of exchanges.
+    /// The memory of exchanges.
     pub recorder: Recording,
 }
 
-/// What the flight recorder keeps aside.
+/// The exchanges that the flight recorder keeps aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// An exchange that took longer is slow.
@@ -128,13 +128,13 @@ impl Limits {
     /// The most header fields that `fields` may allow: their table lies on the stack.
     pub const FIELDS_MAX: usize = 256;
 
-    /// How many connections an address may have.
+    /// The number of connections that an address may have.
     #[must_use]
     pub fn per_client(&self) -> usize {
         self.per_client.unwrap_or(self.sessions.div_ceil(2))
     }
 
-    /// How many bytes an address may have.
+    /// The number of bytes that an address may have.
     #[must_use]
     pub fn bytes_per_client(&self) -> usize {
         self.bytes_per_client.unwrap_or(self.buffers.saturating_mul(self.buffer) / 4)
@@ -168,7 +168,8 @@ impl Default for Limits {
 /// When a request is sent again. Each time that needs a [proof](super::outcome::Proof) that it does no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retries {
-    /// How often, at most [`Retries::MOST`]. That an idle connection had gone stale does not count.
+    /// The number of retries, at most [`Retries::MOST`]. One because an idle connection had gone stale does
+    /// not count.
     pub most: u32,
     /// After a connect that failed.
     pub connect: bool,
@@ -178,7 +179,7 @@ pub struct Retries {
     pub timeout: bool,
     /// After a response with one of these.
     pub statuses: Vec<u16>,
-    /// How many of the requests in flight in the pool may be retries, in thousandths of them.
+    /// The share of the requests in flight in the pool that may be retries, in thousandths.
     pub budget: u32,
     /// So many may be retries in any case.
     pub budget_min: u32,

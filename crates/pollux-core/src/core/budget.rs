@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What is left of it, in bytes.
+/// The part that is left of it, in bytes.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<AtomicUsize>);
 

@@ -24,7 +24,7 @@ pub struct Buffer {
     cleared: usize,
     scanned: usize,
     filled: usize,
-    /// Where the bytes begin that must be kept for a replay although they were sent.
+    /// The first of the bytes that must be kept for a replay although they were sent.
     held: Option<usize>,
     /// Whether the storage is less than what is lent as a rule, and can be exchanged for that once it is
     /// full.
@@ -38,14 +38,14 @@ impl Buffer {
         !self.storage.is_empty()
     }
 
-    /// How many bytes the storage holds; zero without any, and more than can be told while it can be
-    /// exchanged for more.
+    /// The number of bytes that the storage holds; zero without any, and more than can be told while it can
+    /// be exchanged for more.
     #[must_use]
     pub fn capacity(&self) -> usize {
         if self.can_grow { usize::MAX } else { self.storage.len() }
     }
 
-    /// How many bytes the storage that it has now holds.
+    /// The number of bytes that the present storage holds.
     #[must_use]
     pub fn lent(&self) -> usize {
         self.storage.len()
@@ -324,7 +324,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the sizes of the reads, passes, drops and writes: bytes passed come out once, in order,
+        /// For any sizes of the reads, passes, drops and writes: bytes passed come out once, in order,
         /// and no others.
         #[test]
         fn bytes_are_conserved(capacity in 1_usize..40, steps in prop::collection::vec((0_u8..7, 1_usize..20), 1..200)) {

@@ -15,7 +15,7 @@ pub struct CapturedNames {
 /// No field.
 pub static NOTHING: CapturedNames = CapturedNames { request: Vec::new(), response: Vec::new() };
 
-/// What was found of them, the first value of each.
+/// The values that were found of them, the first of each.
 #[derive(Clone, Debug, Default)]
 pub struct Captured {
     text: Vec<u8>,

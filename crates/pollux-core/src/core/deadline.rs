@@ -5,12 +5,12 @@
 
 use crate::core::time::Time;
 
-/// What has run out when a deadline passes. Each has its timeout in the configuration.
+/// The timer that has run out when a deadline passes. Each has its timeout in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
     /// A side from which nothing is wanted is to be watched all the same.
     Watch,
-    /// What comes before the conversation is late.
+    /// The bytes before the conversation are late.
     Prelude,
     /// The request head is late.
     ClientHead,
@@ -69,7 +69,7 @@ impl Timer {
 pub struct Deadline {
     /// When.
     pub at: Time,
-    /// What has run out then.
+    /// The timer that has run out then.
     pub timer: Timer,
 }
 

@@ -1,6 +1,6 @@
-//! What has become of bytes that were written to a connection.
+//! The delivery of bytes that were written to a connection.
 
-/// What is known of bytes that were written, and of the FIN behind them.
+/// The delivery of bytes that were written, and of the FIN behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// Some of them are not acknowledged yet.

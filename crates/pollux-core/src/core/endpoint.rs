@@ -74,7 +74,7 @@ impl From<Address> for String {
     }
 }
 
-/// What is said of a listening socket besides its address.
+/// The options of a listening socket besides its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketOptions {
     /// Whether an IPv6 socket takes no IPv4 clients (IPV6_V6ONLY, ipv6(7)).

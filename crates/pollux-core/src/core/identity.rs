@@ -42,7 +42,7 @@ impl fmt::Debug for Ids {
     }
 }
 
-/// What a request is called.
+/// The number of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestId<'a> {
     /// By Pollux: 32 hexadecimal digits.

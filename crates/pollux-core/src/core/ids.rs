@@ -15,7 +15,7 @@ pub struct BackendId {
     pub index: usize,
 }
 
-/// What a listener speaks.
+/// The protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// HTTP/1.1 and HTTP/1.0, message by message.

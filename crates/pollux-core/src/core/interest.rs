@@ -2,7 +2,7 @@
 
 use std::ops::BitOr;
 
-/// What to ask `poll(2)` about one descriptor.
+/// The events to ask `poll(2)` about one descriptor.
 ///
 /// Even an empty interest reports [`Ready::HANGUP`] and [`Ready::ERROR`]: the kernel does not let a caller
 /// mask those.
@@ -40,7 +40,7 @@ impl BitOr for Interest {
     }
 }
 
-/// What `poll(2)` reported of one descriptor.
+/// The events that `poll(2)` reported of one descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 

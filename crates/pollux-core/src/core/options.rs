@@ -35,7 +35,7 @@ impl Interims {
     }
 }
 
-/// What becomes of an exchange whose client has ended its direction (RFC 9293 §3.6: it may still read).
+/// The treatment of an exchange whose client has ended its direction (RFC 9293 §3.6: it may still read).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientClose {
     /// It is given up [`ClientClose::GRACE`] later, unless bytes of it move.
@@ -46,8 +46,8 @@ pub enum ClientClose {
 }
 
 impl ClientClose {
-    /// How long the answer to a client that has ended its direction may still take. Of the clients that do so
-    /// most are gone, and the others have their answers by then.
+    /// The time that the answer to a client that has ended its direction may still take. Of the clients that
+    /// do so most are gone, and the others have their answers by then.
     pub const GRACE: Duration = Duration::from_secs(1);
 
     /// The word of the configuration.

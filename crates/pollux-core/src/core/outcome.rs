@@ -65,7 +65,7 @@ macro_rules! causes {
                 match self { $(Cause::$name => $word,)* }
             }
 
-            /// What has happened, in a sentence or two.
+            /// The event, in a sentence or two.
             #[must_use]
             pub const fn meaning(self) -> &'static str {
                 match self { $(Cause::$name => $meaning.trim_ascii(),)* }
@@ -192,7 +192,7 @@ causes! {
     BackendReset "backend-reset" Backend Some(502),
     /// The backend closed the connection before it answered.
     BackendClosed "backend-closed" Backend Some(502),
-    /// What the backend sent is not a response that may be passed on.
+    /// The bytes of the backend are not a response that may be passed on.
     BackendBadResponse "backend-bad-response" Backend Some(502),
     /// The response head is longer than `limits.head` or has more than `limits.fields` fields.
     BackendHeadTooLong "backend-head-too-long" Backend Some(502),
@@ -226,7 +226,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// How far an exchange had come when it ended.
+/// The stage of an exchange when it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
     /// The client's TLS handshake was under way.
@@ -354,12 +354,12 @@ impl fmt::Display for Proof {
     }
 }
 
-/// How an exchange, or a TCP session, ended.
+/// The end of an exchange, or of a TCP session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What went wrong; `None` if nothing did.
+    /// The error; `None` if there was none.
     pub cause: Option<Cause>,
-    /// Where it was at the end.
+    /// The stage at the end.
     pub stage: Stage,
 }
 
@@ -376,21 +376,21 @@ pub struct Spans {
     pub whole: Duration,
 }
 
-/// How an exchange has waited for what authorities say of it.
+/// The wait of an exchange for the replies of authorities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Consulted<'a> {
     /// The name of the one that was asked last.
     pub authority: &'a str,
-    /// How long all replies took.
+    /// The time that all replies took.
     pub wait: Duration,
 }
 
-/// How an exchange has waited until a backend was free.
+/// The wait of an exchange until a backend was free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queued {
-    /// How many waited before it when it came.
+    /// The number of requests that waited before it when it came.
     pub ahead: usize,
-    /// How long it has waited.
+    /// The time for which it has waited.
     pub wait: Duration,
 }
 
@@ -411,7 +411,7 @@ pub struct Record<'a> {
     pub proxy: Option<SocketAddr>,
     /// The listener's name.
     pub listener: &'a str,
-    /// What the listener speaks.
+    /// The protocol of the listener.
     pub mode: Mode,
     /// The method; empty in TCP mode and when no head was understood.
     pub method: &'a [u8],
@@ -421,7 +421,8 @@ pub struct Record<'a> {
     pub authority: &'a [u8],
     /// `HTTP/1.1` or `HTTP/1.0`; empty like the method.
     pub protocol: &'a str,
-    /// What the request is called: by Pollux, or by a trusted proxy before it. No other record has a number of Pollux's again.
+    /// The number of the request: from Pollux, or from a trusted proxy before it. No other record has a
+    /// number of Pollux's again.
     pub request_id: RequestId<'a>,
     /// The trace that the request is part of (W3C Trace Context), as 32 hexadecimal digits; empty if it is part of none.
     pub trace_id: &'a str,
@@ -433,7 +434,7 @@ pub struct Record<'a> {
     pub pool: &'a str,
     /// The name of the backend that was used last, if any was.
     pub backend: Option<&'a str>,
-    /// How many backend connections were begun or reused for it.
+    /// The number of backend connections that were begun or reused for it.
     pub attempts: u32,
     /// The proofs of its retries.
     pub retried: Proofs,
@@ -441,7 +442,7 @@ pub struct Record<'a> {
     pub budget_spent: bool,
     /// The wait until a backend was free, if there was one.
     pub queued: Option<Queued>,
-    /// What authorities were asked about it, if any was.
+    /// The authorities that were asked about it, if any was.
     pub asked: Option<Consulted<'a>>,
     /// Whether the last backend connection was a reused one.
     pub reused: bool,
@@ -453,7 +454,7 @@ pub struct Record<'a> {
     pub spans: Spans,
     /// The ending.
     pub outcome: Outcome,
-    /// What is known of the client's connection, if it is encrypted.
+    /// The TLS state of the client's connection, if it is encrypted.
     pub tls_info: Option<&'a TlsInfo>,
     /// The header fields that the journal wants.
     pub captured: &'a Captured,
@@ -472,7 +473,7 @@ pub struct ExchangePlaces {
     pub backend: Option<usize>,
 }
 
-/// Where records go.
+/// A receiver of records.
 pub trait Journal {
     /// Takes the record of one ending, which came so long after 1970; called exactly once for each.
     fn record(&mut self, record: &Record<'_>, at: Duration);

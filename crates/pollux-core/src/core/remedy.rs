@@ -3,7 +3,7 @@
 use super::outcome::Cause;
 
 impl Cause {
-    /// What to look at, and what to change, in a sentence or two.
+    /// The place to look at, and the change to make, in a sentence or two.
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {

@@ -100,7 +100,7 @@ impl<T> Slab<T> {
         })
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len() - self.free.len()

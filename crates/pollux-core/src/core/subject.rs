@@ -141,7 +141,7 @@ pub(crate) fn split_name(bytes: &[Quoted]) -> Vec<&[Quoted]> {
         .collect()
 }
 
-/// What stands before the first `=` of a part, and what stands behind it; `None` if that is no attribute.
+/// The text before the first `=` of a part, and the text behind it; `None` if that is no attribute.
 pub(crate) fn split_attribute(part: &[Quoted]) -> Option<(String, &[Quoted])> {
     let at = part.iter().position(|it| *it == (b'=', false))?;
     let kind: String = part[..at].iter().map(|(byte, _)| char::from(*byte)).collect();

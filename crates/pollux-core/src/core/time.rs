@@ -26,7 +26,7 @@ impl Time {
         self.0
     }
 
-    /// How long `earlier` lies before this point; zero if it does not.
+    /// The time from `earlier` to this point; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -22,7 +22,7 @@ pub struct TlsInfo {
     pub client: Credential,
 }
 
-/// What a client has shown of itself. Whatever it has shown, it has the key of it.
+/// The credential of a client. Any client that has shown a certificate has its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Credential {
     /// No certificate.
@@ -34,7 +34,7 @@ pub enum Credential {
     Failed(CertificateInfo, CertError),
 }
 
-/// How the certificate of a client was found.
+/// The status of a client's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertStatus {
     /// There is none.
@@ -70,7 +70,7 @@ impl FromStr for ClientCertStatus {
 }
 
 impl Credential {
-    /// How it was found.
+    /// Its status.
     #[must_use]
     pub const fn status(&self) -> ClientCertStatus {
         match self {
@@ -89,7 +89,7 @@ impl Credential {
         }
     }
 
-    /// What a certificate says of its owner, verified or not.
+    /// The identity in a certificate, verified or not.
     #[must_use]
     pub const fn shown(&self) -> Option<&CertificateInfo> {
         match self {
@@ -107,7 +107,7 @@ impl Credential {
         }
     }
 
-    /// What applications and logs are told: `yes`, `failed` or `no`.
+    /// The word for applications and logs: `yes`, `failed` or `no`.
     #[must_use]
     pub const fn answer(&self) -> &'static str {
         match self {
@@ -118,7 +118,7 @@ impl Credential {
     }
 }
 
-/// What a certificate says of its owner.
+/// The identity in a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateInfo {
     /// Its subject, such as `CN=alice, O=Example`.

@@ -36,7 +36,7 @@ pub trait Filter: std::fmt::Debug + Send {
     fn finish(&mut self, room: usize, out: &mut Vec<u8>) -> bool;
 }
 
-/// How the output of a filter is framed (RFC 9112 §6.3).
+/// The framing of a filter's output (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// As chunks, with the trailers of the message behind the last one.
@@ -45,7 +45,7 @@ pub enum Encoding {
     UntilEof,
 }
 
-/// How far a message under a filter has come.
+/// The progress of a message under a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Input may come.
@@ -118,7 +118,7 @@ impl Filtering {
     }
 }
 
-/// How many bytes a filter may write while `waiting` bytes wait for the sink.
+/// The number of bytes that a filter may write while `waiting` bytes wait for the sink.
 fn room(waiting: usize) -> usize {
     WAITING_MAX.saturating_sub(waiting + SIZE_LINE + 2)
 }

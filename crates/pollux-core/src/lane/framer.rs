@@ -6,7 +6,7 @@
 use crate::core::buffer::Buffer;
 use crate::http::body::{ChunkFault, Chunked};
 
-/// What becomes of the bytes that come next.
+/// The treatment of the bytes that come next.
 #[derive(Debug)]
 pub enum Framer {
     /// A message head: nothing passes until it was read whole.
@@ -15,7 +15,7 @@ pub enum Framer {
     Opaque,
     /// The next `left` bytes pass.
     Length {
-        /// How many are still to come; never zero.
+        /// The number of bytes that are still to come; never zero.
         left: u64,
     },
     /// Chunks pass, cleaned (RFC 9112 §7.1).
@@ -47,7 +47,7 @@ impl Framer {
         matches!(self, Framer::Done)
     }
 
-    /// How many bytes may pass without a look at them, if any may.
+    /// The number of bytes that may pass without a look at them, if any may.
     #[must_use]
     pub fn blind(&self) -> Option<u64> {
         match self {

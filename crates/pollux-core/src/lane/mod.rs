@@ -21,7 +21,7 @@ const JOINED_MAX: usize = 4096;
 /// About as many bytes as Pollux adds to a head.
 const ADDED: usize = 256;
 
-/// Where a lane's bytes come from.
+/// The source of a lane's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
     /// There is none (yet).
@@ -37,7 +37,7 @@ pub enum Source {
     Lost,
 }
 
-/// Where a lane's bytes go.
+/// The target of a lane's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sink {
     /// There is none (yet).
@@ -56,17 +56,17 @@ pub enum Sink {
 /// One direction. See the module.
 #[derive(Debug)]
 pub struct Lane {
-    /// What goes out before the buffer's bytes: a rewritten head, an answer of Pollux's own, or what a filter
-    /// gave.
+    /// Bytes that go out before the buffer's: a rewritten head, an answer of Pollux's own, or the output of
+    /// a filter.
     front: Vec<u8>,
     front_sent: u32,
     /// The bytes under way.
     pub buffer: Buffer,
-    /// How far they may pass.
+    /// The bound up to which they may pass.
     pub framer: Framer,
-    /// Where they come from.
+    /// Their source.
     pub source: Source,
-    /// Where they go.
+    /// Their target.
     pub sink: Sink,
     passed: u64,
     /// Changes the data of the message under way. Its bytes then go out from the front alone.
@@ -109,9 +109,9 @@ impl Lane {
             && self.buffer.has_room()
     }
 
-    /// How many bytes from the source may go to the sink beside the buffer: all of the rest of a message of
-    /// which `least` are left, or a stream that seems to be long, once nothing is before them and the sink
-    /// takes them.
+    /// The number of bytes from the source that may go to the sink beside the buffer: all of the rest of a
+    /// message of which `least` are left, or a stream that seems to be long, once nothing is before them and
+    /// the sink takes them.
     #[must_use]
     pub fn spliceable(&self, least: u64) -> Option<u64> {
         let left = self.framer.blind().filter(|left| *left >= least && self.filtering.is_none())?;
@@ -141,13 +141,13 @@ impl Lane {
         self.passed += count as u64;
     }
 
-    /// How many bytes lie in the pipe.
+    /// The number of bytes in the pipe.
     #[must_use]
     pub fn piped(&self) -> usize {
         self.piped as usize
     }
 
-    /// What may go out now: the front, and then the cleared bytes of the buffer.
+    /// The bytes that may go out now: the front, and then the cleared bytes of the buffer.
     #[must_use]
     pub fn unsent(&self) -> (&[u8], &[u8]) {
         let body = if self.filtering.is_some() { &[] } else { self.buffer.unsent() };
@@ -224,7 +224,7 @@ impl Lane {
         if is_over {
             self.filtering = None;
         }
-        // What is kept for a replay is kept in memory: no more than a buffer would.
+        // Bytes that are kept for a replay are kept in memory: no more than a buffer would.
         if self.buffer.is_held() && self.front.len() > FRONT_KEPT {
             self.release();
         }
@@ -302,7 +302,7 @@ impl Lane {
         rewrite: impl FnOnce(&[u8], &mut Vec<u8>) -> T,
     ) -> T {
         debug_assert!(self.buffer.unsent().is_empty(), "a head goes before its body");
-        // What comes out is seldom longer by more than that, and growing by and by means copying again and
+        // The output is seldom longer by more than that, and growing by and by means copying again and
         // again.
         self.front.reserve(end - start + ADDED);
         let verdict = rewrite(&self.buffer.unscanned()[start..end], &mut self.front);
@@ -415,7 +415,7 @@ impl Lane {
         }
     }
 
-    /// How many bytes have gone out since the lane was made.
+    /// The number of bytes that have gone out since the lane was made.
     #[must_use]
     pub fn passed(&self) -> u64 {
         self.passed

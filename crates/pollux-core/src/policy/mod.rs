@@ -1,4 +1,5 @@
-//! What a route demands of a request before a backend is asked, and what a session asks of the world.
+//! The demands of a route on a request before a backend is asked, and the questions of a session to the
+//! world.
 //!
 //! A route has a list of policies. They are judged in order: each lets the request [go](Verdict::Go), answers it,
 //! or asks a question first. Between a head that was read and the search for a backend only this room refuses.
@@ -17,7 +18,7 @@ use crate::route::{Action, Decision, Inquiry, Route};
 
 pub use words::Judged;
 
-/// What a session cannot know by itself.
+/// A question that a session cannot answer by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Whether the pool has a budget for one more retry.
@@ -53,7 +54,7 @@ impl PolicyReply {
     }
 }
 
-/// What a policy says of a request.
+/// The verdict of a policy on a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict<'a> {
     /// It says nothing against it: the next policy is asked, and after the last the request goes to a backend.
@@ -89,7 +90,7 @@ pub enum Policy<'a> {
 pub struct Case<'a> {
     /// The route that was found for it.
     pub route: &'a Route,
-    /// How its body is framed.
+    /// The framing of its body.
     pub framing: Framing,
     /// The longest body that it may have.
     pub body_max: Option<u64>,
@@ -117,7 +118,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// What the policy at `place` or the first behind it says that does not just let the request go, with its place.
+    /// The first verdict of the policies from `place` on that does not just let the request go, with its
+    /// place.
     #[must_use]
     pub fn judge(&self, from: usize) -> (usize, Verdict<'a>) {
         let mut place = from;
@@ -132,7 +134,7 @@ impl<'a> Case<'a> {
 }
 
 impl<'a> Policy<'a> {
-    /// What it says of `case`.
+    /// The verdict on `case`.
     #[must_use]
     pub fn verdict(self, case: &Case<'_>) -> Verdict<'a> {
         match self {
@@ -164,7 +166,7 @@ pub fn taken(decision: Decision) -> Result<usize, Cause> {
     }
 }
 
-/// What `route` answers by itself, if it asks no backend.
+/// The answer of `route`, if it asks no backend.
 #[must_use]
 pub fn own_answer(route: &Route) -> Option<RouteAnswer<'_>> {
     match &route.action {

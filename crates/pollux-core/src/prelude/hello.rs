@@ -7,7 +7,7 @@
 
 use super::LENGTH_MAX;
 
-/// What a ClientHello says.
+/// The contents of a ClientHello.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
     /// The name of the server that is asked for (SNI), if one is.
@@ -85,7 +85,7 @@ fn gather(bytes: &[u8]) -> Result<Option<Vec<u8>>, HelloReading> {
     loop {
         let is_first = rest.len() == bytes.len();
         let wrong = || if is_first { HelloReading::Absent } else { HelloReading::Malformed };
-        // What is there of the head is looked at, whether or not the rest has come.
+        // The reader looks at the head's bytes that are there, whether or not the rest has come.
         if rest.first().is_some_and(|kind| *kind != HANDSHAKE) || rest.get(1).is_some_and(|major| *major != 3)
         {
             return Err(wrong());
@@ -267,7 +267,7 @@ mod tests {
                 let bytes = records(&message(&extensions), size);
                 assert_eq!(read(&bytes), expected, "{what} in records of {size}");
                 assert_eq!(dripped(&bytes).as_ref(), Some(&expected), "{what} in records of {size}");
-                // What the client says next makes no difference.
+                // Later bytes of the client make no difference.
                 assert_eq!(read(&[&bytes[..], b"\x14\x03\x03\0\x01\x01"].concat()), expected, "{what}");
             }
         }

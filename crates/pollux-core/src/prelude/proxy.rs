@@ -30,7 +30,7 @@ impl ProxyVersion {
     }
 }
 
-/// What a header says.
+/// The contents of a header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Announced {
     /// The client, and the address that it had connected to; `None` if the proxy speaks for itself, or does
@@ -42,7 +42,7 @@ pub struct Announced {
     pub authority: Option<Box<[u8]>>,
     /// The protocol that was agreed upon with the client.
     pub alpn: Option<Box<[u8]>>,
-    /// What the proxy calls the connection.
+    /// The proxy's name for the connection.
     pub unique_id: Option<Box<[u8]>>,
 }
 
@@ -76,7 +76,7 @@ const LINE_MAX: usize = 107;
 /// The beginning of a header of version 2 (2.2).
 const PREFIX_V2: &[u8] = ppp::v2::PROTOCOL_PREFIX;
 
-/// What comes before the length of version 2, and the length.
+/// The bytes before the length of version 2, with the length.
 const FIXED_V2: usize = 16;
 
 /// Version 2 and the command LOCAL (2.2).
@@ -229,14 +229,14 @@ fn checksum(before: &[u8], behind: &[u8]) -> u32 {
     digest.finalize()
 }
 
-/// What is said to a backend of a connection besides its addresses, in version 2.
+/// The facts of a connection that a backend gets besides its addresses, in version 2.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProxyAttributes<'a> {
     /// The name that the client has asked for.
     pub authority: Option<&'a [u8]>,
     /// The protocol that was agreed upon with it.
     pub alpn: Option<&'a [u8]>,
-    /// What Pollux calls the connection.
+    /// Pollux's name for the connection.
     pub unique_id: Option<&'a [u8]>,
     /// Whether the client has come by TLS, if that is to be said.
     pub is_tls: Option<bool>,
@@ -252,7 +252,7 @@ pub enum Behalf {
     Client {
         /// The client.
         client: SocketAddr,
-        /// What it had connected to.
+        /// The address that it had connected to.
         local: SocketAddr,
     },
 }

@@ -30,11 +30,11 @@ pub const RECENT_MAX: usize = 128;
 /// So many trails that are not in use are kept for the exchanges to come.
 const FREE_MAX: usize = RECENT_MAX + 64;
 
-/// What one worker remembers.
+/// The memory of one worker.
 #[derive(Debug)]
 pub struct Recorder {
     worker: usize,
-    /// How many exchanges have begun.
+    /// The number of exchanges that have begun.
     count: u64,
     slow: Duration,
     /// Whether targets are remembered without what stands behind their `?`.

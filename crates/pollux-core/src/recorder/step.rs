@@ -30,7 +30,7 @@ pub enum Step {
     Picked {
         /// The backend.
         backend: u32,
-        /// What made it the one.
+        /// The rule that made it the one.
         rule: Rule,
     },
     /// No backend was free, and so many waited before it.

@@ -14,13 +14,13 @@ use crate::snapshot::Snapshot;
 /// An exchange that is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Story {
-    /// What it is called in a list: the worker's number and the exchange's.
+    /// Its name in a list: the worker's number and the exchange's.
     pub id: String,
-    /// What the request is called, in the access line and for the backend.
+    /// The number of the request, in the access line and for the backend.
     pub request_id: String,
     /// Why it was kept.
     pub kept: Kept,
-    /// How long ago it ended.
+    /// The time since it ended.
     pub ago_ms: u64,
     /// The address of the connection that asked.
     pub client: String,
@@ -38,17 +38,17 @@ pub struct Story {
     pub status: u16,
     /// Why it did not end well, if it did not.
     pub cause: Option<&'static str>,
-    /// Where it was at the end.
+    /// Its stage at the end.
     pub stage: String,
-    /// How long it took.
+    /// Its duration.
     pub took_us: u64,
     /// Bytes that were handed to the backend.
     pub bytes_up: u64,
     /// Bytes that were handed to the client.
     pub bytes_down: u64,
-    /// What happened, in order.
+    /// The steps, in order.
     pub steps: Vec<Line>,
-    /// How many steps before the last are left out.
+    /// The number of steps before the last that are left out.
     pub left_out: u32,
     /// When it ended.
     #[serde(skip)]
@@ -86,7 +86,7 @@ impl Kept {
 pub struct Line {
     /// Since the exchange began.
     pub at_us: u64,
-    /// What happened.
+    /// The step in words.
     pub text: String,
 }
 
@@ -159,7 +159,7 @@ impl Story {
         self.id == id || self.request_id == id
     }
 
-    /// How it ended, in a few words.
+    /// Its end, in a few words.
     fn ending(&self) -> String {
         match (self.status, self.cause) {
             (0, None) => String::from("ended well"),

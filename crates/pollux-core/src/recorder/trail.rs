@@ -30,7 +30,7 @@ pub struct Trail {
     pub(super) end: End,
 }
 
-/// What is known at the end.
+/// The facts that are known at the end.
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) client: SocketAddr,
@@ -47,7 +47,7 @@ pub(super) struct End {
     name: Name,
 }
 
-/// What the request is called.
+/// The number of the request.
 #[derive(Debug)]
 enum Name {
     Own(u128),
@@ -156,7 +156,7 @@ impl Trail {
         &self.events[..usize::from(self.count)]
     }
 
-    /// How long it took until a backend answered.
+    /// The time until a backend answered.
     pub(super) fn until_response(&self) -> Option<Duration> {
         let response = self.events().iter().find(|event| matches!(event.step, Step::Responded(_)))?;
         Some(response.at.since(self.events().first()?.at))
@@ -189,7 +189,7 @@ impl Trail {
 }
 
 impl End {
-    /// What the request is called.
+    /// The number of the request.
     pub(super) fn request_id(&self) -> String {
         match &self.name {
             Name::Own(number) => RequestId::Own(*number).to_string(),

@@ -8,7 +8,7 @@ const SHARE: usize = 8;
 /// With so many connections an origin is none, however few there are in all: a browser opens six.
 const FEW: usize = 8;
 
-/// How many connections each origin has that has more than its share. There are fewer than `SHARE` such
+/// The number of connections of each origin that has more than its share. There are fewer than `SHARE` such
 /// origins, so that they are found in two passes over all connections, with a counter for each and no table
 /// (the algorithm of Misra and Gries).
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,7 +47,7 @@ impl Crowds {
         }
     }
 
-    /// How many connections that origin has, if it is a crowd; else 0.
+    /// The number of connections of that origin, if it is a crowd; else 0.
     #[must_use]
     pub fn size(&self, origin: ClientOrigin) -> usize {
         self.counts.iter().flatten().find(|(one, _)| *one == origin).map_or(0, |(_, count)| *count)

@@ -34,7 +34,7 @@ impl<T: Default> OriginCounts<T> {
         }
     }
 
-    /// How many origins have a connection.
+    /// The number of origins with a connection.
     #[must_use]
     pub fn len(&self) -> usize {
         self.counts.len()

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// many.
 const RATE_MIN: u128 = 240;
 
-/// How long it is not looked at. TCP needs some round trips for its first bytes on a bad line.
+/// The time for which it is not looked at. TCP needs some round trips for its first bytes on a bad line.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// Whether `bytes` in that time are too few, where the client has to make room.

@@ -12,16 +12,16 @@ const KEPT_MIN: usize = 64;
 /// One of so many sessions is kept of a look, if that is more.
 const KEPT_SHARE: usize = 64;
 
-/// How long a look holds. Sessions that have begun to rest since then go after those that it found.
+/// The time for which a look holds. Sessions that have begun to rest since then go after those that it found.
 const FRESH: Duration = Duration::from_millis(250);
 
-/// How soon another look follows one that found too little.
+/// The time after which another look follows one that found too little.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// A session that may make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EvictionCandidate<K> {
-    /// How many connections its origin has, if that is a crowd; else 0. The greatest crowd goes first.
+    /// The number of connections of its origin, if that is a crowd; else 0. The greatest crowd goes first.
     pub crowd: Reverse<usize>,
     /// Why.
     pub claim: Claim,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever there is: those given are the first of the order, each once, and all of them ripe.
+        /// For any sessions: those given are the first of the order, each once, and all of them ripe.
         #[test]
         fn the_first_of_all_are_given(
             claims in prop::collection::vec((0_usize..6, 0_u64..2000), 0..300),

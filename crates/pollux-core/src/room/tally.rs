@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::core::time::Time;
 
-/// How long the log is silent after a line.
+/// The time for which the log is silent after a line.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// See the module. There are `N` things.
@@ -28,7 +28,7 @@ impl<const N: usize> Tally<N> {
         self.counts[place] += 1;
     }
 
-    /// How many there were since the beginning.
+    /// The numbers since the beginning.
     #[must_use]
     pub fn counts(&self) -> [u64; N] {
         self.counts
@@ -40,7 +40,7 @@ impl<const N: usize> Tally<N> {
         (self.counts != self.told).then(|| self.told_at.map_or(Time::ZERO, |at| at + SILENCE))
     }
 
-    /// What is to be told, if a line is due: how many there were since the last one.
+    /// The numbers since the last line, if a line is due.
     pub fn tell(&mut self, now: Time) -> Option<[u64; N]> {
         self.due().filter(|due| *due <= now)?;
         let mut since = self.counts;

@@ -15,7 +15,7 @@ pub struct Domains {
     pub outer: String,
 }
 
-/// What is rewritten in the responses of a route.
+/// The parts of a route's responses that are rewritten.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RewriteBack {
     /// Whether paths are.
@@ -24,10 +24,10 @@ pub struct RewriteBack {
     pub domains: Option<Domains>,
 }
 
-/// What is done to one response.
+/// The rewriting of one response.
 #[derive(Clone, Copy, Debug)]
 pub struct Back<'a> {
-    /// What was done to the path of the request, and is undone.
+    /// The edit of the request's path, which is undone.
     pub prefix: Option<&'a PrefixEdit>,
     /// The names that are exchanged.
     pub domains: Option<&'a Domains>,
@@ -84,7 +84,7 @@ impl Back<'_> {
     #[must_use]
     pub fn rewrite(&self, name: &str, value: &[u8]) -> Option<Vec<u8>> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
-        // What is no ASCII is no URI, and no attribute that matters.
+        // A value that is not ASCII is no URI, and no attribute that matters.
         let text = std::str::from_utf8(value).ok().filter(|text| text.is_ascii())?;
         let new = if is("location") || is("content-location") {
             self.uri(text.trim())?
@@ -246,8 +246,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a request's path becomes, comes back as a path that is taken for the same, and becomes
-        /// the same again; and whatever a backend says that has a path outside, leads there.
+        /// For any path of a request, its rewritten form comes back as a path that is taken for the same, and
+        /// becomes the same again; and whatever a backend says that has a path outside, leads there.
         #[test]
         fn both_directions_are_inverses(
             from in prefixes(), to in prefixes(), rest in "(/[a-c;%~]{0,3}){0,4}", said in "(/[a-c]{0,2}){1,4}",

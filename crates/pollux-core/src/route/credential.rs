@@ -4,11 +4,11 @@ use super::wildcard::{self, Item};
 use crate::core::subject::{Attribute, Quoted, quoted, split_attribute, split_name};
 use crate::core::tls_info::{CertificateInfo, ClientCertStatus, Credential};
 
-/// What a client's certificate must be like: all of these hold, and of each list one. An empty list asks for
+/// The demands on a client's certificate: all of these hold, and of each list one. An empty list asks for
 /// nothing, but for `statuses`, of which one has to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialRule {
-    /// How it was found.
+    /// Its status.
     pub statuses: Vec<ClientCertStatus>,
     /// Its subject.
     pub subjects: Vec<SubjectPattern>,
@@ -18,10 +18,10 @@ pub struct CredentialRule {
     pub fingerprints: Vec<String>,
 }
 
-/// What a certificate is not as asked for.
+/// The demand that a certificate does not meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
-    /// How it was found.
+    /// Its status.
     ClientCertStatus,
     /// Its subject.
     Subject,

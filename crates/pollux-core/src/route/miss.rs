@@ -39,7 +39,7 @@ pub enum Miss {
 }
 
 impl Miss {
-    /// What was asked for and what there was, in a sentence without a full stop.
+    /// The demand and the value that missed it, in a sentence without a full stop.
     #[must_use]
     pub fn tell(&self, when: &Conditions, view: &RequestView<'_>) -> String {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -20,7 +20,7 @@ pub struct Pattern {
 /// Why a text is not an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PatternError {
-    /// What is wrong, without a full stop.
+    /// The mistake, without a full stop.
     pub message: String,
     /// Where in the text, in bytes, if that is known.
     pub span: Option<Range<usize>>,
@@ -64,7 +64,7 @@ impl Pattern {
         self.regex.is_match(bytes)
     }
 
-    /// What the group called `name` holds, if the expression is found in `bytes`.
+    /// The text of the group called `name`, if the expression is found in `bytes`.
     #[must_use]
     pub fn capture<'t>(&self, name: &str, bytes: &'t [u8]) -> Option<&'t [u8]> {
         Some(self.regex.captures(bytes)?.name(name)?.as_bytes())

@@ -24,15 +24,16 @@ use crate::syntax::grammar::alike;
 pub struct Route {
     /// Its name in logs and on the command line; unique in its listener.
     pub name: String,
-    /// What a request must be like.
+    /// The conditions that a request must meet.
     pub when: Conditions,
-    /// What is done with it.
+    /// The action.
     pub action: Action,
-    /// What is done besides; `None` where nothing is, so that a plain route costs nothing.
+    /// Its options; `None` where there are none, so that a plain route costs nothing.
     pub options: Option<Box<Options>>,
 }
 
-/// What a request must be like: all of these hold, and of each list one. An empty list asks for nothing.
+/// The conditions that a request must meet: all of these hold, and of each list one. An empty list asks for
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// Its host.
@@ -72,7 +73,7 @@ impl Conditions {
     }
 }
 
-/// What is asked of a value that a request can have several times, once or not at all.
+/// A demand on a value that a request can have several times, once or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
     /// One of them is one of these.
@@ -85,7 +86,7 @@ pub enum Want {
     Absent,
 }
 
-/// What is done with a request.
+/// The action of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A backend of that pool answers.
@@ -115,7 +116,7 @@ impl Action {
 pub struct Split {
     /// The shares; their weights add up to more than 0.
     pub shares: Vec<SplitShare>,
-    /// What decides: equal texts go to the same pool. Without it, or where it is empty, every request is
+    /// The key: equal texts go to the same pool. Without it, or where it is empty, every request is
     /// drawn anew.
     pub sticky: Option<Template>,
 }
@@ -123,9 +124,9 @@ pub struct Split {
 /// One share of a split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitShare {
-    /// Where it is sent.
+    /// Its pool.
     pub pool: PoolId,
-    /// How large it is.
+    /// Its weight.
     pub weight: u32,
 }
 
@@ -156,7 +157,7 @@ impl Split {
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
-    /// Where to.
+    /// The target.
     pub location: Template,
 }
 
@@ -185,14 +186,14 @@ impl Body {
     pub const LEN_MAX: usize = 1024 * 1024;
 }
 
-/// What a route does besides its action.
+/// Settings of a route besides its action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// How the path is changed for the backend.
+    /// The change of the path for the backend.
     pub prefix: Option<PrefixEdit>,
     /// Which URIs in WebDAV's fields are rewritten with it.
     pub destinations: Destinations,
-    /// What of responses is put back into the paths and names that clients know.
+    /// The parts of responses that are put back into the paths and names that clients know.
     pub back: RewriteBack,
     /// Header fields of the request.
     pub request: FieldEdits,
@@ -206,9 +207,9 @@ pub struct Options {
     pub retry: Retry,
     /// Types of responses, such as `application/json`, that are streams besides [`Timeouts::STREAMS`].
     pub streams: Vec<String>,
-    /// What becomes of a request whose client has ended its direction; `None` is what the pool says.
+    /// The treatment of a request whose client has ended its direction; `None` is that of the pool.
     pub on_client_close: Option<ClientClose>,
-    /// What clients are told of later connections, in place of what the listener says: `Some(None)` for
+    /// The policy for later connections that clients get, in place of the listener's: `Some(None)` for
     /// nothing.
     pub hsts: Option<Option<Hsts>>,
     /// Which interim responses HTTP/1.1 clients get, in place of what the listener says.
@@ -224,7 +225,7 @@ pub struct Inquiry {
     pub name: String,
     /// Its number.
     pub authority: u32,
-    /// How long its reply may take.
+    /// The time that its reply may take.
     pub wait: Duration,
     /// Whether a request goes on of which nothing was said in that time. Otherwise it is refused.
     pub is_lenient: bool,
@@ -237,7 +238,7 @@ pub struct Inquiry {
 pub struct PrefixEdit {
     /// The prefix: whole segments, such as `/api`.
     pub from: Path,
-    /// What takes its place: nothing, or segments such as `/v2`.
+    /// The text in its place: nothing, or segments such as `/v2`.
     pub to: String,
 }
 
@@ -338,7 +339,7 @@ pub enum Retry {
     Off,
 }
 
-/// What becomes of paths that two readers would read differently, on a listener whose routes look at paths.
+/// The treatment of paths that two readers would read differently, on a listener whose routes look at paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AmbiguousPaths {
     /// They are answered with 400.

@@ -35,7 +35,7 @@ impl PartialEq for RouteTable {
 
 impl Eq for RouteTable {}
 
-/// What becomes of a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// The route at that place is taken.
@@ -68,7 +68,7 @@ impl RouteTable {
         &self.routes
     }
 
-    /// What becomes of paths that two readers would read differently.
+    /// The treatment of paths that two readers would read differently.
     #[must_use]
     pub fn ambiguous(&self) -> AmbiguousPaths {
         self.ambiguous
@@ -144,7 +144,7 @@ fn pick_share(split: &Split, route: &Route, view: &RequestView<'_>, id: RequestI
     split.pick(if key.is_empty() { drawn } else { Split::point(&key) })
 }
 
-/// Where routes are found.
+/// The index of routes.
 #[derive(Clone, Debug, Default)]
 struct Index {
     /// Whether nothing has to be looked at: the first route takes every request.
@@ -489,7 +489,7 @@ mod tests {
             })?;
         }
 
-        /// What is called unreachable is never reached.
+        /// A route that is called unreachable is never reached.
         #[test]
         fn a_shadowed_route_is_never_taken(wide in conditions(), narrow in conditions(), asked in asked()) {
             if shadows(&wide, &narrow) {

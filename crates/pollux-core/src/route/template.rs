@@ -78,14 +78,14 @@ impl Secret {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateError(pub String);
 
-/// What a template is filled in with.
+/// The values that fill in a template.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The request.
     pub view: &'a RequestView<'a>,
     /// The route that was taken.
     pub route: &'a Route,
-    /// What the request is called.
+    /// The number of the request.
     pub request_id: RequestId<'a>,
     /// The trace that it is part of; empty if it is part of none.
     pub trace_id: &'a str,
@@ -110,7 +110,7 @@ impl Template {
         Ok(Template { text: text.to_owned(), pieces })
     }
 
-    /// What it is without variables; `None` if it has any.
+    /// The whole text, if the template has no variable; else `None`.
     #[must_use]
     pub fn constant(&self) -> Option<&str> {
         match self.pieces.as_slice() {
@@ -214,16 +214,16 @@ impl fmt::Display for Template {
     }
 }
 
-/// How a client can choose where a URI reference leads to.
+/// The way in which a client can choose the target of a URI reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeadsAway {
-    /// What it says stands first, where a scheme and a host may stand.
+    /// The variable stands first, where a scheme and a host may stand.
     First,
-    /// What it says goes on where the host has not ended: `https://a.example` and `.evil.example`.
+    /// The variable stands where the host has not ended: `https://a.example` and `.evil.example`.
     Authority,
 }
 
-/// What may come next in a URI reference that has begun.
+/// The part that may come next in a URI reference that has begun.
 enum Reach {
     /// A scheme, an authority or a path.
     Start,

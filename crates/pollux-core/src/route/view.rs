@@ -18,9 +18,9 @@ pub struct RequestView<'a> {
     pub authority: &'a [u8],
     /// The path as the client wrote it, without the query; `/` where it is empty.
     pub path: &'a str,
-    /// What stands behind the first `?`.
+    /// The text behind the first `?`.
     pub query: Option<&'a str>,
-    /// What is known of the client's connection, if it is encrypted.
+    /// The TLS state of the client's connection, if it is encrypted.
     pub tls_info: Option<&'a TlsInfo>,
     /// The protocols that a TLS client offers, in TCP mode: each behind its length (RFC 7301 §3.1).
     pub alpn: &'a [u8],
@@ -50,7 +50,7 @@ impl<'a> RequestView<'a> {
         host::without_port(self.authority)
     }
 
-    /// What the client has shown of itself: nothing, where it has come without TLS.
+    /// The credential that the client has shown: nothing, where it has come without TLS.
     #[must_use]
     pub fn credential(&self) -> &'a Credential {
         self.tls_info.map_or(&Credential::None, |tls_info| &tls_info.client)

@@ -8,20 +8,20 @@ use crate::core::endpoint::Address;
 pub struct Backend {
     /// As the configuration wrote it, for logs.
     pub name: String,
-    /// Where to connect.
+    /// The address.
     pub address: Address,
     /// Its share of the traffic, 0 to [`Backend::WEIGHT_MAX`]; in every pool there is a share above 0.
     pub weight: u32,
     /// 1, or more for backups: a tier is used while every backend of the lower ones is down.
     pub tier: u8,
-    /// How many requests it may have in flight, over all workers; `None` is any number.
+    /// The number of requests that it may have in flight, over all workers; `None` is any number.
     pub max_requests: Option<u32>,
-    /// How many connections there may be to it, over all workers, idle ones included; `None` is any number.
+    /// The number of connections to it at most, over all workers, idle ones included; `None` is any number.
     pub max_connections: Option<u32>,
     /// The name that its certificate has to be for, where its pool speaks TLS and does not say one for all;
     /// `None` is its address.
     pub tls_name: Option<String>,
-    /// What the operator wants of it.
+    /// The state that the operator wants.
     pub admin_state: AdminState,
 }
 

@@ -13,9 +13,9 @@ pub struct Passive {
     pub window: Duration,
     /// So many requests there must be in it at least.
     pub window_min: u32,
-    /// What counts as a failure.
+    /// The errors that count as failures.
     pub errors: Errors,
-    /// How long the first ejection lasts. Each that follows soon lasts twice as long as the one before.
+    /// The time of the first ejection. Each that follows soon lasts twice as long as the one before.
     pub eject: Duration,
     /// The longest ejection.
     pub eject_max: Duration,
@@ -23,7 +23,7 @@ pub struct Passive {
     pub max_ejected: u32,
     /// When fewer than that share of the backends can be used, in thousandths, all are; `None` is never.
     pub panic: Option<u32>,
-    /// How long a backend that comes back takes to its full weight; `None` is at once.
+    /// The time that a backend takes to its full weight when it comes back; `None` is at once.
     pub slow_start: Option<Duration>,
 }
 
@@ -44,7 +44,7 @@ impl Default for Passive {
     }
 }
 
-/// What counts as a failure of a backend.
+/// The errors that count as failures of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Errors {
     /// A connect that failed or took too long.
@@ -77,10 +77,10 @@ pub fn is_among(ranges: &[(u16, u16)], status: u16) -> bool {
     ranges.iter().any(|(first, last)| (*first..=*last).contains(&status))
 }
 
-/// How a pool's backends are checked.
+/// The check of a pool's backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What is tried.
+    /// The kind of check.
     pub kind: CheckKind,
     /// Another port than that of the backend.
     pub port: Option<u16>,
@@ -96,7 +96,7 @@ pub struct Check {
     pub rise: u32,
     /// So many in a row must fail to take it down.
     pub fall: u32,
-    /// What holds until then.
+    /// The state until then.
     pub start: Start,
 }
 
@@ -116,7 +116,7 @@ impl Default for Check {
     }
 }
 
-/// What a check tries.
+/// The kind of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKind {
     /// A connect.
@@ -136,7 +136,7 @@ pub struct Http {
     pub host: Option<String>,
     /// The statuses that are good.
     pub statuses: Vec<(u16, u16)>,
-    /// What stands in the first 64 KiB of the body.
+    /// A text in the first 64 KiB of the body.
     pub text: Option<String>,
 }
 
@@ -152,7 +152,7 @@ impl Default for Http {
     }
 }
 
-/// What holds of a backend before its checks have decided.
+/// The state of a backend before its checks have decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// It is up.

@@ -20,23 +20,23 @@ pub struct Listener {
     pub name: String,
     /// The address; port 0 lets the kernel choose.
     pub bind: Address,
-    /// What else is said of its sockets.
+    /// Options of its sockets.
     pub socket: SocketOptions,
-    /// What is spoken there.
+    /// Its protocol.
     pub mode: Mode,
-    /// How it speaks that through TLS, if it does.
+    /// Its rules for TLS, if it speaks TLS.
     pub tls: Option<Arc<TerminationRules>>,
-    /// What becomes of its requests; in TCP mode one route for all clients.
+    /// The routes of its requests; in TCP mode one route for all clients.
     pub routes: RouteTable,
-    /// What becomes of targets with characters that have to be encoded.
+    /// The treatment of targets with characters that have to be encoded.
     pub targets: Targets,
     /// Whether clients are announced by a header of the PROXY protocol. Only trusted proxies may.
     pub announcing: Announcing,
     /// Proxies that are believed when they say for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
-    /// How backends are told of the client.
+    /// The fields that tell backends of the client.
     pub forwarding: Forwarding,
-    /// What is told of a request and of what became of it.
+    /// The facts of a request and its response that it discloses.
     pub disclosure: Disclosure,
 }
 

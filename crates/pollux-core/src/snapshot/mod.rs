@@ -33,11 +33,11 @@ pub use tls::{
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Where clients connect; never empty.
+    /// The addresses for clients; never empty.
     pub listeners: Vec<Listener>,
     /// Named sets of backends; [`PoolId`] is an index into this.
     pub pools: Vec<Pool>,
-    /// How long each phase may take.
+    /// The time that each phase may take.
     pub timeouts: Timeouts,
     /// Bounds on what clients and backends can make Pollux hold.
     pub limits: Limits,

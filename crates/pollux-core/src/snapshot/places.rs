@@ -8,7 +8,7 @@ pub struct SourcePlaces {
 }
 
 impl SourcePlaces {
-    /// Where the route at `route` of the listener at `listener` stands; empty if no file says so.
+    /// The place of the route at `route` of the listener at `listener`; empty if no file has it.
     #[must_use]
     pub fn route(&self, listener: usize, route: usize) -> &str {
         self.listeners.get(listener).and_then(|(_, routes)| routes.get(route)).map_or("", String::as_str)

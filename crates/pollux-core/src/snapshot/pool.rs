@@ -52,12 +52,12 @@ impl Balance {
     }
 }
 
-/// What [`Balance::Hash`] goes by.
+/// The key of [`Balance::Hash`], and its bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hashing {
     /// The key of a request.
     pub key: Template,
-    /// How much more than its share of the requests in flight a backend may have, in thousandths of that
+    /// The share of the requests in flight that a backend may have, in thousandths of its own
     /// share, at least 1000; `None` is any number.
     pub max_load: Option<u32>,
 }
@@ -79,42 +79,42 @@ impl Default for Hashing {
 pub struct Pool {
     /// Its name; unique.
     pub name: String,
-    /// How one of the backends is chosen.
+    /// The choice of a backend.
     pub balance: Balance,
     /// The cookie that binds clients to backends, if there is one.
     pub sticky: Option<Sticky>,
     /// When its requests are sent again.
     pub retries: Retries,
-    /// How failures of its requests affect the health of its backends.
+    /// The rules by which failures of its requests affect the health of its backends.
     pub health: Passive,
-    /// How its backends are checked, if they are.
+    /// The check of its backends, if they are checked.
     pub check: Option<Check>,
-    /// How its backends are spoken to, if that is through TLS.
+    /// The rules for TLS to its backends, if it speaks TLS.
     pub tls: Option<Arc<OriginationRules>>,
-    /// How its backends are told of their clients by a header of the PROXY protocol, if they are. Then each
+    /// The header of the PROXY protocol by which its backends learn of their clients, if they do. Then each
     /// connection serves one client's exchange alone.
     pub announce: Option<Announce>,
-    /// How many requests may wait until a backend is free.
+    /// The number of requests that may wait until a backend is free.
     pub max_pending: usize,
-    /// How long they may, if that is shorter than `timeouts.queue`.
+    /// The time for which they may wait, if that is shorter than `timeouts.queue`.
     pub queue: Option<Duration>,
-    /// How many exchanges a connection to a backend serves; `None` is any number.
+    /// The number of exchanges that a connection to a backend serves; `None` is any number.
     pub max_reuse: Option<u32>,
     /// Whether trailer fields of requests are passed on: many servers refuse them.
     pub passes_trailers: bool,
-    /// How long a request of which nothing was sent may wait until a backend can be reached again; `None` is
-    /// not at all.
+    /// The time for which a request of which nothing was sent may wait until a backend can be reached again;
+    /// `None` is not at all.
     pub reach_wait: Option<Duration>,
-    /// What becomes of a request whose client has ended its direction.
+    /// The treatment of a request whose client has ended its direction.
     pub on_client_close: ClientClose,
     /// The side that says 100 (Continue) to a client that expects it.
     pub expect: ExpectContinue,
-    /// How long a request body may be that comes in chunks and is collected to be sent with its length;
+    /// The longest request body that comes in chunks and is collected to be sent with its length;
     /// `None` if it is not.
     pub collect: Option<u64>,
-    /// What the backends are found by, where that is more than their addresses; else empty.
+    /// The sources of the backends, where these are more than addresses; else empty.
     pub sources: Vec<BackendSource>,
-    /// How often names are asked for their addresses; `None` is once.
+    /// The interval at which names are asked for their addresses; `None` is once.
     pub resolve: Option<Duration>,
     /// The servers of the DNS that are asked; where there are none, what the machine is set up with.
     pub resolver: Vec<SocketAddr>,
@@ -122,21 +122,21 @@ pub struct Pool {
     pub family: IpFamily,
     /// The backends. There are none only where none was found by the sources.
     pub backends: Vec<Backend>,
-    /// What follows from all this.
+    /// Tables that follow from all this.
     pub derived: Derived,
 }
 
 impl Pool {
-    /// How many requests may wait where nothing is said.
+    /// The number of requests that may wait where nothing is said.
     pub const MAX_PENDING: usize = 1024;
 
-    /// How long a request waits until a backend can be reached again where nothing is said.
+    /// The time for which a request waits until a backend can be reached again where nothing is said.
     pub const REACH_WAIT: Duration = Duration::from_secs(1);
 
-    /// How long a body may be that is collected where nothing is said, in bytes.
+    /// The longest body that is collected where nothing is said, in bytes.
     pub const COLLECT: u64 = 1024 * 1024;
 
-    /// How long one may be at most.
+    /// The longest body that a file may allow.
     pub const COLLECT_MAX: u64 = 64 * 1024 * 1024;
 
     /// A pool of which nothing more is said.
@@ -190,7 +190,7 @@ impl ExpectContinue {
     }
 }
 
-/// What a header of the PROXY protocol says to backends.
+/// The contents of a header of the PROXY protocol to backends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announce {
     /// The version.
@@ -212,7 +212,7 @@ pub struct Announce {
 pub struct Sticky {
     /// Its name.
     pub cookie: String,
-    /// What its values are signed with.
+    /// The secret that signs its values.
     pub secret: Option<Secret>,
     /// Its Path.
     pub path: String,

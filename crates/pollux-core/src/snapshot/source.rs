@@ -11,7 +11,7 @@ use crate::core::endpoint::Address;
 
 use super::Backend;
 
-/// How often names are asked for where nothing is said.
+/// The interval at which names are asked for where nothing is said.
 pub const RESOLVE: Duration = Duration::from_secs(30);
 
 /// The port of servers of the DNS (RFC 1035 §4.2).
@@ -54,7 +54,7 @@ impl IpFamily {
     }
 }
 
-/// What is asked to find backends.
+/// A question that finds backends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DiscoveryQuestion {
     /// The addresses of a host.
@@ -77,7 +77,7 @@ pub enum DiscoveryQuestion {
         /// The addresses of its targets that are taken.
         family: IpFamily,
     },
-    /// What a file lists.
+    /// The backends in a file.
     File(PathBuf),
 }
 
@@ -137,7 +137,7 @@ impl fmt::Display for DiscoveryQuestion {
 /// A backend of an answer. What it leaves open is as the source says.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// Where it listens.
+    /// Its address.
     pub address: Address,
     /// Its name.
     pub name: Option<String>,
@@ -145,9 +145,9 @@ pub struct Entry {
     pub weight: Option<u32>,
     /// Its tier.
     pub tier: Option<u8>,
-    /// How many requests it may have in flight.
+    /// The number of requests that it may have in flight.
     pub max_requests: Option<u32>,
-    /// How many connections there may be to it.
+    /// The number of connections to it at most.
     pub max_connections: Option<u32>,
 }
 
@@ -166,30 +166,30 @@ pub enum BackendSource {
     Given(Backend),
     /// The backends of an answer.
     Asked {
-        /// What is asked.
+        /// The question.
         question: DiscoveryQuestion,
-        /// What holds for each, as far as the answer does not say otherwise.
+        /// The settings of each, as far as the answer does not say otherwise.
         like: Like,
     },
 }
 
-/// What a source says of its backends.
+/// The settings of a source for its backends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Like {
-    /// What their names begin with; the question if nothing is said.
+    /// The beginning of their names; the question if nothing is said.
     pub name: Option<String>,
     /// Their weight.
     pub weight: u32,
     /// Their tier.
     pub tier: u8,
-    /// How many requests each may have in flight.
+    /// The number of requests that each may have in flight.
     pub max_requests: Option<u32>,
-    /// How many connections there may be to each.
+    /// The number of connections to each at most.
     pub max_connections: Option<u32>,
     /// The name that the certificate of each has to be for, where they have one; that of the question if
     /// nothing is said.
     pub tls_name: Option<String>,
-    /// What the operator wants of them.
+    /// The state that the operator wants.
     pub admin_state: AdminState,
 }
 

@@ -35,7 +35,7 @@ impl ClientAuth {
     }
 }
 
-/// What a list of revoked certificates does whose `nextUpdate` has passed (RFC 5280 §5.1.2.5).
+/// The treatment of a list of revoked certificates whose `nextUpdate` has passed (RFC 5280 §5.1.2.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiredCrl {
     /// No certificate of its issuer is verified: the list cannot say who was revoked since.
@@ -77,7 +77,7 @@ impl MinVersion {
     }
 }
 
-/// What becomes of a client that asks for a name that no certificate is for, or for none.
+/// The treatment of a client that asks for a name that no certificate is for, or for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownNames {
     /// It gets the first certificate.
@@ -98,7 +98,7 @@ impl UnknownNames {
     }
 }
 
-/// What a listener was asked for.
+/// The TLS settings of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TerminationRules {
     /// Its certificates; the first is the default.
@@ -107,7 +107,7 @@ pub struct TerminationRules {
     pub client_ca: Option<PathBuf>,
     /// PEM: which of those were revoked (RFC 5280 §5). If it is there, one for each issuer is needed.
     pub client_crl: Option<PathBuf>,
-    /// What such a list does that is out of date.
+    /// The treatment of such a list that is out of date.
     pub client_crl_expired: ExpiredCrl,
     /// Whether clients have to show one.
     pub client_auth: ClientAuth,
@@ -115,7 +115,7 @@ pub struct TerminationRules {
     pub min_version: MinVersion,
     /// The protocols that may be agreed on (ALPN), the best first; none to agree on none.
     pub alpn: Vec<String>,
-    /// What becomes of clients that ask for other names.
+    /// The treatment of clients that ask for other names.
     pub unknown_names: UnknownNames,
 }
 
@@ -126,7 +126,7 @@ pub struct Files {
     pub pairs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The issuers of client certificates.
     pub client_ca: Option<Vec<u8>>,
-    /// What these have revoked.
+    /// The lists of certificates that these have revoked.
     pub client_crl: Option<Vec<u8>>,
 }
 
@@ -173,14 +173,14 @@ impl Verify {
     }
 }
 
-/// What a pool was asked for.
+/// The TLS settings of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginationRules {
     /// PEM: who may have issued the certificates of backends; `None` is whom the system believes.
     pub ca: Option<PathBuf>,
     /// The name that is asked for (SNI) and verified; `None` is the one that the backend is written with.
     pub name: Option<String>,
-    /// What Pollux shows of itself, if backends ask.
+    /// The certificate that Pollux shows, if backends ask.
     pub client: Option<Pair>,
     /// Whether certificates are verified.
     pub verify: Verify,

@@ -5,7 +5,7 @@
 pub enum Part<'a> {
     /// Characters that stand for themselves; never empty.
     Text(String),
-    /// What stands between `{` and `}`.
+    /// The text between `{` and `}`.
     Name(&'a str),
 }
 

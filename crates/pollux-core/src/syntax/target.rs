@@ -16,7 +16,7 @@ use crate::core::outcome::Cause;
 pub struct Target<'a> {
     /// From an absolute-form target; it stands in for Host (RFC 9112 §3.2.2).
     pub authority: Option<&'a str>,
-    /// What the backend is asked for: a path with or without a query, or `*`. Empty means `/`.
+    /// The target for the backend: a path with or without a query, or `*`. Empty means `/`.
     pub path: &'a str,
 }
 
@@ -46,7 +46,7 @@ pub fn parse(text: &str, is_options: bool) -> Option<Target<'_>> {
     Some(Target { authority: Some(authority), path })
 }
 
-/// What becomes of characters in targets that have to be percent-encoded and were not.
+/// The treatment of characters in targets that have to be percent-encoded and were not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Targets {
     /// The request is refused.
@@ -211,7 +211,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes out has none of the characters that are refused for being bare, and says the same
+        /// Any output has none of the characters that are refused for being bare, and says the same
         /// once it is decoded.
         #[test]
         fn what_was_settled_is_what_was_meant(target in "/[ -~\u{80}-\u{7ff}]{0,20}") {

@@ -36,7 +36,7 @@ pub use probe::{BODY_MAX, Probe};
 /// So many doublings are counted at most.
 const DOUBLINGS_MAX: u32 = 20;
 
-/// What a pool says of the health of its backends.
+/// The rules of a pool for the health of its backends.
 #[derive(Clone, Copy, Debug)]
 pub struct HealthRules<'a> {
     /// By the failures of requests.
@@ -45,7 +45,7 @@ pub struct HealthRules<'a> {
     pub check: Option<&'a Check>,
 }
 
-/// Where a backend is. The diagram stands at the top.
+/// The phase of a backend. The diagram stands at the top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HealthPhase {
     /// It may be asked.
@@ -82,7 +82,7 @@ pub struct PhaseChange {
     pub from: HealthPhase,
     /// To where.
     pub to: HealthPhase,
-    /// What brought it about.
+    /// The observation that brought it about.
     pub by: Observation,
 }
 
@@ -131,13 +131,13 @@ impl Row {
 struct Window {
     began: Option<Time>,
     failed: u32,
-    /// How many of these had been answered, and were counted as served.
+    /// The number of these that had been answered, and were counted as served.
     broken: u32,
-    /// How many had been served when it began.
+    /// The number that had been served when it began.
     served_before: u32,
 }
 
-/// What is remembered of ejections.
+/// The memory of ejections.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ejections {
     /// By how many doublings the next one is longer.
@@ -272,7 +272,7 @@ impl Health {
         self.bodies.is_open()
     }
 
-    /// Where it is.
+    /// Its phase.
     #[must_use]
     pub fn phase(&self) -> HealthPhase {
         self.phase
@@ -363,7 +363,7 @@ impl Window {
 }
 
 impl Ejections {
-    /// How long an ejection lasts that begins now.
+    /// The time of an ejection that begins now.
     fn next(&mut self, rules: &Passive, now: Time) -> Duration {
         if let Some((over, span)) = self.last {
             let quiet = now.since(over).as_nanos() / span.as_nanos().max(1);

@@ -16,11 +16,11 @@ pub struct Observation {
     pub at: Time,
     /// By what.
     pub by: By,
-    /// What came of it.
+    /// The result.
     pub found: ObservationResult,
 }
 
-/// What a backend was looked at by.
+/// The kind of observation of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// A check.
@@ -40,7 +40,7 @@ impl By {
     }
 }
 
-/// What came of looking.
+/// The result of an observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObservationResult {
     /// It is well; with the status that it answered, if it was asked for one.
@@ -51,7 +51,7 @@ pub enum ObservationResult {
     Ill(BackendFault),
 }
 
-/// What is wrong with a backend.
+/// The fault of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendFault {
     /// For this cause a real request failed, or would have.
@@ -85,7 +85,7 @@ impl BackendFault {
         )
     }
 
-    /// How far the attempt had come.
+    /// The phase that the attempt had reached.
     #[must_use]
     pub fn phase(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl fmt::Display for BackendFault {
 }
 
 impl ObservationResult {
-    /// How far the attempt had come.
+    /// The phase that the attempt had reached.
     #[must_use]
     pub fn phase(self) -> &'static str {
         match self {

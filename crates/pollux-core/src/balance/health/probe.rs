@@ -62,7 +62,7 @@ impl Probe {
         self
     }
 
-    /// What of the request has not gone out yet.
+    /// The bytes of the request that have not gone out yet.
     #[must_use]
     pub fn unsent(&self) -> &[u8] {
         &self.request[self.sent..]
@@ -73,7 +73,7 @@ impl Probe {
         self.sent += count;
     }
 
-    /// Where the next bytes of the response go; never empty while there is no verdict.
+    /// The room for the next bytes of the response; never empty while there is no verdict.
     pub fn room(&mut self) -> &mut [u8] {
         if !self.answer.buffer.is_attached() {
             self.answer.buffer.attach(vec![0; HEAD_MAX + BODY_MAX].into());

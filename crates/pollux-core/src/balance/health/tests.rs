@@ -1,4 +1,4 @@
-//! What takes a backend out, and what brings it back.
+//! Events that take a backend out, and events that bring it back.
 
 use proptest::prelude::*;
 
@@ -230,7 +230,7 @@ fn the_last_observations_are_kept() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
-    /// Whatever has happened: checks that go on passing bring a backend back, and one that only passes is
+    /// After any events: checks that go on passing bring a backend back, and one that only passes is
     /// never out.
     #[test]
     fn nobody_is_out_for_ever(

@@ -48,7 +48,7 @@ impl Derived {
         self.maglev.get_or_init(|| Maglev::new(&pool.backends))
     }
 
-    /// What the cookies of the backends say.
+    /// The values of the backends' cookies.
     pub fn tokens(&self, pool: &Pool) -> &Tokens {
         self.tokens.get_or_init(|| Tokens::new(pool))
     }

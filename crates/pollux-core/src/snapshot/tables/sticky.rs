@@ -14,7 +14,7 @@ use crate::snapshot::Pool;
 /// The digits of a value.
 const DIGITS: usize = 32;
 
-/// What the cookies of a pool's backends say.
+/// The values of the cookies of a pool's backends.
 #[derive(Debug, Default)]
 pub struct Tokens {
     by_place: Box<[u128]>,

@@ -7,14 +7,14 @@ use crate::metrics::MetricsFormat;
 use crate::snapshot::AdminState;
 use crate::status::SessionsAsk;
 
-/// What a caller wants.
+/// The command that a caller wants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorRequest {
-    /// What is to be done.
+    /// The action.
     pub command: Command,
 }
 
-/// What can be asked for.
+/// The actions that a caller can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
@@ -43,7 +43,7 @@ pub enum Command {
     Operate {
         /// Its name, as `pool/backend`.
         backend: String,
-        /// What is wanted of it.
+        /// The state that the caller wants.
         wanted: WantedState,
     },
     /// Say which sessions there are.
@@ -56,7 +56,7 @@ pub enum Command {
     Config,
 }
 
-/// What a caller is told.
+/// The answer to a caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
     /// The exit code of the command that has called.
@@ -76,7 +76,7 @@ impl Reply {
     }
 }
 
-/// What is wanted of a backend.
+/// The state of a backend that an operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WantedState {

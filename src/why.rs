@@ -22,14 +22,14 @@ pub struct Why {
     pub status: Option<u16>,
     /// The error type of RFC 9209 that stands for it in Proxy-Status.
     pub error: &'static str,
-    /// What has happened.
+    /// The event.
     pub meaning: &'static str,
-    /// What to do about it.
+    /// The step that mends it.
     pub remedy: &'static str,
 }
 
 impl Why {
-    /// What there is to say of `cause`.
+    /// Explains `cause`.
     #[must_use]
     pub fn of(cause: Cause) -> Why {
         Why {
@@ -47,7 +47,7 @@ impl Why {
         Cause::ALL.iter().copied().map(Why::of)
     }
 
-    /// What becomes of the exchange, as seen by the client.
+    /// The end of the exchange, as the client sees it.
     fn answer(&self) -> String {
         self.status.map_or_else(|| String::from("no answer"), |status| status.to_string())
     }

@@ -26,7 +26,7 @@ pub(super) fn push_json(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
 }
 
-/// What JSON must escape, and what some readers would take for the end of a line or of a page.
+/// The characters that JSON must escape, and those that some readers take for the end of a line or of a page.
 fn needs_escape(c: char) -> bool {
     matches!(c, '"' | '\\' | '\u{2028}' | '\u{2029}') || c.is_control()
 }

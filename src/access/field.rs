@@ -48,13 +48,13 @@ macro_rules! fields {
                 match self { $(Field::$name => $word,)* }
             }
 
-            /// What it is, for the documentation.
+            /// Its description, for the documentation.
             #[must_use]
             pub const fn about(self) -> &'static str {
                 match self { $(Field::$name => $about,)* }
             }
 
-            /// What `record` has there, if anything.
+            /// Its value in `record`, if there is one.
             pub(super) fn of<'a>(self, record: &Record<'a>) -> Option<Value<'a>> {
                 match self { $(Field::$name => { let $record = record; $value })* }
             }

@@ -12,7 +12,7 @@ use crate::http::date::Date;
 use crate::snapshot::NO_ADDRESS;
 use crate::syntax::grammar::push_decimal;
 
-/// What stands for something that is not to be shown.
+/// Stands in the place of a hidden text.
 const HIDDEN: &str = "[hidden]";
 
 /// The header fields, of either message, in which URIs stand.
@@ -46,10 +46,10 @@ pub enum LineFormat {
     Layout(Layout),
 }
 
-/// What is not shown.
+/// The texts that are hidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Redaction {
-    /// What stands behind the `?` of a target, and of header fields that are URIs.
+    /// The text behind the `?` of a target, and of header fields that are URIs.
     pub query: bool,
     /// The values of these header fields, in lower case.
     pub headers: Vec<String>,

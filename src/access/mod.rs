@@ -34,22 +34,22 @@ pub use post::{LineCounts, LineSink, Post, WAITING_MAX};
 pub use syslog::Receiver;
 pub use whole::{Lost, WholeLines};
 
-/// What the lines are to be.
+/// The rules for the lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessLogRules {
-    /// Where they go; `None` where that is left open.
+    /// The destination; `None` where that is left open.
     pub to: Option<Destination>,
     /// Their form; `None` is that of the log.
     pub format: Option<LineFormat>,
     /// Which exchanges have one.
     pub choice: Choice,
-    /// What is not shown.
+    /// The texts that are hidden.
     pub redaction: Redaction,
     /// The header fields that they have, in lower case.
     pub headers: CapturedNames,
 }
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Destination {
     /// To standard error, beside the log.
@@ -66,8 +66,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// What `text` means: `on` (or `stderr`), `stdout`, `off`, `syslog:udp://HOST:PORT`, `syslog:unix:PATH`,
-    /// or the path of a file. `whole` makes a path of what is written.
+    /// The destination that `text` means: `on` (or `stderr`), `stdout`, `off`, `syslog:udp://HOST:PORT`,
+    /// `syslog:unix:PATH`, or the path of a file. `whole` makes a path of what is written.
     ///
     /// # Errors
     /// Why it is none of these, without a full stop.
@@ -184,7 +184,7 @@ impl AccessLog {
         }
     }
 
-    /// What has become of lines; a clone of it counts on.
+    /// The counts of lines; a clone of it counts on.
     #[must_use]
     pub fn post(&self) -> &Post {
         &self.post

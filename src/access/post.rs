@@ -17,19 +17,19 @@ use super::whole::Lost;
 /// them.
 pub const WAITING_MAX: usize = 4 * 1024 * 1024;
 
-/// How long the writer gathers lines.
+/// The time for which the writer gathers lines.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// So many bytes are written at once.
 const HURRY: usize = 256 * 1024;
 
-/// How often it is told that lines were dropped, or could not be written.
+/// The interval at which the log reports lines that were dropped, or could not be written.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// How long the end waits for the writer.
+/// The time for which the end waits for the writer.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where batches of whole lines go.
+/// A receiver of batches of whole lines.
 pub trait LineSink: Send + 'static {
     /// Writes them, for as long as that takes: each whole or not at all.
     ///
@@ -38,7 +38,7 @@ pub trait LineSink: Send + 'static {
     fn write(&mut self, lines: &[u8]) -> Result<(), Lost>;
 }
 
-/// How many lines were taken, and how many were lost.
+/// The number of lines that were taken, and of those that were lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineCounts {
     /// Lines that were taken from workers, to be written.
@@ -70,7 +70,7 @@ struct Queue {
     is_done: bool,
 }
 
-/// What was told of dropped lines, and of those that could not be written.
+/// The numbers in the last report of dropped lines, and of those that could not be written.
 #[derive(Debug, Default)]
 struct LossReports {
     /// Of those that were dropped.
@@ -116,7 +116,7 @@ impl Post {
         }
     }
 
-    /// What has become of lines so far.
+    /// The counts of lines so far.
     #[must_use]
     pub fn counts(&self) -> LineCounts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -27,7 +27,7 @@ pub(super) struct Appended {
 #[derive(Clone, Debug)]
 pub(super) struct AppendedTo {
     path: PathBuf,
-    /// What was opened last and is not written to yet.
+    /// The file that was opened last and is not written to yet.
     opened: Arc<Mutex<Option<File>>>,
 }
 
@@ -133,7 +133,7 @@ mod tests {
         sink.write(b"three\n").unwrap();
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
-        // What cannot be opened leaves what is open.
+        // A file that cannot be opened leaves the open one in place.
         let unopenable = AppendedTo { path: directory.path().to_owned(), ..log };
         assert!(unopenable.open().is_err());
         sink.write(b"four\n").unwrap();

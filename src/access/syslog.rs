@@ -20,13 +20,13 @@ const PRIORITY: u8 = 16 * 8 + 6;
 /// The longest message, in bytes: what a datagram of UDP over IPv4 holds (RFC 768: 65,535 less two headers).
 const MESSAGE_MAX: usize = 65_507;
 
-/// What a message ends with whose line was cut.
+/// The end of a message with a line that was cut.
 const CUT: &[u8] = b"[cut]";
 
-/// How long a receiver that takes nothing is waited for, for each message.
+/// The time for which a receiver that takes nothing is waited for, for each message.
 const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Where a syslog receives.
+/// The address of a syslog receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receiver {
     /// By UDP (RFC 5426).
@@ -102,7 +102,7 @@ impl Syslog {
 
     fn send(&mut self) -> io::Result<()> {
         match &mut self.socket {
-            // What comes back of an earlier message is told here, and this one is not sent then.
+            // An error of an earlier message is reported here, and this one is not sent then.
             Socket::Udp(socket) => {
                 socket.send(&self.message).or_else(|_| socket.send(&self.message)).map(drop)
             }

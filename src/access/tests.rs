@@ -324,7 +324,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
-    /// Whatever a client says, a line is one line, JSON is read as what was said, and quotes keep what is in
+    /// For any request, a line is one line, JSON is read back as the same text, and quotes keep their text in
     /// them.
     #[test]
     fn no_request_breaks_its_line(
@@ -357,7 +357,7 @@ proptest! {
     }
 }
 
-/// How many double quotes are not behind a backslash.
+/// The number of double quotes that are not behind a backslash.
 fn quotes(line: &str) -> usize {
     let (mut is_escaped, mut count) = (false, 0);
     for byte in line.bytes() {

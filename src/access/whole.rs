@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Lines that could not be written.
 #[derive(Debug)]
 pub struct Lost {
-    /// How many.
+    /// The number of lines.
     pub lines: u64,
     /// Why the last of them could not.
     pub error: io::Error,

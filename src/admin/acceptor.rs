@@ -23,11 +23,11 @@ use crate::snapshot::Address;
 /// Connections that wait in the kernel until they are accepted.
 const BACKLOG: i32 = 128;
 
-/// How long a caller may take to take the whole answer, and then to close.
+/// The time that a caller may take to read the whole answer, and then to close.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(500);
 
-/// How much of an answer is written at once: a Unix socket takes as much in one piece.
+/// The bytes of an answer that one write takes: a Unix socket takes as much in one piece.
 const PIECE: usize = 16 * 1024;
 
 /// Whether clients are to be sent here.
@@ -45,7 +45,7 @@ impl Readiness {
     }
 }
 
-/// How the main thread is asked: the caller and its request. `None` if the main thread has ended.
+/// Asks the main thread: the caller and its request. `None` if the main thread has ended.
 pub(crate) type Ask = Arc<dyn Fn(String, Command) -> Option<Answer> + Send + Sync>;
 
 /// The socket of an admin address, on its way from one process to the next.
@@ -75,7 +75,7 @@ pub struct AdminDoor {
 }
 
 impl AdminDoor {
-    /// Where it is.
+    /// The address.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
@@ -284,7 +284,7 @@ fn linger(stream: &mut Socket) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(LINGER))?;
     let (mut rest, begun) = ([0; 1024], Instant::now());
-    // What follows the one request is never read as another one.
+    // Bytes behind the one request are never read as another one.
     while begun.elapsed() < LINGER && stream.read(&mut rest)? > 0 {}
     Ok(())
 }

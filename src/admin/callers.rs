@@ -13,7 +13,7 @@ const CALLERS_MAX: usize = 32;
 /// Threads at the same time: those of callers that have made room need a moment to end.
 const THREADS_MAX: usize = 2 * CALLERS_MAX;
 
-/// How far a caller is.
+/// The progress of a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Its request is awaited.

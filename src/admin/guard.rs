@@ -116,7 +116,7 @@ fn unauthorized(why: &str, challenge: &str) -> Reply {
     Reply::error(401, why).with("WWW-Authenticate", challenge)
 }
 
-/// How long this takes says nothing of where the texts differ, nor of how long the second is.
+/// The time that this takes depends neither on where the texts differ nor on the length of the second.
 fn is_same(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|text| Sha256::digest(text.as_bytes()));
     one.iter().zip(&other).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0

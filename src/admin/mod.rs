@@ -31,22 +31,22 @@ pub struct Admin {
     pub bind: Address,
     /// The users that may connect to a Unix socket; by default its owner alone.
     pub socket: Permissions,
-    /// What callers have to know. Only a loopback address and a Unix socket can do without.
+    /// The secret of callers. Only a loopback address and a Unix socket can do without.
     pub token: Option<Token>,
     /// Whether callers may change something where there is no token.
     pub writable: bool,
 }
 
-/// What callers have to know.
+/// The secret of callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// Where it comes from.
+    /// The source of the token.
     pub source: TokenSource,
     /// The token itself.
     pub secret: Secret,
 }
 
-/// Where a token comes from.
+/// The source of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenSource {
     /// A file, without the blanks around its text.

@@ -12,7 +12,7 @@ const BODY_MAX: usize = 16 * 1024;
 /// The most header fields.
 const FIELDS_MAX: usize = 64;
 
-/// How long a whole request may take to arrive.
+/// The time that a whole request may take to arrive.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module.
@@ -167,7 +167,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Request, usize)>, Reply> {
     Ok(Some((request, body_at)))
 }
 
-/// How long the body is. There is one request on a connection, so nothing can be smuggled behind it.
+/// The length of the body. There is one request on a connection, so nothing can be smuggled behind it.
 fn length(request: &Request) -> Result<usize, Reply> {
     if request.has("transfer-encoding") {
         return Err(Reply::error(411, "the request has no Content-Length"));

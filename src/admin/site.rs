@@ -26,7 +26,7 @@ pub(super) struct Site {
     page: page::Page,
 }
 
-/// What can be sent to change a backend: one of the two.
+/// The order that changes a backend: one of the two.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 enum BackendOrder {
@@ -157,7 +157,7 @@ impl Site {
         }
     }
 
-    /// What the main thread says, if it does what is asked.
+    /// The reply of the main thread, if it carries out the command.
     fn told(&self, by: &str, command: Command) -> Result<Answer, Reply> {
         match (self.ask)(by.to_owned(), command) {
             None => Err(Reply::error(503, "Pollux is about to end")),

@@ -10,16 +10,16 @@ use pollux::status::{Configuration, SessionId, Status, tell_sessions};
 use super::logging::Logs;
 use super::{FAILED, USAGE, recorder};
 
-/// What the server does not know of its process.
+/// The part of the process that the server does not know.
 pub(super) struct Around<'a> {
     /// The configuration, if it came from a file.
     pub(super) file: Option<&'a Path>,
-    /// What the process was started with.
+    /// The settings with which the process was started.
     pub(super) process: &'a ProcessSettings,
-    /// What the file says with environment variables.
+    /// The texts of the file with environment variables.
     pub(super) written: &'a Written,
     pub(super) logs: &'a Logs,
-    /// Where backends come from that may change.
+    /// The sources of backends that may change.
     pub(super) discovery_status: &'a DiscoveryStatus,
 }
 
@@ -51,7 +51,7 @@ impl Around<'_> {
         config::print_as_written(server.snapshot(), self.process, self.written, true)
     }
 
-    /// What the server is at, with what it does not know itself.
+    /// The status of the server, with the part that it does not know itself.
     pub(super) fn status(&self, server: &Server) -> Status {
         let log = self.logs.level();
         Status {

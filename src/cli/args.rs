@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -91,13 +91,13 @@ pub(super) enum Command {
     Demo(DemoArgs),
 }
 
-/// What to serve, and how.
+/// The configuration to serve.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// The configuration; flags beside it override what it says.
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Where clients connect; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
+    /// Addresses for clients; port 0 lets the system choose. May be repeated [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) listen: Vec<Address>,
     /// A backend: HOST:PORT, https://HOST[:PORT], unix:PATH, srv:NAME or file:PATH, with ,weight=N for a share other than 1. May be repeated.
@@ -113,19 +113,21 @@ pub(super) struct RunArgs {
     /// Whether the certificates of `https://` backends are verified [default: full].
     #[arg(long, value_enum, value_name = "full|off", requires = "backend")]
     pub(super) backend_verify: Option<VerifyArg>,
-    /// What the listeners speak [default: http].
+    /// The protocol of the listeners [default: http].
     #[arg(long, value_enum)]
     pub(super) mode: Option<ModeArg>,
-    /// How a backend is chosen [default: round-robin].
+    /// The choice of a backend [default: round-robin].
     #[arg(long, value_enum)]
     pub(super) balance: Option<BalanceArg>,
-    /// How many poll loops, each in a thread with its own SO_REUSEPORT listeners [default: one per core].
+    /// The number of poll loops, each in a thread with its own SO_REUSEPORT listeners [default: one per
+    /// core].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) threads: Option<u16>,
     /// The cores that the threads are bound to, in turn: `auto` for all that may be used, or numbers such as 0,2.
     #[arg(long, value_name = "CORES", value_parser = cores)]
     pub(super) affinity: Option<Cores>,
-    /// How a thread waits: poll(2) over everything, or with those that are quiet in an epoll instance (the lot).
+    /// The way in which a thread waits: poll(2) over everything, or with quiet ones in an epoll instance (the
+    /// parked set).
     #[arg(long, value_enum, value_name = "POLLER", default_value_t = PollerArg::PollAndEpoll)]
     pub(super) poller: PollerArg,
     /// Become this user, by name or number, once everything is bound; needs root.
@@ -134,8 +136,8 @@ pub(super) struct RunArgs {
     /// And this group [default: that of the user].
     #[arg(long, value_name = "GROUP")]
     pub(super) group: Option<String>,
-    /// What that user keeps of root, by name: net_bind_service for low ports at a reload, dac_read_search for keys that only
-    /// root may read.
+    /// Capabilities of root that this user keeps, by name: net_bind_service for low ports at a reload,
+    /// dac_read_search for keys that only root may read.
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', requires = "user")]
     pub(super) keep_capability: Vec<KeptCapabilities>,
     /// Let a debugger of the same user attach, and the kernel write core dumps; both can see keys.
@@ -148,11 +150,11 @@ pub(super) struct RunArgs {
     /// configuration has a token [default: as the configuration says, or none].
     #[arg(long, value_name = "ADDR", value_parser = bind)]
     pub(super) admin: Option<Address>,
-    /// Where the line for each exchange goes: on (standard error), stdout, off, syslog:udp://IP:PORT, syslog:unix:PATH, or a
-    /// file, which SIGUSR1 opens anew [default: as the configuration says, or on].
+    /// The destination of the line for each exchange: on (standard error), stdout, off, syslog:udp://IP:PORT,
+    /// syslog:unix:PATH, or a file, which SIGUSR1 opens anew [default: as the configuration says, or on].
     #[arg(long, value_name = "on|off|FILE|…", value_parser = access_log)]
     pub(super) access_log: Option<Destination>,
-    /// How log lines are written.
+    /// The form of log lines.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
 }
@@ -203,7 +205,7 @@ pub(super) enum RecorderAction {
 
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
-    /// What it is called, as the list says.
+    /// Its name in the list.
     #[arg(value_name = "ID")]
     pub(super) id: String,
     #[command(flatten)]
@@ -225,8 +227,8 @@ pub(super) struct BackendArgs {
     pub(super) verb: BackendVerb,
 }
 
-/// What is done to a backend. It holds for all workers at once, survives a reload unless the file says something else of that very
-/// thing then, and is shown by `pollux status`.
+/// The change of a backend. It holds for all workers at once, survives a reload unless the file says
+/// something else of that very thing then, and is shown by `pollux status`.
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendVerb {
     /// It gets no new clients but those that are bound to it; what is under way goes on.
@@ -270,7 +272,7 @@ pub(super) enum SessionVerb {
         /// Those first that have moved most bytes, not the oldest.
         #[arg(long)]
         biggest: bool,
-        /// How many at most.
+        /// The number of entries at most.
         #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
         count: usize,
         #[command(flatten)]
@@ -369,8 +371,8 @@ pub(super) struct ExplainArgs {
     /// A protocol that the client of a TCP listener offers by TLS (ALPN), such as h2. May be repeated.
     #[arg(long, value_name = "PROTOCOL")]
     pub(super) alpn: Vec<String>,
-    /// How the certificate of the client is found: none, verified, failed, or why it fails, such as expired [default: verified, if
-    /// one is described].
+    /// The state of the client's certificate: none, verified, failed, or why it fails, such as expired
+    /// [default: verified, if one is described].
     #[arg(long, value_name = "STATE")]
     pub(super) client_cert: Option<String>,
     /// The subject of the certificate that the client shows, such as 'CN=alice, O=Example'.

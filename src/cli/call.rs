@@ -47,7 +47,7 @@ pub(super) fn explain(args: &ExplainArgs, ask: Ask) -> Result<ExitCode, Failure>
     Ok(tell(&in_form(call(socket, Command::Explain(Box::new(ask)))?, args.json)))
 }
 
-/// How a caller finds the socket.
+/// The way in which a caller finds the socket.
 #[derive(Clone, Copy)]
 pub(super) struct Socket<'a> {
     control: Option<&'a Path>,
@@ -80,8 +80,8 @@ pub(super) fn call(socket: Socket<'_>, command: Command) -> Result<Reply, Failur
 }
 
 impl Socket<'_> {
-    /// Where the socket is: as it was said, or as the configuration says. Of one with mistakes it is not
-    /// known what it means, so these are told.
+    /// The path of the socket: from the flag, or from the configuration. If that has mistakes, its meaning is
+    /// not known what it means, so these are told.
     pub(super) fn path(&self) -> Result<PathBuf, Failure> {
         if let Some(path) = self.control {
             return Ok(path.to_owned());

@@ -145,7 +145,7 @@ fn write_in_array(array: &mut Array, backend: &str, change: &Change) -> bool {
             let mut table = InlineTable::new();
             table.insert("address", Value::from(address.value()));
             table.insert(&change.what, value(change));
-            // What stands around it, such as a comment or the end of the line before, stays.
+            // Text around it, such as a comment or the end of the line before, stays.
             let mut table = Value::InlineTable(table);
             *table.decor_mut() = item.decor().clone();
             *item = table;

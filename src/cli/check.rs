@@ -47,7 +47,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-/// What a configuration has, in numbers.
+/// The contents of a configuration, in numbers.
 fn contents(loaded: &Loaded) -> String {
     let count =
         |number: usize, thing: &str| format!("{number} {thing}{}", if number == 1 { "" } else { "s" });

@@ -13,14 +13,14 @@ use socket2::{Domain, Socket, Type};
 /// The address that they come from: an address of the loopback that no other client uses.
 pub(super) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// How many there are, and how long one waits between two requests at least and at most.
+/// The number of clients, and the shortest and longest wait of one between two requests.
 const CLIENTS: u64 = 6;
 const PAUSES_MS: (u64, u64) = (20, 320);
 
-/// How long it takes from many requests to few and back.
+/// The time that it takes from many requests to few and back.
 const TIDE: Duration = Duration::from_secs(90);
 
-/// How long anything may take.
+/// The time that any step may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The clients, who leave when this is dropped.
@@ -35,7 +35,7 @@ impl Crowd {
             let mut dice = 0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0xd134_2543_de82_ef95);
             let live = move || {
                 while !is_over.load(Ordering::Relaxed) {
-                    // What goes wrong is part of the picture, and Pollux knows of it.
+                    // Errors are part of the picture, and Pollux records them.
                     let _ = visit(address, &mut dice, &is_over, begun);
                 }
             };

@@ -44,7 +44,7 @@ pub(super) fn unhurried_stdout() -> (NonBlocking, WorkerGuard) {
 /// The log of a process. The last lines are written when it goes.
 pub(super) struct Logs {
     access: Arc<AccessLog>,
-    /// How often the files are still to be opened anew.
+    /// The number of times that the files are still to be opened anew.
     reopenings: Arc<AtomicUsize>,
     stderr: NonBlocking,
     level: Mutex<LogLevel>,
@@ -85,7 +85,7 @@ impl Logs {
         self.access.mute(!tracing::enabled!(target: "access", tracing::Level::INFO));
     }
 
-    /// What is logged now.
+    /// The present level of the log.
     pub(super) fn level(&self) -> LogLevel {
         self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -40,7 +40,7 @@ use args::{Cli, Command};
 
 /// Something could not be done.
 const FAILED: u8 = 1;
-/// What was typed or configured is wrong.
+/// A flag or a setting is wrong.
 const USAGE: u8 = 2;
 /// Stopped before the end.
 const FORCED: u8 = 3;

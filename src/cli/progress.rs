@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::terminal;
 
-/// How often the line is drawn.
+/// The interval at which the line is drawn.
 const EVERY: Duration = Duration::from_millis(100);
 
 /// Work that ends within so many periods of [`EVERY`] shows nothing.

@@ -13,21 +13,21 @@ use super::args::RunArgs;
 use super::settings::{self, Settled};
 use super::{FAILED, Failure};
 
-/// How long reading may take in all; names have a shorter bound of their own.
+/// The time that reading may take in all; names have a shorter bound of their own.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What was read, and who waits for what comes of it.
+/// The result of a read, and the caller that waits for it.
 pub(super) struct Read {
     pub(super) settled: Result<Box<Settled>, Failure>,
     pub(super) callers: Vec<Call>,
-    /// What was found meanwhile of the backends that may change.
+    /// The answers that came meanwhile for backends that may change.
     pub(super) found: Vec<Found>,
 }
 
 /// Something that was found while the configuration was read.
 pub(super) struct Found {
     pub(super) discovered: Discovered,
-    /// What was known when reading began.
+    /// The entries that were known when reading began.
     before: Option<Vec<Entry>>,
 }
 
@@ -124,13 +124,13 @@ impl Reloading {
         self.under_way.as_ref().is_some_and(|under_way| !under_way.is_given_up)
     }
 
-    /// How long nothing has to be done, if ever something has.
+    /// The time until something has to be done, if ever.
     pub(super) fn rest(&self) -> Option<Duration> {
         let under_way = self.under_way.as_ref().filter(|under_way| !under_way.is_given_up)?;
         Some(READ_TIMEOUT.saturating_sub(under_way.since.elapsed()))
     }
 
-    /// What has come of it, once.
+    /// The result, once.
     pub(super) fn take(&mut self) -> Option<Read> {
         let under_way = self.under_way.as_mut()?;
         let settled = match under_way.read.try_recv() {

@@ -36,11 +36,11 @@ pub(super) struct Running {
     threads: usize,
     control: Option<PathBuf>,
     file: Option<PathBuf>,
-    /// Where the configuration that is served says what.
+    /// The places of the parts of the served configuration in the files.
     places: SourcePlaces,
     /// The configuration with environment variables as the file names them.
     written: Written,
-    /// What is known of the backends that may change, and who goes on asking.
+    /// The answers for backends that may change, and the thread that goes on asking.
     answers: Answers,
     discovery_watcher: DiscoveryWatcher,
     discovery_status: Arc<DiscoveryStatus>,
@@ -285,12 +285,12 @@ impl Running {
         true
     }
 
-    /// How long nothing has to be done, if ever something has.
+    /// The time until something has to be done, if ever.
     fn rest(&self) -> Option<Duration> {
         [self.watchdog.rest(), self.reloading.rest()].into_iter().flatten().min()
     }
 
-    /// What it serves, in one line.
+    /// A line that describes the served configuration.
     fn summary(&self) -> String {
         let addresses: Vec<String> = self.server.addresses().iter().map(ToString::to_string).collect();
         format!("serves {}", addresses.join(", "))
@@ -360,7 +360,7 @@ impl Running {
         answer::operate(&mut self.server, backend, wanted, by)
     }
 
-    /// What the process was started with.
+    /// The settings with which the process was started.
     fn process(&self) -> ProcessSettings {
         ProcessSettings {
             threads: Some(self.threads),
@@ -394,7 +394,7 @@ impl Running {
         }
     }
 
-    /// What would become of a request now.
+    /// Explains a request as it would go now.
     fn explain(&self, ask: &Ask) -> Reply {
         let snapshot = self.server.snapshot();
         let question = match ask.understand(snapshot) {
@@ -442,7 +442,7 @@ impl Running {
         }
     }
 
-    /// What was done, in words. `found` came while the configuration was read.
+    /// The effects, in words. `found` came while the configuration was read.
     fn exchange(&mut self, settled: Settled, found: Vec<Found>) -> Result<String, Failure> {
         if self.upgrade.is_under_way() {
             return Err(Failure::failed(

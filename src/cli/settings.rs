@@ -28,7 +28,7 @@ nothing to serve: there is no ./proxy.toml, and no backend was named
   = help: or a configuration:    pollux -c FILE
   = help: or look at it first:   pollux demo";
 
-/// What is to be served, and by whom.
+/// The configuration to serve, and its workers.
 pub(super) struct Settled {
     pub(super) served: ServedSnapshot,
     pub(super) workers: Workers,
@@ -36,15 +36,15 @@ pub(super) struct Settled {
     pub(super) control: Option<PathBuf>,
     /// The admin address, if there is to be one.
     pub(super) admin: Option<Admin>,
-    /// What the line for each exchange is to be.
+    /// The rules for the line of each exchange.
     pub(super) access_log: AccessLogRules,
-    /// What is hardly meant, as text.
+    /// The warnings, as text.
     pub(super) warnings: Option<String>,
-    /// What was found out for the pools.
+    /// The answers for the pools.
     pub(super) answers: Answers,
-    /// Where the file says what.
+    /// The places of its parts in the files.
     pub(super) places: SourcePlaces,
-    /// What it says with environment variables.
+    /// Its texts with environment variables.
     pub(super) written: Written,
     /// The file that could say something else the next time, if there is one.
     pub(super) file: Option<PathBuf>,
@@ -175,8 +175,8 @@ fn from_file(file: &Path, args: &RunArgs, colour: bool, names: &mut AtOnce<'_>) 
     if let (false, Some(first)) = (args.listen.is_empty(), snapshot.listeners.first()) {
         snapshot.listeners = listeners(args, first);
     }
-    // What the file says of its own listeners has been checked, and a TCP listener may route by what a
-    // ClientHello says.
+    // The file's own listeners have been checked, and a TCP listener may route by the contents of a
+    // ClientHello.
     let is_turned = args.mode.is_some();
     if let Some(listener) = snapshot.listeners.iter().find(|listener| is_turned && !is_fit(listener)) {
         return Err(Failure::usage(format!(

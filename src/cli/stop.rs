@@ -12,13 +12,13 @@ use super::answer::Around;
 use super::watchdog::Watchdog;
 use super::{FAILED, FORCED};
 
-/// How often it is looked whether the drain is over.
+/// The interval at which it is checked whether the drain is over.
 const STEP: Duration = Duration::from_millis(5);
 
-/// How often the log says what holds the drain.
+/// The interval at which the log says what holds the drain.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// How long callers at the admin address may take, when all else is over, until they are answered.
+/// The time that callers at the admin address may take, when all else is over, until they are answered.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Waits for the end of the drain that has begun, unless a second signal says that there is no time for it.

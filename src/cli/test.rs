@@ -28,7 +28,7 @@ pub(super) fn run(loaded: &Loaded) -> Vec<TestOutcome> {
     loaded.tests.iter().map(|trial| trial.run(&loaded.snapshot, &loaded.places)).collect()
 }
 
-/// How they went, a line for each that is of interest, and the sum.
+/// The results, a line for each that is of interest, and the sum.
 pub(super) fn tell(outcomes: &[TestOutcome], all: bool) -> String {
     let mut lines = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| all || !outcome.failures.is_empty()) {

@@ -11,7 +11,7 @@ const FIRST_PROCESS: &str = "\
 this is process 1, and its container ends with it: a new process would be ended while the old one drains
   = help: start a new container, or start Pollux under an init that stays, such as `docker run --init`";
 
-/// What is under way.
+/// The phase of an upgrade.
 enum State {
     /// Nothing.
     Idle,
@@ -94,7 +94,7 @@ impl Upgrade {
     }
 }
 
-/// What has become of it, with both versions.
+/// The result, with both versions.
 fn tell(Successor { pid, executable, version, .. }: &Successor) -> String {
     let version = version.as_ref().map_or_else(
         || String::from("of a version that it does not say"),

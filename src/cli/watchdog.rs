@@ -21,7 +21,7 @@ impl Watchdog {
         &self.manager
     }
 
-    /// How long nothing has to be done, if ever something has.
+    /// The time until something has to be done, if ever.
     pub(super) fn rest(&self) -> Option<Duration> {
         self.manager.watchdog().map(|_| self.due.saturating_duration_since(Instant::now()))
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::core::word::UnknownWord;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The file cannot be run.
@@ -23,7 +23,7 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What a finding is certain of when parts of the file could not be read at all.
+/// The scope in which a finding is certain when parts of the file could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// It is about the text that it points at, and holds whatever else the file says.
@@ -34,7 +34,7 @@ enum Reach {
 
 macro_rules! codes {
     ($($name:ident $code:literal $severity:ident $reach:ident $title:literal $text:literal,)*) => {
-        /// What kind of finding this is. A code never changes its meaning; one that is given up is not used
+        /// The kind of a finding. A code never changes its meaning; one that is given up is not used
         /// again.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code {
@@ -63,7 +63,7 @@ macro_rules! codes {
                 match self { $(Code::$name => $text,)* }
             }
 
-            /// How bad it is.
+            /// Its severity.
             #[must_use]
             pub const fn severity(self) -> Severity {
                 match self { $(Code::$name => Severity::$severity,)* }

@@ -37,7 +37,7 @@ pub(super) enum Value {
     Flag(bool),
     List(Vec<Node>),
     Table(Table),
-    /// What no key takes; the words name it in messages.
+    /// A value that no key takes; the words name it in messages.
     Other(&'static str),
 }
 

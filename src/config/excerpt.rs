@@ -42,7 +42,7 @@ impl Place {
 pub(super) struct Mark {
     /// The place; any will do, in the file or not.
     pub(super) place: Place,
-    /// What is said there.
+    /// The text at the mark.
     pub(super) label: String,
 }
 
@@ -64,7 +64,7 @@ struct Excerpt<'a> {
     start: usize,
 }
 
-/// What to show for `marks`, of which the first is where the mistake is; for none, the first file alone.
+/// The lines to show for `marks`, of which the first is where the mistake is; for none, the first file alone.
 pub(super) fn places<'a>(sources: &[Source<'a>], marks: &'a [Mark]) -> Vec<Element<'a>> {
     let Some(first) = marks.first() else {
         return sources.first().map(|source| Origin::path(source.origin).into()).into_iter().collect();

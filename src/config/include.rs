@@ -88,7 +88,7 @@ pub(super) fn all(
     root
 }
 
-/// How the names of files end that editors and package managers leave beside the file that they are of.
+/// Endings of the names of files that editors and package managers leave beside the original.
 const LEFTOVERS: [&str; 19] = [
     "~",
     "#",

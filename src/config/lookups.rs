@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::world::{Machine, World};
 use crate::discovery::{self, Answer, Answers, DiscoveryQuestion, Entry, at_once, unanswered};
 
-/// How long all names of a configuration may take together.
+/// The time that all names of a configuration may take together.
 const LOOKUPS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something that is looked up.
@@ -22,7 +22,7 @@ enum Lookup {
     Backends(DiscoveryQuestion),
 }
 
-/// What was found.
+/// The answer to a lookup.
 #[derive(Debug)]
 enum Found {
     Addresses(io::Result<Vec<SocketAddr>>),
@@ -46,7 +46,7 @@ impl Lookup {
     }
 }
 
-/// What stands in the place of the machine's resolver. Everything else is asked of the machine.
+/// Stands in the place of the machine's resolver. Everything else is asked of the machine.
 pub trait Names {
     /// As [`World::resolve`].
     ///
@@ -126,7 +126,7 @@ impl<'a> AtOnce<'a> {
         self.found.len() > before
     }
 
-    /// What was found, if it is known; else it is written down.
+    /// The answer to `lookup`, if it is known; else the lookup is written down.
     fn find(&mut self, lookup: Lookup) -> Option<&Found> {
         if !self.found.contains_key(&lookup) {
             self.wanted.insert(lookup);
@@ -156,7 +156,7 @@ impl Names for Nameless {
     }
 }
 
-/// What is said while names are only written down.
+/// The error while names are only written down.
 fn not_yet() -> io::Error {
     io::Error::other("the file has changed while it was read")
 }

@@ -62,32 +62,32 @@ pub const THREADS_MAX: usize = 1024;
 /// A configuration that has been read and checked.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// What the workers run on.
+    /// The configuration of the workers.
     pub snapshot: Snapshot,
-    /// What its rules for TLS need.
+    /// The TLS objects that its rules need.
     pub tls: Handles,
-    /// How the process is to be, around what is served.
+    /// The settings of the process.
     pub process: ProcessSettings,
-    /// What was found out for the pools, from which their backends were made.
+    /// The answers from which the backends of pools were made.
     pub answers: Answers,
     /// The tests that it brings along.
     pub tests: Vec<Trial>,
-    /// Where the file says what.
+    /// The places of its parts in the files.
     pub places: SourcePlaces,
-    /// What it says with environment variables.
+    /// Its texts with the names of environment variables.
     pub written: Written,
-    /// What is hardly meant, although it can be run.
+    /// Warnings: it can be run, but is probably not meant.
     pub warnings: Option<ConfigReport>,
 }
 
-/// What a file says of the process. A flag on the command line wins over each of these.
+/// The settings of the process in a file. A flag on the command line wins over each of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessSettings {
-    /// How many worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
+    /// The number of worker threads to start, 1 to [`THREADS_MAX`]; `None` when the file leaves it open.
     pub threads: Option<usize>,
     /// Where the control socket is opened, if there is to be one.
     pub control: Option<PathBuf>,
-    /// What the line for each exchange is to be; `None` when the file leaves it open.
+    /// The rules for the line of each exchange; `None` when the file leaves it open.
     pub access_log: Option<access::AccessLogRules>,
     /// Where the admin address is, if there is to be one.
     pub admin: Option<Admin>,
@@ -137,14 +137,14 @@ pub fn load_at_once(path: &Path, names: &mut AtOnce<'_>) -> Result<Loaded, Confi
     if names.look_up() { load_in(path, names) } else { loaded }
 }
 
-/// What the file at `path` says of the process, without looking up any name.
+/// The settings of the process in the file at `path`, without a lookup of any name.
 ///
 /// # Errors
 ///
 /// As [`load`].
 pub fn load_process(path: &Path) -> Result<ProcessSettings, ConfigReport> {
     load_in(path, &mut lookups::Nameless::default()).map(|loaded| loaded.process).or_else(|_| {
-        // What is wrong is told as it is with the names.
+        // A load reports its mistakes as with the names.
         load(path).map(|loaded| loaded.process)
     })
 }
@@ -225,7 +225,7 @@ fn finish(
     world: &mut dyn World,
     mut findings: Findings,
 ) -> Result<Loaded, ConfigReport> {
-    // Whatever else could be said about a file that was not read would be wrong.
+    // Any further finding about a file that was not read would be wrong.
     if let Err(told) = findings.since(0) {
         return findings.finish(vec![main], Err(told)).map(|(loaded, _)| loaded);
     }

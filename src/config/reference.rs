@@ -6,13 +6,13 @@ use super::value::{show_size, show_thousandths};
 /// A key with its example, and the table that it is of.
 #[derive(Clone, Debug)]
 pub struct Example {
-    /// How the table is written, such as `[[listener]]`.
+    /// The form of the table, such as `[[listener]]`.
     pub table: &'static str,
     /// The key.
     pub key: &'static str,
     /// A value that it can have.
     pub value: String,
-    /// What holds without it, if a file can say that.
+    /// The default, if a file can say it.
     pub default: Option<String>,
     /// Further values of its kind. Whether one is good depends on the other keys.
     pub others: Vec<String>,

@@ -21,7 +21,7 @@ pub const ERRORS_MAX: usize = 100;
 pub(super) struct Text {
     /// Its name, as it is shown.
     pub(super) origin: String,
-    /// What it holds.
+    /// The contents.
     pub(super) text: String,
 }
 
@@ -33,7 +33,7 @@ pub struct ConfigReport {
 }
 
 impl ConfigReport {
-    /// How many findings there are, 1 to [`ERRORS_MAX`].
+    /// The number of findings, 1 to [`ERRORS_MAX`].
     #[must_use]
     pub fn len(&self) -> usize {
         self.found.len()
@@ -173,15 +173,15 @@ impl Diagnostic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reported(());
 
-/// What has been found so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// What the files say with environment variables.
+    /// The texts with environment variables in the files.
     pub(super) written: Written,
     found: Vec<Diagnostic>,
-    /// How many errors were put down, those included for which there was no room.
+    /// The number of errors, those included for which there was no room.
     errors: usize,
-    /// How many warnings there are. They have a bound of their own: many of them must not keep an error out.
+    /// The number of warnings. They have a bound of their own: many of them must not keep an error out.
     warnings: usize,
     /// Keys that are there, if mistyped: by the place of their table and their right name. They are
     /// not reported as missing.
@@ -228,7 +228,7 @@ impl Findings {
         self.errors >= ERRORS_MAX
     }
 
-    /// How many errors there are.
+    /// The number of errors.
     pub(super) fn errors(&self) -> usize {
         self.errors
     }
@@ -253,7 +253,7 @@ impl Findings {
         self.errors > 0
     }
 
-    /// What came of the checks with the warnings, or everything that was found, in the order of the files.
+    /// The result of the checks with the warnings, or all findings, in the order of the files.
     /// Where a file could not be read whole, findings about the whole are left out; errors go before warnings
     /// where there is no room for all.
     pub(super) fn finish<T>(

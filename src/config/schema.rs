@@ -27,7 +27,7 @@ fn property(key: &'static Key) -> Value {
 }
 
 fn kind(is: &'static Kind) -> Value {
-    // Whatever is not text can come from the environment, where everything is.
+    // A value that is not text can come from the environment, where everything is text.
     let or_variable = |schema: Value| json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{" }] });
     match is {
         Kind::Text => json!({ "type": "string" }),

@@ -43,7 +43,7 @@ fn unknown_key(table: &doc::Table, entry: &Entry, is: &'static dyn Described, fi
     );
 }
 
-/// What is expected of a value.
+/// The type that is expected of a value.
 struct Asked {
     key: &'static Key,
     kind: &'static Kind,

@@ -8,12 +8,12 @@ use super::quote::quote;
 use super::report::Diagnostic;
 use super::veil::veil;
 
-/// What the TOML reader found wrong with `text`, the file number `file`.
+/// The mistake that the TOML reader found in `text`, the file number `file`.
 pub(super) fn explain(text: &str, file: u16, error: &toml::de::Error) -> Diagnostic {
     syntax(text, file, error.span().unwrap_or(0..0), error.message())
 }
 
-/// What is not TOML at all. The reader knows where, but seldom what was meant.
+/// A text that is not TOML. The reader knows the place, but seldom the intention.
 fn syntax(text: &str, file: u16, span: Range<usize>, message: &str) -> Diagnostic {
     let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
     // The value is quoted in the help, unless it may be a secret.

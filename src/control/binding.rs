@@ -44,7 +44,7 @@ pub(super) struct Present {
     pub(super) is_gone: bool,
 }
 
-/// What was never said otherwise.
+/// The default where no configuration says otherwise.
 fn is_v6only() -> bool {
     true
 }

@@ -18,13 +18,13 @@ use crate::status::CertificateStatus;
 use crate::tls::certificate::{FILE_LEN_MAX, Facts, Term};
 use crate::tls::{Handles, Origination, Pair, Stale, Termination};
 
-/// How often files are looked at.
+/// The interval at which files are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often certificates are warned of that expire soon.
+/// The interval at which the log warns of certificates that expire soon.
 const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often the log says again that files cannot be taken.
+/// The interval at which the log says again that files cannot be used.
 const COMPLAINT: Duration = Duration::from_secs(60 * 60);
 
 /// Begins to look after the certificates of `snapshot`, for as long as what it gives lives; `None` if there are none, or there can be
@@ -46,7 +46,7 @@ pub(super) fn look_after(snapshot: &Snapshot, tls: &Handles) -> Option<Sender<()
     }
 }
 
-/// How long the certificates of all listeners are valid.
+/// The validity of the certificates of all listeners.
 pub(super) fn expiries(snapshot: &Snapshot, tls: &Handles) -> Vec<Expiry> {
     let expiry = |certificate: CertificateStatus| Expiry {
         listener: certificate.listener,
@@ -104,7 +104,7 @@ fn look(mut watched: Vec<Watched>, mut pools: Vec<Towards>, end: &Receiver<()>) 
 struct Towards {
     pool: String,
     origination: Arc<Origination>,
-    /// How the files looked when they were last read.
+    /// The stamps of the files when they were last read.
     stamps: Vec<Option<Stamp>>,
     /// Why they could not be taken the last time, and when the log last said so.
     failed: Option<(String, Instant)>,
@@ -155,7 +155,7 @@ impl Towards {
 struct Watched {
     listener: String,
     termination: Arc<Termination>,
-    /// How the files looked when they were last read.
+    /// The stamps of the files when they were last read.
     stamps: Vec<Option<Stamp>>,
     /// When the log last said that they cannot be taken.
     complained: Option<Instant>,
@@ -183,7 +183,7 @@ impl Watched {
 
     fn look(&mut self) {
         let now = stamps(&self.termination);
-        // What failed is tried again even if it looks the same: rights may have changed, or a mount.
+        // A failed load is tried again even if the files look the same: rights may have changed, or a mount.
         if now == self.stamps && self.termination.stale().is_none() {
             return;
         }

@@ -1,4 +1,4 @@
-//! What an operator has changed while Pollux runs, on top of what the configuration says.
+//! Changes by an operator while Pollux runs, on top of the configuration.
 //!
 //! A change is about one thing, the state or the weight of one backend, which is found by its name. It is laid over the pools
 //! whenever they are made anew: by a reload, or because other backends were found. It goes when the configuration says something else
@@ -19,7 +19,7 @@ use crate::status::Changed;
 pub enum ChangeError {
     /// There is no such backend.
     Unknown {
-        /// What it was called.
+        /// Its name.
         name: String,
         /// The names that exist.
         names: Vec<String>,
@@ -106,7 +106,7 @@ struct Change {
     pool: String,
     backend: String,
     value: Value,
-    /// What the configuration says instead.
+    /// The value in the configuration.
     filed: Value,
     #[serde(rename = "age_ms", serialize_with = "to_age", deserialize_with = "from_age")]
     since: Instant,
@@ -230,7 +230,7 @@ impl Changes {
         told
     }
 
-    /// What holds, one change after the other.
+    /// The changes that hold, one a line.
     pub(super) fn lines(&self) -> Vec<String> {
         self.0.iter().map(|change| format!("{change} by {}", change.by)).collect()
     }

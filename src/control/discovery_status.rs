@@ -52,7 +52,7 @@ impl DiscoveryStatus {
         }
     }
 
-    /// What is known now, in the order of the questions.
+    /// The present answers, in the order of the questions.
     #[must_use]
     pub fn tell(&self) -> Vec<status::SourceStatus> {
         self.pages().iter().map(|(question, page)| page.tell(question)).collect()

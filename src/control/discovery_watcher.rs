@@ -21,15 +21,15 @@ use crate::shared::pools::Registry;
 use crate::snapshot::{Address, Snapshot};
 use crate::tls::Handles;
 
-/// How long names that are asked for together may take. The system's resolver gives up by itself before.
+/// The time that names that are asked for together may take. The system's resolver gives up by itself before.
 const LOOKUPS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Another answer than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Discovered {
-    /// What was asked.
+    /// The question.
     pub question: DiscoveryQuestion,
-    /// What was answered.
+    /// The answer.
     pub entries: Vec<Entry>,
 }
 
@@ -84,9 +84,9 @@ struct Watched {
     question: DiscoveryQuestion,
     schedule: Schedule,
     answer: Option<Vec<Entry>>,
-    /// What was wrong the last time.
+    /// The last failure.
     failure: Option<String>,
-    /// How the file looked when it was read.
+    /// The stamp of the file when it was read.
     stamp: Option<Stamp>,
     /// The failed connects to its addresses that it was last asked again for.
     unreached: u64,
@@ -113,7 +113,7 @@ impl Asker {
             let seed = u64::from(std::process::id()) << 32 | index as u64;
             let mut schedule = Schedule::new(interval, seed, Duration::ZERO, answer.is_some());
             if question.has_ttl() {
-                // How long the first answer lives was not kept: the second says it.
+                // The second answer replaces the lifetime of the first.
                 schedule.note_ttl(Duration::ZERO, Duration::ZERO);
             }
             // The user who started Pollux was told of that one.

@@ -1,4 +1,5 @@
-//! What the main thread waits for: signals, and callers at the control socket. Each comes through a thread of its own.
+//! The events of the main thread: signals, and callers at the control socket. Each comes through a thread of
+//! its own.
 
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -23,7 +24,7 @@ use crate::operator::{OperatorRequest, Reply};
 /// Events that wait for the main thread; a thread that brings one more waits.
 const WAITING_MAX: usize = 16;
 
-/// How long a signal that ends the process waits for a main thread that still starts.
+/// The time for which a signal that ends the process waits for a main thread that still starts.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Something that the main thread has to do with.
@@ -37,14 +38,14 @@ pub enum ControlEvent {
     Upgraded(Result<Successor, UpgradeError>),
     /// There are other backends than before.
     Discovered(Discovered),
-    /// What was begun with [`Events::beside`] is done, or has failed.
+    /// Work that was begun with [`Events::beside`] is done, or has failed.
     Done,
 }
 
 /// A caller at the control socket, who waits.
 #[derive(Debug)]
 pub struct Call {
-    /// What is wanted.
+    /// The request.
     pub request: OperatorRequest,
     /// The caller that wants it.
     pub by: String,
@@ -172,7 +173,7 @@ impl Events {
         admin::open(admin, handed, readiness, &self.asks())
     }
 
-    /// How others ask the main thread.
+    /// The way for other threads to ask the main thread.
     fn asks(&self) -> admin::Ask {
         let events = self.sender.clone();
         Arc::new(move |by, command| {

@@ -33,16 +33,16 @@ use crate::tls::process_keys;
 /// Says in the environment of a child whose place it is to take: the number of the process that has started it.
 pub(super) const VARIABLE: &str = "POLLUX_TAKES_OVER_FROM";
 
-/// How long a new process may take until it is ready, or the old one to hand its sockets over.
+/// The time that a new process may take until it is ready, or the old one to hand its sockets over.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest message, in bytes: [`SOCKETS_MAX`] listeners, [`CHANGES_MAX`] changes, or a report.
 const MESSAGE_MAX: usize = 128 * 1024;
 
-/// How many changes go in one message.
+/// The number of changes in one message.
 const CHANGES_MAX: usize = 100;
 
-/// What the new process says to the old one.
+/// The messages of the new process to the old one.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Word {
@@ -62,19 +62,19 @@ enum Word {
 pub struct Successor {
     /// Its number.
     pub pid: u32,
-    /// Where it does not listen.
+    /// The addresses at which it does not listen.
     pub left: Vec<Address>,
-    /// What was started.
+    /// The executable of the new process.
     pub executable: PathBuf,
     /// Its version, if it has said it.
     pub version: Option<String>,
 }
 
-/// What the new process gets beside the sockets.
+/// The state that the new process gets beside the sockets.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Legacy {
-    /// What session tickets are sealed with: so that clients need no full handshake because there is a new process.
+    /// The keys that seal session tickets, so that clients need no full handshake because of a new process.
     TicketKeys(Vec<u8>),
     /// Some of what an operator has changed.
     Changes(Changes),
@@ -133,7 +133,7 @@ impl Heir {
         }
         let mut command = Command::new(&origin.executable);
         command.args(&origin.arguments).env(VARIABLE, std::process::id().to_string()).stdin(theirs);
-        // What a manager has passed was for this process.
+        // Variables that a manager has passed were for this process.
         for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
             command.env_remove(name);
         }

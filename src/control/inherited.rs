@@ -15,7 +15,7 @@ pub struct Inherited {
     listeners: Vec<(Present, Vec<OwnedFd>)>,
     /// The socket of the admin address, with what the configuration says of where it is.
     pub(super) admin: Option<(Address, Handed)>,
-    /// What an operator has changed there.
+    /// The changes of an operator there.
     pub(super) changes: Changes,
     /// The names of what a service manager has passed and is of no use.
     useless: Vec<String>,

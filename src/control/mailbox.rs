@@ -1,5 +1,5 @@
-//! What the control thread asks of a worker, who looks between two turns: one atomic load, and a lock only if
-//! something came.
+//! Orders of the control thread to a worker, which looks between two turns: one atomic load, and a lock only
+//! if something came.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::status::{Holder, SessionsAsk};
 use crate::tls::Handles;
 use crate::worker::WorkerReport;
 
-/// What a worker is to do.
+/// An order to a worker.
 #[derive(Debug)]
 pub(super) enum Order {
     /// Stop accepting, and end with the last session.
@@ -33,7 +33,7 @@ pub(super) enum Order {
     /// Run on another configuration from now on.
     Switch {
         snapshot: Arc<Snapshot>,
-        /// What its rules for TLS need.
+        /// The TLS objects that its rules need.
         tls: Arc<Handles>,
         /// For each of its listeners.
         inlets: Vec<InletGiven>,
@@ -78,7 +78,7 @@ pub(super) enum Order {
     },
 }
 
-/// Where the clients of a listener come in.
+/// The source of a listener's clients.
 #[derive(Debug)]
 pub(super) enum InletGiven {
     /// By this socket.
@@ -91,7 +91,7 @@ pub(super) enum InletGiven {
 /// next.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    /// How many orders were ever given.
+    /// The number of orders ever given.
     version: AtomicU64,
     orders: Mutex<VecDeque<Order>>,
     wake: Arc<UnixStream>,
@@ -107,7 +107,7 @@ impl Mailbox {
         Ok((Mailbox { version, orders, wake: Arc::new(ours) }, theirs))
     }
 
-    /// What wakes the worker when something is written to it.
+    /// The socket that wakes the worker when something is written to it.
     pub(super) fn wake(&self) -> Arc<UnixStream> {
         Arc::clone(&self.wake)
     }

@@ -1,4 +1,4 @@
-//! What a service manager is told (sd_notify(3)): one datagram of `NAME=value` lines to the socket that
+//! Messages to a service manager (sd_notify(3)): one datagram of `NAME=value` lines to the socket that
 //! NOTIFY_SOCKET names.
 //!
 //! A service manager is optional: without the variable nothing is sent, and failed sends are ignored.
@@ -37,7 +37,8 @@ impl Manager {
         Manager { way, watchdog: watchdog.filter(|span| !span.is_zero()) }
     }
 
-    /// How often it wants to hear that all is well; half of the time after which it would despair.
+    /// The interval at which it wants a sign of life; half of the time after which it would give the process
+    /// up.
     #[must_use]
     pub fn watchdog(&self) -> Option<Duration> {
         self.way.as_ref().and(self.watchdog).map(|span| span / 2)
@@ -61,7 +62,7 @@ impl Manager {
         self.send(&format!("STOPPING=1\nSTATUS={}", one_line(status)));
     }
 
-    /// What it is at, for people.
+    /// The state of the process, for people.
     pub fn status(&self, status: &str) {
         self.send(&format!("STATUS={}", one_line(status)));
     }

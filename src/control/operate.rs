@@ -1,4 +1,4 @@
-//! What an operator does to a running Pollux, piece by piece: backends, sessions.
+//! Changes of an operator to a running Pollux: backends, sessions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Server {
         self.exchange(ServedSnapshot { snapshot, tls }).map(drop)
     }
 
-    /// What an operator has changed and still holds.
+    /// The changes of an operator that still hold.
     #[must_use]
     pub fn changes(&self) -> Vec<Changed> {
         self.changes.tell()

@@ -1,6 +1,6 @@
 //! Where the executable is, and with what it was started: what an upgrade starts anew.
 //!
-//! What the kernel says of a running executable is a path without links, to the very version that runs.
+//! The kernel gives the path of a running executable without links, to the very version that runs.
 //! An operator who installs versions beside each other and moves a link means the path that was typed, so that
 //! path counts.
 
@@ -32,7 +32,8 @@ impl Origin {
         let typed = arguments
             .next()
             .and_then(|name| typed(&name, &path, &std::env::current_dir().ok()?))
-            // What was typed can be anything (execve(2)). Where its own file has gone already, it is all that is known.
+            // The first argument can be anything (execve(2)). If its own file has gone already, nothing else
+            // is known.
             .filter(|typed| is_same(typed, Path::new("/proc/self/exe")) || !own.exists());
         Ok(Origin { executable: typed.unwrap_or(own), arguments: arguments.collect() })
     }

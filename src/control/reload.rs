@@ -1,4 +1,4 @@
-//! What a reload did, or why it was not done.
+//! The effect of a reload, or the reason why it was not done.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::snapshot::{Limits, Snapshot};
 pub enum ReloadError {
     /// Pollux is about to end.
     Draining,
-    /// What the new configuration asks for cannot be had.
+    /// The new configuration needs something that cannot be had.
     Start(StartError),
 }
 
@@ -31,7 +31,7 @@ impl From<StartError> for ReloadError {
     }
 }
 
-/// What a reload did.
+/// The effect of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
     /// Listeners whose sockets are new, each as `name on address`.
@@ -42,11 +42,11 @@ pub struct Reloaded {
     pub added: Vec<String>,
     /// Backends to which nothing new is sent.
     pub removed: Vec<String>,
-    /// What cannot change while Pollux runs.
+    /// Settings that cannot change while Pollux runs.
     pub later: Vec<String>,
-    /// What an operator had changed and the configuration says otherwise now.
+    /// Changes of an operator that the configuration now overrides.
     pub dropped: Vec<String>,
-    /// What an operator has changed and still holds.
+    /// Changes of an operator that still hold.
     pub kept: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Reloaded {
         Reloaded { added: missing(old, new), removed: missing(new, old), ..Reloaded::default() }
     }
 
-    /// What was done, one thing a line.
+    /// The effects, one a line.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let all = [
             ("opened listener", &self.opened),

@@ -1,4 +1,4 @@
-//! What a running server tells of itself: status, metrics, what its sessions are at.
+//! Reports of a running server: status, metrics, sessions.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -62,7 +62,7 @@ impl Server {
         Configuration { file: None, loaded_ms: ms(self.loaded.elapsed()), reloads: self.reloads }
     }
 
-    /// What it is at: asks every worker that still runs, and waits for the answers, which come between two
+    /// The status: asks every worker that still runs, and waits for the answers, which come between two
     /// turns.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -114,7 +114,7 @@ impl Server {
         metrics::page(&self.totals(), &self.around(), format)
     }
 
-    /// What all workers have counted since they began.
+    /// The counts of all workers since they began.
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.registry.metrics().totals()

@@ -1,4 +1,4 @@
-//! What can be seen of the pools at one moment, for the metrics.
+//! The state of the pools at one moment, for the metrics.
 
 use std::collections::BTreeMap;
 

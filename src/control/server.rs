@@ -38,12 +38,12 @@ struct Inlets {
 #[derive(Debug)]
 pub struct Server {
     pub(super) worker_setup: Workers,
-    /// What is served, as the workers have it.
+    /// The snapshot that the workers serve.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) tls: Arc<Handles>,
     /// The pools as the configuration and what was found for it have them.
     pub(super) filed: Vec<Pool>,
-    /// What an operator has laid over them.
+    /// The changes of an operator on top of it.
     pub(super) changes: Changes,
     pub(super) addresses: Vec<Address>,
     /// For each listener whether a service manager has its socket too: such a queue is never emptied, and
@@ -177,7 +177,7 @@ impl Server {
         Ok((server, left))
     }
 
-    /// What is served now.
+    /// The snapshot that is served now.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -195,13 +195,13 @@ impl Server {
         self.registry.rely_on(authority);
     }
 
-    /// How many clients each worker has.
+    /// The number of clients of each worker.
     #[must_use]
     pub fn sessions(&self) -> Vec<usize> {
         self.worker_loads.sessions()
     }
 
-    /// What each pool is doing.
+    /// The state of each pool.
     #[must_use]
     pub fn pools(&self) -> Vec<Figures> {
         self.registry.figures()
@@ -270,7 +270,7 @@ impl Server {
         look_at_files(&mut present);
         let places = kept(&present, &snapshot.listeners);
         let Inlets { inlets, addresses, files } = self.inlets(&snapshot, &present, &places, &mut reloaded)?;
-        // What is the manager's is given back as it is.
+        // A socket of the manager is given back as it is.
         let is_given_back = |place: usize| self.lent[place] && !places.contains(&Some(place));
         let gone = (0..present.len()).filter(|place| !places.contains(&Some(*place)) && !self.lent[*place]);
         gone.for_each(|place| self.remove_file(place));
@@ -332,9 +332,9 @@ impl Server {
         Ok(Inlets { inlets, addresses, files })
     }
 
-    /// What `asked` workers say; without what those would have said that have ended meanwhile.
+    /// The answers of `asked` workers, without those of workers that have ended meanwhile.
     fn gather<T>(&self, answers: &Receiver<T>, asked: usize) -> Vec<T> {
-        /// How long nothing may come before it is asked who still runs.
+        /// The time without an answer after which the server looks for workers that have ended.
         const STEP: Duration = Duration::from_millis(100);
         let mut said = Vec::new();
         while said.len() < asked {
@@ -372,7 +372,7 @@ impl Server {
         self.addresses.iter().filter_map(path).collect()
     }
 
-    /// What is bound.
+    /// The bound addresses.
     fn present(&self) -> Vec<Present> {
         let present = |(place, listener): (usize, &Listener)| Present {
             name: listener.name.clone(),

@@ -26,7 +26,7 @@ const BACKLOG: i32 = 16;
 /// Callers that are served at the same time. One more ends the one that has kept Pollux waiting for longest.
 const CALLERS_MAX: usize = 16;
 
-/// How long a caller may take to say what it wants, or to take a piece of the answer.
+/// The time that a caller may take for its request, or for a piece of the answer.
 const CALLER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The name of the socket in the file system, which goes with this value.

@@ -16,7 +16,7 @@ pub enum StartError {
         address: Address,
         /// Why.
         error: io::Error,
-        /// Where a socket listens that a service manager has passed and no listener takes.
+        /// The address of a socket that a service manager has passed and no listener takes.
         passed: Option<Address>,
     },
     /// The file of a Unix socket, which is kept, cannot have its owner or its mode.
@@ -44,7 +44,7 @@ pub enum StartError {
     },
     /// A thread or a pipe could not be made.
     System(io::Error),
-    /// What was to be done between binding and serving could not be.
+    /// A step between binding and serving failed.
     Bound(String),
     /// The descriptor limit leaves no room for a single session.
     Descriptors {

@@ -1,4 +1,4 @@
-//! How many workers there are, and what each gets of the machine.
+//! The number of workers, and the share of the machine of each.
 
 use super::start_error::StartError;
 use crate::os::{DESCRIPTORS_RESERVED, raise_descriptor_limit};
@@ -8,9 +8,9 @@ use crate::worker::{Poller, Splicing, WorkerIndex};
 /// The workers of a Pollux.
 #[derive(Clone, Debug)]
 pub struct Workers {
-    /// How many there are, at least 1.
+    /// The number of workers, at least 1.
     pub threads: usize,
-    /// How they wait for their connections.
+    /// The way in which they wait for their connections.
     pub poller: Poller,
     /// When bodies go around the memory of the process. There are fewer pipes where there are few
     /// descriptors.
@@ -26,7 +26,7 @@ impl Workers {
         Workers { threads, poller: Poller::default(), splicing: Splicing::default(), cores: Vec::new() }
     }
 
-    /// What the worker with that number has to know of all workers.
+    /// The state of all workers that the worker with that number needs.
     pub(super) fn berth(&self, worker: usize) -> Berth {
         let core = self.cores.get(worker % self.cores.len().max(1)).copied();
         let share = WorkerIndex { worker, workers: self.threads };

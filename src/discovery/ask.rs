@@ -12,12 +12,12 @@ use super::file::{ENTRIES_MAX, LEN_MAX, parse};
 use super::{DiscoveryQuestion, Entry, IpFamily};
 use crate::snapshot::Address;
 
-/// What was answered.
+/// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The backends.
     pub entries: Vec<Entry>,
-    /// How long it holds, where that was said too.
+    /// The time for which it holds, where the answer has one.
     pub ttl: Option<Duration>,
     /// The family of which nothing is known now, where there was an answer for the other one. Its last
     /// addresses stay.
@@ -103,7 +103,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// How a file looks from outside.
+/// The state of a file as stat(2) shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The most threads that ask at the same time, in the whole process.
 const ASKERS_MAX: usize = 64;
 
-/// How many threads ask now. Those count whose caller has lost patience.
+/// The number of threads that ask now, with those whose caller has stopped waiting.
 static ASKERS: AtomicUsize = AtomicUsize::new(0);
 
 /// One of [`ASKERS_MAX`], for as long as it lives.
@@ -73,7 +73,7 @@ fn next<Q>(waiting: &Mutex<VecDeque<(usize, Q)>>) -> Option<(usize, Q)> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
 }
 
-/// What is told of a question that had no answer within `span`.
+/// The error for a question that had no answer within `span`.
 #[must_use]
 pub fn unanswered(span: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {} s", span.as_secs()))

@@ -23,7 +23,7 @@ pub use dns::SERVERS_MAX;
 pub use file::{ENTRIES_MAX, parse as parse_file};
 pub use schedule::Schedule;
 
-/// How often files are looked at.
+/// The interval at which files are looked at.
 pub const LOOK: Duration = Duration::from_secs(1);
 
 /// The last good answers, and why there is none where nothing was ever answered.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::route::hash;
 
-/// How soon a question is asked again after a first failure; twice as long after each more, up to its
+/// The time after which a question is asked again after a first failure; it doubles with each more, up to its
 /// interval.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -18,7 +18,7 @@ pub struct Schedule {
     interval: Duration,
     due: Duration,
     failures: u32,
-    /// What the jitter is drawn from.
+    /// The seed of the jitter.
     seed: u64,
 }
 

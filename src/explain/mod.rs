@@ -38,10 +38,10 @@ pub struct Explanation {
     pub client: Option<String>,
     /// The routes in their order, up to the one that was taken.
     pub routes: Vec<Tried>,
-    /// What the policies of the route say, up to the first one that answers.
+    /// The verdicts of the route's policies, up to the first one that answers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Judged>,
-    /// How it ends, if all agree that would be asked.
+    /// The end, if all authorities agree that would be asked.
     pub end: End,
 }
 
@@ -56,7 +56,7 @@ pub struct Tried {
     pub missed: Option<String>,
 }
 
-/// How it ends.
+/// The end of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
@@ -68,7 +68,7 @@ pub enum End {
         status: u16,
         /// The lines of the head.
         head: Vec<String>,
-        /// How long the body is.
+        /// The length of the body.
         body_bytes: usize,
     },
     /// Pollux answers for a cause.
@@ -87,7 +87,7 @@ pub enum End {
 pub struct Forwarded {
     /// The pool.
     pub pool: String,
-    /// How the pool was chosen, if there were several.
+    /// The way in which the pool was chosen, if there were several.
     pub split: Option<String>,
     /// The lines of the head that the backend gets; none where bytes are passed.
     pub head: Vec<String>,
@@ -97,12 +97,12 @@ pub struct Forwarded {
     pub picked: Option<String>,
     /// By which rule.
     pub rule: String,
-    /// What each worker of a running Pollux would do, if one was asked.
+    /// The picks of the workers of a running Pollux, if one was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub workers: Vec<AtWorker>,
 }
 
-/// What one worker of a running Pollux would do.
+/// The pick of one worker of a running Pollux.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AtWorker {
     /// The number of the worker, counted from 0.
@@ -111,7 +111,7 @@ pub struct AtWorker {
     pub picked: Option<String>,
     /// The word of the rule behind that.
     pub rule: Option<&'static str>,
-    /// How many idle connections it has to each candidate, in their order.
+    /// The number of idle connections to each candidate, in their order.
     pub idle: Vec<usize>,
 }
 
@@ -130,7 +130,7 @@ pub struct WorkerState {
     pub readings: Vec<Vec<BackendReading>>,
 }
 
-/// What the workers of a running Pollux know of a backend.
+/// The state of a backend, as the workers of a running Pollux see it.
 #[derive(Clone, Copy, Debug)]
 pub struct BackendReading {
     /// See [`BackendView::share`].
@@ -259,7 +259,7 @@ pub fn explain_live(
     explanation
 }
 
-/// What the worker in the state `live` would pick now.
+/// The pick that the worker in the state `live` would make now.
 fn at_worker(
     pool: &Pool,
     id: PoolId,

@@ -51,7 +51,7 @@ pub struct ExplainQuestion {
     pub listener: usize,
     /// The client's address.
     pub peer: SocketAddr,
-    /// What it begins with.
+    /// Its first bytes.
     pub what: What,
     /// Backends that are down.
     pub down: Vec<BackendId>,
@@ -59,14 +59,14 @@ pub struct ExplainQuestion {
     pub full: Vec<BackendId>,
 }
 
-/// What a client begins with.
+/// The first bytes of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A request.
     Request {
         /// Its head.
         head: Vec<u8>,
-        /// What is known of its connection, if it is encrypted.
+        /// The TLS state of its connection, if it is encrypted.
         tls_info: Option<Box<TlsInfo>>,
     },
     /// A connection whose bytes are passed, and what a ClientHello on it says.
@@ -76,7 +76,7 @@ pub enum What {
 /// Why a question cannot be understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QuestionError {
-    /// What is said of the request, in a sentence without a full stop.
+    /// The mistake in the request, in a sentence without a full stop.
     Request(String),
     /// There is no such listener, or none that speaks HTTP.
     Listener(String),
@@ -187,7 +187,7 @@ impl Ask {
         }
     }
 
-    /// What is known of a connection to `listener`, which passes bytes.
+    /// The TLS state of a connection to `listener`, which passes bytes.
     fn connection(&self, listener: &Listener) -> Result<What, QuestionError> {
         if !self.headers.is_empty() {
             return Err(fail("there are header fields and no request"));

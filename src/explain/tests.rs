@@ -1,4 +1,4 @@
-//! What is explained is what happens.
+//! An explanation and the worker agree.
 
 use proptest::prelude::*;
 
@@ -173,7 +173,7 @@ pool a
     assert_eq!(told.to_string(), expected);
 }
 
-/// What an authority would be asked is told, and nobody is asked.
+/// An explanation names the question to an authority, and asks no authority.
 #[test]
 fn policies_are_told_with_their_verdicts() {
     let mut loaded = loaded(&[ROUTES[9]], &[vec![1], vec![1]], false);

@@ -16,11 +16,11 @@ pub struct Trial {
     pub place: String,
     /// The request.
     pub ask: Ask,
-    /// What is expected.
+    /// The expected result.
     pub expect: TestExpectation,
 }
 
-/// What is expected; what is `None` may be anything.
+/// The expected result; a part that is `None` may be anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestExpectation {
     /// The route that is taken, by its name.
@@ -40,14 +40,14 @@ pub struct TestExpectation {
     pub header: Vec<(String, String)>,
 }
 
-/// How a test went.
+/// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestOutcome {
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its place.
     pub place: String,
-    /// What was not as expected; nothing if it passed.
+    /// The parts that were not as expected; empty if it passed.
     pub failures: Vec<String>,
 }
 

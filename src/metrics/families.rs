@@ -3,7 +3,7 @@
 
 use super::meter::TurnPhase;
 
-/// What kind of number it is.
+/// The kind of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     /// It only grows, as long as the process lives.
@@ -35,7 +35,7 @@ pub struct MetricFamily {
     pub sort: Sort,
     /// The names of its labels, in their order.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// Its description.
     pub help: &'static str,
 }
 

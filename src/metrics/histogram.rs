@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::cell::Cell;
 
-/// How many buckets have an upper bound; one more takes the rest.
+/// The number of buckets with an upper bound; one more takes the rest.
 pub const BOUNDED: usize = 21;
 
 /// The upper bound of the first bucket, in nanoseconds.
@@ -51,7 +51,7 @@ impl Histogram {
     }
 }
 
-/// What histograms have counted.
+/// The counts of a histogram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HistogramCounts {
     /// By bucket: how many spans were above the bound before it, and not above its own.
@@ -61,7 +61,7 @@ pub struct HistogramCounts {
 }
 
 impl HistogramCounts {
-    /// How many spans were counted.
+    /// The number of spans.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
@@ -73,7 +73,7 @@ impl HistogramCounts {
         self.sum_ns.checked_div(self.count()).map(Duration::from_nanos)
     }
 
-    /// What has been counted since `earlier`, which was taken before this of the same histograms.
+    /// The counts since `earlier`, which was taken before this of the same histograms.
     #[must_use]
     pub fn since(&self, earlier: &HistogramCounts) -> HistogramCounts {
         let mut rest = *self;
@@ -219,7 +219,7 @@ mod tests {
             prop_assert_eq!(counts.sum_ns, spans.iter().sum::<u64>());
         }
 
-        /// What a span of time has counted is what was counted at its end without what was at its beginning.
+        /// The counts of a span of time are the counts at its end without those at its beginning.
         #[test]
         fn differences_are_what_came_meanwhile(
             first in prop::collection::vec(0_u64..10_000_000, 0..50),

@@ -106,7 +106,7 @@ impl Hub {
         meters
     }
 
-    /// What all workers have counted.
+    /// The counts of all workers.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let known = self.lock();
@@ -234,7 +234,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// What the pools of a snapshot are called in labels, each with what its backends are.
+/// The names of the pools of a snapshot in labels, each with those of its backends.
 #[must_use]
 pub fn labels_of(snapshot: &Snapshot) -> Vec<(&str, Vec<&str>)> {
     Names::of(snapshot).pools

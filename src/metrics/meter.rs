@@ -40,7 +40,7 @@ impl TurnPhase {
     ];
 }
 
-/// How many classes of statuses there are, with that of no status.
+/// The number of classes of statuses, with that of no status.
 pub const CLASSES: usize = 6;
 
 /// The names of the classes, by their places.
@@ -68,7 +68,7 @@ impl Classes {
     }
 }
 
-/// How many causes there are.
+/// The number of causes.
 pub const CAUSES: usize = Cause::ALL.len();
 
 /// By cause.
@@ -161,7 +161,7 @@ impl BackendMeter {
     }
 }
 
-/// What a worker holds, as of its last turn.
+/// The resources of a worker, as of its last turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// The number of the worker.
@@ -170,7 +170,7 @@ pub struct Holdings {
     pub turns: u64,
     /// Clients.
     pub sessions: usize,
-    /// How many of them are parked.
+    /// The number of these that are parked.
     pub parked: usize,
     /// Idle backend connections.
     pub idle: usize,

@@ -13,7 +13,7 @@ use crate::core::outcome::{Cause, Proof, Who};
 use crate::os::ProcessUsage;
 use crate::room::{Ground, Measure};
 
-/// What can be seen beside what was counted.
+/// The state that is shown beside the counts.
 #[derive(Clone, Debug, Default)]
 pub struct Around {
     /// The version of Pollux.
@@ -24,9 +24,9 @@ pub struct Around {
     pub is_draining: bool,
     /// When the configuration was loaded, since 1970.
     pub loaded: Duration,
-    /// How often it was exchanged.
+    /// The number of reloads.
     pub reloads: u64,
-    /// What has become of the lines of the access log.
+    /// The counts of lines of the access log.
     pub access_lines: LineCounts,
     /// `limits.sessions` and `limits.buffers`.
     pub sessions_max: usize,
@@ -42,7 +42,7 @@ pub struct Around {
     pub process: Option<ProcessUsage>,
 }
 
-/// How long a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expiry {
     /// The name of its listener.
@@ -57,7 +57,7 @@ pub struct Expiry {
     pub stale_s: i64,
 }
 
-/// What a pool is doing.
+/// The state of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolNow {
     /// Requests that wait.
@@ -68,18 +68,18 @@ pub struct PoolNow {
     pub panics: bool,
 }
 
-/// How a backend is, or several that have one name.
+/// The state of a backend, or of several that have one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackendFigures {
     /// A word of [`BACKEND_STATES`].
     pub word: &'static str,
-    /// What the operator wants of it, a word of [`STATES`].
+    /// The state that the operator wants, a word of [`STATES`].
     pub state: &'static str,
     /// Requests in flight.
     pub in_flight: u64,
     /// Connections.
     pub connections: u64,
-    /// How often it was ejected.
+    /// The number of ejections.
     pub ejections: u64,
     /// Checks that it has passed.
     pub passed: u64,
@@ -87,10 +87,10 @@ pub struct BackendFigures {
     pub failed: u64,
 }
 
-/// What a backend can be.
+/// The states of a backend.
 pub const BACKEND_STATES: [&str; 5] = ["up", "warming", "unchecked", "down", "ejected"];
 
-/// What an operator can want of a backend.
+/// The states of a backend that an operator can want.
 pub const STATES: [&str; 3] = ["ready", "drain", "down"];
 
 impl BackendFigures {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::families::{MetricFamily, Sort};
 use super::histogram::{BOUNDED, HistogramCounts, Shown, bound};
 
-/// What is written.
+/// The format of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricsFormat {

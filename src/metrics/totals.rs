@@ -17,7 +17,7 @@ pub struct Totals {
     pub pools: BTreeMap<String, PoolTotals>,
     /// By pool and name; the backend "" is none.
     pub backends: BTreeMap<(String, String), BackendTotals>,
-    /// What each worker holds.
+    /// The resources of each worker.
     pub workers: Vec<Holdings>,
 }
 
@@ -53,7 +53,7 @@ impl Default for PoolTotals {
 /// Of a backend, or of the exchanges of a pool that had none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackendTotals {
-    /// How long each phase took, by its place in [`TurnPhase::ALL`].
+    /// The durations of each phase, by its place in [`TurnPhase::ALL`].
     pub phases: [HistogramCounts; TurnPhase::ALL.len()],
     /// Ended exchanges by class of status.
     pub classes: [u64; CLASSES],
@@ -94,19 +94,19 @@ impl BackendTotals {
         self.reused += meter.reused.get();
     }
 
-    /// How long that phase took.
+    /// The durations of that phase.
     #[must_use]
     pub fn phase(&self, phase: TurnPhase) -> &HistogramCounts {
         &self.phases[phase as usize]
     }
 
-    /// How many exchanges have ended.
+    /// The number of exchanges that have ended.
     #[must_use]
     pub fn exchanges(&self) -> u64 {
         self.classes.iter().sum()
     }
 
-    /// What was counted since `earlier`.
+    /// The counts since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &BackendTotals) -> BackendTotals {
         let mut rest = *self;
@@ -135,7 +135,7 @@ fn subtract(counts: &mut [u64], earlier: &[u64]) {
 }
 
 impl Totals {
-    /// What was counted since `earlier`, of which there may be more or fewer than now. What workers hold is
+    /// The counts since `earlier`, of which there may be more or fewer than now. The resources of workers are
     /// as of now.
     #[must_use]
     pub fn since(&self, earlier: &Totals) -> Totals {

@@ -40,20 +40,20 @@ pub struct Fd(pub i32);
 pub struct Watch {
     /// The descriptor.
     pub fd: Fd,
-    /// What the worker waits for.
+    /// The events that the worker waits for.
     pub want: Interest,
-    /// What the kernel reported.
+    /// The events that the kernel reported.
     pub got: Ready,
 }
 
 /// A pipe(7), open at both ends.
 #[derive(Debug)]
 pub struct Pipe {
-    /// Where bytes come out.
+    /// The end for reading.
     pub read: Fd,
-    /// Where they go in.
+    /// The end for writing.
     pub write: Fd,
-    /// How many bytes it holds about at most.
+    /// The number of bytes that it holds about at most.
     pub capacity: usize,
 }
 
@@ -102,7 +102,7 @@ pub enum Connecting {
     Pending(Fd),
 }
 
-/// How a `poll(2)` ended.
+/// The result of a `poll(2)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {
     /// That many watches have something in `got`; zero after a timeout.
@@ -217,8 +217,8 @@ pub trait Os {
         self.close(pipe.write);
     }
 
-    /// What has become of the bytes that were written to the connection on `fd`, but for the last `behind`, the FIN
-    /// among them. A reset is told once.
+    /// The delivery of the bytes that were written to the connection on `fd`, but for the last `behind`, the
+    /// FIN among them. A reset is told once.
     fn delivery(&mut self, fd: Fd, behind: usize) -> Delivery {
         let _ = (fd, behind);
         Delivery::Acknowledged

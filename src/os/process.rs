@@ -17,7 +17,7 @@ pub struct ProcessUsage {
     pub mapped: u64,
     /// Open descriptors.
     pub descriptors: usize,
-    /// How many there may be.
+    /// The bound of descriptors.
     pub descriptors_max: u64,
     /// Threads.
     pub threads: usize,

@@ -73,8 +73,8 @@ pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAd
     Ok((fd, address))
 }
 
-/// How many bytes that were written to a socket, a FIN among them, the other side's system has not acknowledged
-/// (SIOCOUTQ, tcp(7)); over a Unix socket, how many the other side has not read (unix(7)).
+/// The number of bytes that were written to a socket, a FIN among them, and that the other side's system has
+/// not acknowledged (SIOCOUTQ, tcp(7)); over a Unix socket, how many the other side has not read (unix(7)).
 ///
 /// # Errors
 /// As ioctl(2) gives them.

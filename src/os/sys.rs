@@ -29,7 +29,7 @@ static EPOCH: OnceLock<Instant> = OnceLock::new();
 /// The longest queue of clients that the kernel is asked to keep for a listener; net.core.somaxconn caps it.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// What a pipe is to hold, in bytes.
+/// The capacity of a pipe, in bytes.
 const PIPE_SIZE: libc::c_int = 256 * 1024;
 
 /// A poll with so many events was a busy one.

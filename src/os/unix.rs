@@ -44,7 +44,7 @@ struct Held {
 }
 
 impl Held {
-    /// What is at `path`, itself and not what it may point to; `None` if there is nothing.
+    /// The file at `path`, itself and not the target of a link; `None` if there is nothing.
     fn open(path: &Path) -> io::Result<Option<Held>> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let descriptor = match open(path, flags, Mode::empty()) {
@@ -72,7 +72,7 @@ impl Held {
         let mode = match permissions.mode {
             Some(mode) => Some(mode),
             None if *permissions == Permissions::default() => None,
-            // What fchmod(2) has narrowed for the moment before the owner was known.
+            // The mode before fchmod(2) narrowed it, for the moment before the owner was known.
             None => Some(0o600),
         };
         let user = user.filter(|user| *user != self.stat.st_uid).map(Uid::from_raw);
@@ -137,7 +137,7 @@ pub fn look_up_owners(permissions: &mut Permissions) {
     permissions.gid = permissions.group.as_deref().and_then(|group| group_of(group).ok());
 }
 
-/// How long the removal of a socket's file may hold its caller up.
+/// The time for which the removal of a socket's file may block its caller.
 const REMOVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Looks at the file of the socket at `path`, for whose disk a bind would wait too.
@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(nobody.uid, None);
         assert!(bind_unix(&path, &nobody).unwrap_err().to_string().contains("`no such user here`"));
         assert!(!path.exists());
-        // What was looked up is not looked up again.
+        // A name that was looked up is not looked up again.
         let uid = nix::unistd::geteuid().as_raw();
         let known = Permissions { uid: Some(uid), ..nobody };
         let _socket = bind_unix(&path, &known).unwrap();

@@ -17,23 +17,23 @@ use crate::snapshot::{Backend, Listener, Mode, Pool, Snapshot};
 
 pub use replay::{Moved, Replay};
 
-/// What a reload would do.
+/// The effect of a reload.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Plan {
     /// Listeners, routes, pools, backends and settings that would change, in that order.
     pub changes: Vec<PlannedChange>,
-    /// What becomes of logged requests, if some were given.
+    /// The effect on logged requests, if some were given.
     pub replay: Option<Replay>,
 }
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlannedChange {
-    /// What kind of change.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// What is changed, such as `listener web` or `backend app/b2`.
+    /// The part that changes, such as `listener web` or `backend app/b2`.
     pub what: String,
-    /// What is different, in a few words; empty where the kind says it all.
+    /// The difference, in a few words; empty where the kind says it all.
     pub how: String,
 }
 
@@ -305,7 +305,7 @@ fn pool(before: &Pool, after: &Pool, changes: &mut Vec<PlannedChange>) {
     }
 }
 
-/// What is different about a backend, which was `was`.
+/// The difference of a backend from `was`, in words.
 fn tell_backend(found: &Difference, was: &Backend) -> String {
     match (found.key, &found.is, &found.was) {
         ("name", ..) => format!("was called {}", was.name),

@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 /// The most examples that are kept.
 const EXAMPLES_MAX: usize = 10;
 
-/// What becomes of logged requests.
+/// The effect on logged requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Replay {
     /// Requests that were read and asked.
@@ -135,7 +135,7 @@ fn read(line: &str) -> Option<Line> {
     Some(Line { client, listener: field("listener")?, method, url, shown })
 }
 
-/// What stands before the next quote that has no backslash before it.
+/// The text before the next quote that has no backslash before it.
 fn unquoted(text: &str) -> Option<String> {
     let (mut value, mut chars) = (String::new(), text.chars());
     loop {

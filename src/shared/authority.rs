@@ -17,8 +17,8 @@ pub trait Authority: Debug + Send + Sync {
     fn ask(&self, number: u32, reply_to: ReplyTo) -> Option<PolicyReply>;
 }
 
-/// Where the reply to one question goes. There is at most one, so that no more replies lie at a worker than
-/// it has asked questions.
+/// The address to which the reply to one question goes. There is at most one, so that no more replies lie at
+/// a worker than it has asked questions.
 #[derive(Debug)]
 pub struct ReplyTo {
     wakeups: Arc<WakeupQueue>,
@@ -44,7 +44,7 @@ impl ReplyTo {
 pub struct Replied {
     /// The session.
     pub session: Key,
-    /// What it has asked.
+    /// The question.
     pub question: Question,
     /// The reply.
     pub reply: PolicyReply,

@@ -26,7 +26,7 @@ pub struct Counted {
     origin: ClientOrigin,
     /// The bytes of all connections of the address.
     held: Arc<AtomicUsize>,
-    /// How many of them are this one's.
+    /// The number of these that belong to this connection.
     own: usize,
 }
 
@@ -46,7 +46,7 @@ impl Clients {
 }
 
 impl Counted {
-    /// How many bytes are held for all connections of the address, this one's included.
+    /// The number of bytes that are held for all connections of the address, this one's included.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)

@@ -17,7 +17,7 @@ use crate::balance::{AdminState, HealthState};
 use crate::core::time::Time;
 use crate::snapshot::{Backend, Pool};
 
-/// What of a backend's health all workers see.
+/// The part of a backend's health that all workers see. of a backend's health all workers see.
 #[derive(Debug, Default)]
 pub struct HealthRecord {
     machine: Mutex<Health>,
@@ -44,7 +44,7 @@ pub struct HealthRecord {
 /// count.
 pub const CREDIT: Duration = Duration::from_secs(1);
 
-/// What has happened to a backend since it is known.
+/// Events of a backend since it is known.
 #[derive(Debug, Default)]
 struct AtomicCounters {
     ejections: AtomicU64,
@@ -55,7 +55,7 @@ struct AtomicCounters {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HealthCounters {
-    /// How often it was ejected.
+    /// The number of ejections.
     pub ejections: u64,
     /// Checks that it has passed.
     pub passed: u64,
@@ -80,7 +80,7 @@ impl AtomicCounters {
 }
 
 impl HealthRecord {
-    /// What has happened since it is known.
+    /// Events since it is known.
     #[must_use]
     pub fn counters(&self) -> HealthCounters {
         let AtomicCounters { ejections, passed, failed } = &self.counters;
@@ -291,7 +291,7 @@ impl BackendState {
             }
         }
         let health_state = match (machine.phase(), machine.warms_since()) {
-            // How far it is each pick works out by itself.
+            // Each pick works out by itself how far the slow start is.
             (HealthPhase::Up, Some(since)) if pool.health.slow_start.is_some() => {
                 record.warms_since.store(since.as_nanos(), Ordering::Relaxed);
                 HealthState::Warming { share: 1 }
@@ -306,7 +306,7 @@ impl BackendState {
     }
 }
 
-/// What picks see of a backend at `now`: its share while it warms up follows from the time.
+/// The state that picks see of a backend at `now`: its share while it warms up follows from the time.
 #[must_use]
 pub fn health_state_at(backend: &BackendState, pool: &Pool, now: Time) -> HealthState {
     match (backend.health_state(), pool.health.slow_start) {
@@ -369,7 +369,7 @@ mod tests {
                     }
                     assert!(state.note_failure(pool, 0, fault, (now, now)).is_none(), "{fault:?}");
                 }
-                // Where all is silent for a second it does.
+                // If no request runs for a second, it does.
                 for turn in 0..2 {
                     let now = at(3000 + turn);
                     assert!(state.note_failure(pool, 0, fault, (now, now)).is_some(), "{fault:?}");

@@ -19,15 +19,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::core::slab::Key;
 use crate::shared::authority::Replied;
 
-/// Where a worker is told whose turn it is.
+/// A queue at which a worker learns that a request of its own is next.
 #[derive(Debug, Default)]
 pub struct WakeupQueue {
     calls: Mutex<Vec<Key>>,
     /// Replies of authorities.
     replies: Mutex<Vec<Replied>>,
-    /// How many replies there are.
+    /// The number of replies.
     replied: AtomicUsize,
-    /// How many calls there are, to be read without the lock.
+    /// The number of calls. It is read without the lock.
     count: AtomicUsize,
     /// Whether the worker may be about to sleep, so that it has to be woken.
     is_asleep: AtomicBool,
@@ -121,7 +121,7 @@ impl WakeupQueue {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct PickQueue {
-    /// How many wait, called or not.
+    /// The number of requests that wait, called or not.
     waiting: AtomicUsize,
     line: Mutex<Line>,
 }
@@ -130,7 +130,7 @@ pub struct PickQueue {
 struct Line {
     /// The number of the next request.
     next: u64,
-    /// How often there was a release while a request waited.
+    /// The number of releases while a request waited.
     releases: u64,
     waiters: BTreeMap<u64, Waiter>,
 }
@@ -159,7 +159,7 @@ impl Line {
 }
 
 impl PickQueue {
-    /// How many wait.
+    /// The number of requests that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
@@ -211,13 +211,13 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// How many waited before it when it came.
+    /// The number of requests that waited before it when it came.
     #[must_use]
     pub fn ahead(&self) -> usize {
         self.ahead
     }
 
-    /// How many releases there have been: to be asked before a look for room.
+    /// The number of releases. A caller reads it before it looks for room.
     #[must_use]
     pub fn releases(&self) -> u64 {
         lock(&self.queue.line).releases

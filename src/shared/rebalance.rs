@@ -38,7 +38,7 @@ pub struct WorkerLoads {
     places: Box<[Place]>,
 }
 
-/// What the others may know and use of one worker.
+/// The part of one worker that the others may see and use.
 #[derive(Debug)]
 struct Place {
     load: Load,
@@ -54,7 +54,7 @@ struct Load(AtomicUsize);
 #[derive(Debug)]
 #[repr(align(128))]
 struct HandoverQueue {
-    /// How many there are in the queue, to be read without the lock.
+    /// The length of the queue. It is read without the lock.
     waiting: AtomicUsize,
     queue: Mutex<Queue>,
 }
@@ -64,8 +64,8 @@ struct Queue {
     clients: VecDeque<HandedOver>,
     /// `None` while there is no worker that would look into the queue.
     wake: Option<Arc<UnixStream>>,
-    /// How many configurations the worker has left behind. A client that waits came by a listener of the
-    /// present one.
+    /// The number of configurations that the worker has left behind. A client that waits came by a listener
+    /// of the present one.
     generation: u64,
 }
 
@@ -88,7 +88,7 @@ impl WorkerLoads {
         LoadSlot { worker_loads: Arc::clone(self), place, is_open: true, generation: 0 }
     }
 
-    /// How many clients each worker has, with those on their way to it.
+    /// The number of clients of each worker, with those on their way to it.
     #[must_use]
     pub fn sessions(&self) -> Vec<usize> {
         self.places.iter().map(|place| place.load.0.load(Ordering::Relaxed) % AWAY).collect()
@@ -108,7 +108,7 @@ pub struct LoadSlot {
     worker_loads: Arc<WorkerLoads>,
     place: usize,
     is_open: bool,
-    /// How many configurations this worker has left behind.
+    /// The number of configurations that this worker has left behind.
     generation: u64,
 }
 
@@ -127,7 +127,7 @@ impl LoadSlot {
         self.own().load.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// How many clients this worker has, with those on their way to it.
+    /// The number of clients of this worker, with those on their way to it.
     #[must_use]
     pub fn load(&self) -> usize {
         self.own().load.0.load(Ordering::Relaxed) % AWAY

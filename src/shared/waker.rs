@@ -27,7 +27,7 @@ impl Waker {
         }
     }
 
-    /// How often it was rung.
+    /// The number of wake-ups.
     #[must_use]
     pub fn rung(&self) -> u64 {
         self.rung.load(Ordering::Acquire)

@@ -21,7 +21,7 @@ pub use sessions::{LISTED_MAX, Order, SessionId, SessionsAsk, tell_sessions};
 pub use sources::{NotFound, SourceAnswer, SourceStatus};
 pub use traffic::{Passed, PoolTraffic, Traffic, Way};
 
-/// How many sessions are shown one by one.
+/// The number of sessions that are shown one by one.
 pub const HOLDERS_MAX: usize = 10;
 
 /// The upper ends of the classes of age but the last one, in seconds.
@@ -36,9 +36,9 @@ pub struct Status {
     pub pid: u32,
     /// Since it was started.
     pub uptime_ms: u64,
-    /// What it runs on.
+    /// The configuration.
     pub configuration: Configuration,
-    /// Where clients come in.
+    /// The addresses for clients.
     pub listeners: Vec<Listening>,
     /// The certificates that clients may get there.
     pub certificates: Vec<CertificateStatus>,
@@ -50,19 +50,19 @@ pub struct Status {
     pub crowd: Crowd,
     /// The pools of the configuration.
     pub pools: Vec<PoolStatus>,
-    /// What has passed since the beginning.
+    /// The traffic since the beginning.
     pub traffic: Traffic,
-    /// What an operator has changed while it runs.
+    /// The changes of an operator while it runs.
     pub changes: Vec<Changed>,
-    /// Where backends come from that may change.
+    /// The sources of backends that may change.
     pub sources: Vec<SourceStatus>,
     /// The drain, if it has begun.
     pub drain: Option<Drain>,
-    /// What is logged; only the process knows.
+    /// The level of the log; only the process knows.
     pub log: Option<LogLevel>,
 }
 
-/// What is logged.
+/// The level of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogLevel {
     /// The directives of the filter, as RUST_LOG would have them.
@@ -88,7 +88,7 @@ pub struct Configuration {
     pub file: Option<String>,
     /// Since it was loaded.
     pub loaded_ms: u64,
-    /// How often it was exchanged.
+    /// The number of reloads.
     pub reloads: u64,
 }
 
@@ -97,13 +97,13 @@ pub struct Configuration {
 pub struct Listening {
     /// Its name.
     pub name: String,
-    /// Where it is bound.
+    /// The bound address.
     pub address: String,
-    /// What it speaks.
+    /// Its protocol.
     pub mode: String,
 }
 
-/// What one worker holds.
+/// The resources of one worker.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct WorkerStatus {
     /// The number of the worker, counted from 0.
@@ -114,7 +114,7 @@ pub struct WorkerStatus {
     pub backends_in_use: usize,
     /// Its connections to backends that wait to be used again.
     pub backends_idle: usize,
-    /// How many of these belong to single clients, by a login.
+    /// The number of these that belong to single clients, by a login.
     pub backends_own: usize,
     /// Buffers that are lent.
     pub buffers_out: usize,
@@ -146,9 +146,10 @@ pub struct Group {
     /// The kind.
     #[serde(serialize_with = "word")]
     pub kind: SessionActivity,
-    /// How many there are.
+    /// The number of sessions.
     pub count: usize,
-    /// How many are younger than each of [`AGES_S`] (and not than the one before), and the rest.
+    /// The number of sessions that are younger than each of [`AGES_S`] (and not than the one before), and the
+    /// rest.
     pub ages: [usize; AGES_S.len() + 1],
     /// The age of the oldest.
     pub oldest_ms: u64,
@@ -161,14 +162,14 @@ pub struct Group {
 pub struct Holder {
     /// Its name, see [`SessionId`].
     pub id: String,
-    /// What it is at.
+    /// Its activity.
     #[serde(serialize_with = "word")]
     pub kind: SessionActivity,
     /// For how long.
     pub age_ms: u64,
     /// The client's address.
     pub client: String,
-    /// Where it came in.
+    /// The listener by which it came.
     pub listener: String,
     /// The route, if one was taken.
     pub route: Option<String>,
@@ -176,11 +177,11 @@ pub struct Holder {
     pub backend: Option<String>,
     /// Method and target, or nothing.
     pub request: String,
-    /// What it has sent, in bytes.
+    /// The bytes that it has sent.
     pub bytes_up: u64,
-    /// What it was sent.
+    /// The bytes that it was sent.
     pub bytes_down: u64,
-    /// How much of its response is still to come, if that is known.
+    /// The bytes of its response that are still to come, if that is known.
     pub bytes_left: Option<u64>,
 }
 
@@ -247,7 +248,7 @@ impl Crowd {
         self.holders.truncate(HOLDERS_MAX);
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.groups.iter().map(|group| group.count).sum()
@@ -259,7 +260,7 @@ impl Crowd {
         self.groups.is_empty()
     }
 
-    /// How many are [busy](SessionActivity::is_busy).
+    /// The number of [busy](SessionActivity::is_busy) sessions.
     #[must_use]
     pub fn busy(&self) -> usize {
         self.groups.iter().filter(|group| group.kind.is_busy()).map(|group| group.count).sum()

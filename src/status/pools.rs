@@ -22,11 +22,11 @@ pub struct PoolStatus {
 pub struct BackendStatus {
     /// Its name.
     pub name: String,
-    /// Where it listens.
+    /// Its address.
     pub address: String,
     /// `up`, `warming`, `unchecked`, `down` or `ejected`.
     pub standing: &'static str,
-    /// What the operator wants of it: `ready`, `drain` or `down`.
+    /// The state that the operator wants: `ready`, `drain` or `down`.
     pub state: &'static str,
     /// For how long; `None` is since it is known.
     pub since_ms: Option<u64>,
@@ -40,7 +40,7 @@ pub struct BackendStatus {
     pub in_flight: u32,
     /// Its latency, where that is measured.
     pub latency_us: Option<u64>,
-    /// What was last observed, the oldest first.
+    /// The last observations, the oldest first.
     pub history: Vec<ObservationStatus>,
 }
 
@@ -51,9 +51,9 @@ pub struct Changed {
     pub backend: String,
     /// Its key in the configuration: `state` or `weight`.
     pub what: &'static str,
-    /// What holds.
+    /// The value that holds.
     pub value: String,
-    /// What the configuration says instead.
+    /// The value in the configuration.
     pub filed: String,
     /// By whom.
     pub by: String,
@@ -79,9 +79,9 @@ pub struct ObservationStatus {
     pub age_ms: u64,
     /// By a `check` or by a `request`.
     pub by: &'static str,
-    /// How far it came: `connect`, `response` or `body`.
+    /// The phase that it reached: `connect`, `response` or `body`.
     pub phase: &'static str,
-    /// What came of it: a status, or the error.
+    /// The result: a status, or the error.
     pub found: String,
     /// Whether that is good.
     pub is_well: bool,
@@ -100,7 +100,7 @@ impl fmt::Display for PoolStatus {
 }
 
 impl BackendStatus {
-    /// How it is, in one line.
+    /// Its state, in one line.
     fn line(&self) -> String {
         let since = self.since_ms.map_or_else(String::new, |span| format!(" for {}", show_span(span)));
         let left = self.left_ms.map_or_else(String::new, |span| format!(", {} left", show_span(span)));

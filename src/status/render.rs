@@ -70,7 +70,7 @@ impl Status {
         }
     }
 
-    /// What holds a drain, in one line for the log.
+    /// The sessions that hold a drain, in one line for the log.
     #[must_use]
     pub fn drain_line(&self) -> String {
         let Some(drain) = &self.drain else { return String::from("not draining") };

@@ -41,7 +41,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What comes first in a list of sessions.
+/// The order of a list of sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
@@ -58,10 +58,10 @@ pub struct SessionsAsk {
     /// Sessions with that activity; all if it is `None`.
     #[serde(default)]
     pub kind: Option<SessionActivity>,
-    /// What comes first.
+    /// The order.
     #[serde(default)]
     pub order: Order,
-    /// How many at most, up to [`LISTED_MAX`].
+    /// The number of sessions at most, up to [`LISTED_MAX`].
     pub count: usize,
 }
 

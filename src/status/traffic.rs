@@ -18,7 +18,7 @@ pub struct Traffic {
     pub pools: BTreeMap<String, PoolTraffic>,
 }
 
-/// What has come by a listener.
+/// The traffic of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Way {
     /// Clients.
@@ -29,7 +29,7 @@ pub struct Way {
     pub bytes_down: u64,
 }
 
-/// What a pool has served.
+/// The traffic of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PoolTraffic {
     /// Exchanges that did not end well, by the word of the cause.
@@ -43,14 +43,14 @@ pub struct PoolTraffic {
 pub struct Passed {
     /// By the class of the status: none, 1xx to 5xx.
     pub classes: [u64; CLASSES],
-    /// How long they took in all, by bucket.
+    /// The whole durations, by bucket.
     pub whole: Vec<u64>,
     /// Attempts that the backend has failed, by the word of the cause.
     pub failures: BTreeMap<&'static str, u64>,
 }
 
 impl Traffic {
-    /// What the totals say of this.
+    /// The part of the totals for this.
     #[must_use]
     pub fn of(totals: &Totals) -> Traffic {
         let bounds = (0..BOUNDED).map(|place| u64::try_from(bound(place).as_micros()).unwrap_or(u64::MAX));

@@ -18,7 +18,7 @@ pub const FILE_LEN_MAX: usize = 1024 * 1024;
 /// From how many days before its end on a certificate expires soon.
 pub const DAYS_LEFT_MIN: i64 = 14;
 
-/// How long a certificate is valid, in a word.
+/// The validity of a certificate, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
     /// For long enough.
@@ -56,11 +56,11 @@ impl Term {
 pub struct Certificate {
     /// As a handshake needs it.
     pub key: Arc<CertifiedKey>,
-    /// What it says.
+    /// Its facts.
     pub facts: Facts,
 }
 
-/// What the first certificate of a chain says.
+/// The facts of the first certificate of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The names that it is for, in lower case; `*.example.com` is a wildcard. Addresses in their usual text.
@@ -74,7 +74,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// How many whole days it is still valid as of `unix_time`; below 0 once it has expired.
+    /// The number of whole days for which it is still valid as of `unix_time`; below 0 once it has expired.
     #[must_use]
     pub fn days_left(&self, unix_time: i64) -> i64 {
         (self.not_after - unix_time).div_euclid(24 * 60 * 60)
@@ -92,7 +92,7 @@ fn matches_wildcard(name: &str, host: &str) -> bool {
     below.is_some_and(|(of, (first, rest))| !first.is_empty() && of == rest)
 }
 
-/// What is wrong with a file, in words, and how it is mended. No byte of a key is in either, whatever a
+/// The mistake in a file, in words, and the way to mend it. No byte of a key is in either, whatever a
 /// library says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -159,8 +159,8 @@ impl fmt::Display for CertificateFault {
     }
 }
 
-/// What the blocks of `wanted` in a PEM text say, with the lines on which they begin. Blocks of `beside` may
-/// be there too.
+/// The contents of the blocks of `wanted` in a PEM text, with the lines on which they begin. Blocks of
+/// `beside` may be there too.
 fn read(
     text: &[u8],
     wanted: Kind,
@@ -309,7 +309,7 @@ fn first_version(chain: &[CertificateDer<'_>]) -> Option<X509Version> {
     Some(first.version())
 }
 
-/// What the first of `chain` says; `None` if one of them is malformed.
+/// The facts of the first of `chain`; `None` if one of them is malformed.
 pub(super) fn facts(chain: &[CertificateDer<'_>]) -> Option<Facts> {
     let parsed: Option<Vec<_>> =
         chain.iter().map(|der| X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed)).collect();

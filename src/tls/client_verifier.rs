@@ -47,7 +47,7 @@ impl ClientVerifier {
         ClientVerifier { entry, usual, ambient }
     }
 
-    /// What the certificates that a client has shown in a handshake that is over are worth; the first is its
+    /// The worth of the certificates that a client has shown in a handshake that is over; the first is its
     /// own.
     #[must_use]
     pub fn examine(&self, shown: &[CertificateDer<'_>]) -> Credential {
@@ -88,8 +88,8 @@ impl ClientVerifier {
     }
 }
 
-/// What a client has shown with `certificate`, which was verified. One that cannot be read for its names has
-/// none that could be taken for another's.
+/// The credential of a client with `certificate`, which was verified. One that cannot be read for its names
+/// has none that could be taken for another's.
 pub(crate) fn credential_of(certificate: &CertificateDer<'_>) -> Credential {
     let bare =
         || CertificateInfo { fingerprint: identity::fingerprint(certificate), ..CertificateInfo::default() };

@@ -32,7 +32,7 @@ impl SecureRandom for Random {
     }
 }
 
-/// What a TLS configuration is made with beside its rules and files.
+/// The parts of a TLS configuration beside its rules and files.
 #[derive(Clone, Debug)]
 pub struct Crypto {
     provider: Arc<CryptoProvider>,

@@ -12,7 +12,7 @@ use x509_parser::der_parser::parse_der;
 const RSA_MIN: usize = 2048;
 const RSA_MAX: usize = 8192;
 
-/// What a key is that cannot be used.
+/// The reason why a key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
     /// RSA with a modulus of so many bits.
@@ -53,7 +53,7 @@ impl fmt::Display for Unfit {
 }
 
 impl Unfit {
-    /// How a good one is made.
+    /// The way to make a good one.
     #[must_use]
     pub(super) const fn help(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Unfit {
     }
 }
 
-/// What is wrong with `key`; `None` if nothing is to be seen.
+/// The fault of `key`; `None` if there is none to be seen.
 pub(super) fn of(key: &PrivateKeyDer<'_>) -> Option<Unfit> {
     match key {
         PrivateKeyDer::Pkcs1(der) => rsa(der.secret_pkcs1_der()),

@@ -32,14 +32,14 @@ impl Handles {
         self.originations.extend(others.originations);
     }
 
-    /// What `listener` needs to speak TLS; `None` if it speaks without, or nothing was made of its rules.
+    /// The TLS objects of `listener`; `None` if it speaks without, or nothing was made of its rules.
     #[must_use]
     pub fn termination(&self, listener: &Listener) -> Option<&Arc<Termination>> {
         let rules = listener.tls.as_ref()?;
         self.terminations.iter().find(|made| Arc::ptr_eq(made.rules(), rules))
     }
 
-    /// What `pool` needs to speak TLS; `None` if it speaks without, or nothing was made of its rules.
+    /// The TLS objects of `pool`; `None` if it speaks without, or nothing was made of its rules.
     #[must_use]
     pub fn origination(&self, pool: &Pool) -> Option<&Arc<Origination>> {
         let rules = pool.tls.as_ref()?;
@@ -62,7 +62,7 @@ impl Handles {
 pub struct ServedSnapshot {
     /// The configuration.
     pub snapshot: Snapshot,
-    /// What its rules for TLS need.
+    /// The TLS objects that its rules need.
     pub tls: Arc<Handles>,
 }
 

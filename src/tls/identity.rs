@@ -11,7 +11,7 @@ use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate, X509
 use crate::core::subject::{Attribute, Subject};
 use crate::core::tls_info::CertificateInfo;
 
-/// What `certificate` says of its owner; `None` if it cannot be read.
+/// The identity in `certificate`; `None` if it cannot be read.
 #[must_use]
 pub fn of(certificate: &CertificateDer<'_>) -> Option<CertificateInfo> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;

@@ -68,7 +68,7 @@ impl Keyring {
         Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the certificates say, in their order.
+    /// The facts of the certificates, in their order.
     #[must_use]
     pub fn facts(&self) -> Vec<Facts> {
         self.held().all.iter().map(|certificate| certificate.facts.clone()).collect()

@@ -14,11 +14,11 @@ use super::certificate::{self, CertificateFault, Trouble};
 use super::termination::{roots, versions};
 use crate::snapshot::{Address, Backend, OriginationFiles, OriginationRules, Verify};
 
-/// What helps where the machine lacks what it is believed by.
+/// The advice where the machine lacks the trusted certificates.
 const UPDATE: &str =
     "name the issuers by `ca`, or install those that the system believes: mostly a package `ca-certificates`";
 
-/// How many sessions are remembered to be resumed, over all backends of a pool.
+/// The number of sessions that are remembered to be resumed, over all backends of a pool.
 const REMEMBERED: usize = 1024;
 
 /// Why there can be no [`Origination`], in words.
@@ -48,7 +48,7 @@ pub struct Origination {
 }
 
 impl Origination {
-    /// What follows from `rules` and the files that they name.
+    /// Makes the TLS objects of `rules` and the files that they name.
     ///
     /// # Errors
     /// See [`Unusable`].
@@ -129,7 +129,7 @@ impl Origination {
         Ok(client)
     }
 
-    /// What was asked for.
+    /// The rules.
     #[must_use]
     pub fn rules(&self) -> &Arc<OriginationRules> {
         &self.rules

@@ -16,7 +16,7 @@ const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
 
-/// What a block is.
+/// The kind of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Certificate,
@@ -54,7 +54,7 @@ impl Kind {
         }
     }
 
-    /// How a file is mended that has it where it cannot be used; `None` if there is nothing of its own to
+    /// The way to mend a file that has it where it cannot be used; `None` if there is nothing of its own to
     /// say.
     pub(super) const fn help(self) -> Option<&'static str> {
         match self {
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// What its first line says.
+    /// The label in its first line.
     pub(super) const fn label(self) -> &'static str {
         match self {
             Kind::Certificate => "CERTIFICATE",
@@ -111,11 +111,11 @@ pub(super) struct Block {
     pub(super) kind: Kind,
     /// The line on which it begins, from 1.
     pub(super) line: usize,
-    /// What it says: DER and the kind of it, if it is one that is read.
+    /// Its contents: DER and the kind of it, if it is one that is read.
     pub(super) der: Option<(SectionKind, Vec<u8>)>,
 }
 
-/// What keeps a text from being read, and on which line.
+/// The mistake that keeps a text from being read, with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Broken {
     line: usize,
@@ -130,7 +130,7 @@ enum Why {
     NoEnd,
     /// A block ends that has not begun.
     NoBegin,
-    /// What is between the marks is no base64.
+    /// The text between the marks is no base64.
     Base64,
     /// It has the characters `\n` where newlines belong.
     Escaped,
@@ -212,7 +212,7 @@ fn shares_dashes(text: &[u8]) -> bool {
 /// The kind of a block, and its content unless Pollux uses none of that kind.
 type Decoded = (Kind, Option<(SectionKind, Vec<u8>)>);
 
-/// What `body` between the marks of `label` says.
+/// Decodes `body` between the marks of `label`.
 fn decode(kind: Kind, label: &[u8], body: &[u8]) -> Result<Decoded, Why> {
     // RFC 1421 §4.6.1.1: what openssl writes over a key of the old form with a passphrase.
     if kind == Kind::Key && find(body, b"ENCRYPTED").is_some() {
@@ -278,7 +278,7 @@ fn is_mark(text: &[u8]) -> bool {
     WORDS.iter().any(|word| behind(rest.trim_ascii_start(), word).is_some())
 }
 
-/// What stands behind `word`, if `text` begins with that in any case.
+/// The text behind `word`, if `text` begins with that in any case.
 fn behind<'a>(text: &'a [u8], word: &[u8]) -> Option<&'a [u8]> {
     let (start, rest) = text.split_at_checked(word.len())?;
     start.eq_ignore_ascii_case(word).then_some(rest)

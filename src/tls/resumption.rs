@@ -1,4 +1,4 @@
-//! How long sessions last that are resumed: with a client of rustls, and a calendar of the test.
+//! The lifetime of resumed sessions: with a client of rustls, and a calendar of the test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -61,7 +61,7 @@ fn lists_until(rules: &TerminationRules, files: &Files) -> u64 {
     until.map_or(u64::MAX, |until| u64::try_from(until).unwrap_or(0))
 }
 
-/// What tickets are bound to: a listener that asks other things of its clients must not take them.
+/// The context of tickets: a listener that asks other things of its clients must not take them.
 fn context(rules: &TerminationRules, name: &str, files: &Files) -> Vec<u8> {
     let ca = files.client_ca.as_deref().unwrap_or_default();
     // By its digest: it may be long, and a ticket costs as much to open. With a new list no client keeps a
@@ -142,7 +142,7 @@ pub struct Termination {
 }
 
 impl Termination {
-    /// What follows from `rules` and the files that they name, for the listener called `name`.
+    /// Makes the TLS objects of `rules` and the files that they name, for the listener called `name`.
     ///
     /// # Errors
     /// See [`Refused`].
@@ -185,7 +185,7 @@ impl Termination {
         })
     }
 
-    /// What was asked for.
+    /// The rules.
     #[must_use]
     pub fn rules(&self) -> &Arc<TerminationRules> {
         &self.rules
@@ -214,7 +214,7 @@ impl Termination {
         &self.server
     }
 
-    /// What its certificates say, in the order of the rules.
+    /// The facts of its certificates, in the order of the rules.
     #[must_use]
     pub fn facts(&self) -> Vec<Facts> {
         self.keyring.facts()

@@ -21,16 +21,16 @@ use zeroize::Zeroizing;
 
 use crate::os::{Ambient, random};
 
-/// How long a key seals, in seconds.
+/// The time for which a key seals, in seconds.
 const PERIOD: u64 = 6 * 60 * 60;
 
-/// How many keys there are at most: the one that seals, and those that still open.
+/// The number of keys at most: the one that seals, and those that still open.
 const KEPT: usize = 3;
 
-/// How long a session lasts from its first handshake on, in seconds.
+/// The lifetime of a session from its first handshake on, in seconds.
 pub(super) const AGE_MAX: u64 = PERIOD * KEPT as u64;
 
-/// How long what is sealed with a ticket is, in bytes.
+/// The length of the text that is sealed with a ticket, in bytes.
 const SITTING_LEN: usize = 16;
 
 /// Which form of ticket a key is for. A process of another version gives out other ones.
@@ -40,7 +40,8 @@ const FORM: &[u8] = b"pollux ticket 2\0";
 const SECRET_LEN: usize = 32;
 const NAME_LEN: usize = 8;
 
-/// How long a key is as [`TicketKeys::export`] writes it: when it was made, its name and its secret.
+/// The length of a key as [`TicketKeys::export`] writes it: the time when it was made, its name and its
+/// secret.
 const EXPORTED_LEN: usize = 8 + NAME_LEN + SECRET_LEN;
 
 /// A key.
@@ -130,7 +131,7 @@ impl TicketKeys {
     }
 }
 
-/// What is known of a session beside what rustls tells of it.
+/// The part of a session that rustls does not keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sitting {
     /// When its first handshake was, in seconds since 1970; `None` until one of its tickets is opened or its
@@ -211,7 +212,7 @@ pub(super) struct Tickets {
     ambient: &'static dyn Ambient,
     /// Until when the lists of revoked certificates say what holds, if it matters, in seconds since 1970.
     lists_until: u64,
-    /// What the listener asks of clients, so that tickets of others are none here.
+    /// The demands of the listener on clients, so that tickets of others are none here.
     context: Vec<u8>,
 }
 

@@ -23,9 +23,10 @@ pub struct BackendFlag {
     pub is_https: bool,
 }
 
-/// What a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`, `unix:/run/app.sock`,
-/// `srv:_http._tcp.app.example` or `file:list.json` stands for. Nothing is looked up yet. The weight is 1
-/// unless given, and applies to each backend. A path with a comma has no place in a flag.
+/// The meaning of a flag such as `127.0.0.1:9001`, `host:9001,weight=3`, `https://host`,
+/// `unix:/run/app.sock`, `srv:_http._tcp.app.example` or `file:list.json` stands for. Nothing is looked up
+/// yet. The weight is 1 unless given, and applies to each backend. A path with a comma has no place in a
+/// flag.
 ///
 /// # Errors
 ///

@@ -44,7 +44,7 @@ impl ValueError {
         ValueError { message: message.into(), expected, help: help.into() }
     }
 
-    /// What is wrong, without a full stop.
+    /// The mistake, without a full stop.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
@@ -56,7 +56,7 @@ impl ValueError {
         self.expected
     }
 
-    /// How to mend it, without a full stop.
+    /// The way to mend it, without a full stop.
     #[must_use]
     pub fn help(&self) -> &str {
         &self.help

@@ -13,7 +13,7 @@ pub(super) struct Column {
     pub(super) rank: u8,
 }
 
-/// What is between two columns.
+/// The width between two columns.
 const GAP: u16 = 1;
 
 /// The width of each column that is shown in `width`.
@@ -88,7 +88,7 @@ pub(super) fn wrap<'a>(items: Vec<Vec<Span<'a>>>, width: u16) -> Vec<Line<'a>> {
     lines
 }
 
-/// How many lines of `width` a text takes.
+/// The number of lines of `width` that a text takes.
 pub(super) fn height(text: &str, width: u16) -> u16 {
     let width = usize::from(width.max(1));
     let lines = text.lines().map(|line| line.chars().count().div_ceil(width).max(1)).sum::<usize>();

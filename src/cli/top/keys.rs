@@ -6,10 +6,10 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::watch::Watch;
 
-/// How far a page goes.
+/// The number of rows of a page.
 const PAGE: isize = 10;
 
-/// What is to be done because of a key.
+/// The action of a key.
 pub(super) enum Deed {
     /// Nothing but to draw anew.
     Nothing,
@@ -36,7 +36,7 @@ pub(super) fn obey(key: KeyEvent, watch: &mut Watch) -> Deed {
         };
     }
     if watch.details.take().is_some() || std::mem::take(&mut watch.shows_help) {
-        // Whatever was pressed has closed what lay on top.
+        // Any key has closed the window on top.
         return Deed::Nothing;
     }
     match key.code {

@@ -32,17 +32,17 @@ use keys::Deed;
 use told::StatusPage;
 use watch::Watch;
 
-/// How often Pollux is asked.
+/// The interval at which Pollux is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long a key is awaited before it is looked whether Pollux has answered.
+/// The time for which a key is awaited before it is checked whether Pollux has answered.
 const STEP: Duration = Duration::from_millis(50);
 
-/// What the thread that asks has to tell.
+/// The messages of the thread that asks.
 enum News {
-    /// What Pollux is at.
+    /// The status of Pollux.
     Status(Box<StatusPage>),
-    /// What came of something, or what was asked for, in words.
+    /// The result of an action, or a requested text.
     Words(String),
     /// All that is known of a backend.
     Details(String),

@@ -71,7 +71,7 @@ pub(super) struct Served {
     pub(super) backends: BTreeMap<String, Passed>,
 }
 
-/// What a backend has served, or all together have, since the beginning or within a span.
+/// The traffic of a backend, or of all together, since the beginning or within a span.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Passed {
     /// None, 1xx to 5xx.
@@ -102,7 +102,7 @@ impl Passed {
         }
     }
 
-    /// What has come since `earlier`.
+    /// The traffic since `earlier`.
     pub(super) fn since(&self, earlier: &Passed) -> Passed {
         let less = |now: &[u64], before: &[u64]| {
             let before = before.iter().copied().chain(std::iter::repeat(0));

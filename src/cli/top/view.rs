@@ -11,14 +11,14 @@ use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as Cells, Sparkline, T
 use super::watch::{Column, Row, Watch};
 use super::{ascii, fit};
 
-/// How many of the last observations of a backend have room.
+/// The number of the last observations of a backend that have room.
 const SEEN: usize = 12;
 
 /// A terminal that is not so high shows no curve, and one that is lower still the sums in one line.
 const HIGH: u16 = 18;
 const LOW: u16 = 10;
 
-/// How much of the name of a backend is shown before other columns are.
+/// The width of a backend's name that is shown before other columns are.
 const NAME: u16 = 24;
 const NAME_LEAST: u16 = 10;
 

@@ -12,13 +12,13 @@ use super::told::{Backend, Passed, StatusPage};
 /// Rates and percentiles are of so long.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// How many rates are remembered, one a second.
+/// The number of rates that are remembered, one a second.
 const RATES_MAX: usize = 300;
 
-/// How long a message stays.
+/// The time for which a message stays.
 const SAID: Duration = Duration::from_secs(8);
 
-/// What rows are ordered by.
+/// The column by which rows are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     /// As configured.
@@ -66,7 +66,7 @@ impl Column {
 /// A backend as it is shown.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    /// Where it stands in the configuration.
+    /// Its place in the configuration.
     place: usize,
     /// As `pool/backend`.
     pub(super) id: String,
@@ -78,7 +78,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// How it is in a word, with how urgent that is: the lowest first.
+    /// Its condition in a word, with its urgency: the lowest first.
     pub(super) fn condition(&self) -> (u8, &str) {
         match (self.backend.state.as_str(), self.backend.standing.as_str()) {
             ("down", _) => (2, "taken out"),
@@ -102,7 +102,7 @@ pub(super) struct Sums {
     pub(super) p99: Option<u64>,
 }
 
-/// What is to be done once it is confirmed.
+/// The action that follows once it is confirmed.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) id: String,
@@ -119,7 +119,7 @@ pub(super) struct Watch {
     /// Whether keys are ignored.
     pub(super) is_plain: bool,
     pub(super) told: Option<StatusPage>,
-    /// What was told within the window, the latest last.
+    /// The states within the window, the latest last.
     earlier: VecDeque<(Instant, StatusPage)>,
     pub(super) rows: Vec<Row>,
     pub(super) sums: Sums,
@@ -275,7 +275,7 @@ impl Watch {
         self.said = Some((Instant::now(), text));
     }
 
-    /// What was said a moment ago.
+    /// The latest message, if it is recent.
     pub(super) fn said(&self) -> Option<&str> {
         self.said.as_ref().filter(|(since, _)| since.elapsed() < SAID).map(|(_, text)| text.as_str())
     }

@@ -23,7 +23,7 @@ pub(in crate::config) fn version(
     Ok(Some(Announce { version, authority, alpn, unique_id, ssl, length_max: PASSES_EVERYWHERE }))
 }
 
-/// What `announce` says, if it is of version 2; warns of `key` if it is not.
+/// The header that `announce` asks for, if it is of version 2; warns of `key` if it is not.
 fn of_v2<'a>(
     announce: &'a mut Option<Announce>,
     table: Reader<'_>,

@@ -31,7 +31,7 @@ pub(in crate::config) fn of_route(
                 .help("remove it, or add `strip_prefix`, `replace_prefix` or a `domain`"),
         );
     }
-    // Where no path is changed none is changed back.
+    // A path that is not changed is not changed back.
     Ok(RewriteBack { paths: back.paths && has_prefix, ..back })
 }
 

@@ -21,7 +21,7 @@ use crate::snapshot::{
     Address, AdminState, Backend, BackendSource, DiscoveryQuestion, Entry, IpFamily, Like,
 };
 
-/// What the items of `backends` stand for. What comes by a question may be the same as something else at any
+/// The sources that the items of `backends` stand for. A question may bring an address of another item at any
 /// moment; that is for [`discovery::fill`].
 pub(super) fn sources(
     table: Reader<'_>,
@@ -68,7 +68,7 @@ pub(super) fn is_weightless(sources: &[BackendSource]) -> bool {
     !sources.is_empty() && sources.iter().all(is_zero)
 }
 
-/// What one item of the list stands for; nothing when it has a finding.
+/// The sources that one item of the list stands for; none when it has a finding.
 fn item_sources(
     item: &Node,
     around: Around<'_>,
@@ -102,13 +102,13 @@ fn item_sources(
     }
 }
 
-/// What a pool says of all of its backends.
+/// The settings of a pool that hold for all of its backends.
 #[derive(Clone, Copy)]
 pub(super) struct Around<'a> {
-    /// How much each may have at once.
+    /// The requests that each may have at once.
     pub(super) max_requests: Option<u32>,
     pub(super) max_connections: Option<u32>,
-    /// How often names are asked for.
+    /// The interval at which names are asked for.
     pub(super) resolve: Option<Duration>,
     /// The servers that are asked; none stands for the system.
     pub(super) servers: &'a [SocketAddr],

@@ -112,7 +112,7 @@ mod tests {
             ("127.0.0.1:0", "127.0.0.1:0", false),
         ] {
             let (mut binds, mut findings) = (Binds::default(), Findings::default());
-            // What begins with a `+` takes the other family too.
+            // A text that begins with `+` takes the other family too.
             for text in [a, b] {
                 let address = Address::Ip(text.trim_start_matches('+').parse().unwrap());
                 binds.take(&address, text.starts_with('+'), Place::default(), &mut findings);

@@ -14,7 +14,7 @@ use crate::route::credential::{self, CredentialRule, SubjectPattern, TextPattern
 use crate::snapshot::Mode;
 use crate::tls::{ClientAuth, TerminationRules};
 
-/// What `client_cert` of `when` asks for, if it is there.
+/// The rule in `client_cert` of `when`, if it is there.
 pub(in crate::config) fn check(
     when: Reader<'_>,
     site: &mut Site<'_>,
@@ -101,7 +101,7 @@ pub(super) fn check_possible(
     for (when, entry) in whens.into_iter().filter_map(|when| Some((when, when.entry("client_cert")?))) {
         let auth = match (tls, listener.has("tls")) {
             (Some(tls), _) => Some(tls.client_auth),
-            // What is wrong with it has been told.
+            // The mistake has been reported.
             (None, true) => continue,
             (None, false) => None,
         };

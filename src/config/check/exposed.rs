@@ -8,7 +8,7 @@ use crate::config::excerpt::Place;
 use crate::config::quote::quote;
 use crate::config::report::{Diagnostic, Findings};
 
-/// What others may do with a file that is no secret any more (inode(7)): read and write.
+/// Permissions that make a file no secret (inode(7)): others may read or write it.
 const OF_OTHERS: u32 = 0o006;
 
 /// Warns if the file at `path`, which holds `what` and is named at `place`, is others' too.

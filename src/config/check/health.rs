@@ -13,7 +13,7 @@ use crate::config::settings;
 use crate::config::shape;
 use crate::syntax::grammar::is_token;
 
-/// How failures of a pool's requests affect the health of its backends.
+/// The rules by which failures of a pool's requests affect the health of its backends.
 pub(in crate::config) fn passive(
     pool: Reader<'_>,
     site: &mut Site<'_>,
@@ -98,7 +98,7 @@ fn statuses(node: &Node, key: &str, words: &[&'static str], findings: &mut Findi
     }
 }
 
-/// How a pool's backends are checked, if they are.
+/// The check of a pool's backends, if they are checked.
 pub(in crate::config) fn check(
     pool: Reader<'_>,
     site: &mut Site<'_>,

@@ -12,13 +12,13 @@ use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
 use crate::snapshot::Hsts;
 
-/// What browsers remember if nothing is said: `365d`.
+/// The policy that browsers remember if nothing is said: `365d`.
 const DEFAULT: Hsts = Hsts { max_age_s: 31_536_000, include_subdomains: false, preload: false };
 
 /// For how long they must at least for the lists that they are made with.
 const PRELOAD_LEAST: Duration = Duration::from_secs(31_536_000);
 
-/// What browsers are to remember of a listener; there must be clients who can be told.
+/// The policy that browsers are to remember of a listener; there must be clients that can get it.
 pub(in crate::config) fn of_listener(
     listener: Reader<'_>,
     site: &mut Site<'_>,
@@ -30,7 +30,8 @@ pub(in crate::config) fn of_listener(
     read(table, entry, site, findings).map(Some)
 }
 
-/// What they are to remember of a route: `Some(None)` if they are told nothing, whatever the listener says.
+/// The policy that they are to remember of a route: `Some(None)` if they get none, whatever the listener
+/// says.
 pub(in crate::config) fn of_route(
     route: Reader<'_>,
     site: &mut Site<'_>,

@@ -58,7 +58,7 @@ pub(super) fn check(
     listeners
 }
 
-/// What the listeners before have taken, and where they say so.
+/// Names and addresses that the listeners before have taken, with their places.
 #[derive(Default)]
 struct Taken {
     names: Seen<String>,

@@ -56,9 +56,9 @@ pub(super) use site::Site;
 /// A checked configuration, with the places in its files.
 pub(super) struct Checked {
     pub(super) checked: Result<(Snapshot, ProcessSettings), Reported>,
-    /// What was found out for the pools.
+    /// The answers for the pools.
     pub(super) answers: Answers,
-    /// What was made of its rules for TLS.
+    /// The TLS objects that were made of its rules.
     pub(super) tls: Handles,
     /// For each listener its place, and those of its routes.
     pub(super) places: Vec<(Place, Vec<Place>)>,
@@ -75,7 +75,7 @@ pub(super) fn file(table: &Table, texts: &[Text], world: &mut dyn World, finding
     site.timeouts = timeouts.clone().unwrap_or_default();
     site.pools = pools.iter().map(|found| found.name.clone()).collect();
     let listeners = listeners::check(root, &mut site, findings);
-    // What could not be made out may be what the pool is for.
+    // A part with an error may be the one that uses the pool.
     if let Ok(listeners) = &listeners
         && !findings.has_errors()
     {

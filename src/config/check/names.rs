@@ -16,7 +16,7 @@ pub(super) const NAME_LEN_MAX: usize = 64;
 /// The longest name of a backend, in bytes: a host with its port, and an address behind it, fit.
 const BACKEND_NAME_LEN_MAX: usize = 400;
 
-/// Where each of some things was seen first.
+/// The first place of each of some things.
 #[derive(Debug)]
 pub(super) struct Seen<K>(HashMap<K, Place>);
 

@@ -14,9 +14,9 @@ use crate::tls::Handles;
 pub(in crate::config) struct Site<'a> {
     pub(super) world: &'a mut dyn World,
     texts: &'a [Text],
-    /// What it was asked for backends.
+    /// The answers to its questions for backends.
     pub(super) answers: Answers,
-    /// What was made of the rules for TLS.
+    /// The TLS objects that were made of the rules.
     pub(super) tls: Handles,
     /// The names of the pools, in their order.
     pub(super) pools: Vec<String>,
@@ -27,7 +27,7 @@ pub(in crate::config) struct Site<'a> {
     pub(super) parts: Option<Vec<String>>,
     /// The messages whose header fields are being read.
     pub(super) fields_of: Of,
-    /// How many expressions were read; at most `conditions::PATTERNS_MAX`.
+    /// The number of expressions that were read; at most `conditions::PATTERNS_MAX`.
     pub(super) patterns: usize,
 }
 

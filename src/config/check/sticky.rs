@@ -59,7 +59,7 @@ fn check_same_site(table: Reader<'_>, sticky: &Sticky, findings: &mut Findings) 
     }
 }
 
-/// What signs the values of the cookie.
+/// The secret that signs the values of the cookie.
 pub(in crate::config) fn secret(
     table: Reader<'_>,
     site: &mut Site<'_>,

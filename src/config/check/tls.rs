@@ -73,7 +73,7 @@ fn missing(table: Reader<'_>, key: &'static str, help: &'static str, findings: &
     }
 }
 
-/// What `tls` of a listener asks for: all of it, or nothing if there is no such key.
+/// The rules in `tls` of a listener: all of them, or none if there is no such key.
 pub(super) fn of_listener(
     listener: Reader<'_>,
     name: &str,
@@ -123,7 +123,7 @@ pub(super) fn of_listener(
     Ok(Some(rules))
 }
 
-/// What to say of files of which no listener can be made.
+/// The finding about files of which no listener can be made.
 fn unfit(
     refused: &Refused,
     pairs: &[(Place, Place)],
@@ -300,7 +300,7 @@ fn unusable(message: &str, why: &Trouble, place: Place) -> Diagnostic {
         .help(why.help)
 }
 
-/// What to say of a pair that cannot be used.
+/// The finding about a pair that cannot be used.
 fn of_pair(fault: &CertificateFault, cert: Place, key: Place) -> Diagnostic {
     match fault {
         CertificateFault::Certificates(why) => Diagnostic::new(Code::BadCertificate, fault.to_string())
@@ -393,7 +393,7 @@ fn look_at_names(facts: &[Facts], places: &[Place], routes: &[routes::Found], fi
     }
 }
 
-/// What `tls` of a pool asks for, or `https://` of one of its backends.
+/// The rules in `tls` of a pool, or in `https://` of one of its backends.
 pub(super) fn of_pool(
     name: &str,
     pool: Reader<'_>,

@@ -7,7 +7,7 @@ use crate::config::print::words;
 use crate::config::settings::{field, field_in};
 use crate::config::value::show_thousandths;
 
-/// What `errors` knows besides statuses.
+/// The words of `errors`, besides statuses.
 pub(in crate::config) const ERROR_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
 
 const STATUS: Kind = Kind::Number(100, 599);

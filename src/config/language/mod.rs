@@ -37,7 +37,7 @@ pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};
 
 /// A table of the language, whose values are in a `T`.
 pub(super) struct Table<T: 'static> {
-    /// How it is written, such as `[[listener]]`.
+    /// Its form, such as `[[listener]]`.
     pub(super) title: &'static str,
     pub(super) about: &'static str,
     pub(super) keys: &'static [Setting<T>],
@@ -86,7 +86,7 @@ impl dyn Described {
 /// The block of a key.
 pub(super) struct Setting<T: 'static> {
     pub(super) key: Key,
-    /// What holds its value; `None` if it is structural.
+    /// The field that holds its value; `None` if it is structural.
     pub(super) field: Option<Field<T>>,
 }
 
@@ -119,11 +119,11 @@ pub(super) struct Field<T> {
     pub(super) differs: fn(&T, &T) -> bool,
 }
 
-/// What is said of a key.
+/// The description of a key.
 pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
-    /// What holds without it, as the file would say it, or in words in parentheses.
+    /// The default, as the file would say it, or in words in parentheses.
     pub(super) default: &'static str,
     /// A value that it can have.
     pub(super) example: &'static str,

@@ -13,7 +13,7 @@ use crate::prelude::LENGTH_MAX;
 use crate::prelude::proxy::ADDRESSES_MAX;
 use crate::snapshot::{AdminState, Backend, Balance, Pool, RESOLVE, Retries, Sticky};
 
-/// What `retry_on` knows besides statuses.
+/// The words of `retry_on`, besides statuses.
 pub(in crate::config) const RETRY_WORDS: [&str; 3] = ["connect", "reset", "timeout"];
 
 /// `[pool.NAME]`.

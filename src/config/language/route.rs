@@ -418,7 +418,7 @@ pub(in crate::config) static MATCH: Table<Conditions> = Table {
     ],
 };
 
-/// How a certificate was found.
+/// The status of a certificate.
 const STANDING: Kind = Kind::Word(&["none", "verified", "failed"]);
 const BACKEND_STATES: Kind = Kind::List(&STANDING);
 

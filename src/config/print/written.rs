@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::words::text;
 
-/// What a file says with variables, and what that has become. Of both nothing is shown by itself.
+/// The texts of a file with variables, and their values. Neither is shown by itself.
 #[derive(Clone, Default)]
 pub struct Written {
     /// Whole texts: as they are, and as they are written.

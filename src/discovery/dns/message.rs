@@ -46,7 +46,7 @@ pub(super) struct Record {
     pub(super) data: Data,
 }
 
-/// What a record says.
+/// The data of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Data {
     Address(IpAddr),
@@ -109,7 +109,7 @@ impl Query<'_> {
         packet.build_bytes_vec().map_err(|_| Failure::BadName)
     }
 
-    /// What `bytes` say in answer to it.
+    /// The verdict on `bytes` as an answer to it.
     pub(super) fn judge(&self, bytes: &[u8]) -> Verdict {
         // Where it was cut, a record may have been cut too, and the message cannot be read.
         let Ok(packet) = Packet::parse(bytes) else {

@@ -26,10 +26,10 @@ use message::Kind;
 /// The most servers that may be named.
 pub const SERVERS_MAX: usize = 8;
 
-/// How long a question may take in all.
+/// The time that a question may take in all.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a server has for an answer, the first time and the second.
+/// The time that a server has for an answer, the first time and the second.
 const ROUNDS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 /// A caller, and the time by which it needs an answer.
@@ -89,7 +89,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What was found, and for how long it holds.
+/// The result, and the time for which it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found<T> {
     pub(super) what: T,

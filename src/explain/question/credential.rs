@@ -23,7 +23,7 @@ pub struct Shown {
 }
 
 impl Ask {
-    /// What is known of the connection by which `url` is asked for, if `listener` has TLS.
+    /// The TLS state of the connection by which `url` is asked for, if `listener` has TLS.
     pub(super) fn tls_info(
         &self,
         url: &Url<'_>,

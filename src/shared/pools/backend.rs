@@ -31,7 +31,7 @@ pub struct BackendState {
     health_record: HealthRecord,
 }
 
-/// What a backend may have, as the latest configuration says: requests that wait under an older one are held
+/// The bounds of a backend in the latest configuration: requests that wait under an older one are held
 /// to it too. [`ANY`] is any number.
 #[derive(Debug)]
 struct Bounds {
@@ -152,7 +152,7 @@ impl BackendState {
         self.unreached.load(Ordering::Relaxed)
     }
 
-    /// How it is.
+    /// Its health.
     #[must_use]
     pub fn health_record(&self) -> &HealthRecord {
         &self.health_record
@@ -164,7 +164,7 @@ impl BackendState {
         self.load.idle_estimate.store(present.with_close(age, now).0, Ordering::Relaxed);
     }
 
-    /// How long a connection to it may lie idle and still be used again, by what it has shown.
+    /// The time for which a connection to it may be idle and still be used again, by its past behaviour.
     #[must_use]
     pub fn idle_estimate(&self, now: Time) -> Option<Duration> {
         IdleTimeoutEstimate(self.load.idle_estimate.load(Ordering::Relaxed)).learnt(now)
@@ -194,7 +194,7 @@ impl BackendState {
         self.change_state(|stance| stance & !HEALTH_MASK | health_state.to_bits());
     }
 
-    /// What the operator wants of it.
+    /// The state that the operator wants.
     #[must_use]
     pub fn admin_state(&self) -> AdminState {
         AdminState::from_bits(self.state.load(Ordering::Relaxed) >> HEALTH_BITS)

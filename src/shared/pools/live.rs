@@ -9,9 +9,9 @@ use crate::snapshot::Pool;
 /// A pool as picks see it.
 #[derive(Clone, Copy)]
 pub struct LivePool<'a> {
-    /// What was configured.
+    /// The configuration of the pool.
     pub pool: &'a Pool,
-    /// What has become of it.
+    /// Its state.
     pub state: &'a PoolState,
     /// The clock.
     pub now: Time,

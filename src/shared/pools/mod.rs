@@ -22,7 +22,7 @@ pub use backend::{BackendState, Slot};
 pub use live::LivePool;
 pub use registry::{Figures, Registry};
 
-/// What is known of a pool as a whole.
+/// The state of a pool as a whole.
 #[derive(Debug, Default)]
 struct Whole {
     /// Requests that are being sent again.
@@ -45,7 +45,7 @@ impl PoolState {
         &self.backends
     }
 
-    /// How they are together.
+    /// The health of all its backends.
     #[must_use]
     pub fn health_registry(&self) -> &HealthRegistry {
         &self.whole.health_registry

@@ -14,14 +14,14 @@ use crate::shared::queue::WakeupQueue;
 use crate::shared::waker::Waker;
 use crate::snapshot::{Address, Backend, Pool, Snapshot};
 
-/// What a pool is doing.
+/// The state of a pool in numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Its name.
     pub pool: String,
     /// The requests in flight.
     pub in_flight: usize,
-    /// How many of them are being sent again.
+    /// The number of these that are sent again.
     pub retrying: u32,
     /// The connections, with those that are idle or being made.
     pub connections: usize,
@@ -131,7 +131,7 @@ impl Registry {
         unreached
     }
 
-    /// What is counted.
+    /// The counters.
     #[must_use]
     pub fn metrics(&self) -> &Hub {
         &self.metrics

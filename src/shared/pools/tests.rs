@@ -29,7 +29,7 @@ fn duty_and_standing_change_apart() {
     assert!(state.is_plain());
 }
 
-/// What was begun under an old configuration is held to what the operator wants now.
+/// A request that began under an old configuration is held to the state that the operator wants now.
 #[test]
 fn a_duty_holds_for_every_snapshot() {
     let registry = Registry::default();

@@ -34,11 +34,11 @@ const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent
 /// The command line of `busy-backend`.
 #[derive(Parser)]
 struct Options {
-    /// Where the first one listens; port 0 asks the kernel for a free one, and the others take the addresses
+    /// The address of the first one; port 0 asks the kernel for a free one, and the others take the addresses
     /// that follow.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// What a request takes in the middle, for each backend that there shall be: 4ms,4ms,40ms.
+    /// The mean time of a request, for each backend that there shall be: 4ms,4ms,40ms.
     #[arg(long, required = true, value_delimiter = ',', value_parser = humantime::parse_duration)]
     service: Vec<Duration>,
     /// Requests that a backend is at work on at once.
@@ -62,7 +62,8 @@ struct Server {
     timer: TimerFd,
     backends: Vec<Backend>,
     connections: Vec<Option<Connection>>,
-    /// How often a place in `connections` was given out, to tell who waits from who came after.
+    /// The number of times that a place in `connections` was given out. It tells a waiter from one that came
+    /// after.
     rounds: Vec<u64>,
     free: Vec<usize>,
     /// When each slot that is held becomes free, and what of.
@@ -225,7 +226,7 @@ impl Server {
     }
 }
 
-/// How many heads end in `bytes`, which follow those whose last four are in `tail`.
+/// The number of heads that end in `bytes`, which follow those whose last four are in `tail`.
 fn heads_in(tail: &mut [u8; 4], bytes: &[u8]) -> usize {
     let mut count = 0;
     for &byte in bytes {

@@ -59,7 +59,7 @@ const PARTS: [(&str, Part); 12] = [
     ("exchange", make_exchanges),
 ];
 
-/// What a browser sends, more or less.
+/// The request of a browser, more or less.
 const REQUEST: &[u8] = b"GET /articles/2026/11/22/index.html?page=2&sort=date HTTP/1.1\r\n\
     Host: www.example.org\r\n\
     User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
@@ -296,7 +296,7 @@ fn well() -> (Record<'static>, ExchangePlaces) {
     (record, ExchangePlaces { listener: 0, route: Some(0), pool: Some(PoolId(0)), backend: Some(0) })
 }
 
-/// What is counted of an exchange.
+/// The counts of an exchange.
 fn count_exchanges(count: usize) {
     let (hub, (record, places)) = (Hub::default(), well());
     let meters = hub.open(&hub.worker_meters(0), &snapshot(1));
@@ -306,7 +306,7 @@ fn count_exchanges(count: usize) {
     }
 }
 
-/// What the flight recorder writes of an exchange, and keeps of it.
+/// The record of an exchange that the flight recorder writes and keeps.
 fn record_exchanges(count: usize) {
     let (snapshot, (record, places)) = (snapshot(1), well());
     let recording = &snapshot.limits.recorder;
@@ -366,7 +366,7 @@ struct Memory {
     is_answered: bool,
     /// The backend has its request.
     is_asked: bool,
-    /// How many responses the client has got.
+    /// The number of responses that the client has got.
     answered: usize,
 }
 

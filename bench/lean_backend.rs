@@ -32,10 +32,10 @@ const LISTENERS_MAX: u16 = 8192;
 /// The command line of `lean-backend`.
 #[derive(Parser)]
 struct Options {
-    /// Where to listen; port 0 asks the kernel for a free one.
+    /// The address to listen at; port 0 asks the kernel for a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How many bytes a response's body has.
+    /// The number of bytes of a response's body.
     #[arg(long, default_value_t = 100)]
     body: usize,
     /// On how many addresses to listen, with the same port: that one and those that follow it. To a proxy
@@ -279,7 +279,7 @@ impl Connection {
     }
 }
 
-/// What the backend needs to know of a request.
+/// The part of a request that the backend needs.
 struct Request<'a> {
     target: &'a [u8],
     is_head: bool,

@@ -25,7 +25,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 const READ_BYTES: usize = 64 * 1024;
 const EVENTS_PER_WAIT: usize = 256;
 const TIMER: u64 = u64::MAX;
-/// How long answers may still come after the last request was due.
+/// The time for which answers may still come after the last request was due.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The command line of `paced-load`.

@@ -1,5 +1,5 @@
-//! What grows with the configuration, without a kernel: the route table and the pick of a backend, at any
-//! size.
+//! The parts that grow with the configuration, without a kernel: the route table and the pick of a backend,
+//! at any size.
 //!
 //!     scale-parts PART SIZE COUNT     # does it so many times, and prints the nanoseconds of all together
 //!

@@ -27,7 +27,7 @@ use pollux::http::response::{self, RequestFacts, ResponseContext};
 use pollux::session::{Env, dry_run};
 use pollux::snapshot::{Limits, Snapshot};
 
-/// How many routes, wildcards and networks the configuration has.
+/// The number of routes, wildcards and networks of the configuration.
 const RULES: usize = 50;
 
 /// Makes a head of about so many bytes.

@@ -30,15 +30,15 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 /// Nothing here takes so long; a test that hangs fails by it.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is said over and over again on one connection.
+/// The exchange that one connection repeats.
 struct Exchange {
-    /// What the client sends.
+    /// The bytes of the client.
     request: Vec<u8>,
-    /// What the backend knows the end of a request by.
+    /// The bytes by which the backend knows the end of a request.
     request_end: &'static [u8],
-    /// What the backend sends.
+    /// The bytes of the backend.
     response: Vec<u8>,
-    /// What the client has to receive.
+    /// The bytes that the client has to receive.
     expected: Vec<u8>,
 }
 
@@ -142,7 +142,7 @@ fn journal() -> Box<dyn Journal> {
     log.journal()
 }
 
-/// What the listener of a worker speaks, and how that polls.
+/// The protocol of a worker's listener, and the way in which it polls.
 struct Speaks {
     mode: Mode,
     tls: Option<Termination>,
@@ -176,8 +176,8 @@ fn worker(speaks: Speaks, backend: SocketAddr, wake: UnixStream) -> (Worker<SysO
     (Worker::new(os, setup), address)
 }
 
-/// What a worker's turns allocate while `count` exchanges go through it. Those of the warm-up come before:
-/// they make tables and buffers grow to their size.
+/// The allocations of a worker's turns while `count` exchanges go through it. Those of the warm-up come
+/// before: they make tables and buffers grow to their size.
 fn allocated(mode: Mode, exchange: Exchange, warm_up: usize, count: usize) -> AllocationInfo {
     let exchange = Arc::new(exchange);
     let (mut waker, wake) = UnixStream::pair().unwrap();
@@ -233,7 +233,7 @@ fn head(lines: &[&str]) -> Vec<u8> {
     (lines.join("\r\n") + "\r\n\r\n").into_bytes()
 }
 
-/// What a client is told of its connection. The first response on it has one line more.
+/// The line about its connection that a client gets. The first response on it has one line more.
 const TOLD: &str = "Keep-Alive: timeout=59";
 const FIRST: &str = "Connection: keep-alive\r\n";
 
@@ -297,7 +297,8 @@ fn long_responses() {
         response: [head(&[ok, DATE, &length]), body.clone()].concat(),
         expected: [head(&[ok, DATE, &length, "Via: 1.1 pollux", TOLD]), body].concat(),
     };
-    // How many buffers are under way at once hangs on the kernel. Each is made once, so there is not one for each exchange.
+    // The number of buffers under way at once hangs on the kernel. Each is made once, so there is not one for
+    // each exchange.
     let made = allocated(Mode::Http, exchange, 20, 200);
     assert!(made.count_total <= LONG_BUFFERS_MAX, "{} allocations", made.count_total);
 }
@@ -310,7 +311,7 @@ fn lines_through_tcp() {
     expect_none(allocated(Mode::Tcp, exchange, 500, 10_000));
 }
 
-/// What a listener needs to speak TLS, and what a client of it needs.
+/// The TLS objects of a listener and of a client of it.
 fn tls() -> (Termination, Arc<ClientConfig>) {
     let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
     let (pem, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
@@ -324,7 +325,7 @@ fn tls() -> (Termination, Arc<ClientConfig>) {
     (termination, Arc::new(client.with_no_client_auth()))
 }
 
-/// What an idle TLS connection may take of the heap of Rust, in bytes, its part of the worker's tables included.
+/// The bytes of an idle TLS connection on the heap of Rust at most, its part of the worker's tables included.
 /// docs/internals/memory.md says what is in it.
 const IDLE_TLS_MAX: i64 = 3_200;
 

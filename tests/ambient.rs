@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// is one of the data plane.
 const CONTROL: [&str; 7] = ["access/post.rs", "admin/", "cli/", "config/", "control/", "discovery/", "plan/"];
 
-/// What only `src/os/` may name.
+/// The names that only `src/os/` may use.
 const OUTSIDE: [&str; 9] = [
     "SystemTime::now",
     "getrandom",
@@ -25,7 +25,7 @@ const OUTSIDE: [&str; 9] = [
     "clock_gettime(ClockId::CLOCK_REALTIME",
 ];
 
-/// What the control side may name besides.
+/// The names that the control side may use besides.
 const MONOTONIC: [&str; 2] = ["Instant::now", "clock_gettime"];
 
 /// Every source file of the program, by its path below the `src` that it lies in.
@@ -52,7 +52,7 @@ fn sources() -> Vec<(String, PathBuf)> {
     found
 }
 
-/// Where the code of `text` names one of `words`: the lines before its tests, without their comments.
+/// The lines of code in `text` that name one of `words`: the lines before its tests, without their comments.
 fn named<'a>(text: &str, words: &[&'a str]) -> Vec<(usize, &'a str)> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate().take_while(|(_, line)| *line != "#[cfg(test)]") {

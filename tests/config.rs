@@ -90,7 +90,7 @@ fn the_commented_keys_of_the_example_are_the_defaults_and_none_is_missing() {
     for fields in debug.map(|fields| format!("{fields:#?}")) {
         let keys = fields.lines().filter_map(|line| line.strip_prefix("    ")?.split_once(": "));
         for (key, value) in keys.filter(|(key, _)| !key.starts_with(' ')) {
-            // What is none by default has no default to write: another value stands there, indented.
+            // A key without a value by default has no default to write: another value stands there, indented.
             let may_be_none = matches!(value, "0ns," | "None,");
             let is_shown = |line: &str| {
                 line.starts_with(&format!("{key} = "))

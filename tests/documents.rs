@@ -75,7 +75,7 @@ fn normal(path: &Path) -> PathBuf {
     found
 }
 
-/// What is wrong with a link of `document`; what it leads to otherwise.
+/// The mistake in a link of `document`; its target otherwise.
 fn follow(document: &Path, link: &str) -> Result<PathBuf, String> {
     let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
     let target = if file.is_empty() {

@@ -228,7 +228,7 @@ fn trailers() -> HeaderMap {
     trailers
 }
 
-/// What one of its streams sends.
+/// The bytes that one of its streams sends.
 struct Sender {
     stream: SendStream<Bytes>,
     waiting: VecDeque<u8>,
@@ -262,7 +262,7 @@ impl Sender {
     }
 }
 
-/// What one of its streams receives.
+/// The bytes that one of its streams receives.
 #[derive(Default)]
 struct Receiver {
     stream: Option<RecvStream>,
@@ -529,7 +529,7 @@ struct Warm {
 }
 
 impl Warm {
-    /// What one side has to say, to the other one. The stream that opens with it, if one does.
+    /// Passes the bytes of one side to the other one. Returns the stream that opens with them, if one does.
     fn pass(&mut self, from_client: bool) -> Option<u32> {
         let (from, to) = if from_client {
             (&mut self.client, &mut self.server)

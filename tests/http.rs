@@ -1,4 +1,4 @@
-//! What Pollux makes of HTTP/1.1, rule by rule: tables of bytes in and bytes out, played through a real
+//! The treatment of HTTP/1.1 in Pollux, rule by rule: tables of bytes in and bytes out, played through a real
 //! worker.
 //!
 //! The tables are the TOML files beside this one's modules; `http/README.md` says how to read them.

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where the public types of the workspace are declared.
+/// The folders of the workspace's public types.
 const ROOTS: [&str; 2] = ["src", "crates/pollux-core/src"];
 
-/// Where the comments are.
+/// The folders of the comments.
 const COMMENTED: [&str; 7] = ["src", "crates", "backends", "bench", "tests", "fuzz/src", "fuzz/targets"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -88,7 +88,7 @@ fn no_two_public_types_share_a_name() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in files {
         let text = fs::read_to_string(&file).expect("a source file");
-        // What a macro declares stands in its own braces, with a name that the macro is given.
+        // A type that a macro declares stands in its own braces, with a name that the macro is given.
         for name in text.lines().filter_map(declared).filter(|name| !name.is_empty()) {
             let place = file.strip_prefix(root).expect("below the root").display().to_string();
             places.entry(name.to_owned()).or_default().push(place);

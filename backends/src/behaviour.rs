@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::span;
 
-/// What a toy backend does with the connections it accepts. [`CATALOGUE`] describes each one.
+/// The behaviour of a toy backend on the connections that it accepts. [`CATALOGUE`] describes each one.
 #[allow(
     missing_docs,
     reason = "the catalogue documents each behaviour once, for --help and for readers alike"
@@ -41,7 +41,7 @@ pub enum Behaviour {
 /// One behaviour as the help shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// How it is written, with names for its arguments, such as `fixed:N`.
+    /// Its form, with names for its arguments, such as `fixed:N`.
     pub form: &'static str,
     /// A text that parses, such as `fixed:100`.
     pub example: &'static str,

@@ -3,10 +3,10 @@
 use crate::peer::{Peer, Trouble};
 use crate::request::Framing;
 
-/// How long a line with a chunk size may be, extensions included.
+/// The longest line with a chunk size, extensions included.
 const CHUNK_LINE_MAX: usize = 4 * 1024;
 
-/// How long the trailer section may be.
+/// The longest trailer section.
 const TRAILERS_MAX: usize = 64 * 1024;
 
 /// Reads a body to its end and hands its bytes to `sink`, in pieces as they come.

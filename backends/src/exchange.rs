@@ -9,10 +9,10 @@ use crate::request::Request;
 use crate::response::{self, Response};
 use crate::shared::Shared;
 
-/// How much of a generated body is written at once.
+/// The bytes of a generated body that one write takes.
 const BLOCK_LEN: u64 = 64 * 1024;
 
-/// What becomes of the connection after an answer.
+/// The end of a connection behind an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum After {
     /// It awaits the next request.
@@ -66,7 +66,7 @@ impl Exchange<'_> {
         Response::new(status, &self.toy.name).field("Connection", "close")
     }
 
-    /// What becomes of a connection whose answer began with [`Exchange::head`].
+    /// The end of a connection whose answer began with [`Exchange::head`].
     pub(crate) fn after(&self) -> After {
         if self.request.is_persistent() { After::Next } else { After::Close }
     }

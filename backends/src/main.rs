@@ -14,7 +14,7 @@ use toy_backends::{Behaviour, CATALOGUE, Toy};
 #[derive(Parser)]
 #[command(name = "toy-backend", version, after_help = after_help())]
 struct Cli {
-    /// Where to listen: an address with a port (0 takes a free one), or unix: and a path.
+    /// The address to listen at: an address with a port (0 takes a free one), or unix: and a path.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: Listen,
 
@@ -22,7 +22,7 @@ struct Cli {
     #[arg(long, default_value = "toy")]
     name: String,
 
-    /// What to do with connections; see the list below.
+    /// The behaviour on connections; see the list below.
     #[arg(long, value_name = "BEHAVIOUR", default_value = "echo")]
     behaviour: Behaviour,
 }

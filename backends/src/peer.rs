@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-/// How many bytes one read asks for.
+/// The number of bytes that one read asks for.
 const READ_LEN: usize = 16 * 1024;
 
-/// How long a request head may be.
+/// The longest request head.
 const HEAD_MAX: usize = 64 * 1024;
 
-/// How long, and for how many bytes, [`Peer::close`] waits for the other side to finish.
+/// The time, and the bytes, for which [`Peer::close`] waits for the other side to finish.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -73,7 +73,7 @@ impl Write for Conn {
 pub(crate) struct Peer {
     conn: Conn,
     buffer: Vec<u8>,
-    /// Where in the buffer the bytes begin that have not been used yet.
+    /// The place in the buffer of the first byte that has not been used yet.
     start: usize,
 }
 
@@ -146,7 +146,7 @@ impl Peer {
         Ok(())
     }
 
-    /// What can be read next, and was not used yet; empty means the end.
+    /// The bytes that can be read next and were not used yet; empty means the end.
     pub(crate) fn read_some(&mut self) -> io::Result<Vec<u8>> {
         if self.buffered().is_empty() {
             self.fill()?;
@@ -220,7 +220,7 @@ impl Peer {
     }
 }
 
-/// Where the head ends: behind the first empty line. `scanned` bytes are known to hold no end.
+/// The end of the head: behind the first empty line. `scanned` bytes are known to hold no end.
 fn head_end(bytes: &[u8], scanned: usize) -> Option<usize> {
     let ends = |at: &usize| bytes[..*at].ends_with(b"\n") || bytes[..*at].ends_with(b"\n\r");
     (scanned..bytes.len()).filter(|at| bytes[*at] == b'\n').find(ends).map(|at| at + 1)

@@ -2,7 +2,7 @@
 
 use crate::peer::Trouble;
 
-/// How many fields a request may have.
+/// The number of fields that a request may have.
 const FIELDS_MAX: usize = 128;
 
 /// A parsed request head.
@@ -16,7 +16,7 @@ pub(crate) struct Request {
     pub(crate) framing: Framing,
 }
 
-/// How the body of a request ends (RFC 9112 §6.3).
+/// The end of a request's body (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Framing {
     Length(u64),

@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::behaviour::Behaviour;
 use crate::peer::Conn;
 
-/// How many connections a toy holds at once. Beyond that it does not accept, and clients wait in the backlog.
+/// The number of connections that a toy holds at once. Beyond that it does not accept, and clients wait in
+/// the backlog.
 const OPEN_MAX: usize = 16 * 1024;
 
-/// How many request heads are remembered; older ones are forgotten.
+/// The number of request heads that are remembered; older ones are forgotten.
 const SEEN_MAX: usize = 1024;
 
 /// One of these per toy, held by the acceptor and by every connection.

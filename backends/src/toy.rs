@@ -15,10 +15,11 @@ use crate::peer::Conn;
 use crate::serve;
 use crate::shared::Shared;
 
-/// How many clients may wait to be accepted; the kernel may cap it.
+/// The number of clients that may wait to be accepted; the kernel may cap it.
 const BACKLOG: i32 = 4096;
 
-/// How long the acceptor rests after a failed accept, which is mostly a lack of descriptors that time heals.
+/// The time for which the acceptor rests after a failed accept, which is mostly a lack of descriptors that
+/// time heals.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 
 /// The stack of a connection's thread: nothing here recurses, and thousands of them must fit.
@@ -103,17 +104,17 @@ impl Toy {
         &self.shared.name
     }
 
-    /// What it does.
+    /// Its behaviour.
     pub fn behaviour(&self) -> &Behaviour {
         &self.shared.behaviour
     }
 
-    /// How many connections have been accepted so far.
+    /// The number of connections that have been accepted so far.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted()
     }
 
-    /// How many complete request heads have been received so far, malformed ones included.
+    /// The number of complete request heads that have been received so far, malformed ones included.
     pub fn requests(&self) -> u64 {
         self.shared.requests()
     }

@@ -9,7 +9,7 @@ use crate::peer::{Peer, Trouble};
 use crate::request::{Framing, Request};
 use crate::response::Response;
 
-/// How long a message may be.
+/// The longest message.
 const MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 /// Answers 101 to a proper upgrade request, 400 to a broken key, and 426 to everything else.
@@ -46,7 +46,7 @@ pub(crate) fn echo(peer: Peer) {
     }
 }
 
-/// What RFC 6455 §4.2.1 asks of the request, except the key.
+/// The demands of RFC 6455 §4.2.1 on the request, except the key.
 fn wants_websocket(request: &Request) -> bool {
     request.method == "GET"
         && request.minor == 1

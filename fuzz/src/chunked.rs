@@ -14,13 +14,13 @@ use crate::wire;
 /// More data than that is refused; inputs are shorter, but the sizes that they claim are not.
 const BUDGET: u64 = 1 << 20;
 
-/// What became of an input.
+/// The result of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Outcome {
     out: Vec<u8>,
     /// Whether the body has ended, or why not.
     verdict: Result<bool, ChunkFault>,
-    /// How many bytes of the input belong to the body.
+    /// The number of bytes of the input that belong to the body.
     used: usize,
 }
 

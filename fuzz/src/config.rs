@@ -49,7 +49,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// What is printed is the same configuration.
+/// A printed configuration is the same configuration.
 fn check_print(snapshot: &Snapshot, process: &ProcessSettings) {
     let text = print(snapshot, process);
     let again =
@@ -57,7 +57,7 @@ fn check_print(snapshot: &Snapshot, process: &ProcessSettings) {
     assert!(again.snapshot == *snapshot && again.process == *process, "{text}");
 }
 
-/// What the rest of Pollux takes for granted.
+/// The rules that the rest of Pollux takes for granted.
 fn check_snapshot(snapshot: &Snapshot) {
     assert!(!snapshot.listeners.is_empty() && !snapshot.pools.is_empty());
     let mut names = HashSet::new();

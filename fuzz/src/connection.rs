@@ -1,8 +1,8 @@
 //! An HTTP/2 connection by operations: the input says what the peer sends and what the owner does, for both roles.
 //!
-//! Whatever it says: no panic; the same events however the peer's bytes are cut; nothing of a stream behind its reset, and no event of a stream
-//! that was never opened; no more promised on a stream than its window; DATA of ours only within the windows of the peer; and no more output
-//! than the input and the owner explain.
+//! For any bytes: no panic; the same events however the peer's bytes are cut; nothing of a stream behind its
+//! reset, and no event of a stream that was never opened; no more promised on a stream than its window; DATA
+//! of ours only within the windows of the peer; and no more output than the input and the owner explain.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use pollux::h2::frame::{self, ErrorCode, FrameType, HEAD, FrameHead, PREFACE};
 
 const WINDOW: u32 = 70_000;
 
-/// What became of a connection, without the pieces of DATA.
+/// The story of a connection, without the pieces of DATA.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Story {
     events: Vec<String>,
@@ -31,7 +31,7 @@ struct Play {
     story: Story,
     /// Streams of which an event has come, and whether they are over.
     streams: BTreeMap<u32, bool>,
-    /// What the peer lets us send, as a second set of books has it.
+    /// The window that the peer gives us, as a second set of books has it.
     window: i64,
     came: usize,
     deeds: usize,

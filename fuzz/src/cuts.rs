@@ -1,4 +1,4 @@
-//! Where an input is cut into reads. The cuts are drawn from the input itself, so that a seed is nothing but
+//! The cuts of an input into reads. They are drawn from the input itself, so that a seed is nothing but
 //! a message.
 
 /// A stream of small numbers that depends on nothing but the bytes it was made of.

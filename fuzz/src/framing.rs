@@ -42,7 +42,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(fields.response(version, status, is_to_head).ok(), response, "the framing of a response");
 }
 
-/// What the fields say: refused (`None`), nothing (`Some(None)`), or a framing.
+/// The framing of the fields: refused (`None`), nothing (`Some(None)`), or a framing.
 fn model(lengths: &[&[u8]], codings: &[&[u8]], version: Version) -> Option<Option<Framing>> {
     match (lengths, codings) {
         ([], []) => Some(None),

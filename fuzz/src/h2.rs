@@ -1,7 +1,7 @@
 //! An HTTP/2 client whose bytes are the input: its frames are read, its field blocks decoded, its heads
 //! judged.
 //!
-//! Whatever the bytes are: no panic; the same events and the same verdict however they are cut; no more
+//! For any bytes: no panic; the same events and the same verdict however they are cut; no more
 //! fields and bytes than the bounds allow; flow control counts each byte of DATA once; and no head that
 //! passes holds a byte that ends a line of HTTP/1.1.
 
@@ -18,10 +18,10 @@ const BOUNDS: Bounds = Bounds { list: 1024, fields: 16 };
 const BLOCK_MAX: usize = 2048;
 const TABLE: usize = 512;
 
-/// What a connection came to.
+/// The result of a connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Story {
-    /// What was said of each event; pieces of DATA are joined.
+    /// The words for each event; pieces of DATA are joined.
     events: Vec<String>,
     data: Vec<u8>,
     counted: u64,

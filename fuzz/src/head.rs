@@ -1,6 +1,6 @@
 //! Request heads: [`HeadScan`] finds them, `http::request` reads and rewrites them.
 //!
-//! Whatever the bytes are: no panic; the same verdict however they are cut. What is accepted goes out as one
+//! For any bytes: no panic; the same verdict however they are cut. A head that is accepted goes out as one
 //! head that a second, strict reader takes for the same request; that Pollux itself accepts and leaves as it
 //! is; and in which nothing stands that was neither the client's nor Pollux's to say.
 
@@ -15,7 +15,7 @@ use crate::wire::{self, Length};
 /// Small, so that short inputs reach them.
 const BOUNDS: HeadLimits = HeadLimits { head: 1024, first_line: 256, empty_lines: 4 };
 
-/// What goes out is longer than what came in, by the fields that Pollux adds.
+/// The output is longer than the input, by the fields that Pollux adds.
 const LONGER: HeadLimits = HeadLimits { head: 4096, first_line: 512, empty_lines: 0 };
 
 /// Fields that Pollux writes itself, or drops.
@@ -30,7 +30,8 @@ const OWN: &[&str] = &[
     "max-forwards",
     "proxy-connection",
     "te",
-    // What it announces stays here unless a pool passes trailers, which this writer has no pool to say.
+    // The fields that it announces stay here unless a pool passes trailers, which this writer has no pool to
+    // say.
     "trailer",
     "transfer-encoding",
     "upgrade",

@@ -1,5 +1,5 @@
-//! What each fuzz target checks. A target is one line around one of these functions: bytes in, a panic if an
-//! oracle is broken.
+//! The checks of each fuzz target. A target is one line around one of these functions: bytes in, a panic if
+//! an oracle is broken.
 //!
 //! The oracles are written a second time, from the RFCs and as plainly as possible, instead of calling what
 //! they judge.

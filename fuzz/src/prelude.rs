@@ -1,7 +1,7 @@
-//! What a connection begins with: PROXY headers and ClientHellos.
+//! The first bytes of a connection: PROXY headers and ClientHellos.
 //!
-//! Whatever the bytes are: no panic; the same verdict however they are cut; a header is no longer than what
-//! came, and what it announces comes out the same when it is written and read again; the names of a hello are
+//! For any bytes: no panic; the same verdict however they are cut; a header is no longer than its
+//! input, and what it announces comes out the same when it is written and read again; the names of a hello are
 //! parts of its bytes.
 
 use pollux::prelude::hello;

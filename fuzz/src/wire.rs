@@ -8,11 +8,11 @@ pub struct Head<'a> {
     pub first: &'a [u8],
     /// Names and values in their order.
     pub fields: Vec<(&'a [u8], &'a [u8])>,
-    /// How many bytes the head takes, the empty line included.
+    /// The number of bytes of the head, the empty line included.
     pub length: usize,
 }
 
-/// How long a message is.
+/// The length of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// No field says it.
@@ -97,7 +97,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// What the framing fields say, if only one thing can be read from them (RFC 9112 §6).
+    /// The length in the framing fields, if only one thing can be read from them (RFC 9112 §6).
     pub fn length(&self) -> Result<Length, Broken> {
         let (lengths, codings) = (self.all("content-length"), self.all("transfer-encoding"));
         match (&lengths[..], &codings[..]) {
@@ -117,7 +117,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// What was read of a chunked body.
+/// The part of a chunked body that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunks {
     /// The data.
@@ -126,7 +126,7 @@ pub struct Chunks {
     pub sizes: Vec<u64>,
     /// The trailer lines.
     pub trailers: Vec<Vec<u8>>,
-    /// How many bytes were read.
+    /// The number of bytes that were read.
     pub used: usize,
     /// Whether the end was read.
     pub is_whole: bool,
@@ -274,7 +274,7 @@ fn request(bytes: &[u8], canonical: bool) -> Result<Option<(Request, usize)>, Fa
             count
         }
         Length::Chunks => {
-            // What stands before the broken chunk has been passed on by then, so it counts.
+            // The bytes before the broken chunk have been passed on by then, so they count.
             let (read, broken) = match chunks(rest, canonical) {
                 Ok(read) => (read, None),
                 Err(broken) => (good_chunks(rest, canonical), Some(broken)),

@@ -267,7 +267,7 @@ pub(crate) fn load(text: &str) -> Loaded {
     config::parse_in(text, "example", &mut Full).unwrap_or_else(|report| panic!("{report}\n{text}"))
 }
 
-/// What is printed loads to the same.
+/// A printed configuration loads to the same.
 pub(crate) fn check_print(loaded: &Loaded) {
     let text = config::print(&loaded.snapshot, &loaded.process);
     let again = load(&text);
@@ -359,7 +359,7 @@ fn the_examples_of_logging_load() {
     }
 }
 
-/// What a line can have is listed there, as the code has it.
+/// The documentation lists every field of a line, as the code has it.
 #[test]
 fn the_documentation_lists_every_field_of_a_line() {
     let row = |field: &pollux::access::Field| format!("| `{}` | {} |\n", field.as_str(), field.about());

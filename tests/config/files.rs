@@ -146,7 +146,7 @@ fn values_can_come_from_the_environment() {
     assert_eq!(loaded.process.threads, Some(3));
     assert_eq!(loaded.snapshot.listeners[0].bind.ip(), Some(([127, 0, 0, 1], 8080).into()));
     assert_eq!(codes(load(&[("etc/proxy.toml", main)], &[("N", "x"), ("PORT", "1")])), [Code::WrongType]);
-    // Whatever a variable holds stays within its value.
+    // The value of a variable stays within its text.
     let evil = "127.0.0.1:1\"\n[pool.evil]\nbackends = [\"127.0.0.1:2";
     assert_eq!(codes(load(&[("etc/proxy.toml", main)], &[("N", "3"), ("PORT", evil)])), [Code::BadValue]);
 }

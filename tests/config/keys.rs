@@ -80,11 +80,11 @@ fn a_change_of_any_key_is_told_and_printed() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// What the documentation says that holds without a key is what holds.
+/// The default in the documentation is the value without the key.
 #[test]
 fn defaults_are_those_of_the_documentation() {
     let (mut count, mut wrong) = (0, Vec::new());
-    // What holds without these is decided where the log begins, and where the admin address is bound.
+    // The defaults of these are decided where the log begins, and where the admin address is bound.
     let elsewhere = [("proxy.toml", "access_log"), ("[access_log]", "to"), ("[admin]", "socket")];
     let has_default =
         |example: &Example| !is_left_out(example) && !elsewhere.contains(&(example.table, example.key));

@@ -1,5 +1,5 @@
-//! What a file asks of protection is in the snapshot, or the check fails; and a warning changes nothing in
-//! the snapshot.
+//! Every protection that a file asks for is in the snapshot, or the check fails; and a warning changes
+//! nothing in the snapshot.
 
 use std::io;
 use std::net::SocketAddr;
@@ -174,7 +174,7 @@ const KEYS: &[(&str, &str, &[&str], Holds)] = &[
     }),
 ];
 
-/// What is drawn: for each key which of its values is written, if it is, and what is to be warned of.
+/// The draw: for each key the value that is written, if it is, and the warning that follows.
 #[derive(Clone, Debug)]
 struct Drawn {
     keys: Vec<Option<usize>>,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::{example_in_full, parse};
 
-/// Whatever comes out, nothing panics, and what is shown cannot move the cursor.
+/// For any text, nothing panics, and no output can move the cursor.
 fn survives(text: &str) {
     if let Err(report) = parse(text) {
         assert!((1..=ERRORS_MAX).contains(&report.len()));

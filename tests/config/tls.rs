@@ -1,4 +1,4 @@
-//! What is said of certificates: those of the files that a configuration names, which are made here, as of a
+//! Findings about certificates: those of the files that a configuration names, which are made here, as of a
 //! time that is given.
 
 use std::io;
@@ -84,7 +84,7 @@ fn listener(tls: &str) -> String {
     format!("[[listener]]\nbind = \"127.0.0.1:8443\"\n{tls}\n{POOL}")
 }
 
-/// What is found of one certificate and key.
+/// The findings about one certificate and key.
 fn of_pair(cert: &str, key: &str) -> (Vec<Code>, String) {
     let text = listener("tls = { certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }] }");
     found(&text, &[("cert.pem", cert), ("key.pem", key)])

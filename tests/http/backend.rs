@@ -11,15 +11,15 @@ use crate::case::{Answer, End};
 pub(crate) struct Saying {
     pub(crate) connection: usize,
     pub(crate) bytes: Vec<u8>,
-    /// Where they stand among all the bytes of the script.
+    /// Their place among all the bytes of the script.
     pub(crate) place: usize,
     pub(crate) end: Option<End>,
 }
 
-/// How far a connection has come with the request that it is being sent.
+/// The progress of a connection with the request that it is being sent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reading {
-    /// Where the request begins.
+    /// The beginning of the request.
     from: usize,
     /// The answer that is meant for it, once its head is there.
     answer: Option<usize>,
@@ -32,9 +32,9 @@ pub(crate) struct Backends {
     answers: Vec<Answer>,
     next: usize,
     readings: Vec<Reading>,
-    /// What is to be said at once.
+    /// Bytes that are sent at once.
     pub(crate) prompt: VecDeque<Saying>,
-    /// What is to be said when nothing else happens any more.
+    /// Bytes that are sent when nothing else happens any more.
     pub(crate) later: VecDeque<Saying>,
 }
 

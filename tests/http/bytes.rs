@@ -5,7 +5,7 @@ use pollux::core::identity::{Ids, RequestId};
 /// The Date of every backend, and of Pollux itself.
 const DATE: &str = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
 
-/// What Pollux adds to a request for host `h` that came from the tables' client.
+/// The fields that Pollux adds to a request for host `h` that came from the tables' client.
 const ADDED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h\r\nX-Forwarded-Port: 80\r\nVia: ";
 
 /// Turns the notation of the tables into bytes: line feeds of the file are dropped, `\r`, `\n`, `\t`, `\\`

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::bytes::unescape;
 
-/// How somebody leaves.
+/// The way in which one side leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum End {
@@ -20,7 +20,7 @@ pub(crate) enum End {
     Reset,
 }
 
-/// What has become of the client's connection, on Pollux's side.
+/// The state of the client's connection, on Pollux's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ends {
@@ -38,7 +38,7 @@ pub(crate) enum Order {
     BackendFirst,
 }
 
-/// What one request gets from the backend.
+/// The answer of the backend to one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) at_head: Vec<u8>,
@@ -46,12 +46,12 @@ pub(crate) struct Answer {
     pub(crate) end: Option<End>,
     pub(crate) then: Vec<u8>,
     pub(crate) then_end: Option<End>,
-    /// Where its first byte stands among all the bytes of the script.
+    /// The place of its first byte among all the bytes of the script.
     pub(crate) place: usize,
 }
 
 impl Answer {
-    /// How many bytes it has.
+    /// The number of its bytes.
     pub(crate) fn len(&self) -> usize {
         self.at_head.len() + self.says.len() + self.then.len()
     }
@@ -67,7 +67,7 @@ impl Answer {
 pub(crate) struct Expected {
     pub(crate) to_client: Vec<u8>,
     pub(crate) to_backend: Vec<u8>,
-    /// What a backend may have seen behind that, or a part of it.
+    /// The bytes that a backend may have seen behind that, or a part of them.
     pub(crate) to_backend_at_most: Vec<u8>,
     pub(crate) connections: Option<usize>,
     pub(crate) client_ends: Ends,
@@ -89,9 +89,9 @@ pub(crate) struct Case {
     pub(crate) client: Vec<Vec<u8>>,
     pub(crate) client_end: Option<End>,
     pub(crate) answers: Vec<Answer>,
-    /// How many bytes of the answers are worth cutting.
+    /// The number of bytes of the answers that are worth cutting.
     pub(crate) backend_length: usize,
-    /// How connects fail, if they do.
+    /// The fault of connects, if they fail.
     pub(crate) connect: Option<ConnectFault>,
     pub(crate) limits: Limits,
     /// The configuration of the listener, if it is more than a pool.
@@ -182,7 +182,7 @@ struct Raw {
     shows_keep_alive: bool,
 }
 
-/// What `connect` says.
+/// The fault that `connect` names.
 fn fault(word: &str) -> ConnectFault {
     match word {
         "refused" => ConnectFault::Refused,

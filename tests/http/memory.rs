@@ -47,13 +47,13 @@ impl Cut {
 /// The worker's side of a connection, as the kernel keeps it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// What the worker has yet to read.
+    /// The bytes that the worker has yet to read.
     inbox: VecDeque<u8>,
     has_ended: bool,
     is_reset: bool,
     /// The other side no longer reads.
     is_deserted: bool,
-    /// What the worker has written, up to the moment when the other side left.
+    /// The bytes that the worker has written, up to the moment when the other side left.
     pub(crate) received: Vec<u8>,
     pub(crate) ends: Ends,
     /// Whether the worker has closed its descriptor.
@@ -104,7 +104,7 @@ impl Connection {
         }
     }
 
-    /// What is written to somebody who has left is answered with a RST.
+    /// A write to a peer that has left is answered with a RST.
     fn write(&mut self, bytes: &[u8]) -> Result<usize, IoFault> {
         if self.is_reset {
             return Err(IoFault::Lost);
@@ -122,7 +122,7 @@ impl Connection {
 /// See the head of this file.
 pub(crate) struct Memory {
     now: Time,
-    /// How long nothing may happen before the play is over.
+    /// The time for which nothing may happen before the play is over.
     pub(crate) patience: Duration,
     /// Nothing happens any more.
     pub(crate) is_quiet: bool,
@@ -131,7 +131,7 @@ pub(crate) struct Memory {
     order: Order,
     cuts: (Cut, Cut),
     connect: Option<ConnectFault>,
-    /// What the client has yet to say, part by part, and where that stands among all its bytes.
+    /// The bytes that the client has yet to send, part by part, with their places among all its bytes.
     script: VecDeque<Vec<u8>>,
     place: usize,
     script_end: Option<End>,
@@ -139,7 +139,7 @@ pub(crate) struct Memory {
     pub(crate) client: Connection,
     backends: Backends,
     pub(crate) connections: Vec<Connection>,
-    /// What the backends have read, in the order in which it came.
+    /// The bytes that the backends have read, in the order in which they came.
     pub(crate) to_backends: Vec<u8>,
 }
 

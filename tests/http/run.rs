@@ -22,7 +22,7 @@ const TURNS_MAX: usize = 100_000;
 /// Cuts of one side that are played; of a longer script evenly spread ones are.
 const CUTS_MAX: usize = 1500;
 
-/// What was told of one exchange.
+/// The record of one exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) status: u16,
@@ -30,7 +30,7 @@ pub(crate) struct Told {
     pub(crate) retried: Option<String>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) to_client: Vec<u8>,

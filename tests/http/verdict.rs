@@ -8,7 +8,7 @@ use crate::bytes::{show, without_error_type};
 use crate::case::Expected;
 use crate::run::Seen;
 
-/// What is wrong with `seen`, readable; `None` if nothing is.
+/// The fault of `seen`, readable; `None` if there is none.
 pub(crate) fn fault(expected: &Expected, seen: &Seen) -> Option<String> {
     let mut out = String::new();
     if let Some(complaint) = &seen.complaint {
@@ -43,8 +43,8 @@ pub(crate) fn fault(expected: &Expected, seen: &Seen) -> Option<String> {
     (!out.is_empty()).then_some(out)
 }
 
-/// What the client and the backends were sent, without what is said of connections that are kept: that is the
-/// subject of one table, and would be in the way of the others.
+/// The bytes that the client and the backends were sent, without the fields of kept connections: these are
+/// the subject of one table, and would be in the way of the others.
 fn without_keep_alive(expected: &Expected, seen: &Seen) -> (Vec<u8>, Vec<u8>) {
     const ASKED: &[u8] = b"Connection: keep-alive\r\n";
     if expected.shows_keep_alive {

@@ -13,7 +13,7 @@ pub(crate) const LISTENER: Fd = Fd(3);
 const CLIENT: Fd = Fd(4);
 const FIRST_BACKEND: i32 = 10;
 
-/// What the backend at a port does, the first of them at port 1.
+/// The behaviour of the backend at a port, the first of them at port 1.
 #[derive(Clone, Copy)]
 pub(crate) enum Backend {
     /// It refuses the connection after so long.
@@ -38,11 +38,11 @@ pub(crate) struct Script {
     now: Time,
     backends: Vec<Backend>,
     connections: Vec<Connection>,
-    /// What the client says, each so long after the one before.
+    /// The bytes of the client, each so long after the one before.
     says: VecDeque<(Duration, String)>,
     /// When it says the first of it.
     next: Time,
-    /// What it has said that was not read.
+    /// The bytes that it has sent and that were not read.
     said: VecDeque<u8>,
     is_accepted: bool,
     /// Nothing is left to happen but deadlines far off.

@@ -20,7 +20,7 @@ fn room_of(file: &Path, folder: &Path) -> Option<String> {
     (name != "lib" && name != "main").then_some(name)
 }
 
-/// How deep the module of `file` is: 0 for the root of the crate.
+/// The depth of the module of `file`: 0 for the root of the crate.
 fn depth_of(file: &Path, folder: &Path) -> usize {
     let parts = file.strip_prefix(folder).map_or(0, |rest| rest.components().count());
     parts - usize::from(file.ends_with("mod.rs"))

@@ -42,7 +42,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, Vec<Named>)> {
     files.into_iter().filter(|(file, _)| is_code(file)).map(|(file, found)| (file, found.named)).collect()
 }
 
-/// Where the modules that `file` declares have their files.
+/// The folder with the files of the modules that `file` declares.
 fn module_folder(file: &Path) -> PathBuf {
     let folder = file.parent().expect("a folder");
     match file.file_stem().and_then(|stem| stem.to_str()) {

@@ -8,13 +8,13 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 pub(crate) struct Named {
     /// Its segments; `*` is one.
     pub(crate) segments: Vec<String>,
-    /// How many modules of the file itself it stands in.
+    /// The number of modules of the file itself around it.
     pub(crate) depth: usize,
     /// The line where it begins.
     pub(crate) line: usize,
 }
 
-/// What a file names, without its tests.
+/// The names in a file, without its tests.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) named: Vec<Named>,
@@ -122,7 +122,7 @@ fn is_test_attribute(trees: &[TokenTree]) -> bool {
     mark.as_char() == '#' && text == "cfg(test)"
 }
 
-/// Where the item ends that begins at `at`; a module without a body is noted.
+/// The end of the item that begins at `at`; a module without a body is noted.
 fn skip_item(trees: &[TokenTree], mut at: usize, found: &mut Found) -> usize {
     while let Some(tree) = trees.get(at) {
         match tree {

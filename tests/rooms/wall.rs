@@ -30,8 +30,8 @@ const WORLD: [&str; 14] = [
     "pollux",
 ];
 
-/// What the pure half may name of the standard library: a module, or a single name in one that also has parts
-/// of the world.
+/// The parts of the standard library that the pure half may name: a module, or a single name in one that also
+/// has parts of the world.
 const ALLOWED: [&[&str]; 30] = [
     &["array"],
     &["borrow"],

@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_millis(50);
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// How a cause is brought about.
+/// The way in which a cause is brought about.
 enum How {
     /// By a case of `tests/http` that expects it.
     Table,
@@ -136,7 +136,7 @@ fn expected_by_tables() -> HashSet<String> {
 fn with(mode: Mode, backend: &str, timeouts: &Timeouts) -> Snapshot {
     let mut snapshot = snapshot(mode, &[backend]);
     snapshot.pools[0].retries = Retries { most: 0, ..Retries::default() };
-    // What is left of a scene is cut off.
+    // The rest of a scene is cut off.
     snapshot.timeouts = Timeouts { drain: SOON, ..timeouts.clone() };
     snapshot
 }

@@ -178,7 +178,7 @@ fn a_status_that_is_retried_counts() {
     let ill = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
-            // What matters is what comes back.
+            // The answer alone matters.
             let _ = client.read(&mut [0; 4096]);
             let _ = client.write_all(page.as_bytes());
         }

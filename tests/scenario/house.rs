@@ -15,7 +15,7 @@ use pollux::snapshot::{Limits, Listener, Mode, Pool, PoolId, Snapshot, Timeouts}
 /// Nothing here takes so long; a test that hangs fails by it.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a test wants to know of a record.
+/// The parts of a record that a test needs.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) status: u16,
@@ -111,17 +111,17 @@ impl Pollux {
         self.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
     }
 
-    /// What is told of the next exchange that ends.
+    /// The record of the next exchange that ends.
     pub(crate) fn told(&self) -> Told {
         self.records.recv_timeout(TIMEOUT).expect("a record of an exchange that has ended")
     }
 
-    /// How many clients each worker has.
+    /// The number of clients of each worker.
     pub(crate) fn sessions(&self) -> Vec<usize> {
         self.server.as_ref().unwrap().sessions()
     }
 
-    /// What was counted.
+    /// The counts.
     pub(crate) fn totals(&self) -> Totals {
         self.server.as_ref().unwrap().totals()
     }
@@ -131,12 +131,12 @@ impl Pollux {
         self.server.as_ref().unwrap().metrics(MetricsFormat::Text)
     }
 
-    /// How many requests wait until a backend is free.
+    /// The number of requests that wait until a backend is free.
     pub(crate) fn waiting(&self) -> usize {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.waiting).sum()
     }
 
-    /// How many requests backends have in flight.
+    /// The number of requests that backends have in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.server.as_ref().unwrap().pools().iter().map(|pool| pool.in_flight).sum()
     }

@@ -63,7 +63,7 @@ fn who_leaves_the_queue_is_let_out_and_its_request_is_not_sent() {
             let told = pollux.told();
             assert_eq!((told.cause, told.status, told.attempts), (Some(Cause::ClientAborted), 0, 0));
             assert_eq!(pollux.waiting(), 0);
-            // What the backend hears next is the next request, and not that one.
+            // The backend hears the next request next, and not that one.
             backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
             assert!(rest(&mut first).ends_with("ok"));
             let mut third = pollux.client();

@@ -11,7 +11,7 @@ use pollux::snapshot::{Announce, Mode, Snapshot};
 
 use crate::house::{Pollux, response, snapshot};
 
-/// What the backend is to answer, by the target.
+/// The answer of the backend, by the target.
 fn answer(target: &str) -> &'static str {
     match target {
         "/asks" => "401 x\r\nWWW-Authenticate: Basic, negotiate\r\n",
@@ -94,7 +94,7 @@ fn whatever_speaks_of_such_a_login_binds_the_connection() {
         assert_eq!(ask(&mut other, "/", ""), if is_bound { "1" } else { "0" }, "{target} {field}");
         assert_eq!(ask(&mut one, "/", ""), "0", "{target} {field}");
         drop(one);
-        // Whatever becomes of it: it is not used for somebody else.
+        // In any case it is not used for another client.
         assert_eq!(ask(&mut other, "/", ""), if is_bound { "1" } else { "0" }, "{target} {field}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is counted of a running Pollux, while clients and backends come and go.
+//! The counts of a running Pollux, while clients and backends come and go.
 
 use std::io::Write;
 

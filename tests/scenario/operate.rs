@@ -1,5 +1,5 @@
-//! What an operator does to a running Pollux: backends that are drained, taken out and weighted, and sessions
-//! that are ended.
+//! Changes of an operator to a running Pollux: backends that are drained, taken out and weighted, and
+//! sessions that are ended.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};

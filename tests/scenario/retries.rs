@@ -52,7 +52,7 @@ fn a_status_that_is_listed_is_not_the_last_word() {
     let told = pollux.told();
     assert_eq!((told.attempts, told.retried.as_str(), told.cause), (2, "status", None));
 
-    // What may not be said twice is not, and without a budget nothing is.
+    // A request that may not be repeated is not repeated, and without a budget none is.
     let pollux = Pollux::start(with(&backends, retries.clone()));
     assert!(pollux.ask(POST).ends_with("\r\n\r\nsick"));
     assert_eq!(pollux.told().attempts, 1);

@@ -1,4 +1,4 @@
-//! How long, and how often, a connection to a backend is used again.
+//! The time, and the number of times, for which a connection to a backend is used again.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -29,7 +29,7 @@ fn backend(keep_alive: &'static str) -> (String, Arc<AtomicUsize>) {
     (address, count)
 }
 
-/// How many connections six requests of one client take.
+/// The number of connections that six requests of one client take.
 fn connections(keep_alive: &'static str, change: impl Fn(&mut Snapshot)) -> usize {
     let (address, count) = backend(keep_alive);
     let mut snapshot = snapshot(Mode::Http, &[&address]);

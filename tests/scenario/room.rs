@@ -16,7 +16,7 @@ use crate::house::{Pollux, TIMEOUT, response, rest, snapshot};
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const TRACE: &[u8] = b"TRACE / HTTP/1.1\r\nHost: h\r\n\r\n";
 const SESSIONS: usize = 4;
-/// How often a slow client gives a byte.
+/// The interval between two bytes of a slow client.
 const DRIP: Duration = Duration::from_millis(200);
 
 fn toy() -> Toy {
@@ -25,7 +25,7 @@ fn toy() -> Toy {
 
 fn pollux(backend: &str) -> Pollux {
     let limits = Limits { sessions: SESSIONS, ..Limits::default() };
-    // What is left of a test is cut off.
+    // The rest of a test is cut off.
     let timeouts = Timeouts { drain: Duration::from_millis(50), ..Timeouts::default() };
     Pollux::start(Snapshot { limits, timeouts, ..snapshot(Mode::Http, &[backend]) })
 }

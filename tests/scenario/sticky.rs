@@ -64,7 +64,7 @@ fn a_client_stays_with_its_backend() {
         assert_eq!(cookie(&next), None);
         assert!(next.contains("x=1; y=2") && !next.contains("srv="), "{next}");
     }
-    // What nobody has given out binds to nobody.
+    // A cookie that was never given out binds its client to no backend.
     let forged = ask(&pollux, "srv=00000000000000000000000000000000");
     assert!(cookie(&forged).is_some());
     served(&toys, &mut seen);

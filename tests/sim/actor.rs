@@ -1,4 +1,4 @@
-//! What all actors share: how they are stepped, and a port through which they read and write in pieces at
+//! The part that all actors share: their steps, and a port through which they read and write in pieces at
 //! their own pace.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::net::{Closing, Net};
 use crate::tls::{Opened, Seal, Sealed};
 use crate::trace::{Deed, Event};
 
-/// What one step of an actor came to.
+/// The result of one step of an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Something happened.
@@ -37,7 +37,7 @@ pub(crate) trait Actor {
     fn is_awaited(&self) -> bool;
 }
 
-/// How fast an actor moves its bytes.
+/// The pace at which an actor moves its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Pace {
     /// The chance of a nap after a step, in percent.
@@ -61,7 +61,7 @@ impl Pace {
     }
 }
 
-/// What came in from the other side.
+/// The bytes from the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pulled {
     Nothing,
@@ -70,7 +70,7 @@ pub(crate) enum Pulled {
     Reset,
 }
 
-/// What became of an attempt to write.
+/// The result of an attempt to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
     Nothing,
@@ -78,7 +78,7 @@ pub(crate) enum Pushed {
     Lost,
 }
 
-/// What TLS adds to something short, or two of them, at most.
+/// The bytes that TLS adds to a short message, or to two of them, at most.
 const OVERHEAD: usize = 200;
 
 /// A client must never receive these bytes.
@@ -88,9 +88,9 @@ const LOST: &[u8] = b"HTTP/1.1 200 OK\r\nX-Torn: this is never heard\r\n\r\n";
 #[derive(Debug)]
 pub(crate) struct Port {
     end: EndId,
-    /// What is between the actor and the network, if he speaks TLS.
+    /// The layer between the actor and the network, if the actor speaks TLS.
     sealed: Option<Box<Sealed>>,
-    /// What is written before all that, and before TLS.
+    /// The bytes that are written before all that, and before TLS.
     ahead: Vec<u8>,
     /// A header of that version is awaited, before TLS; what has come of it.
     awaits: Option<(ProxyVersion, Vec<u8>)>,
@@ -98,9 +98,9 @@ pub(crate) struct Port {
     pub(crate) announced: Option<Announced>,
     outbox: Vec<u8>,
     pushed: usize,
-    /// How many bytes the network has carried, TLS and all.
+    /// The number of bytes that the network has carried, TLS and all.
     carried: usize,
-    /// What has come in and has not been consumed.
+    /// The bytes that have come in and have not been consumed.
     pub(crate) inbox: Vec<u8>,
     pace: Pace,
     nap_until: Time,
@@ -146,12 +146,12 @@ impl Port {
         self.sealed.is_some()
     }
 
-    /// How many bytes the network has carried for it, in and out, TLS and all.
+    /// The number of bytes that the network has carried for it, in and out, TLS and all.
     pub(crate) fn carried(&self) -> usize {
         self.carried
     }
 
-    /// How many of the bytes posted last have been handed over, to the network or to TLS.
+    /// The number of the bytes posted last that have been handed over, to the network or to TLS.
     pub(crate) fn said(&self) -> usize {
         self.pushed
     }
@@ -186,7 +186,7 @@ impl Port {
         (self.outbox.len() - self.pushed).max(usize::from(is_busy)) + self.ahead.len()
     }
 
-    /// How many bytes it has still to write, without those that TLS adds.
+    /// The number of bytes that it has still to write, without those that TLS adds.
     pub(crate) fn unsaid(&self) -> usize {
         let is_owed = self.sealed.as_ref().is_some_and(|sealed| sealed.owes_plain());
         (self.outbox.len() - self.pushed).max(usize::from(is_owed))
@@ -292,13 +292,13 @@ impl Port {
         }
     }
 
-    /// What is written next comes in just after what was written, so shortly that nothing can happen in
+    /// The next write comes in just after the last one, so shortly that nothing can happen in
     /// between.
     pub(crate) fn pause(&self, net: &mut Net) {
         net.pause(self.end);
     }
 
-    /// What has come in and lies unread in the kernel. Nothing can be read after that.
+    /// The bytes that have come in and lie unread in the kernel. Nothing can be read after that.
     pub(crate) fn unread(&mut self, net: &Net) -> Vec<u8> {
         let bytes: Vec<u8> = net.end(self.end).inbox.iter().copied().collect();
         match &mut self.sealed {

@@ -9,7 +9,7 @@ use pollux::core::outcome::Cause;
 use pollux::prelude::proxy::ProxyVersion;
 use pollux::snapshot::{Announce, Announcing};
 
-/// What version 2 begins with.
+/// The first bytes of version 2.
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// The longest line of version 1.
@@ -21,13 +21,13 @@ const PROXIES: usize = 256;
 /// The peers that announce clients in a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ProxyHeaders {
-    /// What the listener expects; no client is announced to it if that is nothing.
+    /// The setting of the listener; no client is announced to it if that is nothing.
     pub(crate) listener: Announcing,
-    /// What the pool says.
+    /// The setting of the pool.
     pub(crate) pool: Option<Announce>,
 }
 
-/// What a client says before its conversation, and what is to come of it.
+/// The bytes of a client before its conversation, and their expected effect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Introduction {
     pub(crate) bytes: Vec<u8>,
@@ -64,7 +64,7 @@ impl ProxyHeaders {
         ProxyHeaders { listener, pool }
     }
 
-    /// How connection `number` begins.
+    /// The first bytes of connection `number`.
     pub(crate) fn introduce(self, number: usize, rng: &mut Rng) -> Introduction {
         assert!(number < PROXIES, "more connections than there are addresses");
         let client = SocketAddr::from(([192, 0, 2, rng.u8(1..)], rng.u16(1..)));
@@ -112,7 +112,7 @@ fn nobody(rng: &mut Rng) -> Vec<u8> {
     if rng.bool() { b"PROXY UNKNOWN\r\n".to_vec() } else { binary(0x20, 0, &[]) }
 }
 
-/// What begins like a header and is none.
+/// Bytes that begin like a header and are none.
 fn nonsense(rng: &mut Rng) -> Vec<u8> {
     match rng.u8(..4) {
         0 => b"PROXY TCP4 192.0.2.1 198.51.100.7 1 65536\r\n".to_vec(),

@@ -38,7 +38,7 @@ impl Condition {
 pub(crate) struct BackendFaults {
     /// By host.
     phases: Vec<Vec<(Time, Condition)>>,
-    /// How many hosts behind a backend there is another one, which answers its checks; 0 if it does so
+    /// The distance in hosts from a backend to the one that answers its checks; 0 if it does so
     /// itself.
     apart: usize,
 }
@@ -64,7 +64,7 @@ impl BackendFaults {
         BackendFaults { phases, apart: hosts }
     }
 
-    /// How many backends there are.
+    /// The number of backends.
     pub(crate) fn hosts(&self) -> usize {
         self.phases.len() - self.apart
     }
@@ -79,7 +79,7 @@ impl BackendFaults {
         host + self.apart
     }
 
-    /// How `host` is minded at `now`, and since when. Hosts beyond those that were drawn are well.
+    /// The mood of `host` at `now`, and its beginning. Hosts beyond those that were drawn are well.
     pub(crate) fn at(&self, host: usize, now: Time) -> (Time, Condition) {
         let phases = self.phases.get(host).map_or(&[][..], Vec::as_slice);
         phases.iter().rev().find(|(since, _)| *since <= now).copied().unwrap_or((Time::ZERO, Condition::Well))

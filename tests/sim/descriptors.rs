@@ -12,9 +12,9 @@ use crate::end::EndId;
 /// 0 to 2 are taken from the start.
 const FIRST: usize = 3;
 
-/// How often in a row poll may report a descriptor with which the worker then gets nowhere. What the parked
-/// set says of a backend is said again by the poll that follows, and a backend that leaves may be told to be
-/// writable after that.
+/// The number of times in a row that poll may report a descriptor with which the worker then gets nowhere. A
+/// report that the parked set says of a backend is said again by the poll that follows, and a backend that
+/// leaves may be told to be writable after that.
 pub(crate) const IDLE_REPORTS_MAX: u8 = 4;
 
 /// The same where sessions wait for each other's buffers: whoever is ready may have to let others go first.
@@ -23,7 +23,7 @@ pub(crate) const PATIENCE_IN_NEED: u8 = 100;
 /// Reports that lie further apart than this do not make a busy loop.
 const APART: Duration = Duration::from_millis(5);
 
-/// What a descriptor stands for.
+/// The meaning of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handle {
     Listening(usize),
@@ -37,12 +37,12 @@ pub(crate) enum Handle {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descriptor {
     pub(crate) handle: Handle,
-    /// What the last poll said of it.
+    /// The last report of poll on it.
     pub(crate) reported: Ready,
     /// The worker has been told of the end of the stream, or of its loss: being told again gets it nowhere.
     pub(crate) told: bool,
-    /// What it waits for in the parked set, and under which tag; `None` once it was told, or if it never was
-    /// there.
+    /// The interest with which it waits in the parked set, and its tag; `None` once it was reported, or if it
+    /// never was there.
     pub(crate) parked: Option<(Interest, u64)>,
     /// Reports since the worker last got anywhere with it, and when the last was.
     unmoved: u8,
@@ -123,7 +123,7 @@ impl Descriptors {
         }
     }
 
-    /// What is open.
+    /// The open descriptors.
     pub(crate) fn leaked(&self) -> Vec<(usize, Handle)> {
         let open =
             |(place, entry): (usize, &Option<Descriptor>)| entry.map(|one| (place + FIRST, one.handle));

@@ -30,7 +30,7 @@ impl fmt::Display for EndId {
     }
 }
 
-/// Where a connect of the worker stands.
+/// The state of a connect of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Connect {
     /// The network has not answered yet.
@@ -41,7 +41,7 @@ pub(crate) enum Connect {
     Known,
 }
 
-/// What a RST, or a connect that failed, has left behind.
+/// The trace of a RST, or of a connect that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
     None,
@@ -53,11 +53,11 @@ pub(crate) enum Breach {
 /// One side of a connection.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// What the peer has written and nobody here has read.
+    /// The bytes of the peer that are unread here.
     pub(crate) inbox: VecDeque<u8>,
     /// A place in `inbox` where segments met: the one behind it came only just now.
     pub(crate) seam: Option<usize>,
-    /// How much `inbox` may hold.
+    /// The capacity of `inbox`.
     pub(crate) capacity: usize,
     pub(crate) connect: Connect,
     /// The peer's FIN has come in, behind `inbox`.
@@ -67,7 +67,7 @@ pub(crate) struct End {
     /// Our FIN has gone out.
     pub(crate) finished: bool,
     pub(crate) breach: Breach,
-    /// How many bytes the other side's kernel has answered with a RST.
+    /// The number of bytes that the other side's kernel has answered with a RST.
     pub(crate) unacknowledged: usize,
     /// Its owner has closed this side.
     pub(crate) closed: bool,
@@ -99,7 +99,7 @@ impl End {
         self.breach != Breach::None
     }
 
-    /// How much more the peer may write.
+    /// The number of bytes that the peer may still write.
     pub(crate) fn room(&self) -> usize {
         self.capacity - self.inbox.len()
     }
@@ -128,7 +128,7 @@ impl End {
         count
     }
 
-    /// What `poll(2)` would say if it were asked for everything.
+    /// The report that `poll(2)` would give if it were asked for everything.
     pub(crate) fn readiness(&self, peer: &End) -> Ready {
         if self.connect == Connect::Undecided {
             return Ready::NONE;

@@ -1,4 +1,4 @@
-//! What may go wrong in a run, drawn from its seed: the kernel's whims, which are no excuse for anything, and
+//! The faults of a run, drawn from its seed: the kernel's whims, which are no excuse for anything, and
 //! the faults of the network and of the actors.
 
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use pollux::worker::Splicing;
 use crate::backend_faults::BackendFaults;
 use crate::siege::Premise;
 
-/// How the world is minded.
+/// The weather of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weather {
     /// Actors and network do their part. The kernel has its whims, and every exchange must be exact all the
@@ -54,12 +54,12 @@ pub(crate) struct Faults {
     pub(crate) splicing: Splicing,
     /// The longest message: what would take for ever to go through short queues does not have to.
     pub(crate) bulk: usize,
-    /// How many steps the actors make before a poll looks.
+    /// The number of steps that the actors make before a poll looks.
     pub(crate) steps: usize,
     /// One past the highest descriptor number.
     pub(crate) descriptors: usize,
     pub(crate) fates: Fates,
-    /// How the backends are minded, where that changes.
+    /// The moods of the backends, where they change.
     pub(crate) backend_faults: Option<Rc<BackendFaults>>,
     /// Some of the clients want the backends to be ejected.
     pub(crate) siege: Option<Rc<Premise>>,
@@ -67,7 +67,7 @@ pub(crate) struct Faults {
     pub(crate) slot_holders: bool,
 }
 
-/// What becomes of one connect of the worker.
+/// The fate of one connect of the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     StandsAtOnce,

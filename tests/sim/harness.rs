@@ -71,7 +71,7 @@ pub(crate) struct Scene {
     pub(crate) is_plain: bool,
     /// The sides that speak TLS.
     pub(crate) legs: Legs,
-    /// What the rules of the run for TLS need.
+    /// The TLS objects that the rules of the run need.
     tls: Arc<Handles>,
     /// The peers that announce clients by the PROXY protocol.
     pub(crate) proxy_headers: ProxyHeaders,
@@ -136,7 +136,7 @@ impl Scene {
 
     /// Runs the worker until the last client has left and it has finished, and returns what it recorded.
     pub(crate) fn perform(&mut self, mode: Mode, peers: Peers) -> Vec<Entry> {
-        // What pools are like is drawn aside, so that the rest of the run is the same whatever they are like.
+        // The pools are drawn aside, so that the rest of the run is the same for any pools.
         let mut aside = self.rng.clone();
         let mut snapshot = snapshot(mode, &self.faults, &mut self.rng);
         if self.faults.backend_faults.is_some() {
@@ -247,12 +247,12 @@ impl Scene {
         kernel.net.in_vain.contains(&end.peer())
     }
 
-    /// How often backends have been ejected.
+    /// The number of ejections of backends.
     pub(crate) fn ejections(&self) -> u64 {
         self.ejections
     }
 
-    /// What the pools are thought to be doing is what the worker does, and no more than they may.
+    /// The supposed work of the pools is the work of the worker, and no more than its bounds.
     fn check_pools(&self, census: Census) {
         let figures = self.registry.figures();
         let in_flight: usize = figures.iter().map(|pool| pool.in_flight).sum();

@@ -13,7 +13,7 @@ use crate::end::EndId;
 use crate::harness::LISTENER;
 use crate::net::{Dialled, Net};
 
-/// What it says of a request, which never is one.
+/// The bytes of a request that it sends, which never is one.
 const HEAD: &[u8] = b"GET /idle HTTP/1.1\r\nHost: idle\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// The longest that a client waits in the queue while there are idlers: each client before it in the queue
@@ -28,9 +28,9 @@ const ANSWER: &[u8] = b"HTTP/1.1 408 ";
 pub(crate) struct Idler {
     from: SocketAddr,
     comes_at: Time,
-    /// How often it comes again.
+    /// The number of times that it comes again.
     visits: usize,
-    /// How much it says at once, and how long it waits before it says more; it never says all.
+    /// The bytes that it sends at once, and the time before it sends more; it never sends all.
     said_at_once: usize,
     drips: Option<Duration>,
     said: usize,

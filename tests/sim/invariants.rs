@@ -1,7 +1,7 @@
-//! What must hold of a pool in every turn, whatever its backends do: who is out gets no request while
-//! somebody else is up, who waits is not overtaken and not left behind, and there are no more retries than
-//! the budget allows. Where the conditions of the backends are known, their health states must be true, after
-//! the time that it takes to find out.
+//! Invariants of a pool in every turn, for any behaviour of its backends. A backend that is out gets no
+//! request while another one is up. A request that waits is not overtaken and not left behind. There are no
+//! more retries than the budget allows. Where the conditions of the backends are known, their health states
+//! must be true, after the time that it takes to find out.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::backend_faults::{BackendFaults, Condition};
 const TURNS_MAX: u32 = 40;
 const LEFT_MAX: Duration = Duration::from_millis(50);
 
-/// What a worker may be behind with: the clock jumps, and what has come in may be withheld.
+/// The delay of a worker at most: the clock jumps, and bytes that have come in may be withheld.
 const SLACK: Duration = Duration::from_millis(100);
 
 /// A backend as the workers see it.
@@ -73,7 +73,7 @@ impl Observed {
         }
     }
 
-    /// How often its backends have been ejected.
+    /// The number of times that its backends have been ejected.
     pub(crate) fn ejections(&self) -> u64 {
         self.backends.iter().map(|one| one.tallied.ejections).sum()
     }
@@ -99,7 +99,7 @@ impl Observed {
     }
 }
 
-/// What is remembered from turn to turn.
+/// The memory from turn to turn.
 #[derive(Debug)]
 pub(crate) struct Invariants {
     backend_faults: Option<Rc<BackendFaults>>,
@@ -223,7 +223,7 @@ fn time_to_rise(pool: &Pool, timeouts: &Timeouts) -> Duration {
 /// A backend that is out before a turn and after it gets no request in that turn, if there is another backend.
 fn check_out(before: &Observed, after: &Observed) {
     let is_up = |sight: &Observed| !sight.panics && sight.backends.iter().any(|one| !one.is_out);
-    // Where somebody has wavered there may have been nobody else for a moment.
+    // If a backend has wavered, there may have been no other one for a moment.
     let has_wavered = before.backends.iter().zip(&after.backends).any(|(was, is)| is.has_wavered(was));
     if !is_up(before) || !is_up(after) || has_wavered {
         return;

@@ -40,14 +40,15 @@ pub(crate) struct Kernel {
     pub(crate) faults: Faults,
     pub(crate) rng: Rng,
     descriptors: Descriptors,
-    /// What lies in each pipe.
+    /// The bytes in each pipe.
     pipes: Vec<Vec<u8>>,
     /// The connections whose last bytes have been taken, so that the end must follow. A real kernel keeps the
     /// bytes back until it does.
     pub(crate) ending: Vec<Fd>,
-    /// How often in a row poll may report a descriptor with which the worker then gets nowhere.
+    /// The number of times in a row that poll may report a descriptor with which the worker then gets
+    /// nowhere.
     pub(crate) patience: u8,
-    /// How often the worker has polled.
+    /// The number of polls of the worker.
     pub(crate) polls: usize,
     /// Polls in a row that could not wait and found nothing, while nothing was done between them.
     pub(crate) barren: u8,
@@ -92,7 +93,7 @@ impl Kernel {
         &mut self.descriptors
     }
 
-    /// What poll would report of `fd` if it were asked for everything.
+    /// The events that poll would report of `fd` if it were asked for everything.
     pub(crate) fn readiness(&mut self, fd: Fd) -> Ready {
         match self.descriptors.get(fd, "poll").handle {
             Handle::Listening(socket) => Ready::NONE.with_if(Ready::READ, self.net.someone_waits(socket)),
@@ -188,7 +189,7 @@ impl Kernel {
         blocked
     }
 
-    /// How many of `count` bytes a call moves at most.
+    /// The number of `count` bytes that a call moves at most.
     fn portion(&mut self, count: usize) -> usize {
         if count > 1 && chance(&mut self.rng, self.faults.partial) { self.rng.usize(1..count) } else { count }
     }
@@ -237,7 +238,7 @@ impl Kernel {
         result
     }
 
-    /// What was written is in the other side's queue at once; that it was acknowledged may be heard of later.
+    /// A write is in the other side's queue at once; the news of its acknowledgement may come later.
     fn delivery(&mut self, fd: Fd, behind: usize) -> Delivery {
         let end = self.standing(fd, "delivery");
         self.moved(fd);

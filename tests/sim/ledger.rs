@@ -1,4 +1,4 @@
-//! What the worker said of every exchange: a journal that keeps its records for the oracles.
+//! The records of every exchange: a journal that keeps them for the oracles.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -32,7 +32,7 @@ impl fmt::Display for Entry {
 pub(crate) struct Ledger(Rc<RefCell<Vec<Entry>>>);
 
 impl Ledger {
-    /// How many exchanges have ended because their client went.
+    /// The number of exchanges that have ended because their client went.
     pub(crate) fn gone(&self) -> usize {
         self.0.borrow().iter().filter(|entry| entry.cause == Some(Cause::ClientAborted)).count()
     }

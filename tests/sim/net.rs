@@ -23,7 +23,7 @@ use crate::trace::{Deed, Event, Trace};
 /// Clients that may wait at a listening socket.
 const BACKLOG: usize = 8;
 
-/// How a RST reads in SO_ERROR: not one of the faults that have a name of their own.
+/// The error of a RST in SO_ERROR: not one of the faults that have a name of their own.
 const RESET: ConnectFault = ConnectFault::Unreachable;
 
 /// A listening socket of the worker.
@@ -35,7 +35,7 @@ struct ListeningSocket {
     shut: bool,
 }
 
-/// What the network has decided about a pending connect.
+/// The decision of the network about a pending connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Stands,
@@ -52,7 +52,7 @@ struct Undecided {
     verdict: Verdict,
 }
 
-/// How a client's attempt to connect went.
+/// The result of a client's attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialled {
     Connected(EndId),
@@ -62,7 +62,7 @@ pub(crate) enum Dialled {
     Refused,
 }
 
-/// What the other side will see of a close.
+/// The effect of a close on the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
     Fin,
@@ -275,7 +275,7 @@ impl Net {
     }
 }
 
-/// What either owner of an end can do with it: the system calls proper.
+/// The system calls that either owner of an end can make.
 impl Net {
     pub(crate) fn read(&mut self, id: EndId, room: &mut [u8]) -> Result<usize, IoFault> {
         let end = self.end_mut(id);

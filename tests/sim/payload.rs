@@ -8,7 +8,7 @@ use fastrand::Rng;
 /// Prime, so that no power of two shifts the tape onto itself.
 const TAPE: usize = 65_521;
 
-/// What a lenient parser might trip over if it looked into a body.
+/// Bytes on which a lenient parser might trip if it looked into a body.
 const BAIT: [&[u8]; 5] = [
     b"\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",

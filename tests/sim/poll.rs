@@ -141,7 +141,7 @@ impl Kernel {
     }
 }
 
-/// What poll says to somebody who asked for `want`: a hangup and an error cannot be masked.
+/// The report of poll to a caller that asked for `want`: a hangup and an error cannot be masked.
 pub(crate) fn mask(want: Interest, state: Ready) -> Ready {
     let maskable =
         [(Interest::READ, Ready::READ), (Interest::WRITE, Ready::WRITE), (Interest::LEAVE, Ready::LEAVE)];

@@ -63,7 +63,7 @@ impl Refills {
         false
     }
 
-    /// What `old` becomes by it.
+    /// The generation that `old` becomes by it.
     pub(crate) fn change(&mut self, old: &Snapshot) -> GenerationChange {
         let mut snapshot = old.clone();
         self.fill(&mut snapshot.pools[0]);

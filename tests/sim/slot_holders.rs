@@ -20,7 +20,7 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// More than the worker and the network hold.
 const BIG: usize = 2_000_000;
 
-/// How many places there are, and the most clients that hold one.
+/// The number of places, and the most clients that hold one.
 const PLACES: usize = 4;
 const SLOT_HOLDERS_MAX: usize = 12;
 
@@ -29,7 +29,7 @@ const SLOT_HOLDERS_MAX: usize = 12;
 /// a time; what jumps of the clock add comes on top.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How a client holds its place.
+/// The way in which a client holds its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     /// It takes nothing of its response.
@@ -64,7 +64,7 @@ struct SlotHolder {
     number: usize,
     habit: Habit,
     comes_at: Time,
-    /// How often it comes again.
+    /// The number of times that it comes again.
     visits: usize,
     outbox: Vec<u8>,
     acts_at: Time,

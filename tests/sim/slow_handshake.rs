@@ -21,7 +21,7 @@ pub(crate) const TIME: Duration = Duration::from_secs(60);
 /// The time that a handshake has in any case, however many there are.
 const TIME_MIN: Duration = Duration::from_secs(1);
 
-/// What a worker may be behind with: the clock jumps, and a poll may be interrupted.
+/// The delay of a worker at most: the clock jumps, and a poll may be interrupted.
 const SLACK: Duration = Duration::from_millis(100);
 
 /// The latest that one comes.
@@ -31,7 +31,7 @@ const LATEST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct SlowHandshake {
     from: SocketAddr,
-    /// What it says before it stops: some of a ClientHello, or nothing.
+    /// Its bytes before it stops: some of a ClientHello, or nothing.
     says: Vec<u8>,
     comes_at: Time,
     /// Whether the worker may have had enough of everybody before that.

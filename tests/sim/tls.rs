@@ -36,12 +36,12 @@ impl Legs {
         Legs { clients, backends: !clients || rng.bool() }
     }
 
-    /// What the clients of a run speak.
+    /// The TLS of the clients of a run.
     pub(crate) fn of_clients(self) -> Option<Seal> {
         self.clients.then(Seal::of_clients)
     }
 
-    /// What its backends speak.
+    /// The TLS of its backends.
     pub(crate) fn of_backends(self) -> Option<Seal> {
         self.backends.then(Seal::of_backends)
     }
@@ -63,7 +63,7 @@ static PAIR: LazyLock<(String, String)> = LazyLock::new(|| {
     (certificate.pem(), key.serialize_pem())
 });
 
-/// What the worker's listener speaks.
+/// The TLS of the worker's listener.
 fn termination() -> Arc<Termination> {
     let pair = (PAIR.0.clone().into_bytes(), PAIR.1.clone().into_bytes());
     let files = Files { pairs: vec![pair], client_ca: None, client_crl: None };
@@ -73,7 +73,7 @@ fn termination() -> Arc<Termination> {
     Arc::new(made.expect("a good pair"))
 }
 
-/// What the worker speaks to backends.
+/// The TLS of the worker to backends.
 fn origination() -> Arc<Origination> {
     let files = OriginationFiles { ca: Some(PAIR.0.clone().into_bytes()), client: None };
     Arc::new(Origination::new_by(OriginationRules::default(), &files, &crypto()).expect("a good issuer"))
@@ -95,7 +95,7 @@ pub(crate) fn put(snapshot: &mut Snapshot, legs: Legs) -> Arc<Handles> {
     Arc::new(made)
 }
 
-/// What the actors of one side speak. It remembers sessions to resume, so that no two runs share one.
+/// The TLS of the actors of one side. It remembers sessions to resume, so that no two runs share one.
 #[derive(Clone, Debug)]
 pub(crate) enum Seal {
     Client(Arc<ClientConfig>),
@@ -139,9 +139,9 @@ impl Seal {
 #[derive(Debug)]
 pub(crate) struct Sealed {
     tls: Connection,
-    /// What the network has yet to take.
+    /// The bytes that the network has yet to take.
     outbox: Vec<u8>,
-    /// How far in that what the actor has said goes.
+    /// The place in that up to which the actor's bytes go.
     owed: usize,
     said_goodbye: bool,
     /// It was said in the middle of the handshake, which the worker may find wrong.
@@ -150,7 +150,7 @@ pub(crate) struct Sealed {
     pub(crate) ended: bool,
 }
 
-/// What came of ciphertext.
+/// The result of ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opened {
     Bytes,

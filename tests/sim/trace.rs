@@ -13,10 +13,10 @@ use pollux::os::{AcceptFault, ConnectFault, Fd, IoFault};
 
 use crate::end::EndId;
 
-/// How many events a report shows, unless the whole trace was asked for.
+/// The number of events that a report shows, unless the whole trace was asked for.
 const RING: usize = 80;
 
-/// What happened, as the kernel sees it.
+/// An event, as the kernel sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     Poll { watches: usize, timeout: Option<Duration> },
@@ -39,7 +39,7 @@ pub(crate) enum Event {
     Reload,
 }
 
-/// What an actor did, or what became of its connection.
+/// An action of an actor, or a change of its connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deed {
     Dialled,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use toy_backends::Toy;
 
-/// How long after the last client everything must be given back.
+/// The time after the last client within which everything must be given back.
 const REST_MAX: Duration = Duration::from_secs(30);
 const WORKERS: usize = 2;
 
@@ -72,7 +72,7 @@ impl Process {
         }
     }
 
-    /// What its descriptors stand for.
+    /// The targets of its descriptors.
     fn files(&self) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
         entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())

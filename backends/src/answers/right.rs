@@ -7,10 +7,10 @@ use crate::pattern::Fnv1a;
 use crate::peer::Trouble;
 use crate::response;
 
-/// How much of a body `echo` holds and sends back; of a longer one it tells the length only.
+/// The bytes of a body that `echo` holds and sends back; of a longer one it tells the length only.
 const ECHO_MAX: usize = 64 * 1024;
 
-/// What has been held of a body, and how long it was.
+/// The part of a body that was held, and the length of the whole.
 #[derive(Default)]
 pub(crate) struct Held {
     bytes: Vec<u8>,

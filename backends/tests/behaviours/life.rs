@@ -1,4 +1,4 @@
-//! How a toy starts and ends.
+//! The beginning and the end of a toy.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,4 +1,4 @@
-//! What must hold of every run, judged from what each side has said and heard.
+//! The rules that must hold of every run, judged from the bytes that each side has sent and received.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub(super) fn judge(kernel: &Kernel) {
     }
 }
 
-/// What a backend was sent is one good request behind the other; the last one may be cut short.
+/// The bytes to a backend are one good request behind the other; the last one may be cut short.
 fn judge_backend(conn: &Conn, forwarded: &mut HashMap<u8, Vec<Request>>) {
     let (requests, verdict) = wire::requests(&conn.out, true);
     // Behind a switch of protocols anything may come.
@@ -64,8 +64,8 @@ fn judge_owners(kernel: &Kernel, conn: &Conn, number: u8) {
     }
 }
 
-/// What a client hears is one good answer behind the other, no more than it has asked for and one for a bad
-/// head; the last may be cut short. What was said to one request stands in one answer.
+/// The bytes to a client are one good answer behind the other, no more than it has asked for and one for a
+/// bad head; the last may be cut short. What was said to one request stands in one answer.
 fn judge_answers(conn: &Conn, number: u8, asked: &[Request]) {
     let mut heard = Vec::new();
     let (mut rest, mut answers) = (&conn.out[..], 0);
@@ -97,7 +97,7 @@ fn status_of(head: &wire::Head<'_>) -> u16 {
     code.parse().expect("a status that is no number")
 }
 
-/// How many bytes of `rest` are the body; `None` if it takes them all and may want more.
+/// The number of bytes of `rest` that are the body; `None` if it takes them all and may want more.
 fn body(head: &wire::Head<'_>, rest: &[u8], status: u16, is_to_head: bool) -> Option<usize> {
     let length = head.length().expect("ambiguous framing goes to a client");
     if is_to_head || status == 204 || status == 304 {

@@ -26,7 +26,7 @@ pub(super) enum Other {
     Backend,
 }
 
-/// How far a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     Stands,
@@ -34,7 +34,7 @@ pub(super) enum Standing {
     Refused,
 }
 
-/// How the next connects turn out.
+/// The results of the next connects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Dialling {
     #[default]
@@ -52,7 +52,7 @@ pub(super) struct Conn {
     refuses: bool,
     /// Whether the worker has the descriptor.
     pub(super) is_taken: bool,
-    /// What the other side has said and the worker has not read.
+    /// The bytes of the other side that the worker has not read.
     pub(super) inbox: VecDeque<u8>,
     /// All that the other side has said.
     pub(super) said: Vec<u8>,
@@ -64,7 +64,7 @@ pub(super) struct Conn {
     told: bool,
     /// All that the worker has written.
     pub(super) out: Vec<u8>,
-    /// How much more it may write.
+    /// The number of bytes that it may still write.
     pub(super) window: usize,
     finished: bool,
     pub(super) is_closed: bool,
@@ -297,7 +297,7 @@ fn fd_of(index: usize) -> Fd {
     Fd(i32::try_from(index + 1).expect("few connections"))
 }
 
-/// What poll tells of `ready` to somebody who wants `want`.
+/// The report of poll on `ready` to a caller that wants `want`.
 fn masked(ready: Ready, want: Interest) -> Ready {
     let wanted = |bit: Ready, interest: Interest| ready.any(bit) && want.has(interest);
     Ready::NONE

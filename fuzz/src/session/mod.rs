@@ -3,7 +3,7 @@
 //! The first byte of the input says how many backends there are, one or two. Steps follow, each begun by
 //! 0xFF: a letter for what happens, a byte for whom it happens to, and bytes that go with it. See [`script`].
 //!
-//! Whatever the steps are: no panic, no call on a closed descriptor, no spin; once everybody has left, a
+//! For any steps: no panic, no call on a closed descriptor, no spin; once all peers have left, a
 //! drained worker holds nothing; the backends have seen no request that its client had not sent, as a strict
 //! reader reads what it sent; and no client has seen a byte that a backend said to somebody else, or more
 //! answers than it has asked questions.

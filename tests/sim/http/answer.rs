@@ -1,4 +1,4 @@
-//! What a backend answers, drawn from the seed: a response as the request deserves it, or some mischief.
+//! The answers of a backend, drawn from the seed: a response as the request deserves it, or some mischief.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,14 +23,14 @@ pub(crate) enum Start {
     Early,
 }
 
-/// How a connection is left.
+/// The way in which a connection is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
     Close,
     Abort,
 }
 
-/// What a backend does wrong.
+/// The mischief of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mischief {
     /// Leaves without an answer, once all of the request has come or already before.
@@ -78,7 +78,7 @@ pub(crate) enum Deed {
     Tunnel,
 }
 
-/// What is sent in place of a response, or behind one.
+/// Bytes in place of a response, or behind one.
 pub(crate) const GARBAGE: &[u8] = b"I am not a response\r\n\r\n";
 
 /// A response that nobody asked for.
@@ -133,7 +133,7 @@ impl Plan {
         self.mischief.is_none() && self.start != Start::Early
     }
 
-    /// What the board keeps of it.
+    /// The part of it that the board keeps.
     pub(crate) fn answer(&self, ask: usize, number: usize, rng: &mut Rng) -> Answer {
         let mut fields = vec![pair("x-answer", &number.to_string()), pair("x-id", &ask.to_string())];
         for (name, value) in

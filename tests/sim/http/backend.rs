@@ -21,11 +21,11 @@ use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::net::{Closing, Net};
 use crate::tls::Seal;
 
-/// What a check says, and what it is to hear.
+/// The request of a check, and the expected answer.
 pub(crate) const CHECK: &str = "GET /alive HTTP/1.1";
 const ALIVE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready";
 
-/// What a foul backend does on an idle connection.
+/// The whim of a foul backend on an idle connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whim {
     Close,
@@ -40,7 +40,7 @@ struct Service {
     answer: usize,
     /// The request's.
     body: Body,
-    /// What is still to be done.
+    /// The deeds that are still to be done.
     deeds: VecDeque<Deed>,
 }
 
@@ -53,7 +53,7 @@ impl Service {
     }
 }
 
-/// What the connection is busy with.
+/// The phase of the connection.
 ///
 /// ```text
 /// Idle ──a head──▶ Serving ──no deeds left──▶ Idle
@@ -72,7 +72,7 @@ enum Phase {
     Leaving(Farewell),
 }
 
-/// How far a backend is that leaves in order.
+/// The progress of a backend that leaves in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Farewell {
     /// The end is to be said in TLS, as it must be where only it ends a message.
@@ -204,7 +204,7 @@ impl Backend {
                 self.understand(net.now);
                 Some(Step::Moved)
             }
-            // What it has said itself goes before.
+            // Its own bytes go before.
             Pulled::End if matches!(self.phase, Phase::Leaving(Farewell::Due | Farewell::Curt)) => None,
             Pulled::End => {
                 if let Phase::Tunnel(ended) = &mut self.phase {
@@ -307,7 +307,7 @@ impl Backend {
         match self.port.push(net, &mut self.rng) {
             Pushed::Bytes => return Some(Step::Moved),
             Pushed::Lost => {
-                // What TLS says for itself may come too late.
+                // The bytes of TLS itself may come too late.
                 let is_answered = self.port.unsaid() == 0 && self.has_answered();
                 assert!(is_answered || self.is_excused(), "Pollux has reset a connection");
                 self.port.close(net);

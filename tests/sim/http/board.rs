@@ -1,4 +1,4 @@
-//! What the actors of an HTTP run know of each other: every request that a client will make, every answer
+//! The knowledge that the actors of an HTTP run share: every request that a client will make, every answer
 //! that a backend has made up, and how each exchange ended. The actors check what comes in against it.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use crate::payload::Payload;
 /// A field, as its sender wrote it.
 pub(crate) type Field = (String, String);
 
-/// How an exchange ended for its client.
+/// The end of an exchange for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// With the very response that a backend gave to this request.
@@ -44,7 +44,7 @@ pub(crate) struct Ask {
     pub(crate) chunked: bool,
     pub(crate) trailer: bool,
     pub(crate) expects: bool,
-    /// What the client will send through the tunnel if the backend takes the upgrade.
+    /// The bytes that the client will send through the tunnel if the backend takes the upgrade.
     pub(crate) upgrade: Option<Payload>,
     /// The last on its connection.
     pub(crate) last: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Ask {
     pub(crate) pipelined: bool,
     /// Its client stays until it has been answered.
     pub(crate) honest: bool,
-    /// How often its head has come to a backend.
+    /// The number of times that its head has come to a backend.
     pub(crate) seen: u32,
     /// A backend that has seen it has not done its part.
     pub(crate) wronged: bool,
@@ -65,7 +65,7 @@ pub(crate) struct Ask {
     pub(crate) ending: Option<Ending>,
 }
 
-/// What a backend has made up for a request.
+/// The answer that a backend has made up for a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) ask: usize,
@@ -82,7 +82,7 @@ pub(crate) struct Answer {
 pub(crate) struct Board {
     pub(crate) asks: Vec<Ask>,
     pub(crate) answers: Vec<Answer>,
-    /// What Pollux has called each request.
+    /// Pollux's name of each request.
     pub(crate) names: HashMap<String, usize>,
     /// Whether clients speak TLS.
     pub(crate) is_secure: bool,

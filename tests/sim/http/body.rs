@@ -13,7 +13,7 @@ pub(crate) const TRAILER: &str = "x-trail";
 /// The longest line of a chunked body.
 const LINE_MAX: usize = 200;
 
-/// How the end of a body is told.
+/// The sign of a body's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     None,
@@ -23,7 +23,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// What `head` says; `silence` is what it means to say nothing.
+    /// The framing of `head`; `silence` is the framing of a head without a sign.
     pub(crate) fn of(head: &Head, silence: Framing) -> Framing {
         let length = head.number("content-length");
         match head.value("transfer-encoding") {
@@ -37,7 +37,7 @@ impl Framing {
     }
 }
 
-/// Where a reader stands.
+/// The state of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Counted(usize),
@@ -53,9 +53,9 @@ enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     state: State,
-    /// What it must be, if it is known.
+    /// The payload that it must be, if it is known.
     payload: Option<Payload>,
-    /// What its trailer may say.
+    /// The trailer that it may have.
     trailer: String,
     got: usize,
 }

@@ -24,7 +24,7 @@ pub(crate) struct Client {
     visits: VecDeque<Visit>,
     /// Speaks TLS.
     seal: Option<Seal>,
-    /// How long it rests at most between two of them, if it does, and until when now.
+    /// The longest rest between two of them, if it rests, and the end of the present one.
     rests: Option<Duration>,
     rests_until: Time,
     now: Option<Visiting>,

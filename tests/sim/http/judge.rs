@@ -1,4 +1,5 @@
-//! What must hold of the exchanges of a run and of the worker's records of them, once everybody has gone.
+//! The rules that must hold of the exchanges of a run and of the worker's records of them, once all actors
+//! have gone.
 
 use pollux::core::outcome::{Cause, Proof, Who};
 

@@ -33,7 +33,7 @@ use client::Client;
 use script::Visit;
 use visit::Manners;
 
-/// How many more rounds of visits a client makes where backends have faults.
+/// The number of further rounds of visits of a client where backends have faults.
 const ROUNDS: usize = 3;
 
 /// And so many more clients there are, that they have to wait for each other.

@@ -6,7 +6,7 @@ use super::board::{Answer, Ask, Board};
 use super::body::{Body, Framing};
 use super::head::Head;
 
-/// What Pollux may add to a response, or change in it; each is looked at by name.
+/// The fields that Pollux may add to a response, or change in it; each is checked by name.
 const POLLUX_FIELDS: &[&str] =
     &["via", "connection", "upgrade", "content-length", "transfer-encoding", "trailer", "date", "keep-alive"];
 
@@ -88,7 +88,7 @@ fn check_answer(head: &Head, number: usize, status: u16, answer: &Answer) {
     assert!(via == "1.1 pollux" || via == "1.0 pollux", "via: {via:?}");
 }
 
-/// What concerns only this connection.
+/// The fields that concern only this connection.
 fn check_connection(head: &Head, ask: &Ask, status: u16) {
     for option in head.values("connection").iter().flat_map(|list| list.split(',')) {
         let option = option.trim().to_ascii_lowercase();

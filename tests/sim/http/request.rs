@@ -8,7 +8,7 @@ use super::body::{Body, Framing, chunks};
 use super::head::Head;
 use super::script::pair;
 
-/// What Pollux may add to a request, or change in it; each is looked at by name.
+/// The fields that Pollux may add to a request, or change in it; each is checked by name.
 const POLLUX_FIELDS: &[&str] = &[
     "host",
     "via",
@@ -114,7 +114,7 @@ fn check_origin(head: &Head, ask: &Ask, is_secure: bool) {
     assert!(ask.host.as_deref().is_none_or(|asked| asked == host), "host: {host:?}");
 }
 
-/// What concerns only this connection.
+/// The fields that concern only this connection.
 fn check_connection(head: &Head, ask: &Ask) {
     for option in head.values("connection").iter().flat_map(|list| list.split(',')) {
         let option = option.trim().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! What the clients of a run are going to ask for, drawn from the seed.
+//! The requests of the clients of a run, drawn from the seed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::payload::Payload;
 /// Extra requests' worth of bytes must fit into the head limit of the configuration.
 const LONG_VALUE: usize = 1500;
 
-/// How a client ends a visit badly.
+/// The way in which a client ends a visit badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mischief {
     Abort,
@@ -29,7 +29,7 @@ pub(crate) enum Mischief {
 #[derive(Clone, Debug)]
 pub(crate) struct Visit {
     pub(crate) from: SocketAddr,
-    /// What comes before its first request.
+    /// The bytes before its first request.
     pub(crate) introduction: Introduction,
     /// Numbers on the board.
     pub(crate) asks: Vec<usize>,
@@ -37,9 +37,9 @@ pub(crate) struct Visit {
     pub(crate) pipelines: bool,
     /// Ends its direction behind the last request.
     pub(crate) half_closes: bool,
-    /// How long it waits for a `100 Continue`.
+    /// The time for which it waits for a `100 Continue`.
     pub(crate) patience: Duration,
-    /// How long it stays when it has got everything.
+    /// The time for which it stays when it has got everything.
     pub(crate) stays: Duration,
     /// After that many bytes, in and out together.
     pub(crate) mischief: Option<(usize, Mischief)>,
@@ -150,7 +150,7 @@ fn fields(number: usize, faults: &Faults, rng: &mut Rng) -> Vec<Field> {
     fields
 }
 
-/// What concerns only the connection to Pollux, and what a client has no business to say.
+/// The fields that concern only the connection to Pollux, and those that a client may not send.
 fn hop_fields(minor: u8, last: bool, upgrades: bool, rng: &mut Rng) -> Vec<Field> {
     let mut fields = Vec::new();
     let mut options = Vec::new();

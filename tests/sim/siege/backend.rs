@@ -18,7 +18,7 @@ const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// The end of a request with a trailer.
 const TRAILER: &[u8] = b"X-Sum: 1\r\n\r\n";
 
-/// How a connection goes on.
+/// The next state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     /// With the next request.
@@ -35,7 +35,7 @@ pub(super) struct Backend {
     end: EndId,
     inbox: Vec<u8>,
     outbox: Vec<u8>,
-    /// What follows when all is written, and when that is.
+    /// The state that follows when all is written, and its time.
     then: Option<(Then, Time)>,
     /// The last answer was that to a good request.
     is_good: bool,

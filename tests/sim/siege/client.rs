@@ -27,7 +27,7 @@ struct Exchange {
     inbox: Vec<u8>,
 }
 
-/// How a step of an exchange ended.
+/// The end of a step of an exchange.
 enum Told {
     Step(Step),
     /// The connection is gone.
@@ -95,7 +95,7 @@ impl Actor for Good {
             return Step::Moved;
         };
         let told = exchange.step(net);
-        // What hostile clients have left on a connection may cost it this answer, and not the backend.
+        // Bytes of hostile clients on a connection may cost it this answer, and not the backend.
         let is_answered = exchange.inbox.windows(4).any(|four| four == b"\r\n\r\n");
         match told {
             Told::Gone => {

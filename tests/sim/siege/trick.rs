@@ -1,4 +1,4 @@
-//! What a hostile client asks for, and what a backend makes of it.
+//! The requests of a hostile client, and the answers of a backend to them.
 
 use fastrand::Rng;
 
@@ -110,7 +110,7 @@ impl Trick {
         format!("{method} {} HTTP/1.1\r\nHost: h\r\n{rest}", self.path()).into_bytes()
     }
 
-    /// What a backend answers, as far as it ever does.
+    /// The answer of a backend, as far as it ever answers.
     pub(super) fn answer(self) -> Vec<u8> {
         let text = match self {
             Trick::LongPoll | Trick::Method | Trick::Reset | Trick::Trailer | Trick::Impatience => {

@@ -1,9 +1,9 @@
-//! What the streams of a run know of each other, and what must hold of them in the end.
+//! The knowledge that the streams of a run share, and the rules that must hold of them in the end.
 
 use crate::ledger::Entry;
 use crate::payload::Payload;
 
-/// How a stream's connection ended for the one who reads from it.
+/// The end of a stream's connection for its reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// With a FIN.
@@ -20,7 +20,7 @@ pub(crate) struct Told {
     is_client: bool,
     /// All of it; shorter than planned if its writer closed early.
     pub(crate) payload: Payload,
-    /// How many bytes its writer has written.
+    /// The number of bytes that its writer has written.
     pub(crate) written: usize,
     /// Its writer has put a FIN behind it.
     pub(crate) finished: bool,
@@ -28,7 +28,7 @@ pub(crate) struct Told {
     misbehaves: bool,
     /// The writer of the stream that came in on the other direction.
     pub(crate) heard: Option<usize>,
-    /// How many bytes of that came in.
+    /// The number of these that came in.
     pub(crate) received: usize,
     pub(crate) ending: Option<Ending>,
 }

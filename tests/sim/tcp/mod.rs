@@ -19,7 +19,7 @@ use board::Board;
 use script::Script;
 use stream::Stream;
 
-/// How many more clients there are where checks have faults, and how much later one comes at most: as long as
+/// The number of further clients where checks have faults, and the longest delay of one: as long as
 /// faults last.
 const MORE_CLIENTS: usize = 30;
 const LATEST: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! What each side of a raw connection is going to do, drawn from the seed.
+//! The script of each side of a raw connection, drawn from the seed.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::actor::Pace;
 use crate::faults::{Faults, Weather, chance, log_uniform};
 use crate::tls::{Legs, Seal};
 
-/// How a side ends badly.
+/// The way in which a side ends badly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mischief {
     /// Resets the connection.
@@ -23,7 +23,7 @@ pub(crate) enum Mischief {
 /// One side's part.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    /// How many bytes it writes.
+    /// The number of bytes that it writes.
     pub(crate) len: usize,
     /// Writes nothing before something has come in.
     pub(crate) listens_first: bool,
@@ -37,7 +37,7 @@ pub(crate) struct Part {
     pub(crate) pace: Pace,
 }
 
-/// What all connections of a run have in common, so that no two sides wait for each other.
+/// The part that all connections of a run have in common, so that no two sides wait for each other.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     client_listens_first: Option<bool>,

@@ -14,7 +14,7 @@ use crate::end::EndId;
 use crate::harness::{LISTENER, address_of};
 use crate::net::{Closing, Dialled, Net};
 
-/// How many bytes of a stream are its number.
+/// The number of bytes of a stream that are its number.
 const NUMBER: usize = 8;
 
 /// See the head of this file.
@@ -28,7 +28,7 @@ pub(crate) struct Stream {
     rng: Rng,
     finished: bool,
     ended: bool,
-    /// How long it waits before it comes.
+    /// The time for which it waits before it comes.
     rest: Duration,
 }
 

@@ -18,10 +18,10 @@ use crate::actor::{Port, Pushed, Step};
 use crate::net::{Closing, Net};
 use crate::payload::Payload;
 
-/// What a client may have to put up with. Without any of it every request is answered exactly.
+/// The faults that a client may have to tolerate. Without any of them every request is answered exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manners {
-    /// Whatever an honest proxy among crooks can come to.
+    /// The errors to which an honest proxy among crooks can come.
     pub(crate) foul: bool,
     /// A request that has not reached a backend may find the listening socket closed.
     pub(crate) draining: bool,
@@ -46,7 +46,7 @@ impl Manners {
     }
 }
 
-/// What is being read.
+/// The part that is being read.
 #[derive(Debug)]
 enum Reading {
     Head,
@@ -66,7 +66,7 @@ pub(crate) struct Visiting {
     reading: Reading,
     /// The place in the visit of the request whose response is read, or is to be read next.
     current: usize,
-    /// How many requests have been posted.
+    /// The number of requests that have been posted.
     posted: usize,
     /// A body that waits for a `100 Continue`, and until when.
     held: Option<(Vec<u8>, Time)>,

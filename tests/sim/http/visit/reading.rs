@@ -1,4 +1,4 @@
-//! What a client makes of what comes in, and how its connection ends.
+//! The client's reading of its input, and the end of its connection.
 
 use pollux::core::time::Time;
 

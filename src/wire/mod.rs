@@ -21,7 +21,7 @@ pub enum Wire {
     Tls(Box<TlsWire>),
 }
 
-/// What has become of a wire that was to be closed.
+/// The result of closing a wire.
 #[derive(Debug)]
 pub enum Left {
     /// It is closed.
@@ -41,7 +41,7 @@ impl Wire {
         }
     }
 
-    /// What to ask poll about the descriptor for what the session wants of the wire, if it wants anything:
+    /// The events to ask poll about the descriptor for the session's interest in the wire, if it has any:
     /// reading may take a write, and the other way round.
     #[must_use]
     pub fn watch(&self, want: Option<Interest>) -> Option<Interest> {
@@ -119,7 +119,7 @@ impl Wire {
         }
     }
 
-    /// What has become of the last bytes that were written before [`Wire::finish`].
+    /// The delivery of the last bytes that were written before [`Wire::finish`].
     pub fn delivery<O: Os>(&mut self, os: &mut O) -> Delivery {
         match self {
             Wire::Plain(fd) => os.delivery(*fd, 1),

@@ -34,7 +34,7 @@ enum Tls {
     Client(UnbufferedClientConnection),
 }
 
-/// What has become of the other side's direction.
+/// The state of the other side's direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inbound {
     Open,
@@ -44,7 +44,7 @@ pub(super) enum Inbound {
     Broken,
 }
 
-/// What rustls has handed out.
+/// The bytes that rustls has handed out.
 struct Flow {
     /// Decrypted bytes for which there was no room.
     plain: Store,
@@ -53,7 +53,7 @@ struct Flow {
     inbound: Inbound,
 }
 
-/// What a step of rustls came to.
+/// The result of a step of rustls.
 struct Step {
     /// Encrypted bytes that are not needed any more.
     used: usize,
@@ -80,7 +80,7 @@ impl Records {
         Records { tls, incoming: Store::default(), flow }
     }
 
-    /// What rustls says of the connection.
+    /// The state of the connection in rustls.
     pub(super) fn common(&self) -> &CommonState {
         match &self.tls {
             Tls::Server(tls) => tls,
@@ -112,7 +112,7 @@ impl Records {
         }
         let received = recv(self.incoming.room(most));
         match received {
-            // What is left of them when they were processed is known then.
+            // The rest of them when they were processed is known then.
             Ok(count) if count > 0 => self.incoming.fill(count),
             Ok(_) | Err(_) => self.incoming.give_back(),
         }
@@ -185,7 +185,7 @@ impl Records {
         }
     }
 
-    /// What is to go out.
+    /// The bytes that are to go out.
     pub(super) fn outgoing(&self) -> &[u8] {
         self.flow.outgoing.bytes()
     }

@@ -1,6 +1,6 @@
 //! A connection that is encrypted: rustls over the socket calls of [`Os`], without a thread or a blocking call of its own.
 //!
-//! What is written counts as taken only when the kernel has its ciphertext, but for the last byte of what has
+//! A write counts as taken only when the kernel has its ciphertext, but for the last byte of a piece that has
 //! gone out in part: so a session that waits until all is flushed has waited for the wire too, and *not one
 //! byte was sent* stays true. An end without close_notify (RFC 8446 §6.1) is not an end but a loss: an
 //! attacker on the way may have cut the connection.
@@ -34,7 +34,7 @@ const FIRST_RECORD_MAX: usize = 4096;
 /// The most plaintext of a record (RFC 8446 §5.1).
 const RECORD_MAX: usize = 16 * 1024;
 
-/// What the socket is first asked for. A read that fills it is followed by longer ones.
+/// The length of the first read of a socket. A read that fills it is followed by longer ones.
 const SHORT_READ: usize = 4096;
 
 /// A longer read.
@@ -59,18 +59,18 @@ pub struct TlsWire {
     is_finished: bool,
     /// Whether a FIN is due behind what is encrypted.
     owes_fin: bool,
-    /// How many bytes `finish` has put behind those of the session, before the FIN.
+    /// The number of bytes that `finish` has put behind those of the session, before the FIN.
     farewell: u16,
     /// Whether the socket takes no bytes any more: it has refused some for good, or its FIN is sent. Bytes
     /// encrypted after that are not sent.
     is_unwritable: bool,
     /// Verifies the client's certificate, if the listener asks for one.
     verifier: Option<Arc<ClientVerifier>>,
-    /// What the tickets of the client say of its session.
+    /// The session in the tickets of the client.
     sitting: Sitting,
 }
 
-/// How far a handshake is.
+/// The progress of a handshake.
 #[derive(Debug)]
 pub enum Shaken {
     /// It is over, and bytes can pass.
@@ -86,7 +86,7 @@ pub enum Shaken {
 pub enum Broken {
     /// The other side has closed or reset the connection.
     Gone,
-    /// What came is not what may come, or could not be agreed to.
+    /// The bytes that came are not allowed, or could not be agreed to.
     Refused(Error),
 }
 
@@ -152,8 +152,8 @@ impl TlsWire {
         self.fd
     }
 
-    /// What the socket must be asked for, so that it can be done what `want` asks for: what is encrypted has to go out first, whatever
-    /// is waited for.
+    /// The events to ask the socket for, so that `want` can be met: encrypted bytes have to go out first,
+    /// whatever is waited for.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
         // A session with decrypted bytes left is driven in any case, and takes those first.
         let want = want
@@ -165,7 +165,7 @@ impl TlsWire {
         want
     }
 
-    /// What a handshake waits for.
+    /// The events that a handshake waits for.
     #[must_use]
     pub fn handshake_interest(&self) -> Interest {
         if self.owes_bytes() { Interest::WRITE } else { Interest::READ }
@@ -183,7 +183,7 @@ impl TlsWire {
                 Err(IoFault::Lost) => return Shaken::Failed(Broken::Gone),
                 Ok(()) => {}
             }
-            // What was read before the handshake comes before what the socket has.
+            // Bytes that were read before the handshake come before those of the socket.
             if !mem::take(&mut self.has_more) {
                 match self.take_in(os, SHORT_READ) {
                     Err(IoFault::Blocked) => return Shaken::Waits,
@@ -242,7 +242,7 @@ impl TlsWire {
         self.has_heard
     }
 
-    /// What was agreed on. The name that the client has asked for is told once.
+    /// The agreed parameters. The name that the client has asked for is told once.
     #[must_use]
     pub fn tls_info(&mut self) -> TlsInfo {
         let name = self.sitting.take_name().unwrap_or_default();
@@ -264,7 +264,7 @@ impl TlsWire {
         }
     }
 
-    /// What the other side has shown of itself, if it is a client.
+    /// The credential of the other side, if it is a client.
     fn credential(&self) -> Credential {
         let shown = self.records.common().peer_certificates().unwrap_or_default();
         match (&self.verifier, shown.first()) {
@@ -295,7 +295,7 @@ impl TlsWire {
                     Err(fault) => Err(fault),
                 },
             };
-            // What came before the end is told of first.
+            // Bytes that came before the end are reported first.
             self.has_more = filled > 0 && end != Err(IoFault::Blocked);
             return if filled > 0 { Ok(filled) } else { end };
         }
@@ -335,7 +335,7 @@ impl TlsWire {
             if self.owed == 0 {
                 self.owed = self.seal(head, body, taken)?;
             }
-            // What is owed may have been encrypted before it was known that the end follows.
+            // Owed bytes may have been encrypted before it was known that the end follows.
             let is_last = is_last && taken + self.owed >= all;
             if is_last {
                 self.say_goodbye();
@@ -477,7 +477,7 @@ fn without_read(want: Interest, is_left_out: bool) -> Interest {
         .with_if(Interest::LEAVE, keep(Interest::LEAVE))
 }
 
-/// What stands behind the first `from` bytes of the two, up to `most` bytes.
+/// The bytes behind the first `from` bytes of the two, up to `most` bytes.
 fn piece<'a>(head: &'a [u8], body: &'a [u8], from: usize, most: usize) -> Cow<'a, [u8]> {
     let body = &body[from.saturating_sub(head.len())..];
     let head = &head[from.min(head.len())..];

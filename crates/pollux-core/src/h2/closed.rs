@@ -1,4 +1,5 @@
-//! What is remembered of streams that have ended, so that frames that were under way are told from errors (RFC 9113 §5.1).
+//! The memory of streams that have ended, so that frames that were under way are told from errors (RFC 9113
+//! §5.1).
 
 use std::collections::VecDeque;
 
@@ -7,7 +8,7 @@ pub const RESETS_MAX: usize = 64;
 /// Streams that ended in order and are remembered.
 const ENDED: usize = 8;
 
-/// How a stream ended.
+/// The end of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// We reset it: the peer may have sent anything since (§5.1, closed).
@@ -47,7 +48,8 @@ impl ClosedStreams {
         self.resets.push_back((stream, ending));
     }
 
-    /// How a stream ended that was opened and is open no longer; `None` if it was never opened, because a higher one came first.
+    /// The end of a stream that was opened and is open no longer; `None` if it was never opened, because a
+    /// higher one came first.
     #[must_use]
     pub fn ending(&self, stream: u32) -> Option<Ending> {
         if let Some((_, ending)) = self.resets.iter().rev().find(|(known, _)| *known == stream) {

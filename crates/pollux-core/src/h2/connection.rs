@@ -53,7 +53,7 @@ const FIRST_WINDOW: u32 = 65_535;
 /// The streams that a backend is assumed to allow before it has said so (§6.5.2 recommends not less).
 const STREAMS_ASSUMED: u32 = 100;
 
-/// What we are on this connection.
+/// The side that we are on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The peer is a client.
@@ -62,7 +62,7 @@ pub enum Role {
     Client,
 }
 
-/// What holds for each connection of one kind.
+/// The settings of each connection of one kind.
 #[derive(Clone, Debug)]
 pub struct ConnectionConfig {
     /// Streams that may be open at once: as we announce it to clients, or as we keep to it with backends. At most [`STREAMS_MAX`].
@@ -71,7 +71,7 @@ pub struct ConnectionConfig {
     pub stream_window: u32,
     /// Bytes that may be under way to us on all streams together.
     pub window: u32,
-    /// How much of a head is kept.
+    /// The bounds of a head that is kept.
     pub head: Bounds,
     /// Bytes of the table of fields that the peer may use.
     pub table: u32,
@@ -114,7 +114,7 @@ pub struct Connection {
     closed: ClosedStreams,
     /// Allocated by the first PRIORITY_UPDATE that comes before its stream.
     early: Option<Box<EarlyPriorities>>,
-    /// What the peer asks for.
+    /// The settings of the peer.
     peer: Settings,
     /// The initial window that the streams reckon with.
     window_applied: u32,
@@ -216,7 +216,8 @@ impl Connection {
         }
     }
 
-    /// What the peer asks for: the largest list of fields it takes, and whether it takes an extended CONNECT.
+    /// The settings of the peer: the largest list of fields it takes, and whether it takes an extended
+    /// CONNECT.
     #[must_use]
     pub fn peer(&self) -> &Settings {
         &self.peer
@@ -243,7 +244,7 @@ impl Connection {
         self.replies < REPLIES_MAX && self.error.is_none()
     }
 
-    /// How many streams are open.
+    /// The number of open streams.
     #[must_use]
     pub fn streams(&self) -> usize {
         self.streams.len()
@@ -279,7 +280,7 @@ impl Connection {
             || (!self.is_server && self.highest >= MAX_31)
     }
 
-    /// How many more streams may be opened now, to a backend.
+    /// The number of streams that may still be opened now, to a backend.
     #[must_use]
     pub fn free_streams(&self) -> u32 {
         if self.is_server || self.is_leaving() {

@@ -2,7 +2,8 @@
 
 use super::frame::{ErrorCode, MAX_31};
 
-/// What we may send. It may be below zero, after the peer has made its initial window smaller (§6.9.2).
+/// The bytes that we may send. The number may be below zero, after the peer has made its initial window
+/// smaller (§6.9.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendCredit(i64);
 
@@ -13,7 +14,7 @@ impl SendCredit {
         SendCredit(i64::from(window))
     }
 
-    /// How many bytes may go out now.
+    /// The number of bytes that may go out now.
     #[must_use]
     pub fn available(self) -> u32 {
         u32::try_from(self.0.max(0)).unwrap_or(MAX_31)
@@ -54,8 +55,8 @@ impl SendCredit {
     }
 }
 
-/// What the peer may send: a view of the room that there is for it. It may be below zero, until the peer has acknowledged a smaller
-/// initial window of ours.
+/// The bytes that the peer may send: a view of the room that there is for it. It may be below zero, until the
+/// peer has acknowledged a smaller initial window of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveCredit {
     /// Bytes that were promised and have not come.
@@ -95,8 +96,8 @@ impl ReceiveCredit {
         self.most = now;
     }
 
-    /// How much more may be promised with `room` bytes free of `capacity`: once it is half of what can be promised, so that updates are
-    /// few. It is promised from now on.
+    /// The bytes that may be promised besides, with `room` bytes free of `capacity`: once it is half of the
+    /// most, so that updates are few. It is promised from now on.
     pub fn grant(&mut self, room: u32, capacity: u32) -> Option<u32> {
         let target = room.min(self.most);
         let increment = u32::try_from(i64::from(target) - self.promised).ok()?;
@@ -131,7 +132,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is promised is never more than the room, nor than the most, and never taken back.
+        /// A promise is never more than the room, nor than the most, and never taken back.
         #[test]
         fn a_promise_follows_the_room(
             initial in 0_u32..1000,

@@ -10,12 +10,12 @@ use super::integer;
 use super::static_table::STATIC;
 use super::table::{DynamicTable, OVERHEAD};
 
-/// What the table of each connection may hold before settings say otherwise (RFC 9113 §6.5.2).
+/// The size of each connection's table before settings say otherwise (RFC 9113 §6.5.2).
 const FIRST_TABLE: usize = 4096;
 /// A list that would be so many times its bound is not decoded to its end.
 const EXCESS: usize = 8;
 
-/// How much of a field block is kept.
+/// The bounds of a field block that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes of all names and values, and 32 for each field (RFC 9113 §6.5.2).
@@ -24,7 +24,7 @@ pub struct Bounds {
     pub fields: usize,
 }
 
-/// What became of a block.
+/// The result of decoding a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
     /// All its fields are there.
@@ -48,11 +48,12 @@ pub struct Decoder {
     table: DynamicTable,
     /// The highest bound that a size update may set.
     most: usize,
-    /// What the last block stood for by references to entries of the connection, as RFC 7541 §4.1 counts.
+    /// The bytes that the last block stood for by references to entries of the connection, as RFC 7541 §4.1
+    /// counts.
     referenced: usize,
 }
 
-/// How a literal treats the table (RFC 7541 §6.2).
+/// The treatment of the table by a literal (RFC 7541 §6.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Indexing {
     Incremental,
@@ -87,8 +88,8 @@ impl Decoder {
         &self.table
     }
 
-    /// What the last block stood for by references to entries of the connection, as RFC 7541 §4.1 counts. Above the size of the table it
-    /// names an entry more than once.
+    /// The bytes that the last block stood for by references to entries of the connection, as RFC 7541 §4.1
+    /// counts. Above the size of the table it names an entry more than once.
     #[must_use]
     pub fn referenced(&self) -> usize {
         self.referenced

@@ -13,7 +13,7 @@ use super::table::OVERHEAD;
 /// The size update to a table of no entries (RFC 7541 §6.3).
 pub const NO_TABLE: u8 = 0x20;
 
-/// How strings are written.
+/// The form of strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strings {
     /// As they are: the cheapest for both sides.
@@ -89,7 +89,7 @@ fn string(text: &[u8], strings: Strings, out: &mut Vec<u8>) {
     }
 }
 
-/// What the static table knows of a field.
+/// The entry of the static table for a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Both(usize),
@@ -102,7 +102,7 @@ const NAME_MAX: usize = 27;
 
 /// The entries, ordered by the length of their names: places in [`STATIC`].
 static BY_LENGTH: [u8; STATIC.len()] = by_length();
-/// Where the names of each length begin in [`BY_LENGTH`].
+/// The places in [`BY_LENGTH`] at which the names of each length begin.
 static STARTS: [u8; NAME_MAX + 2] = starts();
 
 const fn by_length() -> [u8; STATIC.len()] {

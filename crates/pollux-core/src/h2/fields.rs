@@ -1,6 +1,6 @@
 //! The fields of one block, as they were decoded: bytes in one arena, which is kept for the next block.
 
-/// Where a field lies in the arena.
+/// The place of a field in the arena.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     start: u32,
@@ -34,7 +34,7 @@ impl Fields {
         self.places.clear();
     }
 
-    /// How many there are.
+    /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.places.len()
@@ -61,7 +61,7 @@ impl Fields {
         &mut self.bytes
     }
 
-    /// What was appended since `start`.
+    /// The bytes that were appended since `start`.
     pub(super) fn appended(&self, start: usize) -> &[u8] {
         &self.bytes[start..]
     }

@@ -2,7 +2,7 @@
 
 /// The length of a frame's head.
 pub const HEAD: usize = 9;
-/// What a client begins its connection with (RFC 9113 §3.4).
+/// The first bytes of a client's connection (RFC 9113 §3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest payload that everybody takes, and that we take (SETTINGS_MAX_FRAME_SIZE, RFC 9113 §6.5.2).
 pub const PAYLOAD_MAX: u32 = 16_384;

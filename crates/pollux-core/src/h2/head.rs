@@ -41,7 +41,7 @@ pub enum HeadFault {
 }
 
 impl HeadFault {
-    /// What is wrong, for logs.
+    /// The fault in words, for logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ pub struct RequestHead<'a> {
     pub authority: &'a str,
     /// A path with or without a query, or `*`. Empty for a CONNECT.
     pub path: &'a str,
-    /// What an extended CONNECT asks for (RFC 8441).
+    /// The protocol that an extended CONNECT asks for (RFC 8441).
     pub protocol: Option<&'a str>,
     /// Content-Length, in bytes.
     pub length: Option<u64>,
@@ -99,7 +99,7 @@ struct Pseudos<'a> {
     status: Option<&'a [u8]>,
 }
 
-/// What the fields say that matters to the head.
+/// The facts in the fields that matter to the head.
 #[derive(Default)]
 struct Facts<'a> {
     pseudos: Pseudos<'a>,

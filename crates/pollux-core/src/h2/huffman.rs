@@ -12,7 +12,7 @@ const NONE: u16 = u16::MAX;
 /// Children from here on are leaves: the symbol is the rest.
 const LEAF: u16 = 1024;
 
-/// What four bits do in a state.
+/// The step of four bits in a state.
 #[derive(Clone, Copy)]
 struct Step {
     next: u8,
@@ -122,7 +122,7 @@ pub fn decode(code: &[u8], out: &mut Vec<u8>) -> bool {
     ENDS[usize::from(state)]
 }
 
-/// How many bytes [`encode`] appends for `text`.
+/// The number of bytes that [`encode`] appends for `text`.
 #[must_use]
 pub fn encoded_len(text: &[u8]) -> usize {
     let bits: usize = text.iter().map(|byte| usize::from(CODES[usize::from(*byte)].1)).sum();

@@ -1,6 +1,6 @@
 //! The code of RFC 7541, Appendix B: for each byte, and for the end of the string behind them, the bits and their number.
 
-/// How many symbols there are: all bytes, and the end of the string.
+/// The number of symbols: all bytes, and the end of the string.
 pub(super) const SYMBOLS: usize = 257;
 
 /// Bits, aligned to the right, and how many of them count.

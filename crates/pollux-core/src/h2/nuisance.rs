@@ -11,7 +11,7 @@ pub const NUISANCES_MAX: u32 = 200;
 const QUARTERS: u32 = 4;
 /// One quarter comes back in so many nanoseconds: 50 nuisances in a second.
 const REFILL_NANOS: u64 = 5_000_000;
-/// What a whole response brings back, in quarters.
+/// The credit that a whole response brings back, in quarters.
 const RESPONSE_QUARTERS: u32 = 8;
 /// WINDOW_UPDATEs that one frame of DATA of ours permits: one of the stream, one of the connection, and as many again.
 const UPDATES_OF_DATA: u16 = 4;
@@ -20,7 +20,7 @@ const UPDATES_MAX: u16 = 1024;
 /// DATA below it that the window cuts earns nothing, in bytes: a peer that dribbles pays for its updates.
 const DRIBBLE: u32 = 256;
 
-/// What a peer does that serves nothing.
+/// An action of a peer that serves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nuisance {
     /// It resets a stream before the response has begun.
@@ -50,7 +50,7 @@ pub enum Nuisance {
 }
 
 impl Nuisance {
-    /// What is too much, for logs.
+    /// The excess in words, for logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

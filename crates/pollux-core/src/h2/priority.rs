@@ -18,7 +18,7 @@ impl Default for Priority {
 }
 
 impl Priority {
-    /// How many urgencies there are.
+    /// The number of urgencies.
     pub const URGENCIES: usize = 8;
 
     /// Reads a `priority` field: a dictionary of RFC 9651. What is unknown or out of range is ignored (§4).

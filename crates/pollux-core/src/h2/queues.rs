@@ -8,10 +8,10 @@ use super::stream::Stream;
 
 /// The end of a list.
 const NONE: u16 = u16::MAX;
-/// What a connection may have open at once, at most.
+/// The number of streams that a connection may have open at once, at most.
 pub const STREAMS_MAX: u32 = 4096;
 
-/// What a stream waits for.
+/// The reason for which a stream waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// Its DATA may go out, by urgency.
@@ -20,7 +20,7 @@ pub(super) enum Waiting {
     End,
     /// The peer's window of the stream is used up.
     Window,
-    /// What is left of its input is dropped.
+    /// The rest of its input is dropped.
     Linger,
 }
 
@@ -132,7 +132,7 @@ impl Streams {
         }
     }
 
-    /// What the stream waits for.
+    /// The reason for which the stream waits.
     pub(super) fn waiting(&self, slot: Slot) -> Option<Waiting> {
         self.get(slot).link.waiting
     }

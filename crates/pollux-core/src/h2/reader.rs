@@ -19,7 +19,7 @@ pub const PRIORITY_VALUE_MAX: usize = 256;
 /// A PRIORITY_UPDATE begins with the number of its stream.
 const PRIORITIZED: usize = 4;
 
-/// What has come.
+/// The part that has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameEvent<'a> {
     /// A piece of DATA.
@@ -192,7 +192,7 @@ impl Reader {
         self.block.get(PRIORITIZED..).unwrap_or(&[])
     }
 
-    /// How many CONTINUATIONs the last field block had.
+    /// The number of CONTINUATIONs of the last field block.
     #[must_use]
     pub fn continuations(&self) -> u8 {
         self.continuations

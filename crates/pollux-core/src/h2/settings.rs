@@ -11,7 +11,7 @@ const MAX_HEADER_LIST_SIZE: u16 = 6;
 const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 const NO_RFC7540_PRIORITIES: u16 = 9;
 
-/// What one side asks of the other.
+/// The settings that one side asks of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Bytes of the decoder's table.
@@ -29,7 +29,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// What holds until settings have come.
+    /// The settings until others have come.
     fn default() -> Settings {
         Settings {
             table: 4096,

@@ -14,14 +14,14 @@ use super::priority::Priority;
 use super::queues::Link;
 use crate::core::time::Time;
 
-/// Where one direction of a stream stands.
+/// The state of one direction of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// Its head is awaited: that of a response, final.
     Head,
     /// DATA and trailers may follow.
     Body,
-    /// What comes has no owner.
+    /// The bytes that come have no owner.
     Dropped,
     /// It has ended.
     Ended,
@@ -65,7 +65,7 @@ pub(super) struct Stream {
     pub(super) number: u32,
     /// Its place in a queue of the connection.
     pub(super) link: Link,
-    /// What the owner knows it by.
+    /// The owner's number for it.
     pub(super) token: u64,
     /// DATA that the peer may send.
     pub(super) receive: ReceiveCredit,
@@ -96,7 +96,7 @@ pub(super) struct Stream {
     pub(super) is_early: bool,
 }
 
-/// What a stream begins with.
+/// The first settings of a stream.
 #[derive(Clone, Copy)]
 pub(super) struct Opening {
     pub(super) number: u32,

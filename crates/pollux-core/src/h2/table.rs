@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::static_table::STATIC;
 
-/// What an entry counts beside its bytes (RFC 7541 §4.1).
+/// The bytes that an entry counts beside its own (RFC 7541 §4.1).
 pub const OVERHEAD: usize = 32;
 
 /// Where an entry begins in the stream of all bytes that were ever inserted (it wraps), and the bytes of name and value.
@@ -29,7 +29,7 @@ pub struct DynamicTable {
     /// The bytes of the entries, the oldest first, from `start` on.
     bytes: Vec<u8>,
     start: usize,
-    /// Where `bytes` begins in the stream of all bytes that were ever inserted; it wraps.
+    /// The place of `bytes` in the stream of all bytes that were ever inserted; it wraps.
     base: u32,
     /// As RFC 7541 §4.1 counts.
     size: usize,
@@ -112,7 +112,7 @@ impl DynamicTable {
         self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
-    /// What the table may hold now, as RFC 7541 §4.1 counts.
+    /// The size that the table may have now, as RFC 7541 §4.1 counts.
     #[must_use]
     pub fn most(&self) -> usize {
         self.most
@@ -124,7 +124,7 @@ impl DynamicTable {
         self.size
     }
 
-    /// How many entries of the connection there are.
+    /// The number of entries of the connection.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -188,7 +188,7 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// How a model of an encoder writes a field.
+/// The form in which a model of an encoder writes a field.
 fn write(
     table: &DynamicTable,
     (name, value): (&[u8], &[u8]),
@@ -241,7 +241,7 @@ proptest! {
         prop_assert_eq!(back, text);
     }
 
-    /// Whatever the bytes are: no panic, and what is a string of the code has one spelling.
+    /// For any bytes: no panic, and a string of the code has one spelling.
     #[test]
     fn codes_have_one_spelling(code in prop::collection::vec(any::<u8>(), 0..40)) {
         let mut text = Vec::new();
@@ -328,7 +328,7 @@ proptest! {
         }
     }
 
-    /// Whatever the bytes are: no panic.
+    /// For any bytes: no panic.
     #[test]
     fn any_bytes_are_decoded_or_refused(block in prop::collection::vec(any::<u8>(), 0..300)) {
         let mut fields = Fields::default();

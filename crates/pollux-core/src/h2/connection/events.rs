@@ -1,4 +1,4 @@
-//! What a connection and its owner tell each other.
+//! The events between a connection and its owner.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::h2::head::{HeadFault, RequestHead, ResponseHead};
 use crate::h2::nuisance::Nuisance;
 use crate::h2::priority::Priority;
 
-/// What ends a connection. GOAWAY with the code is in the output.
+/// An error that ends a connection. GOAWAY with the code is in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionError {
-    /// What the peer is told.
+    /// The code that the peer gets.
     pub code: ErrorCode,
-    /// What exceeded the budget.
+    /// The nuisance that exceeded the budget.
     pub nuisance: Option<Nuisance>,
 }
 
@@ -59,7 +59,7 @@ pub enum WhyReset {
     Stalled,
 }
 
-/// What has come.
+/// An event from the peer.
 #[derive(Debug)]
 pub enum Incoming<'a> {
     /// A stream has opened.
@@ -98,7 +98,7 @@ pub enum Incoming<'a> {
     Response {
         /// Its number.
         stream: u32,
-        /// What the owner knows it by.
+        /// The owner's number for it.
         token: u64,
         /// Its head.
         head: ResponseHead,
@@ -111,7 +111,7 @@ pub enum Incoming<'a> {
     Data {
         /// Its number.
         stream: u32,
-        /// What the owner knows it by.
+        /// The owner's number for it.
         token: u64,
         /// The bytes.
         bytes: &'a [u8],
@@ -120,14 +120,14 @@ pub enum Incoming<'a> {
     End {
         /// Its number.
         stream: u32,
-        /// What the owner knows it by.
+        /// The owner's number for it.
         token: u64,
     },
     /// The body has ended with these.
     Trailers {
         /// Its number.
         stream: u32,
-        /// What the owner knows it by.
+        /// The owner's number for it.
         token: u64,
         /// The trailers.
         fields: &'a Fields,
@@ -136,7 +136,7 @@ pub enum Incoming<'a> {
     Reset {
         /// Its number.
         stream: u32,
-        /// What the owner knows it by.
+        /// The owner's number for it.
         token: u64,
         /// The code of the peer, or what the peer is told.
         code: ErrorCode,
@@ -164,7 +164,7 @@ pub enum Incoming<'a> {
 pub struct LostStream {
     /// Its number.
     pub stream: u32,
-    /// What the owner knows it by.
+    /// The owner's number for it.
     pub token: u64,
     /// No byte of a response has come.
     pub is_unanswered: bool,
@@ -183,7 +183,7 @@ pub struct NewRequest<'a> {
     pub is_head: bool,
     /// The method is CONNECT.
     pub is_connect: bool,
-    /// What the owner knows it by.
+    /// The owner's number for it.
     pub token: u64,
 }
 
@@ -231,7 +231,7 @@ pub enum CannotSend {
 pub struct Piece {
     /// Of this stream.
     pub stream: u32,
-    /// What the owner knows it by.
+    /// The owner's number for it.
     pub token: u64,
     /// So many bytes, from those that were offered.
     pub length: u32,

@@ -1,4 +1,5 @@
-//! What the owner has sent: heads at once, DATA by priority and window, and what ends streams and the connection.
+//! The output of the owner: heads at once, DATA by priority and window, and the frames that end streams and
+//! the connection.
 
 use super::{CannotOpen, CannotSend, Connection, NewRequest, NewResponse, Piece};
 use crate::core::time::Time;

@@ -1,4 +1,4 @@
-//! What is due when. Each deadline is derived from the state of the connection and its streams; none is armed.
+//! The deadlines. Each is derived from the state of the connection and its streams; none is armed.
 
 use super::{Connection, ConnectionError, Incoming, WhyReset};
 use crate::core::time::Time;
@@ -6,7 +6,7 @@ use crate::h2::frame::{ErrorCode, PAYLOAD_MAX};
 use crate::h2::priority::Priority;
 use crate::h2::queues::{Slot, Waiting};
 
-/// What has run out.
+/// The timeout that has run out.
 #[derive(Clone, Copy)]
 enum Due {
     /// The peer has not acknowledged our settings.

@@ -310,7 +310,7 @@ proptest! {
         prop_assert_eq!(read(Reader::of_server(BLOCK_MAX), &bytes, &sizes), Ok((expected, true)));
     }
 
-    /// Whatever the bytes are: no panic, and the same verdict in every split.
+    /// For any bytes: no panic, and the same verdict in every split.
     #[test]
     fn any_bytes_have_one_verdict(
         bytes in prop::collection::vec(prop_oneof![4 => 0_u8..10, 1 => any::<u8>()], 0..200),

@@ -11,7 +11,7 @@ use crate::h2::frame::{self, FrameType, PREFACE, flags};
 use crate::h2::integer;
 use crate::h2::nuisance::Nuisance;
 
-/// How often `again` is taken behind `begin` before the connection ends; at most 5,000 times.
+/// The number of times that `again` is taken behind `begin` before the connection ends; at most 5,000 times.
 fn endures(role: Role, begin: &str, again: impl Fn(u32) -> String) -> (u32, Option<Nuisance>) {
     let mut play = Play::new(role, config());
     play.play(begin, usize::MAX);

@@ -1,4 +1,4 @@
-//! What other implementations were seen to get wrong, one test for each rule. `docs/internals/http2.md` has the table.
+//! Mistakes of other implementations, one test for each rule. `docs/internals/http2.md` has the table.
 
 use std::sync::Arc;
 
@@ -246,7 +246,8 @@ fn priorities_are_those_of_rfc_9218() {
     assert_eq!(turns("P3:u=1 P3:u=7"), [1, 1, 1, 3]);
 }
 
-/// What begins with other bytes is refused at the first one that differs: a cleartext listener tells the two protocols apart before.
+/// A connection that begins with other bytes is refused at the first one that differs: a cleartext listener
+/// tells the two protocols apart before.
 #[test]
 fn the_preface_is_the_only_way_in() {
     for text in ["GET / HTTP/1.1\r\nUpgrade: h2c\r\n", "PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", "\x16\x03\x01"] {
@@ -388,7 +389,7 @@ fn a_client_that_does_not_read_stops_nobody_on_a_shared_connection() {
     assert!(sent.ends_with("D5:50 H7 D7:50. ZA"), "{sent}");
 }
 
-/// What goes out behind the acknowledgement keeps to what was acknowledged.
+/// The output behind the acknowledgement keeps to the acknowledged settings.
 #[test]
 fn the_bound_of_streams_holds_from_its_acknowledgement() {
     client(&[

@@ -1,4 +1,4 @@
-//! What a connection costs.
+//! The memory of a connection.
 
 use super::script::{Play, encode};
 use crate::h2::connection::{Connection, ConnectionConfig, Role};

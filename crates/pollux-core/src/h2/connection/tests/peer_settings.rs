@@ -1,4 +1,4 @@
-//! What the peer's settings and its PRIORITY_UPDATE do to what we send.
+//! The effects of the peer's settings and its PRIORITY_UPDATE on our output.
 
 use super::lessons::{client, server};
 use super::script::{Play, config, encode, frame_of, story};

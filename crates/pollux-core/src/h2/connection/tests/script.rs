@@ -7,8 +7,8 @@
 //! Of the owner: `<A1` a response of status 200 (`<A1=5` with Content-Length, `<A1:204`), `<D1:5` DATA offered and taken, `<T1` trailers, `<O` a
 //! request (`<O:head`, `<O=5`), `<R1=8`, `<L1:9` linger, `<W1:9` room for DATA, `<G` drain, `<X` leave, `<Z` a PING, `<M100` time, `<E` expire.
 //!
-//! What comes: `Q1` a request, `A1:200` a response, `D1:5`, `E1`, `T1`, `R1=8:Peer`, `M1:Length` malformed, `B1` too large, `F1` refused, `G7=0`, `S`,
-//! `P` a pong, `!1` the end of the connection.
+//! The words for events: `Q1` a request, `A1:200` a response, `D1:5`, `E1`, `T1`, `R1=8:Peer`, `M1:Length`
+//! malformed, `B1` too large, `F1` refused, `G7=0`, `S`, `P` a pong, `!1` the end of the connection.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -309,7 +309,7 @@ impl Play {
         }
     }
 
-    /// What has come, and what we have sent but for the acknowledgement of settings.
+    /// The events that have come, and our output but for the acknowledgement of settings.
     pub(super) fn story(&mut self) -> (String, String) {
         self.flush();
         (self.events.trim_end().to_owned(), frames(&self.sent))

@@ -20,7 +20,7 @@ const CUTS: u64 = 8;
 
 pub(super) const BOTH: [Role; 2] = [Role::Server, Role::Client];
 
-/// What comes of the input, as the RFC has it.
+/// The effect of the input, as the RFC has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Expect {
     /// Nothing at all.
@@ -45,7 +45,8 @@ struct Case {
     rule: &'static str,
     name: String,
     role: Role,
-    /// What comes before, in the words of the script; without a word of it the preface is a part of the input.
+    /// The events before it, in the words of the script; without a word of it the preface is a part of the
+    /// input.
     before: &'static str,
     input: Vec<u8>,
     expect: Expect,

@@ -27,7 +27,7 @@ const KINDS: [(u8, &str); 15] = [
     (255, "type 255"),
 ];
 
-/// Where each type belongs: to a stream, to the connection, to either (§6, RFC 9218 §7.1).
+/// The owner of each frame type: a stream, the connection, or either (§6, RFC 9218 §7.1).
 fn is_of_stream(kind: u8) -> Option<bool> {
     match kind {
         0..=3 | 5 | 9 => Some(true),
@@ -191,7 +191,8 @@ pub(super) fn padding() -> Vec<Case> {
                         continue;
                     }
                     let head = head_for(role);
-                    // What the padding lacks is cut from the block, so that the block is broken or all is refused.
+                    // The bytes that the padding lacks are cut from the block, so that the block is broken or
+                    // all is refused.
                     let prefix = [
                         vec![padding; usize::from(flags & 8 != 0)],
                         vec![0; extra - usize::from(flags & 8 != 0)],

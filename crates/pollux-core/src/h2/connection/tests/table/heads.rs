@@ -124,7 +124,7 @@ pub(super) fn pseudo_fields() -> Vec<Case> {
     cases
 }
 
-/// What a backend may answer (§8.3.2, §8.6): three digits, and no 101.
+/// The statuses that a backend may answer (§8.3.2, §8.6): three digits, and no 101.
 pub(super) fn statuses() -> Vec<Case> {
     let mut cases = Vec::new();
     let numbers = (95..110)

@@ -17,7 +17,7 @@ enum Ending {
     Open,
 }
 
-/// What Content-Length promises, what comes in how many frames, and how it ends.
+/// The promise of Content-Length, the number of frames that come, and the end.
 pub(super) fn lengths() -> Vec<Case> {
     let mut cases = Vec::new();
     for role in BOTH {

@@ -7,7 +7,7 @@ use crate::h2::connection::Role::{self, Client, Server};
 const PROTOCOL: u32 = 1;
 const STREAM_CLOSED: u32 = 5;
 
-/// What a kind of frame does in a state.
+/// The effect of a kind of frame in a state.
 #[derive(Clone, Copy)]
 enum Rule {
     /// It belongs here: the events of the frame.
@@ -117,7 +117,7 @@ pub(super) fn of_streams() -> Vec<Case> {
     cases
 }
 
-/// What a RST_STREAM of an open stream says to the exchange.
+/// The message of a RST_STREAM on an open stream to the exchange.
 fn reset(role: Role, state: &str, input: &[u8]) -> Expect {
     let code = u32::from_be_bytes(*input.last_chunk().unwrap());
     // A backend that has answered whole wants no more of the request, and the exchange is none the worse (§8.1).

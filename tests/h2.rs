@@ -1,7 +1,9 @@
-//! HTTP/2 connections between Pollux and another implementation, the `h2` crate: our server against its client, our client against its server.
+//! HTTP/2 connections between Pollux and another implementation, the `h2` crate: our server against its
+//! client, our client against its server.
 //!
-//! Both are polled by hand, over pipes in memory that cut and delay; there is no runtime and no clock. What one side sends comes back from the
-//! other: heads, bodies, trailers and resets, in windows of many sizes, the smallest of which are far smaller than the bodies.
+//! Both are polled by hand, over pipes in memory that cut and delay; there is no runtime and no clock. The
+//! bytes that one side sends come back from the other: heads, bodies, trailers and resets, in windows of many
+//! sizes, the smallest of which are far smaller than the bodies.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

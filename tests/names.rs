@@ -1,7 +1,8 @@
 //! One name is one idea: no two public types of the workspace share a name. Types with a narrower visibility
 //! (`pub(crate)`, `pub(super)`, private) are not counted: their room alone uses them.
 //!
-//! A sentence of a comment has a subject with a name: the crudest forms without one are refused here.
+//! A sentence of a comment has a subject with a name: the crudest forms without one are refused here, and so
+//! are comments that are no sentence, such as `What a client may send.`
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,10 +48,38 @@ const WITHOUT_SUBJECT: [&str; 11] = [
     "What it comes to",
 ];
 
+/// Words that begin a clause in the place of a sentence: `What a client may send.`
+const CLAUSES: [&str; 5] = ["What ", "Who ", "How ", "Whatever ", "Where "];
+
+/// Rooms in which some comments still begin so.
+const STILL_OPEN: [&str; 5] = [
+    "crates/pollux-core/src/h2",
+    "crates/pollux-core/src/http",
+    "crates/pollux-core/src/message",
+    "crates/pollux-core/src/session",
+    "src/worker",
+];
+
+/// The text of a comment, if `line` is one.
+fn comment_of(line: &str) -> Option<&str> {
+    let comment = line.trim_start().strip_prefix("//")?;
+    Some(comment.trim_start_matches(['/', '!']).trim_start())
+}
+
+/// Whether the comment that begins in `line` is a clause without a subject. `before` is the line before it.
+/// A sentence may begin with a clause of place, which a comma ends: `Where no path matches, it is 404.`
+fn is_a_clause(before: &str, line: &str) -> bool {
+    let Some(comment) = comment_of(line) else { return false };
+    if comment_of(before).is_some_and(|text| !text.is_empty()) {
+        return false;
+    }
+    let is_one = CLAUSES.iter().any(|word| comment.starts_with(word));
+    is_one && !(comment.starts_with("Where ") && (comment.contains(',') || !comment.contains('.')))
+}
+
 /// Whether a line of a comment has such a sentence.
 fn lacks_a_subject(line: &str) -> bool {
-    let Some(comment) = line.trim_start().strip_prefix("//") else { return false };
-    let comment = comment.trim_start_matches(['/', '!']).trim_start();
+    let Some(comment) = comment_of(line) else { return false };
     WITHOUT_SUBJECT.iter().any(|words| {
         comment.starts_with(words)
             || [". ", ": ", "; "].iter().any(|end| comment.contains(&format!("{end}{words}")))
@@ -73,6 +102,31 @@ fn sentences_of_comments_have_a_subject() {
         found.extend(
             lines.map(|(number, line)| format!("{}:{}: {}", file.display(), number + 1, line.trim())),
         );
+    }
+    assert!(found.is_empty(), "name the subject:\n{}", found.join("\n"));
+}
+
+#[test]
+fn comments_are_no_clauses() {
+    assert!(is_a_clause("", "    /// What a client may send."));
+    assert!(is_a_clause("#[derive(Debug)]", "/// Where bytes go."));
+    assert!(!is_a_clause("", "    /// Where no path matches, it is 404."));
+    assert!(!is_a_clause("/// The bytes say", "/// What they say."));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in COMMENTED {
+        sources(&root.join(folder), &mut files);
+    }
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !STILL_OPEN.iter().any(|room| file.starts_with(root.join(room)))) {
+        let text = fs::read_to_string(file).expect("a source file");
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let before = number.checked_sub(1).map_or("", |before| lines[before]);
+            if is_a_clause(before, line) {
+                found.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+            }
+        }
     }
     assert!(found.is_empty(), "name the subject:\n{}", found.join("\n"));
 }

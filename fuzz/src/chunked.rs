@@ -1,6 +1,6 @@
 //! Chunked bodies, cut anywhere, through a [`Buffer`] of any size.
 //!
-//! The verdict and what comes out do not depend on the cuts or on the buffer. What comes out is canonical, no
+//! The verdict and the output do not depend on the cuts or on the buffer. The output is canonical, no
 //! longer than what came in, with the same data in the same chunks, as a second reader finds them; without
 //! chunks, it is the data.
 

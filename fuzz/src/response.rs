@@ -1,6 +1,6 @@
 //! Response heads: found, read and rewritten for a client of either version, after any kind of request.
 //!
-//! No panic; the same verdict however the bytes are cut. What is accepted goes out as one head from which a
+//! No panic; the same verdict however the bytes are cut. A head that is accepted goes out as one from which a
 //! second reader takes the same status and the same length, and in which nothing stands that was not the
 //! backend's or Pollux's to say.
 

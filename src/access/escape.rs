@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-/// Appends `bytes` as a JSON string with its quotes (RFC 8259 §7). What is not UTF-8 becomes U+FFFD.
+/// Appends `bytes` as a JSON string with its quotes (RFC 8259 §7). A byte that is not UTF-8 becomes U+FFFD.
 pub(super) fn push_json(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
     for chunk in bytes.utf8_chunks() {

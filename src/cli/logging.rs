@@ -135,7 +135,7 @@ impl Logs {
         self.access.post().clone()
     }
 
-    /// Opens the file of the access log anew, in a thread of its own: its disk may be slow. What comes of it
+    /// Opens the file of the access log anew, in a thread of its own: its disk may be slow. The result
     /// goes to the log.
     pub(super) fn reopen(&self) {
         // One that is under way may have opened what is there no more: once more is enough for all who ask

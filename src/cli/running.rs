@@ -408,7 +408,7 @@ impl Running {
         Reply { data, ..Reply::text(0, format!("{configuration}\n{told}")) }
     }
 
-    /// Begins to read the configuration again. What comes of it goes to the log, and to `call`.
+    /// Begins to read the configuration again. The result goes to the log, and to `call`.
     fn reload(&mut self, call: Option<Call>) {
         self.watchdog.manager().reloading();
         self.reloading.begin(&self.args, &self.answers, &self.server, &self.events, call);

@@ -90,8 +90,8 @@ impl Value {
     }
 }
 
-/// Reads `text`, the file number `file`. What is not TOML becomes a finding, and the rest is read all the
-/// same.
+/// Reads `text`, the file number `file`. Text that is not TOML becomes a finding, and the rest is read all
+/// the same.
 pub(super) fn parse(text: &str, file: u16, world: &mut dyn World, findings: &mut Findings) -> Table {
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut lines = HashSet::new();

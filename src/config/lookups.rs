@@ -136,8 +136,8 @@ impl<'a> AtOnce<'a> {
     }
 }
 
-/// The machine, without its names: each stands for an address of the loopback, and for no backend. What a
-/// configuration says of its process can be read so, whatever the resolver does.
+/// The machine, without its names: each stands for an address of the loopback, and for no backend. The
+/// settings of the process can be read so, whatever the resolver does.
 #[derive(Debug, Default)]
 pub(super) struct Nameless {
     asked: u16,

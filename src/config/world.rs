@@ -35,7 +35,7 @@ pub trait World {
         }
     }
 
-    /// The calendar, now: seconds since 1970 in UTC. What is said of the dates of certificates goes by it.
+    /// The calendar, now: seconds since 1970 in UTC. The findings about the dates of certificates follow it.
     fn unix_time(&mut self) -> i64 {
         crate::os::unix_time()
     }

@@ -50,8 +50,8 @@ fn is_v6only() -> bool {
 }
 
 impl Present {
-    /// Whether what was said of the socket when it was bound is what `options` say. What a service manager
-    /// has bound is its choice.
+    /// Whether the socket was bound with `options`. A service manager chooses the options of a socket that it
+    /// has bound.
     fn is_as(&self, options: &SocketOptions) -> bool {
         self.is_lent
             || (!self.is_gone && self.v6only == options.v6only && self.interface == options.interface)

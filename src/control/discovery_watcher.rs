@@ -1,4 +1,4 @@
-//! Asks again and again for the backends that may change, beside the data plane. What has changed is an event
+//! Asks again and again for the backends that may change, beside the data plane. A change is an event
 //! for the main thread.
 //!
 //! Names and files have a thread each, so that a resolver that does not answer keeps no file waiting, and
@@ -41,9 +41,8 @@ pub struct DiscoveryWatcher {
 }
 
 impl DiscoveryWatcher {
-    /// Begins to ask what `snapshot` wants to be asked; `answers` are those that are known. What has changed
-    /// goes to `events`, and what came of each question into `discovery_status`. A snapshot without questions has no
-    /// thread.
+    /// Begins to ask the questions of `snapshot`; `answers` are those that are known. Changes go to `events`,
+    /// and the state of each question into `discovery_status`. A snapshot without questions has no thread.
     pub(super) fn open(
         events: &SyncSender<ControlEvent>,
         (snapshot, tls): (&Snapshot, &Handles),

@@ -104,9 +104,9 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Takes over the signals that `taken` says; from now on they are events. One that is to stop a process whose main thread has
-    /// not called [`Events::next`] yet, and does not do so within half a second, ends the process: it still starts, and
-    /// something that it needs is slow.
+    /// Takes over the signals that `taken` says; from now on they are events. One that is to stop a process
+    /// whose main thread has not called [`Events::next`] yet, and does not do so within half a second, ends
+    /// the process: it still starts, and something that it needs is slow.
     ///
     /// # Errors
     /// As sigaction(2) gives them, or if there can be no more threads.
@@ -138,13 +138,14 @@ impl Events {
     /// Opens a control socket at `path`; its callers are events.
     ///
     /// # Errors
-    /// If there is something at `path` that is not the socket of a Pollux that has ended, or as socket(2) and bind(2) give them.
+    /// If there is something at `path` that is not the socket of a Pollux that has ended, or as socket(2) and
+    /// bind(2) give them.
     pub fn open_socket(&self, path: &Path) -> io::Result<SocketFile> {
         self.serve_socket(socket::open(path)?)
     }
 
-    /// Opens a control socket beside `path`, and makes its callers events; [`SocketFile::take_place`] puts it there, whatever
-    /// is there now.
+    /// Opens a control socket beside `path`, and makes its callers events; [`SocketFile::take_place`] puts it
+    /// there, whatever is there now.
     ///
     /// # Errors
     /// As socket(2) and bind(2) give them.
@@ -159,8 +160,8 @@ impl Events {
         Ok(file)
     }
 
-    /// Opens the admin address, with the socket that another process has `handed` over if there is one; its callers are events too,
-    /// as far as the main thread has to answer them.
+    /// Opens the admin address, with the socket that another process has `handed` over if there is one; its
+    /// callers are events too, as far as the main thread has to answer them.
     ///
     /// # Errors
     /// As bind(2) gives them, or if there can be no more threads.
@@ -183,8 +184,8 @@ impl Events {
         })
     }
 
-    /// Starts a new process of the executable, as it is now, and hands it `sockets`. What becomes of it is an event: it may lie on
-    /// a disk that is slow.
+    /// Starts a new process of the executable, as it is now, and hands it `sockets`. Its end is an event: it
+    /// may lie on a disk that is slow.
     ///
     /// # Errors
     /// If there can be no more threads.
@@ -199,7 +200,8 @@ impl Events {
         Ok(())
     }
 
-    /// Has `job` done beside the main thread, for as long as that takes: [`ControlEvent::Done`] says when what it gives can be received.
+    /// Has `job` done beside the main thread, for as long as that takes: [`ControlEvent::Done`] says when
+    /// what it gives can be received.
     ///
     /// # Errors
     /// If there can be no more threads.
@@ -219,8 +221,8 @@ impl Events {
         Ok(receiver)
     }
 
-    /// Begins to ask for the backends of what `server` serves that may change; `answers` are those that are known. Dropping the watcher ends
-    /// it. What comes of each question is in `discovery_status`.
+    /// Begins to ask for the backends of what `server` serves that may change; `answers` are those that are
+    /// known. Dropping the watcher ends it. The state of each question is in `discovery_status`.
     #[must_use]
     pub fn watch_discovery(
         &self,

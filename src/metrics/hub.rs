@@ -15,7 +15,7 @@ use crate::core::outcome::{Cause, ExchangePlaces, Record};
 use crate::snapshot::{BackendId, Snapshot};
 
 /// So many listeners and pools of a configuration have series of their own; the rest of them share those
-/// called [`OTHER`]. How many routes and backends have is said by `limits.route_series` and
+/// called [`OTHER`]. The numbers of routes and backends that have are `limits.route_series` and
 /// `limits.backend_series`.
 pub const LISTENERS_MAX: usize = 64;
 /// See [`LISTENERS_MAX`].

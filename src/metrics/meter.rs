@@ -7,7 +7,8 @@ use super::histogram::{Histogram, HistogramCounts};
 use crate::core::outcome::{Cause, Proof, Record};
 use crate::room::{Ground, Measure};
 
-/// A part of an exchange whose length is counted. What an exchange does not reach is not counted for it.
+/// A part of an exchange whose length is counted. A part that an exchange does not reach is not counted for
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnPhase {
     /// From the first byte of the request, or from the accept for the first one of a connection, until its

@@ -3,7 +3,7 @@
 //! Each worker counts in memory of its own, with plain loads and stores, where the record of an exchange is
 //! made; it never waits. A reader ([`Hub::totals`]) adds up the counts of all workers while they go on. The
 //! numbers of a listener, a route, a pool and a backend are found by their names, so a reload takes nothing
-//! back. How many series there can be is bounded (`hub.rs`).
+//! back. The number of series is bounded (`hub.rs`).
 
 mod cell;
 mod families;

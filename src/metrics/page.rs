@@ -94,7 +94,7 @@ pub const BACKEND_STATES: [&str; 5] = ["up", "warming", "unchecked", "down", "ej
 pub const STATES: [&str; 3] = ["ready", "drain", "down"];
 
 impl BackendFigures {
-    /// Takes in another one of the same name. What they are together is what the first is that is not up.
+    /// Takes in another one of the same name. Their common state is that of the first one that is not up.
     pub fn join(&mut self, other: &BackendFigures) {
         if self.word.is_empty() || (self.is_up() && !other.is_up()) {
             self.word = other.word;

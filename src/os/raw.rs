@@ -27,8 +27,8 @@ pub(super) fn ppoll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::
         tv_nsec: libc::c_long::from(span.subsec_nanos()),
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: `fds` is valid for reads and writes of its length for the whole call, `timeout` is null or points to a
-    // timespec that outlives the call, and a null mask leaves the signals alone.
+    // SAFETY: `fds` is valid for reads and writes of its length for the whole call, `timeout` is null or
+    // points to a timespec that outlives the call, and a null mask leaves the signals alone.
     let count =
         unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout, std::ptr::null()) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
@@ -50,8 +50,8 @@ pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
 /// As the call gives them.
 pub(super) fn accept4(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, SocketAddr)> {
     let mut accepted = None;
-    // SAFETY: the closure is given storage and a length that fit each other, and accept4 writes an address no longer
-    // than that length and sets it, which is what `try_init` asks for.
+    // SAFETY: the closure is given storage and a length that fit each other, and accept4 writes an address no
+    // longer than that length and sets it, which is what `try_init` asks for.
     let (_, address) = unsafe {
         socket2::SockAddr::try_init(|storage, length| {
             let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -98,8 +98,8 @@ const PASSED_MAX: RawFd = 1024;
 /// (sd_listen_fds(3)): those of LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process. A second call
 /// gives none.
 ///
-/// To be called before anything else is opened. What was opened by this process has FD_CLOEXEC, which nothing
-/// that outlived execve(2) can have: it is left alone.
+/// To be called before anything else is opened. A descriptor that this process has opened has FD_CLOEXEC,
+/// which nothing that outlived execve(2) can have: it is left alone.
 #[must_use]
 pub fn passed_by_manager() -> Vec<(OwnedFd, String)> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -174,8 +174,8 @@ pub const SOCKETS_MAX: usize = 64;
 /// such blocks come out of heaps that shrink only from their ends.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn map_large_blocks(size: usize) {
-    // SAFETY: mallopt takes two numbers and changes nothing but how later allocations are served. It can be called at any
-    // time.
+    // SAFETY: mallopt takes two numbers and changes nothing but how later allocations are served. It can be
+    // called at any time.
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, libc::c_int::try_from(size).unwrap_or(libc::c_int::MAX)) };
 }
 
@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn only_what_has_outlived_execve_is_taken_over() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        // Numbers that no other test has come to: of one that was passed, one of this process, and a closed one.
+        // Numbers that no other test has come to: of one that was passed, one of this process, and a closed
+        // one.
         let first = 700;
         // SAFETY: these numbers are free in this process, and the kernel gives out no number above the lowest
         // free one.

@@ -57,7 +57,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     }
 }
 
-/// A time in the units that [`parse_duration`] takes. What is below a millisecond is left out.
+/// A time in the units that [`parse_duration`] takes. Parts below a millisecond are left out.
 pub(crate) fn show_duration(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let mut out = String::new();

@@ -3,8 +3,8 @@
 //! rustls is driven by its unbuffered API: by the other one each connection keeps a buffer of 4 KiB. Bytes
 //! under way lie here, in buffers that are given back when they are empty. An idle connection has none.
 //!
-//! Invariant: between two calls no whole record lies in `incoming`, and rustls has nothing to hand out. So it is
-//! always ready to encrypt.
+//! Invariant: between two calls no whole record lies in `incoming`, and rustls has nothing to hand out. So it
+//! is always ready to encrypt.
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -70,7 +70,7 @@ impl Records {
 
     pub(super) fn of_client(tls: UnbufferedClientConnection) -> Records {
         let mut records = Records::new(Tls::Client(tls));
-        // The ClientHello. What is wrong with it, the next step says again.
+        // The ClientHello. The next step reports its fault again.
         let _ = records.process(&mut []);
         records
     }
@@ -119,8 +119,8 @@ impl Records {
         received
     }
 
-    /// Goes on with what has come. Decrypted bytes go into `room`, and those that do not fit wait to be taken;
-    /// what rustls has to say is outgoing then. Returns how many bytes are in the room.
+    /// Goes on with what has come. Decrypted bytes go into `room`, and those that do not fit wait to be
+    /// taken; what rustls has to say is outgoing then. Returns how many bytes are in the room.
     pub(super) fn process(&mut self, room: &mut [u8]) -> (usize, Result<(), Error>) {
         let (mut used, mut filled, mut outcome) = (0, 0, Ok(()));
         loop {

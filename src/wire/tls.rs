@@ -1,4 +1,5 @@
-//! A connection that is encrypted: rustls over the socket calls of [`Os`], without a thread or a blocking call of its own.
+//! A connection that is encrypted: rustls over the socket calls of [`Os`], without a thread or a blocking
+//! call of its own.
 //!
 //! A write counts as taken only when the kernel has its ciphertext, but for the last byte of a piece that has
 //! gone out in part: so a session that waits until all is flushed has waited for the wire too, and *not one
@@ -27,8 +28,9 @@ use crate::tls::{Origination, Sitting, Termination};
 /// Plaintext that is encrypted before the kernel is asked to take it. Four records of the greatest size.
 const SEALED_MAX: usize = 64 * 1024;
 
-/// The greatest first record of an answer. A record can be read only when all of it has come, and the greatest are longer than what a
-/// new connection may have under way (RFC 6928): the first bytes would wait for a round trip. These come in three segments.
+/// The greatest first record of an answer. A record can be read only when all of it has come, and the
+/// greatest are longer than what a new connection may have under way (RFC 6928): the first bytes would wait
+/// for a round trip. These come in three segments.
 const FIRST_RECORD_MAX: usize = 4096;
 
 /// The most plaintext of a record (RFC 8446 §5.1).
@@ -101,7 +103,8 @@ impl TlsWire {
         Ok(TlsWire { verifier: rules.verifier().cloned(), ..TlsWire::new(fd, records) })
     }
 
-    /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if its certificate could be for no name.
+    /// A wire to `backend` over `fd`, whose handshake has not begun; `None` if its certificate could be for
+    /// no name.
     #[must_use]
     pub fn to_backend(fd: Fd, origination: &Origination, backend: &Backend) -> Option<TlsWire> {
         let name = origination.name_of(backend)?;
@@ -201,7 +204,8 @@ impl TlsWire {
                 return Shaken::Failed(Broken::Refused(error));
             }
             if !self.records.common().is_handshaking() {
-                // The first bytes may have come with the last of the handshake. What is left to be said goes with the first answer.
+                // The first bytes may have come with the last of the handshake. The rest of the handshake
+                // goes with the first answer.
                 self.has_more = true;
                 return Shaken::Done;
             }
@@ -209,8 +213,9 @@ impl TlsWire {
         Shaken::Waits
     }
 
-    /// Has the alert of a name that is refused say so (RFC 6066 §3). rustls says `access_denied`, which reads as if a client
-    /// certificate were wrong, and has no way to say another. At this point nothing is encrypted yet.
+    /// Has the alert of a name that is refused say so (RFC 6066 §3). rustls says `access_denied`, which reads
+    /// as if a client certificate were wrong, and has no way to say another. At this point nothing is
+    /// encrypted yet.
     fn name_the_alert(&mut self) {
         let out = self.records.outgoing_mut().bytes_mut();
         if out.ends_with(&failure::ACCESS_DENIED)
@@ -220,8 +225,8 @@ impl TlsWire {
         }
     }
 
-    /// Looks at the client of a handshake that is over and has resumed a session: its ticket ends with its certificates, and what else
-    /// may have changed since is found out here.
+    /// Looks at the client of a handshake that is over and has resumed a session: its ticket ends with its
+    /// certificates, and what else may have changed since is found out here.
     fn admit(&self) -> Result<(), Error> {
         let common = self.records.common();
         match &self.verifier {
@@ -321,7 +326,8 @@ impl TlsWire {
         filled
     }
 
-    /// Writes `head` and then `body`; with `is_last` the end follows, if all of them are taken, and is said with them.
+    /// Writes `head` and then `body`; with `is_last` the end follows, if all of them are taken, and is said
+    /// with them.
     pub(super) fn write<O: Os>(
         &mut self,
         os: &mut O,

@@ -1,4 +1,5 @@
-//! Requests about which an authority is asked: one that the test plays, which replies at once, later, or never.
+//! Requests about which an authority is asked: one that the test plays, which replies at once, later, or
+//! never.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::house::{Pollux, TIMEOUT, response, rest, snapshot};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/// The number of an authority that agrees at once. What others are asked comes to the test.
+/// The number of an authority that agrees at once. A question to another authority comes to the test.
 const YES: u32 = 0;
 
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! The fake kernel: every system call of the worker, over descriptors that stand for the ends of simulated
 //! connections.
 //!
-//! Readiness is level-triggered and true. What is not guaranteed by POSIX is not given either: reads and
-//! writes are cut short, poll misses some of what comes in while it waits, or is interrupted, or is wrong. A
-//! call that no worker may make (on a closed descriptor, on a connect that nobody has decided) ends the run.
+//! Readiness is level-triggered and true. A behaviour that POSIX does not guarantee is not given either:
+//! reads and writes are cut short, poll misses some of what comes in while it waits, or is interrupted, or is
+//! wrong. A call that no worker may make (on a closed descriptor, on a connect that nobody has decided) ends
+//! the run.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

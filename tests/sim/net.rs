@@ -86,8 +86,8 @@ pub(crate) struct Net {
     hosts: Vec<Address>,
     undecided: Vec<Undecided>,
     arrivals: Vec<(usize, EndId)>,
-    /// Ends of the worker that have got a RST for bytes that were written behind the other side's FIN, of which the worker had
-    /// been told.
+    /// Ends of the worker that have got a RST for bytes that were written behind the other side's FIN, of
+    /// which the worker had been told.
     pub(crate) in_vain: Vec<EndId>,
 }
 
@@ -344,7 +344,7 @@ impl Net {
         Closing::Fin
     }
 
-    /// Closes with a RST. What was still on its way to the peer can be lost, and with it a FIN of which
+    /// Closes with a RST. Bytes on their way to the peer can be lost, and with it a FIN of which
     /// nobody knows yet.
     pub(crate) fn abort(&mut self, id: EndId) {
         self.undecided.retain(|one| one.end != id);

@@ -65,7 +65,7 @@ fn judge_owners(kernel: &Kernel, conn: &Conn, number: u8) {
 }
 
 /// The bytes to a client are one good answer behind the other, no more than it has asked for and one for a
-/// bad head; the last may be cut short. What was said to one request stands in one answer.
+/// bad head; the last may be cut short. The answer to one request is one message.
 fn judge_answers(conn: &Conn, number: u8, asked: &[Request]) {
     let mut heard = Vec::new();
     let (mut rest, mut answers) = (&conn.out[..], 0);

@@ -1,7 +1,7 @@
 //! From the raw shape to the checked one: every mistake in one run.
 //!
-//! A check that fails puts an error down and goes on, so that all mistakes are told in one run. What it was
-//! to read is then a [`Reported`], which nothing but an error makes, and with one of those there is no
+//! A check that fails puts an error down and goes on, so that all mistakes are told in one run. The part that
+//! it was to read is then a [`Reported`], which nothing but an error makes, and with one of those there is no
 //! snapshot: a setting that is there and cannot be read whole never stands for its absence. A warning changes
 //! nothing in what is read.
 

@@ -1,4 +1,4 @@
-//! TLS, of listeners and of pools. What names files is read in `check/tls.rs`, together with the files.
+//! TLS, of listeners and of pools. Keys that name files are read in `check/tls.rs`, together with the files.
 
 use super::{Field, Kind, NONE, REQUIRED, Table, key};
 use crate::config::check::tls;

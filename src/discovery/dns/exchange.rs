@@ -1,8 +1,8 @@
 //! One query and its answer: by datagram, and by TCP where that did not do.
 //!
 //! Each query has an identity that cannot be guessed, and a socket of its own, hence a port that the kernel
-//! draws; the socket is connected, so only the server that was asked is heard. What is no answer to it is
-//! dropped, and waiting goes on (RFC 5452).
+//! draws; the socket is connected, so only the server that was asked is heard. A message that is no answer to
+//! it is dropped, and waiting goes on (RFC 5452).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};

@@ -23,8 +23,8 @@ impl Client<'_> {
     ///
     /// # Errors
     /// Why there is none. Where one family is there, that one is the answer, whatever comes of the other one:
-    /// some servers deny the name, refuse or are silent for AAAA. What is not known for certain is told, so
-    /// that it is not taken for gone.
+    /// some servers deny the name, refuse or are silent for AAAA. An answer that is not certain is reported,
+    /// so that it is not taken for gone.
     pub(in crate::discovery) fn addresses(&self, host: &str) -> Result<Found<Vec<IpAddr>>, Failure> {
         let (first, second) = match self.family {
             IpFamily::V4 => return self.chase(host, Kind::A).map(|chased| found(&chased)),

@@ -80,7 +80,7 @@ impl Client<'_> {
         }
     }
 
-    /// The addresses of each of `targets`. What the server has added to the records may be some of them,
+    /// The addresses of each of `targets`. The server may have added some of them to the records,
     /// another time others (RFC 2181 section 9), so each is asked for.
     fn addresses_of<'t>(&self, targets: &[&'t str]) -> Vec<Answered<'t>> {
         let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(targets.len())));

@@ -15,8 +15,8 @@ const HEALTH_MASK: u32 = (1 << HEALTH_BITS) - 1;
 
 const HEALTH_BITS: u32 = 16;
 
-/// One backend. What changes with every request stands in lines of cache of its own (two, because processors
-/// fetch them in pairs), apart from what every pick reads.
+/// One backend. The fields that change with every request stand in lines of cache of its own (two, because
+/// processors fetch them in pairs), apart from what every pick reads.
 #[derive(Debug, Default)]
 pub struct BackendState {
     load: Load,
@@ -219,8 +219,8 @@ impl BackendState {
     }
 }
 
-/// Whether there are as many as there may be. What changes with every request is looked at only where there
-/// is a bound.
+/// Whether there are as many as there may be. The fields that change with every request are read only where
+/// there is a bound.
 fn is_reached(most: &AtomicU32, count: &AtomicU32) -> bool {
     let most = most.load(Ordering::SeqCst);
     most != ANY && count.load(Ordering::SeqCst) >= most

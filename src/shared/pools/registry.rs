@@ -84,7 +84,7 @@ impl Registry {
         wakeup_queues.iter().filter_map(Weak::upgrade).for_each(|wakeups| wakeups.recall());
     }
 
-    /// The states of the pools of `snapshot`: for the same snapshot always the same. Whatever else picks in
+    /// The states of the pools of `snapshot`: for the same snapshot always the same. Any other pick in
     /// it will ask for is made as well, so it is best called before a worker is told of the snapshot.
     pub fn open(&self, snapshot: &Arc<Snapshot>) -> Arc<Pools> {
         // A thread that panicked with the lock may have left an incomplete map; missing entries are made

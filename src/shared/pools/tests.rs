@@ -69,8 +69,8 @@ fn a_backend_outlives_its_snapshot() {
     assert_eq!(registry.known.lock().unwrap().backends.len(), 1);
 }
 
-/// After a pause nothing that was measured counts for much. What comes first finds out who is still slow, and
-/// only that.
+/// After a pause nothing that was measured counts for much. The first request finds out which backend is
+/// still slow, and only that.
 #[test]
 fn a_pause_makes_nobody_run_to_the_slow_one() {
     let mut snapshot = snapshot(&[("a", &[1, 2, 3])]);

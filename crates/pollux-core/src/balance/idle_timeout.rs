@@ -4,7 +4,7 @@
 //! A request on a connection that the backend is just closing is lost on the way. A backend that says how
 //! long it waits (`Keep-Alive: timeout=`) is believed. From the others it is learnt: two connections in a row
 //! that were closed after the same time have shown its timeout, whereas a restart closes connections of any
-//! age. What was learnt is forgotten after [`MEMORY`], unless it is seen again.
+//! age. A learnt value is forgotten after [`MEMORY`], unless it is seen again.
 
 use std::time::Duration;
 

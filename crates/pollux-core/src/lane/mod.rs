@@ -377,7 +377,7 @@ impl Lane {
         }
     }
 
-    /// Forgets what was to go out and has not, and any hold. What no framer has looked at stays.
+    /// Forgets what was to go out and has not, and any hold. Bytes that no framer has looked at stay.
     pub fn abandon_unsent(&mut self) {
         self.filtering = None;
         self.clear_front();

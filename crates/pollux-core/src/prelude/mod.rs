@@ -1,8 +1,8 @@
 //! The bytes before the conversation of a connection: a header of the PROXY protocol (`proxy`), and the
 //! ClientHello of a TLS client that is passed on as it is (`hello`).
 //!
-//! Both are read where they lie, at most once for each piece that comes in, and have bounds. How bytes are
-//! split on their way makes no difference to what is found.
+//! Both are read where they lie, at most once for each piece that comes in, and have bounds. The
+//! result does not depend on how bytes are split on their way.
 
 pub mod hello;
 pub mod proxy;

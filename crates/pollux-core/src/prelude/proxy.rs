@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: a proxy that opens a connection announces its client first.
 //!
-//! The specification is haproxy's `doc/proxy-protocol.txt`; sections are cited by its numbers. What the crate
-//! `ppp` reads is held to it where the crate is not strict. A header is given to the crate only when it is
+//! The specification is haproxy's `doc/proxy-protocol.txt`; sections are cited by its numbers. The
+//! reader holds the output of the crate `ppp` to it where the crate is not strict. A header is given to the crate only when it is
 //! there whole.
 
 use ::core::net::{IpAddr, SocketAddr};

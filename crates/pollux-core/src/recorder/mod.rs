@@ -153,8 +153,8 @@ impl Recorder {
     }
 }
 
-/// Why an exchange is to be remembered. What lasts long by its nature is slow only if its backend was long in
-/// coming.
+/// Why an exchange is to be remembered. An exchange that is long by its nature is slow only if its backend
+/// was long in coming.
 fn judge(trail: &Trail, slow: Duration) -> Kept {
     let end = &trail.end;
     if end.outcome.cause.is_some() {

@@ -1,7 +1,7 @@
 //! The checked configuration as one immutable value, shared by every worker as an `Arc<Snapshot>`.
 //!
 //! Everything in here has been validated: names resolve, weights are in range, every listener's pool exists.
-//! What a file or a command line looks like is the business of `config` and `cli`.
+//! The form of a file or a command line is the business of `config` and `cli`.
 
 mod backend;
 mod health;

@@ -16,7 +16,7 @@ use crate::core::options::ClientClose;
 use crate::prelude::proxy::ProxyVersion;
 use crate::route::Template;
 
-/// A balancing policy. How each decides is told in [`crate::balance`].
+/// A balancing policy. Its decisions are described in [`crate::balance`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Balance {
     /// Smooth weighted round robin.

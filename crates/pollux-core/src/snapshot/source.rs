@@ -134,7 +134,7 @@ impl fmt::Display for DiscoveryQuestion {
     }
 }
 
-/// A backend of an answer. What it leaves open is as the source says.
+/// A backend of an answer. The source fills in the fields that it leaves open.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
     /// Its address.

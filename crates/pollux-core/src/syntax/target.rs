@@ -67,7 +67,7 @@ impl Targets {
     }
 
     /// The head as it is to be read: with `" < > { }`, backticks and UTF-8 in the target of its first line
-    /// encoded, if that is what is done with them. Whatever else is wrong with it stays.
+    /// encoded, if that is what is done with them. Its other faults stay.
     ///
     /// # Errors
     /// If its first line is then longer than `line_most`.

@@ -179,7 +179,7 @@ impl Visiting {
         let turned_away = self.manners.draining && ask.seen == 0;
         let is_owed = ask.written && ask.honest;
         // The drain deadline does not wait for crooks.
-        // What a RST has torn off a response may be its first record, of which nothing can be read.
+        // The part that a RST has torn off a response may be its first record, of which nothing can be read.
         let is_torn = self.port.is_sealed() && ask.wronged;
         // It is let out of a queue, and where the pool says so its exchange is given up.
         let is_given_up = self.has_left() && (ask.seen == 0 || self.manners.foul);

@@ -23,13 +23,14 @@ use pollux::core::outcome::{ExchangePlaces, NoJournal, Outcome, Proofs, Record, 
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
-use pollux::http::framing::Version;
-use pollux::http::nominated::Nominated;
-use pollux::http::request::{self, field_table};
+use pollux::http::request;
 use pollux::http::response::{self, RequestFacts, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::lane::framer::Framer;
 use pollux::lane::{Lane, Sink, Source};
+use pollux::message::Nominated;
+use pollux::message::Version;
+use pollux::message::field_table;
 use pollux::metrics::Hub;
 use pollux::os::{AcceptFault, Ambient, ConnectFault, Connecting, Fd, IoFault, Os, Polled, Still, Watch};
 use pollux::recorder::{RECENT_MAX, Recorder, Step};

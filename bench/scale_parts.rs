@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use pollux::balance::RoundRobin;
+use pollux::message::FieldLine;
 use pollux::route::path::Path;
 use pollux::route::{
     Action, AmbiguousPaths, Conditions, Decision, Host, RequestView, Route, RouteTable, Want,
@@ -61,7 +62,7 @@ fn table(size: usize, when: impl Fn(usize) -> Conditions) -> RouteTable {
     RouteTable::new((0..size).map(route).collect(), AmbiguousPaths::default())
 }
 
-fn view<'a>(path: &'a str, fields: &'a [httparse::Header<'a>]) -> RequestView<'a> {
+fn view<'a>(path: &'a str, fields: &'a [FieldLine<'a>]) -> RequestView<'a> {
     let authority = b"h9.example".as_slice();
     RequestView {
         client: [127, 0, 0, 1].into(),
@@ -94,7 +95,7 @@ fn decide_by_header(size: usize, count: usize) -> Duration {
         ..Conditions::default()
     });
     let last = format!("t{}", size - 1);
-    let fields = [httparse::Header { name: "X-Tenant", value: last.as_bytes() }];
+    let fields = [FieldLine::new("X-Tenant", last.as_bytes())];
     let view = view("/", &fields);
     timed(count, || assert_eq!(table.decide(black_box(&view)), Decision::Route(size - 1)))
 }

@@ -20,10 +20,10 @@ use pollux::core::identity::Ids;
 use pollux::core::time::Time;
 use pollux::http::body::{Chunked, Chunks};
 use pollux::http::date::Date;
-use pollux::http::framing::Version;
-use pollux::http::nominated::Nominated;
-use pollux::http::request::field_table;
 use pollux::http::response::{self, RequestFacts, ResponseContext};
+use pollux::message::Nominated;
+use pollux::message::Version;
+use pollux::message::field_table;
 use pollux::session::{Env, dry_run};
 use pollux::snapshot::{Limits, Snapshot};
 

@@ -20,6 +20,7 @@
 //!
 //! | room | subject |
 //! |---|---|
+//! | [`message`] | the head of a message as a value, whatever version of HTTP it came by |
 //! | [`route`] | which route takes a request |
 //! | [`balance`] | which backend serves it; in [`balance::health`], what failures and checks mean |
 //! | [`prelude`] | PROXY headers and ClientHellos |
@@ -65,5 +66,5 @@ pub mod wire;
 pub mod worker;
 
 pub use pollux_core::{
-    balance, core, h2, http, lane, policy, prelude, recorder, room, route, session, snapshot, syntax,
+    balance, core, h2, http, lane, message, policy, prelude, recorder, room, route, session, snapshot, syntax,
 };

@@ -6,7 +6,7 @@
 
 use pollux::core::buffer::Buffer;
 use pollux::http::body::{ChunkFault, Chunked, Chunks};
-use pollux::http::nominated::Nominated;
+use pollux::message::Nominated;
 
 use crate::cuts::Cuts;
 use crate::wire;

@@ -3,8 +3,8 @@
 //! The input is a list of field lines. Its first byte chooses the version, the status and the method that
 //! were asked for.
 
-use pollux::http::field::Name;
-use pollux::http::framing::{Framing, FramingFields, Version};
+use pollux::http::framing::{Framing, FramingFields};
+use pollux::message::{Name, Version};
 
 use crate::wire::trimmed;
 

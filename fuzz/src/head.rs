@@ -4,8 +4,8 @@
 //! head that a second, strict reader takes for the same request; that Pollux itself accepts and leaves as it
 //! is; and in which nothing stands that was neither the client's nor Pollux's to say.
 
-use pollux::http::framing::Framing;
-use pollux::http::request::{self, field_table};
+use pollux::http::request;
+use pollux::message::{BodyLength, field_table};
 use pollux::http::scan::{HeadLimits, HeadScan, ScanFault};
 use pollux::snapshot::Limits;
 
@@ -83,14 +83,14 @@ pub fn check(data: &[u8]) {
     let sent = wire::head(&went).expect("a broken head goes out").expect("half a head goes out");
     assert_eq!(sent.length, went.len(), "something goes out behind the head");
     check_line(&sent, request.method_text, request.target_text);
-    check_framing(&sent, request.framing);
+    check_framing(&sent, request.body);
     let received = wire::head(came).expect("a broken head was accepted").expect("half a head was accepted");
     check_fields(&received, &sent);
 
     assert_eq!(HeadScan::default().scan(&went, &LONGER), Ok(Some((0, went.len()))), "not one head");
     let mut table = field_table();
     let again = request::read(&went, &mut table, &limits(64)).expect("Pollux refuses what it wrote");
-    assert_eq!((again.method, again.framing), (request.method, request.framing));
+    assert_eq!((again.method, again.body), (request.method, request.body));
     assert_eq!(again.wants_upgrade, request.wants_upgrade, "the upgrade is lost or found");
     assert!(again.keep_alive, "the backend is asked to close");
     let mut went_again = Vec::new();
@@ -108,13 +108,12 @@ fn check_line(sent: &wire::Head<'_>, method: &str, target: &str) {
     assert!(sent_target[0] == b'/' || (sent_target == b"*" && method == "OPTIONS"), "an odd target goes out");
 }
 
-fn check_framing(sent: &wire::Head<'_>, framing: Framing) {
+fn check_framing(sent: &wire::Head<'_>, body: BodyLength) {
     let length = sent.length().expect("ambiguous framing goes out");
-    match framing {
-        Framing::Empty => assert!(matches!(length, Length::Unsaid | Length::Bytes(0))),
-        Framing::Length(count) => assert_eq!(length, Length::Bytes(count)),
-        Framing::Chunked => assert_eq!(length, Length::Chunks),
-        Framing::UntilEof => panic!("a request cannot end with its connection"),
+    match body {
+        BodyLength::Empty => assert!(matches!(length, Length::Unsaid | Length::Bytes(0))),
+        BodyLength::Known(count) => assert_eq!(length, Length::Bytes(count)),
+        BodyLength::Open => assert_eq!(length, Length::Chunks),
     }
     let host = sent.one("host").expect("not exactly one Host goes out");
     assert!(!host.is_empty(), "an empty Host goes out");

@@ -5,8 +5,9 @@
 //! backend's or Pollux's to say.
 
 use pollux::http::date::Date;
-use pollux::http::framing::{Framing, Version};
-use pollux::http::request::field_table;
+use pollux::http::framing::Framing;
+use pollux::message::Version;
+use pollux::message::field_table;
 use pollux::http::response::{self, RequestFacts, Response, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::snapshot::Limits;

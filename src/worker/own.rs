@@ -1,4 +1,4 @@
-//! Backend connections that belong to one client, because a login holds for them (see `http::login`).
+//! Backend connections that belong to one client, because a login holds for them (see `message::login`).
 //!
 //! Between two requests they are watched by the idle set, under keys that only their client knows.
 

@@ -14,8 +14,9 @@
 //! | [`core`] | time, interest, buffer, deadline, slab, the causes of endings, and the values that all rooms share |
 //! | [`syntax`] | the grammar of header fields and request targets |
 //! | [`prelude`] | what a connection begins with before its conversation: a PROXY header, a ClientHello that is passed on |
+//! | [`message`] | the head of a message as a value, whatever version of HTTP it came by |
 //! | [`route`] | which route takes a request; templates; paths in their normal form |
-//! | [`http`] | HTTP/1.1 heads, framing, chunks, rewriting, and Pollux's own answers |
+//! | [`http`] | HTTP/1.1 as a codec: heads, framing, chunks, rewriting, and Pollux's own answers |
 //! | [`h2`] | HTTP/2: frames, field compression, settings, windows, and heads held to RFC 9113; no listener speaks it yet |
 //! | [`lane`] | one direction of a relay, and the framer that says how far its bytes may pass |
 //! | [`room`] | which sessions make room where a bound is reached |
@@ -45,6 +46,7 @@ pub mod core;
 pub mod h2;
 pub mod http;
 pub mod lane;
+pub mod message;
 pub mod policy;
 pub mod prelude;
 pub mod recorder;

@@ -8,7 +8,7 @@ use crate::config::quote::quote;
 use crate::config::read::Reader;
 use crate::config::report::{Diagnostic, Findings, Reported};
 use crate::config::settings;
-use crate::http::field::Name;
+use crate::message::Name;
 use crate::route::{FieldEdits, LeadsAway, Template};
 use crate::syntax::grammar::{is_field_value, is_token};
 

@@ -3,6 +3,9 @@
 /// The longest value that is kept, in bytes; longer ones are cut.
 pub const VALUE_MAX: usize = 1024;
 
+/// The name and the value of a field.
+pub type NamedValue<'a> = (&'a str, &'a [u8]);
+
 /// The names of the fields that are kept, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapturedNames {
@@ -41,19 +44,32 @@ impl Captured {
     }
 
     /// Takes what is wanted of the fields of a request.
-    pub fn take_request(&mut self, fields: &[httparse::Header<'_>], wanted: &CapturedNames) {
+    pub fn take_request<'f>(
+        &mut self,
+        fields: &(impl Iterator<Item = NamedValue<'f>> + Clone),
+        wanted: &CapturedNames,
+    ) {
         self.take(fields, &wanted.request, Of::Request);
     }
 
     /// Takes what is wanted of the fields of a response.
-    pub fn take_response(&mut self, fields: &[httparse::Header<'_>], wanted: &CapturedNames) {
+    pub fn take_response<'f>(
+        &mut self,
+        fields: &(impl Iterator<Item = NamedValue<'f>> + Clone),
+        wanted: &CapturedNames,
+    ) {
         self.take(fields, &wanted.response, Of::Response);
     }
 
-    fn take(&mut self, fields: &[httparse::Header<'_>], names: &[String], of: impl Fn(usize) -> Of) {
+    fn take<'f>(
+        &mut self,
+        fields: &(impl Iterator<Item = NamedValue<'f>> + Clone),
+        names: &[String],
+        of: impl Fn(usize) -> Of,
+    ) {
         for (place, name) in names.iter().enumerate() {
-            if let Some(field) = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)) {
-                self.text.extend_from_slice(&field.value[..field.value.len().min(VALUE_MAX)]);
+            if let Some((_, value)) = fields.clone().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                self.text.extend_from_slice(&value[..value.len().min(VALUE_MAX)]);
                 self.ends.push((of(place), self.text.len()));
             }
         }
@@ -85,14 +101,14 @@ mod tests {
     #[test]
     fn the_first_of_each_is_kept_and_cut() {
         let long = [b'x'; 2 * VALUE_MAX];
-        let header = |name, value| httparse::Header { name, value };
         let wanted = CapturedNames {
             request: ["a", "b", "c"].map(String::from).into(),
             response: vec![String::from("a")],
         };
         let mut captured = Captured::default();
-        captured.take_request(&[header("C", &long), header("A", b"1"), header("a", b"2")], &wanted);
-        captured.take_response(&[header("A", b"3")], &wanted);
+        let request: [NamedValue<'_>; 3] = [("C", &long), ("A", b"1"), ("a", b"2")];
+        captured.take_request(&request.into_iter(), &wanted);
+        captured.take_response(&[("A", &b"3"[..])].into_iter(), &wanted);
         assert_eq!(captured.request(0), Some(&b"1"[..]));
         assert_eq!(captured.request(1), None);
         assert_eq!(captured.request(2).map(<[u8]>::len), Some(VALUE_MAX));

@@ -5,7 +5,7 @@
 
 use super::fields::{Fields, HeaderField};
 use super::head::{RequestHead, join_cookies};
-use crate::http::field::Name;
+use crate::message::Name;
 
 /// The fields that pass as they are. Host follows from the authority, Content-Length from the framing, and cookies are joined; TE belongs
 /// to the connection.

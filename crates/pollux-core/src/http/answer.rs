@@ -296,7 +296,7 @@ fn write_body<'a>(room: &'a mut [u8; 128], status: u16, reason: &str, word: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::framing::Version;
+    use crate::message::Version;
 
     fn answer(cause: Cause, keep_alive: bool, content: Content) -> String {
         answer_telling(Disclosure::default(), cause, keep_alive, content)

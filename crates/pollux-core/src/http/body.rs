@@ -8,8 +8,7 @@
 use memchr::memchr;
 
 use crate::core::buffer::Buffer;
-use crate::http::field::Name;
-use crate::http::nominated::Nominated;
+use crate::message::{Name, Nominated};
 use crate::syntax::grammar::{LENGTH_MAX, is_field_value, is_token, trim};
 
 /// The longest size line, its extensions and CRLF included.

@@ -8,12 +8,9 @@ use ::core::net::IpAddr;
 use super::disclosure::Forwarding;
 use crate::core::identity::{RequestId, TraceId, push_hex};
 use crate::http::dav::{self, Dav};
-use crate::http::field::Name;
 use crate::http::forwarded::ForwardedInfo;
-use crate::http::framing::{Framing, Version};
 use crate::http::lines::{REQUEST_ID, push_edits, push_field, push_length, push_request_id, push_via};
-use crate::http::nominated::Nominated;
-use crate::http::request::Request;
+use crate::message::{BodyLength, FieldLine, Head, Name, Nominated, Version};
 use crate::route::{Context, FieldEdits};
 use crate::syntax::grammar::{push_decimal, trim};
 
@@ -99,7 +96,7 @@ pub struct Traceparent {
     pub parent: u64,
 }
 
-impl Request<'_> {
+impl Head<'_> {
     /// Appends the head for the backend to `out`. `fallback_host` stands in for a Host that an HTTP/1.0
     /// client did not send.
     pub fn write(&self, out: &mut Vec<u8>, client: IpAddr, fallback_host: &str) {
@@ -130,7 +127,7 @@ impl Request<'_> {
         out.extend_from_slice(b"\r\n");
     }
 
-    fn write_dav(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, forward: &ForwardContext<'_>) {
+    fn write_dav(&self, out: &mut Vec<u8>, field: &FieldLine<'_>, forward: &ForwardContext<'_>) {
         let (name, Some(dav)) = (field.name.as_bytes(), &forward.dav) else { return };
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
@@ -155,13 +152,13 @@ impl Request<'_> {
     fn write_field(
         &self,
         out: &mut Vec<u8>,
-        field: &httparse::Header<'_>,
+        field: &FieldLine<'_>,
         forward: &ForwardContext<'_>,
         said: &ForwardedInfo<'_>,
         nominated: &Nominated,
     ) {
         let name = field.name.as_bytes();
-        match Name::of(name) {
+        match field.kind {
             // Said anew, or only for this connection, or meant to be taken for something else.
             Name::Lookalike
             | Name::Host
@@ -175,9 +172,9 @@ impl Request<'_> {
                 }
             }
             Name::ContentLength => {
-                let length = match self.framing {
-                    Framing::Length(length) => length,
-                    Framing::Empty | Framing::Chunked | Framing::UntilEof => 0,
+                let length = match self.body {
+                    BodyLength::Known(length) => length,
+                    BodyLength::Empty | BodyLength::Open => 0,
                 };
                 push_length(out, length);
             }
@@ -252,7 +249,8 @@ mod tests {
     use super::*;
     use crate::core::bounds::Limits;
     use crate::core::outcome::Cause;
-    use crate::http::request::{field_table, read};
+    use crate::http::request::read;
+    use crate::message::field_table;
 
     fn rewritten(head: &str) -> Result<String, Cause> {
         let mut table = field_table();

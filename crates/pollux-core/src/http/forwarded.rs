@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::disclosure::Forwarding;
 use crate::http::lines::push_field;
+use crate::message::FieldLine;
 use crate::syntax::grammar::{decimal, list, push_decimal, trim};
 use crate::syntax::target::is_authority;
 
@@ -22,12 +23,7 @@ const HOPS_MAX: usize = 64;
 /// The client of a request that came from `peer`. Proxies of the networks `trusted` are believed, in the
 /// fields of `forwarding`.
 #[must_use]
-pub fn client(
-    trusted: &[IpNet],
-    forwarding: Forwarding,
-    peer: IpAddr,
-    fields: &[httparse::Header<'_>],
-) -> IpAddr {
+pub fn client(trusted: &[IpNet], forwarding: Forwarding, peer: IpAddr, fields: &[FieldLine<'_>]) -> IpAddr {
     let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut client = peer.to_canonical();
     if trusted.is_empty() || !trusts(client) {
@@ -48,7 +44,7 @@ pub fn client(
     client
 }
 
-fn values<'a>(fields: &'a [httparse::Header<'a>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+fn values<'a>(fields: &'a [FieldLine<'a>], name: &'static str) -> impl Iterator<Item = &'a [u8]> {
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| trim(field.value))
 }
 
@@ -113,14 +109,14 @@ pub struct ForwardedInfo<'a> {
 
 impl ForwardedInfo<'_> {
     /// Appends the fields to `out`; `fields` are those of the request.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, fields: &[FieldLine<'_>]) {
         match self.forwarding {
             Forwarding::XForwarded => self.write_x_forwarded(out, fields),
             Forwarding::Forwarded => self.write_forwarded(out, fields),
         }
     }
 
-    fn write_x_forwarded(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
+    fn write_x_forwarded(&self, out: &mut Vec<u8>, fields: &[FieldLine<'_>]) {
         out.extend_from_slice(b"X-Forwarded-For: ");
         self.push_chain(out, fields, "x-forwarded-for");
         if self.peer.is_unspecified() {
@@ -147,7 +143,7 @@ impl ForwardedInfo<'_> {
         }
     }
 
-    fn write_forwarded(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>]) {
+    fn write_forwarded(&self, out: &mut Vec<u8>, fields: &[FieldLine<'_>]) {
         out.extend_from_slice(b"Forwarded: ");
         self.push_chain(out, fields, "forwarded");
         let _ = match self.peer.to_canonical() {
@@ -171,7 +167,7 @@ impl ForwardedInfo<'_> {
     }
 
     /// Appends what a trusted proxy has said before, as a list that goes on.
-    fn push_chain(&self, out: &mut Vec<u8>, fields: &[httparse::Header<'_>], name: &'static str) {
+    fn push_chain(&self, out: &mut Vec<u8>, fields: &[FieldLine<'_>], name: &'static str) {
         if !self.is_trusted {
             return;
         }
@@ -182,7 +178,7 @@ impl ForwardedInfo<'_> {
     }
 
     /// The value of a field that a trusted proxy has written once.
-    fn single<'f>(&self, fields: &'f [httparse::Header<'f>], name: &'static str) -> Option<&'f [u8]> {
+    fn single<'f>(&self, fields: &'f [FieldLine<'f>], name: &'static str) -> Option<&'f [u8]> {
         if !self.is_trusted {
             return None;
         }
@@ -240,13 +236,13 @@ mod tests {
     use super::*;
 
     /// The client of a request from `peer`, where two networks are trusted.
-    fn found(forwarding: Forwarding, peer: &str, fields: &[httparse::Header<'_>]) -> IpAddr {
+    fn found(forwarding: Forwarding, peer: &str, fields: &[FieldLine<'_>]) -> IpAddr {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap());
         client(&trusted, forwarding, peer.parse().unwrap(), fields)
     }
 
-    fn header<'a>(name: &'a str, value: &'a str) -> httparse::Header<'a> {
-        httparse::Header { name, value: value.as_bytes() }
+    fn header<'a>(name: &'a str, value: &'a str) -> FieldLine<'a> {
+        FieldLine::new(name, value.as_bytes())
     }
 
     #[test]

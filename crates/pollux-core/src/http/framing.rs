@@ -15,49 +15,10 @@
 //! | Transfer-Encoding and Content-Length as above | as above |
 //! | neither | until the end of the connection |
 
-use crate::http::field::Name;
+use crate::message::{BodyLength, Name, Version};
 use crate::syntax::grammar::{LENGTH_MAX, decimal, trim};
 
-/// The version of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Version {
-    /// HTTP/1.0.
-    Http10,
-    /// HTTP/1.1.
-    Http11,
-}
-
-impl Version {
-    /// The version as a request line has it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-        }
-    }
-
-    /// The version as httparse counts it.
-    #[must_use]
-    pub fn of_minor(minor: u8) -> Option<Version> {
-        match minor {
-            0 => Some(Version::Http10),
-            1 => Some(Version::Http11),
-            _ => None,
-        }
-    }
-
-    /// As it stands in a Via field (RFC 9110 §7.6.3).
-    #[must_use]
-    pub fn number(self) -> &'static str {
-        match self {
-            Version::Http10 => "1.0",
-            Version::Http11 => "1.1",
-        }
-    }
-}
-
-/// The length of a body.
+/// How HTTP/1.1 frames a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is none.
@@ -68,6 +29,16 @@ pub enum Framing {
     Chunked,
     /// All that comes until the connection ends. Only a response can have it.
     UntilEof,
+}
+
+impl From<Framing> for BodyLength {
+    fn from(framing: Framing) -> BodyLength {
+        match framing {
+            Framing::Empty => BodyLength::Empty,
+            Framing::Length(length) => BodyLength::Known(length),
+            Framing::Chunked | Framing::UntilEof => BodyLength::Open,
+        }
+    }
 }
 
 /// The fields that say how long a message is, gathered one by one.

@@ -1,8 +1,7 @@
-//! Field lines: appended to a head, and looked for in one.
+//! Field lines as they are appended to a head.
 
 use crate::core::identity::RequestId;
-use crate::http::field::Name;
-use crate::http::framing::Version;
+use crate::message::Version;
 use crate::route::{Context, FieldEdits, Template};
 use crate::syntax::grammar::push_decimal;
 
@@ -26,7 +25,12 @@ pub(crate) fn push_length(out: &mut Vec<u8>, length: u64) {
 
 /// Appends Via; a line of its own behind those that are there is the same as a further member of their list.
 pub(crate) fn push_via(out: &mut Vec<u8>, version: Version) {
-    push_field(out, b"Via", if version == Version::Http10 { b"1.0 pollux" } else { b"1.1 pollux" });
+    let value = match version {
+        Version::Http10 => b"1.0 pollux",
+        Version::Http11 => b"1.1 pollux",
+        Version::Http2 => b"2.0 pollux",
+    };
+    push_field(out, b"Via", value);
 }
 
 /// Appends it.
@@ -50,11 +54,4 @@ pub(crate) fn push_template(out: &mut Vec<u8>, name: &str, value: &Template, con
     out.extend_from_slice(b": ");
     value.render(context, out);
     out.extend_from_slice(b"\r\n");
-}
-
-/// The values of all fields of a name, as one list (RFC 9110 §5.3).
-pub(crate) fn join(fields: &[httparse::Header<'_>], name: Name) -> Vec<u8> {
-    let values =
-        fields.iter().filter(|field| Name::of(field.name.as_bytes()) == name).map(|field| field.value);
-    values.collect::<Vec<_>>().join(&b","[..])
 }

@@ -1,5 +1,6 @@
-//! Response heads: read, judged, and written anew for the client.
+//! Response heads of HTTP/1.1: read, judged, and written anew for the client.
 
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use crate::core::bounds::{Limits, Timeouts};
@@ -7,12 +8,9 @@ use crate::core::identity::RequestId;
 use crate::core::options::Hsts;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
-use crate::http::field::Name;
-use crate::http::framing::{Framing, FramingFields, Version, has_no_body};
-use crate::http::lines::{REQUEST_ID, join, push_field, push_length, push_request_id, push_via};
-use crate::http::login;
-use crate::http::nominated::{NOMINATED_MAX, Nominated};
-use crate::http::request::FieldTable;
+use crate::http::framing::{Framing, FramingFields, has_no_body};
+use crate::http::lines::{REQUEST_ID, push_field, push_length, push_request_id, push_via};
+use crate::message::{FieldLine, FieldTable, NOMINATED_MAX, Name, Nominated, Version, join, login};
 use crate::route::{Back, FieldEdits};
 use crate::syntax::grammar::{decimal, is_field_value, list, push_decimal, trim};
 
@@ -43,7 +41,7 @@ pub struct Response<'a> {
     length: Option<u64>,
     has_date: bool,
     nominated: Nominated,
-    fields: &'a [httparse::Header<'a>],
+    fields: &'a [FieldLine<'a>],
 }
 
 /// How the head for the client differs from exchange to exchange.
@@ -138,17 +136,18 @@ pub(crate) fn push_connection(out: &mut Vec<u8>, context: ResponseContext) {
 ///
 /// # Errors
 /// The cause for which nothing of it is passed on.
-pub fn read<'a>(
-    head: &'a [u8],
-    table: &'a mut FieldTable<'a>,
+pub fn read<'a, 'h: 'a>(
+    head: &'h [u8],
+    table: &'a mut FieldTable<'h>,
     asked: RequestFacts<'_>,
     limits: &Limits,
 ) -> Result<Response<'a>, Cause> {
     let bad = Cause::BackendBadResponse;
+    let mut lines = [const { MaybeUninit::uninit() }; Limits::FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
     config.allow_multiple_spaces_in_response_status_delimiters(false);
-    let outcome = config.parse_response_with_uninit_headers(&mut parsed, head, &mut table[..limits.fields]);
+    let outcome = config.parse_response_with_uninit_headers(&mut parsed, head, &mut lines[..limits.fields]);
     match outcome {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Cause::BackendHeadTooLong),
@@ -159,10 +158,13 @@ pub fn read<'a>(
     if status < 200 && version == Version::Http10 {
         return Err(bad);
     }
-    if status == 101 && !is_asked_for(&join(parsed.headers, Name::Upgrade), asked.protocols) {
+    table.clear();
+    table.extend(parsed.headers.iter().map(|line| FieldLine::new(line.name, line.value)));
+    let fields = table.as_slice();
+    if status == 101 && !is_asked_for(&join(fields, Name::Upgrade), asked.protocols) {
         return Err(bad);
     }
-    judge(status, reason_of(head), version, parsed.headers, asked)
+    judge(status, reason_of(head), version, fields, asked)
 }
 
 /// Whether a switch to `protocols` is one that was asked for (RFC 9110 §7.8): it names some, and only those.
@@ -182,7 +184,7 @@ fn judge<'a>(
     status: u16,
     reason: &'a [u8],
     version: Version,
-    fields: &'a [httparse::Header<'a>],
+    fields: &'a [FieldLine<'a>],
     asked: RequestFacts<'_>,
 ) -> Result<Response<'a>, Cause> {
     let mut framing = FramingFields::default();
@@ -194,7 +196,7 @@ fn judge<'a>(
         if !is_field_value(field.value) {
             return Err(Cause::BackendBadResponse);
         }
-        let name = Name::of(field.name.as_bytes());
+        let name = field.kind;
         framing.take(name, field.value);
         has_date |= name == Name::Date;
         is_login |= name == Name::Login && login::binds(field.name.as_bytes(), field.value);
@@ -275,7 +277,7 @@ impl Response<'_> {
 
     /// The header fields.
     #[must_use]
-    pub fn fields(&self) -> &[httparse::Header<'_>] {
+    pub fn fields(&self) -> &[FieldLine<'_>] {
         self.fields
     }
 
@@ -311,7 +313,7 @@ impl Response<'_> {
                 let back = added.back.filter(|_| !self.is_interim());
                 match back.and_then(|back| back.rewrite(field.name, field.value)) {
                     Some(value) => {
-                        self.write_field(out, &httparse::Header { value: &value, ..*field }, context);
+                        self.write_field(out, &FieldLine { value: &value, ..*field }, context);
                     }
                     None => self.write_field(out, field, context),
                 }
@@ -327,14 +329,12 @@ impl Response<'_> {
             push_field(out, b"Date", date.as_bytes());
         }
         push_via(out, self.version);
-        if self.passes_upgrade()
-            && self.fields.iter().any(|field| Name::of(field.name.as_bytes()) == Name::Upgrade)
-        {
+        if self.passes_upgrade() && self.fields.iter().any(|field| field.kind == Name::Upgrade) {
             push_field(out, b"Connection", b"Upgrade");
         }
         if self.status >= 200 {
             // A backend or a route that says something of it itself knows better.
-            let is_said = |field: &httparse::Header<'_>| field.name.eq_ignore_ascii_case(HSTS);
+            let is_said = |field: &FieldLine<'_>| field.name.eq_ignore_ascii_case(HSTS);
             let is_taken_out = edits.is_some_and(|(edits, _)| edits.takes_out(HSTS.as_bytes()));
             let hsts = context.hsts.filter(|_| !is_taken_out && !self.fields.iter().any(is_said));
             push_connection(out, ResponseContext { hsts, ..context });
@@ -353,9 +353,9 @@ impl Response<'_> {
         &self.nominated
     }
 
-    fn write_field(&self, out: &mut Vec<u8>, field: &httparse::Header<'_>, context: ResponseContext) {
+    fn write_field(&self, out: &mut Vec<u8>, field: &FieldLine<'_>, context: ResponseContext) {
         let name = field.name.as_bytes();
-        match Name::of(name) {
+        match field.kind {
             Name::Connection | Name::HopByHop | Name::Http2Settings | Name::Lookalike | Name::Te => {}
             // RFC 9110 §8.6 and RFC 9112 §6.1 forbid both in these; elsewhere they are said anew, once.
             Name::ContentLength | Name::TransferEncoding
@@ -390,7 +390,7 @@ impl Response<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::field_table;
+    use crate::message::field_table;
 
     const PLAIN: RequestFacts<'_> = RequestFacts { is_head: false, protocols: b"" };
     const KEEP: ResponseContext = ResponseContext {

@@ -13,7 +13,7 @@ mod words;
 use crate::balance::Habit;
 use crate::core::outcome::Cause;
 use crate::http::answer::RouteAnswer;
-use crate::http::framing::Framing;
+use crate::message::BodyLength;
 use crate::route::{Action, Decision, Inquiry, Route};
 
 pub use words::Judged;
@@ -90,8 +90,8 @@ pub enum Policy<'a> {
 pub struct Case<'a> {
     /// The route that was found for it.
     pub route: &'a Route,
-    /// The framing of its body.
-    pub framing: Framing,
+    /// The length of its body.
+    pub body: BodyLength,
     /// The longest body that it may have.
     pub body_max: Option<u64>,
     /// The number of its next question.
@@ -138,13 +138,11 @@ impl<'a> Policy<'a> {
     #[must_use]
     pub fn verdict(self, case: &Case<'_>) -> Verdict<'a> {
         match self {
-            Policy::Body(most) => match (case.framing, most) {
-                (Framing::Length(length), Some(most)) if length > most => {
+            Policy::Body(most) => match (case.body, most) {
+                (BodyLength::Known(length), Some(most)) if length > most => {
                     Verdict::Answer(OwnAnswer::Refusal(Cause::BodyTooLong))
                 }
-                (Framing::Empty | Framing::Length(_) | Framing::Chunked | Framing::UntilEof, _) => {
-                    Verdict::Go
-                }
+                (BodyLength::Empty | BodyLength::Known(_) | BodyLength::Open, _) => Verdict::Go,
             },
             Policy::Inquiry(inquiry) => {
                 Verdict::Ask(Question::Authority { number: inquiry.authority, turn: case.turn })

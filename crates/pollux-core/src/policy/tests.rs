@@ -21,7 +21,7 @@ fn route(action: Action, authorities: &[u32]) -> Route {
 }
 
 fn case(route: &Route, length: u64) -> Case<'_> {
-    Case { route, framing: Framing::Length(length), body_max: Some(10), turn: 7 }
+    Case { route, body: BodyLength::Known(length), body_max: Some(10), turn: 7 }
 }
 
 /// The authorities that are asked before the last verdict, each with its place; and that verdict.
@@ -74,7 +74,7 @@ fn what_would_be_asked_is_told_in_words() {
 #[test]
 fn a_route_without_options_is_about_nothing_but_the_body() {
     let plain = Route { options: None, ..route(Action::Pool(PoolId(0)), &[]) };
-    let case = Case { framing: Framing::Chunked, ..case(&plain, 0) };
+    let case = Case { body: BodyLength::Open, ..case(&plain, 0) };
     assert!(matches!(case.judge(0), (1, Verdict::Go)));
     assert_eq!(case.policies().count(), 1);
 }

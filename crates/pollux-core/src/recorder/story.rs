@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::step::{RenderedStep, Step};
 use super::trail::{End, Trail};
 use crate::core::time::{Time, show_span};
-use crate::http::framing::Framing;
+use crate::message::BodyLength;
 use crate::policy::{Case, Policy};
 use crate::snapshot::Snapshot;
 
@@ -100,7 +100,7 @@ impl Story {
         let name_of = |backend: usize| pool.and_then(|pool| Some(pool.backends.get(backend)?.name.as_str()));
         let began = trail.events().first().map_or(Time::ZERO, |event| event.at);
         let authority_of = |policy: usize| {
-            let case = Case { route: route?, framing: Framing::Empty, body_max: None, turn: 0 };
+            let case = Case { route: route?, body: BodyLength::Empty, body_max: None, turn: 0 };
             match case.policy(policy)? {
                 Policy::Inquiry(inquiry) => Some(inquiry.name.as_str()),
                 Policy::Body(_) | Policy::Own(_) => None,

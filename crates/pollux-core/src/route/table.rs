@@ -312,6 +312,7 @@ mod tests {
     use super::*;
     use crate::core::subject::Subject;
     use crate::core::tls_info::{CertError, CertificateInfo, ClientCertStatus, Credential, TlsInfo};
+    use crate::message::FieldLine;
     use crate::route::credential::{CredentialRule, SubjectPattern, TextPattern};
     use crate::route::miss::{miss, shadows};
     use crate::route::rule::{SplitShare, Want};
@@ -459,11 +460,8 @@ mod tests {
     }
 
     fn with_view<T>(asked: &Asked, act: impl FnOnce(&RequestView<'_>) -> T) -> T {
-        let fields: Vec<_> = asked
-            .headers
-            .iter()
-            .map(|(name, value)| httparse::Header { name, value: value.as_bytes() })
-            .collect();
+        let fields: Vec<_> =
+            asked.headers.iter().map(|(name, value)| FieldLine::new(name, value.as_bytes())).collect();
         let tls_info = asked.credential.clone().map(|client| TlsInfo { client, ..TlsInfo::default() });
         act(&RequestView {
             tls_info: tls_info.as_ref(),
@@ -542,7 +540,7 @@ mod tests {
         let route = Route { action: Action::Split(split), ..crate::route::rule::tests::route() };
         let table = RouteTable::new(vec![route], AmbiguousPaths::Refuse);
         let pools = |cookie: &[u8]| -> Vec<PoolId> {
-            let fields = [httparse::Header { name: "Cookie", value: cookie }];
+            let fields = [FieldLine::new("Cookie", cookie)];
             let view = RequestView { fields: &fields, ..RequestView::connection([10, 0, 0, 1].into()) };
             (0..32).map(|ticket| table.pool(0, &view, RequestId::Own(ticket << 64 | 1)).unwrap()).collect()
         };

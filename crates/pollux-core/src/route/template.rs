@@ -348,12 +348,13 @@ fn push_part(name: &str, context: &Context<'_>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::FieldLine;
     use crate::route::rule::tests::route;
 
     fn rendered(text: &str, path: &str, query: Option<&str>) -> String {
         let mut route = route();
         route.when.paths = vec![path::Path::parse("/users/{id}/*").unwrap()];
-        let fields = [httparse::Header { name: "X", value: b"a b" }];
+        let fields = [FieldLine::new("X", b"a b")];
         let view = RequestView {
             path,
             query,

@@ -4,6 +4,7 @@ use ::core::net::IpAddr;
 
 use super::host;
 use crate::core::tls_info::{Credential, TlsInfo};
+use crate::message::FieldLine;
 use crate::syntax::grammar::trim;
 
 /// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello
@@ -25,7 +26,7 @@ pub struct RequestView<'a> {
     /// The protocols that a TLS client offers, in TCP mode: each behind its length (RFC 7301 §3.1).
     pub alpn: &'a [u8],
     /// The header fields.
-    pub fields: &'a [httparse::Header<'a>],
+    pub fields: &'a [FieldLine<'a>],
 }
 
 impl<'a> RequestView<'a> {
@@ -58,7 +59,7 @@ impl<'a> RequestView<'a> {
 
     /// The values of the fields called `name`, in any case.
     pub(crate) fn field(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        let is_it = move |field: &&httparse::Header<'_>| field.name.eq_ignore_ascii_case(name);
+        let is_it = move |field: &&FieldLine<'_>| field.name.eq_ignore_ascii_case(name);
         self.fields.iter().filter(is_it).map(|field| trim(field.value))
     }
 
@@ -104,10 +105,7 @@ mod tests {
 
     #[test]
     fn parts_of_a_request_are_found() {
-        let fields = [
-            httparse::Header { name: "Cookie", value: b"a=1; b=2 ;c" },
-            httparse::Header { name: "cookie", value: b"a=3;ab=4" },
-        ];
+        let fields = [FieldLine::new("Cookie", b"a=1; b=2 ;c"), FieldLine::new("cookie", b"a=3;ab=4")];
         let view = RequestView {
             query: Some("x=1&%79=2&x=%33&z&&x+y=4"),
             fields: &fields,

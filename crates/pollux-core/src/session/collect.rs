@@ -5,10 +5,10 @@ use super::{Dial, Effect, Env, Phase, Session};
 use crate::core::budget::BudgetShare;
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
-use crate::http::framing::Framing;
-use crate::http::nominated::Nominated;
 use crate::lane::Source;
 use crate::lane::framer::Framer;
+use crate::message::BodyLength;
+use crate::message::Nominated;
 use crate::syntax::grammar::push_decimal;
 
 /// What is known of a body that is collected.
@@ -21,10 +21,10 @@ pub(crate) struct Collected {
 }
 
 impl Session {
-    /// How long a body with `framing` may be that is collected, if it is.
-    pub(super) fn collects(&self, framing: Framing, env: &Env<'_>) -> Option<u64> {
+    /// How long a body of that `length` may be that is collected, if it is.
+    pub(super) fn collects(&self, length: BodyLength, env: &Env<'_>) -> Option<u64> {
         let most = env.snapshot.pool(self.pool()).collect?;
-        (framing == Framing::Chunked).then_some(most)
+        (length == BodyLength::Open).then_some(most)
     }
 
     /// Begins to collect a body of at most `most` bytes, or of `limit` if that is less.

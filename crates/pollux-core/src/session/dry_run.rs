@@ -8,8 +8,9 @@ use super::routing::{self, Arrival, Routed};
 use super::{Env, Session};
 use crate::core::outcome::Cause;
 use crate::core::tls_info::TlsInfo;
-use crate::http::request::{self, field_table};
+use crate::http::request;
 use crate::http::scan::HeadScan;
+use crate::message::field_table;
 use crate::policy::{self, Case, Judged};
 use crate::prelude::hello::Hello;
 use crate::route::RequestView;
@@ -108,8 +109,8 @@ fn run(
     let limits = &env.snapshot.limits;
     let scanned = HeadScan::default().scan(head, &head_limits(limits)).map_err(cause_of_scan)?;
     let (start, end) = scanned.ok_or(Cause::ClientTruncated)?;
-    let mut table = field_table();
     let settled = env.snapshot.listeners[number].targets.settle(&head[start..end], limits.request_line)?;
+    let mut table = field_table();
     let mut request = request::read(&settled, &mut table, limits)?;
     request.settle_upgrade(head.get(end).copied());
     exchange.take(&request, false);
@@ -126,7 +127,7 @@ fn run(
     let route = exchange.request.route.and_then(|place| listener.routes.routes().get(place));
     if let Some(route) = route {
         let body_max = routing::body_max(route.options.as_deref(), env);
-        *policies = Judged::all(&Case { route, framing: request.framing, body_max, turn: 0 });
+        *policies = Judged::all(&Case { route, body: request.body, body_max, turn: 0 });
     }
     Ok(match routed? {
         Routed::Forwarded { .. } => DryRunEnd::Forwarded {

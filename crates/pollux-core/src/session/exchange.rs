@@ -13,9 +13,10 @@ use crate::core::identity::RequestId;
 use crate::core::outcome::{Cause, Consulted, Outcome, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
-use crate::http::framing::{Framing, Version};
-use crate::http::request::{Method, Request, first_line};
+use crate::http::request::first_line;
 use crate::http::response::{RequestFacts, ResponseContext};
+use crate::message::Version;
+use crate::message::{BodyLength, Head, Method};
 use crate::route::{Back, Options};
 use crate::snapshot::{Hsts, Interims, Mode};
 
@@ -83,14 +84,14 @@ impl Exchange {
     }
 
     /// Takes what matters of a request head.
-    pub(crate) fn take(&mut self, request: &Request<'_>, keeps_text: bool) {
+    pub(crate) fn take(&mut self, request: &Head<'_>, keeps_text: bool) {
         self.request.method = request.method;
         self.request.version = Some(request.version);
         self.afterwards = if request.keep_alive { Afterwards::GoesOn } else { Afterwards::IsLast };
         self.request.is_login = request.is_login;
-        self.request.expects = request.expects_continue();
+        self.request.expects = request.expects_continue;
         if request.wants_upgrade {
-            let is_behind_body = request.framing != Framing::Empty;
+            let is_behind_body = request.body != BodyLength::Empty;
             self.request.upgrade = Some(Upgrade { protocols: request.protocols(), is_behind_body });
         }
         if keeps_text {

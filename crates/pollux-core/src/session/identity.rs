@@ -2,7 +2,7 @@
 
 use crate::core::identity::{Ids, RequestId, TraceId, is_request_id};
 use crate::http::forward::Traceparent;
-use crate::http::request::Request;
+use crate::message::Head;
 use crate::snapshot::Traces;
 
 /// See the module.
@@ -25,7 +25,7 @@ impl Identity {
     }
 
     /// Takes the identity that the head of a request states, if its sender is trusted, and makes the rest.
-    pub(crate) fn take(&mut self, request: &Request<'_>, is_trusted: bool, traces: Traces, ids: &Ids) {
+    pub(crate) fn take(&mut self, request: &Head<'_>, is_trusted: bool, traces: Traces, ids: &Ids) {
         match request.request_id.filter(|_| is_trusted).and_then(is_request_id) {
             Some(id) => self.kept.push_str(id),
             None => drop(self.make(ids)),

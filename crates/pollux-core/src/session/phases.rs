@@ -33,12 +33,12 @@ use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
 use crate::http::answer::{self, AnswerDetails, Content};
 use crate::http::body::{Chunked, Chunks};
-use crate::http::framing::Framing;
-use crate::http::nominated::Nominated;
-use crate::http::request::{self, Method, field_table};
+use crate::http::request;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
+use crate::message::Nominated;
+use crate::message::{BodyLength, FieldLine, Method, field_table};
 use crate::snapshot::{Limits, Mode};
 
 /// Empty lines that may come before a request line.
@@ -148,15 +148,15 @@ impl Session {
         let (exchange, down) = (&mut self.exchange, &mut self.down);
         let behind = self.up.buffer.unscanned().get(range.1).copied();
         let verdict = self.up.rewrite(range, |head, out| {
-            let mut table = field_table();
             let settled = listener.targets.settle(head, limits.request_line)?;
+            let mut table = field_table();
             let mut request = request::read(&settled, &mut table, limits)
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             request.settle_upgrade(behind);
             exchange.take(&request, env.keeps_request);
-            exchange.captured.take_request(request.fields(), env.captured_names);
+            exchange.captured.take_request(&request.fields.iter().map(FieldLine::pair), env.captured_names);
             if request.ends_here() {
-                return Ok(Routed::Options { is_read: request.framing == Framing::Empty });
+                return Ok(Routed::Options { is_read: request.body == BodyLength::Empty });
             }
             arrival.route(&request, exchange, out, down.front_mut())
         });
@@ -169,9 +169,9 @@ impl Session {
     fn take_routed(&mut self, routed: Routed, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         match routed {
             Routed::Options { is_read } => self.answer_options(is_read, env),
-            Routed::Unroutable { cause, framing } => {
+            Routed::Unroutable { cause, length } => {
                 self.exchange.stage = Stage::Routing;
-                self.up.framer = if framing == Framing::Empty { Framer::Done } else { Framer::Discard };
+                self.up.framer = if length == BodyLength::Empty { Framer::Done } else { Framer::Discard };
                 return self.fail(cause, env, effects);
             }
             Routed::Answered { keep_alive, asked } => {
@@ -184,18 +184,18 @@ impl Session {
                     None => self.phase = Phase::Answer { keep_alive },
                 }
             }
-            Routed::Forwarded { framing, trailers, body, asked } => {
+            Routed::Forwarded { length, trailers, body, asked } => {
                 self.exchange.timing.spans.head = Some(env.now.since(self.exchange.timing.began));
                 if asked.is_none()
-                    && let Some(most) = self.collects(framing, env)
+                    && let Some(most) = self.collects(length, env)
                 {
                     self.begin_collecting(most, body, env);
                     return true;
                 }
-                self.up.framer = match framing {
-                    Framing::Empty | Framing::UntilEof => Framer::Done,
-                    Framing::Length(length) => Framer::of_length(length),
-                    Framing::Chunked => Framer::Chunked(match trailers {
+                self.up.framer = match length {
+                    BodyLength::Empty => Framer::Done,
+                    BodyLength::Known(length) => Framer::of_length(length),
+                    BodyLength::Open => Framer::Chunked(match trailers {
                         Some(nominated) => Chunked::new(Chunks::Keep, body, nominated),
                         None => Chunked::new(Chunks::Keep, body, Nominated::default()).without_trailers(),
                     }),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::routing::{Asked, body_max};
 use super::{Dial, Effect, Env, Phase, Session};
 use crate::core::outcome::{Cause, Consulted, Stage};
-use crate::http::framing::Framing;
 use crate::lane::Source;
 use crate::lane::framer::Framer;
+use crate::message::BodyLength;
 use crate::policy::{Case, OwnAnswer, Policy, PolicyReply, Question, Verdict};
 use crate::route::Inquiry;
 
@@ -71,7 +71,7 @@ impl Session {
     /// The request, where its head was judged and is not at hand any more.
     fn case<'a>(&self, env: &Env<'a>) -> Option<Case<'a>> {
         let route = self.route(env)?;
-        Some(Case { route, framing: Framing::Empty, body_max: None, turn: self.turn })
+        Some(Case { route, body: BodyLength::Empty, body_max: None, turn: self.turn })
     }
 
     /// Adds to the time that the exchange has waited for replies.
@@ -137,9 +137,9 @@ impl Session {
 
     /// All policies let the request go: a backend is sought, once the body is here if it is to be collected.
     fn pass_on(&mut self, env: &Env<'_>) {
-        let framing =
-            if matches!(self.up.framer, Framer::Chunked(_)) { Framing::Chunked } else { Framing::Empty };
-        match self.collects(framing, env) {
+        let is_chunked = matches!(self.up.framer, Framer::Chunked(_));
+        let length = if is_chunked { BodyLength::Open } else { BodyLength::Empty };
+        match self.collects(length, env) {
             Some(most) => {
                 self.up.release();
                 self.begin_collecting(most, body_max(self.options(env), env), env);

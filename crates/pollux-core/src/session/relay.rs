@@ -6,12 +6,12 @@ use crate::balance::Habit;
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
-use crate::http::nominated::Nominated;
-use crate::http::request::field_table;
 use crate::http::response::{self, Added, Response};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
+use crate::message::field_table;
+use crate::message::{FieldLine, Nominated};
 use crate::route::FieldEdits;
 use crate::snapshot::{ProxyStatus, RequestIds};
 use crate::syntax::grammar::decimal;
@@ -143,7 +143,7 @@ impl Session {
             let response = response::read(head, &mut table, exchange.asked(), limits)?;
             let is_interim = response.is_interim();
             if !is_interim {
-                captured.take_response(response.fields(), env.captured_names);
+                captured.take_response(&response.fields().iter().map(FieldLine::pair), env.captured_names);
             }
             if (is_interim && exchange.response.interims == INTERIMS_MAX)
                 || (response.status == 101 && !is_request_sent)

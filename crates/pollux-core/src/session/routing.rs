@@ -11,10 +11,9 @@ use crate::http::answer::{self, RouteAnswer};
 use crate::http::dav::Dav;
 use crate::http::forward::{ForwardContext, Traceparent};
 use crate::http::forwarded;
-use crate::http::framing::Framing;
 use crate::http::lines::push_edits;
-use crate::http::nominated::Nominated;
-use crate::http::request::{Method, Request};
+use crate::message::Nominated;
+use crate::message::{BodyLength, Head, Method};
 use crate::policy::{self, Case, OwnAnswer, Question, Verdict};
 use crate::prelude::hello::Hello;
 use crate::route::{Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, hash};
@@ -24,7 +23,7 @@ use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestI
 pub(super) enum Routed {
     /// It goes to a backend; its new head was written.
     Forwarded {
-        framing: Framing,
+        length: BodyLength,
         /// Fields that its trailers may not have; `None` if no trailer passes.
         trailers: Option<Nominated>,
         /// The bound of its body.
@@ -37,7 +36,7 @@ pub(super) enum Routed {
     /// It asks what Pollux can do, and not a backend.
     Options { is_read: bool },
     /// It is answered for that cause.
-    Unroutable { cause: Cause, framing: Framing },
+    Unroutable { cause: Cause, length: BodyLength },
 }
 
 /// A question, and the place of the policy that has it.
@@ -64,7 +63,7 @@ impl Arrival<'_> {
     /// Decides on `request`. A head for the backend is appended to `up`, an answer to `down`.
     pub(super) fn route(
         &self,
-        request: &Request<'_>,
+        request: &Head<'_>,
         exchange: &mut Exchange,
         up: &mut Vec<u8>,
         down: &mut Vec<u8>,
@@ -84,7 +83,7 @@ impl Arrival<'_> {
 
     fn decide(
         &self,
-        request: &Request<'_>,
+        request: &Head<'_>,
         identity: &Identity,
         exchange: &mut Exchange,
         up: &mut Vec<u8>,
@@ -92,7 +91,7 @@ impl Arrival<'_> {
     ) -> Result<Routed, Cause> {
         let client = {
             let Listener { trusted_proxies, forwarding, .. } = self.listener;
-            forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields())
+            forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields)
         };
         exchange.request.client = Some(client);
         let view = RequestView { tls_info: self.tls_info, ..view(request, client) };
@@ -101,7 +100,7 @@ impl Arrival<'_> {
             Ok(place) => place,
             // The path is understood, so that what follows the request is as well.
             Err(cause @ Cause::NoRoute) => {
-                return Ok(Routed::Unroutable { cause, framing: request.framing });
+                return Ok(Routed::Unroutable { cause, length: request.body });
             }
             Err(cause) => return Err(cause),
         };
@@ -112,7 +111,7 @@ impl Arrival<'_> {
             Context { view: &view, route, request_id: identity.name(), trace_id: identity.trace_id() };
         let case = Case {
             route,
-            framing: request.framing,
+            body: request.body,
             body_max: body_max(route.options.as_deref(), self.env),
             turn: self.turn,
         };
@@ -133,7 +132,7 @@ impl Arrival<'_> {
 
     fn answer(
         &self,
-        request: &Request<'_>,
+        request: &Head<'_>,
         answer: RouteAnswer<'_>,
         context: &Context<'_>,
         exchange: &mut Exchange,
@@ -141,10 +140,10 @@ impl Arrival<'_> {
     ) -> Routed {
         // A body that may follow is not worth reading.
         let keep_alive =
-            exchange.afterwards.goes_on() && request.framing == Framing::Empty && !self.env.is_draining();
+            exchange.afterwards.goes_on() && request.body == BodyLength::Empty && !self.env.is_draining();
         exchange.response.status = if asked.is_some() { 0 } else { answer.status() };
         exchange.afterwards = exchange.afterwards.limited(keep_alive);
-        let is_head = exchange.request.method == crate::http::request::Method::Head;
+        let is_head = exchange.request.method == crate::message::Method::Head;
         let disclosure = &self.listener.disclosure;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
         let hsts = own.unwrap_or(disclosure.hsts).filter(|_| self.is_secure);
@@ -155,7 +154,7 @@ impl Arrival<'_> {
 
     fn forward(
         &self,
-        request: &Request<'_>,
+        request: &Head<'_>,
         context: &Context<'_>,
         traceparent: Option<Traceparent>,
         exchange: &mut Exchange,
@@ -177,7 +176,7 @@ impl Arrival<'_> {
             request_id: (self.listener.disclosure.request_id != RequestIds::Off)
                 .then_some(context.request_id),
             traceparent,
-            is_collected: rules.collect.is_some() && request.framing == Framing::Chunked,
+            is_collected: rules.collect.is_some() && request.body == BodyLength::Open,
             dav: dav(options, exchange.request.method, rules),
             ..ForwardContext::plain(self.peer.ip(), &rules.name)
         };
@@ -188,14 +187,14 @@ impl Arrival<'_> {
                 note_options(options, context, exchange);
             }
         }
-        let passes = request.framing == Framing::Chunked && rules.passes_trailers;
+        let passes = request.body == BodyLength::Open && rules.passes_trailers;
         let trailers = passes.then(|| {
             let mut nominated = request.nominated();
             // A field that a route takes out of the head is not to come back behind the body.
             nominated.add(options.iter().flat_map(|options| options.request.taken_out()));
             nominated
         });
-        Ok(Routed::Forwarded { framing: request.framing, trailers, body, asked })
+        Ok(Routed::Forwarded { length: request.body, trailers, body, asked })
     }
 }
 
@@ -205,7 +204,7 @@ pub(super) fn body_max(options: Option<&Options>, env: &Env<'_>) -> Option<u64> 
 }
 
 /// What routes can know of a request.
-pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> RequestView<'a> {
+pub(crate) fn view<'a>(request: &'a Head<'a>, client: IpAddr) -> RequestView<'a> {
     let (path, query) = request.path_and_query();
     RequestView {
         client,
@@ -215,7 +214,7 @@ pub(crate) fn view<'a>(request: &'a Request<'a>, client: IpAddr) -> RequestView<
         query,
         tls_info: None,
         alpn: &[],
-        fields: request.fields(),
+        fields: request.fields,
     }
 }
 
@@ -307,7 +306,7 @@ fn dav<'a>(options: Option<&'a Options>, method: Method, pool: &Pool) -> Option<
 
 /// Writes a head as the route wants it. What comes out is held to the bound of what comes in.
 fn write_edited(
-    request: &Request<'_>,
+    request: &Head<'_>,
     options: &Options,
     forward: ForwardContext<'_>,
     context: &Context<'_>,

@@ -10,12 +10,12 @@ use crate::core::outcome::Cause;
 use crate::http::body::{Chunked, Chunks};
 use crate::http::framing::Framing;
 use crate::http::lines::push_field;
-use crate::http::nominated::Nominated;
-use crate::http::request::field_table;
 use crate::http::response::{self, RequestFacts};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Source};
+use crate::message::Nominated;
+use crate::message::field_table;
 use crate::snapshot::Limits;
 
 /// So much of a body is looked at, in bytes.

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::{Encoding, Filter, ROOM_LEAST, WAITING_MAX};
 use crate::http::body::{Chunked, Chunks, TRAILERS_MAX};
-use crate::http::nominated::Nominated;
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Sink, Source};
+use crate::message::Nominated;
 
 /// As long as its input.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 
 use std::cmp::Ordering;
 
-use crate::http::field::Name;
+use super::field::FieldLine;
+use super::name::Name;
 use crate::syntax::grammar::{alike, list};
 
 /// How many names the Connection fields of one head may have, those not counted that are about the connection
@@ -21,8 +22,8 @@ pub struct Nominated {
 impl Nominated {
     /// What the Connection fields among `fields` name.
     #[must_use]
-    pub fn by(fields: &[httparse::Header<'_>]) -> Nominated {
-        let connection = fields.iter().filter(|field| Name::of(field.name.as_bytes()) == Name::Connection);
+    pub fn by(fields: &[FieldLine<'_>]) -> Nominated {
+        let connection = fields.iter().filter(|field| field.kind == Name::Connection);
         let mut nominated = Nominated::default();
         nominated.add(connection.flat_map(|field| list(field.value)));
         nominated
@@ -65,9 +66,9 @@ mod tests {
     #[test]
     fn connection_names_them_in_any_number_of_fields() {
         let fields = [
-            httparse::Header { name: "connection", value: b"close, X-One" },
-            httparse::Header { name: "X-Two", value: b"X-Three" },
-            httparse::Header { name: "Connection", value: b",x-four" },
+            FieldLine::new("connection", b"close, X-One"),
+            FieldLine::new("X-Two", b"X-Three"),
+            FieldLine::new("Connection", b",x-four"),
         ];
         let nominated = Nominated::by(&fields);
         assert!(["x-one", "X_ONE", "x-four"].iter().all(|name| nominated.has(name.as_bytes())));

@@ -3,6 +3,7 @@
 //! A room is a module at the root of `pollux-core` or of `pollux`. The two crates show one set of rooms.
 //! `pollux-bench` and `toy-backends` are crates of one room each, and cargo allows no cycle of crates.
 
+mod codecs;
 mod graph;
 mod paths;
 mod wall;

@@ -7,7 +7,7 @@ use crate::http::date::Date;
 use crate::http::framing::has_no_body;
 use crate::http::lines::{push_edits, push_field, push_length, push_request_id, push_template};
 use crate::http::response::{HSTS, ResponseContext, push_connection};
-use crate::route::{Context, Redirect, Respond};
+use crate::route::{Context, RouteAnswer};
 use crate::syntax::grammar::push_decimal;
 
 /// The reason phrase of a status (RFC 9110 §15); empty for one that has none.
@@ -247,26 +247,6 @@ pub fn write_of_route(
     push_line(out, "");
     if has_body && !is_head {
         out.extend_from_slice(body);
-    }
-}
-
-/// What a route answers by itself.
-#[derive(Clone, Copy, Debug)]
-pub enum RouteAnswer<'a> {
-    /// A redirect.
-    Redirect(&'a Redirect),
-    /// What the configuration says.
-    Respond(&'a Respond),
-}
-
-impl RouteAnswer<'_> {
-    /// Its status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            RouteAnswer::Redirect(redirect) => redirect.status,
-            RouteAnswer::Respond(respond) => respond.status,
-        }
     }
 }
 

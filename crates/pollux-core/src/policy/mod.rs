@@ -5,16 +5,16 @@
 //! or asks a question first. Between a head that was read and the search for a backend only this room refuses.
 //! What this room says is a value: the session acts on it, and `explain` shows it.
 //!
-//! Invariants: a policy sees the request and its route, never a connection, a backend or a clock. Of the policies
+//! Invariants: a policy sees the request and its route, never a connection, a backend or a clock, and no version
+//! of HTTP. Of the policies
 //! of one request those that need no reply of the world and may refuse come first.
 
 mod words;
 
 use crate::balance::Habit;
 use crate::core::outcome::Cause;
-use crate::http::answer::RouteAnswer;
 use crate::message::BodyLength;
-use crate::route::{Action, Decision, Inquiry, Route};
+use crate::route::{Action, Decision, Inquiry, Route, RouteAnswer};
 
 pub use words::Judged;
 

@@ -5,6 +5,7 @@
 //! number of its routes; what it decides is what a scan of the list from its beginning would decide. [`miss`]
 //! says of a single route why it does not match.
 
+mod answer;
 mod back;
 pub mod credential;
 pub mod hash;
@@ -18,6 +19,7 @@ mod template;
 mod view;
 mod wildcard;
 
+pub use answer::RouteAnswer;
 pub use back::{Back, Domains, RewriteBack};
 pub use credential::CredentialRule;
 pub use host::Host;

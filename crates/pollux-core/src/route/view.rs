@@ -4,7 +4,7 @@ use ::core::net::IpAddr;
 
 use super::host;
 use crate::core::tls_info::{Credential, TlsInfo};
-use crate::message::FieldLine;
+use crate::message::{FieldLine, Head};
 use crate::syntax::grammar::trim;
 
 /// A request as routes see it. In TCP mode there is the client, and of a TLS client what its ClientHello
@@ -42,6 +42,20 @@ impl<'a> RequestView<'a> {
             tls_info: None,
             alpn: &[],
             fields: &[],
+        }
+    }
+
+    /// A view of the request with that head. The client is behind the proxies that are trusted.
+    #[must_use]
+    pub fn of(head: &Head<'a>, client: IpAddr) -> RequestView<'a> {
+        let (path, query) = head.path_and_query();
+        RequestView {
+            method: head.method_text,
+            authority: head.authority().unwrap_or_default(),
+            path,
+            query,
+            fields: head.fields,
+            ..RequestView::connection(client)
         }
     }
 

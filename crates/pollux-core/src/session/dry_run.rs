@@ -122,7 +122,7 @@ fn run(
     let (mut up, mut down) = (Vec::new(), Vec::new());
     let routed = arrival.route(&request, exchange, &mut up, &mut down);
     if let Some(client) = exchange.request.client {
-        look(&RequestView { tls_info, ..routing::view(&request, client) });
+        look(&RequestView { tls_info, ..RequestView::of(&request, client) });
     }
     let route = exchange.request.route.and_then(|place| listener.routes.routes().get(place));
     if let Some(route) = route {

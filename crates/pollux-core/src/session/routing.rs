@@ -1,13 +1,13 @@
 //! From a request head to what becomes of it: which route, which pool, and the head or the answer that follows from it.
 
-use ::core::net::{IpAddr, SocketAddr};
+use ::core::net::SocketAddr;
 
 use super::exchange::Exchange;
 use super::identity::Identity;
 use super::{Env, Session};
 use crate::core::outcome::Cause;
 use crate::core::tls_info::TlsInfo;
-use crate::http::answer::{self, RouteAnswer};
+use crate::http::answer;
 use crate::http::dav::Dav;
 use crate::http::forward::{ForwardContext, Traceparent};
 use crate::http::forwarded;
@@ -16,7 +16,9 @@ use crate::message::Nominated;
 use crate::message::{BodyLength, Head, Method};
 use crate::policy::{self, Case, OwnAnswer, Question, Verdict};
 use crate::prelude::hello::Hello;
-use crate::route::{Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, hash};
+use crate::route::{
+    Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, RouteAnswer, hash,
+};
 use crate::snapshot::{Balance, Hashing, Limits, Listener, Pool, PoolId, RequestIds, SameSite, Sticky};
 
 /// The decision for a request head.
@@ -94,7 +96,7 @@ impl Arrival<'_> {
             forwarded::client(trusted_proxies, *forwarding, self.peer.ip(), request.fields)
         };
         exchange.request.client = Some(client);
-        let view = RequestView { tls_info: self.tls_info, ..view(request, client) };
+        let view = RequestView { tls_info: self.tls_info, ..RequestView::of(request, client) };
         let table = &self.listener.routes;
         let place = match policy::taken(table.decide(&view)) {
             Ok(place) => place,
@@ -201,21 +203,6 @@ impl Arrival<'_> {
 /// The longest body that a request to a route with `options` may have.
 pub(super) fn body_max(options: Option<&Options>, env: &Env<'_>) -> Option<u64> {
     options.and_then(|options| options.body).unwrap_or(env.snapshot.limits.body)
-}
-
-/// What routes can know of a request.
-pub(crate) fn view<'a>(request: &'a Head<'a>, client: IpAddr) -> RequestView<'a> {
-    let (path, query) = request.path_and_query();
-    RequestView {
-        client,
-        method: request.method_text,
-        authority: request.authority().unwrap_or_default(),
-        path,
-        query,
-        tls_info: None,
-        alpn: &[],
-        fields: request.fields,
-    }
 }
 
 /// What routes can know of a connection.

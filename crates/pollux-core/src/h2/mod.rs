@@ -16,6 +16,7 @@ pub mod nuisance;
 pub mod priority;
 pub mod queues;
 pub mod reader;
+pub mod request;
 pub mod settings;
 mod static_table;
 mod stream;

@@ -115,6 +115,10 @@ impl Head<'_> {
         for field in self.fields {
             self.write_field(out, field, forward, &said, &nominated);
         }
+        if self.version == Version::Http2 && self.body == BodyLength::Open && !forward.is_collected {
+            // The end of its stream ends the body. HTTP/1.1 needs chunks for that.
+            push_field(out, b"Transfer-Encoding", b"chunked");
+        }
         if let Some((edits, context)) = &forward.edits {
             push_edits(out, edits, context);
         }

@@ -19,7 +19,7 @@ INTRODUCTION = """\
 Written by `{command}`. One worker on one core, the load and the backends on another; 100-byte responses. CPU is all that
 Pollux spends on a request, the kernel's part included, in a fresh process for each of {rounds} rounds of {seconds} s; times
 and instructions of single functions are without a kernel (`bench/scale_parts.rs`). Figures are medians with the least and
-the most in parentheses. What grows how, and why, stands in [ARCHITECTURE.md](../ARCHITECTURE.md).
+the most in parentheses. The growth of each part, and the reasons, stand in [costs.md](../docs/internals/costs.md).
 """
 
 

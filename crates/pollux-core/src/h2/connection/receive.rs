@@ -309,10 +309,11 @@ impl Connection {
         Ok(Some(Incoming::Settings))
     }
 
-    /// Streams that waited for the window and have one now may send.
+    /// Streams that waited for the window and have one now may send. One that still has none goes behind the others.
     fn release_waiting(&mut self) {
         for _ in 0..self.streams.queue(Waiting::Window).count() {
             let Some(slot) = self.streams.first(Waiting::Window) else { return };
+            self.streams.join(slot, Waiting::Window);
             self.requeue(slot);
         }
     }
@@ -396,10 +397,16 @@ impl Connection {
     /// The next stream that the peer's GOAWAY does not admit.
     fn next_refused(&mut self) -> Option<Incoming<'static>> {
         let last = self.peer_admits.unwrap_or(u32::MAX);
-        let slot = self.streams.highest().filter(|slot| self.streams.get(*slot).number > last);
-        let Some(slot) = slot else {
-            self.has_refused = false;
-            return None;
+        let slot = loop {
+            let slot = self.streams.highest().filter(|slot| self.streams.get(*slot).number > last);
+            let Some(slot) = slot else {
+                self.has_refused = false;
+                return None;
+            };
+            if !self.streams.get(slot).is_lingering() {
+                break slot;
+            }
+            self.remove(slot, Ending::ResetByUs);
         };
         let Stream { number: stream, token, is_processed, .. } = *self.streams.get(slot);
         // A peer that answers what it does not admit has processed it.

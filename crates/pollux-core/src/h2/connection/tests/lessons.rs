@@ -147,7 +147,10 @@ fn movement_in_one_direction_is_enough() {
     assert_eq!(play.connection.streams(), 1);
     assert_eq!(play.connection.deadline(), None);
     // A stall begins with the DATA that waits, however old the stream is.
-    server(&[("S4=0 SA H1. <A1 <M70000 <E <D1:5. <M59999 <E <M1 <E", "S Q1. R1=8:Stalled", "H1 R1=8")]);
+    server(&[
+        ("S4=0 SA H1. <A1 <M70000 <E <D1:5. <M59999 <E", "S Q1.", "H1"),
+        ("S4=0 SA H1. <A1 <M70000 <E <D1:5. <M60000 <E", "S Q1. R1=8:Stalled", "H1 R1=8"),
+    ]);
 }
 
 #[test]

@@ -182,6 +182,12 @@ fn windows() {
         ("a smaller one counts for open streams", "S H1. <A1 S4=4 <D1:9", "S Q1. S", "H1 D1:4"),
         ("below zero", "S4=5 H1. <A1 <D1:5 S4=2 W1+3 <D1:1 W1+1 <D1:1", "S Q1. S", "H1 D1:5 D1:1"),
         ("a larger one opens streams", "S4=2 H1. <A1 <D1:5 S4=4 <D1:3", "S Q1. S", "H1 D1:2 D1:2"),
+        (
+            "also behind one that stays shut",
+            "S4=5 H1. H3. <A1 <A3 <D1:9 <D3:2 S4=3 <D3:9 S4=4 <D1:4",
+            "S Q1. Q3. S S",
+            "H1 H3 D1:5 D3:2 D3:1 D3:1",
+        ),
         ("of one frame the last value counts", "S4=9,4=2 H1. <A1 <D1:5", "S Q1.", "H1 D1:2"),
         ("frames have a bound", "S H1. <A1 <D1:20000.", "S Q1.", "H1 D1:16384 D1:3616."),
         (
@@ -321,6 +327,7 @@ fn leaving() {
         ),
         ("no new one", "S G2147483647=0 <O.", "S G2147483647=0 Leaving", ""),
         ("it is never raised", "S <O. <O. G1=0 G3=0", "S G1=0 R3=7:Unprocessed G1=0", "H1. H3."),
+        ("whose owner has left is not reported", "S <O:head. H1 G0=0", "S A1:200. G0=0", "H1."),
         ("we leave", "S <O. <X H1. <O.", "S A1:200. Leaving", "H1. G0=0"),
         ("we drain", "S <G <O.", "S Leaving", "G0=0"),
         ("REFUSED_STREAM", "S <O. R1=7", "S R1=7:Unprocessed", "H1."),

@@ -2,6 +2,7 @@
 //! what other implementations were seen to get wrong.
 
 mod budget;
+mod hostile;
 mod lessons;
 mod memory;
 mod pair;

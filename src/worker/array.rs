@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conn::{Conn, Stay};
 use super::idle::WATCHED;
-use super::parked::{EpollSet, EpollTag, QUIET, UNHEARD_MAX};
+use super::parked::{EpollSet, QUIET, UNHEARD_MAX};
 use super::storage::{ClientShare, Storage};
 use super::{Token, Worker};
 use crate::core::interest::{Interest, Ready};
@@ -91,8 +91,9 @@ impl<O: Os> Worker<O> {
 
     fn derive_idle(&mut self, nearest: &mut Nearest) {
         let array = &mut self.array;
-        let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), WATCHED, Token::Idle(key));
-        if let Some(at) = self.idle.watch(&mut self.os, &mut self.parked, self.now, watch) {
+        let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), WATCHED, Token::Conn(key));
+        let (conns, parked) = (&mut self.conns, &mut self.parked);
+        if let Some(at) = self.idle.watch(&mut self.os, conns, parked, self.now, watch) {
             nearest.note(at);
         }
     }
@@ -196,7 +197,7 @@ fn watch(array: &mut Array, storage: &mut Storage, key: Key, conn: &mut Conn, no
     if let Some(backend) = &conn.backend
         && let Some(want) = backend.watch(wants[1])
     {
-        array.push(backend.link.wire.fd(), want, Token::Backend(key, conn.backend_turn));
+        array.push(backend.link.wire.fd(), want, Token::Conn(backend.link.key));
     }
     if watched != Watched::All && conn.backend.is_some() && !can_hear(&conn.session, storage) {
         conn.session.note_unread(now);
@@ -238,19 +239,19 @@ fn park<O: Os>(
     let Some(until) = until else { return false };
     if let Some(wire) = &conn.client
         && let Some(want) = wire.watch(conn.session.interest(Side::Client, now))
-        && !parked.park(os, wire.fd(), want, EpollTag::Conn(key))
+        && !parked.park(os, wire.fd(), want, key)
     {
         return false;
     }
     if let Some(backend) = &conn.backend
         && let Some(want) = backend.watch(conn.session.interest(Side::Backend, now))
-        && !parked.park(os, backend.link.wire.fd(), want, EpollTag::Backend(key))
+        && !parked.park(os, backend.link.wire.fd(), want, backend.link.key)
     {
         return false;
     }
     conn.session.rest();
     conn.stay = Stay::Parked { until };
-    parked.enter(until, EpollTag::Conn(key));
+    parked.enter(until, key);
     true
 }
 

@@ -28,8 +28,6 @@ pub(super) struct Conn {
     /// `None` once the session is over.
     pub(super) client: Option<Wire>,
     pub(super) backend: Option<Backend>,
-    /// Counts the backend connections, so that what poll says of one is not taken for news of the next.
-    pub(super) backend_turn: u32,
     pub(super) stay: Stay,
     /// How many polls in a row have had nothing to say of it.
     pub(super) unheard: u8,
@@ -150,7 +148,6 @@ impl Conn {
             session,
             client: Some(client),
             backend: None,
-            backend_turn: 0,
             stay,
             unheard: 0,
             generation,
@@ -201,9 +198,8 @@ impl Conn {
         self.permit.is_some()
     }
 
-    pub(super) fn attach(&mut self, link: Link, id: BackendId, reach: Reach, lease: Lease) {
-        self.backend_turn = self.backend_turn.wrapping_add(1);
-        self.backend = Some(Backend { link, id, reach, lease });
+    pub(super) fn attach(&mut self, link: Link, reach: Reach, lease: Lease) {
+        self.backend = Some(Backend { link, reach, lease });
     }
 }
 
@@ -232,7 +228,6 @@ impl Reach {
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) link: Link,
-    pub(super) id: BackendId,
     /// How far its making is.
     pub(super) reach: Reach,
     /// Counts one request in flight at the backend, until it is dropped.
@@ -240,6 +235,11 @@ pub(super) struct Backend {
 }
 
 impl Backend {
+    /// The backend that it leads to, in the generation of its session.
+    pub(super) fn id(&self) -> BackendId {
+        self.lease.id
+    }
+
     /// What to ask poll about the connection for what the session wants of it.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
         match (self.reach, &self.link.wire) {

@@ -1,24 +1,24 @@
 //! The connections of a worker: one slab, one key for each. A client keeps its key from its handshake to its
-//! close. One that is served is a [`Conn`], with a session, two lanes and an exchange. One that rests between
-//! two requests in the parked set is an [`IdleClient`], in a tenth of the memory.
+//! close, and a backend connection from its connect to its close. A client that is served is a [`Conn`], with a
+//! session, two lanes and an exchange. One that rests between two requests in the parked set is an
+//! [`IdleClient`], in a tenth of the memory.
 //!
 //! A client that is driven is taken out of its slot for that time, so that its driver can change the slots of
 //! others.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::closing::Closing;
 use super::conn::{Conn, ListenerState, Piped, Stay, World};
 use super::generation::Generation;
 use super::handshakes::Handshake;
+use super::idle::IdleBackend;
+use super::look::Look;
 use super::own::Owned;
-use super::parked::{EpollSet, EpollTag};
-use crate::core::outcome::Record;
+use super::parked::EpollSet;
 use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
-use crate::room::Claim;
-use crate::session::{Resting, Summary};
+use crate::session::Resting;
 use crate::shared::clients::Counted;
 use crate::wire::Wire;
 
@@ -49,6 +49,9 @@ enum Connection {
     Served(Option<Served>),
     Idle(IdleClient),
     Handshaking(Box<Handshake>),
+    /// A backend connection. The client of that key holds it for its exchange.
+    InUse(Key),
+    IdleBackend(IdleBackend),
     Closing(Closing),
 }
 
@@ -58,27 +61,23 @@ pub(super) enum Kind {
     /// It has a session.
     Client,
     Handshaking,
+    /// A backend connection that the client of that key holds.
+    InUse(Key),
+    IdleBackend,
     Closing,
 }
 
 /// A client in the parked set that awaits its next request, of which nothing has come.
 #[derive(Debug)]
 pub(super) struct IdleClient {
-    session: Resting,
+    pub(super) session: Resting,
     wire: Wire,
     /// Its deadline in the parked set.
     until: Time,
-    generation: Rc<Generation>,
-    listener_state: ListenerState,
+    pub(super) generation: Rc<Generation>,
+    pub(super) listener_state: ListenerState,
     owned: Option<Box<Owned>>,
     counted: Option<Box<Counted>>,
-}
-
-/// A look at one client.
-#[derive(Clone, Copy)]
-pub(super) enum Look<'a> {
-    Served(&'a Conn),
-    Idle(&'a IdleClient),
 }
 
 impl Default for Conns {
@@ -119,24 +118,22 @@ impl Conns {
         Some(match self.slab.get(key)? {
             Connection::Served(_) | Connection::Idle(_) => Kind::Client,
             Connection::Handshaking(_) => Kind::Handshaking,
+            Connection::InUse(client) => Kind::InUse(*client),
+            Connection::IdleBackend(_) => Kind::IdleBackend,
             Connection::Closing(_) => Kind::Closing,
         })
     }
 
     /// The client of `key`, if it is served.
     pub(super) fn served(&self, key: Key) -> Option<&Conn> {
-        match self.slab.get(key)? {
-            Connection::Served(conn) => conn.as_ref()?.as_ref().as_ref(),
-            Connection::Idle(_) | Connection::Handshaking(_) | Connection::Closing(_) => None,
-        }
+        let Connection::Served(client) = self.slab.get(key)? else { return None };
+        client.as_ref()?.as_ref().as_ref()
     }
 
     /// Like [`Conns::served`], to change the client.
     pub(super) fn served_mut(&mut self, key: Key) -> Option<&mut Conn> {
-        match self.slab.get_mut(key)? {
-            Connection::Served(conn) => conn.as_mut()?.as_mut().as_mut(),
-            Connection::Idle(_) | Connection::Handshaking(_) | Connection::Closing(_) => None,
-        }
+        let Connection::Served(client) = self.slab.get_mut(key)? else { return None };
+        client.as_mut()?.as_mut().as_mut()
     }
 
     /// Takes the client of `key` out of its slot, to be driven and [put back](Conns::put_back). It is served
@@ -151,7 +148,10 @@ impl Conns {
                 };
                 Some(self.place(idle.wake(now)))
             }
-            Connection::Handshaking(_) | Connection::Closing(_) => None,
+            Connection::Handshaking(_)
+            | Connection::InUse(_)
+            | Connection::IdleBackend(_)
+            | Connection::Closing(_) => None,
         }
     }
 
@@ -171,24 +171,64 @@ impl Conns {
         closing: Option<Closing>,
     ) -> Option<Box<Owned>> {
         self.sessions -= 1;
-        match closing {
-            Some(closing) => {
-                if let Some(slot) = self.slab.get_mut(key) {
-                    *slot = Connection::Closing(closing);
-                    self.closing.push(key);
-                }
-            }
-            None => drop(self.slab.remove(key)),
-        }
+        self.close(key, closing);
+        debug_assert!(
+            client.as_ref().as_ref().is_none_or(|conn| conn.backend.is_none()),
+            "its backend leaks"
+        );
         let owned = client.take().and_then(|conn| conn.owned);
         self.keep(client);
         owned
     }
 
-    /// Takes in a connection that closes.
-    pub(super) fn insert_closing(&mut self, closing: Closing) {
-        let key = self.slab.insert(Connection::Closing(closing));
-        self.closing.push(key);
+    /// Frees the slot of `key`, of which nothing is left, unless it is `closing` still.
+    pub(super) fn close(&mut self, key: Key, closing: Option<Closing>) {
+        let Some(closing) = closing else { return drop(self.slab.remove(key)) };
+        if let Some(slot) = self.slab.get_mut(key) {
+            *slot = Connection::Closing(closing);
+            self.closing.push(key);
+        }
+    }
+
+    /// Takes in a backend connection that `client` is to hold.
+    pub(super) fn insert_in_use(&mut self, client: Key) -> Key {
+        self.slab.insert(Connection::InUse(client))
+    }
+
+    /// Takes back a backend connection from the client that has held it.
+    pub(super) fn take_back(&mut self, key: Key, idle: IdleBackend) {
+        if let Some(slot) = self.slab.get_mut(key) {
+            *slot = Connection::IdleBackend(idle);
+        }
+    }
+
+    /// Lends an idle backend connection to `client`.
+    pub(super) fn lend(&mut self, key: Key, client: Key) -> Option<IdleBackend> {
+        let slot = self.slab.get_mut(key)?;
+        let Connection::IdleBackend(_) = slot else { return None };
+        let Connection::IdleBackend(idle) = std::mem::replace(slot, Connection::InUse(client)) else {
+            return None;
+        };
+        Some(idle)
+    }
+
+    /// The backend connection of `key`, if it is idle.
+    pub(super) fn idle_backend(&self, key: Key) -> Option<&IdleBackend> {
+        let Connection::IdleBackend(idle) = self.slab.get(key)? else { return None };
+        Some(idle)
+    }
+
+    /// Like [`Conns::idle_backend`], to change it.
+    pub(super) fn idle_backend_mut(&mut self, key: Key) -> Option<&mut IdleBackend> {
+        let Connection::IdleBackend(idle) = self.slab.get_mut(key)? else { return None };
+        Some(idle)
+    }
+
+    /// Removes the backend connection of `key`, if it is idle.
+    pub(super) fn remove_idle_backend(&mut self, key: Key) -> Option<IdleBackend> {
+        self.idle_backend(key)?;
+        let Connection::IdleBackend(idle) = self.slab.remove(key)? else { return None };
+        Some(idle)
     }
 
     /// The keys of those that close.
@@ -198,44 +238,34 @@ impl Conns {
 
     /// The connection of `key`, if it closes.
     pub(super) fn closing_of(&self, key: Key) -> Option<&Closing> {
-        match self.slab.get(key)? {
-            Connection::Closing(closing) => Some(closing),
-            Connection::Served(_) | Connection::Idle(_) | Connection::Handshaking(_) => None,
-        }
+        let Connection::Closing(closing) = self.slab.get(key)? else { return None };
+        Some(closing)
     }
 
     /// Like [`Conns::closing_of`], to change it.
     pub(super) fn closing_mut(&mut self, key: Key) -> Option<&mut Closing> {
-        match self.slab.get_mut(key)? {
-            Connection::Closing(closing) => Some(closing),
-            Connection::Served(_) | Connection::Idle(_) | Connection::Handshaking(_) => None,
-        }
+        let Connection::Closing(closing) = self.slab.get_mut(key)? else { return None };
+        Some(closing)
     }
 
     /// Removes the connection of `key`, if it closes.
     pub(super) fn remove_closing(&mut self, key: Key) -> Option<Closing> {
         self.closing_mut(key)?;
         self.closing.retain(|other| *other != key);
-        match self.slab.remove(key)? {
-            Connection::Closing(closing) => Some(closing),
-            Connection::Served(_) | Connection::Idle(_) | Connection::Handshaking(_) => None,
-        }
+        let Connection::Closing(closing) = self.slab.remove(key)? else { return None };
+        Some(closing)
     }
 
     /// The client of `key`, if it is in its handshake.
     pub(super) fn handshake(&self, key: Key) -> Option<&Handshake> {
-        match self.slab.get(key)? {
-            Connection::Handshaking(handshake) => Some(handshake),
-            Connection::Served(_) | Connection::Idle(_) | Connection::Closing(_) => None,
-        }
+        let Connection::Handshaking(handshake) = self.slab.get(key)? else { return None };
+        Some(handshake)
     }
 
     /// Like [`Conns::handshake`], to change it.
     pub(super) fn handshake_mut(&mut self, key: Key) -> Option<&mut Handshake> {
-        match self.slab.get_mut(key)? {
-            Connection::Handshaking(handshake) => Some(handshake),
-            Connection::Served(_) | Connection::Idle(_) | Connection::Closing(_) => None,
-        }
+        let Connection::Handshaking(handshake) = self.slab.get_mut(key)? else { return None };
+        Some(handshake)
     }
 
     /// Every client that is in its handshake.
@@ -248,10 +278,8 @@ impl Conns {
     pub(super) fn remove_handshake(&mut self, key: Key) -> Option<Box<Handshake>> {
         self.handshake(key)?;
         self.handshaking -= 1;
-        match self.slab.remove(key)? {
-            Connection::Handshaking(handshake) => Some(handshake),
-            Connection::Served(_) | Connection::Idle(_) | Connection::Closing(_) => None,
-        }
+        let Connection::Handshaking(handshake) = self.slab.remove(key)? else { return None };
+        Some(handshake)
     }
 
     /// Ends the handshake of the client of `key`, which `served` makes one that is served; false if it is in
@@ -321,7 +349,7 @@ impl Conns {
                         handshake.move_to(latest, listener_state(handshake.listener_state));
                     }
                 }
-                Connection::Closing(_) => {}
+                Connection::InUse(_) | Connection::IdleBackend(_) | Connection::Closing(_) => {}
             }
         }
         parked
@@ -331,21 +359,21 @@ impl Conns {
     pub(super) fn derive_idle(&mut self, world: World<'_>, set: &mut EpollSet) {
         for (key, connection) in self.slab.iter_mut() {
             if let Connection::Idle(idle) = connection {
-                set.leave(idle.until, EpollTag::Conn(key));
+                set.leave(idle.until, key);
                 idle.until = idle.session.deadline(&world.env(&idle.generation, idle.listener_state)).at;
-                set.enter(idle.until, EpollTag::Conn(key));
+                set.enter(idle.until, key);
             }
         }
     }
 
     /// A look at the client of `key`.
     pub(super) fn look(&self, key: Key) -> Option<Look<'_>> {
-        Look::at(self.slab.get(key)?)
+        self.slab.get(key)?.look()
     }
 
     /// A look at every client that is served or idle.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, Look<'_>)> + Clone {
-        self.slab.iter().filter_map(|(key, connection)| Some((key, Look::at(connection)?)))
+        self.slab.iter().filter_map(|(key, connection)| Some((key, connection.look()?)))
     }
 
     /// How many clients are served or idle.
@@ -361,6 +389,20 @@ impl Conns {
     /// How many clients there are, those in their handshakes included.
     pub(super) fn clients(&self) -> usize {
         self.sessions + self.handshaking
+    }
+}
+
+impl Connection {
+    /// A look at it, if it is a client that is served or idle.
+    fn look(&self) -> Option<Look<'_>> {
+        match self {
+            Connection::Served(client) => client.as_ref()?.as_ref().as_ref().map(Look::Served),
+            Connection::Idle(idle) => Some(Look::Idle(idle)),
+            Connection::Handshaking(_)
+            | Connection::InUse(_)
+            | Connection::IdleBackend(_)
+            | Connection::Closing(_) => None,
+        }
     }
 }
 
@@ -399,72 +441,6 @@ impl IdleClient {
     }
 }
 
-impl<'a> Look<'a> {
-    fn at(connection: &'a Connection) -> Option<Look<'a>> {
-        match connection {
-            Connection::Served(client) => client.as_ref()?.as_ref().as_ref().map(Look::Served),
-            Connection::Idle(idle) => Some(Look::Idle(idle)),
-            Connection::Handshaking(_) | Connection::Closing(_) => None,
-        }
-    }
-
-    /// Whether it waits in the parked set.
-    pub(super) fn is_parked(self) -> bool {
-        match self {
-            Look::Served(conn) => conn.is_parked(),
-            Look::Idle(_) => true,
-        }
-    }
-
-    /// Its address.
-    pub(super) fn address(self) -> SocketAddr {
-        match self {
-            Look::Served(conn) => conn.session.client(),
-            Look::Idle(idle) => idle.session.client(),
-        }
-    }
-
-    /// The place of its listener in the snapshot of its generation.
-    pub(super) fn listener(self) -> usize {
-        match self {
-            Look::Served(conn) => conn.session.listener(),
-            Look::Idle(idle) => idle.session.listener(),
-        }
-    }
-
-    /// What it is held to.
-    pub(super) fn generation(self) -> &'a Generation {
-        match self {
-            Look::Served(conn) => &conn.generation,
-            Look::Idle(idle) => &idle.generation,
-        }
-    }
-
-    /// On which ground it makes room.
-    pub(super) fn claim(self, now: Time) -> Option<Claim> {
-        match self {
-            Look::Served(conn) => conn.session.claim(now),
-            Look::Idle(idle) => Some(idle.session.claim()),
-        }
-    }
-
-    /// What can be seen of it; `None` if it is over.
-    pub(super) fn summary(self, world: World<'_>) -> Option<Summary> {
-        match self {
-            Look::Served(conn) => conn.session.summary(&world.env(&conn.generation, conn.listener_state)),
-            Look::Idle(idle) => Some(idle.session.summary(&world.env(&idle.generation, idle.listener_state))),
-        }
-    }
-
-    /// What a record of it would say now.
-    pub(super) fn record(self, world: World<'a>) -> Record<'a> {
-        match self {
-            Look::Served(conn) => conn.session.record(&world.env(&conn.generation, conn.listener_state)),
-            Look::Idle(idle) => idle.session.record(&world.env(&idle.generation, idle.listener_state)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,5 +449,6 @@ mod tests {
     #[test]
     fn an_idle_client_is_small() {
         assert!(size_of::<Connection>() <= 160, "{} bytes", size_of::<Connection>());
+        assert!(size_of::<Conn>() <= 1464, "{} bytes", size_of::<Conn>());
     }
 }

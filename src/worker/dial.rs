@@ -57,14 +57,15 @@ impl<O: Os> Driver<'_, O> {
 
     /// Picks a backend, or says what there is instead.
     fn choose(&mut self, conn: &mut Conn, is_fresh: bool) -> Result<Picked, ConnectOutcome> {
-        let (generation, idle) = (&conn.generation, &*self.idle);
+        let (generation, idle, conns) = (&conn.generation, &*self.idle, &*self.conns);
         let id = conn.session.pool();
         // A new request does not overtake waiting ones.
         if conn.ticket.is_none() && generation.pools.pool(id).queue().waiting() > 0 {
             return Err(self.wait(conn));
         }
-        let is_idle =
-            |index| !is_fresh && idle.has(generation.home(BackendId { pool: id, index }), self.env.now);
+        let is_idle = |index| {
+            !is_fresh && idle.has(conns, generation.home(BackendId { pool: id, index }), self.env.now)
+        };
         let releases = conn.ticket.as_ref().map_or(0, Ticket::releases);
         match generation.pick(&conn.session, self.env.now, &is_idle) {
             Ok(picked) => Ok(picked),
@@ -120,7 +121,8 @@ impl<O: Os> Driver<'_, O> {
     }
 
     fn is_decided_in(&self, generation: &Generation, id: PoolId) -> bool {
-        let is_idle = |index| self.idle.has(generation.home(BackendId { pool: id, index }), self.env.now);
+        let home = |index| generation.home(BackendId { pool: id, index });
+        let is_idle = |index| self.idle.has(self.conns, home(index), self.env.now);
         generation.is_decided(id, self.env.now, &is_idle)
     }
 
@@ -128,18 +130,17 @@ impl<O: Os> Driver<'_, O> {
     fn connect(&mut self, conn: &mut Conn, index: usize, is_fresh: bool) -> Option<ConnectOutcome> {
         let id = BackendId { pool: conn.session.pool(), index };
         let lease = Lease::begin(&conn.generation, id, self.env.now)?;
-        if !is_fresh
-            && let Some(link) = self.idle.take(self.os, self.generation.home(id), self.env.now, self.parked)
-        {
+        let (now, wanted) = (self.env.now, (self.generation.home(id), self.key));
+        if !is_fresh && let Some(link) = self.idle.take(self.os, wanted, now, self.conns, self.parked) {
             self.generation.meters.note_reused(id);
-            conn.attach(link, id, Reach::Stands, lease);
+            conn.attach(link, Reach::Stands, lease);
             return Some(ConnectOutcome::Ready { backend: index, is_reused: true });
         }
         let rules = &self.env.snapshot.pool(id.pool).backends[index];
         let slot = Slot::open(lease.state())?;
         let mut outcome = self.os.connect(&rules.address);
         if outcome == Err(ConnectFault::Exhausted)
-            && let Some(link) = self.idle.evict(self.parked)
+            && let Some(link) = self.idle.evict(self.conns, self.parked)
         {
             link.close(self.os);
             outcome = self.os.connect(&rules.address);
@@ -149,7 +150,7 @@ impl<O: Os> Driver<'_, O> {
                 self.generation.meters.note_connected(id, Duration::ZERO);
                 self.generation.pools.backend(id).note_connect(true);
                 let (wire, reach) = self.wire_to(conn, id, fd, Reach::Stands);
-                conn.attach(Link::new(wire, slot), id, reach, lease);
+                conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
                 match reach {
                     Reach::Stands => ConnectOutcome::Ready { backend: index, is_reused: false },
                     Reach::Connecting | Reach::Handshaking => ConnectOutcome::Pending { backend: index },
@@ -157,7 +158,7 @@ impl<O: Os> Driver<'_, O> {
             }
             Ok(Connecting::Pending(fd)) => {
                 let (wire, reach) = self.wire_to(conn, id, fd, Reach::Connecting);
-                conn.attach(Link::new(wire, slot), id, reach, lease);
+                conn.attach(Link::new(wire, self.conns.insert_in_use(self.key), slot), reach, lease);
                 ConnectOutcome::Pending { backend: index }
             }
             Err(ConnectFault::Busy) => {
@@ -215,8 +216,8 @@ impl<O: Os> Driver<'_, O> {
             Reach::Connecting => match self.os.so_error(backend.link.wire.fd()) {
                 Ok(()) => {
                     let span = self.env.now.since(backend.lease.since);
-                    self.generation.meters.note_connected(backend.id, span);
-                    self.generation.pools.backend(backend.id).note_connect(true);
+                    self.generation.meters.note_connected(backend.id(), span);
+                    self.generation.pools.backend(backend.id()).note_connect(true);
                     match &backend.link.wire {
                         Wire::Plain(_) => {
                             backend.reach = Reach::Stands;
@@ -230,7 +231,8 @@ impl<O: Os> Driver<'_, O> {
                     }
                 }
                 Err(fault) => {
-                    Some(ConnectOutcome::Failed { backend: backend.id.index, cause: cause_of(Some(fault)) })
+                    let index = backend.id().index;
+                    Some(ConnectOutcome::Failed { backend: index, cause: cause_of(Some(fault)) })
                 }
             },
             Reach::Handshaking => self.shake(conn),
@@ -245,8 +247,9 @@ impl<O: Os> Driver<'_, O> {
     /// Lets the handshake with the backend go on; what it has come to, once it has.
     fn shake(&mut self, conn: &mut Conn) -> Option<ConnectOutcome> {
         let backend = conn.backend.as_mut()?;
+        let index = backend.id().index;
         let Wire::Tls(tls) = &mut backend.link.wire else { return None };
-        let failed = |cause| Some(ConnectOutcome::Failed { backend: backend.id.index, cause });
+        let failed = |cause| Some(ConnectOutcome::Failed { backend: index, cause });
         match tls.shake(self.os) {
             Shaken::Waits => None,
             Shaken::Done => {
@@ -255,7 +258,7 @@ impl<O: Os> Driver<'_, O> {
             }
             Shaken::Failed(Broken::Gone) => failed(Cause::BackendTlsFailed),
             Shaken::Failed(Broken::Refused(error)) => {
-                tracing::debug!(backend = backend.id.index, %error, "a TLS handshake with a backend failed");
+                tracing::debug!(backend = index, %error, "a TLS handshake with a backend failed");
                 failed(failure::of_backend(&error))
             }
         }

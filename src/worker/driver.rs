@@ -221,24 +221,25 @@ impl<O: Os> Driver<'_, O> {
             }
             Effect::KeepBackend => {
                 if let Some(backend) = conn.backend.take() {
-                    self.note_whole(backend.id);
+                    self.note_whole(backend.id());
                     conn.note_after_sent(self.recorder, self.env.now, Step::Kept);
                     self.keep(conn, backend);
                 }
             }
             Effect::CloseBackend => {
                 if let Some(backend) = conn.backend.take() {
-                    self.note_whole(backend.id);
+                    self.note_whole(backend.id());
                     conn.note_after_sent(self.recorder, self.env.now, Step::Closed);
-                    if let Some(closing) = self.close_in_order(backend.link.into_wire()) {
-                        self.conns.insert_closing(closing);
-                    }
+                    let key = backend.link.key;
+                    let closing = self.close_in_order(backend.link.into_wire());
+                    self.conns.close(key, closing);
                 }
             }
             Effect::ResetBackend => {
                 if let Some(backend) = conn.backend.take() {
                     conn.note_after_sent(self.recorder, self.env.now, Step::Reset);
                     self.note_wait(&conn.session, &backend.lease);
+                    self.conns.close(backend.link.key, None);
                     backend.link.reset(self.os);
                 }
             }
@@ -337,28 +338,29 @@ impl<O: Os> Driver<'_, O> {
     /// Keeps a connection for another exchange, if it has not served enough of them, and if no body is to be
     /// expected behind a response that has none. Its backend has said how long it waits, or has not.
     fn keep(&mut self, conn: &mut Conn, mut backend: Backend) {
-        let Backend { link, id, .. } = &mut backend;
+        let id = backend.id();
+        let link = &mut backend.link;
         link.uses = link.uses.saturating_add(1);
         // A login takes several requests, and would begin again and again.
         let is_used_up = !conn.session.is_login()
             && self.env.snapshot.pool(id.pool).max_reuse.is_some_and(|most| link.uses >= most);
         // Bytes that no request asked for would be taken for the next response.
         if is_used_up || link.wire.has_more() || link.backend().admin_state() != AdminState::Ready {
+            self.conns.close(link.key, None);
             return backend.link.close(self.os);
         }
         let after = after(&conn.session);
         if after != After::Body && link.backend().has_habit(Habit::Surplus, self.env.now) {
+            self.conns.close(link.key, None);
             return backend.link.close(self.os);
         }
         if conn.session.is_login() {
             return self.keep_own(conn, backend);
         }
-        let Backend { link, id, .. } = backend;
+        let Backend { link, .. } = backend;
         let idle_timeout = self.idle_timeout(&link, conn.session.backend_timeout());
-        let kept = (link, after);
-        if let Some(surplus) =
-            self.idle.keep(self.generation.home(id), kept, self.env.now, idle_timeout, self.parked)
-        {
+        let (kept, home, now) = ((link, after), self.generation.home(id), self.env.now);
+        if let Some(surplus) = self.idle.keep(home, kept, now, idle_timeout, self.conns, self.parked) {
             surplus.close(self.os);
         }
     }

@@ -7,7 +7,7 @@ use super::conn::{Conn, ListenerState, Reach, Stay, World};
 use super::conns::Kind;
 use super::driver::{Driver, Fate, Readable, Want};
 use super::generation::Generation;
-use super::parked::{EpollTag, UNHEARD_MAX};
+use super::parked::UNHEARD_MAX;
 use super::room::Entry;
 use super::storage::ClientShare;
 use super::{Token, Worker};
@@ -70,20 +70,15 @@ impl<O: Os> Worker<O> {
                 Token::Wake => self.remove_descriptors(),
                 Token::EpollSet => self.handle_lot(),
                 Token::Acceptor(acceptor) => self.handle_acceptor(acceptor),
-                Token::Idle(key) => self.close_dead(key, ready),
                 Token::Check(number) => self.handle_check(number, ready),
                 Token::Conn(key) => match self.conns.kind(key) {
                     Some(Kind::Client) => self.handle_ready(key, Side::Client, ready),
+                    Some(Kind::InUse(client)) => self.handle_ready(client, Side::Backend, ready),
+                    Some(Kind::IdleBackend) => self.close_dead(key, ready),
                     Some(Kind::Handshaking) => self.go_on_with(key),
                     Some(Kind::Closing) => self.let_speak(key),
                     None => {}
                 },
-                Token::Backend(key, turn) => {
-                    let is_the_same = |conn: &mut Conn| conn.backend.is_some() && conn.backend_turn == turn;
-                    if self.conns.served_mut(key).is_some_and(is_the_same) {
-                        self.handle_ready(key, Side::Backend, ready);
-                    }
-                }
             }
         }
     }
@@ -101,31 +96,35 @@ impl<O: Os> Worker<O> {
         let (news, is_all) = self.parked.read(&mut self.os);
         self.idle.note_lot(is_all);
         for (bits, ready) in &news {
-            if let EpollTag::Idle(key) = EpollTag::from_bits(*bits) {
+            let key = Key::from_bits(*bits);
+            if self.conns.kind(key) == Some(Kind::IdleBackend) {
                 self.close_dead(key, *ready);
             }
         }
         for (bits, ready) in &news {
-            match EpollTag::from_bits(*bits) {
-                EpollTag::Conn(key) => match self.conns.kind(key) {
-                    Some(Kind::Client) => self.handle_ready(key, Side::Client, *ready),
-                    Some(Kind::Handshaking) => {
-                        self.wake_handshake(key);
-                        self.go_on_with(key);
-                    }
-                    // It is in the poll array.
-                    Some(Kind::Closing) | None => {}
-                },
-                EpollTag::Backend(key) => self.handle_news(key, ready.any(Ready::READ)),
-                EpollTag::Idle(_) => {}
+            let key = Key::from_bits(*bits);
+            match self.conns.kind(key) {
+                Some(Kind::Client) => self.handle_ready(key, Side::Client, *ready),
+                Some(Kind::InUse(client)) => self.handle_news(client, ready.any(Ready::READ)),
+                Some(Kind::Handshaking) => {
+                    self.wake_handshake(key);
+                    self.go_on_with(key);
+                }
+                // One that closes is in the poll array.
+                Some(Kind::IdleBackend | Kind::Closing) | None => {}
             }
         }
         self.parked.put_back(news);
     }
 
-    /// The parked set may speak of a backend connection that has been replaced since: a read that finds
-    /// nothing does no harm, and everything else is left to the next poll.
+    /// The parked set has news of the backend connection of that client. It may have been idle when it was
+    /// parked: then its client is awake for some time already, and the poll array tells of it. A read that
+    /// finds nothing does no harm, and everything else is left to the next poll.
     fn handle_news(&mut self, key: Key, is_readable: bool) {
+        let is_awake = |conn: &Conn| matches!(conn.stay, Stay::Hot { since } if since < self.now);
+        if self.conns.served(key).is_some_and(is_awake) {
+            return;
+        }
         self.with(key, |driver, conn| match is_readable {
             true => driver.drive(conn, Readable { client: false, backend: true }),
             false => Fate::Waits,
@@ -165,7 +164,7 @@ impl<O: Os> Worker<O> {
         let Some(conn) = client.as_mut() else { return };
         conn.unheard = 0;
         if let Stay::Parked { until } = conn.stay {
-            self.parked.leave(until, EpollTag::Conn(key));
+            self.parked.leave(until, key);
             conn.stay = Stay::Hot { since: self.now };
             self.hot.push(key);
         }
@@ -252,7 +251,7 @@ impl<O: Os> Worker<O> {
             for (index, backend) in state.backends().iter().enumerate() {
                 let is_wanted = state.queue().waiting() > 0 && backend.is_connected_out();
                 let home = generation.home(BackendId { pool: PoolId(id), index });
-                if is_wanted && let Some(link) = self.idle.recall(home, &mut self.parked) {
+                if is_wanted && let Some(link) = self.idle.recall(home, &mut self.conns, &mut self.parked) {
                     link.close(&mut self.os);
                 }
             }
@@ -300,7 +299,7 @@ impl<O: Os> Worker<O> {
                     return Waiting::Empty;
                 }
                 Err(AcceptFault::Exhausted) => {
-                    if let Some(link) = self.idle.evict(&mut self.parked) {
+                    if let Some(link) = self.idle.evict(&mut self.conns, &mut self.parked) {
                         link.close(&mut self.os);
                     } else if !self.make_room() {
                         self.acceptors[acceptor].shut(self.now, self.ended);
@@ -450,35 +449,35 @@ impl<O: Os> Worker<O> {
     /// Closes the idle connections that have waited long enough, and wakes the sessions whose deadlines have
     /// passed.
     fn wake_up_late(&mut self) {
-        while let Some(link) = self.idle.pop_late(self.now, &mut self.parked) {
+        while let Some(link) = self.idle.pop_late(self.now, &mut self.conns, &mut self.parked) {
             link.close(&mut self.os);
         }
         while let Some(parked) = self.parked.pop_late(self.now) {
-            match parked {
-                EpollTag::Conn(key) if self.conns.kind(key) == Some(Kind::Handshaking) => {
-                    self.wake_handshake(key);
-                }
-                EpollTag::Conn(key) | EpollTag::Backend(key) => self.with(key, |_, _| Fate::Waits),
-                EpollTag::Idle(key) => self.close_idle_one(key),
+            match self.conns.kind(parked) {
+                Some(Kind::Client) => self.with(parked, |_, _| Fate::Waits),
+                Some(Kind::Handshaking) => self.wake_handshake(parked),
+                Some(Kind::IdleBackend) => self.close_idle_one(parked),
+                Some(Kind::InUse(_) | Kind::Closing) | None => {}
             }
         }
     }
 
     fn close_dead(&mut self, key: Key, ready: Ready) {
         let is_surplus = !ready.any(Ready::LEAVE | Ready::HANGUP | Ready::ERROR);
-        if let Some(link) = self.idle.remove_dead(key, is_surplus, self.now, &mut self.parked) {
+        let (conns, parked) = (&mut self.conns, &mut self.parked);
+        if let Some(link) = self.idle.remove_dead(key, is_surplus, self.now, conns, parked) {
             link.close(&mut self.os);
         }
     }
 
     fn close_idle_one(&mut self, key: Key) {
-        if let Some(link) = self.idle.remove(key, &mut self.parked) {
+        if let Some(link) = self.idle.remove(key, &mut self.conns, &mut self.parked) {
             link.close(&mut self.os);
         }
     }
 
     pub(super) fn close_idle(&mut self) {
-        while let Some(link) = self.idle.evict(&mut self.parked) {
+        while let Some(link) = self.idle.evict(&mut self.conns, &mut self.parked) {
             link.close(&mut self.os);
         }
     }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::conns::Conns;
 use super::idle::IdleSet;
 use crate::balance::{
     self, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, Picked, PoolView, RoundRobin,
@@ -48,7 +49,7 @@ pub(super) struct Generation {
 #[derive(Debug)]
 pub(super) struct Lease {
     generation: Rc<Generation>,
-    id: BackendId,
+    pub(super) id: BackendId,
     /// When it began.
     pub(super) since: Time,
 }
@@ -188,10 +189,10 @@ impl Generation {
     }
 
     /// By pool, then by backend: what picks see of it at `now`.
-    pub(super) fn readings(&self, idle: &IdleSet, now: Time) -> Vec<Vec<BackendReading>> {
+    pub(super) fn readings(&self, idle: &IdleSet, conns: &Conns, now: Time) -> Vec<Vec<BackendReading>> {
         let of_pool = |(number, pool): (usize, &Pool)| {
             let id = PoolId(number);
-            let is_idle = |index| idle.has(self.home(BackendId { pool: id, index }), now);
+            let is_idle = |index| idle.has(conns, self.home(BackendId { pool: id, index }), now);
             let view = LivePool { pool, state: self.pools.pool(id), now, is_idle: &is_idle };
             let reading = |place| {
                 let BackendView { share, exclusion, .. } = view.backend(place);

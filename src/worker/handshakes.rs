@@ -17,7 +17,7 @@ use super::conns::Conns;
 use super::driver::Readable;
 use super::events::Arrival;
 use super::generation::Generation;
-use super::parked::{EpollTag, QUIET, UNHEARD_MAX};
+use super::parked::{QUIET, UNHEARD_MAX};
 use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
@@ -291,9 +291,9 @@ impl<O: Os> Worker<O> {
         hot.retain(|key| {
             let Some(handshake) = conns.handshake_mut(*key) else { return false };
             let (fd, want) = (handshake.step.fd(), handshake.step.waits_for());
-            if handshake.is_quiet(now) && parked.park(os, fd, want, EpollTag::Conn(*key)) {
+            if handshake.is_quiet(now) && parked.park(os, fd, want, *key) {
                 handshake.stay = Stay::Parked;
-                parked.enter(handshake.until, EpollTag::Conn(*key));
+                parked.enter(handshake.until, *key);
                 return false;
             }
             handshake.note_poll();
@@ -307,7 +307,7 @@ impl<O: Os> Worker<O> {
     pub(super) fn wake_handshake(&mut self, key: Key) {
         let Some(handshake) = self.conns.handshake_mut(key) else { return };
         if handshake.stay == Stay::Parked {
-            self.parked.leave(handshake.until, EpollTag::Conn(key));
+            self.parked.leave(handshake.until, key);
             handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
             self.handshakes.hot.push(key);
         }

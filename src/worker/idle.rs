@@ -12,11 +12,14 @@
 //!
 //! Connections that belong to one client, by a login, are watched here too. They stand in no stack of a
 //! backend, so nothing but their client's key leads to them.
+//!
+//! The connections themselves lie in the slab of [`Conns`], and keep their keys while they are in use.
 
 use std::time::Duration;
 
+use super::conns::Conns;
 use super::link::Link;
-use super::parked::{EpollSet, EpollTag, QUIET};
+use super::parked::{EpollSet, QUIET};
 use crate::balance::Habit;
 use crate::core::interest::Interest;
 use crate::core::slab::{Key, Slab};
@@ -45,33 +48,34 @@ pub(super) enum After {
 
 /// A waiting connection.
 #[derive(Debug)]
-struct Idle {
-    link: Link,
-    home: Key,
-    since: Time,
+pub(super) struct IdleBackend {
+    pub(super) link: Link,
+    pub(super) home: Key,
+    pub(super) since: Time,
     /// How long its backend lets it wait, as far as that is known.
     idle_timeout: Duration,
     /// When it has waited long enough.
-    until: Time,
+    pub(super) until: Time,
     /// The number of the last poll that it was part of by itself, or, once it is parked, of the first one
     /// with the parked set.
     polled: u64,
+    /// The last poll for which it was found among those that are not parked: it may be there twice, if it was
+    /// used in between.
+    listed: u64,
+    /// Its place in the list of those that wait, which [`IdleSet`] sets.
+    place: u32,
     is_parked: bool,
     /// Whether it belongs to one client.
-    is_own: bool,
+    pub(super) is_own: bool,
     after: After,
 }
 
-impl Idle {
+impl IdleBackend {
     /// Whether it is not to be used yet.
     fn rests(&self, now: Time) -> bool {
         self.after == After::Head && now < self.since + REST
     }
 }
-
-/// How many connections that belong to single clients may wait. Beyond that the one that has waited longest
-/// is closed.
-pub(super) const OWN_MOST: usize = 1024;
 
 /// How many connections may wait.
 #[derive(Clone, Copy, Debug)]
@@ -93,9 +97,10 @@ const POLLED_MIN: usize = 8;
 /// The waiting connections of one worker.
 #[derive(Debug)]
 pub(super) struct IdleSet {
-    entries: Slab<Idle>,
-    /// How many of them belong to single clients.
-    own: usize,
+    /// Those that any client may use, in no order.
+    shared: Vec<Key>,
+    /// Those that belong to single clients, in no order.
+    pub(super) own: Vec<Key>,
     /// By backend: the keys, oldest first.
     homes: Slab<Vec<Key>>,
     /// Connections that are not parked, and some that were taken.
@@ -119,8 +124,8 @@ impl IdleSet {
     /// A set that keeps at most `most` connections.
     pub(super) fn new(timeouts: &Timeouts, most: Most) -> IdleSet {
         IdleSet {
-            entries: Slab::default(),
-            own: 0,
+            shared: Vec::new(),
+            own: Vec::new(),
             homes: Slab::default(),
             recent: Vec::new(),
             most,
@@ -138,34 +143,34 @@ impl IdleSet {
     }
 
     /// Gives up the room of one backend, and closes the connections there. None will be kept for it any more.
-    pub(super) fn close_home<O: Os>(&mut self, os: &mut O, home: Key, parked: &mut EpollSet) {
+    pub(super) fn close_home<O: Os>(
+        &mut self,
+        os: &mut O,
+        home: Key,
+        conns: &mut Conns,
+        parked: &mut EpollSet,
+    ) {
         for key in self.homes.remove(home).unwrap_or_default() {
-            if let Some(idle) = self.let_go(key, parked) {
+            if let Some(idle) = self.let_go(key, conns, parked) {
                 idle.link.close(os);
             }
         }
-        self.close_own(os, home, parked);
+        self.close_own(os, home, conns, parked);
     }
 
     /// Closes the connections of one backend. Others may be kept for it.
-    pub(super) fn clear_home<O: Os>(&mut self, os: &mut O, home: Key, parked: &mut EpollSet) {
+    pub(super) fn clear_home<O: Os>(
+        &mut self,
+        os: &mut O,
+        home: Key,
+        conns: &mut Conns,
+        parked: &mut EpollSet,
+    ) {
         let keys = self.homes.get_mut(home).map_or_else(Vec::new, std::mem::take);
-        for idle in keys.into_iter().filter_map(|key| self.let_go(key, parked)) {
+        for idle in keys.into_iter().filter_map(|key| self.let_go(key, conns, parked)) {
             idle.link.close(os);
         }
-        self.close_own(os, home, parked);
-    }
-
-    /// Closes the connections to one backend that belong to single clients.
-    fn close_own<O: Os>(&mut self, os: &mut O, home: Key, parked: &mut EpollSet) {
-        if self.own == 0 {
-            return;
-        }
-        let is_there = |(_, idle): &(Key, &Idle)| idle.is_own && idle.home == home;
-        let keys: Vec<Key> = self.entries.iter().filter(is_there).map(|(key, _)| key).collect();
-        for idle in keys.into_iter().filter_map(|key| self.let_go(key, parked)) {
-            idle.link.close(os);
-        }
+        self.close_own(os, home, conns, parked);
     }
 
     /// From now on `most` connections are kept, for as long as `timeouts` say; what is too much is closed.
@@ -174,6 +179,7 @@ impl IdleSet {
         os: &mut O,
         timeouts: &Timeouts,
         most: Most,
+        conns: &mut Conns,
         parked: &mut EpollSet,
     ) {
         let homes: Vec<Key> = self.homes.iter().map(|(home, _)| home).collect();
@@ -182,21 +188,22 @@ impl IdleSet {
                 let count = stack.len().saturating_sub(most.per_backend);
                 stack.drain(..count).collect()
             });
-            for idle in surplus.into_iter().filter_map(|key| self.let_go(key, parked)) {
+            for idle in surplus.into_iter().filter_map(|key| self.let_go(key, conns, parked)) {
                 idle.link.close(os);
             }
         }
-        while self.shared() > most.in_all
-            && let Some(surplus) = self.evict(parked)
+        while self.shared.len() > most.in_all
+            && let Some(surplus) = self.evict(conns, parked)
         {
             surplus.close(os);
         }
         (self.most, self.idle_timeout) = (most, timeouts.backend_idle);
-        for (key, idle) in self.entries.iter_mut() {
+        for key in self.shared.iter().chain(&self.own).copied() {
+            let Some(idle) = conns.idle_backend_mut(key) else { continue };
             let until = idle.since + timeouts.backend_idle.min(idle.idle_timeout);
             if idle.is_parked {
-                parked.leave(idle.until, EpollTag::Idle(key));
-                parked.enter(until, EpollTag::Idle(key));
+                parked.leave(idle.until, key);
+                parked.enter(until, key);
             }
             idle.until = until;
         }
@@ -208,19 +215,23 @@ impl IdleSet {
     pub(super) fn watch<O: Os>(
         &mut self,
         os: &mut O,
+        conns: &mut Conns,
         parked: &mut EpollSet,
         now: Time,
         mut watch: impl FnMut(Key, &Wire),
     ) -> Option<Time> {
-        let (entries, next_poll) = (&mut self.entries, self.polls + 1);
+        let next_poll = self.polls + 1;
         let mut nearest: Option<Time> = None;
         self.recent.retain(|key| {
-            let Some(idle) = entries.get_mut(*key).filter(|idle| !idle.is_parked) else { return false };
-            if now >= idle.since + QUIET
-                && parked.park(os, idle.link.wire.fd(), WATCHED, EpollTag::Idle(*key))
-            {
+            let Some(idle) = conns.idle_backend_mut(*key).filter(|idle| !idle.is_parked) else {
+                return false;
+            };
+            if std::mem::replace(&mut idle.listed, next_poll) == next_poll {
+                return false;
+            }
+            if now >= idle.since + QUIET && parked.park(os, idle.link.wire.fd(), WATCHED, *key) {
                 (idle.polled, idle.is_parked) = (next_poll, true);
-                parked.enter(idle.until, EpollTag::Idle(*key));
+                parked.enter(idle.until, *key);
             }
             if !idle.is_parked && nearest.is_none_or(|nearest| idle.until < nearest) {
                 nearest = Some(idle.until);
@@ -230,7 +241,7 @@ impl IdleSet {
         let left_out =
             if parked.fd().is_some() { self.recent.len().saturating_sub(self.polled_most) } else { 0 };
         for key in &self.recent[left_out..] {
-            if let Some(idle) = entries.get_mut(*key) {
+            if let Some(idle) = conns.idle_backend_mut(*key) {
                 idle.polled = next_poll;
                 watch(*key, &idle.link.wire);
             }
@@ -253,211 +264,207 @@ impl IdleSet {
     }
 
     /// Keeps a connection that has served `after`, for as long as `idle_timeout` says if that is known;
-    /// returns one back if there are enough, or if its backend has no home any more.
+    /// returns one back if there are enough, or if its backend has no home any more. That one has no slot any
+    /// more.
     pub(super) fn keep(
         &mut self,
         home: Key,
         (link, after): (Link, After),
         now: Time,
         idle_timeout: Option<Duration>,
+        conns: &mut Conns,
         parked: &mut EpollSet,
     ) -> Option<Link> {
         let has_room = |stack: &mut Vec<Key>| stack.len() < self.most.per_backend;
         if self.most.in_all == 0 || !self.homes.get_mut(home).is_some_and(has_room) {
+            conns.close(link.key, None);
             return Some(link);
         }
         // This backend has just answered; when the others are needed is unknown.
-        let surplus = if self.shared() < self.most.in_all { None } else { self.evict(parked) };
-        let Some(stack) = self.homes.get_mut(home) else { return Some(link) };
-        let idle_timeout = idle_timeout.unwrap_or(Duration::MAX);
-        let until = now + self.idle_timeout.min(idle_timeout);
-        let polled = u64::MAX;
-        let idle = Idle {
-            link,
-            home,
-            since: now,
-            idle_timeout,
-            until,
-            polled,
-            is_parked: false,
-            is_own: false,
-            after,
-        };
-        let key = self.entries.insert(idle);
-        stack.push(key);
-        self.recent.push(key);
+        let surplus = if self.shared.len() < self.most.in_all { None } else { self.evict(conns, parked) };
+        if let Some(stack) = self.homes.get_mut(home) {
+            stack.push(link.key);
+        }
+        self.put(conns, self.waiting(home, link, now, idle_timeout, after));
         surplus
     }
 
-    /// Keeps a connection that belongs to one client, and gives its key; returns one back too if there were
-    /// enough, and if its backend has no home any more the connection itself.
-    pub(super) fn keep_own(
-        &mut self,
+    /// A connection that begins to wait at `now`.
+    pub(super) fn waiting(
+        &self,
         home: Key,
         link: Link,
         now: Time,
         idle_timeout: Option<Duration>,
-        parked: &mut EpollSet,
-    ) -> (Option<Key>, Option<Link>) {
-        if self.homes.get(home).is_none() {
-            return (None, Some(link));
-        }
-        let surplus = if self.own < OWN_MOST { None } else { self.evict_own(None, parked) };
+        after: After,
+    ) -> IdleBackend {
         let idle_timeout = idle_timeout.unwrap_or(Duration::MAX);
         let until = now + self.idle_timeout.min(idle_timeout);
         let polled = u64::MAX;
-        let after = After::Body;
-        let idle = Idle {
+        IdleBackend {
             link,
             home,
             since: now,
             idle_timeout,
             until,
             polled,
+            listed: 0,
+            place: 0,
             is_parked: false,
-            is_own: true,
+            is_own: false,
             after,
-        };
-        let key = self.entries.insert(idle);
-        self.own += 1;
+        }
+    }
+
+    /// Puts a connection that begins to wait into its slot, and among the others.
+    pub(super) fn put(&mut self, conns: &mut Conns, mut idle: IdleBackend) {
+        let key = idle.link.key;
+        let list = if idle.is_own { &mut self.own } else { &mut self.shared };
+        idle.place = u32::try_from(list.len()).unwrap_or(u32::MAX);
+        list.push(key);
         self.recent.push(key);
-        (Some(key), surplus)
+        conns.take_back(key, idle);
     }
 
-    /// Takes the connection of `key`, which belongs to one client, if it is there and quiet.
-    pub(super) fn take_own<O: Os>(
-        &mut self,
-        os: &mut O,
-        key: Key,
-        now: Time,
-        parked: &mut EpollSet,
-    ) -> Option<Link> {
-        let idle = self.let_go(key, parked)?;
-        if now < idle.until && os.is_quiet(idle.link.wire.fd()) {
-            return Some(idle.link);
-        }
-        idle.link.close(os);
-        None
-    }
-
-    /// Takes the connection that belongs to one client and has waited longest, of those to `home` if that is
-    /// given.
-    fn evict_own(&mut self, home: Option<Key>, parked: &mut EpollSet) -> Option<Link> {
-        if self.own == 0 {
-            return None;
-        }
-        let is_meant = |idle: &Idle| idle.is_own && home.is_none_or(|home| idle.home == home);
-        let waiting = self.entries.iter().filter(|(_, idle)| is_meant(idle));
-        let (key, _) = waiting.min_by_key(|(_, idle)| idle.since)?;
-        self.remove(key, parked)
-    }
-
-    /// Takes a quiet connection from `home`: of those that were polled the one that was used last, or else
-    /// the one that was used last, if it turns out to be quiet; closes those that are not.
+    /// Takes a quiet connection from `home` for `client`, which holds it from now on: of those that were polled
+    /// the one that was used last, or else the one that was used last, if it turns out to be quiet. Closes
+    /// those that are not.
     pub(super) fn take<O: Os>(
         &mut self,
         os: &mut O,
-        home: Key,
+        (home, client): (Key, Key),
         now: Time,
+        conns: &mut Conns,
         parked: &mut EpollSet,
     ) -> Option<Link> {
         self.taken += 1;
         let stack = self.homes.get_mut(home)?;
-        let is_fresh = |idle: &Idle| {
+        let is_fresh = |idle: &IdleBackend| {
             !idle.is_parked && idle.polled == self.polls && now < idle.until && !idle.rests(now)
         };
-        let is_polled = |key: &Key| self.entries.get(*key).is_some_and(is_fresh);
+        let is_polled = |key: &Key| conns.idle_backend(*key).is_some_and(is_fresh);
         let likely = stack.len().saturating_sub(2 * self.polled_most);
         if let Some(place) = stack[likely..].iter().rposition(is_polled) {
             let key = stack.remove(likely + place);
-            return self.let_go(key, parked).map(|idle| idle.link);
+            return self.lend(key, client, conns, parked);
         }
         while let Some(stack) = self.homes.get_mut(home)
-            && let Some(place) = stack.iter().rposition(|key| is_rested(&self.entries, *key, now))
+            && let Some(place) = stack.iter().rposition(|key| is_rested(conns, *key, now))
         {
             let key = stack.remove(place);
-            let idle = self.let_go(key, parked)?;
+            let idle = conns.idle_backend(key)?;
             let is_told_of = idle.is_parked && idle.polled <= self.polls && self.is_lot_read;
             let is_quiet = is_told_of || os.is_quiet(idle.link.wire.fd());
             if is_quiet && now < idle.until {
-                return Some(idle.link);
+                return self.lend(key, client, conns, parked);
             }
             if !is_quiet {
                 idle.link.backend().note_close(now.since(idle.since), now);
             }
-            idle.link.close(os);
+            self.let_go(key, conns, parked)?.link.close(os);
         }
         None
     }
 
     /// Whether a connection waits at `home` that may be used.
-    pub(super) fn has(&self, home: Key, now: Time) -> bool {
-        self.homes
-            .get(home)
-            .is_some_and(|stack| stack.iter().rev().any(|key| is_rested(&self.entries, *key, now)))
+    pub(super) fn has(&self, conns: &Conns, home: Key, now: Time) -> bool {
+        self.homes.get(home).is_some_and(|stack| stack.iter().rev().any(|key| is_rested(conns, *key, now)))
     }
 
     /// Takes the connection that waits longest at `home`, to be closed.
-    pub(super) fn recall(&mut self, home: Key, parked: &mut EpollSet) -> Option<Link> {
+    pub(super) fn recall(&mut self, home: Key, conns: &mut Conns, parked: &mut EpollSet) -> Option<Link> {
         match self.homes.get(home)?.first() {
-            Some(key) => self.remove(*key, parked),
-            None => self.evict_own(Some(home), parked),
+            Some(key) => self.remove(*key, conns, parked),
+            None => self.evict_own(Some(home), conns, parked),
         }
     }
 
-    /// Takes the connection of `key`, of which there is news, unless it was taken already. Its backend has
-    /// closed it, or has said something that belongs to no request, if `is_surplus`.
+    /// Takes the connection of `key`, of which there is news, unless it is in use. Its backend has closed it, or
+    /// has said something that belongs to no request, if `is_surplus`. News from before it began to wait is
+    /// none: it is about what its exchange has read.
     pub(super) fn remove_dead(
         &mut self,
         key: Key,
         is_surplus: bool,
         now: Time,
+        conns: &mut Conns,
         parked: &mut EpollSet,
     ) -> Option<Link> {
-        if let Some(idle) = self.entries.get(key) {
-            let backend = idle.link.backend();
-            match is_surplus {
-                true if idle.after != After::Body => backend.note_habit(Habit::Surplus, true, now),
-                true => {}
-                false => backend.note_close(now.since(idle.since), now),
-            }
+        let idle = conns.idle_backend(key).filter(|idle| idle.polled <= self.polls)?;
+        let backend = idle.link.backend();
+        match is_surplus {
+            true if idle.after != After::Body => backend.note_habit(Habit::Surplus, true, now),
+            true => {}
+            false => backend.note_close(now.since(idle.since), now),
         }
-        self.remove(key, parked)
+        self.remove(key, conns, parked)
     }
 
-    /// Takes the connection of `key`, unless it was taken already.
-    pub(super) fn remove(&mut self, key: Key, parked: &mut EpollSet) -> Option<Link> {
-        let idle = self.let_go(key, parked)?;
+    /// Takes the connection of `key`, unless it is in use. It has no slot any more.
+    pub(super) fn remove(&mut self, key: Key, conns: &mut Conns, parked: &mut EpollSet) -> Option<Link> {
+        let idle = self.let_go(key, conns, parked)?;
         if let Some(stack) = self.homes.get_mut(idle.home) {
             stack.retain(|other| *other != key);
         }
         Some(idle.link)
     }
 
-    fn let_go(&mut self, key: Key, parked: &mut EpollSet) -> Option<Idle> {
-        let idle = self.entries.remove(key)?;
-        self.own -= usize::from(idle.is_own);
-        if idle.is_parked {
-            parked.leave(idle.until, EpollTag::Idle(key));
-        }
+    pub(super) fn let_go(
+        &mut self,
+        key: Key,
+        conns: &mut Conns,
+        parked: &mut EpollSet,
+    ) -> Option<IdleBackend> {
+        let idle = conns.remove_idle_backend(key)?;
+        self.forget(key, &idle, conns, parked);
         Some(idle)
     }
 
+    /// Lends the connection of `key` to `client`.
+    pub(super) fn lend(
+        &mut self,
+        key: Key,
+        client: Key,
+        conns: &mut Conns,
+        parked: &mut EpollSet,
+    ) -> Option<Link> {
+        let idle = conns.lend(key, client)?;
+        self.forget(key, &idle, conns, parked);
+        Some(idle.link)
+    }
+
+    /// Takes a connection that waits no more from among the others.
+    fn forget(&mut self, key: Key, idle: &IdleBackend, conns: &mut Conns, parked: &mut EpollSet) {
+        if idle.is_parked {
+            parked.leave(idle.until, key);
+        }
+        let (list, place) = (if idle.is_own { &mut self.own } else { &mut self.shared }, idle.place as usize);
+        debug_assert_eq!(list.get(place), Some(&key), "each knows its place");
+        list.swap_remove(place);
+        if let Some(moved) = list.get(place).and_then(|moved| conns.idle_backend_mut(*moved)) {
+            moved.place = idle.place;
+        }
+    }
+
     /// Takes any connection, to free its descriptor; one that belongs to a client only if there is no other.
-    pub(super) fn evict(&mut self, parked: &mut EpollSet) -> Option<Link> {
-        let shared = self.entries.iter().find(|(_, idle)| !idle.is_own).map(|(key, _)| key);
-        match shared {
-            Some(key) => self.remove(key, parked),
-            None => self.evict_own(None, parked),
+    pub(super) fn evict(&mut self, conns: &mut Conns, parked: &mut EpollSet) -> Option<Link> {
+        match self.shared.first() {
+            Some(key) => self.remove(*key, conns, parked),
+            None => self.evict_own(None, conns, parked),
         }
     }
 
     /// Takes a connection that is not parked and has waited long enough.
-    pub(super) fn pop_late(&mut self, now: Time, parked: &mut EpollSet) -> Option<Link> {
+    pub(super) fn pop_late(&mut self, now: Time, conns: &mut Conns, parked: &mut EpollSet) -> Option<Link> {
         let is_late =
-            |key: &Key| self.entries.get(*key).is_some_and(|idle| !idle.is_parked && idle.until <= now);
+            |key: &Key| conns.idle_backend(*key).is_some_and(|idle| !idle.is_parked && idle.until <= now);
         let key = self.recent.iter().copied().find(is_late)?;
-        self.remove(key, parked)
+        self.remove(key, conns, parked)
+    }
+
+    /// Whether connections are kept at `home`.
+    pub(super) fn has_home(&self, home: Key) -> bool {
+        self.homes.get(home).is_some()
     }
 
     /// How many connections wait for the backend of `home`.
@@ -467,21 +474,16 @@ impl IdleSet {
 
     /// How many connections wait, those that belong to single clients included.
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.shared.len() + self.own.len()
     }
 
     /// How many of them belong to single clients.
     pub(super) fn own(&self) -> usize {
-        self.own
-    }
-
-    /// How many of them do not belong to a client.
-    fn shared(&self) -> usize {
-        self.entries.len() - self.own
+        self.own.len()
     }
 }
 
 /// Whether the connection of `key` waits and does not rest.
-fn is_rested(entries: &Slab<Idle>, key: Key, now: Time) -> bool {
-    entries.get(key).is_some_and(|idle| !idle.rests(now))
+fn is_rested(conns: &Conns, key: Key, now: Time) -> bool {
+    conns.idle_backend(key).is_some_and(|idle| !idle.rests(now))
 }

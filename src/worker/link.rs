@@ -1,5 +1,6 @@
 //! A connection to a backend, with what has to be known of it for as long as it is open.
 
+use crate::core::slab::Key;
 use crate::os::Os;
 use crate::shared::pools::{BackendState, Slot};
 use crate::wire::Wire;
@@ -8,6 +9,8 @@ use crate::wire::Wire;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) wire: Wire,
+    /// Its key among the connections of the worker, for as long as it is open.
+    pub(super) key: Key,
     /// Counts one connection of the backend, until it is dropped.
     slot: Slot,
     /// How many exchanges it has served.
@@ -15,8 +18,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(wire: Wire, slot: Slot) -> Link {
-        Link { wire, slot, uses: 0 }
+    pub(super) fn new(wire: Wire, key: Key, slot: Slot) -> Link {
+        Link { wire, key, slot, uses: 0 }
     }
 
     /// The backend that it leads to.
@@ -29,12 +32,12 @@ impl Link {
         self.wire
     }
 
-    /// Ends it; what was written is still delivered.
+    /// Ends it, once its slot is free; what was written is still delivered.
     pub(super) fn close<O: Os>(self, os: &mut O) {
         self.wire.close(os);
     }
 
-    /// Ends it at once.
+    /// Ends it at once, once its slot is free.
     pub(super) fn reset<O: Os>(self, os: &mut O) {
         self.wire.reset(os);
     }

@@ -22,6 +22,7 @@ mod health;
 mod idle;
 mod kill;
 mod link;
+mod look;
 mod own;
 mod parked;
 mod pipes;
@@ -161,13 +162,9 @@ enum Token {
     Wake,
     EpollSet,
     Acceptor(usize),
-    Idle(Key),
     /// The check with that number.
     Check(u64),
-    /// A client, or a connection that closes.
     Conn(Key),
-    /// With the turn of the connection in its session.
-    Backend(Key, u32),
 }
 
 /// The memory of a worker for request bodies that are collected, in bytes; what comes beyond is answered with

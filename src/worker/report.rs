@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Worker;
-use super::conns::Look;
+use super::look::Look;
 use crate::core::outcome::without_query;
 use crate::core::slab::Key;
 use crate::explain::WorkerState;
@@ -66,7 +66,7 @@ impl<O: Os> Worker<O> {
             robins: self.generation.robins(),
             random: self.generation.random(),
             idle: self.generation.idle(&self.idle),
-            readings: self.generation.readings(&self.idle, self.now),
+            readings: self.generation.readings(&self.idle, &self.conns, self.now),
         }
     }
 

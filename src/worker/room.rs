@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use super::Worker;
 use super::array::Nearest;
-use super::conns::Look;
 use super::driver::{Fate, Readable};
 use super::generation::Generation;
+use super::look::Look;
 use crate::core::slab::Key;
 use crate::os::{Fd, Os};
 use crate::room::{ClientOrigin, Crowds, EvictionCandidate, EvictionQueue, Ground, Measure, Tally};

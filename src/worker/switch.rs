@@ -53,7 +53,7 @@ impl<O: Os> Worker<O> {
         self.generation = Rc::new(generation);
         self.switch_recorder(&old);
         for home in homeless {
-            self.idle.close_home(&mut self.os, home, &mut self.parked);
+            self.idle.close_home(&mut self.os, home, &mut self.conns, &mut self.parked);
         }
         self.close_idle_of_undutiful();
         self.adapt();
@@ -67,7 +67,7 @@ impl<O: Os> Worker<O> {
             for (index, backend) in pool.backends.iter().enumerate() {
                 if backend.admin_state != AdminState::Ready {
                     let home = self.generation.home(BackendId { pool: PoolId(number), index });
-                    self.idle.clear_home(&mut self.os, home, &mut self.parked);
+                    self.idle.clear_home(&mut self.os, home, &mut self.conns, &mut self.parked);
                 }
             }
         }
@@ -138,7 +138,7 @@ impl<O: Os> Worker<O> {
         self.storage.adapt(self.share.of(limits.buffers));
         self.client_bytes = self.storage.of_client(limits.bytes_per_client());
         let most = Most::of(limits, self.share.workers);
-        self.idle.adapt(&mut self.os, timeouts, most, &mut self.parked);
+        self.idle.adapt(&mut self.os, timeouts, most, &mut self.conns, &mut self.parked);
         self.handshakes.adapt(self.share.of(limits.handshakes));
     }
 

@@ -66,10 +66,10 @@ impl<O: Os> Worker<O> {
         if let Some(fd) = self.parked.fd() {
             self.array.push(fd, Interest::READ, Token::EpollSet);
         }
-        for (fd, want, token) in self.checks.watches() {
-            self.array.push(fd, want, token);
+        for (fd, want, key) in self.checks.watches(&self.conns) {
+            self.array.push(fd, want, Token::Conn(key));
         }
-        if let Some(at) = self.checks.nearest() {
+        if let Some(at) = self.checks.nearest(&self.conns) {
             nearest.note(at);
         }
         self.derive_acceptors(&mut nearest);

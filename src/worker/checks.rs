@@ -1,22 +1,24 @@
 //! Looks at backends: now and then where the pool has a check, and at the end of each ejection.
 //!
 //! The first worker does it for all, in its own loop: what runs stands in the poll array, what is due in the
-//! nearest deadline. A worker that drains has no more use for it. Invariant: a descriptor is in `running` or
-//! closed.
+//! nearest deadline. A worker that drains has no more use for it. The connections lie in the slab of [`Conns`].
+//! Invariant: the key of one that is open is in `running`.
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Worker;
 use super::conn::Reach;
+use super::conns::Conns;
 use super::generation::Generation;
 use super::health::{is_unreached, tell};
-use super::{Token, Worker};
 use crate::balance::health::{
     BackendFault, By, Check, CheckKind, HealthPhase, Observation, ObservationResult, Probe,
 };
 use crate::core::interest::{Interest, Ready};
 use crate::core::outcome::Cause;
+use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{ConnectFault, Connecting, Fd, IoFault, Os};
 use crate::prelude::proxy::{self, Behalf, ProxyAttributes};
@@ -40,9 +42,9 @@ pub(super) struct Checks {
     /// What the slots belong to; `None` before the first turn.
     generation: Option<Rc<Generation>>,
     slots: Vec<Slot>,
-    running: Vec<Running>,
-    /// Counts checks, so that what poll says of one is not taken for news of another, and no two intervals
-    /// are alike.
+    /// The keys of those that are under way.
+    running: Vec<Key>,
+    /// Counts checks, so that no two intervals are alike.
     count: u64,
     rung: u64,
     /// When the first slot is due; kept, because there may be many.
@@ -59,9 +61,8 @@ struct Slot {
 
 /// A check that is under way.
 #[derive(Debug)]
-struct Running {
+pub(super) struct RunningCheck {
     slot: usize,
-    number: u64,
     wire: Wire,
     began: Time,
     until: Time,
@@ -72,7 +73,7 @@ struct Running {
     probe: Option<Probe>,
 }
 
-impl Running {
+impl RunningCheck {
     fn want(&self) -> Interest {
         let has_more = self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty());
         match (&self.wire, self.reach) {
@@ -91,15 +92,20 @@ impl Running {
 
 impl Checks {
     /// What the checks that are under way wait for.
-    pub(super) fn watches(&self) -> impl Iterator<Item = (Fd, Interest, Token)> {
-        self.running.iter().map(|running| (running.wire.fd(), running.want(), Token::Check(running.number)))
+    pub(super) fn watches<'a>(&'a self, conns: &'a Conns) -> impl Iterator<Item = (Fd, Interest, Key)> + 'a {
+        self.all(conns).map(|(key, check)| (check.wire.fd(), check.want(), key))
+    }
+
+    /// Those that are under way.
+    fn all<'a>(&'a self, conns: &'a Conns) -> impl Iterator<Item = (Key, &'a RunningCheck)> {
+        self.running.iter().filter_map(|key| Some((*key, conns.check(*key)?)))
     }
 
     /// When there is something to be done without an event.
-    pub(super) fn nearest(&self) -> Option<Time> {
+    pub(super) fn nearest(&self, conns: &Conns) -> Option<Time> {
         // Where no more can run at once, the end of one is awaited.
         let due = self.due.filter(|_| self.running.len() < RUNNING_MAX);
-        self.running.iter().map(|running| running.until).chain(due).min()
+        self.all(conns).map(|(_, check)| check.until).chain(due).min()
     }
 
     fn find_due(&mut self) {
@@ -144,13 +150,13 @@ impl<O: Os> Worker<O> {
             return self.stop_checks();
         }
         self.prepare_checks();
-        while let Some(place) = self.checks.running.iter().position(|running| running.until <= self.now) {
-            let late = match self.checks.running[place].reach {
+        while let Some((key, reach)) = self.late_check() {
+            let late = match reach {
                 Reach::Connecting => Cause::BackendConnectTimeout,
                 Reach::Handshaking => Cause::BackendTlsTimeout,
                 Reach::Stands => Cause::BackendResponseTimeout,
             };
-            self.end_check(place, ObservationResult::Ill(BackendFault::Cause(late)));
+            self.end_check(key, ObservationResult::Ill(BackendFault::Cause(late)));
         }
         if self.checks.due.is_none_or(|due| due > self.now) {
             return;
@@ -164,10 +170,18 @@ impl<O: Os> Worker<O> {
         self.checks.find_due();
     }
 
+    /// A check that has taken too long, and how far its connection is.
+    fn late_check(&self) -> Option<(Key, Reach)> {
+        let late = self.checks.all(&self.conns).find(|(_, check)| check.until <= self.now);
+        late.map(|(key, check)| (key, check.reach))
+    }
+
     /// Closes what is under way.
     fn stop_checks(&mut self) {
-        for running in std::mem::take(&mut self.checks.running) {
-            running.wire.close(&mut self.os);
+        for key in std::mem::take(&mut self.checks.running) {
+            if let Some(check) = self.conns.remove_check(key) {
+                check.wire.close(&mut self.os);
+            }
         }
         self.checks.due = None;
     }
@@ -183,7 +197,7 @@ impl<O: Os> Worker<O> {
             self.checks.rung = rung;
             for slot in 0..self.checks.slots.len() {
                 let Slot { id, due } = self.checks.slots[slot];
-                let is_running = self.checks.running.iter().any(|running| running.slot == slot);
+                let is_running = self.checks.all(&self.conns).any(|(_, check)| check.slot == slot);
                 if due.is_none() && !is_running {
                     self.checks.slots[slot].due = self.due_by_ejection(id);
                 }
@@ -256,12 +270,13 @@ impl<O: Os> Worker<O> {
             Some(tls) => (Wire::Tls(Box::new(tls.behind(&header))), reach.before_tls()),
             None => (Wire::Plain(fd), reach),
         };
-        let (now, number) = (self.now, self.checks.count);
         self.checks.slots[slot].due = None;
-        let until = now + check.timeout;
-        self.checks.running.push(Running { slot, number, wire, began: now, until, reach, header, probe });
+        let (began, until) = (self.now, self.now + check.timeout);
+        let check = RunningCheck { slot, wire, began, until, reach, header, probe };
+        let key = self.conns.insert_check(check);
+        self.checks.running.push(key);
         if reach != Reach::Connecting {
-            self.go_on(self.checks.running.len() - 1, false);
+            self.go_on(key, false);
         }
     }
 
@@ -277,24 +292,22 @@ impl<O: Os> Worker<O> {
     }
 
     /// Handles what poll says of a check.
-    pub(super) fn handle_check(&mut self, number: u64, ready: Ready) {
-        let Some(place) = self.checks.running.iter().position(|running| running.number == number) else {
-            return;
-        };
-        let running = &mut self.checks.running[place];
-        if running.reach == Reach::Connecting {
-            if let Err(fault) = self.os.so_error(running.wire.fd()) {
-                return self.end_check(place, ObservationResult::Ill(fault_of(fault)));
+    pub(super) fn handle_check(&mut self, key: Key, ready: Ready) {
+        let Some(check) = self.conns.check_mut(key) else { return };
+        if check.reach == Reach::Connecting {
+            if let Err(fault) = self.os.so_error(check.wire.fd()) {
+                return self.end_check(key, ObservationResult::Ill(fault_of(fault)));
             }
-            running.reach = if running.wire.is_plain() { Reach::Stands } else { Reach::Handshaking };
-            return self.go_on(place, false);
+            check.reach = if check.wire.is_plain() { Reach::Stands } else { Reach::Handshaking };
+            return self.go_on(key, false);
         }
-        self.go_on(place, ready.any(Ready::READ | Ready::LEAVE | Ready::HANGUP | Ready::ERROR));
+        self.go_on(key, ready.any(Ready::READ | Ready::LEAVE | Ready::HANGUP | Ready::ERROR));
     }
 
     /// Lets a check whose connection stands go on as far as it can.
-    fn go_on(&mut self, place: usize, is_readable: bool) {
-        let Running { wire, probe, header, slot, reach, .. } = &mut self.checks.running[place];
+    fn go_on(&mut self, key: Key, is_readable: bool) {
+        let Some(running) = self.conns.check_mut(key) else { return };
+        let RunningCheck { wire, probe, header, slot, reach, .. } = running;
         let generation = Rc::clone(&self.generation);
         let check = generation.snapshot.pool(self.checks.slots[*slot].id.pool).check.as_ref();
         let (Some(probe), Some(CheckKind::Http(http))) = (probe, check.map(|check| &check.kind)) else {
@@ -302,7 +315,7 @@ impl<O: Os> Worker<O> {
             if !header.is_empty() {
                 let _ = wire.write(&mut self.os, header, &[]);
             }
-            return self.end_check(place, ObservationResult::Well(None));
+            return self.end_check(key, ObservationResult::Well(None));
         };
         if let (Wire::Tls(tls), Reach::Handshaking) = (&mut *wire, *reach) {
             match tls.shake(&mut self.os) {
@@ -313,7 +326,7 @@ impl<O: Os> Worker<O> {
                         Broken::Gone => Cause::BackendTlsFailed,
                         Broken::Refused(error) => failure::of_backend(&error),
                     };
-                    return self.end_check(place, ObservationResult::Ill(BackendFault::Cause(cause)));
+                    return self.end_check(key, ObservationResult::Ill(BackendFault::Cause(cause)));
                 }
             }
         }
@@ -322,7 +335,7 @@ impl<O: Os> Worker<O> {
             match wire.write(&mut self.os, probe.unsent(), &[]) {
                 Ok(count) => probe.handle_sent(count),
                 Err(IoFault::Blocked) => {}
-                Err(IoFault::Lost) => return self.end_check(place, reset),
+                Err(IoFault::Lost) => return self.end_check(key, reset),
             }
         }
         if !is_readable && !wire.has_more() {
@@ -345,12 +358,14 @@ impl<O: Os> Worker<O> {
             }
         }
         if let Some(found) = found {
-            self.end_check(place, found);
+            self.end_check(key, found);
         }
     }
 
-    fn end_check(&mut self, place: usize, found: ObservationResult) {
-        let Running { slot, wire, began, .. } = self.checks.running.swap_remove(place);
+    fn end_check(&mut self, key: Key, found: ObservationResult) {
+        let Some(check) = self.conns.remove_check(key) else { return };
+        let RunningCheck { slot, wire, began, .. } = *check;
+        self.checks.running.retain(|other| *other != key);
         wire.close(&mut self.os);
         self.note_check(slot, began, found);
         self.checks.find_due();

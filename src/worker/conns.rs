@@ -8,6 +8,7 @@
 
 use std::rc::Rc;
 
+use super::checks::RunningCheck;
 use super::closing::Closing;
 use super::conn::{Conn, ListenerState, Piped, Stay, World};
 use super::generation::Generation;
@@ -53,6 +54,7 @@ enum Connection {
     InUse(Key),
     IdleBackend(IdleBackend),
     Closing(Closing),
+    Check(Box<RunningCheck>),
 }
 
 /// What a connection is at.
@@ -65,6 +67,8 @@ pub(super) enum Kind {
     InUse(Key),
     IdleBackend,
     Closing,
+    /// A connection to a backend that looks whether it is well.
+    Check,
 }
 
 /// A client in the parked set that awaits its next request, of which nothing has come.
@@ -121,6 +125,7 @@ impl Conns {
             Connection::InUse(client) => Kind::InUse(*client),
             Connection::IdleBackend(_) => Kind::IdleBackend,
             Connection::Closing(_) => Kind::Closing,
+            Connection::Check(_) => Kind::Check,
         })
     }
 
@@ -151,7 +156,8 @@ impl Conns {
             Connection::Handshaking(_)
             | Connection::InUse(_)
             | Connection::IdleBackend(_)
-            | Connection::Closing(_) => None,
+            | Connection::Closing(_)
+            | Connection::Check(_) => None,
         }
     }
 
@@ -256,6 +262,30 @@ impl Conns {
         Some(closing)
     }
 
+    /// Takes in a check that begins.
+    pub(super) fn insert_check(&mut self, check: RunningCheck) -> Key {
+        self.slab.insert(Connection::Check(Box::new(check)))
+    }
+
+    /// The check of `key`.
+    pub(super) fn check(&self, key: Key) -> Option<&RunningCheck> {
+        let Connection::Check(check) = self.slab.get(key)? else { return None };
+        Some(check)
+    }
+
+    /// Like [`Conns::check`], to change it.
+    pub(super) fn check_mut(&mut self, key: Key) -> Option<&mut RunningCheck> {
+        let Connection::Check(check) = self.slab.get_mut(key)? else { return None };
+        Some(check)
+    }
+
+    /// Removes the check of `key`.
+    pub(super) fn remove_check(&mut self, key: Key) -> Option<Box<RunningCheck>> {
+        self.check(key)?;
+        let Connection::Check(check) = self.slab.remove(key)? else { return None };
+        Some(check)
+    }
+
     /// The client of `key`, if it is in its handshake.
     pub(super) fn handshake(&self, key: Key) -> Option<&Handshake> {
         let Connection::Handshaking(handshake) = self.slab.get(key)? else { return None };
@@ -349,7 +379,10 @@ impl Conns {
                         handshake.move_to(latest, listener_state(handshake.listener_state));
                     }
                 }
-                Connection::InUse(_) | Connection::IdleBackend(_) | Connection::Closing(_) => {}
+                Connection::InUse(_)
+                | Connection::IdleBackend(_)
+                | Connection::Closing(_)
+                | Connection::Check(_) => {}
             }
         }
         parked
@@ -401,7 +434,8 @@ impl Connection {
             Connection::Handshaking(_)
             | Connection::InUse(_)
             | Connection::IdleBackend(_)
-            | Connection::Closing(_) => None,
+            | Connection::Closing(_)
+            | Connection::Check(_) => None,
         }
     }
 }

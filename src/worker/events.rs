@@ -70,13 +70,13 @@ impl<O: Os> Worker<O> {
                 Token::Wake => self.remove_descriptors(),
                 Token::EpollSet => self.handle_lot(),
                 Token::Acceptor(acceptor) => self.handle_acceptor(acceptor),
-                Token::Check(number) => self.handle_check(number, ready),
                 Token::Conn(key) => match self.conns.kind(key) {
                     Some(Kind::Client) => self.handle_ready(key, Side::Client, ready),
                     Some(Kind::InUse(client)) => self.handle_ready(client, Side::Backend, ready),
                     Some(Kind::IdleBackend) => self.close_dead(key, ready),
                     Some(Kind::Handshaking) => self.go_on_with(key),
                     Some(Kind::Closing) => self.let_speak(key),
+                    Some(Kind::Check) => self.handle_check(key, ready),
                     None => {}
                 },
             }
@@ -110,8 +110,8 @@ impl<O: Os> Worker<O> {
                     self.wake_handshake(key);
                     self.go_on_with(key);
                 }
-                // One that closes is in the poll array.
-                Some(Kind::IdleBackend | Kind::Closing) | None => {}
+                // Those that close are in the poll array, and so are checks.
+                Some(Kind::IdleBackend | Kind::Closing | Kind::Check) | None => {}
             }
         }
         self.parked.put_back(news);
@@ -457,7 +457,7 @@ impl<O: Os> Worker<O> {
                 Some(Kind::Client) => self.with(parked, |_, _| Fate::Waits),
                 Some(Kind::Handshaking) => self.wake_handshake(parked),
                 Some(Kind::IdleBackend) => self.close_idle_one(parked),
-                Some(Kind::InUse(_) | Kind::Closing) | None => {}
+                Some(Kind::InUse(_) | Kind::Closing | Kind::Check) | None => {}
             }
         }
     }

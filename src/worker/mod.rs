@@ -162,8 +162,6 @@ enum Token {
     Wake,
     EpollSet,
     Acceptor(usize),
-    /// The check with that number.
-    Check(u64),
     Conn(Key),
 }
 

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::conn::{Conn, Stay};
-use super::idle::WATCHED;
+use super::conn::{Conn, Stay, World};
+use super::conns::Conns;
+use super::derive::{View, Wait};
 use super::parked::{EpollSet, QUIET, UNHEARD_MAX};
 use super::storage::{ClientShare, Storage};
 use super::{Token, Worker};
@@ -29,6 +30,23 @@ impl Array {
     fn clear(&mut self) {
         self.watches.clear();
         self.tokens.clear();
+    }
+
+    /// Puts the connection of `key` in, which waits for that.
+    #[inline]
+    pub(super) fn wait(&mut self, wait: &Wait, key: Key, nearest: &mut Nearest) {
+        self.push_watched(wait, key);
+        if let Some(at) = wait.until {
+            nearest.note(at);
+        }
+    }
+
+    /// Like [`Array::wait`], without the deadline.
+    #[inline]
+    fn push_watched(&mut self, wait: &Wait, key: Key) {
+        if let Some((fd, want)) = wait.watch {
+            self.push(fd, want, Token::Conn(key));
+        }
     }
 
     pub(super) fn push(&mut self, fd: Fd, want: Interest, token: Token) {
@@ -63,19 +81,19 @@ impl<O: Os> Worker<O> {
             self.array.push(fd, Interest::READ, Token::Wake);
         }
         self.derive_idle(&mut nearest);
+        let world = self.common.world(self.now, false);
         if let Some(fd) = self.parked.fd() {
             self.array.push(fd, Interest::READ, Token::EpollSet);
         }
-        for (fd, want, key) in self.checks.watches(&self.conns) {
-            self.array.push(fd, want, Token::Conn(key));
-        }
-        if let Some(at) = self.checks.nearest(&self.conns) {
+        derive_all(&mut self.array, &self.conns, self.checks.running(), world, &mut nearest);
+        if let Some(at) = self.checks.nearest() {
             nearest.note(at);
         }
         self.derive_acceptors(&mut nearest);
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
-        self.derive_closing(&mut nearest);
+        let world = self.common.world(self.now, false);
+        derive_all(&mut self.array, &self.conns, self.conns.closing(), world, &mut nearest);
         self.derive_room(&mut nearest);
         if let Some(at) = self.parked.nearest() {
             nearest.note(at);
@@ -91,9 +109,10 @@ impl<O: Os> Worker<O> {
 
     fn derive_idle(&mut self, nearest: &mut Nearest) {
         let array = &mut self.array;
-        let watch = |key, wire: &crate::wire::Wire| array.push(wire.fd(), WATCHED, Token::Conn(key));
+        let world = self.common.world(self.now, false);
+        let watch = |key, wait: &Wait| array.push_watched(wait, key);
         let (conns, parked) = (&mut self.conns, &mut self.parked);
-        if let Some(at) = self.idle.watch(&mut self.os, conns, parked, self.now, watch) {
+        if let Some(at) = self.idle.watch(&mut self.os, conns, parked, world, watch) {
             nearest.note(at);
         }
     }
@@ -131,8 +150,6 @@ impl<O: Os> Worker<O> {
         let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         self.hot.retain(|key| {
             let Some(conn) = conns.served_mut(*key) else { return false };
-            let env = world.env(&conn.generation, conn.listener_state);
-            let deadline = conn.session.deadline(&env).map(|deadline| deadline.at);
             storage.open(conn.client_share(client_bytes));
             let more = conn.more();
             if more.into_iter().flatten().any(|side| conn.session.has_buffer(side) || storage.can_lend(side))
@@ -141,7 +158,7 @@ impl<O: Os> Worker<O> {
             } else if more != [None, None] {
                 // It waits for a buffer, and must not be parked: poll would not tell of what it has.
             } else if conn.is_quiet(now) {
-                if park(os, parked, *key, conn, deadline, now) {
+                if park(os, parked, *key, conn, world) {
                     shrink(&mut conn.session, storage);
                     conn.settle();
                     conns.rest(*key);
@@ -149,10 +166,7 @@ impl<O: Os> Worker<O> {
                 }
                 conn.unheard = 0;
             }
-            if let Some(at) = deadline {
-                nearest.note(at);
-            }
-            let watched = watch(array, storage, *key, conn, now);
+            let watched = watch(array, storage, *key, conn, world, nearest);
             conn.unheard = if watched == Watched::All { conn.unheard.saturating_add(1) } else { 0 };
             if watched == Watched::AddressWaits {
                 // Another worker may be the one that has its bytes back.
@@ -161,6 +175,15 @@ impl<O: Os> Worker<O> {
             true
         });
         storage.open(ClientShare::OPEN);
+    }
+}
+
+/// Puts connections into the array that are in it for as long as they live.
+fn derive_all(array: &mut Array, conns: &Conns, keys: &[Key], world: World<'_>, nearest: &mut Nearest) {
+    for key in keys {
+        if let Some(view) = conns.view(*key) {
+            array.wait(&view.derive(world, Some), *key, nearest);
+        }
     }
 }
 
@@ -176,11 +199,17 @@ enum Watched {
 }
 
 /// Puts the connections of a session into the array, and says what it is told of.
-fn watch(array: &mut Array, storage: &mut Storage, key: Key, conn: &mut Conn, now: Time) -> Watched {
+fn watch(
+    array: &mut Array,
+    storage: &mut Storage,
+    key: Key,
+    conn: &mut Conn,
+    world: World<'_>,
+    nearest: &mut Nearest,
+) -> Watched {
     let mut watched = Watched::All;
     let session = &conn.session;
-    let mut affordable = |side| {
-        let want = session.interest(side, now)?;
+    let mut affordable = |side, want| {
         let affordable = affordable(want, session, side, storage);
         if affordable != Some(want) {
             let is_address = storage.note_lack(side) || watched == Watched::AddressWaits;
@@ -188,19 +217,14 @@ fn watch(array: &mut Array, storage: &mut Storage, key: Key, conn: &mut Conn, no
         }
         affordable
     };
-    let wants = [affordable(Side::Client), affordable(Side::Backend)];
-    if let Some(wire) = &conn.client
-        && let Some(want) = wire.watch(wants[0])
-    {
-        array.push(wire.fd(), want, Token::Conn(key));
-    }
-    if let Some(backend) = &conn.backend
-        && let Some(want) = backend.watch(wants[1])
-    {
-        array.push(backend.link.wire.fd(), want, Token::Conn(backend.link.key));
+    let wait = View::Client(conn).derive(world, |want| affordable(Side::Client, want));
+    array.wait(&wait, key, nearest);
+    if let Some(backend) = &conn.backend {
+        let wait = View::Backend(conn, backend).derive(world, |want| affordable(Side::Backend, want));
+        array.wait(&wait, backend.link.key, nearest);
     }
     if watched != Watched::All && conn.backend.is_some() && !can_hear(&conn.session, storage) {
-        conn.session.note_unread(now);
+        conn.session.note_unread(world.now);
     }
     watched
 }
@@ -228,24 +252,17 @@ fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) 
 
 /// Parks both connections of a session; false if that cannot be done. What was parked all the same does no
 /// harm: its news comes once, and finds the session awake.
-fn park<O: Os>(
-    os: &mut O,
-    parked: &mut EpollSet,
-    key: Key,
-    conn: &mut Conn,
-    until: Option<Time>,
-    now: Time,
-) -> bool {
-    let Some(until) = until else { return false };
-    if let Some(wire) = &conn.client
-        && let Some(want) = wire.watch(conn.session.interest(Side::Client, now))
-        && !parked.park(os, wire.fd(), want, key)
-    {
+fn park<O: Os>(os: &mut O, parked: &mut EpollSet, key: Key, conn: &mut Conn, world: World<'_>) -> bool {
+    if parked.fd().is_none() {
+        return false;
+    }
+    let wait = View::Client(conn).derive(world, Some);
+    let Some(until) = wait.until else { return false };
+    if !parked.park(os, &wait, key) {
         return false;
     }
     if let Some(backend) = &conn.backend
-        && let Some(want) = backend.watch(conn.session.interest(Side::Backend, now))
-        && !parked.park(os, backend.link.wire.fd(), want, backend.link.key)
+        && !parked.park(os, &View::Backend(conn, backend).derive(world, Some), backend.link.key)
     {
         return false;
     }

@@ -63,9 +63,9 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct RunningCheck {
     slot: usize,
-    wire: Wire,
+    pub(super) wire: Wire,
     began: Time,
-    until: Time,
+    pub(super) until: Time,
     reach: Reach,
     /// The PROXY header that comes first, where nothing else is said.
     header: Vec<u8>,
@@ -74,7 +74,7 @@ pub(super) struct RunningCheck {
 }
 
 impl RunningCheck {
-    fn want(&self) -> Interest {
+    pub(super) fn want(&self) -> Interest {
         let has_more = self.probe.as_ref().is_some_and(|probe| !probe.unsent().is_empty());
         match (&self.wire, self.reach) {
             (_, Reach::Connecting) => Interest::WRITE,
@@ -91,9 +91,9 @@ impl RunningCheck {
 }
 
 impl Checks {
-    /// What the checks that are under way wait for.
-    pub(super) fn watches<'a>(&'a self, conns: &'a Conns) -> impl Iterator<Item = (Fd, Interest, Key)> + 'a {
-        self.all(conns).map(|(key, check)| (check.wire.fd(), check.want(), key))
+    /// The keys of those that are under way.
+    pub(super) fn running(&self) -> &[Key] {
+        &self.running
     }
 
     /// Those that are under way.
@@ -101,11 +101,10 @@ impl Checks {
         self.running.iter().filter_map(|key| Some((*key, conns.check(*key)?)))
     }
 
-    /// When there is something to be done without an event.
-    pub(super) fn nearest(&self, conns: &Conns) -> Option<Time> {
+    /// When the next one begins.
+    pub(super) fn nearest(&self) -> Option<Time> {
         // Where no more can run at once, the end of one is awaited.
-        let due = self.due.filter(|_| self.running.len() < RUNNING_MAX);
-        self.all(conns).map(|(_, check)| check.until).chain(due).min()
+        self.due.filter(|_| self.running.len() < RUNNING_MAX)
     }
 
     fn find_due(&mut self) {

@@ -1,10 +1,8 @@
 //! TLS connections that are over, and whose last words the other side has not had room for. Without
 //! close_notify it would take the end for a cut. They wait for that room, for `timeouts.linger` at most.
 
-use super::array::Nearest;
+use super::Worker;
 use super::conns::Conns;
-use super::{Token, Worker};
-use crate::core::interest::Interest;
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::Os;
@@ -16,8 +14,8 @@ const CLOSING_MAX: usize = 1024;
 /// A connection that is about to be closed.
 #[derive(Debug)]
 pub(super) struct Closing {
-    wire: Box<TlsWire>,
-    until: Time,
+    pub(super) wire: Box<TlsWire>,
+    pub(super) until: Time,
 }
 
 impl Conns {
@@ -35,16 +33,6 @@ impl Conns {
 }
 
 impl<O: Os> Worker<O> {
-    /// Puts those that close into the poll array.
-    pub(super) fn derive_closing(&mut self, nearest: &mut Nearest) {
-        for key in self.conns.closing() {
-            if let Some(closing) = self.conns.closing_of(*key) {
-                self.array.push(closing.wire.fd(), Interest::WRITE, Token::Conn(*key));
-                nearest.note(closing.until);
-            }
-        }
-    }
-
     /// Lets one say what there is room for.
     pub(super) fn let_speak(&mut self, key: Key) {
         let Some(closing) = self.conns.closing_mut(key) else { return };

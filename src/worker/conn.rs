@@ -10,6 +10,7 @@ use super::pipes::Loan;
 use super::storage::ClientShare;
 use crate::core::budget::Budget;
 use crate::core::captured::CapturedNames;
+use crate::core::deadline::Deadline;
 use crate::core::identity::Ids;
 use crate::core::interest::Interest;
 use crate::core::time::Time;
@@ -171,6 +172,11 @@ impl Conn {
         self.generation = Rc::clone(latest);
         self.session.move_to(listener);
         true
+    }
+
+    /// When to look at it although nothing has happened.
+    pub(super) fn deadline(&self, world: World<'_>) -> Option<Deadline> {
+        self.session.deadline(&world.env(&self.generation, self.listener_state))
     }
 
     /// Whether its connections are in the parked set.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::checks::RunningCheck;
 use super::closing::Closing;
 use super::conn::{Conn, ListenerState, Piped, Stay, World};
+use super::derive::View;
 use super::generation::Generation;
 use super::handshakes::Handshake;
 use super::idle::IdleBackend;
@@ -75,7 +76,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct IdleClient {
     pub(super) session: Resting,
-    wire: Wire,
+    pub(super) wire: Wire,
     /// Its deadline in the parked set.
     until: Time,
     pub(super) generation: Rc<Generation>,
@@ -392,9 +393,10 @@ impl Conns {
     pub(super) fn derive_idle(&mut self, world: World<'_>, set: &mut EpollSet) {
         for (key, connection) in self.slab.iter_mut() {
             if let Connection::Idle(idle) = connection {
+                let Some(until) = View::IdleClient(idle).derive(world, Some).until else { continue };
                 set.leave(idle.until, key);
-                idle.until = idle.session.deadline(&world.env(&idle.generation, idle.listener_state)).at;
-                set.enter(idle.until, key);
+                idle.until = until;
+                set.enter(until, key);
             }
         }
     }
@@ -402,6 +404,22 @@ impl Conns {
     /// A look at the client of `key`.
     pub(super) fn look(&self, key: Key) -> Option<Look<'_>> {
         self.slab.get(key)?.look()
+    }
+
+    /// A look at the connection of `key`, unless it is driven.
+    pub(super) fn view(&self, key: Key) -> Option<View<'_>> {
+        Some(match self.slab.get(key)? {
+            Connection::Served(client) => View::Client(client.as_ref()?.as_ref().as_ref()?),
+            Connection::Idle(idle) => View::IdleClient(idle),
+            Connection::Handshaking(handshake) => View::Handshake(handshake),
+            Connection::InUse(client) => {
+                let conn = self.served(*client)?;
+                View::Backend(conn, conn.backend.as_ref()?)
+            }
+            Connection::IdleBackend(idle) => View::IdleBackend(idle),
+            Connection::Closing(closing) => View::Closing(closing),
+            Connection::Check(check) => View::Check(check),
+        })
     }
 
     /// A look at every client that is served or idle.

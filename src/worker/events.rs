@@ -424,7 +424,7 @@ impl<O: Os> Worker<O> {
         let world = self.world();
         late.extend(self.hot.iter().filter_map(|key| {
             let conn = self.conns.served(*key)?;
-            let deadline = conn.session.deadline(&world.env(&conn.generation, conn.listener_state))?;
+            let deadline = conn.deadline(world)?;
             (is_cut_off || deadline.at <= self.now).then_some((*key, deadline.timer))
         }));
         for (key, timer) in late.drain(..) {

@@ -11,14 +11,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::Worker;
 use super::array::Nearest;
 use super::conn::{Conn, ListenerState};
 use super::conns::Conns;
+use super::derive::View;
 use super::driver::Readable;
 use super::events::Arrival;
 use super::generation::Generation;
 use super::parked::{QUIET, UNHEARD_MAX};
-use super::{Token, Worker};
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
@@ -53,7 +54,7 @@ pub(super) struct Handshake {
     pub(super) generation: Rc<Generation>,
     pub(super) listener_state: ListenerState,
     since: Time,
-    until: Time,
+    pub(super) until: Time,
     stay: Stay,
 }
 
@@ -98,7 +99,7 @@ impl Step {
         }
     }
 
-    fn waits_for(&self) -> Interest {
+    fn wants(&self) -> Interest {
         match self {
             Step::Header { .. } | Step::Refused(_) => Interest::READ,
             Step::Handshaking(wire) => wire.handshake_interest(),
@@ -114,6 +115,11 @@ impl Step {
 }
 
 impl Handshake {
+    /// Its descriptor, and what to ask poll about it.
+    pub(super) fn waits_for(&self) -> (Fd, Interest) {
+        (self.step.fd(), self.step.wants())
+    }
+
     /// Reads on in the header that is awaited, and goes on to the handshake behind it.
     fn read_header<O: Os>(&mut self, os: &mut O, now: Time) -> Stepped {
         let rules = &self.generation.snapshot.listeners[self.listener];
@@ -282,6 +288,7 @@ impl<O: Os> Worker<O> {
         {
             nearest.note(oldest.since + CROWDED);
         }
+        let world = self.common.world(now, false);
         let (hot, conns) = (&mut self.handshakes.hot, &mut self.conns);
         // The start rotates, so that not the same handshakes wait in every turn.
         if let 2.. = hot.len() {
@@ -290,15 +297,14 @@ impl<O: Os> Worker<O> {
         let (parked, os, array) = (&mut self.parked, &mut self.os, &mut self.array);
         hot.retain(|key| {
             let Some(handshake) = conns.handshake_mut(*key) else { return false };
-            let (fd, want) = (handshake.step.fd(), handshake.step.waits_for());
-            if handshake.is_quiet(now) && parked.park(os, fd, want, *key) {
+            let wait = View::Handshake(handshake).derive(world, Some);
+            if handshake.is_quiet(now) && parked.park(os, &wait, *key) {
                 handshake.stay = Stay::Parked;
                 parked.enter(handshake.until, *key);
                 return false;
             }
             handshake.note_poll();
-            array.push(fd, want, Token::Conn(*key));
-            nearest.note(handshake.until);
+            array.wait(&wait, *key, nearest);
             true
         });
     }

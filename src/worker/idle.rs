@@ -17,7 +17,9 @@
 
 use std::time::Duration;
 
+use super::conn::World;
 use super::conns::Conns;
+use super::derive::{View, Wait};
 use super::link::Link;
 use super::parked::{EpollSet, QUIET};
 use crate::balance::Habit;
@@ -26,7 +28,6 @@ use crate::core::slab::{Key, Slab};
 use crate::core::time::Time;
 use crate::os::Os;
 use crate::snapshot::{Limits, Timeouts};
-use crate::wire::Wire;
 
 /// How long a connection is not used after a response to HEAD: a body that the backend sends behind it all
 /// the same comes within that time.
@@ -217,10 +218,10 @@ impl IdleSet {
         os: &mut O,
         conns: &mut Conns,
         parked: &mut EpollSet,
-        now: Time,
-        mut watch: impl FnMut(Key, &Wire),
+        world: World<'_>,
+        mut watch: impl FnMut(Key, &Wait),
     ) -> Option<Time> {
-        let next_poll = self.polls + 1;
+        let (next_poll, now) = (self.polls + 1, world.now);
         let mut nearest: Option<Time> = None;
         self.recent.retain(|key| {
             let Some(idle) = conns.idle_backend_mut(*key).filter(|idle| !idle.is_parked) else {
@@ -229,7 +230,9 @@ impl IdleSet {
             if std::mem::replace(&mut idle.listed, next_poll) == next_poll {
                 return false;
             }
-            if now >= idle.since + QUIET && parked.park(os, idle.link.wire.fd(), WATCHED, *key) {
+            if now >= idle.since + QUIET
+                && parked.park(os, &View::IdleBackend(idle).derive(world, Some), *key)
+            {
                 (idle.polled, idle.is_parked) = (next_poll, true);
                 parked.enter(idle.until, *key);
             }
@@ -243,7 +246,7 @@ impl IdleSet {
         for key in &self.recent[left_out..] {
             if let Some(idle) = conns.idle_backend_mut(*key) {
                 idle.polled = next_poll;
-                watch(*key, &idle.link.wire);
+                watch(*key, &View::IdleBackend(idle).derive(world, Some));
             }
         }
         nearest

@@ -12,6 +12,7 @@ mod checks;
 mod closing;
 mod conn;
 mod conns;
+mod derive;
 mod dial;
 mod driver;
 mod events;

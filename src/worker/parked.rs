@@ -11,7 +11,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::core::interest::{Interest, Ready};
+use super::derive::Wait;
+use crate::core::interest::Ready;
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, Os};
@@ -45,9 +46,9 @@ impl EpollSet {
         self.fd
     }
 
-    /// Parks one connection; false if it cannot be.
-    pub(super) fn park<O: Os>(&self, os: &mut O, fd: Fd, want: Interest, key: Key) -> bool {
-        self.fd.is_some() && os.park(fd, want, key.to_bits())
+    /// Parks the connection of `key`, which waits for that; false if it cannot be.
+    pub(super) fn park<O: Os>(&self, os: &mut O, wait: &Wait, key: Key) -> bool {
+        self.fd.is_some() && wait.watch.is_none_or(|(fd, want)| os.park(fd, want, key.to_bits()))
     }
 
     /// Records that `parked` is parked until `deadline`, if nothing happens before.

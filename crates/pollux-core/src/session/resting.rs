@@ -9,9 +9,10 @@ use std::sync::LazyLock;
 use super::exchange::Surroundings;
 use super::prelude::Introduced;
 use super::waits::{head_deadline, or_leave};
-use super::{Env, Exchange, Phase, Session, SessionActivity, Summary};
+use super::{Env, Exchange, Phase, Session, SessionActivity, Side, Summary};
 use crate::core::deadline::Deadline;
 use crate::core::identity::RequestId;
+use crate::core::interest::Interest;
 use crate::core::outcome::Record;
 use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
@@ -59,6 +60,7 @@ impl Session {
     #[must_use]
     pub fn into_resting(self) -> Resting {
         debug_assert!(self.is_at_rest(), "a session rests that has something under way");
+        debug_assert_eq!(self.interest(Side::Client, self.touched), Some(Resting::INTEREST));
         let (since, is_pause) = if let Phase::Head { since, is_pause } = self.phase {
             (since, is_pause)
         } else {
@@ -71,6 +73,9 @@ impl Session {
 }
 
 impl Resting {
+    /// What it wants of its client.
+    pub const INTEREST: Interest = Interest::READ;
+
     /// The session that it was made of, with an exchange that begins now.
     #[must_use]
     pub fn wake(self, now: Time) -> Session {

@@ -116,7 +116,7 @@ fn pass_response(head: &str, limits: &Limits, date: &Date) -> Nominated {
     let mut out = Vec::new();
     response.write(&mut out, context, date);
     black_box(out);
-    response.nominated().clone()
+    response.nominated.clone()
 }
 
 fn names_of(head: &str) -> Nominated {

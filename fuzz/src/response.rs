@@ -6,9 +6,8 @@
 
 use pollux::http::date::Date;
 use pollux::http::framing::Framing;
-use pollux::message::Version;
-use pollux::message::field_table;
-use pollux::http::response::{self, RequestFacts, Response, ResponseContext};
+use pollux::message::{Response, Version, field_table};
+use pollux::http::response::{self, RequestFacts, ResponseContext};
 use pollux::http::scan::{HeadLimits, HeadScan};
 use pollux::snapshot::Limits;
 
@@ -56,9 +55,9 @@ fn check_meaning(response: &Response<'_>, asked: RequestFacts<'_>) {
         "a switch of protocols that nobody asked for"
     );
     if asked.is_head || matches!(response.status, 100..=199 | 204 | 304) {
-        assert_eq!(response.framing, Framing::Empty);
+        assert_eq!(response.framing(), Framing::Empty);
     }
-    assert!(!response.keep_alive || response.framing != Framing::UntilEof);
+    assert!(!response.keep_alive || response.framing() != Framing::UntilEof);
 }
 
 fn check_written(came: &[u8], response: &Response<'_>, asked: RequestFacts<'_>, context: ResponseContext) {
@@ -79,9 +78,9 @@ fn check_written(came: &[u8], response: &Response<'_>, asked: RequestFacts<'_>, 
     let again = response::read(&went, &mut table, asked, &limits).expect("Pollux refuses what it wrote");
     assert_eq!(again.status, response.status);
     if context.version == Version::Http11 {
-        assert_eq!(again.framing, response.framing);
+        assert_eq!(again.framing(), response.framing());
     }
-    if response.status >= 200 && again.framing != Framing::UntilEof {
+    if response.status >= 200 && again.framing() != Framing::UntilEof {
         assert_eq!(again.keep_alive, context.keep_alive, "the client is told otherwise");
     }
 }
@@ -96,7 +95,7 @@ fn check_framing(
     if context.version == Version::Http10 {
         assert_ne!(length, Length::Chunks, "an HTTP/1.0 client is sent chunks");
     }
-    match response.framing {
+    match response.framing() {
         Framing::Empty if asked.is_head || response.status == 304 => {}
         Framing::Empty => assert!(matches!(length, Length::Unsaid | Length::Bytes(0))),
         Framing::Length(count) => assert_eq!(length, Length::Bytes(count)),

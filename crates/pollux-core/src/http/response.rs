@@ -3,14 +3,16 @@
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-use crate::core::bounds::{Limits, Timeouts};
+use crate::core::bounds::Limits;
 use crate::core::identity::RequestId;
 use crate::core::options::Hsts;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
 use crate::http::framing::{Framing, FramingFields, has_no_body};
 use crate::http::lines::{REQUEST_ID, push_field, push_length, push_request_id, push_via};
-use crate::message::{FieldLine, FieldTable, NOMINATED_MAX, Name, Nominated, Version, join, login};
+use crate::message::{
+    BodyLength, FieldLine, FieldTable, NOMINATED_MAX, Name, Nominated, Response, Version, join, login,
+};
 use crate::route::{Back, FieldEdits};
 use crate::syntax::grammar::{decimal, is_field_value, list, push_decimal, trim};
 
@@ -21,27 +23,6 @@ pub struct RequestFacts<'a> {
     pub is_head: bool,
     /// The protocols that the request would switch to, as a list; empty if it asked for none.
     pub protocols: &'a [u8],
-}
-
-/// A head that may be passed on.
-#[derive(Debug)]
-pub struct Response<'a> {
-    /// The status code, 100 to 599.
-    pub status: u16,
-    /// How long the body is.
-    pub framing: Framing,
-    /// Whether the backend lets its connection be used again (RFC 9112 §9.3).
-    pub keep_alive: bool,
-    /// How long it keeps it while nothing comes, if it says so (`Keep-Alive: timeout=`, RFC 2068 §19.7.1.1).
-    pub timeout: Option<Duration>,
-    /// Whether the backend asks for a login that holds for the connection, or has taken one.
-    pub is_login: bool,
-    version: Version,
-    reason: &'a [u8],
-    length: Option<u64>,
-    has_date: bool,
-    nominated: Nominated,
-    fields: &'a [FieldLine<'a>],
 }
 
 /// How the head for the client differs from exchange to exchange.
@@ -224,7 +205,7 @@ fn judge<'a>(
     let framing = framing.response(version, status, asked.is_head).map_err(|_| Cause::BackendBadResponse)?;
     Ok(Response {
         status,
-        framing,
+        body: framing.into(),
         keep_alive: !close && (version == Version::Http11 || keep_alive) && framing != Framing::UntilEof,
         timeout,
         is_login,
@@ -247,38 +228,17 @@ fn timeout_of(value: &[u8]) -> Option<Duration> {
 }
 
 impl Response<'_> {
-    /// Whether a final response is still to come after this one (RFC 9110 §15.2).
+    /// The framing of the body in HTTP/1.1.
     #[must_use]
-    pub fn is_interim(&self) -> bool {
-        self.status < 200 && self.status != 101
-    }
-
-    /// Whether it is a stream: it has no length, and its type is one that streams have everywhere, or one of
-    /// `others`.
-    #[must_use]
-    pub fn is_stream(&self, others: &[String]) -> bool {
-        if !matches!(self.framing, Framing::Chunked | Framing::UntilEof) {
-            return false;
+    pub fn framing(&self) -> Framing {
+        match self.body {
+            BodyLength::Empty => Framing::Empty,
+            BodyLength::Known(length) => Framing::Length(length),
+            BodyLength::Open if self.fields.iter().any(|field| field.kind == Name::TransferEncoding) => {
+                Framing::Chunked
+            }
+            BodyLength::Open => Framing::UntilEof,
         }
-        let kind = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case("content-type"));
-        let Some(kind) =
-            kind.map(|field| trim(field.value.split(|byte| *byte == b';').next().unwrap_or_default()))
-        else {
-            return false;
-        };
-        // `application/grpc+proto` is one of `application/grpc`.
-        let is = |known: &str| {
-            let head = kind.get(..known.len());
-            head.is_some_and(|head| head.eq_ignore_ascii_case(known.as_bytes()))
-                && matches!(kind.get(known.len()), None | Some(b'+'))
-        };
-        Timeouts::STREAMS.iter().any(|known| is(known)) || others.iter().any(|known| is(known))
-    }
-
-    /// The header fields.
-    #[must_use]
-    pub fn fields(&self) -> &[FieldLine<'_>] {
-        self.fields
     }
 
     /// Appends the head for the client to `out`. `date` is for a final response that has none (RFC 9110
@@ -347,12 +307,6 @@ impl Response<'_> {
         matches!(self.status, 101 | 426)
     }
 
-    /// The fields that Connection names, if any would pass otherwise.
-    #[must_use]
-    pub fn nominated(&self) -> &Nominated {
-        &self.nominated
-    }
-
     fn write_field(&self, out: &mut Vec<u8>, field: &FieldLine<'_>, context: ResponseContext) {
         let name = field.name.as_bytes();
         match field.kind {
@@ -411,7 +365,7 @@ mod tests {
         let mut out = Vec::new();
         response.write(&mut out, context, &Date::new(0));
         let out = String::from_utf8(out).unwrap().replace("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n", "");
-        Ok((response.framing, response.keep_alive, out))
+        Ok((response.framing(), response.keep_alive, out))
     }
 
     #[test]

@@ -7,8 +7,7 @@ use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::lane::Source;
 use crate::lane::framer::Framer;
-use crate::message::BodyLength;
-use crate::message::Nominated;
+use crate::message::{BodyLength, Nominated};
 use crate::syntax::grammar::push_decimal;
 
 /// What is known of a body that is collected.

@@ -15,8 +15,7 @@ use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
 use crate::http::request::first_line;
 use crate::http::response::{RequestFacts, ResponseContext};
-use crate::message::Version;
-use crate::message::{BodyLength, Head, Method};
+use crate::message::{BodyLength, Head, Method, Version};
 use crate::route::{Back, Options};
 use crate::snapshot::{Hsts, Interims, Mode};
 

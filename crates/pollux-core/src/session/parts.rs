@@ -8,8 +8,7 @@ use super::collect::Collected;
 use crate::core::ids::PoolId;
 use crate::core::outcome::{Proof, Proofs, Queued, Spans};
 use crate::core::time::Time;
-use crate::message::Method;
-use crate::message::Version;
+use crate::message::{Method, Version};
 use crate::route::Retry;
 
 /// What the request is, and where it goes.

@@ -37,8 +37,7 @@ use crate::http::request;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
-use crate::message::Nominated;
-use crate::message::{BodyLength, FieldLine, Method, field_table};
+use crate::message::{BodyLength, FieldLine, Method, Nominated, field_table};
 use crate::snapshot::{Limits, Mode};
 
 /// Empty lines that may come before a request line.

@@ -6,12 +6,11 @@ use crate::balance::Habit;
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
-use crate::http::response::{self, Added, Response};
+use crate::http::response::{self, Added};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
-use crate::message::field_table;
-use crate::message::{FieldLine, Nominated};
+use crate::message::{FieldLine, Nominated, Response, field_table};
 use crate::route::FieldEdits;
 use crate::snapshot::{ProxyStatus, RequestIds};
 use crate::syntax::grammar::decimal;
@@ -143,7 +142,7 @@ impl Session {
             let response = response::read(head, &mut table, exchange.asked(), limits)?;
             let is_interim = response.is_interim();
             if !is_interim {
-                captured.take_response(&response.fields().iter().map(FieldLine::pair), env.captured_names);
+                captured.take_response(&response.fields.iter().map(FieldLine::pair), env.captured_names);
             }
             if (is_interim && exchange.response.interims == INTERIMS_MAX)
                 || (response.status == 101 && !is_request_sent)
@@ -151,7 +150,7 @@ impl Session {
                 return Err(Cause::BackendBadResponse);
             }
             // Without chunks an HTTP/1.0 client can tell the end of a body only from the end of the connection.
-            let is_delimited = is_self_delimited(response.framing, exchange.is_old());
+            let is_delimited = is_self_delimited(response.framing(), exchange.is_old());
             let keep_alive =
                 exchange.afterwards.goes_on() && is_delimited && is_request_read && !env.is_draining();
             let own = options.and_then(|options| options.interims);
@@ -171,7 +170,7 @@ impl Session {
                 status: response.status,
                 is_interim,
                 passes,
-                framing: response.framing,
+                framing: response.framing(),
                 nominated: withheld(&response, edits),
                 is_stream: response.is_stream(streams),
                 reuse: if response.keep_alive {
@@ -279,8 +278,8 @@ impl Session {
 /// The fields that the trailers of `response` may not have.
 fn withheld(response: &Response<'_>, edits: Option<&FieldEdits>) -> Nominated {
     let mut nominated = Nominated::default();
-    if response.framing == Framing::Chunked {
-        nominated.clone_from(response.nominated());
+    if response.framing() == Framing::Chunked {
+        nominated.clone_from(&response.nominated);
         nominated.add(edits.iter().flat_map(|edits| edits.taken_out()));
     }
     nominated

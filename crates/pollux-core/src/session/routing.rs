@@ -12,8 +12,7 @@ use crate::http::dav::Dav;
 use crate::http::forward::{ForwardContext, Traceparent};
 use crate::http::forwarded;
 use crate::http::lines::push_edits;
-use crate::message::Nominated;
-use crate::message::{BodyLength, Head, Method};
+use crate::message::{BodyLength, Head, Method, Nominated};
 use crate::policy::{self, Case, OwnAnswer, Question, Verdict};
 use crate::prelude::hello::Hello;
 use crate::route::{

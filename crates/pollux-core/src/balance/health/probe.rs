@@ -14,8 +14,7 @@ use crate::http::response::{self, RequestFacts};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Source};
-use crate::message::Nominated;
-use crate::message::field_table;
+use crate::message::{Nominated, field_table};
 use crate::snapshot::Limits;
 
 /// So much of a body is looked at, in bytes.
@@ -122,7 +121,7 @@ impl Probe {
         let read = self.answer.rewrite(range, |head, _| {
             let mut table = field_table();
             let response = response::read(head, &mut table, asked, &Limits::default())?;
-            Ok((response.status, response.framing, response.is_interim()))
+            Ok((response.status, response.framing(), response.is_interim()))
         });
         self.scan = HeadScan::default();
         let (status, framing, is_interim) = match read {

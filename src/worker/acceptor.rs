@@ -20,7 +20,7 @@ pub(super) struct Acceptor {
     /// The place of the listener in the snapshot.
     pub(super) listener: usize,
     shut: Option<Shut>,
-    /// What its clients are held to, if it is to be closed as soon as its queue is empty. They see a drain.
+    /// The generation of its clients, if it is to be closed as soon as its queue is empty. They see a drain.
     leaving: Option<(Rc<Generation>, ListenerState)>,
     pub(super) queue: Queue,
     pub(super) listen_socket: ListenSocket,
@@ -66,7 +66,7 @@ impl Queue {
 pub(super) struct ListenSocket {
     /// A bit for each of the last reads, the latest lowest: whether it found something.
     heard: u8,
-    /// How many clients have not been listened to since the last one who was.
+    /// The number of clients that have been passed over since the last one that was listened to.
     passed_over: u8,
 }
 
@@ -95,7 +95,7 @@ impl ListenSocket {
 #[derive(Clone, Copy, Debug)]
 struct Shut {
     until: Time,
-    /// How many sessions had ended then.
+    /// The number of sessions that had ended then.
     ended: u64,
 }
 
@@ -116,7 +116,7 @@ impl Acceptor {
         self.leaving.is_some()
     }
 
-    /// What a client that comes in is held to, if not to the latest.
+    /// The generation of a client that comes in, if it is not the latest.
     pub(super) fn left_behind(&self) -> Option<(Rc<Generation>, ListenerState)> {
         self.leaving.clone()
     }

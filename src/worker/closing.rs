@@ -19,7 +19,7 @@ pub(super) struct Closing {
 }
 
 impl Conns {
-    /// What is left of a wire that was closed, if it waits to be closed in order.
+    /// The rest of a wire that was closed, if it waits to be closed in order.
     pub(super) fn close_in_order<O: Os>(&self, os: &mut O, left: Left, until: Time) -> Option<Closing> {
         match left {
             Left::Closed => None,

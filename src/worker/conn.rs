@@ -30,22 +30,22 @@ pub(super) struct Conn {
     pub(super) client: Option<Wire>,
     pub(super) backend: Option<Backend>,
     pub(super) stay: Stay,
-    /// How many polls in a row have had nothing to say of it.
+    /// The number of polls in a row that have had no event of it.
     pub(super) unheard: u8,
-    /// What its exchange is held to.
+    /// The generation of its exchange.
     pub(super) generation: Rc<Generation>,
     pub(super) listener_state: ListenerState,
     /// The retry permit of an exchange that was begun again.
     pub(super) permit: Option<Permit>,
     /// Its place in the queue for a backend.
     pub(super) ticket: Option<Ticket>,
-    /// What lies in pipes, from the client and from the backend.
+    /// The bytes in pipes, from the client and from the backend.
     pub(super) pipes: Piped,
     /// Backend connections that are the client's alone.
     pub(super) owned: Option<Box<Owned>>,
     /// Its count for the client's address, if addresses are counted.
     pub(super) counted: Option<Box<Counted>>,
-    /// What has happened to the exchange, once it has a head.
+    /// The steps of the exchange, once it has a head.
     pub(super) trail: Option<Box<Trail>>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Piped {
     pub(super) down: Option<Loan>,
 }
 
-/// What has become of the listener that a session came in by.
+/// The state of the listener by which a session came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListenerState {
     /// It is at that place of the latest generation.
@@ -68,7 +68,7 @@ pub(super) enum ListenerState {
     },
 }
 
-/// What all sessions of a worker see alike, apart from the clock.
+/// The view that all sessions of a worker share, apart from the clock.
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) date: Date,
@@ -81,7 +81,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// What they see at `now`; `keeps_request` says whether a record will want the method and the target.
+    /// The view at `now`; `keeps_request` says whether a record will want the method and the target.
     pub(super) fn world(&self, now: Time, keeps_request: bool) -> World<'_> {
         let Common { date, ids, draining_since, captured_names: wanted, bodies } = self;
         World {
@@ -96,7 +96,7 @@ impl Common {
     }
 }
 
-/// What all sessions of a worker see alike at one moment.
+/// The view that all sessions of a worker share at one moment.
 #[derive(Clone, Copy)]
 pub(super) struct World<'a> {
     pub(super) now: Time,
@@ -121,7 +121,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Where a session waits.
+/// The place where a session waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stay {
     /// Its connections are in every poll array that it wants them in.
@@ -184,7 +184,7 @@ impl Conn {
         matches!(self.stay, Stay::Parked { .. })
     }
 
-    /// What the client's address may be lent, if it may have `most` bytes.
+    /// The share that the client's address may be lent, if it may have `most` bytes.
     pub(super) fn client_share(&self, most: usize) -> ClientShare {
         self.counted.as_ref().map_or(ClientShare::OPEN, |counted| ClientShare { held: counted.held(), most })
     }
@@ -209,7 +209,7 @@ impl Conn {
     }
 }
 
-/// How far the making of a backend connection is.
+/// The progress of a backend connection that is being made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
     /// The connect is undecided.
@@ -234,7 +234,7 @@ impl Reach {
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) link: Link,
-    /// How far its making is.
+    /// The progress of its making.
     pub(super) reach: Reach,
     /// Counts one request in flight at the backend, until it is dropped.
     pub(super) lease: Lease,
@@ -246,7 +246,7 @@ impl Backend {
         self.lease.id
     }
 
-    /// What to ask poll about the connection for what the session wants of it.
+    /// The events to ask poll about the connection for the session's interest in it.
     pub(super) fn watch(&self, want: Option<Interest>) -> Option<Interest> {
         match (self.reach, &self.link.wire) {
             (Reach::Handshaking, Wire::Tls(tls)) => want.map(|_| tls.handshake_interest()),

@@ -33,10 +33,10 @@ use crate::snapshot::{Limits, Timeouts};
 /// the same comes within that time.
 const REST: Duration = Duration::from_millis(50);
 
-/// What is asked of a waiting connection: bytes behind a response are told from an end.
+/// The interest in a waiting connection: bytes behind a response are told from an end.
 pub(super) const WATCHED: Interest = Interest::READ.with_if(Interest::LEAVE, true);
 
-/// What a connection has served last.
+/// The last exchange of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     /// A response with a body.
@@ -53,7 +53,7 @@ pub(super) struct IdleBackend {
     pub(super) link: Link,
     pub(super) home: Key,
     pub(super) since: Time,
-    /// How long its backend lets it wait, as far as that is known.
+    /// The time for which its backend lets it wait, as far as that is known.
     idle_timeout: Duration,
     /// When it has waited long enough.
     pub(super) until: Time,
@@ -78,7 +78,7 @@ impl IdleBackend {
     }
 }
 
-/// How many connections may wait.
+/// The number of connections that may wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Most {
     pub(super) per_backend: usize,
@@ -92,7 +92,7 @@ impl Most {
     }
 }
 
-/// How many connections are polled at least of those that are not in the parked set.
+/// The number of connections that are polled at least of those that are not in the parked set.
 const POLLED_MIN: usize = 8;
 
 /// The waiting connections of one worker.
@@ -106,15 +106,15 @@ pub(super) struct IdleSet {
     homes: Slab<Vec<Key>>,
     /// Connections that are not parked, and some that were taken.
     recent: Vec<Key>,
-    /// How many may wait for each backend, and how many in all.
+    /// The number that may wait for each backend, and in all.
     most: Most,
-    /// How long they may wait.
+    /// The time for which they may wait.
     idle_timeout: Duration,
-    /// How many polls there have been.
+    /// The number of polls so far.
     polls: u64,
-    /// How many have been taken since the last poll.
+    /// The number that have been taken since the last poll.
     taken: usize,
-    /// How many are to be polled of those that are not in the parked set: about twice as many as a turn
+    /// The number to be polled of those that are not in the parked set: about twice as many as a turn
     /// takes.
     polled_most: usize,
     /// Whether the last poll has told everything of those in the parked set.
@@ -470,17 +470,17 @@ impl IdleSet {
         self.homes.get(home).is_some()
     }
 
-    /// How many connections wait for the backend of `home`.
+    /// The number of connections that wait for the backend of `home`.
     pub(super) fn len_of(&self, home: Key) -> usize {
         self.homes.get(home).map_or(0, Vec::len)
     }
 
-    /// How many connections wait, those that belong to single clients included.
+    /// The number of connections that wait, those that belong to single clients included.
     pub(super) fn len(&self) -> usize {
         self.shared.len() + self.own.len()
     }
 
-    /// How many of them belong to single clients.
+    /// The number of them that belong to single clients.
     pub(super) fn own(&self) -> usize {
         self.own.len()
     }

@@ -13,7 +13,7 @@ pub(super) struct Link {
     pub(super) key: Key,
     /// Counts one connection of the backend, until it is dropped.
     slot: Slot,
-    /// How many exchanges it has served.
+    /// The number of exchanges that it has served.
     pub(super) uses: u32,
 }
 

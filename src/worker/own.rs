@@ -20,7 +20,7 @@ use crate::recorder::Step;
 use crate::session::ConnectOutcome;
 use crate::snapshot::BackendId;
 
-/// How many a client may have at a time: one to a backend of each of so many pools.
+/// The number that a client may have at a time: one to a backend of each of so many pools.
 const PER_CLIENT_MOST: usize = 4;
 
 /// One of them.

@@ -17,7 +17,7 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::os::{Fd, Os};
 
-/// How long a session or connection is quiet before it is parked.
+/// The time for which a session or connection is quiet before it is parked.
 pub(super) const QUIET: Duration = Duration::from_millis(20);
 
 /// After how many polls in a row without an event a session or connection is parked. Entering and leaving the

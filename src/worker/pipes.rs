@@ -16,7 +16,7 @@ const FREE_MAX: usize = 8;
 pub struct Splicing {
     /// Pipes at once; 0 for never. Each takes two descriptors.
     pub pipes: usize,
-    /// How many bytes of a message must be left.
+    /// The number of bytes of a message that must be left.
     pub least: u64,
 }
 
@@ -39,7 +39,7 @@ impl Splicing {
 #[derive(Debug)]
 pub(super) struct Loan {
     pipe: Pipe,
-    /// How many bytes lie in it.
+    /// The number of bytes in it.
     held: usize,
 }
 
@@ -60,7 +60,7 @@ impl Loan {
         Ok(count)
     }
 
-    /// How many bytes a pipe holds about at most.
+    /// The number of bytes that a pipe holds about at most.
     pub(super) fn capacity(&self) -> usize {
         self.pipe.capacity
     }
@@ -106,7 +106,7 @@ impl Pipes {
         self.free.drain(..).for_each(|pipe| os.close_pipe(pipe));
     }
 
-    /// How many pipes are lent.
+    /// The number of pipes that are lent.
     pub(super) fn out(&self) -> usize {
         self.out
     }

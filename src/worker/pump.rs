@@ -8,7 +8,7 @@ use crate::os::{IoFault, Os};
 use crate::session::{Session, Side};
 use crate::wire::Wire;
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
     /// Nothing was wanted, or nothing was there, or there is no buffer to read into.
@@ -19,11 +19,11 @@ pub(super) enum Filled {
     Room,
 }
 
-/// What the pump takes storage from.
+/// The stores from which the pump takes storage.
 pub(super) struct Stores<'a> {
     pub(super) buffers: &'a mut Storage,
     pub(super) pipes: &'a mut Pipes,
-    /// How many bytes must be left of a message that is spliced; `None` if none may be.
+    /// The number of bytes that must be left of a message that is spliced; `None` if none may be.
     pub(super) least: Option<u64>,
 }
 

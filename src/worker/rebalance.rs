@@ -16,18 +16,18 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Numbers of short sessions differ by chance, and seldom by so many times the root of the greater one.
 const CHANCE: usize = 6;
 
-/// How many sessions have ended lately.
+/// The number of sessions that have ended lately.
 #[derive(Debug, Default)]
 pub(super) struct Churn {
     since: Time,
-    /// How many had ended at the beginning of this period.
+    /// The number that had ended at the beginning of this period.
     ended: u64,
-    /// How many had ended at the beginning of the period before.
+    /// The number that had ended at the beginning of the period before.
     ended_before: u64,
 }
 
 impl Churn {
-    /// How many have ended in this period and the one before, if so many have ended in all.
+    /// The number that have ended in this period and the one before, if so many have ended in all.
     fn recent(&mut self, now: Time, ended: u64) -> usize {
         if now >= self.since + PERIOD {
             (self.since, self.ended, self.ended_before) = (now, ended, self.ended);
@@ -115,7 +115,7 @@ impl<O: Os> Worker<O> {
 mod tests {
     use super::*;
 
-    /// How many of `count` long connections each of the workers has, if all come to the first.
+    /// The number of `count` long connections that each of the workers has, if all come to the first.
     fn spread(workers: usize, count: usize) -> Vec<usize> {
         let mut sessions = vec![0; workers];
         for _ in 0..count {

@@ -15,17 +15,17 @@ use crate::session::Summary;
 use crate::snapshot::NO_ADDRESS;
 use crate::status::{self, Crowd, HOLDERS_MAX, Holder, SessionId};
 
-/// What a worker says of itself.
+/// The report of a worker about itself.
 #[derive(Debug, Default)]
 pub struct WorkerReport {
-    /// What it holds, in numbers.
+    /// Its resources, in numbers.
     pub worker: status::WorkerStatus,
     /// Its sessions.
     pub crowd: Crowd,
 }
 
 impl<O: Os> Worker<O> {
-    /// What the worker holds now. Looks at every session.
+    /// The report of the worker now. Looks at every session.
     pub fn report(&mut self) -> WorkerReport {
         self.now = self.os.now();
         let census = self.census();
@@ -58,7 +58,7 @@ impl<O: Os> Worker<O> {
         });
     }
 
-    /// What its next decisions depend on, under its latest configuration.
+    /// The state on which its next decisions depend, under its latest configuration.
     #[must_use]
     pub fn live(&self) -> WorkerState {
         WorkerState {

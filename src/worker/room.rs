@@ -41,7 +41,7 @@ fn origin(client: Look<'_>) -> Option<ClientOrigin> {
     ClientOrigin::of(client.address().ip())
 }
 
-/// How great the crowd is to which a client belongs; 0 if to none. Proxies that are trusted stand for many
+/// The size of the crowd to which a client belongs; 0 if to none. Proxies that are trusted stand for many
 /// clients.
 fn crowd(client: Look<'_>, crowds: &Crowds) -> usize {
     let size = origin(client).map_or(0, |origin| crowds.size(origin));
@@ -219,12 +219,12 @@ impl<O: Os> Worker<O> {
         self.room.short.counts()
     }
 
-    /// How many clients have made room, by ground.
+    /// The number of clients that have made room, by ground.
     pub(super) fn made_room(&self) -> [u64; Ground::ALL.len()] {
         self.room.tally.counts()
     }
 
-    /// How many connections were refused because their addresses had as many as they may.
+    /// The number of connections that were refused because their addresses had as many as they may.
     pub(super) fn refused(&self) -> u64 {
         let [refused] = self.room.refused.counts();
         refused

@@ -17,7 +17,7 @@ pub(super) const BUFFERS_MIN: usize = 4;
 /// So many free buffers are kept in any case: a worker that has a moment's rest does not begin anew.
 const KEPT_MIN: usize = 4;
 
-/// How long any other free buffer is kept without being needed.
+/// The time for which any other free buffer is kept without being needed.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// The least that a buffer is given while it waits with little in it: most request heads fit.
@@ -28,12 +28,12 @@ const SMALL: usize = 2048;
 /// section fits.
 const RATION: usize = 16 * 1024;
 
-/// What the address of the client that is concerned may be lent.
+/// The share that the address of the client may be lent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientShare {
-    /// How many bytes it has.
+    /// The number of bytes that it has.
     pub(super) held: usize,
-    /// How many it may have. A quarter is for what backends send, as of all bytes.
+    /// The number of bytes that it may have. A quarter is for bytes of backends, as of all bytes.
     pub(super) most: usize,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Storage {
     most: usize,
     free: Vec<Box<[u8]>>,
     out: usize,
-    /// How many bytes are lent: less than `out` whole buffers, because some have shrunk.
+    /// The number of bytes that are lent: less than `out` whole buffers, because some have shrunk.
     bytes: usize,
     /// The fewest free ones since the last look: so many were not needed.
     spare: usize,
@@ -64,7 +64,7 @@ pub(super) struct Storage {
     has_refused: bool,
     /// Of the client that is being seen to.
     client_share: ClientShare,
-    /// What there was too little of since the last time that was asked, by the place in [`Measure::ALL`].
+    /// The measures that ran short since the last time that was asked, by the place in [`Measure::ALL`].
     short: [bool; Measure::ALL.len()],
 }
 
@@ -87,7 +87,7 @@ impl Storage {
         }
     }
 
-    /// What follows is for a client whose address may have so much.
+    /// The next loans are for a client whose address may have so much.
     pub(super) fn open(&mut self, client_share: ClientShare) {
         self.client_share = client_share;
     }
@@ -106,7 +106,7 @@ impl Storage {
         is_client
     }
 
-    /// What there was too little of since the last time this was asked.
+    /// The measures that ran short since the last time this was asked.
     pub(super) fn take_short(&mut self) -> [bool; Measure::ALL.len()] {
         std::mem::take(&mut self.short)
     }
@@ -200,7 +200,7 @@ impl Storage {
         }
     }
 
-    /// How many buffers are lent.
+    /// The number of buffers that are lent.
     #[must_use]
     pub(super) fn out(&self) -> usize {
         self.out

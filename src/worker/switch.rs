@@ -18,17 +18,17 @@ use crate::os::{Fd, Os};
 use crate::snapshot::{BackendId, PoolId, Snapshot};
 use crate::tls::Handles;
 
-/// What a worker is to run on from now on.
+/// The generation that a worker is to run on from now on.
 pub struct GenerationChange {
     /// The configuration. Its buffers are as large as they were.
     pub snapshot: Arc<Snapshot>,
-    /// What its rules for TLS need.
+    /// The TLS objects that its rules need.
     pub tls: Arc<Handles>,
     /// For each of its listeners, in their order, where its clients come in.
     pub inlets: Vec<Inlet>,
 }
 
-/// Where the clients of a listener come in.
+/// The source of a listener's clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inlet {
     /// By a new socket.

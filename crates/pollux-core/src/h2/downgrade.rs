@@ -1,4 +1,4 @@
-//! What of a request that came by HTTP/2 goes to an HTTP/1.1 backend, as text.
+//! The part of a request by HTTP/2 that goes to an HTTP/1.1 backend, as text.
 //!
 //! [`head::request`](super::head::request) has judged it: no byte of a method, path, authority, name or value can end its line. So one head
 //! becomes one head. The fields of its framing are not here: the sender of the body knows it, and writes them.

@@ -125,7 +125,7 @@ pub const fn error_type(cause: Cause) -> &'static str {
     }
 }
 
-/// What becomes of the body of an answer.
+/// The treatment of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// It is sent.
@@ -136,12 +136,12 @@ pub enum Content {
     Absent,
 }
 
-/// What an answer tells beside what it is asked for.
+/// The details of an answer beside its status and body.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerDetails<'a> {
-    /// What the listener wants told.
+    /// The facts that the listener discloses.
     pub disclosure: Disclosure,
-    /// What the request is called.
+    /// The number of the request.
     pub request_id: RequestId<'a>,
 }
 

@@ -56,7 +56,7 @@ enum State {
 pub struct Chunked {
     state: State,
     chunks: Chunks,
-    /// How much data may still come.
+    /// The amount of data that may still come.
     budget: u64,
     /// Trailer fields that the head speaks against; they do not pass.
     nominated: Nominated,

@@ -7,14 +7,14 @@
 use crate::route::{Destinations, PrefixEdit};
 use crate::syntax::grammar::trim;
 
-/// How the URIs are rewritten.
+/// The rewriting of the URIs.
 #[derive(Clone, Copy, Debug)]
 pub struct Dav<'a> {
     /// The URIs that are rewritten.
     pub which: Destinations,
     /// Whether the backend is spoken to by TLS.
     pub is_secure: bool,
-    /// How the path is changed.
+    /// The change of the path.
     pub prefix: Option<&'a PrefixEdit>,
 }
 

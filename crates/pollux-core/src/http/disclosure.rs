@@ -23,16 +23,16 @@ impl Forwarding {
     }
 }
 
-/// What a listener tells of a request, beside what is asked for.
+/// The facts of a request that a listener discloses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disclosure {
     /// Which sides X-Request-ID is sent to.
     pub request_id: RequestIds,
-    /// What becomes of traces.
+    /// The treatment of traces.
     pub traces: Traces,
     /// Which responses have Proxy-Status.
     pub proxy_status: ProxyStatus,
-    /// What clients that have come by TLS are told of later connections, if anything.
+    /// The policy for later connections that clients get that have come by TLS, if any.
     pub hsts: Option<Hsts>,
     /// Which interim responses HTTP/1.1 clients get.
     pub interims: Interims,
@@ -62,7 +62,7 @@ impl RequestIds {
     }
 }
 
-/// What becomes of traces (W3C Trace Context).
+/// The treatment of traces (W3C Trace Context).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Traces {
     /// They pass as the client said them.

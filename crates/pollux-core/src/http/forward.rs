@@ -14,7 +14,7 @@ use crate::message::{BodyLength, FieldLine, Head, Name, Nominated, Version};
 use crate::route::{Context, FieldEdits};
 use crate::syntax::grammar::{push_decimal, trim};
 
-/// What is done to a request on its way to the backend.
+/// The changes of a request on its way to the backend.
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardContext<'a> {
     /// The address that connected.
@@ -23,9 +23,9 @@ pub struct ForwardContext<'a> {
     pub is_trusted: bool,
     /// Whether the client has come by TLS.
     pub is_secure: bool,
-    /// How the backend is told of the client.
+    /// The fields that tell the backend of the client.
     pub forwarding: Forwarding,
-    /// What stands in for a Host that an HTTP/1.0 client did not send.
+    /// The Host in place of one that an HTTP/1.0 client did not send.
     pub fallback_host: &'a str,
     /// The new path, in two pieces, if it is changed.
     pub path: Option<(&'a str, &'a str)>,
@@ -33,13 +33,13 @@ pub struct ForwardContext<'a> {
     pub hidden_cookie: Option<&'a str>,
     /// Whether trailer fields are passed on.
     pub passes_trailers: bool,
-    /// What it is called, if the backend is told.
+    /// Its number, if the backend is told.
     pub request_id: Option<RequestId<'a>>,
     /// The trace that begins here, if one does.
     pub traceparent: Option<Traceparent>,
     /// Whether the body is collected, so that its length stands in the head in the end.
     pub is_collected: bool,
-    /// How the URIs are rewritten that WebDAV has in fields, if they are.
+    /// The rewriting of the URIs that WebDAV has in fields, if they are rewritten.
     pub dav: Option<Dav<'a>>,
     /// Changes to header fields, and what their values are filled in with.
     pub edits: Option<(&'a FieldEdits, Context<'a>)>,
@@ -92,7 +92,7 @@ impl<'a> ForwardContext<'a> {
 pub struct Traceparent {
     /// Its number.
     pub trace: TraceId,
-    /// What stands for the request as the parent of what the backend does; never 0.
+    /// The number that stands for the request as the parent of the backend's work; never 0.
     pub parent: u64,
 }
 

@@ -90,7 +90,7 @@ fn for_of(element: &[u8]) -> Option<IpAddr> {
     node(inner)
 }
 
-/// What is said of a request to its backend.
+/// The facts of a request that its backend gets.
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardedInfo<'a> {
     /// The address that connected.

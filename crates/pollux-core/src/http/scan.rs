@@ -36,7 +36,7 @@ pub enum ScanFault {
 pub struct HeadScan {
     /// Empty lines before the head take this many bytes.
     start: usize,
-    /// Where the line begins that is being looked at.
+    /// The beginning of the line that is being looked at.
     line: usize,
     /// Up to here there is no LF in that line.
     looked: usize,

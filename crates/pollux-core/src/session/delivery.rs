@@ -41,7 +41,7 @@ impl Session {
                 return self.record_and(true, effects);
             }
             if self.up.source == Source::Leaving && !self.client_hung {
-                // What is read next is another request, or the end.
+                // The next read is another request, or the end.
                 return false;
             }
         } else {

@@ -16,7 +16,7 @@ use crate::prelude::hello::Hello;
 use crate::route::RequestView;
 use crate::snapshot::PoolId;
 
-/// How a dry run ends.
+/// The end of a dry run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DryRunEnd {
     /// It goes to a backend of that pool, with this head.
@@ -44,16 +44,16 @@ pub enum DryRunEnd {
     Options,
 }
 
-/// What was found out on the way.
+/// The facts that were found on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DryRun {
     /// The client, behind the proxies that are trusted; `None` if the head could not be read.
     pub client: Option<IpAddr>,
     /// The route that was taken, by its place in the listener.
     pub route: Option<usize>,
-    /// What the policies of the route say, up to the first one that answers.
+    /// The verdicts of the route's policies, up to the first one that answers.
     pub policies: Vec<Judged>,
-    /// How it ended, if every authority that would be asked agrees.
+    /// The end, if every authority that would be asked agrees.
     pub end: DryRunEnd,
 }
 

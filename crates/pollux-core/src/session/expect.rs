@@ -9,10 +9,10 @@ use crate::balance::Habit;
 use crate::core::time::Time;
 use crate::snapshot::ExpectContinue;
 
-/// How long a backend is given for its 100. Clients that go on without one wait for a second (curl) or more.
+/// The time that a backend has for its 100. Clients that go on without one wait for a second (curl) or more.
 const CONTINUE_PAUSE: Duration = Duration::from_millis(500);
 
-/// What Pollux says.
+/// The interim response of Pollux.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Session {

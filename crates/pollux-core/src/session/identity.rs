@@ -1,4 +1,4 @@
-//! What an exchange is called, and the trace that it is part of.
+//! The number of an exchange, and the trace that it is part of.
 
 use crate::core::identity::{Ids, RequestId, TraceId, is_request_id};
 use crate::http::forward::Traceparent;
@@ -10,7 +10,7 @@ use crate::snapshot::Traces;
 pub(crate) struct Identity {
     /// The number that Pollux has given it; 0 if none was needed.
     own: u128,
-    /// What a trusted proxy has called it; empty if none has.
+    /// The number that a trusted proxy has given it; empty if none has.
     kept: String,
     trace: Option<TraceId>,
     /// The parent of what the backend does, in a trace that began here.

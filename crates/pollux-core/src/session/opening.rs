@@ -15,16 +15,16 @@ use crate::prelude::proxy::PASSES_EVERYWHERE;
 use crate::route::Retry;
 use crate::snapshot::{Mode, Retries};
 
-/// How long to wait before a busy backend is asked again: poll(2) cannot tell when its backlog has room.
+/// The time to wait before a busy backend is asked again: poll(2) cannot tell when its backlog has room.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long to wait before backends that have all failed are asked once more.
+/// The time to wait before backends that have all failed are asked once more.
 const AGAIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// By so many doublings the pause grows while no backend can be reached.
 const PAUSE_DOUBLINGS: u32 = 2;
 
-/// How an [`Effect::Open`], or a connect that was pending, turned out.
+/// The result of an [`Effect::Open`], or of a connect that was pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectOutcome {
     /// There is no backend that can be asked.
@@ -54,7 +54,7 @@ pub enum ConnectOutcome {
     Busy {
         /// The place in the pool.
         backend: usize,
-        /// What to call it if it stays so.
+        /// The cause if it stays so.
         cause: Cause,
     },
     /// The connect to that backend failed for that cause.
@@ -190,7 +190,7 @@ impl Session {
     fn ask_to_keep(&mut self, env: &Env<'_>) {
         let (limits, rules) = (&env.snapshot.limits, env.snapshot.pool(self.pool()));
         let is_kept = limits.idle > 0 && limits.idle_per_backend > 0 && rules.max_reuse != Some(1);
-        // What was held has not been moved behind the head.
+        // The held bytes have not been moved behind the head.
         let is_head_alone = self.exchange.request.collected.is_none()
             && (self.exchange.retries.attempts == 1 || self.up.is_held());
         let is_upgrade = !self.exchange.request.protocols().is_empty();
@@ -236,7 +236,7 @@ impl Session {
         is_unsent && wait.is_some_and(|wait| env.now + self.pause() < since + wait)
     }
 
-    /// How long the request waits before its next attempt to reach a backend.
+    /// The time for which the request waits before its next attempt to reach a backend.
     fn pause(&self) -> Duration {
         AGAIN_PAUSE * (1 << self.exchange.retries.reach_waits.min(PAUSE_DOUBLINGS))
     }

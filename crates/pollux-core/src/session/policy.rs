@@ -60,7 +60,7 @@ impl Session {
         if let Phase::Policy { place, .. } = self.phase { Some(place) } else { None }
     }
 
-    /// What the policy at `place` of the route that was taken asks.
+    /// The question of the policy at `place` of the route that was taken.
     pub(super) fn inquiry<'a>(&self, place: usize, env: &Env<'a>) -> Option<&'a Inquiry> {
         match self.case(env)?.policy(place)? {
             Policy::Inquiry(inquiry) => Some(inquiry),
@@ -83,7 +83,7 @@ impl Session {
         }
     }
 
-    /// What authorities were asked, for the record.
+    /// The authorities that were asked, for the record.
     pub(super) fn consulted<'a>(&self, env: &Env<'a>) -> Option<Consulted<'a>> {
         let place = usize::from(self.exchange.asked_by?.get()) - 1;
         let wait = Duration::from_micros(self.exchange.asked_us.into());

@@ -73,7 +73,7 @@ impl Session {
             && (!self.exchange.request.expects || self.exchange.response.continued != Continued::No)
     }
 
-    /// How many bytes of memory are lent to it.
+    /// The number of bytes of memory that are lent to it.
     #[must_use]
     pub fn held(&self) -> usize {
         self.up.buffer.lent() + self.down.buffer.lent() + self.collected()

@@ -12,7 +12,7 @@ use crate::core::word::UnknownWord;
 use crate::lane::framer::Framer;
 use crate::snapshot::Mode;
 
-/// What a session is at.
+/// The activity of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionActivity {
@@ -86,32 +86,32 @@ impl FromStr for SessionActivity {
     }
 }
 
-/// What can be seen of a session at one moment.
+/// The visible state of a session at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// What it is at.
+    /// Its activity.
     pub kind: SessionActivity,
     /// Since when.
     pub since: Time,
     /// When it ends by itself if nothing comes; `None` if it is [busy](SessionActivity::is_busy), for its deadlines move with its bytes.
     pub ends: Option<Time>,
-    /// How many bytes of the response are still to come from the backend, if that is known.
+    /// The number of bytes of the response that are still to come from the backend, if that is known.
     pub left: Option<u64>,
 }
 
-/// How an exchange began.
+/// The beginning of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
     /// When.
     pub at: Time,
     /// Whether it is the first one of its connection.
     pub is_first: bool,
-    /// How long it took until the head was complete, if it is.
+    /// The time until the head was complete, if it is.
     pub head: Option<Duration>,
 }
 
 impl Session {
-    /// How the exchange began.
+    /// The beginning of the exchange.
     #[must_use]
     pub fn beginning(&self) -> Beginning {
         let timing = &self.exchange.timing;
@@ -136,7 +136,7 @@ impl Session {
         }
     }
 
-    /// What can be seen of the session now; `None` if it is over.
+    /// The visible state of the session now; `None` if it is over.
     #[must_use]
     pub fn summary(&self, env: &Env<'_>) -> Option<Summary> {
         let began = self.exchange.timing.began;

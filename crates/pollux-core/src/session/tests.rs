@@ -1,4 +1,4 @@
-//! What is hard to bring about from outside: a session told of events one by one.
+//! Cases that are hard to bring about from outside: a session gets events one by one.
 
 mod policy;
 
@@ -251,7 +251,7 @@ fn a_client_that_leaves_its_body_unfinished_is_no_matter_of_the_backend() {
     }
 }
 
-/// What has no length may be silent for as long as there is nothing to say; what has one owes its bytes.
+/// A response without a length may be silent for any time; one with a length owes its bytes.
 #[test]
 fn a_stream_that_is_quiet_is_not_held_against_its_backend() {
     for (framing, is_held) in
@@ -413,7 +413,7 @@ fn a_stream_has_a_time_of_its_own() {
     }
 }
 
-/// Whatever `retries` says, a request of which nothing was sent waits until a backend can be reached, for a
+/// For any `retries`, a request of which nothing was sent waits until a backend can be reached, for a
 /// while.
 #[test]
 fn a_backend_that_cannot_be_reached_is_asked_again() {

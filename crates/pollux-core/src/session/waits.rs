@@ -1,4 +1,4 @@
-//! What a session waits for, and until when: derived from its state at every turn.
+//! The events that a session waits for, and the deadline: derived from its state at every turn.
 
 use ::core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -26,7 +26,7 @@ const DRAIN_SPREAD_MAX: Duration = Duration::from_secs(2);
 const DRAIN_SPREAD_SHARE: u32 = 4;
 
 impl Session {
-    /// What to ask poll about `side` as of `now`; `None` to leave it out.
+    /// The events to ask poll about `side` as of `now`; `None` to leave it out.
     #[must_use]
     pub fn interest(&self, side: Side, now: Time) -> Option<Interest> {
         let reads = self.wants_read(side);
@@ -152,7 +152,7 @@ impl Session {
                     touched(timeouts.idle, Timer::Idle)
                 }
             },
-            // What is left of a connection that was reset is passed on soon or not at all.
+            // The rest of a connection that was reset is passed on soon or not at all.
             Phase::Tunnel if self.is_half_lost() => touched(timeouts.linger, Timer::Tunnel),
             Phase::Tunnel => touched(timeouts.tunnel, Timer::Tunnel),
             Phase::Answer { .. } => touched(timeouts.idle, Timer::Idle),

@@ -1,4 +1,4 @@
-//! What the peer's frames do.
+//! The effects of the peer's frames.
 
 use super::heads::Block;
 use super::{Connection, ConnectionError, Incoming, WhyReset};
@@ -18,7 +18,7 @@ use crate::h2::stream::{Direction, Stream};
 const ENTRIES_FREE: u16 = 32;
 pub(super) type Step<T> = Result<T, ConnectionError>;
 
-/// What the loop over the frames has found.
+/// The finding of the loop over the frames.
 pub(super) enum Found<'a> {
     Block { block: Block, ends_stream: bool, decoded: Decoded },
     Incoming(Incoming<'a>),

@@ -1,4 +1,4 @@
-"""Four ways of holding what a proxy has without being served, played on the loopback by a process of their own; the backend.
+"""Four ways of holding what a proxy has without being served, played on the loopback by a process of their own; the backends.
 
 Counts are shares of the clients that each proxy is set up for. Every loop ends when the parent says so, or after LIFE_S.
 """
@@ -19,6 +19,8 @@ STEP_S = 1
 BODY = 1024 * 1024
 TAKEN = 1024
 PIECE = b"x" * 65536
+# What newcomers ask for.
+QUICK = "/quick"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +156,7 @@ def newcomers(address, count, pause_s, patience_s):
 
 def ask(selector, key):
     try:
-        key.fileobj.send(get("/"))
+        key.fileobj.send(get(QUICK))
         selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
     except OSError:
         leave(selector, key.fileobj)
@@ -203,6 +205,9 @@ def backend(pipe):
 
 
 class Backend:
+    """A process that answers all paths. Newcomers ask one of their own: what they wait for is the proxy, not a backend that
+    still fills the buffers of others."""
+
     def __enter__(self):
         self.pipe, other = multiprocessing.Pipe()
         self.process = multiprocessing.Process(target=backend, args=(other,), daemon=True)

@@ -47,6 +47,8 @@ class Setup:
     tools: "Tools"
     threads: int = 1
     mode: str = "http"
+    # For what is not to wait behind the requests to the other one.
+    second_backend: str | None = None
 
     def run(self, name, command, **more):
         return Running(name, command, cores=self.cores, log=self.directory / f"{name}.log", **more)

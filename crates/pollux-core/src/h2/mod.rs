@@ -1,5 +1,6 @@
 //! HTTP/2 (RFC 9113) and its compression of fields (RFC 7541).
 
+pub mod bridge;
 pub mod closed;
 pub mod connection;
 pub mod credit;

@@ -1,0 +1,189 @@
+//! The request of a stream, as the text of one HTTP/1.1 request.
+
+use crate::h2::downgrade;
+use crate::h2::fields::Fields;
+use crate::h2::head::RequestHead;
+use crate::syntax::grammar::push_decimal;
+
+/// The size line of a chunk takes at most so many bytes: eight digits and CRLF, and CRLF behind the data.
+const CHUNK_EXCESS: usize = 12;
+
+/// Why a read gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Nothing is there yet.
+    Blocked,
+    /// The stream was reset: the request will never be whole.
+    Lost,
+}
+
+/// The framing of the body in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is no body, or its length stands in the head.
+    Plain,
+    Chunked,
+}
+
+/// The state of the client's direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Open,
+    /// The whole request has come.
+    Ended,
+    Reset,
+    /// The exchange is over, and no request follows.
+    Over,
+}
+
+/// See the module. The text that waits is bounded by what [`Downward::room`] promises.
+#[derive(Debug)]
+pub struct Downward {
+    text: Vec<u8>,
+    taken: usize,
+    framing: Framing,
+    input: Input,
+}
+
+impl Downward {
+    /// A request with this head; `ends` if it has no body.
+    #[must_use]
+    pub fn new(head: &RequestHead<'_>, fields: &Fields, ends: bool) -> Downward {
+        let mut text = Vec::with_capacity(512);
+        downgrade::write(head, fields, &mut text);
+        // A backend that gets neither length nor coding with a POST may take it for bad (RFC 9110 §8.6).
+        let is_said = head.length.is_some() || matches!(head.method, "POST" | "PUT" | "PATCH");
+        let (length, framing) = match (head.length, ends) {
+            (length, true) => (is_said.then_some(length.unwrap_or(0)), Framing::Plain),
+            (Some(length), false) => (Some(length), Framing::Plain),
+            (None, false) => (None, Framing::Chunked),
+        };
+        if let Some(length) = length {
+            text.extend_from_slice(b"content-length: ");
+            push_decimal(&mut text, length);
+            text.extend_from_slice(b"\r\n");
+        } else if framing == Framing::Chunked {
+            text.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        let input = if ends { Input::Ended } else { Input::Open };
+        Downward { text, taken: 0, framing, input }
+    }
+
+    /// Takes bytes of the body.
+    pub fn data(&mut self, bytes: &[u8]) {
+        if self.input != Input::Open || bytes.is_empty() {
+            return;
+        }
+        self.compact();
+        if self.framing == Framing::Chunked {
+            push_size_line(&mut self.text, bytes.len());
+        }
+        self.text.extend_from_slice(bytes);
+        if self.framing == Framing::Chunked {
+            self.text.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Takes note that the body has ended, with these trailers. They pass only behind a body without a length:
+    /// HTTP/1.1 has no place for others (RFC 9112 §7.1.2).
+    pub fn end(&mut self, trailers: Option<&Fields>) {
+        if self.input != Input::Open {
+            return;
+        }
+        self.input = Input::Ended;
+        if self.framing == Framing::Chunked {
+            self.text.extend_from_slice(b"0\r\n");
+            for field in trailers.into_iter().flat_map(downgrade::passing_trailers) {
+                for part in [field.name, b": ", field.value, b"\r\n"] {
+                    self.text.extend_from_slice(part);
+                }
+            }
+            self.text.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Takes note that the stream is over before the request was whole, or that its answer is not wanted. What
+    /// waits is dropped: a request that the client has given up is not carried out.
+    pub fn reset(&mut self) {
+        self.input = Input::Reset;
+        self.text = Vec::new();
+        self.taken = 0;
+    }
+
+    /// Takes note that the stream is over in order: its exchange is to end.
+    pub fn close(&mut self) {
+        if self.input != Input::Reset {
+            self.input = Input::Over;
+        }
+    }
+
+    /// Whether the stream was reset.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        self.input == Input::Reset
+    }
+
+    /// Whether a [`read`](Self::read) would say something.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.taken < self.text.len() || matches!(self.input, Input::Reset | Input::Over)
+    }
+
+    /// Moves text into `room`, and says how much; 0 once the stream is [over](Self::close). There is no end
+    /// behind the request: the exchange knows from the text where it ends, and an HTTP/2 client that has ended
+    /// its direction awaits the answer.
+    ///
+    /// # Errors
+    /// See [`Unread`].
+    pub fn read(&mut self, room: &mut [u8]) -> Result<usize, Unread> {
+        let waiting = &self.text[self.taken..];
+        if waiting.is_empty() {
+            return match self.input {
+                Input::Open | Input::Ended => Err(Unread::Blocked),
+                Input::Reset => Err(Unread::Lost),
+                Input::Over => Ok(0),
+            };
+        }
+        let count = waiting.len().min(room.len());
+        room[..count].copy_from_slice(&waiting[..count]);
+        self.taken += count;
+        if self.taken == self.text.len() {
+            self.text.clear();
+            self.taken = 0;
+        }
+        Ok(count)
+    }
+
+    /// The number of body bytes that may still come, if `capacity` bytes of text may wait.
+    #[must_use]
+    pub fn room(&self, capacity: usize) -> usize {
+        match self.input {
+            Input::Open => capacity.saturating_sub(self.text.len() - self.taken + CHUNK_EXCESS),
+            Input::Ended | Input::Reset | Input::Over => 0,
+        }
+    }
+
+    /// Whether the whole request has come.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.input == Input::Ended
+    }
+
+    fn compact(&mut self) {
+        if self.taken > 0 {
+            self.text.drain(..self.taken);
+            self.taken = 0;
+        }
+    }
+}
+
+/// Appends a size line of RFC 9112 §7.1.
+fn push_size_line(text: &mut Vec<u8>, size: usize) {
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = (size >> (4 * place)) & 0xf;
+        text.push(b"0123456789abcdef"[digit]);
+    }
+    text.extend_from_slice(b"\r\n");
+}

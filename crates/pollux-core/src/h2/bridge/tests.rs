@@ -1,0 +1,309 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::h2::decoder::{Bounds, Decoded, Decoder};
+use crate::h2::encoder::FieldBlock;
+use crate::h2::fields::Fields;
+use crate::h2::head;
+
+fn fields(list: &[(&str, &str)]) -> Fields {
+    let mut fields = Fields::default();
+    for (name, value) in list {
+        let start = fields.arena().len();
+        fields.arena().extend_from_slice(name.as_bytes());
+        fields.arena().extend_from_slice(value.as_bytes());
+        fields.keep(start, name.len(), false);
+    }
+    fields
+}
+
+fn request(method: &str, more: &[(&str, &str)], ends: bool) -> Downward {
+    let pseudo = [(":method", method), (":scheme", "https"), (":path", "/a"), (":authority", "h")];
+    let fields = fields(&[&pseudo[..], more].concat());
+    Downward::new(&head::request(&fields).expect("a head"), &fields, ends)
+}
+
+/// All the text that waits, read through a room of `size` bytes.
+fn text_of(downward: &mut Downward, size: usize) -> String {
+    let (mut text, mut room) = (Vec::new(), vec![0; size]);
+    while let Ok(count) = downward.read(&mut room) {
+        text.extend_from_slice(&room[..count]);
+    }
+    String::from_utf8(text).expect("text")
+}
+
+#[test]
+fn a_request_says_how_long_its_body_is() {
+    let begin = |method: &str| format!("{method} /a HTTP/1.1\r\nhost: h\r\n");
+    let with_length = [("content-length", "5")];
+    for (method, more, ends, lines) in [
+        ("GET", &[][..], true, ""),
+        ("DELETE", &[], true, ""),
+        ("POST", &[], true, "content-length: 0\r\n"),
+        ("PUT", &[], true, "content-length: 0\r\n"),
+        ("PATCH", &[], true, "content-length: 0\r\n"),
+        ("GET", &[("content-length", "0")], true, "content-length: 0\r\n"),
+        ("POST", &with_length, false, "content-length: 5\r\n"),
+        ("GET", &with_length, false, "content-length: 5\r\n"),
+        ("POST", &[], false, "transfer-encoding: chunked\r\n"),
+        ("GET", &[], false, "transfer-encoding: chunked\r\n"),
+    ] {
+        let mut downward = request(method, more, ends);
+        assert_eq!(downward.is_whole(), ends);
+        assert_eq!(text_of(&mut downward, 64), format!("{}{lines}\r\n", begin(method)), "{method} {more:?}");
+        assert!(!downward.has_more());
+    }
+}
+
+#[test]
+fn a_body_has_the_framing_that_its_head_says() {
+    let mut plain = request("POST", &[("content-length", "5")], false);
+    text_of(&mut plain, 64);
+    plain.data(b"he");
+    plain.data(b"");
+    plain.data(b"llo");
+    plain.end(Some(&fields(&[("x-sum", "1")])));
+    assert_eq!(text_of(&mut plain, 2), "hello");
+    let mut chunked = request("POST", &[], false);
+    text_of(&mut chunked, 64);
+    chunked.data(b"he");
+    chunked.data(b"");
+    chunked.data(&[b'l'; 0x1a3]);
+    chunked.end(Some(&fields(&[("x-sum", "1"), ("content-length", "9"), ("host", "x")])));
+    let rest = "l".repeat(0x1a3);
+    assert_eq!(text_of(&mut chunked, 7), format!("2\r\nhe\r\n1a3\r\n{rest}\r\n0\r\nx-sum: 1\r\n\r\n"));
+    // Bytes behind the end belong to no request.
+    chunked.data(b"more");
+    chunked.end(None);
+    assert_eq!(chunked.read(&mut [0; 9]), Err(Unread::Blocked));
+}
+
+#[test]
+fn a_request_that_is_given_up_never_looks_whole() {
+    let mut downward = request("POST", &[], false);
+    downward.data(b"half");
+    downward.reset();
+    assert!(downward.has_more());
+    assert_eq!(downward.read(&mut [0; 99]), Err(Unread::Lost));
+    assert!(!downward.is_whole());
+    downward.end(None);
+    assert_eq!((downward.read(&mut [0; 99]), downward.room(1000)), (Err(Unread::Lost), 0));
+}
+
+#[test]
+fn no_more_is_promised_than_there_is_room_for() {
+    for capacity in [0, 11, 12, 13, 64, 1000] {
+        let mut downward = request("POST", &[], false);
+        text_of(&mut downward, 64);
+        let room = downward.room(capacity);
+        downward.data(&vec![b'x'; room]);
+        assert!(text_of(&mut downward, 64).len() <= capacity, "{capacity}");
+    }
+}
+
+/// The messages that a stream got: heads and trailers with their fields, data as one, and the count of ends.
+#[derive(Debug, Default, PartialEq)]
+struct Got {
+    heads: Vec<(u16, Option<u64>, String)>,
+    body: Vec<u8>,
+    trailers: Option<String>,
+    ends: u32,
+}
+
+impl Got {
+    /// Takes all that is to be sent, in frames of at most `frame` bytes.
+    fn take(&mut self, upward: &mut Upward, frame: usize) -> Result<(), BrokenText> {
+        while let Some(outgoing) = upward.next_outgoing()? {
+            match outgoing {
+                Outgoing::Head { status, length, ends } => {
+                    self.heads.push((status, length, lines(upward.block())));
+                    self.ends += u32::from(ends);
+                }
+                Outgoing::Data { ends } => {
+                    let count = upward.body().len().min(frame);
+                    let ends = ends && count == upward.body().len();
+                    self.body.extend_from_slice(&upward.body()[..count]);
+                    upward.send(count, ends);
+                    self.ends += u32::from(ends);
+                }
+                Outgoing::Trailers => {
+                    self.trailers = Some(lines(upward.block()));
+                    self.ends += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The fields of a block, `name=value` each.
+fn lines(block: &FieldBlock) -> String {
+    let mut decoder = Decoder::new(0);
+    let mut fields = Fields::default();
+    let bounds = Bounds { list: 1 << 20, fields: 1000 };
+    assert_eq!(decoder.decode(block.bytes(), bounds, &mut fields), Ok(Decoded::Whole));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    fields.iter().map(|field| format!("{}={} ", text(field.name), text(field.value))).collect()
+}
+
+/// The messages that `text` makes, written in pieces of `piece` bytes and sent in frames of `frame`.
+fn sent(text: &[u8], is_head: bool, piece: usize, frame: usize) -> Result<Got, BrokenText> {
+    let mut upward = Upward::new(is_head);
+    let mut got = Got::default();
+    for bytes in text.chunks(piece) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (first, second) = left.split_at(left.len() / 2);
+            let count = upward.write(first, second);
+            got.take(&mut upward, frame)?;
+            if count == 0 {
+                return Ok(got);
+            }
+            left = &left[count..];
+        }
+    }
+    upward.finish();
+    got.take(&mut upward, frame)?;
+    Ok(got)
+}
+
+#[test]
+fn a_response_becomes_heads_data_and_trailers() {
+    let plain = "HTTP/1.1 200 OK\r\nX-A: b\r\n";
+    for (text, is_head, heads, body, trailers) in [
+        (
+            format!("{plain}Content-Length: 5\r\nConnection: close\r\nKeep-Alive: timeout=4\r\n\r\nhello"),
+            false,
+            vec![(200, Some(5), ":status=200 x-a=b content-length=5 ")],
+            "hello",
+            None,
+        ),
+        (
+            format!("{plain}Content-Length: 0\r\n\r\n"),
+            false,
+            vec![(200, None, ":status=200 x-a=b content-length=0 ")],
+            "",
+            None,
+        ),
+        (
+            format!("{plain}Content-Length: 5\r\n\r\n"),
+            true,
+            vec![(200, None, ":status=200 x-a=b content-length=5 ")],
+            "",
+            None,
+        ),
+        (
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"x\"\r\n\r\n".to_owned(),
+            false,
+            vec![(304, None, ":status=304 content-length=5 etag=\"x\" ")],
+            "",
+            None,
+        ),
+        (
+            format!("{plain}Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"),
+            false,
+            vec![(200, None, ":status=200 x-a=b ")],
+            "hello",
+            None,
+        ),
+        (
+            format!(
+                "{plain}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nGrpc-Status: 0\r\nx: \r\n\r\n"
+            ),
+            false,
+            vec![(200, None, ":status=200 x-a=b ")],
+            "hello",
+            Some("grpc-status=0 x= "),
+        ),
+        (
+            format!("{plain}Transfer-Encoding: chunked\r\n\r\n0\r\nx: y\r\n\r\n"),
+            false,
+            vec![(200, None, ":status=200 x-a=b ")],
+            "",
+            Some("x=y "),
+        ),
+        (
+            format!(
+                "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 \r\n\r\n{plain}\r\nall the rest"
+            ),
+            false,
+            vec![
+                (103, None, ":status=103 link=</a> "),
+                (100, None, ":status=100 "),
+                (200, None, ":status=200 x-a=b "),
+            ],
+            "all the rest",
+            None,
+        ),
+        ("HTTP/1.1 204 No Content\r\n\r\n".to_owned(), false, vec![(204, None, ":status=204 ")], "", None),
+    ] {
+        let heads: Vec<_> =
+            heads.into_iter().map(|(status, length, it)| (status, length, it.to_owned())).collect();
+        let trailers = trailers.map(str::to_owned);
+        let wanted = Got { heads, body: body.into(), trailers, ends: 1 };
+        for piece in [1, 2, 3, 7, 1000] {
+            for frame in [1, 4, 1000] {
+                assert_eq!(
+                    sent(text.as_bytes(), is_head, piece, frame).as_ref(),
+                    Ok(&wanted),
+                    "{text} {piece}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_response_that_is_cut_short_never_ends() {
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n";
+    for text in [whole, chunked] {
+        for cut in 0..text.len() {
+            assert_eq!(sent(&text.as_bytes()[..cut], false, 1000, 1000), Err(BrokenText), "{}", &text[..cut]);
+        }
+    }
+}
+
+#[test]
+fn a_long_head_has_room_and_a_body_has_a_bound() {
+    let long = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(100_000));
+    let got = sent(format!("{long}body").as_bytes(), false, 4096, 100).expect("a response");
+    assert_eq!(
+        (got.heads[0].2.len(), got.body.as_slice()),
+        (100_000 + ":status=200 x= ".len(), &b"body"[..])
+    );
+    let mut upward = Upward::new(false);
+    let head = b"HTTP/1.1 200 OK\r\n\r\n";
+    assert_eq!(upward.write(head, b""), head.len());
+    assert!(upward.next_outgoing().expect("a head").is_some());
+    let taken = upward.write(&vec![0; 1 << 20], b"");
+    assert!((1..100_000).contains(&taken), "{taken} bytes wait although none was sent");
+}
+
+proptest! {
+    /// Whatever an exchange writes, in whatever pieces: the stream gets the same.
+    #[test]
+    fn a_body_arrives_whole_in_every_split(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8),
+        piece in 1usize..50,
+        frame in 1usize..50,
+        is_chunked in any::<bool>(),
+    ) {
+        let body = chunks.concat();
+        let mut text = Vec::from("HTTP/1.1 200 OK\r\n");
+        if is_chunked {
+            text.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+            for chunk in &chunks {
+                text.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                text.extend_from_slice(chunk);
+                text.extend_from_slice(b"\r\n");
+            }
+            text.extend_from_slice(b"0\r\n\r\n");
+        } else {
+            text.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+            text.extend_from_slice(&body);
+        }
+        let got = sent(&text, false, piece, frame).expect("a response");
+        prop_assert_eq!((got.body, got.ends), (body, 1));
+    }
+}

@@ -1,0 +1,258 @@
+//! The answer of an exchange, as heads, data and trailers for the stream of its client.
+
+use crate::core::buffer::Buffer;
+use crate::h2::encoder::{FieldBlock, Strings};
+use crate::h2::fields::HeaderField;
+use crate::http::body::{Chunked, Chunks};
+use crate::http::framing::has_no_body;
+use crate::http::scan::{HeadLimits, HeadScan};
+use crate::lane::framer::Framer;
+use crate::message::{Name, Nominated};
+use crate::syntax::grammar::{decimal, trim};
+
+/// So much text of a response is taken at once, as long as its head fits.
+const TEXT: usize = 16 * 1024;
+
+/// The longest head of an exchange: what limits let a backend send, and what routes add to it.
+const HEAD_MAX: usize = 1024 * 1024;
+
+/// The text is no response. It is Pollux's own, so this is a fault of Pollux: the stream is reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenText;
+
+/// The next message of the stream. Its order is that of the calls.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// A head, in [`Upward::block`].
+    Head {
+        /// Its status; below 200 it is interim.
+        status: u16,
+        /// Content-Length, in bytes, where it says how long the body is.
+        length: Option<u64>,
+        /// There is no body.
+        ends: bool,
+    },
+    /// Bytes of the body wait in [`Upward::body`]; `ends` if the direction ends behind them.
+    Data {
+        /// No trailers follow.
+        ends: bool,
+    },
+    /// Trailers, in [`Upward::block`], once the body has been sent.
+    Trailers,
+}
+
+/// The part of the text that comes next.
+#[derive(Debug)]
+enum State {
+    /// A head comes next.
+    Head(HeadScan),
+    Body(Framer),
+    /// The body has been taken, and its trailers wait to be sent, if there are any.
+    Trailers,
+    /// All was said.
+    Over,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Upward {
+    buffer: Buffer,
+    state: State,
+    is_head: bool,
+    /// Lines of trailers.
+    trailers: Vec<u8>,
+    block: FieldBlock,
+    /// A name in small letters.
+    name: Vec<u8>,
+    /// The exchange has ended its direction.
+    is_finished: bool,
+}
+
+impl Upward {
+    /// The response to a request, which is HEAD or not.
+    #[must_use]
+    pub fn new(is_head: bool) -> Upward {
+        Upward {
+            buffer: Buffer::default(),
+            state: State::Head(HeadScan::default()),
+            is_head,
+            trailers: Vec::new(),
+            block: FieldBlock::default(),
+            name: Vec::new(),
+            is_finished: false,
+        }
+    }
+
+    /// Takes text of the exchange, and says how much.
+    pub fn write(&mut self, head: &[u8], body: &[u8]) -> usize {
+        let mut taken = 0;
+        for piece in [head, body] {
+            let count = self.take(piece);
+            taken += count;
+            if count < piece.len() {
+                break;
+            }
+        }
+        taken
+    }
+
+    fn take(&mut self, piece: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < piece.len() && self.has_room() {
+            let room = self.buffer.room();
+            let count = room.len().min(piece.len() - taken);
+            room[..count].copy_from_slice(&piece[taken..taken + count]);
+            self.buffer.fill(count);
+            taken += count;
+        }
+        taken
+    }
+
+    /// Whether text can be taken. A head that does not fit gets more room.
+    fn has_room(&mut self) -> bool {
+        if !self.buffer.is_attached() {
+            self.buffer.attach(vec![0; TEXT].into());
+        }
+        if !self.buffer.has_room()
+            && let State::Head(_) = self.state
+            && self.buffer.lent() < HEAD_MAX
+            && self.buffer.unsent().is_empty()
+        {
+            let more = 2 * self.buffer.lent();
+            drop(self.buffer.exchange(vec![0; more].into(), false));
+        }
+        self.buffer.has_room()
+    }
+
+    /// Takes note that nothing more comes.
+    pub fn finish(&mut self) {
+        self.is_finished = true;
+    }
+
+    /// The next message to be sent, if there is one. Data is named for as long as it waits.
+    ///
+    /// # Errors
+    /// The text is no response, or it ends too early.
+    pub fn next_outgoing(&mut self) -> Result<Option<Outgoing>, BrokenText> {
+        match &mut self.state {
+            State::Head(scan) => {
+                let limits = HeadLimits { head: HEAD_MAX, first_line: HEAD_MAX, empty_lines: 0 };
+                match scan.scan(self.buffer.unscanned(), &limits).map_err(|_| BrokenText)? {
+                    Some(range) => self.head(range).map(Some),
+                    None if self.is_finished => Err(BrokenText),
+                    None => Ok(None),
+                }
+            }
+            State::Body(framer) => {
+                framer.split(&mut self.buffer, &mut self.trailers).map_err(|_| BrokenText)?;
+                let is_over = framer.is_done() || (self.is_finished && matches!(framer, Framer::UntilEof));
+                let has_trailers = !self.trailers.is_empty();
+                match (self.buffer.unsent().is_empty(), is_over) {
+                    (true, false) if self.is_finished => Err(BrokenText),
+                    (true, false) => Ok(None),
+                    (true, true) if has_trailers => {
+                        self.state = State::Trailers;
+                        self.next_outgoing()
+                    }
+                    (_, is_over) => Ok(Some(Outgoing::Data { ends: is_over && !has_trailers })),
+                }
+            }
+            State::Trailers => {
+                self.block.clear();
+                let lines = std::mem::take(&mut self.trailers);
+                for (name, value) in lines.split(|byte| *byte == b'\n').filter_map(field) {
+                    push(&mut self.block, &mut self.name, name, value);
+                }
+                self.state = State::Over;
+                Ok(Some(Outgoing::Trailers))
+            }
+            State::Over => Ok(None),
+        }
+    }
+
+    /// Reads a head that an exchange has written: one line for each field, `name: value`.
+    fn head(&mut self, (start, end): (usize, usize)) -> Result<Outgoing, BrokenText> {
+        self.block.clear();
+        let mut lines = self.buffer.unscanned()[start..end].split(|byte| *byte == b'\n');
+        let digits = lines.next().and_then(|line| line.get(STATUS)).ok_or(BrokenText)?;
+        let status = decimal(digits).and_then(|status| u16::try_from(status).ok()).ok_or(BrokenText)?;
+        let status_field = HeaderField { name: b":status", value: digits, is_secret: false };
+        self.block.push(status_field, Strings::Plain);
+        let (mut length, mut is_chunked) = (None, false);
+        for (name, value) in lines.filter_map(field) {
+            let kind = Name::of(name);
+            is_chunked |= kind == Name::TransferEncoding;
+            if kind == Name::ContentLength {
+                length = Some(decimal(value).ok_or(BrokenText)?);
+            }
+            if !is_of_connection(kind) {
+                push(&mut self.block, &mut self.name, name, value);
+            }
+        }
+        self.buffer.skip(end);
+        if status < 200 {
+            self.state = State::Head(HeadScan::default());
+            return Ok(Outgoing::Head { status, length: None, ends: false });
+        }
+        let framer = match (self.is_head || has_no_body(status), is_chunked, length) {
+            (true, ..) => Framer::Done,
+            (false, true, _) => Framer::Chunked(Chunked::of_response(Chunks::Strip, Nominated::default())),
+            (false, false, Some(length)) => Framer::of_length(length),
+            (false, false, None) => Framer::UntilEof,
+        };
+        let ends = framer.is_done();
+        self.state = if ends { State::Over } else { State::Body(framer) };
+        Ok(Outgoing::Head { status, length: length.filter(|_| !ends), ends })
+    }
+
+    /// The fields of the head or of the trailers that were said last.
+    #[must_use]
+    pub fn block(&self) -> &FieldBlock {
+        &self.block
+    }
+
+    /// The bytes of the body that wait.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.buffer.unsent()
+    }
+
+    /// So many bytes of the body were sent, and their frame has ended the stream or not.
+    pub fn send(&mut self, count: usize, ends: bool) {
+        self.buffer.send(count);
+        if ends {
+            self.state = State::Over;
+        }
+    }
+
+    /// Whether all of the response was sent.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+}
+
+/// Whether a field speaks of an HTTP/1.1 connection, and has no place on a stream (RFC 9113 §8.2.2).
+fn is_of_connection(kind: Name) -> bool {
+    matches!(
+        kind,
+        Name::Connection | Name::HopByHop | Name::TransferEncoding | Name::Upgrade | Name::Http2Settings
+    )
+}
+
+/// The place of the status in a status line.
+const STATUS: std::ops::Range<usize> = "HTTP/1.1 ".len().."HTTP/1.1 200".len();
+
+/// The name and the value of a line, without its LF; `None` for the empty line.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let line = line.strip_suffix(b"\r")?;
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    Some((&line[..colon], trim(&line[colon + 1..])))
+}
+
+/// Appends a field, with its name in small letters (RFC 9113 §8.2).
+fn push(block: &mut FieldBlock, scratch: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    scratch.clear();
+    scratch.extend(name.iter().map(u8::to_ascii_lowercase));
+    block.push(HeaderField { name: scratch, value, is_secret: false }, Strings::Plain);
+}

@@ -2,6 +2,7 @@
 
 mod records;
 mod store;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -10,6 +11,7 @@ use crate::core::delivery::Delivery;
 use crate::core::interest::Interest;
 use crate::os::{Fd, IoFault, Os};
 
+pub use stream::{Carrier, Hold, StreamHandle, StreamWire, Touched, stream};
 pub use tls::{Broken, Shaken, TlsWire};
 
 /// A connection that bytes go through.
@@ -19,6 +21,8 @@ pub enum Wire {
     Plain(Fd),
     /// They go through TLS.
     Tls(Box<TlsWire>),
+    /// They are those of a stream that an HTTP/2 connection carries.
+    Stream(StreamWire),
 }
 
 /// The result of closing a wire.
@@ -38,6 +42,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => *fd,
             Wire::Tls(tls) => tls.fd(),
+            Wire::Stream(stream) => stream.fd(),
         }
     }
 
@@ -48,6 +53,8 @@ impl Wire {
         match self {
             Wire::Plain(_) => want,
             Wire::Tls(tls) => tls.watch(want),
+            // Its carrier is watched.
+            Wire::Stream(_) => None,
         }
     }
 
@@ -58,6 +65,7 @@ impl Wire {
         match self {
             Wire::Plain(_) => false,
             Wire::Tls(tls) => tls.has_more(),
+            Wire::Stream(stream) => stream.has_more(),
         }
     }
 
@@ -66,14 +74,14 @@ impl Wire {
     pub fn is_plain(&self) -> bool {
         match self {
             Wire::Plain(_) => true,
-            Wire::Tls(_) => false,
+            Wire::Tls(_) | Wire::Stream(_) => false,
         }
     }
 
     /// Records that the socket takes bytes again.
     pub fn flush<O: Os>(&mut self, os: &mut O) {
         match self {
-            Wire::Plain(_) => {}
+            Wire::Plain(_) | Wire::Stream(_) => {}
             Wire::Tls(tls) => tls.flush(os),
         }
     }
@@ -86,6 +94,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.recv(*fd, room),
             Wire::Tls(tls) => tls.read(os, room),
+            Wire::Stream(stream) => stream.read(room),
         }
     }
 
@@ -97,6 +106,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.send(*fd, head, body),
             Wire::Tls(tls) => tls.write(os, head, body, false),
+            Wire::Stream(stream) => stream.write(head, body),
         }
     }
 
@@ -108,6 +118,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.send_last(*fd, head, body),
             Wire::Tls(tls) => tls.write(os, head, body, true),
+            Wire::Stream(stream) => stream.write(head, body),
         }
     }
 
@@ -116,6 +127,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.shutdown_write(*fd),
             Wire::Tls(tls) => tls.finish(os),
+            Wire::Stream(stream) => stream.finish(),
         }
     }
 
@@ -124,6 +136,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.delivery(*fd, 1),
             Wire::Tls(tls) => tls.delivery(os),
+            Wire::Stream(_) => Delivery::Acknowledged,
         }
     }
 
@@ -132,6 +145,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.close(fd),
             Wire::Tls(tls) => tls.close(os),
+            Wire::Stream(stream) => stream.let_go(Hold::Closed),
         }
     }
 
@@ -144,6 +158,10 @@ impl Wire {
                 Left::Closed
             }
             Wire::Tls(tls) => tls.leave(os),
+            Wire::Stream(stream) => {
+                stream.let_go(Hold::Closed);
+                Left::Closed
+            }
         }
     }
 
@@ -152,6 +170,7 @@ impl Wire {
         match self {
             Wire::Plain(fd) => os.reset(fd),
             Wire::Tls(tls) => os.reset(tls.fd()),
+            Wire::Stream(stream) => stream.let_go(Hold::Reset),
         }
     }
 }

@@ -92,6 +92,7 @@ impl<O: Os> Worker<O> {
         self.derive_acceptors(&mut nearest);
         self.derive_sessions(&mut nearest);
         self.derive_handshakes(&mut nearest);
+        self.derive_multiplexers(&mut nearest);
         let world = self.common.world(self.now, false);
         derive_all(&mut self.array, &self.conns, self.conns.closing(), world, &mut nearest);
         self.derive_room(&mut nearest);

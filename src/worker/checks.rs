@@ -79,7 +79,7 @@ impl RunningCheck {
         match (&self.wire, self.reach) {
             (_, Reach::Connecting) => Interest::WRITE,
             (Wire::Tls(tls), Reach::Handshaking) => tls.handshake_interest(),
-            (Wire::Plain(_) | Wire::Tls(_), _) => {
+            (Wire::Plain(_) | Wire::Tls(_) | Wire::Stream(_), _) => {
                 if has_more {
                     Interest::WRITE
                 } else {

@@ -16,6 +16,7 @@ use super::generation::Generation;
 use super::handshakes::Handshake;
 use super::idle::IdleBackend;
 use super::look::Look;
+use super::multiplexer::Multiplexer;
 use super::own::Owned;
 use super::parked::EpollSet;
 use crate::core::slab::{Key, Slab};
@@ -54,6 +55,8 @@ enum Connection {
     /// A backend connection. The client of that key holds it for its exchange.
     InUse(Key),
     IdleBackend(IdleBackend),
+    /// It carries streams; `None` while it is served.
+    Carrying(Option<Box<Multiplexer>>),
     Closing(Closing),
     Check(Box<RunningCheck>),
 }
@@ -67,6 +70,8 @@ pub(super) enum Kind {
     /// A backend connection that the client of that key holds.
     InUse(Key),
     IdleBackend,
+    /// It carries streams, which have sessions of their own.
+    Carrying,
     Closing,
     /// A connection to a backend that looks whether it is well.
     Check,
@@ -125,6 +130,7 @@ impl Conns {
             Connection::Handshaking(_) => Kind::Handshaking,
             Connection::InUse(client) => Kind::InUse(*client),
             Connection::IdleBackend(_) => Kind::IdleBackend,
+            Connection::Carrying(_) => Kind::Carrying,
             Connection::Closing(_) => Kind::Closing,
             Connection::Check(_) => Kind::Check,
         })
@@ -157,6 +163,7 @@ impl Conns {
             Connection::Handshaking(_)
             | Connection::InUse(_)
             | Connection::IdleBackend(_)
+            | Connection::Carrying(_)
             | Connection::Closing(_)
             | Connection::Check(_) => None,
         }
@@ -299,6 +306,57 @@ impl Conns {
         Some(handshake)
     }
 
+    /// The connection of `key`, if it carries streams.
+    pub(super) fn multiplexer_mut(&mut self, key: Key) -> Option<&mut Multiplexer> {
+        let Connection::Carrying(mux) = self.slab.get_mut(key)? else { return None };
+        mux.as_deref_mut()
+    }
+
+    /// Takes the connection of `key` out of its slot, if it carries streams, to be served and
+    /// [put back](Conns::put_multiplexer).
+    pub(super) fn take_multiplexer(&mut self, key: Key) -> Option<Box<Multiplexer>> {
+        let Connection::Carrying(mux) = self.slab.get_mut(key)? else { return None };
+        mux.take()
+    }
+
+    /// Puts a connection back that was [taken](Conns::take_multiplexer).
+    pub(super) fn put_multiplexer(&mut self, key: Key, mux: Box<Multiplexer>) {
+        if let Some(Connection::Carrying(slot)) = self.slab.get_mut(key) {
+            *slot = Some(mux);
+        }
+    }
+
+    /// Lets a client that was [taken](Conns::take) carry streams from now on: its slot waits for its
+    /// multiplexer.
+    pub(super) fn begin_to_carry(&mut self, key: Key, mut client: Served) -> Option<Conn> {
+        if let Some(slot) = self.slab.get_mut(key) {
+            *slot = Connection::Carrying(None);
+        }
+        let conn = client.take();
+        self.keep(client);
+        conn
+    }
+
+    /// Ends a connection that was [taken](Conns::take_multiplexer), unless it is `closing` still.
+    pub(super) fn end_multiplexer(&mut self, key: Key, closing: Option<Closing>) {
+        self.sessions -= 1;
+        match closing {
+            Some(closing) => {
+                if let Some(slot) = self.slab.get_mut(key) {
+                    *slot = Connection::Closing(closing);
+                    self.closing.push(key);
+                }
+            }
+            None => drop(self.slab.remove(key)),
+        }
+    }
+
+    /// Every connection that carries streams.
+    pub(super) fn multiplexers(&self) -> impl Iterator<Item = Key> {
+        let carries = |connection: &Connection| matches!(connection, Connection::Carrying(_));
+        self.slab.iter().filter(move |(_, connection)| carries(connection)).map(|(key, _)| key)
+    }
+
     /// Every client that is in its handshake.
     pub(super) fn handshakes(&self) -> impl Iterator<Item = Key> {
         let is_meant = |connection: &Connection| matches!(connection, Connection::Handshaking(_));
@@ -380,6 +438,11 @@ impl Conns {
                         handshake.move_to(latest, listener_state(handshake.listener_state));
                     }
                 }
+                Connection::Carrying(mux) => {
+                    if let Some(mux) = mux {
+                        mux.renew(latest, &listener_state);
+                    }
+                }
                 Connection::InUse(_)
                 | Connection::IdleBackend(_)
                 | Connection::Closing(_)
@@ -417,6 +480,7 @@ impl Conns {
                 View::Backend(conn, conn.backend.as_ref()?)
             }
             Connection::IdleBackend(idle) => View::IdleBackend(idle),
+            Connection::Carrying(mux) => View::Carrier(mux.as_deref()?),
             Connection::Closing(closing) => View::Closing(closing),
             Connection::Check(check) => View::Check(check),
         })
@@ -452,6 +516,7 @@ impl Connection {
             Connection::Handshaking(_)
             | Connection::InUse(_)
             | Connection::IdleBackend(_)
+            | Connection::Carrying(_)
             | Connection::Closing(_)
             | Connection::Check(_) => None,
         }

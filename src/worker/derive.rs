@@ -7,6 +7,7 @@ use super::conn::{Backend, Conn, World};
 use super::conns::IdleClient;
 use super::handshakes::Handshake;
 use super::idle::{IdleBackend, WATCHED};
+use super::multiplexer::Multiplexer;
 use crate::core::interest::Interest;
 use crate::core::time::Time;
 use crate::os::Fd;
@@ -21,6 +22,8 @@ pub(super) enum View<'a> {
     IdleClient(&'a IdleClient),
     Handshake(&'a Handshake),
     IdleBackend(&'a IdleBackend),
+    /// A connection that carries streams.
+    Carrier(&'a Multiplexer),
     Closing(&'a Closing),
     Check(&'a RunningCheck),
 }
@@ -59,6 +62,9 @@ impl View<'_> {
             }
             View::Handshake(handshake) => Wait::new(handshake.waits_for(), handshake.until),
             View::IdleBackend(idle) => Wait::new((idle.link.wire.fd(), WATCHED), idle.until),
+            View::Carrier(mux) => {
+                Wait { watch: mux.watch(), until: Some(mux.deadline(world.draining_since)) }
+            }
             View::Closing(closing) => Wait::new((closing.wire.fd(), Interest::WRITE), closing.until),
             View::Check(check) => Wait::new((check.wire.fd(), check.want()), check.until),
         }

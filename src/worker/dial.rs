@@ -219,7 +219,7 @@ impl<O: Os> Driver<'_, O> {
                     self.generation.meters.note_connected(backend.id(), span);
                     self.generation.pools.backend(backend.id()).note_connect(true);
                     match &backend.link.wire {
-                        Wire::Plain(_) => {
+                        Wire::Plain(_) | Wire::Stream(_) => {
                             backend.reach = Reach::Stands;
                             Some(ConnectOutcome::Connected)
                         }

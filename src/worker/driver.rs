@@ -29,7 +29,15 @@ use crate::snapshot::Balance;
 use crate::wire::Wire;
 
 /// Rounds of reading and writing that a session gets in one go, so that a fast pair does not starve the rest.
-const ROUNDS_MAX: usize = 16;
+pub(super) const ROUNDS_MAX: usize = 16;
+
+/// Rounds that all sessions of one pass get together, if there is one for each: a newcomer waits for no more.
+const ROUNDS_SHARED: usize = 128;
+
+/// Rounds for each of so many sessions that can go on at once.
+pub(super) fn rounds_of(sessions: usize) -> usize {
+    (ROUNDS_SHARED / sessions.max(1)).clamp(1, ROUNDS_MAX)
+}
 
 /// From which sides poll says that something can be read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +53,8 @@ pub(super) enum Fate {
     Waits,
     /// It could go on at once, but others come first.
     Eager,
+    /// Its client speaks HTTP/2, and has begun no request.
+    Multiplexes,
     /// It is over, and its connections are closed.
     Over,
 }
@@ -66,6 +76,8 @@ pub(super) struct Driver<'a, O> {
     pub(super) os: &'a mut O,
     pub(super) storage: &'a mut Storage,
     pub(super) pipes: &'a mut Pipes,
+    /// Rounds of reading and writing that the session gets now.
+    pub(super) rounds: usize,
     /// How many bytes must be left of a message that is spliced.
     pub(super) spliced: u64,
     /// The wall clock of this turn, since 1970.
@@ -94,8 +106,11 @@ pub(super) struct Driver<'a, O> {
 impl<O: Os> Driver<'_, O> {
     /// Lets a session read, move on and write until nothing is left to be done, or enough for now.
     pub(super) fn drive(&mut self, conn: &mut Conn, mut readable: Readable) -> Fate {
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..self.rounds {
             let read = self.read(conn, &mut readable);
+            if conn.session.begins_http2() {
+                return Fate::Multiplexes;
+            }
             let moved_on = self.advance(conn);
             if conn.client.is_none() {
                 self.take_buffers_back(conn);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::conn::{Conn, ListenerState, Reach, Stay, World};
 use super::conns::Kind;
-use super::driver::{Driver, Fate, Readable, Want};
+use super::driver::{Driver, Fate, Readable, Want, rounds_of};
 use super::generation::Generation;
 use super::parked::UNHEARD_MAX;
 use super::room::Entry;
@@ -63,6 +63,7 @@ impl<O: Os> Worker<O> {
     }
 
     pub(super) fn handle_events(&mut self) {
+        self.rounds = rounds_of(self.events.len());
         for index in 0..self.events.len() {
             let (token, ready) = self.events[index];
             debug_assert!(!ready.any(Ready::INVALID), "poll was given a closed descriptor for {token:?}");
@@ -75,6 +76,7 @@ impl<O: Os> Worker<O> {
                     Some(Kind::InUse(client)) => self.handle_ready(client, Side::Backend, ready),
                     Some(Kind::IdleBackend) => self.close_dead(key, ready),
                     Some(Kind::Handshaking) => self.go_on_with(key),
+                    Some(Kind::Carrying) => self.handle_carrier(key, ready),
                     Some(Kind::Closing) => self.let_speak(key),
                     Some(Kind::Check) => self.handle_check(key, ready),
                     None => {}
@@ -110,6 +112,7 @@ impl<O: Os> Worker<O> {
                     self.wake_handshake(key);
                     self.go_on_with(key);
                 }
+                Some(Kind::Carrying) => self.handle_carrier(key, *ready),
                 // Those that close are in the poll array, and so are checks.
                 Some(Kind::IdleBackend | Kind::Closing | Kind::Check) | None => {}
             }
@@ -176,6 +179,7 @@ impl<O: Os> Worker<O> {
             os: &mut self.os,
             storage: &mut self.storage,
             pipes: &mut self.pipes,
+            rounds: self.rounds,
             spliced: self.spliced,
             wall: self.wall,
             idle: &mut self.idle,
@@ -204,6 +208,16 @@ impl<O: Os> Worker<O> {
             Fate::Eager => {
                 self.conns.put_back(key, client);
                 self.eager.push(key);
+            }
+            Fate::Multiplexes => {
+                let Some(mut conn) = self.conns.begin_to_carry(key, client) else { return };
+                let lane = conn.session.lane_from(Side::Client);
+                let bytes = lane.buffer.unscanned().to_vec();
+                lane.abandon();
+                if let Some(storage) = lane.buffer.detach() {
+                    self.storage.give(storage);
+                }
+                self.multiplex(key, conn, &bytes);
             }
             Fate::Over => {
                 let owned = self.conns.end(key, client, closing);
@@ -400,6 +414,7 @@ impl<O: Os> Worker<O> {
     /// Sessions that had more to do in the last turn than their share go on behind the others.
     pub(super) fn drive_eager(&mut self) {
         let count = self.eager.len();
+        self.rounds = rounds_of(count);
         for index in 0..count {
             let key = self.eager[index];
             self.with(key, |driver, conn| driver.drive(conn, Readable { client: true, backend: true }));
@@ -416,6 +431,10 @@ impl<O: Os> Worker<O> {
         self.wake_up_late();
         self.end_late_handshakes(is_cut_off);
         self.end_late_closing(is_cut_off);
+        if is_cut_off {
+            self.wake_multiplexers();
+        }
+        self.end_late_multiplexers(is_cut_off);
         if is_cut_off {
             self.close_acceptors();
             self.wake_up_all();
@@ -456,6 +475,7 @@ impl<O: Os> Worker<O> {
             match self.conns.kind(parked) {
                 Some(Kind::Client) => self.with(parked, |_, _| Fate::Waits),
                 Some(Kind::Handshaking) => self.wake_handshake(parked),
+                Some(Kind::Carrying) => self.wake_multiplexer(parked),
                 Some(Kind::IdleBackend) => self.close_idle_one(parked),
                 Some(Kind::InUse(_) | Kind::Closing | Kind::Check) | None => {}
             }

@@ -15,9 +15,12 @@ use super::idle::IdleSet;
 use crate::balance::{
     self, BackendView, Exclusion, FULL_SHARE, NoBackend, PickRequest, Picked, PoolView, RoundRobin,
 };
+use crate::core::bounds::Limits;
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::explain::BackendReading;
+use crate::h2::connection::ConnectionConfig;
+use crate::h2::decoder::Bounds;
 use crate::metrics::Meters;
 use crate::route::hash;
 use crate::session::Session;
@@ -43,6 +46,21 @@ pub(super) struct Generation {
     random: Cell<u64>,
     /// What this worker counts.
     pub(super) meters: Meters,
+    /// What holds for each HTTP/2 connection of a client.
+    pub(super) http2: Arc<ConnectionConfig>,
+}
+
+/// What holds for each HTTP/2 connection of a client: no head may be larger than one of HTTP/1.1.
+fn http2_of(snapshot: &Snapshot) -> ConnectionConfig {
+    let Limits { head, fields, .. } = snapshot.limits;
+    let timeouts = &snapshot.timeouts;
+    ConnectionConfig {
+        head: Bounds { list: head, fields },
+        settings_timeout: timeouts.client_head,
+        stall_timeout: timeouts.idle,
+        linger_timeout: timeouts.linger,
+        ..ConnectionConfig::default()
+    }
 }
 
 /// A request that a backend has in flight, for as long as this lives.
@@ -125,7 +143,8 @@ impl Generation {
         let random = Cell::new(random);
         let (terminations, originations) = resolve(&snapshot, tls);
         let (homes, robins) = (homes.collect(), RefCell::new(robins));
-        Generation { terminations, originations, homes, robins, snapshot, pools, random, meters }
+        let http2 = Arc::new(http2_of(&snapshot));
+        Generation { terminations, originations, homes, robins, snapshot, pools, random, meters, http2 }
     }
 
     /// The generation that follows this one. A backend with the same address in the pool of the same name
@@ -159,7 +178,10 @@ impl Generation {
         let random = self.random.clone();
         let (terminations, originations) = resolve(&snapshot, tls);
         let robins = RefCell::new(robins);
-        (Generation { terminations, originations, snapshot, homes, pools, robins, random, meters }, left_over)
+        let http2 = Arc::new(http2_of(&snapshot));
+        let generation =
+            Generation { terminations, originations, snapshot, homes, pools, robins, random, meters, http2 };
+        (generation, left_over)
     }
 
     /// What the listener at `listener` speaks TLS with, if it does.

@@ -351,6 +351,7 @@ impl<O: Os> Worker<O> {
             return;
         }
         let (now, world) = (self.now, self.common.world(self.now, self.journal.wants_request()));
+        let mut is_http2 = false;
         let serve = |handshake: Handshake| {
             let Handshake { step, said, client, listener, counted, generation, listener_state, .. } =
                 handshake;
@@ -358,11 +359,17 @@ impl<O: Os> Worker<O> {
             let env = world.env(&generation, listener_state);
             let mut session = session_of(client, said, listener, &env);
             if let Wire::Tls(wire) = &mut wire {
-                session.handle_tls_info(wire.tls_info(), &env);
+                let tls_info = wire.tls_info();
+                is_http2 = tls_info.protocol == "h2";
+                session.handle_tls_info(tls_info, &env);
             }
             Conn { counted, ..Conn::new(session, wire, now, generation, listener_state) }
         };
         if !self.conns.serve(key, serve) {
+            return;
+        }
+        if is_http2 {
+            self.multiplex_encrypted(key);
             return;
         }
         self.hot.push(key);

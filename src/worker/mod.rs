@@ -24,6 +24,7 @@ mod idle;
 mod kill;
 mod link;
 mod look;
+mod multiplexer;
 mod own;
 mod parked;
 mod pipes;
@@ -62,9 +63,11 @@ use array::Array;
 use checks::Checks;
 use conn::{Common, ListenerState};
 use conns::Conns;
+use driver::ROUNDS_MAX;
 use generation::Generation;
 use handshakes::Handshakes;
 use idle::{IdleSet, Most};
+use multiplexer::Multiplexers;
 use parked::EpollSet;
 use pipes::Pipes;
 use rebalance::Churn;
@@ -188,6 +191,7 @@ pub struct Worker<O> {
     wake: Option<Fd>,
     conns: Conns,
     handshakes: Handshakes,
+    multiplexers: Multiplexers,
     /// The sessions that are not parked, and some that are over.
     hot: Vec<Key>,
     parked: EpollSet,
@@ -208,6 +212,8 @@ pub struct Worker<O> {
     checks: Checks,
     storage: Storage,
     pipes: Pipes,
+    /// Rounds that each session gets in this part of the turn.
+    rounds: usize,
     /// How many bytes must be left of a message that is spliced.
     spliced: u64,
     now: Time,
@@ -257,6 +263,7 @@ impl<O: Os> Worker<O> {
             wake,
             conns: Conns::default(),
             handshakes: Handshakes::new(share.of(limits.handshakes)),
+            multiplexers: Multiplexers::default(),
             hot: Vec::new(),
             parked: match poller {
                 Poller::Poll => EpollSet::default(),
@@ -276,6 +283,7 @@ impl<O: Os> Worker<O> {
             checks: Checks::default(),
             share,
             pipes: Pipes::new(splicing.pipes),
+            rounds: ROUNDS_MAX,
             spliced: splicing.least,
             now: os.now(),
             wall: os.ambient().wall_clock(),
@@ -335,6 +343,7 @@ impl<O: Os> Worker<O> {
         self.common.draining_since = Some(self.now);
         self.begin_to_close_acceptors(|listener| Some(ListenerState::At(listener)));
         self.derive_parked();
+        self.wake_multiplexers();
     }
 
     /// One turn of the loop. Waits for as long as nothing happens.
@@ -352,6 +361,7 @@ impl<O: Os> Worker<O> {
         }
         self.begin_handed_over();
         self.take_calls();
+        self.serve_touched();
         let nearest = self.derive();
         let timeout = if self.wakeups.sleep() && self.eager.is_empty() {
             nearest.map(|at| at.since(self.now))

@@ -106,7 +106,7 @@ const KEYS: &[(&str, &str, &[&str], Holds)] = &[
     ("tls", "unknown_names", &["\"refuse\"", "\"refused\"", "1"], |of, _, _| {
         of.tls.as_ref().is_some_and(|tls| tls.unknown_names == UnknownNames::Refuse)
     }),
-    ("tls", "alpn", &["[\"http/1.1\"]", "[\"h2\"]", "[\"\"]", "[1]", "\"http/1.1\""], |of, _, _| {
+    ("tls", "alpn", &["[\"http/1.1\"]", "[\"\"]", "[1]", "\"http/1.1\""], |of, _, _| {
         of.tls.as_ref().is_some_and(|tls| tls.alpn == ["http/1.1"])
     }),
     (

@@ -277,8 +277,7 @@ fn alpn(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Vec<String> {
             findings.given_up(item.place);
             continue;
         };
-        let problem = match (name, mode) {
-            ("h2", Mode::Http) => Some("Pollux speaks HTTP/1.1 and 1.0 to clients"),
+        let problem = match name {
             _ if name.is_empty() || name.len() > 255 => Some("expected 1 to 255 bytes (RFC 7301 §3.1)"),
             _ => None,
         };
@@ -286,7 +285,7 @@ fn alpn(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Vec<String> {
             findings.push(
                 Diagnostic::new(Code::BadValue, format!("{} cannot be agreed on", quote(name)))
                     .mark(item.place, problem)
-                    .help("write for example `alpn = [\"http/1.1\"]`"),
+                    .help("write for example `alpn = [\"h2\", \"http/1.1\"]`"),
             );
         }
         names.push(name.to_owned());

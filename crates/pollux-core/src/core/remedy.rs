@@ -85,7 +85,7 @@ impl Cause {
             Cause::MethodRefused => {
                 "Pollux is no forward proxy: CONNECT belongs to one, and TRACE shows secrets. Have the client use another method."
             }
-            Cause::BadVersion => "Have the client speak HTTP/1.1. HTTP/2 without TLS is not offered.",
+            Cause::BadVersion => "Have the client speak HTTP/1.1, or HTTP/2 from its first byte.",
             Cause::AmbiguousPath => {
                 "Have the client send the normal form of the path. `ambiguous_paths = \"pass\"` of the listener lets such paths through, \
                  if no rule of yours protects paths."

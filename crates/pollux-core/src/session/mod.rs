@@ -56,6 +56,9 @@ pub use prelude::{Heard, awaits_header, hear};
 pub use resting::Resting;
 pub use summary::{Beginning, SessionActivity, Summary};
 
+/// What records call the protocol of a stream.
+const STREAM_PROTOCOL: &str = "HTTP/2.0";
+
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -297,6 +300,8 @@ pub struct Session {
     turn: u32,
     /// What is known of the client's connection, if it is encrypted.
     tls_info: Option<Box<TlsInfo>>,
+    /// Whether it is one stream of an HTTP/2 connection.
+    is_stream: bool,
 }
 
 impl Session {
@@ -341,6 +346,7 @@ impl Session {
             backend_hung: false,
             turn: 0,
             tls_info: None,
+            is_stream: false,
         };
         if let Phase::Opening { .. } = phase {
             session.begin_connection(&Hello::default(), None, env);
@@ -540,7 +546,7 @@ impl Session {
     pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {
         let pool = self.exchange.request.pool.map(|pool| env.snapshot.pool(pool));
         let listener = &env.snapshot.listeners[self.listener];
-        self.exchange.record(exchange::Surroundings {
+        let record = self.exchange.record(exchange::Surroundings {
             now: env.now,
             client: self.client,
             peer: self.peer(),
@@ -556,6 +562,9 @@ impl Session {
                 identity if identity.is_made() => identity.name(),
                 _ => RequestId::Own(env.ids.next()),
             },
-        })
+        });
+        let protocol =
+            if self.is_stream && !record.protocol.is_empty() { STREAM_PROTOCOL } else { record.protocol };
+        Record { protocol, ..record }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum Awaits {
 }
 
 /// What a proxy has said of its client when it connected.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Introduced {
     /// The proxy.
     pub(super) by: SocketAddr,

@@ -16,6 +16,7 @@ use crate::core::interest::Interest;
 use crate::core::outcome::Record;
 use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
+use crate::h2::frame::PREFACE;
 use crate::http::scan::HeadScan;
 use crate::lane::framer::Framer;
 use crate::lane::{Lane, Sink, Source};
@@ -40,6 +41,9 @@ pub struct Resting {
     is_pause: bool,
 }
 
+/// The preface of an HTTP/2 client begins with something that looks like a head of HTTP/1.1, so long.
+const PREFACE_HEAD: usize = "PRI * HTTP/2.0\r\n\r\n".len();
+
 /// The exchange that has not begun.
 static NOTHING: LazyLock<Exchange> = LazyLock::new(Exchange::default);
 
@@ -54,6 +58,28 @@ impl Session {
             && (self.down.source, self.down.sink) == (Source::Absent, Sink::Open)
             && self.up.is_empty()
             && self.down.is_empty()
+    }
+
+    /// What its client's connection is, to make a session of for each stream that it carries. What has come on
+    /// it is not kept.
+    #[must_use]
+    pub fn into_carrier(self) -> Resting {
+        let Session { client, introduced, listener, touched, tls_info, .. } = self;
+        let (since, passed, turn, is_pause) = (touched, (0, 0), 0, false);
+        Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause }
+    }
+
+    /// Whether the first bytes of the client begin an HTTP/2 connection (RFC 9113 §3.4). It is known once as
+    /// much has come as an HTTP/1.1 head would be.
+    #[must_use]
+    pub fn begins_http2(&self) -> bool {
+        let bytes = self.up.buffer.unscanned();
+        let known = bytes.len().min(PREFACE.len());
+        matches!(self.phase, Phase::Head { is_pause: false, .. })
+            && !self.is_stream
+            && (self.up.passed(), self.down.passed()) == (0, 0)
+            && known >= PREFACE_HEAD
+            && bytes[..known] == PREFACE[..known]
     }
 
     /// The same session in fewer bytes. It must be [at rest](Self::is_at_rest).
@@ -102,7 +128,20 @@ impl Resting {
             backend_hung: false,
             turn,
             tls_info,
+            is_stream: false,
         }
+    }
+
+    /// A session for a stream of the connection, whose exchange begins now.
+    #[must_use]
+    pub fn stream(&self, now: Time) -> Session {
+        let Resting { client, listener, ref introduced, ref tls_info, .. } = *self;
+        let (introduced, tls_info) = (introduced.clone(), tls_info.clone());
+        let (passed, turn, is_pause) = ((0, 0), 0, false);
+        let (since, touched) = (now, now);
+        let stream =
+            Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause };
+        Session { is_stream: true, ..stream.wake(now) }
     }
 
     /// See [`Session::client`].

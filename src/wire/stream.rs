@@ -1,0 +1,189 @@
+//! A stream of an HTTP/2 connection as a wire: its exchange reads and writes the text of HTTP/1.1.
+//!
+//! The exchange holds a [`StreamWire`], and the connection that carries the stream holds a [`StreamHandle`]
+//! of the same ends. Each read, write or close of the exchange is noted at the [`Carrier`], and the worker
+//! serves that before the next poll.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::core::slab::Key;
+use crate::h2::bridge::{Downward, Unread, Upward};
+use crate::os::{Fd, IoFault};
+
+/// The keys of connections whose streams their exchanges have touched.
+pub type Touched = Rc<RefCell<Vec<Key>>>;
+
+/// A connection that carries streams, as they know it.
+#[derive(Debug)]
+pub struct Carrier {
+    fd: Fd,
+    key: Key,
+    streams: RefCell<Vec<u32>>,
+    touched: Touched,
+}
+
+impl Carrier {
+    /// The connection of `key`, over the socket `fd`, to be named in `touched`.
+    #[must_use]
+    pub fn new(fd: Fd, key: Key, touched: Touched) -> Carrier {
+        Carrier { fd, key, streams: RefCell::default(), touched }
+    }
+
+    /// The streams that were touched since the last call are appended to `streams`.
+    pub fn take(&self, streams: &mut Vec<u32>) {
+        streams.append(&mut self.streams.borrow_mut());
+    }
+
+    /// Whether a stream was touched.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        !self.streams.borrow().is_empty()
+    }
+
+    /// Has the connection looked at before the next poll.
+    pub fn call(&self) {
+        self.touched.borrow_mut().push(self.key);
+    }
+}
+
+/// The state of the end that the exchange holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The exchange is under way.
+    Held,
+    /// It was closed: the response is whole.
+    Closed,
+    /// It was reset: the response is not whole.
+    Reset,
+}
+
+/// Both directions of a stream.
+#[derive(Debug)]
+struct Ends {
+    number: u32,
+    carrier: Rc<Carrier>,
+    down: RefCell<Downward>,
+    up: RefCell<Upward>,
+    hold: Cell<Hold>,
+    /// The exchange was told that there is no room.
+    is_blocked: Cell<bool>,
+    /// The carrier knows that it was touched.
+    is_noted: Cell<bool>,
+}
+
+impl Ends {
+    fn touch(&self) {
+        if !self.is_noted.replace(true) {
+            let mut streams = self.carrier.streams.borrow_mut();
+            if streams.is_empty() {
+                self.carrier.call();
+            }
+            streams.push(self.number);
+        }
+    }
+}
+
+/// The end of the exchange.
+#[derive(Debug)]
+pub struct StreamWire(Rc<Ends>);
+
+/// The end of the connection.
+#[derive(Clone, Debug)]
+pub struct StreamHandle(Rc<Ends>);
+
+/// The two ends of a stream.
+#[must_use]
+pub fn stream(number: u32, carrier: &Rc<Carrier>, down: Downward, up: Upward) -> (StreamWire, StreamHandle) {
+    let ends = Rc::new(Ends {
+        number,
+        carrier: Rc::clone(carrier),
+        down: RefCell::new(down),
+        up: RefCell::new(up),
+        hold: Cell::new(Hold::Held),
+        is_blocked: Cell::new(false),
+        is_noted: Cell::new(false),
+    });
+    (StreamWire(Rc::clone(&ends)), StreamHandle(ends))
+}
+
+impl StreamWire {
+    /// The socket of the connection that carries the stream. It is not the exchange's to poll or to close.
+    pub(super) fn fd(&self) -> Fd {
+        self.0.carrier.fd
+    }
+
+    /// Whether the client has given the stream up, or the connection is lost.
+    #[must_use]
+    pub fn is_reset(&self) -> bool {
+        self.0.down.borrow().is_reset()
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        self.0.down.borrow().has_more()
+    }
+
+    pub(super) fn read(&self, room: &mut [u8]) -> Result<usize, IoFault> {
+        let read = self.0.down.borrow_mut().read(room).map_err(|unread| match unread {
+            Unread::Blocked => IoFault::Blocked,
+            Unread::Lost => IoFault::Lost,
+        });
+        if read.is_ok() {
+            self.0.touch();
+        }
+        read
+    }
+
+    pub(super) fn write(&self, head: &[u8], body: &[u8]) -> Result<usize, IoFault> {
+        if self.0.down.borrow().is_reset() {
+            return Err(IoFault::Lost);
+        }
+        let count = self.0.up.borrow_mut().write(head, body);
+        if count < head.len() + body.len() {
+            self.0.is_blocked.set(true);
+        }
+        if count == 0 && !(head.is_empty() && body.is_empty()) {
+            return Err(IoFault::Blocked);
+        }
+        self.0.touch();
+        Ok(count)
+    }
+
+    pub(super) fn finish(&self) {
+        self.0.up.borrow_mut().finish();
+        self.0.touch();
+    }
+
+    pub(super) fn let_go(self, hold: Hold) {
+        if hold == Hold::Closed {
+            self.0.up.borrow_mut().finish();
+        }
+        self.0.hold.set(hold);
+        self.0.touch();
+    }
+}
+
+impl StreamHandle {
+    /// Does something with what the client says.
+    pub fn down<T>(&self, act: impl FnOnce(&mut Downward) -> T) -> T {
+        act(&mut self.0.down.borrow_mut())
+    }
+
+    /// Does something with the answer of the exchange.
+    pub fn up<T>(&self, act: impl FnOnce(&mut Upward) -> T) -> T {
+        act(&mut self.0.up.borrow_mut())
+    }
+
+    /// The state of the exchange's end. The next touch is noted again.
+    #[must_use]
+    pub fn look(&self) -> Hold {
+        self.0.is_noted.set(false);
+        self.0.hold.get()
+    }
+
+    /// Whether the exchange waits for room that there is now.
+    #[must_use]
+    pub fn take_blocked(&self) -> bool {
+        self.0.is_blocked.replace(false)
+    }
+}

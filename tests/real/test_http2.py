@@ -1,0 +1,241 @@
+"""HTTP/2 clients: curl, nghttp and h2load, over cleartext and over TLS, in front of HTTP/1.1 backends."""
+
+import json
+import re
+import signal
+import socket
+import struct
+import subprocess
+
+import pytest
+
+from harness.client import DEADLINE_S
+from harness.tls import listener
+
+MIB = 1 << 20
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+# SETTINGS without entries, and its acknowledgement.
+SETTINGS, SETTINGS_ACK = b"\0\0\0\4\0\0\0\0\0", b"\0\0\0\4\1\0\0\0\0"
+
+
+def curl(*arguments, data=None, code=0):
+    """What curl prints for HTTP/2 by prior knowledge; it has to end with `code`."""
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30", "--http2-prior-knowledge", *map(str, arguments)],
+        input=data,
+        capture_output=True,
+    )
+    assert done.returncode == code, (done.returncode, done.stderr.decode())
+    return done.stdout
+
+
+def tool(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_curl_gets_and_posts(pollux, toy):
+    proxy = pollux(toy("echo", name="a"))
+    told = json.loads(curl("--header", "X-A: b", proxy.url("/path?query=1")))
+    assert (told["backend"], told["method"], told["target"], told["version"]) == ("a", "GET", "/path?query=1", "HTTP/1.1")
+    assert ["x-a", "b"] in told["headers"] and ["X-Forwarded-Proto", "http"] in told["headers"]
+    for body in (b"", b"short", b"x" * (3 * MIB)):
+        told = json.loads(curl("--data-binary", "@-", proxy.url(), data=body))
+        assert (told["method"], told["body_bytes"]) == ("POST", len(body))
+    proxy.wait_for_stderr('protocol="HTTP/2.0" status=200')
+
+
+def test_a_body_without_a_length_is_chunked_for_the_backend(pollux, toy, big_body, big_body_fnv):
+    proxy = pollux(toy("upload"))
+    told = json.loads(curl("--header", "Content-Length:", "--upload-file", "-", proxy.url(), data=big_body))
+    assert (told["bytes"], told["fnv1a"]) == (len(big_body), big_body_fnv)
+
+
+@pytest.mark.parametrize("behaviour", [f"fixed:{5 * MIB}", "chunked:700x9000", f"close-delimited:{2 * MIB}", "fixed:0"])
+def test_responses_come_whole(pollux, toy, behaviour):
+    proxy = pollux(toy(behaviour))
+    size = {"fixed": 5 * MIB, "chunked": 700 * 9000, "close-delimited": 2 * MIB}[behaviour.split(":")[0]]
+    size = 0 if behaviour == "fixed:0" else size
+    assert len(curl(proxy.url())) == size
+    head = curl("--head", proxy.url()).decode()
+    assert head.startswith("HTTP/2 200") and not re.search(r"(?i)^(connection|keep-alive|transfer-encoding):", head, re.MULTILINE)
+
+
+def test_trailers_pass(pollux, toy):
+    proxy = pollux(toy("chunked:3x100"))
+    said = tool("nghttp", "--verbose", "--no-push", "--null-out", proxy.url())
+    assert re.search(r"(?i)x-checksum: ", said), said
+
+
+def test_a_response_that_is_cut_never_looks_whole(pollux, toy):
+    proxy = pollux(toy("truncated:100000"))
+    # The stream was not closed in order.
+    curl("--output", "/dev/null", proxy.url(), code=92)
+    proxy.wait_for_stderr('cause="backend-truncated"')
+
+
+def test_an_early_answer_ends_an_upload(pollux, toy, big_body):
+    proxy = pollux(toy("early-response"))
+    told = curl("--output", "/dev/null", "--write-out", "%{http_code}", "--upload-file", "-", proxy.url(), data=big_body)
+    assert told == b"413"
+
+
+def test_many_streams_of_one_connection_are_served_at_once(pollux, toy):
+    proxy = pollux(toy("fixed:20000"))
+    said = tool("h2load", "--requests", "600", "--clients", "3", "--max-concurrent-streams", "40", proxy.url())
+    assert "600 succeeded, 0 failed, 0 errored" in said and "600 2xx" in said, said
+
+
+def test_own_answers_and_statuses(pollux, toy, free_address):
+    proxy = pollux(toy("echo"))
+    for status in (204, 304, 404, 503):
+        assert curl("--output", "/dev/null", "--write-out", "%{http_code}", proxy.url(f"/status/{status}")).decode() == str(status)
+    broken = pollux(free_address())
+    assert b"backend-refused" in curl("--include", broken.url())
+
+
+class Frames:
+    """A client that writes and reads frames (RFC 9113 §4.1)."""
+
+    def __init__(self, address, settings=b""):
+        self.connection = socket.create_connection(address, timeout=DEADLINE_S)
+        self.stream = self.connection.makefile("rb")
+        self.connection.sendall(PREFACE)
+        self.write(4, 0, 0, settings)
+        # The acknowledgement of Pollux's settings, and room on the connection.
+        self.write(4, 1, 0)
+        self.write(8, 0, 0, struct.pack("!I", MIB))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+        self.connection.close()
+
+    def write(self, kind, flags, stream, payload=b""):
+        self.connection.sendall(struct.pack("!I", len(payload))[1:] + bytes([kind, flags]) + struct.pack("!I", stream) + payload)
+
+    def read(self):
+        """Type, flags, stream and payload of the next frame."""
+        head = self.stream.read(9)
+        assert len(head) == 9, "the connection was closed"
+        length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+        return kind, flags, stream, self.stream.read(length)
+
+    def get(self, stream):
+        """GET of http://h/ by the static table, whose end is the end of the stream."""
+        self.write(1, 5, stream, b"\x82\x86\x84\x41\x01h")
+
+
+def test_a_stuck_stream_stops_no_other(pollux, toy):
+    """A client whose windows are shut gets every answer whose window it opens, and only these."""
+    proxy = pollux(toy("fixed:50000"))
+    # SETTINGS_INITIAL_WINDOW_SIZE = 0
+    with Frames(proxy.address, b"\0\4\0\0\0\0") as client:
+        for stream in (1, 3, 5):
+            client.get(stream)
+        client.write(8, 0, 3, struct.pack("!I", MIB))
+        received, ended = {1: 0, 3: 0, 5: 0}, set()
+        while 3 not in ended:
+            kind, flags, stream, payload = client.read()
+            if kind == 0:
+                received[stream] += len(payload)
+                ended |= {stream} if flags & 1 else set()
+        assert received == {1: 0, 3: 50000, 5: 0}
+        client.write(6, 0, 0, b"payload8")
+        while client.read()[::3] != (6, b"payload8"):
+            pass
+        client.write(8, 0, 1, struct.pack("!I", MIB))
+        while 1 not in ended:
+            kind, flags, stream, payload = client.read()
+            if kind == 0:
+                received[stream] += len(payload)
+                ended |= {stream} if flags & 1 else set()
+        assert received == {1: 50000, 3: 50000, 5: 0}
+
+
+def test_a_stream_that_the_client_resets_is_given_up(pollux, toy):
+    proxy = pollux(toy("slow-first-byte:30s"))
+    with Frames(proxy.address) as client:
+        client.get(1)
+        # The answer to a PING behind it says that the request was read.
+        client.write(6, 0, 0, b"payload8")
+        while client.read()[::3] != (6, b"payload8"):
+            pass
+        client.write(3, 0, 1, struct.pack("!I", 8))
+        proxy.wait_for_stderr('cause="client-aborted"')
+
+
+def test_what_breaks_the_rules_of_the_connection_ends_it(pollux, toy):
+    proxy = pollux(toy("echo"))
+    with Frames(proxy.address) as client:
+        # DATA on a stream that was never opened.
+        client.write(0, 0, 1, b"x")
+        while (frame := client.read())[0] != 7:
+            pass
+        assert struct.unpack("!II", frame[3][:8]) == (0, 1), "GOAWAY(PROTOCOL_ERROR)"
+        assert client.stream.read() == b""
+
+
+def test_a_request_that_cannot_be_one_costs_its_stream_alone(pollux, toy):
+    proxy = pollux(toy("echo"))
+    with Frames(proxy.address) as client:
+        # Connection has no place on a stream.
+        client.write(1, 5, 1, b"\x82\x86\x84\x41\x01h\x00\x0aconnection\x05close")
+        client.get(3)
+        frames = {}
+        while 3 not in frames or not frames[3][1] & 1:
+            kind, flags, stream, payload = client.read()
+            if stream:
+                frames.setdefault(stream, (kind, flags, payload))
+                frames[stream] = (kind, flags, payload)
+        assert frames[1][0] == 3 and frames[1][2] == struct.pack("!I", 1), "RST_STREAM(PROTOCOL_ERROR)"
+    proxy.wait_for_stderr('cause="bad-field"')
+
+
+def test_the_preface_may_come_byte_by_byte(pollux, toy):
+    proxy = pollux(toy("echo"))
+    with socket.create_connection(proxy.address, timeout=DEADLINE_S) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in PREFACE + SETTINGS:
+            client.sendall(bytes([byte]))
+        client.sendall(SETTINGS_ACK)
+        heads = b""
+        while SETTINGS_ACK not in heads:
+            heads += client.recv(4096)
+
+
+def test_tls_agrees_on_http2_if_that_is_configured(tls_pollux, toy, authority):
+    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost"), extra=', alpn = ["h2", "http/1.1"]'))
+    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30", "--cacert", authority.cert]
+    command += ["--resolve", f"localhost:{proxy.port}:127.0.0.1", "--write-out", "%{stderr}%{http_version}"]
+    url = f"https://localhost:{proxy.port}/"
+    for flags, version in ([], "2"), (["--http1.1"], "1.1"):
+        done = subprocess.run([*command, *flags, url], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, version)
+        assert ["X-Forwarded-Proto", "https"] in json.loads(done.stdout)["headers"]
+
+
+def test_a_stop_lets_streams_end_well(pollux, toy):
+    proxy = pollux(toy("slow-first-byte:1s"))
+    with Frames(proxy.address) as client:
+        client.get(1)
+        client.write(6, 0, 0, b"payload8")
+        while client.read()[::3] != (6, b"payload8"):
+            pass
+        proxy.process.send_signal(signal.SIGTERM)
+        leaving, status, is_whole = [], None, False
+        while not is_whole:
+            kind, flags, stream, payload = client.read()
+            if kind == 7:
+                leaving.append(struct.unpack("!II", payload[:8]))
+            elif stream == 1:
+                # The first block of a connection begins with a size update of the table.
+                status = payload.lstrip(b" ")[0] if kind == 1 else status
+                is_whole = bool(flags & 1)
+        # 0x88 is `:status: 200` of the static table. The first GOAWAY admits all streams, the second names the last.
+        assert status == 0x88 and leaving == [(2**31 - 1, 0), (1, 0)]
+        assert client.stream.read() == b""
+    proxy.expect_end()

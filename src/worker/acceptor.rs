@@ -9,7 +9,7 @@ use super::generation::Generation;
 use crate::core::time::Time;
 use crate::os::Fd;
 
-/// How long an acceptor stays shut after the descriptors ran out, if this worker frees none: other threads
+/// An acceptor stays shut for so long after the descriptors ran out, if this worker frees none: other threads
 /// may.
 const SHUT_MAX: Duration = Duration::from_millis(100);
 
@@ -26,7 +26,7 @@ pub(super) struct Acceptor {
     pub(super) listen_socket: ListenSocket,
 }
 
-/// How many clients are likely to wait before an acceptor: asking for one more than there are costs a system
+/// The number of clients that are likely to wait before an acceptor: asking for one more costs a system
 /// call.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -40,7 +40,7 @@ impl Queue {
         Queue { likely: 1, full: 0 }
     }
 
-    /// How many to take in in the turn of that number. Twice as many as before if those of the last turn were
+    /// The number of clients to take in in that turn. Twice as many as before if those of the last turn were
     /// not all.
     pub(super) fn likely(&mut self, turn: u64) -> usize {
         if self.full + 1 == turn {

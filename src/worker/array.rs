@@ -16,7 +16,7 @@ use crate::os::{Fd, Os, Watch};
 use crate::session::{Session, Side};
 use crate::wire::Wire;
 
-/// How soon a session looks again whose client's address has as many bytes as it may.
+/// A session looks again after so long, if its client's address has as many bytes as it may.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// The array, with the owner of each entry.
@@ -188,7 +188,7 @@ fn derive_all(array: &mut Array, conns: &Conns, keys: &[Key], world: World<'_>, 
     }
 }
 
-/// What a session is told of.
+/// The news that a session can get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Watched {
     /// All that it wants to know.
@@ -242,7 +242,7 @@ fn can_hear(session: &Session, storage: &Storage) -> bool {
     session.has_buffer(Side::Backend) || storage.can_lend(Side::Backend)
 }
 
-/// What of `want` there are the means for: without a buffer no session reads, and one that only wants to read
+/// The part of `want` that there are means for: without a buffer no session reads, and one that only reads
 /// is left out of the array.
 fn affordable(want: Interest, session: &Session, side: Side, storage: &Storage) -> Option<Interest> {
     if !want.has(Interest::READ) || session.has_buffer(side) || storage.can_lend(side) {

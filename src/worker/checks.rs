@@ -39,7 +39,7 @@ const READS_ENCRYPTED_MAX: usize = 256;
 /// The checks of all backends.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
-    /// What the slots belong to; `None` before the first turn.
+    /// The generation of the slots; `None` before the first turn.
     generation: Option<Rc<Generation>>,
     slots: Vec<Slot>,
     /// The keys of those that are under way.
@@ -117,7 +117,7 @@ fn plain() -> Check {
     Check { kind: CheckKind::Tcp, ..Check::default() }
 }
 
-/// Where a check connects to.
+/// The address that a check connects to.
 fn target(address: &Address, port: Option<u16>) -> Address {
     match (address, port) {
         (Address::Ip(address), Some(port)) => Address::Ip((address.ip(), port).into()),

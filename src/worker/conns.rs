@@ -34,9 +34,9 @@ pub(super) struct Conns {
     slab: Slab<Connection>,
     /// Memory for more that are served.
     spare: Vec<Served>,
-    /// How many clients are served or idle.
+    /// The number of clients that are served or idle.
     sessions: usize,
-    /// How many clients are in their handshakes.
+    /// The number of clients in their handshakes.
     handshaking: usize,
     /// The keys of those that close.
     closing: Vec<Key>,
@@ -61,7 +61,7 @@ enum Connection {
     Check(Box<RunningCheck>),
 }
 
-/// What a connection is at.
+/// The kind of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// It has a session.
@@ -123,7 +123,7 @@ impl Conns {
         place
     }
 
-    /// What the connection of `key` is at.
+    /// The kind of the connection of `key`.
     pub(super) fn kind(&self, key: Key) -> Option<Kind> {
         Some(match self.slab.get(key)? {
             Connection::Served(_) | Connection::Idle(_) => Kind::Client,
@@ -491,17 +491,17 @@ impl Conns {
         self.slab.iter().filter_map(|(key, connection)| Some((key, connection.look()?)))
     }
 
-    /// How many clients are served or idle.
+    /// The number of clients that are served or idle.
     pub(super) fn sessions(&self) -> usize {
         self.sessions
     }
 
-    /// How many clients are in their handshakes.
+    /// The number of clients in their handshakes.
     pub(super) fn handshaking(&self) -> usize {
         self.handshaking
     }
 
-    /// How many clients there are, those in their handshakes included.
+    /// The number of clients, those in their handshakes included.
     pub(super) fn clients(&self) -> usize {
         self.sessions + self.handshaking
     }
@@ -562,7 +562,7 @@ impl IdleClient {
 mod tests {
     use super::*;
 
-    /// What an idle client takes beside the socket, the parked set and, with TLS, the state of rustls.
+    /// The bytes of an idle client beside the socket, the parked set and, with TLS, the state of rustls.
     #[test]
     fn an_idle_client_is_small() {
         assert!(size_of::<Connection>() <= 160, "{} bytes", size_of::<Connection>());

@@ -1,4 +1,4 @@
-//! What a connection waits for, and until when. Both follow from its state, for every kind of connection in one
+//! The interest and the deadline of a connection. Both follow from its state, for every kind in one
 //! function. Only the parked set keeps a copy of a deadline, under which it finds the connection.
 
 use super::checks::RunningCheck;
@@ -28,7 +28,7 @@ pub(super) enum View<'a> {
     Check(&'a RunningCheck),
 }
 
-/// What a connection waits for.
+/// The interest and the deadline of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     /// Its descriptor, and what to ask poll about it; `None` if nothing waits on it.
@@ -39,8 +39,8 @@ pub(super) struct Wait {
 }
 
 impl View<'_> {
-    /// What it waits for in `world`. What a session wants of it goes through `afford`, which leaves out what
-    /// there are no means for.
+    /// Its interest and deadline in `world`. The interest of a session goes through `afford`, which leaves
+    /// out what there are no means for.
     #[inline]
     pub(super) fn derive(self, world: World<'_>, afford: impl FnOnce(Interest) -> Option<Interest>) -> Wait {
         match self {

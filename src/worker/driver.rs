@@ -46,7 +46,7 @@ pub(super) struct Readable {
     pub(super) backend: bool,
 }
 
-/// What has become of a session that was driven.
+/// The state of a session that was driven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It waits for the next event.
@@ -59,7 +59,7 @@ pub(super) enum Fate {
     Over,
 }
 
-/// What waited for a session that had no buffer to read into.
+/// The input that waited for a session without a buffer to read into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
     /// Nothing, or there was a buffer.
@@ -78,7 +78,7 @@ pub(super) struct Driver<'a, O> {
     pub(super) pipes: &'a mut Pipes,
     /// Rounds of reading and writing that the session gets now.
     pub(super) rounds: usize,
-    /// How many bytes must be left of a message that is spliced.
+    /// A message is spliced while at least so many bytes of it are left.
     pub(super) spliced: u64,
     /// The wall clock of this turn, since 1970.
     pub(super) wall: Duration,
@@ -97,7 +97,7 @@ pub(super) struct Driver<'a, O> {
     pub(super) recorder: &'a mut Recorder,
     /// Scratch, empty between calls.
     pub(super) effects: &'a mut Vec<Effect>,
-    /// What is left of the client, if it is closed and has not said all.
+    /// The rest of the client's connection, if it is closed and has not said all.
     pub(super) closing: Option<Closing>,
     /// Whether descriptors ran out.
     pub(super) lacks_descriptors: &'a mut bool,
@@ -380,7 +380,7 @@ impl<O: Os> Driver<'_, O> {
         }
     }
 
-    /// How long a connection may wait, by what its backend has said, or else by what it has shown.
+    /// The time that a connection may wait, as its backend has said, or else as it has shown.
     pub(super) fn idle_timeout(&self, link: &Link, told: Option<Duration>) -> Option<Duration> {
         told.map(safely).or_else(|| link.backend().idle_estimate(self.env.now))
     }
@@ -497,7 +497,7 @@ impl<O: Os> Driver<'_, O> {
     }
 }
 
-/// What the exchange of `session` has had for a response.
+/// The kind of response that the exchange of `session` has had.
 fn after(session: &Session) -> After {
     match session.status() {
         _ if session.is_head() => After::Head,
@@ -506,7 +506,7 @@ fn after(session: &Session) -> After {
     }
 }
 
-/// What the pump may use for bytes between the two: pipes only where nothing has to be encrypted or
+/// The storage that the pump may use between the two: pipes only where nothing has to be encrypted or
 /// decrypted.
 fn stores<'a>(
     buffers: &'a mut Storage,

@@ -21,7 +21,7 @@ use crate::shared::clients::Counted;
 use crate::snapshot::{BackendId, PoolId};
 use crate::wire::Wire;
 
-/// How often in a turn a worker looks for calls: one that was not used may come back to it.
+/// A worker looks for calls so often in a turn: one that was not used may come back to it.
 const CALLS_MAX: usize = 16;
 
 /// A client that was accepted.
@@ -456,7 +456,7 @@ impl<O: Os> Worker<O> {
                     _ if is_cut_off => session.force(env, effects),
                     Want::No => session.handle_deadline(timer, env, effects),
                     Want::Bytes => session.handle_starved(timer, env, effects),
-                    // What follows from it is found out by driving.
+                    // Driving finds out the consequences.
                     Want::End => {}
                 });
                 driver.drive(conn, Readable::default())

@@ -38,19 +38,19 @@ pub(super) struct Generation {
     originations: Vec<Option<Arc<Origination>>>,
     /// By pool, then by backend: where its idle connections wait.
     homes: Vec<Vec<Key>>,
-    /// What all workers know of the backends.
+    /// The state of the backends, which all workers share.
     pub(super) pools: Arc<Pools>,
     /// By pool. The borrow never leaves [`Generation::pick`].
     robins: RefCell<Vec<RoundRobin>>,
     /// A random number, and how many were taken.
     random: Cell<u64>,
-    /// What this worker counts.
+    /// The counters of this worker.
     pub(super) meters: Meters,
-    /// What holds for each HTTP/2 connection of a client.
+    /// The rules of each HTTP/2 connection of a client.
     pub(super) http2: Arc<ConnectionConfig>,
 }
 
-/// What holds for each HTTP/2 connection of a client: no head may be larger than one of HTTP/1.1.
+/// The rules of each HTTP/2 connection of a client: no head may be larger than one of HTTP/1.1.
 fn http2_of(snapshot: &Snapshot) -> ConnectionConfig {
     let Limits { head, fields, .. } = snapshot.limits;
     let timeouts = &snapshot.timeouts;
@@ -184,17 +184,17 @@ impl Generation {
         (generation, left_over)
     }
 
-    /// What the listener at `listener` speaks TLS with, if it does.
+    /// The TLS of the listener at `listener`, if it has any.
     pub(super) fn termination(&self, listener: usize) -> Option<&Termination> {
         self.terminations[listener].as_deref()
     }
 
-    /// What a pool speaks TLS with, if it does.
+    /// The TLS of a pool, if it has any.
     pub(super) fn origination(&self, pool: PoolId) -> Option<&Origination> {
         self.originations[pool.0].as_deref()
     }
 
-    /// Where idle connections to a backend wait.
+    /// The list in which idle connections to a backend wait.
     pub(super) fn home(&self, backend: BackendId) -> Key {
         self.homes[backend.pool.0][backend.index]
     }
@@ -284,10 +284,10 @@ impl Generation {
     }
 }
 
-/// What each listener, and what each pool speaks TLS with.
+/// The TLS of each listener, and of each pool.
 type Resolved = (Vec<Option<Arc<Termination>>>, Vec<Option<Arc<Origination>>>);
 
-/// What the listeners and the pools of `snapshot` speak TLS with.
+/// The TLS of the listeners and the pools of `snapshot`.
 ///
 /// # Panics
 /// When nothing was made of a rule: its connections must not go on without TLS. What starts and switches
@@ -301,7 +301,7 @@ fn resolve(snapshot: &Snapshot, tls: &Handles) -> Resolved {
     )
 }
 
-/// What a round counts with, as long as nothing is known of the backends.
+/// The weights of a round, as long as nothing is known of the backends.
 fn weights(pool: &Pool) -> impl ExactSizeIterator<Item = u64> {
     pool.backends.iter().map(|backend| u64::from(backend.weight) * u64::from(FULL_SHARE))
 }

@@ -35,7 +35,7 @@ use crate::wire::{Broken, Shaken, TlsWire, Wire};
 /// Steps of handshakes in one turn. A step that signs takes a good part of a millisecond.
 const STEPS_MAX: usize = 4;
 
-/// How long a handshake may take at the bound, where others wait. One over the whole world and back takes
+/// A handshake may take so long at the bound, where others wait. One over the whole world and back takes
 /// less.
 const CROWDED: Duration = Duration::from_secs(1);
 
@@ -46,7 +46,7 @@ const PREFACE_READ: usize = 2048;
 #[derive(Debug)]
 pub(super) struct Handshake {
     step: Step,
-    /// What the proxy before Pollux has said of the client, if it has.
+    /// The header of the proxy before Pollux, if one has come.
     said: Option<Announced>,
     client: SocketAddr,
     listener: usize,
@@ -58,21 +58,21 @@ pub(super) struct Handshake {
     stay: Stay,
 }
 
-/// Where a client on its way in waits.
+/// The place in which a client on its way in waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stay {
     /// In every poll array.
     Hot {
         /// When it last made a step.
         touched: Time,
-        /// How many polls in a row have had nothing to say of it.
+        /// Polls in a row that named no event of it.
         unheard: u8,
     },
     /// In the parked set.
     Parked,
 }
 
-/// How far a client on its way in is.
+/// The step that a client on its way in has reached.
 #[derive(Debug)]
 enum Step {
     /// A header of the PROXY protocol is awaited, which comes in plain bytes before the handshake. These have
@@ -196,7 +196,7 @@ pub(super) struct Handshakes {
     hot: Vec<Key>,
     /// All in the order in which they began, and some that are over.
     begun: VecDeque<Key>,
-    /// How many may be.
+    /// The most that may be under way.
     most: usize,
     /// Steps that may still be made in this turn.
     steps: usize,

@@ -29,7 +29,7 @@ use crate::core::time::Time;
 use crate::os::Os;
 use crate::snapshot::{Limits, Timeouts};
 
-/// How long a connection is not used after a response to HEAD: a body that the backend sends behind it all
+/// A connection is not used for so long after a response to HEAD: a body that the backend sends behind it all
 /// the same comes within that time.
 const REST: Duration = Duration::from_millis(50);
 

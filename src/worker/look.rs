@@ -1,4 +1,4 @@
-//! What others may know of a client, whether it is served or idle.
+//! A look at a client for others, whether it is served or idle.
 
 use std::net::SocketAddr;
 
@@ -42,7 +42,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What it is held to.
+    /// The generation that it is held to.
     pub(super) fn generation(self) -> &'a Generation {
         match self {
             Look::Served(conn) => &conn.generation,
@@ -58,7 +58,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What can be seen of it; `None` if it is over.
+    /// The summary for `pollux status`; `None` if the client is over.
     pub(super) fn summary(self, world: World<'_>) -> Option<Summary> {
         match self {
             Look::Served(conn) => conn.session.summary(&world.env(&conn.generation, conn.listener_state)),
@@ -66,7 +66,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What a record of it would say now.
+    /// The record that it would make now.
     pub(super) fn record(self, world: World<'a>) -> Record<'a> {
         match self {
             Look::Served(conn) => conn.session.record(&world.env(&conn.generation, conn.listener_state)),

@@ -95,7 +95,7 @@ impl WorkerIndex {
     }
 }
 
-/// How a worker waits for its connections.
+/// The system calls by which a worker waits for its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Poller {
     /// `poll(2)` over all of them.
@@ -106,11 +106,11 @@ pub enum Poller {
     PollAndEpoll,
 }
 
-/// What a worker begins with.
+/// The parts that a worker is made of.
 pub struct Setup {
     /// The configuration.
     pub snapshot: Arc<Snapshot>,
-    /// What its rules for TLS need.
+    /// The keys and certificates of its rules for TLS.
     pub tls: Arc<Handles>,
     /// Listening sockets, each with the place of its listener in the snapshot.
     pub listeners: Vec<(Fd, usize)>,
@@ -118,17 +118,17 @@ pub struct Setup {
     pub wake: Option<Fd>,
     /// The number of this worker, and how many there are.
     pub share: WorkerIndex,
-    /// How it waits for its connections.
+    /// The system calls by which it waits for its connections.
     pub poller: Poller,
     /// When bodies go around the memory of the process.
     pub splicing: Splicing,
     /// Makes workers begin their rounds at different backends, and draw differently.
     pub seed: u64,
-    /// What the numbers of requests are made with: random, and another one for each worker and each start.
+    /// The seed of request numbers: random, and another one for each worker and each start.
     pub identity: u128,
-    /// Where records go.
+    /// The receiver of records.
     pub journal: Box<dyn Journal>,
-    /// What all workers know of the backends.
+    /// The state of the backends, which all workers share.
     pub registry: Arc<Registry>,
 }
 
@@ -141,14 +141,14 @@ pub enum Turn {
     Finished,
 }
 
-/// What a worker holds at one moment.
+/// The holdings of a worker at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Clients.
     pub sessions: usize,
     /// Idle backend connections.
     pub idle: usize,
-    /// How many of them belong to single clients.
+    /// The number of them that belong to single clients.
     pub own: usize,
     /// Buffers that are lent to lanes.
     pub buffers_out: usize,
@@ -179,11 +179,11 @@ pub struct Worker<O> {
     /// The latest one. A session whose exchange was routed by another keeps that until it is over.
     generation: Rc<Generation>,
     registry: Arc<Registry>,
-    /// Where it is told whose turn it is to pick a backend.
+    /// The queue that tells whose turn it is to pick a backend.
     wakeups: Arc<WakeupQueue>,
-    /// Where it shows what it holds.
+    /// The gauges that show its holdings.
     meters: WorkerMeters,
-    /// What it remembers of exchanges.
+    /// The exchanges that it remembers.
     recorder: Recorder,
     share: WorkerIndex,
     journal: Box<dyn Journal>,
@@ -196,14 +196,14 @@ pub struct Worker<O> {
     hot: Vec<Key>,
     parked: EpollSet,
     sessions_max: usize,
-    /// How many bytes the address of a client may have, over all workers.
+    /// The bytes that the address of a client may have, over all workers.
     client_bytes: usize,
     room: Room,
     /// Whether descriptors ran out for a connection to a backend.
     lacks_descriptors: bool,
-    /// How many turns there have been.
+    /// The number of turns so far.
     turn: u64,
-    /// How many sessions have ended.
+    /// The number of sessions that have ended.
     ended: u64,
     /// Its place among the workers, if there are several.
     load_slot: Option<LoadSlot>,
@@ -214,7 +214,7 @@ pub struct Worker<O> {
     pipes: Pipes,
     /// Rounds that each session gets in this part of the turn.
     rounds: usize,
-    /// How many bytes must be left of a message that is spliced.
+    /// A message is spliced while at least so many bytes of it are left.
     spliced: u64,
     now: Time,
     /// The wall clock of this turn, since 1970.
@@ -318,7 +318,7 @@ impl<O: Os> Worker<O> {
         &mut self.os
     }
 
-    /// What the worker holds now.
+    /// The holdings of the worker now.
     #[must_use]
     pub fn census(&self) -> Census {
         Census {

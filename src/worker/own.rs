@@ -65,7 +65,7 @@ impl Owned {
     }
 }
 
-/// How many connections that belong to single clients may wait. Beyond that the one that has waited longest
+/// So many connections that belong to single clients may wait. Beyond that the one that has waited longest
 /// is closed.
 const OWN_MOST: usize = 1024;
 

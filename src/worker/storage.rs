@@ -136,7 +136,7 @@ impl Storage {
         2 * self.bytes >= self.most * self.size
     }
 
-    /// How many bytes a buffer may hold that waits for its reader; `None` if as many as there is room for.
+    /// A buffer that waits for its reader may hold so many bytes; `None` if as many as there is room for.
     #[must_use]
     pub(super) fn ration(&self) -> Option<usize> {
         (self.is_crowded() && RATION <= self.size / 2).then_some(RATION)

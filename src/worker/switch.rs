@@ -1,6 +1,6 @@
 //! From one configuration to the next, between two turns.
 //!
-//! What can change at once does: listeners, pools, backends, timeouts, and every limit but the size of the
+//! Most keys change at once: listeners, pools, backends, timeouts, and every limit but the size of the
 //! buffers, which are made once. No connected client is disturbed: an exchange under way keeps its
 //! generation, and all other sessions take the new one.
 

@@ -157,7 +157,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the fields are: what passes the judge is one head of HTTP/1.1, with just the fields that pass, as another parser reads it.
+        /// Every list of fields that passes the judge is one head of HTTP/1.1, with just the fields that
+        /// pass, as another parser reads it.
         #[test]
         fn one_head_becomes_one_head(
             pseudo in (bytes(), bytes(), bytes(), bytes()),

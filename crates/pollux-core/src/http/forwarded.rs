@@ -16,7 +16,7 @@ use crate::message::FieldLine;
 use crate::syntax::grammar::{decimal, list, push_decimal, trim};
 use crate::syntax::target::is_authority;
 
-/// How many members of a list are looked at, from its end. More trusted proxies in a row there are not, and
+/// So many members of a list are looked at, from its end. More trusted proxies in a row there are not, and
 /// each is held against all trusted networks.
 const HOPS_MAX: usize = 64;
 

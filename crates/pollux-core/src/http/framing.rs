@@ -18,7 +18,7 @@
 use crate::message::{BodyLength, Name, Version};
 use crate::syntax::grammar::{LENGTH_MAX, decimal, trim};
 
-/// How HTTP/1.1 frames a body.
+/// The framing of a body in HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is none.

@@ -16,7 +16,7 @@ use crate::message::{
 use crate::route::{Back, FieldEdits};
 use crate::syntax::grammar::{decimal, is_field_value, list, push_decimal, trim};
 
-/// What the exchange has to know to read a response: RFC 9112 §6.3 lets the request decide too.
+/// The facts of a request that decide how its response is read (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFacts<'a> {
     /// Whether the request was HEAD.
@@ -25,7 +25,7 @@ pub struct RequestFacts<'a> {
     pub protocols: &'a [u8],
 }
 
-/// How the head for the client differs from exchange to exchange.
+/// The facts of an exchange that decide how the head for its client is written.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext {
     /// The client's version.
@@ -34,20 +34,20 @@ pub struct ResponseContext {
     pub keep_alive: bool,
     /// Whether it is the first response on that connection.
     pub is_first: bool,
-    /// How long that is kept while nothing comes, if the client is told.
+    /// The time that it is kept while nothing comes, if the client is told.
     pub idle: Option<Duration>,
-    /// What the client is told by Strict-Transport-Security, if it has come by TLS.
+    /// The Strict-Transport-Security of the client, if it has come by TLS.
     pub hsts: Option<Hsts>,
 }
 
-/// What Pollux adds to a final response, and to a 101.
+/// The fields that Pollux adds to a final response, and to a 101.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Added<'a> {
     /// Whole lines.
     pub lines: &'a [u8],
-    /// What the request is called, if the client is told; then a backend's word for it does not pass.
+    /// The name of the request, if the client is told; then a backend's word for it does not pass.
     pub request_id: Option<RequestId<'a>>,
-    /// How what the backend says of its paths and names is put into those of the client, if it is.
+    /// The way back from the paths and names of the backend to those of the client, if they differ.
     pub back: Option<Back<'a>>,
     /// The name of the backend, if Proxy-Status is to say whose response it is (RFC 9209 §2). It goes behind
     /// what those nearer to the backend have said.

@@ -14,7 +14,7 @@ pub struct HeadLimits {
     pub head: usize,
     /// Bytes of its first line, the CRLF not counted.
     pub first_line: usize,
-    /// How many empty lines are skipped before it (RFC 9112 §2.2 asks for at least one before a request).
+    /// So many empty lines are skipped before it (RFC 9112 §2.2 asks for at least one before a request).
     pub empty_lines: usize,
 }
 

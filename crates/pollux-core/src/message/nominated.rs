@@ -7,8 +7,8 @@ use super::field::FieldLine;
 use super::name::Name;
 use crate::syntax::grammar::{alike, list};
 
-/// How many names the Connection fields of one head may have, those not counted that are about the connection
-/// itself. More than 64 no program is known to send, and each costs every field a look.
+/// The most names that the Connection fields of one head may have, those not counted that are about the
+/// connection itself. More than 64 no program is known to send, and each costs every field a look.
 pub const NOMINATED_MAX: usize = 64;
 
 /// A set of field names. Names that differ in case, or in `-` and `_`, are the same: many an application
@@ -20,7 +20,7 @@ pub struct Nominated {
 }
 
 impl Nominated {
-    /// What the Connection fields among `fields` name.
+    /// The names in the Connection fields among `fields`.
     #[must_use]
     pub fn by(fields: &[FieldLine<'_>]) -> Nominated {
         let connection = fields.iter().filter(|field| field.kind == Name::Connection);

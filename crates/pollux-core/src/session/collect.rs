@@ -10,17 +10,17 @@ use crate::lane::framer::Framer;
 use crate::message::{BodyLength, Nominated};
 use crate::syntax::grammar::push_decimal;
 
-/// What is known of a body that is collected.
+/// A body that is collected, as far as it has come.
 #[derive(Debug)]
 pub(crate) struct Collected {
     body: Vec<u8>,
     share: BudgetShare,
-    /// How long the head is that goes before it.
+    /// The length of the head that goes before it, in bytes.
     head: usize,
 }
 
 impl Session {
-    /// How long a body of that `length` may be that is collected, if it is.
+    /// The most bytes of a body of that `length` that are collected, if it is collected.
     pub(super) fn collects(&self, length: BodyLength, env: &Env<'_>) -> Option<u64> {
         let most = env.snapshot.pool(self.pool()).collect?;
         (length == BodyLength::Open).then_some(most)
@@ -81,7 +81,7 @@ impl Session {
         self.phase = Phase::Opening { since: env.now, dial: Dial::Wanted { again: None } };
     }
 
-    /// How many bytes of a body have been collected.
+    /// The number of body bytes that have been collected.
     pub(super) fn collected(&self) -> usize {
         self.exchange.request.collected.as_deref().map_or(0, |collected| collected.body.len())
     }

@@ -22,7 +22,7 @@ use crate::snapshot::{Hsts, Interims, Mode};
 /// The longest method and the longest target that a record keeps, in bytes.
 const TEXT_MAX: usize = 2048;
 
-/// What is known of an exchange.
+/// One exchange, as far as it is known.
 #[derive(Debug, Default)]
 pub struct Exchange {
     pub(crate) stage: Stage,
@@ -34,7 +34,7 @@ pub struct Exchange {
     pub(crate) afterwards: Afterwards,
     /// The place of the policy that asked last, counted from 1. It stands here in what would be padding.
     pub(crate) asked_by: Option<NonZeroU8>,
-    /// How long all replies of authorities took, in microseconds.
+    /// The time that all replies of authorities took, in microseconds.
     pub(crate) asked_us: u32,
     pub(crate) timing: Timing,
     pub(crate) identity: Identity,
@@ -42,7 +42,7 @@ pub struct Exchange {
     pub(crate) captured: Captured,
 }
 
-/// What a record takes from outside of the exchange.
+/// The parts of a record from outside of the exchange.
 #[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Time,
@@ -55,10 +55,10 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) asked: Option<Consulted<'a>>,
     pub(crate) pool: &'a str,
     pub(crate) backend: Option<&'a str>,
-    /// What the lanes have passed up and down.
+    /// The bytes that the lanes have passed up and down.
     pub(crate) bytes: (u64, u64),
     pub(crate) request_id: RequestId<'a>,
-    /// What is known of the client's connection, if it is encrypted.
+    /// The TLS facts of the client's connection, if it is encrypted.
     pub(crate) tls_info: Option<&'a TlsInfo>,
 }
 
@@ -122,12 +122,12 @@ impl Exchange {
         self.request.text.extend_from_slice(&authority[..cut(authority)]);
     }
 
-    /// What a reader of the response has to know.
+    /// The facts that a reader of the response needs.
     pub(crate) fn asked(&self) -> RequestFacts<'_> {
         RequestFacts { is_head: self.request.method == Method::Head, protocols: self.request.protocols() }
     }
 
-    /// How the client is to be answered, whose connection is kept for `idle` while nothing comes.
+    /// The context of an answer to a client whose connection is kept for `idle` while nothing comes.
     pub(crate) fn response_context(
         &self,
         keep_alive: bool,
@@ -155,7 +155,7 @@ impl Exchange {
         }
     }
 
-    /// What the response is put back by.
+    /// The way back from the names of the backend to those of the client.
     pub(crate) fn back<'a>(&'a self, options: &'a Options) -> Option<Back<'a>> {
         let (authority, is_changed) = self.request.back.as_ref()?;
         Some(Back {

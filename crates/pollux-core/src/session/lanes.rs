@@ -94,7 +94,8 @@ impl Session {
         }
     }
 
-    /// How many bytes from `side` may go to the other side without passing through memory; see [`Lane::spliceable`].
+    /// The number of bytes from `side` that may go to the other side without passing through memory; see
+    /// [`Lane::spliceable`].
     pub fn spliceable(&self, side: Side, least: u64) -> Option<u64> {
         match (side, self.phase) {
             (Side::Client, Phase::Relay | Phase::Tunnel) => self.up.spliceable(least),

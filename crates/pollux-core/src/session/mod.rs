@@ -56,7 +56,7 @@ pub use prelude::{Heard, awaits_header, hear};
 pub use resting::Resting;
 pub use summary::{Beginning, SessionActivity, Summary};
 
-/// What records call the protocol of a stream.
+/// The name of a stream's protocol in records.
 const STREAM_PROTOCOL: &str = "HTTP/2.0";
 
 /// One of the two sides of a session.
@@ -68,7 +68,7 @@ pub enum Side {
     Backend,
 }
 
-/// What a session needs done. Effects are carried out in the order in which they were emitted.
+/// A deed that a session needs done. Effects are carried out in the order in which they were emitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Find a backend connection, and say how it went by [`Session::handle_connect`]. With `again`, begin anew with that
@@ -107,7 +107,7 @@ pub enum Effect {
     ResetClient,
 }
 
-/// What the world looks like to a session at one moment.
+/// The world as a session sees it at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
     /// The clock.
@@ -157,14 +157,14 @@ impl<'a> Env<'a> {
     }
 }
 
-/// Where a session is. The diagram stands in `phases.rs`.
+/// The phase of a session. The diagram stands in `phases.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// What comes before the conversation is awaited, since then.
+    /// A prelude to the conversation is awaited, since then.
     Prelude {
         /// When the wait began.
         since: Time,
-        /// What is awaited.
+        /// The prelude that is awaited.
         awaits: Awaits,
     },
     /// A request head is awaited, since then. HTTP only.
@@ -189,7 +189,7 @@ pub(crate) enum Phase {
     Opening {
         /// When the search began.
         since: Time,
-        /// How far it is.
+        /// Its progress.
         dial: Dial,
     },
     /// A request and its response are under way.
@@ -224,7 +224,7 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// How far the search for a backend connection is.
+/// The progress of the search for a backend connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dial {
     /// No backend has been asked.
@@ -298,7 +298,7 @@ pub struct Session {
     backend_hung: bool,
     /// The number of its next question to an authority.
     turn: u32,
-    /// What is known of the client's connection, if it is encrypted.
+    /// The TLS facts of the client's connection, if it is encrypted.
     tls_info: Option<Box<TlsInfo>>,
     /// Whether it is one stream of an HTTP/2 connection.
     is_stream: bool,
@@ -359,7 +359,7 @@ impl Session {
         self.tls_info = Some(Box::new(tls_info));
     }
 
-    /// What is known of the client's connection, if it is encrypted.
+    /// The TLS facts of the client's connection, if it is encrypted.
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
         self.tls_info.as_deref()
@@ -460,7 +460,7 @@ impl Session {
         self.mode == Mode::Http && self.exchange.retries.attempts == 0 && !self.exchange.request.is_announced
     }
 
-    /// How long the backend has said that it keeps its connection while nothing comes.
+    /// The time for which the backend has said that it keeps its connection while nothing comes.
     #[must_use]
     pub fn backend_timeout(&self) -> Option<Duration> {
         match self.exchange.response.reuse {

@@ -11,7 +11,7 @@ use crate::core::time::Time;
 use crate::message::{Method, Version};
 use crate::route::Retry;
 
-/// What the request is, and where it goes.
+/// The request of an exchange, and its destination.
 #[derive(Debug, Default)]
 pub(crate) struct Requested {
     pub(crate) method: Method,
@@ -50,7 +50,7 @@ pub(crate) struct Requested {
     pub(super) target_length: usize,
 }
 
-/// What the client would switch to.
+/// The protocols that the client would switch to.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     /// The protocols, as a list.
@@ -112,14 +112,14 @@ pub(crate) struct Retrying {
     pub(crate) only_fresh: bool,
     /// Why there were others than the first.
     pub(crate) retried: Proofs,
-    /// How many of them count against what the pool allows.
+    /// The number of them that count against the bound of the pool.
     pub(crate) counted: u32,
     /// Why there will be another one, until it is made.
     pub(crate) next: Option<Next>,
-    /// How often it has waited until a backend could be reached.
+    /// The number of waits until a backend could be reached.
     pub(crate) reach_waits: u32,
     pub(crate) budget: Budgeted,
-    /// How it has waited until a backend was free, if it has.
+    /// The wait until a backend was free, if there was one.
     pub(crate) queued: Option<Queued>,
 }
 
@@ -151,7 +151,7 @@ impl Retrying {
         self.next.is_some_and(|next| next.is_counted && next.proof != Proof::Idempotent)
     }
 
-    /// How long it has waited until a backend was free.
+    /// The time that it has waited until a backend was free.
     pub(crate) fn waited(&self) -> Duration {
         self.queued.map_or(Duration::ZERO, |queued| queued.wait)
     }
@@ -178,7 +178,7 @@ pub(crate) enum Budgeted {
     KeepsStatus,
 }
 
-/// What has come of the response, or what is known of an answer of Pollux's own.
+/// The response as far as it has come, or an answer of Pollux's own.
 #[derive(Debug, Default)]
 pub(crate) struct Responded {
     pub(crate) status: u16,
@@ -188,7 +188,7 @@ pub(crate) struct Responded {
     pub(crate) reuse: Reuse,
 }
 
-/// How far the response is.
+/// The progress of the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Answered {
     /// No final head has come; so many interim ones have.
@@ -231,7 +231,7 @@ pub(crate) enum Reuse {
     },
 }
 
-/// What becomes of the client's connection behind the exchange.
+/// The future of the client's connection behind the exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Afterwards {
     /// It ends.

@@ -48,7 +48,7 @@ pub(super) fn head_limits(limits: &Limits) -> HeadLimits {
     HeadLimits { head: limits.head, first_line: limits.request_line, empty_lines: EMPTY_LINES_MAX }
 }
 
-/// What it is called that a request head cannot be one.
+/// The cause of bytes that cannot be a request head.
 pub(super) fn cause_of_scan(fault: ScanFault) -> Cause {
     match fault {
         ScanFault::FirstLine => Cause::BadRequestLine,
@@ -128,7 +128,7 @@ impl Session {
         if let Phase::Head { since, is_pause: false } = self.phase
             && !self.has_begun()
         {
-            // What was known since the connection was accepted may have been forgotten while it rested.
+            // The session may have forgotten the time of its accept while it rested.
             self.exchange.timing.began = since;
             self.exchange.cause = Some(Cause::NoRequest);
             effects.push(Effect::Record);
@@ -405,7 +405,7 @@ impl Session {
     }
 
     fn answer(&mut self, status: u16, cause: Cause, env: &Env<'_>) {
-        // What follows a request that was refused or not read to its end is never read as the next one.
+        // Bytes behind a request that was refused or not read to its end are never read as the next one.
         let is_read = self.exchange.stage != Stage::Head && self.up.framer.is_done();
         let keep_alive = self.exchange.afterwards.goes_on() && is_read && !env.is_draining();
         self.exchange.afterwards = self.exchange.afterwards.limited(keep_alive);

@@ -1,5 +1,5 @@
-//! What comes before the conversation: a header of the PROXY protocol, where the listener expects one, and the ClientHello of a
-//! TLS client that is to be passed on, where routes look at it.
+//! The prelude of a conversation: a header of the PROXY protocol, where the listener expects one, and the
+//! ClientHello of a TLS client that is to be passed on, where routes look at it.
 
 use ::core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::prelude::hello::{self, Hello};
 use crate::prelude::proxy::{self, Announced, Behalf, ProxyAttributes, ProxyReading};
 use crate::snapshot::{Announcing, Hsts, Listener, Mode};
 
-/// What is awaited before the conversation begins.
+/// The prelude that is awaited before the conversation begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaits {
     /// A header of the PROXY protocol.
@@ -22,12 +22,12 @@ pub(crate) enum Awaits {
     Hello,
 }
 
-/// What a proxy has said of its client when it connected.
+/// The client of a proxy, as the proxy has announced it.
 #[derive(Clone, Debug)]
 pub(super) struct Introduced {
     /// The proxy.
     pub(super) by: SocketAddr,
-    /// What it has said.
+    /// Its announcement.
     pub(super) said: Announced,
 }
 
@@ -316,7 +316,7 @@ impl Session {
         self.tls_info.is_some() || self.introduced.as_deref().is_some_and(is_told)
     }
 
-    /// What the client is told of later connections: nothing unless it has come by TLS itself (RFC 6797 7.2).
+    /// The Strict-Transport-Security for the client: none unless it has come by TLS itself (RFC 6797 7.2).
     pub(super) fn hsts(&self, env: &Env<'_>) -> Option<Hsts> {
         let own = self.options(env).and_then(|options| options.hsts);
         own.unwrap_or(env.snapshot.listeners[self.listener].disclosure.hsts).filter(|_| self.is_secure())

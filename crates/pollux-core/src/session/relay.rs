@@ -18,7 +18,7 @@ use crate::syntax::grammar::decimal;
 /// Interim responses that are passed on in one exchange.
 const INTERIMS_MAX: u8 = 32;
 
-/// What a response head means for the exchange.
+/// The meaning of a response head for the exchange.
 struct Verdict {
     status: u16,
     is_interim: bool,
@@ -270,7 +270,8 @@ impl Session {
             && self.down.buffer.unscanned().is_empty();
         self.let_go(if is_backend_clean { Effect::KeepBackend } else { Effect::CloseBackend }, effects);
         self.down.abandon();
-        // What the backend did not want of a request that was read whole is thrown away; the next one can follow.
+        // A body that the backend did not want, and that was read whole, is thrown away; the next request can
+        // follow.
         self.conclude(self.exchange.afterwards.goes_on() && is_request_read, env, effects)
     }
 }

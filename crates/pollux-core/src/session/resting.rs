@@ -60,7 +60,7 @@ impl Session {
             && self.down.is_empty()
     }
 
-    /// What its client's connection is, to make a session of for each stream that it carries. What has come on
+    /// The client's connection, to make a session of for each stream that it carries. Input that has come on
     /// it is not kept.
     #[must_use]
     pub fn into_carrier(self) -> Resting {
@@ -99,7 +99,7 @@ impl Session {
 }
 
 impl Resting {
-    /// What it wants of its client.
+    /// The interest in its client.
     pub const INTEREST: Interest = Interest::READ;
 
     /// The session that it was made of, with an exchange that begins now.

@@ -40,7 +40,8 @@ impl Session {
         }
     }
 
-    /// What a client is asked for that is waited for: it has stalled, or is slow, or has time left before it has stalled.
+    /// The claim on a client that is waited for: it has stalled, or is slow, or has time left before it has
+    /// stalled.
     fn pace(&self, now: Time) -> Claim {
         let stalled = Claim::new(Ground::Stalled, self.touched);
         if now >= stalled.ripens() {

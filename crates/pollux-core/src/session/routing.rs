@@ -51,7 +51,7 @@ pub(super) struct Asked {
 pub(super) struct Arrival<'a> {
     pub(super) listener: &'a Listener,
     pub(super) peer: SocketAddr,
-    /// What is known of the client's connection, if it is encrypted.
+    /// The TLS facts of the client's connection, if it is encrypted.
     pub(super) tls_info: Option<&'a TlsInfo>,
     /// Whether the client has come by TLS, as far as is known without its head.
     pub(super) is_secure: bool,
@@ -204,7 +204,7 @@ pub(super) fn body_max(options: Option<&Options>, env: &Env<'_>) -> Option<u64> 
     options.and_then(|options| options.body).unwrap_or(env.snapshot.limits.body)
 }
 
-/// What routes can know of a connection.
+/// The facts of a connection that routes can know.
 pub(super) fn connection_view(hello: &Hello, peer: SocketAddr) -> RequestView<'_> {
     let authority = hello.server_name.as_deref().unwrap_or_default();
     RequestView { authority, alpn: &hello.alpn, ..RequestView::connection(peer.ip().to_canonical()) }
@@ -282,7 +282,8 @@ fn cookie_line(pool: &Pool, sticky: &Sticky, place: usize) -> Vec<u8> {
     line
 }
 
-/// How the URIs are rewritten that WebDAV has in fields: its methods have some, and where the path is changed others may too.
+/// The rewriting of URIs that WebDAV has in fields: its methods have some, and others may where the path is
+/// changed.
 fn dav<'a>(options: Option<&'a Options>, method: Method, pool: &Pool) -> Option<Dav<'a>> {
     let which = options.map_or(Destinations::Own, |options| options.destinations);
     let prefix = options.and_then(|options| options.prefix.as_ref());

@@ -524,7 +524,7 @@ fn exchange(stage: &mut Stage, session: &mut Session) {
     }
 }
 
-/// What rests has the deadline, the claim and the summary of the session it was made of, and what is made of it
+/// A resting client has the deadline, the claim and the summary of its session, and the session made of it
 /// goes on counting where that was.
 #[test]
 fn a_session_that_has_rested_goes_on_as_if_it_had_not() {

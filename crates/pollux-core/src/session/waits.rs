@@ -13,11 +13,12 @@ use crate::lane::{Lane, Sink, Source};
 use crate::route::hash;
 use crate::snapshot::{ClientClose, Mode, Timeouts};
 
-/// How long a side from which nothing is wanted may be left out of the poll array. Most responses come sooner, and a
-/// shorter array is a faster one; a client that leaves is noticed so much later.
+/// A side from which nothing is wanted may be left out of the poll array for so long. Most responses come
+/// sooner, and a shorter array is a faster one; a client that leaves is noticed so much later.
 const UNWATCHED: Duration = Duration::from_millis(10);
 
-/// How long a client that has sent nothing may still begin a request after Pollux was told to stop: one may be on its way.
+/// A client that has sent nothing may still begin a request for so long after a stop began: one may be on its
+/// way.
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 /// Idle clients are closed over this time, or a quarter of the drain if that is less: so they do not all
@@ -352,7 +353,7 @@ pub(super) fn or_leave(deadline: Deadline, client: SocketAddr, since: Time, env:
     deadline.or_earlier(Deadline::new(from + DRAIN_GRACE, Timer::ClientIdle))
 }
 
-/// How much later than the first of the idle clients this one is closed in a drain. It follows from the client's
+/// This client is closed so much later than the first of the idle ones in a drain. The delay follows from its
 /// address, so it is the same whenever it is asked, and even over many clients.
 fn turn_to_leave(client: SocketAddr, env: &Env<'_>) -> Duration {
     let window = (env.snapshot.timeouts.drain / DRAIN_SPREAD_SHARE).min(DRAIN_SPREAD_MAX);

@@ -281,7 +281,7 @@ fn a_long_head_has_room_and_a_body_has_a_bound() {
 }
 
 proptest! {
-    /// Whatever an exchange writes, in whatever pieces: the stream gets the same.
+    /// The stream gets the bytes that its exchange writes, in whatever pieces.
     #[test]
     fn a_body_arrives_whole_in_every_split(
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8),

@@ -239,7 +239,7 @@ fn routes() -> RouteTable {
     RouteTable::new(routes, AmbiguousPaths::default())
 }
 
-/// What goes to the backend, with edits by a route.
+/// The head for the backend, with edits by a route.
 fn edited(head: &Head<'_>, route: &Route) -> Vec<u8> {
     let template = |text: &str| Template::parse(text, &[]).expect("a template");
     let edits = FieldEdits {
@@ -282,7 +282,7 @@ proptest! {
         })?;
     }
 
-    /// Whatever the fields are: what passes the judge is one head of HTTP/1.1, as another parser reads it.
+    /// Every list of fields that passes the judge is one head of HTTP/1.1, as another parser reads it.
     #[test]
     fn one_head_becomes_one_head(
         pseudo in (bytes(), bytes(), bytes(), bytes()),

@@ -1,8 +1,9 @@
 //! A machine, its owner, and a hostile peer: frames that are right and wrong, windows of zero, resets and floods, as a seed says.
 //!
-//! What holds at each step, by a second set of books that reads the wire: each byte of a stream comes once and in its order; what one side may
-//! send is never below zero nor above what was promised; nothing goes out behind a reset or an end, and no event comes behind one; what may go
-//! out does; both tables of fields are equal; memory is bounded. A peer that becomes good in the end finds every stream alive.
+//! The rules of each step, by a second set of books that reads the wire: each byte of a stream comes once and
+//! in its order; what one side may send is never below zero nor above what was promised; nothing goes out
+//! behind a reset or an end, and no event comes behind one; what may go out does; both tables of fields are
+//! equal; memory is bounded. A peer that becomes good in the end finds every stream alive.
 //!
 //! `SIM_SEEDS=100000` runs so many seeds, `SIM_SEED=7` the one.
 
@@ -349,7 +350,7 @@ fn note(ledger: &mut Ledger, is_server: bool, incoming: &Incoming<'_>) -> usize 
         Incoming::Response { stream, .. } => (stream, false),
         Incoming::Reset { stream, .. } => (stream, true),
         Incoming::GoAway { last, .. } => {
-            // What lies above the peer's GOAWAY is over without a frame.
+            // A stream above the peer's GOAWAY is over without a frame.
             if !is_server {
                 ledger.streams.range_mut(last + 1..).for_each(|(_, account)| account.is_refused = true);
             }

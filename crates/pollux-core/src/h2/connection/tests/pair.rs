@@ -1,8 +1,8 @@
 //! Two machines against each other, through a transport that cuts and delays, with owners that read and write as they please.
 //!
-//! What holds at each step: every byte of a stream arrives once and in its order; nothing comes behind a reset; a lane is never offered more
-//! than it has room for; what is promised to a peer is never more than that room; and a request that is called unprocessed was never seen by
-//! the other side.
+//! The rules of each step: every byte of a stream arrives once and in its order; nothing comes behind a
+//! reset; a lane is never offered more than it has room for; what is promised to a peer is never more than
+//! that room; and a request that is called unprocessed was never seen by the other side.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::h2::connection::Connection;
 
-/// What both sides begin with (RFC 9113 §6.9.2).
+/// The window with which both sides begin (RFC 9113 §6.9.2).
 pub(super) const FIRST: i64 = 65_535;
 
 /// One stream, as the wire has it.

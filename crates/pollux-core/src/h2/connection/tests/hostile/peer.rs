@@ -1,4 +1,4 @@
-//! What the hostile peer sends. Each frame is booked before the machine reads it.
+//! The frames of the hostile peer. Each is booked before the machine reads it.
 
 use super::{Siege, byte_of, raw};
 
@@ -194,7 +194,8 @@ impl Siege {
             }
             89 if self.dice.one_in(20) => {
                 let garbage: Vec<u8> = (0..self.dice.below(60)).map(|_| self.dice.next() as u8).collect();
-                // What the books cannot follow ends with the connection, or is the head of a frame that never comes.
+                // Bytes that the books cannot follow end with the connection, or are the head of a frame that
+                // never comes.
                 self.feed(&[&raw(9, 4, 1, b"no block")[..], &garbage].concat());
                 assert!(self.connection.error().is_some());
             }

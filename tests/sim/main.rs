@@ -28,6 +28,7 @@ mod seeds;
 mod siege;
 mod slot_holders;
 mod slow_handshake;
+mod streams;
 mod tcp;
 mod tls;
 mod trace;
@@ -313,6 +314,12 @@ fn backend_faults_tcp() {
 #[test]
 fn slot_holders() {
     each_seed("slot_holders", SOME, Weather::Clean, slot_holders::run);
+}
+
+/// HTTP/2 clients: each byte of each stream arrives, once and in order, in both directions.
+#[test]
+fn streams() {
+    each_seed("streams", SOME, Weather::Clean, streams::run);
 }
 
 /// Clients whose one aim is to have a backend ejected: none succeeds.

@@ -212,7 +212,7 @@ impl Connection {
             self.settle(now, slot);
             return;
         }
-        state.turn += 1;
+        state.turn = state.turn.saturating_add(1);
         let most = if state.priority.is_incremental { 1 } else { TURN };
         if state.turn >= most && state.waiting > 0 && state.send.available() > 0 {
             state.turn = 0;

@@ -1,0 +1,356 @@
+//! Clients that speak HTTP/2, by the machine of Pollux in its other role, before backends that speak HTTP/1.1.
+//! Each byte of each body follows from the number of its request, in both directions, and both ends check it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use pollux::core::time::Time;
+use pollux::h2::connection::{Connection, ConnectionConfig, Incoming, NewRequest, Role};
+use pollux::h2::encoder::{FieldBlock, Strings};
+use pollux::h2::fields::{Fields, HeaderField};
+use pollux::h2::frame::ErrorCode;
+use pollux::os::IoFault;
+use pollux::snapshot::Mode;
+
+use crate::actor::{Actor, Step};
+use crate::end::EndId;
+use crate::faults::{chance, log_uniform};
+use crate::harness::{LISTENER, Peers, Scene, address_of};
+use crate::net::{Dialled, Net};
+
+/// The longest body in bytes.
+const BODY_MAX: usize = 100_000;
+
+/// The byte at a place of a body of the request of that number.
+fn byte(number: usize, place: usize) -> u8 {
+    (number.wrapping_mul(31).wrapping_add(place.wrapping_mul(7)) >> 1) as u8
+}
+
+fn bytes(number: usize, from: usize, count: usize) -> impl Iterator<Item = u8> {
+    (from..from + count).map(move |place| byte(number, place))
+}
+
+/// A request under way, and the bytes that have passed.
+struct Ask {
+    number: usize,
+    /// The lengths of the request body and of the response body.
+    up: usize,
+    down: usize,
+    sent: usize,
+    came: usize,
+    has_head: bool,
+    /// The client gives the stream up once so many bytes have come.
+    gives_up_at: Option<usize>,
+}
+
+/// One connection with many requests.
+struct Client {
+    number: usize,
+    end: Option<EndId>,
+    machine: Connection,
+    window: u32,
+    fields: Fields,
+    outbox: Vec<u8>,
+    asks: BTreeMap<u32, Ask>,
+    left: usize,
+    most: usize,
+    rng: Rng,
+}
+
+impl Client {
+    fn new(number: usize, mut rng: Rng) -> Client {
+        let window = log_uniform(&mut rng, &(2000..=200_000)) as u32;
+        let config = ConnectionConfig {
+            stream_window: window,
+            window: 65_535 + rng.u32(..100_000),
+            ..ConnectionConfig::default()
+        };
+        Client {
+            number,
+            end: None,
+            machine: Connection::new(Role::Client, Arc::new(config), Time::ZERO),
+            window,
+            fields: Fields::default(),
+            outbox: Vec::new(),
+            asks: BTreeMap::new(),
+            left: rng.usize(1..=12),
+            most: rng.usize(1..=6),
+            rng,
+        }
+    }
+
+    /// Opens a stream; false if none is wanted now.
+    fn ask(&mut self, now: Time) -> bool {
+        if self.left == 0 || self.asks.len() >= self.most || self.machine.free_streams() == 0 {
+            return false;
+        }
+        self.left -= 1;
+        let number = 1000 * self.number + self.left;
+        let mut length = || if self.rng.bool() { 0 } else { log_uniform(&mut self.rng, &(1..=BODY_MAX)) };
+        let (up, down) = (length(), length());
+        let gives_up_at = chance(&mut self.rng, 10).then(|| self.rng.usize(..=down));
+        let (path, digits) = (format!("/{number}/{up}/{down}"), up.to_string());
+        let mut block = FieldBlock::default();
+        let lines = [(":method", "POST"), (":scheme", "http"), (":path", &path), (":authority", "h")];
+        let length = self.rng.bool().then_some(("content-length", digits.as_str()));
+        for (name, value) in lines.into_iter().chain(length) {
+            let field = HeaderField { name: name.as_bytes(), value: value.as_bytes(), is_secret: false };
+            block.push(field, Strings::Short);
+        }
+        let request = NewRequest {
+            block: &block,
+            length: length.map(|_| up as u64),
+            ends_stream: up == 0,
+            is_head: false,
+            is_connect: false,
+            token: 0,
+        };
+        let stream = self.machine.open(now, request).expect("a stream is free");
+        if up > 0 {
+            self.machine.offer(now, stream, up as u32, true).expect("a body is due");
+        }
+        let ask = Ask { number, up, down, sent: 0, came: 0, has_head: false, gives_up_at };
+        self.asks.insert(stream, ask);
+        true
+    }
+
+    /// Collects frames to be written; false if there are none.
+    fn gather(&mut self, now: Time) -> bool {
+        self.outbox.extend_from_slice(self.machine.output());
+        self.machine.consume(self.machine.output().len());
+        while self.outbox.len() < 20_000
+            && let Some(piece) = self.machine.next_piece(now, 9 + self.rng.u32(1..30_000))
+        {
+            self.outbox.extend_from_slice(&piece.head);
+            let ask = self.asks.get_mut(&piece.stream).expect("a piece of a request");
+            self.outbox.extend(bytes(ask.number, ask.sent, piece.length as usize));
+            ask.sent += piece.length as usize;
+            assert!(!piece.ends_stream || ask.sent == ask.up, "a body ends where it ends");
+        }
+        !self.outbox.is_empty()
+    }
+
+    fn hear(&mut self, now: Time, mut input: &[u8]) {
+        let mut fields = std::mem::take(&mut self.fields);
+        while let Some(incoming) =
+            self.machine.read(now, &mut input, &mut fields).expect("frames by the rules")
+        {
+            match incoming {
+                Incoming::Response { stream, head, ends_stream, .. } => {
+                    let ask = self.asks.get_mut(&stream).expect("a response to a request");
+                    assert_eq!(head.status, 200);
+                    ask.has_head = true;
+                    if ends_stream {
+                        self.end(stream);
+                    }
+                }
+                Incoming::Data { stream, bytes: data, .. } => {
+                    let ask = self.asks.get_mut(&stream).expect("data of a request");
+                    assert!(ask.has_head && data.iter().copied().eq(bytes(ask.number, ask.came, data.len())));
+                    ask.came += data.len();
+                    if ask.gives_up_at.is_some_and(|most| most <= ask.came) {
+                        self.asks.remove(&stream);
+                        self.machine.reset(stream, ErrorCode::CANCEL);
+                    }
+                }
+                Incoming::End { stream, .. } | Incoming::Trailers { stream, .. } => self.end(stream),
+                Incoming::Reset { stream, code, why, .. } => {
+                    panic!("stream {stream} was reset: {code:?}, {why:?}")
+                }
+                Incoming::GoAway { last, code } => panic!("GOAWAY with {code:?}, the last is {last}"),
+                Incoming::Settings | Incoming::Pong { .. } => {}
+                Incoming::Request { .. }
+                | Incoming::TooLarge { .. }
+                | Incoming::Malformed { .. }
+                | Incoming::Refused { .. } => panic!("a server sends no requests"),
+            }
+        }
+        self.fields = fields;
+    }
+
+    fn end(&mut self, stream: u32) {
+        let ask = self.asks.remove(&stream).expect("an end of a request");
+        assert_eq!((ask.came, ask.sent), (ask.down, ask.up), "a body is whole at its end");
+    }
+
+    /// Lets more come; true if that is to be told.
+    fn grant(&mut self) -> bool {
+        for stream in self.asks.keys() {
+            self.machine.grant(*stream, self.window, self.window);
+        }
+        !self.machine.output().is_empty()
+    }
+}
+
+impl Actor for Client {
+    fn step(&mut self, net: &mut Net) -> Step {
+        let Some(end) = self.end else {
+            return match net.dial(LISTENER, address_of(self.number)) {
+                Dialled::Connected(end) => {
+                    self.end = Some(end);
+                    Step::Moved
+                }
+                Dialled::Full => Step::Until(net.now + Duration::from_millis(1)),
+                Dialled::Refused => panic!("the listener refuses a client"),
+            };
+        };
+        if self.left == 0
+            && self.asks.is_empty()
+            && self.outbox.is_empty()
+            && self.machine.output().is_empty()
+        {
+            net.close(end);
+            return Step::Over;
+        }
+        if self.rng.bool() && self.ask(net.now) {
+            return Step::Moved;
+        }
+        if !self.outbox.is_empty() || self.gather(net.now) {
+            let most = if chance(&mut self.rng, 20) { 1 } else { self.outbox.len() };
+            match net.write(end, &self.outbox[..self.rng.usize(1..=most)]) {
+                Ok(count) => {
+                    self.outbox.drain(..count);
+                    return Step::Moved;
+                }
+                Err(IoFault::Blocked) => {}
+                Err(IoFault::Lost) => panic!("the connection is lost"),
+            }
+        }
+        let mut room = vec![0; if chance(&mut self.rng, 20) { 3 } else { 5000 }];
+        match net.read(end, &mut room) {
+            Ok(0) | Err(IoFault::Lost) => panic!("the connection ends with requests under way"),
+            Ok(count) => {
+                self.hear(net.now, &room[..count]);
+                Step::Moved
+            }
+            Err(IoFault::Blocked) if self.ask(net.now) || self.grant() => Step::Moved,
+            Err(IoFault::Blocked) => Step::Still,
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        true
+    }
+}
+
+/// One connection of a backend.
+struct Backend {
+    end: EndId,
+    inbox: Vec<u8>,
+    outbox: Vec<u8>,
+    rng: Rng,
+}
+
+impl Backend {
+    /// Answers the request in the inbox, once it is whole; false if it is not.
+    fn serve(&mut self) -> bool {
+        let Some(at) = self.inbox.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+        let head = String::from_utf8(self.inbox[..at].to_vec()).expect("a head");
+        let mut parts = head.split(' ').nth(1).expect("a target").split('/').skip(1);
+        let mut next = || parts.next().and_then(|part| part.parse().ok()).expect("a number");
+        let (number, up, down): (usize, usize, usize) = (next(), next(), next());
+        let Some((body, count)) = body_of(&head.to_ascii_lowercase(), &self.inbox[at + 4..]) else {
+            return false;
+        };
+        assert!(
+            body.len() == up && body.iter().copied().eq(bytes(number, 0, up)),
+            "a request body is not whole"
+        );
+        self.inbox.drain(..at + 4 + count);
+        let answer: Vec<u8> = bytes(number, 0, down).collect();
+        if self.rng.bool() {
+            self.outbox
+                .extend_from_slice(format!("HTTP/1.1 200 OK\r\nContent-Length: {down}\r\n\r\n").as_bytes());
+            self.outbox.extend_from_slice(&answer);
+            return true;
+        }
+        self.outbox.extend_from_slice(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let size = self.rng.usize(1..=9000);
+        for chunk in answer.chunks(size) {
+            self.outbox.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            self.outbox.extend_from_slice(chunk);
+            self.outbox.extend_from_slice(b"\r\n");
+        }
+        let trailer = if self.rng.bool() { "X-Sum: 1\r\n" } else { "" };
+        self.outbox.extend_from_slice(format!("0\r\n{trailer}\r\n").as_bytes());
+        true
+    }
+}
+
+/// The body behind a head, and the bytes that it takes; `None` while it is not whole.
+fn body_of(head: &str, bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    if let Some((_, rest)) = head.split_once("content-length: ") {
+        let length: usize = rest.split("\r\n").next()?.parse().expect("a length");
+        return (bytes.len() >= length).then(|| (bytes[..length].to_vec(), length));
+    }
+    if !head.contains("transfer-encoding: chunked") {
+        return Some((Vec::new(), 0));
+    }
+    let (mut body, mut at) = (Vec::new(), 0);
+    loop {
+        let line = at + bytes[at..].windows(2).position(|two| two == b"\r\n")?;
+        let size = std::str::from_utf8(&bytes[at..line]).expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        at = line + 2;
+        body.extend_from_slice(bytes.get(at..at + size)?);
+        bytes.get(at + size..at + size + 2)?;
+        at += size + 2;
+        if size == 0 {
+            return Some((body, at));
+        }
+    }
+}
+
+impl Actor for Backend {
+    fn step(&mut self, net: &mut Net) -> Step {
+        if !self.outbox.is_empty() {
+            let most = self.outbox.len().min(20_000);
+            match net.write(self.end, &self.outbox[..self.rng.usize(1..=most)]) {
+                Ok(count) => {
+                    self.outbox.drain(..count);
+                    return Step::Moved;
+                }
+                Err(IoFault::Blocked) => {}
+                Err(IoFault::Lost) => {
+                    net.close(self.end);
+                    return Step::Over;
+                }
+            }
+        } else if self.serve() {
+            return Step::Moved;
+        }
+        let mut room = [0; 8000];
+        match net.read(self.end, &mut room) {
+            Ok(0) | Err(IoFault::Lost) => {
+                net.close(self.end);
+                Step::Over
+            }
+            Ok(count) => {
+                self.inbox.extend_from_slice(&room[..count]);
+                Step::Moved
+            }
+            Err(IoFault::Blocked) => Step::Still,
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        false
+    }
+}
+
+/// One run.
+pub(crate) fn run(scene: &mut Scene) {
+    let mut clients: Vec<Box<dyn Actor>> = Vec::new();
+    for number in 0..scene.rng.usize(1..=4) {
+        clients.push(Box::new(Client::new(number, scene.rng.fork())));
+    }
+    let mut rng = scene.rng.fork();
+    let spawn = Box::new(move |_, end| -> Box<dyn Actor> {
+        Box::new(Backend { end, inbox: Vec::new(), outbox: Vec::new(), rng: rng.fork() })
+    });
+    scene.faults.capacity = 512..=65536;
+    let entries = scene.perform(Mode::Http, Peers { clients, spawn });
+    assert!(!entries.is_empty(), "no request has a record");
+}

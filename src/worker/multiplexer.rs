@@ -84,6 +84,9 @@ pub(super) struct Multiplexer {
     used: Time,
     /// When its drain began, if it has.
     drained: Option<Time>,
+    /// When all was said and our direction ended. The client has a while from then on to take the last words:
+    /// a close with unread input would be a reset, which overtakes them.
+    lingers_since: Option<Time>,
     stay: Stay,
 }
 
@@ -148,6 +151,7 @@ impl Multiplexer {
             counted,
             used: now,
             drained: None,
+            lingers_since: None,
             stay: Stay::Hot { touched: now, unheard: 0 },
         })
     }
@@ -168,7 +172,7 @@ impl Multiplexer {
     }
 
     fn interest(&self) -> Interest {
-        let reads = self.machine.wants_read() && !self.has_ended;
+        let reads = (self.machine.wants_read() || self.lingers_since.is_some()) && !self.has_ended;
         let want = if reads { Interest::READ } else { Interest::NONE };
         want.with_if(Interest::WRITE, self.has_output() || self.is_blocked)
     }
@@ -179,7 +183,8 @@ impl Multiplexer {
         let timeouts = &self.generation.snapshot.timeouts;
         let idle = self.streams.is_empty().then(|| self.used + timeouts.client_idle);
         let last_call = self.drained.map(|at| at + LAST_CALL).filter(|_| !self.has_left());
-        let closing = self.machine.is_finished().then(|| self.used + timeouts.linger);
+        let closing =
+            self.machine.is_finished().then(|| self.lingers_since.unwrap_or(self.used) + timeouts.linger);
         let all = [self.machine.deadline(), drain, idle, last_call, closing];
         all.into_iter().flatten().min().unwrap_or(self.used + LOOK_AGAIN)
     }
@@ -298,10 +303,20 @@ impl Multiplexer {
         }
     }
 
-    /// Whether all has been said and done, so that the connection can be closed.
-    fn is_over(&self) -> bool {
-        let is_quiet = self.streams.is_empty() && !self.has_output();
-        self.is_lost || (is_quiet && (self.machine.is_finished() || self.has_ended))
+    /// Whether all has been said and done, so that the connection can be closed. Our direction ends before.
+    fn is_over<O: Os>(&mut self, os: &mut O, now: Time) -> bool {
+        if self.is_lost {
+            return true;
+        }
+        if !self.streams.is_empty() || self.has_output() {
+            return false;
+        }
+        if self.machine.is_finished() && self.lingers_since.is_none() {
+            self.wire.finish(os);
+            self.lingers_since = Some(now);
+        }
+        let linger = self.generation.snapshot.timeouts.linger;
+        self.has_ended || self.lingers_since.is_some_and(|since| since + linger <= now)
     }
 
     /// Moves it to the latest generation; `listener_state` says how listeners stand there.
@@ -416,14 +431,16 @@ impl<O: Os> Worker<O> {
         let mut room = std::mem::take(&mut self.multiplexers.room);
         room.resize(READ, 0);
         for _ in 0..READS_MAX {
-            if !mux.machine.wants_read() || mux.has_ended || mux.is_lost {
+            let lingers = mux.lingers_since.is_some();
+            if !(mux.machine.wants_read() || lingers) || mux.has_ended || mux.is_lost {
                 break;
             }
             match mux.wire.read(&mut self.os, &mut room) {
                 Ok(0) => {
                     mux.has_ended = true;
-                    mux.is_lost = !mux.machine.may_end();
+                    mux.is_lost = !(lingers || mux.machine.may_end());
                 }
+                Ok(_) if lingers => {}
                 Ok(count) => {
                     self.take_frames(mux, &room[..count], woken);
                     if count < room.len() && !mux.wire.has_more() {
@@ -554,7 +571,11 @@ impl<O: Os> Worker<O> {
         }
         self.multiplexers.woken = woken;
         mux.settle();
-        if mux.is_over() { self.end_multiplexer(key, *mux) } else { self.conns.put_multiplexer(key, mux) }
+        if mux.is_over(&mut self.os, self.now) {
+            self.end_multiplexer(key, *mux);
+        } else {
+            self.conns.put_multiplexer(key, mux);
+        }
     }
 
     /// Lets the session of a stream go on: something has come for it, or there is room again.

@@ -23,6 +23,9 @@ use crate::net::{Dialled, Net};
 /// The longest body in bytes.
 const BODY_MAX: usize = 100_000;
 
+/// A client with smaller windows tries the patience of the proxy, and may be told so.
+const TRYING: u32 = 2000;
+
 /// The byte at a place of a body of the request of that number.
 fn byte(number: usize, place: usize) -> u8 {
     (number.wrapping_mul(31).wrapping_add(place.wrapping_mul(7)) >> 1) as u8
@@ -56,12 +59,14 @@ struct Client {
     asks: BTreeMap<u32, Ask>,
     left: usize,
     most: usize,
+    /// The proxy has said that it ends the connection.
+    is_told: bool,
     rng: Rng,
 }
 
 impl Client {
     fn new(number: usize, mut rng: Rng) -> Client {
-        let window = log_uniform(&mut rng, &(2000..=200_000)) as u32;
+        let window = log_uniform(&mut rng, &(16..=200_000)) as u32;
         let config = ConnectionConfig {
             stream_window: window,
             window: 65_535 + rng.u32(..100_000),
@@ -77,6 +82,7 @@ impl Client {
             asks: BTreeMap::new(),
             left: rng.usize(1..=12),
             most: rng.usize(1..=6),
+            is_told: false,
             rng,
         }
     }
@@ -156,10 +162,15 @@ impl Client {
                     }
                 }
                 Incoming::End { stream, .. } | Incoming::Trailers { stream, .. } => self.end(stream),
+                Incoming::Reset { stream, .. } if self.is_told => drop(self.asks.remove(&stream)),
                 Incoming::Reset { stream, code, why, .. } => {
                     panic!("stream {stream} was reset: {code:?}, {why:?}")
                 }
-                Incoming::GoAway { last, code } => panic!("GOAWAY with {code:?}, the last is {last}"),
+                Incoming::GoAway { code, .. } => {
+                    let is_trying = self.window < TRYING && code == ErrorCode::ENHANCE_YOUR_CALM;
+                    assert!(is_trying, "GOAWAY with {code:?}");
+                    self.is_told = true;
+                }
                 Incoming::Settings | Incoming::Pong { .. } => {}
                 Incoming::Request { .. }
                 | Incoming::TooLarge { .. }
@@ -196,6 +207,10 @@ impl Actor for Client {
                 Dialled::Refused => panic!("the listener refuses a client"),
             };
         };
+        if self.is_told {
+            net.close(end);
+            return Step::Over;
+        }
         if self.left == 0
             && self.asks.is_empty()
             && self.outbox.is_empty()
@@ -215,7 +230,8 @@ impl Actor for Client {
                     return Step::Moved;
                 }
                 Err(IoFault::Blocked) => {}
-                Err(IoFault::Lost) => panic!("the connection is lost"),
+                // The reason may still be read.
+                Err(IoFault::Lost) => self.outbox.clear(),
             }
         }
         let mut room = vec![0; if chance(&mut self.rng, 20) { 3 } else { 5000 }];

@@ -108,7 +108,7 @@ impl<O: Os> Driver<'_, O> {
     pub(super) fn drive(&mut self, conn: &mut Conn, mut readable: Readable) -> Fate {
         for _ in 0..self.rounds {
             let read = self.read(conn, &mut readable);
-            if conn.session.begins_http2() {
+            if read && conn.session.begins_http2() {
                 return Fate::Multiplexes;
             }
             let moved_on = self.advance(conn);

@@ -382,6 +382,9 @@ impl<O: Os> Worker<O> {
         self.with(key, |driver, conn| {
             let mut readable = Readable { client: listens, backend: false };
             has_spoken = driver.read(conn, &mut readable);
+            if has_spoken && conn.session.begins_http2() {
+                return Fate::Multiplexes;
+            }
             let fate = driver.drive(conn, readable);
             if !listens && conn.backend.is_none() {
                 conn.unheard = UNHEARD_MAX;

@@ -61,17 +61,18 @@ def accepting(mode="required", trusted="127.0.0.0/8", more=""):
 
 def exchange(address, *parts):
     """Sends the parts; gives all that comes back until the end, or None after a reset."""
-    with socket.create_connection(address, DEADLINE_S) as client:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
+    try:
+        # A client that is refused at once may hear of it before its connect is over.
+        with socket.create_connection(address, DEADLINE_S) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for part in parts:
                 client.sendall(part)
             said = b""
             while piece := client.recv(65536):
                 said += piece
             return said
-        except ConnectionError:
-            return None
+    except ConnectionError:
+        return None
 
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"

@@ -28,7 +28,7 @@ use crate::os::{Fd, IoFault, Os};
 use crate::prelude::proxy::Announced;
 use crate::session::{Env, Heard, Session, awaits_header, hear};
 use crate::shared::clients::Counted;
-use crate::snapshot::Announcing;
+use crate::snapshot::{Announcing, Mode};
 use crate::tls::failure;
 use crate::wire::{Broken, Shaken, TlsWire, Wire};
 
@@ -360,7 +360,8 @@ impl<O: Os> Worker<O> {
             let mut session = session_of(client, said, listener, &env);
             if let Wire::Tls(wire) = &mut wire {
                 let tls_info = wire.tls_info();
-                is_http2 = tls_info.protocol == "h2";
+                let is_http = generation.snapshot.listeners[listener].mode == Mode::Http;
+                is_http2 = is_http && tls_info.protocol == "h2";
                 session.handle_tls_info(tls_info, &env);
             }
             Conn { counted, ..Conn::new(session, wire, now, generation, listener_state) }

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from harness.client import DEADLINE_S
-from harness.tls import listener
+from harness.tls import context, listener
 
 MIB = 1 << 20
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -216,6 +216,21 @@ def test_tls_agrees_on_http2_if_that_is_configured(tls_pollux, toy, authority):
         done = subprocess.run([*command, *flags, url], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, version)
         assert ["X-Forwarded-Proto", "https"] in json.loads(done.stdout)["headers"]
+
+
+def test_a_tcp_listener_that_agrees_on_http2_passes_bytes(tls_pollux, toy, authority):
+    extra = ', alpn = ["h2"]'
+    proxy = tls_pollux(listener(toy("tcp-echo"), authority.issue("localhost"), extra=extra).replace('pool = "app"\n', 'pool = "app"\nmode = "tcp"\n', 1))
+    made = context(authority)
+    made.set_alpn_protocols(["h2"])
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=DEADLINE_S) as raw:
+        with made.wrap_socket(raw, server_hostname="localhost") as client:
+            assert client.selected_alpn_protocol() == "h2"
+            client.sendall(PREFACE)
+            said = b""
+            while len(said) < len(PREFACE):
+                said += client.recv(64)
+            assert said == PREFACE
 
 
 def test_a_stop_lets_streams_end_well(pollux, toy):

@@ -24,10 +24,11 @@ use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::h2::bridge::{Downward, Outgoing, Upward};
 use crate::h2::connection::{CannotSend, Connection, Incoming, NewResponse, Role};
-use crate::h2::encoder::{FieldBlock, Strings};
-use crate::h2::fields::{Fields, HeaderField};
+use crate::h2::fields::Fields;
 use crate::h2::frame::ErrorCode;
 use crate::h2::head::{HeadFault, RequestHead};
+use crate::h2::request;
+use crate::message::{BodyLength, Method, field_table};
 use crate::os::{Fd, IoFault, Os};
 use crate::session::{Resting, Session, Side};
 use crate::shared::clients::Counted;
@@ -465,11 +466,10 @@ impl<O: Os> Worker<O> {
     fn take_incoming(&mut self, mux: &mut Multiplexer, incoming: &Incoming<'_>, woken: &mut Vec<Key>) {
         match *incoming {
             Incoming::Request { stream, ref head, fields, ends_stream, .. } => {
-                self.begin_stream(mux, stream, (head, fields, ends_stream), woken);
+                self.begin_stream(mux, (stream, ends_stream), Ok((head, fields)));
             }
             Incoming::TooLarge { stream, ends_stream } => {
-                self.refuse_stream(mux, stream, ends_stream);
-                self.record_refusal(mux, Cause::HeadTooLong);
+                self.begin_stream(mux, (stream, ends_stream), Err(Cause::HeadTooLong));
             }
             Incoming::Malformed { fault, .. } => self.record_refusal(mux, cause_of(fault)),
             Incoming::Data { stream, bytes, .. } => {
@@ -493,13 +493,13 @@ impl<O: Os> Worker<O> {
         }
     }
 
-    /// Begins the session of a stream, unless there is no place for it.
+    /// Begins the session of a stream, unless there is no place for it, and shows it its head, or the cause for
+    /// which that is refused.
     fn begin_stream(
         &mut self,
         mux: &mut Multiplexer,
-        number: u32,
-        (head, fields, ends): (&RequestHead<'_>, &Fields, bool),
-        woken: &mut Vec<Key>,
+        (number, ends): (u32, bool),
+        head: Result<(&RequestHead<'_>, &Fields), Cause>,
     ) {
         if self.conns.clients() > self.sessions_max {
             self.make_places();
@@ -508,8 +508,16 @@ impl<O: Os> Worker<O> {
             mux.machine.reset(number, ErrorCode::REFUSED_STREAM);
             return;
         }
-        let down = Downward::new(head, fields, ends);
-        let (wire, handle) = stream(number, &mux.carrier, down, Upward::new(head.method == "HEAD"));
+        let mut cookies = Vec::new();
+        let mut table = field_table();
+        let limits = &mux.generation.snapshot.limits;
+        let request = head.and_then(|(judged, fields)| {
+            request::read(judged, fields, ends, &mut cookies, &mut table, limits)
+        });
+        let length = request.map_or(BodyLength::Open, |request| request.body);
+        let is_head = request.is_ok_and(|request| request.method == Method::Head);
+        let (down, up) = (Downward::new(length, ends), Upward::new(is_head));
+        let (wire, handle) = stream(number, &mux.carrier, down, up);
         let session = mux.origin.stream(self.now);
         let generation = Rc::clone(&mux.generation);
         let key = self.insert_session(session, Wire::Stream(wire), generation, mux.listener_state);
@@ -518,19 +526,12 @@ impl<O: Os> Worker<O> {
         }
         mux.streams.push(Stream { number, session: key, handle });
         mux.used = self.now;
-        woken.push(key);
-    }
-
-    /// Answers a request whose head is too large with 431.
-    fn refuse_stream(&mut self, mux: &mut Multiplexer, number: u32, ends: bool) {
-        let mut block = FieldBlock::default();
-        for (name, value) in [(&b":status"[..], &b"431"[..]), (b"content-length", b"0")] {
-            block.push(HeaderField { name, value, is_secret: false }, Strings::Plain);
-        }
-        let head = NewResponse { status: 431, block: &block, length: Some(0), ends_stream: true };
-        if mux.machine.respond(self.now, number, head).is_ok() && !ends {
-            mux.machine.linger(self.now, number, DROPPED_MAX);
-        }
+        self.with(key, |driver, conn| {
+            driver.tell(conn, |session, env, effects| {
+                session.handle_request(request.as_ref().map_err(|cause| *cause), env, effects);
+            });
+            driver.drive(conn, Readable::default())
+        });
     }
 
     /// Makes the record of a request that has no session.

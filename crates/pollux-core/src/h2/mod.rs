@@ -5,7 +5,6 @@ pub mod closed;
 pub mod connection;
 pub mod credit;
 pub mod decoder;
-pub mod downgrade;
 pub mod encoder;
 pub mod fields;
 pub mod frame;

@@ -316,7 +316,7 @@ impl Response<'_> {
                 if has_no_body(self.status) && self.status != 304 => {}
             Name::ContentLength => push_length(out, self.length.unwrap_or(0)),
             Name::TransferEncoding => {
-                if context.version == Version::Http11 {
+                if context.version != Version::Http10 {
                     push_field(out, b"Transfer-Encoding", b"chunked");
                 }
             }

@@ -56,9 +56,6 @@ pub use prelude::{Heard, awaits_header, hear};
 pub use resting::Resting;
 pub use summary::{Beginning, SessionActivity, Summary};
 
-/// The name of a stream's protocol in records.
-const STREAM_PROTOCOL: &str = "HTTP/2.0";
-
 /// One of the two sides of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -300,8 +297,6 @@ pub struct Session {
     turn: u32,
     /// The TLS facts of the client's connection, if it is encrypted.
     tls_info: Option<Box<TlsInfo>>,
-    /// Whether it is one stream of an HTTP/2 connection.
-    is_stream: bool,
 }
 
 impl Session {
@@ -346,7 +341,6 @@ impl Session {
             backend_hung: false,
             turn: 0,
             tls_info: None,
-            is_stream: false,
         };
         if let Phase::Opening { .. } = phase {
             session.begin_connection(&Hello::default(), None, env);
@@ -546,7 +540,7 @@ impl Session {
     pub fn record<'a>(&'a self, env: &Env<'a>) -> Record<'a> {
         let pool = self.exchange.request.pool.map(|pool| env.snapshot.pool(pool));
         let listener = &env.snapshot.listeners[self.listener];
-        let record = self.exchange.record(exchange::Surroundings {
+        self.exchange.record(exchange::Surroundings {
             now: env.now,
             client: self.client,
             peer: self.peer(),
@@ -562,9 +556,6 @@ impl Session {
                 identity if identity.is_made() => identity.name(),
                 _ => RequestId::Own(env.ids.next()),
             },
-        });
-        let protocol =
-            if self.is_stream && !record.protocol.is_empty() { STREAM_PROTOCOL } else { record.protocol };
-        Record { protocol, ..record }
+        })
     }
 }

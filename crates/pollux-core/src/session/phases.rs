@@ -37,7 +37,7 @@ use crate::http::request;
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
 use crate::lane::{Sink, Source};
-use crate::message::{BodyLength, FieldLine, Method, Nominated, field_table};
+use crate::message::{BodyLength, Head, Method, Nominated, field_table};
 use crate::snapshot::{Limits, Mode};
 
 /// Empty lines that may come before a request line.
@@ -152,17 +152,37 @@ impl Session {
             let mut request = request::read(&settled, &mut table, limits)
                 .inspect_err(|_| exchange.take_refused(head, env.keeps_request))?;
             request.settle_upgrade(behind);
-            exchange.take(&request, env.keeps_request);
-            exchange.captured.take_request(&request.fields.iter().map(FieldLine::pair), env.captured_names);
-            if request.ends_here() {
-                return Ok(Routed::Options { is_read: request.body == BodyLength::Empty });
-            }
-            arrival.route(&request, exchange, out, down.front_mut())
+            arrival.take(&request, exchange, out, down.front_mut())
         });
         match verdict {
             Err(cause) => self.fail(cause, env, effects),
             Ok(routed) => self.take_routed(routed, env, effects),
         }
+    }
+
+    /// Takes the request of a stream, whose head another codec has read, or the cause for which it refuses that head. The session
+    /// must be [that of a stream](super::Resting::stream), and have nothing else behind it.
+    pub fn handle_request(
+        &mut self,
+        head: Result<&Head<'_>, Cause>,
+        env: &Env<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let is_secure = self.is_secure();
+        let (exchange, up, down) = (&mut self.exchange, &mut self.up, &mut self.down);
+        let arrival = Arrival {
+            listener: &env.snapshot.listeners[self.listener],
+            peer: self.client,
+            tls_info: self.tls_info.as_deref(),
+            is_secure,
+            turn: self.turn,
+            env,
+        };
+        let verdict = head.and_then(|head| arrival.take(head, exchange, up.front_mut(), down.front_mut()));
+        match verdict {
+            Err(cause) => self.fail(cause, env, effects),
+            Ok(routed) => self.take_routed(routed, env, effects),
+        };
     }
 
     fn take_routed(&mut self, routed: Routed, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {

@@ -76,7 +76,6 @@ impl Session {
         let bytes = self.up.buffer.unscanned();
         let known = bytes.len().min(PREFACE.len());
         matches!(self.phase, Phase::Head { is_pause: false, .. })
-            && !self.is_stream
             && (self.up.passed(), self.down.passed()) == (0, 0)
             && known >= PREFACE_HEAD
             && bytes[..known] == PREFACE[..known]
@@ -128,7 +127,6 @@ impl Resting {
             backend_hung: false,
             turn,
             tls_info,
-            is_stream: false,
         }
     }
 
@@ -141,7 +139,7 @@ impl Resting {
         let (since, touched) = (now, now);
         let stream =
             Resting { client, introduced, listener, since, touched, passed, tls_info, turn, is_pause };
-        Session { is_stream: true, ..stream.wake(now) }
+        stream.wake(now)
     }
 
     /// See [`Session::client`].

@@ -12,7 +12,7 @@ use crate::http::dav::Dav;
 use crate::http::forward::{ForwardContext, Traceparent};
 use crate::http::forwarded;
 use crate::http::lines::push_edits;
-use crate::message::{BodyLength, Head, Method, Nominated};
+use crate::message::{BodyLength, FieldLine, Head, Method, Nominated};
 use crate::policy::{self, Case, OwnAnswer, Question, Verdict};
 use crate::prelude::hello::Hello;
 use crate::route::{
@@ -61,6 +61,23 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// Takes `request` into its exchange, and decides on it. A head for the backend is appended to `up`, an answer to `down`.
+    pub(super) fn take(
+        &self,
+        request: &Head<'_>,
+        exchange: &mut Exchange,
+        up: &mut Vec<u8>,
+        down: &mut Vec<u8>,
+    ) -> Result<Routed, Cause> {
+        exchange.take(request, self.env.keeps_request);
+        let fields = request.fields.iter().map(FieldLine::pair);
+        exchange.captured.take_request(&fields, self.env.captured_names);
+        if request.ends_here() {
+            return Ok(Routed::Options { is_read: request.body == BodyLength::Empty });
+        }
+        self.route(request, exchange, up, down)
+    }
+
     /// Decides on `request`. A head for the backend is appended to `up`, an answer to `down`.
     pub(super) fn route(
         &self,

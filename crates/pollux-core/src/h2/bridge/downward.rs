@@ -1,9 +1,7 @@
-//! The request of a stream, as the text of one HTTP/1.1 request.
+//! The request body of a stream, as the text of an HTTP/1.1 body.
 
-use crate::h2::downgrade;
 use crate::h2::fields::Fields;
-use crate::h2::head::RequestHead;
-use crate::syntax::grammar::push_decimal;
+use crate::message::{BodyLength, Name};
 
 /// The size line of a chunk takes at most so many bytes: eight digits and CRLF, and CRLF behind the data.
 const CHUNK_EXCESS: usize = 12;
@@ -20,7 +18,7 @@ pub enum Unread {
 /// The framing of the body in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
-    /// There is no body, or its length stands in the head.
+    /// There is none, or its length stands in the head.
     Plain,
     Chunked,
 }
@@ -46,28 +44,15 @@ pub struct Downward {
 }
 
 impl Downward {
-    /// A request with this head; `ends` if it has no body.
+    /// A body of that length; `ends` if the head has ended the stream.
     #[must_use]
-    pub fn new(head: &RequestHead<'_>, fields: &Fields, ends: bool) -> Downward {
-        let mut text = Vec::with_capacity(512);
-        downgrade::write(head, fields, &mut text);
-        // A backend that gets neither length nor coding with a POST may take it for bad (RFC 9110 §8.6).
-        let is_said = head.length.is_some() || matches!(head.method, "POST" | "PUT" | "PATCH");
-        let (length, framing) = match (head.length, ends) {
-            (length, true) => (is_said.then_some(length.unwrap_or(0)), Framing::Plain),
-            (Some(length), false) => (Some(length), Framing::Plain),
-            (None, false) => (None, Framing::Chunked),
+    pub fn new(length: BodyLength, ends: bool) -> Downward {
+        let framing = match length {
+            BodyLength::Empty | BodyLength::Known(_) => Framing::Plain,
+            BodyLength::Open => Framing::Chunked,
         };
-        if let Some(length) = length {
-            text.extend_from_slice(b"content-length: ");
-            push_decimal(&mut text, length);
-            text.extend_from_slice(b"\r\n");
-        } else if framing == Framing::Chunked {
-            text.extend_from_slice(b"transfer-encoding: chunked\r\n");
-        }
-        text.extend_from_slice(b"\r\n");
         let input = if ends { Input::Ended } else { Input::Open };
-        Downward { text, taken: 0, framing, input }
+        Downward { text: Vec::new(), taken: 0, framing, input }
     }
 
     /// Takes bytes of the body.
@@ -94,7 +79,9 @@ impl Downward {
         self.input = Input::Ended;
         if self.framing == Framing::Chunked {
             self.text.extend_from_slice(b"0\r\n");
-            for field in trailers.into_iter().flat_map(downgrade::passing_trailers) {
+            let trailers = trailers.into_iter().flat_map(Fields::iter);
+            // RFC 9110 §6.5.1
+            for field in trailers.filter(|field| Name::may_trail(field.name)) {
                 for part in [field.name, b": ", field.value, b"\r\n"] {
                     self.text.extend_from_slice(part);
                 }

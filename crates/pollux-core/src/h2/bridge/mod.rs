@@ -1,13 +1,14 @@
-//! A stream of an HTTP/2 client as an HTTP/1.1 connection with one request, for the exchange that serves it.
+//! A stream of an HTTP/2 client as the connection of the exchange that serves it.
 //!
-//! An exchange reads and writes the text of HTTP/1.1, and only its backend may see that text. For a client that
-//! speaks HTTP/2 the two halves of the bridge stand between the stream and the exchange:
+//! An exchange takes the head of its request as a value ([`request`](super::request)). The body, and all of its
+//! answer, it reads and writes as the text of HTTP/1.1. The two halves of the bridge stand between the stream
+//! and the exchange:
 //!
 //! ```text
-//!                  RequestHead, Data, Trailers                 text of a request
-//!     Connection ------------------------------> Downward --------------------> exchange
-//!                <------------------------------ Upward   <--------------------
-//!                  ResponseHead, Data, Trailers                text of a response
+//!                  Data, Trailers                           text of a body
+//!     Connection ---------------------------> Downward ---------------------> exchange
+//!                <--------------------------- Upward   <---------------------
+//!                  heads, Data, Trailers                    text of a response
 //! ```
 //!
 //! Neither half decides anything: [`head::request`](super::head::request) has judged the request, and the

@@ -21,13 +21,15 @@ pub struct Carrier {
     key: Key,
     streams: RefCell<Vec<u32>>,
     touched: Touched,
+    /// It is being served, and looks for touched streams itself.
+    is_served: Cell<bool>,
 }
 
 impl Carrier {
     /// The connection of `key`, over the socket `fd`, to be named in `touched`.
     #[must_use]
     pub fn new(fd: Fd, key: Key, touched: Touched) -> Carrier {
-        Carrier { fd, key, streams: RefCell::default(), touched }
+        Carrier { fd, key, streams: RefCell::default(), touched, is_served: Cell::new(false) }
     }
 
     /// The streams that were touched since the last call are appended to `streams`.
@@ -41,9 +43,19 @@ impl Carrier {
         !self.streams.borrow().is_empty()
     }
 
-    /// Has the connection looked at before the next poll.
-    pub fn call(&self) {
-        self.touched.borrow_mut().push(self.key);
+    /// Takes note that the connection is being served, or no more. If streams were touched that it has not looked
+    /// at, it is served again before the next poll.
+    pub fn serve(&self, is_served: bool) {
+        self.is_served.set(is_served);
+        if self.is_touched() {
+            self.call();
+        }
+    }
+
+    fn call(&self) {
+        if !self.is_served.get() {
+            self.touched.borrow_mut().push(self.key);
+        }
     }
 }
 

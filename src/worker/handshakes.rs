@@ -19,7 +19,7 @@ use super::derive::View;
 use super::driver::Readable;
 use super::events::Arrival;
 use super::generation::Generation;
-use super::parked::{QUIET, UNHEARD_MAX};
+use super::parked::Presence;
 use crate::core::interest::Interest;
 use crate::core::outcome::Cause;
 use crate::core::slab::Key;
@@ -55,21 +55,7 @@ pub(super) struct Handshake {
     pub(super) listener_state: ListenerState,
     since: Time,
     pub(super) until: Time,
-    stay: Stay,
-}
-
-/// The place in which a client on its way in waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stay {
-    /// In every poll array.
-    Hot {
-        /// When it last made a step.
-        touched: Time,
-        /// Polls in a row that named no event of it.
-        unheard: u8,
-    },
-    /// In the parked set.
-    Parked,
+    presence: Presence,
 }
 
 /// The step that a client on its way in has reached.
@@ -165,21 +151,6 @@ impl Handshake {
         }
     }
 
-    /// Whether nothing has happened for so long, or for so many polls, that it can be parked.
-    fn is_quiet(&self, now: Time) -> bool {
-        match self.stay {
-            Stay::Hot { touched, unheard } => unheard >= UNHEARD_MAX || now >= touched + QUIET,
-            Stay::Parked => false,
-        }
-    }
-
-    /// Records that another poll is about to be asked about it.
-    fn note_poll(&mut self) {
-        if let Stay::Hot { unheard, .. } = &mut self.stay {
-            *unheard = unheard.saturating_add(1);
-        }
-    }
-
     /// Moves it to another generation, in which it stands like that.
     pub(super) fn move_to(&mut self, generation: &Rc<Generation>, listener_state: ListenerState) {
         self.listener_state = listener_state;
@@ -257,7 +228,7 @@ impl<O: Os> Worker<O> {
             }
         };
         let (until, said) = (self.now + wait, None);
-        let (since, stay) = (self.now, Stay::Hot { touched: self.now, unheard: 0 });
+        let (since, presence) = (self.now, Presence::hot(self.now));
         let handshake = Handshake {
             step,
             said,
@@ -268,7 +239,7 @@ impl<O: Os> Worker<O> {
             listener_state,
             since,
             until,
-            stay,
+            presence,
         };
         let key = self.handshakes.insert(&mut self.conns, handshake);
         if let Some(slot) = &self.load_slot {
@@ -298,12 +269,12 @@ impl<O: Os> Worker<O> {
         hot.retain(|key| {
             let Some(handshake) = conns.handshake_mut(*key) else { return false };
             let wait = View::Handshake(handshake).derive(world, Some);
-            if handshake.is_quiet(now) && parked.park(os, &wait, *key) {
-                handshake.stay = Stay::Parked;
+            if handshake.presence.is_quiet(now) && parked.park(os, &wait, *key) {
+                handshake.presence = Presence::Parked { until: handshake.until };
                 parked.enter(handshake.until, *key);
                 return false;
             }
-            handshake.note_poll();
+            handshake.presence.note_poll();
             array.wait(&wait, *key, nearest);
             true
         });
@@ -312,9 +283,9 @@ impl<O: Os> Worker<O> {
     /// Takes a handshake out of the parked set, if it still waits there.
     pub(super) fn wake_handshake(&mut self, key: Key) {
         let Some(handshake) = self.conns.handshake_mut(key) else { return };
-        if handshake.stay == Stay::Parked {
-            self.parked.leave(handshake.until, key);
-            handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
+        if let Some(until) = handshake.presence.parked_until() {
+            self.parked.leave(until, key);
+            handshake.presence = Presence::hot(self.now);
             self.handshakes.hot.push(key);
         }
     }
@@ -327,7 +298,7 @@ impl<O: Os> Worker<O> {
         }
         self.handshakes.steps -= 1;
         let Some(handshake) = self.conns.handshake_mut(key) else { return };
-        handshake.stay = Stay::Hot { touched: self.now, unheard: 0 };
+        handshake.presence = Presence::hot(self.now);
         let stepped = match &mut handshake.step {
             Step::Header { .. } => handshake.read_header(&mut self.os, self.now),
             Step::Handshaking(wire) => shake(wire, handshake.client, &mut self.os),

@@ -1,50 +1,34 @@
-//! Clients that speak HTTP/2: one connection that carries many streams, and a session for each of them.
+//! A connection of a client that speaks HTTP/2: it carries streams, and each of them has a session.
 //!
-//! A session has its stream as a [`Wire::Stream`], and knows nothing of the connection that carries it. What it
-//! reads is what the bridge of [`h2::bridge`](crate::h2::bridge) makes of the frames that have come. What it
-//! writes waits in that bridge, until the connection is served: in the turn in which it was read from, and
-//! otherwise before the next poll. So the frames of many streams go out in one write, in the order of their
-//! priorities.
+//! A session has its stream as a [`Wire::Stream`], and knows nothing of the connection that carries it. It reads
+//! what the [bridge](crate::h2::bridge) makes of the frames that have come. Its answer waits in that bridge until
+//! the connection is served: in the turn in which it was read from, and otherwise before the next poll. So the
+//! frames of many streams go out in one write, in the order of their priorities.
+
+mod streams;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::array::Nearest;
-use super::closing::Closing;
 use super::conn::{Conn, ListenerState};
-use super::derive::View;
-use super::driver::Readable;
 use super::generation::Generation;
-use super::parked::{QUIET, UNHEARD_MAX};
-use super::{Token, Worker};
-use crate::core::interest::{Interest, Ready};
-use crate::core::outcome::Cause;
+use super::parked::Presence;
+use crate::core::interest::Interest;
 use crate::core::slab::Key;
 use crate::core::time::Time;
 use crate::h2::bridge::{Downward, Outgoing, Upward};
 use crate::h2::connection::{CannotSend, Connection, Incoming, NewResponse, Role};
-use crate::h2::fields::Fields;
 use crate::h2::frame::ErrorCode;
-use crate::h2::head::{HeadFault, RequestHead};
-use crate::h2::request;
-use crate::message::{BodyLength, Method, field_table};
 use crate::os::{Fd, IoFault, Os};
-use crate::session::{Resting, Session, Side};
+use crate::session::Resting;
 use crate::shared::clients::Counted;
-use crate::wire::{Carrier, Hold, StreamHandle, Touched, Wire, stream};
+use crate::wire::{Carrier, Hold, StreamHandle, Touched, Wire};
 
-/// Bytes that are read from a connection at once.
-const READ: usize = 32 * 1024;
-
-/// Reads of one connection in a turn.
-const READS_MAX: usize = 4;
+pub(super) use streams::Multiplexers;
 
 /// Bytes that are written to a connection at once.
 const WRITTEN: usize = 64 * 1024;
-
-/// Rounds in which a connection is written to and its sessions are driven, before others have their turn.
-const ROUNDS_MAX: usize = 16;
 
 /// Text of a request that may wait for its session, in bytes: the body that a client may send ahead.
 const AHEAD: usize = 64 * 1024;
@@ -88,24 +72,7 @@ pub(super) struct Multiplexer {
     /// When all was said and our direction ended. The client has a while from then on to take the last words:
     /// a close with unread input would be a reset, which overtakes them.
     lingers_since: Option<Time>,
-    stay: Stay,
-}
-
-/// The place in which a connection waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stay {
-    /// In every poll array.
-    Hot {
-        /// When something last happened.
-        touched: Time,
-        /// Polls in a row that named no event of it.
-        unheard: u8,
-    },
-    /// In the parked set.
-    Parked {
-        /// Its deadline.
-        until: Time,
-    },
+    presence: Presence,
 }
 
 #[derive(Debug)]
@@ -113,20 +80,6 @@ struct Stream {
     number: u32,
     session: Key,
     handle: StreamHandle,
-}
-
-/// The connections of a worker that carry streams, and what is kept for all of them.
-#[derive(Debug, Default)]
-pub(super) struct Multiplexers {
-    /// Those that are not parked, and some that are over.
-    hot: Vec<Key>,
-    /// Those whose streams were touched by their sessions.
-    touched: Touched,
-    /// Scratch, empty between calls.
-    room: Vec<u8>,
-    fields: Fields,
-    woken: Vec<Key>,
-    numbers: Vec<u32>,
 }
 
 impl Multiplexer {
@@ -153,7 +106,7 @@ impl Multiplexer {
             used: now,
             drained: None,
             lingers_since: None,
-            stay: Stay::Hot { touched: now, unheard: 0 },
+            presence: Presence::hot(now),
         })
     }
 
@@ -183,15 +136,11 @@ impl Multiplexer {
         let drain = self.drains_since(draining_since).filter(|_| self.drained.is_none());
         let timeouts = &self.generation.snapshot.timeouts;
         let idle = self.streams.is_empty().then(|| self.used + timeouts.client_idle);
-        let last_call = self.drained.map(|at| at + LAST_CALL).filter(|_| !self.has_left());
+        let last_call = self.drained.map(|at| at + LAST_CALL).filter(|_| !self.machine.is_finished());
         let closing =
             self.machine.is_finished().then(|| self.lingers_since.unwrap_or(self.used) + timeouts.linger);
         let all = [self.machine.deadline(), drain, idle, last_call, closing];
         all.into_iter().flatten().min().unwrap_or(self.used + LOOK_AGAIN)
-    }
-
-    fn has_left(&self) -> bool {
-        self.machine.is_finished()
     }
 
     /// Takes what an exchange has done with its stream, and offers what it has to say.
@@ -320,6 +269,31 @@ impl Multiplexer {
         self.has_ended || self.lingers_since.is_some_and(|since| since + linger <= now)
     }
 
+    /// Does what is due at `now`.
+    fn expire(&mut self, drains: bool, now: Time, woken: &mut Vec<Key>) {
+        while let Ok(Some(incoming)) = self.machine.expire(now) {
+            if let Incoming::Reset { stream, .. } = incoming {
+                tell(self, stream, woken, Downward::reset);
+                if let Some(place) = self.find(stream) {
+                    self.drop_stream(place, now);
+                }
+            }
+        }
+        if drains {
+            self.machine.drain();
+            self.drained = Some(now);
+        }
+        let timeouts = &self.generation.snapshot.timeouts;
+        let is_idle = self.streams.is_empty() && self.used + timeouts.client_idle <= now;
+        if is_idle || self.drained.is_some_and(|at| at + LAST_CALL <= now) {
+            self.machine.leave();
+        }
+        // The peer takes nothing, not even the last words.
+        if self.machine.is_finished() && self.is_blocked && self.used + timeouts.linger <= now {
+            self.is_lost = true;
+        }
+    }
+
     /// Moves it to the latest generation; `listener_state` says how listeners stand there.
     pub(super) fn renew(
         &mut self,
@@ -364,359 +338,6 @@ fn speak(machine: &mut Connection, number: u32, up: &mut Upward, now: Time) -> R
         }
     }
     Ok(())
-}
-
-/// The cause for which a request that cannot be one is refused.
-fn cause_of(fault: HeadFault) -> Cause {
-    match fault {
-        HeadFault::Method | HeadFault::Pseudos | HeadFault::UnknownPseudo | HeadFault::RepeatedPseudo => {
-            Cause::BadRequestLine
-        }
-        HeadFault::Path | HeadFault::Scheme => Cause::BadTarget,
-        HeadFault::Authority => Cause::BadHost,
-        HeadFault::Length => Cause::BadFraming,
-        HeadFault::Name
-        | HeadFault::Value
-        | HeadFault::ConnectionField
-        | HeadFault::LatePseudo
-        | HeadFault::Status => Cause::BadField,
-    }
-}
-
-impl<O: Os> Worker<O> {
-    /// Lets the client of `key`, which has a session and no request under way, speak HTTP/2 from now on; what
-    /// it has said so far are `bytes`.
-    pub(super) fn multiplex(&mut self, key: Key, conn: Conn, bytes: &[u8]) {
-        let Some(mux) = Multiplexer::new(conn, key, &self.multiplexers.touched, self.now) else { return };
-        let mut mux = Box::new(mux);
-        self.multiplexers.hot.push(key);
-        let mut woken = std::mem::take(&mut self.multiplexers.woken);
-        self.take_frames(&mut mux, bytes, &mut woken);
-        self.go_on_with_streams(key, mux, woken);
-    }
-
-    /// Lets the client of `key` speak HTTP/2, which was agreed on in its handshake.
-    pub(super) fn multiplex_encrypted(&mut self, key: Key) {
-        let Some(client) = self.conns.take(key, self.now) else { return };
-        let Some(conn) = self.conns.begin_to_carry(key, client) else { return };
-        self.multiplex(key, conn, &[]);
-        // Behind the end of the handshake the first requests may have come already.
-        self.handle_carrier(key, Ready::READ);
-    }
-
-    /// Reads what has come on the connection of `key`, of which poll has news.
-    pub(super) fn handle_carrier(&mut self, key: Key, ready: Ready) {
-        let Some(mut mux) = self.take_multiplexer(key) else { return };
-        if ready.any(Ready::WRITE | Ready::HANGUP | Ready::ERROR) {
-            mux.wire.flush(&mut self.os);
-            mux.is_blocked = false;
-        }
-        let mut woken = std::mem::take(&mut self.multiplexers.woken);
-        if ready.any(Ready::READ | Ready::LEAVE | Ready::HANGUP | Ready::ERROR) {
-            self.read_carrier(&mut mux, &mut woken);
-        }
-        self.go_on_with_streams(key, mux, woken);
-    }
-
-    fn take_multiplexer(&mut self, key: Key) -> Option<Box<Multiplexer>> {
-        let mut mux = self.conns.take_multiplexer(key)?;
-        if let Stay::Parked { until } = mux.stay {
-            self.parked.leave(until, key);
-            self.multiplexers.hot.push(key);
-        }
-        mux.stay = Stay::Hot { touched: self.now, unheard: 0 };
-        Some(mux)
-    }
-
-    fn read_carrier(&mut self, mux: &mut Multiplexer, woken: &mut Vec<Key>) {
-        let mut room = std::mem::take(&mut self.multiplexers.room);
-        room.resize(READ, 0);
-        for _ in 0..READS_MAX {
-            let lingers = mux.lingers_since.is_some();
-            if !(mux.machine.wants_read() || lingers) || mux.has_ended || mux.is_lost {
-                break;
-            }
-            match mux.wire.read(&mut self.os, &mut room) {
-                Ok(0) => {
-                    mux.has_ended = true;
-                    mux.is_lost = !(lingers || mux.machine.may_end());
-                }
-                Ok(_) if lingers => {}
-                Ok(count) => {
-                    self.take_frames(mux, &room[..count], woken);
-                    if count < room.len() && !mux.wire.has_more() {
-                        break;
-                    }
-                }
-                Err(IoFault::Blocked) => break,
-                Err(IoFault::Lost) => mux.is_lost = true,
-            }
-        }
-        self.multiplexers.room = room;
-    }
-
-    fn take_frames(&mut self, mux: &mut Multiplexer, mut input: &[u8], woken: &mut Vec<Key>) {
-        let mut fields = std::mem::take(&mut self.multiplexers.fields);
-        while let Ok(Some(incoming)) = mux.machine.read(self.now, &mut input, &mut fields) {
-            self.take_incoming(mux, &incoming, woken);
-        }
-        self.multiplexers.fields = fields;
-    }
-
-    fn take_incoming(&mut self, mux: &mut Multiplexer, incoming: &Incoming<'_>, woken: &mut Vec<Key>) {
-        match *incoming {
-            Incoming::Request { stream, ref head, fields, ends_stream, .. } => {
-                self.begin_stream(mux, (stream, ends_stream), Ok((head, fields)));
-            }
-            Incoming::TooLarge { stream, ends_stream } => {
-                self.begin_stream(mux, (stream, ends_stream), Err(Cause::HeadTooLong));
-            }
-            Incoming::Malformed { fault, .. } => self.record_refusal(mux, cause_of(fault)),
-            Incoming::Data { stream, bytes, .. } => {
-                tell(mux, stream, woken, |down| down.data(bytes));
-            }
-            Incoming::End { stream, .. } => tell(mux, stream, woken, |down| down.end(None)),
-            Incoming::Trailers { stream, fields, .. } => {
-                tell(mux, stream, woken, |down| down.end(Some(fields)));
-            }
-            Incoming::Reset { stream, .. } => {
-                tell(mux, stream, woken, Downward::reset);
-                if let Some(place) = mux.find(stream) {
-                    mux.drop_stream(place, self.now);
-                }
-            }
-            Incoming::Refused { .. }
-            | Incoming::Response { .. }
-            | Incoming::GoAway { .. }
-            | Incoming::Settings
-            | Incoming::Pong { .. } => {}
-        }
-    }
-
-    /// Begins the session of a stream, unless there is no place for it, and shows it its head, or the cause for
-    /// which that is refused.
-    fn begin_stream(
-        &mut self,
-        mux: &mut Multiplexer,
-        (number, ends): (u32, bool),
-        head: Result<(&RequestHead<'_>, &Fields), Cause>,
-    ) {
-        if self.conns.clients() > self.sessions_max {
-            self.make_places();
-        }
-        if !self.has_place() {
-            mux.machine.reset(number, ErrorCode::REFUSED_STREAM);
-            return;
-        }
-        let mut cookies = Vec::new();
-        let mut table = field_table();
-        let limits = &mux.generation.snapshot.limits;
-        let request = head.and_then(|(judged, fields)| {
-            request::read(judged, fields, ends, &mut cookies, &mut table, limits)
-        });
-        let length = request.map_or(BodyLength::Open, |request| request.body);
-        let is_head = request.is_ok_and(|request| request.method == Method::Head);
-        let (down, up) = (Downward::new(length, ends), Upward::new(is_head));
-        let (wire, handle) = stream(number, &mux.carrier, down, up);
-        let session = mux.origin.stream(self.now);
-        let generation = Rc::clone(&mux.generation);
-        let key = self.insert_session(session, Wire::Stream(wire), generation, mux.listener_state);
-        if let Some(slot) = &self.load_slot {
-            slot.begin();
-        }
-        mux.streams.push(Stream { number, session: key, handle });
-        mux.used = self.now;
-        self.with(key, |driver, conn| {
-            driver.tell(conn, |session, env, effects| {
-                session.handle_request(request.as_ref().map_err(|cause| *cause), env, effects);
-            });
-            driver.drive(conn, Readable::default())
-        });
-    }
-
-    /// Makes the record of a request that has no session.
-    fn record_refusal(&mut self, mux: &Multiplexer, cause: Cause) {
-        let mut session: Session = mux.origin.stream(self.now);
-        session.turn_away(cause);
-        let world = self.common.world(self.now, false);
-        let record = session.record(&world.env(&mux.generation, mux.listener_state));
-        self.journal.record(&record, self.wall);
-    }
-
-    /// Drives the sessions that there is news for, serves the connection, and puts it back, or ends it.
-    fn go_on_with_streams(&mut self, key: Key, mut mux: Box<Multiplexer>, mut woken: Vec<Key>) {
-        let mut numbers = std::mem::take(&mut self.multiplexers.numbers);
-        for _ in 0..ROUNDS_MAX {
-            if mux.is_lost || mux.machine.error().is_some() {
-                mux.lose(&mut woken);
-            }
-            let is_driven = !woken.is_empty();
-            for session in woken.drain(..) {
-                self.drive_stream(session);
-            }
-            mux.carrier.take(&mut numbers);
-            for number in numbers.drain(..) {
-                mux.serve(number, self.now, &mut woken);
-            }
-            mux.write(&mut self.os, self.now, &mut woken);
-            if woken.is_empty() && !mux.carrier.is_touched() && !is_driven {
-                break;
-            }
-        }
-        self.multiplexers.numbers = numbers;
-        if !woken.is_empty() || mux.carrier.is_touched() {
-            mux.carrier.call();
-        }
-        for session in woken.drain(..) {
-            self.eager.push(session);
-        }
-        self.multiplexers.woken = woken;
-        mux.settle();
-        if mux.is_over(&mut self.os, self.now) {
-            self.end_multiplexer(key, *mux);
-        } else {
-            self.conns.put_multiplexer(key, mux);
-        }
-    }
-
-    /// Lets the session of a stream go on: something has come for it, or there is room again.
-    fn drive_stream(&mut self, session: Key) {
-        self.with(session, |driver, conn| {
-            conn.session.handle_writable(Side::Client);
-            if matches!(&conn.client, Some(Wire::Stream(stream)) if stream.is_reset()) {
-                conn.session.handle_hangup(Side::Client);
-            }
-            driver.drive(conn, Readable { client: true, backend: false })
-        });
-    }
-
-    fn end_multiplexer(&mut self, key: Key, mux: Multiplexer) {
-        let closing: Option<Closing> = if mux.is_lost {
-            mux.wire.reset(&mut self.os);
-            None
-        } else {
-            let left = mux.wire.leave(&mut self.os);
-            let until = self.now + mux.generation.snapshot.timeouts.linger;
-            self.conns.close_in_order(&mut self.os, left, until)
-        };
-        self.conns.end_multiplexer(key, closing);
-        self.ended += 1;
-        if let Some(slot) = &self.load_slot {
-            slot.end();
-        }
-    }
-
-    /// Serves the connections whose streams were touched by their sessions since the last call.
-    pub(super) fn serve_touched(&mut self) {
-        for _ in 0..ROUNDS_MAX {
-            let touched: Vec<Key> = std::mem::take(&mut *self.multiplexers.touched.borrow_mut());
-            if touched.is_empty() {
-                return;
-            }
-            for key in touched {
-                if let Some(mux) = self.take_multiplexer(key) {
-                    let woken = std::mem::take(&mut self.multiplexers.woken);
-                    self.go_on_with_streams(key, mux, woken);
-                }
-            }
-        }
-    }
-
-    /// Puts the connections that carry streams into the poll array, and the quiet ones into the parked set.
-    pub(super) fn derive_multiplexers(&mut self, nearest: &mut Nearest) {
-        if !self.multiplexers.touched.borrow().is_empty() {
-            nearest.note(self.now);
-        }
-        let now = self.now;
-        let world = self.common.world(now, false);
-        let (conns, parked, os, array) = (&mut self.conns, &mut self.parked, &mut self.os, &mut self.array);
-        self.multiplexers.hot.retain(|key| {
-            let Some(mux) = conns.multiplexer_mut(*key) else { return false };
-            let Stay::Hot { touched, unheard } = mux.stay else { return false };
-            let wait = View::Carrier(mux).derive(world, Some);
-            let until = wait.until.unwrap_or(now);
-            let is_quiet = unheard >= UNHEARD_MAX || now >= touched + QUIET;
-            if let Some((fd, want)) = wait.watch {
-                if is_quiet && parked.park(os, &wait, *key) {
-                    mux.rest();
-                    mux.stay = Stay::Parked { until };
-                    parked.enter(until, *key);
-                    return false;
-                }
-                array.push(fd, want, Token::Conn(*key));
-            }
-            mux.stay = Stay::Hot { touched, unheard: unheard.saturating_add(1) };
-            nearest.note(until);
-            true
-        });
-    }
-
-    /// Has the connection of `key`, whose deadline has passed in the parked set, looked at with the others.
-    pub(super) fn wake_multiplexer(&mut self, key: Key) {
-        if let Some(mux) = self.take_multiplexer(key) {
-            self.conns.put_multiplexer(key, mux);
-        }
-    }
-
-    /// Wakes all of them: they are to drain, or to be cut off.
-    pub(super) fn wake_multiplexers(&mut self) {
-        let all: Vec<Key> = self.conns.multiplexers().collect();
-        for key in all {
-            self.wake_multiplexer(key);
-        }
-    }
-
-    /// Does what is due on the connections that carry streams.
-    pub(super) fn end_late_multiplexers(&mut self, is_cut_off: bool) {
-        let hot = std::mem::take(&mut self.multiplexers.hot);
-        for key in &hot {
-            let now = self.now;
-            let draining = self.common.draining_since;
-            let Some(mux) = self.conns.multiplexer_mut(*key) else { continue };
-            let drains = mux.drains_since(draining).is_some() && mux.drained.is_none();
-            if !(is_cut_off || mux.deadline(draining) <= now) {
-                continue;
-            }
-            let Some(mut mux) = self.conns.take_multiplexer(*key) else { continue };
-            let mut woken = std::mem::take(&mut self.multiplexers.woken);
-            if is_cut_off {
-                mux.is_lost = true;
-            } else {
-                mux.expire(drains, now, &mut woken);
-            }
-            self.go_on_with_streams(*key, mux, woken);
-        }
-        // Those that were added meanwhile stay behind.
-        let added = std::mem::replace(&mut self.multiplexers.hot, hot);
-        self.multiplexers.hot.extend(added);
-    }
-}
-
-impl Multiplexer {
-    /// Does what is due at `now`.
-    fn expire(&mut self, drains: bool, now: Time, woken: &mut Vec<Key>) {
-        while let Ok(Some(incoming)) = self.machine.expire(now) {
-            if let Incoming::Reset { stream, .. } = incoming {
-                tell(self, stream, woken, Downward::reset);
-                if let Some(place) = self.find(stream) {
-                    self.drop_stream(place, now);
-                }
-            }
-        }
-        if drains {
-            self.machine.drain();
-            self.drained = Some(now);
-        }
-        let timeouts = &self.generation.snapshot.timeouts;
-        let is_idle = self.streams.is_empty() && self.used + timeouts.client_idle <= now;
-        if is_idle || self.drained.is_some_and(|at| at + LAST_CALL <= now) {
-            self.machine.leave();
-        }
-        // The peer takes nothing, not even the last words.
-        if self.machine.is_finished() && self.is_blocked && self.used + timeouts.linger <= now {
-            self.is_lost = true;
-        }
-    }
 }
 
 /// Tells an exchange what its client says.

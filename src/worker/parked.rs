@@ -24,6 +24,53 @@ pub(super) const QUIET: Duration = Duration::from_millis(20);
 /// parked set cost about as much as so many polls, so whatever happens next, at most twice the least is paid.
 pub(super) const UNHEARD_MAX: u8 = 8;
 
+/// Whether a connection without a session is in every poll array, or in the parked set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// In every poll array.
+    Hot {
+        /// When something last happened.
+        touched: Time,
+        /// Polls in a row that named no event of it.
+        unheard: u8,
+    },
+    /// In the parked set.
+    Parked {
+        /// Its deadline.
+        until: Time,
+    },
+}
+
+impl Presence {
+    /// That of a connection of which there is news.
+    pub(super) fn hot(now: Time) -> Presence {
+        Presence::Hot { touched: now, unheard: 0 }
+    }
+
+    /// Whether nothing has happened for so long, or for so many polls, that it can be parked.
+    pub(super) fn is_quiet(self, now: Time) -> bool {
+        match self {
+            Presence::Hot { touched, unheard } => unheard >= UNHEARD_MAX || now >= touched + QUIET,
+            Presence::Parked { .. } => false,
+        }
+    }
+
+    /// Records that another poll is about to be asked about it.
+    pub(super) fn note_poll(&mut self) {
+        if let Presence::Hot { unheard, .. } = self {
+            *unheard = unheard.saturating_add(1);
+        }
+    }
+
+    /// Its deadline in the parked set, if it is there.
+    pub(super) fn parked_until(self) -> Option<Time> {
+        match self {
+            Presence::Hot { .. } => None,
+            Presence::Parked { until } => Some(until),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct EpollSet {

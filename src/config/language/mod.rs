@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 mod bounds;
+mod condition;
 mod file;
 mod health;
 mod listener;
@@ -24,13 +25,13 @@ use super::report::{Findings, Reported};
 use crate::snapshot::Mode;
 
 pub(super) use bounds::{LIMITS, TIMEOUTS};
+pub(super) use condition::{CLIENT_CERT, MATCH, REGEX};
 pub(super) use file::{ACCESS_LOG, ADMIN, FILE, RECORDER, destination_alone};
 pub(super) use health::{CHECK, ERROR_WORDS, HEALTH};
 pub(super) use listener::{HSTS, LISTENER, SHARE, SOCKET};
 pub(super) use pool::{BACKEND, POOL, RETRY_WORDS, STICKY_COOKIE};
 pub(super) use route::{
-    CLIENT_CERT, DOMAIN, FIELDS, MATCH, PREFIX, REDIRECT, REGEX, RESPOND, REWRITE_BACK, ROUTE, ROUTE_LIMITS,
-    ROUTE_TIMEOUTS,
+    DOMAIN, FIELDS, PREFIX, REDIRECT, RESPOND, REWRITE_BACK, ROUTE, ROUTE_LIMITS, ROUTE_TIMEOUTS,
 };
 pub(super) use test::{EXPECT, TEST, TEST_CERT};
 pub(super) use tls::{BACKEND_TLS, CERTIFICATE, TLS};

@@ -5,6 +5,8 @@
 //! bytes that one side sends come back from the other: heads, bodies, trailers and resets, in windows of many
 //! sizes, the smallest of which are far smaller than the bodies.
 
+mod hpack;
+mod oracle;
 mod others;
 mod ours;
 

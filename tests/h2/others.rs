@@ -1,14 +1,13 @@
 //! Whole connections with PyPI's h2 and with nghttp2, in both roles. A process speaks for them; see `tests/differential/h2_oracle.py`.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
 use fastrand::Rng;
 use pollux::h2::connection::Role;
 use pollux::h2::frame::ErrorCode;
 
+use crate::oracle::{Oracle, hex, unhex};
 use crate::ours::{Ours, Pipe, open};
+
+const SCRIPT: &str = "h2_oracle.py";
 
 /// Connections of each implementation in each role; `H2_CONNECTIONS` asks for another number.
 const CONNECTIONS: u64 = 12;
@@ -16,36 +15,7 @@ const CONNECTIONS: u64 = 12;
 const TURNS_MAX: usize = 20_000;
 const NAMES: [&str; 2] = ["h2", "nghttp2"];
 
-/// The process that speaks for the others.
-struct Oracle {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
 impl Oracle {
-    fn start() -> Oracle {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(root.join("tests/.venv/bin/python"))
-            .arg(root.join("tests/differential/h2_oracle.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("tests/setup makes the Python environment");
-        let to = child.stdin.take().unwrap();
-        let from = BufReader::new(child.stdout.take().unwrap());
-        Oracle { child, to, from }
-    }
-
-    fn ask(&mut self, question: &str) -> String {
-        writeln!(self.to, "{question}").unwrap();
-        let mut answer = String::new();
-        self.from.read_line(&mut answer).unwrap();
-        assert!(answer.ends_with('\n'), "the oracle has ended at {}", question.get(..60).unwrap_or(question));
-        answer.truncate(answer.len() - 1);
-        answer
-    }
-
     /// Passes what we have written to the other side, and what it writes to us.
     fn turn(&mut self, to_it: &Pipe, to_us: &Pipe) {
         let bytes: Vec<u8> = to_it.borrow_mut().drain(..).collect();
@@ -62,27 +32,6 @@ impl Oracle {
     }
 }
 
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    if bytes.is_empty() {
-        return "-".to_owned();
-    }
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).unwrap() as u8;
-    text.trim_matches('-').as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
-}
-
 fn connections() -> u64 {
     std::env::var("H2_CONNECTIONS").map_or(CONNECTIONS, |text| text.parse().expect("a number"))
 }
@@ -95,7 +44,7 @@ fn begin(oracle: &mut Oracle, who: &str, role: &str, rng: &mut Rng) {
 
 #[test]
 fn our_server_and_the_clients_of_others() {
-    let mut oracle = Oracle::start();
+    let mut oracle = Oracle::start(SCRIPT);
     for (who, seed) in NAMES.iter().flat_map(|who| (0..connections()).map(move |seed| (who, seed))) {
         let mut rng = Rng::with_seed(seed);
         let (up, down) = (Pipe::default(), Pipe::default());
@@ -121,7 +70,7 @@ fn our_server_and_the_clients_of_others() {
 
 #[test]
 fn our_client_and_the_servers_of_others() {
-    let mut oracle = Oracle::start();
+    let mut oracle = Oracle::start(SCRIPT);
     let (mut whole, mut given_up) = (0, 0);
     for (who, seed) in NAMES.iter().flat_map(|who| (0..connections()).map(move |seed| (who, seed))) {
         let mut rng = Rng::with_seed(1000 + seed);

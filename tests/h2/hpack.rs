@@ -1,15 +1,14 @@
 //! Field blocks between Pollux and two other implementations, PyPI's hpack and nghttp2: what one writes the
 //! others read, over blocks of whole connections, and what is broken is refused by all.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-
 use fastrand::Rng;
 use pollux::h2::decoder::{Bounds, Decoded, Decoder, HpackFault};
 use pollux::h2::encoder::{self, NO_TABLE, Strings};
 use pollux::h2::fields::{Fields, HeaderField};
 
+use crate::oracle::{Oracle, hex, unhex};
+
+const SCRIPT: &str = "hpack_oracle.py";
 const PEERS: [&str; 2] = ["hpack", "nghttp2"];
 const WIDE: Bounds = Bounds { list: 1 << 20, fields: 10_000 };
 /// Connections in a run; `HPACK_CONNECTIONS` asks for another number.
@@ -17,36 +16,7 @@ const CONNECTIONS: u64 = 60;
 
 type List = Vec<(Vec<u8>, Vec<u8>, bool)>;
 
-/// The process that speaks for the others.
-struct Oracle {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
 impl Oracle {
-    fn start() -> Oracle {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut child = Command::new(root.join("tests/.venv/bin/python"))
-            .arg(root.join("tests/differential/hpack_oracle.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("tests/setup makes the Python environment");
-        let to = child.stdin.take().unwrap();
-        let from = BufReader::new(child.stdout.take().unwrap());
-        Oracle { child, to, from }
-    }
-
-    fn ask(&mut self, question: &str) -> String {
-        writeln!(self.to, "{question}").unwrap();
-        let mut answer = String::new();
-        self.from.read_line(&mut answer).unwrap();
-        assert!(answer.ends_with('\n'), "the oracle has ended at {question}");
-        answer.truncate(answer.len() - 1);
-        answer
-    }
-
     fn encode(&mut self, peer: &str, list: &List) -> Vec<u8> {
         let words: Vec<String> = list
             .iter()
@@ -62,22 +32,6 @@ impl Oracle {
             halves.map(|(name, value)| (unhex(name), unhex(value))).collect()
         })
     }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    if bytes.is_empty() { "-".to_owned() } else { bytes.iter().map(|byte| format!("{byte:02x}")).collect() }
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits = text.trim_matches('-').as_bytes();
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// Names and values that repeat, so that tables have something to do.
@@ -135,7 +89,7 @@ fn connections() -> u64 {
 
 #[test]
 fn we_read_what_others_write() {
-    let mut oracle = Oracle::start();
+    let mut oracle = Oracle::start(SCRIPT);
     for seed in 0..connections() {
         let mut rng = Rng::with_seed(seed);
         let size = *rng.choice([&0, &100, &256, &4096]).unwrap();
@@ -156,7 +110,7 @@ fn we_read_what_others_write() {
 
 #[test]
 fn others_read_what_we_write() {
-    let mut oracle = Oracle::start();
+    let mut oracle = Oracle::start(SCRIPT);
     for seed in 0..connections() {
         let mut rng = Rng::with_seed(seed);
         oracle.ask(&format!("new {}", rng.choice([0, 4096]).unwrap()));
@@ -181,7 +135,7 @@ fn others_read_what_we_write() {
 /// Each decoder reads the same fields in a block, or refuses it. A few bytes of good blocks are changed.
 #[test]
 fn what_we_take_others_take() {
-    let mut oracle = Oracle::start();
+    let mut oracle = Oracle::start(SCRIPT);
     let (mut taken, mut refused) = (0, 0);
     for seed in 0..connections() * 10 {
         let mut rng = Rng::with_seed(seed);

@@ -124,6 +124,21 @@ class Frames:
         length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
         return kind, flags, stream, self.stream.read(length)
 
+    def read_past_ping(self):
+        """Waits until all that was written so far has been read."""
+        self.write(6, 0, 0, b"payload8")
+        while self.read()[::3] != (6, b"payload8"):
+            pass
+
+    def read_bodies(self, received, until):
+        """Adds the lengths of DATA to `received`, by stream, until that stream has ended."""
+        while True:
+            kind, flags, stream, payload = self.read()
+            if kind == 0:
+                received[stream] += len(payload)
+                if stream == until and flags & 1:
+                    return
+
     def get(self, stream):
         """GET of http://h/ by the static table, whose end is the end of the stream."""
         self.write(1, 5, stream, b"\x82\x86\x84\x41\x01h")
@@ -137,22 +152,12 @@ def test_a_stuck_stream_stops_no_other(pollux, toy):
         for stream in (1, 3, 5):
             client.get(stream)
         client.write(8, 0, 3, struct.pack("!I", MIB))
-        received, ended = {1: 0, 3: 0, 5: 0}, set()
-        while 3 not in ended:
-            kind, flags, stream, payload = client.read()
-            if kind == 0:
-                received[stream] += len(payload)
-                ended |= {stream} if flags & 1 else set()
+        received = {1: 0, 3: 0, 5: 0}
+        client.read_bodies(received, until=3)
         assert received == {1: 0, 3: 50000, 5: 0}
-        client.write(6, 0, 0, b"payload8")
-        while client.read()[::3] != (6, b"payload8"):
-            pass
+        client.read_past_ping()
         client.write(8, 0, 1, struct.pack("!I", MIB))
-        while 1 not in ended:
-            kind, flags, stream, payload = client.read()
-            if kind == 0:
-                received[stream] += len(payload)
-                ended |= {stream} if flags & 1 else set()
+        client.read_bodies(received, until=1)
         assert received == {1: 50000, 3: 50000, 5: 0}
 
 
@@ -161,9 +166,7 @@ def test_a_stream_that_the_client_resets_is_given_up(pollux, toy):
     with Frames(proxy.address) as client:
         client.get(1)
         # The answer to a PING behind it says that the request was read.
-        client.write(6, 0, 0, b"payload8")
-        while client.read()[::3] != (6, b"payload8"):
-            pass
+        client.read_past_ping()
         client.write(3, 0, 1, struct.pack("!I", 8))
         proxy.wait_for_stderr('cause="client-aborted"')
 
@@ -218,6 +221,23 @@ def test_tls_agrees_on_http2_if_that_is_configured(tls_pollux, toy, authority):
         assert ["X-Forwarded-Proto", "https"] in json.loads(done.stdout)["headers"]
 
 
+def test_a_head_that_is_too_long_gets_its_answer(pollux, toy):
+    proxy = pollux(toy("echo"))
+    with Frames(proxy.address) as client:
+        # A field of 60,000 bytes, in HEADERS and three CONTINUATION frames.
+        block = b"\x82\x86\x84\x41\x01h\x00\x01x\x7f\xe1\xd3\x03" + b"y" * 60000
+        client.write(1, 1, 1, block[:16384])
+        for start in (16384, 32768, 49152):
+            client.write(9, 4 if start == 49152 else 0, 1, block[start : start + 16384])
+        received = {1: 0}
+        client.read_bodies(received, until=1)
+        assert received[1] > 0
+        client.get(3)
+        client.read_past_ping()
+    proxy.wait_for_stderr('status=431 route="-" pool="-" backend="-"')
+    proxy.wait_for_stderr('cause="head-too-long"')
+
+
 def test_a_tcp_listener_that_agrees_on_http2_passes_bytes(tls_pollux, toy, authority):
     extra = ', alpn = ["h2"]'
     proxy = tls_pollux(listener(toy("tcp-echo"), authority.issue("localhost"), extra=extra).replace('pool = "app"\n', 'pool = "app"\nmode = "tcp"\n', 1))
@@ -237,9 +257,7 @@ def test_a_stop_lets_streams_end_well(pollux, toy):
     proxy = pollux(toy("slow-first-byte:1s"))
     with Frames(proxy.address) as client:
         client.get(1)
-        client.write(6, 0, 0, b"payload8")
-        while client.read()[::3] != (6, b"payload8"):
-            pass
+        client.read_past_ping()
         proxy.process.send_signal(signal.SIGTERM)
         leaving, status, is_whole = [], None, False
         while not is_whole:

@@ -78,7 +78,7 @@ fn our_client_and_the_servers_of_others() {
         let mut ours = Ours::new(Role::Client, &mut rng, &down, &up);
         begin(&mut oracle, who, "server", &mut rng);
         let mut bodies = std::collections::BTreeMap::new();
-        // PyPI's h2 does not apply its window to streams that open before its settings are acknowledged.
+        // PyPI's h2 puts its second SETTINGS frame into force at the acknowledgement of the first (findings/).
         let mut greetings = 0;
         while *who == "h2" && ours.connection.peer().streams.is_none() {
             ours.turn(&mut rng);

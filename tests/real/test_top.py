@@ -53,9 +53,10 @@ class Terminal:
         """Whether lines are typed into it as into any terminal."""
         # What is typed before it has ended would be taken by it.
         self.wait_for(lambda _: not self.is_taken_over(), "left")
-        self.type("stty -a; tput cnorm 2>/dev/null; echo looked-at", "Enter")
-        screen = self.wait_for(lambda screen: "\nlooked-at" in screen, "a shell")
-        return " icanon" in screen and " echo " in screen and not self.is_taken_over()
+        # In a narrow terminal the typed line wraps anywhere, so that only the answer may hold what is looked for.
+        self.type("tput cnorm 2>/dev/null; echo looked''-at $(stty -a | tr -s ' ;' '\\n' | grep -cxE 'icanon|echo')", "Enter")
+        screen = self.wait_for(lambda screen: "looked-at " in screen, "a shell")
+        return "looked-at 2" in screen and not self.is_taken_over()
 
     def is_taken_over(self):
         return self.do("display-message", "-p", "#{alternate_on}").strip() == "1"

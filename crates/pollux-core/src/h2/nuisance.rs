@@ -13,12 +13,16 @@ const QUARTERS: u32 = 4;
 const REFILL_NANOS: u64 = 5_000_000;
 /// The credit that a whole response brings back, in quarters.
 const RESPONSE_QUARTERS: u32 = 8;
-/// WINDOW_UPDATEs that one frame of DATA of ours permits: one of the stream, one of the connection, and as many again.
-const UPDATES_OF_DATA: u16 = 4;
-/// WINDOW_UPDATEs that may be permitted in advance.
-const UPDATES_MAX: u16 = 1024;
-/// DATA below it that the window cuts earns nothing, in bytes: a peer that dribbles pays for its updates.
-const DRIBBLE: u32 = 256;
+/// Bytes of our DATA that one WINDOW_UPDATE answers, at least: half a window of 64 bytes, as the stream and the
+/// connection each have one.
+const ANSWERED: u32 = 32;
+/// Bytes that a frame of DATA counts for at least, if the window has not cut it: a message of one byte is
+/// answered by an update of the stream, one of the connection, and as many again.
+const MESSAGE: u32 = 4 * ANSWERED;
+/// Bytes of DATA that WINDOW_UPDATEs may yet answer, at most.
+const UNANSWERED_MAX: u32 = 1 << 20;
+/// DATA below it that the window cuts earns nothing else, in bytes: a peer that dribbles pays for its frames.
+const DRIBBLE: u32 = 64;
 
 /// An action of a peer that serves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +98,8 @@ impl Nuisance {
 pub struct NuisanceBudget {
     /// Quarters that are left.
     left: u32,
-    /// WINDOW_UPDATEs that our DATA explains.
-    updates: u16,
+    /// Bytes of our DATA that no WINDOW_UPDATE has answered.
+    unanswered: u32,
     /// Up to when time has refilled it.
     refilled: Time,
 }
@@ -104,7 +108,7 @@ impl NuisanceBudget {
     /// A full budget.
     #[must_use]
     pub fn new(now: Time) -> NuisanceBudget {
-        NuisanceBudget { left: NUISANCES_MAX * QUARTERS, updates: 0, refilled: now }
+        NuisanceBudget { left: NUISANCES_MAX * QUARTERS, unanswered: 0, refilled: now }
     }
 
     /// Charges for one nuisance.
@@ -133,14 +137,14 @@ impl NuisanceBudget {
         Ok(())
     }
 
-    /// Charges for a WINDOW_UPDATE, unless DATA of ours explains it.
+    /// Charges for a WINDOW_UPDATE, unless it answers DATA of ours.
     ///
     /// # Errors
     /// As [`charge`](Self::charge).
     pub fn charge_update(&mut self, now: Time) -> Result<(), Nuisance> {
-        match self.updates.checked_sub(1) {
-            Some(updates) => {
-                self.updates = updates;
+        match self.unanswered.checked_sub(ANSWERED) {
+            Some(unanswered) => {
+                self.unanswered = unanswered;
                 Ok(())
             }
             None => self.charge(now, Nuisance::Window),
@@ -154,8 +158,9 @@ impl NuisanceBudget {
 
     /// DATA of `length` bytes goes out; `is_cut` says that the peer's window made it shorter.
     pub fn data_sent(&mut self, length: u32, is_cut: bool) {
+        let answerable = if is_cut { length } else { length.max(MESSAGE) };
+        self.unanswered = self.unanswered.saturating_add(answerable).min(UNANSWERED_MAX);
         if !is_cut || length >= DRIBBLE {
-            self.updates = (self.updates + UPDATES_OF_DATA).min(UPDATES_MAX);
             self.refund(1);
         }
     }
@@ -194,18 +199,31 @@ mod tests {
     }
 
     #[test]
-    fn updates_that_data_explains_are_free_and_dribbles_are_not() {
+    fn updates_that_answer_data_are_free_and_dribbles_are_not() {
         let mut budget = NuisanceBudget::new(Time::ZERO);
         for _ in 0..100_000 {
             budget.data_sent(1, false);
             assert_eq!(budget.charge_update(Time::ZERO), Ok(()));
             assert_eq!(budget.charge_update(Time::ZERO), Ok(()));
         }
+        let dribbles = |length: u32| {
+            let mut budget = NuisanceBudget::new(Time::ZERO);
+            let passes = |_: &u32| {
+                budget.data_sent(length, true);
+                budget.charge_update(Time::ZERO).and_then(|()| budget.charge_update(Time::ZERO)).is_ok()
+            };
+            (0..100_000).take_while(passes).count() as u32
+        };
+        for length in [64, 100, 255, 256, 1000, 2000] {
+            assert_eq!(dribbles(length), 100_000, "{length}");
+        }
+        let most = NUISANCES_MAX * QUARTERS;
+        assert!((most / 2..most).contains(&dribbles(1)) && dribbles(32) < most + 1);
+        // Many updates may answer one frame.
         let mut budget = NuisanceBudget::new(Time::ZERO);
-        let dribbles = (0..100_000).take_while(|_| {
-            budget.data_sent(1, true);
-            budget.charge_update(Time::ZERO).is_ok()
-        });
-        assert_eq!(dribbles.count() as u32, NUISANCES_MAX * QUARTERS);
+        for _ in 0..10_000 {
+            budget.data_sent(16_384, false);
+            assert!((0..16_384 / ANSWERED).all(|_| budget.charge_update(Time::ZERO).is_ok()));
+        }
     }
 }

@@ -145,6 +145,46 @@ fn a_million_tiny_messages_are_no_nuisance() {
     assert_eq!((came, went), (1_000_000, 1_000_000));
 }
 
+/// A client whose windows are small downloads a megabyte, with an update of the stream and one of the
+/// connection for each half of its window.
+#[test]
+fn a_small_window_is_no_nuisance() {
+    for window in [128_u32, 200, 511, 1000, 2000] {
+        let mut connection =
+            Connection::new(Role::Server, std::sync::Arc::new(ConnectionConfig::default()), Time::ZERO);
+        let mut fields = Fields::default();
+        let mut input = PREFACE.to_vec();
+        let setting = [&[0, 4], &window.to_be_bytes()[..]].concat();
+        frame::write(FrameType::Settings, 0, 0, &setting, &mut input);
+        frame::write(FrameType::Settings, flags::ACK, 0, &[], &mut input);
+        let get = encode(&[":method=GET", ":scheme=http", ":path=/", ":authority=h"]);
+        frame::write_block(1, true, get.bytes(), 1 << 14, &mut input);
+        let mut begin = &input[..];
+        while connection.read(Time::ZERO, &mut begin, &mut fields).expect("no nuisance").is_some() {}
+        let block = encode(&[":status=200"]);
+        let response = NewResponse { status: 200, block: &block, length: None, ends_stream: false };
+        connection.respond(Time::ZERO, 1, response).unwrap();
+        let (mut left, mut unread) = (1_u32 << 20, 0);
+        while left > 0 {
+            connection.offer(Time::ZERO, 1, left, true).unwrap();
+            let mut updates = Vec::new();
+            while let Some(piece) = connection.next_piece(Time::ZERO, 1 << 16) {
+                (left, unread) = (left - piece.length, unread + piece.length);
+                while unread >= window / 2 {
+                    frame::write_window(1, window / 2, &mut updates);
+                    frame::write_window(0, window / 2, &mut updates);
+                    unread -= window / 2;
+                }
+            }
+            assert!(!updates.is_empty() || left == 0, "nothing moves with {window}");
+            connection.consume(usize::MAX);
+            let mut updates = &updates[..];
+            let more = connection.read(Time::ZERO, &mut updates, &mut fields).expect("no nuisance");
+            assert!(more.is_none(), "{more:?}");
+        }
+    }
+}
+
 /// Each side that says it leaves is finished once its streams are.
 #[test]
 fn a_connection_that_leaves_is_finished_with_its_streams() {

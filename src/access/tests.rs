@@ -126,6 +126,7 @@ fn what_is_known_of_a_tls_client_is_told() {
         version: "TLSv1.3",
         cipher: String::from("TLS13_AES_128_GCM_SHA256"),
         name: String::from("h.example"),
+        covered: None,
         protocol: String::from("http/1.1"),
         is_resumed: true,
         client,

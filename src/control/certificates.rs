@@ -73,7 +73,7 @@ pub(super) fn certificates(snapshot: &Snapshot, tls: &Handles) -> Vec<Certificat
                 not_after: facts.not_after,
                 days_left,
                 term: Term::of(days_left).as_str(),
-                names: facts.names,
+                names: facts.names.to_vec(),
                 stale_s: stale.as_ref().map(|stale| (now - stale.since).max(0)),
                 stale_why: stale.as_ref().map(|stale| stale.why.clone()),
             }

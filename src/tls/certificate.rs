@@ -11,6 +11,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer, GeneralName, X509
 
 use super::fitness::{self, Unfit};
 use super::pem::{self, Block, Kind};
+use crate::core::tls_info;
 
 /// The longest file of certificates or keys, in bytes.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
@@ -64,7 +65,7 @@ pub struct Certificate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The names that it is for, in lower case; `*.example.com` is a wildcard. Addresses in their usual text.
-    pub names: Vec<String>,
+    pub names: Arc<[String]>,
     /// Not before then, in seconds since 1970.
     pub not_before: i64,
     /// Not after then, in seconds since 1970.
@@ -83,13 +84,8 @@ impl Facts {
     /// Whether it is for `host`: by its name, or by a wildcard for the first label (RFC 6125 §6.4.3).
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
-        self.names.iter().any(|name| name == host || matches_wildcard(name, host))
+        tls_info::covers(&self.names, host)
     }
-}
-
-fn matches_wildcard(name: &str, host: &str) -> bool {
-    let below = name.strip_prefix("*.").zip(host.split_once('.'));
-    below.is_some_and(|(of, (first, rest))| !first.is_empty() && of == rest)
 }
 
 /// The mistake in a file, in words, and the way to mend it. No byte of a key is in either, whatever a
@@ -356,7 +352,7 @@ pub(crate) mod tests {
     fn a_pair_is_read_with_its_names() {
         let (certificate, key) = made_for(&["WWW.example.com", "*.api.example.com", "127.0.0.1"]);
         let loaded = load(certificate.as_bytes(), key.as_bytes()).unwrap();
-        assert_eq!(loaded.facts.names, ["www.example.com", "*.api.example.com", "127.0.0.1"]);
+        assert_eq!(*loaded.facts.names, ["www.example.com", "*.api.example.com", "127.0.0.1"]);
         for (host, is_covered) in [
             ("www.example.com", true),
             ("a.api.example.com", true),
@@ -371,7 +367,7 @@ pub(crate) mod tests {
 
     #[test]
     fn days_are_whole_and_go_below_zero() {
-        let facts = Facts { names: vec![], not_before: 0, not_after: 86_400 * 3, is_ordered: true };
+        let facts = Facts { names: Arc::new([]), not_before: 0, not_after: 86_400 * 3, is_ordered: true };
         let days = [0, 1, 86_400 * 3, 86_400 * 3 + 1].map(|now| facts.days_left(now));
         assert_eq!(days, [3, 2, 0, -1]);
     }

@@ -34,7 +34,7 @@ impl Held {
     fn new(all: Vec<Certificate>) -> Held {
         let mut held = Held::default();
         for (place, certificate) in all.iter().enumerate() {
-            for name in &certificate.facts.names {
+            for name in certificate.facts.names.iter() {
                 let (map, name) = match name.strip_prefix("*.") {
                     Some(below) => (&mut held.wildcard, below),
                     None => (&mut held.exact, name.as_str()),
@@ -84,12 +84,12 @@ impl Keyring {
     }
 
     /// The certificate for a client that asks for `name`, of those of which `can_verify` says that it can
-    /// verify them; if it can verify none of those for the name, the first.
+    /// verify them; if it can verify none of those for the name, the first. The names that it is for, too.
     fn choose(
         &self,
         name: Option<&str>,
         can_verify: impl Fn(&CertifiedKey) -> bool,
-    ) -> Option<Arc<CertifiedKey>> {
+    ) -> Option<(Arc<CertifiedKey>, Arc<[String]>)> {
         let held = self.held();
         let name = name.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
         let named = name.as_deref().and_then(|name| held.named(name));
@@ -106,15 +106,17 @@ impl Keyring {
             }
         };
         let fits = places.iter().find(|place| can_verify(&held.all[**place].key)).or(places.first())?;
-        Some(Arc::clone(&held.all[*fits].key))
+        let Certificate { key, facts } = &held.all[*fits];
+        Some((Arc::clone(key), Arc::clone(&facts.names)))
     }
 }
 
 impl ResolvesServerCert for Keyring {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Sitting::note_name(hello.server_name());
         let can_verify = |key: &CertifiedKey| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        self.choose(hello.server_name(), can_verify)
+        let (key, covered) = self.choose(hello.server_name(), can_verify).unzip();
+        Sitting::note_greeting(hello.server_name(), covered);
+        key
     }
 }
 
@@ -133,7 +135,7 @@ mod tests {
 
     /// The place of the certificate that a client gets who asks for `name`.
     fn chosen(ring: &Keyring, name: Option<&str>) -> Option<usize> {
-        let key = ring.choose(name, |_| true)?;
+        let (key, _) = ring.choose(name, |_| true)?;
         ring.held().all.iter().position(|certificate| Arc::ptr_eq(&certificate.key, &key))
     }
 
@@ -168,7 +170,7 @@ mod tests {
         let ring = ring(&[&["a.test"], &["a.test"], &["b.test"]], UnknownNames::Default);
         let second = Arc::clone(&ring.held().all[1].key);
         for name in [Some("a.test"), Some("unknown.test"), None] {
-            let key = ring.choose(name, |key| std::ptr::eq(key, &*second)).unwrap();
+            let (key, _) = ring.choose(name, |key| std::ptr::eq(key, &*second)).unwrap();
             assert!(Arc::ptr_eq(&key, &second), "{name:?}");
         }
     }

@@ -25,4 +25,4 @@ pub use handles::{Handles, ServedSnapshot};
 pub use keyring::Keyring;
 pub use origination::{Origination, Unusable};
 pub use termination::{Refused, Stale, Termination};
-pub use tickets::{Sitting, TicketKeys, process_keys};
+pub use tickets::{Greeting, Sitting, TicketKeys, process_keys};

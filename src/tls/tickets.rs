@@ -12,7 +12,7 @@
 //! it is resumed.
 
 use std::cell::RefCell;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
@@ -139,8 +139,17 @@ pub struct Sitting {
     first: Option<u64>,
     /// Until when the certificates that its client has shown are valid, in seconds since 1970.
     valid_until: u64,
-    /// The name that its client has asked for.
-    name: Option<Box<str>>,
+    /// The name that its client has asked for, and the certificate that it was shown.
+    greeting: Option<Box<Greeting>>,
+}
+
+/// The name in a ClientHello, and the certificate that follows from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Greeting {
+    /// The name that the client has asked for; empty if it asked for none.
+    pub name: Box<str>,
+    /// The names of the certificate that it was shown; `None` if there was none for it.
+    pub covered: Option<Arc<[String]>>,
 }
 
 impl Default for Sitting {
@@ -156,7 +165,7 @@ thread_local! {
 }
 
 impl Sitting {
-    const NEW: Sitting = Sitting { first: None, valid_until: u64::MAX, name: None };
+    const NEW: Sitting = Sitting { first: None, valid_until: u64::MAX, greeting: None };
 
     /// Runs `step`, a step of the handshake of the connection that this belongs to.
     pub fn during<T>(&mut self, step: impl FnOnce() -> T) -> T {
@@ -171,14 +180,15 @@ impl Sitting {
         SITTING.with_borrow_mut(|sitting| (sitting.first, sitting.valid_until) = (Some(now), valid_until));
     }
 
-    /// The client has asked for `name`.
-    pub(super) fn note_name(name: Option<&str>) {
-        SITTING.with_borrow_mut(|sitting| sitting.name = name.map(Box::from));
+    /// The client has asked for `name`, and is shown a certificate for the names of `covered`, if there is one.
+    pub(super) fn note_greeting(name: Option<&str>, covered: Option<Arc<[String]>>) {
+        let greeting = Greeting { name: name.unwrap_or_default().into(), covered };
+        SITTING.with_borrow_mut(|sitting| sitting.greeting = Some(Box::new(greeting)));
     }
 
-    /// The name that the client has asked for.
-    pub fn take_name(&mut self) -> Option<Box<str>> {
-        self.name.take()
+    /// The name that the client has asked for, and the certificate that it was shown.
+    pub fn take_greeting(&mut self) -> Greeting {
+        self.greeting.take().map(|greeting| *greeting).unwrap_or_default()
     }
 
     fn lasts(&self, now: u64) -> bool {
@@ -199,7 +209,7 @@ impl Sitting {
         let sitting = Sitting {
             first: Some(u64::from_be_bytes(*first)),
             valid_until: u64::from_be_bytes(*until),
-            name: None,
+            greeting: None,
         };
         Some((sitting, rest))
     }
@@ -262,7 +272,7 @@ impl Tickets {
             return None;
         }
         let plain = plain.to_vec();
-        SITTING.set(Sitting { name: SITTING.take().name, ..sitting });
+        SITTING.set(Sitting { greeting: SITTING.take().greeting, ..sitting });
         Some(plain)
     }
 }

@@ -247,10 +247,10 @@ impl TlsWire {
         self.has_heard
     }
 
-    /// The agreed parameters. The name that the client has asked for is told once.
+    /// The agreed parameters. The name that the client has asked for, and those of its certificate, are told once.
     #[must_use]
     pub fn tls_info(&mut self) -> TlsInfo {
-        let name = self.sitting.take_name().unwrap_or_default();
+        let greeting = self.sitting.take_greeting();
         let common = self.records.common();
         TlsInfo {
             version: match common.protocol_version() {
@@ -262,7 +262,8 @@ impl TlsWire {
                 .and_then(|suite| suite.suite().as_str())
                 .unwrap_or_default()
                 .to_owned(),
-            name: name.to_ascii_lowercase(),
+            name: greeting.name.to_ascii_lowercase(),
+            covered: greeting.covered,
             protocol: String::from_utf8_lossy(common.alpn_protocol().unwrap_or_default()).into_owned(),
             is_resumed: self.is_resumed(),
             client: self.credential(),

@@ -221,6 +221,45 @@ def test_tls_agrees_on_http2_if_that_is_configured(tls_pollux, toy, authority):
         assert ["X-Forwarded-Proto", "https"] in json.loads(done.stdout)["headers"]
 
 
+def test_a_request_for_a_host_of_another_certificate_is_misdirected(tls_pollux, toy, authority):
+    """A name, a wildcard and the default certificate; the host of the request is Host, the name asked for that of the URL."""
+    first = authority.issue("first", names=["a.test", "shared.test"])
+    proxy = tls_pollux(listener(toy("echo"), first, authority.issue("second", names=["*.b.test"]), extra=', alpn = ["h2", "http/1.1"]'))
+    command = ["curl", "--silent", "--show-error", "--noproxy", "*", "--max-time", "30", "--insecure", "--output", "/dev/null"]
+    command += ["--write-out", "%{http_version} %{http_code}", "--connect-to", f"::127.0.0.1:{proxy.port}"]
+    for asked, host, status in (
+        ("a.test", "a.test", 200),
+        ("a.test", "SHARED.test:8443", 200),
+        ("a.test", "x.b.test", 421),
+        ("x.b.test", "y.b.test", 200),
+        ("x.b.test", "b.test", 421),
+        # The default certificate, which the client has taken although it is for others.
+        ("c.test", "c.test", 200),
+        ("c.test", "a.test", 200),
+        ("c.test", "d.test", 421),
+        # A client that asks for no name gets no other certificate by asking again.
+        ("127.0.0.1", "d.test", 200),
+    ):
+        for flags, version in ([], "2"), (["--http1.1"], "1.1"):
+            # HTTP/1.1 clients share a connection between no hosts.
+            wanted = f"{version} {status if version == '2' else 200}"
+            done = subprocess.run([*command, *flags, "--header", f"Host: {host}", f"https://{asked}/"], capture_output=True, text=True)
+            assert (done.returncode, done.stdout) == (0, wanted), (asked, host, done.stderr)
+    proxy.cause("misdirected-request")
+
+
+def test_the_hosts_of_a_trusted_proxy_may_share_a_connection(tls_pollux, toy, authority):
+    issued = authority.issue("a", names=["a.test"])
+    proxy = tls_pollux(listener(toy("echo"), issued, extra=', alpn = ["h2"]', more='trusted_proxies = ["127.0.0.1"]'))
+    done = subprocess.run(
+        ["curl", "--silent", "--noproxy", "*", "--max-time", "30", "--insecure", "--write-out", "%{stderr}%{http_version} %{http_code}"]
+        + ["--connect-to", f"::127.0.0.1:{proxy.port}", "--header", "Host: d.test", "https://a.test/"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == "2 200"
+
+
 def test_a_head_that_is_too_long_gets_its_answer(pollux, toy):
     proxy = pollux(toy("echo"))
     with Frames(proxy.address) as client:

@@ -85,6 +85,7 @@ fn how(cause: Cause) -> How {
         | Cause::TlsRefusedByClient
         | Cause::TlsCertificateRequired
         | Cause::TlsCertificateRefused
+        | Cause::Misdirected
         | Cause::BackendTlsExpired
         | Cause::BackendTlsWrongName
         | Cause::BackendTlsUnknownIssuer

@@ -48,6 +48,7 @@ impl Ask {
             version: "TLSv1.3",
             cipher: String::from("TLS13_AES_256_GCM_SHA384"),
             name: self.sni.as_deref().unwrap_or(host).to_ascii_lowercase(),
+            covered: None,
             protocol: String::from("http/1.1"),
             is_resumed: false,
             client: self.client_cert.of(Some(tls.client_auth), &listener.name)?,

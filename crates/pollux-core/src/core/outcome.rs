@@ -148,6 +148,8 @@ causes! {
     BadVersion "bad-version" Client Some(505),
     /// Readers disagree about which path is meant (dot segments, empty segments, encoded slashes), and routes look at paths.
     AmbiguousPath "ambiguous-path" Client Some(400),
+    /// The request came by an HTTP/2 connection whose certificate is not for its authority, and whose client had asked for another name (RFC 9113 §9.1.1).
+    Misdirected "misdirected-request" Client Some(421),
     /// No route of the listener matches.
     NoRoute "no-route" Client Some(404),
     /// The client reset or closed its connection before its response was delivered, or ended its direction, which `on_client_close` takes for that.
@@ -526,7 +528,7 @@ mod tests {
         for cause in Cause::ALL {
             if let Some(status) = cause.status() {
                 assert!(
-                    [400, 404, 408, 413, 414, 417, 431, 501, 502, 503, 504, 505].contains(&status),
+                    [400, 404, 408, 413, 414, 417, 421, 431, 501, 502, 503, 504, 505].contains(&status),
                     "{cause}"
                 );
             }

@@ -90,6 +90,10 @@ impl Cause {
                 "Have the client send the normal form of the path. `ambiguous_paths = \"pass\"` of the listener lets such paths through, \
                  if no rule of yours protects paths."
             }
+            Cause::Misdirected => {
+                "Nothing, if these are browsers: they ask again by a connection of its own. A proxy in front that sends many hosts by one \
+                 connection belongs into `trusted_proxies`, or the certificate has to name those hosts."
+            }
             Cause::NoRoute => {
                 "`pollux explain` lists each route and why it missed. Add a route, or a `pool` to the listener for everything else."
             }

@@ -1,6 +1,8 @@
 //! Facts about an encrypted connection: the agreed parameters, and the client's certificate.
 
+use ::core::net::{Ipv4Addr, Ipv6Addr};
 use ::core::str::FromStr;
+use std::sync::Arc;
 
 use super::subject::Subject;
 use super::word::UnknownWord;
@@ -14,12 +16,43 @@ pub struct TlsInfo {
     pub cipher: String,
     /// The name that the client asked for (SNI), in lower case; empty if it asked for none.
     pub name: String,
+    /// The names of the certificate that the client was shown, as [`covers`] has them. `None` if they are not
+    /// known.
+    pub covered: Option<Arc<[String]>>,
     /// The protocol that was agreed on (ALPN); empty if none was.
     pub protocol: String,
     /// Whether an earlier session was resumed.
     pub is_resumed: bool,
     /// The client's certificate.
     pub client: Credential,
+}
+
+impl TlsInfo {
+    /// Whether a request for `host`, in lower case and without its port, has come by a connection that is for
+    /// another host (RFC 9113 §9.1.1): the client has asked for another name, and the certificate that it was
+    /// shown is not for this one. Another connection may get the right certificate.
+    ///
+    /// A client that has asked for no name, or for this very one, would be shown the same certificate again.
+    #[must_use]
+    pub fn is_misdirected(&self, host: &str) -> bool {
+        let Some(names) = &self.covered else { return false };
+        let asked = self.name.trim_end_matches('.');
+        !asked.is_empty() && asked != host && !covers(names, host)
+    }
+}
+
+/// Whether a certificate for `names`, in lower case, is for `host`: by its name, by its address, or by a
+/// wildcard for the first label (RFC 9525 §6.3). An IPv6 address may stand in brackets.
+#[must_use]
+pub fn covers(names: &[String], host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    let is_address = bare.parse::<Ipv4Addr>().is_ok() || bare.parse::<Ipv6Addr>().is_ok();
+    names.iter().any(|name| name == bare || (!is_address && matches_wildcard(name, bare)))
+}
+
+fn matches_wildcard(name: &str, host: &str) -> bool {
+    let below = name.strip_prefix("*.").zip(host.split_once('.'));
+    below.is_some_and(|(of, (first, rest))| !first.is_empty() && of == rest)
 }
 
 /// The credential of a client. Any client that has shown a certificate has its key.
@@ -181,6 +214,54 @@ impl CertError {
             CertError::RevocationUnknown => "revocation-unknown",
             CertError::Malformed => "malformed",
             CertError::Other => "other",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_for_its_names_and_what_its_wildcards_match() {
+        let names = ["example.com", "*.example.com", "127.0.0.1", "::1", "*.0.0.2"].map(str::to_owned);
+        for (host, is_covered) in [
+            ("example.com", true),
+            ("www.example.com", true),
+            ("a.b.example.com", false),
+            (".example.com", false),
+            ("example.org", false),
+            ("127.0.0.1", true),
+            ("127.0.0.2", false),
+            ("[::1]", true),
+            ("[::2]", false),
+            ("", false),
+        ] {
+            assert_eq!(covers(&names, host), is_covered, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_misdirected_if_another_connection_could_get_the_right_certificate() {
+        let covered: Arc<[String]> = Arc::new(["a.test", "*.b.test"].map(str::to_owned));
+        for (asked, host, is_misdirected) in [
+            ("a.test", "a.test", false),
+            ("a.test", "x.b.test", false),
+            ("a.test", "c.test", true),
+            ("a.test", "127.0.0.1", true),
+            // The client was shown a certificate for other names, and has gone on.
+            ("c.test", "c.test", false),
+            ("c.test.", "c.test", false),
+            ("c.test", "d.test", true),
+            ("", "c.test", false),
+        ] {
+            let info = |covered| TlsInfo { name: asked.to_owned(), covered, ..TlsInfo::default() };
+            assert_eq!(
+                info(Some(Arc::clone(&covered))).is_misdirected(host),
+                is_misdirected,
+                "{asked} {host}"
+            );
+            assert!(!info(None).is_misdirected(host));
         }
     }
 }

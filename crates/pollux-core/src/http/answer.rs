@@ -92,6 +92,7 @@ pub const fn error_type(cause: Cause) -> &'static str {
         | Cause::MethodRefused
         | Cause::BadVersion
         | Cause::AmbiguousPath
+        | Cause::Misdirected
         | Cause::TlsHandshakeTimeout
         | Cause::TlsHandshakeFailed
         | Cause::TlsIncompatible

@@ -9,7 +9,7 @@ mod answer;
 mod back;
 pub mod credential;
 pub mod hash;
-mod host;
+pub(crate) mod host;
 pub mod miss;
 pub mod path;
 mod pattern;

@@ -15,6 +15,7 @@ use crate::http::lines::push_edits;
 use crate::message::{BodyLength, FieldLine, Head, Method, Nominated};
 use crate::policy::{self, Case, OwnAnswer, Question, Verdict};
 use crate::prelude::hello::Hello;
+use crate::route::host;
 use crate::route::{
     Context, Decision, Destinations, Options, RequestView, Retry, RewriteBack, Route, RouteAnswer, hash,
 };
@@ -99,6 +100,15 @@ impl Arrival<'_> {
         self.listener.trusts(self.peer.ip().to_canonical())
     }
 
+    /// Whether a request for `authority` has to come by another connection. HTTP/1.1 clients share a connection
+    /// between no hosts, but proxies in front do, and those that are trusted may by HTTP/2 as well.
+    fn is_misdirected(&self, authority: &[u8]) -> bool {
+        let Some(tls_info) = self.tls_info.filter(|info| info.protocol == "h2") else { return false };
+        let mut room = [0; host::LEN_MAX];
+        let host = host::key(authority, &mut room).and_then(|host| std::str::from_utf8(host).ok());
+        host.is_some_and(|host| tls_info.is_misdirected(host)) && !self.is_trusted()
+    }
+
     fn decide(
         &self,
         request: &Head<'_>,
@@ -114,6 +124,9 @@ impl Arrival<'_> {
         exchange.request.client = Some(client);
         let view = RequestView { tls_info: self.tls_info, ..RequestView::of(request, client) };
         let table = &self.listener.routes;
+        if self.is_misdirected(view.authority) {
+            return Ok(Routed::Unroutable { cause: Cause::Misdirected, length: request.body });
+        }
         let place = match policy::taken(table.decide(&view)) {
             Ok(place) => place,
             // The path is understood, so that what follows the request is as well.

@@ -36,6 +36,13 @@ pub enum Behaviour {
     TcpReset,
     TcpSink,
     Silent,
+    H2Goaway(u32),
+    H2Refuse(u32),
+    H2Streams(u32),
+    H2Stuck,
+    H2NoPing,
+    H2Short(u64),
+    GrpcStatus(u32),
 }
 
 /// One behaviour as the help shows it.
@@ -78,6 +85,13 @@ pub const CATALOGUE: &[Entry] = &[
     entry("tcp-reset", "tcp-reset", "raw TCP: accept, then reset at once"),
     entry("tcp-sink", "tcp-sink", "raw TCP: read all to the end, send the decimal count of bytes, close"),
     entry("silent", "silent", "accept and read, never answer; closes only when the client does"),
+    entry("h2-goaway:N", "h2-goaway:3", "HTTP/2: GOAWAY instead of the Nth answer of a connection; its last stream is the one before"),
+    entry("h2-refuse:N", "h2-refuse:1", "HTTP/2: REFUSED_STREAM for the first N requests in all, then like echo"),
+    entry("h2-streams:N", "h2-streams:2", "HTTP/2: N streams at once, REFUSED_STREAM for any more"),
+    entry("h2-stuck", "h2-stuck", "HTTP/2: like echo, but no stream ever gets a larger window"),
+    entry("h2-no-ping", "h2-no-ping", "HTTP/2: like echo, but no PING is answered"),
+    entry("h2-short:N", "h2-short:100", "HTTP/2: promise N bytes of body, send half of them, END_STREAM"),
+    entry("grpc-status:N", "grpc-status:14", "gRPC: answer each call with trailers only, status N"),
 ];
 
 /// A text that names no behaviour, with the reason. Shown, it lists the valid ones.
@@ -126,6 +140,11 @@ fn parse(text: &str) -> Result<Behaviour, String> {
             Behaviour::Sse { events: number("N", events, 0)?, every: span::parse(every)? }
         }
         "speaks-first" => Behaviour::SpeaksFirst(argument.to_owned()),
+        "h2-goaway" => Behaviour::H2Goaway(number("N", argument, 1)?),
+        "h2-refuse" => Behaviour::H2Refuse(number("N", argument, 1)?),
+        "h2-streams" => Behaviour::H2Streams(number("N", argument, 1)?),
+        "h2-short" => Behaviour::H2Short(number("N", argument, 1)?),
+        "grpc-status" => Behaviour::GrpcStatus(number("N", argument, 0)?),
         _ if parse_plain(kind).is_ok() => return Err(format!("`{kind}` takes no argument")),
         _ => return Err(format!("there is no behaviour `{kind}`")),
     })
@@ -146,6 +165,8 @@ fn parse_plain(text: &str) -> Result<Behaviour, String> {
         "tcp-reset" => Behaviour::TcpReset,
         "tcp-sink" => Behaviour::TcpSink,
         "silent" => Behaviour::Silent,
+        "h2-stuck" => Behaviour::H2Stuck,
+        "h2-no-ping" => Behaviour::H2NoPing,
         _ => {
             let takes_argument = |entry: &&Entry| entry.form.split(':').next() == Some(text);
             return Err(match CATALOGUE.iter().find(takes_argument) {
@@ -198,6 +219,13 @@ impl fmt::Display for Behaviour {
             Behaviour::TcpReset => f.write_str("tcp-reset"),
             Behaviour::TcpSink => f.write_str("tcp-sink"),
             Behaviour::Silent => f.write_str("silent"),
+            Behaviour::H2Goaway(n) => write!(f, "h2-goaway:{n}"),
+            Behaviour::H2Refuse(n) => write!(f, "h2-refuse:{n}"),
+            Behaviour::H2Streams(n) => write!(f, "h2-streams:{n}"),
+            Behaviour::H2Stuck => f.write_str("h2-stuck"),
+            Behaviour::H2NoPing => f.write_str("h2-no-ping"),
+            Behaviour::H2Short(n) => write!(f, "h2-short:{n}"),
+            Behaviour::GrpcStatus(n) => write!(f, "grpc-status:{n}"),
         }
     }
 }

@@ -6,6 +6,8 @@
 //! are parsed without leniency, so that a proxy that forwards something ambiguous is found out, and what is
 //! sent is a pure function of the behaviour and the request, so that a test can compare bytes.
 //!
+//! A behaviour above TCP answers HTTP/2 by prior knowledge and gRPC, too; the module `h2` says how.
+//!
 //! ```
 //! use std::io::{Read, Write};
 //! use toy_backends::{Behaviour, Toy};
@@ -24,6 +26,7 @@ mod answers;
 mod behaviour;
 mod body;
 mod exchange;
+mod h2;
 mod pattern;
 mod peer;
 mod raw;

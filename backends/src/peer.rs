@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use socket2::Socket;
 
+use crate::h2::StreamConn;
+
 /// The number of bytes that one read asks for.
 const READ_LEN: usize = 16 * 1024;
 
@@ -32,26 +34,52 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// An open connection, TCP or Unix, that the thread using it and the thread that may stop it hold together.
-/// It is closed when both have let go.
+/// An open connection, TCP or Unix, that the thread using it and the thread that may stop it hold together;
+/// or a stream of one, which looks like an HTTP/1.1 connection with one request. It is closed when both have
+/// let go.
 #[derive(Clone)]
-pub(crate) struct Conn(Arc<Socket>);
+pub(crate) enum Conn {
+    Socket(Arc<Socket>),
+    Stream(Arc<StreamConn>),
+}
 
 impl Conn {
     pub(crate) fn new(socket: Socket) -> Conn {
-        Conn(Arc::new(socket))
+        Conn::Socket(Arc::new(socket))
     }
 
-    /// Ends both directions; whoever blocks on this connection wakes up.
+    /// Ends both directions; a thread that blocks on this connection wakes up.
     pub(crate) fn shut_down(&self) {
-        let _ = self.0.shutdown(Shutdown::Both);
+        match self {
+            Conn::Socket(socket) => drop(socket.shutdown(Shutdown::Both)),
+            Conn::Stream(stream) => stream.reset(),
+        }
+    }
+
+    /// Says that no more bytes will be sent.
+    pub(crate) fn finish_writing(&self) {
+        match self {
+            Conn::Socket(socket) => drop(socket.shutdown(Shutdown::Write)),
+            Conn::Stream(stream) => stream.finish(),
+        }
+    }
+
+    fn limit_reads(&self, span: Duration) {
+        match self {
+            Conn::Socket(socket) => drop(socket.set_read_timeout(Some(span))),
+            Conn::Stream(stream) => stream.limit_reads(span),
+        }
     }
 }
 
 impl Read for Conn {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let socket = match self {
+            Conn::Socket(socket) => socket,
+            Conn::Stream(stream) => return stream.read(buffer),
+        };
         loop {
-            match (&*self.0).read(buffer) {
+            match (&**socket).read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
@@ -61,7 +89,10 @@ impl Read for Conn {
 
 impl Write for Conn {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.0).write(bytes)
+        match self {
+            Conn::Socket(socket) => (&**socket).write(bytes),
+            Conn::Stream(stream) => stream.write(bytes).map(|()| bytes.len()),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -80,6 +111,21 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(conn: Conn) -> Peer {
         Peer { conn, buffer: Vec::new(), start: 0 }
+    }
+
+    /// The connection itself.
+    pub(crate) fn conn(&self) -> Conn {
+        self.conn.clone()
+    }
+
+    /// Whether `bytes` come next. They are not used up.
+    pub(crate) fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        while self.buffered().len() < bytes.len() {
+            if !bytes.starts_with(self.buffered()) || self.fill()? == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(self.buffered().starts_with(bytes))
     }
 
     /// Reads a request head up to and with its empty line. `None` means that the client left before it began
@@ -161,7 +207,7 @@ impl Peer {
 
     /// Says that no more bytes will be sent; reading goes on.
     pub(crate) fn finish_writing(&self) {
-        let _ = self.conn.0.shutdown(Shutdown::Write);
+        self.conn.finish_writing();
     }
 
     /// Ends the connection so that the other side surely gets what was sent, and then the end (FIN). A plain
@@ -169,7 +215,7 @@ impl Peer {
     /// so this half-closes and reads on for a moment.
     pub(crate) fn close(mut self) {
         self.finish_writing();
-        let _ = self.conn.0.set_read_timeout(Some(LINGER));
+        self.conn.limit_reads(LINGER);
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
             match self.read_some() {
@@ -181,7 +227,10 @@ impl Peer {
 
     /// Ends the connection with a reset (RST). A Unix socket knows no such thing and is merely closed.
     pub(crate) fn reset(self) {
-        let _ = self.conn.0.set_linger(Some(Duration::ZERO));
+        match &self.conn {
+            Conn::Socket(socket) => drop(socket.set_linger(Some(Duration::ZERO))),
+            Conn::Stream(stream) => stream.reset(),
+        }
     }
 
     /// The connection, and the bytes that were read from it but not used.

@@ -1,8 +1,11 @@
 //! From an accepted connection to the code that behaves: the one place where behaviours are told apart.
 
+use pollux_core::h2::frame::PREFACE;
+
 use crate::answers::{right, slow, wrong};
 use crate::behaviour::Behaviour;
 use crate::exchange::{After, Exchange};
+use crate::h2;
 use crate::peer::{Conn, Peer, Trouble};
 use crate::raw;
 use crate::request::Request;
@@ -12,9 +15,20 @@ use crate::websocket;
 
 /// Serves a connection to its end.
 pub(crate) fn connection(conn: Conn, toy: &Shared) {
-    let peer = Peer::new(conn);
+    let mut peer = Peer::new(conn);
+    let is_stream = matches!(peer.conn(), Conn::Stream(_));
+    if !is_stream && speaks_http(&toy.behaviour) && peer.begins_with(PREFACE).unwrap_or(false) {
+        return h2::serve(peer, toy);
+    }
     match &toy.behaviour {
-        Behaviour::Echo => http(peer, toy, right::echo),
+        Behaviour::Echo
+        | Behaviour::H2Goaway(_)
+        | Behaviour::H2Refuse(_)
+        | Behaviour::H2Streams(_)
+        | Behaviour::H2Stuck
+        | Behaviour::H2NoPing
+        | Behaviour::H2Short(_)
+        | Behaviour::GrpcStatus(_) => http(peer, toy, right::echo),
         Behaviour::Fixed(len) => http(peer, toy, |exchange| right::fixed(exchange, *len)),
         Behaviour::Upload => http(peer, toy, right::upload),
         Behaviour::Interim(count) => http(peer, toy, |exchange| right::interim(exchange, *count)),
@@ -45,6 +59,19 @@ pub(crate) fn connection(conn: Conn, toy: &Shared) {
     }
 }
 
+/// Whether the behaviour is one above TCP.
+fn speaks_http(behaviour: &Behaviour) -> bool {
+    !matches!(
+        behaviour,
+        Behaviour::TcpEcho
+            | Behaviour::SpeaksFirst(_)
+            | Behaviour::TcpClose
+            | Behaviour::TcpReset
+            | Behaviour::TcpSink
+            | Behaviour::Silent
+    )
+}
+
 /// Answers one request after the other. The client leaving, or failing, is a normal end.
 fn http(mut peer: Peer, toy: &Shared, answer: impl Fn(&mut Exchange<'_>) -> Result<After, Trouble>) {
     loop {
@@ -67,7 +94,11 @@ fn serve_one(
     let Some(raw) = peer.read_head()? else { return Ok(None) };
     toy.note(&raw);
     let request = Request::parse(&raw)?;
-    answer(&mut Exchange { peer, toy, request: &request }).map(Some)
+    let mut exchange = Exchange { peer, toy, request: &request };
+    if let Some(wanted) = request.target.strip_prefix("/toy/health/") {
+        return h2::switch(&mut exchange, wanted).map(Some);
+    }
+    answer(&mut exchange).map(Some)
 }
 
 /// Answers 400 and closes: after a bad request nobody knows where the next one would begin.

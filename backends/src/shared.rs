@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::behaviour::Behaviour;
+use crate::h2::Health;
 use crate::peer::Conn;
 
 /// The number of connections that a toy holds at once. Beyond that it does not accept, and clients wait in
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) behaviour: Behaviour,
     accepted: AtomicU64,
     seen: Mutex<Seen>,
+    refused: AtomicU32,
+    pub(crate) health: Health,
     state: Mutex<State>,
     /// Told once, when the toy begins to stop.
     stopping: Condvar,
@@ -50,6 +53,8 @@ impl Shared {
             behaviour,
             accepted: AtomicU64::new(0),
             seen: Mutex::default(),
+            refused: AtomicU32::new(0),
+            health: Health::default(),
             state: Mutex::default(),
             stopping: Condvar::new(),
             ended: Condvar::new(),
@@ -101,6 +106,7 @@ impl Shared {
         }
         drop(state);
         self.stopping.notify_all();
+        self.health.wake();
         self.ended.notify_all();
     }
 
@@ -118,6 +124,12 @@ impl Shared {
             seen.heads.pop_front();
         }
         seen.heads.push_back(head.to_vec());
+    }
+
+    /// Whether this is one of the first `most` requests that are refused.
+    pub(crate) fn refuses(&self, most: u32) -> bool {
+        let refuse = |refused: u32| (refused < most).then_some(refused + 1);
+        self.refused.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuse).is_ok()
     }
 
     pub(crate) fn accepted(&self) -> u64 {

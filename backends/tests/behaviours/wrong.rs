@@ -70,7 +70,7 @@ fn bad_requests_get_400_and_the_end() {
     for bad in [
         "GET / HTTP/1.1\r\n\r\n",
         "GET /\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nXX",
         "\x16\x03\x01\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -278,6 +278,7 @@ fn well() -> (Record<'static>, ExchangePlaces) {
         request_id: RequestId::Own(7),
         trace_id: "",
         status: 200,
+        grpc_status: None,
         route: Some("default"),
         pool: "app",
         backend: Some("backend"),

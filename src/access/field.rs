@@ -74,6 +74,9 @@ fields! {
     Host "host" "The authority that was asked for." |r| text(r.authority),
     Protocol "protocol" "`HTTP/1.1` or `HTTP/1.0`." |r| name(r.protocol),
     Status "status" "The status that was passed to the client; 0 if none was." |r| Some(Value::Number(r.status.into())),
+    GrpcStatus "grpc_status" "The status of a call of gRPC by its number, where one was seen: docs/tasks/grpc.md." |r| {
+        r.grpc_status.map(|status| Value::Number(status.number().into()))
+    },
     Route "route" "The route that was taken." |r| r.route.map(Value::Name),
     Pool "pool" "The pool that was asked." |r| name(r.pool),
     Backend "backend" "The backend that was used last." |r| r.backend.map(Value::Name),

@@ -27,6 +27,7 @@ fn record(notes: &Captured) -> Record<'_> {
         request_id: RequestId::Own(255),
         trace_id: "",
         status: 200,
+        grpc_status: None,
         route: Some("default"),
         pool: "app",
         backend: Some("b1"),

@@ -339,6 +339,7 @@ mod tests {
             request_id: RequestId::Own(1),
             trace_id: "",
             status,
+            grpc_status: None,
             route: None,
             pool: "",
             backend: None,

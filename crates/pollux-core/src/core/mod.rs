@@ -8,6 +8,7 @@ pub mod captured;
 pub mod deadline;
 pub mod delivery;
 pub mod endpoint;
+pub mod grpc;
 pub mod identity;
 pub mod ids;
 pub mod interest;

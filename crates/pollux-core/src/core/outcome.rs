@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::captured::{Captured, CapturedNames};
+use crate::core::grpc::GrpcStatus;
 use crate::core::identity::RequestId;
 use crate::core::ids::{Mode, PoolId};
 use crate::core::tls_info::TlsInfo;
@@ -430,6 +431,8 @@ pub struct Record<'a> {
     pub trace_id: &'a str,
     /// The status that was passed to the client; 0 if none was.
     pub status: u16,
+    /// The status of a call of gRPC, where one was seen.
+    pub grpc_status: Option<GrpcStatus>,
     /// The name of the route that was taken, if one was.
     pub route: Option<&'a str>,
     /// The pool's name; empty if no pool was asked.

@@ -1,6 +1,7 @@
 //! Pollux's own answers: short, and with the cause in the body and in Proxy-Status (RFC 9209).
 
 use super::disclosure::{Disclosure, ProxyStatus, RequestIds};
+use crate::core::grpc::GrpcStatus;
 use crate::core::identity::RequestId;
 use crate::core::outcome::Cause;
 use crate::http::date::Date;
@@ -11,7 +12,7 @@ use crate::route::{Context, RouteAnswer};
 use crate::syntax::grammar::push_decimal;
 
 /// The reason phrase of a status (RFC 9110 §15); empty for one that has none.
-fn reason(status: u16) -> &'static str {
+pub(crate) fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
@@ -190,6 +191,36 @@ pub fn write(
     if content == Content::Sent {
         out.extend_from_slice(body);
     }
+}
+
+/// Appends the answer to a call of gRPC that fails, by trailers only: a head that ends its stream. `word` says
+/// why, by bytes that need no percent-encoding; `cause` is there unless a route answers by itself.
+pub fn write_of_call(
+    out: &mut Vec<u8>,
+    grpc: GrpcStatus,
+    word: &str,
+    cause: Option<Cause>,
+    context: ResponseContext,
+    told: &AnswerDetails<'_>,
+    date: &Date,
+) {
+    push_line(out, "HTTP/1.1 200 OK");
+    push_field(out, b"Date", date.as_bytes());
+    push_field(out, b"Content-Type", b"application/grpc");
+    push_line(out, "Content-Length: 0");
+    out.extend_from_slice(b"grpc-status: ");
+    push_decimal(out, u64::from(grpc.number()));
+    push_line(out, "");
+    push_field(out, b"grpc-message", word.as_bytes());
+    if let Some(cause) = cause
+        && told.disclosure.proxy_status != ProxyStatus::Off
+    {
+        let details = ["Proxy-Status: pollux; error=", error_type(cause), "; details=\"", word, "\"\r\n"];
+        details.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    }
+    told.push_request_id(out);
+    push_connection(out, context);
+    push_line(out, "");
 }
 
 /// Appends the answer that a route gives by itself, with the changes that it makes to header fields.

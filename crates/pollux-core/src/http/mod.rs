@@ -11,6 +11,7 @@ pub mod disclosure;
 pub mod forward;
 pub mod forwarded;
 pub mod framing;
+pub mod grpc;
 pub(crate) mod lines;
 pub mod request;
 pub mod response;

@@ -9,10 +9,12 @@ use super::parts::{
     Afterwards, Attempt, Budgeted, Continued, Requested, Responded, Retrying, Timing, Upgrade,
 };
 use crate::core::captured::Captured;
+use crate::core::grpc::GrpcStatus;
 use crate::core::identity::RequestId;
 use crate::core::outcome::{Cause, Consulted, Outcome, Record, Spans, Stage};
 use crate::core::time::Time;
 use crate::core::tls_info::TlsInfo;
+use crate::http::grpc;
 use crate::http::request::first_line;
 use crate::http::response::{RequestFacts, ResponseContext};
 use crate::message::{BodyLength, Head, Method, Version};
@@ -88,6 +90,7 @@ impl Exchange {
         self.request.version = Some(request.version);
         self.afterwards = if request.keep_alive { Afterwards::GoesOn } else { Afterwards::IsLast };
         self.request.is_login = request.is_login;
+        self.request.is_call = grpc::is_call(request);
         self.request.expects = request.expects_continue;
         if request.wants_upgrade {
             let is_behind_body = request.body != BodyLength::Empty;
@@ -106,6 +109,18 @@ impl Exchange {
                 self.take_text(method, target, b"");
             }
         }
+    }
+
+    /// The status that a call of gRPC gets in the place of an answer with `status` that a route gives. A success
+    /// passes, so that a route can answer a call whole.
+    pub(crate) fn grpc_of(&self, status: u16) -> Option<GrpcStatus> {
+        (self.request.is_call && status >= 300).then(|| GrpcStatus::of_http(status))
+    }
+
+    /// A route answers by itself, with `status`.
+    pub(crate) fn note_own_answer(&mut self, status: u16) {
+        self.response.grpc = self.grpc_of(status);
+        self.response.status = if self.response.grpc.is_some() { 200 } else { status };
     }
 
     /// Takes the name that a raw connection has asked for.
@@ -204,6 +219,7 @@ impl Exchange {
             request_id: around.request_id,
             trace_id: self.identity.trace_id(),
             status: self.response.status,
+            grpc_status: self.response.grpc,
             route: around.route,
             pool: around.pool,
             backend: around.backend,

@@ -5,6 +5,7 @@ use ::core::net::IpAddr;
 use std::time::Duration;
 
 use super::collect::Collected;
+use crate::core::grpc::GrpcStatus;
 use crate::core::ids::PoolId;
 use crate::core::outcome::{Proof, Proofs, Queued, Spans};
 use crate::core::time::Time;
@@ -34,6 +35,8 @@ pub(crate) struct Requested {
     /// whether its path was changed.
     pub(crate) back: Option<(Box<[u8]>, bool)>,
     pub(crate) upgrade: Option<Upgrade>,
+    /// Whether it is a call of gRPC.
+    pub(crate) is_call: bool,
     /// Whether the backend connection is the client's alone from now on, because a login may hold for it.
     pub(crate) is_login: bool,
     /// Whether the client may wait for a 100 before it sends the body.
@@ -182,6 +185,8 @@ pub(crate) enum Budgeted {
 #[derive(Debug, Default)]
 pub(crate) struct Responded {
     pub(crate) status: u16,
+    /// The status of a call of gRPC, once it is known.
+    pub(crate) grpc: Option<GrpcStatus>,
     pub(crate) answered: Answered,
     pub(crate) interims: u8,
     pub(crate) continued: Continued,

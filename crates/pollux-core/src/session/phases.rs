@@ -29,6 +29,7 @@
 use super::parts::{Afterwards, Answered};
 use super::routing::{Arrival, Routed};
 use super::{Dial, Effect, Env, Phase, Session, Side};
+use crate::core::grpc::GrpcStatus;
 use crate::core::outcome::{Cause, Stage};
 use crate::core::time::Time;
 use crate::http::answer::{self, AnswerDetails, Content};
@@ -429,7 +430,9 @@ impl Session {
         let is_read = self.exchange.stage != Stage::Head && self.up.framer.is_done();
         let keep_alive = self.exchange.afterwards.goes_on() && is_read && !env.is_draining();
         self.exchange.afterwards = self.exchange.afterwards.limited(keep_alive);
-        self.exchange.response.status = status;
+        let grpc = self.exchange.request.is_call.then(|| GrpcStatus::of_cause(cause, status));
+        self.exchange.response.grpc = grpc;
+        self.exchange.response.status = if grpc.is_some() { 200 } else { status };
         // An interim response may be half sent: its other half goes first.
         self.down.buffer.discard();
         self.down.framer = Framer::Opaque;
@@ -450,7 +453,13 @@ impl Session {
             self.exchange.response_context(keep_alive, env.snapshot.timeouts.client_idle, self.hsts(env));
         let disclosure = env.snapshot.listeners[self.listener].disclosure;
         let told = AnswerDetails { disclosure, request_id: self.exchange.identity.make(env.ids) };
-        answer::write(self.down.front_mut(), status, cause, context, content, &told, env.date);
+        let out = self.down.front_mut();
+        match grpc {
+            Some(grpc) => {
+                answer::write_of_call(out, grpc, cause.as_str(), Some(cause), context, &told, env.date);
+            }
+            None => answer::write(out, status, cause, context, content, &told, env.date),
+        }
         self.touched = env.now;
         self.phase = Phase::Answer { keep_alive };
     }

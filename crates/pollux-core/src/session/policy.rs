@@ -127,7 +127,7 @@ impl Session {
             (PolicyReply::Yes, Some((_, Verdict::Answer(OwnAnswer::Route(own))))) => {
                 let answer = self.up.take_front();
                 self.down.front_mut().extend_from_slice(&answer);
-                self.exchange.response.status = own.status();
+                self.exchange.note_own_answer(own.status());
                 self.touched = env.now;
                 self.phase = Phase::Answer { keep_alive: self.up.framer.is_done() };
             }

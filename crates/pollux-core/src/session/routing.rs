@@ -7,7 +7,7 @@ use super::identity::Identity;
 use super::{Env, Session};
 use crate::core::outcome::Cause;
 use crate::core::tls_info::TlsInfo;
-use crate::http::answer;
+use crate::http::answer::{self, AnswerDetails, reason};
 use crate::http::dav::Dav;
 use crate::http::forward::{ForwardContext, Traceparent};
 use crate::http::forwarded;
@@ -172,14 +172,33 @@ impl Arrival<'_> {
         // A body that may follow is not worth reading.
         let keep_alive =
             exchange.afterwards.goes_on() && request.body == BodyLength::Empty && !self.env.is_draining();
-        exchange.response.status = if asked.is_some() { 0 } else { answer.status() };
+        let grpc = exchange.grpc_of(answer.status());
+        if asked.is_none() {
+            exchange.note_own_answer(answer.status());
+        }
         exchange.afterwards = exchange.afterwards.limited(keep_alive);
         let is_head = exchange.request.method == crate::message::Method::Head;
         let disclosure = &self.listener.disclosure;
         let own = context.route.options.as_deref().and_then(|options| options.hsts);
         let hsts = own.unwrap_or(disclosure.hsts).filter(|_| self.is_secure);
         let response = exchange.response_context(keep_alive, self.env.snapshot.timeouts.client_idle, hsts);
-        answer::write_of_route(out, &answer, context, response, is_head, disclosure, self.env.date);
+        match grpc {
+            Some(grpc) => {
+                let told = AnswerDetails { disclosure: *disclosure, request_id: context.request_id };
+                answer::write_of_call(
+                    out,
+                    grpc,
+                    reason(answer.status()),
+                    None,
+                    response,
+                    &told,
+                    self.env.date,
+                );
+            }
+            None => {
+                answer::write_of_route(out, &answer, context, response, is_head, disclosure, self.env.date);
+            }
+        }
         Routed::Answered { keep_alive, asked }
     }
 

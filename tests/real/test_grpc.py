@@ -1,0 +1,75 @@
+"""gRPC through Pollux, with grpcio: failures of Pollux's own are answered in the way of gRPC."""
+
+import subprocess
+
+import grpc
+import pytest
+
+from harness.client import DEADLINE_S
+
+CONFIG = """
+[[listener]]
+bind = "127.0.0.1:0"
+
+[[listener.route]]
+name = "limited"
+match = {{ path = "/a.B/Limited" }}
+respond = {{ status = 429 }}
+
+[[listener.route]]
+name = "calls"
+match = {{ path = "/a.B/*" }}
+pool = "app"
+timeouts = {{ backend_response = "200ms" }}
+
+[pool.app]
+backends = ["{backend}"]
+"""
+
+
+@pytest.fixture
+def call(request):
+    """Calls a method with an empty message: `call(host_port, "/a.B/C")`."""
+
+    def place(host_port, method):
+        channel = grpc.insecure_channel(host_port, options=[("grpc.enable_http_proxy", 0)])
+        request.addfinalizer(channel.close)
+        return channel.unary_unary(method)(b"", timeout=DEADLINE_S)
+
+    return place
+
+
+def failure(call, host_port, method):
+    with pytest.raises(grpc.RpcError) as failed:
+        call(host_port, method)
+    return failed.value.code(), failed.value.details()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "method", "code", "details"),
+    [
+        ("close", "/a.B/C", grpc.StatusCode.UNAVAILABLE, "backend-closed"),
+        ("garbage", "/a.B/C", grpc.StatusCode.INTERNAL, "backend-bad-response"),
+        ("silent", "/a.B/C", grpc.StatusCode.DEADLINE_EXCEEDED, "backend-response-timeout"),
+        ("echo", "/other", grpc.StatusCode.UNIMPLEMENTED, "no-route"),
+        ("echo", "/a.B/Limited", grpc.StatusCode.RESOURCE_EXHAUSTED, "Too Many Requests"),
+    ],
+)
+def test_own_failures_have_a_status_of_grpc(tls_pollux, toy, call, behaviour, method, code, details):
+    proxy = tls_pollux(CONFIG.format(backend=toy(behaviour).host_port)).running
+    assert failure(call, proxy.host_port, method) == (code, details)
+    proxy.wait_for_stderr(f"status=200 grpc_status={code.value[0]}")
+
+
+def test_a_backend_that_is_not_there_is_unavailable(tls_pollux, free_address, call):
+    proxy = tls_pollux(CONFIG.format(backend=free_address())).running
+    assert failure(call, proxy.host_port, "/a.B/C") == (grpc.StatusCode.UNAVAILABLE, "backend-refused")
+
+
+@pytest.mark.parametrize("arguments", [["--http2-prior-knowledge", "application/grpc-web"], ["--http1.1", "application/grpc"]])
+def test_what_is_not_a_call_gets_the_status_of_http(tls_pollux, toy, arguments):
+    version, kind = arguments
+    proxy = tls_pollux(CONFIG.format(backend=toy("close").host_port)).running
+    command = ["curl", "--silent", "--noproxy", "*", version, "--header", f"content-type: {kind}", "--data-binary", "x"]
+    done = subprocess.run([*command, "--write-out", " %{http_code}", proxy.url("/a.B/C")], capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.stdout == "502 Bad Gateway: backend-closed\n 502"

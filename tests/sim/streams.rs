@@ -24,7 +24,7 @@ use crate::net::{Dialled, Net};
 const BODY_MAX: usize = 100_000;
 
 /// A client with smaller windows tries the patience of the proxy, and may be told so.
-const TRYING: u32 = 2000;
+const TRYING: u32 = 64;
 
 /// The byte at a place of a body of the request of that number.
 fn byte(number: usize, place: usize) -> u8 {

@@ -56,6 +56,7 @@ fn http2_of(snapshot: &Snapshot) -> ConnectionConfig {
     let timeouts = &snapshot.timeouts;
     ConnectionConfig {
         head: Bounds { list: head, fields },
+        connect: true,
         settings_timeout: timeouts.client_head,
         stall_timeout: timeouts.idle,
         linger_timeout: timeouts.linger,

@@ -6,6 +6,7 @@
 //! frames of many streams go out in one write, in the order of their priorities.
 
 mod streams;
+mod websocket;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -80,6 +81,8 @@ struct Stream {
     number: u32,
     session: Key,
     handle: StreamHandle,
+    /// It is an extended CONNECT (RFC 8441).
+    is_connect: bool,
 }
 
 impl Multiplexer {
@@ -146,10 +149,12 @@ impl Multiplexer {
     /// Takes what an exchange has done with its stream, and offers what it has to say.
     fn serve(&mut self, number: u32, now: Time, woken: &mut Vec<Key>) {
         let Some(place) = self.find(number) else { return };
-        let Stream { session, ref handle, .. } = self.streams[place];
+        let Stream { session, ref handle, is_connect, .. } = self.streams[place];
         let hold = handle.look();
         if hold == Hold::Reset {
-            self.machine.reset(number, ErrorCode::INTERNAL_ERROR);
+            // RFC 8441 §5.1 has CANCEL for the reset of a tunnel.
+            let code = if is_connect { ErrorCode::CANCEL } else { ErrorCode::INTERNAL_ERROR };
+            self.machine.reset(number, code);
             self.drop_stream(place, now);
             return;
         }
@@ -162,7 +167,12 @@ impl Multiplexer {
             self.drop_stream(place, now);
             return;
         }
-        if handle.up(|up| up.is_over()) {
+        let is_tunnel = is_connect && handle.up(|up| up.has_switched());
+        if is_tunnel && handle.down(Downward::open_tunnel) {
+            woken.push(session);
+        }
+        // The backend may end its direction of a tunnel before the client ends the other one.
+        if handle.up(|up| up.is_over()) && !(is_tunnel && hold == Hold::Held) {
             if !handle.down(|down| down.is_whole()) {
                 self.machine.linger(now, number, DROPPED_MAX);
             }

@@ -55,6 +55,26 @@ def test_the_demo_in_a_browser(pollux_bin, tmp_path, browser):
     assert not pathlib.Path(certificate).exists()
 
 
+def test_a_websocket_of_a_browser_is_a_stream(tls_pollux, toy, authority, browser):
+    pools = listener(toy("websocket"), authority.issue("localhost"), extra=', alpn = ["h2", "http/1.1"]')
+    pools = pools.replace("[pool.app]", f'[[listener.route]]\nmatch = {{ path = "/page" }}\npool = "page"\n[pool.page]\nbackends = ["{toy("echo").host_port}"]\n[pool.app]')
+    proxy = tls_pollux(pools)
+    chromium = browser(issuers=[authority.cert])
+    chromium.open(f"https://localhost:{proxy.port}/page")
+    assert chromium.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
+    chromium.evaluate(
+        "new Promise((done, failed) => { window.socket = new WebSocket(`wss://${location.host}/chat`); window.heard = [];"
+        " socket.onmessage = (event) => heard.push(event.data); socket.onclose = (event) => { window.code = event.code };"
+        " socket.onopen = done; socket.onerror = failed; })"
+    )
+    chromium.evaluate("['hello', 'x'.repeat(200000), 'last'].forEach((text) => socket.send(text))")
+    chromium.wait_for("heard.length === 3")
+    assert chromium.evaluate("heard.map((text) => text.length)") == [5, 200_000, 4]
+    chromium.evaluate("socket.close(4001)")
+    chromium.wait_for("window.code === 4001")
+    proxy.running.wait_for_stderr(f'path=/chat host=localhost:{proxy.port} protocol="HTTP/2.0" status=101')
+
+
 @pytest.mark.parametrize(
     "names, days, is_trusted, failure",
     [

@@ -1,15 +1,20 @@
 """HTTP/2 clients: curl, nghttp and h2load, over cleartext and over TLS, in front of HTTP/1.1 backends."""
 
+import base64
+import contextlib
+import hashlib
 import json
 import re
 import signal
 import socket
 import struct
 import subprocess
+import threading
 
 import pytest
 
 from harness.client import DEADLINE_S
+from harness.scripted import ScriptedBackend
 from harness.tls import context, listener
 
 MIB = 1 << 20
@@ -208,6 +213,158 @@ def test_the_preface_may_come_byte_by_byte(pollux, toy):
         heads = b""
         while SETTINGS_ACK not in heads:
             heads += client.recv(4096)
+
+
+def literal(name, value):
+    """A field that no table has (RFC 7541 §6.2.2)."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+class Socket(Frames):
+    """A WebSocket by an extended CONNECT (RFC 8441)."""
+
+    def open(self, stream=1, version=b"13"):
+        fields = [(b":method", b"CONNECT"), (b":protocol", b"websocket"), (b":scheme", b"http"), (b":path", b"/chat")]
+        fields += [(b":authority", b"h"), (b"sec-websocket-version", version)]
+        self.write(1, 4, stream, b"".join(literal(*field) for field in fields))
+
+    def say(self, kind, text, flags=0, stream=1):
+        """A frame of RFC 6455 §5.2, whose mask changes nothing."""
+        self.write(0, flags, stream, bytes([0x80 | kind, 0x80 | len(text), 0, 0, 0, 0]) + text)
+
+    def status(self):
+        """The status line of the next head, as its bytes: 0x88 is 200 of the static table."""
+        while (frame := self.read())[0] != 1:
+            assert frame[0] != 3, f"RST_STREAM {frame}"
+        return frame[3].lstrip(b" ")
+
+    def hear(self, count):
+        """So many bytes of the tunnel, and whether it has ended behind them."""
+        heard = b""
+        while len(heard) < count:
+            kind, flags, _, payload = self.read()
+            assert kind != 3, "RST_STREAM"
+            heard += payload if kind == 0 else b""
+        return heard, bool(flags & 1)
+
+
+def test_a_websocket_is_a_stream(pollux, toy):
+    proxy = pollux(toy("websocket"))
+    with Socket(proxy.address) as client:
+        kind, _, _, settings = client.read()
+        assert kind == 4 and b"\0\x08\0\0\0\x01" in settings, "SETTINGS_ENABLE_CONNECT_PROTOCOL"
+        client.open()
+        # The client may speak before it knows.
+        client.say(1, b"hello")
+        assert client.status()[0] == 0x88
+        assert client.hear(7) == (b"\x81\x05hello", False)
+        client.say(2, b"x" * 100)
+        assert client.hear(102)[0] == b"\x82\x64" + b"x" * 100
+        # Another stream goes on beside it, and a WebSocket of its own.
+        client.open(stream=3)
+        assert client.status()[0] == 0x88
+        client.write(3, 0, 3, struct.pack("!I", 8))
+        # A Close frame, and the end of the direction: the backend answers, and closes.
+        client.say(8, b"\x03\xe8", flags=1)
+        heard, has_ended = client.hear(4)
+        assert heard == b"\x88\x02\x03\xe8"
+        while not has_ended:
+            kind, flags, stream, _ = client.read()
+            has_ended = (kind, stream) == (0, 1) and bool(flags & 1)
+    proxy.wait_for_stderr('protocol="HTTP/2.0" status=101')
+
+
+def test_a_websocket_that_is_refused_gets_the_answer(pollux, toy):
+    for backend, status in ((toy("websocket"), b"426"), (toy("fixed:10"), b"502")):
+        proxy = pollux(backend)
+        with Socket(proxy.address) as client:
+            client.open(version=b"12")
+            head = client.status()
+            assert status in head, head
+            received = {1: 0}
+            client.read_bodies(received, until=1)
+        proxy.wait_for_stderr(f"status={status.decode()} ")
+
+
+def accept(connection):
+    """Reads a WebSocket handshake as a backend, and gives the field that accepts it."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(4096)
+    [key] = re.findall(rb"(?i)\r\nsec-websocket-key: (\S+)\r\n", head)
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n"
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+
+
+@pytest.mark.parametrize("proof", [b"", b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n", "twice"])
+def test_a_backend_that_has_not_read_the_key_has_not_switched(pollux, proof):
+    def serve(connection):
+        line = accept(connection)
+        connection.sendall(SWITCH + (2 * line if proof == "twice" else proof) + b"\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+
+    with ScriptedBackend(serve) as backend:
+        proxy = pollux(backend)
+        with Socket(proxy.address) as client:
+            client.open()
+            assert b"502" in client.status()
+        proxy.wait_for_stderr('cause="backend-bad-response"')
+
+
+def test_the_directions_of_a_tunnel_end_one_by_one(pollux):
+    def serve(connection):
+        connection.sendall(SWITCH + accept(connection) + b"\r\nfirst")
+        heard = b""
+        while more := connection.recv(4096):
+            heard += more
+        connection.sendall(b"heard " + heard)
+
+    with ScriptedBackend(serve) as backend:
+        proxy = pollux(backend)
+        with Socket(proxy.address) as client:
+            client.open()
+            assert client.status()[0] == 0x88
+            assert client.hear(5) == (b"first", False)
+            client.write(0, 0, 1, b"all ")
+            client.write(0, 1, 1, b"of it")
+            heard, has_ended = client.hear(len("heard all of it"))
+            assert heard == b"heard all of it"
+            while not has_ended:
+                kind, flags, _, payload = client.read()
+                assert (kind, payload) == (0, b"")
+                has_ended = bool(flags & 1)
+
+
+def test_a_reset_passes_a_tunnel_both_ways(pollux):
+    gone = threading.Event()
+
+    def serve(connection):
+        connection.sendall(SWITCH + accept(connection) + b"\r\n")
+        if connection.recv(1) == b"r":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+        gone.set()
+
+    with ScriptedBackend(serve) as backend:
+        proxy = pollux(backend)
+        with Socket(proxy.address) as client:
+            client.open(stream=1)
+            assert client.status()[0] == 0x88
+            client.write(0, 0, 1, b"r")
+            while (frame := client.read())[0] != 3:
+                pass
+            assert frame[2:] == (1, struct.pack("!I", 8)), "RST_STREAM(CANCEL)"
+            client.open(stream=3)
+            assert client.status()[0] == 0x88
+            client.write(0, 0, 3, b"x")
+            client.write(3, 0, 3, struct.pack("!I", 8))
+            assert gone.wait(DEADLINE_S)
 
 
 def test_tls_agrees_on_http2_if_that_is_configured(tls_pollux, toy, authority):

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::websocket::Handshake;
 use super::{Multiplexer, Stream, tell};
 use crate::core::interest::Ready;
 use crate::core::outcome::Cause;
@@ -11,7 +12,7 @@ use crate::h2::connection::Incoming;
 use crate::h2::fields::Fields;
 use crate::h2::frame::ErrorCode;
 use crate::h2::head::{HeadFault, RequestHead};
-use crate::h2::request;
+use crate::h2::request::{self, WEBSOCKET};
 use crate::message::{BodyLength, Method, field_table};
 use crate::os::{IoFault, Os};
 use crate::session::{Session, Side};
@@ -191,15 +192,25 @@ impl<O: Os> Worker<O> {
             mux.machine.reset(number, ErrorCode::REFUSED_STREAM);
             return;
         }
+        let protocol = head.ok().and_then(|(judged, _)| judged.protocol);
+        let handshake = (protocol == Some(WEBSOCKET)).then(|| Handshake::new(self.os.ambient())).transpose();
+        let Ok(handshake) = handshake else {
+            mux.machine.reset(number, ErrorCode::REFUSED_STREAM);
+            return;
+        };
+        let socket_key = handshake.as_ref().map_or("", |handshake| handshake.key.as_str());
         let mut cookies = Vec::new();
         let mut table = field_table();
         let limits = &mux.generation.snapshot.limits;
         let request = head.and_then(|(judged, fields)| {
-            request::read(judged, fields, ends, &mut cookies, &mut table, limits)
+            request::read(judged, fields, ends, &mut cookies, &mut table, socket_key, limits)
         });
         let length = request.map_or(BodyLength::Open, |request| request.body);
         let is_head = request.is_ok_and(|request| request.method == Method::Head);
-        let (down, up) = (Downward::new(length, ends), Upward::new(is_head));
+        let (down, up) = (
+            Downward::new(length, ends),
+            if protocol.is_some() { Upward::of_connect() } else { Upward::new(is_head) },
+        );
         let (wire, handle) = stream(number, &mux.carrier, down, up);
         let session = mux.origin.stream(self.now);
         let generation = Rc::clone(&mux.generation);
@@ -207,11 +218,14 @@ impl<O: Os> Worker<O> {
         if let Some(slot) = &self.load_slot {
             slot.begin();
         }
-        mux.streams.push(Stream { number, session: key, handle });
+        mux.streams.push(Stream { number, session: key, handle, is_connect: protocol.is_some() });
         mux.used = self.now;
         self.with(key, |driver, conn| {
             driver.tell(conn, |session, env, effects| {
                 session.handle_request(request.as_ref().map_err(|cause| *cause), env, effects);
+                if let Some(Handshake { accept, .. }) = &handshake {
+                    session.expect_accept(accept.clone());
+                }
             });
             driver.drive(conn, Readable::default())
         });

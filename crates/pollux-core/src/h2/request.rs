@@ -12,12 +12,18 @@ use crate::core::bounds::Limits;
 use crate::core::outcome::Cause;
 use crate::message::{BodyLength, Facts, FieldLine, FieldTable, Head, Name, RequestLine, Version};
 
+/// The `:protocol` of a WebSocket.
+pub const WEBSOCKET: &str = "websocket";
+
+const SOCKET_KEY: &str = "sec-websocket-key";
+
 /// The head of the request that was judged as `judged` and came with `fields`, of which the last one has the
 /// end of the stream if `ends_stream`. Cookies that came in several fields are joined in `cookies` (RFC 9113
 /// §8.2.3). The fields are put into `table`.
 ///
 /// Host stands first, and has what `:authority` says (RFC 9113 §8.3.1). An extended CONNECT (RFC 8441) becomes
-/// the GET with Upgrade that it stands for.
+/// the GET with Upgrade that it stands for; one for `websocket` gets `socket_key` as its Sec-WebSocket-Key, which
+/// HTTP/2 does not have (§5).
 ///
 /// # Errors
 /// The cause for which the request is refused.
@@ -27,6 +33,7 @@ pub fn read<'a, 'h: 'a>(
     ends_stream: bool,
     cookies: &'h mut Vec<u8>,
     table: &'a mut FieldTable<'h>,
+    socket_key: &'h str,
     limits: &Limits,
 ) -> Result<Head<'a>, Cause> {
     table.clear();
@@ -39,6 +46,10 @@ pub fn read<'a, 'h: 'a>(
         taken.add(FieldLine { name: "connection", value: b"upgrade", kind: Name::Connection })?;
         taken.add(FieldLine { name: "upgrade", value: protocol.as_bytes(), kind: Name::Upgrade })?;
     }
+    let is_socket = judged.protocol == Some(WEBSOCKET);
+    if is_socket {
+        taken.add(FieldLine::new(SOCKET_KEY, socket_key.as_bytes()))?;
+    }
     let mut has_cookies = false;
     for HeaderField { name, value, .. } in fields.iter() {
         let value = match name {
@@ -46,6 +57,7 @@ pub fn read<'a, 'h: 'a>(
             b"cookie" if std::mem::replace(&mut has_cookies, true) => continue,
             b"cookie" => cookies,
             _ if name.starts_with(b":") => continue,
+            _ if is_socket && name == SOCKET_KEY.as_bytes() => continue,
             _ => value,
         };
         taken.add(FieldLine::new(from_utf8(name).map_err(|_| Cause::BadField)?, value))?;

@@ -17,7 +17,7 @@ use crate::core::tls_info::TlsInfo;
 use crate::http::grpc;
 use crate::http::request::first_line;
 use crate::http::response::{RequestFacts, ResponseContext};
-use crate::message::{BodyLength, Head, Method, Version};
+use crate::message::{BodyLength, FieldLine, Head, Method, Version};
 use crate::route::{Back, Options};
 use crate::snapshot::{Hsts, Interims, Mode};
 
@@ -94,7 +94,8 @@ impl Exchange {
         self.request.expects = request.expects_continue;
         if request.wants_upgrade {
             let is_behind_body = request.body != BodyLength::Empty;
-            self.request.upgrade = Some(Upgrade { protocols: request.protocols(), is_behind_body });
+            let protocols = request.protocols();
+            self.request.upgrade = Some(Box::new(Upgrade { protocols, is_behind_body, accept: None }));
         }
         if keeps_text {
             self.take_text(request.method_text, request.target_text, request.authority().unwrap_or_default());
@@ -140,6 +141,23 @@ impl Exchange {
     /// The facts that a reader of the response needs.
     pub(crate) fn asked(&self) -> RequestFacts<'_> {
         RequestFacts { is_head: self.request.method == Method::Head, protocols: self.request.protocols() }
+    }
+
+    /// Whether a final response of that status may pass as what it is. To an extended CONNECT (RFC 8441) a 2xx
+    /// would say that the tunnel is open.
+    pub(crate) fn may_pass(&self, status: u16) -> bool {
+        let is_connect = self.request.version == Some(Version::Http2) && self.request.upgrade.is_some();
+        !(is_connect && (200..300).contains(&status))
+    }
+
+    /// Whether a 101 with `fields` is for the key that Pollux has made (RFC 6455 §4.1); true if it has made none.
+    pub(crate) fn is_accepted(&self, fields: &[FieldLine<'_>]) -> bool {
+        let Some(accept) = self.request.upgrade.as_ref().and_then(|upgrade| upgrade.accept.as_deref()) else {
+            return true;
+        };
+        let mut values =
+            fields.iter().filter(|field| field.name.eq_ignore_ascii_case("sec-websocket-accept"));
+        values.next().is_some_and(|field| field.value == accept.as_bytes()) && values.next().is_none()
     }
 
     /// The context of an answer to a client whose connection is kept for `idle` while nothing comes.

@@ -34,7 +34,7 @@ pub(crate) struct Requested {
     /// The authority that the request was for, if what comes back is put into the paths and names of the client; and
     /// whether its path was changed.
     pub(crate) back: Option<(Box<[u8]>, bool)>,
-    pub(crate) upgrade: Option<Upgrade>,
+    pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Whether it is a call of gRPC.
     pub(crate) is_call: bool,
     /// Whether the backend connection is the client's alone from now on, because a login may hold for it.
@@ -60,6 +60,8 @@ pub(crate) struct Upgrade {
     pub(crate) protocols: Vec<u8>,
     /// Whether a body comes before that.
     pub(crate) is_behind_body: bool,
+    /// The Sec-WebSocket-Accept of a backend that switches, if Pollux has made the key.
+    pub(crate) accept: Option<Box<str>>,
 }
 
 impl Requested {

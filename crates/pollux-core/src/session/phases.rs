@@ -186,6 +186,13 @@ impl Session {
         };
     }
 
+    /// A backend that switches to WebSocket proves it by `accept`: the key of the request is Pollux's own.
+    pub fn expect_accept(&mut self, accept: Box<str>) {
+        if let Some(upgrade) = &mut self.exchange.request.upgrade {
+            upgrade.accept = Some(accept);
+        }
+    }
+
     fn take_routed(&mut self, routed: Routed, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
         match routed {
             Routed::Options { is_read } => self.answer_options(is_read, env),

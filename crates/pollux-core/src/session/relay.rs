@@ -137,6 +137,8 @@ impl Session {
         let (hsts, client_idle) = (self.hsts(env), env.snapshot.timeouts.client_idle);
         let is_request_read = self.up.framer.is_done();
         let is_request_sent = is_request_read && self.up.is_flushed();
+        // Any client could bring it about that a backend answers an extended CONNECT by 200.
+        let mut is_no_fault = false;
         let verdict = self.down.rewrite(range, |head, out| {
             let mut table = field_table();
             let response = response::read(head, &mut table, exchange.asked(), limits)?;
@@ -145,8 +147,12 @@ impl Session {
                 captured.take_response(&response.fields.iter().map(FieldLine::pair), env.captured_names);
             }
             if (is_interim && exchange.response.interims == INTERIMS_MAX)
-                || (response.status == 101 && !is_request_sent)
+                || (response.status == 101 && !(is_request_sent && exchange.is_accepted(response.fields)))
             {
+                return Err(Cause::BackendBadResponse);
+            }
+            if !exchange.may_pass(response.status) {
+                is_no_fault = true;
                 return Err(Cause::BackendBadResponse);
             }
             // Without chunks an HTTP/1.0 client can tell the end of a body only from the end of the connection.
@@ -185,7 +191,10 @@ impl Session {
         self.exchange.captured = captured;
         self.scan = HeadScan::default();
         match verdict {
-            Err(cause) => self.fail(cause, env, effects),
+            Err(cause) => {
+                self.exchange.attempt.is_blamed |= is_no_fault;
+                self.fail(cause, env, effects)
+            }
             Ok(verdict) if verdict.is_interim => {
                 self.exchange.response.interims += 1;
                 if verdict.status == 100 {

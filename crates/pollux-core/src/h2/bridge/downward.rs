@@ -21,6 +21,8 @@ enum Framing {
     /// There is none, or its length stands in the head.
     Plain,
     Chunked,
+    /// It is no message: bytes pass until the client ends its direction.
+    Tunnel,
 }
 
 /// The state of the client's direction.
@@ -53,6 +55,14 @@ impl Downward {
         };
         let input = if ends { Input::Ended } else { Input::Open };
         Downward { text: Vec::new(), taken: 0, framing, input }
+    }
+
+    /// The exchange has switched protocols: what waits and what comes are bytes of a tunnel, and the end of the
+    /// client's direction is one that the exchange reads. Whether it has come already.
+    pub fn open_tunnel(&mut self) -> bool {
+        let is_new = self.framing != Framing::Tunnel;
+        self.framing = Framing::Tunnel;
+        is_new && self.input == Input::Ended
     }
 
     /// Takes bytes of the body.
@@ -114,12 +124,17 @@ impl Downward {
     /// Whether a [`read`](Self::read) would say something.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.taken < self.text.len() || matches!(self.input, Input::Reset | Input::Over)
+        let has_end = match self.input {
+            Input::Open => false,
+            Input::Ended => self.framing == Framing::Tunnel,
+            Input::Reset | Input::Over => true,
+        };
+        has_end || self.taken < self.text.len()
     }
 
     /// Moves text into `room`, and says how much; 0 once the stream is [over](Self::close). There is no end
     /// behind the request: the exchange knows from the text where it ends, and an HTTP/2 client that has ended
-    /// its direction awaits the answer.
+    /// its direction awaits the answer. Behind a tunnel there is one.
     ///
     /// # Errors
     /// See [`Unread`].
@@ -127,6 +142,7 @@ impl Downward {
         let waiting = &self.text[self.taken..];
         if waiting.is_empty() {
             return match self.input {
+                Input::Ended if self.framing == Framing::Tunnel => Ok(0),
                 Input::Open | Input::Ended => Err(Unread::Blocked),
                 Input::Reset => Err(Unread::Lost),
                 Input::Over => Ok(0),

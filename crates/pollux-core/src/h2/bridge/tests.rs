@@ -78,6 +78,49 @@ fn a_body_has_the_framing_that_its_head_says() {
 }
 
 #[test]
+fn a_tunnel_begins_with_the_switch_and_has_ends() {
+    let mut downward = Downward::new(BodyLength::Empty, false);
+    downward.data(b"early ");
+    assert!(!downward.open_tunnel());
+    downward.data(b"late");
+    assert_eq!(text_of(&mut downward, 4), "early late");
+    assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Blocked));
+    downward.end(None);
+    assert!(downward.has_more());
+    assert_eq!(downward.read(&mut [0; 9]), Ok(0));
+    // The end may have come before the switch.
+    let mut downward = Downward::new(BodyLength::Empty, false);
+    downward.end(None);
+    assert_eq!(downward.read(&mut [0; 9]), Err(Unread::Blocked));
+    assert!(downward.open_tunnel() && !downward.open_tunnel());
+    assert_eq!(downward.read(&mut [0; 9]), Ok(0));
+}
+
+#[test]
+fn a_switch_is_the_200_of_an_extended_connect_and_nothing_else_is() {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                  Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\nContent-Length: 1\r\n\r\n";
+    let mut upward = Upward::of_connect();
+    let mut got = Got::default();
+    assert_eq!(upward.write(switch.as_bytes(), b"bytes"), switch.len() + 5);
+    got.take(&mut upward, 1000).expect("a head and bytes");
+    let head = (200, None, ":status=200 sec-websocket-protocol=chat ".to_owned());
+    assert_eq!((&got.heads, got.body.as_slice(), got.ends), (&vec![head], &b"bytes"[..], 0));
+    assert!(upward.has_switched());
+    upward.finish();
+    got.take(&mut upward, 1000).expect("an end");
+    assert_eq!(got.ends, 1);
+    for (status, sent) in [(200, 501), (204, 501), (403, 403), (302, 302), (426, 426)] {
+        let mut upward = Upward::of_connect();
+        let text = format!("HTTP/1.1 {status} X\r\nUpgrade: websocket\r\nContent-Length: 0\r\n\r\n");
+        let mut got = Got::default();
+        upward.write(text.as_bytes(), b"");
+        got.take(&mut upward, 1000).expect("a head");
+        assert_eq!((got.heads[0].0, got.ends, upward.has_switched()), (sent, 1, false), "{status}");
+    }
+}
+
+#[test]
 fn a_request_that_is_given_up_never_looks_whole() {
     let mut downward = Downward::new(BodyLength::Open, false);
     downward.data(b"half");

@@ -59,6 +59,9 @@ pub struct Upward {
     buffer: Buffer,
     state: State,
     is_head: bool,
+    /// The stream may become a tunnel (RFC 8441).
+    is_connect: bool,
+    has_switched: bool,
     /// Lines of trailers.
     trailers: Vec<u8>,
     block: FieldBlock,
@@ -76,11 +79,26 @@ impl Upward {
             buffer: Buffer::default(),
             state: State::Head(HeadScan::default()),
             is_head,
+            is_connect: false,
+            has_switched: false,
             trailers: Vec::new(),
             block: FieldBlock::default(),
             name: Vec::new(),
             is_finished: false,
         }
+    }
+
+    /// The response to an extended CONNECT (RFC 8441 §5): 200 stands for a 101, and bytes of a tunnel follow. No
+    /// other response may look like that one.
+    #[must_use]
+    pub fn of_connect() -> Upward {
+        Upward { is_connect: true, ..Upward::new(false) }
+    }
+
+    /// Whether the stream is a tunnel now.
+    #[must_use]
+    pub fn has_switched(&self) -> bool {
+        self.has_switched
     }
 
     /// Takes text of the exchange, and says how much.
@@ -176,11 +194,23 @@ impl Upward {
         let mut lines = self.buffer.unscanned()[start..end].split(|byte| *byte == b'\n');
         let digits = lines.next().and_then(|line| line.get(STATUS)).ok_or(BrokenText)?;
         let status = decimal(digits).and_then(|status| u16::try_from(status).ok()).ok_or(BrokenText)?;
+        let (status, digits) = match status {
+            101 if self.is_connect => {
+                self.has_switched = true;
+                (200, &b"200"[..])
+            }
+            200..300 if self.is_connect => (501, &b"501"[..]),
+            status => (status, digits),
+        };
         let status_field = HeaderField { name: b":status", value: digits, is_secret: false };
         self.block.push(status_field, Strings::Plain);
         let (mut length, mut is_chunked) = (None, false);
         for (name, value) in lines.filter_map(field) {
             let kind = Name::of(name);
+            if self.has_switched && (kind == Name::ContentLength || name.eq_ignore_ascii_case(SOCKET_ACCEPT))
+            {
+                continue;
+            }
             is_chunked |= kind == Name::TransferEncoding;
             if kind == Name::ContentLength {
                 length = Some(decimal(value).ok_or(BrokenText)?);
@@ -192,6 +222,10 @@ impl Upward {
         self.buffer.skip(end);
         if status < 200 {
             self.state = State::Head(HeadScan::default());
+            return Ok(Outgoing::Head { status, length: None, ends: false });
+        }
+        if self.has_switched {
+            self.state = State::Body(Framer::UntilEof);
             return Ok(Outgoing::Head { status, length: None, ends: false });
         }
         let framer = match (self.is_head || has_no_body(status), is_chunked, length) {
@@ -239,6 +273,9 @@ fn is_of_connection(kind: Name) -> bool {
         Name::Connection | Name::HopByHop | Name::TransferEncoding | Name::Upgrade | Name::Http2Settings
     )
 }
+
+/// The field that HTTP/2 does not have in a WebSocket handshake (RFC 8441 §5).
+const SOCKET_ACCEPT: &[u8] = b"sec-websocket-accept";
 
 /// The place of the status in a status line.
 const STATUS: std::ops::Range<usize> = "HTTP/1.1 ".len().."HTTP/1.1 200".len();

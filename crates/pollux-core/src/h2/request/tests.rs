@@ -14,6 +14,8 @@ use crate::route::{
     Want,
 };
 
+const SOCKET: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
 fn fields(list: &[(Vec<u8>, Vec<u8>)]) -> Fields {
     let mut fields = Fields::default();
     for (name, value) in list {
@@ -39,7 +41,7 @@ fn with_head<R>(
     let judged = head::request(&fields).expect("a head");
     let mut cookies = Vec::new();
     let mut table = field_table();
-    look(super::read(&judged, &fields, ends_stream, &mut cookies, &mut table, &Limits::default()))
+    look(super::read(&judged, &fields, ends_stream, &mut cookies, &mut table, SOCKET, &Limits::default()))
 }
 
 fn written(head: &Head<'_>) -> String {
@@ -97,15 +99,21 @@ fn an_extended_connect_is_the_upgrade_that_it_stands_for() {
         (":authority", "h"),
         (":protocol", "websocket"),
         ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "of the client, which has none"),
     ];
     with_head(&pairs(&list), false, |head| {
         let head = head.expect("a good head");
         assert_eq!((head.method, head.body, head.wants_upgrade), (Method::Get, BodyLength::Empty, true));
         assert_eq!(head.protocols(), b"websocket");
     });
-    let expected = "GET /chat HTTP/1.1\r\nHost: h\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-                    Connection: Upgrade\r\n";
+    let expected = "GET /chat HTTP/1.1\r\nHost: h\r\nupgrade: websocket\r\nsec-websocket-key: \
+                    dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nConnection: Upgrade\r\n";
     assert_eq!(text(&list, false), expected);
+    let other =
+        [list[0], list[1], list[2], list[3], (":protocol", "connect-udp"), ("capsule-protocol", "?1")];
+    let expected = "GET /chat HTTP/1.1\r\nHost: h\r\nupgrade: connect-udp\r\ncapsule-protocol: ?1\r\n\
+                    Connection: Upgrade\r\n";
+    assert_eq!(text(&other, false), expected);
 }
 
 #[test]
@@ -300,7 +308,7 @@ proptest! {
         let fields = fields(&list);
         let Ok(judged) = head::request(&fields) else { return Ok(()) };
         let (mut cookies, mut table) = (Vec::new(), field_table());
-        let Ok(head) = super::read(&judged, &fields, true, &mut cookies, &mut table, &Limits::default()) else {
+        let Ok(head) = super::read(&judged, &fields, true, &mut cookies, &mut table, SOCKET, &Limits::default()) else {
             return Ok(());
         };
         let mut out = Vec::new();

@@ -70,6 +70,8 @@ families! {
         "Exchanges that did not end well, by cause and by whose fault it was. The pool is empty where none was asked.";
     RETRIES Counter "pollux_retries_total" ["pool", "proof"]
         "Requests that were sent again, by the proof that it did no harm.";
+    GRPC Counter "pollux_grpc_calls_total" ["pool", "status"]
+        "Calls of gRPC that have ended with a status, by its number. The pool is empty where none was asked.";
     BUDGET_SPENT Counter "pollux_retry_budget_spent_total" ["pool"]
         "Exchanges in which a retry was not made because the budget of the pool was spent.";
     WAITING Gauge "pollux_pool_requests_waiting" ["pool"] "Requests that wait until a backend is free.";

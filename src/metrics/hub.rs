@@ -259,6 +259,9 @@ impl Meters {
         if let Some(cause) = record.outcome.cause {
             pool.meter.causes.note(cause);
         }
+        if let Some(status) = record.grpc_status {
+            pool.meter.calls[usize::from(status.number())].add(1);
+        }
         for proof in record.retried.iter() {
             pool.meter.retries[proof as usize].add(1);
         }
@@ -295,6 +298,9 @@ impl PoolTotals {
         for (sum, retries) in self.retries.iter_mut().zip(&meter.retries) {
             *sum += retries.get();
         }
+        for (sum, calls) in self.calls.iter_mut().zip(&meter.calls) {
+            *sum += calls.get();
+        }
         self.budget_spent += meter.budget_spent.get();
     }
 }
@@ -307,6 +313,7 @@ mod tests {
     use super::super::text::MetricsFormat;
     use super::*;
     use crate::core::captured::NO_NOTES;
+    use crate::core::grpc::GrpcStatus;
     use crate::core::identity::RequestId;
     use crate::core::outcome::{Outcome, Proof, Proofs, Spans, Stage};
     use crate::snapshot::{Address, Backend, Limits, Listener, Mode, Pool, PoolId, Timeouts};
@@ -376,7 +383,9 @@ mod tests {
         let (hub, snapshot) = (Hub::default(), snapshot(&[("app", &["a", "b"])]));
         let meters = hub.open(&hub.worker_meters(0), &snapshot);
         meters.note(&record(200, None), at(0, Some(1)));
-        meters.note(&record(503, Some(Cause::NoBackend)), at(0, None));
+        let failed =
+            Record { grpc_status: Some(GrpcStatus::Unavailable), ..record(503, Some(Cause::NoBackend)) };
+        meters.note(&failed, at(0, None));
         meters.note(&record(400, Some(Cause::BadHost)), ExchangePlaces::default());
         let totals = hub.totals();
         let seen = of(&totals, "app", "b");
@@ -392,6 +401,8 @@ mod tests {
         assert_eq!(totals.pools["app"].causes[Cause::NoBackend as usize], 1);
         assert_eq!(totals.pools[""].causes[Cause::BadHost as usize], 1);
         assert_eq!(totals.pools["app"].retries, [2, 0, 0, 0, 0]);
+        let calls = totals.pools["app"].calls;
+        assert_eq!((calls[14], calls.iter().sum::<u64>()), (1, 1));
         assert_eq!((totals.listeners["web"].bytes_up, totals.listeners["web"].bytes_down), (30, 60));
         assert_eq!(totals.pool("app").exchanges(), 2);
         assert_eq!(totals.since(&totals).pool("app"), BackendTotals::default());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::cell::Cell;
 use super::histogram::{Histogram, HistogramCounts};
+use crate::core::grpc::GrpcStatus;
 use crate::core::outcome::{Cause, Proof, Record};
 use crate::room::{Ground, Measure};
 
@@ -114,6 +115,8 @@ pub(super) struct PoolMeter {
     pub(super) causes: Causes,
     /// By the place of the proof in [`Proof::ALL`].
     pub(super) retries: [Cell; Proof::ALL.len()],
+    /// Calls of gRPC, by the number of their status.
+    pub(super) calls: [Cell; GrpcStatus::ALL.len()],
     /// Retries that were refused.
     pub(super) budget_spent: Cell,
 }

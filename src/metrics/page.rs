@@ -184,6 +184,13 @@ fn write_pools(writer: &mut Writer, totals: &Totals, around: &Around) {
             samples.add(&[pool, &proof.to_string()], count);
         }
     }
+    let mut samples = writer.begin(&family::GRPC);
+    for (pool, sums) in &totals.pools {
+        // Most pools have no calls.
+        for (number, count) in sums.calls.iter().enumerate().filter(|(_, count)| **count > 0) {
+            samples.add(&[pool, &number.to_string()], *count);
+        }
+    }
     let mut samples = writer.begin(&family::BUDGET_SPENT);
     named().for_each(|(pool, sums)| samples.add(&[pool], sums.budget_spent));
     let now = |writer: &mut Writer, family: &'static MetricFamily, value: fn(&PoolNow) -> usize| {

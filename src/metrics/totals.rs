@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::histogram::HistogramCounts;
 use super::meter::{BackendMeter, CAUSES, CLASSES, Holdings, ListenerMeter, TurnPhase};
+use crate::core::grpc::GrpcStatus;
 use crate::core::outcome::Proof;
 
 /// Everything.
@@ -40,13 +41,20 @@ pub struct PoolTotals {
     pub causes: [u64; CAUSES],
     /// Retries, by the place of the proof in [`Proof::ALL`].
     pub retries: [u64; Proof::ALL.len()],
+    /// Calls of gRPC, by the number of their status.
+    pub calls: [u64; GrpcStatus::ALL.len()],
     /// Retries that the budget did not allow.
     pub budget_spent: u64,
 }
 
 impl Default for PoolTotals {
     fn default() -> PoolTotals {
-        PoolTotals { causes: [0; CAUSES], retries: [0; Proof::ALL.len()], budget_spent: 0 }
+        PoolTotals {
+            causes: [0; CAUSES],
+            retries: [0; Proof::ALL.len()],
+            calls: [0; GrpcStatus::ALL.len()],
+            budget_spent: 0,
+        }
     }
 }
 
@@ -154,6 +162,7 @@ impl Totals {
             if let Some(before) = earlier.pools.get(name) {
                 subtract(&mut sums.causes, &before.causes);
                 subtract(&mut sums.retries, &before.retries);
+                subtract(&mut sums.calls, &before.calls);
                 sums.budget_spent = sums.budget_spent.saturating_sub(before.budget_spent);
             }
         }

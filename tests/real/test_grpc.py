@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from harness.client import DEADLINE_S
+from harness.scripted import ScriptedBackend, read_head
 
 CONFIG = """
 [[listener]]
@@ -64,6 +65,40 @@ def test_own_failures_have_a_status_of_grpc(tls_pollux, toy, call, behaviour, me
 def test_a_backend_that_is_not_there_is_unavailable(tls_pollux, free_address, call):
     proxy = tls_pollux(CONFIG.format(backend=free_address())).running
     assert failure(call, proxy.host_port, "/a.B/C") == (grpc.StatusCode.UNAVAILABLE, "backend-refused")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n"
+# An empty message, in a chunk.
+MESSAGE = b"5\r\n\0\0\0\0\0\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + MESSAGE + b"grpc-status: 0\r\n\r\n", 0),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + MESSAGE + b"Grpc-Status: 5\r\ngrpc-message: none\r\n\r\n", 5),
+        (HEAD + b"Content-Length: 0\r\nGrpc-Status: 16\r\n\r\n", 16),
+    ],
+)
+def test_the_status_of_an_answer_is_counted_and_logged(administered, call, answer, status):
+    def serve(connection):
+        head = read_head(connection)
+        assert head.startswith(b"POST /a.B/C HTTP/1.1\r\n"), head
+        body = b""
+        while not body.endswith(b"0\r\n\r\n"):
+            piece = connection.recv(4096)
+            assert piece
+            body += piece
+        connection.sendall(answer)
+
+    with ScriptedBackend(serve) as backend:
+        proxy = administered(backend)
+        if status == 0:
+            assert call(proxy.running.host_port, "/a.B/C") == b""
+        else:
+            assert failure(call, proxy.running.host_port, "/a.B/C")[0].value[0] == status
+        proxy.running.wait_for_stderr(f"status=200 grpc_status={status}")
+        assert f'pollux_grpc_calls_total{{pool="app",status="{status}"}} 1\n' in proxy.get("/metrics")
 
 
 @pytest.mark.parametrize("arguments", [["--http2-prior-knowledge", "application/grpc-web"], ["--http1.1", "application/grpc"]])

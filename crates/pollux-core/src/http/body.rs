@@ -8,6 +8,8 @@
 use memchr::memchr;
 
 use crate::core::buffer::Buffer;
+use crate::core::grpc::GrpcStatus;
+use crate::http::grpc::GRPC_STATUS;
 use crate::message::{Name, Nominated};
 use crate::syntax::grammar::{LENGTH_MAX, is_field_value, is_token, trim};
 
@@ -64,6 +66,8 @@ pub struct Chunked {
     drops_trailers: bool,
     /// Whether blanks may stand behind a size.
     takes_blanks: bool,
+    /// The status of a call of gRPC, from the trailers.
+    grpc: Option<GrpcStatus>,
 }
 
 impl Chunked {
@@ -79,6 +83,7 @@ impl Chunked {
             nominated,
             drops_trailers: false,
             takes_blanks: false,
+            grpc: None,
         }
     }
 
@@ -173,12 +178,21 @@ impl Chunked {
         }
     }
 
+    /// The status of a call of gRPC, once its trailers were seen.
+    #[must_use]
+    pub fn grpc_status(&self) -> Option<GrpcStatus> {
+        self.grpc
+    }
+
     /// Whether a trailer field may pass.
-    fn passes(&self, line: &[u8]) -> Result<bool, ChunkFault> {
+    fn passes(&mut self, line: &[u8]) -> Result<bool, ChunkFault> {
         let colon = memchr(b':', line).ok_or(ChunkFault::Malformed)?;
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         if !is_token(name) || !is_field_value(value) {
             return Err(ChunkFault::Malformed);
+        }
+        if name.eq_ignore_ascii_case(GRPC_STATUS) {
+            self.grpc = Some(GrpcStatus::read(trim(value)));
         }
         Ok(!self.drops_trailers && Name::may_trail(name) && !self.nominated.has(name))
     }
@@ -404,6 +418,23 @@ mod tests {
         buffer.fill(long.len());
         let verdict = Chunked::of_response(Chunks::Keep, Nominated::default()).advance(&mut buffer);
         assert_eq!(verdict, Err(ChunkFault::Malformed));
+    }
+
+    #[test]
+    fn the_status_of_a_call_is_seen_however_it_is_cut() {
+        let text = b"0\r\nX-Other: 3\r\nGrpc-Status: 14 \r\n\r\n";
+        for cut in 0..text.len() {
+            let mut buffer = Buffer::default();
+            buffer.attach(vec![0; 1024].into());
+            let mut chunked = Chunked::of_response(Chunks::Keep, Nominated::default());
+            for piece in [&text[..cut], &text[cut..]] {
+                buffer.room()[..piece.len()].copy_from_slice(piece);
+                buffer.fill(piece.len());
+                chunked.advance(&mut buffer).unwrap();
+            }
+            assert_eq!(chunked.grpc_status(), Some(GrpcStatus::Unavailable), "{cut}");
+        }
+        assert_eq!(Chunked::of_response(Chunks::Keep, Nominated::default()).grpc_status(), None);
     }
 
     #[test]

@@ -1,6 +1,18 @@
 //! Which requests are calls of gRPC.
 
-use crate::message::{Head, Version};
+use crate::core::grpc::GrpcStatus;
+use crate::message::{FieldLine, Head, Version};
+use crate::syntax::grammar::trim;
+
+/// The field that says how a call has ended: a trailer, or a header field where there are trailers only.
+pub const GRPC_STATUS: &[u8] = b"grpc-status";
+
+/// The status of the call in the head of its answer, where there are trailers only.
+#[must_use]
+pub fn status_of(fields: &[FieldLine<'_>]) -> Option<GrpcStatus> {
+    let is_status = |field: &&FieldLine<'_>| field.name.as_bytes().eq_ignore_ascii_case(GRPC_STATUS);
+    fields.iter().find(is_status).map(|field| GrpcStatus::read(trim(field.value)))
+}
 
 /// Whether a request is a call: POST by HTTP/2, of the type `application/grpc`. gRPC-Web is not gRPC here: its
 /// clients run in browsers, read the HTTP status, and cannot see trailers.

@@ -8,6 +8,7 @@ pub mod filter;
 pub mod framer;
 
 use crate::core::buffer::Buffer;
+use crate::core::grpc::GrpcStatus;
 use crate::http::body::ChunkFault;
 use filter::{Encoding, Filter, Filtering};
 use framer::Framer;
@@ -248,6 +249,28 @@ impl Lane {
         self.framer.advance(&mut self.buffer)?;
         self.note_end();
         Ok(())
+    }
+
+    /// Like [`advance`](Self::advance), for the answer to a call of gRPC: its status, if its trailers come with
+    /// that.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    #[cold]
+    pub fn advance_call(&mut self) -> Result<Option<GrpcStatus>, ChunkFault> {
+        let Framer::Chunked(chunked) = &mut self.framer else { return self.advance().map(|()| None) };
+        let is_over = match &mut self.filtering {
+            Some(filtering) => chunked.split(&mut self.buffer, filtering.trailers()),
+            None => chunked.advance(&mut self.buffer),
+        };
+        let status = chunked.grpc_status();
+        if is_over == Ok(true) {
+            self.framer = Framer::Done;
+        }
+        if self.filtering.is_some() {
+            self.filter();
+        }
+        is_over.map(|_| status)
     }
 
     /// Advances a lane with a filter.

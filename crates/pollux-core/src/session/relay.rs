@@ -3,9 +3,11 @@
 use super::parts::{Answered, Reuse};
 use super::{Effect, Env, Phase, Session};
 use crate::balance::Habit;
+use crate::core::grpc::GrpcStatus;
 use crate::core::outcome::{Cause, Stage};
 use crate::http::body::{ChunkFault, Chunked, Chunks};
 use crate::http::framing::Framing;
+use crate::http::grpc;
 use crate::http::response::{self, Added};
 use crate::http::scan::{HeadLimits, HeadScan, ScanFault};
 use crate::lane::framer::Framer;
@@ -30,6 +32,7 @@ struct Verdict {
     reuse: Reuse,
     is_login: bool,
     keep_alive: bool,
+    grpc: Option<GrpcStatus>,
 }
 
 impl Session {
@@ -185,6 +188,7 @@ impl Session {
                     Reuse::Refused
                 },
                 is_login: response.is_login,
+                grpc: if exchange.request.is_call { grpc::status_of(response.fields) } else { None },
                 keep_alive,
             })
         });
@@ -218,6 +222,7 @@ impl Session {
     fn begin_response(&mut self, verdict: Verdict, env: &Env<'_>) {
         let exchange = &mut self.exchange;
         exchange.response.status = verdict.status;
+        exchange.response.grpc = verdict.grpc;
         exchange.stage = Stage::Response;
         exchange.afterwards = exchange.afterwards.limited(verdict.keep_alive);
         // A backend that has not switched may have taken the body for something else.
@@ -246,7 +251,7 @@ impl Session {
     }
 
     fn step_response_body(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) -> bool {
-        if self.down.advance().is_err() {
+        if self.advance_response().is_err() {
             return self.down.is_flushed() && self.fail(Cause::BackendBadResponse, env, effects);
         }
         if !self.down.is_flushed() {
@@ -256,6 +261,15 @@ impl Session {
             return self.finish(env, effects);
         }
         self.down.is_cut_short() && self.fail(Cause::BackendTruncated, env, effects)
+    }
+
+    fn advance_response(&mut self) -> Result<(), ChunkFault> {
+        if !self.exchange.request.is_call {
+            return self.down.advance();
+        }
+        let status = self.down.advance_call()?;
+        self.exchange.response.grpc = status.or(self.exchange.response.grpc);
+        Ok(())
     }
 
     /// Whether the backend has sent something behind a response that has no body (RFC 9112 §6.3).

@@ -3,9 +3,11 @@
 import subprocess
 
 import grpc
+import h2.events
 import pytest
 
 from harness.client import DEADLINE_S
+from harness.frames import Connection
 from harness.scripted import ScriptedBackend, read_head
 
 CONFIG = """
@@ -65,6 +67,16 @@ def test_own_failures_have_a_status_of_grpc(tls_pollux, toy, call, behaviour, me
 def test_a_backend_that_is_not_there_is_unavailable(tls_pollux, free_address, call):
     proxy = tls_pollux(CONFIG.format(backend=free_address())).running
     assert failure(call, proxy.host_port, "/a.B/C") == (grpc.StatusCode.UNAVAILABLE, "backend-refused")
+
+
+def test_a_call_has_the_time_that_its_caller_gives_it(pollux, toy):
+    proxy = pollux(toy("silent"))
+    with Connection(proxy.address) as connection:
+        stream = connection.ask("/a.B/C", method="POST", content_type="application/grpc", grpc_timeout="100m")
+        connection.answer(stream)
+        [head] = connection.of(stream, h2.events.ResponseReceived)
+        fields = dict(head.headers)
+        assert (fields[":status"], fields["grpc-status"], fields["grpc-message"]) == ("200", "4", "backend-response-timeout")
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n"

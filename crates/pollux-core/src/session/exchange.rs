@@ -91,6 +91,7 @@ impl Exchange {
         self.afterwards = if request.keep_alive { Afterwards::GoesOn } else { Afterwards::IsLast };
         self.request.is_login = request.is_login;
         self.request.is_call = grpc::is_call(request);
+        self.request.call_ms = if self.request.is_call { grpc::timeout_ms(request) } else { None };
         self.request.expects = request.expects_continue;
         if request.wants_upgrade {
             let is_behind_body = request.body != BodyLength::Empty;
@@ -110,6 +111,11 @@ impl Exchange {
                 self.take_text(method, target, b"");
             }
         }
+    }
+
+    /// When the time that the caller gives a call of gRPC is over.
+    pub(crate) fn call_due(&self) -> Option<Time> {
+        self.request.call_ms.map(|ms| self.timing.began + Duration::from_millis(ms.get().into()))
     }
 
     /// The status that a call of gRPC gets in the place of an answer with `status` that a route gives. A success

@@ -360,6 +360,13 @@ impl Session {
     /// The response has not come in time.
     pub(super) fn response_late(&mut self, env: &Env<'_>, effects: &mut Vec<Effect>) {
         let cause = Cause::BackendResponseTimeout;
+        let is_due = self
+            .exchange
+            .attempt
+            .asked_at
+            .is_none_or(|at| env.now >= at + self.timeouts(env).backend_response);
+        // The time that a caller gives is no measure of a backend.
+        self.exchange.attempt.is_blamed |= !is_due;
         self.blame(cause, env, effects);
         let is_silent = self.down.buffer.unscanned().is_empty();
         if is_silent && self.is_repeatable() && self.may_retry(env, |rules| rules.timeout) {

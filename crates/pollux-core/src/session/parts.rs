@@ -2,6 +2,7 @@
 //! under way, all attempts so far, the response, and the times. Each is replaced as a whole when that is over.
 
 use ::core::net::IpAddr;
+use ::core::num::NonZeroU32;
 use std::time::Duration;
 
 use super::collect::Collected;
@@ -37,6 +38,8 @@ pub(crate) struct Requested {
     pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Whether it is a call of gRPC.
     pub(crate) is_call: bool,
+    /// The milliseconds that the caller gives the call, if it has said that.
+    pub(crate) call_ms: Option<NonZeroU32>,
     /// Whether the backend connection is the client's alone from now on, because a login may hold for it.
     pub(crate) is_login: bool,
     /// Whether the client may wait for a 100 before it sends the body.

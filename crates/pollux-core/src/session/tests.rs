@@ -2,6 +2,7 @@
 
 mod policy;
 
+use ::core::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{ConnectOutcome, Dial, Effect, Env, Phase, Session, Side};
@@ -179,6 +180,31 @@ fn a_wait_for_buffers_is_not_the_backends() {
             }
         }
         assert_eq!(blamed, Some(at), "looked: {looked}");
+    }
+}
+
+/// A caller may wait less than the configuration lets it, and no backend fails by that.
+#[test]
+fn the_time_of_a_call_shortens_that_of_the_backend_and_blames_no_one() {
+    for (ms, at, is_blamed) in [(None, 60_000, true), (Some(100_000), 60_000, true), (Some(250), 250, false)]
+    {
+        let (mut stage, mut session) = Stage::asking();
+        session.exchange.request.is_call = true;
+        session.exchange.request.call_ms = ms.and_then(NonZeroU32::new);
+        let length = session.lane_to(Side::Backend).unsent().0.len();
+        session.lane_to(Side::Backend).send(length);
+        stage.advance(&mut session);
+        let deadline = session.phase_deadline(&stage.env()).unwrap();
+        assert_eq!(
+            (deadline.timer, deadline.at),
+            (Timer::BackendResponse, Time::ZERO + Duration::from_millis(at))
+        );
+        stage.now = deadline.at;
+        let mut effects = Vec::new();
+        session.handle_deadline(deadline.timer, &stage.env(), &mut effects);
+        assert_eq!(effects.contains(&Effect::NoteFailure(Cause::BackendResponseTimeout)), is_blamed);
+        let answer = String::from_utf8_lossy(session.lane_to(Side::Client).unsent().0).into_owned();
+        assert!(answer.contains("grpc-status: 4\r\ngrpc-message: backend-response-timeout\r\n"), "{answer}");
     }
 }
 

@@ -139,7 +139,9 @@ impl Session {
             }
             Phase::Relay => match (self.exchange.response.answered, self.exchange.attempt.asked_at) {
                 (Answered::Awaited, Some(asked_at)) => {
-                    Some(Deadline::new(asked_at + timeouts.backend_response, Timer::BackendResponse))
+                    let due = asked_at + timeouts.backend_response;
+                    let due = self.exchange.call_due().map_or(due, |call_due| due.min(call_due));
+                    Some(Deadline::new(due, Timer::BackendResponse))
                 }
                 // A client that takes nothing of it has no more time than others.
                 (Answered::Begun { is_stream: true, .. }, _) if self.down.is_flushed() => {

@@ -220,7 +220,7 @@ impl<O: Os> Driver<'_, O> {
                 if let Some(backend) = &conn.backend {
                     self.note_latency(&conn.session, &backend.lease);
                 }
-                self.note_answered(conn, conn.session.status());
+                self.note_answered(conn, conn.session.judged_status());
             }
             Effect::NoteFailure(cause) => {
                 conn.note_after_sent(self.recorder, self.env.now, Step::Failed(cause));

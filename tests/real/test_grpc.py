@@ -84,15 +84,9 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n"
 MESSAGE = b"5\r\n\0\0\0\0\0\r\n0\r\n"
 
 
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + MESSAGE + b"grpc-status: 0\r\n\r\n", 0),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + MESSAGE + b"Grpc-Status: 5\r\ngrpc-message: none\r\n\r\n", 5),
-        (HEAD + b"Content-Length: 0\r\nGrpc-Status: 16\r\n\r\n", 16),
-    ],
-)
-def test_the_status_of_an_answer_is_counted_and_logged(administered, call, answer, status):
+def one_call(answer):
+    """The script of a backend that answers one call by HTTP/1.1."""
+
     def serve(connection):
         head = read_head(connection)
         assert head.startswith(b"POST /a.B/C HTTP/1.1\r\n"), head
@@ -103,7 +97,19 @@ def test_the_status_of_an_answer_is_counted_and_logged(administered, call, answe
             body += piece
         connection.sendall(answer)
 
-    with ScriptedBackend(serve) as backend:
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + MESSAGE + b"grpc-status: 0\r\n\r\n", 0),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + MESSAGE + b"Grpc-Status: 5\r\ngrpc-message: none\r\n\r\n", 5),
+        (HEAD + b"Content-Length: 0\r\nGrpc-Status: 16\r\n\r\n", 16),
+    ],
+)
+def test_the_status_of_an_answer_is_counted_and_logged(administered, call, answer, status):
+    with ScriptedBackend(one_call(answer)) as backend:
         proxy = administered(backend)
         if status == 0:
             assert call(proxy.running.host_port, "/a.B/C") == b""
@@ -111,6 +117,16 @@ def test_the_status_of_an_answer_is_counted_and_logged(administered, call, answe
             assert failure(call, proxy.running.host_port, "/a.B/C")[0].value[0] == status
         proxy.running.wait_for_stderr(f"status=200 grpc_status={status}")
         assert f'pollux_grpc_calls_total{{pool="app",status="{status}"}} 1\n' in proxy.get("/metrics")
+
+
+@pytest.mark.parametrize(("number", "standing"), [(14, "ejected"), (12, "up")])
+def test_health_takes_a_failed_call_for_its_status_of_http(administered, call, number, standing):
+    script = one_call(HEAD + b"Content-Length: 0\r\nGrpc-Status: %d\r\n\r\n" % number)
+    with ScriptedBackend(script) as asked, ScriptedBackend(script) as spare:
+        pool = 'balance = "first"\nhealth = { failures = 1, errors = ["503"], eject = "1h" }'
+        proxy = administered(asked, spare, pool=pool)
+        assert failure(call, proxy.running.host_port, "/a.B/C")[0].value[0] == number
+        assert [proxy.backend(name)["standing"] for name in ("b1", "b2")] == [standing, "up"]
 
 
 @pytest.mark.parametrize("arguments", [["--http2-prior-knowledge", "application/grpc-web"], ["--http1.1", "application/grpc"]])

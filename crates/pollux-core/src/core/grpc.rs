@@ -99,6 +99,29 @@ impl GrpcStatus {
         }
     }
 
+    /// The HTTP status by which the health of a backend is judged that answers a call with this one: only of
+    /// statuses that say the server is at fault. UNIMPLEMENTED is none of them: it is the caller who names a method.
+    #[must_use]
+    pub const fn as_http(self) -> Option<u16> {
+        match self {
+            GrpcStatus::Unknown | GrpcStatus::Internal | GrpcStatus::DataLoss => Some(500),
+            GrpcStatus::Unavailable => Some(503),
+            GrpcStatus::DeadlineExceeded => Some(504),
+            GrpcStatus::Ok
+            | GrpcStatus::Cancelled
+            | GrpcStatus::InvalidArgument
+            | GrpcStatus::NotFound
+            | GrpcStatus::AlreadyExists
+            | GrpcStatus::PermissionDenied
+            | GrpcStatus::ResourceExhausted
+            | GrpcStatus::FailedPrecondition
+            | GrpcStatus::Aborted
+            | GrpcStatus::OutOfRange
+            | GrpcStatus::Unimplemented
+            | GrpcStatus::Unauthenticated => None,
+        }
+    }
+
     /// The status for a failure of Pollux's own, which has `status` in HTTP.
     ///
     /// UNAVAILABLE invites a client to call again, so it is said only where no backend can be at work on the

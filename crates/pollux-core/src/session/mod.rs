@@ -33,6 +33,7 @@ use std::time::Duration;
 use crate::balance::Habit;
 use crate::core::budget::Budget;
 use crate::core::captured::{CapturedNames, NOTHING};
+use crate::core::grpc::GrpcStatus;
 use crate::core::identity::{Ids, RequestId};
 use crate::core::outcome::{Cause, Record, Stage};
 use crate::core::time::Time;
@@ -503,6 +504,13 @@ impl Session {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         (self.exchange.response.status > 0).then_some(self.exchange.response.status)
+    }
+
+    /// The status by which health judges the response: that of HTTP, or what stands for the status of a call that
+    /// has failed by trailers only.
+    #[must_use]
+    pub fn judged_status(&self) -> Option<u16> {
+        self.exchange.response.grpc.and_then(GrpcStatus::as_http).or(self.status())
     }
 
     /// The backend in use, or tried last.

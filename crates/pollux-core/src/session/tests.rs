@@ -208,6 +208,24 @@ fn the_time_of_a_call_shortens_that_of_the_backend_and_blames_no_one() {
     }
 }
 
+/// A failed call is a good exchange to HTTP, and its backend is judged by what it means.
+#[test]
+fn health_judges_a_call_by_its_status() {
+    for (is_call, number, judged) in
+        [(true, 14, 503), (true, 13, 500), (true, 12, 200), (true, 0, 200), (false, 14, 200)]
+    {
+        let (mut stage, mut session) = Stage::asking();
+        session.exchange.request.is_call = is_call;
+        let length = session.lane_to(Side::Backend).unsent().0.len();
+        session.lane_to(Side::Backend).send(length);
+        stage.advance(&mut session);
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nGrpc-Status: {number}\r\n\r\n");
+        receive(&mut session, Side::Backend, answer.as_bytes());
+        stage.advance(&mut session);
+        assert_eq!((session.status(), session.judged_status()), (Some(200), Some(judged)), "{number}");
+    }
+}
+
 /// A backend that drips its head keeps within the time for the whole of it.
 #[test]
 fn a_dripped_response_head_does_not_win_time() {

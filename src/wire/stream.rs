@@ -186,6 +186,12 @@ impl StreamHandle {
         act(&mut self.0.up.borrow_mut())
     }
 
+    /// The memory of what waits in both directions, in bytes.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.down.borrow().capacity() + self.0.up.borrow().capacity()
+    }
+
     /// The state of the exchange's end. The next touch is noted again.
     #[must_use]
     pub fn look(&self) -> Hold {

@@ -52,6 +52,8 @@ pub(super) struct Multiplexer {
     origin: Resting,
     /// Ordered by their numbers.
     streams: Vec<Stream>,
+    /// The bytes that all of them hold.
+    held: usize,
     carrier: Rc<Carrier>,
     /// Bytes of frames; those before `written` were written.
     pending: Vec<u8>,
@@ -83,6 +85,8 @@ struct Stream {
     handle: StreamHandle,
     /// It is an extended CONNECT (RFC 8441).
     is_connect: bool,
+    /// The bytes of it in [`Multiplexer::held`].
+    held: usize,
 }
 
 impl Multiplexer {
@@ -97,6 +101,7 @@ impl Multiplexer {
             wire,
             origin: session.into_carrier(),
             streams: Vec::new(),
+            held: 0,
             carrier,
             pending: Vec::new(),
             written: 0,
@@ -182,11 +187,20 @@ impl Multiplexer {
             return;
         }
         let room = handle.down(|down| down.room(AHEAD));
+        self.count_stream(place);
         self.machine.grant(number, u32::try_from(room).unwrap_or(u32::MAX), AHEAD as u32);
     }
 
+    /// Counts what the stream at `place` holds now.
+    fn count_stream(&mut self, place: usize) {
+        let stream = &mut self.streams[place];
+        let held = stream.handle.held();
+        self.held = self.held - stream.held + held;
+        stream.held = held;
+    }
+
     fn drop_stream(&mut self, place: usize, now: Time) {
-        self.streams.remove(place);
+        self.held -= self.streams.remove(place).held;
         self.used = now;
     }
 
@@ -250,13 +264,14 @@ impl Multiplexer {
     /// Counts the bytes that the connection holds now for its client's address.
     fn settle(&mut self) {
         if let Some(counted) = &mut self.counted {
-            counted.settle(self.machine.capacity() + self.pending.capacity());
+            counted.settle(self.machine.capacity() + self.pending.capacity() + self.held);
         }
     }
 
     /// Tells all exchanges that their client has gone.
     fn lose(&mut self, woken: &mut Vec<Key>) {
         while self.machine.lose().is_some() {}
+        self.held = 0;
         for stream in self.streams.drain(..) {
             stream.handle.down(Downward::reset);
             woken.push(stream.session);
@@ -351,10 +366,11 @@ fn speak(machine: &mut Connection, number: u32, up: &mut Upward, now: Time) -> R
 }
 
 /// Tells an exchange what its client says.
-fn tell(mux: &Multiplexer, stream: u32, woken: &mut Vec<Key>, say: impl FnOnce(&mut Downward)) {
+fn tell(mux: &mut Multiplexer, stream: u32, woken: &mut Vec<Key>, say: impl FnOnce(&mut Downward)) {
     let Some(place) = mux.find(stream) else { return };
+    mux.streams[place].handle.down(say);
+    mux.count_stream(place);
     let stream = &mux.streams[place];
-    stream.handle.down(say);
     if woken.last() != Some(&stream.session) {
         woken.push(stream.session);
     }

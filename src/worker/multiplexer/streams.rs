@@ -218,7 +218,7 @@ impl<O: Os> Worker<O> {
         if let Some(slot) = &self.load_slot {
             slot.begin();
         }
-        mux.streams.push(Stream { number, session: key, handle, is_connect: protocol.is_some() });
+        mux.streams.push(Stream { number, session: key, handle, is_connect: protocol.is_some(), held: 0 });
         mux.used = self.now;
         self.with(key, |driver, conn| {
             driver.tell(conn, |session, env, effects| {

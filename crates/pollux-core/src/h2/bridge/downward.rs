@@ -167,6 +167,12 @@ impl Downward {
         }
     }
 
+    /// The memory that is held beside the struct, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.text.capacity()
+    }
+
     /// Whether the whole request has come.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -259,6 +259,12 @@ impl Upward {
         }
     }
 
+    /// The memory that is held beside the struct, in bytes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.buffer.lent() + self.trailers.capacity() + self.name.capacity()
+    }
+
     /// Whether all of the response was sent.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -160,7 +160,8 @@ impl Certificate {
             client_ca: None,
             client_crl: None,
         };
-        let rules = TerminationRules { alpn: vec!["http/1.1".into()], ..TerminationRules::default() };
+        let rules =
+            TerminationRules { alpn: vec!["h2".into(), "http/1.1".into()], ..TerminationRules::default() };
         let termination = Termination::new("demo", rules, &files).map_err(Failure::failed)?;
         let file = std::env::temp_dir().join(format!("pollux-demo-{}.pem", std::process::id()));
         // Every user may write to that folder, so an existing file or link is not written to.

@@ -44,7 +44,7 @@ def test_the_demo_in_a_browser(pollux_bin, tmp_path, browser):
             assert dict(map(tuple, answer["headers"]))["X-Forwarded-Proto"] == "https"
             backends.add(answer["backend"])
         assert backends == {"a", "b", "c"}
-        assert chromium.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "http/1.1"
+        assert chromium.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
         assert chromium.secured[f"{url}?5"]["protocol"] == "TLS 1.3"
         # What the page asks for by itself goes the same way.
         fetched = chromium.evaluate("fetch('/again', { method: 'POST', body: 'x'.repeat(100000) }).then(it => it.json())")

@@ -54,7 +54,7 @@ REFUSED = [
     ("no encryption", ["-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"]),
     ("anonymous", ["-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"]),
     ("SHA-1 signatures", ["-tls1_2", "-sigalgs", "ECDSA+SHA1"]),
-    ("HTTP/2 alone", ["-alpn", "h2"]),
+    ("HTTP/3 alone", ["-alpn", "h3"]),
 ]
 
 
@@ -120,8 +120,12 @@ def test_two_key_types_for_one_name(tls_pollux, toy, authority):
 
 
 def test_protocols_are_agreed_on(tls_pollux, toy, authority):
-    proxy = tls_pollux(listener(toy("echo"), authority.issue("localhost")))
+    backend, issued = toy("echo"), authority.issue("localhost")
+    proxy = tls_pollux(listener(backend, issued, extra=', alpn = ["http/1.1"]'))
     assert "ALPN protocol: http/1.1" in s_client(proxy.port, "-alpn", "h2,http/1.1")[0]
+    proxy = tls_pollux(listener(backend, issued))
+    for offered, agreed in (("http/1.1,h2", "h2"), ("http/1.0,http/1.1", "http/1.1"), ("http/1.0", "http/1.0")):
+        assert f"ALPN protocol: {agreed}" in s_client(proxy.port, "-alpn", offered)[0]
     assert "No ALPN negotiated" in s_client(proxy.port)[0]
 
 

@@ -267,7 +267,7 @@ fn client_auth(table: Reader<'_>, findings: &mut Findings) -> ClientAuth {
 fn alpn(table: Reader<'_>, mode: Mode, findings: &mut Findings) -> Vec<String> {
     if !table.has("alpn") {
         return match mode {
-            Mode::Http => vec!["http/1.1".into(), "http/1.0".into()],
+            Mode::Http => ["h2", "http/1.1", "http/1.0"].map(String::from).into(),
             Mode::Tcp => Vec::new(),
         };
     }

@@ -81,7 +81,7 @@ pub(in crate::config) static TLS: Table<TerminationRules> = Table {
         key(
             "alpn",
             Kind::List(&Kind::Text),
-            r#"(["http/1.1", "http/1.0"]; for TCP [])"#,
+            r#"(["h2", "http/1.1", "http/1.0"]; for TCP [])"#,
             r#"["http/1.1"]"#,
             "The protocols that may be agreed on, the best first. With `[]` none is, whatever clients offer.",
         )

@@ -32,6 +32,12 @@ impl Carrier {
         Carrier { fd, key, streams: RefCell::default(), touched, is_served: Cell::new(false) }
     }
 
+    /// The key of the connection.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
     /// The streams that were touched since the last call are appended to `streams`.
     pub fn take(&self, streams: &mut Vec<u32>) {
         streams.append(&mut self.streams.borrow_mut());

@@ -133,8 +133,17 @@ impl Multiplexer {
         want.map(|want| (self.wire.fd(), want))
     }
 
+    fn wants_read(&self) -> bool {
+        (self.machine.wants_read() || self.lingers_since.is_some()) && !self.has_ended
+    }
+
+    /// Whether bytes wait to be read of which poll does not know.
+    fn has_unread(&self) -> bool {
+        self.wire.has_more() && self.wants_read() && !self.is_lost
+    }
+
     fn interest(&self) -> Interest {
-        let reads = (self.machine.wants_read() || self.lingers_since.is_some()) && !self.has_ended;
+        let reads = self.wants_read();
         let want = if reads { Interest::READ } else { Interest::NONE };
         want.with_if(Interest::WRITE, self.has_output() || self.is_blocked)
     }

@@ -137,6 +137,10 @@ impl<O: Os> Worker<O> {
             }
         }
         self.multiplexers.room = room;
+        // Poll does not tell of what was decrypted and not read.
+        if mux.has_unread() {
+            self.multiplexers.touched.borrow_mut().push(mux.carrier.key());
+        }
     }
 
     fn take_frames(&mut self, mux: &mut Multiplexer, mut input: &[u8], woken: &mut Vec<Key>) {
@@ -307,8 +311,11 @@ impl<O: Os> Worker<O> {
                 return;
             }
             for key in touched {
-                if let Some(mux) = self.take_multiplexer(key) {
-                    let woken = std::mem::take(&mut self.multiplexers.woken);
+                if let Some(mut mux) = self.take_multiplexer(key) {
+                    let mut woken = std::mem::take(&mut self.multiplexers.woken);
+                    if mux.has_unread() {
+                        self.read_carrier(&mut mux, &mut woken);
+                    }
                     self.go_on_with_streams(key, mux, woken);
                 }
             }

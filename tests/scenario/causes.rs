@@ -17,6 +17,7 @@ use crate::connecting::black_hole;
 use crate::house::{Pollux, snapshot};
 
 const REAL: &str = concat!(
+    include_str!("../real/test_http2.py"),
     include_str!("../real/test_tls.py"),
     include_str!("../real/test_tls_clients.py"),
     include_str!("../real/test_tls_backends.py")
@@ -33,7 +34,7 @@ enum How {
     Table,
     /// By this scene.
     Scene(fn()),
-    /// By a test of `tests/real/test_tls*.py`, which have certificates and those who use them, and expect the
+    /// By a test of `tests/real/test_tls*.py` or `test_http2.py`, which have certificates and those who use them, and expect the
     /// word.
     Real,
 }
